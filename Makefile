@@ -1,0 +1,82 @@
+# One command for each thing one does here; `make help` lists them.
+# Everything Python goes into .venv, from locks with hashes; a stamp in .venv tells when that was done last.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+# the first Python on the PATH that is new enough
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	command -v $$python >/dev/null && $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$python && break; done)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+# hands further arguments to the commands that take some: make test ARGS='-k proxy'
+ARGS ?=
+
+.PHONY: help install install-dev packages run test lint bench soak screenshots schema lock clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(VENV)/runtime.stamp ## the environment, with what running needs
+
+install-dev: $(VENV)/dev.stamp ## the environment, with what testing needs as well
+
+run: install ## everything on this machine, with a simulated Chatwoot; prints the addresses and a sign-in
+	$(BIN)/omni-inbox dev $(ARGS)
+
+test: install-dev packages tests/node/node_modules/.package-lock.json lint ## everything: lint, types, then all tests against the real parts
+	@bash tests/run-node-tests.sh
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: install-dev ## ruff, import layers, types
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+packages: ## Debian packages the tests need (installed when root, named otherwise)
+	@bash tests/install-packages.sh
+
+bench: install-dev packages ## print costs as ratios, all measured in one run
+	$(BIN)/python -m tests.bench $(ARGS)
+
+soak: install-dev packages ## hours of traffic with parts being killed; prints what was lost or doubled
+	$(BIN)/python -m tests.soak $(ARGS)
+
+screenshots: install-dev packages ## pictures of the inbox, into artefacts/
+	$(BIN)/python -m tests.screenshots $(ARGS)
+
+schema: install ## write schema.sql from the table definitions
+	$(BIN)/python -m server.db.schema > schema.sql.new
+	mv schema.sql.new schema.sql
+
+lock: install-dev ## renew the locks from pyproject.toml and tests/node/package.json; ARGS=--upgrade takes newer versions
+	$(BIN)/python -c 'import uv' 2>/dev/null || $(PIP) install uv
+	$(BIN)/uv pip compile pyproject.toml --group build -o requirements.lock $(LOCK_OPTIONS) $(ARGS)
+	$(BIN)/uv pip compile pyproject.toml --group build --extra dev -c requirements.lock -o requirements-dev.lock $(LOCK_OPTIONS) $(ARGS)
+	cd tests/node && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
+
+clean: ## remove what the commands above have made, the embedded database excepted
+	rm -rf $(VENV) tests/node/node_modules artefacts *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# one lock for all supported Pythons and systems; no addresses in it: each machine asks the index it is set up for
+LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
+
+$(BIN)/python:
+	@test -n '$(PYTHON)' || { echo 'Python 3.11 or newer is needed: install it, or name it with make PYTHON=/path/to/python3.' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(VENV)/runtime.stamp: requirements.lock pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet --require-hashes -r requirements.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.lock $(VENV)/runtime.stamp
+	$(PIP) install --quiet --require-hashes -r requirements-dev.lock
+	@touch $@
+
+tests/node/node_modules/.package-lock.json: tests/node/package-lock.json | packages
+	cd tests/node && npm ci --no-audit --no-fund
+	@touch $@

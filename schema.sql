@@ -1,0 +1,177 @@
+-- Omni Inbox: tables for MySQL 8 and MariaDB 10.6 or newer.
+-- Rendered from server/db/tables.py by `python -m server.db.schema`; do not edit.
+--
+-- It may be loaded again at any time: tables that exist are left as they are. A database that holds the CRM's
+-- social_conversations, social_messages and integrations is upgraded in place with `omni-inbox db upgrade` instead, which also
+-- creates everything in an empty one.
+--
+-- Columns of type DATETIME(6) are naive UTC. Columns of type BIGINT that are times hold microseconds since 1970-01-01 UTC.
+
+SET NAMES utf8mb4;
+
+-- Sign-ins of the web inbox
+CREATE TABLE IF NOT EXISTS agent_sessions (
+  token_hash VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT 'SHA-256 of the cookie',
+  agent_id BIGINT NOT NULL,
+  created_at BIGINT NOT NULL COMMENT 'microseconds',
+  expires_at BIGINT NOT NULL COMMENT 'microseconds',
+  revoked_at BIGINT COMMENT 'microseconds',
+  PRIMARY KEY (token_hash),
+  KEY ix_session_agent (agent_id),
+  KEY ix_session_expiry (expires_at),
+  KEY ix_session_revoked (revoked_at)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='Sign-ins of the web inbox';
+
+-- People who read and answer; those of the CRM are listed when first seen
+CREATE TABLE IF NOT EXISTS agents (
+  id BIGINT NOT NULL AUTO_INCREMENT,
+  company_id BIGINT NOT NULL,
+  subject VARCHAR(128) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT 'claim sub of this agent''s tokens',
+  email VARCHAR(255),
+  name VARCHAR(255) NOT NULL,
+  `role` VARCHAR(16) NOT NULL COMMENT 'agent, admin' DEFAULT 'agent',
+  password_hash TEXT,
+  is_active BOOL NOT NULL DEFAULT '1',
+  valid_after BIGINT NOT NULL COMMENT 'tokens and sessions issued before are refused, microseconds' DEFAULT '0',
+  created_at BIGINT NOT NULL COMMENT 'microseconds',
+  updated_at BIGINT NOT NULL COMMENT 'microseconds; watched by every process',
+  PRIMARY KEY (id),
+  KEY ix_agent_updated (updated_at),
+  UNIQUE KEY uq_agent_email (email),
+  UNIQUE KEY uq_agent_subject (company_id, subject)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='People who read and answer; those of the CRM are listed when first seen';
+
+-- How far each agent has read
+CREATE TABLE IF NOT EXISTS conversation_reads (
+  agent_id BIGINT NOT NULL,
+  conversation_id BIGINT NOT NULL,
+  read_count INTEGER NOT NULL COMMENT 'inbound_count up to which the agent has read',
+  message_id BIGINT,
+  updated_at BIGINT NOT NULL COMMENT 'microseconds',
+  PRIMARY KEY (agent_id, conversation_id)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='How far each agent has read';
+
+-- The event log: ordered and immutable
+CREATE TABLE IF NOT EXISTS inbox_events (
+  company_id BIGINT NOT NULL,
+  seq BIGINT NOT NULL,
+  created_at BIGINT NOT NULL COMMENT 'microseconds',
+  body MEDIUMTEXT NOT NULL COMMENT 'the event as clients get it, JSON',
+  PRIMARY KEY (company_id, seq),
+  KEY ix_event_age (created_at)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='The event log: ordered and immutable';
+
+-- One row a company; locked by every transaction that changes the company's state
+CREATE TABLE IF NOT EXISTS inbox_streams (
+  company_id BIGINT NOT NULL,
+  epoch VARCHAR(16) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT 'random name of one life of the event log',
+  head BIGINT NOT NULL COMMENT 'newest seq' DEFAULT '0',
+  floor BIGINT NOT NULL COMMENT 'oldest kept seq less one: a cursor below it must reset' DEFAULT '0',
+  PRIMARY KEY (company_id)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='One row a company; locked by every transaction that changes the company''s state';
+
+-- A Chatwoot inbox (or an older provider) of a company
+CREATE TABLE IF NOT EXISTS integrations (
+  id BIGINT NOT NULL AUTO_INCREMENT,
+  company_id BIGINT NOT NULL,
+  provider ENUM('facebook','whatsapp','chatwoot') NOT NULL,
+  page_id VARCHAR(255) COMMENT 'Chatwoot inbox id',
+  access_token TEXT,
+  account_id VARCHAR(255) COMMENT 'Chatwoot account id',
+  base_url VARCHAR(500),
+  is_active BOOL NOT NULL DEFAULT '1',
+  is_webhook_active BOOL NOT NULL DEFAULT '1',
+  webhook_mode ENUM('local','live') NOT NULL DEFAULT 'live',
+  created_at DATETIME(6),
+  updated_at DATETIME(6),
+  webhook_secret TEXT,
+  previous_webhook_secret TEXT COMMENT 'accepted beside the new one while a rotation is under way',
+  webhook_seen_at BIGINT COMMENT 'last accepted delivery, microseconds',
+  reconciled_at BIGINT COMMENT 'up to here reconcile has looked, microseconds',
+  sync_page INTEGER NOT NULL COMMENT 'page an interrupted sync goes on from; 0: none under way' DEFAULT '0',
+  repaired_count BIGINT NOT NULL COMMENT 'changes found that no webhook told' DEFAULT '0',
+  PRIMARY KEY (id),
+  KEY ix_integration_company (company_id)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='A Chatwoot inbox (or an older provider) of a company';
+
+-- A customer's conversation with a company
+CREATE TABLE IF NOT EXISTS social_conversations (
+  id BIGINT NOT NULL AUTO_INCREMENT,
+  company_id BIGINT NOT NULL,
+  platform ENUM('facebook','chatwoot') NOT NULL,
+  external_user_id VARCHAR(255) COMMENT 'chatwoot_{contactId}_{conversationId}; not the key: a contact merge changes it',
+  external_user_name VARCHAR(255),
+  status ENUM('Open','Closed') NOT NULL DEFAULT 'Open',
+  last_message_at DATETIME(6),
+  created_at DATETIME(6),
+  updated_at DATETIME(6),
+  integration_id BIGINT COMMENT 'with chatwoot_conversation_id: the key of a Chatwoot conversation',
+  chatwoot_conversation_id BIGINT COMMENT 'display id, unique per Chatwoot account',
+  chatwoot_status VARCHAR(16) COMMENT 'open, resolved, pending, snoozed',
+  chatwoot_version BIGINT NOT NULL COMMENT 'updated_at of the newest state applied, microseconds' DEFAULT '0',
+  channel VARCHAR(64),
+  contact TEXT COMMENT 'JSON: id, email, phone, identifier',
+  assignee TEXT COMMENT 'JSON: id, name',
+  labels TEXT COMMENT 'JSON: list of text',
+  priority VARCHAR(16),
+  waiting_since BIGINT COMMENT 'microseconds',
+  can_reply BOOL,
+  preview TEXT COMMENT 'JSON: content, senderType, hasAttachments of the newest public message',
+  inbound_count INTEGER NOT NULL COMMENT 'messages the customer ever sent here' DEFAULT '0',
+  seq BIGINT NOT NULL COMMENT 'event that changed this row last' DEFAULT '0',
+  PRIMARY KEY (id),
+  KEY ix_conversation_list (company_id, last_message_at, id),
+  KEY ix_conversation_status (company_id, status, last_message_at, id),
+  UNIQUE KEY uq_conversation_chatwoot (integration_id, chatwoot_conversation_id)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='A customer''s conversation with a company';
+
+-- The journal: every webhook delivery as it came
+CREATE TABLE IF NOT EXISTS webhook_deliveries (
+  id BIGINT NOT NULL AUTO_INCREMENT,
+  uid VARCHAR(32) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT 'made on arrival: makes a repeated append a no-op',
+  received_at BIGINT NOT NULL COMMENT 'microseconds',
+  state VARCHAR(16) NOT NULL COMMENT 'received, done, ignored, dead' DEFAULT 'received',
+  reason VARCHAR(255),
+  integration_id BIGINT COMMENT 'known when the signature was checked on arrival',
+  is_verified BOOL NOT NULL DEFAULT '0',
+  headers TEXT COMMENT 'JSON: what is needed to check the signature later',
+  body MEDIUMTEXT NOT NULL COMMENT 'raw body, credentials stripped',
+  attempts SMALLINT NOT NULL DEFAULT '0',
+  next_attempt_at BIGINT NOT NULL COMMENT 'microseconds; 0: at once' DEFAULT '0',
+  finished_at BIGINT COMMENT 'microseconds',
+  PRIMARY KEY (id),
+  KEY ix_delivery_age (received_at),
+  KEY ix_delivery_state (state, next_attempt_at, id),
+  UNIQUE KEY uq_delivery_uid (uid)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='The journal: every webhook delivery as it came';
+
+-- A message of a conversation; replies written here are the outbox while delivery_state is sending
+CREATE TABLE IF NOT EXISTS social_messages (
+  id BIGINT NOT NULL AUTO_INCREMENT,
+  conversation_id BIGINT NOT NULL,
+  sender_type ENUM('customer','agent') NOT NULL,
+  content MEDIUMTEXT,
+  created_at DATETIME(6),
+  chatwoot_message_id BIGINT COMMENT 'unique in a Chatwoot installation',
+  chatwoot_version BIGINT NOT NULL COMMENT 'updated_at of the conversation with this state, microseconds' DEFAULT '0',
+  told_at BIGINT NOT NULL COMMENT 'when this state was told to us, microseconds of our clock' DEFAULT '0',
+  client_id VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin COMMENT 'Idempotency-Key of a reply written here; Chatwoot carries it as a marker',
+  agent_id BIGINT COMMENT 'agents.id of a reply written here',
+  sender_name VARCHAR(255),
+  content_type VARCHAR(32),
+  attachments MEDIUMTEXT COMMENT 'JSON: list',
+  is_private BOOL NOT NULL DEFAULT '0',
+  is_deleted BOOL NOT NULL DEFAULT '0',
+  delivery_state VARCHAR(16) COMMENT 'outbox: sending, sent, failed',
+  delivery_error TEXT COMMENT 'JSON: code, message',
+  delivery_attempts SMALLINT NOT NULL DEFAULT '0',
+  next_attempt_at BIGINT COMMENT 'outbox: when the sender takes it next, microseconds',
+  is_outcome_unknown BOOL NOT NULL COMMENT 'an attempt may have reached Chatwoot' DEFAULT '0',
+  seq BIGINT NOT NULL COMMENT 'event that changed this row last' DEFAULT '0',
+  PRIMARY KEY (id),
+  KEY ix_message_outbox (delivery_state, next_attempt_at),
+  KEY ix_message_thread (conversation_id, created_at, id),
+  UNIQUE KEY uq_message_chatwoot (conversation_id, chatwoot_message_id),
+  UNIQUE KEY uq_message_client (conversation_id, client_id),
+  FOREIGN KEY (conversation_id) REFERENCES social_conversations (id)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='A message of a conversation; replies written here are the outbox while delivery_state is sending';

@@ -1,0 +1,221 @@
+"""The application: the one module that knows everybody. Wires the parts, runs the services, lists the routes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import httpx
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+
+from server import log
+from server.auth import Access
+from server.bus import Bus
+from server.chatwoot import ChatwootClient, RequestBudgets, Timeouts
+from server.connection import CLOSE_NOT_ALLOWED
+from server.core.entities import Json
+from server.db.accounts import Integration
+from server.db.database import Database
+from server.db.migrations import schema_problem
+from server.db.spool import Spool
+from server.db.vault import Vault
+from server.directory import Directory
+from server.endpoints import ops, pages
+from server.endpoints.answers import problem_answer
+from server.endpoints.conversations import Conversations
+from server.endpoints.events import Events
+from server.endpoints.guard import Guard
+from server.endpoints.sessions import Sessions
+from server.endpoints.webhook import Webhook
+from server.endpoints.websocket import Sockets
+from server.errors import ConfigurationError, DatabaseUnavailable, NotFound, OmniError
+from server.feed import FeedLimits, Feeds
+from server.hub import Hub
+from server.inbox import Inbox
+from server.ingest import Ingester, Recorder
+from server.middleware import Outermost
+from server.page_data import ServerPageData
+from server.replies import Replies
+from server.settings import Settings
+from server.sync import Sync
+from server.tasks import Services
+
+_logger = log.get(__name__)
+WEB = Path(__file__).parent.parent / "web"
+_SCHEMA_SECONDS = 5.0
+
+
+class Parts:
+    """Everything of one process, made but not yet running."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.database = Database.from_settings(settings)
+        self.spool = Spool(settings.spool_path, settings.spool_max_bytes)
+        self.http = httpx.AsyncClient(
+            limits=httpx.Limits(max_connections=50, max_keepalive_connections=20), headers={"User-Agent": "Omni-Inbox"}
+        )
+        self.hub = Hub()
+        self.bus = Bus(settings.broadcast_url, on_up=lambda: self.feeds.check_soon())
+        limits = FeedLimits(settings.feed_ring_events, settings.feed_ring_bytes)
+        self.feeds = Feeds(self.database, self.bus, self.hub, limits, settings.head_check_seconds)
+        self.vault = Vault(settings.secret_key)
+        self.directory = Directory(
+            self.database,
+            self.vault,
+            tolerance_seconds=settings.signature_tolerance_seconds,
+            require_signature=settings.require_webhook_signature,
+        )
+        self.access = Access(self.database, settings, self._on_revoked)
+        publish = self.feeds.publish
+        self.ingester = Ingester(self.database, self.directory, publish, batch=settings.ingest_batch, attempts=settings.ingest_attempts)
+        self.recorder = Recorder(self.database, self.spool, self.ingester.wake)
+        self.inbox = Inbox(self.database, self.directory, publish, self.client_of)
+        self.replies = Replies(self.database, self.directory, publish, self.client_of, attempts=settings.reply_attempts)
+        self.sync = Sync(self.directory, self.ingester, self.client_of)
+        self.services = Services()
+        self.schema_problem: str | None = "the database has not been looked at yet"
+        self._budgets = RequestBudgets(per_minute=settings.chatwoot_requests_per_minute)
+
+    def client_of(self, integration: Integration) -> ChatwootClient:
+        seconds = self.settings.chatwoot_timeout_seconds
+        return ChatwootClient(
+            base_url=integration.base_url,
+            account_id=integration.account_id or 0,
+            access_token=integration.access_token,
+            http=self.http,
+            budget=self._budgets.of(integration.base_url),
+            timeouts=Timeouts(read=seconds, total=2 * seconds),
+        )
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator["Parts"]:
+        """Connections, without services: what a command needs."""
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.database)
+            await stack.enter_async_context(self.http)
+            await stack.enter_async_context(self.bus)
+            yield self
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Parts"]:
+        """Connections and services: what a serving process needs. Starts with the database or Redis absent, too."""
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.opened())
+            await stack.enter_async_context(self.spool)
+            services = await stack.enter_async_context(self.services)
+            for name, run in (
+                ("schema", self._watch_schema),
+                ("bus", self.bus.run),
+                ("bus-canary", self.bus.run_canary),
+                ("directory", self.directory.run),
+                ("recorder", self.recorder.run),
+                ("drain", self.recorder.run_drain),
+                ("ingest", self.ingester.run),
+                ("feeds", self.feeds.run),
+                ("hub", self.hub.run),
+                ("access", self.access.run),
+                ("replies", self.replies.run),
+            ):
+                services.start(name, run)
+            yield self
+
+    def report(self) -> Json:
+        """What works and what does not, from memory: the body of `/readyz`."""
+        problems = [f"{name} died ({error}) and is being started again" for name, error in self.services.failing().items()]
+        if self.schema_problem:
+            problems.append(self.schema_problem)
+        if not self.database.is_reachable:
+            problems.append("the database cannot be reached; webhooks are kept in the spool, agents stay connected")
+        if not self.bus.is_up:
+            problems.append("the bus does not answer; events between processes arrive within about a second")
+        if self.spool.problem:
+            problems.append(self.spool.problem)
+        if self.spool.waiting:
+            problems.append(f"{self.spool.waiting} deliveries wait in the spool")
+        problems += [f"integration {i.id}: {i.problem}" for i in self.directory.integrations.values() if i.problem]
+        can_take_webhooks = self.database.is_reachable or not self.spool.problem
+        status = "unavailable" if not can_take_webhooks else "degraded" if problems else "ready"
+        return {"status": status, "problems": problems, "sockets": self.hub.count, "spooled": self.spool.waiting}
+
+    async def _watch_schema(self) -> None:
+        while True:
+            try:
+                self.schema_problem = await asyncio.to_thread(schema_problem, self.settings.database_url)
+            except DatabaseUnavailable:
+                self.schema_problem = None  # the database's own problem is reported as such
+            except ConfigurationError as error:
+                self.schema_problem = error.message
+            if self.schema_problem:
+                _logger.error("schema", problem=self.schema_problem)
+            await asyncio.sleep(_SCHEMA_SECONDS if self.schema_problem or not self.database.is_reachable else 600)
+
+    def _on_revoked(self, agent_id: int, session_key: str | None) -> None:
+        members = self.hub.members_of_agent(agent_id) if session_key is None else self.hub.everyone()
+        for member in members:
+            if session_key is None or member.session_key == session_key:
+                member.close(CLOSE_NOT_ALLOWED, "access withdrawn")
+
+
+def create_app(settings: Settings) -> Starlette:
+    """The ASGI application of one process."""
+    parts = Parts(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with parts.running():
+            _logger.info("serving", database=parts.database.dialect, bus=settings.broadcast_url.split(":")[0])
+            yield
+
+    app = Starlette(
+        routes=_routes(parts),
+        lifespan=lifespan,
+        middleware=[Middleware(Outermost)],
+        exception_handlers={OmniError: _on_problem, HTTPException: _on_http_error},
+    )
+    app.state.parts = parts
+    return app
+
+
+def from_environment() -> Starlette:
+    """Factory for uvicorn's worker processes."""
+    settings = Settings.from_environment()
+    log.configure(settings.log_level, settings.log_format)
+    return create_app(settings)
+
+
+def _routes(parts: Parts) -> list[BaseRoute]:
+    settings = parts.settings
+    guard = Guard(parts.access, parts.feeds)
+    sessions = Sessions(guard, parts.access, hours=settings.session_hours, is_secure=settings.base_url.startswith("https:"))
+    page_data = ServerPageData(parts.access, parts.feeds, parts.inbox, parts.replies, sessions.cookie)
+    webhook = Webhook(parts.recorder, parts.directory, settings.webhook_max_bytes)
+    return [
+        Route("/api/webhooks/chatwoot", webhook.receive, methods=["POST"]),
+        *Conversations(guard, parts.inbox, parts.replies, parts.sync).routes(),
+        *Events(guard, parts.feeds, parts.database).routes(),
+        *sessions.routes(),
+        WebSocketRoute("/ws", Sockets(parts.access, parts.feeds, parts.hub, settings).serve),
+        *ops.routes(parts.report),
+        *pages.routes(WEB, lambda request: page_data),
+    ]
+
+
+async def _on_problem(request: Request, error: Exception) -> Response:
+    if not isinstance(error, OmniError):
+        raise error
+    return problem_answer(error)
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    problem = OmniError(error.detail) if error.status_code != 404 else NotFound()
+    problem.status, problem.title = error.status_code, error.detail
+    problem.code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+    return problem_answer(problem, error.headers)

@@ -1,0 +1,287 @@
+"""Who is asking: the CRM's tokens and our own session cookies, answered from memory; withdrawn access is noticed within seconds.
+
+Every process looks up what changed every two seconds, whatever the bus does, and closes the sockets concerned.
+"""
+
+import asyncio
+import hashlib
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import argon2
+import jwt
+import msgspec
+
+from server import log
+from server.core.limits import Bucket
+from server.core.times import SECOND
+from server.db import accounts
+from server.db.accounts import Agent
+from server.db.database import Database
+from server.errors import DatabaseUnavailable, Forbidden, TokenExpired, TooManyRequests, Unauthenticated
+from server.settings import Settings
+
+SESSION_COOKIE = "omni_session"
+ROLES = ("agent", "admin")
+
+_logger = log.get(__name__)
+_REMEMBERED_MOST = 50_000
+_OVERLAP_US = 15 * SECOND  # clocks of processes differ; a row looked at twice does no harm
+_CHANGED_MOST = 5_000
+_SUBJECT_MOST = 128
+_COMPANY_MOST = 2**63 - 1
+_ATTEMPTS_ACCOUNT = (1 / 6, 10.0)  # sign-ins a second and burst, for one account from one address
+_ATTEMPTS_ADDRESS = (0.5, 30.0)
+_hasher = argon2.PasswordHasher()
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """The agent behind a request or a socket, and until when (unix seconds; None: no end of its own)."""
+
+    agent: Agent
+    expires_at: float | None
+    session_key: str | None = None
+
+    @property
+    def company_id(self) -> int:
+        return self.agent.company_id
+
+
+class _Claims(msgspec.Struct, frozen=True):
+    company_id: int
+    subject: str
+    name: str
+    role: str | None
+    issued_us: int
+    expires_at: float
+
+
+OnRevoked = Callable[[int, str | None], None]
+
+
+class Access:
+    """The process's memory of agents, tokens and sessions. `on_revoked(agent id, session key or None)` is told of withdrawn access."""
+
+    def __init__(self, database: Database, settings: Settings, on_revoked: OnRevoked) -> None:
+        self._database, self._settings, self._on_revoked = database, settings, on_revoked
+        self._agents: dict[tuple[int, str], Agent] = {}
+        self._keys: dict[int, tuple[int, str]] = {}
+        self._tokens: OrderedDict[str, _Claims] = OrderedDict()
+        self._sessions: OrderedDict[str, tuple[int, int, float]] = OrderedDict()  # key -> agent id, created us, expires
+        self._attempts: OrderedDict[str, Bucket] = OrderedDict()
+        self._hashing = asyncio.Semaphore(2)  # argon2 takes 64 MB and a core each time
+        self._looked_us = int(time.time() * SECOND)
+
+    async def authenticate(self, headers: Mapping[str, str], method: str) -> Principal:
+        """The principal of a request, from memory after the first time. Raises Unauthenticated, Forbidden or DatabaseUnavailable.
+
+        A cookie counts for a write only with an Origin of ours: a form on a foreign page would send the cookie as well.
+        """
+        authorization = headers.get("authorization", "")
+        if authorization:
+            scheme, _, token = authorization.partition(" ")
+            if scheme.lower() != "bearer" or not token:
+                raise Unauthenticated("The Authorization header must be: Bearer, a space, and the token")
+            return await self.authenticate_token(token)
+        cookie = read_cookie(headers.get("cookie", ""), SESSION_COOKIE)
+        if cookie is None:
+            raise Unauthenticated
+        if method not in ("GET", "HEAD") and not self.is_own_origin(headers):
+            raise Forbidden("This was not sent from our own page; open the inbox and try again")
+        return await self.authenticate_session(cookie)
+
+    async def authenticate_token(self, token: str) -> Principal:
+        claims = self._tokens.get(token) or self._decode(token)
+        if time.time() > claims.expires_at + self._settings.jwt_leeway_seconds:
+            self._tokens.pop(token, None)
+            raise TokenExpired
+        agent = self._agents.get((claims.company_id, claims.subject)) or await self._meet(claims)
+        _check_active(agent, claims.issued_us)
+        if claims.role is not None and claims.role != agent.role:
+            agent = msgspec.structs.replace(agent, role=claims.role)
+        return Principal(agent, claims.expires_at)
+
+    async def authenticate_session(self, cookie: str) -> Principal:
+        key = hashlib.sha256(cookie.encode()).hexdigest()
+        known = self._sessions.get(key)
+        if known is None:
+            row = await self._database.read(lambda c: accounts.read_session(c, key))
+            if row is None or row[3] is not None:
+                raise Unauthenticated
+            known = self._sessions[key] = (row[0], row[1], row[2] / SECOND)
+            _bound(self._sessions)
+        agent_id, created_us, expires_at = known
+        if time.time() >= expires_at:
+            raise TokenExpired
+        agent = await self._agent(agent_id)
+        _check_active(agent, created_us)
+        return Principal(agent, expires_at, key)
+
+    async def sign_in(self, email: str, password: str, address: str) -> tuple[str, Agent]:
+        """A new session's cookie value. Raises Unauthenticated (the same, in the same time, for any wrong pair) or TooManyRequests."""
+        email = email.strip().lower()
+        self._slow_down(f"{address} {email}", _ATTEMPTS_ACCOUNT)
+        self._slow_down(address, _ATTEMPTS_ADDRESS)
+        found = await self._database.read(lambda c: accounts.read_password(c, email))
+        stored = found[1] if found and found[1] else _DUMMY_HASH
+        async with self._hashing:
+            is_right = await asyncio.to_thread(_verify, stored, password)
+        if found is None or found[1] is None or not is_right:
+            raise Unauthenticated("The e-mail address or the password is wrong")
+        cookie = secrets.token_urlsafe(32)
+        key, now_us = hashlib.sha256(cookie.encode()).hexdigest(), int(time.time() * SECOND)
+        expires_us = now_us + self._settings.session_hours * 3600 * SECOND
+        agent_id = found[0]
+        await self._database.transaction(lambda c: accounts.add_session(c, key, agent_id, now_us, expires_us))
+        return cookie, await self._agent(agent_id)
+
+    async def sign_out(self, session_key: str) -> None:
+        self._sessions.pop(session_key, None)
+        now_us = int(time.time() * SECOND)
+        await self._database.transaction(lambda c: accounts.revoke_session(c, session_key, now_us))
+        self._on_revoked(0, session_key)
+
+    def is_own_origin(self, headers: Mapping[str, str]) -> bool:
+        """Whether the request comes from a page of this very server: its Origin names our PUBLIC_URL or the Host it was sent to."""
+        origin = headers.get("origin")
+        if not origin or origin == "null":
+            return False
+        parts = urlsplit(origin)
+        ours = urlsplit(self._settings.base_url)
+        return parts.netloc == headers.get("host", "") or (parts.scheme, parts.netloc) == (ours.scheme, ours.netloc)
+
+    async def run(self) -> None:
+        """Look up withdrawn access for as long as the process lives."""
+        while True:
+            await asyncio.sleep(self._settings.access_check_seconds)
+            try:
+                await self.look_up()
+            except DatabaseUnavailable:
+                continue
+
+    async def look_up(self) -> None:
+        started_us, since = int(time.time() * SECOND), self._looked_us - _OVERLAP_US
+        agents = await self._database.read(lambda c: accounts.read_agents_changed(c, since, _CHANGED_MOST))
+        revoked = await self._database.read(lambda c: accounts.read_sessions_revoked(c, since, _CHANGED_MOST))
+        for agent in agents:
+            before = self._agents.get((agent.company_id, agent.subject))
+            if before is not None and before != agent:
+                self._remember(agent)
+                if not agent.is_active or agent.valid_after_us > before.valid_after_us:
+                    self._on_revoked(agent.id, None)
+        for key in revoked:
+            self._sessions.pop(key, None)
+            self._on_revoked(0, key)
+        self._looked_us = started_us
+
+    def _decode(self, token: str) -> _Claims:
+        settings = self._settings
+        try:
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                settings.jwt_secret,
+                algorithms=["HS256"],
+                leeway=settings.jwt_leeway_seconds,
+                options={"require": ["exp", "sub"], "verify_aud": False, "verify_sub": False},
+            )
+        except jwt.ExpiredSignatureError:
+            raise TokenExpired from None
+        except jwt.InvalidTokenError:
+            raise Unauthenticated("The token is not valid here") from None
+        found = _claims(claims, settings.jwt_company_claim)
+        self._tokens[token] = found
+        _bound(self._tokens)
+        return found
+
+    async def _meet(self, claims: _Claims) -> Agent:
+        now_us = int(time.time() * SECOND)
+        agent = await self._database.read(lambda c: accounts.read_agent_by_subject(c, claims.company_id, claims.subject))
+        if agent is None:
+            agent = await self._database.transaction(
+                lambda c: accounts.list_agent(c, claims.company_id, claims.subject, claims.name, claims.role or "agent", now_us)
+            )
+        self._remember(agent)
+        return agent
+
+    async def _agent(self, agent_id: int) -> Agent:
+        key = self._keys.get(agent_id)
+        if key is not None and key in self._agents:
+            return self._agents[key]
+        agent = await self._database.read(lambda c: accounts.read_agent(c, agent_id))
+        if agent is None:
+            raise Unauthenticated
+        self._remember(agent)
+        return agent
+
+    def _remember(self, agent: Agent) -> None:
+        self._agents[agent.company_id, agent.subject] = agent
+        self._keys[agent.id] = (agent.company_id, agent.subject)
+
+    def _slow_down(self, key: str, pace: tuple[float, float]) -> None:
+        now = time.monotonic()
+        bucket = self._attempts.setdefault(key, Bucket(*pace, now))
+        self._attempts.move_to_end(key)
+        _bound(self._attempts)
+        if not bucket.take(now):
+            raise TooManyRequests(f"Too many sign-ins; try again in {int(bucket.wait_seconds()) + 1} seconds")
+
+
+def hash_password(password: str) -> str:
+    return _hasher.hash(password)
+
+
+def read_cookie(header: str, name: str) -> str | None:
+    for part in header.split(";"):
+        key, _, value = part.strip().partition("=")
+        if key == name:
+            return value or None
+    return None
+
+
+def _claims(claims: dict[str, Any], company_claim: str) -> _Claims:
+    company = claims.get(company_claim)
+    if isinstance(company, str) and company.isascii() and company.isdigit():
+        company = int(company)
+    subject = claims["sub"]
+    if isinstance(subject, int) and not isinstance(subject, bool):
+        subject = str(subject)
+    if not isinstance(company, int) or isinstance(company, bool) or not 0 < company <= _COMPANY_MOST:
+        raise Unauthenticated(f"The token names no company in its claim {company_claim}")
+    if not isinstance(subject, str) or not 0 < len(subject) <= _SUBJECT_MOST:
+        raise Unauthenticated("The token names no agent in its claim sub")
+    name, role, issued = claims.get("name"), claims.get("role"), claims.get("iat", 0)
+    return _Claims(
+        company_id=company,
+        subject=subject,
+        name=name[:255] if isinstance(name, str) and name else subject,
+        role=role if role in ROLES else None,
+        issued_us=int(issued * SECOND) if isinstance(issued, (int, float)) else 0,
+        expires_at=float(claims["exp"]),
+    )
+
+
+def _check_active(agent: Agent, issued_us: int) -> None:
+    if not agent.is_active:
+        raise Unauthenticated("This agent has been disabled; ask an administrator")
+    if issued_us < agent.valid_after_us:
+        raise TokenExpired("This sign-in was ended; sign in again")
+
+
+def _verify(stored: str, password: str) -> bool:
+    try:
+        return _hasher.verify(stored, password)
+    except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
+        return False
+
+
+def _bound(remembered: OrderedDict[str, Any]) -> None:
+    while len(remembered) > _REMEMBERED_MOST:
+        remembered.popitem(last=False)
+
+
+# verified in the place of an unknown account's hash, so that an answer takes as long for those
+_DUMMY_HASH = "$argon2id$v=19$m=65536,t=3,p=4$" + "c2FsdHNhbHRzYWx0c2FsdA" + "$" + "A" * 43

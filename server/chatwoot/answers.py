@@ -1,0 +1,127 @@
+"""What Chatwoot's answers and httpx's failures mean to us. The only place where they are translated.
+
+Error bodies as in Chatwoot's request_exception_handler.rb: `{"error"}`, `{"message", "attributes"}` or `{"errors": []}`.
+"""
+
+import json
+from typing import Any
+
+import httpx
+
+from server.errors import OmniError
+
+JsonObject = dict[str, Any]
+
+MAX_SENTENCE_CHARACTERS = 300
+
+# These fail before a byte of the request is on its way, so even a write may be tried again
+NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+# An address, a token or a text (a lone surrogate) that cannot even be put into a request
+IMPOSSIBLE = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL, UnicodeEncodeError)
+
+# message.rb: 200 messages a conversation and minute; a 422 that passes by itself
+_TOO_MANY_MESSAGES = "Too many messages"
+
+
+class ChatwootError(OmniError):
+    """Whatever went wrong between us and Chatwoot. `message` may quote Chatwoot's sentence, never a token or a message's text."""
+
+    code = "chatwoot_failed"
+    status = 502
+    title = "Chatwoot did not carry this out"
+
+
+class ChatwootRefused(ChatwootError):
+    """Final: the same request will be refused again. `chatwoot_status` 0: it could not even be sent."""
+
+    code = "chatwoot_refused"
+    title = "Chatwoot refused this"
+
+    def __init__(self, chatwoot_status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.chatwoot_status = chatwoot_status
+        self.sentence = sentence
+
+
+class ChatwootUnavailable(ChatwootError):
+    """Nothing was done; the same request may be made again later."""
+
+    code = "chatwoot_unavailable"
+    retry_seconds = 5
+    title = "Chatwoot cannot be reached right now; try again in a moment"
+
+
+class ChatwootOutcomeUnknown(ChatwootError):
+    """A write whose answer never came, or came broken: look whether it took effect before making it again."""
+
+    code = "chatwoot_outcome_unknown"
+    retry_seconds = 5
+    title = "Chatwoot did not confirm this; whether it was carried out is being found out"
+
+
+class ChatwootUnexpected(ChatwootError):
+    """A read was answered 2xx with something that is not Chatwoot's documented form: another program at this address?"""
+
+    code = "chatwoot_unexpected"
+    title = "What answers at this address does not look like Chatwoot"
+
+
+def failure_of(problem: Exception, *, is_write: bool) -> ChatwootError:
+    """What an exception of httpx, or the overall timeout, means."""
+    if isinstance(problem, IMPOSSIBLE):
+        return ChatwootRefused(0, "The address, the access token or the text cannot be put into a request; correct it")
+    kind = type(problem).__name__
+    if is_write and not isinstance(problem, NOT_SENT):
+        return ChatwootOutcomeUnknown(f"Chatwoot did not confirm this ({kind})")
+    return ChatwootUnavailable(f"Chatwoot cannot be reached right now ({kind})")
+
+
+def check_status(status: int, body: bytes, location: str, *, is_write: bool) -> None:
+    """Return for 2xx; otherwise raise what the status means."""
+    if 200 <= status < 300:
+        return
+    if status == 429:
+        # rack-attack refuses before Chatwoot sees the request: a write was not carried out
+        raise ChatwootUnavailable("Chatwoot asks us to slow down (429)")
+    if status >= 500 or status == 408:
+        if is_write:
+            raise ChatwootOutcomeUnknown(f"Chatwoot did not confirm this ({status})")
+        raise ChatwootUnavailable(f"Chatwoot has a problem ({status})")
+    if 300 <= status < 400:
+        raise ChatwootRefused(status, f"Chatwoot is elsewhere: it redirects to {_origin(location)}; use that address")
+    sentence = sentence_of(body) or f"Chatwoot answered {status}"
+    if status == 422 and _TOO_MANY_MESSAGES in sentence:
+        raise ChatwootUnavailable("Chatwoot takes no more messages in this conversation for a minute (200 a minute)")
+    raise ChatwootRefused(status, sentence)
+
+
+def decode_answer(body: bytes, *, is_write: bool) -> Any:
+    """The JSON of a 2xx answer. Undecodable: the outcome of a write is unknown, a read may be made again."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        if is_write:
+            raise ChatwootOutcomeUnknown("Chatwoot's confirmation was cut off or unreadable") from None
+        raise ChatwootUnavailable("Chatwoot's answer was cut off or is not JSON") from None
+
+
+def sentence_of(body: bytes) -> str:
+    """Chatwoot's own words in an error answer, "" if there are none."""
+    try:
+        decoded = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(decoded, dict):
+        return ""
+    errors = decoded.get("errors")
+    first = errors[0] if isinstance(errors, list) and errors else None
+    found = next((v for v in (decoded.get("error"), decoded.get("message"), first) if isinstance(v, str) and v), "")
+    return found[:MAX_SENTENCE_CHARACTERS]
+
+
+def _origin(location: str) -> str:
+    try:
+        url = httpx.URL(location)
+    except httpx.InvalidURL:
+        return "an unusable address"
+    return f"{url.scheme}://{url.netloc.decode('ascii', 'replace')}" if url.host else "another path"

@@ -1,0 +1,254 @@
+"""The way out to Chatwoot: its REST API, `/api/v1`, as one account and one access token see it.
+
+Answers are plain decoded JSON; what they mean is read in `core.payloads`. Reads are tried again, writes never: Chatwoot
+has no idempotency, so after a lost answer only its list of messages can tell.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import stamina
+
+from server.chatwoot.answers import (
+    IMPOSSIBLE,
+    ChatwootOutcomeUnknown,
+    ChatwootUnavailable,
+    ChatwootUnexpected,
+    JsonObject,
+    check_status,
+    decode_answer,
+    failure_of,
+)
+from server.chatwoot.budget import RequestBudget
+from server.core.payloads import CLIENT_ID_KEY
+
+# messages carry up to 150,000 characters several times over, and a page of `after`+`before` up to 1,000 of them
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds. `total` bounds one attempt as a whole, so that an answer dripping in cannot hold a caller."""
+
+    connect: float = 5.0
+    read: float = 15.0
+    pool: float = 5.0
+    total: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRetries:
+    """How often and how long a GET is tried again; waits are jittered and double."""
+
+    attempts: int = 3
+    first_wait_seconds: float = 0.3
+    longest_wait_seconds: float = 5.0
+    timeout_seconds: float = 60.0
+
+
+class ChatwootClient:
+    """One integration's door to Chatwoot. Cheap to make: the connection pool and the budget belong to somebody else.
+
+    Every method raises `ChatwootRefused` (final) or `ChatwootUnavailable` (nothing was done, try later); reads also
+    `ChatwootUnexpected`, writes `ChatwootOutcomeUnknown`. Cancelling a read is safe; after cancelling a write its
+    outcome is unknown.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        account_id: int,
+        access_token: str,
+        http: httpx.AsyncClient,
+        budget: RequestBudget | None = None,
+        timeouts: Timeouts | None = None,
+        retries: ReadRetries | None = None,
+    ) -> None:
+        self._api = base_url.rstrip("/") + "/api/v1"
+        self._account = f"/accounts/{account_id}"
+        self._http = http
+        self._budget = budget or RequestBudget()
+        timeouts = timeouts or Timeouts()
+        self._total_seconds = timeouts.total
+        self._timeout = httpx.Timeout(timeouts.read, connect=timeouts.connect, pool=timeouts.pool)
+        self._retries = retries or ReadRetries()
+        # with hyphens: nginx drops header names with underscores, and Rails takes both
+        self._headers = {"api-access-token": access_token, "Accept": "application/json"}
+
+    # -- who and what is there --
+
+    async def profile(self) -> JsonObject:
+        """The token's owner: id, name, email, role, `accounts` [{id, name, role, status}]. Holds secrets: never store or log it."""
+        return _an_object(await self._get("/profile"), "id", "accounts")
+
+    async def list_inboxes(self) -> list[JsonObject]:
+        """All inboxes the token's owner may see: id, name, channel_type. An administrator's answer holds channel secrets."""
+        return _objects(_an_object(await self._get(f"{self._account}/inboxes"), "payload")["payload"])
+
+    # -- webhooks (administrators only, otherwise ChatwootRefused 401) --
+
+    async def list_webhooks(self) -> list[JsonObject]:
+        """[{id, url, account_id, subscriptions, secret, name?, inbox?}]."""
+        payload = _an_object(await self._get(f"{self._account}/webhooks"), "payload")["payload"]
+        return _objects(_an_object(payload, "webhooks")["webhooks"])
+
+    async def create_webhook(self, url: str, subscriptions: list[str], *, name: str | None = None) -> JsonObject:
+        """The new webhook with its `secret`. 422 "Url has already been taken": look in `list_webhooks`."""
+        body: JsonObject = {"url": url, "subscriptions": subscriptions} | ({"name": name} if name else {})
+        return _written_webhook(await self._write("POST", f"{self._account}/webhooks", body))
+
+    async def update_webhook(self, webhook_id: int, *, url: str | None = None, subscriptions: list[str] | None = None) -> JsonObject:
+        """The webhook as it is now; its secret does not change."""
+        body: JsonObject = {}
+        if url is not None:
+            body["url"] = url
+        if subscriptions is not None:
+            body["subscriptions"] = subscriptions
+        return _written_webhook(await self._write("PATCH", f"{self._account}/webhooks/{webhook_id}", body))
+
+    # -- conversations --
+
+    async def list_conversations(
+        self, page: int = 1, *, status: str = "all", inbox_id: int | None = None, updated_within: int | None = None
+    ) -> list[JsonObject]:
+        """25 a page, newest activity first; an empty page is the end. With `updated_within` (seconds) all matches, unpaged.
+
+        Rows move between pages while one reads: overlap and upsert.
+        """
+        params: dict[str, Any] = {"status": status, "sort_by": "last_activity_at_desc", "page": page}
+        if inbox_id is not None:
+            params["inbox_id"] = inbox_id
+        if updated_within is not None:
+            params["updated_within"] = updated_within
+        data = _an_object(await self._get(f"{self._account}/conversations", params), "data")["data"]
+        return _objects(_an_object(data, "payload")["payload"])
+
+    async def get_conversation(self, display_id: int) -> JsonObject:
+        return _an_object(await self._get(self._conversation(display_id)), "id", "status")
+
+    async def list_messages(self, display_id: int, *, before: int | None = None, after: int | None = None) -> list[JsonObject]:
+        """Ascending. Neither: the newest 20. `before` an id: 20 older. `after`: the first 100 newer. Both: `after` <= id < `before`.
+
+        Activity messages (type 2) come here, though never by webhook. Edits of older messages are not seen with `after`.
+        """
+        params = {name: value for name, value in (("before", before), ("after", after)) if value is not None}
+        answer = await self._get(self._conversation(display_id) + "/messages", params)
+        return _objects(_an_object(answer, "payload")["payload"])
+
+    # -- writing --
+
+    async def send_message(self, display_id: int, content: str, *, client_id: str, private: bool = False) -> JsonObject:
+        """Send a reply (or a note) once, marked with `client_id`; the message as Chatwoot stored it, with its `id`.
+
+        The marker comes back in content_attributes: in this answer, in webhooks and in `list_messages` (see
+        `client_id_of`). It is what to look for after `ChatwootOutcomeUnknown`.
+        """
+        body: JsonObject = {
+            "content": content,
+            "message_type": "outgoing",
+            "private": private,
+            "content_attributes": {CLIENT_ID_KEY: client_id},
+            "echo_id": client_id,
+        }
+        return _confirmed(await self._write("POST", self._conversation(display_id) + "/messages", body), "id")
+
+    async def toggle_status(self, display_id: int, status: str) -> str:
+        """Set `open`, `resolved`, `pending` or `snoozed`; the status it has now.
+
+        With the token of an agent (not administrator), `open` also assigns the conversation to the token's owner.
+        """
+        answer = await self._write("POST", self._conversation(display_id) + "/toggle_status", {"status": status})
+        payload = _confirmed(_confirmed(answer, "payload")["payload"], "current_status")
+        return str(payload["current_status"])
+
+    async def update_last_seen(self, display_id: int) -> None:
+        """Clear Chatwoot's own unread count. It sends no webhook for this."""
+        await self._write("POST", self._conversation(display_id) + "/update_last_seen", {})
+
+    # -- the request itself --
+
+    def _conversation(self, display_id: int) -> str:
+        return f"{self._account}/conversations/{display_id}"
+
+    async def _get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
+        attempts = stamina.retry_context(
+            on=ChatwootUnavailable,
+            attempts=self._retries.attempts,
+            timeout=self._retries.timeout_seconds,
+            wait_initial=self._retries.first_wait_seconds,
+            wait_max=self._retries.longest_wait_seconds,
+            wait_jitter=self._retries.first_wait_seconds,
+        )
+        async for attempt in attempts:
+            with attempt:
+                await self._budget.take(is_write=False)
+                return decode_answer(await self._exchange("GET", path, params=params), is_write=False)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def _write(self, method: str, path: str, body: JsonObject) -> Any:
+        await self._budget.take(is_write=True)
+        return decode_answer(await self._exchange(method, path, body=body), is_write=True)
+
+    async def _exchange(self, method: str, path: str, *, params: Mapping[str, Any] | None = None, body: JsonObject | None = None) -> bytes:
+        """One request, one answer: the body of a 2xx, everything else raised in our words."""
+        is_write = method != "GET"
+        try:
+            async with asyncio.timeout(self._total_seconds):
+                request = self._http.build_request(
+                    method, self._api + path, params=params, json=body, headers=self._headers, timeout=self._timeout
+                )
+                status, location, answer = await self._read_answer(request, is_write=is_write)
+        except (httpx.HTTPError, TimeoutError, *IMPOSSIBLE) as problem:
+            # from None: an httpx error holds the request, and with it the token and the text
+            raise failure_of(problem, is_write=is_write) from None
+        if status == 429:
+            self._budget.on_refused()
+        check_status(status, answer, location, is_write=is_write)
+        return answer
+
+    async def _read_answer(self, request: httpx.Request, *, is_write: bool) -> tuple[int, str, bytes]:
+        answer = await self._http.send(request, stream=True, follow_redirects=False)
+        try:
+            body = bytearray()
+            async for chunk in answer.aiter_bytes():
+                body += chunk
+                if len(body) > MAX_ANSWER_BYTES:
+                    if is_write:
+                        raise ChatwootOutcomeUnknown("Chatwoot's answer is far too long")
+                    raise ChatwootUnexpected("Chatwoot's answer is far too long")
+        finally:
+            await answer.aclose()
+        return answer.status_code, answer.headers.get("location", ""), bytes(body)
+
+
+def client_id_of(message: Mapping[str, Any]) -> str | None:
+    """Our marker in a message of a list, an answer or a webhook; None if it is not one of ours (or was deleted there)."""
+    attributes = message.get("content_attributes")
+    marker = attributes.get(CLIENT_ID_KEY) if isinstance(attributes, dict) else None
+    return marker if isinstance(marker, str) else None
+
+
+def _an_object(answer: Any, *keys: str) -> JsonObject:
+    if not isinstance(answer, dict) or any(key not in answer for key in keys):
+        raise ChatwootUnexpected
+    return answer
+
+
+def _objects(answer: Any) -> list[JsonObject]:
+    if not isinstance(answer, list) or any(not isinstance(item, dict) for item in answer):
+        raise ChatwootUnexpected
+    return answer
+
+
+def _confirmed(answer: Any, *keys: str) -> JsonObject:
+    if not isinstance(answer, dict) or any(key not in answer for key in keys):
+        raise ChatwootOutcomeUnknown("Chatwoot's confirmation is not in the form it should have")
+    return answer
+
+
+def _written_webhook(answer: Any) -> JsonObject:
+    return _confirmed(_confirmed(_confirmed(answer, "payload")["payload"], "webhook")["webhook"], "id", "url")

@@ -1,0 +1,264 @@
+"""The command `omni-inbox`."""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import click
+import jwt
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from server import log
+from server.app import Parts
+from server.auth import ROLES, hash_password
+from server.core.times import SECOND
+from server.db import accounts, migrations
+from server.dev.run import dev as run_dev
+from server.errors import ConfigurationError, OmniError
+from server.serve import serve as run_serve
+from server.settings import JWT_SECRET_MIN_BYTES, Settings
+from server.sync import Outcome
+
+T = TypeVar("T")
+_PASSWORD_MIN = 10
+_notes = Console(stderr=True)
+
+
+class _Command(click.Group):
+    """Our own errors as one sentence and exit status 1, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except OmniError as error:
+            raise click.ClickException(error.message) from error
+
+
+@click.group(cls=_Command, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Omni Inbox: the realtime inbox between Chatwoot and a company's agents. Settings come from the environment."""
+
+
+@main.command()
+@click.option("--host", help="Address to listen on (HOST).")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on (PORT).")
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes; more than one needs MySQL and Redis.")
+def serve(host: str | None, port: int | None, workers: int) -> None:
+    """Serve webhooks, REST, sockets and the inbox."""
+    settings = _settings(host=host, port=port)
+    if settings.is_sqlite:
+        migrations.upgrade(settings.database_url)  # the embedded database has nobody else to look after it
+    run_serve(settings, workers)
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on (PORT).")
+def dev(port: int | None) -> None:
+    """Embedded default with a simulated Chatwoot; prints addresses and a sign-in."""
+    run_dev(_settings(port=port, log_format="console", log_level="WARNING"))
+
+
+@main.command()
+def worker() -> None:
+    """Background work beside `serve`: takes deliveries that were left, sends replies, without listening."""
+    settings = _settings()
+    settings.check_serving(1)
+    log.configure(settings.log_level, settings.log_format)
+
+    async def run(parts: Parts) -> None:
+        await asyncio.Event().wait()
+
+    try:
+        asyncio.run(_running(settings, run))
+    except KeyboardInterrupt:
+        _notes.print("worker stopped")
+
+
+@main.group()
+def db() -> None:
+    """The database."""
+
+
+@db.command("upgrade")
+def db_upgrade() -> None:
+    """Create what is missing, in an empty database or in a CRM's; can be run again."""
+    settings = _settings()
+    done = migrations.upgrade(settings.database_url)
+    for sentence in done or ["nothing to do: the database is up to date"]:
+        click.echo(sentence)
+
+
+@main.group()
+def integration() -> None:
+    """Chatwoot inboxes of companies."""
+
+
+@integration.command("add")
+@click.option("--company-id", type=click.IntRange(1), required=True)
+@click.option("--account-id", type=click.IntRange(1), required=True, help="Account number in Chatwoot's address: /app/accounts/<number>/")
+@click.option("--inbox-id", type=click.IntRange(1), required=True, help="Inbox number in Chatwoot's address: /settings/inboxes/<number>")
+@click.option("--access-token", required=True, help="Access token of a Chatwoot user: Profile settings, at the end of the page.")
+@click.option("--base-url", required=True, help="Chatwoot's address, for example https://app.chatwoot.com")
+@click.option("--webhook-secret", help="Secret that Chatwoot shows for the webhook (4.12 and later).")
+def integration_add(**values: Any) -> None:
+    """Add a Chatwoot inbox to a company. Prints JSON: id, webhookUrl."""
+    settings = _settings()
+    if not values["base_url"].startswith(("http://", "https://")):
+        raise ConfigurationError("--base-url must begin with http:// or https://")
+    values["base_url"] = values["base_url"].rstrip("/")
+
+    async def add(parts: Parts) -> int:
+        now_us = int(time.time() * SECOND)
+        return await parts.database.transaction(lambda c: accounts.add_integration(c, parts.vault, values, now_us))
+
+    integration_id = _with_parts(settings, add)
+    migrations.upgrade(settings.database_url)  # conversations an older CRM kept find their integration
+    if not settings.secret_key:
+        _notes.print("[yellow]SECRET_KEY is not set: the access token is stored as it is.[/]")
+    click.echo(json.dumps({"id": integration_id, "webhookUrl": settings.webhook_url}))
+
+
+@integration.command("list")
+@click.option("--company-id", type=click.IntRange(1))
+def integration_list(company_id: int | None) -> None:
+    """List integrations, a JSON line each, without their secrets."""
+
+    async def read(parts: Parts) -> list[accounts.Integration]:
+        return await parts.database.read(lambda c: accounts.read_integrations(c, parts.vault))
+
+    for one in _with_parts(_settings(), read):
+        if company_id in (None, one.company_id):
+            click.echo(
+                json.dumps(
+                    {
+                        "id": one.id,
+                        "companyId": one.company_id,
+                        "accountId": one.account_id,
+                        "inboxId": one.inbox_id,
+                        "baseUrl": one.base_url,
+                        "isActive": one.is_active,
+                        "isWebhookActive": one.is_webhook_active,
+                        "isSigned": bool(one.secrets),
+                        "problem": one.problem,
+                    }
+                )
+            )
+
+
+@main.group()
+def agent() -> None:
+    """People who read and answer."""
+
+
+@agent.command("add")
+@click.option("--company-id", type=click.IntRange(1), required=True)
+@click.option("--email", required=True)
+@click.option("--name", required=True)
+@click.option("--role", type=click.Choice(ROLES), default="agent", show_default=True)
+@click.option("--password-stdin", is_flag=True, required=True, help="Read the password from standard input.")
+def agent_add(company_id: int, email: str, name: str, role: str, password_stdin: bool) -> None:
+    """Add an agent who signs in with a password. Prints JSON: id."""
+    password = sys.stdin.readline().rstrip("\r\n")
+    if len(password) < _PASSWORD_MIN:
+        raise ConfigurationError(f"The password must have at least {_PASSWORD_MIN} characters")
+    email = email.strip().lower()
+    if "@" not in email:
+        raise ConfigurationError("--email must be an e-mail address")
+
+    async def add(parts: Parts) -> int:
+        now_us, hashed = int(time.time() * SECOND), hash_password(password)
+        return await parts.database.transaction(lambda c: accounts.add_agent(c, company_id, email, name, role, hashed, now_us))
+
+    click.echo(json.dumps({"id": _with_parts(_settings(), add)}))
+
+
+@main.command()
+@click.option("--company-id", type=click.IntRange(1), required=True)
+@click.option("--agent-id", type=click.IntRange(1), required=True)
+@click.option("--hours", type=click.FloatRange(0, min_open=True), default=8.0, show_default=True)
+def token(company_id: int, agent_id: int, hours: float) -> None:
+    """Print a JWT for an agent, as the CRM would issue it."""
+    settings = _settings()
+    if len(settings.jwt_secret.encode()) < JWT_SECRET_MIN_BYTES:
+        raise ConfigurationError(f"JWT_SECRET must be set, to at least {JWT_SECRET_MIN_BYTES} bytes: the server's own")
+
+    async def read(parts: Parts) -> accounts.Agent | None:
+        return await parts.database.read(lambda c: accounts.read_agent(c, agent_id))
+
+    found = _with_parts(settings, read)
+    is_known = found is not None and found.company_id == company_id
+    now = int(time.time())
+    claims = {
+        "sub": found.subject if found and is_known else str(agent_id),
+        settings.jwt_company_claim: company_id,
+        "name": found.name if found and is_known else f"Agent {agent_id}",
+        "role": found.role if found and is_known else "agent",
+        "iat": now,
+        "exp": now + int(hours * 3600),
+    }
+    click.echo(jwt.encode(claims, settings.jwt_secret, algorithm="HS256"))
+
+
+@main.command()
+@click.option("--integration-id", type=click.IntRange(1), help="Only this one; otherwise all active integrations.")
+def sync(integration_id: int | None) -> None:
+    """Fetch all conversations and messages from Chatwoot. Prints the counts as JSON; can be run again."""
+    settings = _settings()
+
+    async def walk(parts: Parts) -> list[Outcome]:
+        await parts.directory.refresh()
+        chosen = [i for i in parts.directory.integrations.values() if (i.is_active if integration_id is None else i.id == integration_id)]
+        if not chosen:
+            raise ConfigurationError("There is no such active Chatwoot integration; add one with: omni-inbox integration add")
+        parts.services.start("bus", parts.bus.run)
+        async with parts.services:
+            return [await _walk_with_progress(parts, one) for one in chosen]
+
+    outcomes = _with_parts(settings, walk)
+    click.echo(json.dumps({"integrations": [outcome.view() for outcome in outcomes]}))
+    if any(outcome.errors for outcome in outcomes):
+        sys.exit(1)
+
+
+async def _walk_with_progress(parts: Parts, one: accounts.Integration) -> Outcome:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=_notes, transient=True) as progress:
+        line = progress.add_task(f"integration {one.id}", total=None)
+
+        def show(outcome: Outcome) -> None:
+            conversations = outcome.conversations_created + outcome.conversations_updated
+            messages = outcome.messages_created + outcome.messages_skipped
+            text = f"integration {one.id}: {conversations} conversations changed, {messages} messages read"
+            progress.update(line, description=text)
+
+        return await parts.sync.walk(one, show)
+
+
+def _settings(**given: Any) -> Settings:
+    settings = Settings.from_environment(overrides={name: value for name, value in given.items() if value is not None})
+    log.configure(settings.log_level, settings.log_format)
+    return settings
+
+
+def _with_parts(settings: Settings, call: Callable[[Parts], Awaitable[T]]) -> T:
+    """Run `call` with an open database; the tables must be there."""
+    problem = migrations.schema_problem(settings.database_url)
+    if problem and settings.is_sqlite:
+        migrations.upgrade(settings.database_url)
+    elif problem:
+        raise ConfigurationError(f"{problem}. Run: omni-inbox db upgrade")
+
+    async def run() -> T:
+        async with Parts(settings).opened() as parts:
+            return await call(parts)
+
+    return asyncio.run(run())
+
+
+async def _running(settings: Settings, call: Callable[[Parts], Awaitable[None]]) -> None:
+    async with Parts(settings).running() as parts:
+        await call(parts)

@@ -1,0 +1,317 @@
+"""One live socket after its welcome: an object driven by calls, without a task and without a queue of its own.
+
+It remembers the seq up to which it has written. While it is level with the feed the hub pushes ready frames; when its transport is full
+it stops and, once there is room, catches up from the feed's ring or from the log. So memory per socket is bounded by the transport's
+buffer, and nothing is skipped or doubled whatever the order of pause, resume and push.
+"""
+
+import asyncio
+import itertools
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import msgspec
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from server import log, metrics
+from server.core.frames import split_text_frames, text_frame
+from server.core.session import Auth, Hello, Pong, encode_message, encode_ping, frame_budget, parse_client_message
+from server.core.times import SECOND
+from server.errors import OmniError
+from server.hub import Hub
+from server.tasks import spawn, stop
+from server.websocket_protocol import Push, Receiver
+
+_logger = log.get(__name__)
+_PIECE_BYTES = 131_072  # caught up in pieces of this size, so that a slow reader stops us early
+_ping_numbers = itertools.count(1)
+
+CLOSE_PROTOCOL = 4001
+CLOSE_NOT_ALLOWED = 4003
+CLOSE_TOO_FAST = 4108
+CLOSE_DRAIN = 4200
+CLOSE_EXPIRED = 4205
+CLOSE_SLOW = 4208
+CLOSE_GAP = 4210
+
+
+class Tail(Protocol):
+    """A company's feed, as a connection uses it."""
+
+    company_id: int
+    epoch: str
+    head: int
+
+    def ready_after(self, seq: int, most_bytes: int) -> tuple[bytes, int] | None:
+        """Frames after `seq` from the ring and the last seq among them; None when the ring does not reach back so far."""
+
+    async def fetch_after(self, seq: int) -> tuple[bytes, int] | None:
+        """The same from the log, a page; None when the log does not reach back so far any more."""
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """Seconds from the settings that a connection lives by."""
+
+    ping: float
+    silence: float
+    slow: float
+    high_water_bytes: int
+
+
+Renew = Callable[[str], Awaitable[float | None]]
+
+
+class Connection:
+    """A member of the hub. `expires_at` is unix seconds, or None for a sign-in that does not end by itself."""
+
+    __slots__ = (
+        "__weakref__",
+        "_budget",
+        "_fetching",
+        "_heard_at",
+        "_hub",
+        "_pace",
+        "_paused_at",
+        "_pinged_at",
+        "_push",
+        "_renew",
+        "_tail",
+        "agent_id",
+        "deadline",
+        "expires_at",
+        "is_over",
+        "is_replaying",
+        "seq",
+        "session",
+        "session_key",
+    )
+
+    def __init__(
+        self, push: Push, hub: Hub, tail: Tail, pace: Pace, *, agent_id: int, seq: int, expires_at: float | None, session_key: str | None
+    ) -> None:
+        now = time.monotonic()
+        self._push, self._hub, self._tail, self._pace = push, hub, tail, pace
+        self.agent_id, self.seq, self.expires_at, self.session_key = agent_id, seq, expires_at, session_key
+        self.session = uuid.uuid4().hex[:12]
+        self._budget = frame_budget(now)
+        self._heard_at = self._pinged_at = now
+        self._paused_at: float | None = None
+        self._fetching: asyncio.Task[None] | None = None
+        self._renew: Renew | None = None
+        self.is_replaying = False
+        self.is_over = False
+        self.deadline = now
+        self._set_deadline()
+
+    def start(self, *, is_replaying: bool, renew: Renew) -> None:
+        """Take the socket over; the caller has said welcome. From here on everything comes by calls."""
+        self.is_replaying, self._renew = is_replaying, renew
+        self._hub.join(self._tail.company_id, self)
+        self._push.hand_over(self, self._pace.high_water_bytes)
+        self.advance()
+
+    def send(self, kind: str, **fields: Any) -> None:
+        self._push.write(text_frame(encode_message(kind, **fields)))
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Say why and end it; `on_lost` follows."""
+        self._push.close(code, reason)
+
+    # -- the feed's side -------------------------------------------------------------------------------------------
+
+    def push(self, first_seq: int, last_seq: int, frames: bytes) -> bool:
+        if self._paused_at is not None:
+            return False
+        if self.seq == first_seq - 1:
+            self.seq = last_seq
+            self._push.write(frames)
+            return True
+        if self.seq < first_seq:  # behind, and not because it is slow
+            self.advance()
+        return False
+
+    def advance(self) -> None:
+        """Write what is missing up to the head: from the ring at once, else from the log. Called again whenever it had to stop."""
+        while self._paused_at is None and self._fetching is None and not self.is_over:
+            if self.seq >= self._tail.head:
+                if self.is_replaying:
+                    self.is_replaying = False
+                    self.send("live", cursor=self.cursor)
+                return
+            ready = self._tail.ready_after(self.seq, _PIECE_BYTES)
+            if ready is None:
+                self._fetching = spawn(self._fetch(), f"catch-up-{self.session}")
+                return
+            frames, self.seq = ready
+            self._push.write(frames)
+
+    def reset(self, reason: str) -> None:
+        """The log this socket followed is gone: the client takes a snapshot and goes on from the head."""
+        metrics.feed_resets.labels(reason).inc()
+        self.seq = self._tail.head
+        self.is_replaying = False
+        self.send("reset", reason=reason, cursor=self.cursor)
+        self.advance()
+
+    @property
+    def cursor(self) -> str:
+        return f"{self._tail.epoch}.{self.seq}"
+
+    async def _fetch(self) -> None:
+        """One page of the log, then on from there; a log that cannot be read ends the socket, and the client resumes."""
+        asked = self.seq
+        try:
+            page = await self._tail.fetch_after(asked)
+        except OmniError as error:
+            self._fetching = None
+            self.close(error.close_code, error.code)
+            return
+        self._fetching = None
+        if page is None and not self.is_over:
+            self.reset("too_old")
+        elif page is not None and not self.is_over and self.seq == asked:  # a push may have followed on meanwhile
+            frames, self.seq = page
+            self._push.write(frames)
+        self.advance()
+
+    # -- the client's side -----------------------------------------------------------------------------------------
+
+    def on_text(self, text: bytes) -> None:
+        now = time.monotonic()
+        self._heard_at = now
+        if not self._budget.take(now):
+            self.close(CLOSE_TOO_FAST, "too fast")
+            return
+        try:
+            message = parse_client_message(text)
+        except ValueError as error:
+            self.close(CLOSE_PROTOCOL, str(error))
+            return
+        if isinstance(message, Auth) and self._renew is not None:
+            spawn(self._authenticate(message.token, self._renew), f"renew-{self.session}")
+        elif isinstance(message, Hello):
+            self.close(CLOSE_PROTOCOL, "hello was said already")
+        elif isinstance(message, Pong):
+            pass  # heard is what counts
+
+    def on_binary(self) -> None:
+        self.close(1003, "text only")
+
+    def on_pause(self) -> None:
+        if self._paused_at is None:
+            self._paused_at = time.monotonic()
+            self._set_deadline()
+
+    def on_resume(self) -> None:
+        if self._paused_at is not None:
+            self._paused_at = None
+            self._set_deadline()
+            self.advance()
+
+    def on_lost(self, code: int) -> None:
+        self.is_over = True
+        self._hub.leave(self._tail.company_id, self)
+        if self._fetching is not None:
+            self._fetching.cancel()
+        metrics.socket_closes.labels(str(code) if code in _COUNTED_CODES else "other").inc()
+        about = {"session": self.session, "company_id": self._tail.company_id, "agent_id": self.agent_id, "seq": self.seq}
+        _logger.info("socket closed", code=code, **about)
+
+    async def _authenticate(self, token: str, renew: Renew) -> None:
+        try:
+            self.expires_at = await renew(token)
+        except OmniError as error:
+            self.send("error", code=error.code, retryMs=None, fatal=True)
+            self.close(error.close_code, error.code)
+            return
+        self.send("auth", expiresAt=None if self.expires_at is None else int(self.expires_at * 1000))
+        self._set_deadline()
+
+    # -- time ------------------------------------------------------------------------------------------------------
+
+    def on_deadline(self, now: float) -> None:
+        if self.expires_at is not None and time.time() >= self.expires_at:
+            self.close(CLOSE_EXPIRED, "sign-in expired")
+            return
+        if now - self._heard_at >= self._pace.silence:
+            self.close(CLOSE_SLOW, "silent")
+            return
+        if self._paused_at is not None and now - self._paused_at >= self._pace.slow:
+            self.close(CLOSE_SLOW, "slow")
+            return
+        if self._paused_at is None and now - self._pinged_at >= self._pace.ping:
+            self._pinged_at = now
+            head = f"{self._tail.epoch}.{self._tail.head}"
+            self._push.write(text_frame(encode_ping(next(_ping_numbers), head, int(time.time() * SECOND))))
+        self._set_deadline()
+
+    def _set_deadline(self) -> None:
+        times = [self._heard_at + self._pace.silence]
+        times.append(self._pinged_at + self._pace.ping if self._paused_at is None else self._paused_at + self._pace.slow)
+        if self.expires_at is not None:
+            times.append(time.monotonic() + self.expires_at - time.time())
+        self.deadline = min(times)
+
+
+_COUNTED_CODES = frozenset(
+    {1000, 1001, 1002, 1003, 1005, 1006, 1007, 1009, 1012, 4001, 4003, 4010, 4108, 4113, 4129, 4200, 4205, 4208, 4210}
+)
+
+
+class AsgiPush:
+    """The writing side over plain ASGI messages, for servers without our protocol: one queue and one task a socket, bounded."""
+
+    def __init__(self, websocket: WebSocket) -> None:
+        self._websocket = websocket
+        self._outgoing: asyncio.Queue[bytes | tuple[int, str]] = asyncio.Queue()
+        self._bytes = 0
+        self._high_water_bytes = 0
+        self._receiver: Receiver | None = None
+        self._is_paused = False
+
+    def hand_over(self, receiver: Receiver, high_water_bytes: int) -> None:
+        self._receiver, self._high_water_bytes = receiver, high_water_bytes
+
+    def write(self, frames: bytes) -> None:
+        self._outgoing.put_nowait(frames)
+        self._bytes += len(frames)
+        if self._receiver is not None and not self._is_paused and self._bytes > self._high_water_bytes:
+            self._is_paused = True
+            self._receiver.on_pause()
+
+    def close(self, code: int, reason: str = "") -> None:
+        self._outgoing.put_nowait((code, reason))
+
+    async def run(self, receiver: Receiver) -> None:
+        """Send and receive until the end."""
+        sender = spawn(self._send(), "asgi-sender")
+        code = 1006
+        try:
+            while True:
+                message = await self._websocket.receive()
+                if message["type"] == "websocket.disconnect":
+                    code = message.get("code") or 1005
+                    return
+                text = message.get("text")
+                receiver.on_binary() if text is None else receiver.on_text(text.encode())
+        finally:
+            receiver.on_lost(code)
+            await stop(sender)
+
+    async def _send(self) -> None:
+        while True:
+            item = await self._outgoing.get()
+            try:
+                if isinstance(item, tuple):
+                    await self._websocket.close(*item)
+                    return
+                for payload in split_text_frames(item):
+                    await self._websocket.send_text(payload.decode())
+            except (WebSocketDisconnect, RuntimeError):
+                return
+            self._bytes -= len(item)
+            if self._is_paused and self._bytes <= self._high_water_bytes // 4 and self._receiver is not None:
+                self._is_paused = False
+                self._receiver.on_resume()

@@ -1,0 +1,51 @@
+"""What a delivery, or an object read from Chatwoot's API, means: the input of projection."""
+
+import msgspec
+
+from server.core.entities import Assignee, Attachment, Contact
+
+
+class ConversationState(msgspec.Struct, frozen=True):
+    """A conversation as Chatwoot told it. `version_us` is its updated_at (0: not told, as in the simple payload)."""
+
+    display_id: int
+    version_us: int = 0
+    contact: Contact | None = None
+    contact_name: str | None = None
+    status: str | None = None
+    channel: str | None = None
+    labels: tuple[str, ...] | None = None
+    assignee: Assignee | None = None
+    priority: str | None = None
+    waiting_since_us: int | None = None
+    can_reply: bool | None = None
+    created_us: int | None = None
+
+
+class MessageState(msgspec.Struct, frozen=True):
+    """A message as Chatwoot told it. `asked_us` is our clock when it was asked for by REST (0: it came by webhook)."""
+
+    sender_type: str
+    content: str
+    created_us: int
+    message_id: int | None = None
+    sender_name: str | None = None
+    content_type: str | None = None
+    attachments: tuple[Attachment, ...] = ()
+    is_private: bool = False
+    is_deleted: bool = False
+    is_update: bool = False
+    client_id: str | None = None
+    error: str | None = None
+    version_us: int = 0
+    asked_us: int = 0
+
+
+class Change(msgspec.Struct, frozen=True):
+    """`at_us` is when Chatwoot says it happened."""
+
+    account_id: int | None
+    inbox_id: int | None
+    conversation: ConversationState
+    message: MessageState | None
+    at_us: int

@@ -1,0 +1,159 @@
+"""Conversation and message as we keep them, and as clients see them (`docs/protocol.md`)."""
+
+from typing import Any
+
+import msgspec
+
+from server.core.times import iso_or_none
+
+Json = dict[str, Any]
+PREVIEW_CHARACTERS = 160
+
+
+class Contact(msgspec.Struct, frozen=True, omit_defaults=False):
+    id: int | None = None
+    email: str | None = None
+    phone: str | None = None
+    identifier: str | None = None
+
+
+class Assignee(msgspec.Struct, frozen=True):
+    id: int | None
+    name: str | None
+
+
+class Preview(msgspec.Struct, frozen=True, rename="camel"):
+    content: str
+    sender_type: str
+    has_attachments: bool = False
+
+
+class Attachment(msgspec.Struct, frozen=True, rename="camel"):
+    id: int | None
+    type: str
+    url: str | None = None
+    thumb_url: str | None = None
+    name: str | None = None
+    size_bytes: int | None = None
+    width: int | None = None
+    height: int | None = None
+
+
+class DeliveryError(msgspec.Struct, frozen=True):
+    code: str
+    message: str
+
+
+class Conversation(msgspec.Struct, frozen=True):
+    """A row of `social_conversations`; times in microseconds. `id` is 0 until it is inserted."""
+
+    id: int
+    company_id: int
+    platform: str
+    external_user_id: str | None
+    external_user_name: str | None
+    status: str
+    last_message_us: int | None
+    created_us: int | None
+    updated_us: int | None
+    integration_id: int | None = None
+    chatwoot_conversation_id: int | None = None
+    chatwoot_status: str | None = None
+    chatwoot_version: int = 0
+    channel: str | None = None
+    contact: Contact | None = None
+    assignee: Assignee | None = None
+    labels: tuple[str, ...] = ()
+    priority: str | None = None
+    waiting_since_us: int | None = None
+    can_reply: bool | None = None
+    preview: Preview | None = None
+    inbound_count: int = 0
+    seq: int = 0
+
+
+class Message(msgspec.Struct, frozen=True):
+    """A row of `social_messages`; times in microseconds. `id` is 0 until it is inserted."""
+
+    id: int
+    conversation_id: int
+    sender_type: str
+    content: str
+    created_us: int | None
+    chatwoot_message_id: int | None = None
+    chatwoot_version: int = 0
+    told_at: int = 0
+    client_id: str | None = None
+    agent_id: int | None = None
+    sender_name: str | None = None
+    content_type: str | None = None
+    attachments: tuple[Attachment, ...] = ()
+    is_private: bool = False
+    is_deleted: bool = False
+    delivery_state: str | None = None
+    delivery_error: DeliveryError | None = None
+    delivery_attempts: int = 0
+    next_attempt_us: int | None = None
+    is_outcome_unknown: bool = False
+    seq: int = 0
+
+
+def conversation_view(c: Conversation) -> Json:
+    """The conversation as every agent of its company sees it."""
+    return {
+        "id": c.id,
+        "companyId": c.company_id,
+        "platform": c.platform,
+        "externalUserId": c.external_user_id,
+        "externalUserName": c.external_user_name,
+        "status": c.status,
+        "lastMessageAt": iso_or_none(c.last_message_us),
+        "createdAt": iso_or_none(c.created_us),
+        "updatedAt": iso_or_none(c.updated_us),
+        "integrationId": c.integration_id,
+        "chatwootConversationId": c.chatwoot_conversation_id,
+        "chatwootStatus": c.chatwoot_status,
+        "channel": c.channel,
+        "contact": c.contact,
+        "assignee": c.assignee,
+        "labels": c.labels,
+        "priority": c.priority,
+        "waitingSince": iso_or_none(c.waiting_since_us),
+        "canReply": c.can_reply,
+        "preview": c.preview,
+        "inboundCount": c.inbound_count,
+        "seq": c.seq,
+    }
+
+
+def agent_view(c: Conversation, read_count: int) -> Json:
+    """The conversation with what belongs to one agent alone."""
+    view = conversation_view(c)
+    view["readCount"] = read_count
+    view["unreadCount"] = max(0, c.inbound_count - read_count)
+    return view
+
+
+def message_view(m: Message) -> Json:
+    return {
+        "id": m.id,
+        "conversationId": m.conversation_id,
+        "senderType": m.sender_type,
+        "content": m.content,
+        "createdAt": iso_or_none(m.created_us),
+        "senderName": m.sender_name,
+        "contentType": m.content_type,
+        "private": m.is_private,
+        "deleted": m.is_deleted,
+        "attachments": m.attachments,
+        "chatwootMessageId": m.chatwoot_message_id,
+        "clientId": m.client_id,
+        "agentId": m.agent_id,
+        "deliveryState": m.delivery_state,
+        "deliveryError": m.delivery_error,
+        "seq": m.seq,
+    }
+
+
+def preview_of(m: Message) -> Preview:
+    return Preview(m.content[:PREVIEW_CHARACTERS], m.sender_type, bool(m.attachments))

@@ -1,0 +1,278 @@
+"""Chatwoot's JSON -> changes. Takes the real payload, the documented simple one, and every mixture between.
+
+Shapes: Chatwoot 4.16, `app/models/message.rb` (webhook_data), `app/presenters/conversations/event_data_presenter.rb`, and for REST
+`app/views/api/v1/`. Only the top-level fields speak of the event's message: `conversation.messages[0]` may be another one.
+"""
+
+import json
+import re
+from typing import Any
+
+import msgspec
+
+from server.core.changes import Change, ConversationState, MessageState
+from server.core.entities import Assignee, Attachment, Contact
+from server.core.times import SECOND, parse_time
+from server.errors import PayloadError
+
+Json = dict[str, Any]
+
+CLIENT_ID_KEY = "omni_client_id"  # our marker in a message's content_attributes; visitors can read it, so it is an opaque id
+_MESSAGE_EVENTS = ("message_created", "message_updated")
+_CONVERSATION_EVENTS = ("conversation_created", "conversation_updated", "conversation_status_changed")
+_SENDER_TYPES = {0: "customer", "0": "customer", "incoming": "customer"}
+_AGENT_TYPES = (1, 3, "1", "3", "outgoing", "template")
+_STATUSES = ("open", "resolved", "pending", "snoozed")
+_ID_MOST = 2**63 - 1
+_NAME_MOST = 255
+_CREDENTIAL = re.compile(rb'"pubsub_token"\s*:\s*"[^"]*"')
+
+
+def strip_credentials(body: bytes) -> bytes:
+    """The body without the contact's live websocket credential (`contact_inbox.pubsub_token`)."""
+    return _CREDENTIAL.sub(b'"pubsub_token":""', body) if b"pubsub_token" in body else body
+
+
+def decode_json(body: bytes | str) -> Any:
+    """Any JSON value. Lone surrogates, which some senders escape, become U+FFFD. Raises ValueError for what is no JSON."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        try:
+            # the strict decoder refuses lone surrogates and huge numbers; Python's takes them
+            return _scrub(json.loads(body, parse_constant=_refuse_constant))
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+class _Envelope(msgspec.Struct):
+    """What finding the integration needs; the rest of a delivery is only checked to be JSON."""
+
+    account: Any = None
+    inbox: Any = None
+    conversation: Any = None
+    inbox_id: Any = None
+    messages: Any = None
+    contact_inbox: Any = None
+
+
+_envelope = msgspec.json.Decoder(_Envelope)
+
+
+def read_address(body: bytes) -> tuple[int | None, int | None]:
+    """(account id, inbox id) of a delivery, where it names them. Raises ValueError for what is no JSON."""
+    try:
+        payload: Any = msgspec.structs.asdict(_envelope.decode(body))
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        payload = decode_json(body)
+    if not isinstance(payload, dict):
+        return None, None
+    return _account_id(payload), _inbox_id(payload, _dict(payload.get("conversation")) or payload)
+
+
+def parse_delivery(body: bytes | str, received_us: int) -> Change:
+    """The meaning of one delivery. Raises PayloadError with the journal state it ends in and the reason."""
+    try:
+        payload = decode_json(body)
+    except ValueError:
+        raise PayloadError("the body is no JSON") from None
+    if not isinstance(payload, dict):
+        raise PayloadError("the body is no JSON object")
+    event = payload.get("event")
+    if event in _MESSAGE_EVENTS:
+        return _message_change(payload, event, received_us)
+    if event in _CONVERSATION_EVENTS:
+        state = parse_conversation(payload)
+        return Change(_account_id(payload), _inbox_id(payload, payload), state, None, state.version_us or received_us)
+    if isinstance(event, str) and event:
+        raise PayloadError(f"event not used here: {event[:60]}", outcome="ignored")
+    raise PayloadError("there is no event name")
+
+
+def parse_conversation(c: Json) -> ConversationState:
+    """A conversation of a webhook or of REST; the two differ in small ways (`contact_inbox` is absent in REST)."""
+    display_id = _id(c.get("id"))
+    if display_id is None:
+        raise PayloadError("there is no conversation id")
+    meta = _dict(c.get("meta"))
+    sender = _dict(meta.get("sender"))
+    contact_id = _id(sender.get("id")) or _id(_dict(c.get("contact_inbox")).get("contact_id"))
+    labels = c.get("labels")
+    return ConversationState(
+        display_id=display_id,
+        version_us=parse_time(c.get("updated_at")) or 0,
+        contact=_contact(sender, contact_id),
+        contact_name=_name(sender),
+        status=c.get("status") if c.get("status") in _STATUSES else None,
+        channel=_text(c.get("channel") or meta.get("channel"), 64),
+        labels=tuple(str(label)[:255] for label in labels) if isinstance(labels, list) else None,
+        assignee=_assignee(meta.get("assignee")),
+        priority=_text(c.get("priority"), 16),
+        waiting_since_us=parse_time(c.get("waiting_since")),
+        can_reply=c["can_reply"] if isinstance(c.get("can_reply"), bool) else None,
+        created_us=parse_time(c.get("created_at")),
+    )
+
+
+def parse_message(m: Json, *, asked_us: int = 0, version_us: int = 0, is_update: bool = False) -> MessageState | None:
+    """A message of a webhook (text types, ISO times) or of REST (numbers). None for an activity line, which is no message.
+
+    Raises PayloadError when it lacks what every message has.
+    """
+    kind = m.get("message_type")
+    if kind in (2, "2", "activity"):
+        return None
+    if not isinstance(kind, (int, str)) or isinstance(kind, bool) or not (kind in _SENDER_TYPES or kind in _AGENT_TYPES):
+        raise PayloadError(f"unknown message_type {str(kind)[:40]!r}")
+    created_us = parse_time(m.get("created_at"))
+    if created_us is None:
+        raise PayloadError("there is no created_at")
+    attributes = _dict(m.get("content_attributes"))
+    sender = _dict(m.get("sender"))
+    content = m.get("content")
+    return MessageState(
+        sender_type=_SENDER_TYPES.get(kind, "agent"),
+        content=content if isinstance(content, str) else "" if content is None else json.dumps(content, ensure_ascii=False),
+        created_us=created_us,
+        message_id=_id(m.get("id")),
+        sender_name=_text(sender.get("name"), _NAME_MOST),
+        content_type=_text(m.get("content_type"), 32),
+        attachments=_attachments(m.get("attachments")),
+        is_private=m.get("private") is True,
+        is_deleted=attributes.get("deleted") is True,
+        is_update=is_update,
+        client_id=_text(attributes.get(CLIENT_ID_KEY), 64),
+        error=_text(attributes.get("external_error"), 500),
+        version_us=version_us,
+        asked_us=asked_us,
+    )
+
+
+def _message_change(payload: Json, event: str, received_us: int) -> Change:
+    conversation = _dict(payload.get("conversation"))
+    state = parse_conversation(conversation)
+    simple = _dict(payload.get("contact"))
+    if simple:
+        contact_id = _id(simple.get("id")) or (state.contact.id if state.contact else None)
+        state = msgspec.structs.replace(
+            state,
+            contact=state.contact if state.contact and state.contact.id else _contact(simple, contact_id),
+            contact_name=state.contact_name or _name(simple),
+        )
+    if payload.get("created_at") is None:
+        payload = {**payload, "created_at": received_us / SECOND}
+    message = parse_message(payload, version_us=state.version_us, is_update=event == "message_updated")
+    if message is None:
+        raise PayloadError("activity lines are not kept", outcome="ignored")
+    if state.contact_name is None and message.sender_type == "customer":
+        state = msgspec.structs.replace(state, contact_name=message.sender_name)
+    at_us = message.created_us if event == "message_created" else max(state.version_us, message.created_us)
+    return Change(_account_id(payload), _inbox_id(payload, conversation), state, message, at_us)
+
+
+def _account_id(payload: Json) -> int | None:
+    """Where the account stands: at the top; in the conversation (since 4.14.2); else in the nested message."""
+    conversation = _dict(payload.get("conversation")) or payload
+    messages = conversation.get("messages")
+    nested = _dict(messages[0]) if isinstance(messages, list) and messages else {}
+    for value in (_dict(payload.get("account")).get("id"), _dict(conversation.get("account")).get("id"), nested.get("account_id")):
+        if (number := _id(value)) is not None:
+            return number
+    return None
+
+
+def _inbox_id(payload: Json, conversation: Json) -> int | None:
+    for value in (
+        _dict(payload.get("inbox")).get("id"),
+        conversation.get("inbox_id"),
+        _dict(conversation.get("contact_inbox")).get("inbox_id"),
+    ):
+        if (number := _id(value)) is not None:
+            return number
+    return None
+
+
+def _contact(sender: Json, contact_id: int | None) -> Contact | None:
+    if contact_id is None and not sender:
+        return None
+    return Contact(
+        id=contact_id,
+        email=_text(sender.get("email"), _NAME_MOST),
+        phone=_text(sender.get("phone_number"), 64),
+        identifier=_text(sender.get("identifier"), _NAME_MOST),
+    )
+
+
+def _name(sender: Json) -> str | None:
+    for key in ("name", "identifier", "email", "phone_number"):
+        if (name := _text(sender.get(key), _NAME_MOST)) is not None:
+            return name
+    return None
+
+
+def _assignee(value: object) -> Assignee | None:
+    agent = _dict(value)
+    if not agent:
+        return None
+    return Assignee(_id(agent.get("id")), _text(agent.get("name") or agent.get("available_name"), _NAME_MOST))
+
+
+def _attachments(value: object) -> tuple[Attachment, ...]:
+    if not isinstance(value, list):
+        return ()
+    return tuple(_attachment(item) for item in value[:50] if isinstance(item, dict))
+
+
+def _attachment(a: Json) -> Attachment:
+    url = _web_address(a.get("data_url"))
+    return Attachment(
+        id=_id(a.get("id")),
+        type=_text(a.get("file_type"), 32) or "file",
+        url=url,
+        thumb_url=_web_address(a.get("thumb_url")),
+        name=_text(a.get("fallback_title"), _NAME_MOST) or (url.split("?")[0].rsplit("/", 1)[-1][:_NAME_MOST] if url else None),
+        size_bytes=_id(a.get("file_size")),
+        width=_id(a.get("width")),
+        height=_id(a.get("height")),
+    )
+
+
+def _web_address(value: object) -> str | None:
+    """Only http(s): a `javascript:` address in a forged payload would become a link in the page."""
+    text = _text(value, 2000)
+    return text if text and text.lower().startswith(("https://", "http://")) else None
+
+
+def _dict(value: object) -> Json:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object, most: int) -> str | None:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = str(value)  # the old documentation shows identifiers as numbers
+    return value[:most] if isinstance(value, str) and value.strip() else None
+
+
+def _id(value: object) -> int | None:
+    """A positive number that fits a BIGINT, also when sent as text."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _ID_MOST:
+        return value
+    return None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _scrub(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    if isinstance(value, list):
+        return [_scrub(item) for item in value]
+    if isinstance(value, dict):
+        return {_scrub(key): _scrub(item) for key, item in value.items()}
+    return value

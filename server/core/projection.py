@@ -1,0 +1,325 @@
+"""Changes -> new state and events. Pure: works on a board of loaded rows, decides by version and identity, never by arrival.
+
+Rules: a conversation's older state never overwrites a newer one; `message_created` never overwrites a stored message; deleted stays
+deleted; a message is known by Chatwoot's id, by our marker, or (without an id) by conversation, sender type and content within a second.
+An event is drafted only where what clients see has changed, so a repeated delivery makes none.
+"""
+
+from collections.abc import Iterable
+from enum import Enum
+
+import msgspec
+from msgspec.structs import replace
+
+from server.core.changes import Change, ConversationState, MessageState
+from server.core.entities import Conversation, DeliveryError, Json, Message, conversation_view, message_view, preview_of
+from server.core.times import SECOND
+
+ConversationKey = tuple[int, int]  # (integration id, Chatwoot display id)
+TWIN_SECONDS = 1  # two equal texts of one sender within this, where at least one has no id, are one message
+
+
+class Result(Enum):
+    CREATED = "created"
+    UPDATED = "updated"
+    SAME = "same"
+
+
+class MessageEntry:
+    """A message on the board; `row.id` is 0 until the store has inserted it."""
+
+    __slots__ = ("is_dirty", "row")
+
+    def __init__(self, row: Message) -> None:
+        self.row, self.is_dirty = row, False
+
+
+class Entry:
+    """A conversation on the board with those of its messages that the batch may touch."""
+
+    __slots__ = ("is_dirty", "messages", "row")
+
+    def __init__(self, row: Conversation, messages: Iterable[Message] = ()) -> None:
+        self.row, self.is_dirty = row, False
+        self.messages = [MessageEntry(message) for message in messages]
+
+
+class Draft(msgspec.Struct):
+    """An event to be: who changed, and as which state. Numbers (ids, seq) are filled in by the store."""
+
+    kind: str
+    entry: Entry
+    conversation: Conversation
+    message_entry: MessageEntry | None
+    message: Message | None
+    at_us: int
+    received_us: int
+    extra: Json | None = None
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Where a change comes from, as the integration directory knows it."""
+
+    integration_id: int
+    company_id: int
+
+
+class Board:
+    """The working set of one transaction."""
+
+    def __init__(self, entries: dict[ConversationKey, Entry] | None = None) -> None:
+        self.entries: dict[ConversationKey, Entry] = entries or {}
+        self.drafts: list[Draft] = []
+
+    def apply(self, change: Change, source: Source, received_us: int) -> tuple[Result, Result]:
+        """Take in one change. Returns what became of the conversation and of the message (SAME where there is none)."""
+        key = (source.integration_id, change.conversation.display_id)
+        entry = self.entries.get(key)
+        if entry is None:
+            entry = self.entries[key] = Entry(_new_conversation(change, source, received_us))
+            entry.is_dirty = True
+            result = Result.CREATED
+            self._draft("conversation.created", entry, None, change.conversation.created_us or change.at_us, received_us)
+        else:
+            result = self._update_conversation(entry, change, received_us)
+        if change.message is None:
+            if result is Result.UPDATED:
+                self._draft("conversation.updated", entry, None, change.at_us, received_us)
+            return result, Result.SAME
+        told = self._apply_message(entry, change.message, change.at_us, received_us)
+        if told is Result.SAME and result is Result.UPDATED:
+            self._draft("conversation.updated", entry, None, change.at_us, received_us)
+        return result, told
+
+    def put_message(self, entry: Entry, message: Message, at_us: int, received_us: int) -> MessageEntry:
+        """Add a new message (also: a reply written here) with its event."""
+        message_entry = MessageEntry(message)
+        message_entry.is_dirty = True
+        entry.messages.append(message_entry)
+        entry.row = _with_message(entry.row, message, received_us)
+        entry.is_dirty = True
+        self._draft("message.created", entry, message_entry, at_us, received_us)
+        return message_entry
+
+    def set_message(self, entry: Entry, message_entry: MessageEntry, message: Message, at_us: int, received_us: int) -> Result:
+        """Replace a message's state; an event only where clients see a difference."""
+        before, message_entry.row = message_entry.row, message
+        message_entry.is_dirty |= before != message
+        if _same_view(before, message):
+            return Result.SAME
+        if not message.is_private and message.created_us is not None and message.created_us >= (entry.row.last_message_us or 0):
+            entry.row = replace(entry.row, preview=preview_of(message), updated_us=received_us)
+            entry.is_dirty = True
+        self._draft("message.updated", entry, message_entry, at_us, received_us)
+        return Result.UPDATED
+
+    def set_conversation(self, entry: Entry, row: Conversation, at_us: int, received_us: int) -> Result:
+        """Replace a conversation's state (an agent's own act), with its event where clients see a difference."""
+        if conversation_view(row) == conversation_view(entry.row):
+            return Result.SAME
+        entry.row, entry.is_dirty = replace(row, updated_us=received_us), True
+        self._draft("conversation.updated", entry, None, at_us, received_us)
+        return Result.UPDATED
+
+    def note_read(self, entry: Entry, agent_id: int, read_count: int, message_id: int, now_us: int) -> None:
+        """An agent has read; the conversation itself stays as it is."""
+        extra: Json = {"agentId": agent_id, "readCount": read_count, "messageId": message_id}
+        self.drafts.append(Draft("conversation.read", entry, entry.row, None, None, now_us, now_us, extra))
+
+    def _draft(self, kind: str, entry: Entry, message: MessageEntry | None, at_us: int, received_us: int) -> None:
+        row = message.row if message else None
+        self.drafts.append(Draft(kind, entry, entry.row, message, row, at_us, received_us))
+
+    def _update_conversation(self, entry: Entry, change: Change, received_us: int) -> Result:
+        told, before = change.conversation, entry.row
+        after = _take_state(before, told) if told.version_us >= before.chatwoot_version else before
+        if not told.version_us:
+            after = _take_hints(before, change)
+        if after == before:
+            return Result.SAME
+        entry.is_dirty = True
+        if conversation_view(after) == conversation_view(before):
+            entry.row = after  # a newer version that shows nothing new
+            return Result.SAME
+        entry.row = replace(after, updated_us=received_us)
+        return Result.UPDATED
+
+    def _apply_message(self, entry: Entry, told: MessageState, at_us: int, received_us: int) -> Result:
+        known = _find(entry.messages, told)
+        if known is None:
+            self.put_message(entry, _new_message(entry.row.id, told, received_us), at_us, received_us)
+            return Result.CREATED
+        return self.set_message(entry, known, _told_again(known.row, told, received_us), at_us, received_us)
+
+
+def _new_conversation(change: Change, source: Source, received_us: int) -> Conversation:
+    told = change.conversation
+    created_us = told.created_us or (change.message.created_us if change.message else change.at_us)
+    empty = Conversation(
+        id=0,
+        company_id=source.company_id,
+        platform="chatwoot",
+        external_user_id=None,
+        external_user_name=None,
+        status="Open",
+        last_message_us=created_us,
+        created_us=created_us,
+        updated_us=received_us,
+        integration_id=source.integration_id,
+        chatwoot_conversation_id=told.display_id,
+    )
+    return _take_state(empty, told)
+
+
+def _take_state(row: Conversation, told: ConversationState) -> Conversation:
+    """The conversation with everything the newer state says; what it does not say stays."""
+    is_whole = told.version_us > 0
+    contact = told.contact or row.contact
+    status = told.status or row.chatwoot_status
+    return replace(
+        row,
+        external_user_id=_external_user_id(row, told),
+        external_user_name=told.contact_name or row.external_user_name,
+        status=_status(told.status) if told.status else row.status,
+        chatwoot_status=status,
+        chatwoot_version=max(told.version_us, row.chatwoot_version),
+        channel=told.channel or row.channel,
+        contact=contact,
+        assignee=told.assignee if is_whole else row.assignee,
+        labels=told.labels if told.labels is not None else row.labels,
+        priority=told.priority if is_whole else row.priority,
+        waiting_since_us=told.waiting_since_us if is_whole else row.waiting_since_us,
+        can_reply=told.can_reply if told.can_reply is not None else row.can_reply,
+    )
+
+
+def _take_hints(row: Conversation, change: Change) -> Conversation:
+    """The simple payload has no version: it fills what is missing, and a customer who writes opens a closed conversation again."""
+    told = change.conversation
+    row = replace(
+        row,
+        external_user_id=row.external_user_id or _external_user_id(row, told),
+        external_user_name=row.external_user_name or told.contact_name,
+        contact=row.contact or told.contact,
+    )
+    message = change.message
+    is_new_word = message is not None and message.sender_type == "customer" and message.created_us > (row.last_message_us or 0)
+    if is_new_word and told.status is None and row.status == "Closed":
+        row = replace(row, status="Open", chatwoot_status="open")
+    return row
+
+
+def _external_user_id(row: Conversation, told: ConversationState) -> str | None:
+    if told.contact is None or told.contact.id is None:
+        return row.external_user_id
+    return f"chatwoot_{told.contact.id}_{told.display_id}"
+
+
+def _status(chatwoot_status: str) -> str:
+    return "Closed" if chatwoot_status == "resolved" else "Open"
+
+
+def _new_message(conversation_id: int, told: MessageState, received_us: int) -> Message:
+    return Message(
+        id=0,
+        conversation_id=conversation_id,
+        sender_type=told.sender_type,
+        content=told.content,
+        created_us=told.created_us,
+        chatwoot_message_id=told.message_id,
+        chatwoot_version=told.version_us,
+        told_at=told.asked_us or received_us,
+        sender_name=told.sender_name,
+        content_type=told.content_type,
+        attachments=told.attachments,
+        is_private=told.is_private,
+        is_deleted=told.is_deleted,
+        delivery_state="failed" if told.error else None,
+        delivery_error=_channel_error(told),
+    )
+
+
+def _told_again(row: Message, told: MessageState, received_us: int) -> Message:
+    """What a stored message becomes when Chatwoot tells of it once more."""
+    row = _identified(row, told)
+    if row.is_deleted or not _may_overwrite(row, told):
+        return row
+    delivery_state, delivery_error = row.delivery_state, row.delivery_error
+    if told.error:
+        delivery_state, delivery_error = "failed", _channel_error(told)
+    return replace(
+        row,
+        content=told.content,
+        attachments=told.attachments,
+        is_deleted=told.is_deleted,
+        content_type=told.content_type or row.content_type,
+        delivery_state=delivery_state,
+        delivery_error=delivery_error,
+        chatwoot_version=max(row.chatwoot_version, told.version_us),
+        told_at=max(row.told_at, told.asked_us or received_us),
+    )
+
+
+def _identified(row: Message, told: MessageState) -> Message:
+    """The first of response, webhook and sync to know Chatwoot's id of a message sets it; it has then reached Chatwoot."""
+    if told.message_id is None or row.chatwoot_message_id is not None:
+        return row
+    row = replace(row, chatwoot_message_id=told.message_id, content_type=row.content_type or told.content_type)
+    if row.sender_name is None:
+        row = replace(row, sender_name=told.sender_name)
+    if row.client_id is not None:
+        row = replace(row, delivery_state="sent", delivery_error=None, next_attempt_us=None, is_outcome_unknown=False)
+    return row
+
+
+def _may_overwrite(row: Message, told: MessageState) -> bool:
+    if told.is_deleted:
+        return True
+    if told.asked_us:  # a list read by REST is as old as its question
+        return row.told_at < told.asked_us
+    return told.is_update and told.version_us >= row.chatwoot_version
+
+
+def _channel_error(told: MessageState) -> DeliveryError | None:
+    return DeliveryError("channel", told.error) if told.error else None
+
+
+def _with_message(row: Conversation, message: Message, received_us: int) -> Conversation:
+    is_inbound = message.sender_type == "customer" and not message.is_private
+    row = replace(row, inbound_count=row.inbound_count + is_inbound, updated_us=received_us)
+    if message.is_private or message.created_us is None or message.created_us < (row.last_message_us or 0):
+        return row
+    return replace(row, last_message_us=message.created_us, preview=preview_of(message))
+
+
+def _find(messages: list[MessageEntry], told: MessageState) -> MessageEntry | None:
+    """The stored message that this one is: by Chatwoot's id, by our marker, else its twin."""
+    for entry in messages:
+        if told.message_id is not None and entry.row.chatwoot_message_id == told.message_id:
+            return entry
+    if told.client_id is not None:
+        for entry in messages:
+            if entry.row.client_id == told.client_id:
+                return entry
+    for entry in messages:
+        if _is_twin(entry.row, told):
+            return entry
+    return None
+
+
+def _is_twin(row: Message, told: MessageState) -> bool:
+    if told.message_id is not None and row.chatwoot_message_id is not None:
+        return False  # two ids are two messages, however equal
+    if row.client_id is not None and row.chatwoot_message_id is None:
+        return False  # a reply on its way is found by its marker alone
+    return (
+        row.sender_type == told.sender_type
+        and row.is_private == told.is_private
+        and row.created_us is not None
+        and abs(row.created_us - told.created_us) <= TWIN_SECONDS * SECOND
+        and row.content == told.content
+    )
+
+
+def _same_view(a: Message, b: Message) -> bool:
+    return message_view(a) == message_view(b)

@@ -1,0 +1,58 @@
+"""Times: microseconds since the epoch inside, ISO 8601 with milliseconds and `Z` on the wire."""
+
+import datetime as dt
+import math
+import time
+
+MICROSECOND = 1
+SECOND = 1_000_000
+
+_LATEST = 253_402_300_799 * SECOND  # the end of year 9999: datetime knows nothing later
+
+
+def iso(moment_us: int) -> str:
+    """`2026-07-18T09:01:05.204Z`."""
+    seconds, rest = divmod(moment_us, SECOND)
+    t = time.gmtime(seconds)
+    return f"{t[0]:04d}-{t[1]:02d}-{t[2]:02d}T{t[3]:02d}:{t[4]:02d}:{t[5]:02d}.{rest // 1000:03d}Z"
+
+
+def iso_or_none(moment_us: int | None) -> str | None:
+    return None if moment_us is None else iso(moment_us)
+
+
+def parse_time(value: object) -> int | None:
+    """Microseconds from what Chatwoot and its imitators send: unix seconds (int, float, digits), ISO 8601, `2020-03-03 13:05:57 UTC`.
+
+    Returns None for what is no time, and for 0, which Chatwoot uses for "never".
+    """
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, (int, float)):
+        return _from_seconds(value)
+    if isinstance(value, str):
+        text = value.strip()
+        try:
+            return _from_seconds(float(text))
+        except ValueError:
+            return _from_text(text.removesuffix(" UTC"))
+    return None
+
+
+def _from_seconds(seconds: float) -> int | None:
+    if not math.isfinite(seconds) or seconds <= 0:
+        return None
+    moment = round(seconds * 1000) * 1000 if isinstance(seconds, float) else seconds * SECOND
+    return moment if moment <= _LATEST else None
+
+
+def _from_text(text: str) -> int | None:
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=dt.UTC)
+    since = moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    us = since // dt.timedelta(microseconds=1)
+    return us if 0 < us <= _LATEST else None

@@ -1,0 +1,220 @@
+"""Agents and their sessions, integrations: who may read, and where deliveries belong."""
+
+from typing import Any
+
+import msgspec
+
+from server.db import columns
+from server.db.database import Connection, Row
+from server.db.vault import Vault
+from server.errors import ConfigurationError, DuplicateRow
+
+
+class Agent(msgspec.Struct, frozen=True):
+    """`subject` is the claim `sub` of this agent's tokens; what was issued before `valid_after_us` is refused."""
+
+    id: int
+    company_id: int
+    subject: str
+    name: str
+    role: str
+    email: str | None
+    is_active: bool
+    valid_after_us: int
+
+
+class Integration(msgspec.Struct, frozen=True):
+    """One Chatwoot inbox of a company; token and secrets in the clear, never to be shown or logged."""
+
+    id: int
+    company_id: int
+    account_id: int | None
+    inbox_id: int | None
+    base_url: str
+    access_token: str
+    is_active: bool
+    is_webhook_active: bool
+    webhook_secret: str | None
+    previous_webhook_secret: str | None
+    problem: str | None = None
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        return tuple(secret for secret in (self.webhook_secret, self.previous_webhook_secret) if secret)
+
+
+_AGENT = "SELECT id, company_id, subject, name, role, email, is_active, valid_after FROM agents "
+_INTEGRATION = (
+    "SELECT id, company_id, account_id, page_id, base_url, access_token, is_active, is_webhook_active, webhook_secret, "
+    "previous_webhook_secret FROM integrations "
+)
+
+
+async def read_agent(connection: Connection, agent_id: int) -> Agent | None:
+    return _agent(await connection.fetch_one(f"{_AGENT} WHERE id = :id", {"id": agent_id}))
+
+
+async def read_agent_by_subject(connection: Connection, company_id: int, subject: str) -> Agent | None:
+    return _agent(
+        await connection.fetch_one(
+            f"{_AGENT} WHERE company_id = :company_id AND subject = :subject", {"company_id": company_id, "subject": subject}
+        )
+    )
+
+
+async def read_agents_changed(connection: Connection, since_us: int, limit: int) -> list[Agent]:
+    """Agents whose row changed at or after the moment: how every process learns of withdrawn access."""
+    rows = await connection.fetch_all(
+        f"{_AGENT} WHERE updated_at >= :since ORDER BY updated_at LIMIT :limit", {"since": since_us, "limit": limit}
+    )
+    return [agent for row in rows if (agent := _agent(row)) is not None]
+
+
+async def list_agent(connection: Connection, company_id: int, subject: str, name: str, role: str, now_us: int) -> Agent:
+    """The agent of a valid token; added when seen for the first time."""
+    known = await read_agent_by_subject(connection, company_id, subject)
+    if known is not None:
+        return known
+    await connection.insert(
+        "INSERT INTO agents (company_id, subject, name, role, created_at, updated_at) "
+        "VALUES (:company_id, :subject, :name, :role, :now, :now)",
+        {"company_id": company_id, "subject": subject, "name": name, "role": role, "now": now_us},
+    )
+    added = await read_agent_by_subject(connection, company_id, subject)
+    if added is None:
+        raise AssertionError("unreachable: just inserted in this transaction")
+    return added
+
+
+async def add_agent(
+    connection: Connection, company_id: int, email: str, name: str, role: str, password_hash: str | None, now_us: int
+) -> int:
+    """A new agent with a password. Returns its id, which is also the `sub` of its tokens. Raises DuplicateRow."""
+    if await connection.fetch_one("SELECT id FROM agents WHERE email = :email", {"email": email}):
+        raise DuplicateRow(f"There is an agent with the address {email} already")
+    values = {"company_id": company_id, "email": email, "name": name, "role": role, "hash": password_hash, "now": now_us}
+    agent_id = await connection.insert(
+        "INSERT INTO agents (company_id, subject, email, name, role, password_hash, created_at, updated_at) "
+        "VALUES (:company_id, :email, :email, :name, :role, :hash, :now, :now)",
+        values,
+    )
+    taken = await connection.fetch_one(
+        "SELECT id FROM agents WHERE company_id = :company_id AND subject = :subject", {"company_id": company_id, "subject": str(agent_id)}
+    )
+    if taken is None:  # else the CRM's numbering met ours: this agent's subject stays the address
+        await connection.execute("UPDATE agents SET subject = :subject WHERE id = :id", {"subject": str(agent_id), "id": agent_id})
+    return agent_id
+
+
+async def read_password(connection: Connection, email: str) -> tuple[int, str | None] | None:
+    """(agent id, password hash) of an active agent."""
+    row = await connection.fetch_one(
+        "SELECT id, password_hash FROM agents WHERE email = :email AND is_active = :yes", {"email": email, "yes": True}
+    )
+    return (row[0], row[1]) if row else None
+
+
+async def update_password(connection: Connection, agent_id: int, password_hash: str, now_us: int) -> None:
+    await connection.execute(
+        "UPDATE agents SET password_hash = :hash, updated_at = :now WHERE id = :id", {"hash": password_hash, "now": now_us, "id": agent_id}
+    )
+
+
+async def update_access(connection: Connection, agent_id: int, *, is_active: bool, valid_after_us: int, now_us: int) -> None:
+    """Disable or enable an agent, or end everything issued before `valid_after_us`."""
+    await connection.execute(
+        "UPDATE agents SET is_active = :is_active, valid_after = :valid_after, updated_at = :now WHERE id = :id",
+        {"is_active": is_active, "valid_after": valid_after_us, "now": now_us, "id": agent_id},
+    )
+
+
+async def add_session(connection: Connection, token_hash: str, agent_id: int, now_us: int, expires_us: int) -> None:
+    await connection.execute(
+        "INSERT INTO agent_sessions (token_hash, agent_id, created_at, expires_at) VALUES (:token_hash, :agent_id, :now, :expires)",
+        {"token_hash": token_hash, "agent_id": agent_id, "now": now_us, "expires": expires_us},
+    )
+
+
+async def read_session(connection: Connection, token_hash: str) -> tuple[int, int, int, int | None] | None:
+    """(agent id, created, expires, revoked) in microseconds."""
+    row = await connection.fetch_one(
+        "SELECT agent_id, created_at, expires_at, revoked_at FROM agent_sessions WHERE token_hash = :token_hash", {"token_hash": token_hash}
+    )
+    return (row[0], row[1], row[2], row[3]) if row else None
+
+
+async def revoke_session(connection: Connection, token_hash: str, now_us: int) -> None:
+    await connection.execute(
+        "UPDATE agent_sessions SET revoked_at = :now WHERE token_hash = :token_hash AND revoked_at IS NULL",
+        {"now": now_us, "token_hash": token_hash},
+    )
+
+
+async def read_sessions_revoked(connection: Connection, since_us: int, limit: int) -> list[str]:
+    rows = await connection.fetch_all(
+        "SELECT token_hash FROM agent_sessions WHERE revoked_at >= :since ORDER BY revoked_at LIMIT :limit",
+        {"since": since_us, "limit": limit},
+    )
+    return [row[0] for row in rows]
+
+
+async def read_integrations(connection: Connection, vault: Vault) -> list[Integration]:
+    """All Chatwoot integrations, of every company: the directory of each process."""
+    rows = await connection.fetch_all(f"{_INTEGRATION} WHERE provider = 'chatwoot' ORDER BY id")
+    return [_integration(row, vault) for row in rows]
+
+
+async def add_integration(connection: Connection, vault: Vault, values: dict[str, Any], now_us: int) -> int:
+    """`values`: company_id, account_id, inbox_id, base_url, access_token, webhook_secret. Returns the id."""
+    return await connection.insert(
+        "INSERT INTO integrations (company_id, provider, page_id, access_token, account_id, base_url, is_active, is_webhook_active, "
+        "webhook_mode, created_at, updated_at, webhook_secret) VALUES (:company_id, 'chatwoot', :page_id, :access_token, :account_id, "
+        ":base_url, :yes, :yes, :mode, :now, :now, :webhook_secret)",
+        {
+            "company_id": values["company_id"],
+            "page_id": str(values["inbox_id"]),
+            "account_id": str(values["account_id"]),
+            "base_url": values["base_url"],
+            "access_token": vault.seal(values["access_token"]),
+            "webhook_secret": vault.seal(values["webhook_secret"]),
+            "mode": values.get("webhook_mode", "live"),
+            "yes": True,
+            "now": columns.time_to_column(now_us),
+        },
+    )
+
+
+async def update_integration(connection: Connection, integration_id: int, values: dict[str, Any]) -> None:
+    """Set some columns of one integration; the names come from our own code."""
+    assignments = ", ".join(f"{name} = :{name}" for name in values)
+    await connection.execute(f"UPDATE integrations SET {assignments} WHERE id = :id", values | {"id": integration_id})
+
+
+def _agent(row: Row | None) -> Agent | None:
+    return Agent(row[0], row[1], row[2], row[3], row[4], row[5], bool(row[6]), row[7]) if row else None
+
+
+def _integration(row: Row, vault: Vault) -> Integration:
+    problem = None
+    try:
+        token, secret, previous = vault.open(row[5]), vault.open(row[8]), vault.open(row[9])
+    except ConfigurationError as error:
+        token = secret = previous = None
+        problem = error.message
+    return Integration(
+        id=row[0],
+        company_id=row[1],
+        account_id=_number(row[2]),
+        inbox_id=_number(row[3]),
+        base_url=(row[4] or "").rstrip("/"),
+        access_token=token or "",
+        is_active=row[6] is None or bool(row[6]),  # older rows may hold no value: the column's default counts
+        is_webhook_active=row[7] is None or bool(row[7]),
+        webhook_secret=secret,
+        previous_webhook_secret=previous,
+        problem=problem,
+    )
+
+
+def _number(text: str | int | None) -> int | None:
+    return int(text) if text is not None and str(text).isdigit() else None

@@ -1,0 +1,175 @@
+"""Between rows and entities: column lists, and the conversion of times, JSON and booleans that the two dialects need."""
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from server.core.entities import Assignee, Attachment, Contact, Conversation, DeliveryError, Message, Preview
+from server.db.database import Row
+
+_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - the documented DATETIME columns are naive UTC
+_MICROSECOND = dt.timedelta(microseconds=1)
+
+CONVERSATION_COLUMNS = (
+    "id",
+    "company_id",
+    "platform",
+    "external_user_id",
+    "external_user_name",
+    "status",
+    "last_message_at",
+    "created_at",
+    "updated_at",
+    "integration_id",
+    "chatwoot_conversation_id",
+    "chatwoot_status",
+    "chatwoot_version",
+    "channel",
+    "contact",
+    "assignee",
+    "labels",
+    "priority",
+    "waiting_since",
+    "can_reply",
+    "preview",
+    "inbound_count",
+    "seq",
+)
+MESSAGE_COLUMNS = (
+    "id",
+    "conversation_id",
+    "sender_type",
+    "content",
+    "created_at",
+    "chatwoot_message_id",
+    "chatwoot_version",
+    "told_at",
+    "client_id",
+    "agent_id",
+    "sender_name",
+    "content_type",
+    "attachments",
+    "is_private",
+    "is_deleted",
+    "delivery_state",
+    "delivery_error",
+    "delivery_attempts",
+    "next_attempt_at",
+    "is_outcome_unknown",
+    "seq",
+)
+
+
+def select_list(columns: Iterable[str], table: str) -> str:
+    return ", ".join(f"{table}.{column}" for column in columns)
+
+
+def time_to_column(moment_us: int | None) -> str | None:
+    """For the documented DATETIME columns; both dialects take and order this text."""
+    if moment_us is None:
+        return None
+    return (_EPOCH + dt.timedelta(microseconds=moment_us)).isoformat(" ", "microseconds")
+
+
+def time_from_column(value: dt.datetime | str | None) -> int | None:
+    """MySQL gives a datetime, SQLite the text (older rows: any ISO form, or none we know)."""
+    if isinstance(value, str):
+        try:
+            value = dt.datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    if value is None:
+        return None
+    if value.tzinfo is not None:
+        value = value.astimezone(dt.UTC).replace(tzinfo=None)
+    return (value - _EPOCH) // _MICROSECOND
+
+
+def ids(values: Iterable[int]) -> str:
+    """A list for `IN (...)`, written into the text: numbers need no quoting, and thousands of parameters would cost more than the query."""
+    return ", ".join(str(int(value)) for value in values) or "NULL"
+
+
+def conversation_from_row(row: Row) -> Conversation:
+    values = list(row)
+    values[6], values[7], values[8] = (time_from_column(value) for value in row[6:9])
+    values[14] = _decode(row[14], Contact)
+    values[15] = _decode(row[15], Assignee)
+    values[16] = tuple(msgspec.json.decode(row[16], type=list[str])) if row[16] else ()
+    values[19] = None if row[19] is None else bool(row[19])
+    values[20] = _decode(row[20], Preview)
+    return Conversation(*values)
+
+
+def conversation_to_row(c: Conversation) -> dict[str, Any]:
+    return {
+        "id": c.id,
+        "company_id": c.company_id,
+        "platform": c.platform,
+        "external_user_id": c.external_user_id,
+        "external_user_name": c.external_user_name,
+        "status": c.status,
+        "last_message_at": time_to_column(c.last_message_us),
+        "created_at": time_to_column(c.created_us),
+        "updated_at": time_to_column(c.updated_us),
+        "integration_id": c.integration_id,
+        "chatwoot_conversation_id": c.chatwoot_conversation_id,
+        "chatwoot_status": c.chatwoot_status,
+        "chatwoot_version": c.chatwoot_version,
+        "channel": c.channel,
+        "contact": _encode(c.contact),
+        "assignee": _encode(c.assignee),
+        "labels": _encode(c.labels or None),
+        "priority": c.priority,
+        "waiting_since": c.waiting_since_us,
+        "can_reply": c.can_reply,
+        "preview": _encode(c.preview),
+        "inbound_count": c.inbound_count,
+        "seq": c.seq,
+    }
+
+
+def message_from_row(row: Row) -> Message:
+    values = list(row)
+    values[3] = row[3] or ""
+    values[4] = time_from_column(row[4])
+    values[12] = tuple(msgspec.json.decode(row[12], type=list[Attachment])) if row[12] else ()
+    values[13], values[14], values[19] = bool(row[13]), bool(row[14]), bool(row[19])
+    values[16] = _decode(row[16], DeliveryError)
+    return Message(*values)
+
+
+def message_to_row(m: Message) -> dict[str, Any]:
+    return {
+        "id": m.id,
+        "conversation_id": m.conversation_id,
+        "sender_type": m.sender_type,
+        "content": m.content,
+        "created_at": time_to_column(m.created_us),
+        "chatwoot_message_id": m.chatwoot_message_id,
+        "chatwoot_version": m.chatwoot_version,
+        "told_at": m.told_at,
+        "client_id": m.client_id,
+        "agent_id": m.agent_id,
+        "sender_name": m.sender_name,
+        "content_type": m.content_type,
+        "attachments": _encode(m.attachments or None),
+        "is_private": m.is_private,
+        "is_deleted": m.is_deleted,
+        "delivery_state": m.delivery_state,
+        "delivery_error": _encode(m.delivery_error),
+        "delivery_attempts": m.delivery_attempts,
+        "next_attempt_at": m.next_attempt_us,
+        "is_outcome_unknown": m.is_outcome_unknown,
+        "seq": m.seq,
+    }
+
+
+def _encode(value: object) -> str | None:
+    return None if value is None else msgspec.json.encode(value).decode()
+
+
+def _decode(text: str | None, kind: type[Any]) -> Any:
+    return msgspec.json.decode(text, type=kind) if text else None

@@ -1,0 +1,337 @@
+"""The one door to the database: `databases` for connections and pool, the driver itself for statements.
+
+`databases` leaks a pool slot when BEGIN or COMMIT fails and poisons a task whose query is cancelled. So its `transaction()` is never
+used, and no caller ever runs on a connection: each connection belongs to a *lane*, one long-lived task that takes calls from a bounded
+queue. A caller that gives up (timeout, client gone) stops waiting; the call itself ends in its lane. Statements go to the driver
+(`raw_connection`) because `databases` compiles every text through SQLAlchemy each time it is run, and cannot tell a row count.
+"""
+
+import asyncio
+import contextlib
+import functools
+import inspect
+import random
+import re
+import sqlite3
+import ssl
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
+
+import pymysql
+from databases import Database as DatabasesDatabase
+
+from server import log, metrics
+from server.errors import DatabaseRetryable, DatabaseUnavailable, DuplicateRow
+from server.settings import Settings, sqlite_path
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+Parameters = Mapping[str, Any]
+Dialect = Literal["sqlite", "mysql"]
+
+_logger = log.get(__name__)
+_CONNECT_SECONDS = 3
+_QUEUE_MOST = 2_000  # calls waiting for a lane; more than the lanes can serve within any caller's patience
+_SQLITE_READERS = 3
+_CACHED_CHARACTERS = 3_000
+_PARAMETER = re.compile(r"(?<!:):([a-z_][a-z0-9_]*)")
+# what may be bound: a tuple or list would be expanded into SQL by PyMySQL
+_BINDABLE = (int, float, str, bytes, type(None))
+# MySQL client and server errors (dev.mysql.com, error reference) that mean: this connection is gone, or the server is going
+_LOST = {2002, 2003, 2006, 2013, 2014, 2055, 1040, 1042, 1043, 1053, 1077, 1079, 1152, 1153, 1156, 1158, 1159, 1160, 1161, 1184, 1317, 1927}
+_RETRYABLE = {1205, 1213, 1020}
+_DUPLICATE = 1062
+
+
+class Connection:
+    """A connection lent to one call. Parameters are named (`:name`); rows are tuples in the order of the SELECT."""
+
+    def __init__(self, raw: Any, dialect: Dialect) -> None:
+        self._raw = raw
+        self.dialect: Dialect = dialect
+
+    async def fetch_all(self, sql: str, parameters: Parameters | None = None) -> Sequence[Row]:
+        """All rows of a SELECT; it carries its own LIMIT."""
+        values = _checked(parameters)
+        if self.dialect == "sqlite":
+            rows: Sequence[Row] = await self._raw.execute_fetchall(sql, values)
+            return rows
+        async with self._raw.cursor() as cursor:
+            await cursor.execute(_for_mysql(sql), values)
+            fetched: Sequence[Row] = await cursor.fetchall()
+            return fetched
+
+    async def fetch_one(self, sql: str, parameters: Parameters | None = None) -> Row | None:
+        rows = await self.fetch_all(sql, parameters)
+        return rows[0] if rows else None
+
+    async def execute(self, sql: str, parameters: Parameters | None = None) -> int:
+        """Run a statement. Returns the number of rows it found (MySQL: CLIENT.FOUND_ROWS is set, so both dialects agree)."""
+        return (await self._run(sql, parameters))[0]
+
+    async def insert(self, sql: str, parameters: Parameters) -> int:
+        """Insert one row. Returns its id."""
+        return (await self._run(sql, parameters))[1]
+
+    async def execute_many(self, sql: str, rows: Sequence[Parameters]) -> None:
+        """`INSERT ... VALUES (:a, :b) ...` for many rows: one statement on MySQL, one prepared statement on SQLite."""
+        if not rows:
+            return
+        for row in rows:
+            _checked(row)
+        if self.dialect == "sqlite":
+            cursor = await self._raw.executemany(sql, rows)
+            await cursor.close()
+            return
+        async with self._raw.cursor() as cursor:
+            await cursor.executemany(_for_mysql(sql), rows)
+
+    async def _run(self, sql: str, parameters: Parameters | None) -> tuple[int, int]:
+        values = _checked(parameters)
+        if self.dialect == "sqlite":
+            cursor = await self._raw.execute(sql, values)
+            result = (cursor.rowcount, cursor.lastrowid or 0)
+            await cursor.close()
+            return result
+        async with self._raw.cursor() as cursor:
+            await cursor.execute(_for_mysql(sql), values)
+            return cursor.rowcount, cursor.lastrowid or 0
+
+
+Call = Callable[[Connection], Awaitable[T]]
+
+
+class _Job:
+    __slots__ = ("call", "future", "is_write")
+
+    def __init__(self, call: Call[Any], is_write: bool, future: asyncio.Future[Any]) -> None:
+        self.call, self.is_write, self.future = call, is_write, future
+
+    def finish(self, result: object) -> None:
+        if not self.future.done():
+            self.future.set_result(result)
+
+    def fail(self, error: BaseException) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class Database:
+    """Reads and transactions over lanes. An async context manager; entering it does not need the server to be there."""
+
+    def __init__(self, url: str, *, pool: int = 8, wait_seconds: float = 5.0, statement_seconds: float = 30.0) -> None:
+        self.dialect: Dialect = "sqlite" if url.startswith("sqlite") else "mysql"
+        self.is_reachable = True  # what the last call saw
+        self._wait_seconds = wait_seconds
+        self._statement_seconds = statement_seconds
+        self._readers = _SQLITE_READERS if self.dialect == "sqlite" else max(1, pool // 2)
+        self._writers = 1 if self.dialect == "sqlite" else max(1, pool - self._readers)
+        self._database = _open_sqlite(url) if self.dialect == "sqlite" else _open_mysql(url, self._readers + self._writers)
+        self._reads: asyncio.Queue[_Job] = asyncio.Queue(_QUEUE_MOST)
+        self._writes: asyncio.Queue[_Job] = asyncio.Queue(_QUEUE_MOST)
+        self._lanes: list[asyncio.Task[None]] = []
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "Database":
+        return cls(
+            settings.database_url,
+            pool=settings.database_pool,
+            wait_seconds=settings.database_wait_seconds,
+            statement_seconds=settings.database_statement_seconds,
+        )
+
+    async def __aenter__(self) -> "Database":
+        await self._database.connect()
+        queues = [self._reads] * self._readers + [self._writes] * self._writers
+        self._lanes = [asyncio.create_task(self._lane(queue), name=f"database-lane-{n}") for n, queue in enumerate(queues)]
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        for queue in (self._reads, self._writes):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._wait_seconds):
+                    await queue.join()
+        for lane in self._lanes:
+            while not lane.done():
+                lane.cancel()
+                await asyncio.wait({lane}, timeout=0.2)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._wait_seconds):
+                await self._database.disconnect()
+
+    async def fetch_all(self, sql: str, parameters: Parameters | None = None, *, wait_seconds: float | None = None) -> Sequence[Row]:
+        """Rows of one SELECT outside a transaction. Raises DatabaseUnavailable. Cancelling the wait is safe."""
+        return await self.read(lambda connection: connection.fetch_all(sql, parameters), wait_seconds=wait_seconds)
+
+    async def fetch_one(self, sql: str, parameters: Parameters | None = None, *, wait_seconds: float | None = None) -> Row | None:
+        return await self.read(lambda connection: connection.fetch_one(sql, parameters), wait_seconds=wait_seconds)
+
+    async def read(self, call: Call[T], *, wait_seconds: float | None = None) -> T:
+        """Run `call` on a reader's connection, without a transaction; tried again once when the connection turns out dead."""
+        metrics.database_calls.labels("read").inc()
+        return await self._attempt(self._reads, call, False, attempts=2, wait_seconds=wait_seconds)
+
+    async def transaction(self, call: Call[T], *, attempts: int = 4, wait_seconds: float | None = None) -> T:
+        """Run `call` between BEGIN and COMMIT. It holds SQL only and may be run again: after a deadlock, a lost connection, and a
+        COMMIT whose answer was lost, so what it does must be idempotent. Raises DatabaseUnavailable, DuplicateRow or what `call` raises."""
+        metrics.database_calls.labels("transaction").inc()
+        return await self._attempt(self._writes, call, True, attempts=attempts, wait_seconds=wait_seconds)
+
+    async def _attempt(self, queue: asyncio.Queue[_Job], call: Call[T], is_write: bool, *, attempts: int, wait_seconds: float | None) -> T:
+        wait = self._wait_seconds if wait_seconds is None else wait_seconds
+        try:
+            async with asyncio.timeout(wait):
+                for attempt in range(attempts):
+                    job = _Job(call, is_write, asyncio.get_running_loop().create_future())
+                    try:
+                        queue.put_nowait(job)
+                        result: T = await job.future
+                    except DatabaseUnavailable:
+                        if attempt + 1 == attempts:
+                            raise
+                        await asyncio.sleep(0.02 * 2**attempt * random.random())  # noqa: S311 - jitter, not a secret
+                    else:
+                        return result
+        except asyncio.QueueFull:
+            raise DatabaseUnavailable from None
+        except TimeoutError:
+            metrics.database_errors.labels("timeout").inc()
+            raise DatabaseUnavailable from None
+        raise AssertionError("unreachable: every attempt returns or raises")
+
+    async def _lane(self, queue: asyncio.Queue[_Job]) -> None:
+        job = await queue.get()
+        while True:
+            try:
+                async with contextlib.AsyncExitStack() as stack:
+                    async with asyncio.timeout(_CONNECT_SECONDS + 2):  # a frozen server accepts and then says nothing
+                        held = await stack.enter_async_context(self._database.connection())
+                    raw = held.raw_connection
+                    connection = Connection(raw, self.dialect)
+                    while await self._serve(job, connection):
+                        queue.task_done()
+                        job = await queue.get()
+                    await _close_raw(raw)
+            except Exception as error:  # noqa: BLE001 - the driver's errors end here, as ours
+                translated = _translate(error)
+                self.is_reachable = False
+                job.fail(translated)
+            queue.task_done()
+            job = await queue.get()
+
+    async def _serve(self, job: _Job, connection: Connection) -> bool:
+        """Run one job. Returns False when the connection must not be used again."""
+        if job.future.done():  # its caller has given up before it began
+            return True
+        try:
+            async with asyncio.timeout(self._statement_seconds):
+                result = await (self._in_transaction(job.call, connection) if job.is_write else job.call(connection))
+        except Exception as error:  # noqa: BLE001 - the driver's errors end here, as ours
+            translated = _translate(error)
+            metrics.database_errors.labels(getattr(translated, "code", "call")).inc()
+            job.fail(translated)
+            is_lost = isinstance(translated, DatabaseUnavailable) and not isinstance(translated, DatabaseRetryable)
+            if is_lost:
+                self.is_reachable = False
+                return False
+            return not job.is_write or await _rolled_back(connection)
+        self.is_reachable = True
+        job.finish(result)
+        return True
+
+    async def _in_transaction(self, call: Call[T], connection: Connection) -> T:
+        await connection.execute("BEGIN IMMEDIATE" if self.dialect == "sqlite" else "BEGIN")
+        result = await call(connection)
+        await connection.execute("COMMIT")
+        return result
+
+
+def _open_sqlite(url: str) -> DatabasesDatabase:
+    path = sqlite_path(url)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return DatabasesDatabase(f"sqlite:///{path}", factory=_SqliteConnection, timeout=10)
+
+
+def _open_mysql(url: str, connections: int) -> DatabasesDatabase:
+    options: dict[str, Any] = {
+        "min_size": 0,  # so that the start does not need the server
+        "max_size": connections,
+        "pool_recycle": 1800,
+        "connect_timeout": _CONNECT_SECONDS,
+        "client_flag": pymysql.constants.CLIENT.FOUND_ROWS,
+        # READ COMMITTED: no gap locks, so the journal's inserts never wait for a claim. MariaDB and MySQL 8 name it differently.
+        "init_command": "SET SESSION time_zone = '+00:00', innodb_lock_wait_timeout = 10, "
+        "sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION' /*M! , tx_isolation = 'READ-COMMITTED' */ "
+        "/*!80000 , transaction_isolation = 'READ-COMMITTED' */",
+    }
+    url = re.sub(r"^mariadb", "mysql", url)
+    if "ssl=true" in url:
+        options["ssl"] = ssl.create_default_context()
+        url = re.sub(r"[?&]ssl=true", "", url)
+    return DatabasesDatabase(url, **options)
+
+
+class _SqliteConnection(sqlite3.Connection):
+    """PRAGMAs are per connection; FULL because a delivery answered 200 must survive the loss of power."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
+            self.execute(f"PRAGMA {pragma}")
+
+
+def _checked(parameters: Parameters | None) -> Parameters:
+    if parameters:
+        for name, value in parameters.items():
+            if not isinstance(value, _BINDABLE):
+                raise TypeError(f"{name}: {type(value).__name__} cannot be bound")
+    return parameters or {}
+
+
+@functools.lru_cache(maxsize=512)
+def _translated(sql: str) -> str:
+    return _PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%"))
+
+
+def _for_mysql(sql: str) -> str:
+    """Named parameters in PyMySQL's form; long texts are lists of ids, different each time, and not worth remembering."""
+    return _translated(sql) if len(sql) < _CACHED_CHARACTERS else _translated.__wrapped__(sql)
+
+
+async def _rolled_back(connection: Connection) -> bool:
+    try:
+        async with asyncio.timeout(2):
+            await connection.execute("ROLLBACK")
+    except Exception:  # noqa: BLE001 - whatever went wrong, the connection is given up
+        return False
+    return True
+
+
+async def _close_raw(raw: Any) -> None:
+    with contextlib.suppress(Exception):
+        closing = raw.close()
+        if inspect.isawaitable(closing):
+            async with asyncio.timeout(2):
+                await closing
+
+
+def _translate(error: Exception) -> Exception:
+    """A driver's error as one of ours; anything else is given back as it is."""
+    if isinstance(error, pymysql.err.MySQLError):
+        number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+        if number in _RETRYABLE:
+            return DatabaseRetryable(f"the database asked to try again ({number})")
+        if number == _DUPLICATE:
+            return DuplicateRow(str(error.args[1]))
+        if number in _LOST or isinstance(error, pymysql.err.InterfaceError):
+            return DatabaseUnavailable(f"the connection to the database was lost ({number})")
+        return error
+    if isinstance(error, sqlite3.IntegrityError) and "UNIQUE" in str(error):
+        return DuplicateRow(str(error))
+    if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+        return DatabaseRetryable("the database is locked")
+    if isinstance(error, sqlite3.OperationalError) and re.search("disk|full|readonly|unable to open", str(error)):
+        return DatabaseUnavailable(f"SQLite: {error}")
+    if isinstance(error, (OSError, TimeoutError, asyncio.IncompleteReadError, EOFError, RuntimeError)):
+        return DatabaseUnavailable(f"the database could not be reached ({type(error).__name__})")
+    return error

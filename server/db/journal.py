@@ -1,0 +1,141 @@
+"""The journal: every webhook delivery as it came, and what became of it. `received` -> `done`, `ignored` or `dead`; nothing is deleted
+before its time (retention)."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from server.db import columns
+from server.db.database import Connection, Row
+
+_INSERT_IGNORE = {"sqlite": "INSERT OR IGNORE", "mysql": "INSERT IGNORE"}
+_SKIP_LOCKED = {"sqlite": "", "mysql": " FOR UPDATE SKIP LOCKED"}
+_REASON_MOST = 255
+STATES = ("received", "done", "ignored", "dead")
+
+
+class Delivery(msgspec.Struct):
+    """One webhook POST. `uid` is made on arrival: appending it twice (after a lost answer, from the spool) changes nothing.
+    `is_verified`: its signature was judged on arrival, and its body stripped of credentials."""
+
+    uid: str
+    received_us: int
+    body: str
+    headers: dict[str, str]
+    integration_id: int | None = None
+    is_verified: bool = False
+    id: int = 0
+    attempts: int = 0
+
+
+async def append_deliveries(connection: Connection, deliveries: Sequence[Delivery]) -> None:
+    await connection.execute_many(
+        f"{_INSERT_IGNORE[connection.dialect]} INTO webhook_deliveries (uid, received_at, integration_id, is_verified, headers, body) "
+        "VALUES (:uid, :received_at, :integration_id, :is_verified, :headers, :body)",
+        [
+            {
+                "uid": d.uid,
+                "received_at": d.received_us,
+                "integration_id": d.integration_id,
+                "is_verified": d.is_verified,
+                "headers": msgspec.json.encode(d.headers).decode() if d.headers else None,
+                "body": d.body,
+            }
+            for d in deliveries
+        ],
+    )
+
+
+_READ = "SELECT id, uid, received_at, integration_id, is_verified, headers, body, attempts FROM webhook_deliveries "
+
+
+async def claim_deliveries(connection: Connection, limit: int) -> list[Delivery]:
+    """Lock the oldest untried deliveries that no other process works on."""
+    sql = f"{_READ} WHERE state = 'received' AND next_attempt_at = 0 ORDER BY id LIMIT :limit{_SKIP_LOCKED[connection.dialect]}"
+    return [_delivery(row) for row in await connection.fetch_all(sql, {"limit": limit})]
+
+
+async def peek_deliveries(connection: Connection, limit: int) -> list[Delivery]:
+    """The oldest untried deliveries, without locking them."""
+    sql = f"{_READ} WHERE state = 'received' AND next_attempt_at = 0 ORDER BY id LIMIT :limit"
+    return [_delivery(row) for row in await connection.fetch_all(sql, {"limit": limit})]
+
+
+async def peek_retry(connection: Connection, now_us: int) -> Delivery | None:
+    """A delivery that failed and whose next try is due."""
+    row = await connection.fetch_one(
+        f"{_READ} WHERE state = 'received' AND next_attempt_at > 0 AND next_attempt_at <= :now ORDER BY next_attempt_at LIMIT 1",
+        {"now": now_us},
+    )
+    return _delivery(row) if row else None
+
+
+async def claim_delivery(connection: Connection, delivery_id: int) -> Delivery | None:
+    """Lock one delivery by its number, if it is still to be done."""
+    row = await connection.fetch_one(
+        f"{_READ} WHERE id = :id AND state = 'received'{_SKIP_LOCKED[connection.dialect]}", {"id": delivery_id}
+    )
+    return _delivery(row) if row else None
+
+
+async def mark_done(connection: Connection, delivery_ids: Iterable[int], now_us: int) -> None:
+    await connection.execute(
+        f"UPDATE webhook_deliveries SET state = 'done', reason = NULL, finished_at = :now WHERE id IN ({columns.ids(delivery_ids)})",
+        {"now": now_us},
+    )
+
+
+async def mark_parked(connection: Connection, outcomes: Iterable[tuple[int, str, str]], now_us: int) -> None:
+    """Set (id, state, reason) for deliveries that made no change."""
+    grouped: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for delivery_id, state, reason in outcomes:
+        grouped[state, reason[:_REASON_MOST]].append(delivery_id)
+    for (state, reason), delivery_ids in grouped.items():
+        await connection.execute(
+            f"UPDATE webhook_deliveries SET state = :state, reason = :reason, finished_at = :now WHERE id IN ({columns.ids(delivery_ids)})",
+            {"state": state, "reason": reason, "now": now_us},
+        )
+
+
+async def mark_for_retry(connection: Connection, delivery_ids: Iterable[int], reason: str, next_attempt_us: int) -> None:
+    await connection.execute(
+        "UPDATE webhook_deliveries SET attempts = attempts + 1, next_attempt_at = :next, reason = :reason "
+        f"WHERE id IN ({columns.ids(delivery_ids)}) AND state = 'received'",
+        {"next": next_attempt_us, "reason": reason[:_REASON_MOST]},
+    )
+
+
+async def replace_body(connection: Connection, delivery_id: int, body: str) -> None:
+    await connection.execute(
+        "UPDATE webhook_deliveries SET body = :body, is_verified = :yes WHERE id = :id", {"body": body, "yes": True, "id": delivery_id}
+    )
+
+
+async def revive(connection: Connection, delivery_ids: Iterable[int]) -> int:
+    """Put `dead` or `ignored` deliveries back in line. Returns how many."""
+    return await connection.execute(
+        "UPDATE webhook_deliveries SET state = 'received', reason = NULL, attempts = 0, next_attempt_at = 0, finished_at = NULL "
+        f"WHERE id IN ({columns.ids(delivery_ids)}) AND state IN ('dead', 'ignored')"
+    )
+
+
+async def count_states(connection: Connection) -> dict[str, int]:
+    rows = await connection.fetch_all("SELECT state, COUNT(*) FROM webhook_deliveries GROUP BY state")
+    return {row[0]: row[1] for row in rows}
+
+
+async def trim_deliveries(connection: Connection, before_us: int, limit: int) -> int:
+    """Delete up to `limit` finished deliveries older than `before_us`; `dead` ones stay until someone has looked. Returns how many."""
+    rows = await connection.fetch_all(
+        "SELECT id FROM webhook_deliveries WHERE received_at < :before AND state IN ('done', 'ignored') ORDER BY received_at LIMIT :limit",
+        {"before": before_us, "limit": limit},
+    )
+    if rows:
+        await connection.execute(f"DELETE FROM webhook_deliveries WHERE id IN ({columns.ids(row[0] for row in rows)})")
+    return len(rows)
+
+
+def _delivery(row: Row) -> Delivery:
+    headers = msgspec.json.decode(row[5], type=dict[str, str]) if row[5] else {}
+    return Delivery(row[1], row[2], row[6], headers, row[3], bool(row[4]), row[0], row[7])

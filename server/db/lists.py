@@ -1,0 +1,85 @@
+"""Lists of conversations as one agent sees them: keyset pages, newest `last_message_at` first."""
+
+import msgspec
+
+from server.core.entities import Conversation
+from server.db import columns
+from server.db.columns import CONVERSATION_COLUMNS, conversation_from_row
+from server.db.database import Connection
+
+_CONVERSATION = columns.select_list(CONVERSATION_COLUMNS, "c")
+_WIDTH = len(CONVERSATION_COLUMNS)
+
+
+class Filters(msgspec.Struct, frozen=True):
+    """What a list is narrowed to; `before` is (last_message_at in microseconds or None, id) of the row above the page."""
+
+    status: str | None = None
+    platform: str | None = None
+    q: str | None = None
+    before: tuple[int | None, int] | None = None
+
+
+async def list_conversations(
+    connection: Connection, company_id: int, agent_id: int, filters: Filters, limit: int
+) -> list[tuple[Conversation, int]]:
+    """One page: (conversation, this agent's read_count)."""
+    conditions, values = _conditions(filters)
+    rows = await connection.fetch_all(
+        f"SELECT {_CONVERSATION}, r.read_count FROM social_conversations c "
+        "LEFT JOIN conversation_reads r ON r.agent_id = :agent_id AND r.conversation_id = c.id "
+        f"WHERE c.company_id = :company_id {conditions} ORDER BY c.last_message_at DESC, c.id DESC LIMIT :limit",
+        values | {"company_id": company_id, "agent_id": agent_id, "limit": limit},
+    )
+    return [(conversation_from_row(row[:_WIDTH]), row[_WIDTH] or 0) for row in rows]
+
+
+async def read_read_count(connection: Connection, agent_id: int, conversation_id: int) -> int:
+    row = await connection.fetch_one(
+        "SELECT read_count FROM conversation_reads WHERE agent_id = :agent_id AND conversation_id = :conversation_id",
+        {"agent_id": agent_id, "conversation_id": conversation_id},
+    )
+    return int(row[0]) if row else 0
+
+
+async def write_read_count(
+    connection: Connection, agent_id: int, conversation_id: int, read_count: int, message_id: int, now_us: int
+) -> None:
+    """Called with the company's stream locked, so that nobody writes the same row between the two statements."""
+    values = {"a": agent_id, "c": conversation_id, "count": read_count, "m": message_id, "now": now_us}
+    found = await connection.execute(
+        "UPDATE conversation_reads SET read_count = :count, message_id = :m, updated_at = :now "
+        "WHERE agent_id = :a AND conversation_id = :c",
+        values,
+    )
+    if not found:
+        await connection.execute(
+            "INSERT INTO conversation_reads (agent_id, conversation_id, read_count, message_id, updated_at) "
+            "VALUES (:a, :c, :count, :m, :now)",
+            values,
+        )
+
+
+def _conditions(filters: Filters) -> tuple[str, dict[str, object]]:
+    parts: list[str] = []
+    values: dict[str, object] = {}
+    if filters.status is not None:
+        parts.append("AND c.status = :status")
+        values["status"] = filters.status
+    if filters.platform is not None:
+        parts.append("AND c.platform = :platform")
+        values["platform"] = filters.platform
+    if filters.q:
+        parts.append(
+            "AND (c.external_user_name LIKE :q ESCAPE '!' OR EXISTS (SELECT 1 FROM social_messages m "
+            "WHERE m.conversation_id = c.id AND m.content LIKE :q ESCAPE '!'))"
+        )
+        values["q"] = "%" + "".join(f"!{letter}" if letter in "!%_" else letter for letter in filters.q) + "%"
+    if filters.before is not None:
+        moment, values["edge_id"] = filters.before
+        if moment is None:
+            parts.append("AND c.last_message_at IS NULL AND c.id < :edge_id")
+        else:
+            values["edge"] = columns.time_to_column(moment)
+            parts.append("AND (c.last_message_at < :edge OR (c.last_message_at = :edge AND c.id < :edge_id) OR c.last_message_at IS NULL)")
+    return " ".join(parts), values

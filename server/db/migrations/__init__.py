@@ -1,0 +1,75 @@
+"""Brings a database to the shape of `tables.py`: an empty one, the CRM's own, or one left half-way by an interrupted run.
+
+Alembic keeps the order of the revisions (table `omni_inbox_version`). MySQL commits every DDL statement by itself, so no step trusts
+what an earlier run may have done: each looks at the database and does what is missing. Running it again at any time is safe.
+"""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection
+
+from server.db.migrations import backfill, shape
+from server.db.migrations.connection import connected, exclusive
+from server.errors import ConfigurationError
+
+__all__ = ["VERSION_TABLE", "schema_problem", "upgrade"]
+
+VERSION_TABLE = "omni_inbox_version"
+_HINT = "run `omni-inbox db upgrade`"
+
+
+def upgrade(database_url: str) -> list[str]:
+    """Create or complete the tables and fill our columns of rows that are older than this program.
+
+    Returns one sentence for each thing done; an empty list when there was nothing to do. Blocks: from an event loop, call it in a
+    thread. Waits for another upgrade of the same database to end. Raises DatabaseUnavailable when a retry may help, else
+    ConfigurationError. May be killed at any moment and run again.
+    """
+    done: list[str] = []
+    with exclusive(database_url) as connection:
+        config = _config(connection, done)
+        was_complete = _revision(connection) == _head(config)
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise ConfigurationError(f"This database was upgraded by a newer version of the program; install that one ({error})") from None
+        if was_complete:  # no revision ran: look whether someone took away what they made, or added an integration to link to
+            done += shape.complete(connection)
+            done += backfill.fill(connection)
+    return done
+
+
+def schema_problem(database_url: str) -> str | None:
+    """What keeps the program from working on this database, as a sentence, or None.
+
+    For readiness: it changes nothing, and costs a few look-ups in the catalogue. Blocks. Raises DatabaseUnavailable or ConfigurationError.
+    """
+    with connected(database_url) as connection:
+        missing = shape.missing(connection)
+        if missing:
+            return f"{', '.join(missing[:3])}{' and more' if len(missing) > 3 else ''} missing in the database; {_HINT}"
+        if _revision(connection) is None:  # a revision unknown to us is a newer program's, and all we need is there
+            return f"The upgrade of the database was not finished; {_HINT}"
+        blocking = shape.uninsertable(connection)
+        if blocking:
+            return f"Column {blocking[0]} takes no NULL and has no default, so the inbox cannot add rows; give it a default"
+    return None
+
+
+def _config(connection: Connection, done: list[str]) -> Config:
+    config = Config(attributes={"connection": connection, "version_table": VERSION_TABLE, "done": done})
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    return config
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
+
+
+def _head(config: Config) -> str | None:
+    return ScriptDirectory.from_config(config).get_current_head()

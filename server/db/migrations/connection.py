@@ -1,0 +1,102 @@
+"""Synchronous connections for upgrades: one address, one connection, one upgrade of a database at a time."""
+
+import contextlib
+import hashlib
+import ssl
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy.exc
+from sqlalchemy import Connection, Engine, create_engine, make_url, text
+from sqlalchemy.pool import NullPool
+
+from server.errors import ConfigurationError, DatabaseUnavailable, OmniError
+from server.settings import sqlite_path
+
+_LOCK_SECONDS = 600  # how long to wait for another upgrade: rebuilding a large table takes minutes
+_SQLITE_SECONDS = 30
+# lock_wait_timeout: an ALTER that waits behind a long transaction makes everyone else wait behind itself, by default for a day.
+# sql_mode: strict, but old rows may hold zero dates, which a table rebuild would otherwise refuse.
+_SESSION = (
+    "SET SESSION time_zone = '+00:00', lock_wait_timeout = 60, innodb_lock_wait_timeout = 30, "
+    "sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'"
+)
+_NO_GAP_LOCKS = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"  # it must be a statement of its own
+# server gone, too many connections, lock wait timeout, deadlock, interrupted (dev.mysql.com, error reference)
+_PASSING = {1040, 1053, 1205, 1213, 1317, 2002, 2003, 2006, 2013, 2055}
+
+
+@contextlib.contextmanager
+def connected(database_url: str) -> Iterator[Connection]:
+    """A connection on which every statement commits by itself. Raises our errors instead of the driver's."""
+    try:
+        engine = _engine(database_url)
+        with engine.connect() as connection:
+            if connection.dialect.name != "sqlite":
+                connection.exec_driver_sql(_NO_GAP_LOCKS)
+            yield connection
+    except sqlalchemy.exc.DBAPIError as error:
+        raise _translated(error) from error
+    except sqlalchemy.exc.ArgumentError:  # its text would hold the address, and with it the password
+        raise ConfigurationError("DATABASE_URL is not an address SQLAlchemy understands") from None
+
+
+@contextlib.contextmanager
+def exclusive(database_url: str) -> Iterator[Connection]:
+    """`connected`, and no other upgrade of this database at the same time.
+
+    On SQLite all of it is one transaction. On MySQL it is a named lock, which the server gives back when the connection ends.
+    """
+    with connected(database_url) as connection:
+        guard = _sqlite_transaction if connection.dialect.name == "sqlite" else _named_lock
+        with guard(connection):
+            yield connection
+
+
+@contextlib.contextmanager
+def _sqlite_transaction(connection: Connection) -> Iterator[None]:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.exec_driver_sql("ROLLBACK")
+        raise
+    connection.exec_driver_sql("COMMIT")
+
+
+@contextlib.contextmanager
+def _named_lock(connection: Connection) -> Iterator[None]:
+    # names are shared by all databases of a server and hold at most 64 characters
+    database = connection.exec_driver_sql("SELECT DATABASE()").scalar_one() or ""
+    name = f"omni_inbox_upgrade_{hashlib.sha256(database.encode()).hexdigest()[:16]}"
+    if connection.execute(text("SELECT GET_LOCK(:name, :seconds)"), {"name": name, "seconds": _LOCK_SECONDS}).scalar_one() != 1:
+        raise DatabaseUnavailable("Another upgrade of this database is under way and does not end")
+    yield  # not given back by hand: the connection ends with the upgrade, also when the statement before has failed
+
+
+def _engine(database_url: str) -> Engine:
+    if database_url.startswith("sqlite"):
+        path = sqlite_path(database_url)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return create_engine(
+            f"sqlite:///{path}", isolation_level="AUTOCOMMIT", poolclass=NullPool, connect_args={"timeout": _SQLITE_SECONDS}
+        )
+    url = make_url(database_url)
+    options: dict[str, Any] = {"charset": "utf8mb4", "connect_timeout": 10, "init_command": _SESSION}
+    if url.query.get("ssl") == "true":
+        options["ssl"] = ssl.create_default_context()
+    if "unix_socket" in url.query:
+        options["unix_socket"] = url.query["unix_socket"]
+    # other parameters are the pool's, which there is none of here
+    plain = url.set(drivername="mysql+pymysql", query={})
+    return create_engine(plain, isolation_level="AUTOCOMMIT", poolclass=NullPool, connect_args=options)
+
+
+def _translated(error: sqlalchemy.exc.DBAPIError) -> OmniError:
+    """Only the driver's own words are kept: the whole text holds the statement's values, which are customers' words."""
+    arguments = getattr(error.orig, "args", ())
+    words = ", ".join(str(argument) for argument in arguments) or type(error.orig).__name__
+    number = arguments[0] if arguments and isinstance(arguments[0], int) else 0
+    if number in _PASSING or "database is locked" in words:
+        return DatabaseUnavailable(f"The database could not be upgraded right now: {words}")
+    return ConfigurationError(f"The database refused the upgrade: {words}")

@@ -1,0 +1,64 @@
+"""The outbox: replies on their way to Chatwoot. A reply is a row of `social_messages` whose `delivery_state` is `sending`."""
+
+import msgspec
+
+from server.core.entities import Message
+from server.db import columns
+from server.db.columns import MESSAGE_COLUMNS, message_from_row
+from server.db.database import Connection
+
+_MESSAGE = columns.select_list(MESSAGE_COLUMNS, "m")
+_WIDTH = len(MESSAGE_COLUMNS)
+_SKIP_LOCKED = {"sqlite": "", "mysql": " FOR UPDATE SKIP LOCKED"}
+
+
+class Outgoing(msgspec.Struct, frozen=True):
+    """A reply with where it goes."""
+
+    message: Message
+    company_id: int
+    integration_id: int | None
+    display_id: int | None
+
+
+async def claim_replies(connection: Connection, now_us: int, lease_us: int, limit: int) -> list[Outgoing]:
+    """Take replies whose time has come, the oldest of each conversation only, so that the customer gets them in order.
+
+    The lease makes others leave them alone; until it ends nobody knows whether the attempt reached Chatwoot, and the row says so.
+    """
+    due = await connection.fetch_all(
+        "SELECT m.id, m.conversation_id FROM social_messages m WHERE m.delivery_state = 'sending' AND m.next_attempt_at <= :now "
+        "AND NOT EXISTS (SELECT 1 FROM social_messages o WHERE o.conversation_id = m.conversation_id AND o.delivery_state = 'sending' "
+        f"AND o.id < m.id) ORDER BY m.next_attempt_at LIMIT :limit{_SKIP_LOCKED[connection.dialect]}",
+        {"now": now_us, "limit": limit},
+    )
+    if not due:
+        return []
+    numbers = columns.ids(row[0] for row in due)
+    rows = await connection.fetch_all(
+        f"SELECT {_MESSAGE}, c.company_id, c.integration_id, c.chatwoot_conversation_id FROM social_messages m "
+        f"JOIN social_conversations c ON c.id = m.conversation_id WHERE m.id IN ({numbers})"
+    )
+    await connection.execute(
+        "UPDATE social_messages SET delivery_attempts = delivery_attempts + 1, next_attempt_at = :until, is_outcome_unknown = :yes "
+        f"WHERE id IN ({numbers})",
+        {"until": now_us + lease_us, "yes": True},
+    )
+    return [Outgoing(message_from_row(row[:_WIDTH]), row[_WIDTH], row[_WIDTH + 1], row[_WIDTH + 2]) for row in rows]
+
+
+async def read_reply(connection: Connection, conversation_id: int, client_id: str) -> Message | None:
+    """The reply written under this Idempotency-Key."""
+    row = await connection.fetch_one(
+        f"SELECT {_MESSAGE} FROM social_messages m WHERE m.conversation_id = :conversation_id AND m.client_id = :client_id",
+        {"conversation_id": conversation_id, "client_id": client_id},
+    )
+    return message_from_row(row) if row else None
+
+
+async def next_due(connection: Connection) -> int | None:
+    """When the next reply wants an attempt, microseconds."""
+    row = await connection.fetch_one(
+        "SELECT next_attempt_at FROM social_messages WHERE delivery_state = 'sending' ORDER BY next_attempt_at LIMIT 1"
+    )
+    return row[0] if row else None

@@ -1,0 +1,219 @@
+"""The one definition of the tables: DDL for both dialects, migrations and `schema.sql` are made from it.
+
+Three tables are older than this program and read by others: their documented columns keep names and types (DATETIME, naive UTC).
+Our own columns hold times as BIGINT microseconds since the epoch, UTC. Text is utf8mb4; ids and tokens compare binary (`_ID`).
+"""
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Enum, ForeignKey, Index, Integer, MetaData, SmallInteger, String, Table, Text
+from sqlalchemy.dialects import mysql
+
+metadata = MetaData()
+
+_OPTIONS: dict[str, Any] = {
+    "mysql_engine": "InnoDB",
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_unicode_ci",
+    "sqlite_autoincrement": True,  # a number once given is never given again, even when the newest row was deleted
+}
+
+_BIG = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only for INTEGER PRIMARY KEY
+_TIME = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+_LONG = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")  # a message has up to 150,000 characters, four bytes each
+
+
+def _id_text(length: int) -> String:
+    """Text that is compared byte by byte: MySQL's default would call `a` and `A ` equal."""
+    return String(length).with_variant(mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
+
+
+social_conversations = Table(
+    "social_conversations",
+    metadata,
+    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("company_id", _BIG, nullable=False),
+    Column("platform", Enum("facebook", "chatwoot", name="platform"), nullable=False),
+    Column("external_user_id", String(255), comment="chatwoot_{contactId}_{conversationId}; not the key: a contact merge changes it"),
+    Column("external_user_name", String(255)),
+    Column("status", Enum("Open", "Closed", name="status"), nullable=False, server_default="Open"),
+    Column("last_message_at", _TIME),
+    Column("created_at", _TIME),
+    Column("updated_at", _TIME),
+    Column("integration_id", _BIG, comment="with chatwoot_conversation_id: the key of a Chatwoot conversation"),
+    Column("chatwoot_conversation_id", _BIG, comment="display id, unique per Chatwoot account"),
+    Column("chatwoot_status", String(16), comment="open, resolved, pending, snoozed"),
+    Column("chatwoot_version", _BIG, nullable=False, server_default="0", comment="updated_at of the newest state applied, microseconds"),
+    Column("channel", String(64)),
+    Column("contact", Text, comment="JSON: id, email, phone, identifier"),
+    Column("assignee", Text, comment="JSON: id, name"),
+    Column("labels", Text, comment="JSON: list of text"),
+    Column("priority", String(16)),
+    Column("waiting_since", _BIG, comment="microseconds"),
+    Column("can_reply", Boolean(create_constraint=False)),
+    Column("preview", Text, comment="JSON: content, senderType, hasAttachments of the newest public message"),
+    Column("inbound_count", Integer, nullable=False, server_default="0", comment="messages the customer ever sent here"),
+    Column("seq", _BIG, nullable=False, server_default="0", comment="event that changed this row last"),
+    Index("uq_conversation_chatwoot", "integration_id", "chatwoot_conversation_id", unique=True),
+    Index("ix_conversation_list", "company_id", "last_message_at", "id"),
+    Index("ix_conversation_status", "company_id", "status", "last_message_at", "id"),
+    comment="A customer's conversation with a company",
+    **_OPTIONS,
+)
+
+social_messages = Table(
+    "social_messages",
+    metadata,
+    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("conversation_id", _BIG, ForeignKey("social_conversations.id"), nullable=False),
+    Column("sender_type", Enum("customer", "agent", name="sender_type"), nullable=False),
+    Column("content", _LONG),
+    Column("created_at", _TIME),
+    Column("chatwoot_message_id", _BIG, comment="unique in a Chatwoot installation"),
+    Column("chatwoot_version", _BIG, nullable=False, server_default="0", comment="the conversation's updated_at then, microseconds"),
+    Column("told_at", _BIG, nullable=False, server_default="0", comment="when this state was told to us, microseconds of our clock"),
+    Column("client_id", _id_text(64), comment="Idempotency-Key of a reply written here; Chatwoot carries it as a marker"),
+    Column("agent_id", _BIG, comment="agents.id of a reply written here"),
+    Column("sender_name", String(255)),
+    Column("content_type", String(32)),
+    Column("attachments", _LONG, comment="JSON: list"),
+    Column("is_private", Boolean(create_constraint=False), nullable=False, server_default="0"),
+    Column("is_deleted", Boolean(create_constraint=False), nullable=False, server_default="0"),
+    Column("delivery_state", String(16), comment="outbox: sending, sent, failed"),
+    Column("delivery_error", Text, comment="JSON: code, message"),
+    Column("delivery_attempts", SmallInteger, nullable=False, server_default="0"),
+    Column("next_attempt_at", _BIG, comment="outbox: when the sender takes it next, microseconds"),
+    Column(
+        "is_outcome_unknown",
+        Boolean(create_constraint=False),
+        nullable=False,
+        server_default="0",
+        comment="an attempt may have reached Chatwoot",
+    ),
+    Column("seq", _BIG, nullable=False, server_default="0", comment="event that changed this row last"),
+    Index("uq_message_chatwoot", "conversation_id", "chatwoot_message_id", unique=True),
+    Index("uq_message_client", "conversation_id", "client_id", unique=True),
+    Index("ix_message_thread", "conversation_id", "created_at", "id"),
+    Index("ix_message_outbox", "delivery_state", "next_attempt_at"),
+    comment="A message of a conversation; replies written here are the outbox while delivery_state is sending",
+    **_OPTIONS,
+)
+
+integrations = Table(
+    "integrations",
+    metadata,
+    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("company_id", _BIG, nullable=False),
+    Column("provider", Enum("facebook", "whatsapp", "chatwoot", name="provider"), nullable=False),
+    Column("page_id", String(255), comment="Chatwoot inbox id"),
+    Column("access_token", Text),
+    Column("account_id", String(255), comment="Chatwoot account id"),
+    Column("base_url", String(500)),
+    Column("is_active", Boolean(create_constraint=False), nullable=False, server_default="1"),
+    Column("is_webhook_active", Boolean(create_constraint=False), nullable=False, server_default="1"),
+    Column("webhook_mode", Enum("local", "live", name="webhook_mode"), nullable=False, server_default="live"),
+    Column("created_at", _TIME),
+    Column("updated_at", _TIME),
+    Column("webhook_secret", Text),
+    Column("previous_webhook_secret", Text, comment="accepted beside the new one while a rotation is under way"),
+    Column("webhook_seen_at", _BIG, comment="last accepted delivery, microseconds"),
+    Column("reconciled_at", _BIG, comment="up to here reconcile has looked, microseconds"),
+    Column("sync_page", Integer, nullable=False, server_default="0", comment="page an interrupted sync goes on from; 0: none under way"),
+    Column("repaired_count", _BIG, nullable=False, server_default="0", comment="changes found that no webhook told"),
+    Index("ix_integration_company", "company_id"),
+    comment="A Chatwoot inbox (or an older provider) of a company",
+    **_OPTIONS,
+)
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("uid", _id_text(32), nullable=False, comment="made on arrival: makes a repeated append a no-op"),
+    Column("received_at", _BIG, nullable=False, comment="microseconds"),
+    Column("state", String(16), nullable=False, server_default="received", comment="received, done, ignored, dead"),
+    Column("reason", String(255)),
+    Column("integration_id", _BIG, comment="known when the signature was checked on arrival"),
+    Column("is_verified", Boolean(create_constraint=False), nullable=False, server_default="0"),
+    Column("headers", Text, comment="JSON: what is needed to check the signature later"),
+    Column("body", _LONG, nullable=False, comment="raw body, credentials stripped"),
+    Column("attempts", SmallInteger, nullable=False, server_default="0"),
+    Column("next_attempt_at", _BIG, nullable=False, server_default="0", comment="microseconds; 0: at once"),
+    Column("finished_at", _BIG, comment="microseconds"),
+    Index("uq_delivery_uid", "uid", unique=True),
+    Index("ix_delivery_state", "state", "next_attempt_at", "id"),
+    Index("ix_delivery_age", "received_at"),
+    comment="The journal: every webhook delivery as it came",
+    **_OPTIONS,
+)
+
+inbox_streams = Table(
+    "inbox_streams",
+    metadata,
+    Column("company_id", _BIG, primary_key=True, autoincrement=False),
+    Column("epoch", _id_text(16), nullable=False, comment="random name of one life of the event log"),
+    Column("head", _BIG, nullable=False, server_default="0", comment="newest seq"),
+    Column("floor", _BIG, nullable=False, server_default="0", comment="oldest kept seq less one: a cursor below it must reset"),
+    comment="One row a company; locked by every transaction that changes the company's state",
+    **_OPTIONS,
+)
+
+inbox_events = Table(
+    "inbox_events",
+    metadata,
+    Column("company_id", _BIG, primary_key=True, autoincrement=False),
+    Column("seq", _BIG, primary_key=True, autoincrement=False),
+    Column("created_at", _BIG, nullable=False, comment="microseconds"),
+    Column("body", _LONG, nullable=False, comment="the event as clients get it, JSON"),
+    Index("ix_event_age", "created_at"),
+    comment="The event log: ordered and immutable",
+    **_OPTIONS,
+)
+
+agents = Table(
+    "agents",
+    metadata,
+    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("company_id", _BIG, nullable=False),
+    Column("subject", _id_text(128), nullable=False, comment="claim sub of this agent's tokens"),
+    Column("email", String(255)),
+    Column("name", String(255), nullable=False),
+    Column("role", String(16), nullable=False, server_default="agent", comment="agent, admin"),
+    Column("password_hash", Text),
+    Column("is_active", Boolean(create_constraint=False), nullable=False, server_default="1"),
+    Column("valid_after", _BIG, nullable=False, server_default="0", comment="tokens and sessions issued before are refused, microseconds"),
+    Column("created_at", _BIG, nullable=False, comment="microseconds"),
+    Column("updated_at", _BIG, nullable=False, comment="microseconds; watched by every process"),
+    Index("uq_agent_subject", "company_id", "subject", unique=True),
+    Index("uq_agent_email", "email", unique=True),
+    Index("ix_agent_updated", "updated_at"),
+    comment="People who read and answer; those of the CRM are listed when first seen",
+    **_OPTIONS,
+)
+
+agent_sessions = Table(
+    "agent_sessions",
+    metadata,
+    Column("token_hash", _id_text(64), primary_key=True, comment="SHA-256 of the cookie"),
+    Column("agent_id", _BIG, nullable=False),
+    Column("created_at", _BIG, nullable=False, comment="microseconds"),
+    Column("expires_at", _BIG, nullable=False, comment="microseconds"),
+    Column("revoked_at", _BIG, comment="microseconds"),
+    Index("ix_session_agent", "agent_id"),
+    Index("ix_session_revoked", "revoked_at"),
+    Index("ix_session_expiry", "expires_at"),
+    comment="Sign-ins of the web inbox",
+    **_OPTIONS,
+)
+
+conversation_reads = Table(
+    "conversation_reads",
+    metadata,
+    Column("agent_id", _BIG, primary_key=True, autoincrement=False),
+    Column("conversation_id", _BIG, primary_key=True, autoincrement=False),
+    Column("read_count", Integer, nullable=False, comment="inbound_count up to which the agent has read"),
+    Column("message_id", _BIG),
+    Column("updated_at", _BIG, nullable=False, comment="microseconds"),
+    comment="How far each agent has read",
+    **_OPTIONS,
+)

@@ -1,0 +1,371 @@
+"""The simulated Chatwoot: what people and channels do there, and which events follow.
+
+Sources in Chatwoot: app/models/message.rb, conversation.rb (`list_of_keys`, callbacks), contact.rb,
+app/controllers/api/v1/accounts/conversations/messages_controller.rb, app/listeners/webhook_listener.rb.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from server.dev.chatwoot_sim import payloads
+from server.dev.chatwoot_sim.installation import Installation
+from server.dev.chatwoot_sim.model import (
+    ACTIVITY,
+    CONVERSATION_STATUSES,
+    DEFAULT_SUBSCRIPTIONS,
+    INCOMING,
+    OUTGOING,
+    TEMPLATE,
+    Account,
+    Attachment,
+    Contact,
+    Conversation,
+    Inbox,
+    JsonObject,
+    Message,
+    User,
+    Webhook,
+)
+from server.dev.chatwoot_sim.samples import Upload
+from server.dev.chatwoot_sim.switches import Switches
+from server.dev.chatwoot_sim.webhooks import Event, WebhookSender
+
+DELETED_TEXT = "This message was deleted"  # config/locales/en.yml
+
+
+class ChatwootSim(Installation):
+    """One installation with an account, an inbox and an administrator to begin with.
+
+    Every method changes the state at once and queues the webhooks that Chatwoot would send; they leave while
+    `webhooks.running()` is entered (`create_app` does it). Everything belongs to one event loop; nothing is thread-safe.
+    `clock` gives unix seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str = "http://127.0.0.1:3000",
+        account_name: str = "Omni Shop",
+        account_id: int = 1,
+        inbox_id: int = 1,
+        token: str | None = None,
+        clock: Callable[[], float] = time.time,
+        rng: random.Random | None = None,
+        http: httpx.AsyncClient | None = None,
+    ) -> None:
+        super().__init__(clock, rng)
+        self.base_url = base_url.rstrip("/")
+        self.switches = Switches()
+        self.hooks: list[Webhook] = []
+        self.webhooks = WebhookSender(self.hooks, self.switches, http=http, rng=self.rng)
+        self._events: list[Event] = []
+        self._depth = 0
+        self.account = self.add_account(account_name, id=account_id)
+        self.inbox = self.add_inbox("Website", account=self.account, id=inbox_id)
+        self.admin = self.add_user("Nadia Karim", account=self.account, role="administrator", token=token)
+
+    # -- subscribers --
+
+    def add_webhook(
+        self, url: str, *, account: Account | None = None, subscriptions: Sequence[str] | None = None, secret: str | None = None
+    ) -> Webhook:
+        """Subscribe an address; `secret=""` is a Chatwoot before 4.12, which does not sign."""
+        hook = Webhook(
+            id=self._next_id("webhooks"),
+            account=account or self.account,
+            url=url,
+            secret=self.new_token() if secret is None else secret,
+            subscriptions=DEFAULT_SUBSCRIPTIONS if subscriptions is None else tuple(subscriptions),
+        )
+        self.hooks.append(hook)
+        return hook
+
+    # -- contacts --
+
+    def add_contact(self, name: str, *, account: Account | None = None, **fields: Any) -> Contact:
+        with self._transaction():
+            contact = self._insert_contact(name, account or self.account, fields)
+            self._emit("contact_created", contact.account, None, lambda: payloads.contact_event("contact_created", contact))
+        return contact
+
+    def update_contact(self, contact: Contact, **fields: Any) -> None:
+        with self._transaction():
+            changes = {name: (getattr(contact, name), value) for name, value in fields.items()}
+            for name, value in fields.items():
+                setattr(contact, name, value)
+            self._touch_contact(contact, changes)
+
+    def merge_contacts(self, kept: Contact, gone: Contact) -> None:
+        """All of `gone` becomes `kept`'s. Chatwoot tells nobody: there is no event for it."""
+        self._reassign_contact(kept, gone)
+
+    def open_widget(self, contact: Contact, inbox: Inbox | None = None) -> None:
+        """The customer opened the chat window: `webwidget_triggered`."""
+        inbox = inbox or self.inbox
+        presence = self.contact_inbox(contact, inbox)
+        current = self.current_conversation(contact, inbox)
+        with self._transaction():
+            build = lambda: payloads.widget_event(presence, current, self.base_url, self.now())  # noqa: E731
+            self._emit("webwidget_triggered", contact.account, inbox, build)
+
+    # -- messages --
+
+    def customer_says(
+        self,
+        contact: Contact | str,
+        text: str | None = None,
+        *,
+        inbox_id: int | None = None,
+        conversation: Conversation | int | None = None,
+        attachments: Sequence[Upload] = (),
+        **fields: Any,
+    ) -> Message:
+        """A customer writes. An unknown name becomes a new contact; without `conversation` it goes where Chatwoot would put it."""
+        inbox = self.inboxes[inbox_id] if inbox_id else self.inbox
+        with self._transaction():
+            if isinstance(contact, str):
+                contact = self.find_contact(contact, inbox.account) or self.add_contact(contact, account=inbox.account)
+            found = self.resolve(conversation, inbox.account) if conversation else self.current_conversation(contact, inbox)
+            if found is None:
+                found = self._start_conversation(contact, inbox)
+            return self._create_message(found, INCOMING, text, contact, attachments, fields)
+
+    def agent_says(
+        self,
+        conversation: Conversation | int,
+        text: str | None,
+        *,
+        user: User | None = None,
+        attachments: Sequence[Upload] = (),
+        **fields: Any,
+    ) -> Message:
+        """An agent replies in Chatwoot's own dashboard, which marks the conversation as seen."""
+        found = self.resolve(conversation)
+        found.agent_last_seen_at = self.now()
+        return self._create_message(found, OUTGOING, text, user or self.admin, attachments, fields)
+
+    def private_note(self, conversation: Conversation | int, text: str, *, user: User | None = None) -> Message:
+        return self._create_message(self.resolve(conversation), OUTGOING, text, user or self.admin, (), {"private": True})
+
+    def template_says(self, conversation: Conversation | int, text: str) -> Message:
+        """A greeting, out-of-office or satisfaction question: type `template`, no sender."""
+        return self._create_message(self.resolve(conversation), TEMPLATE, text, None, (), {})
+
+    def create_message(
+        self,
+        conversation: Conversation,
+        message_type: int,
+        text: str | None,
+        sender: Contact | User | None,
+        attachments: Sequence[Upload] = (),
+        **fields: Any,
+    ) -> Message:
+        """What the REST API does: like the methods above, without their assumptions."""
+        return self._create_message(conversation, message_type, text, sender, attachments, fields)
+
+    def edit_message(self, message: Message, text: str) -> None:
+        """`message_updated`; the conversation's `updated_at` does not move (Chatwoot 4.12 and later, its issue #13770)."""
+        self._update_message(message, content=text)
+
+    def delete_message(self, message: Message) -> None:
+        """A soft delete: text replaced, attachments and all other content attributes gone, `message_updated`."""
+        for attachment in message.attachments:
+            self.attachments.pop(attachment.key, None)
+        self._update_message(message, content=DELETED_TEXT, content_type="text", content_attributes={"deleted": True}, attachments=[])
+
+    def mark_failed(self, message: Message, reason: str) -> None:
+        """The channel could not deliver it; of this the webhook shows only `external_error`."""
+        self._update_message(message, status="failed", content_attributes={**message.content_attributes, "external_error": reason})
+
+    def mark_sent_by_channel(self, message: Message, source_id: str) -> None:
+        self._update_message(message, source_id=source_id)
+
+    def retry_message(self, message: Message) -> None:
+        """Chatwoot wipes the content attributes here, a marker of ours included."""
+        self._update_message(message, status="sent", content_attributes={})
+
+    def typing(self, conversation: Conversation | int, by: Contact | User, *, on: bool, private: bool = False) -> None:
+        found = self.resolve(conversation)
+        event = "conversation_typing_on" if on else "conversation_typing_off"
+        with self._transaction():
+            self._emit(event, found.account, found.inbox, lambda: payloads.typing_event(event, found, by, self.base_url, private))
+
+    # -- conversations --
+
+    def set_status(
+        self, conversation: Conversation | int, status: str, *, by: User | None = None, snoozed_until: float | None = None
+    ) -> None:
+        """Two events: `conversation_status_changed` (its `changed_attributes` is null) and `conversation_updated`."""
+        if status not in CONVERSATION_STATUSES:
+            raise ValueError(f"{status!r} is not a valid status")
+        found = self.resolve(conversation)
+        if found.status == status and found.snoozed_until == snoozed_until:
+            return
+        with self._transaction():
+            if status != found.status:
+                self._emit_conversation("conversation_status_changed", found)
+            self._update(found, status=status, snoozed_until=snoozed_until)
+            if status == "resolved":
+                found.waiting_since = None
+            actor = by.name if by else "system"
+            self._activity(found, f"Conversation was {'reopened' if status == 'open' else f'marked {status}'} by {actor}")
+
+    def set_labels(self, conversation: Conversation | int, labels: Sequence[str], *, by: User | None = None) -> None:
+        found = self.resolve(conversation)
+        added = [label for label in labels if label not in found.labels]
+        if list(labels) == found.labels:
+            return
+        with self._transaction():
+            self._update(found, labels=list(labels))
+            self._activity(found, f"{(by or self.admin).name} changed labels{': added ' + ', '.join(added) if added else ''}")
+
+    def assign(self, conversation: Conversation | int, user: User | None, *, by: User | None = None) -> None:
+        found = self.resolve(conversation)
+        if found.assignee is user:
+            return
+        with self._transaction():
+            self._update(found, assignee=user)
+            actor = (by or self.admin).name
+            self._activity(found, f"Assigned to {user.name} by {actor}" if user else f"Conversation unassigned by {actor}")
+
+    def set_priority(self, conversation: Conversation | int, priority: str | None) -> None:
+        with self._transaction():
+            self._update(self.resolve(conversation), priority=priority)
+
+    def mark_seen(self, conversation: Conversation | int) -> None:
+        """`update_last_seen`: written with update_columns, so no event, and `updated_at` does not move."""
+        found = self.resolve(conversation)
+        found.agent_last_seen_at = self.now()
+
+    def delete_conversation(self, conversation: Conversation | int) -> None:
+        """Chatwoot tells nobody: there is no event for it."""
+        self._remove_conversation(self.resolve(conversation))
+
+    # -- how a change becomes events --
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Events are built when the outermost change is complete: Chatwoot's jobs read the database after the commit."""
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+            if not self._depth:
+                events, self._events = self._events, []
+                for event in events:
+                    self.webhooks.enqueue(event)
+
+    def _emit(self, name: str, account: Account, inbox: Inbox | None, build: Callable[[], JsonObject]) -> None:
+        self._events.append(Event(name, account, inbox, build))
+
+    def _emit_conversation(self, event: str, conversation: Conversation, changes: dict[str, tuple[Any, Any]] | None = None) -> None:
+        listed = payloads.changed_attributes(changes) if changes else None
+        self._emit(
+            event,
+            conversation.account,
+            conversation.inbox,
+            lambda: payloads.conversation_event(event, conversation, self.base_url, listed),
+        )
+
+    def _emit_message(self, event: str, message: Message) -> None:
+        if message.message_type == ACTIVITY:
+            return  # app/models/concerns/message_filter_helpers.rb `webhook_sendable?`
+        found = message.conversation
+        self._emit(event, found.account, found.inbox, lambda: payloads.message_event(event, message, self.base_url))
+
+    def _update(self, conversation: Conversation, **values: Any) -> None:
+        """Save changed columns and emit `conversation_updated` with them; nothing where nothing changed."""
+        changes: dict[str, tuple[Any, Any]] = {}
+        for name, value in values.items():
+            before = getattr(conversation, name)
+            if before != value:
+                changes |= payloads.described_change(name, before, value)
+                setattr(conversation, name, value)
+        if not changes:
+            return
+        before_at, conversation.updated_at = conversation.updated_at, self.now()
+        noise = payloads.described_change("updated_at", before_at, conversation.updated_at)
+        self._emit_conversation("conversation_updated", conversation, noise | changes)
+
+    def _update_message(self, message: Message, **values: Any) -> None:
+        with self._transaction():
+            for name, value in values.items():
+                setattr(message, name, value)
+            message.updated_at = self.now()
+            self._emit_message("message_updated", message)
+
+    def _touch_contact(self, contact: Contact, changes: dict[str, tuple[Any, Any]]) -> None:
+        before, contact.updated_at = contact.updated_at, self.now()
+        listed = payloads.changed_attributes(changes | payloads.described_change("updated_at", before, contact.updated_at))
+        self._emit("contact_updated", contact.account, None, lambda: payloads.contact_event("contact_updated", contact, listed))
+
+    # -- the life of a message --
+
+    def _start_conversation(self, contact: Contact, inbox: Inbox) -> Conversation:
+        conversation = self._insert_conversation(contact, inbox)
+        conversation.additional_attributes = {
+            "browser": dict(payloads.BROWSER),
+            "referer": f"{self.base_url}/",
+            "initiated_at": {"timestamp": payloads.browser_time(conversation.created_at)},
+            "browser_language": "bn",
+        }
+        self._emit_conversation("conversation_created", conversation)
+        return conversation
+
+    def _create_message(
+        self,
+        conversation: Conversation,
+        message_type: int,
+        text: str | None,
+        sender: Contact | User | None,
+        attachments: Sequence[Upload],
+        fields: dict[str, Any],
+    ) -> Message:
+        with self._transaction():
+            message = self._insert_message(conversation, message_type, {"content": text, "sender": sender, **fields})
+            message.attachments = [self._attach(message, upload) for upload in attachments]
+            if message_type == INCOMING and conversation.status in ("resolved", "snoozed") and not conversation.muted:
+                self.set_status(conversation, "open")
+            self._emit_message("message_created", message)
+            self._after_message(message)
+        return message
+
+    def _after_message(self, message: Message) -> None:
+        conversation, sender = message.conversation, message.sender
+        if message.message_type == INCOMING:
+            if conversation.waiting_since is None:
+                self._update(conversation, waiting_since=message.created_at)
+            conversation.contact_last_seen_at = message.created_at
+            contact = conversation.contact
+            before, contact.last_activity_at = contact.last_activity_at, message.created_at
+            # so a contact_updated follows every incoming message (Chatwoot's issue #11973)
+            self._touch_contact(contact, {"last_activity_at": (payloads.iso_ms(before), payloads.iso_ms(message.created_at))})
+        elif isinstance(sender, User) and sender.kind == "user" and not message.private:
+            first = conversation.first_reply_created_at or message.created_at
+            self._update(conversation, first_reply_created_at=first, waiting_since=None)
+
+    def _activity(self, conversation: Conversation, text: str) -> None:
+        """A line like "Assigned to …": in REST lists, never in a webhook."""
+        self._insert_message(conversation, ACTIVITY, {"content": text})
+
+    def _attach(self, message: Message, upload: Upload) -> Attachment:
+        attachment = Attachment(
+            id=self._next_id("attachments"),
+            message_id=message.id,
+            account_id=message.conversation.account.id,
+            name=upload.name,
+            key=self.new_token(),
+            content=upload.content,
+            content_type=upload.content_type,
+            file_type=upload.file_type,
+            width=upload.width,
+            height=upload.height,
+        )
+        self.attachments[attachment.key] = attachment
+        return attachment

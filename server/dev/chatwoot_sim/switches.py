@@ -1,0 +1,69 @@
+"""What the simulated Chatwoot does wrong on request: one flat set of switches, readable and settable from Python and HTTP."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Rate = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class Switches(msgspec.Struct, forbid_unknown_fields=True):
+    """All off by default. `*_next` counts down by one each time it has acted."""
+
+    # -- the REST API --
+    latency_seconds: Seconds = 0.0
+    """Every answer comes this much later (before anything is done)."""
+    fail_next: Count = 0
+    fail_status: Annotated[int, msgspec.Meta(ge=400, le=599)] = 500
+    fail_after_commit: bool = False
+    """With `fail_next`: the failing answer is given after the request has taken effect (a gateway's 502, for example)."""
+    fail_writes_only: bool = False
+    """With `fail_next`: only POST, PATCH and DELETE fail."""
+    hang_next: Count = 0
+    hang_seconds: Seconds = 60.0
+    """So many POST .../messages are accepted and stored, and then not answered for `hang_seconds`."""
+    lose_next: Count = 0
+    """So many POST .../messages are accepted and stored, and then the connection is cut without a byte."""
+    truncate_next: Count = 0
+    """So many answers are cut in the middle of the body."""
+    limit_next: Count = 0
+    """So many answers are 429 (before anything is done)."""
+    rate_limited: bool = False
+    """Every answer is 429 while this is on."""
+    requests_per_minute: Count = 0
+    """Above so many requests in a calendar minute: 429. 0 = no limit, as for Chatwoot's own machine."""
+    unauthorized: bool = False
+    """Every token is refused from now on."""
+
+    # -- the webhooks --
+    drop_next: Count = 0
+    drop_rate: Rate = 0.0
+    """Share of deliveries that are never sent."""
+    duplicate: Literal["", "same_id", "new_id"] = ""
+    """Every delivery is sent twice: with the same delivery id (a job run again), or a second one (an event dispatched twice)."""
+    shuffle_window: Count = 0
+    shuffle_seconds: Seconds = 0.3
+    """Collect up to `shuffle_window` deliveries for up to `shuffle_seconds`, then send them in random order. 0 = off."""
+    delay_seconds: Seconds = 0.0
+    """Deliveries leave this much later than their change (a busy Sidekiq)."""
+    late_payload: bool = False
+    """Build the payload when it is sent instead of when the change is made: it then shows the state of that later moment."""
+
+    def set(self, **values: object) -> None:
+        """Change some of them. An unknown name or an impossible value raises `msgspec.ValidationError`, nothing is changed then."""
+        checked = msgspec.convert({**msgspec.structs.asdict(self), **values}, Switches)
+        for name in self.__struct_fields__:
+            setattr(self, name, getattr(checked, name))
+
+    def take(self, name: str) -> bool:
+        """True if the countdown `name` was above zero; it is one less then."""
+        left: int = getattr(self, name)
+        if left > 0:
+            setattr(self, name, left - 1)
+        return left > 0
+
+    def reset(self) -> None:
+        """All off."""
+        self.set(**msgspec.structs.asdict(Switches()))

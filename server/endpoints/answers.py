@@ -1,0 +1,97 @@
+"""Answers in the forms that all endpoints share: JSON, problems, and lists that carry the cursor they were read at."""
+
+import functools
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from server.core.payloads import decode_json
+from server.errors import BadRequest, OmniError, TooLarge
+
+_encoder = msgspec.json.Encoder()
+_BODY_MOST_BYTES = 1_000_000  # a reply has up to 150,000 characters, four bytes each, escaped
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def json_answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(_encoder.encode(value), status, headers, media_type="application/json")
+
+
+def problem_answer(error: OmniError, headers: Mapping[str, str] | None = None) -> Response:
+    """`application/problem+json` (RFC 9457) with `code` for programs and `message` for people."""
+    body: dict[str, Any] = {
+        "type": f"https://omni-inbox.example/problems/{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.message,
+        "code": error.code,
+        "message": error.message,
+    }
+    body.update(error.extra)
+    extra = dict(headers or {})
+    if error.retry_seconds is not None:
+        extra["Retry-After"] = str(error.retry_seconds)
+    if error.status == 401:
+        extra["WWW-Authenticate"] = 'Bearer realm="omni-inbox"'
+    return Response(_encoder.encode(body), error.status, extra, media_type="application/problem+json")
+
+
+async def read_body(request: Request, most_bytes: int = _BODY_MOST_BYTES) -> bytes:
+    """The raw body. Raises TooLarge as soon as it is longer, without reading the rest."""
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > most_bytes:
+        raise TooLarge(f"The body has {int(length):,} bytes; at most {most_bytes:,} are taken")
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > most_bytes:
+            raise TooLarge(f"The body is longer than {most_bytes:,} bytes")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+async def read_json(request: Request) -> dict[str, Any]:
+    """The body as a JSON object; an empty body is an empty object. Raises BadRequest."""
+    body = await read_body(request)
+    if not body:
+        return {}
+    try:
+        value = decode_json(body)
+    except ValueError:
+        raise BadRequest("The body is no JSON") from None
+    if not isinstance(value, dict):
+        raise BadRequest("The body must be a JSON object")
+    return value
+
+
+def path_number(request: Request, name: str) -> int:
+    """A number in the path; anything else is an address where there is nothing."""
+    text = request.path_params[name]
+    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 19 else 0
+
+
+def query_number(request: Request, name: str, most: int) -> int | None:
+    """A positive whole number in the query. Raises BadRequest."""
+    text = request.query_params.get(name)
+    if text is None or text == "":
+        return None
+    if not (text.isascii() and text.isdigit()) or len(text) > 18 or int(text) < 1:
+        raise BadRequest(f"{name} must be a whole number above 0")
+    return min(int(text), most)
+
+
+def with_problems(handler: Handler) -> Handler:
+    """The handler, with our own errors as problems."""
+
+    @functools.wraps(handler)
+    async def answer(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except OmniError as error:
+            return problem_answer(error)
+
+    return answer

@@ -1,0 +1,60 @@
+"""What stands before every endpoint of agents: who is asking, and whether their company has changed since they last asked."""
+
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from server.auth import Access, Principal
+from server.endpoints.answers import Handler, problem_answer
+from server.errors import OmniError
+from server.feed import Feeds
+
+AgentHandler = Callable[[Request, Principal], Awaitable[Response]]
+
+_CACHE = "private, no-cache"
+_VARY = "Authorization, Cookie"
+
+
+class Guard:
+    """Wraps handlers."""
+
+    def __init__(self, access: Access, feeds: Feeds) -> None:
+        self._access, self._feeds = access, feeds
+
+    def agent(self, handler: AgentHandler) -> Handler:
+        """Only for a signed-in agent; our errors become problems."""
+
+        async def answer(request: Request) -> Response:
+            try:
+                principal = await self._access.authenticate(request.headers, request.method)
+                return await handler(request, principal)
+            except OmniError as error:
+                return problem_answer(error)
+
+        return answer
+
+    def snapshot(self, handler: AgentHandler) -> Handler:
+        """As `agent`, and conditional: while the company's head is what the client has seen, 304 from memory.
+
+        The tag is taken before the data is read, so data may be newer than its tag, never older.
+        """
+
+        async def answer(request: Request) -> Response:
+            try:
+                principal = await self._access.authenticate(request.headers, request.method)
+                feed = self._feeds.get(principal.company_id)
+                if feed is None:
+                    feed = await self._feeds.watch(principal.company_id)
+                cursor = feed.cursor
+                tag = f'W/"{cursor}.{principal.agent.id}"'
+                headers = {"ETag": tag, "Cache-Control": _CACHE, "Vary": _VARY, "Inbox-Cursor": cursor}
+                if tag in request.headers.get("if-none-match", "") and self._feeds.is_fresh:
+                    return Response(status_code=304, headers=headers)
+                response = await handler(request, principal)
+            except OmniError as error:
+                return problem_answer(error)
+            response.headers.update(headers)
+            return response
+
+        return answer

@@ -1,0 +1,30 @@
+"""Operation: `/livez` (the process answers), `/readyz` (what works and what does not), `/metrics`."""
+
+from collections.abc import Callable
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from server import metrics
+from server.core.entities import Json
+from server.endpoints.answers import json_answer
+
+Report = Callable[[], Json]
+
+
+def routes(report: Report) -> list[BaseRoute]:
+    """`report` gives `{"status": "ready" | "degraded" | "unavailable", "problems": [...], ...}` from memory."""
+
+    async def livez(request: Request) -> Response:
+        return PlainTextResponse("ok")
+
+    async def readyz(request: Request) -> Response:
+        state = report()
+        return json_answer(state, 503 if state["status"] == "unavailable" else 200, {"Cache-Control": "no-store"})
+
+    async def metrics_text(request: Request) -> Response:
+        return Response(generate_latest(metrics.REGISTRY), media_type=CONTENT_TYPE_LATEST)
+
+    return [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics_text)]

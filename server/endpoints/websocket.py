@@ -1,0 +1,149 @@
+"""`/ws`: from the handshake to the welcome; then the socket belongs to a `connection.Connection`."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from server import log, metrics
+from server.auth import SESSION_COOKIE, Access, Principal, read_cookie
+from server.connection import CLOSE_NOT_ALLOWED, CLOSE_PROTOCOL, AsgiPush, Connection, Pace
+from server.core.recovery import Cursor, Mode, judge, parse_cursor
+from server.core.session import Hello, encode_message, parse_client_message
+from server.core.times import SECOND, iso
+from server.errors import BadRequest, Forbidden, OmniError, TooManyRequests, Unauthenticated, Unavailable
+from server.feed import Feed, Feeds
+from server.hub import Hub
+from server.settings import Settings
+from server.websocket_protocol import EXTENSION, Push
+
+_logger = log.get(__name__)
+
+
+class Sockets:
+    """The endpoint, with what it was given at the start."""
+
+    def __init__(self, access: Access, feeds: Feeds, hub: Hub, settings: Settings) -> None:
+        self._access, self._feeds, self._hub, self._settings = access, feeds, hub, settings
+        self._pace = Pace(
+            settings.ping_seconds, settings.socket_silence_seconds, settings.slow_socket_seconds, settings.socket_buffer_bytes
+        )
+
+    async def serve(self, websocket: WebSocket) -> None:
+        await websocket.accept()
+        try:
+            await self._open(websocket)
+        except WebSocketDisconnect:
+            return
+        except OmniError as error:
+            metrics.socket_closes.labels(str(error.close_code)).inc()
+            await _refuse(websocket, error)
+
+    async def _open(self, websocket: WebSocket) -> None:
+        hello = await self._hello(websocket)
+        cursor = _cursor(hello.cursor)
+        principal = await self._authenticate(websocket.headers, hello)
+        self._check_limits(principal)
+        feed = await self._feeds.watch(principal.company_id)
+        push: Push | None = websocket.scope.get("extensions", {}).get(EXTENSION)
+        if push is not None:
+            self._welcome(push, principal, feed, cursor)
+            return
+        fallback = AsgiPush(websocket)
+        await fallback.run(self._welcome(fallback, principal, feed, cursor))
+
+    def _welcome(self, push: Push, principal: Principal, feed: Feed, cursor: Cursor | None) -> Connection:
+        """Judge the cursor, say welcome and hand over, without a wait between: so no event falls between the two."""
+        verdict = judge(cursor, feed.stream)
+        if verdict.reason == "ahead":
+            _logger.error("a client is ahead of its event log; was the database restored?", company_id=feed.company_id)
+        if verdict.mode is Mode.RESET:
+            metrics.feed_resets.labels(verdict.reason or "").inc()
+        is_replaying = verdict.mode is Mode.REPLAY
+        connection = Connection(
+            push,
+            self._hub,
+            feed,
+            self._pace,
+            agent_id=principal.agent.id,
+            seq=cursor.seq if is_replaying and cursor else feed.head,
+            expires_at=principal.expires_at,
+            session_key=principal.session_key,
+        )
+        agent = principal.agent
+        connection.send(
+            "welcome",
+            session=connection.session,
+            agent={"id": agent.id, "name": agent.name, "role": agent.role},
+            companyId=agent.company_id,
+            mode=verdict.mode.value,
+            reason=verdict.reason,
+            cursor=feed.cursor,
+            pingMs=int(self._settings.ping_seconds * 1000),
+            now=iso(int(time.time() * SECOND)),
+            expiresAt=None if principal.expires_at is None else iso(int(principal.expires_at * SECOND)),
+        )
+        connection.start(is_replaying=is_replaying, renew=lambda token: self._renew(principal, token))
+        return connection
+
+    async def _hello(self, websocket: WebSocket) -> Hello:
+        try:
+            async with asyncio.timeout(self._settings.hello_seconds):
+                message = await websocket.receive()
+        except TimeoutError:
+            raise BadRequest("hello did not come in time") from None
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code", 1005))
+        text = message.get("text")
+        if text is None:
+            raise BadRequest("the first frame must be a text frame with hello")
+        try:
+            hello = parse_client_message(text.encode())
+        except ValueError as error:
+            raise BadRequest(str(error)) from None
+        if not isinstance(hello, Hello):
+            raise BadRequest("the first frame must be hello")
+        return hello
+
+    async def _authenticate(self, headers: Mapping[str, str], hello: Hello) -> Principal:
+        if hello.token:
+            return await self._access.authenticate_token(hello.token)
+        cookie = read_cookie(headers.get("cookie", ""), SESSION_COOKIE)
+        if cookie is None:
+            raise Unauthenticated
+        if not self._access.is_own_origin(headers):  # a foreign page's script would send the cookie as well
+            raise Forbidden("This socket was not opened by our own page")
+        return await self._access.authenticate_session(cookie)
+
+    async def _renew(self, principal: Principal, token: str) -> float | None:
+        renewed = await self._access.authenticate_token(token)
+        if renewed.agent.id != principal.agent.id:
+            raise Forbidden("A socket is renewed by its own agent")
+        return renewed.expires_at
+
+    def _check_limits(self, principal: Principal) -> None:
+        if self._hub.count >= self._settings.sockets_per_process:
+            raise Unavailable("This server has all the connections it can carry")
+        if len(self._hub.members_of_agent(principal.agent.id)) >= self._settings.sockets_per_agent:
+            raise TooManyRequests("This agent has too many connections open")
+
+
+def _cursor(text: str | None) -> Cursor | None:
+    if text is None:
+        return None
+    try:
+        return parse_cursor(text)
+    except ValueError:
+        raise BadRequest("the cursor is none of ours") from None
+
+
+async def _refuse(websocket: WebSocket, error: OmniError) -> None:
+    retry_ms = None if error.retry_seconds is None else error.retry_seconds * 1000
+    fatal = error.close_code in (CLOSE_PROTOCOL, CLOSE_NOT_ALLOWED)
+    text = encode_message("error", code=error.code, message=error.message, retryMs=retry_ms, fatal=fatal).decode()
+    try:
+        await websocket.send_text(text)
+        await websocket.close(error.close_code, error.code)
+    except (WebSocketDisconnect, RuntimeError):
+        return

@@ -1,0 +1,166 @@
+"""The tree of our own exceptions. Each knows its code, its HTTP status, its close code and whether a retry helps.
+
+Libraries' errors are translated where they arise (`db/`, `chatwoot`, `bus`); these are translated for people in `app` and `connection`.
+"""
+
+
+class OmniError(Exception):
+    """Anything this program refuses or cannot do. `message` is a sentence for people; it holds no secret and no message text."""
+
+    code = "internal"
+    status = 500
+    close_code = 1011
+    retry_seconds: int | None = None
+    title = "Something went wrong"
+
+    def __init__(self, message: str | None = None, **extra: object) -> None:
+        super().__init__(message or self.title)
+        self.message = message or self.title
+        self.extra = extra
+
+
+class ConfigurationError(OmniError):
+    """The settings contradict each other or lack something: the start stops with this sentence."""
+
+    code = "configuration"
+    title = "The configuration does not fit together"
+
+
+class BadRequest(OmniError):
+    code = "bad_request"
+    status = 400
+    close_code = 4001
+    title = "The request could not be understood"
+
+
+class Unauthenticated(OmniError):
+    code = "unauthenticated"
+    status = 401
+    close_code = 4205
+    title = "Sign in to go on"
+
+
+class TokenExpired(Unauthenticated):
+    code = "token_expired"
+    title = "The sign-in has expired; sign in again"
+
+
+class BadSignature(Unauthenticated):
+    code = "bad_signature"
+    title = "The webhook's signature is missing, too old, or does not fit the integration's secret"
+
+
+class Forbidden(OmniError):
+    code = "forbidden"
+    status = 403
+    close_code = 4003
+    title = "This is not allowed for you"
+
+
+class NotFound(OmniError):
+    code = "not_found"
+    status = 404
+    close_code = 4003
+    title = "There is nothing here under this address"
+
+
+class Conflict(OmniError):
+    code = "conflict"
+    status = 409
+    title = "Someone else was quicker"
+
+
+class NewerMessages(Conflict):
+    code = "newer_messages"
+    title = "Someone wrote in this conversation after the last message you have seen"
+
+
+class TooLarge(OmniError):
+    code = "too_large"
+    status = 413
+    title = "The body is larger than what is taken here"
+
+
+class UnsupportedMedia(OmniError):
+    code = "unsupported_media"
+    status = 415
+    title = "The body must be plain JSON, not compressed"
+
+
+class Unprocessable(OmniError):
+    code = "unprocessable"
+    status = 422
+    title = "The request is well-formed but cannot be carried out"
+
+
+class IdempotencyKeyReused(Unprocessable):
+    code = "idempotency_key_reused"
+    title = "This Idempotency-Key was already used for another text; use a new key for a new reply"
+
+
+class NoChatwootIntegration(Unprocessable):
+    code = "no_chatwoot_integration"
+    title = (
+        "This conversation does not belong to an active Chatwoot integration, so a reply has no way to the customer; "
+        "answer where the conversation came from, or add the integration"
+    )
+
+
+class TooManyRequests(OmniError):
+    code = "too_many_requests"
+    status = 429
+    close_code = 4129
+    retry_seconds = 5
+    title = "Too many requests; wait a little"
+
+
+class ChatwootFailed(OmniError):
+    """Chatwoot refused or could not be reached while a person was waiting for the answer."""
+
+    code = "chatwoot_failed"
+    status = 502
+    retry_seconds = 5
+    title = "Chatwoot did not carry this out"
+
+
+class Unavailable(OmniError):
+    code = "unavailable"
+    status = 503
+    close_code = 4113
+    retry_seconds = 2
+    title = "The server cannot do this right now; try again in a moment"
+
+
+class DatabaseUnavailable(Unavailable):
+    """No connection, a lost one, or a full queue. Whether a write took place is unknown: writes are idempotent and repeated."""
+
+    code = "database_unavailable"
+    title = "The database cannot be reached right now; try again in a moment"
+
+
+class DatabaseRetryable(DatabaseUnavailable):
+    """Deadlock or lock wait timeout: the database rolled back, the same call may be made again."""
+
+    code = "database_busy"
+
+
+class DuplicateRow(OmniError):
+    """A unique index refused a row; callers turn it into what it means."""
+
+    code = "duplicate"
+    status = 409
+
+
+class BusUnavailable(Unavailable):
+    code = "bus_unavailable"
+
+
+class PayloadError(OmniError):
+    """A delivery that means nothing to us. `outcome` is the journal state it ends in."""
+
+    code = "payload"
+    status = 200
+
+    def __init__(self, message: str, *, outcome: str = "dead") -> None:
+        super().__init__(message)
+        self.outcome = outcome

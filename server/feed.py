@@ -1,0 +1,308 @@
+"""Feeds: for each company watched here, the verified tail of its event log as ready frames.
+
+Three ways lead in: the transaction of this very process, the bus, and the log itself. Whatever comes in continues the head, or is older
+and dropped, or leaves a gap that is filled from the log. Once a second all heads are compared with the database in one query: that
+repairs a lost last message, and is the whole of working without a bus.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from server import log, metrics
+from server.bus import Bus
+from server.core.events import EventBatch, encode_batch, parse_batch
+from server.core.frames import text_frame
+from server.core.recovery import Stream
+from server.db import eventlog, store
+from server.db.database import Connection, Database
+from server.errors import Unavailable
+from server.hub import Hub
+from server.tasks import spawn
+
+_logger = log.get(__name__)
+_PAGE_EVENTS = 500
+_GAP_SECONDS = 0.005  # what came in the wrong order usually follows at once
+_IDLE_SECONDS = 90.0  # a company nobody asked for is let go after this
+_OPEN_SECONDS = 3.0
+_MARGIN_EVENTS = 200  # read this many more than asked for: whoever lost the line at the same moment asks for nearly the same
+
+
+class Ring:
+    """Consecutive ready frames, bounded by count and bytes; the oldest go first."""
+
+    def __init__(self, next_seq: int, most_events: int, most_bytes: int) -> None:
+        self.first = next_seq
+        self._frames: list[bytes] = []
+        self._bytes = 0
+        self._most_events, self._most_bytes = most_events, most_bytes
+        self._slice: tuple[int, int, bytes, int] | None = None  # the last answer: those who resume ask for the same
+
+    def append(self, frames: Iterable[bytes]) -> None:
+        new = list(frames)
+        self._frames += new
+        self._bytes += sum(map(len, new))
+        self._trim()
+
+    def prepend(self, first: int, frames: list[bytes]) -> None:
+        """Older frames that end where the ring begins."""
+        self._frames[:0] = frames
+        self.first = first
+        self._bytes += sum(map(len, frames))
+        self._trim()
+
+    def after(self, seq: int, most_bytes: int) -> tuple[bytes, int] | None:
+        """Frames from `seq + 1` on, at least one and at most about `most_bytes`; None when `seq + 1` is no longer here."""
+        start = seq + 1 - self.first
+        if start < 0 or start >= len(self._frames):
+            return None
+        end_of_ring = self.first + len(self._frames)
+        if self._slice is not None and self._slice[:2] == (seq, end_of_ring):
+            return self._slice[2], self._slice[3]
+        size, end = 0, start
+        while end < len(self._frames) and (size == 0 or size + len(self._frames[end]) <= most_bytes):
+            size += len(self._frames[end])
+            end += 1
+        joined = b"".join(self._frames[start:end])
+        self._slice = (seq, end_of_ring, joined, self.first + end - 1)
+        return joined, self.first + end - 1
+
+    @property
+    def room(self) -> int:
+        """How many more events may be put in front."""
+        return 0 if self._bytes >= self._most_bytes else max(0, self._most_events - len(self._frames))
+
+    def _trim(self) -> None:
+        drop = 0
+        while len(self._frames) - drop > self._most_events or (self._bytes > self._most_bytes and len(self._frames) - drop > 1):
+            self._bytes -= len(self._frames[drop])
+            drop += 1
+        if drop:
+            del self._frames[:drop]
+            self.first += drop
+
+
+class FeedLimits(msgspec.Struct, frozen=True):
+    ring_events: int = 5_000
+    ring_bytes: int = 8_000_000
+
+
+class Feed:
+    """One company's tail. `head` is verified: everything up to it is in the log."""
+
+    def __init__(self, company_id: int, stream: Stream, database: Database, hub: Hub, limits: FeedLimits) -> None:
+        self.company_id = company_id
+        self.epoch, self.head, self.floor = stream.epoch, stream.head, stream.floor
+        self.used_at = time.monotonic()
+        self._database, self._hub, self._limits = database, hub, limits
+        self._ring = Ring(stream.head + 1, limits.ring_events, limits.ring_bytes)
+        self._reading = asyncio.Lock()
+        self._filling: asyncio.Task[None] | None = None
+
+    @property
+    def stream(self) -> Stream:
+        return Stream(self.epoch, self.head, self.floor)
+
+    @property
+    def cursor(self) -> str:
+        return f"{self.epoch}.{self.head}"
+
+    def take(self, batch: EventBatch, source: str) -> None:
+        """Take in a batch from wherever it comes."""
+        if batch.epoch != self.epoch:
+            self.fill("epoch")
+        elif batch.last_seq <= self.head:
+            return
+        elif batch.first_seq > self.head + 1:
+            self.fill(source)
+        else:
+            bodies = batch.bodies[self.head + 1 - batch.first_seq :]
+            self._extend([text_frame(body) for body in bodies])
+
+    def fill(self, source: str) -> None:
+        """Read on from the head, soon; several reasons at once are one reading."""
+        if self._filling is None:
+            metrics.feed_gaps.labels(source).inc()
+            self._filling = spawn(self._fill(), f"feed-fill-{self.company_id}")
+
+    def ready_after(self, seq: int, most_bytes: int) -> tuple[bytes, int] | None:
+        return self._ring.after(seq, most_bytes)
+
+    async def fetch_after(self, seq: int) -> tuple[bytes, int] | None:
+        """A page after `seq`, through the ring where it fits. None when the log does not reach back. Raises DatabaseUnavailable."""
+        async with self._reading:
+            if (ready := self._ring.after(seq, self._limits.ring_bytes)) is not None:
+                return ready
+            if seq < self.floor:
+                return None
+            missing = self._ring.first - 1 - seq
+            if missing <= self._ring.room:
+                await self._reach_back(max(seq - _MARGIN_EVENTS, self.floor, self._ring.first - 1 - self._ring.room))
+                return self._ring.after(seq, self._limits.ring_bytes)
+            return await self._page(seq)
+
+    async def _page(self, seq: int) -> tuple[bytes, int] | None:
+        events = await self._database.read(lambda c: eventlog.read_events(c, self.company_id, seq, _PAGE_EVENTS))
+        if not events or events[0][0] != seq + 1:
+            return None
+        return b"".join(text_frame(body) for _, body in events), events[-1][0]
+
+    async def _reach_back(self, seq: int) -> None:
+        wanted = self._ring.first - 1 - seq
+        events = await self._database.read(lambda c: eventlog.read_events(c, self.company_id, seq, wanted))
+        frames = [text_frame(body) for number, body in events if number < self._ring.first]
+        if frames and events[0][0] + len(frames) == self._ring.first:
+            self._ring.prepend(events[0][0], frames)
+
+    def check(self, stream: Stream) -> None:
+        """Compare with what the database says."""
+        self.floor = stream.floor
+        if stream.epoch != self.epoch or stream.head < self.head:
+            self._restart(stream)
+        elif stream.head > self.head:
+            self.fill("head")
+
+    def _extend(self, frames: list[bytes]) -> None:
+        first = self.head + 1
+        self._ring.append(frames)
+        self.head += len(frames)
+        self._hub.push(self.company_id, first, self.head, b"".join(frames))
+
+    def _restart(self, stream: Stream) -> None:
+        """The log began a new life, or went back (a restored backup): every client needs a snapshot."""
+        reason = "epoch" if stream.epoch != self.epoch else "ahead"
+        _logger.error("event log went back", company_id=self.company_id, reason=reason, head=self.head, database_head=stream.head)
+        self.epoch, self.head, self.floor = stream.epoch, stream.head, stream.floor
+        self._ring = Ring(stream.head + 1, self._limits.ring_events, self._limits.ring_bytes)
+        for member in self._hub.members(self.company_id):
+            member.reset(reason)
+
+    async def _fill(self) -> None:
+        try:
+            await asyncio.sleep(_GAP_SECONDS)
+            while True:
+                after = self.head
+                streams, events = await self._database.read(
+                    lambda c: _read_on(c, self.company_id, after)  # noqa: B023 - awaited before `after` changes
+                )
+                if (stream := streams.get(self.company_id)) is not None and (stream.epoch != self.epoch or stream.head < after):
+                    self._restart(stream)
+                    return
+                frames = [text_frame(body) for number, body in events if number > self.head]
+                if frames and self.head == after:
+                    self._extend(frames)
+                if len(events) < _PAGE_EVENTS:
+                    return
+        except Unavailable:
+            return  # the next comparison tries again
+        finally:
+            self._filling = None
+
+
+class Feeds:
+    """The feeds of this process."""
+
+    def __init__(self, database: Database, bus: Bus, hub: Hub, limits: FeedLimits, check_seconds: float) -> None:
+        self._database, self._bus, self._hub, self._limits = database, bus, hub, limits
+        self._check_seconds = check_seconds
+        self._feeds: dict[int, Feed] = {}
+        self._opening: dict[int, asyncio.Task[None]] = {}
+        self._checked_at = 0.0
+        self._wake = asyncio.Event()
+
+    def get(self, company_id: int) -> Feed | None:
+        """The feed, if it is watched and was compared lately: then its head may answer without a query."""
+        feed = self._feeds.get(company_id)
+        if feed is None or not self.is_fresh:
+            return None
+        feed.used_at = time.monotonic()
+        return feed
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether heads were compared within three rounds: older than that they prove nothing."""
+        return time.monotonic() - self._checked_at < 3 * self._check_seconds
+
+    async def watch(self, company_id: int) -> Feed:
+        """The feed, opened when it is not yet. Raises Unavailable while the database is away."""
+        while (feed := self._feeds.get(company_id)) is None:
+            task = self._opening.get(company_id)
+            if task is None:
+                task = self._opening[company_id] = spawn(self._open(company_id), f"feed-open-{company_id}")
+            await asyncio.wait({task}, timeout=_OPEN_SECONDS)
+            self._opening.pop(company_id, None)
+            if company_id not in self._feeds:
+                raise Unavailable
+        feed.used_at = time.monotonic()
+        return feed
+
+    def publish(self, batch: EventBatch) -> None:
+        """After the commit: to our own agents at once, to the other processes by the bus."""
+        metrics.events_appended.inc(len(batch.bodies))
+        if (feed := self._feeds.get(batch.company_id)) is not None:
+            feed.take(batch, "local")
+        self._bus.publish(batch.company_id, encode_batch(batch))
+
+    def check_soon(self) -> None:
+        """Compare heads now: the bus has just come (back) up."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Compare heads every second, twice as often while the bus is down; let idle companies go."""
+        while True:
+            seconds = self._check_seconds if self._bus.is_up else self._check_seconds / 2
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            self._let_go()
+            await self.check()
+
+    async def check(self) -> None:
+        """One comparison of all heads; a database that is away is no error here."""
+        company_ids = list(self._feeds)
+        try:
+            streams = await self._database.read(lambda c: eventlog.read_streams(c, company_ids), wait_seconds=2 * self._check_seconds)
+        except Unavailable:
+            return
+        self._checked_at = time.monotonic()
+        for company_id, stream in streams.items():
+            if (feed := self._feeds.get(company_id)) is not None:
+                feed.check(stream)
+
+    async def _open(self, company_id: int) -> None:
+        self._bus.subscribe(company_id, self._listener(company_id))
+        try:
+            streams = await self._database.read(lambda c: eventlog.read_streams(c, [company_id]))
+            if company_id not in streams:
+                streams = await self._database.transaction(lambda c: eventlog.lock_streams(c, [company_id], store.new_epoch()))
+        except Unavailable:
+            self._bus.unsubscribe(company_id)
+            return
+        if not self._feeds:
+            self._checked_at = time.monotonic()
+        self._feeds[company_id] = Feed(company_id, streams[company_id], self._database, self._hub, self._limits)
+
+    def _listener(self, company_id: int) -> Callable[[str], None]:
+        def on_message(text: str) -> None:
+            feed = self._feeds.get(company_id)
+            if feed is not None:
+                feed.take(parse_batch(text), "bus")
+
+        return on_message
+
+    def _let_go(self) -> None:
+        edge = time.monotonic() - _IDLE_SECONDS
+        for company_id, feed in list(self._feeds.items()):
+            if feed.used_at < edge and not self._hub.members(company_id):
+                self._bus.unsubscribe(company_id)
+                del self._feeds[company_id]
+
+
+async def _read_on(connection: Connection, company_id: int, after: int) -> tuple[dict[int, Stream], list[tuple[int, bytes]]]:
+    streams = await eventlog.read_streams(connection, [company_id])
+    return streams, await eventlog.read_events(connection, company_id, after, _PAGE_EVENTS)

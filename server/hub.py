@@ -1,0 +1,132 @@
+"""The hub: company -> live connections of this process. Plain functions, no waiting: what is checked here is still true when it is used.
+
+Batches that arrive in one tick of the loop leave in one write per socket. A large room is walked in chunks, so that webhooks and REST in
+the same loop get their turn.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import Protocol
+
+from server import metrics
+
+_CHUNK = 64  # members between two looks at the clock
+_TURN_SECONDS = 0.01  # a walk gives the loop back after this long
+_FLUSH_BYTES = 262_144  # one write holds at most this much; the rest is the next one
+
+
+class Member(Protocol):
+    """One live socket, as the hub sees it."""
+
+    agent_id: int
+    session_key: str | None
+    deadline: float
+
+    def push(self, first_seq: int, last_seq: int, frames: bytes) -> bool:
+        """Write these frames if they follow what was written before. Returns whether they were."""
+
+    def reset(self, reason: str) -> None:
+        """The log this socket followed is gone: tell the client to take a snapshot."""
+
+    def close(self, code: int, reason: str = "") -> None: ...
+
+    def on_deadline(self, now: float) -> None:
+        """Ping, or close for silence, slowness or expiry; sets the next deadline. `now` is monotonic seconds."""
+
+
+class Room:
+    """One company's members and the frames on their way to them."""
+
+    __slots__ = ("is_walking", "members", "pending")
+
+    def __init__(self) -> None:
+        self.members: dict[Member, None] = {}
+        self.pending: deque[tuple[int, int, bytes]] = deque()
+        self.is_walking = False
+
+
+class Hub:
+    """All rooms. `count` is the number of sockets of this process."""
+
+    def __init__(self) -> None:
+        self._rooms: dict[int, Room] = {}
+        self._agents: dict[int, set[Member]] = {}
+        self.count = 0
+
+    def join(self, company_id: int, member: Member) -> None:
+        room = self._rooms.setdefault(company_id, Room())
+        if member not in room.members:
+            room.members[member] = None
+            self._agents.setdefault(member.agent_id, set()).add(member)
+            self.count += 1
+            metrics.sockets_open.set(self.count)
+
+    def leave(self, company_id: int, member: Member) -> None:
+        room = self._rooms.get(company_id)
+        if room is None or member not in room.members:
+            return
+        del room.members[member]
+        self._agents[member.agent_id].discard(member)
+        if not self._agents[member.agent_id]:
+            del self._agents[member.agent_id]
+        if not room.members:
+            del self._rooms[company_id]
+        self.count -= 1
+        metrics.sockets_open.set(self.count)
+
+    def members(self, company_id: int) -> list[Member]:
+        room = self._rooms.get(company_id)
+        return list(room.members) if room else []
+
+    def members_of_agent(self, agent_id: int) -> list[Member]:
+        return list(self._agents.get(agent_id, ()))
+
+    def everyone(self) -> list[Member]:
+        return [member for room in self._rooms.values() for member in room.members]
+
+    def push(self, company_id: int, first_seq: int, last_seq: int, frames: bytes) -> None:
+        """Send frames to all members of a company, from the next tick on."""
+        room = self._rooms.get(company_id)
+        if room is None:
+            return
+        room.pending.append((first_seq, last_seq, frames))
+        if not room.is_walking:
+            room.is_walking = True
+            asyncio.get_running_loop().call_soon(self._flush, room)
+
+    async def run(self) -> None:
+        """Once a second, let members act whose time has come."""
+        while True:
+            await asyncio.sleep(1.0)
+            now = time.monotonic()
+            for n, member in enumerate(self.everyone()):
+                if now >= member.deadline:
+                    member.on_deadline(now)
+                if n % 1000 == 999:
+                    await asyncio.sleep(0)
+
+    def _flush(self, room: Room) -> None:
+        first_seq, last_seq, frames = room.pending.popleft()
+        pieces, size = [frames], len(frames)
+        while room.pending and room.pending[0][0] == last_seq + 1 and size + len(room.pending[0][2]) <= _FLUSH_BYTES:
+            _, last_seq, more = room.pending.popleft()
+            pieces.append(more)
+            size += len(more)
+        joined = frames if len(pieces) == 1 else b"".join(pieces)
+        self._walk(room, iter(list(room.members)), first_seq, last_seq, joined)
+
+    def _walk(self, room: Room, members: Iterator[Member], first_seq: int, last_seq: int, frames: bytes) -> None:
+        until = time.monotonic() + _TURN_SECONDS
+        written = 0
+        for n, member in enumerate(members, 1):
+            written += member.push(first_seq, last_seq, frames)
+            if n % _CHUNK == 0 and time.monotonic() > until:
+                asyncio.get_running_loop().call_soon(self._walk, room, members, first_seq, last_seq, frames)
+                break
+        else:
+            room.is_walking = bool(room.pending)
+            if room.pending:
+                asyncio.get_running_loop().call_soon(self._flush, room)
+        metrics.events_delivered.inc(written * (last_seq - first_seq + 1))

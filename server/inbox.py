@@ -1,0 +1,173 @@
+"""What an agent reads and does: lists, threads, read marks, status. The REST endpoints and the pages are two faces of it.
+
+Everything takes the agent and looks only inside that agent's company.
+"""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from msgspec.structs import replace
+
+from server.chatwoot import ChatwootClient, ChatwootError
+from server.core.entities import Conversation, Json, Message, agent_view, message_view
+from server.core.events import EventBatch
+from server.core.projection import Board
+from server.core.times import SECOND
+from server.db import columns, eventlog, lists, store
+from server.db.accounts import Agent, Integration
+from server.db.database import Connection, Database
+from server.db.lists import Filters
+from server.directory import Directory
+from server.errors import BadRequest, ChatwootFailed, NotFound
+
+STATUSES = ("Open", "Closed")
+_PAGE = 500
+_CHATWOOT_STATUS = {"Open": "open", "Closed": "resolved"}
+_LOCAL_KEY = (-1, 0)  # the board's place for a conversation that was looked up by its own id
+
+Publish = Callable[[EventBatch], None]
+ClientOf = Callable[[Integration], ChatwootClient]
+
+
+class Inbox:
+    """Reads, and the acts that change state with an event."""
+
+    def __init__(self, database: Database, directory: Directory, publish: Publish, client_of: ClientOf) -> None:
+        self._database, self._directory, self._publish, self._client_of = database, directory, publish, client_of
+
+    async def page(self, agent: Agent, filters: Filters, limit: int) -> tuple[list[Json], str | None]:
+        """One page of the list, and the place to go on from while there is more. Raises DatabaseUnavailable."""
+        found = await self._database.read(lambda c: lists.list_conversations(c, agent.company_id, agent.id, filters, limit + 1))
+        views = [agent_view(conversation, read_count) for conversation, read_count in found[:limit]]
+        last = found[limit - 1][0] if len(found) > limit else None
+        return views, None if last is None else f"{'' if last.last_message_us is None else last.last_message_us}_{last.id}"
+
+    async def pages(self, agent: Agent, filters: Filters) -> AsyncIterator[list[Json]]:
+        """The whole list, page after page; memory holds one page."""
+        while True:
+            edge = filters
+            found = await self._database.read(
+                lambda c: lists.list_conversations(c, agent.company_id, agent.id, edge, _PAGE)  # noqa: B023 - awaited at once
+            )
+            if found:
+                yield [agent_view(conversation, read_count) for conversation, read_count in found]
+            if len(found) < _PAGE:
+                return
+            last = found[-1][0]
+            filters = Filters(filters.status, filters.platform, filters.q, (last.last_message_us, last.id))
+
+    async def conversation(self, agent: Agent, conversation_id: int) -> Json:
+        """Raises NotFound, also for another company's."""
+
+        async def read(connection: Connection) -> Json:
+            conversation = await _conversation(connection, agent, conversation_id)
+            return agent_view(conversation, await lists.read_read_count(connection, agent.id, conversation_id))
+
+        return await self._database.read(read)
+
+    async def thread(self, agent: Agent, conversation_id: int, *, limit: int | None = None, before: int | None = None) -> Json:
+        """The conversation with `messages`, oldest first: all, or the newest `limit` before a message id. Raises NotFound."""
+
+        async def read(connection: Connection) -> Json:
+            conversation = await _conversation(connection, agent, conversation_id)
+            view = agent_view(conversation, await lists.read_read_count(connection, agent.id, conversation_id))
+            edge = await _edge(connection, agent, conversation_id, before) if before is not None else None
+            messages = await _messages(connection, agent, conversation_id, limit, edge)
+            view["messages"] = [message_view(message) for message in messages]
+            return view
+
+        return await self._database.read(read)
+
+    async def mark_read(self, agent: Agent, conversation_id: int, message_id: int) -> Json:
+        """This agent has read up to a message; an event where that is further than before. Raises NotFound."""
+
+        async def write(connection: Connection) -> tuple[Json, list[EventBatch]]:
+            streams = await eventlog.lock_streams(connection, [agent.company_id], store.new_epoch())
+            entry = await store.entry_by_id(connection, agent.company_id, conversation_id)
+            if entry is None or await store.read_message(connection, agent.company_id, conversation_id, message_id) is None:
+                raise NotFound
+            count = await store.count_inbound(connection, conversation_id, message_id)
+            if count <= await lists.read_read_count(connection, agent.id, conversation_id):
+                return agent_view(entry.row, await lists.read_read_count(connection, agent.id, conversation_id)), []
+            await lists.write_read_count(connection, agent.id, conversation_id, count, message_id, _now_us())
+            board = Board({_LOCAL_KEY: entry})
+            board.note_read(entry, agent.id, count, message_id, _now_us())
+            batches = await store.save_board(connection, board, streams, _now_us())
+            return agent_view(entry.row, count), batches
+
+        return await self._act(write)
+
+    async def set_status(self, agent: Agent, conversation_id: int, status: str) -> Json:
+        """Open or close a conversation, in Chatwoot first where it comes from there. Raises NotFound or ChatwootFailed."""
+        before = await self._database.read(lambda c: _conversation(c, agent, conversation_id))
+        integration = self._directory.of_company(agent.company_id, before.integration_id)
+        chatwoot_status = before.chatwoot_status
+        if integration is not None and before.chatwoot_conversation_id is not None and before.status != status:
+            try:
+                chatwoot_status = await self._client_of(integration).toggle_status(
+                    before.chatwoot_conversation_id, _CHATWOOT_STATUS[status]
+                )
+            except ChatwootError as error:
+                raise ChatwootFailed(f"Chatwoot did not change the status: {error.message}") from None
+
+        async def write(connection: Connection) -> tuple[Json, list[EventBatch]]:
+            streams = await eventlog.lock_streams(connection, [agent.company_id], store.new_epoch())
+            entry = await store.entry_by_id(connection, agent.company_id, conversation_id)
+            if entry is None:
+                raise NotFound
+            board = Board({_LOCAL_KEY: entry})
+            board.set_conversation(entry, replace(entry.row, status=status, chatwoot_status=chatwoot_status), _now_us(), _now_us())
+            batches = await store.save_board(connection, board, streams, _now_us())
+            return agent_view(entry.row, await lists.read_read_count(connection, agent.id, conversation_id)), batches
+
+        return await self._act(write)
+
+    async def _act(self, write: Callable[[Connection], Awaitable[tuple[Json, list[EventBatch]]]]) -> Json:
+        view, batches = await self._database.transaction(write)
+        for batch in batches:
+            self._publish(batch)
+        return view
+
+
+def parse_place(text: str) -> tuple[int | None, int]:
+    """The place a page ended at, as `page` gave it. Raises BadRequest."""
+    moment, _, number = text.partition("_")
+    if not _is_number(number) or (moment and not _is_number(moment)):
+        raise BadRequest("before must be taken from the Link of the page before")
+    return int(moment) if moment else None, int(number)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 19
+
+
+async def _conversation(connection: Connection, agent: Agent, conversation_id: int) -> Conversation:
+    conversation = await store.read_conversation(connection, agent.company_id, conversation_id)
+    if conversation is None:
+        raise NotFound
+    return conversation
+
+
+async def _edge(connection: Connection, agent: Agent, conversation_id: int, before: int) -> tuple[str, int]:
+    message = await store.read_message(connection, agent.company_id, conversation_id, before)
+    if message is None:
+        raise NotFound
+    return columns.time_to_column(message.created_us) or "", message.id
+
+
+async def _messages(
+    connection: Connection, agent: Agent, conversation_id: int, limit: int | None, edge: tuple[str, int] | None
+) -> list[Message]:
+    if limit is not None:
+        return await store.read_messages(connection, agent.company_id, conversation_id, limit=limit, before=edge)
+    whole: list[Message] = []
+    while True:
+        page = await store.read_messages(connection, agent.company_id, conversation_id, limit=_PAGE, before=edge)
+        whole = page + whole
+        if len(page) < _PAGE or page[0].created_us is None:
+            return whole
+        edge = (columns.time_to_column(page[0].created_us) or "", page[0].id)
+
+
+def _now_us() -> int:
+    return int(time.time() * SECOND)

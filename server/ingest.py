@@ -1,0 +1,268 @@
+"""Deliveries -> journal -> state and events. Two services: the recorder makes deliveries durable, many in one commit; the ingester turns
+them into changes, many in one transaction. Neither polls; a slow sweep finds what a process that died has left.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from server import log, metrics
+from server.core.changes import Change
+from server.core.events import EventBatch
+from server.core.payloads import parse_delivery, strip_credentials
+from server.core.projection import Result, Source
+from server.core.times import SECOND
+from server.db import eventlog, journal, store
+from server.db.database import Connection, Database
+from server.db.journal import Delivery
+from server.db.spool import Spool
+from server.directory import Directory
+from server.errors import BadSignature, DatabaseUnavailable, OmniError, PayloadError, Unavailable
+
+_logger = log.get(__name__)
+_APPEND_MOST = 500
+_JOURNAL_SECONDS = 0.7  # a webhook waits no longer for the journal before it goes to the spool
+_WAITING_MOST = 10_000
+_SWEEP_SECONDS = 1.0
+_DRAIN_SECONDS = 0.5
+_DRAIN_MOST = 500
+_RETRY_FIRST_SECONDS = 0.5
+_RETRY_MOST_SECONDS = 60.0
+
+Publish = Callable[[EventBatch], None]
+
+
+def now_us() -> int:
+    return int(time.time() * SECOND)
+
+
+class Recorder:
+    """Makes deliveries durable: those of one moment share one statement and one commit. Into the spool while the journal is away."""
+
+    def __init__(self, database: Database, spool: Spool, on_recorded: Callable[[], None]) -> None:
+        self._database, self._spool, self._on_recorded = database, spool, on_recorded
+        self._waiting: list[tuple[Delivery, asyncio.Future[None]]] = []
+        self._wake = asyncio.Event()
+
+    async def append(self, delivery: Delivery) -> None:
+        """Returns when the delivery is on disk. Raises Unavailable when neither journal nor spool take it."""
+        if len(self._waiting) >= _WAITING_MOST:
+            raise Unavailable
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((delivery, future))
+        self._wake.set()
+        await future
+
+    async def run(self) -> None:
+        while True:
+            await self._wake.wait()
+            batch, self._waiting = self._waiting[:_APPEND_MOST], self._waiting[_APPEND_MOST:]
+            if not self._waiting:
+                self._wake.clear()
+            await self._record(batch)
+
+    async def run_drain(self) -> None:
+        """Move what was spooled into the journal, in order, whenever the journal is there."""
+        while True:
+            if not self._spool.waiting or not await self._drain_some():
+                await asyncio.sleep(_DRAIN_SECONDS)
+
+    async def _record(self, batch: list[tuple[Delivery, asyncio.Future[None]]]) -> None:
+        error: OmniError | None = None
+        try:
+            await self._write([delivery for delivery, _ in batch])
+        except OmniError as failure:
+            error = failure
+            _logger.error("deliveries could not be kept", count=len(batch), error=failure.message)  # noqa: TRY400 - its sentence says it all
+        except Exception:
+            _logger.exception("deliveries could not be kept", count=len(batch))
+            error = Unavailable()
+        for _, future in batch:
+            if future.done():
+                continue
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
+        if error is None:
+            self._on_recorded()
+
+    async def _write(self, deliveries: list[Delivery]) -> None:
+        if not self._spool.waiting:  # else behind what waits there already, to keep the order
+            try:
+                await self._database.transaction(
+                    lambda c: journal.append_deliveries(c, deliveries), attempts=2, wait_seconds=_JOURNAL_SECONDS
+                )
+            except DatabaseUnavailable:
+                _logger.warning("journal away, spooling", count=len(deliveries))
+            else:
+                return
+        await self._spool.append(deliveries)
+
+    async def _drain_some(self) -> bool:
+        try:
+            spooled = await self._spool.read(_DRAIN_MOST)
+            if not spooled:
+                return False
+            await self._database.transaction(lambda c: journal.append_deliveries(c, [d for _, d in spooled]), attempts=1)
+            await self._spool.remove(spooled[-1][0])
+        except DatabaseUnavailable:
+            return False
+        self._on_recorded()
+        return True
+
+
+class Told(msgspec.Struct):
+    """A change on its way into a board, and what became of it."""
+
+    source: Source
+    change: Change
+    received_us: int
+    delivery_id: int | None = None
+    conversation: Result = Result.SAME
+    message: Result = Result.SAME
+
+
+class Ingester:
+    """Turns received deliveries, and changes read from Chatwoot, into state and events."""
+
+    def __init__(self, database: Database, directory: Directory, publish: Publish, *, batch: int, attempts: int) -> None:
+        self._database, self._directory, self._publish = database, directory, publish
+        self._batch, self._attempts = batch, attempts
+        self._wake = asyncio.Event()
+        self.seen: dict[int, int] = {}  # integration -> last delivery, microseconds
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Take batches as long as there are full ones, then wait for the next delivery or the next sweep."""
+        while True:
+            self._wake.clear()
+            if self._directory.is_loaded:
+                while await self._take_batch() == self._batch:
+                    pass
+                while await self._retry_one():
+                    pass
+            try:
+                async with asyncio.timeout(_SWEEP_SECONDS):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    async def apply(self, told: Sequence[Told]) -> None:
+        """Take in changes that no delivery carries (sync, reconcile). Sets what became of each. Raises DatabaseUnavailable."""
+        batches = await self._database.transaction(lambda c: self._apply(c, told))
+        for batch in batches:
+            self._publish(batch)
+
+    async def _take_batch(self) -> int:
+        try:
+            taken, batches = await self._database.transaction(self._ingest)
+        except DatabaseUnavailable:
+            return 0
+        except Exception:
+            _logger.exception("batch failed, trying each delivery alone")
+            return await self._take_each()
+        self._announce(batches)
+        return taken
+
+    async def _ingest(self, connection: Connection) -> tuple[int, list[EventBatch]]:
+        deliveries = await journal.claim_deliveries(connection, self._batch)
+        return len(deliveries), await self._ingest_these(connection, deliveries)
+
+    async def _ingest_these(self, connection: Connection, deliveries: Sequence[Delivery]) -> list[EventBatch]:
+        if not deliveries:
+            return []
+        told, parked = [], []
+        for delivery in deliveries:
+            try:
+                told.append(self._understand(delivery))
+            except PayloadError as error:
+                parked.append((delivery.id, error.outcome, error.message))
+        batches = await self._apply(connection, told)
+        now = now_us()
+        if told:
+            await journal.mark_done(connection, [t.delivery_id for t in told if t.delivery_id is not None], now)
+        if parked:
+            await journal.mark_parked(connection, parked, now)
+        metrics.deliveries_ingested.labels("done").inc(len(told))
+        for delivery in deliveries:
+            if not delivery.is_verified:  # kept whole until its signature could be judged
+                stripped = strip_credentials(delivery.body.encode()).decode()
+                await journal.replace_body(connection, delivery.id, stripped)
+        for _, state, _reason in parked:
+            metrics.deliveries_ingested.labels(state).inc()
+        return batches
+
+    async def _apply(self, connection: Connection, told: Sequence[Told]) -> list[EventBatch]:
+        if not told:
+            return []
+        with metrics.ingest_seconds.time():
+            streams = await eventlog.lock_streams(connection, {t.source.company_id for t in told}, store.new_epoch())
+            board = await store.load_board(connection, [(t.source, t.change) for t in told])
+            for one in told:
+                one.conversation, one.message = board.apply(one.change, one.source, one.received_us)
+            return await store.save_board(connection, board, streams, now_us())
+
+    def _understand(self, delivery: Delivery) -> Told:
+        """Parse and route one delivery. Raises PayloadError with its outcome."""
+        change = parse_delivery(delivery.body, delivery.received_us)
+        verified_id = delivery.integration_id
+        if not delivery.is_verified:  # kept while the directory was not there: judged now, by the time it came
+            try:
+                verified_id = self._directory.verify(
+                    change.account_id, change.inbox_id, delivery.headers, delivery.body.encode(), delivery.received_us
+                )
+            except BadSignature as error:
+                raise PayloadError(error.message) from None
+        integration = self._directory.find(change.account_id, change.inbox_id, verified_id)
+        self.seen[integration.id] = max(delivery.received_us, self.seen.get(integration.id, 0))
+        return Told(Source(integration.id, integration.company_id), change, delivery.received_us, delivery.id)
+
+    async def _take_each(self) -> int:
+        """A batch failed as a whole: find the one that is to blame, and let the others pass."""
+        deliveries = await self._database.read(lambda c: journal.peek_deliveries(c, self._batch))
+        for delivery in deliveries:
+            await self._take_one(delivery.id, delivery.attempts)
+        return len(deliveries)
+
+    async def _retry_one(self) -> bool:
+        try:
+            due = await self._database.read(lambda c: journal.peek_retry(c, now_us()))
+            if due is None:
+                return False
+            await self._take_one(due.id, due.attempts)
+        except DatabaseUnavailable:
+            return False
+        return True
+
+    async def _take_one(self, delivery_id: int, attempts: int) -> None:
+        try:
+            self._announce(await self._database.transaction(lambda c: self._ingest_one(c, delivery_id)))
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:
+            _logger.exception("delivery failed", delivery_id=delivery_id)
+            await self._put_off(delivery_id, attempts, f"{type(error).__name__}: {error}")
+
+    async def _ingest_one(self, connection: Connection, delivery_id: int) -> list[EventBatch]:
+        delivery = await journal.claim_delivery(connection, delivery_id)
+        return await self._ingest_these(connection, [delivery] if delivery else [])
+
+    async def _put_off(self, delivery_id: int, attempts: int, reason: str) -> None:
+        if attempts + 1 >= self._attempts:
+            metrics.deliveries_ingested.labels("dead").inc()
+            await self._database.transaction(lambda c: journal.mark_parked(c, [(delivery_id, "dead", reason)], now_us()))
+            return
+        delay = min(_RETRY_MOST_SECONDS, _RETRY_FIRST_SECONDS * 2**attempts) * (0.5 + random.random())  # noqa: S311 - jitter
+        await self._database.transaction(lambda c: journal.mark_for_retry(c, [delivery_id], reason, now_us() + int(delay * SECOND)))
+
+    def _announce(self, batches: Sequence[EventBatch]) -> None:
+        now = now_us()
+        for batch in batches:
+            metrics.webhook_to_publish_seconds.observe((now - batch.received_us) / SECOND)
+            self._publish(batch)

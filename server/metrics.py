@@ -1,0 +1,40 @@
+"""Every metric's name, once. Labels come from small closed sets; the text form is served at `/metrics`."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry()
+_DELAY_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30)
+
+
+def _counter(name: str, text: str, *labels: str) -> Counter:
+    return Counter(f"omni_inbox_{name}", text, labels, registry=REGISTRY)
+
+
+def _gauge(name: str, text: str, *labels: str) -> Gauge:
+    return Gauge(f"omni_inbox_{name}", text, labels, registry=REGISTRY)
+
+
+def _histogram(name: str, text: str) -> Histogram:
+    return Histogram(f"omni_inbox_{name}", text, registry=REGISTRY, buckets=_DELAY_BUCKETS)
+
+
+deliveries_received = _counter("deliveries_received_total", "Webhook deliveries by how they were answered", "outcome")
+deliveries_ingested = _counter("deliveries_ingested_total", "Deliveries by the state ingest left them in", "state")
+spool_waiting = _gauge("spool_waiting", "Deliveries in the local spool, not yet in the journal")
+ingest_seconds = _histogram("ingest_seconds", "Time of one ingest transaction")
+webhook_to_publish_seconds = _histogram("webhook_to_publish_seconds", "From receiving a delivery to handing its frames to the hub")
+events_appended = _counter("events_appended_total", "Events written to event logs")
+events_delivered = _counter("events_delivered_total", "Events written to sockets")
+feed_gaps = _counter("feed_gaps_total", "Gaps of a feed, by what filled them", "source")
+feed_resets = _counter("feed_resets_total", "Resets told to clients", "reason")
+bus_drops = _counter("bus_drops_total", "Bus messages dropped because the local queue was full")
+bus_reconnects = _counter("bus_reconnects_total", "Times the bus connection was made anew")
+bus_up = _gauge("bus_up", "1 while the bus is connected and its canary comes back")
+sockets_open = _gauge("sockets_open", "Live sockets of this process")
+socket_closes = _counter("socket_closes_total", "Closed sockets by close code", "code")
+database_errors = _counter("database_errors_total", "Database calls that failed", "kind")
+database_calls = _counter("database_calls_total", "Database calls (a transaction is one)", "kind")
+replies = _counter("replies_total", "Replies by outcome of an attempt", "outcome")
+repairs = _counter("repairs_total", "What reconcile found that no webhook told", "kind")
+requests = _counter("http_requests_total", "Answered HTTP requests", "route", "status")
+task_restarts = _counter("task_restarts_total", "Background services started again after an error", "task")

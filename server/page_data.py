@@ -1,0 +1,70 @@
+"""What the pages need of the server, out of the same parts as the REST endpoints."""
+
+from collections.abc import Callable
+
+from starlette.requests import Request
+
+from server.auth import Access, Principal
+from server.core.entities import Json
+from server.db.accounts import Agent
+from server.db.lists import Filters
+from server.endpoints.pages import ConversationPage, PageAgent
+from server.errors import NotFound, OmniError, TooManyRequests, Unauthenticated
+from server.feed import Feeds
+from server.inbox import Inbox, parse_place
+from server.replies import Replies
+
+
+class ServerPageData:
+    """Implements `endpoints.pages.PageData`. Every `PageAgent` given out is an `Agent`."""
+
+    def __init__(self, access: Access, feeds: Feeds, inbox: Inbox, replies: Replies, cookie: Callable[[str], str]) -> None:
+        self._access, self._feeds, self._inbox, self._replies, self._cookie = access, feeds, inbox, replies, cookie
+
+    async def authenticate(self, request: Request) -> Agent | None:
+        principal = await self._principal(request)
+        return principal.agent if principal else None
+
+    async def sign_in(self, email: str, password: str, address: str) -> str | None:
+        try:
+            cookie, _ = await self._access.sign_in(email, password, address)
+        except (Unauthenticated, TooManyRequests):
+            return None
+        return self._cookie(cookie)
+
+    async def sign_out(self, request: Request) -> str:
+        principal = await self._principal(request)
+        if principal is not None and principal.session_key is not None:
+            await self._access.sign_out(principal.session_key)
+        return self._cookie("")
+
+    async def cursor(self, agent: PageAgent) -> str:
+        return (await self._feeds.watch(agent.company_id)).cursor
+
+    async def list_conversations(self, agent: PageAgent, *, status: str | None, q: str, limit: int, before: str | None) -> ConversationPage:
+        filters = Filters(status=status, q=q or None, before=parse_place(before) if before else None)
+        items, place = await self._inbox.page(_own(agent), filters, limit)
+        return ConversationPage(items, place)
+
+    async def get_thread(self, agent: PageAgent, conversation_id: int, *, limit: int, before: int | None) -> Json | None:
+        try:
+            return await self._inbox.thread(_own(agent), conversation_id, limit=limit, before=before)
+        except NotFound:
+            return None
+
+    async def reply(self, agent: PageAgent, conversation_id: int, *, content: str, client_id: str, is_private: bool) -> None:
+        await self._replies.submit(_own(agent), conversation_id, content, key=client_id, last_seen=None, is_private=is_private)
+
+    async def _principal(self, request: Request) -> Principal | None:
+        try:
+            return await self._access.authenticate(request.headers, request.method)
+        except OmniError as error:
+            if error.status in (401, 403):
+                return None
+            raise
+
+
+def _own(agent: PageAgent) -> Agent:
+    if not isinstance(agent, Agent):
+        raise TypeError("pages give back the agent they were given")
+    return agent

@@ -1,0 +1,148 @@
+"""The only reader of the environment. Every setting with its unit, its default, and what contradicts what."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+from urllib.parse import urlsplit
+
+from server.errors import ConfigurationError
+
+JWT_SECRET_MIN_BYTES = 32  # HS256: RFC 7518 section 3.2 wants a key as long as the hash
+
+
+def _setting(default: object, text: str) -> Any:
+    return field(default=default, metadata={"doc": text})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One process's settings. Names of the environment are the names here in capitals."""
+
+    database_url: str = _setting("sqlite:///data/omni-inbox.db", "Database: `sqlite:///path` or `mysql://user:password@host:port/name`")
+    database_pool: int = _setting(8, "Connections to MySQL of one process (half for writers, half for readers)")
+    database_wait_seconds: float = _setting(5.0, "How long a request waits for the database before it is answered 503")
+    database_statement_seconds: float = _setting(30.0, "After this a running transaction's connection is cut")
+    broadcast_url: str = _setting("memory://", "Bus: `memory://` (one process) or `redis://host:port/0`")
+    jwt_secret: str = _setting("", "Shared secret of the CRM's tokens (HS256), at least 32 bytes")
+    jwt_company_claim: str = _setting("companyId", "Claim that holds the company's number")
+    jwt_leeway_seconds: int = _setting(30, "Clock skew allowed when a token's times are checked")
+    secret_key: str = _setting("", "Key for tokens at rest; without it they are stored as given, and a warning is logged")
+    session_hours: int = _setting(12, "How long a sign-in of the web inbox lasts, in hours")
+    host: str = _setting("127.0.0.1", "Address to listen on")
+    port: int = _setting(8000, "Port to listen on; 0 takes a free one")
+    public_url: str = _setting("", "Address people and Chatwoot reach us under; default `http://HOST:PORT`")
+    spool_path: str = _setting("data/spool.db", "Local file that keeps webhooks while the database is away")
+    spool_max_bytes: int = _setting(1_000_000_000, "The spool takes no more than this many bytes; then webhooks are answered 503")
+    webhook_max_bytes: int = _setting(5_000_000, "Largest webhook body, in bytes")
+    require_webhook_signature: bool = _setting(False, "Refuse webhooks of integrations that have no secret")
+    signature_tolerance_seconds: int = _setting(300, "Oldest acceptable signature timestamp")
+    ingest_batch: int = _setting(300, "Deliveries taken in one ingest transaction")
+    ingest_attempts: int = _setting(8, "Tries of a delivery that fails alone before it is parked as `dead`")
+    feed_ring_events: int = _setting(5_000, "Events kept ready in memory for each watched company")
+    feed_ring_bytes: int = _setting(8_000_000, "Bytes of events kept ready in memory for each watched company")
+    head_check_seconds: float = _setting(1.0, "How often heads are compared with the database")
+    ping_seconds: float = _setting(20.0, "How often each socket is pinged")
+    socket_silence_seconds: float = _setting(45.0, "A socket from which nothing came for this long is closed")
+    hello_seconds: float = _setting(5.0, "A socket that has not said hello by then is closed")
+    slow_socket_seconds: float = _setting(10.0, "A socket that has not read for this long is closed with 4208")
+    socket_buffer_bytes: int = _setting(262_144, "High-water mark of a socket's output")
+    sockets_per_agent: int = _setting(50, "Live sockets of one agent")
+    sockets_per_process: int = _setting(20_000, "Live sockets of one process")
+    access_check_seconds: float = _setting(2.0, "How often withdrawn access is looked up")
+    chatwoot_timeout_seconds: float = _setting(10.0, "How long a call to Chatwoot may take")
+    chatwoot_requests_per_minute: int = _setting(2_400, "Calls a minute to one Chatwoot (its own limit is 3,000 an address)")
+    reply_attempts: int = _setting(8, "Tries of a reply before it is `failed`")
+    reconcile_seconds: float = _setting(180.0, "How often each integration is reconciled")
+    event_days: float = _setting(7.0, "How long events are kept")
+    journal_days: float = _setting(30.0, "How long finished deliveries are kept")
+    drain_seconds: float = _setting(5.0, "Window over which sockets are told to reconnect before a stop")
+    log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR")
+    log_format: str = _setting("json", "`json` or `console`")
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None, overrides: Mapping[str, Any] | None = None) -> "Settings":
+        """Read and check; `overrides` (a command's options) win. Raises ConfigurationError with a sentence that names the variable."""
+        environ = os.environ if environ is None else environ
+        kinds = get_type_hints(cls)
+        given: dict[str, Any] = {}
+        for setting in fields(cls):
+            text = environ.get(setting.name.upper(), "")
+            if text != "":
+                given[setting.name] = _convert(setting.name.upper(), text, kinds[setting.name])
+        settings = cls(**given | dict(overrides or {}))
+        settings._check()
+        return settings
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.database_url.startswith("sqlite")
+
+    @property
+    def is_memory_bus(self) -> bool:
+        return self.broadcast_url.startswith("memory")
+
+    @property
+    def base_url(self) -> str:
+        """Public address without a slash at its end."""
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
+    def webhook_url(self) -> str:
+        return f"{self.base_url}/api/webhooks/chatwoot"
+
+    def check_serving(self, workers: int) -> None:
+        """What only a serving process needs. Raises ConfigurationError."""
+        if len(self.jwt_secret.encode()) < JWT_SECRET_MIN_BYTES:
+            raise ConfigurationError(
+                f"JWT_SECRET must be at least {JWT_SECRET_MIN_BYTES} bytes long; "
+                f'make one with: python3 -c "import secrets; print(secrets.token_hex(32))"'
+            )
+        if workers > 1 and self.is_sqlite:
+            raise ConfigurationError("SQLite serves one process; set DATABASE_URL to a MySQL or MariaDB, or use --workers 1")
+        if workers > 1 and self.is_memory_bus:
+            raise ConfigurationError("The bus memory:// serves one process; set BROADCAST_URL to a Redis, or use --workers 1")
+
+    def _check(self) -> None:
+        scheme = self.database_url.split(":", 1)[0].split("+")[0]
+        if scheme not in ("sqlite", "mysql", "mariadb"):
+            raise ConfigurationError(f"DATABASE_URL must begin with sqlite:/// or mysql://, not {scheme}:")
+        if urlsplit(self.broadcast_url).scheme not in ("memory", "redis", "rediss"):
+            raise ConfigurationError("BROADCAST_URL must be memory:// or redis://host:port/0")
+        if self.public_url and urlsplit(self.public_url).scheme not in ("http", "https"):
+            raise ConfigurationError("PUBLIC_URL must begin with http:// or https://")
+        if self.socket_silence_seconds <= self.ping_seconds:
+            raise ConfigurationError("SOCKET_SILENCE_SECONDS must be larger than PING_SECONDS, or every socket is cut")
+        if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+            raise ConfigurationError("LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR")
+
+
+def describe() -> list[tuple[str, str, str]]:
+    """All settings as (name, default, text), for the docs and their test."""
+    return [(f.name.upper(), str(f.default), f.metadata["doc"]) for f in fields(Settings)]
+
+
+def new_secret() -> str:
+    return secrets.token_hex(32)
+
+
+def sqlite_path(database_url: str) -> Path:
+    """The file behind a `sqlite:///relative` or `sqlite:////absolute` address."""
+    return Path(database_url.split(":///", 1)[1].split("?", 1)[0])
+
+
+def _convert(name: str, text: str, kind: type) -> object:
+    try:
+        if kind is bool:
+            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
+        if kind in (int, float):
+            number = kind(text)
+            if number < 0:
+                raise ValueError(text)
+            return number
+    except (ValueError, KeyError):
+        wanted = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
+        raise ConfigurationError(f"{name} must be {wanted}, not {text!r}") from None
+    return text

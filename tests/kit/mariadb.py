@@ -1,0 +1,175 @@
+"""A private MariaDB server on a free port, with full durability, that tests may kill, freeze and start again."""
+
+import atexit
+import functools
+import itertools
+import os
+import secrets
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pymysql
+import pymysql.cursors
+
+from tests.kit.ports import free_port
+from tests.kit.processes import NotReady, ServerProcess, find_program
+
+USER = "omni"
+PASSWORD = "secret"
+_INIT_SQL = f"""\
+CREATE USER IF NOT EXISTS '{USER}'@'%' IDENTIFIED BY '{PASSWORD}';
+GRANT ALL PRIVILEGES ON *.* TO '{USER}'@'%' WITH GRANT OPTION;
+"""
+_COMMON_OPTIONS = ("--innodb-log-file-size=32M", "--innodb-buffer-pool-size=64M")
+
+
+def has_mariadb() -> bool:
+    """True if the server's programs are installed."""
+    return _server_program() is not None and _installer_program() is not None
+
+
+class MariaDB(ServerProcess):
+    """MariaDB with a data directory of its own. `start()` first; `close()` removes everything."""
+
+    def __init__(self, *, options: Mapping[str, str] | None = None) -> None:
+        """`options`: further server options, such as `{"max-connections": "20"}`."""
+        self.directory = Path(tempfile.mkdtemp(prefix="omni-mariadb-"))
+        self.port = free_port()
+        self._names = itertools.count(1)
+        subprocess.run(["cp", "-a", "--sparse=always", f"{_template()}/.", self._data], check=True)
+        (self.directory / "init.sql").write_text(_INIT_SQL)
+        super().__init__(
+            self._arguments(options or {}),
+            log_path=self.directory / "mariadb.log",
+            is_ready=self._answers,
+        )
+
+    @property
+    def _data(self) -> Path:
+        return self.directory / "data"
+
+    @property
+    def data_path(self) -> Path:
+        return self._data
+
+    def create_database(self) -> str:
+        """A new, empty utf8mb4 database; returns its URL (`mysql://omni:secret@127.0.0.1:port/name`)."""
+        name = f"omni_{next(self._names)}_{secrets.token_hex(3)}"
+        self.sql(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4")
+        return self.url(name)
+
+    def url(self, database: str) -> str:
+        return f"mysql://{USER}:{PASSWORD}@127.0.0.1:{self.port}/{database}"
+
+    def sql(self, text: str, *parameters: object, database: str | None = None) -> list[dict[str, Any]]:
+        """Run one statement as administrator, on a connection of its own, committed at once; `%s` marks parameters."""
+        with (
+            pymysql.connect(
+                host="127.0.0.1",
+                port=self.port,
+                user=USER,
+                password=PASSWORD,
+                database=database,
+                autocommit=True,
+                connect_timeout=5,
+                cursorclass=pymysql.cursors.DictCursor,
+            ) as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(text, parameters or None)
+            return list(cursor.fetchall())
+
+    def drop_connections(self) -> int:
+        """KILL every client connection but the one that does it; returns how many."""
+        own = "SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID() AND user = %s"
+        killed = 0
+        for row in self.sql(own, USER):
+            try:
+                self.sql(f"KILL {int(row['id'])}")
+            except pymysql.err.OperationalError:
+                continue  # gone by itself in between
+            killed += 1
+        return killed
+
+    def close(self) -> None:
+        """Kill the server and remove its data."""
+        self.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _answers(self) -> bool:
+        try:
+            self.sql("SELECT 1")
+        except pymysql.err.Error:
+            return False
+        return True
+
+    def _arguments(self, options: Mapping[str, str]) -> list[str]:
+        settings = {
+            "datadir": str(self._data),
+            "tmpdir": str(self.directory),
+            "socket": str(self.directory / "s"),
+            "pid-file": str(self.directory / "pid"),
+            "init-file": str(self.directory / "init.sql"),
+            "bind-address": "127.0.0.1",
+            "port": str(self.port),
+            "character-set-server": "utf8mb4",
+            "max-connections": "300",
+            # a commit that was answered is on disk: the promises under test stand on it
+            "innodb-flush-log-at-trx-commit": "1",
+            **options,
+        }
+        return [
+            _required(_server_program()),
+            "--no-defaults",
+            "--skip-name-resolve",
+            *_user_option(),
+            *_COMMON_OPTIONS,
+            *(f"--{name}={value}" for name, value in settings.items()),
+        ]
+
+
+@functools.cache
+def _template() -> Path:
+    """An initialised data directory, made once per test run: making one takes seconds, copying it does not."""
+    directory = Path(tempfile.mkdtemp(prefix="omni-mariadb-template-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    done = subprocess.run(
+        [
+            _required(_installer_program()),
+            "--no-defaults",
+            f"--datadir={directory}",
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+            "--skip-name-resolve",
+            *_user_option(),
+            *_COMMON_OPTIONS,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise NotReady(f"mariadb-install-db ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return directory
+
+
+def _server_program() -> str | None:
+    return find_program("mariadbd", "mysqld")
+
+
+def _installer_program() -> str | None:
+    return find_program("mariadb-install-db", "mysql_install_db")
+
+
+def _required(program: str | None) -> str:
+    if program is None:
+        raise NotReady("MariaDB is not installed (Debian package mariadb-server)")
+    return program
+
+
+def _user_option() -> list[str]:
+    return ["--user=root"] if os.geteuid() == 0 else []

@@ -1,0 +1,90 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Store } from "../../../web/static/js/store.js";
+
+const ME = 7;
+const conversation = (id, more = {}) => ({ id, status: "Open", lastMessageAt: `2026-07-18T09:00:0${id}.000Z`, inboundCount: 1, seq: 10, ...more });
+const message = (id, more = {}) => ({ id, conversationId: 1, senderType: "customer", content: `text ${id}`, createdAt: `2026-07-18T09:00:0${id}.000Z`, seq: 10, ...more });
+const ids = (items) => items.map(({ id }) => id);
+
+test("conversations are newest first, rows without a message last", () => {
+  const store = new Store(ME);
+  store.load([conversation(1), conversation(3), conversation(9, { lastMessageAt: null }), conversation(2)]);
+  assert.deepEqual(ids(store.conversations()), [3, 2, 1, 9]);
+});
+
+test("an object whose seq is not above the one held is left alone", () => {
+  const store = new Store(ME);
+  store.load([conversation(1, { status: "Closed", seq: 12 })]);
+  store.apply({ kind: "conversation.updated", data: { conversation: conversation(1, { seq: 11 }) } });
+  store.load([conversation(1, { seq: 12 })]);
+  assert.equal(store.conversation(1).status, "Closed");
+});
+
+test("events carry no readCount: the one held survives them", () => {
+  const store = new Store(ME);
+  store.load([conversation(1, { readCount: 1 })]);
+  store.apply({ kind: "message.created", data: { conversation: conversation(1, { inboundCount: 3, seq: 11 }), message: message(2, { seq: 11 }) } });
+  assert.equal(store.unread(1), 2);
+});
+
+test("a created conversation is unread from its first message", () => {
+  const store = new Store(ME);
+  store.apply({ kind: "conversation.created", data: { conversation: conversation(1, { inboundCount: 1 }) } });
+  assert.equal(store.unread(1), 1);
+});
+
+test("how far an unknown conversation was read is unknown until REST tells", () => {
+  const store = new Store(ME);
+  store.apply({ kind: "message.created", data: { conversation: conversation(1, { inboundCount: 40 }) } });
+  assert.equal(store.unread(1), null);
+  store.load([conversation(1, { inboundCount: 40, readCount: 39 })]);
+  assert.equal(store.unread(1), 1);
+});
+
+test("reading on another device of the same agent counts, a colleague's does not", () => {
+  const store = new Store(ME);
+  store.load([conversation(1, { inboundCount: 5, readCount: 0 })]);
+  const read = (agentId, readCount, seq) =>
+    store.apply({ kind: "conversation.read", data: { conversation: conversation(1, { inboundCount: 5, seq }), agentId, readCount } });
+  read(99, 5, 11);
+  assert.equal(store.unread(1), 5);
+  read(ME, 4, 12);
+  assert.equal(store.unread(1), 1);
+});
+
+test("reading never goes backwards", () => {
+  const store = new Store(ME);
+  store.load([conversation(1, { inboundCount: 5, readCount: 0 })]);
+  store.markRead(1);
+  store.load([conversation(1, { inboundCount: 5, readCount: 2, seq: 11 })]);
+  assert.equal(store.unread(1), 0);
+});
+
+test("messages are ordered by time, then id, and only threads that were loaded grow", () => {
+  const store = new Store(ME);
+  const at = "2026-07-18T09:00:05.000Z";
+  store.loadThread({ ...conversation(1), messages: [message(9, { createdAt: at }), message(4, { createdAt: at }), message(1)] });
+  store.apply({ kind: "message.created", data: { conversation: conversation(1, { seq: 11 }), message: message(2, { seq: 11 }) } });
+  assert.deepEqual(ids(store.messages(1)), [1, 2, 4, 9]);
+  store.apply({ kind: "message.created", data: { conversation: conversation(2, { seq: 12 }), message: message(3, { conversationId: 2, seq: 12 }) } });
+  assert.equal(store.messages(2), null);
+});
+
+test("a reset forgets what cannot be compared with the new log", () => {
+  const store = new Store(ME);
+  store.load([conversation(1, { seq: 900 }), conversation(2)]);
+  store.replace([conversation(1, { seq: 3, status: "Closed" })], null);
+  assert.deepEqual(ids(store.conversations()), [1]);
+  assert.equal(store.conversation(1).status, "Closed");
+});
+
+test("listeners hear which conversations changed, and nothing when nothing did", () => {
+  const store = new Store(ME);
+  const heard = [];
+  store.subscribe((changed) => heard.push([...changed]));
+  store.load([conversation(1)]);
+  store.load([conversation(1)]);
+  store.apply({ kind: "of.tomorrow", data: {} });
+  assert.deepEqual(heard, [[1]]);
+});

@@ -1,0 +1,58 @@
+"""A column of the CRM keeps everything but what stops it from holding our values."""
+
+import pytest
+from sqlalchemy import Column
+
+from server.db.migrations.columns import widened
+from server.db.tables import integrations, social_conversations, social_messages
+
+_CONTENT: Column[object] = social_messages.c.content
+_CREATED: Column[object] = social_messages.c.created_at
+_NAME: Column[object] = social_conversations.c.external_user_name
+_TOKEN: Column[object] = integrations.c.access_token
+
+
+@pytest.mark.parametrize(
+    ("column", "definition", "wanted"),
+    [
+        (_CREATED, "datetime", "datetime(6)"),
+        (_CREATED, "datetime(3) DEFAULT NULL", "datetime(6) DEFAULT NULL"),
+        (_CREATED, "datetime NOT NULL DEFAULT CURRENT_TIMESTAMP", "datetime(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6)"),
+        (
+            _CREATED,
+            "datetime(3) DEFAULT CURRENT_TIMESTAMP(3) ON UPDATE CURRENT_TIMESTAMP(3)",
+            "datetime(6) DEFAULT CURRENT_TIMESTAMP(6) ON UPDATE CURRENT_TIMESTAMP(6)",
+        ),
+        (_CREATED, "timestamp NULL DEFAULT current_timestamp()", "timestamp(6) NULL DEFAULT CURRENT_TIMESTAMP(6)"),
+        (_CREATED, "datetime COMMENT 'a datetime, current_timestamp()'", "datetime(6) COMMENT 'a datetime, current_timestamp()'"),
+        (_CONTENT, "text DEFAULT NULL", "mediumtext DEFAULT NULL"),
+        (
+            _CONTENT,
+            "text CHARACTER SET utf8mb3 COLLATE utf8mb3_general_ci NOT NULL",
+            "mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci NULL",
+        ),
+        (_NAME, "varchar(100) NOT NULL DEFAULT '' COMMENT 'NOT NULL'", "varchar(255) NULL DEFAULT '' COMMENT 'NOT NULL'"),
+        (_NAME, "varchar(255) CHARACTER SET ascii COLLATE ascii_bin", "varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"),
+        (_NAME, "varchar(255) CHARACTER SET latin1", "varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci"),
+        (_TOKEN, "text NOT NULL", "text NULL"),
+    ],
+)
+def test_a_narrow_column_is_widened(column: Column[object], definition: str, wanted: str) -> None:
+    """Type, character set and NULL change; default, ON UPDATE and comment stay."""
+    assert widened(definition, column)[0] == wanted
+
+
+@pytest.mark.parametrize(
+    ("column", "definition"),
+    [
+        (_CREATED, "datetime(6) NOT NULL DEFAULT current_timestamp(6)"),
+        (_CREATED, "timestamp(6) NULL DEFAULT NULL"),
+        (_CONTENT, "mediumtext DEFAULT NULL"),
+        (_CONTENT, "longtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL"),
+        (_NAME, "varchar(500) COLLATE utf8mb4_general_ci DEFAULT NULL"),
+        (_TOKEN, "mediumtext DEFAULT NULL"),
+    ],
+)
+def test_a_wide_column_is_left_alone(column: Column[object], definition: str) -> None:
+    """No change, so no ALTER TABLE: upgrading again costs nothing."""
+    assert widened(definition, column) == (definition, [])

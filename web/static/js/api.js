@@ -1,0 +1,92 @@
+// REST: one place for paths, timeouts and kinds of error.
+
+const TIMEOUT_MS = 15_000;
+
+// kind: offline (no answer), server (5xx, 429: may work later), refused (4xx), signed-out
+export class ApiError extends Error {
+  constructor(kind, { status = 0, code = kind, message = "", body = {} } = {}) {
+    super(message);
+    Object.assign(this, { kind, status, code, body });
+  }
+}
+
+export class Api {
+  // `onSignedOut()`: called for every 401.
+  constructor({ onSignedOut }) {
+    this.onSignedOut = onSignedOut;
+  }
+
+  // -> {items, cursor, next}: `next` is the address of the page after, or null
+  async conversations({ status, q, limit = 50, before, address }) {
+    const params = new URLSearchParams({ limit });
+    for (const [name, value] of Object.entries({ status, q, before })) if (value) params.set(name, value);
+    const { data, headers } = await this.#request("GET", address ?? `/api/conversations?${params}`);
+    return { items: data, cursor: headers.get("Inbox-Cursor"), next: nextAddress(headers.get("Link")) };
+  }
+
+  async conversation(id) {
+    return (await this.#request("GET", `/api/conversations/${id}`)).data;
+  }
+
+  // -> {thread, cursor}
+  async thread(id, { limit, before }) {
+    const params = new URLSearchParams({ limit });
+    if (before) params.set("before", before);
+    const { data, headers } = await this.#request("GET", `/api/conversations/${id}/messages?${params}`);
+    return { thread: data, cursor: headers.get("Inbox-Cursor") };
+  }
+
+  async events(cursor, limit) {
+    return (await this.#request("GET", `/api/events?${new URLSearchParams({ cursor, limit })}`)).data;
+  }
+
+  async reply({ conversationId, content, clientId, lastSeenMessageId, isPrivate }) {
+    const body = { content };
+    if (lastSeenMessageId) body.lastSeenMessageId = lastSeenMessageId;
+    if (isPrivate) body.private = true;
+    const path = `/api/conversations/${conversationId}/reply`;
+    return (await this.#request("POST", path, body, { "Idempotency-Key": clientId })).data;
+  }
+
+  async retry(conversationId, messageId) {
+    return (await this.#request("POST", `/api/conversations/${conversationId}/messages/${messageId}/retry`)).data;
+  }
+
+  async markRead(conversationId, messageId) {
+    return (await this.#request("POST", `/api/conversations/${conversationId}/read`, { messageId })).data;
+  }
+
+  async setStatus(conversationId, status) {
+    return (await this.#request("PATCH", `/api/conversations/${conversationId}`, { status })).data;
+  }
+
+  async #request(method, path, body, headers = {}) {
+    if (body) headers = { ...headers, "Content-Type": "application/json" };
+    const init = { method, headers, body: body && JSON.stringify(body), signal: AbortSignal.timeout(TIMEOUT_MS) };
+    let response;
+    let data;
+    try {
+      response = await fetch(path, init);
+      data = await response.json();
+    } catch {
+      throw new ApiError(response && !response.ok ? kindOf(response.status) : "offline", { status: response?.status });
+    }
+    if (response.ok) return { data, headers: response.headers };
+    if (response.status === 401) this.onSignedOut();
+    const { code, message, detail } = data ?? {};
+    throw new ApiError(kindOf(response.status), { status: response.status, code, message: message ?? detail, body: data });
+  }
+}
+
+function kindOf(status) {
+  if (status === 401) return "signed-out";
+  return status >= 500 || status === 429 || status === 408 ? "server" : "refused";
+}
+
+// Only the path is taken over: behind a proxy the server may not know the outside origin.
+function nextAddress(link) {
+  const match = /<([^>]+)>\s*;\s*rel="?next"?/.exec(link ?? "");
+  if (!match) return null;
+  const url = new URL(match[1], location.href);
+  return url.pathname + url.search;
+}

@@ -1,0 +1,66 @@
+// Words, numbers and times in the agent's language. No DOM. The server prints the same texts with the same
+// catalogue (server/endpoints/pages.py), so month names come from the catalogue and not from Intl.
+
+const LOCALES = { en: "en-GB", bn: "bn-BD" };
+const MINUTE_MS = 60_000;
+
+export function createI18n({ lang, strings, now = () => new Date() }) {
+  const locale = LOCALES[lang] ?? LOCALES.en;
+  const plurals = new Intl.PluralRules(locale);
+  const numbers = new Intl.NumberFormat(locale, { useGrouping: false });
+  const twoDigits = new Intl.NumberFormat(locale, { useGrouping: false, minimumIntegerDigits: 2 });
+  const months = strings["time.months"].split(" ");
+
+  const number = (value) => numbers.format(value);
+
+  // `vars.n` chooses between `key.one` and `key.other` where the catalogue has them.
+  function t(key, vars = {}) {
+    const plural = "n" in vars ? `${key}.${plurals.select(vars.n)}` : key;
+    const text = strings[plural] ?? strings[key];
+    if (text === undefined) return key;
+    return text.replace(/\{(\w+)\}/g, (whole, name) =>
+      name in vars ? (typeof vars[name] === "number" ? number(vars[name]) : String(vars[name])) : whole);
+  }
+
+  const has = (key) => key in strings;
+  const clock = (iso) => {
+    const at = new Date(iso);
+    return `${twoDigits.format(at.getHours())}:${twoDigits.format(at.getMinutes())}`;
+  };
+
+  function date(at) {
+    const short = `${number(at.getDate())} ${months[at.getMonth()]}`;
+    return at.getFullYear() === now().getFullYear() ? short : `${short} ${number(at.getFullYear())}`;
+  }
+
+  function day(iso) {
+    const at = new Date(iso);
+    const ago = daysBetween(at, now());
+    if (ago === 0) return t("time.today");
+    return ago === 1 ? t("time.yesterday") : date(at);
+  }
+
+  const listTime = (iso) => (daysBetween(new Date(iso), now()) === 0 ? clock(iso) : day(iso));
+
+  function full(iso) {
+    const at = new Date(iso);
+    return `${number(at.getDate())} ${months[at.getMonth()]} ${number(at.getFullYear())}, ${clock(iso)}`;
+  }
+
+  // How long a customer has waited: null below a quarter of an hour, where a number would only be noise.
+  function waiting(iso) {
+    const minutes = Math.floor((now() - new Date(iso)) / MINUTE_MS);
+    if (!(minutes >= 15)) return null;
+    const level = minutes >= 60 ? "bad" : "warn";
+    if (minutes < 60) return { level, text: t("time.minutes", { n: minutes }) };
+    if (minutes < 48 * 60) return { level, text: t("time.hours", { n: Math.floor(minutes / 60) }) };
+    return { level, text: t("time.days", { n: Math.floor(minutes / 1440) }) };
+  }
+
+  return { lang, t, has, number, clock, day, listTime, full, waiting };
+}
+
+function daysBetween(earlier, later) {
+  const start = (at) => Date.UTC(at.getFullYear(), at.getMonth(), at.getDate());
+  return Math.round((start(later) - start(earlier)) / 86_400_000);
+}

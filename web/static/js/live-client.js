@@ -1,0 +1,58 @@
+// Gives the page its line: through a SharedWorker, so that all tabs of a browser share one socket, else a socket
+// of its own. Both look the same from here.
+
+import { Live } from "./live.js";
+
+const WORKER_MAX_MS = 3_000; // a worker that does not answer by then is not there
+
+// The one place where a string becomes the address of a script.
+const policy = globalThis.trustedTypes?.createPolicy("inbox", { createScriptURL: (url) => url });
+
+// `options`: {wsUrl, agentId, client, cursor() -> string, on: {state, events, reset, ephemeral}}
+export function openLine(options) {
+  const isRefused = new URLSearchParams(location.search).get("transport") === "page";
+  return isRefused || !("SharedWorker" in globalThis) ? inPage(options) : inWorker(options);
+}
+
+function inPage({ wsUrl, client, cursor, on }) {
+  const live = new Live({ url: wsUrl, client, cursor: cursor(), on });
+  live.visible = !document.hidden;
+  live.start();
+  return {
+    wake: () => live.wake(),
+    leave: () => {},
+    rejoin: () => live.wake(),
+    stop: (reason) => live.stop(reason),
+    send: (frame) => live.send(frame),
+  };
+}
+
+function inWorker(options) {
+  const { on, wsUrl, client, cursor, agentId } = options;
+  let line = null; // the fallback, once it is needed
+  const url = new URL("live-worker.js", import.meta.url).href;
+  const worker = new SharedWorker(policy ? policy.createScriptURL(url) : url,
+    { type: "module", name: `inbox-${agentId}`, extendedLifetime: true });
+  const { port } = worker;
+  const fallBack = () => {
+    if (line) return;
+    port.close();
+    line = inPage(options);
+  };
+  const patience = setTimeout(fallBack, WORKER_MAX_MS);
+  worker.onerror = fallBack;
+  port.onmessage = ({ data }) => {
+    clearTimeout(patience);
+    on[data.type]?.(...data.args);
+  };
+  const post = (type, more) => port.postMessage({ type, ...more });
+  const join = () => post("join", { wsUrl, client, cursor: cursor(), visible: !document.hidden });
+  join();
+  return {
+    wake: () => (line ? line.wake() : post("wake")),
+    leave: () => line ?? post("leave"),
+    rejoin: () => (line ? line.wake() : join()),
+    stop: (reason) => (line ? line.stop(reason) : post("stop", { reason })),
+    send: (frame) => (line ? line.send(frame) : post("send", { frame })),
+  };
+}

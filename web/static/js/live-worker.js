@@ -1,0 +1,57 @@
+// Hosts the one socket of a browser for all its tabs. Each tab has its own cursor: whoever joins gets the state
+// and what it lacks from the ring; what the ring no longer holds it fetches over REST by itself.
+
+import { Live } from "./live.js";
+import { splitCursor } from "./cursor.js";
+
+const RING_MAX = 500;
+
+const ports = new Set();
+let live = null;
+let ring = []; // the newest events, of one epoch
+let ringEpoch = null;
+
+self.onconnect = ({ ports: [port] }) => {
+  port.onmessage = ({ data }) => onRequest(port, data);
+};
+
+function onRequest(port, { type, ...request }) {
+  switch (type) {
+    case "join": return onJoin(port, request);
+    case "leave": return void ports.delete(port);
+    case "wake": return live.wake();
+    case "send": return live.send(request.frame);
+    case "stop": return live.stop(request.reason);
+  }
+}
+
+function onJoin(port, { wsUrl, client, cursor, visible }) {
+  ports.add(port);
+  if (!live || live.state.phase === "stopped") {
+    const on = { state: tell("state"), events: onEvents, reset: tell("reset"), ephemeral: tell("ephemeral") };
+    live = new Live({ url: wsUrl, client, cursor, on });
+    live.visible = visible;
+    live.start();
+    return;
+  }
+  port.postMessage({ type: "state", args: [live.state] });
+  const { epoch, seq } = splitCursor(cursor);
+  const missed = epoch === ringEpoch ? ring.filter((event) => event.seq > seq) : [];
+  if (missed.length) port.postMessage({ type: "events", args: [ringEpoch, missed] });
+  port.postMessage({ type: "head", args: [live.cursor] });
+  live.wake();
+}
+
+function onEvents(epoch, events) {
+  if (epoch !== ringEpoch) ring = [];
+  ringEpoch = epoch;
+  ring.push(...events);
+  if (ring.length > RING_MAX) ring = ring.slice(-RING_MAX / 2);
+  tell("events")(epoch, events);
+}
+
+function tell(type) {
+  return (...args) => {
+    for (const port of ports) port.postMessage({ type, args });
+  };
+}

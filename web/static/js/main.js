@@ -1,0 +1,210 @@
+// Starts the page: takes over what the server printed, and wires line, store and views. Knows everybody.
+
+import { Api } from "./api.js";
+import { Composer } from "./composer.js";
+import { find, setAttr } from "./dom.js";
+import { Drafts } from "./drafts.js";
+import { Freshness } from "./freshness.js";
+import { createI18n } from "./i18n.js";
+import { bindKeys } from "./keys.js";
+import { List } from "./list.js";
+import { openLine } from "./live-client.js";
+import { Navigation, queryOf } from "./navigation.js";
+import { showUnread } from "./notify.js";
+import { Outbox } from "./outbox.js";
+import { Resume } from "./resume.js";
+import { Status } from "./status.js";
+import { Store } from "./store.js";
+import { Thread } from "./thread.js";
+
+const FIRST_PAGE = 50;
+const AGAIN_MS = 3_000;
+
+const boot = JSON.parse(find("#boot").textContent);
+document.documentElement.dataset.js = "";
+
+const asked = new Set(); // conversations whose readCount is on its way
+let again = null; // timer of the next try to catch up
+let lastWord = null; // of the chip
+
+const i18n = createI18n(boot);
+const store = new Store(boot.agent.id);
+const api = new Api({ onSignedOut: () => stop("signed-out") });
+const drafts = new Drafts(boot.agent.id, localStorage);
+const status = new Status(i18n);
+const navigation = new Navigation(onView);
+const app = { agent: boot.agent, store, api, i18n, drafts, get view() { return navigation.view; } };
+
+const outbox = (app.outbox = new Outbox({
+  agentId: boot.agent.id,
+  storage: localStorage,
+  post: (entry) => api.reply(entry),
+  on: {
+    changed: () => thread.paint(),
+    sent: (message) => store.loadMessage(message),
+    newer: (messages) => messages.forEach((message) => store.loadMessage(message)),
+  },
+}));
+
+const resume = new Resume(boot.cursor, {
+  fetchEvents: (cursor, limit) => api.events(cursor, limit),
+  fetchSnapshot,
+  apply: onEvent,
+  changed: () => freshness.behind(resume.isBehind && resume.missing),
+});
+
+const freshness = new Freshness({ poll: () => resume.catchUp(), changed: onFreshness });
+
+store.load(boot.list.items);
+if (boot.thread) store.loadThread(boot.thread);
+const list = new List(app, boot.list);
+const thread = (app.thread = new Thread(app));
+const composer = new Composer(app);
+onOpened({ isFresh: true });
+list.paint();
+outbox.restore();
+showUnread(app);
+rememberZone();
+
+const line = openLine({
+  wsUrl: boot.wsUrl,
+  agentId: boot.agent.id,
+  client: crypto.randomUUID(),
+  cursor: () => resume.cursor,
+  on: {
+    state: (state) => freshness.link(state),
+    events: (epoch, events) => follow(resume.take(epoch, events)),
+    head: (cursor) => follow(resume.hear(cursor)),
+    reset: () => follow(resume.reset()),
+    ephemeral: () => {},
+  },
+});
+
+bindKeys({
+  KeyJ: () => list.neighbour(1)?.focus(),
+  KeyK: () => list.neighbour(-1)?.focus(),
+  KeyR: () => composer.focus(),
+  KeyE: () => toggleStatus(),
+  Slash: () => find("#q").focus(),
+  Escape: () => navigation.go({ openId: null }),
+});
+find("#toggle").addEventListener("click", toggleStatus);
+find("#chip-action").addEventListener("click", () => location.reload());
+find("#sign-out").addEventListener("submit", () => line.stop("signed-out"));
+
+window.addEventListener("online", () => freshness.online(true) ?? line.wake());
+window.addEventListener("offline", () => freshness.online(false));
+window.addEventListener("focus", () => line.wake());
+document.addEventListener("visibilitychange", () => (document.hidden ? composer.save() : line.wake()));
+window.addEventListener("pagehide", () => {
+  composer.save();
+  line.leave();
+});
+window.addEventListener("pageshow", ({ persisted }) => persisted && line.rejoin());
+// Texts that tell how long ago: every minute, and at midnight "today" becomes "yesterday".
+setInterval(() => {
+  list.paint();
+  thread.paint();
+}, 60_000);
+
+function onEvent(event) {
+  store.apply(event);
+  const { conversation, message } = event.data;
+  if (message?.clientId) outbox.confirm(message.clientId);
+  // First heard of here: how far the agent has read it only REST tells.
+  if (conversation && store.unread(conversation.id) === null) askReadCount(conversation.id);
+}
+
+async function askReadCount(id) {
+  if (asked.has(id)) return;
+  asked.add(id);
+  try {
+    store.load([await api.conversation(id)]);
+  } catch (error) {
+    if (!error.kind) throw error;
+  } finally {
+    asked.delete(id);
+  }
+}
+
+// The list before the thread: its cursor is the older one, and what comes after it is applied again, harmlessly.
+async function fetchSnapshot() {
+  const { view } = navigation;
+  const page = await api.conversations({ ...view, limit: FIRST_PAGE });
+  const opened = view.openId ? await api.thread(view.openId, { limit: FIRST_PAGE }) : null;
+  store.replace(page.items, opened?.thread);
+  list.show(page);
+  return page.cursor;
+}
+
+// What could not be fetched is fetched a little later, for as long as the page is behind.
+function follow(work) {
+  work?.catch((error) => {
+    if (!error.kind) throw error;
+    clearTimeout(again);
+    again = setTimeout(() => resume.isBehind && follow(resume.catchUp()), AGAIN_MS);
+  });
+}
+
+function onFreshness(view) {
+  status.show(view);
+  if (view.word !== lastWord && (view.word === "live" || view.word === "polling")) {
+    outbox.wake();
+    thread.wake();
+  }
+  lastWord = view.word;
+}
+
+function stop(reason) {
+  line.stop(reason);
+  freshness.stop(reason);
+}
+
+function onView(view, before) {
+  if (view.openId !== before.openId) onOpened();
+  if (queryOf(view) !== queryOf(before)) onFilter(view);
+  list.paint();
+}
+
+function onOpened({ isFresh = false } = {}) {
+  const { view } = navigation;
+  document.body.dataset.pane = view.openId ? "thread" : "list";
+  if (view.openId) composer.open(view.openId);
+  else composer.save();
+  thread.open(view.openId, { isFresh });
+  list.paint();
+  for (const link of document.querySelectorAll("a[data-nav=back]")) link.href = `/inbox${queryOf(view)}`;
+  // A phone's keyboard would hide the conversation that was just opened.
+  if (view.openId && !isFresh && matchMedia("(pointer: fine)").matches) composer.focus();
+}
+
+async function onFilter(view) {
+  for (const link of document.querySelectorAll("a[data-view]")) {
+    setAttr(link, "aria-current", link.dataset.view === (view.status ?? "all") ? "page" : null);
+  }
+  try {
+    const page = await api.conversations({ ...view, limit: FIRST_PAGE });
+    store.load(page.items);
+    if (queryOf(navigation.view) === queryOf(view)) list.show(page);
+  } catch (error) {
+    if (!error.kind) throw error; // the list shows what is known here; the chip says that there is no line
+  }
+}
+
+async function toggleStatus() {
+  const conversation = store.conversation(navigation.view.openId);
+  if (!conversation) return;
+  try {
+    store.load([await api.setStatus(conversation.id, conversation.status === "Open" ? "Closed" : "Open")]);
+    status.say(i18n.t(`status.now${store.conversation(conversation.id).status}`));
+  } catch (error) {
+    if (!error.kind) throw error;
+    status.say(error.message || i18n.t("error.unknown"));
+  }
+}
+
+// The server prints times in the agent's zone from the next page on.
+function rememberZone() {
+  const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+  if (timeZone !== boot.zone) document.cookie = `omni_tz=${encodeURIComponent(timeZone)}; path=/; max-age=31536000; SameSite=Lax`;
+}

@@ -1,0 +1,109 @@
+// One message in the thread. Prints exactly what web/templates/_message.html prints; a test keeps the two alike.
+
+import { clone, fillSlot, setAttr, setText, slot } from "./dom.js";
+
+const GROUP_MS = 5 * 60_000;
+
+// What stands around each message: its day, the "new" divider, where a group of one sender starts and ends.
+// `firstNewId`: message before which the agent had read everything, or null.
+export function arrange(messages, firstNewId, i18n) {
+  const days = messages.map(({ createdAt }) => i18n.day(createdAt));
+  const starts = messages.map((message, index) =>
+    index === 0 || days[index] !== days[index - 1] || message.id === firstNewId || !isSameGroup(messages[index - 1], message));
+  return messages.map((message, index) => ({
+    message,
+    day: index === 0 || days[index] !== days[index - 1] ? days[index] : null,
+    isNew: message.id === firstNewId,
+    isStart: starts[index],
+    isEnd: index === messages.length - 1 || starts[index + 1],
+  }));
+}
+
+function isSameGroup(before, message) {
+  const isSame = ["senderType", "senderName", "private"].every((name) => before[name] === message[name]);
+  return isSame && new Date(message.createdAt) - new Date(before.createdAt) <= GROUP_MS;
+}
+
+// The message before which the "new" divider stands: `unread` customer messages follow it.
+export function firstNew(messages, unread) {
+  let first = null;
+  for (let index = messages.length - 1; index >= 0 && unread > 0; index--) {
+    if (messages[index].senderType !== "customer") continue;
+    first = messages[index].id;
+    unread--;
+  }
+  return first;
+}
+
+// A reply written here keeps its element when the server's message takes the place of the pending one.
+export const messageKey = ({ clientId, id }) => (clientId ? `c-${clientId}` : `m-${id}`);
+
+export function createMessage() {
+  return clone("t-message");
+}
+
+export function fillMessage(node, { message, day, isNew, isStart, isEnd }, i18n) {
+  const { id, senderType, senderName, createdAt, deleted, attachments } = message;
+  const isNote = message.private;
+  setAttr(node, "data-key", messageKey(message));
+  setAttr(node, "id", id ? `m${id}` : null);
+  setAttr(node, "data-side", isNote ? "note" : senderType === "agent" ? "mine" : "theirs");
+  setAttr(node, "data-start", isStart);
+  setAttr(node, "data-end", isEnd);
+  setAttr(node, "data-state", message.deliveryState);
+  fillSlot(node, "day", day);
+  fillSlot(node, "new", isNew ? i18n.t("thread.new") : "");
+  fillSlot(node, "note", isNote && isStart ? i18n.t("message.note") : "");
+  const who = senderName || i18n.t(senderType === "agent" ? "message.agent" : "message.customer");
+  setText(slot(node, "who"), who);
+  setAttr(slot(node, "body"), "data-deleted", deleted);
+  fillSlot(node, "body", deleted ? i18n.t("message.deleted") : message.content);
+  fillFiles(slot(node, "files"), deleted ? [] : (attachments ?? []), i18n);
+  setAttr(slot(node, "time"), "datetime", createdAt);
+  setAttr(slot(node, "time"), "title", i18n.full(createdAt));
+  setText(slot(node, "time"), i18n.clock(createdAt));
+  fillSlot(node, "state", message.deliveryState ? i18n.t(`message.${message.deliveryState}`) : "");
+  fillTrouble(node, message, i18n);
+}
+
+// Stands in the bubble, where it happened, with what can be done about it.
+function fillTrouble(node, { deliveryState, deliveryError }, i18n) {
+  const isHeld = deliveryState === "held";
+  const isFailed = deliveryState === "failed";
+  slot(node, "trouble").hidden = !(isHeld || isFailed || deliveryState === "waiting");
+  setText(slot(node, "reason"), isFailed ? reasonText(deliveryError, i18n) : isHeld ? i18n.t("message.heldReason") : "");
+  for (const button of node.querySelectorAll("[data-act]")) {
+    button.hidden = !button.dataset.when.split(" ").includes(deliveryState ?? "");
+  }
+}
+
+function reasonText(error, i18n) {
+  const key = `error.${error?.code}`;
+  return i18n.has(key) ? i18n.t(key) : (error?.message || i18n.t("error.unknown"));
+}
+
+function fillFiles(list, attachments, i18n) {
+  const safe = attachments.filter(({ url }) => isSafe(url));
+  list.hidden = safe.length === 0;
+  list.replaceChildren(...safe.map((file) => createFile(file, i18n)));
+}
+
+// Addresses come from outside: `javascript:` and the like never become a link.
+const isSafe = (url) => /^https?:\/\//.test(url ?? "");
+
+function createFile({ type, url, thumbUrl, name, width, height }, i18n) {
+  const isImage = type === "image";
+  const item = clone(isImage ? "t-image" : "t-file");
+  setAttr(item.firstElementChild, "href", url);
+  const label = name || i18n.t(isImage ? "file.image" : "file.file");
+  if (!isImage) {
+    setText(slot(item, "file"), label);
+    return item;
+  }
+  const image = slot(item, "image");
+  setAttr(image, "alt", label);
+  setAttr(image, "width", width || null);
+  setAttr(image, "height", height || null);
+  setAttr(image, "src", isSafe(thumbUrl) ? thumbUrl : url);
+  return item;
+}

@@ -1,0 +1,141 @@
+// Replies on their way from this browser. Each is kept until the server has it, under a key that makes sending it
+// twice harmless. One storage entry per reply: tabs never overwrite each other's. No DOM.
+//
+// States: sending, waiting (no line: tried again by itself), held (someone wrote meanwhile: the agent decides),
+// failed (refused: the agent decides).
+
+const RETRY_MS = [2_000, 5_000, 10_000, 20_000];
+
+const SYSTEM = {
+  now: () => new Date().toISOString(),
+  id: () => crypto.randomUUID(),
+  later: (action, ms) => setTimeout(action, ms),
+};
+
+export class Outbox {
+  #entries = new Map();
+  #queues = new Map(); // conversation id -> promise of the send before: replies keep their order
+  #prefix;
+  #storage;
+  #post;
+  #on;
+  #system;
+
+  // `post(entry)` -> message, or rejects with {kind, code, message, body}. `on`: {changed(conversationId), sent(message), newer(messages)}
+  constructor({ agentId, storage, post, on, system = SYSTEM }) {
+    this.#prefix = `omni:outbox:${agentId}:`;
+    this.#storage = storage;
+    this.#post = post;
+    this.#on = on;
+    this.#system = system;
+  }
+
+  // Sends what an earlier page of this browser left behind.
+  restore() {
+    for (const key of Object.keys(this.#storage).filter((name) => name.startsWith(this.#prefix))) {
+      const entry = JSON.parse(this.#storage.getItem(key));
+      this.#entries.set(entry.clientId, entry);
+    }
+    for (const entry of this.#inOrder()) if (isMoving(entry)) this.#queue(entry);
+  }
+
+  // In the order of writing.
+  of(conversationId) {
+    return this.#inOrder().filter((entry) => entry.conversationId === conversationId);
+  }
+
+  add({ conversationId, content, isPrivate, lastSeenMessageId }) {
+    const entry = { clientId: this.#system.id(), conversationId, content, isPrivate, lastSeenMessageId,
+      createdAt: this.#system.now(), state: "sending", error: null, tries: 0 };
+    this.#keep(entry);
+    this.#queue(entry);
+    return entry;
+  }
+
+  retry(clientId) {
+    const entry = this.#entries.get(clientId);
+    if (!entry || entry.state === "sending") return;
+    this.#keep({ ...entry, state: "sending", error: null });
+    this.#queue(entry);
+  }
+
+  // The agent has seen what others wrote and sends all the same: without the guard.
+  sendAnyway(clientId) {
+    const entry = this.#entries.get(clientId);
+    if (entry) this.#keep({ ...entry, lastSeenMessageId: null });
+    this.retry(clientId);
+  }
+
+  // Takes the text back; null when it has been sent meanwhile.
+  discard(clientId) {
+    const entry = this.#entries.get(clientId) ?? null;
+    this.#remove(clientId);
+    return entry;
+  }
+
+  // An event or answer shows that the server has it, however the request itself ended.
+  confirm(clientId) {
+    this.#remove(clientId);
+  }
+
+  // The line is back.
+  wake() {
+    for (const entry of this.#inOrder()) if (entry.state === "waiting") this.retry(entry.clientId);
+  }
+
+  #queue({ clientId, conversationId }) {
+    const before = this.#queues.get(conversationId) ?? Promise.resolve();
+    this.#queues.set(conversationId, before.then(() => this.#send(clientId)));
+  }
+
+  async #send(clientId) {
+    const entry = this.#entries.get(clientId);
+    if (!entry) return;
+    try {
+      const message = await this.#post(entry);
+      this.#on.sent(message);
+      this.#remove(clientId);
+    } catch (error) {
+      if (this.#entries.has(clientId)) this.#onTrouble(entry, error);
+    }
+  }
+
+  #onTrouble(entry, error) {
+    if (error.code === "newer_messages") {
+      this.#on.newer(error.body.messages ?? []);
+      return this.#keep({ ...entry, state: "held", error: null });
+    }
+    if (error.kind === "refused") {
+      return this.#keep({ ...entry, state: "failed", error: { code: error.code, message: error.message } });
+    }
+    if (error.kind === undefined) throw error; // a fault of ours, not of the line
+    this.#keep({ ...entry, state: "waiting", tries: entry.tries + 1 });
+    const delay = RETRY_MS[Math.min(entry.tries, RETRY_MS.length - 1)];
+    this.#system.later(() => this.#entries.get(entry.clientId)?.state === "waiting" && this.retry(entry.clientId), delay);
+  }
+
+  #keep(entry) {
+    this.#entries.set(entry.clientId, entry);
+    // A full or forbidden storage costs survival of a reload, not the reply.
+    try {
+      this.#storage.setItem(this.#prefix + entry.clientId, JSON.stringify(entry));
+    } catch (error) {
+      if (error.name !== "QuotaExceededError" && error.name !== "SecurityError") throw error;
+    }
+    this.#on.changed(entry.conversationId);
+  }
+
+  #remove(clientId) {
+    const entry = this.#entries.get(clientId);
+    if (!entry) return;
+    this.#entries.delete(clientId);
+    this.#storage.removeItem(this.#prefix + clientId);
+    this.#on.changed(entry.conversationId);
+  }
+
+  #inOrder() {
+    return [...this.#entries.values()].sort((a, b) => (a.createdAt < b.createdAt ? -1 : a.createdAt > b.createdAt ? 1 : 0));
+  }
+}
+
+const isMoving = ({ state }) => state === "sending" || state === "waiting";

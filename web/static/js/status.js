@@ -1,0 +1,45 @@
+// The freshness chip, and the page's one polite status region.
+
+import { debounce, find, setText, slot } from "./dom.js";
+
+const ANNOUNCE_AFTER_MS = 5_000; // a short break is not worth interrupting anybody
+
+export class Status {
+  #chip = find("#chip");
+  #region = find("#status");
+  #i18n;
+  #said = "live";
+  #announceSoon = debounce((word, text) => {
+    if (word === this.#said) return;
+    this.#said = word;
+    this.say(text);
+  }, ANNOUNCE_AFTER_MS);
+
+  constructor(i18n) {
+    this.#i18n = i18n;
+  }
+
+  // `view` as Freshness gives it.
+  show({ word, asOf, missing, reason }) {
+    const text = this.#text(word, asOf, missing, reason);
+    this.#chip.dataset.word = word;
+    setText(slot(this.#chip, "word"), text);
+    this.#chip.title = this.#i18n.t("chip.asOf", { time: this.#i18n.clock(asOf) });
+    find("#chip-action").hidden = word !== "stopped";
+    setText(find("#chip-action"), this.#i18n.t(reason === "signed-out" ? "chip.signIn" : "chip.reload"));
+    this.#announceSoon(word, text);
+  }
+
+  // Read out once by a screen reader.
+  say(text) {
+    setText(this.#region, text);
+  }
+
+  #text(word, asOf, missing, reason) {
+    const { t, clock, has } = this.#i18n;
+    if (word === "offline") return t("chip.offline", { time: clock(asOf) });
+    if (word === "catching-up" && missing) return t("chip.catchingUpBy", { n: missing });
+    if (word === "stopped") return t(has(`chip.stopped.${reason}`) ? `chip.stopped.${reason}` : "chip.stopped.protocol");
+    return t(`chip.${word}`);
+  }
+}

@@ -1,0 +1,159 @@
+// What this page knows: conversations, messages, and how far the agent has read. No DOM, no network.
+// Applying is an upsert by id; an object whose `seq` is not above the one held is older and is left alone,
+// so snapshot, socket, polling and the answers to our own writes may arrive in any order.
+
+export class Store {
+  #conversations = new Map();
+  #threads = new Map(); // conversation id -> Map of message id -> message
+  #listeners = new Set();
+
+  constructor(agentId) {
+    this.agentId = agentId;
+  }
+
+  // `listener(conversationIds)`: a Set of what changed, after every change.
+  subscribe(listener) {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  conversation(id) {
+    return this.#conversations.get(id) ?? null;
+  }
+
+  // Newest first. Rows without any message go last, in a stable order.
+  conversations() {
+    return [...this.#conversations.values()].sort(byNewest);
+  }
+
+  // Oldest first; null when the thread was never loaded.
+  messages(id) {
+    const thread = this.#threads.get(id);
+    return thread ? [...thread.values()].sort(byAge) : null;
+  }
+
+  hasThread(id) {
+    return this.#threads.has(id);
+  }
+
+  // null: the agent's `readCount` is not known yet (the conversation was first heard of in an event).
+  unread(id) {
+    const conversation = this.#conversations.get(id);
+    if (conversation?.readCount === undefined) return null;
+    return Math.max(0, conversation.inboundCount - conversation.readCount);
+  }
+
+  totalUnread() {
+    let total = 0;
+    for (const id of this.#conversations.keys()) total += this.unread(id) ?? 0;
+    return total;
+  }
+
+  // Conversations as REST gives them.
+  load(conversations) {
+    const changed = new Set();
+    for (const conversation of conversations) this.#put(conversation, changed);
+    this.#tell(changed);
+  }
+
+  // A conversation with `messages`, whole or one page of it.
+  loadThread({ messages, ...conversation }) {
+    const changed = new Set([conversation.id]);
+    this.#put(conversation, changed);
+    const thread = this.#thread(conversation.id);
+    for (const message of messages) putNewer(thread, message);
+    this.#tell(changed);
+  }
+
+  // After a reset: another life of the log counts its events anew, so nothing held may be compared with it.
+  // `thread`: the open conversation with its messages, or null. The others are fetched when they are opened.
+  replace(conversations, thread) {
+    const changed = new Set(this.#conversations.keys());
+    this.#conversations.clear();
+    this.#threads.clear();
+    for (const conversation of conversations) this.#put(conversation, changed);
+    if (thread) this.loadThread(thread);
+    this.#tell(changed);
+  }
+
+  loadMessage(message) {
+    const thread = this.#threads.get(message.conversationId);
+    if (thread && putNewer(thread, message)) this.#tell(new Set([message.conversationId]));
+  }
+
+  // One event of the log, from the socket or from polling.
+  apply({ kind, data }) {
+    const { conversation, message } = data;
+    const changed = new Set();
+    if (conversation) {
+      if (kind === "conversation.created") this.#put({ readCount: 0, ...conversation }, changed);
+      else this.#put(conversation, changed);
+    }
+    if (kind === "conversation.read" && data.agentId === this.agentId) this.#read(conversation.id, data.readCount, changed);
+    const thread = message && this.#threads.get(message.conversationId);
+    if (thread && putNewer(thread, message)) changed.add(message.conversationId);
+    this.#tell(changed);
+  }
+
+  // The agent looks at it now: shown at once, the server is told by the caller.
+  markRead(id) {
+    const changed = new Set();
+    this.#read(id, this.#conversations.get(id)?.inboundCount ?? 0, changed);
+    this.#tell(changed);
+  }
+
+  #thread(id) {
+    if (!this.#threads.has(id)) this.#threads.set(id, new Map());
+    return this.#threads.get(id);
+  }
+
+  #put(conversation, changed) {
+    const held = this.#conversations.get(conversation.id);
+    if (!held) {
+      this.#conversations.set(conversation.id, conversation);
+    } else if (conversation.seq > held.seq) {
+      // Events carry neither readCount nor unreadCount: what belongs to this agent alone survives them.
+      this.#conversations.set(conversation.id, { ...held, ...conversation, readCount: furthest(held, conversation) });
+    } else if (furthest(held, conversation) !== held.readCount) {
+      this.#conversations.set(conversation.id, { ...held, readCount: furthest(held, conversation) });
+    } else {
+      return;
+    }
+    changed.add(conversation.id);
+  }
+
+  #read(id, count, changed) {
+    const held = this.#conversations.get(id);
+    if (!held || held.readCount >= count) return;
+    this.#conversations.set(id, { ...held, readCount: count });
+    changed.add(id);
+  }
+
+  #tell(changed) {
+    if (changed.size === 0) return;
+    for (const listener of this.#listeners) listener(changed);
+  }
+}
+
+function putNewer(thread, message) {
+  const held = thread.get(message.id);
+  if (held && message.seq <= held.seq) return false;
+  thread.set(message.id, message);
+  return true;
+}
+
+// Reading only goes forward: an answer that was overtaken must not make messages unread again.
+function furthest(held, next) {
+  if (held.readCount === undefined || next.readCount === undefined) return held.readCount ?? next.readCount;
+  return Math.max(held.readCount, next.readCount);
+}
+
+function byNewest(a, b) {
+  const left = a.lastMessageAt ?? "";
+  const right = b.lastMessageAt ?? "";
+  return left === right ? b.id - a.id : left < right ? 1 : -1;
+}
+
+function byAge(a, b) {
+  return a.createdAt === b.createdAt ? a.id - b.id : a.createdAt < b.createdAt ? -1 : 1;
+}

@@ -1,0 +1,239 @@
+// The open conversation: messages and pending replies in one log. Sticks to the end only when the agent is there,
+// never moves what is being read, pages backwards, keeps the document small.
+
+import { find, perFrame, reconcile, setAttr, setText, slot } from "./dom.js";
+import { arrange, createMessage, fillMessage, firstNew, messageKey } from "./message.js";
+import { fillAvatar } from "./row.js";
+
+const PAGE = 50;
+const SHOWN_MAX = 300;
+const STICK_PX = 100;
+
+export class Thread {
+  #els = {
+    pane: find("#thread"), empty: find("#thread-empty"), head: find("#thread-head"), log: find("#log"),
+    items: find("#messages"), trouble: find("#thread-trouble"), older: find("#older"), pill: find("#unseen"),
+  };
+  #app;
+  #id = null;
+  #fromId = null; // the first message shown; null: a page from the end
+  #hasOlder = false;
+  #loading = false;
+  #firstNewId = null;
+  #lastKey = null;
+  #unseen = 0;
+  #isStuck = true;
+  paint = perFrame(() => this.#paint());
+
+  // `app`: {agent, store, i18n, api, outbox, view}
+  constructor(app) {
+    this.#app = app;
+    this.#els.log.addEventListener("scroll", () => this.#onScroll(), { passive: true });
+    // Images and a growing composer change heights without an event of ours.
+    new ResizeObserver(() => this.#isStuck && this.#toEnd()).observe(this.#els.items);
+    new ResizeObserver(() => this.#isStuck && this.#toEnd()).observe(this.#els.log);
+    this.#els.pill.addEventListener("click", () => this.#toEnd());
+    find("button", this.#els.trouble).addEventListener("click", () => this.open(this.#id));
+    this.#els.older.addEventListener("click", (event) => {
+      event.preventDefault();
+      this.#loadOlder();
+    });
+    this.#els.items.addEventListener("click", (event) => this.#onAction(event));
+    app.store.subscribe((ids) => ids.has(this.#id) && this.paint());
+    document.addEventListener("visibilitychange", () => this.#markRead());
+  }
+
+  // `isFresh`: the messages in the document are those of the server's page; nothing has to be fetched.
+  async open(id, { isFresh = false } = {}) {
+    const { store } = this.#app;
+    this.#id = id;
+    this.#fromId = null;
+    this.#unseen = 0;
+    this.#isStuck = true;
+    this.#lastKey = null;
+    this.#els.trouble.hidden = true;
+    if (!isFresh && id !== null && !store.hasThread(id)) {
+      this.#paint();
+      if (!(await this.#fetch(id))) return;
+    }
+    const messages = id === null ? [] : (store.messages(id) ?? []);
+    this.#firstNewId = firstNew(messages, store.unread(id) ?? 0);
+    this.#hasOlder = messages.length >= PAGE;
+    // A whole thread is not news: only what comes after it is read out.
+    this.#els.log.ariaBusy = "true";
+    this.#paint();
+    this.#els.log.ariaBusy = "false";
+    this.#toEnd();
+  }
+
+  // The line is back: what could not be fetched is tried again.
+  wake() {
+    if (this.#id !== null && !this.#els.trouble.hidden) this.open(this.#id);
+  }
+
+  // Whether the thread is there and still wanted: another one may have been opened meanwhile.
+  async #fetch(id) {
+    try {
+      const { thread } = await this.#app.api.thread(id, { limit: PAGE });
+      this.#app.store.loadThread(thread);
+    } catch (error) {
+      if (!error.kind) throw error;
+      this.#els.trouble.hidden = this.#id !== id;
+      return false;
+    }
+    return this.#id === id;
+  }
+
+  async #loadOlder() {
+    const { store, api } = this.#app;
+    const id = this.#id;
+    const held = store.messages(id) ?? [];
+    if (this.#loading || !this.#hasOlder || held.length === 0) return;
+    if (this.#from(held) > 0) return this.#showMore();
+    this.#loading = true;
+    this.#els.log.ariaBusy = "true";
+    try {
+      const { thread } = await api.thread(id, { limit: PAGE, before: held[0].id });
+      this.#hasOlder = thread.messages.length >= PAGE;
+      if (this.#id === id) store.loadThread(thread);
+      this.#showMore();
+    } catch (error) {
+      if (!error.kind) throw error; // no line: scrolling asks again
+    } finally {
+      this.#loading = false;
+      this.#els.log.ariaBusy = "false";
+    }
+  }
+
+  #showMore() {
+    const { log } = this.#els;
+    const messages = this.#app.store.messages(this.#id) ?? [];
+    this.#fromId = messages[Math.max(0, this.#from(messages) - PAGE)]?.id ?? null;
+    const fromEnd = log.scrollHeight - log.scrollTop;
+    this.#paint();
+    log.scrollTop = log.scrollHeight - fromEnd;
+  }
+
+  #paint() {
+    const { store, i18n, view } = this.#app;
+    const conversation = this.#id === null ? null : store.conversation(this.#id);
+    this.#els.empty.hidden = view.openId !== null;
+    this.#els.pane.hidden = conversation === null;
+    if (!conversation) return;
+    this.#fillHead(conversation);
+    this.#placeDivider();
+    const items = arrange(this.#items(), this.#firstNewId, i18n);
+    this.#countUnseen(items);
+    reconcile(this.#els.items, items, {
+      key: ({ message }) => messageKey(message),
+      create: createMessage,
+      update: (node, item) => fillMessage(node, item, i18n),
+    });
+    this.#els.older.hidden = !this.#hasOlder && this.#from(store.messages(this.#id) ?? []) === 0;
+    if (this.#isStuck) this.#toEnd();
+  }
+
+  #items() {
+    const { store, outbox, agent } = this.#app;
+    const messages = store.messages(this.#id) ?? [];
+    const arrived = new Set(messages.map(({ clientId }) => clientId));
+    const pending = outbox.of(this.#id).filter(({ clientId }) => !arrived.has(clientId)).map((entry) => pendingMessage(entry, agent.name));
+    const from = this.#from(messages);
+    this.#fromId = messages[from]?.id ?? null;
+    return [...messages.slice(from), ...pending];
+  }
+
+  // Where the shown part begins. It only grows while somebody reads in it: nothing is taken away above them.
+  #from(messages) {
+    const held = messages.findIndex(({ id }) => id === this.#fromId);
+    const from = held < 0 ? messages.length - PAGE : held;
+    return Math.max(0, this.#isStuck ? Math.max(from, messages.length - SHOWN_MAX) : from);
+  }
+
+  #fillHead({ id, externalUserName, contact, status, canReply }) {
+    const { i18n } = this.#app;
+    const { head } = this.#els;
+    const name = externalUserName || i18n.t("row.nameless", { id: String(id) });
+    fillAvatar(slot(head, "avatar"), id, name);
+    setText(slot(head, "name"), name);
+    const details = [contact?.phone, contact?.email].filter(Boolean).join(" · ");
+    setText(slot(head, "contact"), details || (status === "Open" ? i18n.t("status.Open") : i18n.t("status.Closed")));
+    setText(slot(head, "toggle"), i18n.t(status === "Open" ? "thread.close" : "thread.reopen"));
+    setAttr(head, "data-status", status);
+    find("#window").hidden = canReply !== false;
+  }
+
+  // What arrives while the agent looks elsewhere is new when they come back.
+  #placeDivider() {
+    const { store } = this.#app;
+    const unread = store.unread(this.#id) ?? 0;
+    if (unread && (document.hidden || !this.#isStuck)) this.#firstNewId = firstNew(store.messages(this.#id) ?? [], unread);
+  }
+
+  #countUnseen(items) {
+    const last = items.at(-1);
+    const key = last && messageKey(last.message);
+    if (this.#lastKey !== null && !this.#isStuck && key !== this.#lastKey) {
+      const known = items.findIndex(({ message }) => messageKey(message) === this.#lastKey);
+      this.#unseen += items.length - 1 - known;
+    }
+    this.#lastKey = key ?? null;
+    setText(this.#els.pill, this.#app.i18n.t("thread.unseen", { n: this.#unseen }));
+    this.#els.pill.hidden = this.#unseen === 0;
+  }
+
+  #toEnd() {
+    const { log } = this.#els;
+    log.scrollTop = log.scrollHeight;
+    this.#isStuck = true;
+    this.#unseen = 0;
+    this.#els.pill.hidden = true;
+    this.#markRead();
+  }
+
+  #onScroll() {
+    const { log } = this.#els;
+    this.#isStuck = log.scrollHeight - log.scrollTop - log.clientHeight <= STICK_PX;
+    if (this.#isStuck && this.#unseen) this.#toEnd();
+    if (log.scrollTop < 200) this.#loadOlder();
+  }
+
+  // Read is what was on the screen: the tab is visible and the end of the log is in sight.
+  async #markRead() {
+    const { store, api } = this.#app;
+    const id = this.#id;
+    const last = id === null ? null : store.messages(id)?.at(-1);
+    if (!last || document.hidden || !this.#isStuck || !store.unread(id)) return;
+    store.markRead(id);
+    try {
+      store.load([await api.markRead(id, last.id)]);
+    } catch (error) {
+      if (!error.kind) throw error; // the next message, or the next visit, tells it again
+    }
+  }
+
+  async #onAction({ target }) {
+    const action = target.closest("[data-act]")?.dataset.act;
+    if (!action) return;
+    const key = target.closest("[data-key]").dataset.key;
+    const message = this.#items().find((item) => messageKey(item) === key);
+    const { outbox, api, store } = this.#app;
+    if (action === "anyway") outbox.sendAnyway(message.clientId);
+    else if (action === "edit") this.onEdit(outbox.discard(message.clientId));
+    else if (message.id === null) outbox.retry(message.clientId);
+    else store.loadMessage(await api.retry(this.#id, message.id));
+  }
+
+  // Set by the composer: a reply taken back goes into the text field again.
+  onEdit = () => {};
+
+  scrollToEnd() {
+    this.#toEnd();
+  }
+}
+
+// A reply on its way, in the shape of a message.
+function pendingMessage({ clientId, conversationId, content, createdAt, isPrivate, state, error }, senderName) {
+  return { id: null, clientId, conversationId, senderType: "agent", senderName, content, createdAt, private: isPrivate,
+    deleted: false, attachments: [], deliveryState: state, deliveryError: error };
+}
