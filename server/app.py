@@ -40,7 +40,9 @@ from server.inbox import Inbox
 from server.ingest import Ingester, Recorder
 from server.middleware import Outermost
 from server.page_data import ServerPageData
+from server.reconcile import Reconcile
 from server.replies import Replies
+from server.retention import Retention
 from server.settings import Settings
 from server.sync import Sync
 from server.tasks import Services
@@ -76,8 +78,17 @@ class Parts:
         self.ingester = Ingester(self.database, self.directory, publish, batch=settings.ingest_batch, attempts=settings.ingest_attempts)
         self.recorder = Recorder(self.database, self.spool, self.ingester.wake)
         self.inbox = Inbox(self.database, self.directory, publish, self.client_of)
-        self.replies = Replies(self.database, self.directory, publish, self.client_of, attempts=settings.reply_attempts)
+        self.replies = Replies(
+            self.database,
+            self.directory,
+            publish,
+            self.client_of,
+            attempts=settings.reply_attempts,
+            certain_seconds=settings.reply_certain_seconds,
+        )
         self.sync = Sync(self.directory, self.ingester, self.client_of)
+        self.reconcile = Reconcile(self.database, self.directory, self.ingester, self.client_of, settings)
+        self.retention = Retention(self.database, event_days=settings.event_days, journal_days=settings.journal_days)
         self.services = Services()
         self.schema_problem: str | None = "the database has not been looked at yet"
         self._budgets = RequestBudgets(per_minute=settings.chatwoot_requests_per_minute)
@@ -121,6 +132,8 @@ class Parts:
                 ("hub", self.hub.run),
                 ("access", self.access.run),
                 ("replies", self.replies.run),
+                ("reconcile", self.reconcile.run),
+                ("retention", self.retention.run),
             ):
                 services.start(name, run)
             yield self
@@ -138,6 +151,7 @@ class Parts:
             problems.append(self.spool.problem)
         if self.spool.waiting:
             problems.append(f"{self.spool.waiting} deliveries wait in the spool")
+        problems += self.reconcile.problems()
         problems += [f"integration {i.id}: {i.problem}" for i in self.directory.integrations.values() if i.problem]
         can_take_webhooks = self.database.is_reachable or not self.spool.problem
         status = "unavailable" if not can_take_webhooks else "degraded" if problems else "ready"

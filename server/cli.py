@@ -12,7 +12,7 @@ import jwt
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from server import log
+from server import cli_operations, log
 from server.app import Parts
 from server.auth import ROLES, hash_password
 from server.core.times import SECOND
@@ -236,6 +236,10 @@ async def _walk_with_progress(parts: Parts, one: accounts.Integration) -> Outcom
             progress.update(line, description=text)
 
         return await parts.sync.walk(one, show)
+
+
+cli_operations.register(main, lambda call: _with_parts(_settings(), call))
+cli_operations.add_access_commands(agent, lambda call: _with_parts(_settings(), call))
 
 
 def _settings(**given: Any) -> Settings:

@@ -55,7 +55,13 @@ class Settings:
     chatwoot_timeout_seconds: float = _setting(10.0, "How long a call to Chatwoot may take")
     chatwoot_requests_per_minute: int = _setting(2_400, "Calls a minute to one Chatwoot (its own limit is 3,000 an address)")
     reply_attempts: int = _setting(8, "Tries of a reply before it is `failed`")
+    reply_certain_seconds: float = _setting(
+        20.0, "After this Chatwoot no longer works on a request: a reply it does not list by then is sent again (its own limit is 15 s)"
+    )
     reconcile_seconds: float = _setting(180.0, "How often each integration is reconciled")
+    reconcile_quiet_seconds: float = _setting(60.0, "An integration without webhooks for this long is reconciled this often")
+    reconcile_grace_seconds: float = _setting(15.0, "Changes younger than this are left to their webhook, which may be under way")
+    reconcile_active_hours: float = _setting(6.0, "Conversations active within this are read again for edits and deletions")
     event_days: float = _setting(7.0, "How long events are kept")
     journal_days: float = _setting(30.0, "How long finished deliveries are kept")
     drain_seconds: float = _setting(5.0, "Window over which sockets are told to reconnect before a stop")

@@ -184,6 +184,43 @@ async def add_integration(connection: Connection, vault: Vault, values: dict[str
     )
 
 
+async def claim_integration(connection: Connection, integration_id: int, now_us: int, until_us: int) -> int | None:
+    """Take the lease for a walk. Returns up to when it was reconciled before (0: never), or None when another process has the lease."""
+    taken = await connection.execute(
+        "UPDATE integrations SET lease_until = :until WHERE id = :id AND lease_until < :now",
+        {"until": until_us, "id": integration_id, "now": now_us},
+    )
+    if not taken:
+        return None
+    row = await connection.fetch_one("SELECT reconciled_at FROM integrations WHERE id = :id", {"id": integration_id})
+    return (row[0] or 0) if row else None
+
+
+async def release_integration(connection: Connection, integration_id: int, reconciled_us: int | None, repaired: int) -> None:
+    """Give the lease back; `reconciled_us` is None when the walk did not come to its end."""
+    await connection.execute(
+        "UPDATE integrations SET lease_until = 0, reconciled_at = COALESCE(:reconciled, reconciled_at), "
+        "repaired_count = repaired_count + :repaired WHERE id = :id",
+        {"reconciled": reconciled_us, "repaired": repaired, "id": integration_id},
+    )
+
+
+async def read_repairs(connection: Connection) -> dict[int, int]:
+    """How much reconcile has repaired, by integration."""
+    return {row[0]: row[1] for row in await connection.fetch_all("SELECT id, repaired_count FROM integrations WHERE provider = 'chatwoot'")}
+
+
+async def trim_sessions(connection: Connection, before_us: int, limit: int) -> int:
+    """Forget sessions that ended before the moment. Returns how many."""
+    rows = await connection.fetch_all(
+        "SELECT token_hash FROM agent_sessions WHERE expires_at < :before ORDER BY expires_at LIMIT :limit",
+        {"before": before_us, "limit": limit},
+    )
+    for (token_hash,) in rows:
+        await connection.execute("DELETE FROM agent_sessions WHERE token_hash = :token_hash", {"token_hash": token_hash})
+    return len(rows)
+
+
 async def update_integration(connection: Connection, integration_id: int, values: dict[str, Any]) -> None:
     """Set some columns of one integration; the names come from our own code."""
     assignments = ", ".join(f"{name} = :{name}" for name in values)

@@ -39,6 +39,11 @@ async def _read_streams(connection: Connection, company_ids: Sequence[int], *, l
     return {row[0]: Stream(row[1], row[2], row[3]) for row in rows}
 
 
+async def read_companies(connection: Connection) -> list[int]:
+    """Companies that have an event log."""
+    return [row[0] for row in await connection.fetch_all("SELECT company_id FROM inbox_streams ORDER BY company_id")]
+
+
 async def append_events(connection: Connection, batch: EventBatch, now_us: int) -> None:
     """Write the events and move the head; the stream is locked."""
     await connection.execute_many(

@@ -118,6 +118,7 @@ integrations = Table(
     Column("previous_webhook_secret", Text, comment="accepted beside the new one while a rotation is under way"),
     Column("webhook_seen_at", _BIG, comment="last accepted delivery, microseconds"),
     Column("reconciled_at", _BIG, comment="up to here reconcile has looked, microseconds"),
+    Column("lease_until", _BIG, nullable=False, server_default="0", comment="a process walks this integration until then, microseconds"),
     Column("sync_page", Integer, nullable=False, server_default="0", comment="page an interrupted sync goes on from; 0: none under way"),
     Column("repaired_count", _BIG, nullable=False, server_default="0", comment="changes found that no webhook told"),
     Index("ix_integration_company", "company_id"),

@@ -24,14 +24,15 @@ export class List {
   constructor(app, page) {
     this.#app = app;
     this.#take(page);
+    const area = this.#els.rows.parentElement;
     this.#els.more.addEventListener("click", (event) => {
       event.preventDefault();
       this.#loadMore();
     });
     new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && this.#loadMore(),
-      { root: this.#els.rows.parentElement, rootMargin: "400px" }).observe(this.#els.more);
-    this.#els.rows.addEventListener("pointermove", ({ pointerType }) => pointerType === "mouse" && this.#hold());
-    this.#els.rows.addEventListener("pointerleave", () => this.#release());
+      { root: area, rootMargin: "400px" }).observe(this.#els.more);
+    area.addEventListener("pointermove", ({ pointerType }) => pointerType === "mouse" && this.#hold());
+    area.addEventListener("pointerleave", () => this.#release());
     this.#els.pill.addEventListener("click", () => this.#release());
     app.store.subscribe(() => this.paint());
   }
@@ -46,7 +47,8 @@ export class List {
   // The row `step` away from the focused or open one, for the keyboard.
   neighbour(step) {
     const links = [...this.#els.rows.querySelectorAll("a")];
-    const from = links.findIndex((link) => link === document.activeElement || link.ariaCurrent === "page");
+    const focused = links.indexOf(document.activeElement);
+    const from = focused >= 0 ? focused : links.findIndex((link) => link.ariaCurrent === "page");
     return links[Math.min(links.length - 1, Math.max(0, from + step))] ?? null;
   }
 

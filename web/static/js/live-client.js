@@ -9,7 +9,10 @@ const WORKER_MAX_MS = 3_000; // a worker that does not answer by then is not the
 const policy = globalThis.trustedTypes?.createPolicy("inbox", { createScriptURL: (url) => url });
 
 // `options`: {wsUrl, agentId, client, cursor() -> string, on: {state, events, reset, ephemeral}}
-export function openLine(options) {
+export function openLine({ wsUrl, ...more }) {
+  const url = new URL(wsUrl, location.href); // sockets take relative addresses only in newer browsers
+  url.protocol = url.protocol.replace("http", "ws");
+  const options = { ...more, wsUrl: url.href };
   const isRefused = new URLSearchParams(location.search).get("transport") === "page";
   return isRefused || !("SharedWorker" in globalThis) ? inPage(options) : inWorker(options);
 }

@@ -217,11 +217,20 @@ export class Thread {
     if (!action) return;
     const key = target.closest("[data-key]").dataset.key;
     const message = this.#items().find((item) => messageKey(item) === key);
-    const { outbox, api, store } = this.#app;
+    const { outbox } = this.#app;
     if (action === "anyway") outbox.sendAnyway(message.clientId);
     else if (action === "edit") this.onEdit(outbox.discard(message.clientId));
     else if (message.id === null) outbox.retry(message.clientId);
-    else store.loadMessage(await api.retry(this.#id, message.id));
+    else await this.#retry(message);
+  }
+
+  // A reply the server has and could not deliver.
+  async #retry({ id, conversationId }) {
+    try {
+      this.#app.store.loadMessage(await this.#app.api.retry(conversationId, id));
+    } catch (error) {
+      if (!error.kind) throw error; // its bubble goes on saying what is wrong, with the button
+    }
   }
 
   // Set by the composer: a reply taken back goes into the text field again.

@@ -1,0 +1,163 @@
+"""Commands for those who run the server: the journal, event logs, access."""
+
+import json
+import re
+import time
+from collections.abc import Awaitable, Callable
+
+import click
+
+from server.app import Parts
+from server.core.times import SECOND, iso
+from server.db import accounts, eventlog, journal, ledger, store
+from server.db.database import Connection
+from server.errors import ConfigurationError, NotFound
+
+_LIMIT_MOST = 10_000
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+WithParts = Callable[[Callable[[Parts], Awaitable[object]]], object]
+
+
+def register(main: click.Group, with_parts: WithParts) -> None:
+    """Add the commands; `with_parts` runs a call with an open database."""
+    main.add_command(_deliveries(with_parts))
+    main.add_command(_stream(with_parts))
+
+
+def add_access_commands(agent: click.Group, with_parts: WithParts) -> None:
+    """`agent disable|enable|sign-out`: every process notices within seconds, whatever the bus does."""
+
+    def change(agent_id: int, *, is_active: bool | None, ends_sessions: bool) -> None:
+        async def write(connection: Connection) -> None:
+            known = await accounts.read_agent(connection, agent_id)
+            if known is None:
+                raise NotFound(f"There is no agent {agent_id}")
+            now_us = _now_us()
+            await accounts.update_access(
+                connection,
+                agent_id,
+                is_active=known.is_active if is_active is None else is_active,
+                valid_after_us=now_us if ends_sessions else known.valid_after_us,
+                now_us=now_us,
+            )
+
+        with_parts(lambda parts: parts.database.transaction(write))
+
+    @agent.command("disable")
+    @click.option("--agent-id", type=click.IntRange(1), required=True)
+    def disable(agent_id: int) -> None:
+        """Withdraw an agent's access: sockets close, tokens and sessions are refused."""
+        change(agent_id, is_active=False, ends_sessions=True)
+
+    @agent.command("enable")
+    @click.option("--agent-id", type=click.IntRange(1), required=True)
+    def enable(agent_id: int) -> None:
+        """Give a disabled agent access again; earlier sign-ins stay ended."""
+        change(agent_id, is_active=True, ends_sessions=False)
+
+    @agent.command("sign-out")
+    @click.option("--agent-id", type=click.IntRange(1), required=True)
+    def sign_out(agent_id: int) -> None:
+        """End everything issued to an agent before now."""
+        change(agent_id, is_active=None, ends_sessions=True)
+
+
+def _deliveries(with_parts: WithParts) -> click.Group:
+    @click.group()
+    def deliveries() -> None:
+        """Webhook deliveries: what came, and what became of it."""
+
+    @deliveries.command("list")
+    @click.option("--state", type=click.Choice(journal.STATES))
+    @click.option("--since", default="24h", show_default=True, help="How far back: 30m, 6h, 7d.")
+    @click.option("--integration-id", type=click.IntRange(1))
+    @click.option("--limit", type=click.IntRange(1, _LIMIT_MOST), default=100, show_default=True)
+    def list_(state: str | None, since: str, integration_id: int | None, limit: int) -> None:
+        """A JSON line for each, newest first, without bodies."""
+        since_us = _now_us() - _seconds(since) * SECOND
+        with_parts(lambda parts: _print_list(parts, state, since_us, integration_id, limit))
+
+    @deliveries.command("show")
+    @click.argument("delivery_id", type=click.IntRange(1))
+    def show(delivery_id: int) -> None:
+        """One delivery with its body, credentials stripped."""
+        with_parts(lambda parts: _print_one(parts, delivery_id))
+
+    @deliveries.command("retry")
+    @click.argument("delivery_ids", type=click.IntRange(1), nargs=-1)
+    @click.option("--all-dead", is_flag=True, help="Every delivery in state dead.")
+    def retry(delivery_ids: tuple[int, ...], all_dead: bool) -> None:
+        """Put dead or ignored deliveries back in line."""
+        if bool(delivery_ids) == all_dead:
+            raise ConfigurationError("Name deliveries by their numbers, or say --all-dead")
+        with_parts(lambda parts: _revive(parts, delivery_ids))
+
+    return deliveries
+
+
+async def _print_list(parts: Parts, state: str | None, since_us: int, integration_id: int | None, limit: int) -> None:
+    found = await parts.database.read(
+        lambda c: ledger.list_deliveries(c, state=state, since_us=since_us, integration_id=integration_id, limit=limit)
+    )
+    for entry in found:
+        click.echo(json.dumps(_line(entry), ensure_ascii=False))
+
+
+async def _print_one(parts: Parts, delivery_id: int) -> None:
+    found = await parts.database.read(lambda c: ledger.read_body(c, delivery_id))
+    if found is None:
+        raise NotFound(f"There is no delivery {delivery_id}")
+    click.echo(json.dumps(_line(found[0]) | {"body": found[1]}, ensure_ascii=False, indent=2))
+
+
+async def _revive(parts: Parts, delivery_ids: tuple[int, ...]) -> None:
+    """The named ones, or with none all that are dead."""
+
+    async def write(connection: Connection) -> int:
+        return await journal.revive(connection, delivery_ids or await ledger.ids_in_state(connection, "dead", _LIMIT_MOST))
+
+    click.echo(f"{await parts.database.transaction(write)} put back in line")
+
+
+def _stream(with_parts: WithParts) -> click.Group:
+    @click.group()
+    def stream() -> None:
+        """Event logs."""
+
+    @stream.command("new-epoch")
+    @click.option("--company-id", type=click.IntRange(1), required=True)
+    def new_epoch(company_id: int) -> None:
+        """After a restored backup: every client of the company takes a snapshot again."""
+        epoch = store.new_epoch()
+
+        async def write(connection: Connection) -> None:
+            await eventlog.lock_streams(connection, [company_id], epoch)
+            await eventlog.start_epoch(connection, company_id, epoch)
+
+        with_parts(lambda parts: parts.database.transaction(write))
+        click.echo(f"company {company_id} begins epoch {epoch}")
+
+    return stream
+
+
+def _line(entry: ledger.Entry) -> dict[str, object]:
+    return {
+        "id": entry.id,
+        "receivedAt": iso(entry.received_us),
+        "state": entry.state,
+        "reason": entry.reason,
+        "integrationId": entry.integration_id,
+        "attempts": entry.attempts,
+    }
+
+
+def _seconds(text: str) -> int:
+    match = re.fullmatch(r"(\d{1,6})([smhd])", text)
+    if match is None:
+        raise ConfigurationError("--since is a number with a unit: 90s, 30m, 6h or 7d")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def _now_us() -> int:
+    return int(time.time() * SECOND)

@@ -1,0 +1,53 @@
+"""Retention: the event log, the journal and ended sessions are trimmed by age, in small transactions. A client whose cursor falls below
+the floor is told to reset. The spool needs none: it is emptied by the drain."""
+
+import asyncio
+import time
+
+from server import log
+from server.core.times import SECOND
+from server.db import accounts, eventlog, journal, store
+from server.db.database import Connection, Database
+from server.errors import DatabaseUnavailable
+
+_logger = log.get(__name__)
+_EVERY_SECONDS = 60.0
+_BATCH = 1_000
+_DAY_US = 86_400 * SECOND
+
+
+class Retention:
+    def __init__(self, database: Database, *, event_days: float, journal_days: float, every_seconds: float = _EVERY_SECONDS) -> None:
+        self._database, self._every_seconds = database, every_seconds
+        self._event_us, self._journal_us = int(event_days * _DAY_US), int(journal_days * _DAY_US)
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(self._every_seconds)
+            try:
+                await self.trim()
+            except DatabaseUnavailable:
+                continue
+
+    async def trim(self) -> int:
+        """One round. Returns how many rows went."""
+        now_us = int(time.time() * SECOND)
+        removed = 0
+        for company_id in await self._database.read(eventlog.read_companies):
+            while count := await self._trim_events(company_id, now_us - self._event_us):
+                removed += count
+        while count := await self._database.transaction(lambda c: journal.trim_deliveries(c, now_us - self._journal_us, _BATCH)):
+            removed += count
+        while count := await self._database.transaction(lambda c: accounts.trim_sessions(c, now_us - _DAY_US, _BATCH)):
+            removed += count
+        if removed:
+            _logger.info("trimmed", rows=removed)
+        return removed
+
+    async def _trim_events(self, company_id: int, before_us: int) -> int:
+        async def trim(connection: Connection) -> int:
+            # the floor moves in the transaction that deletes, behind the lock every reader of a new cursor respects
+            await eventlog.lock_streams(connection, [company_id], store.new_epoch())
+            return await eventlog.trim_events(connection, company_id, before_us, _BATCH)
+
+        return await self._database.transaction(trim)

@@ -1,0 +1,117 @@
+"""The pages without a script: what they answer, and what they refuse."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from server.endpoints import pages
+from tests.web.fixed_data import OPEN_ID, FixedData
+
+WEB = Path(__file__).parents[2] / "web"
+ORIGIN = "https://inbox.test"
+OURS = {"Sec-Fetch-Site": "same-origin"}
+
+
+@pytest.fixture
+def data() -> FixedData:
+    return FixedData()
+
+
+@pytest.fixture
+def client(data: FixedData) -> Iterator[TestClient]:
+    with TestClient(Starlette(routes=pages.routes(WEB, lambda _: data)), ORIGIN, follow_redirects=False) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("path", ["/inbox", f"/inbox/c/{OPEN_ID}", "/sign-in", "/inbox/c/999"])
+def test_every_page_is_guarded_and_revalidated(client: TestClient, path: str) -> None:
+    """No page may be framed, run foreign scripts, or be shown from a cache without asking."""
+    answer = client.get(path)
+    assert "require-trusted-types-for 'script'" in answer.headers["Content-Security-Policy"]
+    assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+    assert answer.headers["Cache-Control"] == "private, no-cache"
+    assert answer.status_code == (404 if path.endswith("999") else 200)
+
+
+def test_no_page_needs_inline_code(client: TestClient) -> None:
+    """Inline scripts, styles and handlers would be blocked by the policy: there are none."""
+    html = client.get(f"/inbox/c/{OPEN_ID}").text
+    assert re.findall(r"<script(?![^>]*(?:src=|application/json))|<style|\sstyle=|\son[a-z]+=", html) == []
+
+
+def test_static_files_are_kept_for_ever_under_todays_name_only(client: TestClient) -> None:
+    """A page of an earlier build still gets its files, but must not keep today's under yesterday's name."""
+    href = re.search(r'href="(/static/[0-9a-f]+)/app.css"', client.get("/sign-in").text)
+    assert href is not None
+    assert "immutable" in client.get(f"{href[1]}/app.css").headers["Cache-Control"]
+    assert client.get("/static/older/app.css").headers["Cache-Control"] == "no-cache"
+    assert client.get(f"{href[1]}/../../server/app.py").status_code == 404
+    for name, kind in (("js/main.js", "text/javascript"), ("fonts/noto-sans-bengali-400.woff2", "font/woff2")):
+        assert client.get(f"{href[1]}/{name}").headers["Content-Type"].startswith(kind)
+
+
+def test_signed_out_visitors_come_back_to_where_they_wanted(client: TestClient, data: FixedData) -> None:
+    """The way to a conversation leads through the sign-in, and on."""
+    data.is_signed_in = False
+    assert client.get("/inbox/c/3?status=all").headers["Location"] == "/sign-in?next=%2Finbox%2Fc%2F3%3Fstatus%3Dall"
+    form = {"email": "a@example.org", "password": "right", "next": "/inbox/c/3?status=all"}
+    answer = client.post("/sign-in", data=form, headers=OURS)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/inbox/c/3?status=all")
+    assert answer.headers["Set-Cookie"] == "omni_session=value; HttpOnly"
+
+
+@pytest.mark.parametrize("target", ["//evil.example", "/\\evil.example", "https://evil.example", "/inbox@evil", "/inbox\r\nX: y"])
+def test_signing_in_leads_nowhere_else(client: TestClient, target: str) -> None:
+    """A prepared link must not send a fresh session's owner to another site."""
+    answer = client.post("/sign-in", data={"password": "right", "next": target}, headers=OURS)
+    assert answer.headers["Location"] == "/inbox"
+
+
+def test_a_wrong_password_says_so_and_keeps_the_address(client: TestClient) -> None:
+    """The form comes back with the e-mail, never with the password."""
+    answer = client.post("/sign-in", data={"email": "a@example.org", "password": "wrong-one"}, headers=OURS)
+    assert answer.status_code == 422
+    assert 'role="alert"' in answer.text
+    assert "a@example.org" in answer.text
+    assert "wrong-one" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "https://evil.example"}, {"Origin": "null"}, {}],
+)
+@pytest.mark.parametrize("path", ["/sign-in", "/sign-out", f"/inbox/c/{OPEN_ID}/reply"])
+def test_forms_of_other_sites_are_refused(client: TestClient, data: FixedData, path: str, headers: dict[str, str]) -> None:
+    """Nobody else's page signs in, signs out or replies in an agent's name."""
+    answer = client.post(path, data={"content": "x", "password": "right"}, headers=headers)
+    assert answer.status_code == 403
+    assert "Set-Cookie" not in answer.headers
+    assert data.replies == []
+
+
+def test_a_reply_without_script(client: TestClient, data: FixedData) -> None:
+    """The form's own client id makes a repeated submission the same reply."""
+    form = {"content": " ধন্যবাদ\r\nsecond line ", "client_id": "form-1", "private": "1"}
+    answer = client.post(f"/inbox/c/{OPEN_ID}/reply", data=form, headers={"Origin": ORIGIN})
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"/inbox/c/{OPEN_ID}")
+    assert data.replies == [(OPEN_ID, "ধন্যবাদ\nsecond line", "form-1", True)]
+
+
+def test_language_is_chosen_by_cookie_then_by_the_browser(client: TestClient) -> None:
+    """A choice lasts, and its parameter does not stay in the address."""
+    assert '<html lang="bn"' in client.get("/sign-in", headers={"Accept-Language": "de, bn;q=0.8, en;q=0.5"}).text
+    assert '<html lang="en"' in client.get("/sign-in", headers={"Accept-Language": "xx;q=oops"}).text
+    chosen = client.get("/inbox?lang=bn&status=all")
+    assert (chosen.status_code, chosen.headers["Location"]) == (303, "/inbox?status=all")
+    assert '<html lang="bn"' in client.get("/inbox").text
+
+
+def test_an_unknown_zone_reads_as_utc(client: TestClient) -> None:
+    """The zone is a cookie, and so is the visitor's to write."""
+    for zone in ("../../etc/passwd", "Mars/Olympus", "", "/etc/passwd"):
+        client.cookies.set("omni_tz", zone)
+        assert client.get("/inbox").status_code == 200
