@@ -109,7 +109,7 @@ class Connection:
         """Take the socket over; the caller has said welcome. From here on everything comes by calls."""
         self.is_replaying, self._renew = is_replaying, renew
         self._hub.join(self._tail.company_id, self)
-        self._push.hand_over(self, self._pace.high_water_bytes)
+        self._push = self._push.hand_over(self, self._pace.high_water_bytes)
         self.advance()
 
     def send(self, kind: str, **fields: Any) -> None:
@@ -271,8 +271,9 @@ class AsgiPush:
         self._receiver: Receiver | None = None
         self._is_paused = False
 
-    def hand_over(self, receiver: Receiver, high_water_bytes: int) -> None:
+    def hand_over(self, receiver: Receiver, high_water_bytes: int) -> Push:
         self._receiver, self._high_water_bytes = receiver, high_water_bytes
+        return self
 
     def write(self, frames: bytes) -> None:
         self._outgoing.put_nowait(frames)

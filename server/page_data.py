@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import msgspec
 from starlette.requests import Request
 
 from server.auth import Access, Principal
@@ -9,7 +10,7 @@ from server.core.entities import Json
 from server.db.accounts import Agent
 from server.db.lists import Filters
 from server.endpoints.pages import ConversationPage, PageAgent
-from server.errors import NotFound, OmniError, TooManyRequests, Unauthenticated
+from server.errors import NotFound, OmniError, Unauthenticated
 from server.feed import Feeds
 from server.inbox import Inbox, parse_place
 from server.replies import Replies
@@ -28,7 +29,7 @@ class ServerPageData:
     async def sign_in(self, email: str, password: str, address: str) -> str | None:
         try:
             cookie, _ = await self._access.sign_in(email, password, address)
-        except (Unauthenticated, TooManyRequests):
+        except Unauthenticated:
             return None
         return self._cookie(cookie)
 
@@ -44,13 +45,15 @@ class ServerPageData:
     async def list_conversations(self, agent: PageAgent, *, status: str | None, q: str, limit: int, before: str | None) -> ConversationPage:
         filters = Filters(status=status, q=q or None, before=parse_place(before) if before else None)
         items, place = await self._inbox.page(_own(agent), filters, limit)
-        return ConversationPage(items, place)
+        return ConversationPage(msgspec.to_builtins(items), place)
 
     async def get_thread(self, agent: PageAgent, conversation_id: int, *, limit: int, before: int | None) -> Json | None:
         try:
-            return await self._inbox.thread(_own(agent), conversation_id, limit=limit, before=before)
+            thread = await self._inbox.thread(_own(agent), conversation_id, limit=limit, before=before)
         except NotFound:
             return None
+        plain: Json = msgspec.to_builtins(thread)
+        return plain
 
     async def reply(self, agent: PageAgent, conversation_id: int, *, content: str, client_id: str, is_private: bool) -> None:
         await self._replies.submit(_own(agent), conversation_id, content, key=client_id, last_seen=None, is_private=is_private)

@@ -8,9 +8,8 @@ from starlette.types import ASGIApp
 
 from server.app import create_app
 from server.settings import Settings
-from server.websocket_protocol import PushWebSocketProtocol
+from server.websocket_protocol import MESSAGE_MOST_BYTES, PushWebSocketProtocol
 
-_MESSAGE_MOST_BYTES = 65_536  # a client says hello, pong, and little else
 _KEEP_ALIVE_SECONDS = 75  # longer than a poller's 10 s, so that each poll finds its connection open
 _BACKLOG = 4_096
 
@@ -24,7 +23,7 @@ def uvicorn_config(settings: Settings, app: ASGIApp | str, workers: int = 1) -> 
         port=settings.port,
         workers=workers,
         ws=PushWebSocketProtocol,
-        ws_max_size=_MESSAGE_MOST_BYTES,
+        ws_max_size=MESSAGE_MOST_BYTES,
         ws_ping_interval=None,  # our own pings carry the head; protocol pings would cost a timer a socket
         ws_per_message_deflate=False,
         log_config=None,

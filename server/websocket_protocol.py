@@ -1,28 +1,35 @@
-"""uvicorn's WebSocket protocol, with what push needs beside ASGI.
+"""uvicorn's WebSocket protocol for the handshake, and a small one of our own for the life after it.
 
-`scope["extensions"]["omni.push"]` is a `Push`: the endpoint that has said welcome hands the socket over to a receiver and returns. From
-then on there is no task, no queue and no ASGI message for this socket: frames made once are written as they are, and what the
-client sends, the state of the output buffer and the end of the connection are told by plain calls. Under any other server the
-extension is absent and the endpoint uses ASGI messages (`connection.AsgiPush`).
+`scope["extensions"]["omni.push"]` is the connection's `Push`. The endpoint says welcome through it and hands the socket over to a receiver:
+the transport gets a `PushSocket` as its protocol, everything of the handshake (request, scope, task, parser) is let go, and from then on
+there is no task, no queue and no ASGI message for this socket. Under any other server the extension is absent and the endpoint uses ASGI
+messages (`connection.AsgiPush`).
 
 It also closes two holes of uvicorn 0.54: a peer that stops reading can hold `close` and the shutdown for ever, and one that sends Close
 while output is pending makes the shutdown raise.
 """
 
+import asyncio
+import logging
+import os
 import socket
+import ssl
 from typing import Any, Protocol
 
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import Frame
+from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request
-from websockets.protocol import State
+from websockets.protocol import OPEN, SERVER, State
+from websockets.protocol import Protocol as FrameParser
 
-from server.core.frames import close_frame
+from server.core.frames import are_whole_frames, close_frame
 
 EXTENSION = "omni.push"
+MESSAGE_MOST_BYTES = 65_536  # a client says hello, pong, and little else
 _FLUSH_GRACE_SECONDS = 2.0  # after a close frame: time to flush and to answer, then the connection is cut
 _KERNEL_BUFFER_BYTES = 131_072  # else the kernel takes up to tcp_wmem[2] (4 MB) for a peer that does not read
+_logger = logging.getLogger("websockets.server")
 
 
 class Receiver(Protocol):
@@ -47,7 +54,8 @@ class Receiver(Protocol):
 class Push(Protocol):
     """The writing side of a socket."""
 
-    def hand_over(self, receiver: Receiver, high_water_bytes: int) -> None: ...
+    def hand_over(self, receiver: Receiver, high_water_bytes: int) -> "Push":
+        """Give the socket to the receiver. What is written from now on goes through the returned object."""
 
     def write(self, frames: bytes) -> None:
         """Complete frames; never waits. Ignored when the connection is over."""
@@ -55,10 +63,112 @@ class Push(Protocol):
     def close(self, code: int, reason: str = "") -> None: ...
 
 
+class PushSocket(asyncio.Protocol):
+    """A handed-over socket. Holds nothing while the client is silent: the frame parser lives only while a frame is incomplete."""
+
+    __slots__ = ("_connections", "_descriptor", "_fragments", "_is_closed", "_parser", "_receiver", "_transport")
+
+    def __init__(
+        self, transport: asyncio.Transport, connections: set[Any], receiver: Receiver, parser: FrameParser | None = None
+    ) -> None:
+        self._transport, self._connections, self._receiver, self._parser = transport, connections, receiver, parser
+        self._descriptor = _plain_descriptor(transport)
+        self._fragments: list[Frame] | None = None
+        self._is_closed = False
+        connections.add(self)
+
+    def hand_over(self, receiver: Receiver, high_water_bytes: int) -> Push:
+        raise RuntimeError("the socket was handed over already")
+
+    def write(self, frames: bytes) -> None:
+        """Straight to the descriptor while nothing is buffered: the transport would put the same call off to the end of the tick."""
+        transport = self._transport
+        if self._is_closed or transport.is_closing():  # asked at once before the write: a closed descriptor may belong to someone else
+            return
+        if self._descriptor < 0 or transport.get_write_buffer_size():
+            transport.write(frames)
+            return
+        try:
+            written = os.write(self._descriptor, frames)
+        except OSError:  # full, or lost: the transport knows what to do
+            written = 0
+        if written < len(frames):
+            transport.write(frames[written:] if written else frames)
+
+    def close(self, code: int, reason: str = "") -> None:
+        if not self._is_closed and not self._transport.is_closing():
+            self._transport.write(close_frame(code, reason))
+            self._end(code)
+
+    def shutdown(self) -> None:
+        """uvicorn stops: say 1012 and give the peer a moment."""
+        self.close(CloseCode.SERVICE_RESTART)
+        self._abort_later()
+
+    # -- what the transport calls ----------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        parser, is_new = self._parser, self._parser is None
+        if parser is None:
+            parser = FrameParser(SERVER, state=OPEN, max_size=MESSAGE_MOST_BYTES, logger=_logger)
+        parser.receive_data(data)
+        for event in parser.events_received():
+            if isinstance(event, Frame):
+                self._take(event, parser)
+        if (answer := b"".join(parser.data_to_send())) and not self._transport.is_closing() and not self._is_closed:
+            self._transport.write(answer)  # pongs, and the close frame that answers a close or a broken frame
+        if parser.parser_exc is not None or parser.state is not State.OPEN:
+            self._end(_close_code(parser))
+            self._transport.close()
+        self._parser = None if is_new and are_whole_frames(data) else parser
+
+    def pause_writing(self) -> None:
+        if not self._is_closed:
+            self._receiver.on_pause()
+
+    def resume_writing(self) -> None:
+        if not self._is_closed:
+            self._receiver.on_resume()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connections.discard(self)
+        self._end(CloseCode.ABNORMAL_CLOSURE)
+
+    def _take(self, frame: Frame, parser: FrameParser) -> None:
+        if self._is_closed or frame.opcode not in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+            return
+        if not frame.fin or self._fragments is not None:
+            self._fragments = [*(self._fragments or ()), frame]
+            if not frame.fin:
+                return
+            first = self._fragments[0]
+            frame = Frame(first.opcode, b"".join(bytes(part.data) for part in self._fragments))
+            self._fragments = None
+        if frame.opcode is not Opcode.TEXT:
+            self._receiver.on_binary()
+            return
+        try:
+            bytes(frame.data).decode()
+        except UnicodeDecodeError:
+            self.close(CloseCode.INVALID_DATA, "invalid UTF-8")
+            return
+        self._receiver.on_text(bytes(frame.data))
+
+    def _end(self, code: int) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            self._receiver.on_lost(int(code))
+            self._abort_later()
+
+    def _abort_later(self) -> None:
+        asyncio.get_running_loop().call_later(_FLUSH_GRACE_SECONDS, self._transport.abort)
+
+
 class PushWebSocketProtocol(WebSocketsSansIOProtocol):
     """Use as `uvicorn.Config(ws=PushWebSocketProtocol)`."""
 
-    receiver: Receiver | None = None
+    is_handed_over = False
+    is_mid_frame = False  # the parser may hold a part of a frame, so it must go on living
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -67,6 +177,11 @@ class PushWebSocketProtocol(WebSocketsSansIOProtocol):
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_BUFFER_BYTES)
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
+    def data_received(self, data: bytes) -> None:
+        is_whole = are_whole_frames(data) if self.handshake_initiated else data.endswith(b"\r\n\r\n")
+        self.is_mid_frame = self.is_mid_frame or not is_whole
+        super().data_received(data)
+
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if getattr(self, "scope", None) is not None:  # the application's task has not begun yet
@@ -74,33 +189,37 @@ class PushWebSocketProtocol(WebSocketsSansIOProtocol):
 
     # -- Push ------------------------------------------------------------------------------------------------------
 
-    def hand_over(self, receiver: Receiver, high_water_bytes: int) -> None:
-        self.receiver = receiver
+    def hand_over(self, receiver: Receiver, high_water_bytes: int) -> Push:
+        """The transport belongs to a PushSocket from here on; messages that came meanwhile are given on."""
+        self.is_handed_over = True
         self.transport.set_write_buffer_limits(high=high_water_bytes)
-        waiting = []
-        while not self.queue.empty():
-            waiting.append(self.queue.get_nowait())
-        if self.read_paused:
-            self.read_paused = False
-            self.transport.resume_reading()
-        for message in waiting:
-            if message["type"] == "websocket.receive":
-                text = message.get("text")
-                receiver.on_binary() if text is None else receiver.on_text(text.encode())
-            elif message["type"] == "websocket.disconnect":
-                self._lose(message.get("code") or 1005)
+        self.connections.discard(self)
+        push = PushSocket(self.transport, self.connections, receiver, self.conn if self.is_mid_frame else None)
+        self.transport.set_protocol(push)
+        asyncio.get_running_loop().call_soon(self._give_on, push, receiver)
+        return push
 
     def write(self, frames: bytes) -> None:
         if not self.close_sent and not self.disconnected and not self.transport.is_closing():
             self.transport.write(frames)
 
     def close(self, code: int, reason: str = "") -> None:
-        if self.close_sent or self.transport.is_closing():
-            return
-        self.transport.write(close_frame(code, reason))
-        self.close_sent = True
-        self._lose(code)
-        self._abort_later()
+        if not self.close_sent and not self.transport.is_closing():
+            self.transport.write(close_frame(code, reason))
+            self.close_sent = True
+            self._abort_later()
+
+    def _give_on(self, push: PushSocket, receiver: Receiver) -> None:
+        while not self.queue.empty():
+            message = self.queue.get_nowait()
+            if message["type"] == "websocket.receive":
+                text = message.get("text")
+                receiver.on_binary() if text is None else receiver.on_text(text.encode())
+            elif message["type"] == "websocket.disconnect":
+                push.connection_lost(None)
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
 
     # -- what uvicorn calls ----------------------------------------------------------------------------------------
 
@@ -112,7 +231,7 @@ class PushWebSocketProtocol(WebSocketsSansIOProtocol):
         except BaseException:
             self.logger.exception("Exception in ASGI application\n")
             self.send_500_response()
-        if self.receiver is not None:
+        if self.is_handed_over:
             return
         if not self.handshake_complete:
             self.send_500_response()
@@ -121,45 +240,13 @@ class PushWebSocketProtocol(WebSocketsSansIOProtocol):
         if self.transport.is_closing():
             self._abort_later()
 
-    def send_receive_event_to_app(self) -> None:
-        if self.receiver is None:
-            super().send_receive_event_to_app()
-            return
-        data = self.frames[0] if len(self.frames) == 1 else b"".join(self.frames)
-        self.frames = []
-        if self.close_sent:
-            return
-        if self.curr_msg_data_type == "text":
-            self.receiver.on_text(data)
-        else:
-            self.receiver.on_binary()
-
     def handle_close(self, event: Frame) -> None:
-        if self.receiver is not None and not self.close_sent:
-            self._lose(self.conn.close_rcvd.code if self.conn.close_rcvd else 1005)
-        if self.close_sent:
-            self.transport.close()
         super().handle_close(event)
         if self.transport.is_closing():
             self._abort_later()
 
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        if self.receiver is not None:
-            self.receiver.on_pause()
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        if self.receiver is not None:
-            self.receiver.on_resume()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._lose(1006)
-        super().connection_lost(exc)
-
     def handle_parser_exception(self) -> None:
         super().handle_parser_exception()
-        self._lose(self.conn.close_sent.code if self.conn.close_sent else 1002)
         self._abort_later()
 
     async def send(self, message: Any) -> None:
@@ -169,43 +256,31 @@ class PushWebSocketProtocol(WebSocketsSansIOProtocol):
             if self.close_sent:  # closed by the shutdown meanwhile: not the application's mistake
                 raise ClientDisconnected from None
             raise
+        if message["type"] == "websocket.close":
+            self._abort_later()
 
     def shutdown(self) -> None:
         """Say 1012 and give the peer a moment; the stock form raises when the peer has just sent its own close."""
-        is_open = self.handshake_complete and not self.close_sent and self.conn.state is State.OPEN and not self.transport.is_closing()
-        if self.receiver is not None:
-            self.close(1012) if is_open else self._abort_later()
-        elif is_open:
-            self.queue.put_nowait({"type": "websocket.disconnect", "code": 1012, "reason": ""})
-            self.transport.write(close_frame(1012))
-            self.close_sent = True
-            self._abort_later()
+        if self.handshake_complete and not self.close_sent and self.conn.state is State.OPEN and not self.transport.is_closing():
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": CloseCode.SERVICE_RESTART, "reason": ""})
+            self.close(CloseCode.SERVICE_RESTART)
         elif self.transport.is_closing() or self.close_sent:
             self._abort_later()
         else:
             super().shutdown()
 
-    def _lose(self, code: int) -> None:
-        receiver, self.receiver = self.receiver, _GONE if self.receiver is not None else None
-        if receiver is not None:
-            receiver.on_lost(code)
-
     def _abort_later(self) -> None:
         self.loop.call_later(_FLUSH_GRACE_SECONDS, self.transport.abort)
 
 
-class _Gone:
-    """Receiver of a socket whose end has been told: what still comes is for nobody."""
-
-    def on_text(self, text: bytes) -> None: ...
-
-    def on_binary(self) -> None: ...
-
-    def on_pause(self) -> None: ...
-
-    def on_resume(self) -> None: ...
-
-    def on_lost(self, code: int) -> None: ...
+def _plain_descriptor(transport: asyncio.Transport) -> int:
+    """The descriptor to write to, or -1 where bytes must pass through the transport (TLS)."""
+    raw = transport.get_extra_info("socket")
+    is_plain = raw is not None and not isinstance(transport.get_extra_info("ssl_object"), ssl.SSLObject)
+    return int(raw.fileno()) if is_plain else -1
 
 
-_GONE = _Gone()
+def _close_code(parser: FrameParser) -> int:
+    if parser.close_rcvd is not None:
+        return parser.close_rcvd.code
+    return parser.close_sent.code if parser.close_sent is not None else int(CloseCode.ABNORMAL_CLOSURE)

@@ -34,3 +34,18 @@ def split_text_frames(frames: bytes) -> list[bytes]:
         payloads.append(frames[start : start + size])
         at = start + size
     return payloads
+
+
+def are_whole_frames(data: bytes) -> bool:
+    """Whether what a client sent are complete, unfragmented frames and nothing more: then no parser need remember anything."""
+    at, size = 0, len(data)
+    while at + 2 <= size:
+        if not data[at] & 0x80 or not data[at] & 0x0F:  # the begin of a fragmented message, or its rest
+            return False
+        length, head = data[at + 1] & 0x7F, 2
+        if length == 126 and at + 4 <= size:
+            length, head = struct.unpack_from("!H", data, at + 2)[0], 4
+        elif length >= 126:
+            return False  # larger than anything a client says here, or cut in its head
+        at += head + length + (4 if data[at + 1] & 0x80 else 0)
+    return at == size

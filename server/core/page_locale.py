@@ -1,0 +1,140 @@
+"""How one agent reads a page: words, numbers and times in their language and zone. static/js/i18n.js prints the same."""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
+from typing import Any
+
+JsonObject = Mapping[str, Any]
+LANGUAGES = ("en", "bn")
+
+
+@dataclass(frozen=True)
+class Wait:
+    level: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Locale:
+    """How one agent reads: language, time zone, and now."""
+
+    lang: str
+    catalogue: Mapping[str, str]
+    zone: tzinfo
+    now: datetime
+    _digits: Mapping[int, str] = field(default_factory=lambda: {ord("0") + n: chr(0x09E6 + n) for n in range(10)})
+
+    def t(self, key: str, **values: object) -> str:
+        """The text of `key`; `n` chooses between `.one` and `.other` where the catalogue has them."""
+        count = values.get("n")
+        is_one = isinstance(count, int) and (count == 1 or (self.lang == "bn" and count == 0))
+        plural = f"{key}.{'one' if is_one else 'other'}"
+        text = self.catalogue[plural if plural in self.catalogue else key]
+        return re.sub(r"\{(\w+)\}", lambda match: self._value(values[match[1]]), text)
+
+    def _value(self, value: object) -> str:
+        return self.number(value) if isinstance(value, int) else str(value)
+
+    def number(self, value: int) -> str:
+        return self._in_digits(str(value))
+
+    def _in_digits(self, text: str) -> str:
+        return text.translate(self._digits) if self.lang == "bn" else text
+
+    def _local(self, iso: str) -> datetime:
+        return moment_of(iso).astimezone(self.zone)
+
+    def clock(self, iso: str) -> str:
+        return self._in_digits(self._local(iso).strftime("%H:%M"))
+
+    def _date(self, at: datetime, with_year: bool) -> str:
+        month = self.catalogue["time.months"].split(" ")[at.month - 1]
+        return f"{self.number(at.day)} {month}" + (f" {self.number(at.year)}" if with_year else "")
+
+    def day(self, iso: str) -> str:
+        at, now = self._local(iso), self.now.astimezone(self.zone)
+        days_ago = (now.date() - at.date()).days
+        if days_ago == 0:
+            return self.t("time.today")
+        return self.t("time.yesterday") if days_ago == 1 else self._date(at, with_year=at.year != now.year)
+
+    def list_time(self, iso: str | None) -> str:
+        if iso is None:
+            return ""
+        is_today = self._local(iso).date() == self.now.astimezone(self.zone).date()
+        return self.clock(iso) if is_today else self.day(iso)
+
+    def full(self, iso: str) -> str:
+        return f"{self._date(self._local(iso), with_year=True)}, {self.clock(iso)}"
+
+    def waiting(self, iso: str | None) -> Wait | None:
+        """How long a customer has waited; nothing below a quarter of an hour, where a number would only be noise."""
+        minutes = int((self.now - moment_of(iso)).total_seconds() // 60) if iso else 0
+        if minutes < 15:
+            return None
+        if minutes < 60:
+            return Wait("warn", self.t("time.minutes", n=minutes))
+        if minutes < 48 * 60:
+            return Wait("bad", self.t("time.hours", n=minutes // 60))
+        return Wait("bad", self.t("time.days", n=minutes // 1440))
+
+    def initial(self, name: str) -> str:
+        return next((sign for sign in name if unicodedata.category(sign)[0] in "LN"), "•").upper() if name else ""
+
+    def preview(self, preview: JsonObject | None) -> str:
+        if not preview:
+            return ""
+        text = preview["content"] or (self.t("row.attachment") if preview["hasAttachments"] else "")
+        return self.t("row.reply", text=text) if preview["senderType"] == "agent" else text
+
+    def contact(self, conversation: JsonObject) -> str:
+        contact = conversation.get("contact") or {}
+        details = " · ".join(filter(None, (contact.get("phone"), contact.get("email"))))
+        return details or self.t("status.Open" if conversation["status"] == "Open" else "status.Closed")
+
+    def sender(self, message: JsonObject) -> str:
+        return message.get("senderName") or self.t("message.agent" if message["senderType"] == "agent" else "message.customer")
+
+    def reason(self, error: JsonObject | None) -> str:
+        key = f"error.{(error or {}).get('code')}"
+        return self.t(key) if key in self.catalogue else (error or {}).get("message") or self.t("error.unknown")
+
+    def files(self, message: JsonObject) -> list[dict[str, Any]]:
+        """Attachments that may be linked: addresses come from outside, `javascript:` and the like never get in."""
+        if message["deleted"]:
+            return []
+        return [self._file(found) for found in message.get("attachments") or [] if _is_safe(found.get("url"))]
+
+    def _file(self, found: JsonObject) -> dict[str, Any]:
+        is_image = found["type"] == "image"
+        thumb = found.get("thumbUrl")
+        return {
+            "is_image": is_image,
+            "url": found["url"],
+            "thumb": thumb if _is_safe(thumb) else "",
+            "label": found.get("name") or self.t("file.image" if is_image else "file.file"),
+            "width": found.get("width"),
+            "height": found.get("height"),
+        }
+
+
+def _is_safe(url: str | None) -> bool:
+    return re.match(r"https?://", url or "") is not None
+
+
+def moment_of(iso: str) -> datetime:
+    return datetime.fromisoformat(iso)
+
+
+def preferred_language(accepted: str) -> str:
+    ranked = []
+    for position, entry in enumerate(accepted.split(",")):
+        tag, _, weight = entry.strip().partition(";q=")
+        try:
+            ranked.append((-float(weight or 1), position, tag.split("-")[0].lower()))
+        except ValueError:
+            continue
+    return next((lang for _, _, lang in sorted(ranked) if lang in LANGUAGES), LANGUAGES[0])

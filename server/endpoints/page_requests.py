@@ -1,0 +1,85 @@
+"""What the pages read from a request besides its address, and the headers every answer of theirs carries."""
+
+import re
+from urllib.parse import parse_qs, urlencode, urlsplit
+from zoneinfo import ZoneInfo
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from server.core.page_locale import LANGUAGES
+from server.endpoints.answers import read_body
+from server.errors import BadRequest
+
+THEMES = ("light", "dark")
+YEAR_SECONDS = 365 * 24 * 3600
+FORM_MAX_BYTES = 2_000_000  # the longest reply, every character of it three bytes, each byte escaped
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; worker-src 'self'; "
+        # customers' pictures lie where Chatwoot keeps them; in a page over https browsers ask for `http:` ones over https
+        "img-src 'self' data: https: http:; font-src 'self'; media-src 'self'; manifest-src 'self'; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types inbox"
+    ),
+    # not `no-referrer`: browsers would then send `Origin: null` with our own forms
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+PAGE_HEADERS = {"Cache-Control": "private, no-cache", **SECURITY_HEADERS}
+
+
+def redirect(target: str) -> Response:
+    return RedirectResponse(target, 303, headers=PAGE_HEADERS)
+
+
+def choose_preference(request: Request) -> Response | None:
+    """`?lang=` and `?theme=` set a cookie and lead back to the same page without them."""
+    chosen = {"lang": LANGUAGES, "theme": (*THEMES, "auto")}
+    given = {name: value for name, value in request.query_params.items() if name in chosen and value in chosen[name]}
+    if not given:
+        return None
+    rest = [(name, value) for name, value in request.query_params.multi_items() if name not in chosen]
+    response = redirect(request.url.path + (f"?{urlencode(rest)}" if rest else ""))
+    for name, value in given.items():
+        response.set_cookie(f"omni_{name}", value, max_age=YEAR_SECONDS, samesite="lax")
+    return response
+
+
+def zone_of(request: Request) -> ZoneInfo:
+    """The agent's time zone, as a script of theirs noted it."""
+    # a cookie is the visitor's to write: ZoneInfo refuses paths, and what it does not know reads as UTC
+    try:
+        return ZoneInfo(request.cookies.get("omni_tz", ""))
+    except (KeyError, ValueError, OSError):
+        return ZoneInfo("UTC")
+
+
+def path_of(request: Request) -> str:
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
+
+
+def inside(target: str) -> str:
+    """Only our own pages may be the way on after signing in: `//elsewhere` and `/\\elsewhere` lead out."""
+    return target if re.fullmatch(r"/inbox(/c/\d+)?(\?[\w%=&.+~*-]*)?", target, re.ASCII) else "/inbox"
+
+
+def is_same_origin(request: Request) -> bool:
+    """Whether a form came from one of our pages: browsers say so themselves in headers no page can forge."""
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site == "same-origin"
+    origin = request.headers.get("Origin")
+    return origin is not None and urlsplit(origin).netloc == request.headers.get("Host")
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """The fields of a submitted form. Raises TooLarge, BadRequest."""
+    body = await read_body(request, FORM_MAX_BYTES)
+    try:
+        fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=20)
+    except ValueError:  # more fields than any form of ours has
+        raise BadRequest from None
+    return {name: values[-1] for name, values in fields.items()}
