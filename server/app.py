@@ -19,6 +19,7 @@ from server.bus import Bus
 from server.chatwoot import ChatwootClient, RequestBudgets, Timeouts
 from server.connection import CLOSE_NOT_ALLOWED
 from server.core.entities import Json
+from server.db import durability
 from server.db.accounts import Integration
 from server.db.database import Database
 from server.db.migrations import schema_problem
@@ -86,11 +87,12 @@ class Parts:
             attempts=settings.reply_attempts,
             certain_seconds=settings.reply_certain_seconds,
         )
-        self.sync = Sync(self.directory, self.ingester, self.client_of)
+        self.sync = Sync(self.database, self.directory, self.ingester, self.client_of)
         self.reconcile = Reconcile(self.database, self.directory, self.ingester, self.client_of, settings)
         self.retention = Retention(self.database, event_days=settings.event_days, journal_days=settings.journal_days)
         self.services = Services()
         self.schema_problem: str | None = "the database has not been looked at yet"
+        self.is_durability_known = False
         self._budgets = RequestBudgets(per_minute=settings.chatwoot_requests_per_minute)
 
     def client_of(self, integration: Integration) -> ChatwootClient:
@@ -167,7 +169,18 @@ class Parts:
                 self.schema_problem = error.message
             if self.schema_problem:
                 _logger.error("schema", problem=self.schema_problem)
+            if not self.is_durability_known:
+                await self._look_at_durability()
             await asyncio.sleep(_SCHEMA_SECONDS if self.schema_problem or not self.database.is_reachable else 600)
+
+    async def _look_at_durability(self) -> None:
+        try:
+            weaker = await self.database.read(durability.weaker_settings)
+        except DatabaseUnavailable:
+            return
+        self.is_durability_known = True
+        for sentence in weaker:
+            _logger.warning("the database is less durable than promised", setting=sentence)
 
     def _on_revoked(self, agent_id: int, session_key: str | None) -> None:
         members = self.hub.members_of_agent(agent_id) if session_key is None else self.hub.everyone()

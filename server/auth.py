@@ -22,7 +22,7 @@ from server.core.times import SECOND
 from server.db import accounts
 from server.db.accounts import Agent
 from server.db.database import Database
-from server.errors import DatabaseUnavailable, Forbidden, TokenExpired, TooManyRequests, Unauthenticated
+from server.errors import DatabaseUnavailable, DuplicateRow, Forbidden, TokenExpired, TooManyRequests, Unauthenticated
 from server.settings import Settings
 
 SESSION_COOKIE = "omni_session"
@@ -33,6 +33,7 @@ _REMEMBERED_MOST = 50_000
 _OVERLAP_US = 15 * SECOND  # clocks of processes differ; a row looked at twice does no harm
 _CHANGED_MOST = 5_000
 _SUBJECT_MOST = 128
+_COMPANY_AGENTS_MOST = 50_000
 _COMPANY_MOST = 2**63 - 1
 _ATTEMPTS_ACCOUNT = (1 / 6, 10.0)  # sign-ins a second and burst, for one account from one address
 _ATTEMPTS_ADDRESS = (0.5, 30.0)
@@ -74,6 +75,8 @@ class Access:
         self._sessions: OrderedDict[str, tuple[int, int, float]] = OrderedDict()  # key -> agent id, created us, expires
         self._attempts: OrderedDict[str, Bucket] = OrderedDict()
         self._hashing = asyncio.Semaphore(2)  # argon2 takes 64 MB and a core each time
+        self._meeting: dict[int, asyncio.Lock] = {}
+        self._met: set[int] = set()  # companies whose agents have been read
         self._looked_us = int(time.time() * SECOND)
 
     async def authenticate(self, headers: Mapping[str, str], method: str) -> Principal:
@@ -198,12 +201,25 @@ class Access:
         return found
 
     async def _meet(self, claims: _Claims) -> Agent:
+        """An agent not in memory: its whole company is read once (thousands come back at the same moment), and who is new is listed."""
+        place = (claims.company_id, claims.subject)
+        async with self._meeting.setdefault(claims.company_id, asyncio.Lock()):
+            if place not in self._agents and claims.company_id not in self._met:
+                for agent in await self._database.read(lambda c: accounts.read_agents(c, claims.company_id, _COMPANY_AGENTS_MOST)):
+                    self._remember(agent)
+                self._met.add(claims.company_id)
+        if (known := self._agents.get(place)) is not None:
+            return known
         now_us = int(time.time() * SECOND)
-        agent = await self._database.read(lambda c: accounts.read_agent_by_subject(c, claims.company_id, claims.subject))
-        if agent is None:
+        try:
             agent = await self._database.transaction(
                 lambda c: accounts.list_agent(c, claims.company_id, claims.subject, claims.name, claims.role or "agent", now_us)
             )
+        except DuplicateRow:  # another process has just listed the same agent
+            found = await self._database.read(lambda c: accounts.read_agent_by_subject(c, *place))
+            if found is None:
+                raise
+            agent = found
         self._remember(agent)
         return agent
 

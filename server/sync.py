@@ -16,7 +16,9 @@ from server.core.changes import Change, ConversationState
 from server.core.payloads import parse_conversation, parse_message
 from server.core.projection import Result, Source
 from server.core.times import SECOND
+from server.db import accounts
 from server.db.accounts import Integration
+from server.db.database import Database
 from server.directory import Directory
 from server.errors import NotFound, OmniError, PayloadError
 from server.ingest import Ingester, Told
@@ -66,8 +68,8 @@ class Outcome(msgspec.Struct):
 class Sync:
     """Walks for the REST endpoint and the command."""
 
-    def __init__(self, directory: Directory, ingester: Ingester, client_of: ClientOf) -> None:
-        self._directory, self._ingester, self._client_of = directory, ingester, client_of
+    def __init__(self, database: Database, directory: Directory, ingester: Ingester, client_of: ClientOf) -> None:
+        self._database, self._directory, self._ingester, self._client_of = database, directory, ingester, client_of
 
     async def company(self, company_id: int, integration_id: int | None) -> list[Outcome]:
         """All active integrations of a company, or the one asked for. Raises NotFound for another company's."""
@@ -84,20 +86,26 @@ class Sync:
         if integration.problem or not integration.base_url or integration.account_id is None:
             outcome.fail(integration.problem or "The integration has no base URL or no account id")
             return outcome
-        client = self._client_of(integration)
-        seen: set[int] = set()
         try:
-            for page in range(1, _PAGES_MOST):
-                conversations = await client.list_conversations(page, inbox_id=integration.inbox_id)
-                if not conversations:
-                    break
-                for item in conversations:
-                    await self._conversation(client, integration, item, seen, outcome)
-                    on_progress(outcome)
+            await self._pages(integration, outcome, on_progress)
         except OmniError as error:
             outcome.fail(error.message)
         _logger.info("sync ended", **{key: value for key, value in outcome.view().items() if key != "errors"}, errors=len(outcome.errors))
         return outcome
+
+    async def _pages(self, integration: Integration, outcome: Outcome, on_progress: OnProgress) -> None:
+        """All pages, from where an interrupted walk had come to; one page earlier, as rows move down while one reads."""
+        client, seen = self._client_of(integration), set[int]()
+        first = max(1, await self._database.read(lambda c: accounts.read_sync_page(c, integration.id)) - 1)
+        for page in range(first, _PAGES_MOST):
+            conversations = await client.list_conversations(page, inbox_id=integration.inbox_id)
+            for item in conversations:
+                await self._conversation(client, integration, item, seen, outcome)
+                on_progress(outcome)
+            reached = page + 1 if conversations else 0
+            await self._database.transaction(lambda c: accounts.write_sync_page(c, integration.id, reached))  # noqa: B023 - awaited at once
+            if not conversations:
+                return
 
     async def _conversation(self, client: ChatwootClient, integration: Integration, item: Json, seen: set[int], outcome: Outcome) -> None:
         try:

@@ -62,6 +62,14 @@ async def read_agent_by_subject(connection: Connection, company_id: int, subject
     )
 
 
+async def read_agents(connection: Connection, company_id: int, limit: int) -> list[Agent]:
+    """All agents of a company."""
+    rows = await connection.fetch_all(
+        f"{_AGENT} WHERE company_id = :company_id ORDER BY id LIMIT :limit", {"company_id": company_id, "limit": limit}
+    )
+    return [agent for row in rows if (agent := _agent(row)) is not None]
+
+
 async def read_agents_changed(connection: Connection, since_us: int, limit: int) -> list[Agent]:
     """Agents whose row changed at or after the moment: how every process learns of withdrawn access."""
     rows = await connection.fetch_all(
@@ -203,6 +211,16 @@ async def release_integration(connection: Connection, integration_id: int, recon
         "repaired_count = repaired_count + :repaired WHERE id = :id",
         {"reconciled": reconciled_us, "repaired": repaired, "id": integration_id},
     )
+
+
+async def read_sync_page(connection: Connection, integration_id: int) -> int:
+    """The page an interrupted sync had come to; 0 when none was."""
+    row = await connection.fetch_one("SELECT sync_page FROM integrations WHERE id = :id", {"id": integration_id})
+    return int(row[0]) if row else 0
+
+
+async def write_sync_page(connection: Connection, integration_id: int, page: int) -> None:
+    await connection.execute("UPDATE integrations SET sync_page = :page WHERE id = :id", {"page": page, "id": integration_id})
 
 
 async def read_repairs(connection: Connection) -> dict[int, int]:
