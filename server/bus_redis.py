@@ -83,8 +83,8 @@ class RedisBackend(BroadcastBackend):
         pubsub = client.pubsub()
         reader: asyncio.Task[None] | None = None
         try:
-            await pubsub.subscribe(_KEEPALIVE, *self._wanted)
-            held = set(self._wanted)
+            held = set(self._wanted)  # before the wait: a wish that comes during it is still to be followed
+            await pubsub.subscribe(_KEEPALIVE, *held)
             reader = asyncio.get_running_loop().create_task(self._read(pubsub), name="redis-reader")
             self._on_up()
             while not reader.done():

@@ -23,6 +23,7 @@ from server.errors import BadRequest, ChatwootFailed, NotFound
 STATUSES = ("Open", "Closed")
 _PAGE = 500
 _CHATWOOT_STATUS = {"Open": "open", "Closed": "resolved"}
+_LATEST_US = 253_402_300_799 * SECOND  # the end of year 9999: no row of ours is later, and no DATETIME could be
 _LOCAL_KEY = (-1, 0)  # the board's place for a conversation that was looked up by its own id
 
 Publish = Callable[[EventBatch], None]
@@ -132,7 +133,7 @@ class Inbox:
 def parse_place(text: str) -> tuple[int | None, int]:
     """The place a page ended at, as `page` gave it. Raises BadRequest."""
     moment, _, number = text.partition("_")
-    if not _is_number(number) or (moment and not _is_number(moment)):
+    if not _is_number(number) or (moment and (not _is_number(moment) or int(moment) > _LATEST_US)):
         raise BadRequest("before must be taken from the Link of the page before")
     return int(moment) if moment else None, int(number)
 

@@ -18,7 +18,8 @@ def text_frame(payload: bytes) -> bytes:
 
 
 def close_frame(code: int, reason: str = "") -> bytes:
-    body = struct.pack("!H", code) + reason.encode()[:_REASON_MOST_BYTES]
+    cut = reason.encode()[:_REASON_MOST_BYTES].decode(errors="ignore")  # half a character would be answered with 1007
+    body = struct.pack("!H", code) + cut.encode()
     return bytes((_CLOSE, len(body))) + body
 
 

@@ -25,12 +25,19 @@ _AGENT_TYPES = (1, 3, "1", "3", "outgoing", "template")
 _STATUSES = ("open", "resolved", "pending", "snoozed")
 _ID_MOST = 2**63 - 1
 _NAME_MOST = 255
-_CREDENTIAL = re.compile(rb'"pubsub_token"\s*:\s*"[^"]*"')
+_LABELS_MOST = 50  # with 255 characters of four bytes each they still fit a TEXT column
+_CREDENTIAL = re.compile(rb'"pubsub_token"\s*:\s*"(?:[^"\\]|\\.)*"')
 
 
 def strip_credentials(body: bytes) -> bytes:
     """The body without the contact's live websocket credential (`contact_inbox.pubsub_token`)."""
-    return _CREDENTIAL.sub(b'"pubsub_token":""', body) if b"pubsub_token" in body else body
+    kept, end = [], 0
+    while (at := body.find(b'"pubsub_token"', end)) >= 0:  # found so, and only then matched: a body has 4 KB and one token
+        match = _CREDENTIAL.match(body, at)
+        stop = match.end() if match else at + len(b'"pubsub_token"')
+        kept += [body[end:at], b'"pubsub_token":""' if match else body[at:stop]]
+        end = stop
+    return b"".join([*kept, body[end:]]) if kept else body
 
 
 def decode_json(body: bytes | str) -> Any:
@@ -47,15 +54,27 @@ def decode_json(body: bytes | str) -> Any:
         raise ValueError("nested too deeply") from None
 
 
-class _Envelope(msgspec.Struct):
-    """What finding the integration needs; the rest of a delivery is only checked to be JSON."""
-
-    account: Any = None
-    inbox: Any = None
-    conversation: Any = None
+class _Numbered(msgspec.Struct):
+    id: Any = None
     inbox_id: Any = None
-    messages: Any = None
-    contact_inbox: Any = None
+    account_id: Any = None
+
+
+class _Addressed(msgspec.Struct):
+    """A conversation, as far as it tells where it belongs."""
+
+    inbox_id: Any = None
+    account: _Numbered | None = None
+    contact_inbox: _Numbered | None = None
+    messages: list[_Numbered] | None = None
+
+
+class _Envelope(_Addressed):
+    """What finding the integration needs; the rest of a delivery is only checked to be JSON, and never built."""
+
+    event: Any = None
+    inbox: _Numbered | None = None
+    conversation: _Addressed | None = None
 
 
 _envelope = msgspec.json.Decoder(_Envelope)
@@ -64,12 +83,23 @@ _envelope = msgspec.json.Decoder(_Envelope)
 def read_address(body: bytes) -> tuple[int | None, int | None]:
     """(account id, inbox id) of a delivery, where it names them. Raises ValueError for what is no JSON."""
     try:
-        payload: Any = msgspec.structs.asdict(_envelope.decode(body))
+        envelope = _envelope.decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        payload = decode_json(body)
-    if not isinstance(payload, dict):
-        return None, None
-    return _account_id(payload), _inbox_id(payload, _dict(payload.get("conversation")) or payload)
+        payload = decode_json(body)  # unusual, or broken: looked at with more patience
+        if not isinstance(payload, dict):
+            return None, None
+        return _address(payload)
+    is_conversation = envelope.event in _CONVERSATION_EVENTS  # as in `_address`, whose rule this is in a quicker form
+    conversation = envelope if is_conversation else envelope.conversation or envelope
+    accounts = (envelope.account and envelope.account.id, conversation.account and conversation.account.id)
+    nested = conversation.messages[0].account_id if conversation.messages else None
+    inboxes = (envelope.inbox and envelope.inbox.id, conversation.inbox_id)
+    contact_inbox = conversation.contact_inbox.inbox_id if conversation.contact_inbox else None
+    return _first_id(*accounts, nested), _first_id(*inboxes, contact_inbox)
+
+
+def _first_id(*values: object) -> int | None:
+    return next((number for value in values if (number := _id(value)) is not None), None)
 
 
 def parse_delivery(body: bytes | str, received_us: int) -> Change:
@@ -80,12 +110,19 @@ def parse_delivery(body: bytes | str, received_us: int) -> Change:
         raise PayloadError("the body is no JSON") from None
     if not isinstance(payload, dict):
         raise PayloadError("the body is no JSON object")
+    try:
+        return _change(payload, received_us)
+    except RecursionError:  # the decoder took it, writing it as text again goes one deeper
+        raise PayloadError("nested too deeply") from None
+
+
+def _change(payload: Json, received_us: int) -> Change:
     event = payload.get("event")
     if event in _MESSAGE_EVENTS:
         return _message_change(payload, event, received_us)
     if event in _CONVERSATION_EVENTS:
         state = parse_conversation(payload)
-        return Change(_account_id(payload), _inbox_id(payload, payload), state, None, state.version_us or received_us)
+        return Change(*_address(payload), state, None, state.version_us or received_us)
     if isinstance(event, str) and event:
         raise PayloadError(f"event not used here: {event[:60]}", outcome="ignored")
     raise PayloadError("there is no event name")
@@ -107,7 +144,7 @@ def parse_conversation(c: Json) -> ConversationState:
         contact_name=_name(sender),
         status=c.get("status") if c.get("status") in _STATUSES else None,
         channel=_text(c.get("channel") or meta.get("channel"), 64),
-        labels=tuple(str(label)[:255] for label in labels) if isinstance(labels, list) else None,
+        labels=tuple(str(label)[:_NAME_MOST] for label in labels[:_LABELS_MOST]) if isinstance(labels, list) else None,
         assignee=_assignee(meta.get("assignee")),
         priority=_text(c.get("priority"), 16),
         waiting_since_us=parse_time(c.get("waiting_since")),
@@ -155,10 +192,11 @@ def _message_change(payload: Json, event: str, received_us: int) -> Change:
     state = parse_conversation(conversation)
     simple = _dict(payload.get("contact"))
     if simple:
-        contact_id = _id(simple.get("id")) or (state.contact.id if state.contact else None)
+        known_id = state.contact.id if state.contact else None
+        is_told = known_id is not None and bool(_dict(_dict(conversation.get("meta")).get("sender")))
         state = msgspec.structs.replace(
             state,
-            contact=state.contact if state.contact and state.contact.id else _contact(simple, contact_id),
+            contact=state.contact if is_told else _contact(simple, known_id or _id(simple.get("id"))),
             contact_name=state.contact_name or _name(simple),
         )
     if payload.get("created_at") is None:
@@ -169,29 +207,30 @@ def _message_change(payload: Json, event: str, received_us: int) -> Change:
     if state.contact_name is None and message.sender_type == "customer":
         state = msgspec.structs.replace(state, contact_name=message.sender_name)
     at_us = message.created_us if event == "message_created" else max(state.version_us, message.created_us)
-    return Change(_account_id(payload), _inbox_id(payload, conversation), state, message, at_us)
+    return Change(*_address(payload), state, message, at_us)
 
 
-def _account_id(payload: Json) -> int | None:
+def _address(payload: Json) -> tuple[int | None, int | None]:
+    """(account id, inbox id), by one rule for both uses: whose secret is asked for, and whose data is changed.
+
+    A conversation event is its conversation; a `conversation` inside it is nobody's, and must not lead to another inbox's secret.
+    """
+    is_conversation = payload.get("event") in _CONVERSATION_EVENTS
+    conversation = payload if is_conversation else _dict(payload.get("conversation")) or payload
+    return _account_id(payload, conversation), _inbox_id(payload, conversation)
+
+
+def _account_id(payload: Json, conversation: Json) -> int | None:
     """Where the account stands: at the top; in the conversation (since 4.14.2); else in the nested message."""
-    conversation = _dict(payload.get("conversation")) or payload
     messages = conversation.get("messages")
     nested = _dict(messages[0]) if isinstance(messages, list) and messages else {}
-    for value in (_dict(payload.get("account")).get("id"), _dict(conversation.get("account")).get("id"), nested.get("account_id")):
-        if (number := _id(value)) is not None:
-            return number
-    return None
+    return _first_id(_dict(payload.get("account")).get("id"), _dict(conversation.get("account")).get("id"), nested.get("account_id"))
 
 
 def _inbox_id(payload: Json, conversation: Json) -> int | None:
-    for value in (
-        _dict(payload.get("inbox")).get("id"),
-        conversation.get("inbox_id"),
-        _dict(conversation.get("contact_inbox")).get("inbox_id"),
-    ):
-        if (number := _id(value)) is not None:
-            return number
-    return None
+    return _first_id(
+        _dict(payload.get("inbox")).get("id"), conversation.get("inbox_id"), _dict(conversation.get("contact_inbox")).get("inbox_id")
+    )
 
 
 def _contact(sender: Json, contact_id: int | None) -> Contact | None:

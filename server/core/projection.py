@@ -16,6 +16,7 @@ from server.core.entities import Conversation, DeliveryError, Json, Message, con
 from server.core.times import SECOND
 
 ConversationKey = tuple[int, int]  # (integration id, Chatwoot display id)
+_CHANNEL_ERROR = "channel"
 TWIN_SECONDS = 1  # two equal texts of one sender within this, where at least one has no id, are one message
 
 
@@ -244,9 +245,7 @@ def _told_again(row: Message, told: MessageState, received_us: int) -> Message:
     row = _identified(row, told)
     if row.is_deleted or not _may_overwrite(row, told):
         return row
-    delivery_state, delivery_error = row.delivery_state, row.delivery_error
-    if told.error:
-        delivery_state, delivery_error = "failed", _channel_error(told)
+    delivery_state, delivery_error = _delivery(row, told)
     return replace(
         row,
         content=told.content,
@@ -280,8 +279,17 @@ def _may_overwrite(row: Message, told: MessageState) -> bool:
     return told.is_update and told.version_us >= row.chatwoot_version
 
 
+def _delivery(row: Message, told: MessageState) -> tuple[str | None, DeliveryError | None]:
+    """The channel's refusal is Chatwoot's to tell and to take back (someone sent it again there); a failure we found out stays."""
+    if told.error:
+        return "failed", _channel_error(told)
+    if row.delivery_error is not None and row.delivery_error.code == _CHANNEL_ERROR:
+        return None if row.client_id is None else "sent", None
+    return row.delivery_state, row.delivery_error
+
+
 def _channel_error(told: MessageState) -> DeliveryError | None:
-    return DeliveryError("channel", told.error) if told.error else None
+    return DeliveryError(_CHANNEL_ERROR, told.error) if told.error else None
 
 
 def _with_message(row: Conversation, message: Message, received_us: int) -> Conversation:
@@ -299,7 +307,8 @@ def _find(messages: list[MessageEntry], told: MessageState) -> MessageEntry | No
             return entry
     if told.client_id is not None:
         for entry in messages:
-            if entry.row.client_id == told.client_id:
+            # with an id of its own already it is another message, which the customer got as well
+            if entry.row.client_id == told.client_id and (told.message_id is None or entry.row.chatwoot_message_id is None):
                 return entry
     for entry in messages:
         if _is_twin(entry.row, told):

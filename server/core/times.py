@@ -1,13 +1,13 @@
 """Times: microseconds since the epoch inside, ISO 8601 with milliseconds and `Z` on the wire."""
 
 import datetime as dt
-import math
 import time
 
 MICROSECOND = 1
 SECOND = 1_000_000
 
-_LATEST = 253_402_300_799 * SECOND  # the end of year 9999: datetime knows nothing later
+_LATEST_SECONDS = 253_370_764_799  # the end of year 9998: datetime ends a year later, and a look around a moment must not leave it
+_LATEST = _LATEST_SECONDS * SECOND
 
 
 def iso(moment_us: int) -> str:
@@ -40,10 +40,10 @@ def parse_time(value: object) -> int | None:
 
 
 def _from_seconds(seconds: float) -> int | None:
-    if not math.isfinite(seconds) or seconds <= 0:
+    if not 0 < seconds <= _LATEST_SECONDS:  # also not a number, infinite, or too large for a float
         return None
     moment = round(seconds * 1000) * 1000 if isinstance(seconds, float) else seconds * SECOND
-    return moment if moment <= _LATEST else None
+    return moment or None
 
 
 def _from_text(text: str) -> int | None:

@@ -261,7 +261,8 @@ def _open_mysql(url: str, connections: int) -> DatabasesDatabase:
         "client_flag": pymysql.constants.CLIENT.FOUND_ROWS,
         # READ COMMITTED: no gap locks, so the journal's inserts never wait for a claim. MariaDB and MySQL 8 name it differently.
         "init_command": "SET SESSION time_zone = '+00:00', innodb_lock_wait_timeout = 10, "
-        "sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION' /*M! , tx_isolation = 'READ-COMMITTED' */ "
+        # NO_BACKSLASH_ESCAPES: quoting a body of 4 KB is then one replace, not a walk through every character
+        "sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION,NO_BACKSLASH_ESCAPES' /*M! , tx_isolation = 'READ-COMMITTED' */ "
         "/*!80000 , transaction_isolation = 'READ-COMMITTED' */",
     }
     url = re.sub(r"^mariadb", "mysql", url)
