@@ -7,6 +7,7 @@ buffer, and nothing is skipped or doubled whatever the order of pause, resume an
 
 import asyncio
 import itertools
+import random
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -18,7 +19,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from server import log, metrics
 from server.core.frames import split_text_frames, text_frame
 from server.core.session import Auth, Hello, Pong, encode_message, encode_ping, frame_budget, parse_client_message
-from server.core.times import SECOND
+from server.core.times import SECOND, iso
 from server.errors import OmniError
 from server.hub import Hub
 from server.tasks import spawn, stop
@@ -26,8 +27,11 @@ from server.websocket_protocol import Push, Receiver
 
 _logger = log.get(__name__)
 _PIECE_BYTES = 131_072  # caught up in pieces of this size, so that a slow reader stops us early
+_DRAIN_GRACE_SECONDS = 1.0  # a client that does not know `drain` is closed this much later
 _ping_numbers = itertools.count(1)
 
+CLOSE_INTERNAL = 1011
+CLOSE_RESTART = 1012
 CLOSE_PROTOCOL = 4001
 CLOSE_NOT_ALLOWED = 4003
 CLOSE_TOO_FAST = 4108
@@ -58,6 +62,7 @@ class Pace(msgspec.Struct, frozen=True):
     silence: float
     slow: float
     high_water_bytes: int
+    drain: float = 0.0
 
 
 Renew = Callable[[str], Awaitable[float | None]]
@@ -128,7 +133,8 @@ class Connection:
             self.seq = last_seq
             self._push.write(frames)
             return True
-        if self.seq < first_seq:  # behind, and not because it is slow
+        # behind; or it joined, or caught up, between two batches of one turn of the loop, and has the first of what the hub put together
+        if self.seq < last_seq:
             self.advance()
         return False
 
@@ -150,6 +156,9 @@ class Connection:
     def reset(self, reason: str) -> None:
         """The log this socket followed is gone: the client takes a snapshot and goes on from the head."""
         metrics.feed_resets.labels(reason).inc()
+        if self._fetching is not None:  # a page under way is of the life before
+            self._fetching.cancel()
+            self._fetching = None
         self.seq = self._tail.head
         self.is_replaying = False
         self.send("reset", reason=reason, cursor=self.cursor)
@@ -167,6 +176,11 @@ class Connection:
         except OmniError as error:
             self._fetching = None
             self.close(error.close_code, error.code)
+            return
+        except Exception:
+            _logger.exception("catching up failed", session=self.session)
+            self._fetching = None
+            self.close(CLOSE_INTERNAL, "internal")  # else it would stay behind in silence
             return
         self._fetching = None
         if page is None and not self.is_over:
@@ -219,6 +233,15 @@ class Connection:
         about = {"session": self.session, "company_id": self._tail.company_id, "agent_id": self.agent_id, "seq": self.seq}
         _logger.info("socket closed", code=code, **about)
 
+    def on_shutdown(self) -> None:
+        """Ask the client to reconnect at a moment of its own within the window, so that they do not all come at once elsewhere."""
+        if self._pace.drain <= 0:
+            self.close(CLOSE_RESTART, "restart")
+            return
+        seconds = random.random() * self._pace.drain  # noqa: S311 - spread, not a secret
+        self.send("drain", inMs=int(seconds * 1000))
+        asyncio.get_running_loop().call_later(seconds + _DRAIN_GRACE_SECONDS, self.close, CLOSE_DRAIN, "drain")
+
     async def _authenticate(self, token: str, renew: Renew) -> None:
         try:
             self.expires_at = await renew(token)
@@ -226,7 +249,7 @@ class Connection:
             self.send("error", code=error.code, retryMs=None, fatal=True)
             self.close(error.close_code, error.code)
             return
-        self.send("auth", expiresAt=None if self.expires_at is None else int(self.expires_at * 1000))
+        self.send("auth", expiresAt=None if self.expires_at is None else iso(int(self.expires_at * SECOND)))
         self._set_deadline()
 
     # -- time ------------------------------------------------------------------------------------------------------
@@ -256,7 +279,7 @@ class Connection:
 
 
 _COUNTED_CODES = frozenset(
-    {1000, 1001, 1002, 1003, 1005, 1006, 1007, 1009, 1012, 4001, 4003, 4010, 4108, 4113, 4129, 4200, 4205, 4208, 4210}
+    {1000, 1001, 1002, 1003, 1005, 1006, 1007, 1009, 1011, 1012, 4001, 4003, 4010, 4108, 4113, 4129, 4200, 4205, 4208, 4210}
 )
 
 

@@ -24,6 +24,8 @@ from server.tasks import spawn
 
 _logger = log.get(__name__)
 _PAGE_EVENTS = 500
+_PAGE_BYTES = 1_000_000  # what one socket behind the ring is given at once, at most about
+_PIECE_BYTES = 131_072  # from the ring the next piece costs nothing, so it is small
 _GAP_SECONDS = 0.005  # what came in the wrong order usually follows at once
 _IDLE_SECONDS = 90.0  # a company nobody asked for is let go after this
 _OPEN_SECONDS = 3.0
@@ -38,7 +40,7 @@ class Ring:
         self._frames: list[bytes] = []
         self._bytes = 0
         self._most_events, self._most_bytes = most_events, most_bytes
-        self._slice: tuple[int, int, bytes, int] | None = None  # the last answer: those who resume ask for the same
+        self._slice: tuple[tuple[int, int, int], bytes, int] | None = None  # the last answer: those who resume ask for the same
 
     def append(self, frames: Iterable[bytes]) -> None:
         new = list(frames)
@@ -58,15 +60,15 @@ class Ring:
         start = seq + 1 - self.first
         if start < 0 or start >= len(self._frames):
             return None
-        end_of_ring = self.first + len(self._frames)
-        if self._slice is not None and self._slice[:2] == (seq, end_of_ring):
-            return self._slice[2], self._slice[3]
+        asked = (seq, self.first + len(self._frames), most_bytes)
+        if self._slice is not None and self._slice[0] == asked:
+            return self._slice[1], self._slice[2]
         size, end = 0, start
         while end < len(self._frames) and (size == 0 or size + len(self._frames[end]) <= most_bytes):
             size += len(self._frames[end])
             end += 1
         joined = b"".join(self._frames[start:end])
-        self._slice = (seq, end_of_ring, joined, self.first + end - 1)
+        self._slice = (asked, joined, self.first + end - 1)
         return joined, self.first + end - 1
 
     @property
@@ -133,21 +135,28 @@ class Feed:
     async def fetch_after(self, seq: int) -> tuple[bytes, int] | None:
         """A page after `seq`, through the ring where it fits. None when the log does not reach back. Raises DatabaseUnavailable."""
         async with self._reading:
-            if (ready := self._ring.after(seq, self._limits.ring_bytes)) is not None:
+            if (ready := self._ring.after(seq, _PIECE_BYTES)) is not None:
                 return ready
             if seq < self.floor:
                 return None
             missing = self._ring.first - 1 - seq
             if missing <= self._ring.room:
                 await self._reach_back(max(seq - _MARGIN_EVENTS, self.floor, self._ring.first - 1 - self._ring.room))
-                return self._ring.after(seq, self._limits.ring_bytes)
+                if (ready := self._ring.after(seq, _PIECE_BYTES)) is not None:
+                    return ready  # else its bytes were too many for the ring
             return await self._page(seq)
 
     async def _page(self, seq: int) -> tuple[bytes, int] | None:
         events = await self._database.read(lambda c: eventlog.read_events(c, self.company_id, seq, _PAGE_EVENTS))
         if not events or events[0][0] != seq + 1:
             return None
-        return b"".join(text_frame(body) for _, body in events), events[-1][0]
+        frames, size = [], 0
+        for _, body in events:
+            frames.append(text_frame(body))
+            size += len(body)
+            if size >= _PAGE_BYTES:
+                break
+        return b"".join(frames), seq + len(frames)
 
     async def _reach_back(self, seq: int) -> None:
         wanted = self._ring.first - 1 - seq
@@ -156,10 +165,13 @@ class Feed:
         if frames and events[0][0] + len(frames) == self._ring.first:
             self._ring.prepend(events[0][0], frames)
 
-    def check(self, stream: Stream) -> None:
-        """Compare with what the database says."""
+    def check(self, stream: Stream, before: Stream) -> None:
+        """Compare with what the database said. `before` is how we stood when it was asked: what was committed and shown while the answer
+        was on its way is not in it, and is no step back of the log."""
+        if before.epoch != self.epoch:
+            return
         self.floor = stream.floor
-        if stream.epoch != self.epoch or stream.head < self.head:
+        if stream.epoch != self.epoch or stream.head < before.head:
             self._restart(stream)
         elif stream.head > self.head:
             self.fill("head")
@@ -171,11 +183,12 @@ class Feed:
         self._hub.push(self.company_id, first, self.head, b"".join(frames))
 
     def _restart(self, stream: Stream) -> None:
-        """The log began a new life, or went back (a restored backup): every client needs a snapshot."""
-        reason = "epoch" if stream.epoch != self.epoch else "ahead"
-        _logger.error("event log went back", company_id=self.company_id, reason=reason, head=self.head, database_head=stream.head)
+        """The log began a new life, went back (a restored backup) or was trimmed beyond us: every client needs a snapshot."""
+        reason = "epoch" if stream.epoch != self.epoch else "ahead" if stream.head < self.head else "too_old"
+        _logger.error("event log does not continue", company_id=self.company_id, reason=reason, head=self.head, database_head=stream.head)
         self.epoch, self.head, self.floor = stream.epoch, stream.head, stream.floor
         self._ring = Ring(stream.head + 1, self._limits.ring_events, self._limits.ring_bytes)
+        self._hub.forget(self.company_id)
         for member in self._hub.members(self.company_id):
             member.reset(reason)
 
@@ -183,15 +196,18 @@ class Feed:
         try:
             await asyncio.sleep(_GAP_SECONDS)
             while True:
-                after = self.head
+                after, epoch = self.head, self.epoch
                 streams, events = await self._database.read(
                     lambda c: _read_on(c, self.company_id, after)  # noqa: B023 - awaited before `after` changes
                 )
-                if (stream := streams.get(self.company_id)) is not None and (stream.epoch != self.epoch or stream.head < after):
+                if self.epoch != epoch or self.head < after:
+                    return  # begun anew meanwhile
+                is_cut = bool(events) and events[0][0] > after + 1
+                if (stream := streams.get(self.company_id)) is not None and (stream.epoch != epoch or stream.head < after or is_cut):
                     self._restart(stream)
                     return
-                frames = [text_frame(body) for number, body in events if number > self.head]
-                if frames and self.head == after:
+                # what came by another way meanwhile is not taken twice; the rest follows it
+                if frames := [text_frame(body) for number, body in events if number > self.head]:
                     self._extend(frames)
                 if len(events) < _PAGE_EVENTS:
                     return
@@ -232,7 +248,9 @@ class Feeds:
             if task is None:
                 task = self._opening[company_id] = spawn(self._open(company_id), f"feed-open-{company_id}")
             await asyncio.wait({task}, timeout=_OPEN_SECONDS)
-            self._opening.pop(company_id, None)
+            # one that is still at it stays: a second feed of the company would leave the first one's sockets deaf
+            if task.done() and self._opening.get(company_id) is task:
+                del self._opening[company_id]
             if company_id not in self._feeds:
                 raise Unavailable
         feed.used_at = time.monotonic()
@@ -264,15 +282,15 @@ class Feeds:
 
     async def check(self) -> None:
         """One comparison of all heads; a database that is away is no error here."""
-        company_ids = list(self._feeds)
+        before = {company_id: feed.stream for company_id, feed in self._feeds.items()}
         try:
-            streams = await self._database.read(lambda c: eventlog.read_streams(c, company_ids), wait_seconds=2 * self._check_seconds)
+            streams = await self._database.read(lambda c: eventlog.read_streams(c, before), wait_seconds=2 * self._check_seconds)
         except Unavailable:
             return
         self._checked_at = time.monotonic()
         for company_id, stream in streams.items():
             if (feed := self._feeds.get(company_id)) is not None:
-                feed.check(stream)
+                feed.check(stream, before[company_id])
 
     async def _open(self, company_id: int) -> None:
         self._bus.subscribe(company_id, self._listener(company_id))

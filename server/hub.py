@@ -37,14 +37,15 @@ class Member(Protocol):
 
 
 class Room:
-    """One company's members and the frames on their way to them."""
+    """One company's members and the frames on their way to them. `life` grows when the log those frames are of is gone."""
 
-    __slots__ = ("is_walking", "members", "pending")
+    __slots__ = ("is_walking", "life", "members", "pending")
 
     def __init__(self) -> None:
         self.members: dict[Member, None] = {}
         self.pending: deque[tuple[int, int, bytes]] = deque()
         self.is_walking = False
+        self.life = 0
 
 
 class Hub:
@@ -96,6 +97,12 @@ class Hub:
             room.is_walking = True
             asyncio.get_running_loop().call_soon(self._flush, room)
 
+    def forget(self, company_id: int) -> None:
+        """Drop the frames that are still on their way: the log they are of is gone, and after a reset nobody may get them."""
+        if (room := self._rooms.get(company_id)) is not None:
+            room.pending.clear()
+            room.life += 1
+
     async def run(self) -> None:
         """Once a second, let members act whose time has come."""
         while True:
@@ -108,6 +115,9 @@ class Hub:
                     await asyncio.sleep(0)
 
     def _flush(self, room: Room) -> None:
+        if not room.pending:  # forgotten meanwhile
+            room.is_walking = False
+            return
         first_seq, last_seq, frames = room.pending.popleft()
         pieces, size = [frames], len(frames)
         while room.pending and room.pending[0][0] == last_seq + 1 and size + len(room.pending[0][2]) <= _FLUSH_BYTES:
@@ -115,15 +125,16 @@ class Hub:
             pieces.append(more)
             size += len(more)
         joined = frames if len(pieces) == 1 else b"".join(pieces)
-        self._walk(room, iter(list(room.members)), first_seq, last_seq, joined)
+        self._walk(room, iter(list(room.members)), room.life, first_seq, last_seq, joined)
 
-    def _walk(self, room: Room, members: Iterator[Member], first_seq: int, last_seq: int, frames: bytes) -> None:
+    def _walk(self, room: Room, members: Iterator[Member], life: int, first_seq: int, last_seq: int, frames: bytes) -> None:
         until = time.monotonic() + _TURN_SECONDS
         written = 0
+        members = members if room.life == life else iter(())
         for n, member in enumerate(members, 1):
             written += member.push(first_seq, last_seq, frames)
             if n % _CHUNK == 0 and time.monotonic() > until:
-                asyncio.get_running_loop().call_soon(self._walk, room, members, first_seq, last_seq, frames)
+                asyncio.get_running_loop().call_soon(self._walk, room, members, life, first_seq, last_seq, frames)
                 break
         else:
             room.is_walking = bool(room.pending)

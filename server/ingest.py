@@ -71,6 +71,7 @@ class Recorder:
         while True:
             if not self._spool.waiting or not await self._drain_some():
                 await asyncio.sleep(_DRAIN_SECONDS)
+                await self._spool.look_again()
 
     async def _record(self, batch: list[tuple[Delivery, asyncio.Future[None]]]) -> None:
         error: OmniError | None = None

@@ -50,6 +50,9 @@ class Receiver(Protocol):
     def on_lost(self, code: int) -> None:
         """The connection is over; said once."""
 
+    def on_shutdown(self) -> None:
+        """The server stops: close, at once or within the drain's window."""
+
 
 class Push(Protocol):
     """The writing side of a socket."""
@@ -101,9 +104,9 @@ class PushSocket(asyncio.Protocol):
             self._end(code)
 
     def shutdown(self) -> None:
-        """uvicorn stops: say 1012 and give the peer a moment."""
-        self.close(CloseCode.SERVICE_RESTART)
-        self._abort_later()
+        """uvicorn stops, and waits until the last connection is gone."""
+        if not self._is_closed:
+            self._receiver.on_shutdown()
 
     # -- what the transport calls ----------------------------------------------------------------------------------
 

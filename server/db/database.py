@@ -195,6 +195,7 @@ class Database:
         except asyncio.QueueFull:
             raise DatabaseUnavailable from None
         except TimeoutError:
+            self.is_reachable = False  # frozen, or far too busy: to whoever asks `/readyz` it is the same
             metrics.database_errors.labels("timeout").inc()
             raise DatabaseUnavailable from None
         raise AssertionError("unreachable: every attempt returns or raises")

@@ -55,6 +55,18 @@ class Spool:
         self.problem = None
         self._count(self.waiting + len(deliveries))
 
+    async def look_again(self) -> None:
+        """After a problem: find out by writing whether the disk takes deliveries again."""
+        if self.problem is None:
+            return
+        try:
+            await self._prepare()
+            await self._database.transaction(_try_to_write)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the problem stands
+            self.problem = f"spool {self._path}: {error}"
+        else:
+            self.problem = None
+
     async def read(self, limit: int) -> list[tuple[int, Delivery]]:
         """The oldest deliveries with their place in the spool."""
         rows = await self._database.fetch_all("SELECT id, delivery FROM spooled_deliveries ORDER BY id LIMIT :limit", {"limit": limit})
@@ -88,3 +100,9 @@ async def _append(connection: Connection, deliveries: Sequence[Delivery]) -> Non
         "INSERT INTO spooled_deliveries (delivery) VALUES (:delivery)",
         [{"delivery": _encoder.encode(delivery).decode()} for delivery in deliveries],
     )
+
+
+async def _try_to_write(connection: Connection) -> None:
+    row = {"delivery": "{}" + " " * 8192}  # more than a page, so that a full disk refuses it
+    number = await connection.insert("INSERT INTO spooled_deliveries (delivery) VALUES (:delivery)", row)
+    await connection.execute("DELETE FROM spooled_deliveries WHERE id = :id", {"id": number})

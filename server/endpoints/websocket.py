@@ -27,7 +27,11 @@ class Sockets:
     def __init__(self, access: Access, feeds: Feeds, hub: Hub, settings: Settings) -> None:
         self._access, self._feeds, self._hub, self._settings = access, feeds, hub, settings
         self._pace = Pace(
-            settings.ping_seconds, settings.socket_silence_seconds, settings.slow_socket_seconds, settings.socket_buffer_bytes
+            ping=settings.ping_seconds,
+            silence=settings.socket_silence_seconds,
+            slow=settings.slow_socket_seconds,
+            high_water_bytes=settings.socket_buffer_bytes,
+            drain=settings.drain_seconds,
         )
 
     async def serve(self, websocket: WebSocket) -> None:
