@@ -203,7 +203,7 @@ def create_app(settings: Settings) -> Starlette:
         routes=_routes(parts),
         lifespan=lifespan,
         middleware=[Middleware(Outermost)],
-        exception_handlers={OmniError: _on_problem, HTTPException: _on_http_error},
+        exception_handlers={OmniError: _on_problem, HTTPException: _on_http_error, Exception: _on_bug},
     )
     app.state.parts = parts
     return app
@@ -237,6 +237,11 @@ async def _on_problem(request: Request, error: Exception) -> Response:
     if not isinstance(error, OmniError):
         raise error
     return problem_answer(error)
+
+
+async def _on_bug(request: Request, error: Exception) -> Response:
+    """Something we did not think of; the traceback is in the log, under the same request id."""
+    return problem_answer(OmniError())
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:

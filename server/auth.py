@@ -151,9 +151,12 @@ class Access:
     def is_own_origin(self, headers: Mapping[str, str]) -> bool:
         """Whether the request comes from a page of this very server: its Origin names our PUBLIC_URL or the Host it was sent to."""
         origin = headers.get("origin")
-        if not origin or origin == "null":
+        try:
+            parts = urlsplit(origin or "")
+        except ValueError:  # half an IPv6 address
             return False
-        parts = urlsplit(origin)
+        if not parts.netloc:  # none, `null` or `file://`: no server's page
+            return False
         ours = urlsplit(self._settings.base_url)
         return parts.netloc == headers.get("host", "") or (parts.scheme, parts.netloc) == (ours.scheme, ours.netloc)
 

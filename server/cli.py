@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -50,6 +51,7 @@ def main() -> None:
 def serve(host: str | None, port: int | None, workers: int) -> None:
     """Serve webhooks, REST, sockets and the inbox."""
     settings = _settings(host=host, port=port)
+    settings.check_serving(workers)
     if settings.is_sqlite:
         migrations.upgrade(settings.database_url)  # the embedded database has nobody else to look after it
     run_serve(settings, workers)
@@ -70,12 +72,13 @@ def worker() -> None:
     log.configure(settings.log_level, settings.log_format)
 
     async def run(parts: Parts) -> None:
-        await asyncio.Event().wait()
+        stopped = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        await stopped.wait()
 
-    try:
-        asyncio.run(_running(settings, run))
-    except KeyboardInterrupt:
-        _notes.print("worker stopped")
+    asyncio.run(_running(settings, run))
+    _notes.print("worker stopped")
 
 
 @main.group()
@@ -250,11 +253,12 @@ def _settings(**given: Any) -> Settings:
 
 def _with_parts(settings: Settings, call: Callable[[Parts], Awaitable[T]]) -> T:
     """Run `call` with an open database; the tables must be there."""
+    log.configure("ERROR", "console")  # a command speaks for itself
     problem = migrations.schema_problem(settings.database_url)
     if problem and settings.is_sqlite:
         migrations.upgrade(settings.database_url)
     elif problem:
-        raise ConfigurationError(f"{problem}. Run: omni-inbox db upgrade")
+        raise ConfigurationError(problem)
 
     async def run() -> T:
         async with Parts(settings).opened() as parts:

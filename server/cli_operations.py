@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import click
 
@@ -89,11 +89,23 @@ def _deliveries(with_parts: WithParts) -> click.Group:
     @click.option("--all-dead", is_flag=True, help="Every delivery in state dead.")
     def retry(delivery_ids: tuple[int, ...], all_dead: bool) -> None:
         """Put dead or ignored deliveries back in line."""
-        if bool(delivery_ids) == all_dead:
-            raise ConfigurationError("Name deliveries by their numbers, or say --all-dead")
-        with_parts(lambda parts: _revive(parts, delivery_ids))
+        _check_choice(delivery_ids, all_dead)
+        with_parts(lambda parts: _change(parts, delivery_ids, journal.revive, "put back in line"))
+
+    @deliveries.command("dismiss")
+    @click.argument("delivery_ids", type=click.IntRange(1), nargs=-1)
+    @click.option("--all-dead", is_flag=True, help="Every delivery in state dead.")
+    def dismiss(delivery_ids: tuple[int, ...], all_dead: bool) -> None:
+        """Dead deliveries nobody needs: they become ignored, and age."""
+        _check_choice(delivery_ids, all_dead)
+        with_parts(lambda parts: _change(parts, delivery_ids, journal.dismiss, "dismissed"))
 
     return deliveries
+
+
+def _check_choice(delivery_ids: tuple[int, ...], all_dead: bool) -> None:
+    if bool(delivery_ids) == all_dead:
+        raise ConfigurationError("Name deliveries by their numbers, or say --all-dead")
 
 
 async def _print_list(parts: Parts, state: str | None, since_us: int, integration_id: int | None, limit: int) -> None:
@@ -111,13 +123,15 @@ async def _print_one(parts: Parts, delivery_id: int) -> None:
     click.echo(json.dumps(_line(found[0]) | {"body": found[1]}, ensure_ascii=False, indent=2))
 
 
-async def _revive(parts: Parts, delivery_ids: tuple[int, ...]) -> None:
+async def _change(
+    parts: Parts, delivery_ids: tuple[int, ...], change: Callable[[Connection, Iterable[int]], Awaitable[int]], done: str
+) -> None:
     """The named ones, or with none all that are dead."""
 
     async def write(connection: Connection) -> int:
-        return await journal.revive(connection, delivery_ids or await ledger.ids_in_state(connection, "dead", _LIMIT_MOST))
+        return await change(connection, delivery_ids or await ledger.ids_in_state(connection, "dead", _LIMIT_MOST))
 
-    click.echo(f"{await parts.database.transaction(write)} put back in line")
+    click.echo(f"{await parts.database.transaction(write)} {done}")
 
 
 def _stream(with_parts: WithParts) -> click.Group:

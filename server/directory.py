@@ -5,6 +5,7 @@ Refreshed every few seconds and on change, so that a webhook is judged without a
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -39,7 +40,11 @@ class Directory:
             await asyncio.sleep(_REFRESH_SECONDS)
 
     async def refresh(self) -> None:
-        found = await self._database.read(lambda c: accounts.read_integrations(c, self._vault))
+        self.take(await self._database.read(lambda c: accounts.read_integrations(c, self._vault)))
+
+    def take(self, found: Iterable[Integration]) -> None:
+        """These are all integrations there are."""
+        found = list(found)
         by_account: dict[int | None, list[Integration]] = defaultdict(list)
         for integration in found:
             by_account[integration.account_id].append(integration)
@@ -59,7 +64,10 @@ class Directory:
         signature, timestamp = headers.get(SIGNATURE_HEADER), headers.get(TIMESTAMP_HEADER)
         for integration in candidates:
             for secret in integration.secrets:
-                if is_signed(secret, signature, timestamp, body, now, self._tolerance_seconds):
+                if is_signed(secret, signature, timestamp, body, now, math.inf):
+                    # too old or too new is refused here: it must not go on, as if unsigned, to a company that has no secret
+                    if abs(now - int(timestamp or 0)) > self._tolerance_seconds:
+                        raise BadSignature
                     return integration.id
         if candidates and (self._require_signature or all(integration.secrets for integration in candidates)):
             raise BadSignature
@@ -76,12 +84,14 @@ class Directory:
         candidates = self._candidates(account_id, inbox_id)
         if broken := [integration for integration in candidates if integration.problem]:
             raise PayloadError(f"integration {broken[0].id}: {broken[0].problem}")
-        unsigned = [integration for integration in candidates if not integration.secrets]
+        unsigned = [] if self._require_signature else [integration for integration in candidates if not integration.secrets]
         if not candidates:
             raise PayloadError(f"no integration for {where}", outcome="ignored")
         if not unsigned:
             raise PayloadError("the signature does not fit the integration's secret")
-        if len(unsigned) > 1 and len(active := [i for i in unsigned if i.is_active and i.is_webhook_active]) == 1:
+        # a row left behind steps aside for its own company's other one, and for no other company: its Chatwoot may still deliver
+        is_one_company = len({integration.company_id for integration in unsigned}) == 1
+        if is_one_company and len(active := [i for i in unsigned if i.is_active and i.is_webhook_active]) == 1:
             unsigned = active
         if len(unsigned) > 1:
             numbers = ", ".join(str(integration.id) for integration in unsigned)

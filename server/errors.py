@@ -33,6 +33,13 @@ class BadRequest(OmniError):
     title = "The request could not be understood"
 
 
+class ClientTooOld(OmniError):
+    code = "client_too_old"
+    status = 400
+    close_code = 4010
+    title = "This client is too old for the server; load the page again"
+
+
 class Unauthenticated(OmniError):
     code = "unauthenticated"
     status = 401

@@ -101,6 +101,8 @@ class Recorder:
                 )
             except DatabaseUnavailable:
                 _logger.warning("journal away, spooling", count=len(deliveries))
+            except Exception:  # a table that is missing, a value it will not take: kept all the same, and said aloud
+                _logger.exception("journal refuses, spooling", count=len(deliveries))
             else:
                 return
         await self._spool.append(deliveries)
@@ -190,8 +192,9 @@ class Ingester:
                 parked.append((delivery.id, error.outcome, error.message))
         batches = await self._apply(connection, told)
         now = now_us()
-        if told:
-            await journal.mark_done(connection, [t.delivery_id for t in told if t.delivery_id is not None], now)
+        for integration_id in {t.source.integration_id for t in told}:
+            own = [t.delivery_id for t in told if t.source.integration_id == integration_id and t.delivery_id is not None]
+            await journal.mark_done(connection, own, integration_id, now)
         if parked:
             await journal.mark_parked(connection, parked, now)
         metrics.deliveries_ingested.labels("done").inc(len(told))

@@ -28,7 +28,8 @@ from server.sync import Outcome, message_changes
 
 _logger = log.get(__name__)
 _LOOK_SECONDS = 1.0
-_LEASE_SECONDS = 600.0
+_LEASE_SECONDS = 45.0  # after a process died in a round, others wait this long; a living one renews it as it goes
+_RENEW_SECONDS = 10.0
 _FIRST_WINDOW_SECONDS = 24 * 3600.0
 _MARGIN_SECONDS = 120.0  # clocks differ, and rows move between pages while one reads
 _PAGE = 25
@@ -47,9 +48,11 @@ class Round(msgspec.Struct):
     since_us: int
     until_us: int
     outcome: Outcome
+    is_first: bool = False  # what was there before the integration was added is no loss of its webhook
     conversations: int = 0
     messages: int = 0
     edits: int = 0
+    renewed_us: int = 0
 
     @property
     def repaired(self) -> int:
@@ -80,14 +83,17 @@ class Reconcile:
     async def reconcile(self, integration: Integration) -> Round | None:
         """One round, unless another process is at it. Returns what it repaired; None when it was not its turn or did not end."""
         started_us = int(time.time() * SECOND)
-        lease_us = started_us + int(_LEASE_SECONDS * SECOND)
+        lease_us = int(_LEASE_SECONDS * SECOND)
         try:
-            before = await self._database.transaction(lambda c: accounts.claim_integration(c, integration.id, started_us, lease_us))
+            before = await self._database.transaction(
+                lambda c: accounts.claim_integration(c, integration.id, started_us, started_us + lease_us)
+            )
             if before is None:
                 return None
             since = (before or started_us - int(_FIRST_WINDOW_SECONDS * SECOND)) - int(_MARGIN_SECONDS * SECOND)
             until = started_us - int(self._settings.reconcile_grace_seconds * SECOND)
-            current = Round(integration, self._client_of(integration), since, until, Outcome(integration.id))
+            outcome = Outcome(integration.id)
+            current = Round(integration, self._client_of(integration), since, until, outcome, before == 0, renewed_us=started_us)
             is_whole = await self._walk(current)
             done_us = until if is_whole else None
             await self._database.transaction(lambda c: accounts.release_integration(c, integration.id, done_us, current.repaired))
@@ -101,12 +107,20 @@ class Reconcile:
         integration_id = current.integration.id
         try:
             for item in await self._changed(current):
+                await self._renew(current)
                 await self._conversation(current, item)
         except OmniError as error:
             self._failing[integration_id] = f"integration {integration_id}: Chatwoot cannot be asked ({error.message})"
             return False
         self._failing.pop(integration_id, None)
         return not current.outcome.errors
+
+    async def _renew(self, current: Round) -> None:
+        now_us = int(time.time() * SECOND)
+        if now_us - current.renewed_us > _RENEW_SECONDS * SECOND:
+            current.renewed_us = now_us
+            values = {"lease_until": now_us + int(_LEASE_SECONDS * SECOND)}
+            await self._database.transaction(lambda c: accounts.update_integration(c, current.integration.id, values))
 
     async def _changed(self, current: Round) -> list[Json]:
         """Conversations whose state changed since, and those active within the hours in which edits are looked for."""
@@ -132,7 +146,7 @@ class Reconcile:
             return
         if state.version_us <= current.until_us:
             told = await self._apply(current, [Change(None, None, state, None, state.version_us)])
-            current.conversations += self._count("conversation", told[0].conversation is not Result.SAME)
+            current.conversations += _count(current, "conversation", told[0].conversation is not Result.SAME)
         before: int | None = None
         for _ in range(_BACK_PAGES_MOST):
             before = await self._page(current, state, before)
@@ -140,18 +154,21 @@ class Reconcile:
                 return
 
     async def _page(self, current: Round, state: ConversationState, before: int | None) -> int | None:
-        """One page of messages, newest first page first. Returns the id to go on below while the whole page was new to us."""
+        """One page of messages, newest first page first. Returns the id to go on below while the page reaches neither back before the
+        last round nor to anything we knew: a hole may lie under messages whose webhooks came."""
         asked_us = int(time.time() * SECOND)
         items = await current.client.list_messages(state.display_id, before=before)
         changes = message_changes(state, items, asked_us, current.outcome)
         old_enough = [change for change in changes if change.message and change.message.created_us <= current.until_us]
         told = await self._apply(current, old_enough)
         for one in told:
-            current.messages += self._count("message", one.message is Result.CREATED)
-            current.edits += self._count("edit", one.message is Result.UPDATED)
+            current.messages += _count(current, "message", one.message is Result.CREATED)
+            current.edits += _count(current, "edit", one.message is Result.UPDATED)
         numbers = [item["id"] for item in items if isinstance(item.get("id"), int)]
         is_all_new = all(one.message is Result.CREATED for one in told)
-        return min(numbers) if numbers and is_all_new and len(items) >= 20 else None
+        oldest_us = min((parse_time(item.get("created_at")) or 0 for item in items), default=0)
+        may_hide_more = is_all_new or oldest_us >= current.since_us
+        return min(numbers) if numbers and may_hide_more and len(items) >= 20 else None
 
     async def _apply(self, current: Round, changes: Sequence[Change]) -> list[Told]:
         source, now_us = Source(current.integration.id, current.integration.company_id), int(time.time() * SECOND)
@@ -159,11 +176,6 @@ class Reconcile:
         if told:
             await self._ingester.apply(told)
         return told
-
-    def _count(self, kind: str, is_repair: bool) -> int:
-        if is_repair:
-            metrics.repairs.labels(kind).inc()
-        return int(is_repair)
 
     def _is_due(self, integration: Integration) -> bool:
         if not integration.is_active or integration.problem or not integration.base_url or not integration.access_token:
@@ -197,6 +209,13 @@ class Reconcile:
                 messages=current.messages,
                 edits=current.edits,
             )
+
+
+def _count(current: Round, kind: str, is_repair: bool) -> int:
+    if not is_repair or current.is_first:
+        return 0
+    metrics.repairs.labels(kind).inc()
+    return 1
 
 
 def _is_recent(item: Json, active_us: int) -> bool:

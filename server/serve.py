@@ -1,12 +1,14 @@
 """Runs the application under uvicorn, with our WebSocket protocol."""
 
 import os
+import socket
 
 import uvicorn
 import uvicorn.supervisors
 from starlette.types import ASGIApp
 
 from server.app import create_app
+from server.errors import ConfigurationError
 from server.settings import Settings
 from server.websocket_protocol import MESSAGE_MOST_BYTES, PushWebSocketProtocol
 
@@ -36,11 +38,20 @@ def uvicorn_config(settings: Settings, app: ASGIApp | str, workers: int = 1) -> 
     )
 
 
+def listen(host: str, port: int) -> socket.socket:
+    """Take the port (0: any free one). Raises ConfigurationError where it cannot be had."""
+    try:
+        return socket.create_server((host, port), backlog=_BACKLOG)
+    except OSError as error:
+        raise ConfigurationError(f"Port {port} on {host} cannot be taken ({error.strerror}); choose another with --port") from None
+
+
 def serve(settings: Settings, workers: int) -> None:
     """Serve until SIGTERM. Raises ConfigurationError before anything is opened."""
     settings.check_serving(workers)
     if workers == 1:
-        uvicorn.Server(uvicorn_config(settings, create_app(settings))).run()
+        listener = listen(settings.host, settings.port)
+        uvicorn.Server(uvicorn_config(settings, create_app(settings))).run(sockets=[listener])
         return
     os.environ |= {"HOST": settings.host, "PORT": str(settings.port)}  # the workers read their settings anew
     config = uvicorn_config(settings, "server.app:from_environment", workers)

@@ -28,6 +28,10 @@ from server.core.frames import are_whole_frames, close_frame
 EXTENSION = "omni.push"
 MESSAGE_MOST_BYTES = 65_536  # a client says hello, pong, and little else
 _FLUSH_GRACE_SECONDS = 2.0  # after a close frame: time to flush and to answer, then the connection is cut
+_CLOSE_INVALID_TEXT = 1007
+_CLOSE_TOO_FAST = 4108
+# protocol pings and fragments a second, and at once: they are no messages, so nobody above counts them
+_SMALL_FRAMES = (50.0, 500.0)
 _KERNEL_BUFFER_BYTES = 131_072  # else the kernel takes up to tcp_wmem[2] (4 MB) for a peer that does not read
 _logger = logging.getLogger("websockets.server")
 
@@ -242,6 +246,14 @@ class PushWebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.close()
         if self.transport.is_closing():
             self._abort_later()
+
+    def handle_cont(self, event: Frame) -> None:
+        if self._may_pass():
+            super().handle_cont(event)
+
+    def handle_ping(self) -> None:
+        if self._may_pass():
+            super().handle_ping()
 
     def handle_close(self, event: Frame) -> None:
         super().handle_close(event)

@@ -8,6 +8,7 @@ from server.core.limits import Bucket
 from server.core.times import iso
 
 PROTOCOL_VERSION = 1
+PROTOCOL_VERSION_MIN = 1
 FRAMES_PER_SECOND = 20.0  # a person's page sends well below one; a reconnecting worker a handful
 FRAMES_BURST = 60.0
 

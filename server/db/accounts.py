@@ -173,7 +173,17 @@ async def read_integrations(connection: Connection, vault: Vault) -> list[Integr
 
 
 async def add_integration(connection: Connection, vault: Vault, values: dict[str, Any], now_us: int) -> int:
-    """`values`: company_id, account_id, inbox_id, base_url, access_token, webhook_secret. Returns the id."""
+    """`values`: company_id, account_id, inbox_id, base_url, access_token, webhook_secret. Returns the id.
+
+    Raises DuplicateRow: the same inbox twice would show every conversation twice.
+    """
+    row = await connection.fetch_one(
+        "SELECT id FROM integrations WHERE provider = 'chatwoot' AND base_url = :base_url AND account_id = :account_id "
+        "AND page_id = :page_id",
+        {"base_url": values["base_url"], "account_id": str(values["account_id"]), "page_id": str(values["inbox_id"])},
+    )
+    if row is not None:
+        raise DuplicateRow(f"Integration {row[0]} is this Chatwoot inbox already; nothing was added")
     return await connection.insert(
         "INSERT INTO integrations (company_id, provider, page_id, access_token, account_id, base_url, is_active, is_webhook_active, "
         "webhook_mode, created_at, updated_at, webhook_secret) VALUES (:company_id, 'chatwoot', :page_id, :access_token, :account_id, "

@@ -21,7 +21,7 @@ import pymysql
 from databases import Database as DatabasesDatabase
 
 from server import log, metrics
-from server.errors import DatabaseRetryable, DatabaseUnavailable, DuplicateRow
+from server.errors import DatabaseRetryable, DatabaseUnavailable, DuplicateRow, OmniError
 from server.settings import Settings, sqlite_path
 
 T = TypeVar("T")
@@ -229,7 +229,8 @@ class Database:
                 result = await (self._in_transaction(job.call, connection) if job.is_write else job.call(connection))
         except Exception as error:  # noqa: BLE001 - the driver's errors end here, as ours
             translated = _translate(error)
-            metrics.database_errors.labels(getattr(translated, "code", "call")).inc()
+            if not isinstance(error, OmniError):  # else the call itself refused, which is no error of the database
+                metrics.database_errors.labels(getattr(translated, "code", "call")).inc()
             job.fail(translated)
             is_lost = isinstance(translated, DatabaseUnavailable) and not isinstance(translated, DatabaseRetryable)
             if is_lost:

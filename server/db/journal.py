@@ -79,10 +79,12 @@ async def claim_delivery(connection: Connection, delivery_id: int) -> Delivery |
     return _delivery(row) if row else None
 
 
-async def mark_done(connection: Connection, delivery_ids: Iterable[int], now_us: int) -> None:
+async def mark_done(connection: Connection, delivery_ids: Iterable[int], integration_id: int, now_us: int) -> None:
+    """Deliveries of one integration have become state and events."""
     await connection.execute(
-        f"UPDATE webhook_deliveries SET state = 'done', reason = NULL, finished_at = :now WHERE id IN ({columns.ids(delivery_ids)})",
-        {"now": now_us},
+        "UPDATE webhook_deliveries SET state = 'done', reason = NULL, integration_id = :integration_id, finished_at = :now "
+        f"WHERE id IN ({columns.ids(delivery_ids)})",
+        {"now": now_us, "integration_id": integration_id},
     )
 
 
@@ -117,6 +119,13 @@ async def revive(connection: Connection, delivery_ids: Iterable[int]) -> int:
     return await connection.execute(
         "UPDATE webhook_deliveries SET state = 'received', reason = NULL, attempts = 0, next_attempt_at = 0, finished_at = NULL "
         f"WHERE id IN ({columns.ids(delivery_ids)}) AND state IN ('dead', 'ignored')"
+    )
+
+
+async def dismiss(connection: Connection, delivery_ids: Iterable[int]) -> int:
+    """Someone has looked at these `dead` deliveries and wants nothing of them: they age like ignored ones. Returns how many."""
+    return await connection.execute(
+        f"UPDATE webhook_deliveries SET state = 'ignored' WHERE id IN ({columns.ids(delivery_ids)}) AND state = 'dead'"
     )
 
 

@@ -20,7 +20,7 @@ from server.db import accounts, erase, migrations
 from server.db.database import Connection
 from server.dev.chatwoot_sim import ChatwootSim, seed, serving
 from server.errors import ConfigurationError
-from server.serve import uvicorn_config
+from server.serve import listen, uvicorn_config
 from server.settings import JWT_SECRET_MIN_BYTES, Settings, new_secret, sqlite_path
 
 _COMPANY = 1
@@ -46,7 +46,7 @@ def dev(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings, state: Path) -> None:
-    listener = _listen(settings.host, settings.port)
+    listener = listen(settings.host, settings.port)
     port = listener.getsockname()[1]
     settings = replace(settings, port=port, drain_seconds=0.0)  # Ctrl-C means now
     sim = ChatwootSim(base_url="", account_name="Northwind Support")
@@ -120,13 +120,6 @@ def _kept_secret(path: Path) -> str:
         path.touch(mode=0o600)
         path.write_text(new_secret())
     return path.read_text()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        return socket.create_server((host, port), backlog=1024)
-    except OSError as error:
-        raise ConfigurationError(f"Port {port} on {host} cannot be taken ({error.strerror}); choose another with --port") from None
 
 
 def _free_port(host: str, port: int) -> int:

@@ -24,7 +24,7 @@ def json_answer(value: object, status: int = 200, headers: Mapping[str, str] | N
 def problem_answer(error: OmniError, headers: Mapping[str, str] | None = None) -> Response:
     """`application/problem+json` (RFC 9457) with `code` for programs and `message` for people."""
     body: dict[str, Any] = {
-        "type": f"https://omni-inbox.example/problems/{error.code}",
+        "type": f"urn:omni-inbox:problem:{error.code}",
         "title": error.title,
         "status": error.status,
         "detail": error.message,

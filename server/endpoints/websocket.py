@@ -10,9 +10,9 @@ from server import log, metrics
 from server.auth import SESSION_COOKIE, Access, Principal, read_cookie
 from server.connection import CLOSE_NOT_ALLOWED, CLOSE_PROTOCOL, AsgiPush, Connection, Pace
 from server.core.recovery import Cursor, Mode, judge, parse_cursor
-from server.core.session import Hello, encode_message, parse_client_message
+from server.core.session import PROTOCOL_VERSION_MIN, Hello, encode_message, parse_client_message
 from server.core.times import SECOND, iso
-from server.errors import BadRequest, Forbidden, OmniError, TooManyRequests, Unauthenticated, Unavailable
+from server.errors import BadRequest, ClientTooOld, Forbidden, OmniError, TooManyRequests, Unauthenticated, Unavailable
 from server.feed import Feed, Feeds
 from server.hub import Hub
 from server.settings import Settings
@@ -108,6 +108,8 @@ class Sockets:
             raise BadRequest(str(error)) from None
         if not isinstance(hello, Hello):
             raise BadRequest("the first frame must be hello")
+        if hello.version < PROTOCOL_VERSION_MIN:
+            raise ClientTooOld
         return hello
 
     async def _authenticate(self, headers: Mapping[str, str], hello: Hello) -> Principal:
