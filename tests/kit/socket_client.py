@@ -134,6 +134,11 @@ class AgentSocket:
         assert self._connection is not None
         await self._connection.send(frame)
 
+    def send_wire(self, data: bytes) -> None:
+        """Any bytes at all, below the framing."""
+        assert self._connection is not None
+        self._connection.transport.write(data)
+
     async def close(self, code: int = 1000) -> None:
         if self._connection is not None:
             await self._connection.close(code)

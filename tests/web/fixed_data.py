@@ -6,6 +6,7 @@ from typing import Any
 from starlette.requests import Request
 
 from server.endpoints import pages
+from server.errors import OmniError
 
 OPEN_ID = 3
 
@@ -119,11 +120,16 @@ class FixedData:
     def __init__(self, is_signed_in: bool = True) -> None:
         self.is_signed_in = is_signed_in
         self.replies: list[tuple[int, str, str, bool]] = []
+        self.trouble: OmniError | None = None  # raised instead of every answer
 
     async def authenticate(self, request: Request) -> pages.PageAgent | None:
+        if self.trouble is not None:
+            raise self.trouble
         return Agent() if self.is_signed_in else None
 
     async def sign_in(self, email: str, password: str, address: str) -> str | None:
+        if self.trouble is not None:
+            raise self.trouble
         return "omni_session=value; HttpOnly" if password == "right" else None
 
     async def sign_out(self, request: Request) -> str:

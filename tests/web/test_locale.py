@@ -11,7 +11,8 @@ WEB = ROOT / "web"
 ENGLISH, BENGALI = (json.loads((WEB / "locale" / f"{lang}.json").read_text(encoding="utf-8")) for lang in ("en", "bn"))
 SECTIONS = {key.split(".")[0] for key in ENGLISH}
 TEMPLATES = sorted((WEB / "templates").glob("*.html"))
-SOURCES = [*TEMPLATES, *sorted((WEB / "static" / "js").glob("*.js")), ROOT / "server" / "endpoints" / "pages.py"]
+PYTHON = [*(ROOT / "server" / "endpoints").glob("page*.py"), *(ROOT / "server" / "core").glob("page_*.py")]
+SOURCES = [*TEMPLATES, *sorted((WEB / "static" / "js").glob("*.js")), *sorted(PYTHON)]
 # a language is named in itself, whatever the page's language
 OWN_NAMES = {"English", "বাংলা"}
 

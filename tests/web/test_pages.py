@@ -9,6 +9,8 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from server.endpoints import pages
+from server.endpoints.page_requests import FORM_MAX_BYTES
+from server.errors import BadRequest, DatabaseUnavailable, NoChatwootIntegration, NotFound, OmniError, TooManyRequests
 from tests.web.fixed_data import OPEN_ID, FixedData
 
 WEB = Path(__file__).parents[2] / "web"
@@ -115,3 +117,52 @@ def test_an_unknown_zone_reads_as_utc(client: TestClient) -> None:
     for zone in ("../../etc/passwd", "Mars/Olympus", "", "/etc/passwd"):
         client.cookies.set("omni_tz", zone)
         assert client.get("/inbox").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "sentence"),
+    [
+        (DatabaseUnavailable(), 503, "The inbox cannot reach its data at the moment. Try again shortly."),
+        (NotFound(), 404, "There is nothing at this address, or it is not yours to see."),
+        (NoChatwootIntegration(), 422, "This conversation has no way to the customer from here."),
+        (BadRequest(), 400, "That could not be understood."),
+        (OmniError(), 500, "It did not work. Try again."),
+    ],
+    ids=lambda value: value.code if isinstance(value, OmniError) else None,
+)
+def test_troubles_are_told_as_pages(client: TestClient, data: FixedData, error: OmniError, status: int, sentence: str) -> None:
+    """A person gets a sentence in their language and a way on, never a problem document."""
+    data.trouble = error
+    for answer in (client.get("/inbox"), client.post(f"/inbox/c/{OPEN_ID}/reply", data={"content": "x"}, headers=OURS)):
+        assert answer.status_code == status
+        assert answer.headers["Content-Type"].startswith("text/html")
+        assert sentence in answer.text
+        assert answer.headers.get("Retry-After") == (str(error.retry_seconds) if error.retry_seconds else None)
+
+
+def test_too_many_sign_ins_say_to_wait(client: TestClient, data: FixedData) -> None:
+    """The form stays, with the e-mail, so that a minute later one goes on."""
+    data.trouble = TooManyRequests()
+    answer = client.post("/sign-in", data={"email": "a@example.org", "password": "right"}, headers=OURS)
+    assert answer.status_code == 429
+    assert "Too many attempts. Wait a minute and try again." in answer.text
+    assert 'value="a@example.org"' in answer.text
+
+
+def test_a_form_beyond_all_replies_is_refused(client: TestClient, data: FixedData) -> None:
+    """Its text is not dropped in silence; the longest reply there may be passes."""
+    longest = "ক" * 150_000
+    assert client.post(f"/inbox/c/{OPEN_ID}/reply", data={"content": longest}, headers=OURS).status_code == 303
+    assert len(data.replies[0][1]) == 150_000
+    answer = client.post(f"/inbox/c/{OPEN_ID}/reply", data={"content": "x" * FORM_MAX_BYTES}, headers=OURS)
+    assert answer.status_code == 413
+    assert "The text is too long." in answer.text
+    assert len(data.replies) == 1
+
+
+@pytest.mark.parametrize("path", ["/inbox/nothing", "/inbox/c/x", f"/inbox/c/{2**63}", f"/inbox/c/{'9' * 40}", f"/inbox/c/{OPEN_ID}/reply"])
+def test_addresses_of_nothing_are_pages_too(client: TestClient, path: str) -> None:
+    """Whatever begins like the inbox leads back to it."""
+    answer = client.get(path)
+    assert answer.status_code == 404
+    assert 'href="/inbox"' in answer.text

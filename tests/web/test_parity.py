@@ -4,13 +4,13 @@ The page is loaded without its main module, so that what the server printed stay
 print the same objects from the boot data, and the two are compared as normalised markup.
 """
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.async_api import Browser, Page, Route
 from starlette.applications import Starlette
-from starlette.testclient import TestClient
 
 from server.endpoints import pages
 from tests.web.fixed_data import OPEN_ID, FixedData, conversations, messages
@@ -48,42 +48,35 @@ COMPARE = """async (build) => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
 @pytest.fixture
-def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+async def page(browser: Browser, request: pytest.FixtureRequest) -> AsyncIterator[Page]:
     """The thread's page as the server prints it, in the language the test asks for, without its main module."""
-    with TestClient(Starlette(routes=pages.routes(WEB, lambda _: FixedData())), ORIGIN) as client:
-        context = browser.new_context(timezone_id=ZONE)
-        context.add_cookies(
-            [{"name": f"omni_{key}", "value": value, "url": ORIGIN} for key, value in (("lang", request.param), ("tz", ZONE))]
-        )
+    data = FixedData()
+    app = Starlette(routes=pages.routes(WEB, lambda _: data))
+    context = await browser.new_context(timezone_id=ZONE)
+    cookies = (("lang", request.param), ("tz", ZONE))
+    await context.add_cookies([{"name": f"omni_{key}", "value": value, "url": ORIGIN} for key, value in cookies])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ORIGIN) as client:
 
-        def answer(route: Route) -> None:
+        async def answer(route: Route) -> None:
             if route.request.url.endswith("/main.js"):
-                return route.abort()
-            got = client.get(route.request.url, headers=route.request.all_headers())
-            return route.fulfill(status=got.status_code, headers=dict(got.headers), body=got.content)
+                return await route.abort()
+            got = await client.get(route.request.url, headers=await route.request.all_headers())
+            return await route.fulfill(status=got.status_code, headers=dict(got.headers), body=got.content)
 
-        context.route(f"{ORIGIN}/**", answer)
-        context.route("https://files.example/**", lambda route: route.abort())
-        opened = context.new_page()
-        opened.goto(f"{ORIGIN}/inbox/c/{OPEN_ID}")
+        await context.route(f"{ORIGIN}/**", answer)
+        await context.route("https://files.example/**", lambda route: route.abort())
+        opened = await context.new_page()
+        await opened.goto(f"{ORIGIN}/inbox/c/{OPEN_ID}")
         yield opened
-        context.close()
+        await context.close()
 
 
 @pytest.mark.parametrize("page", ["en", "bn"], indirect=True)
-def test_scripts_print_what_the_server_printed(page: Page) -> None:
+async def test_scripts_print_what_the_server_printed(page: Page) -> None:
     """Same objects, same markup: a page does not change when its scripts take over."""
-    build = (page.get_attribute("link[rel=stylesheet]", "href") or "").split("/")[2]
-    compared = page.evaluate(COMPARE, build)
+    build = (await page.get_attribute("link[rel=stylesheet]", "href") or "").split("/")[2]
+    compared = await page.evaluate(COMPARE, build)
     for kind, count in (("rows", len(conversations())), ("messages", len(messages()))):
         by_server, by_scripts = compared[kind]
         assert len(by_server) == count

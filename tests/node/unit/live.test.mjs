@@ -23,7 +23,6 @@ function start(cursor = "e.10", random = () => 0.5) {
       state: ({ phase }) => heard.states.push(phase),
       events: (epoch, events) => heard.seqs.push(...events.map(({ seq }) => seq)),
       reset: (reason) => heard.resets.push(reason),
-      ephemeral: () => {},
     },
     system: { ...pick(clock), random, open: () => lines[lines.push(new Line()) - 1] },
   });

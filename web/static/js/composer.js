@@ -52,7 +52,7 @@ export class Composer {
     this.#field.value = "";
     this.save();
     this.#fit();
-    thread.scrollToEnd();
+    thread.toEnd();
     this.focus();
   }
 
@@ -60,6 +60,7 @@ export class Composer {
   // phone's keyboard has no other way to a new line.
   #onKey(event) {
     const isComposing = event.isComposing || event.keyCode === 229;
+    if (event.key === "Escape" && !isComposing) find("#log").focus(); // single keys work from there
     if (event.key !== "Enter" || event.shiftKey || isComposing || matchMedia("(pointer: coarse)").matches) return;
     event.preventDefault();
     this.#send();

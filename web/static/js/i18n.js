@@ -1,5 +1,5 @@
 // Words, numbers and times in the agent's language. No DOM. The server prints the same texts with the same
-// catalogue (server/endpoints/pages.py), so month names come from the catalogue and not from Intl.
+// catalogue (server/core/page_locale.py), so month names come from the catalogue and not from Intl.
 
 const LOCALES = { en: "en-GB", bn: "bn-BD" };
 const MINUTE_MS = 60_000;
@@ -28,33 +28,27 @@ export function createI18n({ lang, strings, now = () => new Date() }) {
     return `${twoDigits.format(at.getHours())}:${twoDigits.format(at.getMinutes())}`;
   };
 
-  function date(at) {
-    const short = `${number(at.getDate())} ${months[at.getMonth()]}`;
-    return at.getFullYear() === now().getFullYear() ? short : `${short} ${number(at.getFullYear())}`;
-  }
+  const date = (at, withYear) =>
+    `${number(at.getDate())} ${months[at.getMonth()]}` + (withYear ? ` ${number(at.getFullYear())}` : "");
 
   function day(iso) {
     const at = new Date(iso);
     const ago = daysBetween(at, now());
     if (ago === 0) return t("time.today");
-    return ago === 1 ? t("time.yesterday") : date(at);
+    return ago === 1 ? t("time.yesterday") : date(at, at.getFullYear() !== now().getFullYear());
   }
 
   const listTime = (iso) => (daysBetween(new Date(iso), now()) === 0 ? clock(iso) : day(iso));
 
-  function full(iso) {
-    const at = new Date(iso);
-    return `${number(at.getDate())} ${months[at.getMonth()]} ${number(at.getFullYear())}, ${clock(iso)}`;
-  }
+  const full = (iso) => `${date(new Date(iso), true)}, ${clock(iso)}`;
 
   // How long a customer has waited: null below a quarter of an hour, where a number would only be noise.
   function waiting(iso) {
     const minutes = Math.floor((now() - new Date(iso)) / MINUTE_MS);
     if (!(minutes >= 15)) return null;
-    const level = minutes >= 60 ? "bad" : "warn";
-    if (minutes < 60) return { level, text: t("time.minutes", { n: minutes }) };
-    if (minutes < 48 * 60) return { level, text: t("time.hours", { n: Math.floor(minutes / 60) }) };
-    return { level, text: t("time.days", { n: Math.floor(minutes / 1440) }) };
+    if (minutes < 60) return { level: "warn", text: t("time.minutes", { n: minutes }) };
+    const hours = Math.floor(minutes / 60);
+    return { level: "bad", text: hours < 48 ? t("time.hours", { n: hours }) : t("time.days", { n: Math.floor(hours / 24) }) };
   }
 
   return { lang, t, has, number, clock, day, listTime, full, waiting };

@@ -9,16 +9,30 @@ const SWITCH = "omni:keys";
 export function bindKeys(actions) {
   const help = find("#help");
   const enabled = find("#keys-on");
+  const showHelp = () => help.showModal();
   enabled.checked = localStorage.getItem(SWITCH) !== "off";
   enabled.addEventListener("change", () => localStorage.setItem(SWITCH, enabled.checked ? "on" : "off"));
-  find("#help-open").addEventListener("click", () => help.showModal());
-  const all = { ...actions, "Shift+Slash": () => help.showModal() };
+  find("#help-open").addEventListener("click", showHelp);
+  const all = { ...actions, "Shift+Slash": showHelp };
+  const closeMenu = bindMenu(find(".menu"));
   document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && !help.open && closeMenu()) return;
     if (!enabled.checked || event.isComposing || event.altKey || event.ctrlKey || event.metaKey || help.open) return;
-    if (event.target.closest("input, textarea, select, [contenteditable]")) return;
+    if (event.target.closest("input, textarea")) return;
     const action = all[(event.shiftKey ? "Shift+" : "") + event.code];
     if (!action) return;
     event.preventDefault();
     action();
   });
+}
+
+// A <details> closes by its own button alone.
+function bindMenu(menu) {
+  document.addEventListener("click", ({ target }) => menu.contains(target) || (menu.open = false));
+  return () => {
+    if (!menu.open) return false;
+    menu.open = false;
+    menu.firstElementChild.focus();
+    return true;
+  };
 }

@@ -44,6 +44,12 @@ export class List {
     this.#release();
   }
 
+  // The row, or the list where it has left it.
+  focus(id) {
+    this.#paint();
+    (find(`[data-key="${id}"] a`, this.#els.rows) ?? this.#els.rows.parentElement).focus();
+  }
+
   // The row `step` away from the focused or open one, for the keyboard.
   neighbour(step) {
     const links = [...this.#els.rows.querySelectorAll("a")];

@@ -20,7 +20,6 @@ function onRequest(port, { type, ...request }) {
     case "join": return onJoin(port, request);
     case "leave": return void ports.delete(port);
     case "wake": return live.wake();
-    case "send": return live.send(request.frame);
     case "stop": return live.stop(request.reason);
   }
 }
@@ -28,7 +27,7 @@ function onRequest(port, { type, ...request }) {
 function onJoin(port, { wsUrl, client, cursor, visible }) {
   ports.add(port);
   if (!live || live.state.phase === "stopped") {
-    const on = { state: tell("state"), events: onEvents, reset: tell("reset"), ephemeral: tell("ephemeral") };
+    const on = { state: tell("state"), events: onEvents, reset: tell("reset") };
     live = new Live({ url: wsUrl, client, cursor, on });
     live.visible = visible;
     live.start();

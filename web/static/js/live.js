@@ -46,7 +46,7 @@ export class Live {
   #pushbackMs = null;
   visible = true;
 
-  // `on`: {state(state), events(epoch, events), reset(reason), ephemeral(frame)}
+  // `on`: {state(state), events(epoch, events), reset(reason)}
   constructor({ url, client, cursor, on, system = SYSTEM }) {
     this.#url = url;
     this.#client = client;
@@ -83,11 +83,6 @@ export class Live {
     this.#become({ phase: "stopped", reason, heardAt: this.#heardAt });
   }
 
-  // Ephemeral frames (typing, viewing) are worth nothing later: without a line they are forgotten.
-  send(frame) {
-    if (this.#state.phase === "live") this.#socket.send(JSON.stringify(frame));
-  }
-
   #open() {
     this.#become({ phase: "connecting" });
     this.#heardAt = this.#system.now();
@@ -112,9 +107,6 @@ export class Live {
       case "reset": return this.#onReset(frame);
       case "drain": return void this.#system.later(() => this.#resumeNow(this.#socket), frame.inMs);
       case "error": return void (this.#pushbackMs = frame.retryMs ?? this.#pushbackMs);
-      case "typing":
-      case "viewing":
-      case "presence": return this.#on.ephemeral(frame);
     }
   }
 

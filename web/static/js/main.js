@@ -76,7 +76,6 @@ const line = openLine({
     events: (epoch, events) => follow(resume.take(epoch, events)),
     head: (cursor) => follow(resume.hear(cursor)),
     reset: () => follow(resume.reset()),
-    ephemeral: () => {},
   },
 });
 
@@ -164,6 +163,8 @@ function onView(view, before) {
   if (view.openId !== before.openId) onOpened();
   if (queryOf(view) !== queryOf(before)) onFilter(view);
   list.paint();
+  // What had the focus is hidden now.
+  if (!view.openId && before.openId) list.focus(before.openId);
 }
 
 function onOpened({ isFresh = false } = {}) {
@@ -180,7 +181,7 @@ function onOpened({ isFresh = false } = {}) {
 
 async function onFilter(view) {
   for (const link of document.querySelectorAll("a[data-view]")) {
-    setAttr(link, "aria-current", link.dataset.view === (view.status ?? "all") ? "page" : null);
+    setAttr(link, "aria-current", link.dataset.view === (view.status ?? "all") && "page");
   }
   try {
     const page = await api.conversations({ ...view, limit: FIRST_PAGE });

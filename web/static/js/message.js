@@ -7,13 +7,14 @@ const GROUP_MS = 5 * 60_000;
 // What stands around each message: its day, the "new" divider, where a group of one sender starts and ends.
 // `firstNewId`: message before which the agent had read everything, or null.
 export function arrange(messages, firstNewId, i18n) {
+  const isNew = ({ id }) => firstNewId !== null && id === firstNewId; // a pending reply has no id either
   const days = messages.map(({ createdAt }) => i18n.day(createdAt));
   const starts = messages.map((message, index) =>
-    index === 0 || days[index] !== days[index - 1] || message.id === firstNewId || !isSameGroup(messages[index - 1], message));
+    index === 0 || days[index] !== days[index - 1] || isNew(message) || !isSameGroup(messages[index - 1], message));
   return messages.map((message, index) => ({
     message,
     day: index === 0 || days[index] !== days[index - 1] ? days[index] : null,
-    isNew: message.id === firstNewId,
+    isNew: isNew(message),
     isStart: starts[index],
     isEnd: index === messages.length - 1 || starts[index + 1],
   }));
@@ -46,7 +47,7 @@ export function fillMessage(node, { message, day, isNew, isStart, isEnd }, i18n)
   const { id, senderType, senderName, createdAt, deleted, attachments } = message;
   const isNote = message.private;
   setAttr(node, "data-key", messageKey(message));
-  setAttr(node, "id", id ? `m${id}` : null);
+  setAttr(node, "id", id && `m${id}`);
   setAttr(node, "data-side", isNote ? "note" : senderType === "agent" ? "mine" : "theirs");
   setAttr(node, "data-start", isStart);
   setAttr(node, "data-end", isEnd);

@@ -16,7 +16,7 @@ export function fillRow(row, conversation, { i18n, unread, isOpen, draft, query 
   setAttr(row, "data-unread", unread > 0);
   const link = row.firstElementChild;
   setAttr(link, "href", `/inbox/c/${id}${query}`);
-  setAttr(link, "aria-current", isOpen ? "page" : null);
+  setAttr(link, "aria-current", isOpen && "page");
   fillAvatar(slot(row, "avatar"), id, name);
   setText(slot(row, "name"), name);
   fillTime(slot(row, "time"), lastMessageAt, i18n);

@@ -14,7 +14,6 @@ export class Store {
   // `listener(conversationIds)`: a Set of what changed, after every change.
   subscribe(listener) {
     this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
   }
 
   conversation(id) {
@@ -30,10 +29,6 @@ export class Store {
   messages(id) {
     const thread = this.#threads.get(id);
     return thread ? [...thread.values()].sort(byAge) : null;
-  }
-
-  hasThread(id) {
-    return this.#threads.has(id);
   }
 
   // null: the agent's `readCount` is not known yet (the conversation was first heard of in an event).

@@ -30,9 +30,10 @@ export class Thread {
     this.#app = app;
     this.#els.log.addEventListener("scroll", () => this.#onScroll(), { passive: true });
     // Images and a growing composer change heights without an event of ours.
-    new ResizeObserver(() => this.#isStuck && this.#toEnd()).observe(this.#els.items);
-    new ResizeObserver(() => this.#isStuck && this.#toEnd()).observe(this.#els.log);
-    this.#els.pill.addEventListener("click", () => this.#toEnd());
+    const sizes = new ResizeObserver(() => this.#isStuck && this.toEnd());
+    sizes.observe(this.#els.items);
+    sizes.observe(this.#els.log);
+    this.#els.pill.addEventListener("click", () => this.toEnd());
     find("button", this.#els.trouble).addEventListener("click", () => this.open(this.#id));
     this.#els.older.addEventListener("click", (event) => {
       event.preventDefault();
@@ -52,7 +53,7 @@ export class Thread {
     this.#isStuck = true;
     this.#lastKey = null;
     this.#els.trouble.hidden = true;
-    if (!isFresh && id !== null && !store.hasThread(id)) {
+    if (!isFresh && id !== null && !store.messages(id)) {
       this.#paint();
       if (!(await this.#fetch(id))) return;
     }
@@ -63,7 +64,7 @@ export class Thread {
     this.#els.log.ariaBusy = "true";
     this.#paint();
     this.#els.log.ariaBusy = "false";
-    this.#toEnd();
+    this.toEnd();
   }
 
   // The line is back: what could not be fetched is tried again.
@@ -130,7 +131,7 @@ export class Thread {
       update: (node, item) => fillMessage(node, item, i18n),
     });
     this.#els.older.hidden = !this.#hasOlder && this.#from(store.messages(this.#id) ?? []) === 0;
-    if (this.#isStuck) this.#toEnd();
+    if (this.#isStuck) this.toEnd();
   }
 
   #items() {
@@ -182,7 +183,7 @@ export class Thread {
     this.#els.pill.hidden = this.#unseen === 0;
   }
 
-  #toEnd() {
+  toEnd() {
     const { log } = this.#els;
     log.scrollTop = log.scrollHeight;
     this.#isStuck = true;
@@ -194,7 +195,7 @@ export class Thread {
   #onScroll() {
     const { log } = this.#els;
     this.#isStuck = log.scrollHeight - log.scrollTop - log.clientHeight <= STICK_PX;
-    if (this.#isStuck && this.#unseen) this.#toEnd();
+    if (this.#isStuck && this.#unseen) this.toEnd();
     if (log.scrollTop < 200) this.#loadOlder();
   }
 
@@ -235,10 +236,6 @@ export class Thread {
 
   // Set by the composer: a reply taken back goes into the text field again.
   onEdit = () => {};
-
-  scrollToEnd() {
-    this.#toEnd();
-  }
 }
 
 // A reply on its way, in the shape of a message.

@@ -1,0 +1,119 @@
+"""The queries that are made all the time use an index, in a database that has rows."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from server.core.recovery import Stream
+from server.db import eventlog, journal, lists, outbox, store
+from server.db.columns import time_to_column
+from server.db.database import Connection, Database, Parameters, Row
+from server.db.lists import Filters
+from server.db.migrations import upgrade
+from tests.kit.mariadb import MariaDB
+
+_CONVERSATIONS, _MESSAGES_EACH = 2_000, 3
+_COMPANIES = 10
+_NOW = 1_784_365_265_000_000
+
+Query = Callable[[Connection], Awaitable[Any]]
+QUERIES: dict[str, Query] = {
+    "list": lambda c: lists.list_conversations(c, 3, 1, Filters(), 50),
+    "list by status": lambda c: lists.list_conversations(c, 3, 1, Filters(status="Open"), 50),
+    "next page": lambda c: lists.list_conversations(c, 3, 1, Filters(status="Open", before=(_NOW, 500)), 50),
+    "conversation": lambda c: store.read_conversation(c, 3, 33),
+    "thread": lambda c: store.read_messages(c, 3, 33, limit=50),
+    "events after a cursor": lambda c: eventlog.read_events(c, 3, 100, 500),
+    "heads": lambda c: eventlog.read_streams(c, [1, 2, 3]),
+    "claim of deliveries": lambda c: journal.claim_deliveries(c, 300),
+    "claim of replies": lambda c: outbox.claim_replies(c, _NOW, 1, 8),
+    "read mark": lambda c: lists.read_read_count(c, 1, 33),
+}
+
+
+class Explaining(Connection):
+    """A connection that explains each SELECT before it runs it."""
+
+    def __init__(self, raw: Connection) -> None:
+        super().__init__(raw._raw, raw.dialect)
+        self.plans: list[dict[str, Any]] = []
+
+    async def fetch_all(self, sql: str, parameters: Parameters | None = None) -> Any:
+        names = ("id", "select_type", "table", "type", "possible_keys", "key", "key_len", "ref", "rows", "extra")
+        if sql.lstrip().startswith("SELECT"):
+            plan: list[Row] = list(await super().fetch_all(f"EXPLAIN {sql}", parameters))
+            self.plans += [dict(zip(names, row, strict=True)) for row in plan]
+        return await super().fetch_all(sql, parameters)
+
+
+@pytest.fixture
+async def filled(mariadb: MariaDB) -> AsyncIterator[Database]:
+    """A MariaDB with some thousands of rows in each table that grows."""
+    url = mariadb.create_database()
+    upgrade(url)
+    async with Database(url) as database:
+        await database.transaction(_fill)
+        yield database
+    mariadb.drop_connections()
+
+
+async def _fill(connection: Connection) -> None:
+    conversations = [_conversation(n) for n in range(1, _CONVERSATIONS + 1)]
+    await connection.execute_many(store._INSERT["social_conversations"], conversations)
+    messages = [_message(c, n) for c in range(1, _CONVERSATIONS + 1) for n in range(_MESSAGES_EACH)]
+    await connection.execute_many(store._INSERT["social_messages"], messages)
+    events = [{"c": 1 + n % _COMPANIES, "s": 1 + n // _COMPANIES, "b": "{}"} for n in range(5_000)]
+    await connection.execute_many("INSERT INTO inbox_events (company_id, seq, created_at, body) VALUES (:c, :s, 1, :b)", events)
+    streams = [{"c": n, "e": "epoch"} for n in range(1, 500)]
+    await connection.execute_many("INSERT INTO inbox_streams (company_id, epoch, head) VALUES (:c, :e, 500)", streams)
+    done = [{"u": f"uid-{n}"} for n in range(5_000)]
+    await connection.execute_many("INSERT INTO webhook_deliveries (uid, received_at, state, body) VALUES (:u, 1, 'done', 'x')", done)
+    for table in ("social_conversations", "social_messages", "inbox_events", "webhook_deliveries"):
+        await connection.fetch_all(f"ANALYZE TABLE {table}")
+
+
+def _conversation(n: int) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(store.CONVERSATION_COLUMNS)
+    at = time_to_column(_NOW - n * 1_000_000)
+    row |= {"company_id": 1 + n % _COMPANIES, "platform": "chatwoot", "status": "Open" if n % 3 else "Closed", "last_message_at": at}
+    row |= {"integration_id": 1 + n % _COMPANIES, "chatwoot_conversation_id": n, "chatwoot_version": 1, "inbound_count": 1, "seq": n}
+    return row
+
+
+def _message(conversation_id: int, n: int) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(store.MESSAGE_COLUMNS)
+    row |= {"conversation_id": conversation_id, "sender_type": "customer", "content": "x", "created_at": time_to_column(_NOW + n)}
+    row |= {"chatwoot_message_id": conversation_id * 10 + n, "chatwoot_version": 1, "told_at": 1, "seq": 1}
+    row |= {"is_private": False, "is_deleted": False, "delivery_attempts": 0, "is_outcome_unknown": False}
+    return row
+
+
+@pytest.mark.parametrize("name", QUERIES)
+async def test_a_hot_query_uses_an_index(filled: Database, name: str) -> None:
+    """No table is scanned, and none is sorted on disk for a page."""
+
+    async def explain(connection: Connection) -> list[dict[str, Any]]:
+        explaining = Explaining(connection)
+        await QUERIES[name](explaining)
+        return explaining.plans
+
+    plans = await filled.transaction(explain)
+    assert plans, "the query was not explained"
+    for step in plans:
+        assert step["type"] != "ALL", step
+        is_constant = step["table"] is None
+        assert is_constant or step["key"] is not None, step
+
+
+async def test_streams_are_locked_by_their_key(filled: Database) -> None:
+    """The lock that orders a company's changes touches that company's row alone."""
+
+    async def lock(connection: Connection) -> tuple[list[dict[str, Any]], dict[int, Stream]]:
+        explaining = Explaining(connection)
+        streams = await eventlog.lock_streams(explaining, [3], "unused")
+        return explaining.plans, streams
+
+    plans, streams = await filled.transaction(lock)
+    assert streams[3].head == 500
+    assert [(step["key"], int(step["rows"])) for step in plans] == [("PRIMARY", 1)]

@@ -1,0 +1,193 @@
+"""The inbox as its agents meet it: a server, a simulated Chatwoot, and browser windows that note whatever must not happen in them."""
+
+import itertools
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, WebError
+
+from server.auth import SESSION_COOKIE, hash_password
+from server.core.times import SECOND
+from server.db import accounts
+from server.db.database import Connection, Database
+from server.db.vault import Vault
+from server.dev.chatwoot_sim import ChatwootSim, serving
+from server.dev.chatwoot_sim.model import Webhook
+from tests.kit.eventually import eventually, scaled
+from tests.kit.omni import Omni
+
+PASSWORD = "correct horse battery staple"
+AGENTS = {"asha": "Asha Rahman", "tomas": "Tomas Berg"}
+ZONE = "Asia/Dhaka"
+_COMPANY = 1
+
+_names = itertools.count(1)
+# everything the policy stopped becomes an error in the console, and so a fault of the window
+_TELL_VIOLATIONS = """addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI, sample }) =>
+  console.error(`policy: ${violatedDirective} ${blockedURI} ${sample}`));"""
+
+
+def email_of(agent: str) -> str:
+    return f"{agent}@example.org"
+
+
+class Site:
+    """A server and its Chatwoot. Tests share it: each writes as customers of its own."""
+
+    def __init__(self, omni: Omni, sim: ChatwootSim, hook: Webhook, sessions: dict[str, str]) -> None:
+        self.omni, self.sim, self.hook, self.sessions = omni, sim, hook, sessions
+        self.http = omni.client(cookies={SESSION_COOKIE: sessions["asha"]})
+
+    def new_customer(self, name: str = "Customer") -> str:
+        """A name that no other test writes under."""
+        return f"{name} {next(_names)}"
+
+    async def writes(self, customer: str, *texts: str, **options: Any) -> int:
+        """The customer sends these texts; returns our number of the conversation once the server has all of them."""
+        display_id = 0
+        for text in texts:
+            display_id = self.sim.customer_says(customer, text, **options).conversation.display_id
+        await self.sim.webhooks.flushed()
+
+        async def found() -> int | None:
+            for one in (await self.http.get("/api/conversations", params={"q": customer})).json():
+                if one["chatwootConversationId"] == display_id:
+                    held = {message["content"] for message in await self.messages(one["id"])}
+                    return int(one["id"]) if held.issuperset(texts) else None
+            return None
+
+        return await eventually(found)
+
+    async def messages(self, conversation_id: int) -> list[dict[str, Any]]:
+        answer = await self.http.get(f"/api/conversations/{conversation_id}/messages")
+        found: list[dict[str, Any]] = answer.json()["messages"]
+        return found
+
+    async def sockets_open(self) -> int:
+        text = (await self.http.get("/metrics")).text
+        counts = re.findall(r"^omni_inbox_sockets_open (\d+)", text, re.MULTILINE)
+        return int(counts[0]) if counts else 0
+
+    def replies_to(self, customer: str) -> list[str]:
+        """What Chatwoot would have delivered to the customer."""
+        contact = self.sim.find_contact(customer, self.sim.account)
+        assert contact is not None
+        sent = [m for c in self.sim.conversations_of(contact) for m in c.messages if m.message_type == 1 and not m.private]
+        return [message.content or "" for message in sent]
+
+
+class Window:
+    """One agent's browser: its own cookies, its own workers. Whatever it should not say is kept in `faults`."""
+
+    def __init__(self, context: BrowserContext, base_url: str) -> None:
+        self.context, self.base_url = context, base_url
+        self.expected: list[str] = []  # patterns of errors that the test itself causes
+        self._told: list[str] = []
+        context.on("console", self._on_console)
+        context.on("weberror", self._on_error)
+
+    @property
+    def faults(self) -> list[str]:
+        return [text for text in self._told if not any(re.search(pattern, text) for pattern in self.expected)]
+
+    async def open(self, path: str = "/inbox", *, until: str | None = "live") -> Page:
+        """A new tab at that address, once its chip says `until`."""
+        page = await self.context.new_page()
+        await page.goto(self.base_url + path)
+        if until is not None:
+            await says(page, until)
+        return page
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self._told.append(message.text)
+
+    def _on_error(self, error: WebError) -> None:
+        self._told.append(str(error.error))
+
+
+async def says(page: Page, *words: str, limit: float = 15.0) -> None:
+    """Wait until the chip says one of these words."""
+    wanted = ", ".join(f'#chip[data-word="{word}"]' for word in words)
+    await page.wait_for_selector(wanted, timeout=scaled(limit) * 1000)
+
+
+async def shown_ids(page: Page) -> list[int]:
+    """The numbers of the messages in the thread, as they stand there."""
+    found: list[int] = await page.eval_on_selector_all("#messages > li[id]", "nodes => nodes.map(({ id }) => Number(id.slice(1)))")
+    return found
+
+
+async def new_window(
+    site: Site,
+    browser: Browser,
+    agent: str | None = "asha",
+    *,
+    base_url: str | None = None,
+    lang: str = "en",
+    theme: str = "light",
+    **options: Any,
+) -> Window:
+    """A window in which the agent is signed in (None: nobody is). `options` are those of the browser's context."""
+    context = await browser.new_context(timezone_id=ZONE, **({"viewport": {"width": 1280, "height": 800}} | options))
+    context.set_default_timeout(scaled(10.0) * 1000)
+    address = base_url or site.omni.base_url
+    cookies = {"omni_lang": lang, "omni_theme": theme, "omni_tz": ZONE}
+    if agent is not None:
+        cookies[SESSION_COOKIE] = site.sessions[agent]
+    await context.add_cookies([{"name": name, "value": value, "url": address} for name, value in cookies.items()])
+    await context.add_init_script(_TELL_VIOLATIONS)
+    return Window(context, address)
+
+
+@asynccontextmanager
+async def running_site(directory: Path) -> AsyncIterator[Site]:
+    """Server on SQLite, simulated Chatwoot in this event loop, two agents, nothing written yet."""
+    omni = Omni(directory, database_url=f"sqlite:///{directory / 'omni.db'}")
+    sim = ChatwootSim()
+    hook = sim.add_webhook(f"{omni.base_url}/api/webhooks/chatwoot")
+    async with serving(sim):
+        try:
+            await anyio.to_thread.run_sync(omni.prepare)
+            await _add_company(omni, sim, hook)
+            await anyio.to_thread.run_sync(omni.start)
+            sessions = {agent: await _sign_in(omni, agent) for agent in AGENTS}
+            site = Site(omni, sim, hook, sessions)
+            async with site.http:
+                yield site
+        finally:
+            omni.kill9()
+
+
+async def _add_company(omni: Omni, sim: ChatwootSim, hook: Webhook) -> None:
+    """What `integration add` and `agent add` write, without a process for each."""
+    now_us, hashed = int(time.time() * SECOND), hash_password(PASSWORD)
+    integration = {
+        "company_id": _COMPANY,
+        "account_id": sim.account.id,
+        "inbox_id": sim.inbox.id,
+        "base_url": sim.base_url,
+        "access_token": sim.admin.access_token,
+        "webhook_secret": hook.secret,
+    }
+
+    async def write(connection: Connection) -> None:
+        await accounts.add_integration(connection, Vault(omni.env["SECRET_KEY"]), integration, now_us)
+        for agent, name in AGENTS.items():
+            await accounts.add_agent(connection, _COMPANY, email_of(agent), name, "agent", hashed, now_us)
+
+    async with Database(omni.env["DATABASE_URL"]) as database:
+        await database.transaction(write)
+
+
+async def _sign_in(omni: Omni, agent: str) -> str:
+    async with omni.client() as client:
+        answer = await client.post("/api/sessions", json={"email": email_of(agent), "password": PASSWORD})
+        assert answer.status_code == httpx.codes.CREATED, answer.text
+        return str(answer.cookies[SESSION_COOKIE])

@@ -1,0 +1,175 @@
+"""Messages and replies between customer, Chatwoot and two agents, in the real page on the real server."""
+
+from playwright.async_api import Page, Route, WebSocketRoute, expect
+
+from tests.kit.eventually import eventually
+from tests.web.conftest import OpenWindow
+from tests.web.site import Site
+
+# writes a reply and tells, at the end of the very same frame, what the log shows last
+SEND_AND_LOOK = """(text) => new Promise((done) => {
+  document.querySelector("#reply").value = text;
+  document.querySelector("#composer").requestSubmit();
+  requestAnimationFrame(() => {
+    const last = document.querySelector("#messages > li:last-child");
+    done([last.dataset.state, last.querySelector("[data-f=body]").textContent]);
+  });
+})"""
+
+
+async def write_reply(page: Page, text: str) -> None:
+    await page.fill("#reply", text)
+    await page.press("#reply", "Enter")
+
+
+async def unread_in_title(page: Page) -> int:
+    title = await page.title()
+    return int(title.split(")")[0].strip("(")) if title.startswith("(") else 0
+
+
+async def test_a_message_arrives_at_two_agents_without_reload(site: Site, open_window: OpenWindow) -> None:
+    """In the open thread of one, as an unread row on top of the other's list, and in the title."""
+    customer = site.new_customer()
+    number = await site.writes(customer, "first")
+    reader, other = await open_window("asha"), await open_window("tomas")
+    thread, listing = await reader.open(f"/inbox/c/{number}"), await other.open()
+    row = listing.locator(f'#rows > li[data-key="{number}"]')
+    await expect(row.locator("[data-f=count]")).to_have_text("1")
+    before = await unread_in_title(listing)
+
+    await site.writes(customer, "second")
+
+    await expect(thread.locator("#messages > li").last.locator("[data-f=body]")).to_have_text("second")
+    await expect(row.locator("[data-f=preview]")).to_have_text("second")
+    await expect(row.locator("[data-f=count]")).to_have_text("2")
+    await expect(listing.locator("#rows > li").first).to_have_attribute("data-key", str(number))
+    assert await eventually(lambda: unread_in_title(listing)) == before + 1
+    await expect(thread.locator(f'#rows > li[data-key="{number}"] [data-f=count]')).to_be_hidden()
+
+
+async def test_a_new_customer_appears_in_the_list(site: Site, open_window: OpenWindow) -> None:
+    """A conversation nobody has seen yet stands on top, unread."""
+    page = await (await open_window()).open()
+    customer = site.new_customer("জরিনা")
+    number = await site.writes(customer, "আছেন?")
+    row = page.locator(f'#rows > li[data-key="{number}"]')
+    await expect(row.locator("[data-f=name]")).to_have_text(customer)
+    await expect(row.locator("[data-f=count]")).to_have_text("1")
+
+
+async def test_a_reply_shows_at_once_and_goes_out_once(site: Site, open_window: OpenWindow) -> None:
+    """In the same frame here, once in Chatwoot, and at the colleague's."""
+    customer = site.new_customer()
+    number = await site.writes(customer, "hello?")
+    mine = await (await open_window("asha")).open(f"/inbox/c/{number}")
+    theirs = await (await open_window("tomas")).open(f"/inbox/c/{number}")
+
+    assert await mine.evaluate(SEND_AND_LOOK, "On its way") == ["sending", "On its way"]
+
+    sent = mine.locator('#messages > li[data-state="sent"]')
+    await expect(sent).to_have_count(1)
+    await expect(theirs.locator("#messages > li").last.locator("[data-f=body]")).to_have_text("On its way")
+    await expect(theirs.locator("#messages > li").last.locator("[data-f=who]")).to_have_text("Asha Rahman")
+    await site.sim.webhooks.flushed()
+    assert site.replies_to(customer) == ["On its way"]
+    await expect(mine.locator("#messages > li")).to_have_count(2)
+    await expect(theirs.locator("#messages > li")).to_have_count(2)
+
+
+async def test_a_refused_reply_says_why_and_can_be_sent_again(site: Site, open_window: OpenWindow) -> None:
+    """The reason stands in the bubble; Try again delivers it, once."""
+    customer = site.new_customer()
+    number = await site.writes(customer, "hello?")
+    page = await (await open_window()).open(f"/inbox/c/{number}")
+    site.sim.switches.set(fail_next=1, fail_status=404, fail_writes_only=True)
+    await write_reply(page, "refused at first")
+    failed = page.locator('#messages > li[data-state="failed"]')
+    await expect(failed.locator("[data-f=reason]")).to_have_text("The conversation no longer exists in Chatwoot")
+    await failed.get_by_role("button", name="Try again").click()
+    await expect(page.locator('#messages > li[data-state="sent"]')).to_have_count(1)
+    await expect(page.locator("#messages > li")).to_have_count(2)
+    assert site.replies_to(customer) == ["refused at first"]
+
+
+async def test_a_reply_is_held_when_someone_wrote_meanwhile(site: Site, open_window: OpenWindow) -> None:
+    """What was written is shown first; then the agent decides."""
+    customer = site.new_customer()
+    number = await site.writes(customer, "cancel my order")
+    window = await open_window()
+    window.expected.append("409")
+    page = await window.context.new_page()
+
+    def without_events(line: WebSocketRoute) -> None:
+        server = line.connect_to_server()
+        server.on_message(lambda frame: None if '"event"' in str(frame) else line.send(frame))
+
+    await page.route_web_socket("**/ws", without_events)
+    await page.goto(f"{window.base_url}/inbox/c/{number}?transport=page")
+    await page.wait_for_selector('#chip[data-word="live"]')
+    await site.writes(customer, "no, do not cancel it")
+
+    await write_reply(page, "It is cancelled.")
+
+    held = page.locator('#messages > li[data-state="held"]')
+    await expect(held.locator("[data-f=reason]")).to_contain_text("Someone wrote in the meantime")
+    await expect(page.get_by_text("no, do not cancel it").last).to_be_visible()
+    assert site.replies_to(customer) == []
+    await held.get_by_role("button", name="Edit").click()
+    await expect(page.locator("#reply")).to_have_value("It is cancelled.")
+    await write_reply(page, "It is not cancelled.")
+    await eventually(lambda: site.replies_to(customer) == ["It is not cancelled."])
+
+
+async def test_an_answer_that_was_lost_does_not_double_the_reply(site: Site, open_window: OpenWindow) -> None:
+    """The server has taken the reply, the browser never hears of it, and asks again under the same key."""
+    customer = site.new_customer()
+    number = await site.writes(customer, "hello?")
+    window = await open_window()
+    window.expected.append("ERR_FAILED|ERR_CONNECTION")
+    page = await window.open(f"/inbox/c/{number}")
+    lost: list[str] = []
+
+    async def lose_first(route: Route) -> None:
+        if lost:
+            return await route.continue_()
+        lost.append(route.request.headers["idempotency-key"])
+        await route.fetch()
+        return await route.abort()
+
+    await page.route("**/reply", lose_first)
+    await write_reply(page, "only once")
+    await expect(page.locator('#messages > li[data-state="sent"]')).to_have_count(1)
+    await expect(page.locator("#messages > li")).to_have_count(2)
+    assert len(lost) == 1
+    assert site.replies_to(customer) == ["only once"]
+
+
+async def test_closing_and_reopening_reach_chatwoot(site: Site, open_window: OpenWindow) -> None:
+    """The conversation leaves the list of open ones at the colleague's, and comes back."""
+    customer = site.new_customer()
+    number = await site.writes(customer, "done, thanks")
+    mine = await (await open_window("asha")).open(f"/inbox/c/{number}")
+    theirs = await (await open_window("tomas")).open()
+    row = theirs.locator(f'#rows > li[data-key="{number}"]')
+    await expect(row).to_have_count(1)
+    await mine.click("#toggle")
+    await expect(row).to_have_count(0)
+    contact = site.sim.find_contact(customer, site.sim.account)
+    assert contact is not None
+    assert site.sim.conversations_of(contact)[-1].status == "resolved"
+    await mine.click("#toggle")
+    await expect(row).to_have_count(1)
+    assert site.sim.conversations_of(contact)[-1].status == "open"
+
+
+async def test_search_finds_names_and_texts(site: Site, open_window: OpenWindow) -> None:
+    """While typing, without a page load; the address keeps the search."""
+    customer, word = site.new_customer("Searchable"), "jamdani-4711"
+    number = await site.writes(customer, f"is the {word} still there?", "please")
+    page = await (await open_window()).open()
+    await page.fill("#q", word)
+    await expect(page.locator("#rows > li")).to_have_count(1)
+    await expect(page.locator("#rows > li")).to_have_attribute("data-key", str(number))
+    assert page.url.endswith(f"?q={word}")
+    await page.fill("#q", "nothing of this kind")
+    await expect(page.locator("#list-empty")).to_be_visible()

@@ -1,0 +1,120 @@
+"""What the server prints of times, names and errors, and how it groups messages: pure rules, tried without a server."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from server.core.page_locale import Locale, Wait, preferred_language
+from server.core.page_thread import arrange
+
+CATALOGUES = Path(__file__).parents[2] / "web" / "locale"
+NOW = datetime(2026, 7, 18, 9, 1, tzinfo=UTC)  # 15:01 in Dhaka
+ENGLISH, BENGALI = (
+    Locale(lang, json.loads((CATALOGUES / f"{lang}.json").read_text(encoding="utf-8")), ZoneInfo("Asia/Dhaka"), NOW)
+    for lang in ("en", "bn")
+)
+
+
+def ago(**span: float) -> str:
+    return (NOW - timedelta(**span)).isoformat()
+
+
+def message(number: int, sent: str, sender: str = "customer", **more: Any) -> dict[str, Any]:
+    return {"id": number, "createdAt": sent, "senderType": sender, "senderName": sender, "private": False, "clientId": None, **more}
+
+
+@pytest.mark.parametrize(
+    ("span", "english", "bengali"),
+    [
+        ({"minutes": 1}, "15:00", "১৫:০০"),
+        ({"hours": 15, "minutes": 2}, "Yesterday", "গতকাল"),
+        ({"days": 3}, "15 Jul", "১৫ জুলাই"),
+        ({"days": 365}, "18 Jul 2025", "১৮ জুলাই ২০২৫"),
+    ],
+)
+def test_list_times_are_as_short_as_they_can_be(span: dict[str, float], english: str, bengali: str) -> None:
+    """The clock today, then the day, in the agent's zone; the year only where it is another."""
+    assert (ENGLISH.list_time(ago(**span)), BENGALI.list_time(ago(**span))) == (english, bengali)
+
+
+@pytest.mark.parametrize(
+    ("span", "wait"),
+    [
+        ({"minutes": 14.9}, None),
+        ({"minutes": 15}, Wait("warn", "15 min")),
+        ({"minutes": 60}, Wait("bad", "1 h")),
+        ({"hours": 47.9}, Wait("bad", "47 h")),
+        ({"hours": 48}, Wait("bad", "2 days")),
+    ],
+)
+def test_waiting_is_told_from_a_quarter_of_an_hour_on(span: dict[str, float], wait: Wait | None) -> None:
+    """Below that a number would only be noise."""
+    assert ENGLISH.waiting(ago(**span)) == wait
+
+
+def test_nothing_is_known_of_rows_without_times() -> None:
+    """Rows of the CRM from before may have none."""
+    assert (ENGLISH.list_time(None), ENGLISH.waiting(None), ENGLISH.preview(None), ENGLISH.initial("")) == ("", None, "", "")
+
+
+def test_zero_is_one_in_bengali() -> None:
+    """CLDR: in Bengali 0 takes the singular."""
+    texts = {"x.one": "one {n}", "x.other": "other {n}"}
+    assert [replace(ENGLISH, catalogue=texts).t("x", n=n) for n in (0, 1, 2)] == ["other 0", "one 1", "other 2"]
+    assert [replace(BENGALI, catalogue=texts).t("x", n=n) for n in (0, 1, 2)] == ["one ০", "one ১", "other ২"]
+
+
+def test_reasons_known_by_code_are_told_in_the_agents_language() -> None:
+    """Others are told as they came; none at all is still a sentence."""
+    known, unknown = {"code": "chatwoot_404", "message": "gone"}, {"code": "odd", "message": "As Chatwoot put it"}
+    assert BENGALI.reason(known) == BENGALI.catalogue["error.chatwoot_404"]
+    assert (BENGALI.reason(unknown), ENGLISH.reason(None)) == ("As Chatwoot put it", "It did not work. Try again.")
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", "file:///etc/passwd", "//host/x", "", None, " https://x"])
+def test_only_web_addresses_become_links(url: str | None) -> None:
+    """Attachments' addresses come from outside."""
+    found = {"type": "file", "url": url, "name": "x"}
+    assert ENGLISH.files({"deleted": False, "attachments": [found]}) == []
+
+
+def test_groups_end_with_their_sender_their_day_and_after_a_pause() -> None:
+    """One name and one time stand for a group."""
+    items = arrange(
+        [
+            message(1, ago(days=1)),
+            message(2, ago(minutes=20)),
+            message(3, ago(minutes=16)),
+            message(4, ago(minutes=10)),
+            message(5, ago(minutes=9), "agent"),
+            message(6, ago(minutes=8), "agent", private=True),
+        ],
+        0,
+        ENGLISH,
+    )
+    assert [item.is_start for item in items] == [True, True, False, True, True, True]
+    assert [item.is_end for item in items] == [True, False, True, True, True, True]
+    assert [item.day for item in items] == ["Yesterday", "Today", None, None, None, None]
+    assert [item.side for item in items] == ["theirs"] * 4 + ["mine", "note"]
+
+
+def test_the_divider_stands_before_the_first_unread() -> None:
+    """Only what customers wrote counts; it begins a group."""
+    sent = [message(n, ago(minutes=3), "agent" if n == 3 else "customer") for n in range(1, 5)]
+    items = arrange(sent, 2, ENGLISH)
+    assert [item.is_new for item in items] == [False, True, False, False]
+    assert items[1].is_start
+    assert not any(item.is_new for item in arrange(sent, 0, ENGLISH))
+
+
+@pytest.mark.parametrize(
+    ("accepted", "lang"), [("bn-BD,bn;q=0.9,en;q=0.8", "bn"), ("de, en;q=0.2, bn;q=0.3", "bn"), ("", "en"), ("x;q=y", "en")]
+)
+def test_the_browsers_first_known_language_is_taken(accepted: str, lang: str) -> None:
+    """By weight, then by place; anything malformed is passed over."""
+    assert preferred_language(accepted) == lang
