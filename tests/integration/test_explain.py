@@ -1,5 +1,6 @@
 """The queries that are made all the time use an index, in a database that has rows."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from server.db.columns import time_to_column
 from server.db.database import Connection, Database, Parameters, Row
 from server.db.lists import Filters
 from server.db.migrations import upgrade
+from tests.kit.eventually import scaled
 from tests.kit.mariadb import MariaDB
 
 _CONVERSATIONS, _MESSAGES_EACH = 2_000, 3
@@ -47,15 +49,25 @@ class Explaining(Connection):
         return await super().fetch_all(sql, parameters)
 
 
-@pytest.fixture
-async def filled(mariadb: MariaDB) -> AsyncIterator[Database]:
+@pytest.fixture(scope="module")
+def filled_url(shared_mariadb: MariaDB) -> str:
     """A MariaDB with some thousands of rows in each table that grows."""
-    url = mariadb.create_database()
+    shared_mariadb.ensure_running()
+    url = shared_mariadb.create_database()
     upgrade(url)
-    async with Database(url) as database:
-        await database.transaction(_fill)
+
+    async def fill() -> None:
+        async with Database(url, wait_seconds=scaled(60)) as database:
+            await database.transaction(_fill)
+
+    asyncio.run(fill())
+    return url
+
+
+@pytest.fixture
+async def filled(filled_url: str) -> AsyncIterator[Database]:
+    async with Database(filled_url, wait_seconds=scaled(10)) as database:
         yield database
-    mariadb.drop_connections()
 
 
 async def _fill(connection: Connection) -> None:
