@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from server.core.signatures import is_signed
+from server.core.times import SECOND
 from server.db import accounts
 from server.db.accounts import Integration
 from server.db.database import Database
@@ -32,6 +33,7 @@ class Directory:
         self._by_account: dict[int | None, list[Integration]] = {}
         self.integrations: dict[int, Integration] = {}
         self.is_loaded = False
+        self.as_of_us = 0  # what was added after this moment is not known here yet
 
     async def run(self) -> None:
         while True:
@@ -40,17 +42,22 @@ class Directory:
             await asyncio.sleep(_REFRESH_SECONDS)
 
     async def refresh(self) -> None:
-        self.take(await self._database.read(lambda c: accounts.read_integrations(c, self._vault)))
+        started_us = int(time.time() * SECOND)
+        self.take(await self._database.read(lambda c: accounts.read_integrations(c, self._vault)), started_us)
 
-    def take(self, found: Iterable[Integration]) -> None:
-        """These are all integrations there are."""
+    def take(self, found: Iterable[Integration], as_of_us: int = 0) -> None:
+        """These are all integrations there are, as of that moment."""
         found = list(found)
         by_account: dict[int | None, list[Integration]] = defaultdict(list)
         for integration in found:
             by_account[integration.account_id].append(integration)
         self._by_account = by_account
         self.integrations = {integration.id: integration for integration in found}
-        self.is_loaded = True
+        self.is_loaded, self.as_of_us = True, as_of_us
+
+    def knows(self, account_id: int | None, inbox_id: int | None) -> bool:
+        """Whether there is any integration for the address, so that a signature can be judged."""
+        return bool(self._candidates(account_id, inbox_id))
 
     def verify(
         self, account_id: int | None, inbox_id: int | None, headers: Mapping[str, str], body: bytes, received_us: int | None = None
@@ -83,19 +90,23 @@ class Directory:
         where = f"account {account_id}" + ("" if inbox_id is None else f", inbox {inbox_id}")
         candidates = self._candidates(account_id, inbox_id)
         if broken := [integration for integration in candidates if integration.problem]:
-            raise PayloadError(f"integration {broken[0].id}: {broken[0].problem}")
+            raise PayloadError(f"integration {broken[0].id}: {broken[0].problem}", is_routing=True)
         unsigned = [] if self._require_signature else [integration for integration in candidates if not integration.secrets]
         if not candidates:
-            raise PayloadError(f"no integration for {where}", outcome="ignored")
+            raise PayloadError(f"no integration for {where}", outcome="ignored", is_routing=True)
         if not unsigned:
-            raise PayloadError("the signature does not fit the integration's secret")
+            raise PayloadError("the signature does not fit the integration's secret", is_routing=True)
         # a row left behind steps aside for its own company's other one, and for no other company: its Chatwoot may still deliver
         is_one_company = len({integration.company_id for integration in unsigned}) == 1
         if is_one_company and len(active := [i for i in unsigned if i.is_active and i.is_webhook_active]) == 1:
             unsigned = active
         if len(unsigned) > 1:
             numbers = ", ".join(str(integration.id) for integration in unsigned)
-            raise PayloadError(f"{where} fits several integrations ({numbers}); set a webhook secret to tell them apart", outcome="ignored")
+            raise PayloadError(
+                f"{where} fits several integrations ({numbers}); set a webhook secret to tell them apart",
+                outcome="ignored",
+                is_routing=True,
+            )
         return _active(unsigned[0])
 
     def of_company(self, company_id: int, integration_id: int | None) -> Integration | None:
@@ -112,7 +123,9 @@ class Directory:
 
 def _active(integration: Integration) -> Integration:
     if not integration.is_active:
-        raise PayloadError(f"integration {integration.id} is switched off (is_active)", outcome="ignored")
+        raise PayloadError(f"integration {integration.id} is switched off (is_active)", outcome="ignored", is_routing=True)
     if not integration.is_webhook_active:
-        raise PayloadError(f"webhooks of integration {integration.id} are switched off (is_webhook_active)", outcome="ignored")
+        raise PayloadError(
+            f"webhooks of integration {integration.id} are switched off (is_webhook_active)", outcome="ignored", is_routing=True
+        )
     return integration

@@ -163,11 +163,12 @@ class BusUnavailable(Unavailable):
 
 
 class PayloadError(OmniError):
-    """A delivery that means nothing to us. `outcome` is the journal state it ends in."""
+    """A delivery that means nothing to us. `outcome` is the journal state it ends in; `is_routing` says that no integration took it,
+    which may be otherwise once the integrations have been read again."""
 
     code = "payload"
     status = 200
 
-    def __init__(self, message: str, *, outcome: str = "dead") -> None:
+    def __init__(self, message: str, *, outcome: str = "dead", is_routing: bool = False) -> None:
         super().__init__(message)
-        self.outcome = outcome
+        self.outcome, self.is_routing = outcome, is_routing

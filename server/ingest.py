@@ -29,6 +29,7 @@ _WAITING_MOST = 10_000
 _SWEEP_SECONDS = 1.0
 _BURST = 20  # a batch of this many means hundreds a second: the next one waits a moment, so that it is larger and each delivery cheaper
 _GATHER_SECONDS = 0.02
+_RENEW_SECONDS = 0.1  # strangers' deliveries make us read the directory at most ten times a second
 _DRAIN_SECONDS = 0.5
 _DRAIN_MOST = 500
 _RETRY_FIRST_SECONDS = 0.5
@@ -138,6 +139,7 @@ class Ingester:
         self._database, self._directory, self._publish = database, directory, publish
         self._batch, self._attempts = batch, attempts
         self._wake = asyncio.Event()
+        self._is_directory_old = False
         self.seen: dict[int, int] = {}  # integration -> last delivery, microseconds
 
     def wake(self) -> None:
@@ -148,12 +150,7 @@ class Ingester:
         while True:
             self._wake.clear()
             if self._directory.is_loaded:
-                while (taken := await self._take_batch()) == self._batch:
-                    pass
-                if taken >= _BURST:
-                    await asyncio.sleep(_GATHER_SECONDS)
-                while await self._retry_one():
-                    pass
+                await self._take_all()
             try:
                 async with asyncio.timeout(_SWEEP_SECONDS):
                     await self._wake.wait()
@@ -165,6 +162,28 @@ class Ingester:
         batches = await self._database.transaction(lambda c: self._apply(c, told))
         for batch in batches:
             self._publish(batch)
+
+    async def _take_all(self) -> None:
+        """Everything that is there now."""
+        taken = self._batch
+        while taken == self._batch or self._is_directory_old:
+            if self._is_directory_old and not await self._renew_directory():
+                return
+            taken = await self._take_batch()
+        if taken >= _BURST:
+            await asyncio.sleep(_GATHER_SECONDS)
+        while await self._retry_one():
+            pass
+
+    async def _renew_directory(self) -> bool:
+        """Read the integrations again, as a delivery came for one that is not known; it stays in the journal until then."""
+        await asyncio.sleep(_RENEW_SECONDS)
+        try:
+            await self._directory.refresh()
+        except Unavailable:
+            return False
+        self._is_directory_old = False
+        return True
 
     async def _take_batch(self) -> int:
         try:
@@ -184,12 +203,16 @@ class Ingester:
     async def _ingest_these(self, connection: Connection, deliveries: Sequence[Delivery]) -> list[EventBatch]:
         if not deliveries:
             return []
-        told, parked = [], []
+        told, parked, held = [], [], set[int]()
         for delivery in deliveries:
             try:
                 told.append(self._understand(delivery))
             except PayloadError as error:
+                if error.is_routing and self._directory.as_of_us <= delivery.received_us:
+                    held.add(delivery.id)  # its integration may have been added just before it came: looked at once more
+                    continue
                 parked.append((delivery.id, error.outcome, error.message))
+        self._is_directory_old = bool(held)
         batches = await self._apply(connection, told)
         now = now_us()
         for integration_id in {t.source.integration_id for t in told}:
@@ -199,7 +222,7 @@ class Ingester:
             await journal.mark_parked(connection, parked, now)
         metrics.deliveries_ingested.labels("done").inc(len(told))
         for delivery in deliveries:
-            if not delivery.is_verified:  # kept whole until its signature could be judged
+            if not delivery.is_verified and delivery.id not in held:  # kept whole until its signature could be judged
                 stripped = strip_credentials(delivery.body.encode()).decode()
                 await journal.replace_body(connection, delivery.id, stripped)
         for _, state, _reason in parked:
@@ -226,7 +249,7 @@ class Ingester:
                     change.account_id, change.inbox_id, delivery.headers, delivery.body.encode(), delivery.received_us
                 )
             except BadSignature as error:
-                raise PayloadError(error.message) from None
+                raise PayloadError(error.message, is_routing=True) from None
         integration = self._directory.find(change.account_id, change.inbox_id, verified_id)
         self.seen[integration.id] = max(delivery.received_us, self.seen.get(integration.id, 0))
         return Told(Source(integration.id, integration.company_id), change, delivery.received_us, delivery.id)

@@ -45,7 +45,8 @@ class Webhook:
             text = body.decode()
         except ValueError:
             raise BadRequest("The body must be JSON in UTF-8") from None
-        is_judged = self._directory.is_loaded
+        # an integration that was added a moment ago is not known here yet: judged by ingest, which waits for the directory
+        is_judged = self._directory.is_loaded and self._directory.knows(account_id, inbox_id)
         integration_id = self._directory.verify(account_id, inbox_id, headers, body) if is_judged else None
         return Delivery(
             uid=os.urandom(16).hex(),

@@ -1,0 +1,94 @@
+"""Settings: read from the environment once, each contradiction with a sentence that names the variable."""
+
+from typing import Any
+
+import pytest
+
+from server.errors import ConfigurationError
+from server.settings import Settings, describe, new_secret, sqlite_path
+
+SECRET = "x" * 32
+
+
+@pytest.mark.parametrize(
+    ("environ", "sentence"),
+    [
+        ({"DATABASE_URL": "postgres://x"}, "DATABASE_URL must begin with sqlite:/// or mysql://, not postgres:"),
+        ({"BROADCAST_URL": "kafka://x"}, "BROADCAST_URL must be memory:// or redis://"),
+        ({"PUBLIC_URL": "inbox.example.org"}, "PUBLIC_URL must begin with http:// or https://"),
+        ({"PING_SECONDS": "45"}, "SOCKET_SILENCE_SECONDS must be larger than PING_SECONDS"),
+        ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR"),
+        ({"PORT": "http"}, "PORT must be a whole number, not 'http'"),
+        ({"PORT": "-1"}, "PORT must be a whole number"),
+        ({"PORT": "80.5"}, "PORT must be a whole number"),
+        ({"HELLO_SECONDS": "five"}, "HELLO_SECONDS must be a number, not 'five'"),
+        ({"REQUIRE_WEBHOOK_SIGNATURE": "maybe"}, "REQUIRE_WEBHOOK_SIGNATURE must be true or false, not 'maybe'"),
+    ],
+)
+def test_a_contradiction_is_said_in_a_sentence(environ: dict[str, str], sentence: str) -> None:
+    """It stops the start, and says what to set."""
+    with pytest.raises(ConfigurationError, match=sentence):
+        Settings.from_environment(environ)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "workers", "sentence"),
+    [
+        ({"jwt_secret": "x" * 31}, 1, "JWT_SECRET must be at least 32 bytes"),
+        ({}, 2, "SQLite serves one process"),
+        ({"database_url": "mysql://a:b@c/d"}, 2, "The bus memory:// serves one process"),
+    ],
+)
+def test_serving_asks_for_more(overrides: dict[str, Any], workers: int, sentence: str) -> None:
+    """A short secret can be guessed; files and memory are not shared."""
+    settings = Settings.from_environment({"JWT_SECRET": SECRET}, overrides)
+    with pytest.raises(ConfigurationError, match=sentence):
+        settings.check_serving(workers)
+
+
+def test_what_fits_together_serves() -> None:
+    """One process with everything embedded; several on MySQL and Redis; bytes are counted, not characters."""
+    Settings.from_environment({"JWT_SECRET": "é" * 16}).check_serving(1)
+    shared = Settings.from_environment({"JWT_SECRET": SECRET, "DATABASE_URL": "mariadb://a:b@c/d", "BROADCAST_URL": "rediss://c"})
+    shared.check_serving(8)
+    assert not shared.is_sqlite
+    assert not shared.is_memory_bus
+
+
+@pytest.mark.parametrize(("text", "value"), [("1", True), ("TRUE", True), ("yes", True), ("0", False), ("False", False), ("no", False)])
+def test_yes_and_no_in_every_form(text: str, value: bool) -> None:
+    """As people write them."""
+    assert Settings.from_environment({"REQUIRE_WEBHOOK_SIGNATURE": text}).require_webhook_signature is value
+
+
+def test_the_environment_then_the_options() -> None:
+    """Options of a command win; an empty variable is one that is not set."""
+    settings = Settings.from_environment({"PORT": "9000", "HOST": "", "PING_SECONDS": "1.5"}, {"port": 7000})
+    assert (settings.port, settings.host, settings.ping_seconds) == (7000, "127.0.0.1", 1.5)
+
+
+def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing else in the program reads it."""
+    monkeypatch.setenv("SESSION_HOURS", "3")
+    assert Settings.from_environment().session_hours == 3
+
+
+@pytest.mark.parametrize(("given", "base"), [("", "http://h:1"), ("https://inbox.example.org/", "https://inbox.example.org")])
+def test_addresses_come_without_a_slash_at_the_end(given: str, base: str) -> None:
+    """The webhook's address is built from the public one."""
+    settings = Settings(public_url=given, host="h", port=1)
+    assert (settings.base_url, settings.webhook_url) == (base, f"{base}/api/webhooks/chatwoot")
+
+
+def test_every_setting_describes_itself() -> None:
+    """With a name, a default and a text for the documentation."""
+    described = {name: text for name, _, text in describe()}
+    assert described["PING_SECONDS"]
+    assert all(described.values())
+    assert len(new_secret()) == 64
+
+
+@pytest.mark.parametrize(("url", "path"), [("sqlite:///data/x.db", "data/x.db"), ("sqlite:////var/x.db?mode=rw", "/var/x.db")])
+def test_the_file_behind_an_address(url: str, path: str) -> None:
+    """Three slashes are relative, four absolute."""
+    assert str(sqlite_path(url)) == path
