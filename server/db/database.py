@@ -209,16 +209,19 @@ class Database:
                         held = await stack.enter_async_context(self._database.connection())
                     raw = held.raw_connection
                     connection = Connection(raw, self.dialect)
-                    while await self._serve(job, connection):
+                    is_well = True
+                    while is_well and not _has_ended(raw):  # looked at before each call: while idle it may have been killed
+                        is_well = await self._serve(job, connection)
                         queue.task_done()
+                        if not is_well:
+                            await _close_raw(raw)
                         job = await queue.get()
-                    await _close_raw(raw)
             except Exception as error:  # noqa: BLE001 - the driver's errors end here, as ours
                 translated = _translate(error)
                 self.is_reachable = False
                 job.fail(translated)
-            queue.task_done()
-            job = await queue.get()
+                queue.task_done()
+                job = await queue.get()
 
     async def _serve(self, job: _Job, connection: Connection) -> bool:
         """Run one job. Returns False when the connection must not be used again."""
@@ -308,6 +311,12 @@ async def _rolled_back(connection: Connection) -> bool:
     except Exception:  # noqa: BLE001 - whatever went wrong, the connection is given up
         return False
     return True
+
+
+def _has_ended(raw: Any) -> bool:
+    """Whether the server has hung up: aiomysql's reader knows; a SQLite file never does."""
+    reader = getattr(raw, "_reader", None)
+    return reader is not None and bool(reader.at_eof() or reader.exception() is not None)
 
 
 async def _close_raw(raw: Any) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from server.core.recovery import Stream
 from server.db import eventlog, journal, lists, outbox, store
-from server.db.columns import time_to_column
+from server.db.columns import CONVERSATION_COLUMNS, MESSAGE_COLUMNS, time_to_column
 from server.db.database import Connection, Database, Parameters, Row
 from server.db.lists import Filters
 from server.db.migrations import upgrade
@@ -86,7 +86,7 @@ async def _fill(connection: Connection) -> None:
 
 
 def _conversation(n: int) -> dict[str, Any]:
-    row: dict[str, Any] = dict.fromkeys(store.CONVERSATION_COLUMNS)
+    row: dict[str, Any] = dict.fromkeys(CONVERSATION_COLUMNS)
     at = time_to_column(_NOW - n * 1_000_000)
     row |= {"company_id": 1 + n % _COMPANIES, "platform": "chatwoot", "status": "Open" if n % 3 else "Closed", "last_message_at": at}
     row |= {"integration_id": 1 + n % _COMPANIES, "chatwoot_conversation_id": n, "chatwoot_version": 1, "inbound_count": 1, "seq": n}
@@ -94,7 +94,7 @@ def _conversation(n: int) -> dict[str, Any]:
 
 
 def _message(conversation_id: int, n: int) -> dict[str, Any]:
-    row: dict[str, Any] = dict.fromkeys(store.MESSAGE_COLUMNS)
+    row: dict[str, Any] = dict.fromkeys(MESSAGE_COLUMNS)
     row |= {"conversation_id": conversation_id, "sender_type": "customer", "content": "x", "created_at": time_to_column(_NOW + n)}
     row |= {"chatwoot_message_id": conversation_id * 10 + n, "chatwoot_version": 1, "told_at": 1, "seq": 1}
     row |= {"is_private": False, "is_deleted": False, "delivery_attempts": 0, "is_outcome_unknown": False}

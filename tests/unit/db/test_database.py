@@ -178,7 +178,6 @@ async def test_a_deadlock_is_tried_again(on_mariadb: Database) -> None:
     await _is_whole(on_mariadb)
 
 
-@pytest.mark.xfail(strict=True, reason="a call is tried again less often than there are lanes, and each lane finds its own dead connection")
 @pytest.mark.parametrize("kind", ["read", "transaction"])
 async def test_killed_connections_are_made_anew(mariadb: MariaDB, kind: str) -> None:
     """The next read and the next write work, without an error for anyone, however many pooled connections were killed."""
