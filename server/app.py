@@ -192,6 +192,7 @@ class Parts:
 def create_app(settings: Settings) -> Starlette:
     """The ASGI application of one process."""
     parts = Parts(settings)
+    guard = Guard(parts.access, parts.feeds)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -200,9 +201,9 @@ def create_app(settings: Settings) -> Starlette:
             yield
 
     app = Starlette(
-        routes=_routes(parts),
+        routes=_routes(parts, guard),
         lifespan=lifespan,
-        middleware=[Middleware(Outermost)],
+        middleware=[Middleware(Outermost, unchanged=guard.unchanged)],
         exception_handlers={OmniError: _on_problem, HTTPException: _on_http_error, Exception: _on_bug},
     )
     app.state.parts = parts
@@ -216,9 +217,8 @@ def from_environment() -> Starlette:
     return create_app(settings)
 
 
-def _routes(parts: Parts) -> list[BaseRoute]:
+def _routes(parts: Parts, guard: Guard) -> list[BaseRoute]:
     settings = parts.settings
-    guard = Guard(parts.access, parts.feeds)
     sessions = Sessions(guard, parts.access, hours=settings.session_hours, is_secure=settings.base_url.startswith("https:"))
     page_data = ServerPageData(parts.access, parts.feeds, parts.inbox, parts.replies, sessions.cookie)
     webhook = Webhook(parts.recorder, parts.directory, settings.webhook_max_bytes)

@@ -97,6 +97,16 @@ class Access:
             raise Forbidden("This was not sent from our own page; open the inbox and try again")
         return await self.authenticate_session(cookie)
 
+    def remembered(self, authorization: str) -> Principal | None:
+        """The principal of a bearer token that is good and known already; None whenever that is not plain: then `authenticate` decides."""
+        token = authorization[7:] if authorization.startswith("Bearer ") else ""
+        claims = self._tokens.get(token)
+        agent = self._agents.get((claims.company_id, claims.subject)) if claims is not None else None
+        if claims is None or agent is None or time.time() > claims.expires_at:
+            return None
+        is_withdrawn = not agent.is_active or claims.issued_us < agent.valid_after_us
+        return None if is_withdrawn else Principal(agent, claims.expires_at)
+
     async def authenticate_token(self, token: str) -> Principal:
         claims = self._tokens.get(token) or self._decode(token)
         if time.time() > claims.expires_at + self._settings.jwt_leeway_seconds:

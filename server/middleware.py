@@ -5,25 +5,30 @@ Plain ASGI: a middleware class of Starlette's costs more than the whole hot path
 
 import time
 import uuid
+from collections.abc import Callable
 
+from prometheus_client import Counter
 from starlette.datastructures import MutableHeaders
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server import log, metrics
 
+Unchanged = Callable[[Scope], list[tuple[bytes, bytes]] | None]
+
 _logger = log.get(__name__)
 _GZIP_LEVEL = 5
 _GZIP_FROM_BYTES = 1_000
 _SLOW_SECONDS = 1.0
+_NOSNIFF = (b"x-content-type-options", b"nosniff")
 _PLAIN = ("/api/webhooks/", "/livez")
 
 
 class Outermost:
     """Every request passes here. Successful ones are counted, not logged: a line for each poll would cost more than the poll."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._plain = app
+    def __init__(self, app: ASGIApp, unchanged: Unchanged) -> None:
+        self._plain, self._unchanged = app, unchanged
         self._compressing = GZipMiddleware(app, minimum_size=_GZIP_FROM_BYTES, compresslevel=_GZIP_LEVEL)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -31,6 +36,11 @@ class Outermost:
             await self._plain(scope, receive, send)
             return
         path: str = scope["path"]
+        if (headers := self._unchanged(scope)) is not None:
+            _count(path, 304)
+            await send({"type": "http.response.start", "status": 304, "headers": [*headers, _NOSNIFF]})
+            await send({"type": "http.response.body", "body": b""})
+            return
         started = time.monotonic()
         status = 500
 
@@ -38,7 +48,7 @@ class Outermost:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"].append((b"x-content-type-options", b"nosniff"))
+                message["headers"].append(_NOSNIFF)
                 if status >= 500:
                     MutableHeaders(scope=message)["X-Request-Id"] = request_id = uuid.uuid4().hex[:12]
                     _logger.warning("request failed", path=path, status=status, request_id=request_id)
@@ -49,15 +59,22 @@ class Outermost:
             await app(scope, receive, send_on)
         finally:
             seconds = time.monotonic() - started
-            metrics.requests.labels(_kind(path), str(status)).inc()
+            _count(path, status)
             if status >= 400 or seconds > _SLOW_SECONDS:
                 _logger.info("request", method=scope["method"], path=path, status=status, seconds=round(seconds, 3))
 
 
-def _kind(path: str) -> str:
-    """A path's first two parts, from a closed set."""
+def _count(path: str, status: int) -> None:
+    """By the path's first two parts, from a closed set; the counters are kept, as looking them up costs more than counting."""
     head = "/".join(path.split("/", 3)[:3])
-    return head if head in _KINDS else "other"
+    key = (head if head in _KINDS else "other", status)
+    counter = _counters.get(key)
+    if counter is None:
+        counter = _counters[key] = metrics.requests.labels(key[0], str(status))
+    counter.inc()
+
+
+_counters: dict[tuple[str, int], Counter] = {}
 
 
 _KINDS = frozenset(

@@ -51,8 +51,19 @@ SELECT id, company_id, external_user_id, last_message_at FROM social_conversatio
 WHERE platform = 'chatwoot' AND integration_id IS NULL AND external_user_id IS NOT NULL AND id BETWEEN :low AND :high"""
 
 
+# SQLite keeps times as text and orders them as text: pages end for ever before a row whose time lacks the fraction
+_SQLITE_TIMES = {"social_conversations": ("last_message_at", "created_at", "updated_at"), "social_messages": ("created_at",)}
+_WIDEN = """\
+UPDATE {table} SET {column} = strftime('%Y-%m-%d %H:%M:%f', {column}) || '000'
+WHERE length({column}) <> 26 AND strftime('%Y-%m-%d %H:%M:%f', {column}) IS NOT NULL"""
+
+
 def fill(connection: Connection) -> list[str]:
     """Fill what is missing. Returns sentences with counts. The columns must be there; killing it loses nothing."""
+    if connection.dialect.name == "sqlite":
+        for table, columns in _SQLITE_TIMES.items():
+            for column in columns:
+                _run(connection, _WIDEN.format(table=table, column=column))
     touched = _touched_by_updates(connection)
     keep = _keep(touched)
     keep_but_last_message = _keep(touched - {"last_message_at"})
