@@ -202,8 +202,10 @@ class Feed:
                 )
                 if self.epoch != epoch or self.head < after:
                     return  # begun anew meanwhile
-                is_cut = bool(events) and events[0][0] > after + 1
-                if (stream := streams.get(self.company_id)) is not None and (stream.epoch != epoch or stream.head < after or is_cut):
+                stream = streams.get(self.company_id)
+                # trimmed beyond what this process had: between the two reads, or before
+                is_cut = (bool(events) and events[0][0] > after + 1) or (stream is not None and stream.floor > after)
+                if stream is not None and (stream.epoch != epoch or stream.head < after or is_cut):
                     self._restart(stream)
                     return
                 # what came by another way meanwhile is not taken twice; the rest follows it

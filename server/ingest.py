@@ -256,9 +256,12 @@ class Ingester:
 
     async def _take_each(self) -> int:
         """A batch failed as a whole: find the one that is to blame, and let the others pass."""
-        deliveries = await self._database.read(lambda c: journal.peek_deliveries(c, self._batch))
-        for delivery in deliveries:
-            await self._take_one(delivery.id, delivery.attempts)
+        try:
+            deliveries = await self._database.read(lambda c: journal.peek_deliveries(c, self._batch))
+            for delivery in deliveries:
+                await self._take_one(delivery.id, delivery.attempts)
+        except DatabaseUnavailable:
+            return 0
         return len(deliveries)
 
     async def _retry_one(self) -> bool:

@@ -5,6 +5,7 @@ Chatwoot takes the same POST twice as two messages. So each reply carries a mark
 """
 
 import asyncio
+import contextlib
 import random
 import re
 import time
@@ -41,7 +42,7 @@ CONTENT_MOST_CHARACTERS = 150_000  # Chatwoot's own limit (message.rb)
 _KEY = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _KEY_PLACE = (-1, 0)
 _NEWER_MOST = 50
-_AT_ONCE = 8
+_AT_ONCE = 32
 _SWEEP_SECONDS = 1.0
 _BACKOFF_FIRST_SECONDS = 1.0
 _BACKOFF_MOST_SECONDS = 60.0
@@ -75,6 +76,7 @@ class Replies:
         self._database, self._directory, self._publish, self._client_of = database, directory, publish, client_of
         self._attempts, self._certain_seconds = attempts, certain_seconds
         self._wake = asyncio.Event()
+        self._under_way = 0
 
     async def submit(
         self, agent: Agent, conversation_id: int, content: str, *, key: str | None, last_seen: int | None, is_private: bool = False
@@ -122,29 +124,33 @@ class Replies:
         return await self._change(agent.company_id, conversation_id, message_id, renewed)
 
     async def run(self) -> None:
-        """Send what is due, as soon as it is there."""
-        while True:
-            self._wake.clear()
-            while await self._send_some():
-                pass
-            try:
-                async with asyncio.timeout(_SWEEP_SECONDS):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+        """Send what is due, as soon as it is there; a Chatwoot that is slow holds back its own replies, not those of others."""
+        self._under_way = 0
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._wake.clear()
+                for outgoing in await self._claim(_AT_ONCE - self._under_way):
+                    self._under_way += 1
+                    group.create_task(self._attempt(outgoing))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_SWEEP_SECONDS):
+                        await self._wake.wait()
 
-    async def _send_some(self) -> bool:
+    async def _claim(self, most: int) -> list[Outgoing]:
         lease_us = int(self._certain_seconds * SECOND)
         try:
-            claimed = await self._database.transaction(lambda c: outbox.claim_replies(c, _now_us(), lease_us, _AT_ONCE))
+            return await self._database.transaction(lambda c: outbox.claim_replies(c, _now_us(), lease_us, most)) if most > 0 else []
         except DatabaseUnavailable:
-            return False
-        async with asyncio.TaskGroup() as group:
-            for outgoing in claimed:
-                group.create_task(self._attempt(outgoing))
-        return bool(claimed)
+            return []
 
     async def _attempt(self, outgoing: Outgoing) -> None:
+        try:
+            await self._try(outgoing)
+        finally:
+            self._under_way -= 1
+            self._wake.set()
+
+    async def _try(self, outgoing: Outgoing) -> None:
         """One attempt; whatever happens is written down, or left to the lease when even that cannot be done."""
         message = outgoing.message
         try:
@@ -168,6 +174,8 @@ class Replies:
             if message.is_outcome_unknown and (found := await self._look_up(client, display_id, message)) is not None:
                 metrics.replies.labels("found").inc()
                 return _sent(found)
+            if not await self._renew_lease(message):
+                return _unchanged  # it took so long to come here that somebody else has it now
             answer = await client.send_message(display_id, message.content, client_id=client_id, private=message.is_private)
         except ChatwootRefused as error:
             metrics.replies.labels("refused").inc()
@@ -183,6 +191,11 @@ class Replies:
         metrics.replies.labels("sent").inc()
         number = answer.get("id")
         return _sent(number) if isinstance(number, int) else self._later(message, is_unknown=True)
+
+    async def _renew_lease(self, message: Message) -> bool:
+        """The lease must outlast Chatwoot's work on the request, which begins now and not when the reply was claimed."""
+        until_us = _now_us() + int(self._certain_seconds * SECOND)
+        return await self._database.transaction(lambda c: outbox.renew_lease(c, message.id, message.delivery_attempts + 1, until_us))
 
     async def _after_unknown(self, client: ChatwootClient, display_id: int, message: Message) -> Callable[[Message], Message]:
         """Look at once; if it is not there (yet), the lease runs on and the next attempt looks first."""
@@ -285,6 +298,10 @@ def _checked(content: str) -> str:
     if len(content) > CONTENT_MOST_CHARACTERS:
         raise BadRequest(f"A reply has at most {CONTENT_MOST_CHARACTERS:,} characters; this one has {len(content):,}")
     return content
+
+
+def _unchanged(current: Message) -> Message:
+    return current
 
 
 def _sent(chatwoot_message_id: int) -> Callable[[Message], Message]:

@@ -121,6 +121,8 @@ class Settings:
             raise ConfigurationError("PUBLIC_URL must begin with http:// or https://")
         if self.socket_silence_seconds <= self.ping_seconds:
             raise ConfigurationError("SOCKET_SILENCE_SECONDS must be larger than PING_SECONDS, or every socket is cut")
+        if self.reply_certain_seconds < self.chatwoot_timeout_seconds:
+            raise ConfigurationError("REPLY_CERTAIN_SECONDS must not be below CHATWOOT_TIMEOUT_SECONDS, or a reply might be sent twice")
         if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
             raise ConfigurationError("LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR")
 

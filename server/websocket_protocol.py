@@ -14,6 +14,7 @@ import logging
 import os
 import socket
 import ssl
+import time
 from typing import Any, Protocol
 
 from uvicorn.protocols.utils import ClientDisconnected
@@ -24,11 +25,11 @@ from websockets.protocol import OPEN, SERVER, State
 from websockets.protocol import Protocol as FrameParser
 
 from server.core.frames import are_whole_frames, close_frame
+from server.core.limits import Bucket
 
 EXTENSION = "omni.push"
 MESSAGE_MOST_BYTES = 65_536  # a client says hello, pong, and little else
 _FLUSH_GRACE_SECONDS = 2.0  # after a close frame: time to flush and to answer, then the connection is cut
-_CLOSE_INVALID_TEXT = 1007
 _CLOSE_TOO_FAST = 4108
 # protocol pings and fragments a second, and at once: they are no messages, so nobody above counts them
 _SMALL_FRAMES = (50.0, 500.0)
@@ -73,7 +74,7 @@ class Push(Protocol):
 class PushSocket(asyncio.Protocol):
     """A handed-over socket. Holds nothing while the client is silent: the frame parser lives only while a frame is incomplete."""
 
-    __slots__ = ("_connections", "_descriptor", "_fragments", "_is_closed", "_parser", "_receiver", "_transport")
+    __slots__ = ("_connections", "_descriptor", "_fragments", "_is_closed", "_parser", "_receiver", "_small_frames", "_transport")
 
     def __init__(
         self, transport: asyncio.Transport, connections: set[Any], receiver: Receiver, parser: FrameParser | None = None
@@ -81,6 +82,7 @@ class PushSocket(asyncio.Protocol):
         self._transport, self._connections, self._receiver, self._parser = transport, connections, receiver, parser
         self._descriptor = _plain_descriptor(transport)
         self._fragments: list[Frame] | None = None
+        self._small_frames: Bucket | None = None  # most clients never send one
         self._is_closed = False
         connections.add(self)
 
@@ -106,6 +108,8 @@ class PushSocket(asyncio.Protocol):
         if not self._is_closed and not self._transport.is_closing():
             self._transport.write(close_frame(code, reason))
             self._end(code)
+            if code == _CLOSE_TOO_FAST:
+                self._transport.pause_reading()  # the rest of the flood stays in the kernel
 
     def shutdown(self) -> None:
         """uvicorn stops, and waits until the last connection is gone."""
@@ -142,10 +146,11 @@ class PushSocket(asyncio.Protocol):
         self._end(CloseCode.ABNORMAL_CLOSURE)
 
     def _take(self, frame: Frame, parser: FrameParser) -> None:
-        if self._is_closed or frame.opcode not in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+        if self._is_closed or not self._may_pass(frame) or frame.opcode not in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
             return
         if not frame.fin or self._fragments is not None:
-            self._fragments = [*(self._fragments or ()), frame]
+            self._fragments = self._fragments or []
+            self._fragments.append(frame)
             if not frame.fin:
                 return
             first = self._fragments[0]
@@ -161,6 +166,17 @@ class PushSocket(asyncio.Protocol):
             return
         self._receiver.on_text(bytes(frame.data))
 
+    def _may_pass(self, frame: Frame) -> bool:
+        """Pings and fragments have a budget of their own: else they cost a client nothing, and us CPU and memory without end."""
+        if frame.opcode is Opcode.CLOSE or (frame.fin and frame.opcode in (Opcode.TEXT, Opcode.BINARY)):
+            return True
+        now = time.monotonic()
+        self._small_frames = self._small_frames or Bucket(*_SMALL_FRAMES, now)
+        if self._small_frames.take(now):
+            return True
+        self.close(_CLOSE_TOO_FAST, "too fast")
+        return False
+
     def _end(self, code: int) -> None:
         if not self._is_closed:
             self._is_closed = True
@@ -175,10 +191,12 @@ class PushWebSocketProtocol(WebSocketsSansIOProtocol):
     """Use as `uvicorn.Config(ws=PushWebSocketProtocol)`."""
 
     is_handed_over = False
+    is_failed = False
     is_mid_frame = False  # the parser may hold a part of a frame, so it must go on living
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self.small_frames = Bucket(*_SMALL_FRAMES, time.monotonic())
         raw = transport.get_extra_info("socket")
         if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_BUFFER_BYTES)
@@ -242,10 +260,16 @@ class PushWebSocketProtocol(WebSocketsSansIOProtocol):
             return
         if not self.handshake_complete:
             self.send_500_response()
-        if self.close_timer is None:
+        if self.close_timer is None and not self.is_failed:
             self.transport.close()
         if self.transport.is_closing():
             self._abort_later()
+
+    def send_receive_event_to_app(self) -> None:
+        if self.curr_msg_data_type == "text" and not _is_text(b"".join(self.frames)):
+            self._fail(CloseCode.INVALID_DATA, "invalid UTF-8")  # uvicorn would log a traceback of it
+        else:
+            super().send_receive_event_to_app()
 
     def handle_cont(self, event: Frame) -> None:
         if self._may_pass():
@@ -284,6 +308,23 @@ class PushWebSocketProtocol(WebSocketsSansIOProtocol):
         else:
             super().shutdown()
 
+    def _may_pass(self) -> bool:
+        """As in `PushSocket`, for those who have not said hello yet."""
+        if self.close_sent or self.transport.is_closing():
+            return False
+        if self.small_frames.take(time.monotonic()):
+            return True
+        self._fail(_CLOSE_TOO_FAST, "too fast")
+        return False
+
+    def _fail(self, code: int, reason: str) -> None:
+        """End it and read no more; not at once, for the reset of a connection with unread bytes would overtake the close frame."""
+        self.is_failed = True
+        self.frames = []
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.close(code, reason)
+        self.transport.pause_reading()
+
     def _abort_later(self) -> None:
         self.loop.call_later(_FLUSH_GRACE_SECONDS, self.transport.abort)
 
@@ -293,6 +334,14 @@ def _plain_descriptor(transport: asyncio.Transport) -> int:
     raw = transport.get_extra_info("socket")
     is_plain = raw is not None and not isinstance(transport.get_extra_info("ssl_object"), ssl.SSLObject)
     return int(raw.fileno()) if is_plain else -1
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _close_code(parser: FrameParser) -> int:

@@ -47,6 +47,16 @@ async def claim_replies(connection: Connection, now_us: int, lease_us: int, limi
     return [Outgoing(message_from_row(row[:_WIDTH]), row[_WIDTH], row[_WIDTH + 1], row[_WIDTH + 2]) for row in rows]
 
 
+async def renew_lease(connection: Connection, message_id: int, attempts: int, until_us: int) -> bool:
+    """Keep a claimed reply for longer. False when it is settled, or another process has claimed it since."""
+    found = await connection.execute(
+        "UPDATE social_messages SET next_attempt_at = :until "
+        "WHERE id = :id AND delivery_state = 'sending' AND delivery_attempts = :attempts",
+        {"until": until_us, "id": message_id, "attempts": attempts},
+    )
+    return found > 0
+
+
 async def read_reply(connection: Connection, conversation_id: int, client_id: str) -> Message | None:
     """The reply written under this Idempotency-Key."""
     row = await connection.fetch_one(

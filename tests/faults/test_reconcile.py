@@ -1,0 +1,139 @@
+"""What Chatwoot never delivered is found by asking, and counted; an older answer never overwrites newer state."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator
+
+from server.dev.chatwoot_sim import ChatwootSim, serving
+from tests.faults.kit import (
+    ACCOUNT,
+    INBOX,
+    Cluster,
+    clustered,
+    fetch_snapshot,
+    follow,
+    metric,
+    told,
+    wait_problem,
+    wait_ready,
+)
+from tests.kit.eventually import eventually
+from tests.kit.omni import Omni
+from tests.kit.tcp_proxy import TcpProxy
+from tests.kit.webhook import WEBHOOK_PATH
+
+_OFTEN = {"RECONCILE_SECONDS": "2", "RECONCILE_QUIET_SECONDS": "2", "RECONCILE_GRACE_SECONDS": "3"}
+
+
+@contextlib.asynccontextmanager
+async def _shop(cluster: Cluster, sim: ChatwootSim, *, through_proxy: bool = False) -> AsyncIterator[tuple[Omni, TcpProxy]]:
+    """A server that reconciles often with this Chatwoot, perhaps through a proxy; webhooks come directly."""
+    async with clustered(cluster), serving(sim), TcpProxy(int(sim.base_url.rpartition(":")[2])) as proxy:
+        address = f"http://127.0.0.1:{proxy.port}" if through_proxy else sim.base_url
+        await cluster.prepare(address, sim.admin.access_token)
+        server = cluster.add_server(env=_OFTEN)
+        sim.add_webhook(server.base_url + WEBHOOK_PATH, secret="")
+        await cluster.start(server)
+        # what the first round finds was there before us, and is not counted
+        await eventually(lambda: int(cluster.sql("SELECT reconciled_at FROM integrations")[0]["reconciled_at"] or 0) > 0, limit=10)
+        yield server, proxy
+
+
+def _texts(sim: ChatwootSim) -> set[str]:
+    return {message.content or "" for message in sim.messages.values() if message.message_type != 2}
+
+
+async def _has_all(server: Omni, sim: ChatwootSim) -> bool:
+    model = await fetch_snapshot(server)
+    held = {message["content"] for message in model.messages.values()}
+    assert held == _texts(sim), f"missing {sorted(_texts(sim) - held)[:5]}, too many {sorted(held - _texts(sim))[:5]}"
+    return True
+
+
+async def test_dropped_webhooks_are_found_and_counted(cluster: Cluster) -> None:
+    """Row 41: Chatwoot drops a fifth of its webhooks, in a chat longer than a page as well: all repaired, the count equals the drops."""
+    sim = ChatwootSim(account_id=ACCOUNT, inbox_id=INBOX, rng=random.Random(5))
+    async with _shop(cluster, sim) as (server, _):
+        async with follow(server) as agent:
+            sim.switches.set(drop_rate=0.2)
+            for number in range(60):
+                sim.customer_says("Talkative" if number % 2 else f"Customer {number % 5}", f"text {number}")
+                await sim.webhooks.flushed()  # within the grace, else reconcile is the quicker one and rightly counts it
+            dropped = sum(d.state == "dropped" and d.event == "message_created" for d in sim.webhooks.log)
+            assert dropped > 5
+            await eventually(lambda: _has_all(server, sim), limit=20)
+            await agent.wait_for_seq(cluster.check_log())
+            assert agent.model == await fetch_snapshot(server)
+        assert await metric(server, "repairs_total", kind="message") == dropped
+        row = cluster.sql("SELECT repaired_count FROM integrations")[0]
+        found = sum([await metric(server, "repairs_total", kind=kind) for kind in ("message", "conversation", "edit")])
+        await eventually(lambda: int(cluster.sql("SELECT repaired_count FROM integrations")[0]["repaired_count"]) == found)
+        told("41", messages=60, dropped=dropped, repaired=int(found), recorded=row["repaired_count"])
+
+
+async def test_changes_while_webhooks_are_off(cluster: Cluster) -> None:
+    """Rows 38 and 41: nothing arrives; new messages, edits, deletions and states are found although Chatwoot answers 429, 500, half and
+    401 in between; the status page says that webhooks do not arrive."""
+    sim = ChatwootSim(account_id=ACCOUNT, inbox_id=INBOX)
+    async with _shop(cluster, sim) as (server, _):
+        first = sim.customer_says("Mira", "first")
+        edited, gone = sim.customer_says("Mira", "to be edited"), sim.customer_says("Mira", "to be deleted")
+        await sim.webhooks.flushed()
+        await eventually(lambda: _has_all(server, sim))
+        sim.switches.set(drop_rate=1.0, unauthorized=True)
+        sim.edit_message(edited, "edited")
+        sim.delete_message(gone)
+        sim.set_status(first.conversation, "resolved", by=sim.admin)
+        for number in range(45):  # more than a page
+            sim.customer_says("Noor", f"unheard {number}")
+        await wait_problem(server, "Chatwoot cannot be asked")
+        sim.switches.set(latency_seconds=1.0)  # a round is under way, and its process dies: the others may go on soon
+        await eventually(lambda: int(cluster.sql("SELECT lease_until FROM integrations")[0]["lease_until"]) > 0)
+        await asyncio.to_thread(server.kill9)
+        left_us = int(cluster.sql("SELECT lease_until FROM integrations")[0]["lease_until"]) - int(time.time() * 1e6)
+        assert left_us < 60_000_000, f"nobody reconciles for {left_us / 1e6} s"
+        cluster.sql("UPDATE integrations SET lease_until = 0")  # that time passes
+        await asyncio.to_thread(server.start)
+        sim.switches.set(latency_seconds=0.0)
+        sim.switches.set(unauthorized=False, fail_next=4, truncate_next=2, limit_next=1)
+
+        async def is_whole() -> bool:
+            model = await fetch_snapshot(server)
+            held = {message["content"]: message for message in model.messages.values()}
+            assert {m["content"] for m in held.values() if not m["deleted"]} == _texts(sim) - {gone.content}, sorted(held)
+            assert [m["deleted"] for m in model.messages.values()].count(True) == 1
+            assert {c["externalUserName"]: c["status"] for c in model.conversations.values()} == {"Mira": "Closed", "Noor": "Open"}
+            return True
+
+        await eventually(is_whole, limit=40)
+        await wait_problem(server, "webhooks do not arrive")
+        sim.switches.reset()
+        sim.customer_says("Noor", "heard again")
+        await wait_ready(server, limit=15)
+
+
+async def test_older_answer_after_newer_webhook(cluster: Cluster) -> None:
+    """Row 42: lists read from Chatwoot arrive a second late, after newer webhooks: what agents see never goes back."""
+    sim = ChatwootSim(account_id=ACCOUNT, inbox_id=INBOX)
+    sim.webhooks.concurrency = 1
+    async with _shop(cluster, sim, through_proxy=True) as (server, proxy):
+        async with follow(server) as agent:
+            message = sim.customer_says("Mira", "version 0")
+            await agent.wait_for(lambda event: event.kind == "message.created")
+            await asyncio.sleep(3)  # past the grace, so that reconcile looks at it
+            proxy.delay_seconds = 0.5
+            for number in range(1, 30):
+                sim.edit_message(message, f"version {number}")
+                sim.set_priority(message.conversation, ("low", "high")[number % 2])
+                await asyncio.sleep(0.2)
+            await sim.webhooks.flushed()
+            proxy.delay_seconds = 0.0
+            passed = proxy.passed_bytes["to_client"]
+            await eventually(lambda: proxy.passed_bytes["to_client"] > passed, limit=10)
+            await eventually(lambda: _has_all(server, sim))
+            await agent.wait_for_seq(cluster.check_log())
+        versions = [int(event.data["message"]["content"].split()[1]) for event in agent.events if "message" in event.data]
+        assert versions == sorted(versions), versions
+        assert versions[-1] == 29

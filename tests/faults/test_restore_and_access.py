@@ -1,0 +1,92 @@
+"""A restored backup, a new epoch, and access withdrawn while the bus is down."""
+
+import asyncio
+import time
+
+from tests.faults.kit import COMPANY, Cluster, Flow, clustered, fetch_snapshot, follow, told, wait_drained
+from tests.kit.eventually import eventually
+from tests.kit.socket_client import AgentSocket
+
+
+async def test_restored_from_a_backup(cluster: Cluster) -> None:
+    """Row 25: heads go back: live agents and those who come later are told to reset, an alarm is logged; then a new epoch by command."""
+    async with clustered(cluster):
+        await cluster.prepare()
+        servers = [cluster.add_server(env={"LOG_LEVEL": "ERROR"}), cluster.add_server(env={"LOG_LEVEL": "ERROR"})]
+        await cluster.start(*servers)
+        flow = Flow(servers)
+        await flow.run(0.5)
+        await wait_drained(cluster, flow)
+        head, conversations = cluster.head(), cluster.sql("SELECT * FROM social_conversations")
+        async with follow(servers[0]) as live, follow(servers[1]) as away:
+            await flow.run(0.5)
+            await wait_drained(cluster, flow)
+            await away.wait_for_seq(cluster.head())
+            away.cut()
+            await away.wait_closed()
+            for row in conversations:
+                names = ", ".join(f"{name} = %s" for name in row)
+                cluster.sql(f"UPDATE social_conversations SET {names} WHERE id = %s", *row.values(), row["id"])
+            for table in ("social_messages", "inbox_events"):
+                cluster.sql(f"DELETE FROM {table} WHERE seq > %s", head)
+            cluster.sql("UPDATE inbox_streams SET head = %s", head)
+            assert (await live.wait_for_frame("reset"))["reason"] == "ahead"
+            await away.resume()
+            await _told_reset(away, "ahead")
+            await eventually(lambda: all("ahead" in server.log for server in servers))
+            done = await asyncio.to_thread(servers[0].cli, "stream", "new-epoch", "--company-id", str(COMPANY))
+            assert done.returncode == 0, done.stderr
+            for agent in (live, away):
+                await _told_reset(agent, "epoch")
+                agent.model = await fetch_snapshot(servers[0])
+            await flow.run(0.3)
+            await wait_drained(cluster, Flow(servers, posts=flow.posts[-5:]))
+            for agent in (live, away):
+                await agent.wait_for_seq(cluster.head())
+                assert agent.model == await fetch_snapshot(servers[1])
+
+
+async def test_agent_is_disabled_while_the_bus_is_down(cluster: Cluster) -> None:
+    """Row 45: disabled, and signed out, by command while Redis is dead: their sockets at both processes are silent within 5 s."""
+    await asyncio.to_thread(cluster.redis.kill)
+    async with clustered(cluster):
+        await cluster.prepare()
+        servers = [cluster.add_server(), cluster.add_server()]
+        await cluster.start(*servers, are_ready=False)
+        flow = Flow(servers)
+        async with follow(servers[0], "gone") as one, follow(servers[1], "gone") as two, follow(servers[1], "out") as out:
+            async with follow(servers[0], "stays") as stays, flow.running():
+                await out.wait_for(lambda event: True)
+                for agent, command in ((one, "disable"), (out, "sign-out")):
+                    number = str(agent.welcome["agent"]["id"])
+                    done = await asyncio.to_thread(servers[0].cli, "agent", command, "--agent-id", number)
+                    assert done.returncode == 0, done.stderr
+                started = time.monotonic()
+                codes = [await agent.wait_closed(limit=5) for agent in (one, two, out)]
+                seconds = time.monotonic() - started
+                heard = [len(agent.events) for agent in (one, two, out)]
+                await _goes_on(flow)
+                assert [len(agent.events) for agent in (one, two, out)] == heard
+                assert stays.is_open
+            assert codes == [4003, 4003, 4003]
+            assert await _is_refused(one)
+            assert await _is_refused(out)
+        told("45", silent_after_seconds=seconds)
+        await asyncio.to_thread(cluster.redis.start)
+
+
+async def _told_reset(agent: AgentSocket, reason: str) -> None:
+    await agent.wait_until(lambda: reason in [frame.get("reason") for frame in agent.frames])
+
+
+async def _goes_on(flow: Flow) -> None:
+    count = len(flow.posts)
+    await eventually(lambda: len(flow.posts) > count + 20)
+
+
+async def _is_refused(agent: AgentSocket) -> bool:
+    await agent.open()
+    await agent.say_hello()
+    await agent.wait_for_frame("error")
+    await agent.wait_closed()
+    return len(agent.frames_of("welcome")) == 1

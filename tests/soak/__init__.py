@@ -1,0 +1,1 @@
+"""`python -m tests.soak`: traffic of every kind while servers, Redis and MariaDB are killed at random; then the accounts are settled."""
