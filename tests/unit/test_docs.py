@@ -307,3 +307,11 @@ def _calls(name: str, functions: set[str]) -> Iterator[ast.Call]:
 
 def _closing(text: str) -> str:
     return text[text.index("Close codes:") :]
+
+
+def test_every_promise_names_a_test_that_exists() -> None:
+    """A promise without its test is a wish."""
+    named = re.findall(r"`([a-z_/]+\.py)::(test_\w+)`", (ROOT / "docs" / "behavior.md").read_text())
+    assert len(named) > 20
+    missing = [f"{path}::{name}" for path, name in named if f"def {name}(" not in (ROOT / "tests" / path).read_text()]
+    assert missing == []
