@@ -140,6 +140,7 @@ class Ingester:
         self._batch, self._attempts = batch, attempts
         self._wake = asyncio.Event()
         self._is_directory_old = False
+        self._retried_at = 0.0
         self.seen: dict[int, int] = {}  # integration -> last delivery, microseconds
 
     def wake(self) -> None:
@@ -151,11 +152,15 @@ class Ingester:
             self._wake.clear()
             if self._directory.is_loaded:
                 await self._take_all()
+                if time.monotonic() - self._retried_at >= _SWEEP_SECONDS:
+                    self._retried_at = time.monotonic()
+                    while await self._retry_one():
+                        pass
             try:
                 async with asyncio.timeout(_SWEEP_SECONDS):
                     await self._wake.wait()
             except TimeoutError:
-                pass
+                continue
 
     async def apply(self, told: Sequence[Told]) -> None:
         """Take in changes that no delivery carries (sync, reconcile). Sets what became of each. Raises DatabaseUnavailable."""
@@ -172,8 +177,6 @@ class Ingester:
             taken = await self._take_batch()
         if taken >= _BURST:
             await asyncio.sleep(_GATHER_SECONDS)
-        while await self._retry_one():
-            pass
 
     async def _renew_directory(self) -> bool:
         """Read the integrations again, as a delivery came for one that is not known; it stays in the journal until then."""

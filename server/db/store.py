@@ -131,17 +131,16 @@ async def _load_messages(
     if not told:
         return
     conversation_ids = columns.ids({entry.row.id for entry, _ in told})
-    numbers = columns.ids({message.message_id for _, message in told if message.message_id is not None})
     edges = {
         "first": columns.time_to_column(min(message.created_us for _, message in told) - SECOND),
         "last": columns.time_to_column(max(message.created_us for _, message in told) + SECOND),
     }
-    rows = list(
-        await connection.fetch_all(
+    rows: list[Row] = []
+    if numbers := {message.message_id for _, message in told if message.message_id is not None}:
+        rows += await connection.fetch_all(
             f"SELECT {_MESSAGE} FROM social_messages m "
-            f"WHERE m.conversation_id IN ({conversation_ids}) AND m.chatwoot_message_id IN ({numbers})"
+            f"WHERE m.conversation_id IN ({conversation_ids}) AND m.chatwoot_message_id IN ({columns.ids(numbers)})"
         )
-    )
     # replies on their way (found by marker, whenever written) and rows without an id that may be twins
     rows += await connection.fetch_all(
         f"SELECT {_MESSAGE} FROM social_messages m WHERE m.conversation_id IN ({conversation_ids}) AND m.chatwoot_message_id IS NULL "
