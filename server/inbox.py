@@ -77,7 +77,7 @@ class Inbox:
             view["messages"] = [message_view(message) for message in messages]
             return view
 
-        return await self._database.read(read)
+        return await self._database.snapshot(read)  # or the conversation might not know yet of a message that is in the list
 
     async def mark_read(self, agent: Agent, conversation_id: int, message_id: int) -> Json:
         """This agent has read up to a message; an event where that is further than before. Raises NotFound."""
@@ -85,9 +85,10 @@ class Inbox:
         async def write(connection: Connection) -> tuple[Json, list[EventBatch]]:
             streams = await eventlog.lock_streams(connection, [agent.company_id], store.new_epoch())
             entry = await store.entry_by_id(connection, agent.company_id, conversation_id)
-            if entry is None or await store.read_message(connection, agent.company_id, conversation_id, message_id) is None:
+            message = await store.read_message(connection, agent.company_id, conversation_id, message_id)
+            if entry is None or message is None:
                 raise NotFound
-            count = await store.count_inbound(connection, conversation_id, message_id)
+            count = await store.count_inbound(connection, message)
             if count <= await lists.read_read_count(connection, agent.id, conversation_id):
                 return agent_view(entry.row, await lists.read_read_count(connection, agent.id, conversation_id)), []
             await lists.write_read_count(connection, agent.id, conversation_id, count, message_id, _now_us())

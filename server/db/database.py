@@ -35,6 +35,11 @@ _QUEUE_MOST = 2_000  # calls waiting for a lane; more than the lanes can serve w
 _SQLITE_READERS = 3
 _CACHED_CHARACTERS = 3_000
 _PARAMETER = re.compile(r"(?<!:):([a-z_][a-z0-9_]*)")
+_BEGIN_WRITE: dict[Dialect, tuple[str, ...]] = {"sqlite": ("BEGIN IMMEDIATE",), "mysql": ("BEGIN",)}
+_BEGIN_SNAPSHOT: dict[Dialect, tuple[str, ...]] = {
+    "sqlite": ("BEGIN",),
+    "mysql": ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "START TRANSACTION READ ONLY"),
+}
 # what may be bound: a tuple or list would be expanded into SQL by PyMySQL
 _BINDABLE = (int, float, str, bytes, type(None))
 # MySQL client and server errors (dev.mysql.com, error reference) that mean: this connection is gone, or the server is going
@@ -102,10 +107,12 @@ Call = Callable[[Connection], Awaitable[T]]
 
 
 class _Job:
-    __slots__ = ("call", "future", "is_write")
+    """A call with the statements that begin its transaction; none: it runs outside of one."""
 
-    def __init__(self, call: Call[Any], is_write: bool, future: asyncio.Future[Any]) -> None:
-        self.call, self.is_write, self.future = call, is_write, future
+    __slots__ = ("begin", "call", "future")
+
+    def __init__(self, call: Call[Any], begin: tuple[str, ...], future: asyncio.Future[Any]) -> None:
+        self.call, self.begin, self.future = call, begin, future
 
     def finish(self, result: object) -> None:
         if not self.future.done():
@@ -169,20 +176,27 @@ class Database:
     async def read(self, call: Call[T], *, wait_seconds: float | None = None) -> T:
         """Run `call` on a reader's connection, without a transaction; tried again once when the connection turns out dead."""
         metrics.database_calls.labels("read").inc()
-        return await self._attempt(self._reads, call, False, attempts=2, wait_seconds=wait_seconds)
+        return await self._attempt(self._reads, call, (), attempts=2, wait_seconds=wait_seconds)
+
+    async def snapshot(self, call: Call[T], *, wait_seconds: float | None = None) -> T:
+        """As `read`, but all of the call's SELECTs see one moment of the database."""
+        metrics.database_calls.labels("read").inc()
+        return await self._attempt(self._reads, call, _BEGIN_SNAPSHOT[self.dialect], attempts=2, wait_seconds=wait_seconds)
 
     async def transaction(self, call: Call[T], *, attempts: int = 4, wait_seconds: float | None = None) -> T:
         """Run `call` between BEGIN and COMMIT. It holds SQL only and may be run again: after a deadlock, a lost connection, and a
         COMMIT whose answer was lost, so what it does must be idempotent. Raises DatabaseUnavailable, DuplicateRow or what `call` raises."""
         metrics.database_calls.labels("transaction").inc()
-        return await self._attempt(self._writes, call, True, attempts=attempts, wait_seconds=wait_seconds)
+        return await self._attempt(self._writes, call, _BEGIN_WRITE[self.dialect], attempts=attempts, wait_seconds=wait_seconds)
 
-    async def _attempt(self, queue: asyncio.Queue[_Job], call: Call[T], is_write: bool, *, attempts: int, wait_seconds: float | None) -> T:
+    async def _attempt(
+        self, queue: asyncio.Queue[_Job], call: Call[T], begin: tuple[str, ...], *, attempts: int, wait_seconds: float | None
+    ) -> T:
         wait = self._wait_seconds if wait_seconds is None else wait_seconds
         try:
             async with asyncio.timeout(wait):
                 for attempt in range(attempts):
-                    job = _Job(call, is_write, asyncio.get_running_loop().create_future())
+                    job = _Job(call, begin, asyncio.get_running_loop().create_future())
                     try:
                         queue.put_nowait(job)
                         result: T = await job.future
@@ -229,7 +243,7 @@ class Database:
             return True
         try:
             async with asyncio.timeout(self._statement_seconds):
-                result = await (self._in_transaction(job.call, connection) if job.is_write else job.call(connection))
+                result = await (_in_transaction(job, connection) if job.begin else job.call(connection))
         except Exception as error:  # noqa: BLE001 - the driver's errors end here, as ours
             translated = _translate(error)
             if not isinstance(error, OmniError):  # else the call itself refused, which is no error of the database
@@ -239,16 +253,18 @@ class Database:
             if is_lost:
                 self.is_reachable = False
                 return False
-            return not job.is_write or await _rolled_back(connection)
+            return not job.begin or await _rolled_back(connection)
         self.is_reachable = True
         job.finish(result)
         return True
 
-    async def _in_transaction(self, call: Call[T], connection: Connection) -> T:
-        await connection.execute("BEGIN IMMEDIATE" if self.dialect == "sqlite" else "BEGIN")
-        result = await call(connection)
-        await connection.execute("COMMIT")
-        return result
+
+async def _in_transaction(job: _Job, connection: Connection) -> Any:
+    for statement in job.begin:
+        await connection.execute(statement)
+    result = await job.call(connection)
+    await connection.execute("COMMIT")
+    return result
 
 
 def _open_sqlite(url: str) -> DatabasesDatabase:

@@ -88,11 +88,12 @@ async def read_messages_after(connection: Connection, company_id: int, conversat
     return [message_from_row(row) for row in rows]
 
 
-async def count_inbound(connection: Connection, conversation_id: int, up_to_message_id: int) -> int:
+async def count_inbound(connection: Connection, message: Message) -> int:
+    """How many messages the customer has sent up to this one, in the order they are shown: what came late stands before it."""
     row = await connection.fetch_one(
-        "SELECT COUNT(*) FROM social_messages WHERE conversation_id = :conversation_id AND sender_type = 'customer' "
-        "AND is_private = :no AND id <= :message_id",
-        {"conversation_id": conversation_id, "message_id": up_to_message_id, "no": False},
+        "SELECT COUNT(*) FROM social_messages WHERE conversation_id = :conversation_id AND sender_type = 'customer' AND is_private = :no "
+        "AND (created_at IS NULL OR created_at < :at OR (created_at = :at AND id <= :id))",
+        {"conversation_id": message.conversation_id, "at": columns.time_to_column(message.created_us), "id": message.id, "no": False},
     )
     return int(row[0]) if row else 0
 

@@ -9,7 +9,7 @@ from server.core.recovery import Mode, judge, parse_cursor
 from server.db import eventlog
 from server.db.database import Database
 from server.endpoints.answers import json_answer, query_number
-from server.endpoints.guard import Guard
+from server.endpoints.guard import Guard, catch_up_with
 from server.errors import BadRequest
 from server.feed import Feeds
 
@@ -34,6 +34,7 @@ class Events:
             cursor = parse_cursor(text) if text is not None else None
         except ValueError:
             raise BadRequest("cursor is none of ours: begin with the Inbox-Cursor of a list") from None
+        await catch_up_with(cursor, feed, self._feeds)
         headers = {"Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie", "Inbox-Cursor": feed.cursor}
         verdict = judge(cursor, feed.stream)
         if cursor is None or verdict.mode is Mode.RESET:

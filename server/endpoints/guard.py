@@ -1,5 +1,7 @@
 """What stands before every endpoint of agents: who is asking, and whether their company has changed since they last asked."""
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
@@ -7,13 +9,19 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from server.auth import Access, Principal
+from server.core.recovery import Cursor
 from server.endpoints.answers import Handler, problem_answer
 from server.errors import OmniError
-from server.feed import Feeds
+from server.feed import Feed, Feeds
 
 AgentHandler = Callable[[Request, Principal], Awaitable[Response]]
 
 _SNAPSHOTS = "/api/conversations"
+
+
+# a client may have heard from another process what the bus has yet to bring here
+_AHEAD_SECONDS = 1.0
+_AHEAD_STEP_SECONDS = 0.01
 
 
 class Guard:
@@ -79,3 +87,14 @@ class Guard:
 def _headers(cursor: str, principal: Principal) -> dict[str, str]:
     tag = f'W/"{cursor}.{principal.agent.id}"'
     return {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie", "Inbox-Cursor": cursor}
+
+
+async def catch_up_with(cursor: Cursor | None, feed: Feed, feeds: Feeds) -> None:
+    """Wait a moment for a feed that is behind a client's cursor: the log may well be as far.
+
+    Without this a client that comes from another process would be told to reset, and the operators that the database went back.
+    """
+    until = time.monotonic() + _AHEAD_SECONDS
+    while cursor is not None and cursor.epoch == feed.epoch and cursor.seq > feed.head and time.monotonic() < until:
+        feeds.check_soon()
+        await asyncio.sleep(_AHEAD_STEP_SECONDS)

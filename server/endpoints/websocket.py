@@ -12,6 +12,7 @@ from server.connection import CLOSE_NOT_ALLOWED, CLOSE_PROTOCOL, AsgiPush, Conne
 from server.core.recovery import Cursor, Mode, judge, parse_cursor
 from server.core.session import PROTOCOL_VERSION_MIN, Hello, encode_message, parse_client_message
 from server.core.times import SECOND, iso
+from server.endpoints.guard import catch_up_with
 from server.errors import BadRequest, ClientTooOld, Forbidden, OmniError, TooManyRequests, Unauthenticated, Unavailable
 from server.feed import Feed, Feeds
 from server.hub import Hub
@@ -50,6 +51,7 @@ class Sockets:
         principal = await self._authenticate(websocket.headers, hello)
         self._check_limits(principal)
         feed = await self._feeds.watch(principal.company_id)
+        await catch_up_with(cursor, feed, self._feeds)
         push: Push | None = websocket.scope.get("extensions", {}).get(EXTENSION)
         if push is not None:
             self._welcome(push, principal, feed, cursor)

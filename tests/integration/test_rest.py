@@ -198,7 +198,11 @@ async def test_an_unchanged_company_is_answered_304(company: Company) -> None:
     """With ETag, Cache-Control and Inbox-Cursor on both; a change makes it 200 with another tag."""
     await company.post(company.message(1))
     conversation = await company.conversation_with(1)
-    paths = ("/api/conversations?status=Open", f"/api/conversations/{conversation['id']}/messages", f"/api/conversations/{conversation['id']}")
+    paths = (
+        "/api/conversations?status=Open",
+        f"/api/conversations/{conversation['id']}/messages",
+        f"/api/conversations/{conversation['id']}",
+    )
     tags = {}
     for path in paths:
         first = await company.http.get(path)
@@ -400,6 +404,17 @@ async def test_a_read_mark_on_a_message_of_another_conversation_is_404(company: 
     one, two = await company.conversation_with(1, display_id=1), await company.conversation_with(1, display_id=2)
     answer = await company.http.post(f"/api/conversations/{one['id']}/read", json={"messageId": two["messages"][0]["id"]})
     _is_problem(answer, 404, "not_found")
+
+
+async def test_reading_the_newest_message_reads_what_arrived_after_it(company: Company) -> None:
+    """A message overtaken on its way, or fetched by a later sync, stands above the newest: nothing is unread below it."""
+    for number in (1, 3, 2):
+        await company.outcome(await company.post(company.message(number)))
+    whole = await company.conversation_with(3)
+    newest = whole["messages"][-1]
+    assert newest["chatwootMessageId"] == 3
+    answer = await company.http.post(f"/api/conversations/{whole['id']}/read", json={"messageId": newest["id"]})
+    assert (answer.json()["readCount"], answer.json()["unreadCount"]) == (3, 0)
 
 
 async def test_a_closed_conversation_leaves_the_open_list(company: Company) -> None:

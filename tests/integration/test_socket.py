@@ -27,6 +27,10 @@ async def company(socket_server: Omni) -> AsyncIterator[Company]:
         yield company
 
 
+# what is sent below messages never comes near a database
+WITHOUT_PRODUCTION = pytest.mark.parametrize("socket_server", ["embedded", "plain ASGI"], indirect=True)
+
+
 @pytest.fixture
 async def pushed(server: Omni) -> AsyncIterator[Company]:
     """A fresh company where sockets are pushed to: what plain ASGI cannot do."""
@@ -105,9 +109,9 @@ async def test_pings_carry_the_head_and_are_answered(company: Company) -> None:
     """Every interval; the kit checks that a client that heard everything is never behind one."""
     async with company.socket() as agent:
         await company.post(company.message(1))
+        await agent.wait_for(lambda e: e.kind == "message.created")
         ping = await agent.wait_for_frame("ping", known=1)
         assert set(ping) >= {"id", "cursor", "now"}
-        await agent.wait_for_frame("ping", known=2)
         assert agent.is_open
         ids = [frame["id"] for frame in agent.frames_of("ping")]
         assert len(set(ids)) == len(ids)
@@ -129,16 +133,13 @@ async def test_unknown_types_and_fields_are_ignored(company: Company) -> None:
 async def test_500_webhooks_while_a_client_comes_and_goes(company: Company, is_cut: bool) -> None:
     """Resumed by its cursor again and again: each event once, in order, and what it holds is what a snapshot says."""
     async with company.socket() as agent, asyncio.TaskGroup() as group:
-        sending = group.create_task(_send(company, 500))
-        while not sending.done():
-            await agent.wait_until(lambda: len(agent.events) % 5 == 0 or not agent.is_open)
-            if is_cut:
-                agent.cut()
-            else:
-                await agent.close()
+        for first in range(1, 501, 100):
+            group.create_task(_send(company, range(first, first + 100)))
+        for seq in range(40, 500, 50):
+            await agent.wait_for_seq(seq, limit=20)
+            agent.cut() if is_cut else await agent.close()
             await agent.wait_closed()
-            await agent.resume()
-            assert agent.welcome["mode"] != "reset" or len(agent.frames_of("welcome")) == 1
+            assert (await agent.resume())["mode"] != "reset"
         head = await _head_after(company, 500, limit=20)
         await agent.wait_for_seq(head, limit=20)
     assert [event.seq for event in agent.events] == list(range(1, head + 1))
@@ -146,8 +147,8 @@ async def test_500_webhooks_while_a_client_comes_and_goes(company: Company, is_c
     assert {number: row["seq"] for number, row in agent.model.conversations.items()} == snapshot
 
 
-async def _send(company: Company, count: int) -> None:
-    for number in range(1, count + 1):
+async def _send(company: Company, numbers: range) -> None:
+    for number in numbers:
         await company.post(company.message(number, conversation_id=number % 7 + 1))
 
 
@@ -334,7 +335,8 @@ AFTER_HELLO: dict[str, tuple[Misuse, set[int]]] = {
 _ONLY_PUSHED = {"empty fragments without end", "protocol pings without end"}
 
 
-@pytest.mark.parametrize("case", [*BEFORE_HELLO, *(set(ANY_TIME) - _ONLY_PUSHED)])
+@WITHOUT_PRODUCTION
+@pytest.mark.parametrize("case", [*BEFORE_HELLO, *sorted(set(ANY_TIME) - _ONLY_PUSHED)])
 async def test_misuse_before_hello_ends_with_its_code(company: Company, case: str) -> None:
     """And costs nobody else anything (rows 7, 8)."""
     misuse, codes = (BEFORE_HELLO | ANY_TIME)[case]
@@ -344,7 +346,8 @@ async def test_misuse_before_hello_ends_with_its_code(company: Company, case: st
     await _is_well(company)
 
 
-@pytest.mark.parametrize("case", [*AFTER_HELLO, *(set(ANY_TIME) - _ONLY_PUSHED)])
+@WITHOUT_PRODUCTION
+@pytest.mark.parametrize("case", [*AFTER_HELLO, *sorted(set(ANY_TIME) - _ONLY_PUSHED)])
 async def test_misuse_after_hello_ends_with_its_code(company: Company, case: str) -> None:
     """The same for a client that was let in."""
     misuse, codes = (AFTER_HELLO | ANY_TIME)[case]
@@ -415,7 +418,7 @@ async def test_a_reader_that_stops_is_let_go_and_resumes(pushed: Company) -> Non
         for number in range(1, 61):
             started = time.monotonic()
             await pushed.post(pushed.message(number, BIG))
-            await other.wait_for(lambda e, n=number: e.data["message"]["chatwootMessageId"] == n)  # type: ignore[misc]
+            await other.wait_for(lambda e, n=number: e.data.get("message", {}).get("chatwootMessageId") == n)  # type: ignore[misc]
             assert time.monotonic() - started < 2.0
 
         async def is_let_go() -> bool:
@@ -456,13 +459,13 @@ async def test_a_token_that_expires_ends_its_socket(company: Company) -> None:
 
 async def test_a_renewed_token_keeps_its_socket(company: Company) -> None:
     """`auth` in time: answered, and the socket lives on past the first token's end."""
-    end = int(time.time()) + 3
+    end = int(time.time()) + 2
     async with AgentSocket(company.omni.ws_url, token=company.token(exp=end)) as agent:
         await agent.send("auth", token=company.token())
         await agent.wait_for_frame("auth")
 
         def is_past() -> bool:
-            return time.time() > end + 2.5
+            return time.time() > end + 1.5
 
         await agent.wait_until(is_past, limit=20)  # looked at with each ping
         assert agent.is_open
@@ -470,7 +473,6 @@ async def test_a_renewed_token_keeps_its_socket(company: Company) -> None:
         await agent.wait_for(lambda e: e.kind == "message.created")
 
 
-@pytest.mark.xfail(reason="connection._authenticate sends milliseconds; docs/protocol.md: as in `welcome`, an ISO time")
 async def test_the_answer_to_a_renewal_says_its_end_as_welcome_does(company: Company) -> None:
     """One form for one field."""
     async with company.socket() as agent:

@@ -1,89 +1,149 @@
-"""Two server processes on one MariaDB and one Redis serve the same company as one."""
+"""Two processes on one MariaDB and one Redis: every event once and in order, wherever it was written and wherever it is read."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from pathlib import Path
+import itertools
+from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
 
 from tests.kit.company import Company
-from tests.kit.eventually import eventually, scaled
+from tests.kit.eventually import eventually
 from tests.kit.mariadb import MariaDB
 from tests.kit.omni import Omni
 from tests.kit.redis import Redis
-from tests.kit.socket_client import AgentSocket
+from tests.kit.servers import Servers
+from tests.kit.webhook import delivery_of
 
-MESSAGES, CONVERSATIONS, AT_ONCE = 2_000, 40, 16
+COUNT = 2_000
+SENDERS = 12  # for each process
+
+
+@pytest.fixture(scope="module")
+def second_process(servers: Servers, shared_mariadb: MariaDB, shared_redis: Redis) -> Iterator[Omni]:
+    """Another server beside the shared one."""
+    second = servers.get("production", shared_mariadb, shared_redis).another()
+    second.start()
+    yield second
+    second.kill9()
 
 
 @pytest.fixture
-async def pair(mariadb: MariaDB, redis_server: Redis, tmp_path: Path) -> AsyncIterator[tuple[Omni, Omni]]:
-    """Two running processes."""
-    first = Omni(tmp_path, database_url=mariadb.create_database(), broadcast_url=redis_server.url)
-    first.prepare()
-    second = first.another()
-    try:
-        await asyncio.to_thread(first.start)
-        await asyncio.to_thread(second.start)
-        yield first, second
-    finally:
-        first.kill9()
-        second.kill9()
+async def company(servers: Servers, mariadb: MariaDB, redis_server: Redis) -> AsyncIterator[Company]:
+    """A fresh company on the shared server."""
+    async with Company(servers.get("production", mariadb, redis_server)) as company:
+        yield company
 
 
-async def _post_all(company: Company, servers: tuple[Omni, Omni]) -> None:
-    """Every message once, half of them to each process, many at a time."""
-    numbers = iter(range(1, MESSAGES + 1))
-
-    async def post(client: httpx.AsyncClient) -> None:
-        for number in numbers:
-            payload = company.message(number, conversation_id=1 + number % CONVERSATIONS)
-            answer = await client.post("/api/webhooks/chatwoot", json=payload)
-            assert answer.status_code == 200, answer.text
-
-    async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
-        for n in range(AT_ONCE):
-            client = await stack.enter_async_context(servers[n % 2].client(timeout=scaled(30)))
-            group.create_task(post(client))
-
-
-async def _all_seen(agent: AgentSocket) -> None:
-    await agent.wait_until(lambda: _message_count(agent) == MESSAGES, limit=scaled(60))
-
-
-def _message_count(agent: AgentSocket) -> int:
-    return sum(event.kind == "message.created" for event in agent.events)
-
-
-async def test_many_writers_leave_one_order(pair: tuple[Omni, Omni]) -> None:
-    """2,000 webhooks to two processes: 2,000 messages, and every seq once and in order at a socket of each."""
-    async with Company(pair[0]) as company, company.socket(1) as one, company.socket(2, url=pair[1].ws_url) as other:
-        start = one.seq
-        await _post_all(company, pair)
-        await _all_seen(one)
-        await _all_seen(other)
-        rows = await company.rows("SELECT COUNT(*), COUNT(DISTINCT chatwoot_message_id) FROM social_messages")
-        assert tuple(rows[0]) == (MESSAGES, MESSAGES)
-        head = (await company.rows("SELECT head FROM inbox_streams WHERE company_id = :c", c=company.id))[0][0]
-        for agent in (one, other):
-            assert [event.seq for event in agent.events] == list(range(start + 1, head + 1))
-        assert [event.data for event in one.events] == [event.data for event in other.events]
+async def test_two_thousand_webhooks_to_both_processes(company: Company, second_process: Omni) -> None:
+    """2,000 messages; sockets on both processes and a poller see every seq from 1 to the head once and in order."""
+    numbers = itertools.count(1)
+    async with (
+        company.socket() as here,
+        company.socket(2, url=second_process.ws_url) as there,
+        second_process.client(company.token(3)) as poller,
+        second_process.client(company.token()) as second_client,
+    ):
+        await _knows(second_client, company)
+        is_over = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            polling = group.create_task(_poll(poller, here.cursor or "", is_over))
+            async with asyncio.TaskGroup() as senders:
+                for client in (company.http, second_client) * SENDERS:
+                    senders.create_task(_send(company, client, numbers))
+            await here.wait_until(lambda: sum(e.kind == "message.created" for e in here.events) == COUNT, limit=60)
+            head = await company.head()
+            await here.wait_for_seq(head)
+            await there.wait_for_seq(head)
+            is_over.set()
+        expected = list(range(1, head + 1))
+        assert [event.seq for event in here.events] == expected
+        assert [event.seq for event in there.events] == expected
+        assert polling.result() == expected
+        assert here.model == there.model
+    counted = await company.rows(
+        "SELECT COUNT(*), COUNT(DISTINCT m.chatwoot_message_id) FROM social_messages m "
+        "JOIN social_conversations c ON c.id = m.conversation_id WHERE c.company_id = :company",
+        company=company.id,
+    )
+    assert tuple(counted[0]) == (COUNT, COUNT)
+    snapshot = {row["id"]: row["seq"] for row in await company.conversations()}
+    assert {number: row["seq"] for number, row in here.model.conversations.items()} == snapshot
 
 
-async def test_an_act_at_one_process_is_seen_at_the_other(pair: tuple[Omni, Omni]) -> None:
-    """A read mark made through one process reaches a socket of the other, and the other's list says the same."""
-    async with Company(pair[0]) as company:
-        await company.post(company.message(1))
-        whole = await company.conversation_with(1)
-        async with company.socket(1, url=pair[1].ws_url) as agent:
-            answer = await company.http.post(f"/api/conversations/{whole['id']}/read", json={"messageId": whole["messages"][0]["id"]})
-            assert answer.json()["unreadCount"] == 0
-            await agent.wait_for(lambda event: event.kind == "conversation.read")
+async def test_a_client_that_changes_its_process_is_not_ahead(company: Company, second_process: Omni, redis_server: Redis) -> None:
+    """With the bus silent, the second process has not heard of what the first has shown: it looks before it speaks of a reset."""
+    async with company.socket() as agent, second_process.client(company.token()) as poller, company.socket(url=second_process.ws_url):
+        redis_server.freeze()
+        try:
+            for number in range(1, 6):
+                known = agent.seq
+                await company.post(company.message(number))
+                await agent.wait_until(lambda seq=known: agent.seq > seq)  # type: ignore[misc]
+                told = (await poller.get("/api/events", params={"cursor": agent.cursor or ""})).json()
+                assert "reset" not in told
+                async with company.socket(cursor=agent.cursor, url=second_process.ws_url) as moved:
+                    assert moved.welcome["mode"] != "reset"
+        finally:
+            redis_server.thaw()
 
-        async def is_read() -> bool:
-            async with pair[1].client(company.token()) as client:
-                return bool((await client.get("/api/conversations")).json()[0]["unreadCount"] == 0)
 
-        await eventually(is_read)
+async def test_agents_acts_at_both_processes_at_once(company: Company, second_process: Omni) -> None:
+    """Read marks and webhooks of one company, written by both: one order for all."""
+    await company.post_all([company.message(n) for n in range(1, 31)])
+    whole = await company.conversation_with(30)
+    async with company.socket() as here, company.socket(url=second_process.ws_url) as there, asyncio.TaskGroup() as group:
+        for place, message in enumerate(whole["messages"]):
+            server = (company.omni, second_process)[place % 2]
+            group.create_task(_mark(server, company, place + 100, whole["id"], message["id"]))
+            group.create_task(company.post(company.message(1000 + place)))
+        await here.wait_until(lambda: len(here.events) == 60, limit=20)
+        await there.wait_until(lambda: len(there.events) == 60, limit=20)
+        assert [(e.seq, e.kind) for e in here.events] == [(e.seq, e.kind) for e in there.events]
+
+
+async def test_a_changed_integration_is_known_to_the_other_process(company: Company, second_process: Omni) -> None:
+    """Switched off at one: the other ignores its webhooks within seconds."""
+    async with second_process.client(company.token()) as client:
+        await _knows(client, company)
+        await company.change_integration(is_webhook_active=False)
+
+        async def is_ignored() -> bool:
+            delivery = delivery_of(company.message(5))
+            assert (await delivery.post(client)).status_code == 200
+            return (await company.outcome(delivery)).state == "ignored"
+
+        await eventually(is_ignored, limit=10)
+
+
+async def _knows(client: httpx.AsyncClient, company: Company) -> None:
+    """The second process has read the integrations since this company's was added."""
+    answer = await client.post("/api/chatwoot/sync", json={"integrationId": 2**53})
+    assert answer.status_code == 404, answer.text
+
+
+async def _send(company: Company, client: httpx.AsyncClient, numbers: Iterator[int]) -> None:
+    for number in numbers:
+        if number > COUNT:
+            return
+        answer = await delivery_of(company.message(number, conversation_id=number % 40 + 1)).post(client)
+        assert answer.status_code == 200, answer.text
+
+
+async def _poll(client: httpx.AsyncClient, cursor: str, is_over: asyncio.Event) -> list[int]:
+    """Every seq that a poller of `GET /api/events` gets."""
+    seen: list[int] = []
+    while True:
+        was_over = is_over.is_set()
+        answer = (await client.get("/api/events", params={"cursor": cursor, "limit": 100})).json()
+        assert "reset" not in answer
+        seen += [event["seq"] for event in answer["events"]]
+        cursor = answer["cursor"]
+        if was_over and not answer["events"]:
+            return seen
+
+
+async def _mark(server: Omni, company: Company, agent_id: int, conversation_id: int, message_id: int) -> None:
+    async with server.client(company.token(agent_id)) as client:
+        answer = await client.post(f"/api/conversations/{conversation_id}/read", json={"messageId": message_id})
+        assert answer.status_code == 200, answer.text

@@ -131,7 +131,9 @@ async def test_equal_texts_with_different_ids_are_two_messages(company: Company)
 async def test_equal_texts_without_ids_within_a_second_are_one_message(company: Company) -> None:
     """The documented payload has no message id: conversation, sender and text within a second are the message."""
     at = 1_700_000_000
-    await company.post_all([company.simple("ok", created_at=at), company.simple("ok", created_at=at + 1), company.simple("ok", created_at=at + 9)])
+    await company.post_all(
+        [company.simple("ok", created_at=at), company.simple("ok", created_at=at + 1), company.simple("ok", created_at=at + 9)]
+    )
     assert len((await company.conversation_with(2))["messages"]) == 2
 
 

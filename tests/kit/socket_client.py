@@ -49,6 +49,7 @@ class AgentSocket:
         self.events: list[Event] = []
         self.model = ClientModel(agent_id)
         self.violations: list[str] = []
+        self._announced: str | None = None  # by a ping that overtook its events: they must be here before the next one
         self.close_code: int | None = None
         self._headers = {"Cookie": cookie} if cookie else {}
         self._origin = Origin(origin) if origin else None
@@ -94,6 +95,7 @@ class AgentSocket:
 
     def check_order(self) -> None:
         """Raise AssertionError if an event was doubled, lost or out of order."""
+        self._check_announced()
         assert not self.violations, "; ".join(self.violations[:10])
 
     # what it does
@@ -214,11 +216,13 @@ class AgentSocket:
             case "ping":
                 await self._on_ping(frame)
             case "reset":
+                self._announced = None
                 self.cursor = frame["cursor"]
             case "live" if self.cursor != frame["cursor"]:
                 self.violations.append(f"live at {frame['cursor']}, but we are at {self.cursor}")
 
     def _on_welcome(self, frame: Json) -> None:
+        self._announced = None
         match frame["mode"]:
             case "live" if self.cursor != frame["cursor"]:
                 self.violations.append(f"told nothing was missed at {frame['cursor']}, but we are at {self.cursor}")
@@ -233,13 +237,18 @@ class AgentSocket:
         self.cursor = f"{_epoch_of(self.cursor or '')}.{event.seq}"
 
     async def _on_ping(self, frame: Json) -> None:
-        if self.seq < _seq_of(frame["cursor"]):
-            self.violations.append(f"a ping says {frame['cursor']}, but we are at {self.cursor}")
+        self._check_announced()
+        self._announced = frame["cursor"]
         if self.answers_pings:
             try:
                 await self.send("pong", id=frame["id"], cursor=self.cursor)
             except ConnectionClosed:
                 return  # cut in between; the reader notices next
+
+    def _check_announced(self) -> None:
+        announced, self._announced = self._announced, None
+        if announced is not None and self.seq < _seq_of(announced):
+            self.violations.append(f"a ping says {announced}, but we are at {self.cursor}")
 
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, []

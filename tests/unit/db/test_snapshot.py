@@ -172,7 +172,7 @@ def _read(company_id: int, number: int, place: int) -> Act:
         held = await store.read_messages(c, company_id, entry.row.id, limit=100)
         if held:
             message = held[place % len(held)]
-            count = await store.count_inbound(c, entry.row.id, message.id)
+            count = await store.count_inbound(c, message)
             if count > await lists.read_read_count(c, AGENT_ID, entry.row.id):
                 await lists.write_read_count(c, AGENT_ID, entry.row.id, count, message.id, office.now())
                 board.note_read(entry, AGENT_ID, count, message.id, office.now())
