@@ -266,8 +266,8 @@ class Connection:
             return
         if self._paused_at is None and now - self._pinged_at >= self._pace.ping:
             self._pinged_at = now
-            head = f"{self._tail.epoch}.{self._tail.head}"
-            self._push.write(text_frame(encode_ping(next(_ping_numbers), head, int(time.time() * SECOND))))
+            self.advance()  # what the hub still holds goes first: a ping says that everything up to its cursor has been sent
+            self._push.write(text_frame(encode_ping(next(_ping_numbers), self.cursor, int(time.time() * SECOND))))
         self._set_deadline()
 
     def _set_deadline(self) -> None:

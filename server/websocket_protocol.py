@@ -281,6 +281,8 @@ class PushWebSocketProtocol(WebSocketsSansIOProtocol):
 
     def handle_close(self, event: Frame) -> None:
         super().handle_close(event)
+        if self.is_failed:
+            self.transport.close()  # the peer has answered
         if self.transport.is_closing():
             self._abort_later()
 
@@ -318,12 +320,13 @@ class PushWebSocketProtocol(WebSocketsSansIOProtocol):
         return False
 
     def _fail(self, code: int, reason: str) -> None:
-        """End it and read no more; not at once, for the reset of a connection with unread bytes would overtake the close frame."""
+        """End it; not at once, for the reset of a connection with unread bytes would overtake the close frame."""
         self.is_failed = True
         self.frames = []
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self.close(code, reason)
-        self.transport.pause_reading()
+        if code == _CLOSE_TOO_FAST:
+            self.transport.pause_reading()
 
     def _abort_later(self) -> None:
         self.loop.call_later(_FLUSH_GRACE_SECONDS, self.transport.abort)

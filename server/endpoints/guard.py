@@ -1,7 +1,6 @@
 """What stands before every endpoint of agents: who is asking, and whether their company has changed since they last asked."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
@@ -19,9 +18,8 @@ AgentHandler = Callable[[Request, Principal], Awaitable[Response]]
 _SNAPSHOTS = "/api/conversations"
 
 
-# a client may have heard from another process what the bus has yet to bring here
-_AHEAD_SECONDS = 1.0
-_AHEAD_STEP_SECONDS = 0.01
+# a client may have heard from another process what the bus has yet to bring here: look so often, and wait so long after each look
+_AHEAD_SECONDS = (0.02, 0.1, 0.4)
 
 
 class Guard:
@@ -94,7 +92,8 @@ async def catch_up_with(cursor: Cursor | None, feed: Feed, feeds: Feeds) -> None
 
     Without this a client that comes from another process would be told to reset, and the operators that the database went back.
     """
-    until = time.monotonic() + _AHEAD_SECONDS
-    while cursor is not None and cursor.epoch == feed.epoch and cursor.seq > feed.head and time.monotonic() < until:
+    for seconds in _AHEAD_SECONDS:
+        if cursor is None or cursor.epoch != feed.epoch or cursor.seq <= feed.head:
+            return
         feeds.check_soon()
-        await asyncio.sleep(_AHEAD_STEP_SECONDS)
+        await asyncio.sleep(seconds)
