@@ -3,7 +3,6 @@
 import datetime as dt
 import time
 
-MICROSECOND = 1
 SECOND = 1_000_000
 
 _LATEST_SECONDS = 253_370_764_799  # the end of year 9998: datetime ends a year later, and a look around a moment must not leave it

@@ -233,10 +233,6 @@ async def write_sync_page(connection: Connection, integration_id: int, page: int
     await connection.execute("UPDATE integrations SET sync_page = :page WHERE id = :id", {"page": page, "id": integration_id})
 
 
-async def read_repairs(connection: Connection) -> dict[int, int]:
-    """How much reconcile has repaired, by integration."""
-    return {row[0]: row[1] for row in await connection.fetch_all("SELECT id, repaired_count FROM integrations WHERE provider = 'chatwoot'")}
-
 
 async def trim_sessions(connection: Connection, before_us: int, limit: int) -> int:
     """Forget sessions that ended before the moment. Returns how many."""

@@ -129,10 +129,6 @@ async def dismiss(connection: Connection, delivery_ids: Iterable[int]) -> int:
     )
 
 
-async def count_states(connection: Connection) -> dict[str, int]:
-    rows = await connection.fetch_all("SELECT state, COUNT(*) FROM webhook_deliveries GROUP BY state")
-    return {row[0]: row[1] for row in rows}
-
 
 async def trim_deliveries(connection: Connection, before_us: int, limit: int) -> int:
     """Delete up to `limit` finished deliveries older than `before_us`; `dead` ones stay until someone has looked. Returns how many."""

@@ -64,11 +64,3 @@ async def read_reply(connection: Connection, conversation_id: int, client_id: st
         {"conversation_id": conversation_id, "client_id": client_id},
     )
     return message_from_row(row) if row else None
-
-
-async def next_due(connection: Connection) -> int | None:
-    """When the next reply wants an attempt, microseconds."""
-    row = await connection.fetch_one(
-        "SELECT next_attempt_at FROM social_messages WHERE delivery_state = 'sending' ORDER BY next_attempt_at LIMIT 1"
-    )
-    return row[0] if row else None
