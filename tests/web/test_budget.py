@@ -1,0 +1,42 @@
+"""What the page costs before it is shown, as it is served: a budget, so that it grows by decision and not by habit."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from server.core.page_files import strip_script, strip_style
+
+STATIC = Path(__file__).parents[2] / "web" / "static"
+SCRIPTS_MOST_BYTES = 25_000  # all modules, each compressed by itself
+STYLES_MOST_BYTES = 15_000  # not compressed
+SCRIPTS = sorted((STATIC / "js").glob("*.js"))
+# Node has brotli built in, Python has not
+COMPRESS = """const { brotliCompressSync } = require("node:zlib");
+const files = JSON.parse(require("node:fs").readFileSync(0));
+console.log(files.reduce((total, text) => total + brotliCompressSync(text).length, 0));"""
+
+
+def test_all_scripts_together_stay_within_their_budget() -> None:
+    """25 kB of brotli, the SharedWorker's included."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("Node is not installed")
+    texts = json.dumps([strip_script(file.read_text(encoding="utf-8")) for file in SCRIPTS])
+    done = subprocess.run([node, "-e", COMPRESS], input=texts, capture_output=True, text=True, check=True)  # noqa: S603 - our own program
+    assert int(done.stdout) <= SCRIPTS_MOST_BYTES
+
+
+def test_the_style_sheet_stays_within_its_budget() -> None:
+    """15 kB."""
+    assert len(strip_style((STATIC / "app.css").read_text(encoding="utf-8")).encode()) <= STYLES_MOST_BYTES
+
+
+@pytest.mark.parametrize("file", SCRIPTS, ids=lambda file: file.name)
+def test_a_script_is_written_so_that_it_can_be_stripped(file: Path) -> None:
+    """No text goes over a line's end, and no comment begins with /*."""
+    for line in file.read_text(encoding="utf-8").splitlines():
+        assert line.count("`") % 2 == 0, line
+        assert not line.lstrip().startswith("/*"), line
