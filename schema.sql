@@ -35,11 +35,23 @@ CREATE TABLE IF NOT EXISTS agents (
   valid_after BIGINT NOT NULL COMMENT 'tokens and sessions issued before are refused, microseconds' DEFAULT '0',
   created_at BIGINT NOT NULL COMMENT 'microseconds',
   updated_at BIGINT NOT NULL COMMENT 'microseconds; watched by every process',
+  preferences TEXT COMMENT 'JSON: what the agent has chosen; no change of `updated_at`',
   PRIMARY KEY (id),
   KEY ix_agent_updated (updated_at),
   UNIQUE KEY uq_agent_email (email),
   UNIQUE KEY uq_agent_subject (company_id, subject)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='People who read and answer; those of the CRM are listed when first seen';
+
+-- Texts a company answers with again and again
+CREATE TABLE IF NOT EXISTS canned_replies (
+  id BIGINT NOT NULL AUTO_INCREMENT,
+  company_id BIGINT NOT NULL,
+  shortcut VARCHAR(40) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT 'lower case; what is typed after /',
+  content TEXT NOT NULL,
+  updated_at BIGINT NOT NULL COMMENT 'microseconds',
+  PRIMARY KEY (id),
+  UNIQUE KEY uq_canned_shortcut (company_id, shortcut)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='Texts a company answers with again and again';
 
 -- How far each agent has read
 CREATE TABLE IF NOT EXISTS conversation_reads (

@@ -28,9 +28,11 @@ from server.db.vault import Vault
 from server.directory import Directory
 from server.endpoints import ops, pages
 from server.endpoints.answers import problem_answer
+from server.endpoints.canned_replies import CannedReplies
 from server.endpoints.conversations import Conversations
 from server.endpoints.events import Events
 from server.endpoints.guard import Guard
+from server.endpoints.me import Me
 from server.endpoints.sessions import Sessions
 from server.endpoints.webhook import Webhook
 from server.endpoints.websocket import Sockets
@@ -227,6 +229,8 @@ def _routes(parts: Parts, guard: Guard) -> list[BaseRoute]:
         *Conversations(guard, parts.inbox, parts.replies, parts.sync).routes(),
         *Events(guard, parts.feeds, parts.database).routes(),
         *sessions.routes(),
+        *Me(guard, parts.database).routes(),
+        *CannedReplies(guard, parts.database).routes(),
         WebSocketRoute("/ws", Sockets(parts.access, parts.feeds, parts.hub, settings).serve),
         *ops.routes(parts.report),
         *pages.routes(WEB, lambda request: page_data),

@@ -78,5 +78,18 @@ _counters: dict[tuple[str, int], Counter] = {}
 
 
 _KINDS = frozenset(
-    {"/api/webhooks", "/api/conversations", "/api/events", "/api/chatwoot", "/api/sessions", "/api/me", "/inbox", "/livez", "/readyz"}
+    {
+        "/api/webhooks",
+        "/api/conversations",
+        "/api/events",
+        "/api/chatwoot",
+        "/api/sessions",
+        "/api/me",
+        "/api/canned-replies",
+        "/api/agents",
+        "/api/attachments",
+        "/inbox",
+        "/livez",
+        "/readyz",
+    }
 )

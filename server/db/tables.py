@@ -185,6 +185,7 @@ agents = Table(
     Column("valid_after", _BIG, nullable=False, server_default="0", comment="tokens and sessions issued before are refused, microseconds"),
     Column("created_at", _BIG, nullable=False, comment="microseconds"),
     Column("updated_at", _BIG, nullable=False, comment="microseconds; watched by every process"),
+    Column("preferences", Text, comment="JSON: what the agent has chosen; no change of `updated_at`"),
     Index("uq_agent_subject", "company_id", "subject", unique=True),
     Index("uq_agent_email", "email", unique=True),
     Index("ix_agent_updated", "updated_at"),
@@ -204,6 +205,19 @@ agent_sessions = Table(
     Index("ix_session_revoked", "revoked_at"),
     Index("ix_session_expiry", "expires_at"),
     comment="Sign-ins of the web inbox",
+    **_OPTIONS,
+)
+
+canned_replies = Table(
+    "canned_replies",
+    metadata,
+    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("company_id", _BIG, nullable=False),
+    Column("shortcut", _id_text(40), nullable=False, comment="lower case; what is typed after /"),
+    Column("content", Text, nullable=False),
+    Column("updated_at", _BIG, nullable=False, comment="microseconds"),
+    Index("uq_canned_shortcut", "company_id", "shortcut", unique=True),
+    comment="Texts a company answers with again and again",
     **_OPTIONS,
 )
 

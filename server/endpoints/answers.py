@@ -8,7 +8,9 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from server.core.entities import Json
 from server.core.payloads import decode_json
+from server.db.accounts import Agent
 from server.errors import BadRequest, OmniError, TooLarge
 
 _encoder = msgspec.json.Encoder()
@@ -19,6 +21,11 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 def json_answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     return Response(_encoder.encode(value), status, headers, media_type="application/json")
+
+
+def agent_json(agent: Agent) -> Json:
+    """An agent, to themselves."""
+    return {"id": agent.id, "companyId": agent.company_id, "name": agent.name, "email": agent.email, "role": agent.role}
 
 
 def problem_answer(error: OmniError, headers: Mapping[str, str] | None = None) -> Response:

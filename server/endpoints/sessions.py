@@ -1,4 +1,4 @@
-"""Sign in and out of the web inbox, and who am I."""
+"""Sign in and out of the web inbox."""
 
 from http.cookies import SimpleCookie
 
@@ -7,9 +7,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from server.auth import SESSION_COOKIE, Access, Principal
-from server.core.entities import Json
-from server.db.accounts import Agent
-from server.endpoints.answers import json_answer, problem_answer, read_json
+from server.endpoints.answers import agent_json, json_answer, problem_answer, read_json
 from server.endpoints.guard import Guard
 from server.errors import BadRequest, Forbidden, OmniError
 
@@ -24,7 +22,6 @@ class Sessions:
         return [
             Route("/api/sessions", self.sign_in, methods=["POST"]),
             Route("/api/sessions", self._guard.agent(self.sign_out), methods=["DELETE"]),
-            Route("/api/me", self._guard.agent(self.me), methods=["GET"]),
         ]
 
     async def sign_in(self, request: Request) -> Response:
@@ -45,9 +42,6 @@ class Sessions:
             await self._access.sign_out(principal.session_key)
         return Response(status_code=204, headers={"Set-Cookie": self.cookie("")})
 
-    async def me(self, request: Request, principal: Principal) -> Response:
-        return json_answer(agent_json(principal.agent))
-
     def cookie(self, value: str) -> str:
         """A `Set-Cookie` value; an empty one clears the cookie."""
         cookie: SimpleCookie = SimpleCookie({SESSION_COOKIE: value})
@@ -57,10 +51,6 @@ class Sessions:
         if self._is_secure:
             morsel["secure"] = True
         return morsel.OutputString()
-
-
-def agent_json(agent: Agent) -> Json:
-    return {"id": agent.id, "companyId": agent.company_id, "name": agent.name, "email": agent.email, "role": agent.role}
 
 
 def address_of(request: Request) -> str:

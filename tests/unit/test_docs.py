@@ -3,6 +3,7 @@
 import ast
 import importlib
 import itertools
+import json
 import pkgutil
 import re
 import shlex
@@ -19,6 +20,7 @@ from server import connection, metrics
 from server.app import create_app
 from server.cli import main
 from server.core import session
+from server.core.preferences import CHOICES
 from server.errors import OmniError
 from server.settings import Settings, describe
 
@@ -315,3 +317,14 @@ def test_every_promise_names_a_test_that_exists() -> None:
     assert len(named) > 20
     missing = [f"{path}::{name}" for path, name in named if f"def {name}(" not in (ROOT / "tests" / path).read_text()]
     assert missing == []
+
+
+def test_every_preference_is_documented_with_its_values() -> None:
+    """docs/protocol.md lists what may be chosen, the default first."""
+    text = page("protocol.md")
+    documented = {
+        name: re.findall(r"`([^`]+)`", row[1])
+        for row in table(text[text.index("### Preferences") :], "name")
+        for name in re.findall(r"`(\w+)`", row[0])
+    }
+    assert documented == {name: [json.dumps(value) for value in values] for name, values in CHOICES.items()}
