@@ -16,13 +16,15 @@ class Line {
 function start(cursor = "e.10", random = () => 0.5) {
   const clock = new Clock();
   const lines = [];
-  const heard = { states: [], seqs: [], resets: [] };
+  const heard = { states: [], seqs: [], resets: [], aheads: [], asides: [] };
   const live = new Live({
     url: "/ws", client: "tab", cursor,
     on: {
       state: ({ phase }) => heard.states.push(phase),
       events: (epoch, events) => heard.seqs.push(...events.map(({ seq }) => seq)),
       reset: (reason) => heard.resets.push(reason),
+      clock: (ahead) => heard.aheads.push(ahead),
+      aside: (frame) => heard.asides.push(frame),
     },
     system: { ...pick(clock), random, open: () => lines[lines.push(new Line()) - 1] },
   });
@@ -189,4 +191,26 @@ test("frames of a later protocol are ignored", () => {
   page.line.open();
   page.line.receive(welcome("live", "e.10"), { type: "of-tomorrow" });
   assert.equal(page.live.state.phase, "live");
+});
+
+test("what is viewed is told again after a reconnect", async () => {
+  const page = start();
+  page.live.tell({ type: "viewing", conversationId: 17 });
+  page.line.open();
+  page.line.receive(welcome("live", "e.10"));
+  assert.deepEqual(page.line.sent.at(-1), { type: "viewing", conversationId: 17 });
+  page.line.fail(1006);
+  page.live.tell({ type: "typing", conversationId: 17, on: true }); // lost without harm
+  await page.clock.pass(1_000);
+  page.line.open();
+  page.line.receive(welcome("live", "e.10"));
+  assert.deepEqual(page.line.sent.map(({ type }) => type), ["hello", "viewing"]);
+});
+
+test("the server's time, and what colleagues do, are handed on", () => {
+  const page = start();
+  page.line.open();
+  page.line.receive(welcome("live", "e.10", { now: new Date(page.clock.ms + 700).toISOString() }), { type: "presence", online: 2 });
+  assert.deepEqual(page.heard.aheads, [700]);
+  assert.deepEqual(page.heard.asides, [{ type: "presence", online: 2 }]);
 });

@@ -9,6 +9,7 @@ export function createI18n({ lang, strings, now = () => new Date() }) {
   const plurals = new Intl.PluralRules(locale);
   const numbers = new Intl.NumberFormat(locale, { useGrouping: false });
   const twoDigits = new Intl.NumberFormat(locale, { useGrouping: false, minimumIntegerDigits: 2 });
+  const tenths = new Intl.NumberFormat(locale, { maximumFractionDigits: 1 });
   const months = strings["time.months"].split(" ");
 
   const number = (value) => numbers.format(value);
@@ -21,6 +22,8 @@ export function createI18n({ lang, strings, now = () => new Date() }) {
     return text.replace(/\{(\w+)\}/g, (whole, name) =>
       name in vars ? (typeof vars[name] === "number" ? number(vars[name]) : String(vars[name])) : whole);
   }
+
+  const seconds = (ms) => t("time.seconds", { n: tenths.format(ms / 1000) });
 
   const has = (key) => key in strings;
   const clock = (iso) => {
@@ -51,7 +54,7 @@ export function createI18n({ lang, strings, now = () => new Date() }) {
     return { level: "bad", text: hours < 48 ? t("time.hours", { n: hours }) : t("time.days", { n: Math.floor(hours / 24) }) };
   }
 
-  return { lang, t, has, number, clock, day, listTime, full, waiting };
+  return { lang, t, has, number, clock, seconds, day, listTime, full, waiting };
 }
 
 function daysBetween(earlier, later) {

@@ -8,7 +8,7 @@ const WORKER_MAX_MS = 3_000; // a worker that does not answer by then is not the
 // The one place where a string becomes the address of a script.
 const policy = globalThis.trustedTypes?.createPolicy("inbox", { createScriptURL: (url) => url });
 
-// `options`: {wsUrl, agentId, client, cursor() -> string, on: {state, events, head, reset}}
+// `options`: {wsUrl, agentId, client, cursor() -> string, on: {state, events, head, reset, clock, aside}}
 export function openLine({ wsUrl, ...more }) {
   const url = new URL(wsUrl, location.href); // sockets take relative addresses only in newer browsers
   url.protocol = url.protocol.replace("http", "ws");
@@ -26,6 +26,7 @@ function inPage({ wsUrl, client, cursor, on }) {
     leave: () => {},
     rejoin: () => live.wake(),
     stop: (reason) => live.stop(reason),
+    tell: (frame) => live.tell(frame),
   };
 }
 
@@ -55,5 +56,6 @@ function inWorker(options) {
     leave: () => line ?? post("leave"),
     rejoin: () => (line ? line.wake() : join()),
     stop: (reason) => (line ? line.stop(reason) : post("stop", { reason })),
+    tell: (frame) => (line ? line.tell(frame) : post("tell", { frame })),
   };
 }

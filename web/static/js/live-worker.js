@@ -2,14 +2,17 @@
 // and what it lacks from the ring; what the ring no longer holds it fetches over REST by itself.
 
 import { Live } from "./live.js";
+import { Colleagues } from "./colleagues.js";
 import { splitCursor } from "./cursor.js";
 
 const RING_MAX = 500;
 
 const ports = new Set();
+const colleagues = new Colleagues(); // for tabs that come later
 let live = null;
 let ring = []; // the newest events, of one epoch
 let ringEpoch = null;
+let ahead = null; // the server's clock, for tabs that come later
 
 self.onconnect = ({ ports: [port] }) => {
   port.onmessage = ({ data }) => onRequest(port, data);
@@ -20,6 +23,7 @@ function onRequest(port, { type, ...request }) {
     case "join": return onJoin(port, request);
     case "leave": return void ports.delete(port);
     case "wake": return live.wake();
+    case "tell": return live.tell(request.frame);
     case "stop": return live.stop(request.reason);
   }
 }
@@ -27,7 +31,7 @@ function onRequest(port, { type, ...request }) {
 function onJoin(port, { wsUrl, client, cursor, visible }) {
   ports.add(port);
   if (!live || live.state.phase === "stopped") {
-    const on = { state: tell("state"), events: onEvents, reset: tell("reset") };
+    const on = { state: tell("state"), events: onEvents, reset: tell("reset"), clock: onClock, aside: onAside };
     live = new Live({ url: wsUrl, client, cursor, on });
     live.visible = visible;
     live.start();
@@ -38,6 +42,8 @@ function onJoin(port, { wsUrl, client, cursor, visible }) {
   const missed = epoch === ringEpoch ? ring.filter((event) => event.seq > seq) : [];
   if (missed.length) port.postMessage({ type: "events", args: [ringEpoch, missed] });
   port.postMessage({ type: "head", args: [live.cursor] });
+  if (ahead !== null) port.postMessage({ type: "clock", args: [ahead] });
+  if (colleagues.isKnown) port.postMessage({ type: "aside", args: [colleagues.frame] });
   live.wake();
 }
 
@@ -47,6 +53,16 @@ function onEvents(epoch, events) {
   ring.push(...events);
   if (ring.length > RING_MAX) ring = ring.slice(-RING_MAX / 2);
   tell("events")(epoch, events);
+}
+
+function onClock(ms) {
+  ahead = Math.max(ahead ?? ms, ms);
+  tell("clock")(ms);
+}
+
+function onAside(frame) {
+  colleagues.apply(frame);
+  tell("aside")(frame);
 }
 
 function tell(type) {

@@ -44,9 +44,11 @@ export class Live {
   #failures = 0;
   #pingMs = DEFAULT_PING_MS;
   #pushbackMs = null;
+  #viewing = null;
   visible = true;
 
-  // `on`: {state(state), events(epoch, events), reset(reason)}
+  // `on`: {state(state), events(epoch, events), reset(reason), clock(ms the server's is ahead, at least), aside(frame)}; an aside is
+  // presence or typing: never stored, and lost without harm.
   constructor({ url, client, cursor, on, system = SYSTEM }) {
     this.#url = url;
     this.#client = client;
@@ -83,6 +85,12 @@ export class Live {
     this.#become({ phase: "stopped", reason, heardAt: this.#heardAt });
   }
 
+  // To the colleagues: {type: "viewing" | "typing", ...}. What is viewed is told again after a reconnect.
+  tell(frame) {
+    if (frame.type === "viewing") this.#viewing = frame;
+    if (this.#state.phase === "live") this.#socket.send(JSON.stringify(frame));
+  }
+
   #open() {
     this.#become({ phase: "connecting" });
     this.#heardAt = this.#system.now();
@@ -99,6 +107,7 @@ export class Live {
 
   #onFrame(frame) {
     this.#heardAt = this.#system.now();
+    if (frame.now) this.#on.clock?.(Date.parse(frame.now) - this.#heardAt);
     switch (frame.type) {
       case "welcome": return this.#onWelcome(frame);
       case "event": return this.#onEvent(frame);
@@ -106,6 +115,8 @@ export class Live {
       case "ping": return this.#onPing(frame);
       case "reset": return this.#onReset(frame);
       case "drain": return void this.#system.later(() => this.#resumeNow(this.#socket), frame.inMs);
+      case "presence":
+      case "typing": return this.#on.aside?.(frame);
       case "error": return void (this.#pushbackMs = frame.retryMs ?? this.#pushbackMs);
     }
   }
@@ -120,6 +131,7 @@ export class Live {
   #onLive() {
     this.#liveSince = this.#system.now();
     this.#become({ phase: "live" });
+    if (this.#viewing) this.tell(this.#viewing);
   }
 
   // Events go on arriving after the head named here; whoever holds a snapshot fetches it again by itself.

@@ -3,6 +3,7 @@
 import { Api } from "./api.js";
 import { Composer } from "./composer.js";
 import { find, setAttr } from "./dom.js";
+import { Delay } from "./delay.js";
 import { Drafts } from "./drafts.js";
 import { Freshness } from "./freshness.js";
 import { createI18n } from "./i18n.js";
@@ -32,6 +33,7 @@ const store = new Store(boot.agent.id);
 const api = new Api({ onSignedOut: () => stop("signed-out") });
 const drafts = new Drafts(boot.agent.id, localStorage);
 const status = new Status(i18n);
+const delay = new Delay();
 const navigation = new Navigation(onView);
 const app = { agent: boot.agent, store, api, i18n, drafts, get view() { return navigation.view; } };
 
@@ -76,6 +78,7 @@ const line = openLine({
     events: (epoch, events) => follow(resume.take(epoch, events)),
     head: (cursor) => follow(resume.hear(cursor)),
     reset: () => follow(resume.reset()),
+    clock: (ahead) => delay.hear(ahead),
   },
 });
 
@@ -109,9 +112,19 @@ setInterval(() => {
 function onEvent(event) {
   store.apply(event);
   const { conversation, message } = event.data;
+  if (message?.senderType === "customer" && event.kind.endsWith(".created")) noteDelay(event);
   if (message?.clientId) outbox.confirm(message.clientId);
   // First heard of here: how far the agent has read it only REST tells.
   if (conversation && store.unread(conversation.id) === null) askReadCount(conversation.id);
+}
+
+// What was missed and fetched later says nothing about the line, and a hidden page shows nothing.
+function noteDelay({ at }) {
+  if (lastWord !== "live" || document.hidden) return;
+  requestAnimationFrame(() => {
+    delay.note(at, Date.now());
+    onFreshness(freshness.view);
+  });
 }
 
 async function askReadCount(id) {
@@ -146,7 +159,7 @@ function follow(work) {
 }
 
 function onFreshness(view) {
-  status.show(view);
+  status.show({ ...view, delay: delay.median });
   if (view.word !== lastWord && (view.word === "live" || view.word === "polling")) {
     outbox.wake();
     thread.wake();

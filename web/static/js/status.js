@@ -1,6 +1,6 @@
 // The freshness chip, and the page's one polite status region.
 
-import { debounce, find, setText, slot } from "./dom.js";
+import { debounce, fillSlot, find, setText, slot } from "./dom.js";
 
 const ANNOUNCE_AFTER_MS = 5_000; // a short break is not worth interrupting anybody
 
@@ -20,11 +20,15 @@ export class Status {
   }
 
   // `view` as Freshness gives it.
-  show({ word, asOf, missing, reason }) {
+  // `delay`: median ms from Chatwoot's time to this screen, or null.
+  show({ word, asOf, missing, reason, delay }) {
     const text = this.#text(word, asOf, missing, reason);
+    const { t, clock, seconds } = this.#i18n;
     this.#chip.dataset.word = word;
     setText(slot(this.#chip, "word"), text);
-    this.#chip.title = this.#i18n.t("chip.asOf", { time: this.#i18n.clock(asOf) });
+    const isMeasured = word === "live" && delay !== null;
+    fillSlot(this.#chip, "delay", isMeasured ? seconds(delay) : "");
+    this.#chip.title = t("chip.asOf", { time: clock(asOf) }) + (isMeasured ? ` ${t("chip.delay", { time: seconds(delay) })}` : "");
     find("#chip-action").hidden = word !== "stopped";
     setText(find("#chip-action"), this.#i18n.t(reason === "signed-out" ? "chip.signIn" : "chip.reload"));
     this.#announceSoon(word, text);
