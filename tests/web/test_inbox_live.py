@@ -37,6 +37,7 @@ async def test_a_message_arrives_at_two_agents_without_reload(site: Site, open_w
     thread, listing = await reader.open(f"/inbox/c/{number}"), await other.open()
     row = listing.locator(f'#rows > li[data-key="{number}"]')
     await expect(row.locator("[data-f=count]")).to_have_text("1")
+    await expect(listing).to_have_title(re.compile(r"^\(\d+\)"))  # drawn once the page knows all counts
     before = await unread_in_title(listing)
 
     await site.writes(customer, "second")
