@@ -6,20 +6,23 @@ repair is counted: that number is the webhook's loss. Changes younger than a gra
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from server import log, metrics
-from server.chatwoot import ChatwootClient
+from server.chatwoot import ChatwootClient, ChatwootError, ChatwootRefused
 from server.core.changes import Change, ConversationState
 from server.core.payloads import parse_conversation
 from server.core.projection import Result, Source
 from server.core.times import SECOND, parse_time
-from server.db import accounts
+from server.db import walks
 from server.db.accounts import Integration
 from server.db.database import Database
+from server.db.walks import Claim
 from server.directory import Directory
 from server.errors import DatabaseUnavailable, OmniError, PayloadError
 from server.ingest import Ingester, Told
@@ -29,9 +32,16 @@ from server.sync import Outcome, message_changes
 _logger = log.get(__name__)
 _LOOK_SECONDS = 1.0
 _LEASE_SECONDS = 45.0  # after a process died in a round, others wait this long; a living one renews it as it goes
-_RENEW_SECONDS = 10.0
+_RENEW_SECONDS = 10.0  # of the lease: renewed when this much has gone
 _FIRST_WINDOW_SECONDS = 24 * 3600.0
 _MARGIN_SECONDS = 120.0  # clocks differ, and rows move between pages while one reads
+_START_SECONDS = 10.0  # processes that start together leave the first round to one of them
+_AGAIN_SECONDS = 5.0  # a turn that another process had, or that the database did not let us take, is asked for again after this
+_TELL_SECONDS = 2.0
+_AT_ONCE = 16
+_AT_ONCE_OF_ONE = 2  # a Chatwoot that hangs takes no more places than this
+_FAILURES_MOST = 3
+_GONE = 404  # deleted since it was listed
 _PAGE = 25
 _PAGES_MOST = 400
 _BACK_PAGES_MOST = 50
@@ -45,6 +55,7 @@ class Round(msgspec.Struct):
 
     integration: Integration
     client: ChatwootClient
+    claim: Claim
     since_us: int
     until_us: int
     outcome: Outcome
@@ -52,7 +63,7 @@ class Round(msgspec.Struct):
     conversations: int = 0
     messages: int = 0
     edits: int = 0
-    renewed_us: int = 0
+    failures: int = 0
 
     @property
     def repaired(self) -> int:
@@ -64,67 +75,118 @@ class Reconcile:
         self._database, self._directory, self._ingester = database, directory, ingester
         self._client_of, self._settings = client_of, settings
         self._tried_at: dict[int, float] = {}
-        self._silent: dict[int, str] = {}
-        self._failing: dict[int, str] = {}
+        self._under_way: dict[int, str] = {}  # integration -> the Chatwoot it is asked of
+        self._told_seen: dict[int, int] = {}
 
     async def run(self) -> None:
-        """Look once a second whose turn it is."""
-        while True:
-            for integration in list(self._directory.integrations.values()):
-                if self._is_due(integration):
-                    self._tried_at[integration.id] = time.monotonic()
-                    await self.reconcile(integration)
-            await asyncio.sleep(_LOOK_SECONDS)
+        """Look once a second whose turn it is. A Chatwoot that hangs holds back its own integrations and no others."""
+        self._under_way = {}
+        async with asyncio.TaskGroup() as group:
+            while True:
+                for integration in self._due():
+                    self._under_way[integration.id] = integration.base_url
+                    group.create_task(self._round(integration))
+                await self._tell_seen()
+                await asyncio.sleep(_LOOK_SECONDS)
 
     def problems(self) -> list[str]:
-        """Sentences for the status: webhooks that do not arrive, a Chatwoot that cannot be asked."""
-        return [*self._silent.values(), *self._failing.values()]
+        """Sentences for the status: webhooks that do not arrive, a Chatwoot that cannot be asked. The same in every process."""
+        active = [integration for integration in self._directory.integrations.values() if integration.is_active]
+        quiet_us = int(self._settings.reconcile_quiet_seconds * SECOND)
+        silent = [
+            f"integration {i.id}: webhooks do not arrive ({i.repaired_count} changes were found by asking so far); "
+            "check the webhook in Chatwoot and that it can reach us"
+            for i in active
+            if self._seen_us(i) < i.repaired_us - quiet_us
+        ]
+        return silent + [f"integration {i.id}: Chatwoot cannot be asked ({i.walk_problem})" for i in active if i.walk_problem]
 
-    async def reconcile(self, integration: Integration) -> Round | None:
-        """One round, unless another process is at it. Returns what it repaired; None when it was not its turn or did not end."""
-        started_us = int(time.time() * SECOND)
-        lease_us = int(_LEASE_SECONDS * SECOND)
+    async def reconcile(self, integration: Integration, every_seconds: float = 0.0) -> Round | None:
+        """One round, unless another process is at it or began one less than `every_seconds` ago. Returns what it repaired; None when it
+        was not its turn or did not end."""
+        started_us = _now_us()
+        lease_us, every_us = started_us + int(_LEASE_SECONDS * SECOND), int(every_seconds * SECOND)
         try:
-            before = await self._database.transaction(
-                lambda c: accounts.claim_integration(c, integration.id, started_us, started_us + lease_us)
+            claim = await self._database.transaction(
+                lambda c: walks.claim_walk(c, integration.id, started_us, lease_us, every_us), attempts=1
             )
-            if before is None:
+            if claim is None:
                 return None
-            since = (before or started_us - int(_FIRST_WINDOW_SECONDS * SECOND)) - int(_MARGIN_SECONDS * SECOND)
-            until = started_us - int(self._settings.reconcile_grace_seconds * SECOND)
+            before_us = claim.reconciled_us or started_us - int(_FIRST_WINDOW_SECONDS * SECOND)
+            since_us = before_us - int(_MARGIN_SECONDS * SECOND)
+            until_us = started_us - int(self._settings.reconcile_grace_seconds * SECOND)
             outcome = Outcome(integration.id)
-            current = Round(integration, self._client_of(integration), since, until, outcome, before == 0, renewed_us=started_us)
-            is_whole = await self._walk(current)
-            done_us = until if is_whole else None
-            await self._database.transaction(lambda c: accounts.release_integration(c, integration.id, done_us, current.repaired))
+            current = Round(integration, self._client_of(integration), claim, since_us, until_us, outcome, claim.reconciled_us == 0)
+            problem = await self._walk(current)
+            is_whole = problem is None and not outcome.errors
+            await self._release(current, until_us if is_whole else None, problem)
         except DatabaseUnavailable:
             return None
-        self._judge(current)
         return current if is_whole else None
 
-    async def _walk(self, current: Round) -> bool:
-        """Ask for every conversation that changed, or was active lately. Returns whether the walk came to its end."""
-        integration_id = current.integration.id
+    async def _round(self, integration: Integration) -> None:
+        is_start = integration.id not in self._tried_at
+        self._tried_at[integration.id] = time.monotonic()
+        try:
+            await self.reconcile(integration, min(_START_SECONDS, self._every(integration)) if is_start else self._every(integration))
+        finally:
+            del self._under_way[integration.id]
+
+    async def _release(self, current: Round, reconciled_us: int | None, problem: str | None) -> None:
+        await self._database.transaction(
+            lambda c: walks.release_walk(
+                c, current.claim, reconciled_us=reconciled_us, repaired=current.repaired, until_us=current.until_us, problem=problem
+            )
+        )
+        if current.repaired:
+            _logger.warning(
+                "repaired what no webhook told",
+                integration_id=current.integration.id,
+                conversations=current.conversations,
+                messages=current.messages,
+                edits=current.edits,
+            )
+
+    async def _walk(self, current: Round) -> str | None:
+        """Ask for every conversation that changed, or was active lately. Returns why it could not come to its end, else None."""
         try:
             for item in await self._changed(current):
-                await self._renew(current)
-                await self._conversation(current, item)
+                if not await self._keeps_lease(current):
+                    return "another process went on with it"
+                await self._try_conversation(current, item)
+        except DatabaseUnavailable:
+            raise
         except OmniError as error:
-            self._failing[integration_id] = f"integration {integration_id}: Chatwoot cannot be asked ({error.message})"
-            return False
-        self._failing.pop(integration_id, None)
-        return not current.outcome.errors
+            return error.message
+        return None
 
-    async def _renew(self, current: Round) -> None:
-        now_us = int(time.time() * SECOND)
-        if now_us - current.renewed_us > _RENEW_SECONDS * SECOND:
-            current.renewed_us = now_us
-            values = {"lease_until": now_us + int(_LEASE_SECONDS * SECOND)}
-            await self._database.transaction(lambda c: accounts.update_integration(c, current.integration.id, values))
+    async def _try_conversation(self, current: Round, item: Json) -> None:
+        """One that Chatwoot cannot show does not hide those behind it. Raises what several in a row cannot be got past."""
+        try:
+            await self._conversation(current, item)
+        except ChatwootRefused as error:
+            if error.chatwoot_status != _GONE:
+                raise
+        except ChatwootError as error:
+            current.failures += 1
+            if current.failures >= _FAILURES_MOST:
+                raise
+            current.outcome.fail(f"conversation {item.get('id')}: {error.message}")
+        else:
+            current.failures = 0
+
+    async def _keeps_lease(self, current: Round) -> bool:
+        now_us, claim = _now_us(), current.claim
+        if claim.lease_us - now_us > int((_LEASE_SECONDS - _RENEW_SECONDS) * SECOND):
+            return True
+        lease_us = now_us + int(_LEASE_SECONDS * SECOND)
+        is_ours = await self._database.transaction(lambda c: walks.renew_walk(c, claim, lease_us))
+        current.claim = replace(claim, lease_us=lease_us)
+        return is_ours
 
     async def _changed(self, current: Round) -> list[Json]:
         """Conversations whose state changed since, and those active within the hours in which edits are looked for."""
-        inbox_id, now_us = current.integration.inbox_id, int(time.time() * SECOND)
+        inbox_id, now_us = current.integration.inbox_id, _now_us()
         seconds = max(1, (now_us - current.since_us) // SECOND)
         found: dict[Any, Json] = {}
         for item in await current.client.list_conversations(1, inbox_id=inbox_id, updated_within=int(seconds)):
@@ -156,7 +218,7 @@ class Reconcile:
     async def _page(self, current: Round, state: ConversationState, before: int | None) -> int | None:
         """One page of messages, newest first page first. Returns the id to go on below while the page reaches neither back before the
         last round nor to anything we knew: a hole may lie under messages whose webhooks came."""
-        asked_us = int(time.time() * SECOND)
+        asked_us = _now_us()
         items = await current.client.list_messages(state.display_id, before=before)
         changes = message_changes(state, items, asked_us, current.outcome)
         old_enough = [change for change in changes if change.message and change.message.created_us <= current.until_us]
@@ -171,11 +233,22 @@ class Reconcile:
         return min(numbers) if numbers and may_hide_more and len(items) >= 20 else None
 
     async def _apply(self, current: Round, changes: Sequence[Change]) -> list[Told]:
-        source, now_us = Source(current.integration.id, current.integration.company_id), int(time.time() * SECOND)
+        source, now_us = Source(current.integration.id, current.integration.company_id), _now_us()
         told = [Told(source, change, now_us) for change in changes]
         if told:
             await self._ingester.apply(told)
         return told
+
+    def _due(self) -> list[Integration]:
+        """Whose turn it is, those who wait longest first: not too many at once, and few of one Chatwoot."""
+        waiting = [i for i in self._directory.integrations.values() if i.id not in self._under_way and self._is_due(i)]
+        addresses, room = Counter(self._under_way.values()), _AT_ONCE - len(self._under_way)
+        due: list[Integration] = []
+        for integration in sorted(waiting, key=lambda i: self._tried_at.get(i.id, 0.0)):
+            if len(due) < room and addresses[integration.base_url] < _AT_ONCE_OF_ONE:
+                addresses[integration.base_url] += 1
+                due.append(integration)
+        return due
 
     def _is_due(self, integration: Integration) -> bool:
         if not integration.is_active or integration.problem or not integration.base_url or not integration.access_token:
@@ -183,32 +256,32 @@ class Reconcile:
         tried_at = self._tried_at.get(integration.id)
         if tried_at is None:
             return True
-        seen_us = self._ingester.seen.get(integration.id, 0)
-        is_quiet = time.time() - seen_us / SECOND > self._settings.reconcile_quiet_seconds
-        every = (
-            min(self._settings.reconcile_quiet_seconds, self._settings.reconcile_seconds) if is_quiet else self._settings.reconcile_seconds
-        )
-        return time.monotonic() - tried_at >= every
+        every = self._every(integration)
+        if time.monotonic() - tried_at < min(every, _AGAIN_SECONDS):
+            return False
+        age = time.time() - integration.walked_us / SECOND
+        return age >= every or age < 0  # in the future: a clock was wrong
 
-    def _judge(self, current: Round) -> None:
-        """Whether the webhook itself seems broken: we found changes, and it has told us nothing since before them."""
-        integration_id = current.integration.id
-        seen_us = self._ingester.seen.get(integration_id, 0)
-        if current.repaired and seen_us < current.until_us - int(self._settings.reconcile_quiet_seconds * SECOND):
-            self._silent[integration_id] = (
-                f"integration {integration_id}: webhooks do not arrive ({current.repaired} changes were found by asking); "
-                "check the webhook in Chatwoot and that it can reach us"
-            )
-        elif seen_us > current.until_us - int(self._settings.reconcile_quiet_seconds * SECOND):
-            self._silent.pop(integration_id, None)
-        if current.repaired:
-            _logger.warning(
-                "repaired what no webhook told",
-                integration_id=integration_id,
-                conversations=current.conversations,
-                messages=current.messages,
-                edits=current.edits,
-            )
+    def _every(self, integration: Integration) -> float:
+        """Seconds between two rounds, of all processes together."""
+        is_quiet = time.time() - self._seen_us(integration) / SECOND > self._settings.reconcile_quiet_seconds
+        often = self._settings.reconcile_seconds
+        return min(self._settings.reconcile_quiet_seconds, often) if is_quiet else often
+
+    def _seen_us(self, integration: Integration) -> int:
+        """When its webhooks came last, to whatever process."""
+        return max(integration.seen_us, self._ingester.seen.get(integration.id, 0))
+
+    async def _tell_seen(self) -> None:
+        """Let the other processes know what came to this one."""
+        new = {i: at for i, at in self._ingester.seen.items() if at - self._told_seen.get(i, 0) > _TELL_SECONDS * SECOND}
+        if not new:
+            return
+        try:
+            await self._database.transaction(lambda c: walks.write_seen(c, new), attempts=1)
+        except DatabaseUnavailable:
+            return
+        self._told_seen |= new
 
 
 def _count(current: Round, kind: str, is_repair: bool) -> int:
@@ -220,3 +293,7 @@ def _count(current: Round, kind: str, is_repair: bool) -> int:
 
 def _is_recent(item: Json, active_us: int) -> bool:
     return max(parse_time(item.get("last_activity_at")) or 0, parse_time(item.get("updated_at")) or 0) >= active_us
+
+
+def _now_us() -> int:
+    return int(time.time() * SECOND)

@@ -16,7 +16,7 @@ from server.core.changes import Change, ConversationState
 from server.core.payloads import parse_conversation, parse_message
 from server.core.projection import Result, Source
 from server.core.times import SECOND
-from server.db import accounts
+from server.db import walks
 from server.db.accounts import Integration
 from server.db.database import Database
 from server.directory import Directory
@@ -96,14 +96,14 @@ class Sync:
     async def _pages(self, integration: Integration, outcome: Outcome, on_progress: OnProgress) -> None:
         """All pages, from where an interrupted walk had come to; one page earlier, as rows move down while one reads."""
         client, seen = self._client_of(integration), set[int]()
-        first = max(1, await self._database.read(lambda c: accounts.read_sync_page(c, integration.id)) - 1)
+        first = max(1, await self._database.read(lambda c: walks.read_sync_page(c, integration.id)) - 1)
         for page in range(first, _PAGES_MOST):
             conversations = await client.list_conversations(page, inbox_id=integration.inbox_id)
             for item in conversations:
                 await self._conversation(client, integration, item, seen, outcome)
                 on_progress(outcome)
             reached = page + 1 if conversations else 0
-            await self._database.transaction(lambda c: accounts.write_sync_page(c, integration.id, reached))  # noqa: B023 - awaited at once
+            await self._database.transaction(lambda c: walks.write_sync_page(c, integration.id, reached))  # noqa: B023 - awaited at once
             if not conversations:
                 return
 

@@ -37,6 +37,11 @@ class Integration(msgspec.Struct, frozen=True):
     webhook_secret: str | None
     previous_webhook_secret: str | None
     problem: str | None = None
+    seen_us: int = 0  # when its webhooks came last, as all processes know it
+    walked_us: int = 0  # when reconcile began its last round
+    repaired_us: int = 0  # up to when that had happened which reconcile repaired last
+    repaired_count: int = 0
+    walk_problem: str | None = None  # why reconcile could not ask Chatwoot
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -46,7 +51,7 @@ class Integration(msgspec.Struct, frozen=True):
 _AGENT = "SELECT id, company_id, subject, name, role, email, is_active, valid_after FROM agents "
 _INTEGRATION = (
     "SELECT id, company_id, account_id, page_id, base_url, access_token, is_active, is_webhook_active, webhook_secret, "
-    "previous_webhook_secret FROM integrations "
+    "previous_webhook_secret, webhook_seen_at, walked_at, repaired_at, repaired_count, walk_problem FROM integrations "
 )
 
 
@@ -202,38 +207,6 @@ async def add_integration(connection: Connection, vault: Vault, values: dict[str
     )
 
 
-async def claim_integration(connection: Connection, integration_id: int, now_us: int, until_us: int) -> int | None:
-    """Take the lease for a walk. Returns up to when it was reconciled before (0: never), or None when another process has the lease."""
-    taken = await connection.execute(
-        "UPDATE integrations SET lease_until = :until WHERE id = :id AND lease_until < :now",
-        {"until": until_us, "id": integration_id, "now": now_us},
-    )
-    if not taken:
-        return None
-    row = await connection.fetch_one("SELECT reconciled_at FROM integrations WHERE id = :id", {"id": integration_id})
-    return (row[0] or 0) if row else None
-
-
-async def release_integration(connection: Connection, integration_id: int, reconciled_us: int | None, repaired: int) -> None:
-    """Give the lease back; `reconciled_us` is None when the walk did not come to its end."""
-    await connection.execute(
-        "UPDATE integrations SET lease_until = 0, reconciled_at = COALESCE(:reconciled, reconciled_at), "
-        "repaired_count = repaired_count + :repaired WHERE id = :id",
-        {"reconciled": reconciled_us, "repaired": repaired, "id": integration_id},
-    )
-
-
-async def read_sync_page(connection: Connection, integration_id: int) -> int:
-    """The page an interrupted sync had come to; 0 when none was."""
-    row = await connection.fetch_one("SELECT sync_page FROM integrations WHERE id = :id", {"id": integration_id})
-    return int(row[0]) if row else 0
-
-
-async def write_sync_page(connection: Connection, integration_id: int, page: int) -> None:
-    await connection.execute("UPDATE integrations SET sync_page = :page WHERE id = :id", {"page": page, "id": integration_id})
-
-
-
 async def trim_sessions(connection: Connection, before_us: int, limit: int) -> int:
     """Forget sessions that ended before the moment. Returns how many."""
     rows = await connection.fetch_all(
@@ -274,6 +247,11 @@ def _integration(row: Row, vault: Vault) -> Integration:
         webhook_secret=secret,
         previous_webhook_secret=previous,
         problem=problem,
+        seen_us=row[10] or 0,
+        walked_us=row[11] or 0,
+        repaired_us=row[12] or 0,
+        repaired_count=row[13] or 0,
+        walk_problem=row[14],
     )
 
 

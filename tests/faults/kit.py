@@ -41,10 +41,14 @@ class Cluster:
     async def prepare(self, chatwoot_url: str = "", access_token: str = "token-of-a-chatwoot-agent") -> None:
         """Tables, and an integration; without an address it is neither reconciled nor replied to."""
         await asyncio.to_thread(migrations.upgrade, self.database_url)
-        values = {"company_id": COMPANY, "account_id": ACCOUNT, "inbox_id": INBOX, "base_url": chatwoot_url}
+        await self.add_integration(chatwoot_url, access_token)
+
+    async def add_integration(self, chatwoot_url: str, access_token: str, *, inbox_id: int = INBOX) -> int:
+        """One more of the company; returns its number."""
+        values = {"company_id": COMPANY, "account_id": ACCOUNT, "inbox_id": inbox_id, "base_url": chatwoot_url}
         values |= {"access_token": access_token, "webhook_secret": None}
         async with Database(self.database_url) as database:
-            await database.transaction(lambda c: accounts.add_integration(c, Vault(SECRET_KEY), values, int(time.time() * 1e6)))
+            return await database.transaction(lambda c: accounts.add_integration(c, Vault(SECRET_KEY), values, int(time.time() * 1e6)))
 
     def add_server(self, *, database_port: int | None = None, redis_port: int | None = None, env: Mapping[str, str] | None = None) -> Omni:
         """Not started yet; the ports are those of proxies."""

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from server.dev.chatwoot_sim import ChatwootSim, serving
 from tests.faults.kit import (
@@ -28,12 +28,14 @@ _OFTEN = {"RECONCILE_SECONDS": "2", "RECONCILE_QUIET_SECONDS": "2", "RECONCILE_G
 
 
 @contextlib.asynccontextmanager
-async def _shop(cluster: Cluster, sim: ChatwootSim, *, through_proxy: bool = False) -> AsyncIterator[tuple[Omni, TcpProxy]]:
+async def _shop(
+    cluster: Cluster, sim: ChatwootSim, *, through_proxy: bool = False, env: Mapping[str, str] = _OFTEN
+) -> AsyncIterator[tuple[Omni, TcpProxy]]:
     """A server that reconciles often with this Chatwoot, perhaps through a proxy; webhooks come directly."""
     async with clustered(cluster), serving(sim), TcpProxy(int(sim.base_url.rpartition(":")[2])) as proxy:
         address = f"http://127.0.0.1:{proxy.port}" if through_proxy else sim.base_url
         await cluster.prepare(address, sim.admin.access_token)
-        server = cluster.add_server(env=_OFTEN)
+        server = cluster.add_server(env=env)
         sim.add_webhook(server.base_url + WEBHOOK_PATH, secret="")
         await cluster.start(server)
         # what the first round finds was there before us, and is not counted
@@ -137,3 +139,58 @@ async def test_older_answer_after_newer_webhook(cluster: Cluster) -> None:
         versions = [int(event.data["message"]["content"].split()[1]) for event in agent.events if "message" in event.data]
         assert versions == sorted(versions), versions
         assert versions[-1] == 29
+
+
+async def test_a_chatwoot_that_hangs_holds_back_no_other(cluster: Cluster) -> None:
+    """Row 41: three integrations of a Chatwoot that accepts and then says nothing; the one of another Chatwoot is repaired all the same."""
+    sim = ChatwootSim(account_id=ACCOUNT, inbox_id=INBOX)
+    async with clustered(cluster), serving(sim), TcpProxy(int(sim.base_url.rpartition(":")[2])) as proxy:
+        proxy.freeze()
+        await cluster.prepare(f"http://127.0.0.1:{proxy.port}", sim.admin.access_token)
+        for inbox_id in (INBOX + 1, INBOX + 2):
+            await cluster.add_integration(f"http://127.0.0.1:{proxy.port}", sim.admin.access_token, inbox_id=inbox_id)
+        last = await cluster.add_integration(sim.base_url, sim.admin.access_token, inbox_id=INBOX)
+        sim.customer_says("Mira", "never told of")
+        server = cluster.add_server(env=_OFTEN | {"RECONCILE_GRACE_SECONDS": "0"})
+        await cluster.start(server)
+        await eventually(lambda: cluster.stored() == {"never told of": 1}, limit=15)
+        found = cluster.sql("SELECT integration_id FROM social_conversations")
+        assert [row["integration_id"] for row in found] == [last]
+        proxy.thaw()
+
+
+async def test_webhooks_that_came_to_another_process_did_arrive(cluster: Cluster) -> None:
+    """Row 41: one process gets all webhooks, the other one repairs a dropped one: neither says that webhooks do not arrive."""
+    sim = ChatwootSim(account_id=ACCOUNT, inbox_id=INBOX)
+    async with _shop(cluster, sim, env={"RECONCILE_SECONDS": "3600", "RECONCILE_QUIET_SECONDS": "3600"}) as (server, _):
+        other = cluster.add_server(env=_OFTEN)
+        await cluster.start(other)
+        sim.switches.set(drop_rate=1.0)
+        sim.customer_says("Mira", "unheard")
+        await sim.webhooks.flushed()
+        sim.switches.reset()
+        async with _heard(sim):
+            await eventually(lambda: "unheard" in cluster.stored(), limit=20)
+            assert await metric(other, "repairs_total", kind="message") == 1
+            for one in (server, other):
+                await wait_ready(one)
+
+
+@contextlib.asynccontextmanager
+async def _heard(sim: ChatwootSim) -> AsyncIterator[None]:
+    """Customers whose webhooks do arrive, all the while."""
+    stopped = asyncio.Event()
+
+    async def talk() -> None:
+        while not stopped.is_set():
+            sim.customer_says("Noor", f"heard {time.monotonic()}")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await stopped.wait()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(talk())
+        try:
+            yield
+        finally:
+            stopped.set()

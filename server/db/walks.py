@@ -1,0 +1,84 @@
+"""Walks through what an integration has in Chatwoot: whose turn it is, how far they came, what they found. One row for all processes."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from server.db.database import Connection
+
+_PROBLEM_MOST = 255
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """A round that is ours until `lease_us`. `reconciled_us`: up to where the rounds before have looked (0: there was none)."""
+
+    integration_id: int
+    lease_us: int
+    reconciled_us: int
+
+
+async def claim_walk(connection: Connection, integration_id: int, now_us: int, lease_us: int, every_us: int) -> Claim | None:
+    """Take the lease, unless somebody has it or the last round began less than `every_us` ago, in whatever process.
+
+    A round that began in the future was seen by a clock that was wrong, and holds nobody back.
+    """
+    taken = await connection.execute(
+        "UPDATE integrations SET lease_until = :until, walked_at = :now WHERE id = :id AND lease_until < :now "
+        "AND (walked_at IS NULL OR walked_at <= :due OR walked_at > :now)",
+        {"until": lease_us, "id": integration_id, "now": now_us, "due": now_us - every_us},
+    )
+    if not taken:
+        return None
+    row = await connection.fetch_one("SELECT reconciled_at FROM integrations WHERE id = :id", {"id": integration_id})
+    return Claim(integration_id, lease_us, (row[0] or 0) if row else 0)
+
+
+async def renew_walk(connection: Connection, claim: Claim, lease_us: int) -> bool:
+    """Keep the lease for longer. False when somebody else has it now. May be repeated after a lost answer."""
+    found = await connection.execute(
+        "UPDATE integrations SET lease_until = :until WHERE id = :id AND lease_until IN (:held, :until)",
+        {"until": lease_us, "id": claim.integration_id, "held": claim.lease_us},
+    )
+    return found > 0
+
+
+async def release_walk(
+    connection: Connection, claim: Claim, *, reconciled_us: int | None, repaired: int, until_us: int, problem: str | None
+) -> bool:
+    """Write down what the round found and give the lease back; a repetition after a lost answer changes nothing.
+
+    `reconciled_us` is None when the walk did not come to its end; `until_us` is up to when what it repaired had happened.
+    """
+    found = await connection.execute(
+        "UPDATE integrations SET lease_until = 0, reconciled_at = COALESCE(:reconciled, reconciled_at), walk_problem = :problem, "
+        "repaired_count = repaired_count + :repaired, repaired_at = CASE WHEN :repaired > 0 THEN :until ELSE repaired_at END "
+        "WHERE id = :id AND lease_until = :held",
+        {
+            "reconciled": reconciled_us,
+            "problem": problem[:_PROBLEM_MOST] if problem else None,
+            "repaired": repaired,
+            "until": until_us,
+            "id": claim.integration_id,
+            "held": claim.lease_us,
+        },
+    )
+    return found > 0
+
+
+async def write_seen(connection: Connection, seen: Mapping[int, int]) -> None:
+    """When each integration's webhooks came last, as one process saw it: the newest of all processes stays."""
+    for integration_id in sorted(seen):  # in one order, so that no two processes wait for each other in a circle
+        await connection.execute(
+            "UPDATE integrations SET webhook_seen_at = :seen WHERE id = :id AND (webhook_seen_at IS NULL OR webhook_seen_at < :seen)",
+            {"id": integration_id, "seen": seen[integration_id]},
+        )
+
+
+async def read_sync_page(connection: Connection, integration_id: int) -> int:
+    """The page an interrupted sync had come to; 0 when none was."""
+    row = await connection.fetch_one("SELECT sync_page FROM integrations WHERE id = :id", {"id": integration_id})
+    return int(row[0]) if row else 0
+
+
+async def write_sync_page(connection: Connection, integration_id: int, page: int) -> None:
+    await connection.execute("UPDATE integrations SET sync_page = :page WHERE id = :id", {"page": page, "id": integration_id})
