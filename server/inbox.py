@@ -57,6 +57,11 @@ class Inbox:
             last = found[-1][0]
             filters = Filters(filters.status, filters.platform, filters.q, (last.last_message_us, last.id))
 
+    async def unread(self, agent: Agent) -> dict[str, int]:
+        """How many messages this agent has not read, in open and in closed conversations: all of them, not one page's."""
+        counts = await self._database.read(lambda c: lists.count_unread(c, agent.company_id, agent.id))
+        return {status: counts.get(status, 0) for status in STATUSES}
+
     async def conversation(self, agent: Agent, conversation_id: int) -> Json:
         """Raises NotFound, also for another company's."""
 

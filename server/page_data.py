@@ -9,6 +9,7 @@ from server.auth import Access, Principal
 from server.core.entities import Json
 from server.db.accounts import Agent
 from server.db.lists import Filters
+from server.endpoints.page_view import PageFilters
 from server.endpoints.pages import ConversationPage, PageAgent
 from server.errors import NotFound, OmniError, Unauthenticated
 from server.feed import Feeds
@@ -42,10 +43,13 @@ class ServerPageData:
     async def cursor(self, agent: PageAgent) -> str:
         return (await self._feeds.watch(agent.company_id)).cursor
 
-    async def list_conversations(self, agent: PageAgent, *, status: str | None, q: str, limit: int, before: str | None) -> ConversationPage:
-        filters = Filters(status=status, q=q or None, before=parse_place(before) if before else None)
-        items, place = await self._inbox.page(_own(agent), filters, limit)
+    async def list_conversations(self, agent: PageAgent, *, filters: PageFilters, limit: int, before: str | None) -> ConversationPage:
+        narrowed = Filters(filters.status, filters.platform, filters.q or None, parse_place(before) if before else None)
+        items, place = await self._inbox.page(_own(agent), narrowed, limit)
         return ConversationPage(msgspec.to_builtins(items), place)
+
+    async def count_unread(self, agent: PageAgent) -> dict[str, int]:
+        return await self._inbox.unread(_own(agent))
 
     async def get_thread(self, agent: PageAgent, conversation_id: int, *, limit: int, before: int | None) -> Json | None:
         try:

@@ -34,6 +34,17 @@ async def list_conversations(
     return [(conversation_from_row(row[:_WIDTH]), row[_WIDTH] or 0) for row in rows]
 
 
+async def count_unread(connection: Connection, company_id: int, agent_id: int) -> dict[str, int]:
+    """How many messages of customers this agent has not read, by the status of their conversations."""
+    rows = await connection.fetch_all(
+        "SELECT c.status, SUM(c.inbound_count - COALESCE(r.read_count, 0)) FROM social_conversations c "
+        "LEFT JOIN conversation_reads r ON r.agent_id = :agent_id AND r.conversation_id = c.id "
+        "WHERE c.company_id = :company_id AND c.inbound_count > COALESCE(r.read_count, 0) GROUP BY c.status",
+        {"company_id": company_id, "agent_id": agent_id},
+    )
+    return {str(status): int(count) for status, count in rows}
+
+
 async def read_read_count(connection: Connection, agent_id: int, conversation_id: int) -> int:
     row = await connection.fetch_one(
         "SELECT read_count FROM conversation_reads WHERE agent_id = :agent_id AND conversation_id = :conversation_id",

@@ -36,6 +36,7 @@ class Conversations:
         one = "/api/conversations/{id}"
         return [
             Route("/api/conversations", snapshot(self.list), methods=["GET"]),
+            Route("/api/conversations/unread", snapshot(self.unread), methods=["GET"]),
             Route(f"{one}/messages", snapshot(self.thread), methods=["GET"]),
             Route(one, snapshot(self.read), methods=["GET"]),
             Route(one, agent(self.change), methods=["PATCH"]),
@@ -58,6 +59,9 @@ class Conversations:
             query = dict(request.query_params) | {"before": place}
             answer.headers["Link"] = f'<{request.url.path}?{urlencode(query)}>; rel="next"'
         return answer
+
+    async def unread(self, request: Request, principal: Principal) -> Response:
+        return json_answer(await self._inbox.unread(principal.agent))
 
     async def read(self, request: Request, principal: Principal) -> Response:
         return json_answer(await self._inbox.conversation(principal.agent, path_number(request, "id")))

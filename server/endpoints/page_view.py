@@ -13,12 +13,29 @@ SEARCH_MOST_CHARACTERS = 200
 ID_MOST = 2**63 - 1
 
 
+PLATFORMS = ("facebook", "chatwoot")
+
+
 @dataclass(frozen=True)
-class View:
-    """Filter, search, open conversation, and how far back."""
+class PageFilters:
+    """What the list is narrowed to."""
 
     status: str | None  # None: all
+    platform: str | None  # None: all
     q: str
+
+    def params(self) -> dict[str, str]:
+        """The query parameters that keep it; none for the ordinary one."""
+        params = {} if self.status == "Open" else {"status": self.status or "all"}
+        more = {"platform": self.platform or "", "q": self.q}
+        return params | {name: value for name, value in more.items() if value}
+
+
+@dataclass(frozen=True)
+class View:
+    """Filter, open conversation, and how far back."""
+
+    filters: PageFilters
     open_id: int | None
     before: int | None  # the thread's messages before this one
     before_list: str | None  # the list's page after this place
@@ -33,26 +50,29 @@ class View:
         open_id: int | None = request.path_params.get("conversation_id")
         if open_id is not None and open_id > ID_MOST:
             raise NotFound
-        return cls(status, q, open_id, _number(query.get("before", "")), query.get("before_list"))
-
-    def params(self) -> dict[str, str]:
-        """The query parameters that keep the filter; none for the ordinary one."""
-        params = {} if self.status == "Open" else {"status": self.status or "all"}
-        return {**params, "q": self.q} if self.q else params
+        platform = query.get("platform")
+        filters = PageFilters(status, platform if platform in PLATFORMS else None, q)
+        return cls(filters, open_id, _number(query.get("before", "")), query.get("before_list"))
 
     def query(self) -> str:
-        return f"?{urlencode(self.params())}" if self.params() else ""
+        return f"?{urlencode(self.filters.params())}" if self.filters.params() else ""
 
     def empty_key(self) -> str:
-        if self.q:
+        if self.filters.q or self.filters.platform:
             return "list.emptySearch"
-        return "list.emptyOpen" if self.status == "Open" else "list.empty"
+        return "list.emptyOpen" if self.filters.status == "Open" else "list.empty"
 
     def api_address(self, before: str | None) -> str | None:
         """Where a script finds the page of the list after this one."""
         if before is None:
             return None
-        params = {"limit": str(FIRST_PAGE), "status": self.status or "", "q": self.q, "before": before}
+        params = {
+            "limit": str(FIRST_PAGE),
+            "status": self.filters.status or "",
+            "platform": self.filters.platform or "",
+            "q": self.filters.q,
+            "before": before,
+        }
         return "/api/conversations?" + urlencode({name: value for name, value in params.items() if value})
 
 

@@ -41,7 +41,7 @@ from server.endpoints.page_requests import (
     redirect,
     zone_of,
 )
-from server.endpoints.page_view import FIRST_PAGE, View
+from server.endpoints.page_view import FIRST_PAGE, PLATFORMS, PageFilters, View
 from server.errors import Forbidden, NotFound, OmniError, TooManyRequests
 
 
@@ -79,8 +79,11 @@ class PageData(Protocol):
     async def cursor(self, agent: PageAgent) -> str:
         """Head of the company's event log. Asked before the lists, so that nothing falls between."""
 
-    async def list_conversations(self, agent: PageAgent, *, status: str | None, q: str, limit: int, before: str | None) -> ConversationPage:
+    async def list_conversations(self, agent: PageAgent, *, filters: PageFilters, limit: int, before: str | None) -> ConversationPage:
         """One page of the list, with the agent's `readCount` and `unreadCount`."""
+
+    async def count_unread(self, agent: PageAgent) -> dict[str, int]:
+        """How many messages the agent has not read, by the status of their conversations."""
 
     async def get_thread(self, agent: PageAgent, conversation_id: int, *, limit: int, before: int | None) -> JsonObject | None:
         """A conversation with its newest `messages` (before a message id), oldest first; None: not theirs to see."""
@@ -144,13 +147,14 @@ class Pages:
             return redirect("/sign-in?" + urlencode({"next": path_of(request)}))
         view = View.of(request)
         cursor = await data.cursor(agent)
-        page = await data.list_conversations(agent, status=view.status, q=view.q, limit=FIRST_PAGE, before=view.before_list)
+        page = await data.list_conversations(agent, filters=view.filters, limit=FIRST_PAGE, before=view.before_list)
+        unread = await data.count_unread(agent)
         thread = None
         if view.open_id is not None:
             thread = await data.get_thread(agent, view.open_id, limit=FIRST_PAGE, before=view.before)
             if thread is None:
                 raise NotFound
-        return self._inbox_page(request, agent, view, cursor, page, thread)
+        return self._inbox_page(request, agent, view, cursor, page, unread, thread)
 
     async def reply(self, request: Request) -> Response:
         """A reply from a page without script."""
@@ -225,14 +229,18 @@ class Pages:
         view: View,
         cursor: str,
         page: ConversationPage,
+        unread: dict[str, int],
         thread: JsonObject | None,
     ) -> Response:
         locale = self._locale(request)
         messages = thread["messages"] if thread else []
-        older = {**view.params(), "before_list": page.next_before} if page.next_before else {}
+        older = {**view.filters.params(), "before_list": page.next_before} if page.next_before else {}
         context = {
             "agent": agent,
             "view": view,
+            "filters": view.filters,
+            "platforms": PLATFORMS,
+            "unread": {**unread, "all": sum(unread.values())},
             "query": view.query(),
             "conversations": page.items,
             "older_query": urlencode(older),
@@ -250,6 +258,7 @@ class Pages:
                 "wsUrl": self._websocket_path,
                 "strings": locale.catalogue,
                 "list": {"items": page.items, "next": view.api_address(page.next_before)},
+                "unread": unread,
                 "thread": thread,
             },
         }

@@ -6,6 +6,7 @@ from typing import Any
 from starlette.requests import Request
 
 from server.endpoints import pages
+from server.endpoints.page_view import PageFilters
 from server.errors import OmniError
 
 OPEN_ID = 3
@@ -139,9 +140,12 @@ class FixedData:
         return "epoch.12"
 
     async def list_conversations(
-        self, agent: pages.PageAgent, *, status: str | None, q: str, limit: int, before: str | None
+        self, agent: pages.PageAgent, *, filters: PageFilters, limit: int, before: str | None
     ) -> pages.ConversationPage:
         return pages.ConversationPage(conversations(), None)
+
+    async def count_unread(self, agent: pages.PageAgent) -> dict[str, int]:
+        return {"Open": 123, "Closed": 0}
 
     async def get_thread(self, agent: pages.PageAgent, conversation_id: int, *, limit: int, before: int | None) -> dict[str, Any] | None:
         if conversation_id != OPEN_ID:

@@ -88,3 +88,48 @@ test("listeners hear which conversations changed, and nothing when nothing did",
   store.apply({ kind: "of.tomorrow", data: {} });
   assert.deepEqual(heard, [[1]]);
 });
+
+test("unread counts what the server counted elsewhere, and each conversation once", () => {
+  const store = new Store(7);
+  const row = (id, unread, more = {}) => ({ id, status: "Open", seq: 1, inboundCount: 5, readCount: 5 - unread, unreadCount: unread, ...more });
+  store.countUnread({ Open: 9, Closed: 2 });
+  store.load([row(1, 3), row(2, 0, { status: "Closed" })]);
+  assert.deepEqual(store.unreadByStatus(), { Open: 9, Closed: 2 });
+  store.apply({ kind: "message.created", data: { conversation: { id: 1, status: "Open", seq: 2, inboundCount: 6 } } });
+  assert.deepEqual(store.unreadByStatus(), { Open: 10, Closed: 2 });
+  store.apply({ kind: "conversation.updated", data: { conversation: { id: 1, status: "Closed", seq: 3, inboundCount: 6 } } });
+  assert.deepEqual(store.unreadByStatus(), { Open: 6, Closed: 6 });
+  store.markRead(1);
+  store.load([row(3, 1)]); // the next page: it was counted among the others until now
+  assert.deepEqual(store.unreadByStatus(), { Open: 6, Closed: 2 });
+});
+
+test("a conversation first heard of in an event is counted once its read mark is known", () => {
+  const store = new Store(7);
+  store.countUnread({ Open: 4, Closed: 0 });
+  store.apply({ kind: "conversation.updated", data: { conversation: { id: 1, status: "Open", seq: 2, inboundCount: 5 } } });
+  store.load([{ id: 1, status: "Open", seq: 2, inboundCount: 5, readCount: 1, unreadCount: 4 }]);
+  assert.deepEqual(store.unreadByStatus(), { Open: 4, Closed: 0 });
+});
+
+test("the newest reply's fate is known, also of a thread that was never opened", () => {
+  const store = new Store(7);
+  const reply = (id, deliveryState, seq) => store.apply({ kind: "message.updated", data: { message: { id, conversationId: 1, deliveryState, seq } } });
+  reply(4, "failed", 1);
+  assert.equal(store.hasFailed(1), true);
+  reply(4, "sending", 2);
+  assert.equal(store.hasFailed(1), false);
+  reply(5, "failed", 3);
+  reply(4, "failed", 4);
+  reply(6, "sent", 5);
+  assert.equal(store.hasFailed(1), false);
+});
+
+test("rows stay sorted while they change", () => {
+  const store = new Store(7);
+  const at = (id, minute, seq) => ({ id, seq, status: "Open", lastMessageAt: `2026-07-18T09:${minute}:00.000Z` });
+  store.load([at(1, "01", 1), at(2, "03", 1), at(3, "02", 1)]);
+  assert.deepEqual(store.conversations().map(({ id }) => id), [2, 3, 1]);
+  store.apply({ kind: "conversation.updated", data: { conversation: at(1, "04", 2) } });
+  assert.deepEqual(store.conversations().map(({ id }) => id), [1, 2, 3]);
+});

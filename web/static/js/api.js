@@ -17,11 +17,17 @@ export class Api {
   }
 
   // -> {items, cursor, next}: `next` is the address of the page after, or null
-  async conversations({ status, q, limit, address }) {
+  async conversations({ status, platform, q, limit, address }) {
     const params = new URLSearchParams({ limit });
-    for (const [name, value] of Object.entries({ status, q })) if (value) params.set(name, value);
+    for (const [name, value] of Object.entries({ status, platform, q })) if (value) params.set(name, value);
     const { data, headers } = await this.#request("GET", address ?? `/api/conversations?${params}`);
     return { items: data, cursor: headers.get("Inbox-Cursor"), next: nextAddress(headers.get("Link")) };
+  }
+
+  // -> {counts: {Open, Closed}, cursor}
+  async unread() {
+    const { data, headers } = await this.#request("GET", "/api/conversations/unread");
+    return { counts: data, cursor: headers.get("Inbox-Cursor") };
   }
 
   async conversation(id) {

@@ -1,39 +1,48 @@
-// The conversation list: keyed rows, newest first, true to its filter under live changes, older rows on demand.
+// The conversation list: keyed rows, newest first, true to its filter under live changes. The document holds a window of
+// rows around what is in sight, room above and below stands for the others; older ones are fetched on the way down.
 
 import { find, perFrame, reconcile, setText } from "./dom.js";
 import { queryOf } from "./navigation.js";
 import { createRow, fillRow } from "./row.js";
 
 const ROWS_MAX = 300; // beyond this, moving a row costs more than a frame
+const ROWS_ABOVE = 100;
+const STEP = 50; // the window moves by this many rows at a time
 const HOLD_MS = 4_000; // a resting pointer stops holding the order
 
 export class List {
   #els = {
-    rows: find("#rows"), empty: find("#list-empty"), more: find("#more"), pill: find("#moved"),
+    area: find("#list"), rows: find("#rows"), empty: find("#list-empty"), more: find("#more"), pill: find("#moved"),
   };
   #app;
   #hits = new Set(); // what the server found for the search text: it also searches inside messages
   #next;
   #floor = ""; // lastMessageAt of the oldest row loaded
+  #start = 0; // of the window
   #loading = false;
+  #ids = []; // of all rows, those outside the window too
   #heldOrder = null;
   #holdTimer = null;
   paint = perFrame(() => this.#paint());
 
-  // `app`: {store, i18n, api, drafts, view: {status, q, openId}}; `page`: {items, next}
+  // `app`: {store, i18n, api, drafts, outbox, view: {status, platform, q, openId}}; `page`: {items, next}
   constructor(app, page) {
     this.#app = app;
     this.#take(page);
-    const area = this.#els.rows.parentElement;
-    this.#els.more.addEventListener("click", (event) => {
+    const { area, more, pill, rows } = this.#els;
+    more.addEventListener("click", (event) => {
       event.preventDefault();
       this.#loadMore();
     });
     new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && this.#loadMore(),
-      { root: area, rootMargin: "400px" }).observe(this.#els.more);
+      { root: area, rootMargin: "400px" }).observe(more);
+    area.addEventListener("scroll", () => this.#windowStart() !== this.#start && this.paint(), { passive: true });
     area.addEventListener("pointermove", ({ pointerType }) => pointerType === "mouse" && this.#hold());
     area.addEventListener("pointerleave", () => this.#release());
-    this.#els.pill.addEventListener("click", () => this.#release());
+    // A row chosen with the keyboard must not run away before Enter is pressed.
+    rows.addEventListener("focusin", ({ target }) => target.matches(":focus-visible") && this.#hold(null));
+    rows.addEventListener("focusout", () => this.#release());
+    pill.addEventListener("click", () => this.#release());
     app.store.subscribe(() => this.paint());
   }
 
@@ -41,13 +50,14 @@ export class List {
   show(page) {
     this.#hits.clear();
     this.#take(page);
+    this.#els.area.scrollTop = 0;
     this.#release();
   }
 
   // The row, or the list where it has left it.
   focus(id) {
     this.#paint();
-    (find(`[data-key="${id}"] a`, this.#els.rows) ?? this.#els.rows.parentElement).focus();
+    (find(`[data-key="${id}"] a`, this.#els.rows) ?? this.#els.area).focus();
   }
 
   // The row `step` away from the focused or open one, for the keyboard.
@@ -60,36 +70,49 @@ export class List {
 
   // Rows older than what was loaded so far would stand there with a gap above them.
   #visible() {
-    const { store } = this.#app;
+    const q = fold(this.#app.view.q);
     const isLoaded = ({ lastMessageAt }) => !this.#next || (lastMessageAt ?? "") >= this.#floor;
-    return store.conversations().filter((row) => this.#matches(row) && isLoaded(row)).slice(0, ROWS_MAX);
+    return this.#app.store.conversations().filter((row) => isLoaded(row) && this.#matches(row, q));
   }
 
   // The open conversation stays in sight until the agent leaves it, even when it no longer matches.
-  #matches({ id, status, externalUserName, preview }) {
-    const { status: wanted, q, openId } = this.#app.view;
-    if (id === openId && this.#hits.has(id)) return true;
-    if (wanted && status !== wanted) return false;
-    return !q || this.#hits.has(id) || fold(`${externalUserName} ${preview?.content}`).includes(fold(q));
+  #matches({ id, status, platform, externalUserName, preview }, q) {
+    const { view } = this.#app;
+    if (id === view.openId && this.#hits.has(id)) return true;
+    if ((view.status && status !== view.status) || (view.platform && platform !== view.platform)) return false;
+    return !q || this.#hits.has(id) || fold(`${externalUserName} ${preview?.content}`).includes(q);
   }
 
   #paint() {
-    const { store, i18n, drafts, view } = this.#app;
-    const rows = this.#inHeldOrder(this.#visible());
+    const { store, i18n, drafts, outbox, view } = this.#app;
+    const all = this.#inHeldOrder(this.#visible());
+    this.#ids = all.map(({ id }) => id);
+    this.#start = Math.min(this.#windowStart(), Math.max(0, all.length - STEP));
+    const rows = all.slice(this.#start, this.#start + ROWS_MAX);
     reconcile(this.#els.rows, rows, {
       key: ({ id }) => String(id),
       create: createRow,
       update: (row, conversation) => fillRow(row, conversation, {
-        i18n, unread: store.unread(conversation.id) ?? 0, isOpen: conversation.id === view.openId,
-        query: queryOf(view), draft: conversation.id === view.openId ? "" : drafts.get(conversation.id),
+        i18n, unread: store.unread(conversation.id) ?? 0, isOpen: conversation.id === view.openId, query: queryOf(view),
+        hasFailed: store.hasFailed(conversation.id) || outbox.hasFailed(conversation.id),
+        draft: conversation.id === view.openId ? "" : drafts.get(conversation.id),
       }),
     });
-    this.#els.empty.hidden = rows.length > 0;
-    setText(this.#els.empty.firstElementChild, i18n.t(view.q ? "list.emptySearch" : view.status === "Open" ? "list.emptyOpen" : "list.empty"));
-    this.#els.more.hidden = !this.#next || rows.length >= ROWS_MAX;
+    this.#els.rows.style.setProperty("--above", this.#start);
+    this.#els.rows.style.setProperty("--below", all.length - this.#start - rows.length);
+    this.#els.empty.hidden = all.length > 0;
+    const isNarrowed = view.q || view.platform;
+    setText(this.#els.empty.firstElementChild, i18n.t(isNarrowed ? "list.emptySearch" : view.status === "Open" ? "list.emptyOpen" : "list.empty"));
+    this.#els.more.hidden = !this.#next;
   }
 
-  // While the pointer is over the list nothing moves under it; a button tells that the order has changed.
+  // All rows are of one height.
+  #windowStart() {
+    const height = this.#els.rows.firstElementChild?.offsetHeight || 72;
+    return Math.max(0, Math.floor((this.#els.area.scrollTop / height - ROWS_ABOVE) / STEP) * STEP);
+  }
+
+  // While the pointer or the focus is in the list nothing moves; a button tells that the order has changed.
   #inHeldOrder(rows) {
     if (!this.#heldOrder) return rows;
     const place = new Map(this.#heldOrder.map((id, index) => [id, index]));
@@ -99,10 +122,11 @@ export class List {
     return held;
   }
 
-  #hold() {
-    this.#heldOrder ??= [...this.#els.rows.children].map(({ dataset }) => Number(dataset.key));
+  // `ms` null: until it is released.
+  #hold(ms = HOLD_MS) {
+    this.#heldOrder ??= this.#ids;
     clearTimeout(this.#holdTimer);
-    this.#holdTimer = setTimeout(() => this.#release(), HOLD_MS);
+    if (ms) this.#holdTimer = setTimeout(() => this.#release(), ms);
   }
 
   #release() {
@@ -119,12 +143,14 @@ export class List {
   }
 
   async #loadMore() {
-    if (this.#loading || !this.#next || this.#els.rows.children.length >= ROWS_MAX) return;
+    if (this.#loading || !this.#next) return;
     this.#loading = true;
     try {
       const page = await this.#app.api.conversations({ address: this.#next });
       this.#take(page);
       this.#app.store.load(page.items);
+      // Rows that were not there yet are no change of order.
+      if (this.#heldOrder) this.#heldOrder = [...this.#heldOrder, ...page.items.map(({ id }) => id)];
       this.paint();
     } catch (error) {
       if (!error.kind) throw error; // no line: the observer or the agent asks again

@@ -2,7 +2,7 @@
 
 import { Api } from "./api.js";
 import { Composer } from "./composer.js";
-import { find, setAttr } from "./dom.js";
+import { debounce, find, setAttr } from "./dom.js";
 import { Delay } from "./delay.js";
 import { Drafts } from "./drafts.js";
 import { Freshness } from "./freshness.js";
@@ -24,6 +24,7 @@ const AGAIN_MS = 3_000;
 const boot = JSON.parse(find("#boot").textContent);
 document.documentElement.dataset.js = "";
 
+const countSoon = debounce(() => countUnread(), 300);
 const asked = new Set(); // conversations whose readCount is on its way
 let again = null; // timer of the next try to catch up
 let lastWord = null; // of the chip
@@ -42,7 +43,7 @@ const outbox = (app.outbox = new Outbox({
   storage: localStorage,
   post: (entry) => api.reply(entry),
   on: {
-    changed: () => thread.paint(),
+    changed: () => [thread, list].forEach((view) => view.paint()),
     sent: (message) => store.loadMessage(message),
     newer: (messages) => messages.forEach((message) => store.loadMessage(message)),
   },
@@ -57,6 +58,7 @@ const resume = new Resume(boot.cursor, {
 
 const freshness = new Freshness({ poll: () => resume.catchUp(), changed: onFreshness });
 
+store.countUnread(boot.unread);
 store.load(boot.list.items);
 if (boot.thread) store.loadThread(boot.thread);
 const list = new List(app, boot.list);
@@ -110,7 +112,9 @@ setInterval(() => {
 }, 60_000);
 
 function onEvent(event) {
+  const isForeign = !store.conversation(event.data.conversation?.id) && event.kind !== "conversation.created";
   store.apply(event);
+  if (isForeign) countSoon();
   const { conversation, message } = event.data;
   if (message?.senderType === "customer" && event.kind.endsWith(".created")) noteDelay(event);
   if (message?.clientId) outbox.confirm(message.clientId);
@@ -139,6 +143,17 @@ async function askReadCount(id) {
   }
 }
 
+// A count is true for the event it was taken at: it is taken again until that is where this page stands.
+async function countUnread(tries = 5) {
+  try {
+    const { counts, cursor } = await api.unread();
+    if (cursor === resume.cursor) store.countUnread(counts);
+    else if (tries) setTimeout(countUnread, AGAIN_MS / 3, tries - 1);
+  } catch (error) {
+    if (!error.kind) throw error; // counted again when the line is back
+  }
+}
+
 // The list before the thread: its cursor is the older one, and what comes after it is applied again, harmlessly.
 async function fetchSnapshot() {
   const { view } = navigation;
@@ -163,6 +178,7 @@ function onFreshness(view) {
   if (view.word !== lastWord && (view.word === "live" || view.word === "polling")) {
     outbox.wake();
     thread.wake();
+    if (resume.cursor !== boot.cursor) countSoon();
   }
   lastWord = view.word;
 }

@@ -3,21 +3,23 @@
 
 import { debounce, find } from "./dom.js";
 
-// -> {status: "Open" | "Closed" | null (all), q, openId: number | null}
+// -> {status: "Open" | "Closed" | null (all), platform (null: all), q, openId: number | null}
 export function readView({ pathname, search }) {
   const params = new URLSearchParams(search);
   const status = params.get("status");
   return {
     status: status === "all" ? null : status === "Closed" ? "Closed" : "Open",
+    platform: params.get("platform") || null,
     q: (params.get("q") ?? "").trim(),
     openId: Number(/^\/inbox\/c\/(\d+)$/.exec(pathname)?.[1]) || null,
   };
 }
 
 // The query that keeps the filter; nothing for the ordinary one.
-export function queryOf({ status, q }) {
+export function queryOf({ status, platform, q }) {
   const params = new URLSearchParams();
   if (status !== "Open") params.set("status", status ?? "all");
+  if (platform) params.set("platform", platform);
   if (q) params.set("q", q);
   return params.size ? `?${params}` : "";
 }
@@ -36,6 +38,7 @@ export class Navigation {
     const field = find("#q");
     const search = () => this.go({ q: field.value.trim() }, "replaceState");
     field.addEventListener("input", debounce(search, 300));
+    field.form.platform.addEventListener("change", ({ target }) => this.go({ platform: target.value || null }));
     field.form.addEventListener("submit", (event) => {
       event.preventDefault();
       search();
@@ -59,6 +62,9 @@ export class Navigation {
   #become(view) {
     const before = this.view;
     this.view = view;
+    const { q, platform } = find("#q").form;
+    if (q.value.trim() !== view.q) q.value = view.q;
+    platform.value = view.platform ?? "";
     this.#onView(view, before);
   }
 }

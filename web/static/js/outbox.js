@@ -44,6 +44,11 @@ export class Outbox {
     return this.#inOrder().filter((entry) => entry.conversationId === conversationId);
   }
 
+  // Whether one of them waits for the agent's decision.
+  hasFailed(conversationId) {
+    return this.of(conversationId).some((entry) => !isMoving(entry));
+  }
+
   add({ conversationId, content, isPrivate, lastSeenMessageId }) {
     const entry = { clientId: this.#system.id(), conversationId, content, isPrivate, lastSeenMessageId,
       createdAt: this.#system.now(), state: "sending", error: null, tries: 0 };

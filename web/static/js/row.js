@@ -8,8 +8,8 @@ export function createRow() {
   return clone("t-row");
 }
 
-// `context`: {i18n, unread, isOpen, draft, query}
-export function fillRow(row, conversation, { i18n, unread, isOpen, draft, query }) {
+// `context`: {i18n, unread, isOpen, hasFailed, draft, query}
+export function fillRow(row, conversation, { i18n, unread, isOpen, hasFailed, draft, query }) {
   const { id, externalUserName, lastMessageAt, waitingSince, status } = conversation;
   const name = externalUserName || i18n.t("row.nameless", { id: String(id) });
   setAttr(row, "data-key", id);
@@ -23,6 +23,7 @@ export function fillRow(row, conversation, { i18n, unread, isOpen, draft, query 
   const wait = status === "Open" && waitingSince ? i18n.waiting(waitingSince) : null;
   fillSlot(row, "waiting", wait?.text);
   setAttr(slot(row, "waiting"), "data-level", wait?.level);
+  fillSlot(row, "failed", hasFailed ? i18n.t("row.failed") : "");
   fillSlot(row, "draft", draft ? i18n.t("row.draft") : "");
   setText(slot(row, "preview"), draft || previewText(conversation.preview, i18n));
   fillSlot(row, "count", unread > 0 ? i18n.number(unread) : "");
