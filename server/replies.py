@@ -119,7 +119,8 @@ class Replies:
                 return message
             if message.delivery_state != "failed" or message.client_id is None or message.chatwoot_message_id is not None:
                 raise Conflict("Only a reply that did not reach Chatwoot can be sent again")
-            return replace(message, delivery_state="sending", delivery_error=None, delivery_attempts=0, next_attempt_us=_now_us())
+            next_us = max(_now_us(), message.next_attempt_us or 0)  # Chatwoot may still be at work on the attempt we gave up on
+            return replace(message, delivery_state="sending", delivery_error=None, delivery_attempts=0, next_attempt_us=next_us)
 
         return await self._change(agent.company_id, conversation_id, message_id, renewed)
 
@@ -168,20 +169,20 @@ class Replies:
         try:
             integration = self._integration(outgoing.company_id, outgoing.integration_id, outgoing.display_id)
         except NoChatwootIntegration as error:
-            return _failed("no_integration", error.message)
+            return _failed("no_integration", error.message, message)
         client, display_id, client_id = self._client_of(integration), outgoing.display_id or 0, message.client_id or ""
         try:
             if message.is_outcome_unknown and (found := await self._look_up(client, display_id, message)) is not None:
                 metrics.replies.labels("found").inc()
                 return _sent(found)
-            if not await self._renew_lease(message):
+            await client.wait_turn()
+            if not await self._renew_lease(message, client.longest_seconds):
                 return _unchanged  # it took so long to come here that somebody else has it now
             answer = await client.send_message(display_id, message.content, client_id=client_id, private=message.is_private)
         except ChatwootRefused as error:
             metrics.replies.labels("refused").inc()
-            return _failed(
-                f"chatwoot_{error.chatwoot_status}", _SENTENCES.get(error.chatwoot_status, f"Chatwoot refused it: {error.sentence}")
-            )
+            sentence = _SENTENCES.get(error.chatwoot_status, f"Chatwoot refused it: {error.sentence}")
+            return _failed(f"chatwoot_{error.chatwoot_status}", sentence, message)
         except ChatwootOutcomeUnknown:
             metrics.replies.labels("unknown").inc()
             return await self._after_unknown(client, display_id, message)
@@ -192,9 +193,9 @@ class Replies:
         number = answer.get("id")
         return _sent(number) if isinstance(number, int) else self._later(message, is_unknown=True)
 
-    async def _renew_lease(self, message: Message) -> bool:
-        """The lease must outlast Chatwoot's work on the request, which begins now and not when the reply was claimed."""
-        until_us = _now_us() + int(self._certain_seconds * SECOND)
+    async def _renew_lease(self, message: Message, attempt_seconds: float) -> bool:
+        """The lease must outlast Chatwoot's work on the request, which may leave us as late as the attempt's very end."""
+        until_us = _now_us() + int((attempt_seconds + self._certain_seconds) * SECOND)
         return await self._database.transaction(lambda c: outbox.renew_lease(c, message.id, message.delivery_attempts + 1, until_us))
 
     async def _after_unknown(self, client: ChatwootClient, display_id: int, message: Message) -> Callable[[Message], Message]:
@@ -222,17 +223,17 @@ class Replies:
 
     def _later(self, message: Message, *, is_unknown: bool, error: ChatwootError | None = None) -> Callable[[Message], Message]:
         attempts = message.delivery_attempts + 1
+        backoff = min(_BACKOFF_MOST_SECONDS, _BACKOFF_FIRST_SECONDS * 2 ** (attempts - 1)) * (0.75 + random.random() / 2)  # noqa: S311
+        delay = max(backoff, self._certain_seconds) if is_unknown else backoff
+        next_us = _now_us() + int(delay * SECOND)
         if attempts >= self._attempts:
             sentence = (
                 error.message if error else "Chatwoot did not confirm it; look in Chatwoot whether the customer has it before sending again"
             )
-            return _failed("gave_up", sentence)
-        backoff = min(_BACKOFF_MOST_SECONDS, _BACKOFF_FIRST_SECONDS * 2 ** (attempts - 1)) * (0.75 + random.random() / 2)  # noqa: S311
-        delay = max(backoff, self._certain_seconds) if is_unknown else backoff
-        next_us = _now_us() + int(delay * SECOND)
+            return _failed("gave_up", sentence, message, next_us if is_unknown else None)
 
         def put_off(current: Message) -> Message:
-            if current.delivery_state != "sending":
+            if not _is_attempt(current, message):
                 return current
             return replace(current, next_attempt_us=next_us, is_outcome_unknown=is_unknown)
 
@@ -320,13 +321,21 @@ def _sent(chatwoot_message_id: int) -> Callable[[Message], Message]:
     return sent
 
 
-def _failed(code: str, sentence: str) -> Callable[[Message], Message]:
+def _failed(code: str, sentence: str, message: Message, next_us: int | None = None) -> Callable[[Message], Message]:
+    """`next_us`: a person's wish to send it again waits until then."""
+
     def failed(current: Message) -> Message:
-        if current.delivery_state != "sending":
+        if not _is_attempt(current, message):
             return current
-        return replace(current, delivery_state="failed", delivery_error=DeliveryError(code, sentence), next_attempt_us=None)
+        return replace(current, delivery_state="failed", delivery_error=DeliveryError(code, sentence), next_attempt_us=next_us)
 
     return failed
+
+
+def _is_attempt(current: Message, claimed: Message) -> bool:
+    """Whether the reply is still on its way by the attempt that began with `claimed`. What an attempt learns that lost its lease says
+    nothing of the one that has it now, which may be at Chatwoot this very moment."""
+    return current.delivery_state == "sending" and current.delivery_attempts == claimed.delivery_attempts + 1
 
 
 def _is_before(item: dict[str, object], message: Message) -> bool:

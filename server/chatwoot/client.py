@@ -141,8 +141,18 @@ class ChatwootClient:
 
     # -- writing --
 
+    @property
+    def longest_seconds(self) -> float:
+        """One attempt is over after this, whatever Chatwoot does."""
+        return self._total_seconds
+
+    async def wait_turn(self) -> None:
+        """Wait until the budget lets one more reply go; `send_message` then goes at once. Raises ChatwootUnavailable."""
+        await self._budget.take(is_write=True)
+
     async def send_message(self, display_id: int, content: str, *, client_id: str, private: bool = False) -> JsonObject:
-        """Send a reply (or a note) once, marked with `client_id`; the message as Chatwoot stored it, with its `id`.
+        """Send a reply (or a note) once, marked with `client_id`; the message as Chatwoot stored it, with its `id`. The caller has
+        waited with `wait_turn`: how long this takes is bounded by `longest_seconds`.
 
         The marker comes back in content_attributes: in this answer, in webhooks and in `list_messages` (see
         `client_id_of`). It is what to look for after `ChatwootOutcomeUnknown`.
@@ -154,7 +164,8 @@ class ChatwootClient:
             "content_attributes": {CLIENT_ID_KEY: client_id},
             "echo_id": client_id,
         }
-        return _confirmed(await self._write("POST", self._conversation(display_id) + "/messages", body), "id")
+        answer = await self._exchange("POST", self._conversation(display_id) + "/messages", body=body)
+        return _confirmed(decode_answer(answer, is_write=True), "id")
 
     async def toggle_status(self, display_id: int, status: str) -> str:
         """Set `open`, `resolved`, `pending` or `snoozed`; the status it has now.

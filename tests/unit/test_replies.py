@@ -1,0 +1,152 @@
+"""Replies at the moments that a test from outside hardly meets: a lease that runs, an attempt that lost it, a retry after giving up."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import msgspec
+
+from server.chatwoot import ChatwootClient, RequestBudget, Timeouts
+from server.core.entities import Message
+from server.core.payloads import parse_delivery
+from server.core.projection import Source
+from server.core.times import SECOND
+from server.db import accounts, outbox, store
+from server.db.accounts import Agent, Integration
+from server.db.database import Database
+from server.db.outbox import Outgoing
+from server.db.vault import Vault
+from server.dev.chatwoot_sim import ChatwootSim, serving
+from server.directory import Directory
+from server.ingest import Ingester, Told
+from server.replies import Replies
+from tests.kit.eventually import eventually, scaled
+from tests.unit.databases import fresh_sqlite
+
+COMPANY, ACCOUNT, INBOX = 1, 3, 12
+_AGENT = Agent(1, COMPANY, "1", "Tomas", "agent", None, True, 0)
+_CERTAIN_SECONDS = 100.0  # no lease ends by itself while a test runs
+
+
+class Desk:
+    """A conversation with one message at Chatwoot and here, and replies whose service does not run: tests take each step themselves."""
+
+    def __init__(self, database: Database, sim: ChatwootSim, http: httpx.AsyncClient) -> None:
+        self.database, self.sim, self._http = database, sim, http
+        self.budget = RequestBudget()
+        self.directory = Directory(database, Vault(""), tolerance_seconds=300, require_signature=False)
+        self.replies = self.replies_with(attempts=3)
+        self.timeouts = Timeouts(read=scaled(1), total=scaled(20))
+
+    def replies_with(self, *, attempts: int) -> Replies:
+        return Replies(
+            self.database, self.directory, lambda batch: None, self._client, attempts=attempts, certain_seconds=_CERTAIN_SECONDS
+        )
+
+    async def open(self) -> None:
+        values = {"company_id": COMPANY, "account_id": ACCOUNT, "inbox_id": INBOX, "base_url": self.sim.base_url}
+        values |= {"access_token": self.sim.admin.access_token, "webhook_secret": None}
+        number = await self.database.transaction(lambda c: accounts.add_integration(c, Vault(""), values, _now_us()))
+        await self.directory.refresh()
+        message = self.sim.customer_says("Mira", "hello")
+        payload = {
+            "event": "message_created",
+            "id": message.id,
+            "content": "hello",
+            "message_type": "incoming",
+            "created_at": time.time(),
+            "conversation": {"id": message.conversation.display_id, "updated_at": time.time()},
+        }
+        change = parse_delivery(msgspec.json.encode(payload), _now_us())
+        ingester = Ingester(self.database, self.directory, lambda batch: None, batch=10, attempts=3)
+        await ingester.apply([Told(Source(number, COMPANY), change, _now_us())])
+
+    async def write(self) -> Message:
+        message, is_new = await self.replies.submit(_AGENT, 1, "good day", key=None, last_seen=None)
+        assert is_new
+        return message
+
+    async def claim(self, lease_seconds: float = _CERTAIN_SECONDS) -> Outgoing:
+        [outgoing] = await self.database.transaction(lambda c: outbox.claim_replies(c, _now_us(), int(lease_seconds * SECOND), 10))
+        return outgoing
+
+    async def read(self, message: Message) -> Message:
+        found = await self.database.read(lambda c: store.read_message(c, COMPANY, 1, message.id))
+        assert found is not None
+        return found
+
+    def at_customer(self) -> int:
+        return sum(message.content == "good day" for message in self.sim.messages.values())
+
+    def _client(self, integration: Integration) -> ChatwootClient:
+        return ChatwootClient(
+            base_url=integration.base_url,
+            account_id=ACCOUNT,
+            access_token=integration.access_token,
+            http=self._http,
+            budget=self.budget,
+            timeouts=self.timeouts,
+        )
+
+
+@contextlib.asynccontextmanager
+async def desk(directory: Path) -> AsyncIterator[Desk]:
+    sim = ChatwootSim(account_id=ACCOUNT, inbox_id=INBOX)
+    async with serving(sim), Database(fresh_sqlite(directory / "omni.db")) as database, httpx.AsyncClient(trust_env=False) as http:
+        one = Desk(database, sim, http)
+        await one.open()
+        yield one
+
+
+async def test_the_lease_outlasts_chatwoot_s_work_on_the_request(tmp_path: Path) -> None:
+    """However long the budget made the reply wait: an attempt that began late must not be followed by another one too early."""
+    async with desk(tmp_path) as one:
+        one.budget = RequestBudget(pause_seconds=scaled(0.5))
+        one.budget.on_refused()
+        message = await one.write()
+        outgoing = await one.claim()
+        one.sim.switches.set(hang_next=1)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(one.replies._try(outgoing))
+            await eventually(one.at_customer)
+            reached_us = _now_us()
+            left_us = ((await one.read(message)).next_attempt_us or 0) - reached_us
+        assert left_us >= (_CERTAIN_SECONDS + one.timeouts.total / 2) * SECOND
+
+
+async def test_an_attempt_that_lost_its_lease_changes_nothing(tmp_path: Path) -> None:
+    """Another process has the reply and may be at Chatwoot with it: `nothing was sent` is not for this one to say any more."""
+    async with desk(tmp_path) as one:
+        message = await one.write()
+        slow = await one.claim(lease_seconds=0)
+        quick = await one.claim()
+        assert quick.message.is_outcome_unknown
+        one.budget.on_refused()  # the slow one never gets to the request
+        one.budget._max_wait_seconds = 0.0
+        await one.replies._try(slow)
+        after = await one.read(message)
+        assert after.is_outcome_unknown, "the next attempt would send without looking"
+        assert (after.next_attempt_us or 0) > _now_us() + SECOND, "the lease of the quick one is gone"
+
+
+async def test_a_retry_after_giving_up_waits_until_chatwoot_is_certain_to_be_done(tmp_path: Path) -> None:
+    """The person is quicker than Chatwoot, which may still write the message of the attempt that was given up."""
+    async with desk(tmp_path) as one:
+        one.replies = one.replies_with(attempts=1)
+        message = await one.write()
+        outgoing = await one.claim()
+        one.sim.switches.set(fail_next=9, fail_status=504)
+        await one.replies._try(outgoing)
+        failed = await one.read(message)
+        assert failed.delivery_error is not None
+        assert (failed.delivery_state, failed.delivery_error.code) == ("failed", "gave_up")
+        again = await one.replies.retry(_AGENT, 1, message.id)
+        assert again.delivery_state == "sending"
+        assert (again.next_attempt_us or 0) > _now_us() + (_CERTAIN_SECONDS / 2) * SECOND
+
+
+def _now_us() -> int:
+    return int(time.time() * SECOND)
