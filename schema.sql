@@ -42,6 +42,20 @@ CREATE TABLE IF NOT EXISTS agents (
   UNIQUE KEY uq_agent_subject (company_id, subject)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='People who read and answer; those of the CRM are listed when first seen';
 
+-- Administrative acts, and attempts at what is not theirs
+CREATE TABLE IF NOT EXISTS audit_log (
+  id BIGINT NOT NULL AUTO_INCREMENT,
+  company_id BIGINT NOT NULL,
+  at BIGINT NOT NULL COMMENT 'microseconds',
+  agent_id BIGINT COMMENT 'agents.id of who did it; none: a command on the server, or somebody unknown',
+  actor VARCHAR(255) NOT NULL COMMENT 'name or address of who did it, as it was then',
+  act VARCHAR(64) NOT NULL,
+  target VARCHAR(255) COMMENT 'what it was done to',
+  detail TEXT COMMENT 'JSON; never a secret, never a message''s text',
+  PRIMARY KEY (id),
+  KEY ix_audit_company (company_id, id)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='Administrative acts, and attempts at what is not theirs';
+
 -- Texts a company answers with again and again
 CREATE TABLE IF NOT EXISTS canned_replies (
   id BIGINT NOT NULL AUTO_INCREMENT,

@@ -16,7 +16,8 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from server import log
 from server.auth import Access
 from server.bus import Bus
-from server.chatwoot import ChatwootClient, RequestBudgets, Timeouts
+from server.chatwoot import ChatwootClient, RequestBudgets, Timeouts, outgoing_client
+from server.checkup import Checkup
 from server.connection import CLOSE_NOT_ALLOWED
 from server.core.entities import Json
 from server.db import durability
@@ -32,6 +33,7 @@ from server.endpoints.canned_replies import CannedReplies
 from server.endpoints.conversations import Conversations
 from server.endpoints.events import Events
 from server.endpoints.guard import Guard
+from server.endpoints.integrations import IntegrationsApi
 from server.endpoints.me import Me
 from server.endpoints.sessions import Sessions
 from server.endpoints.webhook import Webhook
@@ -41,6 +43,7 @@ from server.feed import FeedLimits, Feeds
 from server.hub import Hub
 from server.inbox import Inbox
 from server.ingest import Ingester, Recorder
+from server.integrations import Integrations
 from server.middleware import Outermost
 from server.page_data import ServerPageData
 from server.reconcile import Reconcile
@@ -62,14 +65,13 @@ class Parts:
         self.settings = settings
         self.database = Database.from_settings(settings)
         self.spool = Spool(settings.spool_path, settings.spool_max_bytes)
-        self.http = httpx.AsyncClient(
-            limits=httpx.Limits(max_connections=50, max_keepalive_connections=20), headers={"User-Agent": "Omni-Inbox"}
-        )
+        limits_to_chatwoot = httpx.Limits(max_connections=50, max_keepalive_connections=20)
+        self.http = outgoing_client(allows_private=settings.chatwoot_allow_private, limits=limits_to_chatwoot)
         self.hub = Hub()
         self.bus = Bus(settings.broadcast_url, on_up=lambda: self.feeds.check_soon())
         limits = FeedLimits(settings.feed_ring_events, settings.feed_ring_bytes)
         self.feeds = Feeds(self.database, self.bus, self.hub, limits, settings.head_check_seconds)
-        self.vault = Vault(settings.secret_key)
+        self.vault = Vault(settings.secret_key, settings.old_secret_keys)
         self.directory = Directory(
             self.database,
             self.vault,
@@ -89,6 +91,8 @@ class Parts:
             attempts=settings.reply_attempts,
             certain_seconds=settings.reply_certain_seconds,
         )
+        self.integrations = Integrations(self.database, self.vault, self.directory, self.client_of, settings)
+        self.checkup = Checkup(self.client_of, settings)
         self.sync = Sync(self.database, self.directory, self.ingester, self.client_of)
         self.reconcile = Reconcile(self.database, self.directory, self.ingester, self.client_of, settings)
         self.retention = Retention(self.database, event_days=settings.event_days, journal_days=settings.journal_days)
@@ -231,6 +235,7 @@ def _routes(parts: Parts, guard: Guard) -> list[BaseRoute]:
         *sessions.routes(),
         *Me(guard, parts.database).routes(),
         *CannedReplies(guard, parts.database).routes(),
+        *IntegrationsApi(guard, parts.integrations, parts.checkup, settings).routes(),
         WebSocketRoute("/ws", Sockets(parts.access, parts.feeds, parts.hub, settings).serve),
         *ops.routes(parts.report),
         *pages.routes(WEB, lambda request: page_data),

@@ -13,11 +13,11 @@ import jwt
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from server import cli_operations, log
+from server import cli_integrations, cli_operations, log
 from server.app import Parts
 from server.auth import ROLES, hash_password
 from server.core.times import SECOND
-from server.db import accounts, migrations
+from server.db import accounts, integrations, migrations
 from server.dev.run import dev as run_dev
 from server.errors import ConfigurationError, OmniError
 from server.serve import serve as run_serve
@@ -54,6 +54,8 @@ def serve(host: str | None, port: int | None, workers: int) -> None:
     settings.check_serving(workers)
     if settings.is_sqlite:
         migrations.upgrade(settings.database_url)  # the embedded database has nobody else to look after it
+        _with_parts(settings, _reseal)
+        log.configure(settings.log_level, settings.log_format)
     run_serve(settings, workers)
 
 
@@ -91,65 +93,10 @@ def db_upgrade() -> None:
     """Create what is missing, in an empty database or in a CRM's; can be run again."""
     settings = _settings()
     done = migrations.upgrade(settings.database_url)
+    if count := _with_parts(settings, _reseal):
+        done.append(f"{count} tokens and secrets encrypted with SECRET_KEY")
     for sentence in done or ["nothing to do: the database is up to date"]:
         click.echo(sentence)
-
-
-@main.group()
-def integration() -> None:
-    """Chatwoot inboxes of companies."""
-
-
-@integration.command("add")
-@click.option("--company-id", type=click.IntRange(1), required=True)
-@click.option("--account-id", type=click.IntRange(1), required=True, help="Account number in Chatwoot's address: /app/accounts/<number>/")
-@click.option("--inbox-id", type=click.IntRange(1), required=True, help="Inbox number in Chatwoot's address: /settings/inboxes/<number>")
-@click.option("--access-token", required=True, help="Access token of a Chatwoot user: Profile settings, at the end of the page.")
-@click.option("--base-url", required=True, help="Chatwoot's address, for example https://app.chatwoot.com")
-@click.option("--webhook-secret", help="Secret that Chatwoot shows for the webhook (4.12 and later).")
-def integration_add(**values: Any) -> None:
-    """Add a Chatwoot inbox to a company. Prints JSON: id, webhookUrl."""
-    settings = _settings()
-    if not values["base_url"].startswith(("http://", "https://")):
-        raise ConfigurationError("--base-url must begin with http:// or https://")
-    values["base_url"] = values["base_url"].rstrip("/")
-
-    async def add(parts: Parts) -> int:
-        now_us = int(time.time() * SECOND)
-        return await parts.database.transaction(lambda c: accounts.add_integration(c, parts.vault, values, now_us))
-
-    integration_id = _with_parts(settings, add)
-    migrations.upgrade(settings.database_url)  # conversations an older CRM kept find their integration
-    if not settings.secret_key:
-        _notes.print("[yellow]SECRET_KEY is not set: the access token is stored as it is.[/]")
-    click.echo(json.dumps({"id": integration_id, "webhookUrl": settings.webhook_url}))
-
-
-@integration.command("list")
-@click.option("--company-id", type=click.IntRange(1))
-def integration_list(company_id: int | None) -> None:
-    """List integrations, a JSON line each, without their secrets."""
-
-    async def read(parts: Parts) -> list[accounts.Integration]:
-        return await parts.database.read(lambda c: accounts.read_integrations(c, parts.vault))
-
-    for one in _with_parts(_settings(), read):
-        if company_id in (None, one.company_id):
-            click.echo(
-                json.dumps(
-                    {
-                        "id": one.id,
-                        "companyId": one.company_id,
-                        "accountId": one.account_id,
-                        "inboxId": one.inbox_id,
-                        "baseUrl": one.base_url,
-                        "isActive": one.is_active,
-                        "isWebhookActive": one.is_webhook_active,
-                        "isSigned": bool(one.secrets),
-                        "problem": one.problem,
-                    }
-                )
-            )
 
 
 @main.group()
@@ -241,8 +188,20 @@ async def _walk_with_progress(parts: Parts, one: accounts.Integration) -> Outcom
         return await parts.sync.walk(one, show)
 
 
+main.add_command(
+    cli_integrations.integration_group(
+        lambda call: _with_parts(_settings(), call),
+        lambda: migrations.upgrade(_settings().database_url),  # conversations an older CRM kept find their integration
+    ),
+    "integration",
+)
 cli_operations.register(main, lambda call: _with_parts(_settings(), call))
 cli_operations.add_access_commands(agent, lambda call: _with_parts(_settings(), call))
+
+
+async def _reseal(parts: Parts) -> int:
+    """Tokens stored in the clear, or with a key before SECRET_KEY, are encrypted with SECRET_KEY."""
+    return await parts.database.transaction(lambda c: integrations.reseal(c, parts.vault))
 
 
 def _settings(**given: Any) -> Settings:

@@ -18,7 +18,7 @@ from server.db.database import Database
 from server.db.vault import Vault
 from server.errors import BadSignature, PayloadError, Unavailable
 
-_REFRESH_SECONDS = 3.0
+REFRESH_SECONDS = 3.0
 SIGNATURE_HEADER = "x-chatwoot-signature"
 TIMESTAMP_HEADER = "x-chatwoot-timestamp"
 DELIVERY_HEADER = "x-chatwoot-delivery"
@@ -39,7 +39,7 @@ class Directory:
         while True:
             with contextlib.suppress(Unavailable):
                 await self.refresh()
-            await asyncio.sleep(_REFRESH_SECONDS)
+            await asyncio.sleep(REFRESH_SECONDS)
 
     async def refresh(self) -> None:
         started_us = int(time.time() * SECOND)

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from server.errors import ConfigurationError
 
+WEBHOOK_PATH = "/api/webhooks/chatwoot"
 JWT_SECRET_MIN_BYTES = 32  # HS256: RFC 7518 section 3.2 wants a key as long as the hash
 
 
@@ -30,10 +31,16 @@ class Settings:
     jwt_company_claim: str = _setting("companyId", "Claim that holds the company's number")
     jwt_leeway_seconds: int = _setting(30, "Clock skew allowed when a token's times are checked")
     secret_key: str = _setting("", "Key for tokens at rest; without it they are stored as given, and a warning is logged")
+    secret_key_previous: str = _setting(
+        "", "Keys before `SECRET_KEY`, separated by commas: still read, until `omni-inbox db upgrade` has run"
+    )
     session_hours: int = _setting(12, "How long a sign-in of the web inbox lasts, in hours")
     host: str = _setting("127.0.0.1", "Address to listen on")
     port: int = _setting(8000, "Port to listen on; 0 takes a free one")
     public_url: str = _setting("", "Address people and Chatwoot reach us under; default `http://HOST:PORT`")
+    tunnel_url: str = _setting(
+        "", "Address of a developer's tunnel to this server: webhooks of integrations in mode `local` are registered under it"
+    )
     spool_path: str = _setting("data/spool.db", "Local file that keeps webhooks while the database is away")
     spool_max_bytes: int = _setting(1_000_000_000, "The spool takes no more than this many bytes; then webhooks are answered 503")
     webhook_max_bytes: int = _setting(5_000_000, "Largest webhook body, in bytes")
@@ -54,6 +61,9 @@ class Settings:
     access_check_seconds: float = _setting(2.0, "How often withdrawn access is looked up")
     chatwoot_timeout_seconds: float = _setting(10.0, "How long a call to Chatwoot may take")
     chatwoot_requests_per_minute: int = _setting(2_400, "Calls a minute to one Chatwoot (its own limit is 3,000 an address)")
+    chatwoot_allow_private: bool = _setting(
+        False, "Let integrations call private and loopback addresses: a Chatwoot inside your own network"
+    )
     reply_attempts: int = _setting(8, "Tries of a reply before it is `failed`")
     reply_certain_seconds: float = _setting(
         20.0, "After this Chatwoot no longer works on a request: a reply it does not list by then is sent again (its own limit is 15 s)"
@@ -97,7 +107,15 @@ class Settings:
 
     @property
     def webhook_url(self) -> str:
-        return f"{self.base_url}/api/webhooks/chatwoot"
+        return f"{self.base_url}{WEBHOOK_PATH}"
+
+    def webhook_url_of(self, mode: str) -> str:
+        """The address an integration's webhook is registered under: the tunnel's in mode `local`, where there is one."""
+        return f"{self.tunnel_url.rstrip('/')}{WEBHOOK_PATH}" if mode == "local" and self.tunnel_url else self.webhook_url
+
+    @property
+    def old_secret_keys(self) -> tuple[str, ...]:
+        return tuple(key for part in self.secret_key_previous.split(",") if (key := part.strip()))
 
     def check_serving(self, workers: int) -> None:
         """What only a serving process needs. Raises ConfigurationError."""
@@ -119,6 +137,10 @@ class Settings:
             raise ConfigurationError("BROADCAST_URL must be memory:// or redis://host:port/0")
         if self.public_url and urlsplit(self.public_url).scheme not in ("http", "https"):
             raise ConfigurationError("PUBLIC_URL must begin with http:// or https://")
+        if self.tunnel_url and urlsplit(self.tunnel_url).scheme not in ("http", "https"):
+            raise ConfigurationError("TUNNEL_URL must begin with http:// or https://")
+        if self.secret_key_previous and not self.secret_key:
+            raise ConfigurationError("SECRET_KEY_PREVIOUS is for keys before SECRET_KEY: set SECRET_KEY as well")
         if self.socket_silence_seconds <= self.ping_seconds:
             raise ConfigurationError("SOCKET_SILENCE_SECONDS must be larger than PING_SECONDS, or every socket is cut")
         if self.reply_certain_seconds < self.chatwoot_timeout_seconds:

@@ -9,6 +9,8 @@ from server.chatwoot.answers import (
 )
 from server.chatwoot.budget import RequestBudget, RequestBudgets
 from server.chatwoot.client import ChatwootClient, ReadRetries, Timeouts, client_id_of
+from server.chatwoot.outgoing import check_base_url, check_destination, outgoing_client
+from server.chatwoot.reach import private_addresses, problem_with
 from server.core.payloads import CLIENT_ID_KEY
 
 __all__ = [
@@ -23,5 +25,10 @@ __all__ = [
     "RequestBudget",
     "RequestBudgets",
     "Timeouts",
+    "check_base_url",
+    "check_destination",
     "client_id_of",
+    "outgoing_client",
+    "private_addresses",
+    "problem_with",
 ]

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from server.chatwoot.outgoing import PRIVATE_PREDICATE, ForbiddenAddress
 from server.errors import OmniError
 
 JsonObject = dict[str, Any]
@@ -70,6 +71,8 @@ def failure_of(problem: Exception, *, is_write: bool) -> ChatwootError:
     """What an exception of httpx, or the overall timeout, means."""
     if isinstance(problem, IMPOSSIBLE):
         return ChatwootRefused(0, "The address, the access token or the text cannot be put into a request; correct it")
+    if _is_forbidden_address(problem):
+        return ChatwootRefused(0, f"The base URL {PRIVATE_PREDICATE}")
     kind = type(problem).__name__
     if is_write and not isinstance(problem, NOT_SENT):
         return ChatwootOutcomeUnknown(f"Chatwoot did not confirm this ({kind})")
@@ -117,6 +120,11 @@ def sentence_of(body: bytes) -> str:
     first = errors[0] if isinstance(errors, list) and errors else None
     found = next((v for v in (decoded.get("error"), decoded.get("message"), first) if isinstance(v, str) and v), "")
     return found[:MAX_SENTENCE_CHARACTERS]
+
+
+def _is_forbidden_address(problem: BaseException) -> bool:
+    """httpx wraps what its network raises."""
+    return isinstance(problem.__cause__, ForbiddenAddress)
 
 
 def _origin(location: str) -> str:

@@ -110,6 +110,11 @@ class ChatwootClient:
             body["subscriptions"] = subscriptions
         return _written_webhook(await self._write("PATCH", f"{self._account}/webhooks/{webhook_id}", body))
 
+    async def delete_webhook(self, webhook_id: int) -> None:
+        """Chatwoot answers with an empty body."""
+        await self._budget.take(is_write=True)
+        await self._exchange("DELETE", f"{self._account}/webhooks/{webhook_id}")
+
     # -- conversations --
 
     async def list_conversations(

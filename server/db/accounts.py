@@ -174,7 +174,7 @@ async def read_sessions_revoked(connection: Connection, since_us: int, limit: in
 async def read_integrations(connection: Connection, vault: Vault) -> list[Integration]:
     """All Chatwoot integrations, of every company: the directory of each process."""
     rows = await connection.fetch_all(f"{_INTEGRATION} WHERE provider = 'chatwoot' ORDER BY id")
-    return [_integration(row, vault) for row in rows]
+    return [integration_of(row, vault) for row in rows]
 
 
 async def add_integration(connection: Connection, vault: Vault, values: dict[str, Any], now_us: int) -> int:
@@ -228,7 +228,8 @@ def _agent(row: Row | None) -> Agent | None:
     return Agent(row[0], row[1], row[2], row[3], row[4], row[5], bool(row[6]), row[7]) if row else None
 
 
-def _integration(row: Row, vault: Vault) -> Integration:
+def integration_of(row: Row, vault: Vault) -> Integration:
+    """From a row that begins as `_INTEGRATION` does; what cannot be opened becomes its `problem`."""
     problem = None
     try:
         token, secret, previous = vault.open(row[5]), vault.open(row[8]), vault.open(row[9])

@@ -235,3 +235,19 @@ conversation_reads = Table(
     comment="How far each agent has read",
     **_OPTIONS,
 )
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("company_id", _BIG, nullable=False),
+    Column("at", _BIG, nullable=False, comment="microseconds"),
+    Column("agent_id", _BIG, comment="agents.id of who did it; none: a command on the server, or somebody unknown"),
+    Column("actor", String(255), nullable=False, comment="name or address of who did it, as it was then"),
+    Column("act", String(64), nullable=False),
+    Column("target", String(255), comment="what it was done to"),
+    Column("detail", Text, comment="JSON; never a secret, never a message's text"),
+    Index("ix_audit_company", "company_id", "id"),
+    comment="Administrative acts, and attempts at what is not theirs",
+    **_OPTIONS,
+)

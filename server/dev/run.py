@@ -48,7 +48,8 @@ def dev(settings: Settings) -> None:
 async def _serve(settings: Settings, state: Path) -> None:
     listener = listen(settings.host, settings.port)
     port = listener.getsockname()[1]
-    settings = replace(settings, port=port, drain_seconds=0.0)  # Ctrl-C means now
+    # Ctrl-C means now; the simulated Chatwoot is on this machine
+    settings = replace(settings, port=port, drain_seconds=0.0, chatwoot_allow_private=True)
     sim = ChatwootSim(base_url="", account_name="Northwind Support")
     async with serving(sim, host=settings.host, port=_free_port(settings.host, port + _SIMULATED_PORT_OFFSET)) as chatwoot_url:
         webhook = sim.add_webhook(settings.webhook_url)

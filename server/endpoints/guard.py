@@ -10,7 +10,7 @@ from starlette.types import Scope
 from server.auth import Access, Principal
 from server.core.recovery import Cursor
 from server.endpoints.answers import Handler, problem_answer
-from server.errors import OmniError
+from server.errors import Forbidden, OmniError
 from server.feed import Feed, Feeds
 
 AgentHandler = Callable[[Request, Principal], Awaitable[Response]]
@@ -39,6 +39,16 @@ class Guard:
                 return problem_answer(error)
 
         return answer
+
+    def admin(self, handler: AgentHandler) -> Handler:
+        """As `agent`, for administrators alone."""
+
+        async def answer(request: Request, principal: Principal) -> Response:
+            if principal.agent.role != "admin":
+                raise Forbidden("Only administrators of your company may do this")
+            return await handler(request, principal)
+
+        return self.agent(answer)
 
     def unchanged(self, scope: Scope) -> list[tuple[bytes, bytes]] | None:
         """The headers of a 304, for a poll whose company has not changed: found in memory, before a request is even made of the scope."""

@@ -95,7 +95,8 @@ class Company:
     async def change_integration(self, **values: object) -> None:
         """Set columns of the integration; secrets are sealed on the way."""
         sealed = {
-            name: self._vault.seal(value) if isinstance(value, str) and name.endswith("secret") else value for name, value in values.items()
+            name: self._vault.seal(value) if isinstance(value, str) and name.endswith(("secret", "token")) else value
+            for name, value in values.items()
         }
         await self.database.transaction(lambda c: accounts.update_integration(c, self.integration_id, sealed))
         await self.tell_server()

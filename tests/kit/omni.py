@@ -51,6 +51,7 @@ class Omni:
             "SECRET_KEY": SECRET_KEY,
             "SPOOL_PATH": str(directory / f"spool-{self.port}.db"),
             "PUBLIC_URL": self.base_url,
+            "CHATWOOT_ALLOW_PRIVATE": "true",  # the simulated one is on this machine
             "DRAIN_SECONDS": "0",  # a stop in a test means now
             **(env or {}),
         }

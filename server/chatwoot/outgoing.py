@@ -1,0 +1,130 @@
+"""Where calls to Chatwoot may go. An administrator of one company writes the address; the server that calls it has neighbours of its own.
+
+The check is made on the addresses a name resolves to, at the moment of connecting, and the connection goes to the very address that was
+checked: a name that answers otherwise a second later (DNS rebinding) gains nothing. Redirects are not followed (`client.py`).
+"""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpcore
+import httpx
+
+from server.errors import BadRequest
+
+_BASE_URL_MOST = 500
+# the machine's own keys and addresses at cloud providers: nobody's Chatwoot, so refused even where private addresses are allowed
+_METADATA = frozenset({"169.254.169.254", "169.254.170.2", "100.100.100.200", "192.0.0.192", "fd00:ec2::254"})
+PRIVATE_PREDICATE = (
+    "leads to a private or local address, which integrations may not reach; use Chatwoot's public address, "
+    "or set CHATWOOT_ALLOW_PRIVATE=true where Chatwoot runs inside your own network"
+)
+
+
+class ForbiddenAddress(httpcore.ConnectError):
+    """The name leads into a network that integrations must not reach."""
+
+
+class _CheckedNetwork(httpcore.AsyncNetworkBackend):
+    """Resolves, judges, and connects to what was judged; TLS still verifies the name, which httpcore takes from the URL."""
+
+    def __init__(self, inner: httpcore.AsyncNetworkBackend, *, allows_private: bool) -> None:
+        self._inner, self._allows_private = inner, allows_private
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        try:
+            async with asyncio.timeout(timeout):
+                found = await resolve(host, port)
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout from error
+        except OSError as error:
+            raise httpcore.ConnectError(str(error)) from error
+        if any(is_refused(address, allows_private=self._allows_private) for address in found):
+            raise ForbiddenAddress(f"{host} is a private address")
+        failure: Exception | None = None
+        for address in found:
+            try:
+                return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
+            except httpcore.ConnectError as error:
+                failure = error
+        raise failure or httpcore.ConnectError(f"{host} has no address")
+
+    async def connect_unix_socket(
+        self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
+    ) -> httpcore.AsyncNetworkStream:
+        raise ForbiddenAddress("Chatwoot is not behind a socket file")
+
+    async def sleep(self, seconds: float) -> None:
+        await self._inner.sleep(seconds)
+
+
+def outgoing_client(*, allows_private: bool, limits: httpx.Limits) -> httpx.AsyncClient:
+    """The client for all calls to Chatwoot. Where the environment names a proxy, the proxy connects, and its rules count."""
+    http = httpx.AsyncClient(limits=limits, headers={"User-Agent": "Omni-Inbox"})
+    # httpx offers no way to name the network of its pool; the tests of this module fail when these names change
+    pool = http._transport._pool  # type: ignore[attr-defined]
+    pool._network_backend = _CheckedNetwork(pool._network_backend, allows_private=allows_private)
+    return http
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    """Every address of a name, IPv4 first. Raises OSError when it has none."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(place[0]) for _, _, _, _, place in sorted(found, key=lambda one: one[0] != socket.AF_INET)))
+
+
+def is_private(address: str) -> bool:
+    """Whether an address is not one of the public Internet; what Chatwoot 4.14 refuses as a webhook's is the same."""
+    place = ipaddress.ip_address(address.partition("%")[0])
+    place = getattr(place, "ipv4_mapped", None) or place
+    return not place.is_global or place.is_multicast
+
+
+def is_refused(address: str, *, allows_private: bool) -> bool:
+    place = ipaddress.ip_address(address.partition("%")[0])
+    place = getattr(place, "ipv4_mapped", None) or place
+    if str(place) in _METADATA or place.is_link_local or place.is_multicast or place.is_unspecified:
+        return True
+    return is_private(address) and not allows_private
+
+
+def check_base_url(text: str) -> str:
+    """Chatwoot's address without a slash at its end. Raises BadRequest with a sentence."""
+    url = text.strip().rstrip("/")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise BadRequest("The base URL is no address; it looks like https://chat.example.com") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise BadRequest("The base URL must begin with http:// or https:// and name a host, for example https://chat.example.com")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise BadRequest("The base URL holds no user, question mark or hash: only https://, the host, and a path if Chatwoot has one")
+    if "/app/" in f"{parts.path}/" or "/api/" in f"{parts.path}/":
+        raise BadRequest(f"The base URL ends before /app or /api: {parts.scheme}://{parts.netloc}")
+    if len(url) > _BASE_URL_MOST:
+        raise BadRequest(f"The base URL has at most {_BASE_URL_MOST} characters")
+    return url
+
+
+async def check_destination(base_url: str, *, allows_private: bool) -> None:
+    """Raises BadRequest when the address leads into a private network. A name that does not resolve now is judged when it is called."""
+    parts = urlsplit(base_url)
+    try:
+        found = await resolve(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+    except OSError:
+        return
+    refused = next((address for address in found if is_refused(address, allows_private=allows_private)), None)
+    if refused is not None:
+        raise BadRequest(f"{parts.hostname} {PRIVATE_PREDICATE}")

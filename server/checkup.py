@@ -1,0 +1,75 @@
+"""Looking whether an integration works: asks Chatwoot and our own address, and hands the answers to `core.checkup` for judgement."""
+
+from collections.abc import Callable
+
+from server.chatwoot import ChatwootClient, ChatwootError, ChatwootRefused, ChatwootUnexpected, private_addresses, problem_with
+from server.core import checkup
+from server.core.checkup import Finding
+from server.db.accounts import Integration
+from server.db.integrations import Overview
+from server.settings import Settings
+
+ClientOf = Callable[[Integration], ChatwootClient]
+
+
+class Checkup:
+    """Changes nothing; takes as long as Chatwoot takes to answer four calls."""
+
+    def __init__(self, client_of: ClientOf, settings: Settings) -> None:
+        self._client_of, self._settings = client_of, settings
+
+    async def look(self, overview: Overview) -> list[Finding]:
+        """What is well and what is not, in the order in which one would put it right."""
+        own = overview.integration
+        found = [checkup.judge_switches(own.id, is_active=own.is_active, is_webhook_active=own.is_webhook_active)]
+        if own.problem or not own.base_url or own.account_id is None:
+            text = own.problem or "The integration has no base URL or no account number"
+            return [
+                *found,
+                Finding("settings", "failed", text, "Set SECRET_KEY to the key it was stored with, or add the integration anew"),
+            ]
+        found += await self._chatwoot(overview, own.account_id)
+        return [*found, *await self._ourselves(overview)]
+
+    async def _chatwoot(self, overview: Overview, account_id: int) -> list[Finding]:
+        own = overview.integration
+        client, webhook_url = self._client_of(own), self._settings.webhook_url_of(overview.webhook_mode)
+        try:
+            profile = await client.profile()
+        except ChatwootError as error:
+            return [self._unreachable(own, error)]
+        found = [Finding("Chatwoot", "ok", f"Chatwoot answers at {own.base_url}"), *checkup.judge_account(profile, account_id)]
+        if not checkup.is_well(found[:3]):
+            return found
+        try:
+            found += checkup.judge_inbox(await client.list_inboxes(), account_id, own.inbox_id, webhook_url)
+            if checkup.is_well(finding for finding in found if finding.name == "role"):
+                hooks, requires = await client.list_webhooks(), self._settings.require_webhook_signature
+                found += checkup.judge_webhooks(hooks, webhook_url, own.secrets, requires_signature=requires)
+        except ChatwootError as error:
+            text = f"Chatwoot did not show its inboxes or webhooks: {error.message}"
+            found.append(Finding("webhook", "unknown", text, "Look again in a minute; if it stays, look at the account's plan and role"))
+        return found
+
+    def _unreachable(self, own: Integration, error: ChatwootError) -> Finding:
+        if isinstance(error, ChatwootRefused) and error.chatwoot_status in (401, 403):
+            return Finding(
+                "access token",
+                "failed",
+                f"Chatwoot does not accept the access token: {error.sentence}",
+                "Copy it anew from Chatwoot (Profile settings, at the end of the page), "
+                f"then omni-inbox integration rotate --integration-id {own.id} --access-token ...",
+            )
+        remedy = f"Open {own.base_url} from this server; the base URL is what stands before /app in Chatwoot's address"
+        if isinstance(error, ChatwootUnexpected | ChatwootRefused):
+            return Finding("Chatwoot", "failed", f"What answers at {own.base_url} is not Chatwoot's API: {error.message}", remedy)
+        return Finding("Chatwoot", "failed", f"{own.base_url} cannot be reached: {error.message}", remedy)
+
+    async def _ourselves(self, overview: Overview) -> list[Finding]:
+        webhook_url = self._settings.webhook_url_of(overview.webhook_mode)
+        private = await private_addresses(webhook_url)
+        found = [checkup.judge_public_address(webhook_url, private, has_webhooks=overview.webhook_seen_us is not None)]
+        if (problem := await problem_with(webhook_url)) is not None:
+            remedy = "Start the server, and set PUBLIC_URL to the address under which browsers and Chatwoot reach it, without a redirect"
+            return [Finding("our address", "failed", problem[0].upper() + problem[1:], remedy), *found]
+        return [Finding("our address", "ok", f"This server answers at {webhook_url}"), *found]

@@ -1,0 +1,186 @@
+"""Commands for integrations: the same acts as on their page, for whoever runs the server."""
+
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+
+from server.app import Parts
+from server.core.checkup import Finding, is_well, report
+from server.core.times import iso_or_none
+from server.db.audit import Actor
+from server.db.integrations import Overview
+from server.errors import ConfigurationError
+from server.integrations import MODES, NewIntegration
+
+T = TypeVar("T")
+WithParts = Callable[[Callable[[Parts], Awaitable[Any]]], Any]
+
+COMMAND = "command on the server"
+_MARKS = {"ok": "[green]ok     [/]", "warning": "[yellow]warning[/]", "failed": "[red]failed [/]", "unknown": "[yellow]unknown[/]"}
+_notes = Console(stderr=True)
+_out = Console(soft_wrap=True, highlight=False)
+_BY_ID = click.option("--integration-id", type=click.IntRange(1), required=True)
+
+
+def integration_group(with_parts: WithParts, after_add: Callable[[], object]) -> click.Group:
+    """`after_add` links what an older CRM kept to the new integration."""
+
+    @click.group()
+    def integration() -> None:
+        """Chatwoot inboxes of companies."""
+
+    _add(integration, with_parts, after_add)
+    _look(integration, with_parts)
+    _change(integration, with_parts)
+    _switches(integration, with_parts)
+    return integration
+
+
+def _add(group: click.Group, with_parts: WithParts, after_add: Callable[[], object]) -> None:
+    @group.command("add")
+    @click.option("--company-id", type=click.IntRange(1), required=True)
+    @click.option(
+        "--account-id", type=click.IntRange(1), required=True, help="Account number in Chatwoot's address: /app/accounts/<number>/"
+    )
+    @click.option(
+        "--inbox-id", type=click.IntRange(1), required=True, help="Inbox number in Chatwoot's address: /settings/inboxes/<number>"
+    )
+    @click.option(
+        "--access-token", required=True, help="Access token of a Chatwoot administrator: Profile settings, at the end of the page."
+    )
+    @click.option("--base-url", required=True, help="Chatwoot's address, for example https://app.chatwoot.com")
+    @click.option("--webhook-secret", help="Secret that Chatwoot shows for the webhook (4.12 and later); --register fetches it by itself.")
+    @click.option(
+        "--mode", type=click.Choice(MODES), default="live", show_default=True, help="Address of the webhook: PUBLIC_URL or TUNNEL_URL."
+    )
+    @click.option("--register", is_flag=True, help="Register the webhook in Chatwoot as well, and fetch its secret.")
+    def add(company_id: int, mode: str, register: bool, **values: Any) -> None:
+        """Add a Chatwoot inbox to a company. Prints JSON: id, webhookUrl."""
+        new = NewIntegration(**values, webhook_mode=mode)
+
+        async def run(parts: Parts) -> tuple[int, str]:
+            actor = Actor(company_id, COMMAND)
+            added = (await parts.integrations.add(actor, new)).integration.id
+            if register:
+                await parts.integrations.register(actor, added)
+            if not parts.settings.secret_key:
+                _notes.print("[yellow]SECRET_KEY is not set: the access token is stored as it is.[/]")
+            return added, parts.settings.webhook_url_of(mode)
+
+        integration_id, webhook_url = with_parts(run)
+        after_add()
+        click.echo(json.dumps({"id": integration_id, "webhookUrl": webhook_url}))
+
+
+def _look(group: click.Group, with_parts: WithParts) -> None:
+    @group.command("list")
+    @click.option("--company-id", type=click.IntRange(1))
+    def list_(company_id: int | None) -> None:
+        """List integrations, a JSON line each, without their secrets."""
+        for one in with_parts(lambda parts: parts.integrations.list_all(company_id)):
+            click.echo(json.dumps(_line(one)))
+
+    @group.command("check")
+    @_BY_ID
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of sentences.")
+    def check(integration_id: int, as_json: bool) -> None:
+        """Look whether everything works, from here to Chatwoot and back; says what is wrong and what to do. Exit status 1 if so."""
+
+        async def run(parts: Parts) -> list[Finding]:
+            return await parts.checkup.look(await parts.integrations.get(integration_id, None))
+
+        findings = with_parts(run)
+        _print_findings(findings, as_json=as_json)
+        if not is_well(findings):
+            sys.exit(1)
+
+
+def _change(group: click.Group, with_parts: WithParts) -> None:
+    def act(integration_id: int, call: Callable[[Parts, Actor], Awaitable[Overview]]) -> None:
+        _act(with_parts, integration_id, call)
+
+    @group.command("register")
+    @_BY_ID
+    @click.option("--mode", type=click.Choice(MODES), help="Change the mode first: PUBLIC_URL or TUNNEL_URL.")
+    def register(integration_id: int, mode: str | None) -> None:
+        """Register the webhook in Chatwoot with the right events, and keep its secret. Can be run again."""
+
+        async def run(parts: Parts, actor: Actor) -> Overview:
+            if mode is not None:
+                await parts.integrations.change(actor, integration_id, {"webhook_mode": mode})
+            return await parts.integrations.register(actor, integration_id)
+
+        act(integration_id, run)
+
+    @group.command("rotate")
+    @_BY_ID
+    @click.option("--access-token", help="The new access token; it is tried before it replaces the old one.")
+    @click.option("--webhook-secret", help="A secret that was renewed by hand in Chatwoot; the one before is accepted beside it.")
+    @click.option("--new-webhook", is_flag=True, help="Make a new webhook with a new secret in Chatwoot, then delete the old one.")
+    def rotate(integration_id: int, access_token: str | None, webhook_secret: str | None, new_webhook: bool) -> None:
+        """Renew what is secret, without losing a message."""
+        values = {"access_token": access_token, "webhook_secret": webhook_secret}
+        if not any((access_token, webhook_secret, new_webhook)):
+            raise ConfigurationError("Say what to renew: --access-token, --webhook-secret or --new-webhook")
+
+        async def run(parts: Parts, actor: Actor) -> Overview:
+            if access_token or webhook_secret:
+                changed = await parts.integrations.change(actor, integration_id, values)
+            return await parts.integrations.rotate_secret(actor, integration_id) if new_webhook else changed
+
+        act(integration_id, run)
+
+
+def _switches(group: click.Group, with_parts: WithParts) -> None:
+    def switch(name: str, text: str, *, is_on: bool) -> None:
+        @group.command(name, help=text)
+        @_BY_ID
+        @click.option("--webhook-only", is_flag=True, help="Only its webhooks (is_webhook_active).")
+        def command(integration_id: int, webhook_only: bool) -> None:
+            values = {"is_webhook_active": is_on} if webhook_only else {"is_active": is_on}
+            if is_on and not webhook_only:
+                values["is_webhook_active"] = True
+            _act(with_parts, integration_id, lambda parts, actor: parts.integrations.change(actor, integration_id, values))
+
+    switch("enable", "Switch an integration on, with its webhooks.", is_on=True)
+    switch("disable", "Switch an integration off: its webhooks are kept and ignored, replies are refused.", is_on=False)
+
+
+def _act(with_parts: WithParts, integration_id: int, call: Callable[[Parts, Actor], Awaitable[Overview]]) -> None:
+    async def run(parts: Parts) -> Overview:
+        own = (await parts.integrations.get(integration_id, None)).integration
+        return await call(parts, Actor(own.company_id, COMMAND))
+
+    click.echo(json.dumps(_line(with_parts(run))))
+
+
+def _print_findings(findings: list[Finding], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(report(findings), ensure_ascii=False))
+        return
+    for finding in findings:
+        _out.print(f"{_MARKS[finding.state]} {finding.name}: ", end="")
+        _out.print(finding.text, markup=False)
+        if finding.remedy:
+            _out.print(f"        {finding.remedy}", markup=False)
+
+
+def _line(one: Overview) -> dict[str, object]:
+    own = one.integration
+    return {
+        "id": own.id,
+        "companyId": own.company_id,
+        "accountId": own.account_id,
+        "inboxId": own.inbox_id,
+        "baseUrl": own.base_url,
+        "isActive": own.is_active,
+        "isWebhookActive": own.is_webhook_active,
+        "webhookMode": one.webhook_mode,
+        "isSigned": bool(own.secrets),
+        "lastWebhookAt": iso_or_none(one.webhook_seen_us),
+        "problem": own.problem,
+    }

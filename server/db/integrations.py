@@ -1,0 +1,84 @@
+"""Integrations as their administrators see and change them; secrets leave the database only inside `Integration`."""
+
+import time
+from typing import Any
+
+import msgspec
+
+from server.core.times import SECOND
+from server.db import columns
+from server.db.accounts import Integration, integration_of
+from server.db.database import Connection
+from server.db.vault import Vault
+
+_SECRETS = ("access_token", "webhook_secret", "previous_webhook_secret")
+_SELECT = (
+    "SELECT id, company_id, account_id, page_id, base_url, access_token, is_active, is_webhook_active, webhook_secret, "
+    "previous_webhook_secret, webhook_mode, webhook_seen_at, reconciled_at, repaired_count FROM integrations "
+)
+_MOST = 500
+
+
+class Overview(msgspec.Struct, frozen=True):
+    """An integration with what its administrators want to know; times in microseconds."""
+
+    integration: Integration
+    webhook_mode: str
+    webhook_seen_us: int | None
+    reconciled_us: int | None
+    repaired_count: int
+
+
+async def read_overviews(connection: Connection, vault: Vault, company_id: int | None = None) -> list[Overview]:
+    """The Chatwoot integrations of a company; of all companies for those who run the server."""
+    condition, values = ("", {}) if company_id is None else ("AND company_id = :company_id ", {"company_id": company_id})
+    rows = await connection.fetch_all(
+        f"{_SELECT} WHERE provider = 'chatwoot' {condition}ORDER BY id LIMIT :limit", values | {"limit": _MOST}
+    )
+    return [_overview(row, vault) for row in rows]
+
+
+async def read_overview(connection: Connection, vault: Vault, integration_id: int, company_id: int | None) -> Overview | None:
+    """One of them; None for another company's."""
+    row = await connection.fetch_one(f"{_SELECT} WHERE provider = 'chatwoot' AND id = :id", {"id": integration_id})
+    return _overview(row, vault) if row is not None and company_id in (None, row[1]) else None
+
+
+async def write_integration(connection: Connection, vault: Vault, integration_id: int, values: dict[str, Any]) -> None:
+    """Set columns; secrets are sealed on the way. The names come from our own code."""
+    sealed = {name: vault.seal(value) if name in _SECRETS else value for name, value in values.items()}
+    sealed["updated_at"] = columns.time_to_column(int(time.time() * SECOND))
+    assignments = ", ".join(f"{name} = :{name}" for name in sealed)
+    await connection.execute(f"UPDATE integrations SET {assignments} WHERE id = :id", sealed | {"id": integration_id})
+
+
+async def write_seen(connection: Connection, seen: dict[int, int]) -> None:
+    """When the last delivery of each integration came, microseconds; an older moment never replaces a newer one."""
+    await connection.execute_many(
+        "UPDATE integrations SET webhook_seen_at = :seen WHERE id = :id AND (webhook_seen_at IS NULL OR webhook_seen_at < :seen)",
+        [{"id": integration_id, "seen": at_us} for integration_id, at_us in seen.items()],
+    )
+
+
+async def reseal(connection: Connection, vault: Vault) -> int:
+    """Encrypt what is in the clear or sealed with an older key. Returns how many values; those nobody can open are left alone.
+
+    Only Chatwoot's rows: tokens of other providers are the CRM's, which reads them as they are.
+    """
+    rows = await connection.fetch_all(
+        "SELECT id, access_token, webhook_secret, previous_webhook_secret FROM integrations WHERE provider = 'chatwoot' ORDER BY id"
+    )
+    count = 0
+    for integration_id, *stored in rows:
+        for name, value in zip(_SECRETS, stored, strict=True):
+            if not vault.is_current(value) and (opened := vault.try_open(value)) is not None:
+                # only while it is what was read: another process may just have stored a new one
+                count += await connection.execute(
+                    f"UPDATE integrations SET {name} = :sealed WHERE id = :id AND {name} = :stored",
+                    {"sealed": vault.seal(opened), "id": integration_id, "stored": value},
+                )
+    return count
+
+
+def _overview(row: Any, vault: Vault) -> Overview:
+    return Overview(integration_of(row, vault), row[10] or "live", row[11], row[12], row[13] or 0)

@@ -1,0 +1,120 @@
+"""`/api/integrations`: administrators add, look at and change their company's Chatwoot inboxes. No answer holds a token or a secret."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from server.auth import Principal
+from server.checkup import Checkup
+from server.core.checkup import report
+from server.core.entities import Json
+from server.core.times import iso_or_none
+from server.db.audit import Actor
+from server.db.integrations import Overview
+from server.endpoints.answers import json_answer, path_number, read_json
+from server.endpoints.guard import AgentHandler, Guard
+from server.errors import BadRequest
+from server.integrations import Integrations, NewIntegration
+from server.settings import Settings
+
+_NUMBER_MOST = 2**53
+_CHANGES = {"isActive": bool, "isWebhookActive": bool, "webhookMode": str, "accessToken": str, "webhookSecret": str}
+
+
+class IntegrationsApi:
+    """The endpoints, with what they were given at the start."""
+
+    def __init__(self, guard: Guard, integrations: Integrations, checkup: Checkup, settings: Settings) -> None:
+        self._guard, self._integrations, self._checkup, self._settings = guard, integrations, checkup, settings
+
+    def routes(self) -> list[BaseRoute]:
+        def route(path: str, handler: AgentHandler, method: str) -> Route:
+            return Route(f"/api/integrations{path}", self._guard.admin(handler), methods=[method])
+
+        return [
+            route("", self.list_all, "GET"),
+            route("", self.add, "POST"),
+            route("/{id}", self.change, "PATCH"),
+            route("/{id}/check", self.check, "POST"),
+            route("/{id}/register", self.register, "POST"),
+            route("/{id}/rotate", self.rotate, "POST"),
+        ]
+
+    async def list_all(self, request: Request, principal: Principal) -> Response:
+        return json_answer([self._view(one) for one in await self._integrations.list_all(principal.company_id)])
+
+    async def add(self, request: Request, principal: Principal) -> Response:
+        new = parse_new(await read_json(request))
+        return json_answer(self._view(await self._integrations.add(actor_of(principal), new)), 201)
+
+    async def change(self, request: Request, principal: Principal) -> Response:
+        changes = parse_changes(await read_json(request))
+        return json_answer(self._view(await self._integrations.change(actor_of(principal), path_number(request, "id"), changes)))
+
+    async def check(self, request: Request, principal: Principal) -> Response:
+        overview = await self._integrations.get(path_number(request, "id"), principal.company_id)
+        return json_answer(report(await self._checkup.look(overview)))
+
+    async def register(self, request: Request, principal: Principal) -> Response:
+        return json_answer(self._view(await self._integrations.register(actor_of(principal), path_number(request, "id"))))
+
+    async def rotate(self, request: Request, principal: Principal) -> Response:
+        return json_answer(self._view(await self._integrations.rotate_secret(actor_of(principal), path_number(request, "id"))))
+
+    def _view(self, one: Overview) -> Json:
+        return integration_view(one, self._settings)
+
+
+def integration_view(one: Overview, settings: Settings) -> Json:
+    own = one.integration
+    return {
+        "id": own.id,
+        "accountId": own.account_id,
+        "inboxId": own.inbox_id,
+        "baseUrl": own.base_url,
+        "isActive": own.is_active,
+        "isWebhookActive": own.is_webhook_active,
+        "webhookMode": one.webhook_mode,
+        "webhookUrl": settings.webhook_url_of(one.webhook_mode),
+        "isSigned": bool(own.secrets),
+        "lastWebhookAt": iso_or_none(one.webhook_seen_us),
+        "reconciledAt": iso_or_none(one.reconciled_us),
+        "repairedCount": one.repaired_count,
+        "problem": own.problem,
+    }
+
+
+def actor_of(principal: Principal) -> Actor:
+    agent = principal.agent
+    return Actor(agent.company_id, agent.email or agent.name, agent.id)
+
+
+def parse_new(body: dict[str, Any]) -> NewIntegration:
+    """Raises BadRequest that names the field."""
+    for name, kind in (("accountId", int), ("inboxId", int), ("baseUrl", str), ("accessToken", str)):
+        value = body.get(name)
+        if not isinstance(value, kind) or isinstance(value, bool) or (isinstance(value, int) and not 0 < value < _NUMBER_MOST):
+            raise BadRequest(f"{name} must be {'a whole number above 0' if kind is int else 'text'}")
+    for name in ("webhookSecret", "webhookMode"):
+        if not isinstance(body.get(name, ""), str):
+            raise BadRequest(f"{name} must be text")
+    return NewIntegration(
+        account_id=body["accountId"],
+        inbox_id=body["inboxId"],
+        base_url=body["baseUrl"],
+        access_token=body["accessToken"],
+        webhook_secret=body.get("webhookSecret") or None,
+        webhook_mode=body.get("webhookMode") or "live",
+    )
+
+
+def parse_changes(body: dict[str, Any]) -> Json:
+    """The fields that may be changed, under the names of their columns. Raises BadRequest."""
+    columns = {"isActive": "is_active", "isWebhookActive": "is_webhook_active", "webhookMode": "webhook_mode"}
+    columns |= {"accessToken": "access_token", "webhookSecret": "webhook_secret"}
+    for name, value in body.items():
+        if name in _CHANGES and not isinstance(value, _CHANGES[name]):
+            raise BadRequest(f"{name} must be {'true or false' if _CHANGES[name] is bool else 'text'}")
+    return {columns[name]: body[name] for name in _CHANGES if name in body}
