@@ -144,11 +144,12 @@ class Sync:
 
 
 def message_changes(state: ConversationState, messages: Sequence[Json], asked_us: int, outcome: Outcome) -> list[Change]:
-    """A list of messages as changes; activity lines are left out, broken ones are noted."""
+    """A list of messages as changes; activity lines are left out, broken ones are noted. `state` was read before the list: its version is
+    the least these messages have."""
     changes = []
     for item in messages:
         try:
-            message = parse_message(item, asked_us=asked_us)
+            message = parse_message(item, asked_us=asked_us, version_us=state.version_us)
         except PayloadError as error:
             outcome.fail(f"conversation {state.display_id}, message {item.get('id')}: {error.message}")
             continue

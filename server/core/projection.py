@@ -243,7 +243,7 @@ def _new_message(conversation_id: int, told: MessageState, received_us: int) -> 
 def _told_again(row: Message, told: MessageState, received_us: int) -> Message:
     """What a stored message becomes when Chatwoot tells of it once more."""
     row = _identified(row, told)
-    if row.is_deleted or not _may_overwrite(row, told):
+    if row.is_deleted or not _may_overwrite(row, told, received_us):
         return row
     delivery_state, delivery_error = _delivery(row, told)
     return replace(
@@ -271,12 +271,18 @@ def _identified(row: Message, told: MessageState) -> Message:
     return row
 
 
-def _may_overwrite(row: Message, told: MessageState) -> bool:
+def _may_overwrite(row: Message, told: MessageState, received_us: int) -> bool:
+    """Whether this is newer than what we have. Chatwoot gives messages no version: a webhook carries its conversation's, which edits do
+    not always move, and a list none at all. What is left open ends with the next reading of the conversation, within a round.
+    """
     if told.is_deleted:
         return True
-    if told.asked_us:  # a list read by REST is as old as its question
+    if told.asked_us:  # a list is younger than its question, and so than all that had been received by then
         return row.told_at < told.asked_us
-    return told.is_update and told.version_us >= row.chatwoot_version
+    if not told.is_update or told.version_us < row.chatwoot_version:
+        return False
+    # of the same version: one that was received before the question, and taken in after the answer, is older than that
+    return told.version_us > row.chatwoot_version or received_us >= row.told_at
 
 
 def _delivery(row: Message, told: MessageState) -> tuple[str | None, DeliveryError | None]:
