@@ -20,7 +20,7 @@ from server.chatwoot import ChatwootClient, RequestBudgets, Timeouts, outgoing_c
 from server.checkup import Checkup
 from server.connection import CLOSE_NOT_ALLOWED
 from server.core.entities import Json
-from server.db import durability
+from server.db import durability, store
 from server.db.accounts import Integration
 from server.db.database import Database
 from server.db.migrations import schema_problem
@@ -46,6 +46,7 @@ from server.ingest import Ingester, Recorder
 from server.integrations import Integrations
 from server.middleware import Outermost
 from server.page_data import ServerPageData
+from server.presence import Presence
 from server.reconcile import Reconcile
 from server.replies import Replies
 from server.retention import Retention
@@ -71,6 +72,8 @@ class Parts:
         self.bus = Bus(settings.broadcast_url, on_up=lambda: self.feeds.check_soon())
         limits = FeedLimits(settings.feed_ring_events, settings.feed_ring_bytes)
         self.feeds = Feeds(self.database, self.bus, self.hub, limits, settings.head_check_seconds)
+        self.presence = Presence(self.hub, self.bus, lambda number: self.database.read(lambda c: store.read_company(c, number)))
+        self.feeds.on_note, self.feeds.on_watch = self.presence.on_note, self.presence.watch
         self.vault = Vault(settings.secret_key, settings.old_secret_keys)
         self.directory = Directory(
             self.database,
@@ -80,7 +83,14 @@ class Parts:
         )
         self.access = Access(self.database, settings, self._on_revoked)
         publish = self.feeds.publish
-        self.ingester = Ingester(self.database, self.directory, publish, batch=settings.ingest_batch, attempts=settings.ingest_attempts)
+        self.ingester = Ingester(
+            self.database,
+            self.directory,
+            publish,
+            batch=settings.ingest_batch,
+            attempts=settings.ingest_attempts,
+            on_typing=lambda typing: self.presence.show_customer_typing(typing.company_id, typing.conversation_id, on=typing.on),
+        )
         self.recorder = Recorder(self.database, self.spool, self.ingester.wake)
         self.inbox = Inbox(self.database, self.directory, publish, self.client_of)
         self.replies = Replies(
@@ -139,6 +149,7 @@ class Parts:
                 ("feeds", self.feeds.run),
                 ("hub", self.hub.run),
                 ("access", self.access.run),
+                ("presence", self.presence.run),
                 ("replies", self.replies.run),
                 ("reconcile", self.reconcile.run),
                 ("retention", self.retention.run),
@@ -233,10 +244,10 @@ def _routes(parts: Parts, guard: Guard) -> list[BaseRoute]:
         *Conversations(guard, parts.inbox, parts.replies, parts.sync).routes(),
         *Events(guard, parts.feeds, parts.database).routes(),
         *sessions.routes(),
-        *Me(guard, parts.database).routes(),
+        *Me(guard, parts.database, parts.feeds, parts.presence).routes(),
         *CannedReplies(guard, parts.database).routes(),
         *IntegrationsApi(guard, parts.integrations, parts.checkup, settings).routes(),
-        WebSocketRoute("/ws", Sockets(parts.access, parts.feeds, parts.hub, settings).serve),
+        WebSocketRoute("/ws", Sockets(parts.access, parts.feeds, parts.hub, parts.presence, settings).serve),
         *ops.routes(parts.report),
         *pages.routes(WEB, lambda request: page_data),
     ]

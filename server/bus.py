@@ -49,6 +49,11 @@ class Bus:
         """Whether the canary came back lately."""
         return time.monotonic() - self._canary_seen < _CANARY_SECONDS + _CANARY_LATE_SECONDS
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether there can be other processes."""
+        return self._redis is not None
+
     def subscribe(self, company_id: int, on_message: OnMessage) -> None:
         channel = _channel(company_id)
         if channel not in self._listeners:

@@ -18,7 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server import log, metrics
 from server.core.frames import split_text_frames, text_frame
-from server.core.session import Auth, Hello, Pong, encode_message, encode_ping, frame_budget, parse_client_message
+from server.core.session import Auth, Hello, Pong, Typing, Viewing, encode_message, encode_ping, frame_budget, parse_client_message
 from server.core.times import SECOND, iso
 from server.errors import OmniError
 from server.hub import Hub
@@ -55,6 +55,21 @@ class Tail(Protocol):
         """The same from the log, a page; None when the log does not reach back so far any more."""
 
 
+class Colleagues(Protocol):
+    """What the agents of a company see of each other, as a connection uses it."""
+
+    def join(self, viewer: "Connection") -> None: ...
+
+    def leave(self, viewer: "Connection") -> None: ...
+
+    def inform(self, viewer: "Connection") -> None:
+        """Give it the whole again."""
+
+    def view(self, viewer: "Connection", conversation_id: int | None) -> None: ...
+
+    def type(self, viewer: "Connection", conversation_id: int, *, on: bool) -> None: ...
+
+
 class Pace(msgspec.Struct, frozen=True):
     """Seconds from the settings that a connection lives by."""
 
@@ -74,9 +89,11 @@ class Connection:
     __slots__ = (
         "__weakref__",
         "_budget",
+        "_colleagues",
         "_fetching",
         "_heard_at",
         "_hub",
+        "_is_informed",
         "_pace",
         "_paused_at",
         "_pinged_at",
@@ -84,6 +101,7 @@ class Connection:
         "_renew",
         "_tail",
         "agent_id",
+        "agent_name",
         "deadline",
         "expires_at",
         "is_over",
@@ -91,14 +109,26 @@ class Connection:
         "seq",
         "session",
         "session_key",
+        "viewing",
     )
 
     def __init__(
-        self, push: Push, hub: Hub, tail: Tail, pace: Pace, *, agent_id: int, seq: int, expires_at: float | None, session_key: str | None
+        self,
+        push: Push,
+        hub: Hub,
+        tail: Tail,
+        colleagues: Colleagues,
+        pace: Pace,
+        *,
+        agent_id: int,
+        agent_name: str,
+        seq: int,
+        expires_at: float | None,
+        session_key: str | None,
     ) -> None:
         now = time.monotonic()
-        self._push, self._hub, self._tail, self._pace = push, hub, tail, pace
-        self.agent_id, self.seq, self.expires_at, self.session_key = agent_id, seq, expires_at, session_key
+        self._push, self._hub, self._tail, self._colleagues, self._pace = push, hub, tail, colleagues, pace
+        self.agent_id, self.agent_name, self.seq, self.expires_at, self.session_key = agent_id, agent_name, seq, expires_at, session_key
         self.session = uuid.uuid4().hex[:12]
         self._budget = frame_budget(now)
         self._heard_at = self._pinged_at = now
@@ -107,6 +137,8 @@ class Connection:
         self._renew: Renew | None = None
         self.is_replaying = False
         self.is_over = False
+        self.viewing: int | None = None
+        self._is_informed = False
         self.deadline = now
         self._set_deadline()
 
@@ -115,7 +147,12 @@ class Connection:
         self.is_replaying, self._renew = is_replaying, renew
         self._hub.join(self._tail.company_id, self)
         self._push = self._push.hand_over(self, self._pace.high_water_bytes)
+        self._colleagues.join(self)
         self.advance()
+
+    @property
+    def company_id(self) -> int:
+        return self._tail.company_id
 
     def send(self, kind: str, **fields: Any) -> None:
         self._push.write(text_frame(encode_message(kind, **fields)))
@@ -164,6 +201,18 @@ class Connection:
         self.send("reset", reason=reason, cursor=self.cursor)
         self.advance()
 
+    def tell(self, frame: bytes) -> None:
+        """Of colleagues. The first to be dropped: a socket without room, or one that missed something before, waits for the whole."""
+        if self._paused_at is not None:
+            self._is_informed = False
+        elif self._is_informed:
+            self._push.write(frame)
+
+    def inform(self, frame: bytes) -> None:
+        if self._paused_at is None:
+            self._is_informed = True
+            self._push.write(frame)
+
     @property
     def cursor(self) -> str:
         return f"{self._tail.epoch}.{self.seq}"
@@ -207,6 +256,10 @@ class Connection:
             spawn(self._authenticate(message.token, self._renew), f"renew-{self.session}")
         elif isinstance(message, Hello):
             self.close(CLOSE_PROTOCOL, "hello was said already")
+        elif isinstance(message, Viewing):
+            self._colleagues.view(self, message.conversation_id)
+        elif isinstance(message, Typing):
+            self._colleagues.type(self, message.conversation_id, on=message.on)
         elif isinstance(message, Pong):
             pass  # heard is what counts
 
@@ -223,10 +276,13 @@ class Connection:
             self._paused_at = None
             self._set_deadline()
             self.advance()
+            if not self._is_informed:
+                self._colleagues.inform(self)
 
     def on_lost(self, code: int) -> None:
         self.is_over = True
         self._hub.leave(self._tail.company_id, self)
+        self._colleagues.leave(self)
         if self._fetching is not None:
             self._fetching.cancel()
         metrics.socket_closes.labels(str(code) if code in _COUNTED_CODES else "other").inc()

@@ -15,6 +15,7 @@ from server import log, metrics
 from server.bus import Bus
 from server.core.events import EventBatch, encode_batch, parse_batch
 from server.core.frames import text_frame
+from server.core.presence import is_note
 from server.core.recovery import Stream
 from server.db import eventlog, store
 from server.db.database import Connection, Database
@@ -228,6 +229,9 @@ class Feeds:
         self._feeds: dict[int, Feed] = {}
         self._opening: dict[int, asyncio.Task[None]] = {}
         self._checked_at = 0.0
+        # whoever listens to what else comes by the bus: notes, and that a company's come from now on
+        self.on_note: Callable[[int, str], None] = lambda company_id, text: None
+        self.on_watch: Callable[[int], None] = lambda company_id: None
         self._wake = asyncio.Event()
 
     def get(self, company_id: int) -> Feed | None:
@@ -306,9 +310,13 @@ class Feeds:
         if not self._feeds:
             self._checked_at = time.monotonic()
         self._feeds[company_id] = Feed(company_id, streams[company_id], self._database, self._hub, self._limits)
+        self.on_watch(company_id)
 
     def _listener(self, company_id: int) -> Callable[[str], None]:
         def on_message(text: str) -> None:
+            if is_note(text):
+                self.on_note(company_id, text)
+                return
             feed = self._feeds.get(company_id)
             if feed is not None:
                 feed.take(parse_batch(text), "bus")

@@ -7,8 +7,8 @@ the same loop get their turn.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol, TypeVar
 
 from server import metrics
 
@@ -17,15 +17,22 @@ _TURN_SECONDS = 0.01  # a walk gives the loop back after this long
 _FLUSH_BYTES = 262_144  # one write holds at most this much; the rest is the next one
 
 
+T = TypeVar("T")
+
+
 class Member(Protocol):
     """One live socket, as the hub sees it."""
 
     agent_id: int
     session_key: str | None
     deadline: float
+    viewing: int | None
 
     def push(self, first_seq: int, last_seq: int, frames: bytes) -> bool:
         """Write these frames if they follow what was written before. Returns whether they were."""
+
+    def tell(self, frame: bytes) -> None:
+        """Write a frame that is no event, or drop it when there is no room."""
 
     def reset(self, reason: str) -> None:
         """The log this socket followed is gone: tell the client to take a snapshot."""
@@ -97,6 +104,10 @@ class Hub:
             room.is_walking = True
             asyncio.get_running_loop().call_soon(self._flush, room)
 
+    def tell(self, company_id: int, frame: bytes, then: Callable[[], None]) -> None:
+        """Offer a frame that is no event to all members of a company; `then` is called when all have been offered it."""
+        spread(self.members(company_id), lambda member: member.tell(frame), then)
+
     def forget(self, company_id: int) -> None:
         """Drop the frames that are still on their way: the log they are of is gone, and after a reset nobody may get them."""
         if (room := self._rooms.get(company_id)) is not None:
@@ -141,3 +152,18 @@ class Hub:
             if room.pending:
                 asyncio.get_running_loop().call_soon(self._flush, room)
         metrics.events_delivered.inc(written * (last_seq - first_seq + 1))
+
+
+def spread(members: Iterable[T], act: Callable[[T], None], then: Callable[[], None]) -> None:
+    """Do something with each; the loop gets its turn in between. `then` is called when all have had it."""
+    _spread(iter(members), act, then)
+
+
+def _spread(members: Iterator[T], act: Callable[[T], None], then: Callable[[], None]) -> None:
+    until = time.monotonic() + _TURN_SECONDS
+    for n, member in enumerate(members, 1):
+        act(member)
+        if n % _CHUNK == 0 and time.monotonic() > until:
+            asyncio.get_running_loop().call_soon(_spread, members, act, then)
+            return
+    then()

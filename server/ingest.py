@@ -32,6 +32,7 @@ _GATHER_SECONDS = 0.02
 _RENEW_SECONDS = 0.1  # strangers' deliveries make us read the directory at most ten times a second
 _DRAIN_SECONDS = 0.5
 _DRAIN_MOST = 500
+_TYPING_US = 6 * SECOND  # older than this, typing has ended
 _RETRY_FIRST_SECONDS = 0.5
 _RETRY_MOST_SECONDS = 60.0
 
@@ -121,6 +122,21 @@ class Recorder:
         return True
 
 
+class Typing(msgspec.Struct, frozen=True):
+    """A customer began or stopped to type; it is shown, and kept nowhere but in the journal."""
+
+    company_id: int
+    conversation_id: int
+    on: bool
+
+
+class Ingested(msgspec.Struct, frozen=True):
+    """What a committed transaction leaves to be announced."""
+
+    batches: Sequence[EventBatch] = ()
+    typing: Sequence[Typing] = ()
+
+
 class Told(msgspec.Struct):
     """A change on its way into a board, and what became of it."""
 
@@ -135,8 +151,17 @@ class Told(msgspec.Struct):
 class Ingester:
     """Turns received deliveries, and changes read from Chatwoot, into state and events."""
 
-    def __init__(self, database: Database, directory: Directory, publish: Publish, *, batch: int, attempts: int) -> None:
-        self._database, self._directory, self._publish = database, directory, publish
+    def __init__(
+        self,
+        database: Database,
+        directory: Directory,
+        publish: Publish,
+        *,
+        batch: int,
+        attempts: int,
+        on_typing: Callable[[Typing], None] = lambda typing: None,
+    ) -> None:
+        self._database, self._directory, self._publish, self._on_typing = database, directory, publish, on_typing
         self._batch, self._attempts = batch, attempts
         self._wake = asyncio.Event()
         self._is_directory_old = False
@@ -190,22 +215,22 @@ class Ingester:
 
     async def _take_batch(self) -> int:
         try:
-            taken, batches = await self._database.transaction(self._ingest)
+            taken, ingested = await self._database.transaction(self._ingest)
         except DatabaseUnavailable:
             return 0
         except Exception:
             _logger.exception("batch failed, trying each delivery alone")
             return await self._take_each()
-        self._announce(batches)
+        self._announce(ingested)
         return taken
 
-    async def _ingest(self, connection: Connection) -> tuple[int, list[EventBatch]]:
+    async def _ingest(self, connection: Connection) -> tuple[int, Ingested]:
         deliveries = await journal.claim_deliveries(connection, self._batch)
         return len(deliveries), await self._ingest_these(connection, deliveries)
 
-    async def _ingest_these(self, connection: Connection, deliveries: Sequence[Delivery]) -> list[EventBatch]:
+    async def _ingest_these(self, connection: Connection, deliveries: Sequence[Delivery]) -> Ingested:
         if not deliveries:
-            return []
+            return Ingested()
         told, parked, held = [], [], set[int]()
         for delivery in deliveries:
             try:
@@ -216,7 +241,8 @@ class Ingester:
                     continue
                 parked.append((delivery.id, error.outcome, error.message))
         self._is_directory_old = bool(held)
-        batches = await self._apply(connection, told)
+        typing = await self._find_typing(connection, [t for t in told if t.change.typing is not None])
+        batches = await self._apply(connection, [t for t in told if t.change.typing is None])
         now = now_us()
         for integration_id in {t.source.integration_id for t in told}:
             own = [t.delivery_id for t in told if t.source.integration_id == integration_id and t.delivery_id is not None]
@@ -230,7 +256,16 @@ class Ingester:
                 await journal.replace_body(connection, delivery.id, stripped)
         for _, state, _reason in parked:
             metrics.deliveries_ingested.labels(state).inc()
-        return batches
+        return Ingested(batches, typing)
+
+    async def _find_typing(self, connection: Connection, told: Sequence[Told]) -> list[Typing]:
+        """Where customers type: in conversations that agents have. What is told too late is shown to nobody."""
+        found = []
+        for one in told:
+            conversation_id = await store.find_conversation(connection, one.source.integration_id, one.change.conversation.display_id)
+            if conversation_id is not None and now_us() - one.received_us < _TYPING_US:
+                found.append(Typing(one.source.company_id, conversation_id, bool(one.change.typing)))
+        return found
 
     async def _apply(self, connection: Connection, told: Sequence[Told]) -> list[EventBatch]:
         if not told:
@@ -286,7 +321,7 @@ class Ingester:
             _logger.exception("delivery failed", delivery_id=delivery_id)
             await self._put_off(delivery_id, attempts, f"{type(error).__name__}: {error}")
 
-    async def _ingest_one(self, connection: Connection, delivery_id: int) -> list[EventBatch]:
+    async def _ingest_one(self, connection: Connection, delivery_id: int) -> Ingested:
         delivery = await journal.claim_delivery(connection, delivery_id)
         return await self._ingest_these(connection, [delivery] if delivery else [])
 
@@ -298,8 +333,10 @@ class Ingester:
         delay = min(_RETRY_MOST_SECONDS, _RETRY_FIRST_SECONDS * 2**attempts) * (0.5 + random.random())  # noqa: S311 - jitter
         await self._database.transaction(lambda c: journal.mark_for_retry(c, [delivery_id], reason, now_us() + int(delay * SECOND)))
 
-    def _announce(self, batches: Sequence[EventBatch]) -> None:
+    def _announce(self, ingested: Ingested) -> None:
         now = now_us()
-        for batch in batches:
+        for typing in ingested.typing:
+            self._on_typing(typing)
+        for batch in ingested.batches:
             metrics.webhook_to_publish_seconds.observe((now - batch.received_us) / SECOND)
             self._publish(batch)

@@ -42,10 +42,11 @@ class MessageState(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """`at_us` is when Chatwoot says it happened."""
+    """`at_us` is when Chatwoot says it happened. `typing`: the customer began or stopped to type, and nothing else is told."""
 
     account_id: int | None
     inbox_id: int | None
     conversation: ConversationState
     message: MessageState | None
     at_us: int
+    typing: bool | None = None

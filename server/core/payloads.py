@@ -20,6 +20,7 @@ Json = dict[str, Any]
 CLIENT_ID_KEY = "omni_client_id"  # our marker in a message's content_attributes; visitors can read it, so it is an opaque id
 _MESSAGE_EVENTS = ("message_created", "message_updated")
 _CONVERSATION_EVENTS = ("conversation_created", "conversation_updated", "conversation_status_changed")
+_TYPING_EVENTS = ("conversation_typing_on", "conversation_typing_off")
 _SENDER_TYPES = {0: "customer", "0": "customer", "incoming": "customer"}
 _AGENT_TYPES = (1, 3, "1", "3", "outgoing", "template")
 _STATUSES = ("open", "resolved", "pending", "snoozed")
@@ -123,6 +124,8 @@ def _change(payload: Json, received_us: int) -> Change:
     if event in _CONVERSATION_EVENTS:
         state = parse_conversation(payload)
         return Change(*_address(payload), state, None, state.version_us or received_us)
+    if event in _TYPING_EVENTS:
+        return _typing_change(payload, event, received_us)
     if isinstance(event, str) and event:
         raise PayloadError(f"event not used here: {event[:60]}", outcome="ignored")
     raise PayloadError("there is no event name")
@@ -208,6 +211,15 @@ def _message_change(payload: Json, event: str, received_us: int) -> Change:
         state = msgspec.structs.replace(state, contact_name=message.sender_name)
     at_us = message.created_us if event == "message_created" else max(state.version_us, message.created_us)
     return Change(*_address(payload), state, message, at_us)
+
+
+def _typing_change(payload: Json, event: str, received_us: int) -> Change:
+    """Only a customer's: agents see each other by presence, and what an agent types in Chatwoot comes back here as well."""
+    user = _dict(payload.get("user"))
+    if user.get("type", "contact") != "contact" or payload.get("is_private") is True:  # a contact has no `type` (contact.rb)
+        raise PayloadError("only a customer's typing is shown", outcome="ignored")
+    state = parse_conversation(_dict(payload.get("conversation")))
+    return Change(*_address(payload), state, None, received_us, typing=event == "conversation_typing_on")
 
 
 def _address(payload: Json) -> tuple[int | None, int | None]:

@@ -30,16 +30,25 @@ class Auth(msgspec.Struct, tag="auth", tag_field="type", frozen=True):
     token: str
 
 
+class Viewing(msgspec.Struct, tag="viewing", tag_field="type", frozen=True, rename="camel"):
+    conversation_id: int | None
+
+
+class Typing(msgspec.Struct, tag="typing", tag_field="type", frozen=True, rename="camel"):
+    conversation_id: int
+    on: bool
+
+
 class Unknown(msgspec.Struct, frozen=True):
     """A type of a newer client: ignored."""
 
 
-ClientMessage = Hello | Pong | Auth | Unknown
+ClientMessage = Hello | Pong | Auth | Viewing | Typing | Unknown
 
-_decoder = msgspec.json.Decoder(Hello | Pong | Auth)
+_decoder = msgspec.json.Decoder(Hello | Pong | Auth | Viewing | Typing)
 _loose = msgspec.json.Decoder(dict[str, Any])
 _encoder = msgspec.json.Encoder()
-_KNOWN = ("hello", "pong", "auth")
+_KNOWN = ("hello", "pong", "auth", "viewing", "typing")
 
 
 def parse_client_message(text: bytes) -> ClientMessage:

@@ -53,6 +53,21 @@ async def read_conversation(connection: Connection, company_id: int, conversatio
     return conversation_from_row(row) if row else None
 
 
+async def read_company(connection: Connection, conversation_id: int) -> int | None:
+    """Whose conversation it is; for those who ask whether it is their own."""
+    row = await connection.fetch_one("SELECT company_id FROM social_conversations WHERE id = :id", {"id": conversation_id})
+    return int(row[0]) if row else None
+
+
+async def find_conversation(connection: Connection, integration_id: int, display_id: int) -> int | None:
+    """The id of a Chatwoot conversation."""
+    row = await connection.fetch_one(
+        "SELECT id FROM social_conversations WHERE integration_id = :integration_id AND chatwoot_conversation_id = :display_id",
+        {"integration_id": integration_id, "display_id": display_id},
+    )
+    return int(row[0]) if row else None
+
+
 async def read_messages(
     connection: Connection, company_id: int, conversation_id: int, *, limit: int, before: tuple[str, int] | None = None
 ) -> list[Message]:

@@ -1,4 +1,4 @@
-"""Who am I, and what I have chosen for myself."""
+"""Who am I, what have I chosen for myself, and who are my colleagues."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -6,22 +6,28 @@ from starlette.routing import BaseRoute, Route
 
 from server.auth import Principal
 from server.core.preferences import Preferences, change_preferences
+from server.db.accounts import read_agents
 from server.db.database import Connection, Database
 from server.db.preferences import read_preferences, write_preferences
 from server.endpoints.answers import agent_json, json_answer, read_json
 from server.endpoints.guard import Guard
+from server.feed import Feeds
+from server.presence import Presence
+
+_AGENTS_MOST = 5_000
 
 
 class Me:
     """The endpoints, with what they were given at the start."""
 
-    def __init__(self, guard: Guard, database: Database) -> None:
-        self._guard, self._database = guard, database
+    def __init__(self, guard: Guard, database: Database, feeds: Feeds, presence: Presence) -> None:
+        self._guard, self._database, self._feeds, self._presence = guard, database, feeds, presence
 
     def routes(self) -> list[BaseRoute]:
         return [
             Route("/api/me", self._guard.agent(self.read), methods=["GET"]),
             Route("/api/me", self._guard.agent(self.change), methods=["PATCH"]),
+            Route("/api/agents", self._guard.agent(self.colleagues), methods=["GET"]),
         ]
 
     async def read(self, request: Request, principal: Principal) -> Response:
@@ -38,3 +44,17 @@ class Me:
 
         preferences = await self._database.transaction(write)
         return json_answer(agent_json(principal.agent) | {"preferences": preferences})
+
+    async def colleagues(self, request: Request, principal: Principal) -> Response:
+        """The company's active agents, by name. Who is here is known of processes whose notes this one gets, so it asks for them."""
+        company_id = principal.company_id
+        await self._feeds.watch(company_id)
+        agents = await self._database.read(lambda c: read_agents(c, company_id, _AGENTS_MOST))
+        online = self._presence.online(company_id)
+        return json_answer(
+            [
+                {"id": agent.id, "name": agent.name, "isOnline": agent.id in online}
+                for agent in sorted(agents, key=lambda agent: (agent.name.casefold(), agent.id))
+                if agent.is_active
+            ]
+        )

@@ -8,7 +8,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server import log, metrics
 from server.auth import SESSION_COOKIE, Access, Principal, read_cookie
-from server.connection import CLOSE_NOT_ALLOWED, CLOSE_PROTOCOL, AsgiPush, Connection, Pace
+from server.connection import CLOSE_NOT_ALLOWED, CLOSE_PROTOCOL, AsgiPush, Colleagues, Connection, Pace
 from server.core.recovery import Cursor, Mode, judge, parse_cursor
 from server.core.session import PROTOCOL_VERSION_MIN, Hello, encode_message, parse_client_message
 from server.core.times import SECOND, iso
@@ -25,8 +25,8 @@ _logger = log.get(__name__)
 class Sockets:
     """The endpoint, with what it was given at the start."""
 
-    def __init__(self, access: Access, feeds: Feeds, hub: Hub, settings: Settings) -> None:
-        self._access, self._feeds, self._hub, self._settings = access, feeds, hub, settings
+    def __init__(self, access: Access, feeds: Feeds, hub: Hub, colleagues: Colleagues, settings: Settings) -> None:
+        self._access, self._feeds, self._hub, self._colleagues, self._settings = access, feeds, hub, colleagues, settings
         self._pace = Pace(
             ping=settings.ping_seconds,
             silence=settings.socket_silence_seconds,
@@ -71,8 +71,10 @@ class Sockets:
             push,
             self._hub,
             feed,
+            self._colleagues,
             self._pace,
             agent_id=principal.agent.id,
+            agent_name=principal.agent.name,
             seq=cursor.seq if is_replaying and cursor else feed.head,
             expires_at=principal.expires_at,
             session_key=principal.session_key,

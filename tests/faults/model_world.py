@@ -36,6 +36,7 @@ from server.ingest import Ingester, Told
 from server.settings import Settings
 from server.websocket_protocol import Push, Receiver
 from tests.kit.client_model import ClientModel, Event, Json
+from tests.unit.sockets import Alone
 
 COMPANY = 1
 # small enough that replay leaves the ring and goes to the log
@@ -76,7 +77,7 @@ class Process:
         directory = Directory(database, Vault(""), tolerance_seconds=300, require_signature=False)
         self.ingester = Ingester(database, directory, self._published, batch=10, attempts=3)
         access = Access(database, settings, lambda agent_id, key: None)
-        self.sockets = Sockets(access, self.feeds, self.hub, settings)
+        self.sockets = Sockets(access, self.feeds, self.hub, Alone(), settings)  # it acts between turns of the loop; presence needs one
         self.events = Events(Guard(access, self.feeds), self.feeds, database)
         self.dies_before_publish = False
 

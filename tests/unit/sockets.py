@@ -5,7 +5,7 @@ import json
 from collections import deque
 from typing import Any
 
-from server.connection import Connection, Pace
+from server.connection import Colleagues, Connection, Pace
 from server.core.frames import split_text_frames, text_frame
 from server.errors import OmniError
 from server.feed import Ring
@@ -111,14 +111,43 @@ class Log:
         return any(not future.done() for future in self._asked)
 
 
+class Alone:
+    """Colleagues of whom nothing is ever heard; writes down who has missed something."""
+
+    def __init__(self) -> None:
+        self.uninformed: list[Connection] = []
+
+    def join(self, viewer: Connection) -> None: ...
+
+    def leave(self, viewer: Connection) -> None: ...
+
+    def inform(self, viewer: Connection) -> None:
+        self.uninformed.append(viewer)
+
+    def view(self, viewer: Connection, conversation_id: int | None) -> None: ...
+
+    def type(self, viewer: Connection, conversation_id: int, *, on: bool) -> None: ...
+
+
 async def _no_renewal(_token: str) -> float | None:
     raise OmniError
 
 
-def connect(hub: Hub, tail: Any, seq: int, *, is_replaying: bool = False, agent_id: int = 4, **fields: Any) -> tuple[Connection, Socket]:
+def connect(
+    hub: Hub,
+    tail: Any,
+    seq: int,
+    *,
+    is_replaying: bool = False,
+    agent_id: int = 4,
+    agent_name: str = "Asha",
+    colleagues: Colleagues | None = None,
+    **fields: Any,
+) -> tuple[Connection, Socket]:
     """A connection that was welcomed at `seq`."""
     socket = Socket()
-    connection = Connection(socket, hub, tail, PACE, **{"agent_id": agent_id, "seq": seq, "expires_at": None, "session_key": None} | fields)
+    given: dict[str, Any] = {"expires_at": None, "session_key": None} | fields
+    connection = Connection(socket, hub, tail, colleagues or Alone(), PACE, agent_id=agent_id, agent_name=agent_name, seq=seq, **given)
     connection.start(is_replaying=is_replaying, renew=_no_renewal)
     return connection, socket
 

@@ -213,7 +213,10 @@ async def test_a_lost_socket_asks_for_nothing_more() -> None:
         (b"{", 4001),
         (b'{"type": "hello"}', 4001),
         (b'{"type": "pong", "id": 1}', None),
-        (b'{"type": "typing"}', None),
+        (b'{"type": "typing"}', 4001),
+        (b'{"type": "typing", "conversationId": 7, "on": true}', None),
+        (b'{"type": "viewing", "conversationId": null}', None),
+        (b'{"type": "waving"}', None),
     ],
 )
 async def test_what_is_said_after_the_welcome(text: bytes, code: int | None) -> None:

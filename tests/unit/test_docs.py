@@ -185,10 +185,10 @@ def test_every_route_is_documented(tmp_path: Path) -> None:
 def test_every_socket_message_is_documented() -> None:
     """docs/protocol.md lists the types clients and server send, and nothing else."""
     rows = table(page("protocol.md"), "from")
-    by_client = {kind.__struct_config__.tag for kind in (session.Hello, session.Pong, session.Auth)}
+    by_client = {kind.__struct_config__.tag for kind in (session.Hello, session.Pong, session.Auth, session.Viewing, session.Typing)}
     by_server = {"event"} | {
         call.args[0].value
-        for name in ("connection.py", "endpoints/websocket.py", "core/session.py")
+        for name in ("connection.py", "endpoints/websocket.py", "core/session.py", "core/presence.py")
         for call in _calls(name, {"send", "encode_message"})
         if call.args and isinstance(call.args[0], ast.Constant) and isinstance(call.args[0].value, str)
     }

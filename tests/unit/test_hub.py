@@ -15,12 +15,17 @@ class Listener:
     def __init__(self, agent_id: int = 4) -> None:
         self.agent_id, self.deadline = agent_id, float("inf")
         self.session_key: str | None = None
+        self.viewing: int | None = None
+        self.told: list[bytes] = []
         self.pushed: list[tuple[int, int, bytes]] = []
         self.calls = 0
 
     def push(self, first_seq: int, last_seq: int, frames: bytes) -> bool:
         self.pushed.append((first_seq, last_seq, frames))
         return True
+
+    def tell(self, frame: bytes) -> None:
+        self.told.append(frame)
 
     def reset(self, reason: str) -> None:
         self.pushed.append((0, 0, reason.encode()))

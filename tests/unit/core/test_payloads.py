@@ -27,7 +27,7 @@ from tests.kit.webhook import PAYLOADS, encode_body, realistic_payload, simple_p
 RECEIVED_US = 1_784_365_900 * SECOND
 MESSAGES = sorted(path.stem for path in PAYLOADS.glob("message_*.json"))
 CONVERSATIONS = sorted(path.stem for path in PAYLOADS.glob("conversation_[!t]*.json"))
-IGNORED = sorted(path.stem for pattern in ("contact_*", "conversation_typing*", "webwidget*") for path in PAYLOADS.glob(f"{pattern}.json"))
+IGNORED = sorted(path.stem for pattern in ("contact_*", "webwidget*") for path in PAYLOADS.glob(f"{pattern}.json"))
 
 
 def _parse(payload: Any) -> Change:
@@ -161,6 +161,24 @@ def test_events_not_used_here_are_ignored(name: str) -> None:
     """Kept in the journal with their name as the reason."""
     with pytest.raises(PayloadError, match="event not used here") as refused:
         _parse(realistic_payload(name))
+    assert refused.value.outcome == "ignored"
+
+
+def test_a_customer_s_typing_is_understood() -> None:
+    """Where and whether it began; nothing of it is state."""
+    change = _parse(realistic_payload("conversation_typing_on.contact"))
+    assert (change.typing, change.message, change.conversation.display_id, change.account_id, change.inbox_id) == (True, None, 481, 3, 12)
+    ended = _parse(realistic_payload("conversation_typing_on.contact", {"event": "conversation_typing_off"}))
+    assert ended.typing is False
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"), [("conversation_typing_off.agent", {}), ("conversation_typing_on.contact", {"is_private": True})]
+)
+def test_an_agent_s_typing_is_ignored(name: str, changes: dict[str, Any]) -> None:
+    """In Chatwoot, or ours come back."""
+    with pytest.raises(PayloadError, match="only a customer's typing is shown") as refused:
+        _parse(realistic_payload(name, changes))
     assert refused.value.outcome == "ignored"
 
 
