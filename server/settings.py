@@ -14,6 +14,45 @@ WEBHOOK_PATH = "/api/webhooks/chatwoot"
 JWT_SECRET_MIN_BYTES = 32  # HS256: RFC 7518 section 3.2 wants a key as long as the hash
 
 
+# Beyond these a setting makes no sense: a loop that never waits, a queue that takes nothing, a number no column holds.
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "database_pool": (2, 500),
+    "database_wait_seconds": (0.1, 600),
+    "database_statement_seconds": (1, 3600),
+    "jwt_leeway_seconds": (0, 3600),
+    "session_hours": (1, 8760),
+    "port": (0, 65_535),
+    "spool_max_bytes": (100_000, 1e13),
+    "webhook_max_bytes": (10_000, 16_000_000),  # what the journal's column holds
+    "signature_tolerance_seconds": (1, 86_400),
+    "ingest_batch": (1, 5_000),
+    "ingest_attempts": (1, 1_000),
+    "feed_ring_events": (1, 1_000_000),
+    "feed_ring_bytes": (1_000, 1e10),
+    "head_check_seconds": (0.05, 60),
+    "ping_seconds": (0.1, 3600),
+    "socket_silence_seconds": (0.2, 86_400),
+    "hello_seconds": (0.1, 60),
+    "slow_socket_seconds": (0.1, 3600),
+    "socket_buffer_bytes": (4_096, 100_000_000),
+    "sockets_per_agent": (1, 100_000),
+    "sockets_per_process": (1, 1_000_000),
+    "access_check_seconds": (0.1, 60),
+    "chatwoot_timeout_seconds": (0.1, 120),
+    "chatwoot_requests_per_minute": (1, 1_000_000),
+    "reply_attempts": (1, 1_000),
+    "reply_certain_seconds": (0.1, 600),
+    "reconcile_seconds": (1, 86_400),
+    "reconcile_quiet_seconds": (1, 86_400),
+    "reconcile_grace_seconds": (0, 3600),
+    "reconcile_active_hours": (0, 720),
+    "event_days": (0.01, 3650),
+    "journal_days": (0.01, 3650),
+    "drain_seconds": (0, 300),
+}
+_ANY_NUMBER = (0.0, 1e15)
+
+
 def _setting(default: object, text: str) -> Any:
     return field(default=default, metadata={"doc": text})
 
@@ -130,6 +169,7 @@ class Settings:
             raise ConfigurationError("The bus memory:// serves one process; set BROADCAST_URL to a Redis, or use --workers 1")
 
     def _check(self) -> None:
+        self._check_numbers()
         scheme = self.database_url.split(":", 1)[0].split("+")[0]
         if scheme not in ("sqlite", "mysql", "mariadb"):
             raise ConfigurationError(f"DATABASE_URL must begin with sqlite:/// or mysql://, not {scheme}:")
@@ -147,6 +187,16 @@ class Settings:
             raise ConfigurationError("REPLY_CERTAIN_SECONDS must not be below CHATWOOT_TIMEOUT_SECONDS, or a reply might be sent twice")
         if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
             raise ConfigurationError("LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR")
+
+
+    def _check_numbers(self) -> None:
+        """Not a number, and infinity, are within no bounds."""
+        for setting in fields(self):
+            value = getattr(self, setting.name)
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                least, most = _BOUNDS.get(setting.name, _ANY_NUMBER)
+                if not least <= value <= most:
+                    raise ConfigurationError(f"{setting.name.upper()} must be between {least:,.16g} and {most:,.16g}, not {value}")
 
 
 def describe() -> list[tuple[str, str, str]]:
@@ -168,10 +218,7 @@ def _convert(name: str, text: str, kind: type) -> object:
         if kind is bool:
             return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
         if kind in (int, float):
-            number = kind(text)
-            if number < 0:
-                raise ValueError(text)
-            return number
+            return kind(text)
     except (ValueError, KeyError):
         wanted = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
         raise ConfigurationError(f"{name} must be {wanted}, not {text!r}") from None

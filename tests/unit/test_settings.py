@@ -1,5 +1,6 @@
 """Settings: read from the environment once, each contradiction with a sentence that names the variable."""
 
+import re
 from typing import Any
 
 import pytest
@@ -19,7 +20,11 @@ SECRET = "x" * 32
         ({"PING_SECONDS": "45"}, "SOCKET_SILENCE_SECONDS must be larger than PING_SECONDS"),
         ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR"),
         ({"PORT": "http"}, "PORT must be a whole number, not 'http'"),
-        ({"PORT": "-1"}, "PORT must be a whole number"),
+        ({"PORT": "-1"}, "PORT must be between 0 and 65,535, not -1"),
+        ({"PORT": "65536"}, "PORT must be between 0 and 65,535, not 65536"),
+        ({"HEAD_CHECK_SECONDS": "0"}, "HEAD_CHECK_SECONDS must be between 0.05 and 60, not 0.0"),
+        ({"DATABASE_POOL": "1"}, "DATABASE_POOL must be between 2 and 500, not 1"),
+        ({"SPOOL_MAX_BYTES": "0"}, "SPOOL_MAX_BYTES must be between 100,000 and 10,000,000,000,000, not 0"),
         ({"PORT": "80.5"}, "PORT must be a whole number"),
         ({"HELLO_SECONDS": "five"}, "HELLO_SECONDS must be a number, not 'five'"),
         ({"REQUIRE_WEBHOOK_SIGNATURE": "maybe"}, "REQUIRE_WEBHOOK_SIGNATURE must be true or false, not 'maybe'"),
@@ -29,6 +34,21 @@ def test_a_contradiction_is_said_in_a_sentence(environ: dict[str, str], sentence
     """It stops the start, and says what to set."""
     with pytest.raises(ConfigurationError, match=sentence):
         Settings.from_environment(environ)
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "-1", "1e300", "-0.5"])
+@pytest.mark.parametrize("name", [name for name, default, _ in describe() if re.fullmatch(r"\d+(\.\d+)?", default)])
+def test_no_number_is_without_bounds(name: str, text: str) -> None:
+    """What is not finite, or below nothing, stops the start: no loop waits for a time like that."""
+    with pytest.raises(ConfigurationError, match=f"{name} must be"):
+        Settings.from_environment({name: text})
+
+
+def test_the_defaults_are_within_their_bounds() -> None:
+    """And a command's options are judged like the environment."""
+    Settings.from_environment({})
+    with pytest.raises(ConfigurationError, match="PORT must be between 0 and 65,535"):
+        Settings.from_environment({}, {"port": 70_000})
 
 
 @pytest.mark.parametrize(
