@@ -49,10 +49,11 @@ class Integration(msgspec.Struct, frozen=True):
 
 
 _AGENT = "SELECT id, company_id, subject, name, role, email, is_active, valid_after FROM agents "
-_INTEGRATION = (
-    "SELECT id, company_id, account_id, page_id, base_url, access_token, is_active, is_webhook_active, webhook_secret, "
-    "previous_webhook_secret, webhook_seen_at, walked_at, repaired_at, repaired_count, walk_problem FROM integrations "
+INTEGRATION_COLUMNS = (
+    "id, company_id, account_id, page_id, base_url, access_token, is_active, is_webhook_active, webhook_secret, "
+    "previous_webhook_secret, webhook_seen_at, walked_at, repaired_at, repaired_count, walk_problem"
 )
+_INTEGRATION = f"SELECT {INTEGRATION_COLUMNS} FROM integrations "
 
 
 async def read_agent(connection: Connection, agent_id: int) -> Agent | None:
@@ -229,7 +230,7 @@ def _agent(row: Row | None) -> Agent | None:
 
 
 def integration_of(row: Row, vault: Vault) -> Integration:
-    """From a row that begins as `_INTEGRATION` does; what cannot be opened becomes its `problem`."""
+    """From a row that begins with `INTEGRATION_COLUMNS`; what cannot be opened becomes its `problem`."""
     problem = None
     try:
         token, secret, previous = vault.open(row[5]), vault.open(row[8]), vault.open(row[9])

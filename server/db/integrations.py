@@ -7,15 +7,12 @@ import msgspec
 
 from server.core.times import SECOND
 from server.db import columns
-from server.db.accounts import Integration, integration_of
+from server.db.accounts import INTEGRATION_COLUMNS, Integration, integration_of
 from server.db.database import Connection
 from server.db.vault import Vault
 
 _SECRETS = ("access_token", "webhook_secret", "previous_webhook_secret")
-_SELECT = (
-    "SELECT id, company_id, account_id, page_id, base_url, access_token, is_active, is_webhook_active, webhook_secret, "
-    "previous_webhook_secret, webhook_mode, webhook_seen_at, reconciled_at, repaired_count FROM integrations "
-)
+_SELECT = f"SELECT {INTEGRATION_COLUMNS}, webhook_mode, reconciled_at FROM integrations "
 _MOST = 500
 
 
@@ -24,9 +21,15 @@ class Overview(msgspec.Struct, frozen=True):
 
     integration: Integration
     webhook_mode: str
-    webhook_seen_us: int | None
     reconciled_us: int | None
-    repaired_count: int
+
+    @property
+    def webhook_seen_us(self) -> int | None:
+        return self.integration.seen_us or None
+
+    @property
+    def repaired_count(self) -> int:
+        return self.integration.repaired_count
 
 
 async def read_overviews(connection: Connection, vault: Vault, company_id: int | None = None) -> list[Overview]:
@@ -52,14 +55,6 @@ async def write_integration(connection: Connection, vault: Vault, integration_id
     await connection.execute(f"UPDATE integrations SET {assignments} WHERE id = :id", sealed | {"id": integration_id})
 
 
-async def write_seen(connection: Connection, seen: dict[int, int]) -> None:
-    """When the last delivery of each integration came, microseconds; an older moment never replaces a newer one."""
-    await connection.execute_many(
-        "UPDATE integrations SET webhook_seen_at = :seen WHERE id = :id AND (webhook_seen_at IS NULL OR webhook_seen_at < :seen)",
-        [{"id": integration_id, "seen": at_us} for integration_id, at_us in seen.items()],
-    )
-
-
 async def reseal(connection: Connection, vault: Vault) -> int:
     """Encrypt what is in the clear or sealed with an older key. Returns how many values; those nobody can open are left alone.
 
@@ -81,4 +76,5 @@ async def reseal(connection: Connection, vault: Vault) -> int:
 
 
 def _overview(row: Any, vault: Vault) -> Overview:
-    return Overview(integration_of(row, vault), row[10] or "live", row[11], row[12], row[13] or 0)
+    *_, mode, reconciled_us = row
+    return Overview(integration_of(row, vault), mode or "live", reconciled_us)
