@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from server.core.reply_window import reply_window
 from server.core.times import iso_or_none
 
 Json = dict[str, Any]
@@ -69,6 +70,7 @@ class Conversation(msgspec.Struct, frozen=True):
     can_reply: bool | None = None
     preview: Preview | None = None
     inbound_count: int = 0
+    last_inbound_us: int | None = None
     seq: int = 0
 
 
@@ -100,6 +102,7 @@ class Message(msgspec.Struct, frozen=True):
 
 def conversation_view(c: Conversation) -> Json:
     """The conversation as every agent of its company sees it."""
+    window = reply_window(c.channel, c.last_inbound_us, c.can_reply, c.chatwoot_version)
     return {
         "id": c.id,
         "companyId": c.company_id,
@@ -120,6 +123,9 @@ def conversation_view(c: Conversation) -> Json:
         "priority": c.priority,
         "waitingSince": iso_or_none(c.waiting_since_us),
         "canReply": c.can_reply,
+        "replyUntil": iso_or_none(window.until_us),
+        "replyWindow": window.state,
+        "replyClosedReason": window.reason,
         "preview": c.preview,
         "inboundCount": c.inbound_count,
         "seq": c.seq,

@@ -301,6 +301,8 @@ def _channel_error(told: MessageState) -> DeliveryError | None:
 def _with_message(row: Conversation, message: Message, received_us: int) -> Conversation:
     is_inbound = message.sender_type == "customer" and not message.is_private
     row = replace(row, inbound_count=row.inbound_count + is_inbound, updated_us=received_us)
+    if is_inbound and message.created_us is not None:
+        row = replace(row, last_inbound_us=max(message.created_us, row.last_inbound_us or 0))
     if message.is_private or message.created_us is None or message.created_us < (row.last_message_us or 0):
         return row
     return replace(row, last_message_us=message.created_us, preview=preview_of(message))

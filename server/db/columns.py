@@ -35,6 +35,7 @@ CONVERSATION_COLUMNS = (
     "can_reply",
     "preview",
     "inbound_count",
+    "last_inbound_at",
     "seq",
 )
 MESSAGE_COLUMNS = (
@@ -127,6 +128,7 @@ def conversation_to_row(c: Conversation) -> dict[str, Any]:
         "can_reply": c.can_reply,
         "preview": _encode(c.preview),
         "inbound_count": c.inbound_count,
+        "last_inbound_at": c.last_inbound_us,
         "seq": c.seq,
     }
 

@@ -1,5 +1,6 @@
 """`upgrade` makes every database ours and takes nothing from anyone: empty, the CRM's, half-way; SQLite and MariaDB."""
 
+import datetime as dt
 import json
 import threading
 from collections.abc import Iterator
@@ -65,6 +66,7 @@ def test_columns_are_filled(crm_url: str) -> None:
     upgrade(crm_url)
     rows = {row["id"]: row for row in crm.execute(crm_url, "SELECT * FROM social_conversations")}
     assert {id_: row["inbound_count"] for id_, row in rows.items() if row["inbound_count"]} == {1: 1, 2: 2, 4: 3, 5: 1, 8: 1, 12: 1}
+    assert {id_: row["last_inbound_at"] for id_, row in rows.items() if row["last_inbound_at"]} == _last_inbound(crm_url)
     assert [rows[id_]["chatwoot_status"] for id_ in (1, 3, 5, 15)] == ["open", "resolved", None, None]
     assert json.loads(rows[2]["preview"]) == {
         "content": "hello? \U0001f469\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466 it's me",
@@ -75,6 +77,18 @@ def test_columns_are_filled(crm_url: str) -> None:
     whole = crm.execute(crm_url, "SELECT content FROM social_messages WHERE id = 11")[0]["content"]
     assert json.loads(rows[8]["preview"])["content"] == whole[:160] != whole
     assert rows[6]["preview"] is None
+
+
+def _last_inbound(url: str) -> dict[int, int]:
+    """Conversation -> microseconds of the customer's last message, worked out here."""
+    found: dict[int, int] = {}
+    for row in crm.rows(url, "social_messages"):
+        if row["sender_type"] == "customer" and "1970-01-02" < str(row["created_at"]) < "9999":
+            at = dt.datetime.fromisoformat(row["created_at"]).replace(tzinfo=dt.UTC)
+            micros = round(at.timestamp() * 1_000_000)
+            found[row["conversation_id"]] = max(micros, found.get(row["conversation_id"], 0))
+    assert found
+    return found
 
 
 def test_running_again_finds_nothing_to_do(crm_url: str) -> None:

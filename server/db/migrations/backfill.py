@@ -36,6 +36,18 @@ UPDATE social_conversations SET inbound_count = (
   SELECT COUNT(*) FROM social_messages m WHERE m.conversation_id = social_conversations.id AND m.sender_type = 'customer'){keep}
 WHERE id BETWEEN :low AND :high AND inbound_count < (
   SELECT COUNT(*) FROM social_messages m WHERE m.conversation_id = social_conversations.id AND m.sender_type = 'customer')"""
+_MICROSECONDS = {
+    "sqlite": "CAST(strftime('%s', {time}) AS INTEGER) * 1000000 + CAST(substr({time}, 21, 6) AS INTEGER)",
+    "mysql": "TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', {time})",
+}
+_LAST_INBOUND = """\
+UPDATE social_conversations SET last_inbound_at = (
+  SELECT {microseconds} FROM social_messages m
+  WHERE m.conversation_id = social_conversations.id AND m.sender_type = 'customer' AND m.is_private = 0
+  AND m.created_at > '1970-01-02'){keep}
+WHERE id BETWEEN :low AND :high AND last_inbound_at IS NULL AND EXISTS (
+  SELECT 1 FROM social_messages m WHERE m.conversation_id = social_conversations.id
+  AND m.sender_type = 'customer' AND m.is_private = 0 AND m.created_at > '1970-01-02')"""
 _NEWEST = """\
 SELECT conversation_id, sender_type, content FROM (
   SELECT m.conversation_id, m.sender_type, SUBSTR(m.content, 1, :characters) AS content,
@@ -67,10 +79,14 @@ def fill(connection: Connection) -> list[str]:
     touched = _touched_by_updates(connection)
     keep = _keep(touched)
     keep_but_last_message = _keep(touched - {"last_message_at"})
-    counts = dict.fromkeys(("last message time", "inbound count", "Chatwoot status", "preview"), 0)
+    microseconds = _MICROSECONDS["sqlite" if connection.dialect.name == "sqlite" else "mysql"].format(time="MAX(m.created_at)")
+    counts = dict.fromkeys(("last message time", "inbound count", "time of the customer's last message", "Chatwoot status", "preview"), 0)
     for page in _pages(connection):
         counts["last message time"] += _run(connection, _LAST_MESSAGE.format(keep=keep_but_last_message), page).rowcount
         counts["inbound count"] += _run(connection, _INBOUND.format(keep=keep), page).rowcount
+        counts["time of the customer's last message"] += _run(
+            connection, _LAST_INBOUND.format(microseconds=microseconds, keep=keep), page
+        ).rowcount
         counts["Chatwoot status"] += _run(connection, _STATUS.format(keep=keep), page).rowcount
         counts["preview"] += _fill_previews(connection, page, keep)
     done = [f"{what} filled in {_conversations(count)}" for what, count in counts.items() if count]

@@ -30,7 +30,7 @@ def test_known_messages_are_typed(text: bytes, message: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [b'{"type": "typing", "conversationId": 1, "on": true}', b'{"type": "hello2", "token": 5}', b'{"type": ""}']
+    "text", [b'{"type": "waving", "conversationId": 1, "on": true}', b'{"type": "hello2", "token": 5}', b'{"type": ""}']
 )
 def test_unknown_types_are_ignored(text: bytes) -> None:
     """A newer client may say more than we know."""
