@@ -15,7 +15,7 @@ from server.core.events import EventBatch
 from server.core.payloads import parse_delivery, strip_credentials
 from server.core.projection import Result, Source
 from server.core.times import SECOND
-from server.db import eventlog, journal, store
+from server.db import journal, store
 from server.db.database import Connection, Database
 from server.db.journal import Delivery
 from server.db.spool import Spool
@@ -271,8 +271,7 @@ class Ingester:
         if not told:
             return []
         with metrics.ingest_seconds.time():
-            streams = await eventlog.lock_streams(connection, {t.source.company_id for t in told}, store.new_epoch())
-            board = await store.load_board(connection, [(t.source, t.change) for t in told])
+            streams, board = await store.load_board(connection, [(t.source, t.change) for t in told], store.new_epoch())
             for one in told:
                 one.conversation, one.message = board.apply(one.change, one.source, one.received_us)
             return await store.save_board(connection, board, streams, now_us())

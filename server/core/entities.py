@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from server.core.reply_window import reply_window
 from server.core.times import iso_or_none
@@ -159,6 +160,42 @@ def message_view(m: Message) -> Json:
         "deliveryError": m.delivery_error,
         "seq": m.seq,
     }
+
+
+def is_same_conversation_view(a: Conversation, b: Conversation) -> bool:
+    """Whether clients see no difference; as `conversation_view(a) == conversation_view(b)`, which costs ten times as much."""
+    return a is b or _visible_conversation(a) == _visible_conversation(b)
+
+
+def is_same_message_view(a: Message, b: Message) -> bool:
+    return a is b or _visible_message(a) == _visible_message(b)
+
+
+def _visible_conversation(c: Conversation) -> Conversation:
+    return replace(
+        c,
+        chatwoot_version=0,
+        last_message_us=_to_milliseconds(c.last_message_us),
+        created_us=_to_milliseconds(c.created_us),
+        updated_us=_to_milliseconds(c.updated_us),
+        waiting_since_us=_to_milliseconds(c.waiting_since_us),
+    )
+
+
+def _visible_message(m: Message) -> Message:
+    return replace(
+        m,
+        chatwoot_version=0,
+        told_at=0,
+        delivery_attempts=0,
+        next_attempt_us=None,
+        is_outcome_unknown=False,
+        created_us=_to_milliseconds(m.created_us),
+    )
+
+
+def _to_milliseconds(moment_us: int | None) -> int | None:
+    return None if moment_us is None else moment_us // 1000
 
 
 def preview_of(m: Message) -> Preview:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from server.core.changes import Change, ConversationState, MessageState
-from server.core.entities import Conversation, DeliveryError, Json, Message, conversation_view, message_view, preview_of
+from server.core.entities import Conversation, DeliveryError, Json, Message, is_same_conversation_view, is_same_message_view, preview_of
 from server.core.times import SECOND
 
 ConversationKey = tuple[int, int]  # (integration id, Chatwoot display id)
@@ -106,7 +106,7 @@ class Board:
         """Replace a message's state; an event only where clients see a difference."""
         before, message_entry.row = message_entry.row, message
         message_entry.is_dirty |= before != message
-        if _same_view(before, message):
+        if is_same_message_view(before, message):
             return Result.SAME
         if not message.is_private and message.created_us is not None and message.created_us >= (entry.row.last_message_us or 0):
             entry.row = replace(entry.row, preview=preview_of(message), updated_us=received_us)
@@ -116,7 +116,7 @@ class Board:
 
     def set_conversation(self, entry: Entry, row: Conversation, at_us: int, received_us: int) -> Result:
         """Replace a conversation's state (an agent's own act), with its event where clients see a difference."""
-        if conversation_view(row) == conversation_view(entry.row):
+        if is_same_conversation_view(row, entry.row):
             return Result.SAME
         entry.row, entry.is_dirty = replace(row, updated_us=received_us), True
         self._draft("conversation.updated", entry, None, at_us, received_us)
@@ -139,7 +139,7 @@ class Board:
         if after == before:
             return Result.SAME
         entry.is_dirty = True
-        if conversation_view(after) == conversation_view(before):
+        if is_same_conversation_view(after, before):
             entry.row = after  # a newer version that shows nothing new
             return Result.SAME
         entry.row = replace(after, updated_us=received_us)
@@ -337,6 +337,3 @@ def _is_twin(row: Message, told: MessageState) -> bool:
         and row.content == told.content
     )
 
-
-def _same_view(a: Message, b: Message) -> bool:
-    return message_view(a) == message_view(b)

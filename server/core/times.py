@@ -1,6 +1,7 @@
 """Times: microseconds since the epoch inside, ISO 8601 with milliseconds and `Z` on the wire."""
 
 import datetime as dt
+import functools
 import time
 
 SECOND = 1_000_000
@@ -12,8 +13,14 @@ _LATEST = _LATEST_SECONDS * SECOND
 def iso(moment_us: int) -> str:
     """`2026-07-18T09:01:05.204Z`."""
     seconds, rest = divmod(moment_us, SECOND)
+    return f"{_second(seconds)}.{rest // 1000:03d}Z"
+
+
+@functools.lru_cache(maxsize=8192)
+def _second(seconds: int) -> str:
+    """Remembered: one conversation's times are written again with each of its messages."""
     t = time.gmtime(seconds)
-    return f"{t[0]:04d}-{t[1]:02d}-{t[2]:02d}T{t[3]:02d}:{t[4]:02d}:{t[5]:02d}.{rest // 1000:03d}Z"
+    return f"{t[0]:04d}-{t[1]:02d}-{t[2]:02d}T{t[3]:02d}:{t[4]:02d}:{t[5]:02d}"
 
 
 def iso_or_none(moment_us: int | None) -> str | None:

@@ -3,104 +3,45 @@
 `databases` leaks a pool slot when BEGIN or COMMIT fails and poisons a task whose query is cancelled. So its `transaction()` is never
 used, and no caller ever runs on a connection: each connection belongs to a *lane*, one long-lived task that takes calls from a bounded
 queue. A caller that gives up (timeout, client gone) stops waiting; the call itself ends in its lane. Statements go to the driver
-(`raw_connection`) because `databases` compiles every text through SQLAlchemy each time it is run, and cannot tell a row count.
+(`raw_connection`, see `connection`): `databases` compiles every text through SQLAlchemy each time it is run, and cannot tell a row count.
 """
 
 import asyncio
 import contextlib
-import functools
 import inspect
 import random
 import re
 import sqlite3
 import ssl
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
 import pymysql
 from databases import Database as DatabasesDatabase
 
 from server import log, metrics
+from server.db.connection import Connection as Connection
+from server.db.connection import Dialect as Dialect
+from server.db.connection import Parameters as Parameters
+from server.db.connection import Row as Row
 from server.errors import DatabaseRetryable, DatabaseUnavailable, DuplicateRow, OmniError
 from server.settings import Settings, sqlite_path
 
 T = TypeVar("T")
-Row = tuple[Any, ...]
-Parameters = Mapping[str, Any]
-Dialect = Literal["sqlite", "mysql"]
 
 _logger = log.get(__name__)
 _CONNECT_SECONDS = 3
 _QUEUE_MOST = 2_000  # calls waiting for a lane; more than the lanes can serve within any caller's patience
 _SQLITE_READERS = 3
-_CACHED_CHARACTERS = 3_000
-_PARAMETER = re.compile(r"(?<!:):([a-z_][a-z0-9_]*)")
 _BEGIN_WRITE: dict[Dialect, tuple[str, ...]] = {"sqlite": ("BEGIN IMMEDIATE",), "mysql": ("BEGIN",)}
 _BEGIN_SNAPSHOT: dict[Dialect, tuple[str, ...]] = {
     "sqlite": ("BEGIN",),
     "mysql": ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "START TRANSACTION READ ONLY"),
 }
-# what may be bound: a tuple or list would be expanded into SQL by PyMySQL
-_BINDABLE = (int, float, str, bytes, type(None))
 # MySQL client and server errors (dev.mysql.com, error reference) that mean: this connection is gone, or the server is going
 _LOST = {2002, 2003, 2006, 2013, 2014, 2055, 1040, 1042, 1043, 1053, 1077, 1079, 1152, 1153, 1156, 1158, 1159, 1160, 1161, 1184, 1317, 1927}
 _RETRYABLE = {1205, 1213, 1020}
 _DUPLICATE = 1062
-
-
-class Connection:
-    """A connection lent to one call. Parameters are named (`:name`); rows are tuples in the order of the SELECT."""
-
-    def __init__(self, raw: Any, dialect: Dialect) -> None:
-        self._raw = raw
-        self.dialect: Dialect = dialect
-
-    async def fetch_all(self, sql: str, parameters: Parameters | None = None) -> Sequence[Row]:
-        """All rows of a SELECT; it carries its own LIMIT."""
-        values = _checked(parameters)
-        if self.dialect == "sqlite":
-            rows: Sequence[Row] = await self._raw.execute_fetchall(sql, values)
-            return rows
-        async with self._raw.cursor() as cursor:
-            await cursor.execute(_for_mysql(sql), values)
-            fetched: Sequence[Row] = await cursor.fetchall()
-            return fetched
-
-    async def fetch_one(self, sql: str, parameters: Parameters | None = None) -> Row | None:
-        rows = await self.fetch_all(sql, parameters)
-        return rows[0] if rows else None
-
-    async def execute(self, sql: str, parameters: Parameters | None = None) -> int:
-        """Run a statement. Returns the number of rows it found (MySQL: CLIENT.FOUND_ROWS is set, so both dialects agree)."""
-        return (await self._run(sql, parameters))[0]
-
-    async def insert(self, sql: str, parameters: Parameters) -> int:
-        """Insert one row. Returns its id."""
-        return (await self._run(sql, parameters))[1]
-
-    async def execute_many(self, sql: str, rows: Sequence[Parameters]) -> None:
-        """`INSERT ... VALUES (:a, :b) ...` for many rows: one statement on MySQL, one prepared statement on SQLite."""
-        if not rows:
-            return
-        for row in rows:
-            _checked(row)
-        if self.dialect == "sqlite":
-            cursor = await self._raw.executemany(sql, rows)
-            await cursor.close()
-            return
-        async with self._raw.cursor() as cursor:
-            await cursor.executemany(_for_mysql(sql), rows)
-
-    async def _run(self, sql: str, parameters: Parameters | None) -> tuple[int, int]:
-        values = _checked(parameters)
-        if self.dialect == "sqlite":
-            cursor = await self._raw.execute(sql, values)
-            result = (cursor.rowcount, cursor.lastrowid or 0)
-            await cursor.close()
-            return result
-        async with self._raw.cursor() as cursor:
-            await cursor.execute(_for_mysql(sql), values)
-            return cursor.rowcount, cursor.lastrowid or 0
 
 
 Call = Callable[[Connection], Awaitable[T]]
@@ -243,7 +184,7 @@ class Database:
             return True
         try:
             async with asyncio.timeout(self._statement_seconds):
-                result = await (_in_transaction(job, connection) if job.begin else job.call(connection))
+                result = await _run(job, connection)
         except Exception as error:  # noqa: BLE001 - the driver's errors end here, as ours
             translated = _translate(error)
             if not isinstance(error, OmniError):  # else the call itself refused, which is no error of the database
@@ -253,17 +194,16 @@ class Database:
             if is_lost:
                 self.is_reachable = False
                 return False
-            return not job.begin or await _rolled_back(connection)
+            return await _rolled_back(connection)
         self.is_reachable = True
         job.finish(result)
         return True
 
 
-async def _in_transaction(job: _Job, connection: Connection) -> Any:
-    for statement in job.begin:
-        await connection.execute(statement)
+async def _run(job: _Job, connection: Connection) -> Any:
+    connection.begin(job.begin)
     result = await job.call(connection)
-    await connection.execute("COMMIT")
+    await (connection.commit() if job.begin else connection.flush())
     return result
 
 
@@ -302,28 +242,10 @@ class _SqliteConnection(sqlite3.Connection):
             self.execute(f"PRAGMA {pragma}")
 
 
-def _checked(parameters: Parameters | None) -> Parameters:
-    if parameters:
-        for name, value in parameters.items():
-            if not isinstance(value, _BINDABLE):
-                raise TypeError(f"{name}: {type(value).__name__} cannot be bound")
-    return parameters or {}
-
-
-@functools.lru_cache(maxsize=512)
-def _translated(sql: str) -> str:
-    return _PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%"))
-
-
-def _for_mysql(sql: str) -> str:
-    """Named parameters in PyMySQL's form; long texts are lists of ids, different each time, and not worth remembering."""
-    return _translated(sql) if len(sql) < _CACHED_CHARACTERS else _translated.__wrapped__(sql)
-
-
 async def _rolled_back(connection: Connection) -> bool:
     try:
         async with asyncio.timeout(2):
-            await connection.execute("ROLLBACK")
+            await connection.rollback()
     except Exception:  # noqa: BLE001 - whatever went wrong, the connection is given up
         return False
     return True

@@ -2,41 +2,56 @@
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from server.core.events import EventBatch
 from server.core.recovery import Stream
-from server.db import columns
+from server.db.connection import Dialect, Numbers, Parameters, Row
 from server.db.database import Connection
 
+Select = tuple[str, Parameters]
+_STREAM = "company_id, epoch, head, floor"
+_STREAMS: dict[Dialect, str] = {  # one column: see `columns.Shape`
+    "sqlite": f"SELECT {_STREAM} FROM inbox_streams",
+    "mysql": f"SELECT JSON_ARRAY({_STREAM}) FROM inbox_streams",
+}
+_decode_stream = msgspec.json.Decoder(tuple[int, str, int, int]).decode
 _INSERT_IGNORE = {"sqlite": "INSERT OR IGNORE", "mysql": "INSERT IGNORE"}
 
 
 async def lock_streams(connection: Connection, company_ids: Iterable[int], epoch: str) -> dict[int, Stream]:
-    """Lock the rows of these companies, in ascending order so that no two transactions wait for each other in a circle.
+    """Lock the rows of these companies. Until the COMMIT nobody else changes these companies' state. See `lock_and_read`."""
+    return (await lock_and_read(connection, company_ids, epoch))[0]
 
-    A company that has none gets one, with the given epoch. Until the COMMIT nobody else changes these companies' state.
+
+async def lock_and_read(
+    connection: Connection, company_ids: Iterable[int], epoch: str, *selects: Select
+) -> tuple[dict[int, Stream], list[Sequence[Row]]]:
+    """Lock the rows of these companies, and read what these SELECTs find after that, in one round trip.
+
+    In ascending order, so that no two transactions wait for each other in a circle. A company without a row gets one, with the given epoch.
     """
-    wanted = sorted(set(company_ids))
-    streams = await _read_streams(connection, wanted, lock=True)
-    if missing := [company_id for company_id in wanted if company_id not in streams]:
-        await connection.execute_many(
+    wanted = Numbers(sorted(set(company_ids)))
+    suffix = " FOR UPDATE" if connection.dialect == "mysql" else ""
+    lock = (f"{_STREAMS[connection.dialect]} WHERE company_id IN (:ids) ORDER BY company_id{suffix}", {"ids": wanted})
+    rows, *found = await connection.fetch_each(lock, *selects)
+    if missing := set(wanted) - _by_company(rows).keys():
+        connection.post_many(
             f"{_INSERT_IGNORE[connection.dialect]} INTO inbox_streams (company_id, epoch, head, floor) VALUES (:company_id, :epoch, 0, 0)",
-            [{"company_id": company_id, "epoch": epoch} for company_id in missing],
+            [{"company_id": company_id, "epoch": epoch} for company_id in sorted(missing)],
         )
-        streams = await _read_streams(connection, wanted, lock=True)
-    return streams
+        rows, *found = await connection.fetch_each(lock, *selects)
+    return _by_company(rows), found
 
 
 async def read_streams(connection: Connection, company_ids: Iterable[int]) -> dict[int, Stream]:
-    return await _read_streams(connection, sorted(set(company_ids)), lock=False)
+    sql = f"{_STREAMS[connection.dialect]} WHERE company_id IN (:ids) ORDER BY company_id"
+    return _by_company(await connection.fetch_all(sql, {"ids": Numbers(sorted(set(company_ids)))}))
 
 
-async def _read_streams(connection: Connection, company_ids: Sequence[int], *, lock: bool) -> dict[int, Stream]:
-    suffix = " FOR UPDATE" if lock and connection.dialect == "mysql" else ""
-    rows = await connection.fetch_all(
-        f"SELECT company_id, epoch, head, floor FROM inbox_streams WHERE company_id IN ({columns.ids(company_ids)}) "
-        f"ORDER BY company_id{suffix}"
-    )
-    return {row[0]: Stream(row[1], row[2], row[3]) for row in rows}
+def _by_company(rows: Sequence[Row]) -> dict[int, Stream]:
+    streams = (_decode_stream(row[0]) if len(row) == 1 else row for row in rows)
+    return {company_id: Stream(epoch, head, floor) for company_id, epoch, head, floor in streams}
 
 
 async def read_companies(connection: Connection) -> list[int]:
@@ -45,15 +60,15 @@ async def read_companies(connection: Connection) -> list[int]:
 
 
 async def append_events(connection: Connection, batch: EventBatch, now_us: int) -> None:
-    """Write the events and move the head; the stream is locked."""
-    await connection.execute_many(
+    """Write the events and move the head, with the COMMIT at the latest; the stream is locked."""
+    connection.post_many(
         "INSERT INTO inbox_events (company_id, seq, created_at, body) VALUES (:company_id, :seq, :created_at, :body)",
         [
             {"company_id": batch.company_id, "seq": batch.first_seq + n, "created_at": now_us, "body": body.decode()}
             for n, body in enumerate(batch.bodies)
         ],
     )
-    await connection.execute(
+    connection.post(
         "UPDATE inbox_streams SET head = :head WHERE company_id = :company_id", {"head": batch.last_seq, "company_id": batch.company_id}
     )
 

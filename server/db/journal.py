@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from server.db import columns
+from server.db.connection import Dialect, Numbers
 from server.db.database import Connection, Row
 
 _INSERT_IGNORE = {"sqlite": "INSERT OR IGNORE", "mysql": "INSERT IGNORE"}
@@ -30,7 +31,7 @@ class Delivery(msgspec.Struct):
 
 
 async def append_deliveries(connection: Connection, deliveries: Sequence[Delivery]) -> None:
-    await connection.execute_many(
+    connection.post_many(
         f"{_INSERT_IGNORE[connection.dialect]} INTO webhook_deliveries (uid, received_at, integration_id, is_verified, headers, body) "
         "VALUES (:uid, :received_at, :integration_id, :is_verified, :headers, :body)",
         [
@@ -47,25 +48,29 @@ async def append_deliveries(connection: Connection, deliveries: Sequence[Deliver
     )
 
 
-_READ = "SELECT id, uid, received_at, integration_id, is_verified, headers, body, attempts FROM webhook_deliveries "
+_NUMBERS = "id, received_at, integration_id, is_verified, attempts"
+# few columns: MySQL's driver describes each one anew for each SELECT; the body stays as it is, it is mostly quotes
+_READ: dict[Dialect, str] = {
+    "sqlite": f"SELECT uid, headers, body, {_NUMBERS} FROM webhook_deliveries ",
+    "mysql": f"SELECT JSON_ARRAY(uid, headers), body, JSON_ARRAY({_NUMBERS}) FROM webhook_deliveries ",
+}
 
 
 async def claim_deliveries(connection: Connection, limit: int) -> list[Delivery]:
     """Lock the oldest untried deliveries that no other process works on."""
-    sql = f"{_READ} WHERE state = 'received' AND next_attempt_at = 0 ORDER BY id LIMIT :limit{_SKIP_LOCKED[connection.dialect]}"
-    return [_delivery(row) for row in await connection.fetch_all(sql, {"limit": limit})]
+    return await _untried(connection, limit, _SKIP_LOCKED[connection.dialect])
 
 
 async def peek_deliveries(connection: Connection, limit: int) -> list[Delivery]:
     """The oldest untried deliveries, without locking them."""
-    sql = f"{_READ} WHERE state = 'received' AND next_attempt_at = 0 ORDER BY id LIMIT :limit"
-    return [_delivery(row) for row in await connection.fetch_all(sql, {"limit": limit})]
+    return await _untried(connection, limit)
 
 
 async def peek_retry(connection: Connection, now_us: int) -> Delivery | None:
     """A delivery that failed and whose next try is due."""
     row = await connection.fetch_one(
-        f"{_READ} WHERE state = 'received' AND next_attempt_at > 0 AND next_attempt_at <= :now ORDER BY next_attempt_at LIMIT 1",
+        f"{_READ[connection.dialect]}WHERE state = 'received' AND next_attempt_at > 0 AND next_attempt_at <= :now "
+        "ORDER BY next_attempt_at LIMIT 1",
         {"now": now_us},
     )
     return _delivery(row) if row else None
@@ -74,17 +79,17 @@ async def peek_retry(connection: Connection, now_us: int) -> Delivery | None:
 async def claim_delivery(connection: Connection, delivery_id: int) -> Delivery | None:
     """Lock one delivery by its number, if it is still to be done."""
     row = await connection.fetch_one(
-        f"{_READ} WHERE id = :id AND state = 'received'{_SKIP_LOCKED[connection.dialect]}", {"id": delivery_id}
+        f"{_READ[connection.dialect]}WHERE id = :id AND state = 'received'{_SKIP_LOCKED[connection.dialect]}", {"id": delivery_id}
     )
     return _delivery(row) if row else None
 
 
 async def mark_done(connection: Connection, delivery_ids: Iterable[int], integration_id: int, now_us: int) -> None:
     """Deliveries of one integration have become state and events."""
-    await connection.execute(
+    connection.post(
         "UPDATE webhook_deliveries SET state = 'done', reason = NULL, integration_id = :integration_id, finished_at = :now "
-        f"WHERE id IN ({columns.ids(delivery_ids)})",
-        {"now": now_us, "integration_id": integration_id},
+        "WHERE id IN (:ids)",
+        {"now": now_us, "integration_id": integration_id, "ids": Numbers(delivery_ids)},
     )
 
 
@@ -94,9 +99,9 @@ async def mark_parked(connection: Connection, outcomes: Iterable[tuple[int, str,
     for delivery_id, state, reason in outcomes:
         grouped[state, reason[:_REASON_MOST]].append(delivery_id)
     for (state, reason), delivery_ids in grouped.items():
-        await connection.execute(
-            f"UPDATE webhook_deliveries SET state = :state, reason = :reason, finished_at = :now WHERE id IN ({columns.ids(delivery_ids)})",
-            {"state": state, "reason": reason, "now": now_us},
+        connection.post(
+            "UPDATE webhook_deliveries SET state = :state, reason = :reason, finished_at = :now WHERE id IN (:ids)",
+            {"state": state, "reason": reason, "now": now_us, "ids": Numbers(delivery_ids)},
         )
 
 
@@ -109,7 +114,7 @@ async def mark_for_retry(connection: Connection, delivery_ids: Iterable[int], re
 
 
 async def replace_body(connection: Connection, delivery_id: int, body: str) -> None:
-    await connection.execute(
+    connection.post(
         "UPDATE webhook_deliveries SET body = :body, is_verified = :yes WHERE id = :id", {"body": body, "yes": True, "id": delivery_id}
     )
 
@@ -141,6 +146,14 @@ async def trim_deliveries(connection: Connection, before_us: int, limit: int) ->
     return len(rows)
 
 
+async def _untried(connection: Connection, limit: int, suffix: str = "") -> list[Delivery]:
+    sql = f"{_READ[connection.dialect]}WHERE state = 'received' AND next_attempt_at = 0 ORDER BY id LIMIT :limit{suffix}"
+    return [_delivery(row) for row in await connection.fetch_all(sql, {"limit": limit})]
+
+
 def _delivery(row: Row) -> Delivery:
-    headers = msgspec.json.decode(row[5], type=dict[str, str]) if row[5] else {}
-    return Delivery(row[1], row[2], row[6], headers, row[3], bool(row[4]), row[0], row[7])
+    if len(row) == 3:
+        row = (*msgspec.json.decode(row[0]), row[1], *msgspec.json.decode(row[2]))
+    uid, headers, body, number, received_us, integration_id, is_verified, attempts = row
+    kept = msgspec.json.decode(headers, type=dict[str, str]) if headers else {}
+    return Delivery(uid, received_us, body, kept, integration_id, bool(is_verified), number, attempts)

@@ -4,11 +4,8 @@ import msgspec
 
 from server.core.entities import Conversation
 from server.db import columns
-from server.db.columns import CONVERSATION_COLUMNS, conversation_from_row
+from server.db.columns import CONVERSATIONS
 from server.db.database import Connection
-
-_CONVERSATION = columns.select_list(CONVERSATION_COLUMNS, "c")
-_WIDTH = len(CONVERSATION_COLUMNS)
 
 
 class Filters(msgspec.Struct, frozen=True):
@@ -26,12 +23,12 @@ async def list_conversations(
     """One page: (conversation, this agent's read_count)."""
     conditions, values = _conditions(filters)
     rows = await connection.fetch_all(
-        f"SELECT {_CONVERSATION}, r.read_count FROM social_conversations c "
+        f"SELECT {CONVERSATIONS.select[connection.dialect]}, r.read_count FROM social_conversations c "
         "LEFT JOIN conversation_reads r ON r.agent_id = :agent_id AND r.conversation_id = c.id "
         f"WHERE c.company_id = :company_id {conditions} ORDER BY c.last_message_at DESC, c.id DESC LIMIT :limit",
         values | {"company_id": company_id, "agent_id": agent_id, "limit": limit},
     )
-    return [(conversation_from_row(row[:_WIDTH]), row[_WIDTH] or 0) for row in rows]
+    return [(CONVERSATIONS.entity(row), CONVERSATIONS.rest(row)[0] or 0) for row in rows]
 
 
 async def count_unread(connection: Connection, company_id: int, agent_id: int) -> dict[str, int]:

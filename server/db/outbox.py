@@ -4,11 +4,9 @@ import msgspec
 
 from server.core.entities import Message
 from server.db import columns
-from server.db.columns import MESSAGE_COLUMNS, message_from_row
+from server.db.columns import MESSAGES
 from server.db.database import Connection
 
-_MESSAGE = columns.select_list(MESSAGE_COLUMNS, "m")
-_WIDTH = len(MESSAGE_COLUMNS)
 _SKIP_LOCKED = {"sqlite": "", "mysql": " FOR UPDATE SKIP LOCKED"}
 
 
@@ -36,7 +34,7 @@ async def claim_replies(connection: Connection, now_us: int, lease_us: int, limi
         return []
     numbers = columns.ids(row[0] for row in due)
     rows = await connection.fetch_all(
-        f"SELECT {_MESSAGE}, c.company_id, c.integration_id, c.chatwoot_conversation_id FROM social_messages m "
+        f"SELECT {MESSAGES.select[connection.dialect]}, c.company_id, c.integration_id, c.chatwoot_conversation_id FROM social_messages m "
         f"JOIN social_conversations c ON c.id = m.conversation_id WHERE m.id IN ({numbers})"
     )
     await connection.execute(
@@ -44,7 +42,7 @@ async def claim_replies(connection: Connection, now_us: int, lease_us: int, limi
         f"WHERE id IN ({numbers})",
         {"until": now_us + lease_us, "yes": True},
     )
-    return [Outgoing(message_from_row(row[:_WIDTH]), row[_WIDTH], row[_WIDTH + 1], row[_WIDTH + 2]) for row in rows]
+    return [Outgoing(MESSAGES.entity(row), *MESSAGES.rest(row)) for row in rows]
 
 
 async def renew_lease(connection: Connection, message_id: int, attempts: int, until_us: int) -> bool:
@@ -60,7 +58,8 @@ async def renew_lease(connection: Connection, message_id: int, attempts: int, un
 async def read_reply(connection: Connection, conversation_id: int, client_id: str) -> Message | None:
     """The reply written under this Idempotency-Key."""
     row = await connection.fetch_one(
-        f"SELECT {_MESSAGE} FROM social_messages m WHERE m.conversation_id = :conversation_id AND m.client_id = :client_id",
+        f"SELECT {MESSAGES.select[connection.dialect]} FROM social_messages m "
+        "WHERE m.conversation_id = :conversation_id AND m.client_id = :client_id",
         {"conversation_id": conversation_id, "client_id": client_id},
     )
-    return message_from_row(row) if row else None
+    return MESSAGES.entity(row) if row else None

@@ -5,22 +5,22 @@ Every read names the company; a message is reached only through its conversation
 
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from server.core.changes import Change, MessageState
+from server.core.changes import Change
 from server.core.entities import Conversation, Message
 from server.core.events import EventBatch, encode_event
-from server.core.projection import Board, ConversationKey, Draft, Entry, MessageEntry, Source
+from server.core.projection import Board, Draft, Entry, MessageEntry, Source
 from server.core.recovery import Stream
 from server.core.times import SECOND
 from server.db import columns, eventlog
-from server.db.columns import CONVERSATION_COLUMNS, MESSAGE_COLUMNS, conversation_from_row, message_from_row
-from server.db.database import Connection, Row
+from server.db.columns import CONVERSATION_COLUMNS, CONVERSATIONS, MESSAGE_COLUMNS, MESSAGES
+from server.db.connection import Dialect, Numbers, Parameters
+from server.db.database import Connection
+from server.db.eventlog import Select
 
-_CONVERSATION = columns.select_list(CONVERSATION_COLUMNS, "c")
-_MESSAGE = columns.select_list(MESSAGE_COLUMNS, "m")
 _UNIDENTIFIED_MOST = 2_000  # messages without Chatwoot's id looked through for twins, newest first
 
 
@@ -47,10 +47,10 @@ _CHANGE = {
 
 async def read_conversation(connection: Connection, company_id: int, conversation_id: int) -> Conversation | None:
     row = await connection.fetch_one(
-        f"SELECT {_CONVERSATION} FROM social_conversations c WHERE c.id = :id AND c.company_id = :company_id",
+        f"SELECT {CONVERSATIONS.select[connection.dialect]} FROM social_conversations c WHERE c.id = :id AND c.company_id = :company_id",
         {"id": conversation_id, "company_id": company_id},
     )
-    return conversation_from_row(row) if row else None
+    return CONVERSATIONS.entity(row) if row else None
 
 
 async def read_company(connection: Connection, conversation_id: int) -> int | None:
@@ -74,33 +74,33 @@ async def read_messages(
     """The newest `limit` messages before the given place (created_at column, id), oldest first."""
     edge = "" if before is None else "AND (m.created_at < :before_at OR (m.created_at = :before_at AND m.id < :before_id))"
     rows = await connection.fetch_all(
-        f"SELECT {_MESSAGE} FROM social_messages m JOIN social_conversations c ON c.id = m.conversation_id "
+        f"SELECT {MESSAGES.select[connection.dialect]} FROM social_messages m JOIN social_conversations c ON c.id = m.conversation_id "
         f"WHERE m.conversation_id = :conversation_id AND c.company_id = :company_id {edge} "
         "ORDER BY m.created_at DESC, m.id DESC LIMIT :limit",
         {"conversation_id": conversation_id, "company_id": company_id, "limit": limit}
         | ({} if before is None else {"before_at": before[0], "before_id": before[1]}),
     )
-    return [message_from_row(row) for row in reversed(rows)]
+    return [MESSAGES.entity(row) for row in reversed(rows)]
 
 
 async def read_message(connection: Connection, company_id: int, conversation_id: int, message_id: int) -> Message | None:
     row = await connection.fetch_one(
-        f"SELECT {_MESSAGE} FROM social_messages m JOIN social_conversations c ON c.id = m.conversation_id "
+        f"SELECT {MESSAGES.select[connection.dialect]} FROM social_messages m JOIN social_conversations c ON c.id = m.conversation_id "
         "WHERE m.id = :id AND m.conversation_id = :conversation_id AND c.company_id = :company_id",
         {"id": message_id, "conversation_id": conversation_id, "company_id": company_id},
     )
-    return message_from_row(row) if row else None
+    return MESSAGES.entity(row) if row else None
 
 
 async def read_messages_after(connection: Connection, company_id: int, conversation_id: int, message_id: int, limit: int) -> list[Message]:
     """Public messages that came into our table after the given one: what an agent who saw it last has not seen."""
     rows = await connection.fetch_all(
-        f"SELECT {_MESSAGE} FROM social_messages m JOIN social_conversations c ON c.id = m.conversation_id "
+        f"SELECT {MESSAGES.select[connection.dialect]} FROM social_messages m JOIN social_conversations c ON c.id = m.conversation_id "
         "WHERE m.conversation_id = :conversation_id AND c.company_id = :company_id AND m.id > :message_id AND m.is_private = :no "
         "ORDER BY m.id LIMIT :limit",
         {"conversation_id": conversation_id, "company_id": company_id, "message_id": message_id, "no": False, "limit": limit},
     )
-    return [message_from_row(row) for row in rows]
+    return [MESSAGES.entity(row) for row in rows]
 
 
 async def count_inbound(connection: Connection, message: Message) -> int:
@@ -119,73 +119,64 @@ async def entry_by_id(connection: Connection, company_id: int, conversation_id: 
     return Entry(conversation) if conversation else None
 
 
-async def load_board(connection: Connection, changes: Iterable[tuple[Source, Change]]) -> Board:
-    """The rows that these changes may touch. The streams of their companies are locked already."""
+async def load_board(connection: Connection, changes: Sequence[tuple[Source, Change]], epoch: str) -> tuple[dict[int, Stream], Board]:
+    """Lock the companies' streams, and read the rows that these changes may touch: one round trip."""
     wanted: dict[int, set[int]] = defaultdict(set)
-    by_key: dict[ConversationKey, list[Change]] = defaultdict(list)
     for source, change in changes:
         wanted[source.integration_id].add(change.conversation.display_id)
-        by_key[source.integration_id, change.conversation.display_id].append(change)
-    entries: dict[ConversationKey, Entry] = {}
-    for integration_id, display_ids in wanted.items():
-        rows = await connection.fetch_all(
-            f"SELECT {_CONVERSATION} FROM social_conversations c "
-            f"WHERE c.integration_id = :integration_id AND c.chatwoot_conversation_id IN ({columns.ids(display_ids)})",
-            {"integration_id": integration_id},
-        )
-        for conversation in map(conversation_from_row, rows):
-            entries[integration_id, conversation.chatwoot_conversation_id or 0] = Entry(conversation)
-    await _load_messages(connection, entries, by_key)
-    return Board(entries)
-
-
-async def _load_messages(
-    connection: Connection, entries: dict[ConversationKey, Entry], by_key: dict[ConversationKey, list[Change]]
-) -> None:
+    where, keys = _of_conversations(wanted)
+    conversations = (f"SELECT {CONVERSATIONS.select[connection.dialect]} FROM social_conversations c WHERE {where}", keys)
+    messages = _messages_told(connection.dialect, changes, where, keys)
+    company_ids = {source.company_id for source, _ in changes}
+    streams, found = await eventlog.lock_and_read(connection, company_ids, epoch, conversations, *messages)
+    rows = [CONVERSATIONS.entity(row) for row in found[0]]
+    entries = {(row.integration_id or 0, row.chatwoot_conversation_id or 0): Entry(row) for row in rows}
     by_id = {entry.row.id: entry for entry in entries.values()}
-    told = [(entries[key], change.message) for key, changes in by_key.items() if key in entries for change in changes if change.message]
+    known = {message.id: message for rows in found[1:] for message in map(MESSAGES.entity, rows)}
+    for message in known.values():
+        by_id[message.conversation_id].messages.append(MessageEntry(message))
+    return streams, Board(entries)
+
+
+def _of_conversations(wanted: dict[int, set[int]]) -> tuple[str, Parameters]:
+    """The condition that finds these conversations: Chatwoot's numbers by integration."""
+    where: list[str] = []
+    keys: dict[str, object] = {}
+    for n, (integration_id, display_ids) in enumerate(wanted.items()):
+        where.append(f"(c.integration_id = :i{n} AND c.chatwoot_conversation_id IN (:d{n}))")
+        keys |= {f"i{n}": integration_id, f"d{n}": Numbers(display_ids)}
+    return f"({' OR '.join(where)})", keys
+
+
+def _messages_told(dialect: Dialect, changes: Sequence[tuple[Source, Change]], where: str, keys: Parameters) -> list[Select]:
+    """SELECTs of the stored messages that these may be: by Chatwoot's id; by marker (replies on their way, whenever written); as twins.
+
+    A message of the simple payload has no id: everything of its conversation within the second may be the same one.
+    """
+    told = [(source, change.conversation.display_id, change.message) for source, change in changes if change.message is not None]
     if not told:
-        return
-    conversation_ids = columns.ids({entry.row.id for entry, _ in told})
-    edges = {
-        "first": columns.time_to_column(min(message.created_us for _, message in told) - SECOND),
-        "last": columns.time_to_column(max(message.created_us for _, message in told) + SECOND),
-    }
-    rows: list[Row] = []
-    if numbers := {message.message_id for _, message in told if message.message_id is not None}:
-        rows += await connection.fetch_all(
-            f"SELECT {_MESSAGE} FROM social_messages m "
-            f"WHERE m.conversation_id IN ({conversation_ids}) AND m.chatwoot_message_id IN ({columns.ids(numbers)})"
+        return []
+    select = f"SELECT {MESSAGES.select[dialect]} FROM social_conversations c JOIN social_messages m ON m.conversation_id = c.id WHERE"
+    moments = [message.created_us for _, _, message in told]
+    numbers = Numbers({message.message_id for _, _, message in told if message.message_id is not None})
+    selects: list[Select] = [
+        (
+            f"{select} {where} AND (m.chatwoot_message_id IN (:numbers) OR (m.chatwoot_message_id IS NULL AND "
+            "(m.client_id IS NOT NULL OR m.created_at BETWEEN :first AND :last))) "
+            "ORDER BY m.chatwoot_message_id IS NULL, m.id DESC LIMIT :limit",
+            {**keys, **_within(min(moments), max(moments)), "numbers": numbers, "limit": len(numbers) + _UNIDENTIFIED_MOST},
         )
-    # replies on their way (found by marker, whenever written) and rows without an id that may be twins
-    rows += await connection.fetch_all(
-        f"SELECT {_MESSAGE} FROM social_messages m WHERE m.conversation_id IN ({conversation_ids}) AND m.chatwoot_message_id IS NULL "
-        "AND (m.client_id IS NOT NULL OR m.created_at BETWEEN :first AND :last) ORDER BY m.id DESC LIMIT :limit",
-        edges | {"limit": _UNIDENTIFIED_MOST},
-    )
-    rows += await _twins_without_id(connection, told)
-    seen: set[int] = set()
-    for message in map(message_from_row, rows):
-        if message.id not in seen:
-            seen.add(message.id)
-            by_id[message.conversation_id].messages.append(MessageEntry(message))
-
-
-async def _twins_without_id(connection: Connection, told: list[tuple[Entry, MessageState]]) -> list[Row]:
-    """The simple payload has no message id: everything of its conversation within the second may be the same message."""
-    rows: list[Row] = []
-    for entry, message in told:
+    ]
+    for source, display_id, message in told:
         if message.message_id is None:
-            rows += await connection.fetch_all(
-                f"SELECT {_MESSAGE} FROM social_messages m "
-                "WHERE m.conversation_id = :id AND m.created_at BETWEEN :first AND :last LIMIT 200",
-                {
-                    "id": entry.row.id,
-                    "first": columns.time_to_column(message.created_us - SECOND),
-                    "last": columns.time_to_column(message.created_us + SECOND),
-                },
-            )
-    return rows
+            one, key = _of_conversations({source.integration_id: {display_id}})
+            twins = f"{select} {one} AND m.created_at BETWEEN :first AND :last LIMIT 200"
+            selects.append((twins, {**key, **_within(message.created_us, message.created_us)}))
+    return selects
+
+
+def _within(first_us: int, last_us: int) -> dict[str, str | None]:
+    return {"first": columns.time_to_column(first_us - SECOND), "last": columns.time_to_column(last_us + SECOND)}
 
 
 async def save_board(connection: Connection, board: Board, streams: dict[int, Stream], now_us: int) -> list[EventBatch]:
@@ -232,51 +223,57 @@ def _encode(draft: Draft, seq: int) -> bytes:
 
 async def _save_conversations(connection: Connection, board: Board) -> None:
     new = {key: entry for key, entry in board.entries.items() if entry.row.id == 0}
-    await connection.execute_many(_INSERT["social_conversations"], [columns.conversation_to_row(entry.row) for entry in new.values()])
-    by_integration: dict[int, list[int]] = defaultdict(list)
-    for integration_id, display_id in new:
-        by_integration[integration_id].append(display_id)
-    for integration_id, display_ids in by_integration.items():
-        rows = await connection.fetch_all(
-            "SELECT chatwoot_conversation_id, id FROM social_conversations "
-            f"WHERE integration_id = :integration_id AND chatwoot_conversation_id IN ({columns.ids(display_ids)})",
-            {"integration_id": integration_id},
-        )
-        for display_id, conversation_id in rows:
-            entry = new[integration_id, display_id]
-            entry.row = replace(entry.row, id=conversation_id)
     changed = [entry for key, entry in board.entries.items() if entry.is_dirty and key not in new]
-    rows_changed = [columns.conversation_to_row(entry.row) for entry in changed]
-    await connection.execute_many(_CHANGE[connection.dialect]["social_conversations"], rows_changed)
+    connection.post_many(
+        _CHANGE[connection.dialect]["social_conversations"], [columns.conversation_to_row(entry.row) for entry in changed]
+    )
+    if not new:
+        return
+    connection.post_many(_INSERT["social_conversations"], [columns.conversation_to_row(entry.row) for entry in new.values()])
+    wanted: dict[int, set[int]] = defaultdict(set)
+    for integration_id, display_id in new:
+        wanted[integration_id].add(display_id)
+    where, keys = _of_conversations(wanted)
+    rows = await connection.fetch_all(
+        f"SELECT c.integration_id, c.chatwoot_conversation_id, c.id FROM social_conversations c WHERE {where}", keys
+    )
+    for integration_id, display_id, conversation_id in rows:
+        entry = new[integration_id, display_id]
+        entry.row = replace(entry.row, id=conversation_id)
 
 
 async def _save_messages(connection: Connection, board: Board) -> None:
     touched = [(entry, message) for entry in board.entries.values() for message in entry.messages if message.is_dirty]
-    changed = [message for _, message in touched if message.row.id]
-    await connection.execute_many(
-        _CHANGE[connection.dialect]["social_messages"], [columns.message_to_row(message.row) for message in changed]
-    )
+    changed = [columns.message_to_row(message.row) for _, message in touched if message.row.id]
+    connection.post_many(_CHANGE[connection.dialect]["social_messages"], changed)
     numbered: dict[tuple[int, int], MessageEntry] = {}
+    alone: list[MessageEntry] = []  # known by no number of Chatwoot's, or the only new one: an INSERT of its own tells its id
     for entry, message in touched:
         if message.row.id:
             continue
         message.row = replace(message.row, conversation_id=entry.row.id)
         if message.row.chatwoot_message_id is None:
-            new_id = await connection.insert(_INSERT["social_messages"], columns.message_to_row(message.row))
-            message.row = replace(message.row, id=new_id)
+            alone.append(message)
         else:
             numbered[entry.row.id, message.row.chatwoot_message_id] = message
-    await _insert_numbered(connection, numbered)
+    if len(numbered) == 1:
+        alone += numbered.values()
+    else:
+        await _insert_numbered(connection, numbered)
+    if alone:
+        numbers = await connection.insert_each(_INSERT["social_messages"], [columns.message_to_row(message.row) for message in alone])
+        for message, number in zip(alone, numbers, strict=True):
+            message.row = replace(message.row, id=number)
 
 
 async def _insert_numbered(connection: Connection, numbered: dict[tuple[int, int], MessageEntry]) -> None:
     if not numbered:
         return
-    await connection.execute_many(_INSERT["social_messages"], [columns.message_to_row(message.row) for message in numbered.values()])
+    connection.post_many(_INSERT["social_messages"], [columns.message_to_row(message.row) for message in numbered.values()])
     rows = await connection.fetch_all(
         "SELECT conversation_id, chatwoot_message_id, id FROM social_messages "
-        f"WHERE conversation_id IN ({columns.ids({key[0] for key in numbered})}) "
-        f"AND chatwoot_message_id IN ({columns.ids(key[1] for key in numbered)})"
+        "WHERE conversation_id IN (:conversations) AND chatwoot_message_id IN (:numbers)",
+        {"conversations": Numbers({key[0] for key in numbered}), "numbers": Numbers(key[1] for key in numbered)},
     )
     for conversation_id, number, message_id in rows:
         if (message := numbered.get((conversation_id, number))) is not None:

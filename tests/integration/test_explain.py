@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
+from server.core.changes import Change, ConversationState, MessageState
+from server.core.projection import Source
 from server.core.recovery import Stream
 from server.db import eventlog, journal, lists, outbox, store
 from server.db.columns import CONVERSATION_COLUMNS, MESSAGE_COLUMNS, time_to_column
 from server.db.database import Connection, Database, Parameters, Row
+from server.db.eventlog import Select
 from server.db.lists import Filters
 from server.db.migrations import upgrade
 from tests.kit.eventually import scaled
@@ -28,25 +31,42 @@ QUERIES: dict[str, Query] = {
     "thread": lambda c: store.read_messages(c, 3, 33, limit=50),
     "events after a cursor": lambda c: eventlog.read_events(c, 3, 100, 500),
     "heads": lambda c: eventlog.read_streams(c, [1, 2, 3]),
+    "board of a batch": lambda c: store.load_board(c, _told(), "unused"),
     "claim of deliveries": lambda c: journal.claim_deliveries(c, 300),
     "claim of replies": lambda c: outbox.claim_replies(c, _NOW, 1, 8),
     "read mark": lambda c: lists.read_read_count(c, 1, 33),
 }
 
 
+def _told() -> list[tuple[Source, Change]]:
+    """Messages of two integrations, with Chatwoot's id and without."""
+    return [
+        (Source(integration_id, 3), Change(None, None, ConversationState(number), MessageState("customer", "text", _NOW, message_id), _NOW))
+        for integration_id, number, message_id in ((3, 33, 1_033), (3, 34, None), (4, 33, 2_033))
+    ]
+
+
 class Explaining(Connection):
     """A connection that explains each SELECT before it runs it."""
 
     def __init__(self, raw: Connection) -> None:
-        super().__init__(raw._raw, raw.dialect)
+        super().__init__(raw.raw, raw.dialect)
         self.plans: list[dict[str, Any]] = []
 
     async def fetch_all(self, sql: str, parameters: Parameters | None = None) -> Any:
+        await self._explain(sql, parameters)
+        return await super().fetch_all(sql, parameters)
+
+    async def fetch_each(self, *selects: Select) -> Any:
+        for sql, parameters in selects:
+            await self._explain(sql, parameters)
+        return await super().fetch_each(*selects)
+
+    async def _explain(self, sql: str, parameters: Parameters | None) -> None:
         names = ("id", "select_type", "table", "type", "possible_keys", "key", "key_len", "ref", "rows", "extra")
         if sql.lstrip().startswith("SELECT"):
             plan: list[Row] = list(await super().fetch_all(f"EXPLAIN {sql}", parameters))
             self.plans += [dict(zip(names, row, strict=True)) for row in plan]
-        return await super().fetch_all(sql, parameters)
 
 
 @pytest.fixture(scope="module")

@@ -63,7 +63,7 @@ class Office:
         told = [(SOURCES[company_id], change) for company_id, change in changes]
 
         async def work(c: Connection) -> Board:
-            board = await store.load_board(c, told)
+            _, board = await store.load_board(c, told, "e1")
             for source, change in told:
                 board.apply(change, source, received_us or self.now())
             return board

@@ -1,0 +1,258 @@
+"""A connection as SQL sees it: named parameters, statements that travel together, rows as tuples.
+
+A round trip costs more than most statements. So a statement whose answer nobody waits for is *posted*: it leaves with the next one that is
+waited for, at the latest with the COMMIT, and BEGIN leaves with the first. MySQL gets them in one packet (the driver asks for
+CLIENT.MULTI_STATEMENTS when it connects); it stops at the first that fails, so nothing after it is run. SQLite gets one after the other.
+Values are written into MySQL's text here, each of a kind that is checked, strings escaped by the driver's own `escape_string`.
+"""
+
+import functools
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Protocol
+
+Row = tuple[Any, ...]
+Parameters = Mapping[str, Any]
+Dialect = Literal["sqlite", "mysql"]
+
+_PACKET_CHARACTERS = 1_000_000  # half of the smallest max_allowed_packet in use, at two bytes a character
+_PARAMETER = re.compile(r"(?<!:):([a-z_][a-z0-9_]*)")
+_VALUES = re.compile(r"(.*\bVALUES )(\([^()]*\))(.*)", re.DOTALL)
+_BINDABLE = (int, float, str, bytes, type(None))  # anything else would be guessed at by the driver
+
+
+class Numbers(tuple[int, ...]):
+    """A parameter for `IN (:name)`: whole numbers, written into the text, as thousands of parameters would cost more than the query."""
+
+    __slots__ = ()
+
+    @property
+    def text(self) -> str:
+        return ",".join(map(str, map(int, self))) or "NULL"
+
+
+class Outcome(NamedTuple):
+    """What one statement came to. `found`: rows (MySQL: CLIENT.FOUND_ROWS is set, so both dialects agree)."""
+
+    rows: Sequence[Row]
+    found: int
+    last_id: int
+
+
+class _Wire(Protocol):
+    """One driver: makes statements ready to leave, and lets them leave together."""
+
+    def prepare(self, sql: str, parameters: Parameters) -> Any: ...
+
+    def prepare_many(self, sql: str, rows: Sequence[Parameters]) -> list[Any]: ...
+
+    async def run(self, statements: Sequence[Any]) -> list[Outcome]: ...
+
+
+class Connection:
+    """A connection lent to one call. Parameters are named (`:name`); rows are tuples in the order of the SELECT."""
+
+    def __init__(self, raw: Any, dialect: Dialect) -> None:
+        self.raw, self.dialect = raw, dialect
+        self._wire: _Wire = _SqliteWire(raw) if dialect == "sqlite" else _MysqlWire(raw)
+        self._posted: list[Any] = []
+        self._begun = 0  # how many of the posted begin the transaction; 0 once they have left
+        self._is_open = False
+
+    async def fetch_all(self, sql: str, parameters: Parameters | None = None) -> Sequence[Row]:
+        """All rows of a SELECT; it carries its own LIMIT."""
+        return (await self._run(sql, parameters)).rows
+
+    async def fetch_one(self, sql: str, parameters: Parameters | None = None) -> Row | None:
+        rows = await self.fetch_all(sql, parameters)
+        return rows[0] if rows else None
+
+    async def fetch_each(self, *selects: tuple[str, Parameters]) -> list[Sequence[Row]]:
+        """The rows of several SELECTs, in one round trip where the database can."""
+        self._posted += [self._wire.prepare(sql, _checked(parameters)) for sql, parameters in selects]
+        return [outcome.rows for outcome in (await self.flush())[-len(selects) :]]
+
+    async def execute(self, sql: str, parameters: Parameters | None = None) -> int:
+        """Run a statement. Returns the number of rows it found."""
+        return (await self._run(sql, parameters)).found
+
+    async def insert(self, sql: str, parameters: Parameters) -> int:
+        """Insert one row. Returns its id."""
+        return (await self._run(sql, parameters)).last_id
+
+    async def insert_each(self, sql: str, rows: Sequence[Parameters]) -> list[int]:
+        """Insert rows, one statement each. Returns their ids in that order."""
+        self._posted += [self._wire.prepare(sql, _checked(row)) for row in rows]
+        return [outcome.last_id for outcome in (await self.flush())[-len(rows) :]]
+
+    def post(self, sql: str, parameters: Parameters | None = None) -> None:
+        """Run a statement with the next one that is waited for; its error shows there."""
+        self._posted.append(self._wire.prepare(sql, _checked(parameters)))
+
+    def post_many(self, sql: str, rows: Sequence[Parameters]) -> None:
+        """`INSERT ... VALUES (:a, :b) ...` for many rows, as `post`: few statements on MySQL, one prepared statement on SQLite."""
+        if rows:
+            self._posted += self._wire.prepare_many(sql, [_checked(row) for row in rows])
+
+    async def execute_many(self, sql: str, rows: Sequence[Parameters]) -> None:
+        """As `post_many`, and done when it returns."""
+        self.post_many(sql, rows)
+        await self.flush()
+
+    async def flush(self) -> list[Outcome]:
+        """Let everything posted leave. Returns what each statement came to."""
+        posted, self._posted = self._posted, []
+        self._is_open, self._begun = self._is_open or self._begun > 0, 0
+        return await self._wire.run(posted) if posted else []
+
+    # -- the lane's side -------------------------------------------------------------------------------------------
+
+    def begin(self, statements: Iterable[str]) -> None:
+        """The transaction begins with the first statement that leaves."""
+        self._posted = [self._wire.prepare(sql, {}) for sql in statements]
+        self._begun, self._is_open = len(self._posted), False
+
+    async def commit(self) -> None:
+        """A single statement that is still here leaves alone: it is a transaction by itself."""
+        own = self._posted[self._begun :] if self._begun else []
+        if self._begun and len(own) <= 1 and not any(isinstance(statement, _Repeated) for statement in own):
+            self._posted, self._begun = own, 0
+        else:
+            self.post("COMMIT")
+        await self.flush()
+        self._is_open = False
+
+    async def rollback(self) -> None:
+        self._posted, self._begun = [], 0
+        if self._is_open:
+            self._is_open = False
+            await self._run("ROLLBACK", None)
+
+    async def _run(self, sql: str, parameters: Parameters | None) -> Outcome:
+        self._posted.append(self._wire.prepare(sql, _checked(parameters)))
+        return (await self.flush())[-1]
+
+
+class _Repeated(NamedTuple):
+    """A statement to be run once for each row; no transaction by itself."""
+
+    sql: str
+    rows: Sequence[Parameters]
+
+
+class _SqliteWire:
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+
+    def prepare(self, sql: str, parameters: Parameters) -> tuple[str, Parameters]:
+        for name, value in parameters.items():
+            if isinstance(value, Numbers):
+                sql = re.sub(rf":{name}\b", value.text, sql)
+                parameters = {key: value for key, value in parameters.items() if key != name}
+        return sql, parameters
+
+    def prepare_many(self, sql: str, rows: Sequence[Parameters]) -> list[_Repeated]:
+        return [_Repeated(sql, rows)]
+
+    async def run(self, statements: Sequence[tuple[str, Parameters] | _Repeated]) -> list[Outcome]:
+        return [await self._run(statement) for statement in statements]
+
+    async def _run(self, statement: tuple[str, Parameters] | _Repeated) -> Outcome:
+        if isinstance(statement, _Repeated):
+            cursor = await self._raw.executemany(*statement)
+            await cursor.close()
+            return Outcome((), cursor.rowcount, 0)
+        sql, parameters = statement
+        if sql.startswith("SELECT"):  # a turn of the connection's thread less
+            return Outcome(await self._raw.execute_fetchall(sql, parameters), 0, 0)
+        cursor = await self._raw.execute(sql, parameters)
+        outcome = Outcome((), cursor.rowcount, cursor.lastrowid or 0)
+        await cursor.close()
+        return outcome
+
+
+class _MysqlWire:
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+
+    def prepare(self, sql: str, parameters: Parameters) -> str:
+        text, names = _template(sql)
+        return text % tuple([self._literal(parameters[name]) for name in names]) if names else sql
+
+    def prepare_many(self, sql: str, rows: Sequence[Parameters]) -> list[str]:
+        head, values, names, tail = _insert_template(sql)
+        statements, pieces, size = [], list[str](), 0
+        for row in rows:
+            piece = values % tuple([self._literal(row[name]) for name in names])
+            if pieces and size + len(piece) > _PACKET_CHARACTERS:
+                statements.append(f"{head}{','.join(pieces)}{tail}")
+                pieces, size = [], 0
+            pieces.append(piece)
+            size += len(piece)
+        return [*statements, f"{head}{','.join(pieces)}{tail}"]
+
+    async def run(self, statements: Sequence[str]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        async with self._raw.cursor() as cursor:
+            for packet in _packets(statements):
+                await cursor.execute(";".join(packet))
+                outcomes.append(await _outcome(cursor))
+                for _ in packet[1:]:
+                    await cursor.nextset()
+                    outcomes.append(await _outcome(cursor))
+        return outcomes
+
+    def _literal(self, value: Any) -> str:
+        if value is None:
+            return "NULL"
+        if isinstance(value, str):
+            return f"'{self._raw.escape_string(value)}'"
+        if isinstance(value, bytes):
+            return f"_binary X'{value.hex()}'"
+        if isinstance(value, float):
+            if not math.isfinite(value):
+                raise ValueError(f"{value} is no number of SQL")
+            return repr(value)
+        return value.text if isinstance(value, Numbers) else str(int(value))
+
+
+async def _outcome(cursor: Any) -> Outcome:
+    rows = await cursor.fetchall() if cursor.description else ()
+    return Outcome(rows, cursor.rowcount, cursor.lastrowid or 0)
+
+
+def _packets(statements: Sequence[str]) -> Iterable[list[str]]:
+    """Statements that travel together."""
+    packet, size = list[str](), 0
+    for statement in statements:
+        if packet and size + len(statement) > _PACKET_CHARACTERS:
+            yield packet
+            packet, size = [], 0
+        packet.append(statement)
+        size += len(statement)
+    yield packet
+
+
+@functools.lru_cache(maxsize=1024)
+def _template(sql: str) -> tuple[str, list[str]]:
+    """The text with `%s` for each parameter, and the parameters' names in that order."""
+    return _PARAMETER.sub("%s", sql.replace("%", "%%")), _PARAMETER.findall(sql)
+
+
+@functools.lru_cache(maxsize=256)
+def _insert_template(sql: str) -> tuple[str, str, list[str], str]:
+    """An INSERT as (all up to VALUES, one row's values, their names, the rest)."""
+    match = _VALUES.fullmatch(sql)
+    if match is None:
+        raise ValueError(f"no INSERT ... VALUES (...): {sql[:80]}")
+    values, names = _template(match[2])
+    return match[1], values, names, match[3]
+
+
+def _checked(parameters: Parameters | None) -> Parameters:
+    if parameters:
+        for name, value in parameters.items():
+            if not isinstance(value, (*_BINDABLE, Numbers)):
+                raise TypeError(f"{name}: {type(value).__name__} cannot be bound")
+    return parameters or {}
