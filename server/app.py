@@ -28,6 +28,8 @@ from server.db.spool import Spool
 from server.db.vault import Vault
 from server.directory import Directory
 from server.endpoints import ops, pages
+from server.endpoints.admin_integrations import IntegrationPages
+from server.endpoints.admin_shell import AdminShell
 from server.endpoints.answers import problem_answer
 from server.endpoints.canned_replies import CannedReplies
 from server.endpoints.conversations import Conversations
@@ -249,8 +251,14 @@ def _routes(parts: Parts, guard: Guard) -> list[BaseRoute]:
         *IntegrationsApi(guard, parts.integrations, parts.checkup, settings).routes(),
         WebSocketRoute("/ws", Sockets(parts.access, parts.feeds, parts.hub, parts.presence, settings).serve),
         *ops.routes(parts.report),
+        *_admin_pages(parts),
         *pages.routes(WEB, lambda request: page_data),
     ]
+
+
+def _admin_pages(parts: Parts) -> list[BaseRoute]:
+    shell = AdminShell(WEB, parts.access)
+    return [*IntegrationPages(shell, parts.integrations, parts.checkup, parts.settings).routes()]
 
 
 async def _on_problem(request: Request, error: Exception) -> Response:

@@ -63,7 +63,7 @@ def path_of(request: Request) -> str:
 
 def inside(target: str) -> str:
     """Only our own pages may be the way on after signing in: `//elsewhere` and `/\\elsewhere` lead out."""
-    return target if re.fullmatch(r"/inbox(/c/\d+)?(\?[\w%=&.+~*-]*)?", target, re.ASCII) else "/inbox"
+    return target if re.fullmatch(r"/(inbox(/c/\d+)?|account|admin/[a-z]+(/\d+)?)(\?[\w%=&.+~*-]*)?", target, re.ASCII) else "/inbox"
 
 
 def is_same_origin(request: Request) -> bool:
