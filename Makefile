@@ -13,8 +13,9 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 # hands further arguments to the commands that take some: make test ARGS='-k proxy'
 ARGS ?=
+SCENARIO ?= steady-day
 
-.PHONY: help install install-dev packages run test lint bench soak screenshots schema lock clean
+.PHONY: help install install-dev packages run test lint bench soak load screenshots schema lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +44,9 @@ bench: install-dev packages ## print costs as ratios, all measured in one run
 
 soak: install-dev packages ## hours of traffic with parts being killed; prints what was lost or doubled
 	$(BIN)/python -m tests.soak $(ARGS)
+
+load: install-dev packages ## a scenario of tests/load/scenarios on MariaDB and Redis: make load SCENARIO=viral-post ARGS=--short
+	$(BIN)/python -m tests.load $(SCENARIO) $(ARGS)
 
 screenshots: install-dev packages ## pictures of the inbox, into artefacts/
 	$(BIN)/python -m tests.screenshots $(ARGS)

@@ -20,6 +20,7 @@ from server.core.times import SECOND
 from server.db import accounts, integrations, migrations
 from server.dev.run import dev as run_dev
 from server.errors import ConfigurationError, OmniError
+from server.load.command import load
 from server.serve import serve as run_serve
 from server.settings import JWT_SECRET_MIN_BYTES, Settings
 from server.sync import Outcome
@@ -195,6 +196,7 @@ main.add_command(
     ),
     "integration",
 )
+main.add_command(load)
 cli_operations.register(main, lambda call: _with_parts(_settings(), call))
 cli_operations.add_access_commands(agent, lambda call: _with_parts(_settings(), call))
 

@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from tests.bench.loop import READ, WRITE, Loop
+from server.load.loop import READ, WRITE, Loop
 
 _EVENT = b'{"type":"event","seq":'
 _MARK = b'"content":"#'  # a message whose send time is known: `#` and its number, then a blank

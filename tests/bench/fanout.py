@@ -12,12 +12,12 @@ from collections import Counter
 from collections.abc import Iterator
 
 from server.db.database import Connection
+from server.load.loop import READ, Loop
 from tests.bench import machine
 from tests.bench.agents import Fleet
 from tests.bench.deliveries import company_of, requests
 from tests.bench.fill import fill_journal
 from tests.bench.http_load import Client, Load
-from tests.bench.loop import READ, Loop
 from tests.bench.results import Result
 from tests.bench.servers import ROOT, Bench, Running
 

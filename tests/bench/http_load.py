@@ -7,7 +7,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 
-from tests.bench.loop import READ, WRITE, Loop
+from server.load.loop import READ, WRITE, Loop
 
 OnAnswer = Callable[["Client", bytes], None]
 

@@ -16,10 +16,10 @@ from server.core.times import SECOND
 from server.db import accounts
 from server.db.database import Connection, Database
 from server.db.vault import Vault
+from server.load.loop import Loop
 from tests.bench import machine
 from tests.bench.agents import Fleet
 from tests.bench.deliveries import SECRET, account_of
-from tests.bench.loop import Loop
 from tests.bench.results import Result
 from tests.kit.mariadb import MariaDB
 from tests.kit.omni import SECRET_KEY, Omni

@@ -1,0 +1,98 @@
+"""Legacy clients: the list every 10 s, the open thread every 5 s, each with the ETag it got last, as a browser's cache does it."""
+
+import random
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from server.load.agents import Target
+from server.load.http_client import Answer, Connection, request
+from server.load.loop import Loop
+from server.load.mark import parse_marks
+from server.load.tally import Tally
+
+LIST_SECONDS, THREAD_SECONDS = 10.0, 5.0
+_LIST = "/api/conversations?status=Open"
+
+
+class _Row(msgspec.Struct, rename="camel"):
+    id: int
+    company_id: int
+
+
+class Poller:
+    """One page left open by one agent. It opens the newest conversation, and looks at another one now and then."""
+
+    def __init__(self, loop: Loop, target: Target, tally: Tally, *, company_id: int, token: str, rng: random.Random) -> None:
+        self._loop, self._target, self._tally, self._rng = loop, target, tally, rng
+        self.company_id, self._token = company_id, token
+        self._connections = {path: Connection(loop, target.host, target.port) for path in ("list", "thread")}
+        self._etags: dict[str, bytes] = {}
+        self._newest: dict[str, float] = {}  # by address: when the newest text seen there was written
+        self._started_at = 0.0
+        self._is_over = False
+        self.conversation_id: int | None = None
+
+    def start(self, after: float) -> None:
+        self._started_at = time.monotonic() + after
+        self._loop.call_at(self._started_at, self._poll_list)
+        self._loop.call_at(self._started_at + self._rng.uniform(1, THREAD_SECONDS), self._poll_thread)
+
+    def stop(self) -> None:
+        self._is_over = True
+        for connection in self._connections.values():
+            connection.close()
+
+    def _poll_list(self) -> None:
+        if not self._is_over:
+            self._ask("list", _LIST, self._on_list)
+            self._loop.call_at(time.monotonic() + LIST_SECONDS, self._poll_list)
+
+    def _poll_thread(self) -> None:
+        if not self._is_over:
+            if self.conversation_id is not None:
+                self._ask("thread", f"/api/conversations/{self.conversation_id}/messages", self._on_thread)
+            self._loop.call_at(time.monotonic() + THREAD_SECONDS, self._poll_thread)
+
+    def _ask(self, kind: str, path: str, on_body: Callable[[bytes], None]) -> None:
+        connection = self._connections[kind]
+        if connection.is_busy:
+            return
+
+        def on_answer(answer: Answer) -> None:
+            self._tally.requests += 1
+            self._tally.poll_answers[answer.status] += 1
+            self._tally.received_bytes += answer.size
+            if answer.status:
+                self._tally.polls.add(answer.seconds)
+            else:
+                self._tally.failures[answer.problem] += 1
+            if answer.status == 200:
+                self._etags[path] = answer.header(b"etag") or b""
+                body = answer.body()
+                self._note_delays(path, body)
+                on_body(body)
+
+        connection.send(request("GET", path, self._target.host_header, self._token, etag=self._etags.get(path)), on_answer)
+
+    def _note_delays(self, path: str, body: bytes) -> None:
+        """Of texts newer than the newest this page has seen at that address; older ones it may have read elsewhere."""
+        now = time.monotonic()
+        before = self._newest.get(path)
+        moments = [written_at for _, written_at in parse_marks(body)]
+        if before is not None:
+            for written_at in moments:
+                if written_at > before:
+                    self._tally.poll_delays.add(now - written_at)
+        self._newest[path] = max(moments, default=before or self._started_at)
+
+    def _on_list(self, body: bytes) -> None:
+        rows = msgspec.json.decode(body, type=list[_Row])
+        self._tally.faults["foreign"] += sum(row.company_id != self.company_id for row in rows)
+        if rows and (self.conversation_id is None or self._rng.random() < 0.1):
+            self.conversation_id = self._rng.choice(rows[:10]).id
+
+    def _on_thread(self, body: bytes) -> None:
+        row = msgspec.json.decode(body, type=_Row)
+        self._tally.faults["foreign"] += row.company_id != self.company_id

@@ -1,0 +1,1 @@
+"""Scenarios of `omni-inbox load`, and what they must show."""
