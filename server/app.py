@@ -17,6 +17,7 @@ from server import log
 from server.auth import Access
 from server.bus import Bus
 from server.chatwoot import ChatwootClient, RequestBudgets, Timeouts, outgoing_client
+from server.chatwoot.files import Files
 from server.checkup import Checkup
 from server.connection import CLOSE_NOT_ALLOWED
 from server.core.entities import Json
@@ -31,6 +32,7 @@ from server.endpoints import ops, pages
 from server.endpoints.admin_integrations import IntegrationPages
 from server.endpoints.admin_shell import AdminShell
 from server.endpoints.answers import problem_answer
+from server.endpoints.attachments import Attachments
 from server.endpoints.canned_replies import CannedReplies
 from server.endpoints.conversations import Conversations
 from server.endpoints.events import Events
@@ -70,6 +72,11 @@ class Parts:
         self.spool = Spool(settings.spool_path, settings.spool_max_bytes)
         limits_to_chatwoot = httpx.Limits(max_connections=50, max_keepalive_connections=20)
         self.http = outgoing_client(allows_private=settings.chatwoot_allow_private, limits=limits_to_chatwoot)
+        self.files = Files(
+            allows_private=settings.chatwoot_allow_private,
+            private_hosts=[host.strip().lower() for host in settings.attachment_hosts.split(",") if host.strip()],
+            most_bytes=settings.attachment_max_bytes,
+        )
         self.hub = Hub()
         self.bus = Bus(settings.broadcast_url, on_up=lambda: self.feeds.check_soon())
         limits = FeedLimits(settings.feed_ring_events, settings.feed_ring_bytes)
@@ -139,6 +146,7 @@ class Parts:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.opened())
             await stack.enter_async_context(self.spool)
+            await stack.enter_async_context(self.files)
             services = await stack.enter_async_context(self.services)
             for name, run in (
                 ("schema", self._watch_schema),
@@ -247,6 +255,7 @@ def _routes(parts: Parts, guard: Guard) -> list[BaseRoute]:
         *Events(guard, parts.feeds, parts.database).routes(),
         *sessions.routes(),
         *Me(guard, parts.database, parts.feeds, parts.presence).routes(),
+        *Attachments(guard, parts.database, parts.directory, parts.files).routes(),
         *CannedReplies(guard, parts.database).routes(),
         *IntegrationsApi(guard, parts.integrations, parts.checkup, settings).routes(),
         WebSocketRoute("/ws", Sockets(parts.access, parts.feeds, parts.hub, parts.presence, settings).serve),

@@ -130,6 +130,15 @@ class ChatwootFailed(OmniError):
     title = "Chatwoot did not carry this out"
 
 
+class AttachmentUnavailable(OmniError):
+    """A file could not be fetched from where Chatwoot keeps it."""
+
+    code = "attachment_unavailable"
+    status = 502
+    retry_seconds = 5
+    title = "The file cannot be fetched from where Chatwoot keeps it"
+
+
 class Unavailable(OmniError):
     code = "unavailable"
     status = 503

@@ -21,7 +21,7 @@ _GZIP_LEVEL = 5
 _GZIP_FROM_BYTES = 1_000
 _SLOW_SECONDS = 1.0
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
-_PLAIN = ("/api/webhooks/", "/livez")
+_PLAIN = ("/api/webhooks/", "/livez", "/api/attachments/")  # files are compressed already, and a part of one must stay that part
 
 
 class Outermost:

@@ -92,6 +92,16 @@ async def read_message(connection: Connection, company_id: int, conversation_id:
     return MESSAGES.entity(row) if row else None
 
 
+async def read_message_with_integration(connection: Connection, company_id: int, message_id: int) -> tuple[Message, int | None] | None:
+    """A message of the company, wherever it is, and its conversation's integration."""
+    row = await connection.fetch_one(
+        f"SELECT {MESSAGES.select[connection.dialect]}, c.integration_id FROM social_messages m "
+        "JOIN social_conversations c ON c.id = m.conversation_id WHERE m.id = :id AND c.company_id = :company_id",
+        {"id": message_id, "company_id": company_id},
+    )
+    return (MESSAGES.entity(row), MESSAGES.rest(row)[0]) if row else None
+
+
 async def read_messages_after(connection: Connection, company_id: int, conversation_id: int, message_id: int, limit: int) -> list[Message]:
     """Public messages that came into our table after the given one: what an agent who saw it last has not seen."""
     rows = await connection.fetch_all(

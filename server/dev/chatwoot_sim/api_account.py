@@ -4,6 +4,7 @@ Sources in Chatwoot: app/controllers/api/v1/profiles_controller.rb, accounts/inb
 accounts/agents_controller.rb, accounts/webhooks_controller.rb, app/models/webhook.rb.
 """
 
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -92,7 +93,14 @@ async def file(request: Request) -> Response:
         return Response(status_code=404)
     shown = "inline" if attachment.file_type in ("image", "audio", "video") else "attachment"
     headers = {"Content-Disposition": shown, "X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
-    return Response(attachment.content, media_type=attachment.content_type, headers=headers)
+    headers["Accept-Ranges"] = "bytes"
+    wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", ""))
+    if wanted is None:
+        return Response(attachment.content, media_type=attachment.content_type, headers=headers)
+    first, whole = int(wanted[1]), len(attachment.content)
+    part = attachment.content[first : int(wanted[2]) + 1 if wanted[2] else whole]
+    headers["Content-Range"] = f"bytes {first}-{first + len(part) - 1}/{whole}"
+    return Response(part, 206, media_type=attachment.content_type, headers=headers)
 
 
 def _webhook_params(body: JsonObject) -> JsonObject:

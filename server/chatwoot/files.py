@@ -1,0 +1,121 @@
+"""Files of messages, fetched from where Chatwoot keeps them, for an agent who may see them.
+
+The address comes with a webhook, so it may be anybody's invention: only public addresses are called, at every redirect anew, and private
+ones only where the integration's own Chatwoot or a host named by the operator lies there (`outgoing.py` judges when it connects). No
+credentials are sent: Chatwoot's file addresses need none.
+"""
+
+import time
+from collections.abc import AsyncIterator, Collection
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+import httpx
+
+from server.chatwoot.outgoing import outgoing_client
+from server.errors import AttachmentUnavailable, NotFound
+
+_REDIRECTS_MOST = 4
+_TIMEOUT = httpx.Timeout(10.0, connect=5.0, pool=5.0)
+_WHOLE_SECONDS = 300.0  # a file on a slow line; longer holds a connection for nobody
+_LIMITS = httpx.Limits(max_connections=60, max_keepalive_connections=10)
+_GONE = (403, 404, 410)  # storage says 403 for what does not exist
+
+
+class OpenFile:
+    """A file whose head has come; `chunks` gives the rest, `close` must be called."""
+
+    def __init__(self, answer: httpx.Response, most_bytes: int) -> None:
+        self._answer, self._most_bytes = answer, most_bytes
+        self.status = answer.status_code
+        self.content_type: str = answer.headers.get("content-type", "")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Length and range, as far as they are known and are of what is passed on."""
+        names = ["Accept-Ranges", "Content-Range"]
+        if "content-encoding" not in self._answer.headers:
+            names.append("Content-Length")
+        return {name: self._answer.headers[name] for name in names if name in self._answer.headers}
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Raises AttachmentUnavailable when it breaks off, grows too large or takes too long: the client sees an answer cut short."""
+        size, until = 0, time.monotonic() + _WHOLE_SECONDS
+        try:
+            async for chunk in self._answer.aiter_bytes():
+                size += len(chunk)
+                if size > self._most_bytes or time.monotonic() > until:
+                    raise AttachmentUnavailable("The file is too large, or takes too long")
+                yield chunk
+        except httpx.HTTPError:
+            raise AttachmentUnavailable from None
+
+    async def close(self) -> None:
+        await self._answer.aclose()
+
+
+class Files:
+    """An async context manager."""
+
+    def __init__(self, *, allows_private: bool, private_hosts: Collection[str], most_bytes: int) -> None:
+        """`allows_private`: an integration's own Chatwoot may lie in a private network; `private_hosts` may in any case."""
+        self._allows_private, self._private_hosts, self._most_bytes = allows_private, frozenset(private_hosts), most_bytes
+        self._public = outgoing_client(allows_private=False, limits=_LIMITS)
+        self._private = outgoing_client(allows_private=True, limits=_LIMITS)
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await self._stack.enter_async_context(self._public)
+        await self._stack.enter_async_context(self._private)
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+
+    async def open(self, url: str, base_url: str, part: str | None) -> OpenFile:
+        """Begin to fetch; `base_url` is the integration's, `part` a Range. Raises NotFound or AttachmentUnavailable."""
+        for _ in range(_REDIRECTS_MOST + 1):
+            answer = await self._get(url, base_url, part)
+            if answer.status_code in (200, 206):
+                if int(answer.headers.get("content-length", "0")) > self._most_bytes:
+                    await answer.aclose()
+                    raise AttachmentUnavailable("The file is larger than what is passed on here; open it in Chatwoot")
+                return OpenFile(answer, self._most_bytes)
+            location = answer.headers.get("location")
+            await answer.aclose()
+            if answer.status_code in _GONE:
+                raise NotFound("The file is not there; one that was sent just now may take some seconds")
+            if not answer.has_redirect_location or location is None:
+                raise AttachmentUnavailable
+            url = _joined(url, location)
+        raise AttachmentUnavailable("The file's address leads in a circle")
+
+    async def _get(self, url: str, base_url: str, part: str | None) -> httpx.Response:
+        # no compression: a length and a range are of the bytes as they lie there
+        headers = {"Accept-Encoding": "identity"} | ({"Range": part} if part else {})
+        http = self._private if self._may_be_private(url, base_url) else self._public
+        try:
+            request = http.build_request("GET", url, headers=headers, timeout=_TIMEOUT)
+            return await http.send(request, stream=True, follow_redirects=False)
+        except (httpx.HTTPError, httpx.InvalidURL):
+            raise AttachmentUnavailable from None
+
+    def _may_be_private(self, url: str, base_url: str) -> bool:
+        parts = urlsplit(url)
+        if (parts.hostname or "") in self._private_hosts:
+            return True
+        own = urlsplit(base_url)
+        return self._allows_private and (parts.scheme, parts.netloc) == (own.scheme, own.netloc)
+
+
+def _joined(url: str, location: str) -> str:
+    """Raises AttachmentUnavailable for what is no web address: `file:` is nothing httpx would open, but it need not get that far."""
+    try:
+        target = httpx.URL(url).join(location)
+    except (httpx.InvalidURL, ValueError):
+        raise AttachmentUnavailable from None
+    if target.scheme not in ("http", "https"):
+        raise AttachmentUnavailable
+    return str(target)

@@ -1,0 +1,87 @@
+"""Attachments over REST: an agent reads the files of their company's messages through us, and never from a foreign address."""
+
+from collections import Counter
+from collections.abc import Callable
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
+
+from server import log
+from server.auth import Principal
+from server.chatwoot.files import Files, OpenFile
+from server.core.attachments import address_of, checked_range, shown_as
+from server.db import store
+from server.db.database import Database
+from server.directory import Directory
+from server.endpoints.answers import path_number
+from server.endpoints.guard import Guard
+from server.errors import AttachmentUnavailable, NotFound, TooManyRequests
+
+_logger = log.get(__name__)
+_AT_ONCE = 12  # files one agent fetches at a time: a browser opens six connections, and there may be two of them
+
+
+class Attachments:
+    """The endpoints, with what they were given at the start."""
+
+    def __init__(self, guard: Guard, database: Database, directory: Directory, files: Files) -> None:
+        self._guard, self._database, self._directory, self._files = guard, database, directory, files
+        self._under_way: Counter[int] = Counter()
+
+    def routes(self) -> list[BaseRoute]:
+        one = "/api/attachments/{message_id}/{index}"
+        return [
+            Route(one, self._guard.agent(self.file), methods=["GET"]),
+            Route(f"{one}/thumb", self._guard.agent(self.thumb), methods=["GET"]),
+        ]
+
+    async def file(self, request: Request, principal: Principal) -> Response:
+        return await self._answer(request, principal, is_thumb=False)
+
+    async def thumb(self, request: Request, principal: Principal) -> Response:
+        return await self._answer(request, principal, is_thumb=True)
+
+    async def _answer(self, request: Request, principal: Principal, *, is_thumb: bool) -> Response:
+        message_id, index = path_number(request, "message_id"), request.path_params["index"]
+        found = await self._database.read(lambda c: store.read_message_with_integration(c, principal.company_id, message_id))
+        if found is None or index not in map(str, range(len(found[0].attachments))):
+            raise NotFound
+        message, integration_id = found
+        attachment = message.attachments[int(index)]
+        url = address_of(attachment, is_thumb=is_thumb)
+        if url is None:
+            raise NotFound
+        if self._under_way[principal.agent.id] >= _AT_ONCE:
+            raise TooManyRequests("Too many files at once; wait for the others")
+        integration = self._directory.of_company(principal.company_id, integration_id)
+        self._under_way[principal.agent.id] += 1
+        try:
+            opened = await self._files.open(url, integration.base_url if integration else "", checked_range(request.headers.get("range")))
+        except BaseException:
+            self._end(principal.agent.id)
+            raise
+        return _Passed(opened, attachment.name, lambda: self._end(principal.agent.id))
+
+    def _end(self, agent_id: int) -> None:
+        self._under_way[agent_id] -= 1
+        if self._under_way[agent_id] <= 0:
+            del self._under_way[agent_id]
+
+
+class _Passed(StreamingResponse):
+    """The file as it comes. Ended whatever happens: a client that goes away leaves no connection to the storage behind."""
+
+    def __init__(self, opened: OpenFile, name: str | None, on_end: Callable[[], None]) -> None:
+        super().__init__(opened.chunks(), opened.status, shown_as(opened.content_type, name) | opened.headers)
+        self._opened, self._on_end = opened, on_end
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        except AttachmentUnavailable as error:  # the answer has begun: it ends short of its length, which clients see
+            _logger.warning("attachment broke off", reason=error.message)
+        finally:
+            self._on_end()
+            await self._opened.close()
