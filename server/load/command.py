@@ -11,7 +11,7 @@ from rich.console import Console
 
 from server import log
 from server.errors import ConfigurationError
-from server.load import report
+from server.load import comparison, report
 from server.load.plan import Plan, read_scenario, with_values
 from server.load.private_server import private_server
 from server.load.run import Result, Run
@@ -40,9 +40,17 @@ _notes = Console(stderr=True)
 @click.option("--seed", type=int, help="The same seed writes the same messages to the same customers.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="Write the report as JSON.")
 @click.option("--html", "html_path", type=click.Path(path_type=Path, dir_okay=False), help="Write the report as one HTML page.")
+@click.option("--svg", "svg_path", type=click.Path(path_type=Path, dir_okay=False), help="Write a comparison's picture.")
 @click.option("--i-own-this-server", "is_own", is_flag=True, help="Allow an address that is not of this machine.")
 def load(
-    scenario: Path | None, start_server: bool, short: bool, json_path: Path | None, html_path: Path | None, is_own: bool, **given: Any
+    scenario: Path | None,
+    start_server: bool,
+    short: bool,
+    json_path: Path | None,
+    html_path: Path | None,
+    svg_path: Path | None,
+    is_own: bool,
+    **given: Any,
 ) -> None:
     """Play agents, pollers and a Chatwoot against a server, and judge what came of it.
 
@@ -53,11 +61,12 @@ def load(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # by unwinding, which clears the ground
     values = {name: value for name, value in given.items() if value is not None}
     plan = with_values(read_scenario(scenario, is_short=short) if scenario else Plan(), values)
-    results = [_play(plan, start_server=start_server, is_own=is_own)]
+    results = [_play(one, start_server=start_server, is_own=is_own) for one in (comparison.plans(plan) if plan.compare else [plan])]
+    extra = _compare(results, svg_path) if plan.compare else ""
     if json_path:
         json_path.write_bytes(report.as_json(results))
     if html_path:
-        html_path.write_text(report.as_html(results), encoding="utf-8")
+        html_path.write_text(report.as_html(results, extra), encoding="utf-8")
     if not all(result.verdict.is_clean for result in results):
         sys.exit(1)
 
@@ -83,3 +92,13 @@ def _play(plan: Plan, *, start_server: bool, is_own: bool) -> Result:
         result = Run(plan, settings, view.show, server=server).play()
     print_result(result, _notes)
     return result
+
+
+def _compare(results: list[Result], svg_path: Path | None) -> str:
+    """Prints the table; gives the picture for the page."""
+    rows = comparison.rows(results)
+    svg = comparison.as_svg(rows)
+    click.echo(comparison.as_markdown(rows, results))
+    if svg_path:
+        svg_path.write_text(svg, encoding="utf-8")
+    return svg

@@ -12,7 +12,9 @@ from tests.kit.eventually import scaled
 from tests.kit.omni import COMMAND
 
 # `full` is `mixed-old-and-new` at its largest: in its short form it would be the same once more
-SCENARIOS = sorted(path for path in (Path(__file__).parent / "scenarios").glob("*.toml") if path.stem != "full")
+SCENARIOS = sorted(
+    path for path in (Path(__file__).parent / "scenarios").glob("*.toml") if path.stem not in ("full", "push-against-polling")
+)
 _LIMIT_SECONDS = 100.0
 
 
@@ -22,8 +24,7 @@ def test_a_scenario_is_clean_in_its_short_form(path: Path, tmp_path: Path) -> No
     """Nothing lost, doubled, disordered or foreign; what the scenario is about has happened; the reports are written."""
     json_path, html_path = tmp_path / "report.json", tmp_path / "report.html"
     argv = [str(COMMAND), "load", str(path), "--short", "--start-server", "--json", str(json_path), "--html", str(html_path)]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=scaled(_LIMIT_SECONDS), env=_environment(), check=False)
-    assert done.returncode == 0, done.stderr
+    _run(argv)
     [facts] = json.loads(json_path.read_text())
     plan = read_scenario(path, is_short=True)
     assert facts["clean"]
@@ -41,6 +42,29 @@ def test_a_scenario_is_clean_in_its_short_form(path: Path, tmp_path: Path) -> No
     page = html_path.read_text()
     assert page.count("<svg") >= 5
     assert "<script" not in page
+
+
+@pytest.mark.timeout(scaled(_LIMIT_SECONDS + 20))
+def test_push_is_compared_with_polling(tmp_path: Path) -> None:
+    """Three clean runs, a table and a picture; and push asks for nothing."""
+    path = Path(__file__).parent / "scenarios" / "push-against-polling.toml"
+    json_path, svg_path = tmp_path / "report.json", tmp_path / "picture.svg"
+    table = _run(
+        [str(COMMAND), "load", str(path), "--short", "--start-server", "--json", str(json_path), "--svg", str(svg_path)],
+    )
+    nobody, polling, push = json.loads(json_path.read_text())
+    assert polling["requests"] > 0
+    assert nobody["delivered"] == 0
+    assert push["delays"]["count"] > 0
+    assert push["requests"] == 0
+    assert "| requests for each agent and hour |" in table
+    assert svg_path.read_text().startswith("<svg")
+
+
+def _run(argv: list[str]) -> str:
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=scaled(_LIMIT_SECONDS), env=_environment(), check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def _environment() -> dict[str, str]:
