@@ -16,7 +16,7 @@ from server.bus import Bus
 from server.core.events import EventBatch, encode_batch, parse_batch
 from server.core.frames import text_frame
 from server.core.presence import is_note
-from server.core.recovery import Stream
+from server.core.recovery import Stream, is_older
 from server.db import eventlog, store
 from server.db.database import Connection, Database
 from server.errors import Unavailable
@@ -72,6 +72,11 @@ class Ring:
         self._slice = (asked, joined, self.first + end - 1)
         return joined, self.first + end - 1
 
+    def at(self, seq: int) -> bytes | None:
+        """The frame of that seq, if it is here."""
+        place = seq - self.first
+        return self._frames[place] if 0 <= place < len(self._frames) else None
+
     @property
     def room(self) -> int:
         """How many more events may be put in front."""
@@ -116,11 +121,11 @@ class Feed:
         """Take in a batch from wherever it comes."""
         if batch.epoch != self.epoch:
             self.fill("epoch")
-        elif batch.last_seq <= self.head:
-            return
         elif batch.first_seq > self.head + 1:
             self.fill(source)
-        else:
+        elif batch.first_seq <= self.head and (source == "local" or batch.last_seq > self.head) and self._differs(batch):
+            self.fill("break")  # numbers that we have shown are given away once more: the log went back
+        elif batch.last_seq > self.head:
             bodies = batch.bodies[self.head + 1 - batch.first_seq :]
             self._extend([text_frame(body) for body in bodies])
 
@@ -172,7 +177,9 @@ class Feed:
         if before.epoch != self.epoch:
             return
         self.floor = stream.floor
-        if stream.epoch != self.epoch or stream.head < before.head:
+        if is_older(stream.epoch, self.epoch) or (stream.epoch == self.epoch and stream.head < before.head):
+            self.fill("break")
+        elif stream.epoch != self.epoch:
             self._restart(stream)
         elif stream.head > self.head:
             self.fill("head")
@@ -183,9 +190,15 @@ class Feed:
         self.head += len(frames)
         self._hub.push(self.company_id, first, self.head, b"".join(frames))
 
+    def _differs(self, batch: EventBatch) -> bool:
+        """Whether a batch says of a seq that we have shown something else than we did."""
+        seq = min(batch.last_seq, self.head)
+        known = self._ring.at(seq)
+        return known is not None and known != text_frame(batch.bodies[seq - batch.first_seq])
+
     def _restart(self, stream: Stream) -> None:
-        """The log began a new life, went back (a restored backup) or was trimmed beyond us: every client needs a snapshot."""
-        reason = "epoch" if stream.epoch != self.epoch else "ahead" if stream.head < self.head else "too_old"
+        """The log began a new life, or was trimmed beyond us: every client needs a snapshot."""
+        reason = "epoch" if stream.epoch != self.epoch else "too_old"
         _logger.error("event log does not continue", company_id=self.company_id, reason=reason, head=self.head, database_head=stream.head)
         self.epoch, self.head, self.floor = stream.epoch, stream.head, stream.floor
         self._ring = Ring(stream.head + 1, self._limits.ring_events, self._limits.ring_bytes)
@@ -204,13 +217,21 @@ class Feed:
                 if self.epoch != epoch or self.head < after:
                     return  # begun anew meanwhile
                 stream = streams.get(self.company_id)
+                known = self._ring.at(after)
+                is_broken = known is not None and any(number == after and text_frame(body) != known for number, body in events)
+                is_back = stream is not None and stream.epoch == epoch and (stream.head < after or is_broken)
+                if stream is not None and (is_back or is_older(stream.epoch, epoch)):
+                    stream = await self._begin_anew()
+                    if stream is None:
+                        return
                 # trimmed beyond what this process had: between the two reads, or before
-                is_cut = (bool(events) and events[0][0] > after + 1) or (stream is not None and stream.floor > after)
-                if stream is not None and (stream.epoch != epoch or stream.head < after or is_cut):
+                new = [(number, body) for number, body in events if number > after]
+                is_cut = (bool(new) and new[0][0] > after + 1) or (stream is not None and stream.floor > after)
+                if stream is not None and (stream.epoch != self.epoch or is_cut):
                     self._restart(stream)
                     return
                 # what came by another way meanwhile is not taken twice; the rest follows it
-                if frames := [text_frame(body) for number, body in events if number > self.head]:
+                if frames := [text_frame(body) for number, body in new if number > self.head]:
                     self._extend(frames)
                 if len(events) < _PAGE_EVENTS:
                     return
@@ -218,6 +239,28 @@ class Feed:
             return  # the next comparison tries again
         finally:
             self._filling = None
+
+
+    async def _begin_anew(self) -> Stream | None:
+        """The log does not go on from what we have shown: a backup was restored, or a server lost its last commits. Clients that are away
+        hold cursors of what is gone and could not tell it from what came in its place: so the log gets a new epoch, from whichever process
+        sees it first. Returns the stream as it is then; None when only the place we read from lags behind. Raises DatabaseUnavailable."""
+        epoch, seen, known = self.epoch, self.head, self._ring.at(self.head)
+
+        async def begin(connection: Connection) -> Stream | None:
+            stream = (await eventlog.lock_streams(connection, [self.company_id], store.new_epoch()))[self.company_id]
+            if is_older(epoch, stream.epoch):
+                return stream  # another process was first, or this transaction's own COMMIT whose answer was lost
+            held = await eventlog.read_events(connection, self.company_id, seen - 1, 1)
+            is_same = known is None or [(seen, known)] == [(number, text_frame(body)) for number, body in held]
+            if stream.epoch == epoch and stream.head >= seen and (is_same or stream.floor >= seen):
+                return None
+            return await eventlog.start_epoch(connection, self.company_id, store.new_epoch())
+
+        stream = await self._database.transaction(begin)
+        if stream is not None:
+            _logger.error("the event log went back: a backup was restored, or commits were lost", company_id=self.company_id, shown=seen)
+        return stream
 
 
 class Feeds:
@@ -333,4 +376,5 @@ class Feeds:
 
 async def _read_on(connection: Connection, company_id: int, after: int) -> tuple[dict[int, Stream], list[tuple[int, bytes]]]:
     streams = await eventlog.read_streams(connection, [company_id])
-    return streams, await eventlog.read_events(connection, company_id, after, _PAGE_EVENTS)
+    # from the last one we have, to see that the log goes on from it
+    return streams, await eventlog.read_events(connection, company_id, after - 1, _PAGE_EVENTS)

@@ -39,6 +39,11 @@ class Stream(msgspec.Struct, frozen=True):
         return f"{self.epoch}.{self.head}"
 
 
+def is_older(epoch: str, other: str) -> bool:
+    """Whether an epoch began before another: their names begin with the time, and only a restored backup brings an older one back."""
+    return (len(epoch), epoch) < (len(other), other)
+
+
 def parse_cursor(text: str) -> Cursor:
     """Raises ValueError for what never was a cursor of ours."""
     epoch, dot, seq = text.partition(".")

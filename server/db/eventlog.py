@@ -97,9 +97,10 @@ async def trim_events(connection: Connection, company_id: int, before_us: int, l
     return int(row[1])
 
 
-async def start_epoch(connection: Connection, company_id: int, epoch: str) -> None:
-    """Give the log a new life: every client must take a snapshot. For use after a restored backup."""
+async def start_epoch(connection: Connection, company_id: int, epoch: str) -> Stream:
+    """Give the log a new life: every client must take a snapshot. After a restored backup, by a process that sees it or by hand."""
     await connection.execute("DELETE FROM inbox_events WHERE company_id = :company_id", {"company_id": company_id})
     await connection.execute(
         "UPDATE inbox_streams SET epoch = :epoch, floor = head WHERE company_id = :company_id", {"company_id": company_id, "epoch": epoch}
     )
+    return (await read_streams(connection, [company_id]))[company_id]

@@ -265,13 +265,19 @@ class World:
         _copy(self.path, self._backup_path)
         self.has_backup = True
 
-    async def restore(self, epoch: str) -> None:
-        """The backup is put back and, as the handbook says, a new epoch begun."""
+    async def restore(self, *, by_hand: bool) -> None:
+        """The backup is put back. A new epoch is begun by hand, or by a process that knew the newest event, if there is one."""
+        head = await self.head()
+        knows = [process for process in self.processes if (feed := process.feeds.get(COMPANY)) is not None and feed.cursor == head]
         _copy(self._backup_path, self.path)
+        if knows and not by_hand:
+            await knows[0].feeds.check()
+            await self.settle()
+            return
 
         async def renew(connection: Any) -> None:
-            await eventlog.lock_streams(connection, [COMPANY], epoch)
-            await eventlog.start_epoch(connection, COMPANY, epoch)
+            await eventlog.lock_streams(connection, [COMPANY], store.new_epoch())
+            await eventlog.start_epoch(connection, COMPANY, store.new_epoch())
 
         await self.database.transaction(renew)
 

@@ -1,6 +1,7 @@
 """Any history of changes, bus faults, crashes, restores, slow readers and reconnects ends with every client equal to a fresh snapshot."""
 
 import asyncio
+import os
 import sqlite3
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -44,7 +45,6 @@ class Histories(RuleBasedStateMachine):
         self._directory = tempfile.TemporaryDirectory(prefix="omni-world-")
         self._runner = asyncio.Runner()
         self._message_id = 1000
-        self._epochs = 0
 
     @initialize()
     def open(self) -> None:
@@ -164,10 +164,9 @@ class Histories(RuleBasedStateMachine):
         self.world.keep_backup()
 
     @precondition(lambda self: self.world.has_backup)
-    @rule()
-    def restore(self) -> None:
-        self._epochs += 1
-        self._do(lambda: self.world.restore(f"epoch{self._epochs}"))
+    @rule(by_hand=st.booleans())
+    def restore(self, by_hand: bool) -> None:
+        self._do(lambda: self.world.restore(by_hand=by_hand))
 
     def teardown(self) -> None:
         """Faults stop: heads are compared, readers read, those who were cut come back; then I1-I6."""
@@ -229,7 +228,9 @@ async def test_everything_a_feed_lacks_is_trimmed(tmp_path: Path) -> None:
         await world.close()
 
 
+# OMNI_TEST_HISTORIES=2000 looks for longer than a test run may
+_MOST = int(os.environ.get("OMNI_TEST_HISTORIES", "25"))
 Histories.TestCase.settings = settings(
-    max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+    max_examples=_MOST, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
 )
 TestHistories = Histories.TestCase

@@ -102,6 +102,12 @@ class Written:
         await self.database.transaction(lambda c: eventlog.start_epoch(c, COMPANY, epoch))
         self.epoch = epoch
 
+    async def go_back(self, head: int) -> None:
+        """As a restored backup does."""
+        await self.database.transaction(lambda c: c.execute("DELETE FROM inbox_events WHERE seq > :head", {"head": head}))
+        await self.database.transaction(lambda c: c.execute("UPDATE inbox_streams SET head = :head", {"head": head}))
+        self.head = head
+
     async def feed(self, hub: Hub, limits: FeedLimits = LIMITS) -> Feed:
         return Feed(COMPANY, await self.stream(), self.database, hub, limits)
 
@@ -244,14 +250,71 @@ async def test_events_that_come_during_a_comparison_are_no_step_back(log: Writte
     assert socket.seqs == [4]
 
 
-async def test_a_log_that_went_back_resets_everyone(log: Written) -> None:
-    """A restored backup (row 25): the clients take a snapshot, and events go on from there."""
+async def test_a_log_that_went_back_begins_a_new_epoch(log: Written) -> None:
+    """A restored backup (row 25): the first process that sees it gives the log a new epoch, once; everyone is told to reset, also those
+    who are away and come when it has grown past their cursor."""
+    hub = Hub()
+    feeds = [await log.feed(hub), await log.feed(Hub())]
+    sockets = [connect(hub, feeds[0], 3)[1], connect(hub, feeds[0], 1, is_replaying=True)[1]]
+    await eventually(lambda: sockets[1].seqs == [2, 3])
+    await log.go_back(2)
+    for _ in range(2):
+        for feed in feeds:
+            feed.check(await log.stream(), feed.stream)
+            await eventually(lambda: feed._filling is None)  # noqa: B023 - awaited at once
+    stream = await log.stream()
+    assert stream.epoch != "e1"
+    assert [feed.cursor for feed in feeds] == [f"{stream.epoch}.2"] * 2
+    assert [message["cursor"] for socket in sockets for message in socket.of_type("reset")] == [f"{stream.epoch}.2"] * 2
+    assert [message["reason"] for socket in sockets for message in socket.of_type("reset")] == ["epoch"] * 2
+
+
+async def test_a_backup_from_an_earlier_epoch_begins_a_new_one(log: Written) -> None:
+    """Cursors of that life are still about: the log must not grow into them once more."""
+    feed = await log.feed(Hub())
+    await log.restart("e2")
+    feed.check(await log.stream(), feed.stream)
+    assert feed.epoch == "e2"
+    await log.restart("e1")
+    feed.check(await log.stream(), feed.stream)
+    await eventually(lambda: feed._filling is None)
+    assert feed.epoch not in ("e1", "e2")
+    assert await log.stream() == feed.stream
+
+
+async def test_an_answer_that_lags_behind_resets_nobody(log: Written) -> None:
+    """A replica, or a read that took long: what the stream says under its lock counts."""
     hub = Hub()
     feed = await log.feed(hub)
-    sockets = [connect(hub, feed, 3)[1], connect(hub, feed, 1, is_replaying=True)[1]]
+    _, socket = connect(hub, feed, 3)
     feed.check(Stream("e1", 2, 0), feed.stream)
-    assert [message["cursor"] for socket in sockets for message in socket.of_type("reset")] == ["e1.2"] * 2
-    assert [message["reason"] for socket in sockets for message in socket.of_type("reset")] == ["ahead"] * 2
+    await eventually(lambda: feed._filling is None)
+    assert socket.of_type("reset") == []
+    assert await log.stream() == feed.stream
+
+
+@pytest.mark.parametrize("way", ["local", "overlap", "head"])
+async def test_a_log_that_went_back_and_has_grown_past_us(log: Written, way: str) -> None:
+    """Before anybody looked: its numbers say something else now, whether we hear of it by our own commit, by the bus or by comparison."""
+    hub = Hub()
+    feed = await log.feed(hub)
+    _, socket = connect(hub, feed, 3)
+    feed.take(await log.append(2), "local")
+    await tick(2)
+    await log.go_back(3)
+    first = await log.append(2, "another life")
+    if way == "local":
+        feed.take(first, "local")
+    elif way == "overlap":
+        more = await log.append(1, "another life")
+        feed.take(EventBatch(COMPANY, "e1", 4, first.bodies + more.bodies), "bus")
+    else:
+        await log.append(1, "another life")
+        feed.check(await log.stream(), feed.stream)
+    await eventually(lambda: socket.of_type("reset"))
+    assert (await log.stream()).epoch == feed.epoch != "e1"
+    await tick(2)
+    assert socket.seqs == [4, 5]
 
 
 async def test_a_new_life_of_the_log_resets_everyone(log: Written) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.core.recovery import Cursor, Mode, Stream, Verdict, judge, parse_cursor
+from server.core.recovery import Cursor, Mode, Stream, Verdict, is_older, judge, parse_cursor
 
 STREAM = Stream("e1", head=10, floor=4)
 
@@ -60,3 +60,11 @@ def test_a_cursor_reads_back(epoch: str, seq: int) -> None:
     """What we hand out is what we take."""
     assert parse_cursor(str(Cursor(epoch, seq))) == Cursor(epoch, seq)
     assert Stream(epoch, seq, 0).cursor == str(Cursor(epoch, seq))
+
+
+@pytest.mark.parametrize(
+    ("epoch", "other", "older"), [("e1", "e2", True), ("e2", "e1", False), ("e1", "e1", False), ("f" * 12, "0" * 16, True)]
+)
+def test_an_epoch_that_began_before_another(epoch: str, other: str, older: bool) -> None:
+    """By the time in its name; the shorter names of earlier versions come before all others."""
+    assert is_older(epoch, other) is older
