@@ -13,7 +13,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import argon2
-import jwt
 import msgspec
 
 from server import log
@@ -24,6 +23,7 @@ from server.db.accounts import Agent
 from server.db.database import Database
 from server.errors import DatabaseUnavailable, DuplicateRow, Forbidden, TokenExpired, TooManyRequests, Unauthenticated
 from server.settings import Settings
+from server.tokens import Claims, Tokens
 
 SESSION_COOKIE = "omni_session"
 ROLES = ("agent", "admin")
@@ -32,9 +32,7 @@ _logger = log.get(__name__)
 _REMEMBERED_MOST = 50_000
 _OVERLAP_US = 15 * SECOND  # clocks of processes differ; a row looked at twice does no harm
 _CHANGED_MOST = 5_000
-_SUBJECT_MOST = 128
 _COMPANY_AGENTS_MOST = 50_000
-_COMPANY_MOST = 2**63 - 1
 _ATTEMPTS_ACCOUNT = (1 / 6, 10.0)  # sign-ins a second and burst, for one account from one address
 _ATTEMPTS_ADDRESS = (0.5, 30.0)
 _hasher = argon2.PasswordHasher()
@@ -52,15 +50,6 @@ class Principal(msgspec.Struct, frozen=True):
         return self.agent.company_id
 
 
-class _Claims(msgspec.Struct, frozen=True):
-    company_id: int
-    subject: str
-    name: str
-    role: str | None
-    issued_us: int
-    expires_at: float
-
-
 OnRevoked = Callable[[int, str | None], None]
 
 
@@ -69,9 +58,10 @@ class Access:
 
     def __init__(self, database: Database, settings: Settings, on_revoked: OnRevoked) -> None:
         self._database, self._settings, self._on_revoked = database, settings, on_revoked
+        self._keys_of_tokens = Tokens(settings)
         self._agents: dict[tuple[int, str], Agent] = {}
         self._keys: dict[int, tuple[int, str]] = {}
-        self._tokens: OrderedDict[str, _Claims] = OrderedDict()
+        self._tokens: OrderedDict[str, Claims] = OrderedDict()
         self._sessions: OrderedDict[str, tuple[int, int, float]] = OrderedDict()  # key -> agent id, created us, expires
         self._attempts: OrderedDict[str, Bucket] = OrderedDict()
         self._hashing = asyncio.Semaphore(2)  # argon2 takes 64 MB and a core each time
@@ -194,26 +184,13 @@ class Access:
             self._on_revoked(0, key)
         self._looked_us = started_us
 
-    def _decode(self, token: str) -> _Claims:
-        settings = self._settings
-        try:
-            claims: dict[str, Any] = jwt.decode(
-                token,
-                settings.jwt_secret,
-                algorithms=["HS256"],
-                leeway=settings.jwt_leeway_seconds,
-                options={"require": ["exp", "sub"], "verify_aud": False, "verify_sub": False},
-            )
-        except jwt.ExpiredSignatureError:
-            raise TokenExpired from None
-        except jwt.InvalidTokenError:
-            raise Unauthenticated("The token is not valid here") from None
-        found = _claims(claims, settings.jwt_company_claim)
+    def _decode(self, token: str) -> Claims:
+        found = self._keys_of_tokens.decode(token)
         self._tokens[token] = found
         _bound(self._tokens)
         return found
 
-    async def _meet(self, claims: _Claims) -> Agent:
+    async def _meet(self, claims: Claims) -> Agent:
         """An agent not in memory: its whole company is read once (thousands come back at the same moment), and who is new is listed."""
         place = (claims.company_id, claims.subject)
         async with self._meeting.setdefault(claims.company_id, asyncio.Lock()):
@@ -269,28 +246,6 @@ def read_cookie(header: str, name: str) -> str | None:
         if key == name:
             return value or None
     return None
-
-
-def _claims(claims: dict[str, Any], company_claim: str) -> _Claims:
-    company = claims.get(company_claim)
-    if isinstance(company, str) and company.isascii() and company.isdigit():
-        company = int(company)
-    subject = claims["sub"]
-    if isinstance(subject, int) and not isinstance(subject, bool):
-        subject = str(subject)
-    if not isinstance(company, int) or isinstance(company, bool) or not 0 < company <= _COMPANY_MOST:
-        raise Unauthenticated(f"The token names no company in its claim {company_claim}")
-    if not isinstance(subject, str) or not 0 < len(subject) <= _SUBJECT_MOST:
-        raise Unauthenticated("The token names no agent in its claim sub")
-    name, role, issued = claims.get("name"), claims.get("role"), claims.get("iat", 0)
-    return _Claims(
-        company_id=company,
-        subject=subject,
-        name=name[:255] if isinstance(name, str) and name else subject,
-        role=role if role in ROLES else None,
-        issued_us=int(issued * SECOND) if isinstance(issued, (int, float)) else 0,
-        expires_at=float(claims["exp"]),
-    )
 
 
 def _check_active(agent: Agent, issued_us: int) -> None:

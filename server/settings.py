@@ -68,6 +68,15 @@ class Settings:
     broadcast_url: str = _setting("memory://", "Bus: `memory://` (one process) or `redis://host:port/0`")
     jwt_secret: str = _setting("", "Shared secret of the CRM's tokens (HS256), at least 32 bytes")
     jwt_company_claim: str = _setting("companyId", "Claim that holds the company's number")
+    jwt_secret_previous: str = _setting("", "Shared secret before `JWT_SECRET`: its tokens are good until they expire")
+    jwt_public_key_path: str = _setting("", "File with the CRM's public key in PEM form (RSA, EC or Ed25519)")
+    jwt_jwks_path: str = _setting("", "File with the CRM's public keys as JWKS; it is read again when it changes")
+    jwt_subject_claim: str = _setting("sub", "Claim that names the agent")
+    jwt_name_claim: str = _setting("name", "Claim that holds the agent's name")
+    jwt_role_claim: str = _setting("role", "Claim that holds the agent's role: one word or a list of words")
+    jwt_admin_roles: str = _setting("admin", "Roles of the CRM that are administrators here, separated by commas")
+    jwt_issuer: str = _setting("", "Wanted in the claim `iss`, where set")
+    jwt_audience: str = _setting("", "Wanted in the claim `aud`, where set")
     jwt_leeway_seconds: int = _setting(30, "Clock skew allowed when a token's times are checked")
     secret_key: str = _setting("", "Key for tokens at rest; without it they are stored as given, and a warning is logged")
     secret_key_previous: str = _setting(
@@ -157,12 +166,17 @@ class Settings:
         return f"{self.tunnel_url.rstrip('/')}{WEBHOOK_PATH}" if mode == "local" and self.tunnel_url else self.webhook_url
 
     @property
+    def admin_roles(self) -> frozenset[str]:
+        return frozenset(role for part in self.jwt_admin_roles.split(",") if (role := part.strip()))
+
+    @property
     def old_secret_keys(self) -> tuple[str, ...]:
         return tuple(key for part in self.secret_key_previous.split(",") if (key := part.strip()))
 
     def check_serving(self, workers: int) -> None:
         """What only a serving process needs. Raises ConfigurationError."""
-        if len(self.jwt_secret.encode()) < JWT_SECRET_MIN_BYTES:
+        has_public_keys = bool(self.jwt_public_key_path or self.jwt_jwks_path)
+        if len(self.jwt_secret.encode()) < JWT_SECRET_MIN_BYTES and not (has_public_keys and not self.jwt_secret):
             raise ConfigurationError(
                 f"JWT_SECRET must be at least {JWT_SECRET_MIN_BYTES} bytes long; "
                 f'make one with: python3 -c "import secrets; print(secrets.token_hex(32))"'
@@ -185,6 +199,8 @@ class Settings:
             raise ConfigurationError("TUNNEL_URL must begin with http:// or https://")
         if self.secret_key_previous and not self.secret_key:
             raise ConfigurationError("SECRET_KEY_PREVIOUS is for keys before SECRET_KEY: set SECRET_KEY as well")
+        if self.jwt_secret_previous and len(self.jwt_secret_previous.encode()) < JWT_SECRET_MIN_BYTES:
+            raise ConfigurationError(f"JWT_SECRET_PREVIOUS must be at least {JWT_SECRET_MIN_BYTES} bytes long, as JWT_SECRET")
         if self.socket_silence_seconds <= self.ping_seconds:
             raise ConfigurationError("SOCKET_SILENCE_SECONDS must be larger than PING_SECONDS, or every socket is cut")
         if self.reply_certain_seconds < self.chatwoot_timeout_seconds:

@@ -115,7 +115,8 @@ def check_base_url(text: str) -> str:
         raise BadRequest(f"The base URL ends before /app or /api: {parts.scheme}://{parts.netloc}")
     if len(url) > _BASE_URL_MOST:
         raise BadRequest(f"The base URL has at most {_BASE_URL_MOST} characters")
-    return url
+    place = parts.netloc.lower()  # one spelling, so that the same inbox is noticed
+    return f"{parts.scheme}://{place}{parts.path}"
 
 
 async def check_destination(base_url: str, *, allows_private: bool) -> None:

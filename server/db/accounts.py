@@ -184,10 +184,12 @@ async def add_integration(connection: Connection, vault: Vault, values: dict[str
     Raises DuplicateRow: the same inbox twice would show every conversation twice.
     """
     row = await connection.fetch_one(
-        "SELECT id FROM integrations WHERE provider = 'chatwoot' AND base_url = :base_url AND account_id = :account_id "
+        "SELECT id, company_id FROM integrations WHERE provider = 'chatwoot' AND base_url = :base_url AND account_id = :account_id "
         "AND page_id = :page_id",
         {"base_url": values["base_url"], "account_id": str(values["account_id"]), "page_id": str(values["inbox_id"])},
     )
+    if row is not None and row[1] != values["company_id"]:
+        raise DuplicateRow("This Chatwoot inbox belongs to another company here already; nothing was added")
     if row is not None:
         raise DuplicateRow(f"Integration {row[0]} is this Chatwoot inbox already; nothing was added")
     return await connection.insert(

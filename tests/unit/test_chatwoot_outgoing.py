@@ -91,4 +91,4 @@ def test_what_is_no_base_url_is_refused(text: str) -> None:
 
 def test_a_base_url_loses_its_slash_and_keeps_its_path() -> None:
     """A Chatwoot may live below a path."""
-    assert check_base_url(" https://h.example/chat/ ") == "https://h.example/chat"
+    assert check_base_url(" HTTPS://H.example/Chat/ ") == "https://h.example/Chat"
