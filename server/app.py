@@ -247,7 +247,7 @@ def from_environment() -> Starlette:
 def _routes(parts: Parts, guard: Guard) -> list[BaseRoute]:
     settings = parts.settings
     sessions = Sessions(guard, parts.access, hours=settings.session_hours, is_secure=settings.base_url.startswith("https:"))
-    page_data = ServerPageData(parts.access, parts.feeds, parts.inbox, parts.replies, sessions.cookie)
+    page_data = ServerPageData(parts.access, parts.feeds, parts.inbox, parts.replies, parts.database, sessions.cookie)
     webhook = Webhook(parts.recorder, parts.directory, settings.webhook_max_bytes)
     return [
         Route("/api/webhooks/chatwoot", webhook.receive, methods=["POST"]),

@@ -7,8 +7,11 @@ from starlette.requests import Request
 
 from server.auth import Access, Principal
 from server.core.entities import Json
+from server.core.preferences import Preferences, change_preferences
 from server.db.accounts import Agent
+from server.db.database import Connection, Database
 from server.db.lists import Filters
+from server.db.preferences import read_preferences, write_preferences
 from server.endpoints.page_view import PageFilters
 from server.endpoints.pages import ConversationPage, PageAgent
 from server.errors import NotFound, OmniError, Unauthenticated
@@ -20,8 +23,11 @@ from server.replies import Replies
 class ServerPageData:
     """Implements `endpoints.pages.PageData`. Every `PageAgent` given out is an `Agent`."""
 
-    def __init__(self, access: Access, feeds: Feeds, inbox: Inbox, replies: Replies, cookie: Callable[[str], str]) -> None:
-        self._access, self._feeds, self._inbox, self._replies, self._cookie = access, feeds, inbox, replies, cookie
+    def __init__(
+        self, access: Access, feeds: Feeds, inbox: Inbox, replies: Replies, database: Database, cookie: Callable[[str], str]
+    ) -> None:
+        self._access, self._feeds, self._inbox, self._replies, self._database = access, feeds, inbox, replies, database
+        self._cookie = cookie
 
     async def authenticate(self, request: Request) -> Agent | None:
         principal = await self._principal(request)
@@ -47,6 +53,15 @@ class ServerPageData:
         narrowed = Filters(filters.status, filters.platform, filters.q or None, parse_place(before) if before else None)
         items, place = await self._inbox.page(_own(agent), narrowed, limit)
         return ConversationPage(msgspec.to_builtins(items), place)
+
+    async def preferences(self, agent: PageAgent) -> Preferences:
+        return await self._database.read(lambda c: read_preferences(c, agent.id))
+
+    async def change_preferences(self, agent: PageAgent, given: Preferences) -> None:
+        async def write(connection: Connection) -> None:
+            await write_preferences(connection, agent.id, change_preferences(await read_preferences(connection, agent.id), given))
+
+        await self._database.transaction(write)
 
     async def count_unread(self, agent: PageAgent) -> dict[str, int]:
         return await self._inbox.unread(_own(agent))

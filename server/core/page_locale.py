@@ -3,12 +3,13 @@
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any
 
 JsonObject = Mapping[str, Any]
 LANGUAGES = ("en", "bn")
+_BENGALI_DIGITS = {ord("0") + n: chr(0x09E6 + n) for n in range(10)}
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Locale:
     catalogue: Mapping[str, str]
     zone: tzinfo
     now: datetime
-    _digits: Mapping[int, str] = field(default_factory=lambda: {ord("0") + n: chr(0x09E6 + n) for n in range(10)})
+    has_bengali_digits: bool = False
 
     def t(self, key: str, **values: object) -> str:
         """The text of `key`; `n` chooses between `.one` and `.other` where the catalogue has them."""
@@ -42,7 +43,7 @@ class Locale:
         return self._in_digits(str(value))
 
     def _in_digits(self, text: str) -> str:
-        return text.translate(self._digits) if self.lang == "bn" else text
+        return text.translate(_BENGALI_DIGITS) if self.has_bengali_digits else text
 
     def _local(self, iso: str) -> datetime:
         return moment_of(iso).astimezone(self.zone)
@@ -81,6 +82,14 @@ class Locale:
             return Wait("bad", self.t("time.hours", n=minutes // 60))
         return Wait("bad", self.t("time.days", n=minutes // 1440))
 
+    def choice(self, name: str, value: object) -> str:
+        """What one value of a preference is called."""
+        if name == "undoSeconds":
+            return self.t("time.seconds", n=value) if value else self.t("choice.undoSeconds.none")
+        if name == "theme" or value == "auto":
+            return self.t(f"menu.{value}")
+        return self.t(f"choice.{name}.{value}")
+
     def initial(self, name: str) -> str:
         return next((sign for sign in name if unicodedata.category(sign)[0] in "LN"), "•").upper() if name else ""
 
@@ -94,6 +103,12 @@ class Locale:
         contact = conversation.get("contact") or {}
         details = " · ".join(filter(None, (contact.get("phone"), contact.get("email"))))
         return details or self.t("status.Open" if conversation["status"] == "Open" else "status.Closed")
+
+    def chips(self, conversation: JsonObject) -> list[str]:
+        """Who has it, how urgent it is, and its labels, as Chatwoot has them."""
+        assignee, priority = conversation.get("assignee") or {}, conversation.get("priority")
+        told = [assignee.get("name") or self.t("thread.unassigned"), self.t(f"priority.{priority}") if priority else ""]
+        return [text for text in (*told, *(conversation.get("labels") or [])) if text]
 
     def sender(self, message: JsonObject) -> str:
         return message.get("senderName") or self.t("message.agent" if message["senderType"] == "agent" else "message.customer")

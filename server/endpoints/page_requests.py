@@ -1,6 +1,7 @@
 """What the pages read from a request besides its address, and the headers every answer of theirs carries."""
 
 import re
+from collections.abc import Mapping
 from urllib.parse import parse_qs, urlencode, urlsplit
 from zoneinfo import ZoneInfo
 
@@ -35,16 +36,28 @@ def redirect(target: str) -> Response:
     return RedirectResponse(target, 303, headers=PAGE_HEADERS)
 
 
-def choose_preference(request: Request) -> Response | None:
-    """`?lang=` and `?theme=` set a cookie and lead back to the same page without them."""
-    chosen = {"lang": LANGUAGES, "theme": (*THEMES, "auto")}
-    given = {name: value for name, value in request.query_params.items() if name in chosen and value in chosen[name]}
-    if not given:
-        return None
-    rest = [(name, value) for name, value in request.query_params.multi_items() if name not in chosen]
-    response = redirect(request.url.path + (f"?{urlencode(rest)}" if rest else ""))
-    for name, value in given.items():
-        response.set_cookie(f"omni_{name}", value, max_age=YEAR_SECONDS, samesite="lax")
+_COOKIES = {"language": ("omni_lang", LANGUAGES), "theme": ("omni_theme", (*THEMES, "auto"))}
+
+
+def chosen_in_address(request: Request) -> dict[str, str]:
+    """What `?lang=` and `?theme=` choose, by the names of the preferences."""
+    given = {"language": request.query_params.get("lang"), "theme": request.query_params.get("theme")}
+    return {name: value for name, value in given.items() if value in _COOKIES[name][1]}
+
+
+def without_choice(request: Request) -> str:
+    """The address of the same page without them."""
+    rest = [(name, value) for name, value in request.query_params.multi_items() if name not in ("lang", "theme")]
+    return request.url.path + (f"?{urlencode(rest)}" if rest else "")
+
+
+def remember_look(response: Response, chosen: Mapping[str, object]) -> Response:
+    """Cookies for language and appearance: pages before the sign-in have nothing else to go by."""
+    for name, (cookie, values) in _COOKIES.items():
+        if (value := chosen.get(name)) in values:
+            response.set_cookie(cookie, str(value), max_age=YEAR_SECONDS, samesite="lax")
+        elif name in chosen:
+            response.delete_cookie(cookie)
     return response
 
 
@@ -63,7 +76,8 @@ def path_of(request: Request) -> str:
 
 def inside(target: str) -> str:
     """Only our own pages may be the way on after signing in: `//elsewhere` and `/\\elsewhere` lead out."""
-    return target if re.fullmatch(r"/(inbox(/c/\d+)?|account|admin/[a-z]+(/\d+)?)(\?[\w%=&.+~*-]*)?", target, re.ASCII) else "/inbox"
+    ours = r"/(inbox(/c/\d+|/settings)?|account|admin/[a-z]+(/\d+)?)(\?[\w%=&.+~*-]*)?"
+    return target if re.fullmatch(ours, target, re.ASCII) else "/inbox"
 
 
 def is_same_origin(request: Request) -> bool:

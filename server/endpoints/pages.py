@@ -6,9 +6,7 @@ message.js), and a test compares the two.
 """
 
 import functools
-import hashlib
 import json
-import mimetypes
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,24 +19,23 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
 
-from server.core.page_files import strip_script, strip_style
 from server.core.page_locale import LANGUAGES, JsonObject, Locale, preferred_language
 from server.core.page_thread import arrange
+from server.core.preferences import CHOICES, Preferences
 from server.endpoints.answers import Handler
+from server.endpoints.build_files import BuildFiles, hash_files
 from server.endpoints.page_requests import (
     PAGE_HEADERS,
-    SECURITY_HEADERS,
     THEMES,
-    YEAR_SECONDS,
-    choose_preference,
+    chosen_in_address,
     inside,
     is_same_origin,
     path_of,
     read_form,
     redirect,
+    remember_look,
+    without_choice,
     zone_of,
 )
 from server.endpoints.page_view import FIRST_PAGE, PLATFORMS, PageFilters, View
@@ -82,6 +79,12 @@ class PageData(Protocol):
     async def list_conversations(self, agent: PageAgent, *, filters: PageFilters, limit: int, before: str | None) -> ConversationPage:
         """One page of the list, with the agent's `readCount` and `unreadCount`."""
 
+    async def preferences(self, agent: PageAgent) -> Preferences:
+        """All of them, the defaults among them."""
+
+    async def change_preferences(self, agent: PageAgent, given: Preferences) -> None:
+        """Those that are given. Raises BadRequest for what cannot be chosen."""
+
     async def count_unread(self, agent: PageAgent) -> dict[str, int]:
         """How many messages the agent has not read, by the status of their conversations."""
 
@@ -102,7 +105,7 @@ class Pages:
 
     def __init__(self, web: Path, get_data: Callable[[Request], PageData], websocket_path: str = "/ws") -> None:
         self._static = web / "static"
-        self._build = _hash_files(self._static)
+        self._build = hash_files(self._static)
         self._get_data = get_data
         self._websocket_path = websocket_path
         self._catalogues = {lang: _read_catalogue(web / "locale" / f"{lang}.json") for lang in LANGUAGES}
@@ -115,7 +118,7 @@ class Pages:
             auto_reload=False,
         )
         names = sorted(file.name for file in (self._static / "js").glob("*.js"))
-        self._modules = [name for name in names if name not in ("main.js", "live-worker.js")]
+        self._modules = [name for name in names if name not in ("main.js", "live-worker.js", "settings.js")]
 
     def routes(self) -> list[BaseRoute]:
         page = self._page
@@ -124,6 +127,8 @@ class Pages:
             Route("/inbox", page(self.inbox)),
             Route("/inbox/c/{conversation_id:int}", page(self.inbox)),
             Route("/inbox/c/{conversation_id:int}/reply", page(self.reply), methods=["POST"]),
+            Route("/inbox/settings", page(self.settings)),
+            Route("/inbox/settings", page(self.change_settings), methods=["POST"]),
             Route("/inbox/{elsewhere:path}", page(self.nowhere)),
             Route("/sign-in", page(self.sign_in_page)),
             Route("/sign-in", page(self.sign_in), methods=["POST"]),
@@ -139,12 +144,14 @@ class Pages:
 
     async def inbox(self, request: Request) -> Response:
         """The list, and the thread where one is chosen."""
-        if (chosen := choose_preference(request)) is not None:
-            return chosen
         data = self._get_data(request)
-        agent = await data.authenticate(request)
+        agent = await self._signed_in(request)
         if agent is None:
             return redirect("/sign-in?" + urlencode({"next": path_of(request)}))
+        if chosen := chosen_in_address(request):
+            if is_same_origin(request):  # a link from elsewhere changes nothing for good
+                await data.change_preferences(agent, {**chosen})
+            return remember_look(redirect(without_choice(request)), chosen)
         view = View.of(request)
         cursor = await data.cursor(agent)
         page = await data.list_conversations(agent, filters=view.filters, limit=FIRST_PAGE, before=view.before_list)
@@ -173,8 +180,31 @@ class Pages:
             await data.reply(agent, conversation_id, content=content, client_id=client_id, is_private=is_private)
         return redirect(target)
 
+    async def settings(self, request: Request) -> Response:
+        """What an agent may choose, as a form."""
+        if await self._signed_in(request) is None:
+            return redirect("/sign-in?" + urlencode({"next": path_of(request)}))
+        return self._render(request, "settings.html", {"choices": CHOICES, "preferences": request.state.preferences})
+
+    async def change_settings(self, request: Request) -> Response:
+        _check_origin(request)
+        agent = await self._signed_in(request)
+        if agent is None:
+            return redirect("/sign-in?next=/inbox/settings")
+        form = await read_form(request)
+        # an unchecked box is not sent at all
+        given: Preferences = {
+            name: name in form if isinstance(values[0], bool) else int(form[name]) if name == "undoSeconds" else form[name]
+            for name, values in CHOICES.items()
+            if name in form or isinstance(values[0], bool)
+        }
+        await self._get_data(request).change_preferences(agent, given)
+        return remember_look(redirect("/inbox/settings"), given)
+
     async def sign_in_page(self, request: Request) -> Response:
-        return choose_preference(request) or self._sign_in_form(request, request.query_params.get("next", ""))
+        if chosen := chosen_in_address(request):
+            return remember_look(redirect(without_choice(request)), chosen)
+        return self._sign_in_form(request, request.query_params.get("next", ""))
 
     async def sign_in(self, request: Request) -> Response:
         _check_origin(request)
@@ -205,6 +235,13 @@ class Pages:
         if error.retry_seconds is not None:
             response.headers["Retry-After"] = str(error.retry_seconds)
         return response
+
+    async def _signed_in(self, request: Request) -> PageAgent | None:
+        """The agent of this request; from now on it is answered in their language and look."""
+        data = self._get_data(request)
+        agent = await data.authenticate(request)
+        request.state.preferences = await data.preferences(agent) if agent is not None else {}
+        return agent
 
     def _page(self, handler: Handler) -> Handler:
         """The handler, with our own errors as pages."""
@@ -254,6 +291,8 @@ class Pages:
                 "agent": {"id": agent.id, "companyId": agent.company_id, "name": agent.name},
                 "cursor": cursor,
                 "lang": locale.lang,
+                "digits": "beng" if locale.has_bengali_digits else "latn",
+                "preferences": request.state.preferences,
                 "zone": str(locale.zone),
                 "wsUrl": self._websocket_path,
                 "strings": locale.catalogue,
@@ -265,7 +304,7 @@ class Pages:
         return self._render(request, "inbox.html", context)
 
     def _render(self, request: Request, template: str, context: JsonObject, status: int = 200) -> Response:
-        theme = request.cookies.get("omni_theme")
+        theme = _chosen(request, "theme") or request.cookies.get("omni_theme")
         shared = {
             "l": self._locale(request),
             "theme": theme if theme in THEMES else None,
@@ -275,55 +314,22 @@ class Pages:
         return HTMLResponse(html, status, {"Vary": "Cookie, Accept-Language", **PAGE_HEADERS})
 
     def _locale(self, request: Request) -> Locale:
-        lang = request.cookies.get("omni_lang")
+        lang = _chosen(request, "language") or request.cookies.get("omni_lang")
         if lang not in LANGUAGES:
             lang = preferred_language(request.headers.get("Accept-Language", ""))
-        return Locale(lang, self._catalogues[lang], zone_of(request), datetime.now(UTC))
+        digits = _chosen(request, "digits") or ("beng" if lang == "bn" else "latn")
+        return Locale(lang, self._catalogues[lang], zone_of(request), datetime.now(UTC), digits == "beng")
 
 
-class BuildFiles(StaticFiles):
-    """Static files under the build's name, which changes with any of them: browsers may keep them for ever."""
-
-    def __init__(self, directory: Path, build: str) -> None:
-        super().__init__(directory=directory)
-        self._build = build
-        self._stripped = _read_stripped(directory)
-        # what the machine's own table of types may lack
-        mimetypes.add_type("font/woff2", ".woff2")
-        mimetypes.add_type("text/javascript", ".js")
-        mimetypes.add_type("application/manifest+json", ".webmanifest")
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        content, media_type = self._stripped.get(path, (None, None))
-        is_read = scope["method"] in ("GET", "HEAD")
-        response = Response(content, media_type=media_type) if content and is_read else await super().get_response(path, scope)
-        # A page of an earlier build is still open somewhere: it gets today's file, but must not keep it under that name.
-        is_ours = scope["path_params"]["build"] == self._build
-        response.headers["Cache-Control"] = f"public, max-age={YEAR_SECONDS}, immutable" if is_ours else "no-cache"
-        response.headers.update(SECURITY_HEADERS)
-        return response
+def _chosen(request: Request, name: str) -> str | None:
+    """What the signed-in agent chose for themselves; None where they chose nothing, and before they are known."""
+    value = getattr(request.state, "preferences", {}).get(name, "auto")
+    return None if value == "auto" else str(value)
 
 
 def _check_origin(request: Request) -> None:
     if not is_same_origin(request):
         raise Forbidden
-
-
-def _hash_files(directory: Path) -> str:
-    digest = hashlib.sha256()
-    for file in sorted(path for path in directory.rglob("*") if path.is_file()):
-        digest.update(file.relative_to(directory).as_posix().encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()[:12]
-
-
-def _read_stripped(directory: Path) -> dict[str, tuple[bytes, str]]:
-    """Scripts and styles by their path, ready to be sent, with their types."""
-    kinds = ((".js", strip_script, "text/javascript"), (".css", strip_style, "text/css"))
-    return {
-        file.relative_to(directory).as_posix(): (strip(file.read_text(encoding="utf-8")).encode(), media_type)
-        for suffix, strip, media_type in kinds
-        for file in directory.rglob(f"*{suffix}")
-    }
 
 
 def _read_catalogue(file: Path) -> dict[str, str]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from starlette.requests import Request
 
+from server.core.preferences import Preferences, change_preferences, parse_preferences
 from server.endpoints import pages
 from server.endpoints.page_view import PageFilters
 from server.errors import OmniError
@@ -121,6 +122,7 @@ class FixedData:
     def __init__(self, is_signed_in: bool = True) -> None:
         self.is_signed_in = is_signed_in
         self.replies: list[tuple[int, str, str, bool]] = []
+        self.chosen = parse_preferences(None)
         self.trouble: OmniError | None = None  # raised instead of every answer
 
     async def authenticate(self, request: Request) -> pages.PageAgent | None:
@@ -143,6 +145,12 @@ class FixedData:
         self, agent: pages.PageAgent, *, filters: PageFilters, limit: int, before: str | None
     ) -> pages.ConversationPage:
         return pages.ConversationPage(conversations(), None)
+
+    async def preferences(self, agent: pages.PageAgent) -> Preferences:
+        return self.chosen
+
+    async def change_preferences(self, agent: pages.PageAgent, given: Preferences) -> None:
+        self.chosen = change_preferences(self.chosen, given)
 
     async def count_unread(self, agent: pages.PageAgent) -> dict[str, int]:
         return {"Open": 123, "Closed": 0}

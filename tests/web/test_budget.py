@@ -35,8 +35,15 @@ def test_the_style_sheet_stays_within_its_budget() -> None:
 
 
 @pytest.mark.parametrize("file", SCRIPTS, ids=lambda file: file.name)
-def test_a_script_is_written_so_that_it_can_be_stripped(file: Path) -> None:
-    """No text goes over a line's end, and no comment begins with /*."""
-    for line in file.read_text(encoding="utf-8").splitlines():
+def test_a_script_is_still_a_script_as_it_is_served(file: Path) -> None:
+    """And it is written so that it can be stripped: no template over two lines or in another one, no comment that begins with /*."""
+    source = file.read_text(encoding="utf-8")
+    for line in source.splitlines():
         assert line.count("`") % 2 == 0, line
         assert not line.lstrip().startswith("/*"), line
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("Node is not installed")
+    served = strip_script(source)
+    done = subprocess.run([node, "--check", "--input-type=module"], input=served, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

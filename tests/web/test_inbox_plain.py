@@ -99,7 +99,7 @@ async def test_pictures_are_shown(site: Site, open_window: OpenWindow) -> None:
     customer = site.new_customer()
     number = await site.writes(customer, "see", attachments=[picture()])
     page = await (await open_window()).open(f"/inbox/c/{number}")
-    await page.wait_for_function("document.querySelector('#messages img')?.naturalWidth === 96")
+    await eventually(lambda: page.evaluate("document.querySelector('#messages img')?.naturalWidth === 96"))
 
 
 async def test_a_phone_shows_one_pane_at_a_time(site: Site, open_window: OpenWindow) -> None:

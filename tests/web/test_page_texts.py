@@ -15,7 +15,7 @@ from server.core.page_thread import arrange
 CATALOGUES = Path(__file__).parents[2] / "web" / "locale"
 NOW = datetime(2026, 7, 18, 9, 1, tzinfo=UTC)  # 15:01 in Dhaka
 ENGLISH, BENGALI = (
-    Locale(lang, json.loads((CATALOGUES / f"{lang}.json").read_text(encoding="utf-8")), ZoneInfo("Asia/Dhaka"), NOW)
+    Locale(lang, json.loads((CATALOGUES / f"{lang}.json").read_text(encoding="utf-8")), ZoneInfo("Asia/Dhaka"), NOW, lang == "bn")
     for lang in ("en", "bn")
 )
 

@@ -5,12 +5,13 @@ import { createI18n } from "../../../web/static/js/i18n.js";
 
 process.env.TZ = "Asia/Dhaka";
 const NOW = new Date("2026-11-22T10:00:00Z");
+const DIGITS = { en: "latn", bn: "beng" };
 const read = (lang) => JSON.parse(readFileSync(new URL(`../../../web/locale/${lang}.json`, import.meta.url)));
-const of = (lang) => createI18n({ lang, strings: read(lang), now: () => NOW });
+const of = (lang) => createI18n({ lang, digits: DIGITS[lang], strings: read(lang), now: () => NOW });
 
 test("plurals follow the language: in Bengali 0 is like 1", () => {
   const strings = { "time.months": "", "k.one": "one {n}", "k.other": "other {n}" };
-  const text = (lang, n) => createI18n({ lang, strings }).t("k", { n });
+  const text = (lang, n) => createI18n({ lang, digits: DIGITS[lang], strings }).t("k", { n });
   assert.deepEqual([0, 1, 2].map((n) => text("en", n)), ["other 0", "one 1", "other 2"]);
   assert.deepEqual([0, 1, 2].map((n) => text("bn", n)), ["one ০", "one ১", "other ২"]);
 });
@@ -39,4 +40,10 @@ test("waiting is told from a quarter of an hour on", () => {
   assert.deepEqual(ago(15), { level: "warn", text: "15 min" });
   assert.deepEqual(ago(60), { level: "bad", text: "1 h" });
   assert.deepEqual(ago(60 * 72), { level: "bad", text: "3 days" });
+});
+
+test("Bengali words with Latin digits, and the other way round", () => {
+  const strings = read("bn");
+  assert.match(createI18n({ lang: "bn", digits: "latn", strings, now: () => NOW }).clock(NOW.toISOString()), /^\d\d:\d\d$/);
+  assert.equal(createI18n({ lang: "en", digits: "beng", strings: read("en"), now: () => NOW }).number(123), "১২৩");
 });

@@ -6,7 +6,7 @@ import { arrange } from "../../../web/static/js/message.js";
 
 const strings = { "time.months": "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec", "time.today": "Today" };
 const NOW = "2026-07-18T09:01:05.204Z";
-const i18n = createI18n({ lang: "en", strings, now: () => new Date(NOW) });
+const i18n = createI18n({ lang: "en", digits: "latn", strings, now: () => new Date(NOW) });
 
 const message = (id, more) => ({ id, senderType: "agent", senderName: "Asha", private: false, createdAt: NOW, ...more });
 

@@ -128,3 +128,26 @@ test("a full storage costs survival of a reload, not the reply", async () => {
   await settle();
   assert.equal(posted.length, 1);
 });
+
+test("a reply that can be taken back goes out later, or at once when asked, or never", async () => {
+  const { outbox, posted, clock } = start([]);
+  outbox.add(reply("slow"), 5_000);
+  outbox.add(reply("impatient"), 5_000);
+  const { clientId } = outbox.add(reply("regretted"), 5_000);
+  assert.deepEqual(states(outbox), ["undo", "undo", "undo"]);
+  assert.equal(outbox.discard(clientId).content, "regretted");
+  await clock.pass(4_999);
+  assert.deepEqual(posted, []);
+  outbox.release(1);
+  await clock.pass(10_000);
+  assert.deepEqual(posted.map(({ content }) => content), ["slow", "impatient"]);
+});
+
+test("a reply that could still be taken back when the page went is sent by the next one", async () => {
+  const first = start([]);
+  first.outbox.add(reply("left behind"), 5_000);
+  const second = start([], first.storage);
+  second.outbox.restore();
+  await settle();
+  assert.deepEqual(second.posted.map(({ content }) => content), ["left behind"]);
+});

@@ -54,6 +54,14 @@ export class Api {
     return (await this.#request("POST", path, body, { "Idempotency-Key": clientId })).data;
   }
 
+  async cannedReplies() {
+    return (await this.#request("GET", "/api/canned-replies")).data;
+  }
+
+  async prefer(preferences) {
+    return (await this.#request("PATCH", "/api/me", { preferences })).data;
+  }
+
   async retry(conversationId, messageId) {
     return (await this.#request("POST", `/api/conversations/${conversationId}/messages/${messageId}/retry`)).data;
   }

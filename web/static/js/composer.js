@@ -1,6 +1,10 @@
 // Writing a reply: drafts, Enter, notes. Never disabled: without a line the reply waits in the outbox.
 
 import { debounce, find } from "./dom.js";
+import { fold } from "./list.js";
+import { Options } from "./options.js";
+
+const CANNED_MAX = 8;
 
 export class Composer {
   #form = find("#composer");
@@ -8,9 +12,11 @@ export class Composer {
   #note = find("#note");
   #app;
   #id = null;
+  #canned = null; // of the company, fetched when the first "/" is typed
+  #options = new Options(this.#field, find("#canned"), ({ content }) => this.#write(content));
   #saveSoon = debounce(() => this.save(), 300);
 
-  // `app`: {store, outbox, drafts, thread, list}
+  // `app`: {api, store, outbox, drafts, thread, preferences}
   constructor(app) {
     this.#app = app;
     this.#form.addEventListener("submit", (event) => {
@@ -21,7 +27,9 @@ export class Composer {
     this.#field.addEventListener("input", () => {
       this.#fit();
       this.#saveSoon();
+      this.#offerCanned();
     });
+    this.#field.addEventListener("blur", () => this.#options.show([]));
     this.#note.addEventListener("change", () => this.#form.toggleAttribute("data-note", this.#note.checked));
     app.thread.onEdit = (entry) => entry && this.#takeBack(entry);
   }
@@ -45,21 +53,43 @@ export class Composer {
 
   #send() {
     const content = this.#field.value.trim();
-    if (!content || this.#id === null) return;
-    const { store, outbox, thread } = this.#app;
+    const { store, outbox, thread, preferences } = this.#app;
+    if (this.#id === null) return;
+    if (!content) return outbox.release(this.#id); // Enter again: what can still be taken back goes now
     const lastSeenMessageId = store.messages(this.#id)?.at(-1)?.id ?? null;
-    outbox.add({ conversationId: this.#id, content, isPrivate: this.#note.checked, lastSeenMessageId });
-    this.#field.value = "";
-    this.save();
-    this.#fit();
+    outbox.add({ conversationId: this.#id, content, isPrivate: this.#note.checked, lastSeenMessageId }, preferences.undoSeconds * 1_000);
+    this.#write("");
     thread.toEnd();
+  }
+
+  #write(text) {
+    this.#field.value = text;
+    this.#field.dispatchEvent(new Event("input"));
+    this.save();
     this.focus();
+  }
+
+  // A text that begins with "/" looks for a canned reply, by shortcut first.
+  async #offerCanned() {
+    const typed = () => /^\/(\S*)$/.exec(this.#field.value)?.[1];
+    if (typed() === undefined) return this.#options.show([]);
+    try {
+      this.#canned ??= await this.#app.api.cannedReplies();
+    } catch (error) {
+      if (!error.kind) throw error; // no line: the next letter asks again
+      return;
+    }
+    const text = fold(typed() ?? "");
+    const rank = ({ shortcut, content }) => [fold(shortcut).startsWith(text), fold(`${shortcut} ${content}`).includes(text)].indexOf(true);
+    const found = typed() === undefined ? [] : this.#canned.filter((one) => rank(one) >= 0).sort((a, b) => rank(a) - rank(b));
+    this.#options.show(found.slice(0, CANNED_MAX).map(({ shortcut, content }) => ({ label: `/${shortcut}`, hint: content, content })));
   }
 
   // Enter also ends the choice of an input method (229 in browsers that report the key after composing), and a
   // phone's keyboard has no other way to a new line.
   #onKey(event) {
     const isComposing = event.isComposing || event.keyCode === 229;
+    if (!isComposing && this.#options.onKey(event)) return;
     if (event.key === "Escape" && !isComposing) find("#log").focus(); // single keys work from there
     if (event.key !== "Enter" || event.shiftKey || isComposing || matchMedia("(pointer: coarse)").matches) return;
     event.preventDefault();
@@ -68,10 +98,7 @@ export class Composer {
 
   #takeBack({ conversationId, content }) {
     if (conversationId !== this.#id) return;
-    this.#field.value = [content, this.#field.value].filter(Boolean).join("\n");
-    this.#fit();
-    this.save();
-    this.focus();
+    this.#write([content, this.#field.value].filter(Boolean).join("\n"));
   }
 
   #fit() {

@@ -4,8 +4,8 @@
 const LOCALES = { en: "en-GB", bn: "bn-BD" };
 const MINUTE_MS = 60_000;
 
-export function createI18n({ lang, strings, now = () => new Date() }) {
-  const locale = LOCALES[lang] ?? LOCALES.en;
+export function createI18n({ lang, digits, strings, now = () => new Date() }) {
+  const locale = `${LOCALES[lang] ?? LOCALES.en}-u-nu-${digits}`;
   const plurals = new Intl.PluralRules(locale);
   const numbers = new Intl.NumberFormat(locale, { useGrouping: false });
   const twoDigits = new Intl.NumberFormat(locale, { useGrouping: false, minimumIntegerDigits: 2 });

@@ -3,21 +3,19 @@
 
 import { find } from "./dom.js";
 
-const SWITCH = "omni:keys";
-
-// `actions`: code -> function; "Shift+Slash" and the like for shifted ones
-export function bindKeys(actions) {
+// `isOn`: the agent's preference, `onSwitch(isOn)` changes it. `actions`: code -> function; "Shift+Slash" and the like for shifted ones
+export function bindKeys({ isOn, onSwitch, actions }) {
   const help = find("#help");
   const enabled = find("#keys-on");
   const showHelp = () => help.showModal();
-  enabled.checked = localStorage.getItem(SWITCH) !== "off";
-  enabled.addEventListener("change", () => localStorage.setItem(SWITCH, enabled.checked ? "on" : "off"));
+  enabled.checked = isOn;
+  enabled.addEventListener("change", () => onSwitch(enabled.checked));
   find("#help-open").addEventListener("click", showHelp);
   const all = { ...actions, "Shift+Slash": showHelp };
   const closeMenu = bindMenu(find(".menu"));
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && !help.open && closeMenu()) return;
-    if (!enabled.checked || event.isComposing || event.altKey || event.ctrlKey || event.metaKey || help.open) return;
+    if (event.key === "Escape" && !find("dialog[open]") && closeMenu()) return;
+    if (!enabled.checked || event.isComposing || event.altKey || event.ctrlKey || event.metaKey || find("dialog[open]")) return;
     if (event.target.closest("input, textarea")) return;
     const action = all[(event.shiftKey ? "Shift+" : "") + event.code];
     if (!action) return;

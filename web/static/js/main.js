@@ -1,5 +1,6 @@
 // Starts the page: takes over what the server printed, and wires line, store and views. Knows everybody.
 
+import { bindAlerts } from "./alerts.js";
 import { Api } from "./api.js";
 import { Composer } from "./composer.js";
 import { debounce, find, setAttr } from "./dom.js";
@@ -13,6 +14,8 @@ import { openLine } from "./live-client.js";
 import { Navigation, queryOf } from "./navigation.js";
 import { showUnread } from "./notify.js";
 import { Outbox } from "./outbox.js";
+import { bindPalette } from "./palette.js";
+import { Presence } from "./presence.js";
 import { Resume } from "./resume.js";
 import { Status } from "./status.js";
 import { Store } from "./store.js";
@@ -36,7 +39,7 @@ const drafts = new Drafts(boot.agent.id, localStorage);
 const status = new Status(i18n);
 const delay = new Delay();
 const navigation = new Navigation(onView);
-const app = { agent: boot.agent, store, api, i18n, drafts, get view() { return navigation.view; } };
+const app = { agent: boot.agent, preferences: boot.preferences, store, api, i18n, drafts, get view() { return navigation.view; } };
 
 const outbox = (app.outbox = new Outbox({
   agentId: boot.agent.id,
@@ -70,6 +73,10 @@ outbox.restore();
 showUnread(app);
 rememberZone();
 
+const presence = new Presence(app, (frame) => line.tell(frame));
+const onMessage = bindAlerts(app, (id) => navigation.go({ openId: id }));
+bindPalette(app, (view) => navigation.go(view));
+
 const line = openLine({
   wsUrl: boot.wsUrl,
   agentId: boot.agent.id,
@@ -81,18 +88,25 @@ const line = openLine({
     head: (cursor) => follow(resume.hear(cursor)),
     reset: () => follow(resume.reset()),
     clock: (ahead) => delay.hear(ahead),
+    aside: (frame) => presence.apply(frame),
   },
 });
 
 bindKeys({
-  KeyJ: () => list.neighbour(1)?.focus(),
-  KeyK: () => list.neighbour(-1)?.focus(),
-  KeyR: () => composer.focus(),
-  KeyE: () => toggleStatus(),
-  Slash: () => find("#q").focus(),
-  Escape: () => navigation.go({ openId: null }),
+  isOn: boot.preferences.shortcuts,
+  onSwitch: (shortcuts) => follow(api.prefer({ shortcuts })),
+  actions: {
+    KeyJ: () => list.neighbour(1)?.focus(),
+    KeyK: () => list.neighbour(-1)?.focus(),
+    KeyR: () => composer.focus(),
+    KeyE: () => toggleStatus(navigation.view.openId),
+    Slash: () => find("#q").focus(),
+    KeyU: () => status.undo(),
+    Escape: () => navigation.go({ openId: null }),
+  },
 });
-find("#toggle").addEventListener("click", toggleStatus);
+presence.look();
+find("#toggle").addEventListener("click", () => toggleStatus(navigation.view.openId));
 find("#chip-action").addEventListener("click", () => location.reload());
 find("#sign-out").addEventListener("submit", () => line.stop("signed-out"));
 
@@ -116,17 +130,18 @@ function onEvent(event) {
   store.apply(event);
   if (isForeign) countSoon();
   const { conversation, message } = event.data;
-  if (message?.senderType === "customer" && event.kind.endsWith(".created")) noteDelay(event);
+  if (message?.senderType === "customer" && event.kind.endsWith(".created")) onCustomer(event);
   if (message?.clientId) outbox.confirm(message.clientId);
   // First heard of here: how far the agent has read it only REST tells.
   if (conversation && store.unread(conversation.id) === null) askReadCount(conversation.id);
 }
 
 // What was missed and fetched later says nothing about the line, and a hidden page shows nothing.
-function noteDelay({ at }) {
+function onCustomer(event) {
+  onMessage(event);
   if (lastWord !== "live" || document.hidden) return;
   requestAnimationFrame(() => {
-    delay.note(at, Date.now());
+    delay.note(event.at, Date.now());
     onFreshness(freshness.view);
   });
 }
@@ -202,6 +217,7 @@ function onOpened({ isFresh = false } = {}) {
   if (view.openId) composer.open(view.openId);
   else composer.save();
   thread.open(view.openId, { isFresh });
+  if (!isFresh) presence.look();
   list.paint();
   for (const link of document.querySelectorAll("a[data-nav=back]")) link.href = `/inbox${queryOf(view)}`;
   // A phone's keyboard would hide the conversation that was just opened.
@@ -221,12 +237,12 @@ async function onFilter(view) {
   }
 }
 
-async function toggleStatus() {
-  const conversation = store.conversation(navigation.view.openId);
+async function toggleStatus(id) {
+  const conversation = store.conversation(id);
   if (!conversation) return;
   try {
     store.load([await api.setStatus(conversation.id, conversation.status === "Open" ? "Closed" : "Open")]);
-    status.say(i18n.t(`status.now${store.conversation(conversation.id).status}`));
+    status.offer(i18n.t(`status.now${store.conversation(conversation.id).status}`), () => toggleStatus(conversation.id));
   } catch (error) {
     if (!error.kind) throw error;
     status.say(error.message || i18n.t("error.unknown"));

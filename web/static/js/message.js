@@ -71,7 +71,7 @@ export function fillMessage(node, { message, day, isNew, isStart, isEnd }, i18n)
 function fillTrouble(node, { deliveryState, deliveryError }, i18n) {
   const isHeld = deliveryState === "held";
   const isFailed = deliveryState === "failed";
-  slot(node, "trouble").hidden = !(isHeld || isFailed || deliveryState === "waiting");
+  slot(node, "trouble").hidden = !["failed", "held", "waiting", "undo"].includes(deliveryState);
   setText(slot(node, "reason"), isFailed ? reasonText(deliveryError, i18n) : isHeld ? i18n.t("message.heldReason") : "");
   for (const button of node.querySelectorAll("[data-act]")) {
     button.hidden = !button.dataset.when.split(" ").includes(deliveryState ?? "");

@@ -1,7 +1,7 @@
 // Replies on their way from this browser. Each is kept until the server has it, under a key that makes sending it
 // twice harmless. One storage entry per reply: tabs never overwrite each other's. No DOM.
 //
-// States: sending, waiting (no line: tried again by itself), held (someone wrote meanwhile: the agent decides),
+// States: undo (it goes out in a moment), sending, waiting (no line: tried again by itself), held (someone wrote meanwhile: the agent decides),
 // failed (refused: the agent decides).
 
 const RETRY_MS = [2_000, 5_000, 10_000, 20_000];
@@ -49,12 +49,23 @@ export class Outbox {
     return this.of(conversationId).some((entry) => !isMoving(entry));
   }
 
-  add({ conversationId, content, isPrivate, lastSeenMessageId }) {
+  // `undoMs`: how long it can be taken back before it is sent.
+  add({ conversationId, content, isPrivate, lastSeenMessageId }, undoMs = 0) {
     const entry = { clientId: this.#system.id(), conversationId, content, isPrivate, lastSeenMessageId,
-      createdAt: this.#system.now(), state: "sending", error: null, tries: 0 };
+      createdAt: this.#system.now(), state: undoMs ? "undo" : "sending", error: null, tries: 0 };
     this.#keep(entry);
-    this.#queue(entry);
+    if (undoMs) this.#system.later(() => this.#release(entry.clientId), undoMs);
+    else this.#queue(entry);
     return entry;
+  }
+
+  // Whoever does not want to wait sends it now.
+  release(conversationId) {
+    for (const { clientId } of this.of(conversationId)) this.#release(clientId);
+  }
+
+  #release(clientId) {
+    if (this.#entries.get(clientId)?.state === "undo") this.retry(clientId);
   }
 
   retry(clientId) {
@@ -143,4 +154,4 @@ export class Outbox {
   }
 }
 
-const isMoving = ({ state }) => state === "sending" || state === "waiting";
+const isMoving = ({ state }) => ["undo", "sending", "waiting"].includes(state);

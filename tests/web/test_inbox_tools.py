@@ -1,0 +1,155 @@
+"""What makes the work quicker: settings, canned replies, taking back, the palette, the keys."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.kit.eventually import eventually
+from tests.web.conftest import OpenWindow
+from tests.web.site import Site
+
+
+@pytest.fixture
+async def preferences(site: Site) -> AsyncIterator[Any]:
+    """Changes Asha's; afterwards they are as they were."""
+    before = (await site.http.get("/api/me")).json()["preferences"]
+
+    async def prefer(**given: object) -> None:
+        answer = await site.http.patch("/api/me", json={"preferences": given}, headers={"Origin": site.omni.base_url})
+        assert answer.status_code == 200, answer.text
+
+    yield prefer
+    await prefer(**before)
+
+
+async def open_thread(site: Site, open_window: OpenWindow, text: str = "hello") -> tuple[str, int, Page]:
+    customer = site.new_customer()
+    number = await site.writes(customer, text)
+    return customer, number, await (await open_window()).open(f"/inbox/c/{number}")
+
+
+@pytest.mark.usefixtures("preferences")
+async def test_settings_are_kept_for_the_agent(site: Site, open_window: OpenWindow) -> None:
+    """Language, digits and look are the agent's, in another browser as well; the form works without script."""
+    page = await (await open_window(java_script_enabled=False)).open("/inbox/settings", until=None)
+    await page.select_option("#language", "bn")
+    await page.select_option("#digits", "latn")
+    await page.select_option("#theme", "dark")
+    await page.select_option("#undoSeconds", "5")
+    await page.uncheck("#shortcuts")
+    await page.click(".primary")
+    await expect(page.locator("html")).to_have_attribute("lang", "bn")
+    await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    assert (await site.http.get("/api/me")).json()["preferences"] == {
+        "language": "bn",
+        "digits": "latn",
+        "theme": "dark",
+        "sound": False,
+        "notifications": False,
+        "shortcuts": False,
+        "undoSeconds": 5,
+    }
+    await site.writes(site.new_customer(), "one")
+    other = await (await open_window()).open()
+    await expect(other.locator("html")).to_have_attribute("lang", "bn")
+    await expect(other.locator("#rows time").first).to_have_text(re.compile(r"^\d\d:\d\d$"))
+    await other.keyboard.press("Shift+Slash")
+    await expect(other.locator("#help")).to_be_hidden()
+
+
+async def test_a_reply_can_be_taken_back(site: Site, open_window: OpenWindow, preferences: Any) -> None:
+    """For the time that was chosen; Enter again sends it at once."""
+    await preferences(undoSeconds=10)
+    customer, _, page = await open_thread(site, open_window)
+    await page.fill("#reply", "too hasty")
+    await page.press("#reply", "Enter")
+    await page.click('#messages > li[data-state="undo"] [data-act=edit]:visible')
+    await expect(page.locator("#reply")).to_have_value("too hasty")
+    await page.fill("#reply", "well considered")
+    await page.press("#reply", "Enter")
+    await expect(page.locator('#messages > li[data-state="undo"]')).to_have_count(1)
+    await page.press("#reply", "Enter")
+    await expect(page.locator('#messages > li[data-state="sent"]')).to_have_count(1)
+    assert site.replies_to(customer) == ["well considered"]
+
+
+async def test_canned_replies_are_found_with_a_slash(site: Site, open_window: OpenWindow) -> None:
+    """By shortcut and by text, chosen with the keyboard, sent only when asked."""
+    found = [
+        {"id": 1, "shortcut": "hours", "content": "We are open from 9 to 5."},
+        {"id": 2, "shortcut": "thanks", "content": "Thank you!"},
+    ]
+    customer, _, page = await open_thread(site, open_window)
+    await page.route("**/api/canned-replies", lambda route: route.fulfill(json=found))
+    await page.locator("#reply").press_sequentially("/")
+    await expect(page.locator("#canned > li")).to_have_count(2)
+    await page.keyboard.type("open")
+    await expect(page.locator("#canned > li")).to_have_count(1)
+    await page.fill("#reply", "/")
+    await page.keyboard.press("ArrowDown")
+    await expect(page.locator("#canned > li").nth(1)).to_have_attribute("aria-selected", "true")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#reply")).to_have_value("Thank you!")
+    assert site.replies_to(customer) == []
+    await page.keyboard.press("Enter")
+    await expect(page.locator('#messages > li[data-state="sent"] [data-f=body]')).to_have_text("Thank you!")
+
+
+async def test_the_palette_opens_people_and_views(site: Site, open_window: OpenWindow) -> None:
+    """Ctrl+K, some letters, Enter; also while writing."""
+    customer, number, page = await open_thread(site, open_window)
+    await page.focus("#reply")
+    await page.keyboard.press("Control+k")
+    await page.keyboard.type("closed")
+    await page.keyboard.press("Enter")
+    await expect(page).to_have_url(re.compile(r"status=Closed"))
+    await page.keyboard.press("Control+k")
+    await page.keyboard.type(customer)
+    await page.keyboard.press("Enter")
+    await expect(page).to_have_url(re.compile(f"/inbox/c/{number}"))
+    await expect(page.locator("#palette")).to_be_hidden()
+
+
+async def test_closing_can_be_undone(site: Site, open_window: OpenWindow) -> None:
+    """The button beside the words does it, here and in Chatwoot."""
+    customer, _number, page = await open_thread(site, open_window)
+    await page.click("#toggle")
+    await expect(page.locator("#thread-head")).to_have_attribute("data-status", "Closed")
+    await page.click("#toast button")
+    await expect(page.locator("#thread-head")).to_have_attribute("data-status", "Open")
+    contact = site.sim.find_contact(customer, site.sim.account)
+    assert contact is not None
+    assert site.sim.conversations_of(contact)[-1].status == "open"
+
+
+# counts what a browser would show, without a desktop to show it on
+COUNT_NOTES = """globalThis.notes = [];
+globalThis.Notification = class { static permission = "granted"; constructor(title, { body }) { notes.push([title, body]); } close() {} };
+document.hasFocus = () => false;"""
+
+
+@pytest.mark.parametrize("transport", ["worker", "page"])
+async def test_one_notification_for_all_tabs(site: Site, open_window: OpenWindow, preferences: Any, transport: str) -> None:
+    """Three tabs, one note; none before it was asked for."""
+    customer = site.new_customer()
+    await site.writes(customer, "before it was asked for")
+    window = await open_window()
+    await window.context.add_init_script(COUNT_NOTES)
+    await preferences(notifications=True)
+    tabs = [await window.open("/inbox" + ("?transport=page" if transport == "page" else "")) for _ in range(3)]
+
+    async def notes() -> list[Any]:
+        return [note for tab in tabs for note in await tab.evaluate("notes")]
+
+    await site.writes(customer, "look")
+    await eventually(notes)
+    await site.writes(customer, "and look")
+    await eventually(lambda: _has(notes, [customer, "and look"]))
+    assert sorted(body for _, body in await notes()) == ["and look", "look"]
+
+
+async def _has(notes: Any, wanted: list[str]) -> bool:
+    return any(wanted[0] in title and body == wanted[1] for title, body in await notes())

@@ -1,0 +1,10 @@
+// The settings' page: browsers ask for the permission to show notifications only while something is being clicked.
+
+import { find } from "./dom.js";
+
+const box = find("#notifications");
+box.addEventListener("change", async () => {
+  if (!box.checked) return;
+  box.checked = "Notification" in globalThis && (await Notification.requestPermission()) === "granted";
+  find("#refused").hidden = box.checked;
+});
