@@ -8,6 +8,7 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 JsonObject = Mapping[str, Any]
+MEDIA = ("image", "audio", "video")
 LANGUAGES = ("en", "bn")
 _BENGALI_DIGITS = {ord("0") + n: chr(0x09E6 + n) for n in range(10)}
 
@@ -118,19 +119,19 @@ class Locale:
         return self.t(key) if key in self.catalogue else (error or {}).get("message") or self.t("error.unknown")
 
     def files(self, message: JsonObject) -> list[dict[str, Any]]:
-        """Attachments that may be linked: addresses come from outside, `javascript:` and the like never get in."""
+        """What can be fetched of its attachments, through us: the addresses themselves come from outside, and expire."""
         if message["deleted"]:
             return []
-        return [self._file(found) for found in message.get("attachments") or [] if _is_safe(found.get("url"))]
+        numbered = enumerate(message.get("attachments") or [])
+        return [self._file(found, f"/api/attachments/{message['id']}/{index}") for index, found in numbered if _is_safe(found.get("url"))]
 
-    def _file(self, found: JsonObject) -> dict[str, Any]:
-        is_image = found["type"] == "image"
-        thumb = found.get("thumbUrl")
+    def _file(self, found: JsonObject, address: str) -> dict[str, Any]:
+        kind = found["type"] if found["type"] in MEDIA else "file"
         return {
-            "is_image": is_image,
-            "url": found["url"],
-            "thumb": thumb if _is_safe(thumb) else "",
-            "label": found.get("name") or self.t("file.image" if is_image else "file.file"),
+            "kind": kind,
+            "url": address,
+            "shown": f"{address}/thumb" if found.get("thumbUrl") else address,
+            "label": found.get("name") or self.t(f"file.{kind}"),
             "width": found.get("width"),
             "height": found.get("height"),
         }

@@ -18,8 +18,7 @@ FORM_MAX_BYTES = 2_000_000  # the longest reply, every character of it three byt
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; worker-src 'self'; "
-        # customers' pictures lie where Chatwoot keeps them; in a page over https browsers ask for `http:` ones over https
-        "img-src 'self' data: https: http:; font-src 'self'; media-src 'self'; manifest-src 'self'; form-action 'self'; "
+        "img-src 'self' data:; font-src 'self'; media-src 'self'; manifest-src 'self'; form-action 'self'; "
         "base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types inbox"
     ),
     # not `no-referrer`: browsers would then send `Origin: null` with our own forms

@@ -92,6 +92,7 @@ def messages() -> list[dict[str, Any]]:
         _file("file", "https://files.example/c.pdf?a=1&b=2", name="চালান.pdf"),
         _file("file", "javascript:alert(1)", name="evil"),
         _file("audio", "https://files.example/d.ogg"),
+        _file("video", "https://files.example/e.mp4", width=640, height=360),
     ]
     refused = {"code": "not_in_the_catalogue", "message": "Chatwoot refused the reply."}
     hours, minutes = timedelta(hours=1), timedelta(minutes=1)

@@ -4,6 +4,7 @@ import re
 
 from playwright.async_api import Page, Route, WebSocketRoute, expect
 
+from server.dev.chatwoot_sim import Upload
 from tests.kit.eventually import eventually
 from tests.web.conftest import OpenWindow
 from tests.web.site import Site
@@ -187,3 +188,36 @@ async def test_the_chip_tells_how_long_messages_take(site: Site, open_window: Op
     await expect(told).to_be_hidden()
     await site.writes(customer, "second")
     await expect(told).to_have_text(re.compile(r"^\d+(\.\d)? s$"))
+
+
+async def test_pictures_sound_and_films_are_shown_through_the_server(site: Site, open_window: OpenWindow) -> None:
+    """Each as what it is, from our own address; a file is a link."""
+    customer = site.new_customer()
+    kinds = {"a.png": "image/png", "b.ogg": "audio/ogg", "c.mp4": "video/mp4", "d.pdf": "application/pdf"}
+    uploads = [Upload(name, b"content", media_type) for name, media_type in kinds.items()]
+    number = await site.writes(customer, "look", attachments=uploads)
+    window = await open_window()
+    page = await window.open(f"/inbox/c/{number}")
+    message = (await site.messages(number))[-1]["id"]
+    for selector, attribute in (("img", "src"), ("audio", "src"), ("video", "src"), ("a.file, .file a", "href")):
+        address = await page.locator(f"#messages [data-f=files] :is({selector})").first.get_attribute(attribute)
+        assert (address or "").startswith(f"/api/attachments/{message}/")
+    link = page.locator("#messages .file a")
+    async with page.expect_popup() as opened, page.context.expect_event("page"):
+        await link.click()
+    await (await opened.value).close()
+
+
+async def test_a_link_leads_to_one_message_far_back(site: Site, open_window: OpenWindow) -> None:
+    """Also where it is not on the first page; what is around it is there, and newer ones do not move it."""
+    customer = site.new_customer()
+    number = await site.writes(customer, *[f"message {n}" for n in range(130)])
+    wanted = (await site.messages(number))[3]["id"]
+    page = await (await open_window()).open(f"/inbox/c/{number}#m{wanted}")
+    target = page.locator(f"#m{wanted}")
+    await expect(target).to_be_in_viewport()
+    await expect(target.locator("[data-f=body]")).to_have_text("message 3")
+    await expect(target.locator("[data-f=link]")).to_have_attribute("href", f"/inbox/c/{number}#m{wanted}")
+    await site.writes(customer, "one more")
+    await expect(page.locator("#unseen")).to_be_visible()
+    await expect(target).to_be_in_viewport()

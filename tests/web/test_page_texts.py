@@ -80,7 +80,7 @@ def test_reasons_known_by_code_are_told_in_the_agents_language() -> None:
 def test_only_web_addresses_become_links(url: str | None) -> None:
     """Attachments' addresses come from outside."""
     found = {"type": "file", "url": url, "name": "x"}
-    assert ENGLISH.files({"deleted": False, "attachments": [found]}) == []
+    assert ENGLISH.files({"id": 1, "deleted": False, "attachments": [found]}) == []
 
 
 def test_groups_end_with_their_sender_their_day_and_after_a_pause() -> None:
@@ -118,3 +118,16 @@ def test_the_divider_stands_before_the_first_unread() -> None:
 def test_the_browsers_first_known_language_is_taken(accepted: str, lang: str) -> None:
     """By weight, then by place; anything malformed is passed over."""
     assert preferred_language(accepted) == lang
+
+
+def test_files_are_fetched_through_the_server() -> None:
+    """Foreign addresses expire, and tell strangers who reads them."""
+    kinds = [{"type": "image", "url": "https://x/a", "thumbUrl": "https://x/t"}, {"type": "location", "url": "http://x/b", "name": "Here"}]
+    image, other = ENGLISH.files({"id": 7, "deleted": False, "attachments": kinds})
+    assert (image["kind"], image["url"], image["shown"], image["label"]) == (
+        "image",
+        "/api/attachments/7/0",
+        "/api/attachments/7/0/thumb",
+        "Image",
+    )
+    assert (other["kind"], other["url"], other["label"]) == ("file", "/api/attachments/7/1", "Here")

@@ -2,6 +2,8 @@
 
 import { clone, fillSlot, setAttr, setText, slot } from "./dom.js";
 
+const MEDIA = ["image", "audio", "video"];
+const filled = new WeakMap(); // list of files -> what it shows
 const GROUP_MS = 5 * 60_000;
 
 // What stands around each message: its day, the "new" divider, where a group of one sender starts and ends.
@@ -44,7 +46,7 @@ export function createMessage() {
 }
 
 export function fillMessage(node, { message, day, isNew, isStart, isEnd }, i18n) {
-  const { id, senderType, senderName, createdAt, deleted, attachments } = message;
+  const { id, senderType, senderName, createdAt, deleted } = message;
   const isNote = message.private;
   setAttr(node, "data-key", messageKey(message));
   setAttr(node, "id", id && `m${id}`);
@@ -59,7 +61,8 @@ export function fillMessage(node, { message, day, isNew, isStart, isEnd }, i18n)
   setText(slot(node, "who"), who);
   setAttr(slot(node, "body"), "data-deleted", deleted);
   fillSlot(node, "body", deleted ? i18n.t("message.deleted") : message.content);
-  fillFiles(slot(node, "files"), deleted ? [] : (attachments ?? []), i18n);
+  fillFiles(slot(node, "files"), message, i18n);
+  setAttr(slot(node, "link"), "href", id && `/inbox/c/${message.conversationId}#m${id}`);
   setAttr(slot(node, "time"), "datetime", createdAt);
   setAttr(slot(node, "time"), "title", i18n.full(createdAt));
   setText(slot(node, "time"), i18n.clock(createdAt));
@@ -83,28 +86,28 @@ function reasonText(error, i18n) {
   return i18n.has(key) ? i18n.t(key) : (error?.message || i18n.t("error.unknown"));
 }
 
-function fillFiles(list, attachments, i18n) {
-  const safe = attachments.filter(({ url }) => isSafe(url));
-  list.hidden = safe.length === 0;
-  list.replaceChildren(...safe.map((file) => createFile(file, i18n)));
+// Fetched through the server: the addresses in the message come from outside, and expire. A reply on its way has only names.
+function fillFiles(list, { id, deleted, attachments }, i18n) {
+  const files = deleted ? [] : (attachments ?? []).map((file, index) => ({ ...file, address: id && `/api/attachments/${id}/${index}` }));
+  const shown = files.filter(({ url }) => !id || /^https?:\/\//.test(url ?? ""));
+  list.hidden = shown.length === 0;
+  const key = shown.map(({ type, address, url, name }) => [type, address, url, name].join()).join();
+  if (filled.get(list) === key) return; // playing media goes on
+  filled.set(list, key);
+  list.replaceChildren(...shown.map((file) => createFile(file, i18n)));
 }
 
-// Addresses come from outside: `javascript:` and the like never become a link.
-const isSafe = (url) => /^https?:\/\//.test(url ?? "");
-
-function createFile({ type, url, thumbUrl, name, width, height }, i18n) {
-  const isImage = type === "image";
-  const item = clone(isImage ? "t-image" : "t-file");
-  setAttr(item.firstElementChild, "href", url);
-  const label = name || i18n.t(isImage ? "file.image" : "file.file");
-  if (!isImage) {
-    setText(slot(item, "file"), label);
-    return item;
-  }
-  const image = slot(item, "image");
-  setAttr(image, "alt", label);
-  setAttr(image, "width", width || null);
-  setAttr(image, "height", height || null);
-  setAttr(image, "src", isSafe(thumbUrl) ? thumbUrl : url);
+function createFile({ type, address, thumbUrl, name, width, height }, i18n) {
+  const kind = address && MEDIA.includes(type) ? type : "file";
+  const item = clone(`t-${kind}`);
+  const label = name || i18n.t(`file.${kind}`);
+  const file = slot(item, "file");
+  if (kind === "file") setText(file, label);
+  else setAttr(file, kind === "image" ? "alt" : "aria-label", label);
+  if (kind === "file" || kind === "image") setAttr(item.firstElementChild, "href", address);
+  if (kind === "file") return item;
+  if (kind !== "audio") setAttr(file, "width", width || null);
+  if (kind !== "audio") setAttr(file, "height", height || null);
+  setAttr(file, "src", kind === "image" && thumbUrl ? `${address}/thumb` : address);
   return item;
 }

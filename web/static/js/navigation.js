@@ -48,7 +48,7 @@ export class Navigation {
   go(change, how = "pushState") {
     const view = { ...this.view, ...change };
     if (addressOf(view) === addressOf(this.view)) return;
-    history[how](null, "", addressOf(view) + location.hash);
+    history[how](null, "", addressOf(view) + (change.hash ?? ""));
     this.#become(view);
   }
 
@@ -56,7 +56,7 @@ export class Navigation {
     const link = event.target.closest("a[data-nav], #rows a");
     if (!link || event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     event.preventDefault();
-    this.go(readView(link));
+    this.go({ ...readView(link), hash: link.hash });
   }
 
   #become(view) {

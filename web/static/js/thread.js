@@ -7,6 +7,7 @@ import { fillAvatar } from "./row.js";
 
 const PAGE = 50;
 const SHOWN_MAX = 300;
+const FAR_PAGES = 40; // a link to a message further back than this leads to the end
 const STICK_PX = 100;
 
 export class Thread {
@@ -18,7 +19,7 @@ export class Thread {
   #id = null;
   #fromId = null; // the first message shown; null: a page from the end
   #hasOlder = false;
-  #loading = false;
+  #loading = null; // promise of the older page on its way
   #firstNewId = null;
   #lastKey = null;
   #unseen = 0;
@@ -64,7 +65,24 @@ export class Thread {
     this.#els.log.ariaBusy = "true";
     this.#paint();
     this.#els.log.ariaBusy = "false";
-    this.toEnd();
+    const wanted = Number(/^#m(\d+)$/.exec(location.hash)?.[1]);
+    if (wanted) await this.#goTo(wanted);
+    else this.toEnd();
+  }
+
+  // A link to one message leads there, also where it lies far back.
+  async #goTo(messageId) {
+    const { store } = this.#app;
+    const id = this.#id;
+    this.#isStuck = false;
+    const isHeld = () => store.messages(id)?.some((message) => message.id === messageId);
+    for (let pages = 0; pages < FAR_PAGES && !isHeld() && this.#hasOlder && this.#id === id; pages++) await this.#loadOlder();
+    if (!isHeld() || this.#id !== id) return this.toEnd();
+    this.#fromId = store.messages(id)[Math.max(0, store.messages(id).findIndex((message) => message.id === messageId) - PAGE)].id;
+    this.#paint();
+    const node = find(`#m${messageId}`);
+    node.dataset.wanted = "";
+    node.scrollIntoView({ block: "center" });
   }
 
   // The line is back: what could not be fetched is tried again.
@@ -85,13 +103,17 @@ export class Thread {
     return this.#id === id;
   }
 
-  async #loadOlder() {
+  // One run at a time; whoever asks meanwhile waits for the same one.
+  #loadOlder() {
+    if (this.#from(this.#app.store.messages(this.#id) ?? []) > 0) return this.#showMore();
+    return (this.#loading ??= this.#fetchOlder().finally(() => (this.#loading = null)));
+  }
+
+  async #fetchOlder() {
     const { store, api } = this.#app;
     const id = this.#id;
     const held = store.messages(id) ?? [];
-    if (this.#loading || !this.#hasOlder || held.length === 0) return;
-    if (this.#from(held) > 0) return this.#showMore();
-    this.#loading = true;
+    if (!this.#hasOlder || held.length === 0) return;
     this.#els.log.ariaBusy = "true";
     try {
       const { thread } = await api.thread(id, { limit: PAGE, before: held[0].id });
@@ -101,7 +123,6 @@ export class Thread {
     } catch (error) {
       if (!error.kind) throw error; // no line: scrolling asks again
     } finally {
-      this.#loading = false;
       this.#els.log.ariaBusy = "false";
     }
   }
