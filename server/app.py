@@ -54,7 +54,7 @@ from server.presence import Presence
 from server.reconcile import Reconcile
 from server.replies import Replies
 from server.retention import Retention
-from server.settings import Settings
+from server.settings import WEBHOOK_PATH, Settings
 from server.sync import Sync
 from server.tasks import Services
 
@@ -227,10 +227,11 @@ def create_app(settings: Settings) -> Starlette:
             _logger.info("serving", database=parts.database.dialect, bus=settings.broadcast_url.split(":")[0])
             yield
 
+    webhook = Webhook(parts.recorder, parts.directory, settings.webhook_max_bytes)
     app = Starlette(
-        routes=_routes(parts, guard),
+        routes=[Route(WEBHOOK_PATH, webhook, methods=["POST"]), *_routes(parts, guard)],
         lifespan=lifespan,
-        middleware=[Middleware(Outermost, unchanged=guard.unchanged)],
+        middleware=[Middleware(Outermost, unchanged=guard.unchanged, direct={("POST", WEBHOOK_PATH): webhook})],
         exception_handlers={OmniError: _on_problem, HTTPException: _on_http_error, Exception: _on_bug},
     )
     app.state.parts = parts
@@ -248,9 +249,7 @@ def _routes(parts: Parts, guard: Guard) -> list[BaseRoute]:
     settings = parts.settings
     sessions = Sessions(guard, parts.access, hours=settings.session_hours, is_secure=settings.base_url.startswith("https:"))
     page_data = ServerPageData(parts.access, parts.feeds, parts.inbox, parts.replies, parts.database, sessions.cookie)
-    webhook = Webhook(parts.recorder, parts.directory, settings.webhook_max_bytes)
     return [
-        Route("/api/webhooks/chatwoot", webhook.receive, methods=["POST"]),
         *Conversations(guard, parts.inbox, parts.replies, parts.sync).routes(),
         *Events(guard, parts.feeds, parts.database).routes(),
         *sessions.routes(),

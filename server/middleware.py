@@ -5,7 +5,7 @@ Plain ASGI: a middleware class of Starlette's costs more than the whole hot path
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prometheus_client import Counter
 from starlette.datastructures import MutableHeaders
@@ -27,8 +27,9 @@ _PLAIN = ("/api/webhooks/", "/livez", "/api/attachments/")  # files are compress
 class Outermost:
     """Every request passes here. Successful ones are counted, not logged: a line for each poll would cost more than the poll."""
 
-    def __init__(self, app: ASGIApp, unchanged: Unchanged) -> None:
-        self._plain, self._unchanged = app, unchanged
+    def __init__(self, app: ASGIApp, unchanged: Unchanged, direct: Mapping[tuple[str, str], ASGIApp]) -> None:
+        """`direct`: applications reached by method and path at once; asking every route in turn costs more than they do."""
+        self._plain, self._unchanged, self._direct = app, unchanged, direct
         self._compressing = GZipMiddleware(app, minimum_size=_GZIP_FROM_BYTES, compresslevel=_GZIP_LEVEL)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,7 +55,7 @@ class Outermost:
                     _logger.warning("request failed", path=path, status=status, request_id=request_id)
             await send(message)
 
-        app = self._plain if path.startswith(_PLAIN) else self._compressing
+        app = self._direct.get((scope["method"], path)) or (self._plain if path.startswith(_PLAIN) else self._compressing)
         try:
             await app(scope, receive, send_on)
         finally:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from server.errors import ConfigurationError
 
 WEBHOOK_PATH = "/api/webhooks/chatwoot"
+WEBHOOK_PATH = "/api/webhooks/chatwoot"
 JWT_SECRET_MIN_BYTES = 32  # HS256: RFC 7518 section 3.2 wants a key as long as the hash
 
 

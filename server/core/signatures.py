@@ -3,13 +3,11 @@
 Source: Chatwoot `lib/webhooks/trigger.rb` (request_headers), since 4.12. The raw bytes count: Rails escapes `<`, `>` and `&`.
 """
 
-import hashlib
 import hmac
 
 
 def sign(secret: str, timestamp: str, body: bytes) -> str:
-    digest = hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
-    return f"sha256={digest}"
+    return f"sha256={hmac.digest(secret.encode(), timestamp.encode() + b'.' + body, 'sha256').hex()}"
 
 
 def is_signed(secret: str, signature: str | None, timestamp: str | None, body: bytes, now_seconds: float, tolerance_seconds: float) -> bool:

@@ -47,7 +47,8 @@ class _Wire(Protocol):
 
     def prepare_many(self, sql: str, rows: Sequence[Parameters]) -> list[Any]: ...
 
-    async def run(self, statements: Sequence[Any]) -> list[Outcome]: ...
+    async def run(self, statements: Sequence[Any], wanted: int) -> list[Outcome]:
+        """What the last `wanted` of them came to."""
 
 
 class Connection:
@@ -71,7 +72,7 @@ class Connection:
     async def fetch_each(self, *selects: tuple[str, Parameters]) -> list[Sequence[Row]]:
         """The rows of several SELECTs, in one round trip where the database can."""
         self._posted += [self._wire.prepare(sql, _checked(parameters)) for sql, parameters in selects]
-        return [outcome.rows for outcome in (await self.flush())[-len(selects) :]]
+        return [outcome.rows for outcome in await self._leave(len(selects))]
 
     async def execute(self, sql: str, parameters: Parameters | None = None) -> int:
         """Run a statement. Returns the number of rows it found."""
@@ -84,7 +85,7 @@ class Connection:
     async def insert_each(self, sql: str, rows: Sequence[Parameters]) -> list[int]:
         """Insert rows, one statement each. Returns their ids in that order."""
         self._posted += [self._wire.prepare(sql, _checked(row)) for row in rows]
-        return [outcome.last_id for outcome in (await self.flush())[-len(rows) :]]
+        return [outcome.last_id for outcome in await self._leave(len(rows))]
 
     def post(self, sql: str, parameters: Parameters | None = None) -> None:
         """Run a statement with the next one that is waited for; its error shows there."""
@@ -100,11 +101,10 @@ class Connection:
         self.post_many(sql, rows)
         await self.flush()
 
-    async def flush(self) -> list[Outcome]:
-        """Let everything posted leave. Returns what each statement came to."""
-        posted, self._posted = self._posted, []
-        self._is_open, self._begun = self._is_open or self._begun > 0, 0
-        return await self._wire.run(posted) if posted else []
+    async def flush(self) -> None:
+        """Let everything posted leave."""
+        if self._posted:
+            await self._leave(0)
 
     # -- the lane's side -------------------------------------------------------------------------------------------
 
@@ -131,7 +131,12 @@ class Connection:
 
     async def _run(self, sql: str, parameters: Parameters | None) -> Outcome:
         self._posted.append(self._wire.prepare(sql, _checked(parameters)))
-        return (await self.flush())[-1]
+        return (await self._leave(1))[0]
+
+    async def _leave(self, wanted: int) -> list[Outcome]:
+        posted, self._posted = self._posted, []
+        self._is_open, self._begun = self._is_open or self._begun > 0, 0
+        return await self._wire.run(posted, wanted)
 
 
 class _Repeated(NamedTuple):
@@ -155,16 +160,18 @@ class _SqliteWire:
     def prepare_many(self, sql: str, rows: Sequence[Parameters]) -> list[_Repeated]:
         return [_Repeated(sql, rows)]
 
-    async def run(self, statements: Sequence[tuple[str, Parameters] | _Repeated]) -> list[Outcome]:
-        return [await self._run(statement) for statement in statements]
+    async def run(self, statements: Sequence[tuple[str, Parameters] | _Repeated], wanted: int) -> list[Outcome]:
+        """Each is a turn of the connection's thread, or two where the cursor's numbers are wanted."""
+        for statement in statements[: len(statements) - wanted]:
+            if isinstance(statement, _Repeated):
+                cursor = await self._raw.executemany(*statement)
+                await cursor.close()
+            else:
+                await self._raw.execute_fetchall(*statement)
+        return [await self._outcome(*statement) for statement in statements[len(statements) - wanted :]]
 
-    async def _run(self, statement: tuple[str, Parameters] | _Repeated) -> Outcome:
-        if isinstance(statement, _Repeated):
-            cursor = await self._raw.executemany(*statement)
-            await cursor.close()
-            return Outcome((), cursor.rowcount, 0)
-        sql, parameters = statement
-        if sql.startswith("SELECT"):  # a turn of the connection's thread less
+    async def _outcome(self, sql: str, parameters: Parameters) -> Outcome:
+        if sql.startswith("SELECT"):
             return Outcome(await self._raw.execute_fetchall(sql, parameters), 0, 0)
         cursor = await self._raw.execute(sql, parameters)
         outcome = Outcome((), cursor.rowcount, cursor.lastrowid or 0)
@@ -192,15 +199,19 @@ class _MysqlWire:
             size += len(piece)
         return [*statements, f"{head}{','.join(pieces)}{tail}"]
 
-    async def run(self, statements: Sequence[str]) -> list[Outcome]:
+    async def run(self, statements: Sequence[str], wanted: int) -> list[Outcome]:
         outcomes: list[Outcome] = []
+        unwanted = len(statements) - wanted
         async with self._raw.cursor() as cursor:
             for packet in _packets(statements):
                 await cursor.execute(";".join(packet))
-                outcomes.append(await _outcome(cursor))
-                for _ in packet[1:]:
-                    await cursor.nextset()
-                    outcomes.append(await _outcome(cursor))
+                for n in range(len(packet)):
+                    if n:
+                        await cursor.nextset()
+                    if unwanted > 0:
+                        unwanted -= 1
+                    else:
+                        outcomes.append(await _outcome(cursor))
         return outcomes
 
     def _literal(self, value: Any) -> str:

@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Receive
 
 from server.core.entities import Json
 from server.core.payloads import decode_json
@@ -49,16 +50,25 @@ def problem_answer(error: OmniError, headers: Mapping[str, str] | None = None) -
 
 async def read_body(request: Request, most_bytes: int = _BODY_MOST_BYTES) -> bytes:
     """The raw body. Raises TooLarge as soon as it is longer, without reading the rest."""
-    length = request.headers.get("content-length", "")
+    return await receive_body(request.receive, request.headers.get("content-length", "").encode(), most_bytes)
+
+
+async def receive_body(receive: Receive, length: bytes, most_bytes: int) -> bytes:
+    """The same from ASGI messages, with the Content-Length as it was sent. Raises ClientDisconnect when the client goes."""
     if length.isdigit() and int(length) > most_bytes:
         raise TooLarge(f"The body has {int(length):,} bytes; at most {most_bytes:,} are taken")
     chunks, size = [], 0
-    async for chunk in request.stream():
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk = message.get("body", b"")
         size += len(chunk)
         if size > most_bytes:
             raise TooLarge(f"The body is longer than {most_bytes:,} bytes")
         chunks.append(chunk)
-    return b"".join(chunks)
+        if not message.get("more_body", False):
+            return b"".join(chunks)
 
 
 async def read_json(request: Request) -> dict[str, Any]:

@@ -1,48 +1,63 @@
-"""`POST /api/webhooks/chatwoot`: keep the delivery, answer, and nothing else."""
+"""`POST /api/webhooks/chatwoot`: keep the delivery, answer, and nothing else.
+
+Plain ASGI: a request object, a route and a response object together cost as much as keeping the delivery.
+"""
 
 import os
 import time
 
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
 from server import metrics
 from server.core.payloads import read_address, strip_credentials
 from server.core.times import SECOND
 from server.db.journal import Delivery
 from server.directory import DELIVERY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, Directory
-from server.endpoints.answers import problem_answer, read_body
+from server.endpoints.answers import problem_answer, receive_body
 from server.errors import BadRequest, OmniError, UnsupportedMedia
 from server.ingest import Recorder
 
-_KEPT_HEADERS = (SIGNATURE_HEADER, TIMESTAMP_HEADER, DELIVERY_HEADER)
+_KEPT_HEADERS = {name.encode(): name for name in (SIGNATURE_HEADER, TIMESTAMP_HEADER, DELIVERY_HEADER)}
+_ENCODING, _LENGTH = b"content-encoding", b"content-length"
+_RECEIVED = b"EVENT_RECEIVED"
+_ANSWER = ((_LENGTH, str(len(_RECEIVED)).encode()), (b"content-type", b"text/plain; charset=utf-8"))
+_accepted = metrics.deliveries_received.labels("accepted")
 
 
 class Webhook:
-    """The handler, with what it was given at the start."""
+    """The ASGI application of the address, with what it was given at the start."""
 
     def __init__(self, recorder: Recorder, directory: Directory, most_bytes: int) -> None:
         self._recorder, self._directory, self._most_bytes = recorder, directory, most_bytes
 
-    async def receive(self, request: Request) -> Response:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await self._recorder.append(await self._delivery(request))
+            await self._recorder.append(await self._delivery(scope, receive))
+        except ClientDisconnect:
+            return  # it went away before all was said: nothing was taken, and nobody waits for an answer
         except OmniError as error:
             metrics.deliveries_received.labels(error.code).inc()
-            return problem_answer(error)
-        metrics.deliveries_received.labels("accepted").inc()
-        return PlainTextResponse("EVENT_RECEIVED")
+            await problem_answer(error)(scope, receive, send)
+            return
+        _accepted.inc()
+        await send({"type": "http.response.start", "status": 200, "headers": list(_ANSWER)})
+        await send({"type": "http.response.body", "body": _RECEIVED})
 
-    async def _delivery(self, request: Request) -> Delivery:
+    async def _delivery(self, scope: Scope, receive: Receive) -> Delivery:
         """Read and judge. Raises BadRequest, TooLarge, UnsupportedMedia for what cannot be kept, BadSignature for what must not be."""
         received_us = int(time.time() * SECOND)
-        headers = request.headers
-        if headers.get("content-encoding", "identity") != "identity":
-            raise UnsupportedMedia
-        body = await read_body(request, self._most_bytes)
+        headers, length = dict[str, str](), b""
+        for name, value in scope["headers"]:
+            if name in _KEPT_HEADERS:
+                headers[_KEPT_HEADERS[name]] = value.decode("latin-1")
+            elif name == _LENGTH:
+                length = value
+            elif name == _ENCODING and value != b"identity":
+                raise UnsupportedMedia
+        body = await receive_body(receive, length, self._most_bytes)
         try:
             account_id, inbox_id = read_address(body)
-            text = body.decode()
         except ValueError:
             raise BadRequest("The body must be JSON in UTF-8") from None
         # an integration that was added a moment ago is not known here yet: judged by ingest, which waits for the directory
@@ -51,8 +66,15 @@ class Webhook:
         return Delivery(
             uid=os.urandom(16).hex(),
             received_us=received_us,
-            body=strip_credentials(body).decode() if is_judged and "pubsub_token" in text else text,
-            headers={name: headers[name] for name in _KEPT_HEADERS if name in headers},
+            body=_text(strip_credentials(body) if is_judged else body),
+            headers=headers,
             integration_id=integration_id,
             is_verified=is_judged,
         )
+
+
+def _text(body: bytes) -> str:
+    try:
+        return body.decode()
+    except ValueError:
+        raise BadRequest("The body must be JSON in UTF-8") from None
