@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from server.core.reply_window import reply_window
+from server.core.reply_window import ReplyWindow, reply_window
 from server.core.times import iso_or_none
 
 Json = dict[str, Any]
@@ -171,15 +171,18 @@ def is_same_message_view(a: Message, b: Message) -> bool:
     return a is b or _visible_message(a) == _visible_message(b)
 
 
-def _visible_conversation(c: Conversation) -> Conversation:
-    return replace(
+def _visible_conversation(c: Conversation) -> tuple[Conversation, ReplyWindow, int | None]:
+    window = reply_window(c.channel, c.last_inbound_us, c.can_reply, c.chatwoot_version)
+    row = replace(
         c,
         chatwoot_version=0,
+        last_inbound_us=None,
         last_message_us=_to_milliseconds(c.last_message_us),
         created_us=_to_milliseconds(c.created_us),
         updated_us=_to_milliseconds(c.updated_us),
         waiting_since_us=_to_milliseconds(c.waiting_since_us),
     )
+    return row, replace(window, until_us=None), _to_milliseconds(window.until_us)
 
 
 def _visible_message(m: Message) -> Message:
