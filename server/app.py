@@ -182,7 +182,11 @@ class Parts:
             problems.append(f"{self.spool.waiting} deliveries wait in the spool")
         problems += self.reconcile.problems()
         problems += [f"integration {i.id}: {i.problem}" for i in self.directory.integrations.values() if i.problem]
-        can_take_webhooks = self.database.is_reachable or not self.spool.problem
+        if self.spool.refused:
+            problems.append(f"{self.spool.refused} spooled deliveries were refused by the database; the spool keeps them, the log says why")
+        if self.recorder.is_refusing:
+            problems.append("webhooks are refused: neither the database nor the spool takes them")
+        can_take_webhooks = not self.recorder.is_refusing and (self.database.is_reachable or not self.spool.problem)
         status = "unavailable" if not can_take_webhooks else "degraded" if problems else "ready"
         return {"status": status, "problems": problems, "sockets": self.hub.count, "spooled": self.spool.waiting}
 

@@ -32,6 +32,8 @@ _GATHER_SECONDS = 0.02
 _RENEW_SECONDS = 0.1  # strangers' deliveries make us read the directory at most ten times a second
 _DRAIN_SECONDS = 0.5
 _DRAIN_MOST = 500
+_STUCK_MOST = 3  # drains that may fail while the database answers, before one delivery is to blame
+_REFUSED_SECONDS = 10.0
 _TYPING_US = 6 * SECOND  # older than this, typing has ended
 _RETRY_FIRST_SECONDS = 0.5
 _RETRY_MOST_SECONDS = 60.0
@@ -50,6 +52,13 @@ class Recorder:
         self._database, self._spool, self._on_recorded = database, spool, on_recorded
         self._waiting: list[tuple[Delivery, asyncio.Future[None]]] = []
         self._wake = asyncio.Event()
+        self._refused_at = float("-inf")
+        self._stuck = 0
+
+    @property
+    def is_refusing(self) -> bool:
+        """Whether deliveries were lately answered 503, as neither journal nor spool took them."""
+        return time.monotonic() - self._refused_at < _REFUSED_SECONDS
 
     async def append(self, delivery: Delivery) -> None:
         """Returns when the delivery is on disk. Raises Unavailable when neither journal nor spool take it."""
@@ -74,6 +83,7 @@ class Recorder:
             if not self._spool.waiting or not await self._drain_some():
                 await asyncio.sleep(_DRAIN_SECONDS)
                 await self._spool.look_again()
+                await self._spool.shrink()
 
     async def _record(self, batch: list[tuple[Delivery, asyncio.Future[None]]]) -> None:
         error: OmniError | None = None
@@ -92,6 +102,7 @@ class Recorder:
                 future.set_result(None)
             else:
                 future.set_exception(error)
+        self._refused_at = float("-inf") if error is None else time.monotonic()
         if error is None:
             self._on_recorded()
 
@@ -110,15 +121,48 @@ class Recorder:
         await self._spool.append(deliveries)
 
     async def _drain_some(self) -> bool:
+        """One step. Returns whether it went on; what stops it for longer than the database is away is found one by one."""
         try:
+            if self._stuck >= _STUCK_MOST:
+                return await self._drain_one()
             spooled = await self._spool.read(_DRAIN_MOST)
-            if not spooled:
-                return False
-            await self._database.transaction(lambda c: journal.append_deliveries(c, [d for _, d in spooled]), attempts=1)
-            await self._spool.remove(spooled[-1][0])
+            if spooled:
+                await self._move(spooled)
+        except Exception as error:  # whatever the journal says to these
+            if not isinstance(error, DatabaseUnavailable):
+                _logger.exception("the journal refuses spooled deliveries")
+            self._stuck += await self._database_answers()
+            return False
+        self._stuck = 0
+        return bool(spooled)
+
+    async def _drain_one(self) -> bool:
+        """A delivery that the journal will never take (larger than the database's packets, say) must not hold back all behind it. It is
+        to blame, and put aside, when the one behind it is taken: else nothing can be written at all. Raises what the journal says."""
+        spooled = await self._spool.read(2)
+        try:
+            await self._move(spooled[:1])
+        except Exception as error:
+            if len(spooled) < 2:
+                raise
+            await self._move(spooled[1:], up_to=0)
+            await self._spool.put_aside(spooled[0][0], f"{type(error).__name__}: {error}")
+            await self._spool.remove(spooled[1][0])
+            self._stuck = 0
+        return bool(spooled)
+
+    async def _move(self, spooled: list[tuple[int, Delivery]], up_to: int | None = None) -> None:
+        """From the spool into the journal."""
+        await self._database.transaction(lambda c: journal.append_deliveries(c, [delivery for _, delivery in spooled]), attempts=1)
+        if spooled:
+            await self._spool.remove(spooled[-1][0] if up_to is None else up_to)
+        self._on_recorded()
+
+    async def _database_answers(self) -> bool:
+        try:
+            await self._database.fetch_one("SELECT 1")
         except DatabaseUnavailable:
             return False
-        self._on_recorded()
         return True
 
 

@@ -1,5 +1,5 @@
 """Retention: the event log, the journal and ended sessions are trimmed by age, in small transactions. A client whose cursor falls below
-the floor is told to reset. The spool needs none: it is emptied by the drain."""
+the floor is told to reset. The spool needs none: the drain empties it, and it gives its room back by itself."""
 
 import asyncio
 import time

@@ -1,0 +1,128 @@
+"""The spool: durable, in order, bounded by what it holds, and never stopped by one delivery."""
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from server.db import journal
+from server.db.database import Connection, Database
+from server.db.journal import Delivery
+from server.db.spool import Spool, SpoolFull
+from server.ingest import Recorder
+from tests.kit.eventually import eventually
+from tests.unit.databases import fresh_sqlite
+
+_MOST_BYTES = 400_000
+
+
+def _delivery(number: int, size: int = 100) -> Delivery:
+    return Delivery(uid=f"uid-{number}", received_us=number, body="x" * size, headers={})
+
+
+@contextlib.asynccontextmanager
+async def _spool(path: Path) -> AsyncIterator[Spool]:
+    async with Spool(str(path), _MOST_BYTES) as spool:
+        yield spool
+
+
+async def test_what_was_kept_is_there_after_a_restart(tmp_path: Path) -> None:
+    """In the order in which it came."""
+    async with _spool(tmp_path / "spool.db") as spool:
+        await spool.append([_delivery(1), _delivery(2)])
+        await spool.append([_delivery(3)])
+    async with _spool(tmp_path / "spool.db") as spool:
+        assert spool.waiting == 3
+        assert [delivery.uid for _, delivery in await spool.read(10)] == ["uid-1", "uid-2", "uid-3"]
+
+
+async def test_full_is_what_it_holds_and_not_what_the_file_was_once(tmp_path: Path) -> None:
+    """Refused above the bound; when most has been moved there is room again, although the file keeps its size."""
+    async with _spool(tmp_path / "spool.db") as spool:
+        with pytest.raises(SpoolFull):
+            await _fill(spool)
+        assert "full" in (spool.problem or "")
+        assert 20 < spool.waiting < 60
+        places = [place for place, _ in await spool.read(1000)]
+        await spool.remove(places[-2])
+        await spool.append([_delivery(1001, 10_000)])
+        assert spool.waiting == 2
+
+
+async def _fill(spool: Spool) -> None:
+    for count in range(1000):
+        await spool.append([_delivery(count, 10_000)])
+
+
+async def test_an_emptied_file_gives_its_room_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An outage of an hour must not cost the disk for ever; what waits is not touched."""
+    monkeypatch.setattr("server.db.spool._SHRINK_BYTES", 50_000)
+    path = tmp_path / "spool.db"
+    async with _spool(path) as spool:
+        await spool.append([_delivery(number, 10_000) for number in range(20)])
+        await spool.shrink()
+        assert len(await spool.read(100)) == 20
+        await spool.remove(2**40)
+        await spool.shrink()
+        assert sum(os.stat(f"{path}{end}").st_size for end in ("", "-wal")) < 50_000
+        await spool.append([_delivery(1)])
+        assert len(await spool.read(100)) == 1
+
+
+async def test_what_cannot_be_read_is_put_aside_and_offered_again_by_the_next_start(tmp_path: Path) -> None:
+    """A row that some other version wrote: those behind it go on, and nothing is thrown away."""
+    path = tmp_path / "spool.db"
+    async with _spool(path) as spool:
+        await spool.append([_delivery(1), _delivery(2)])
+        _sql(path, "UPDATE spooled_deliveries SET delivery = '{' WHERE id = 1")
+        assert [delivery.uid for _, delivery in await spool.read(10)] == ["uid-2"]
+        assert (spool.waiting, spool.refused) == (1, 1)
+    _sql(path, "UPDATE refused_deliveries SET delivery = (SELECT delivery FROM spooled_deliveries)")
+    async with _spool(path) as spool:
+        assert (spool.waiting, spool.refused) == (2, 0)
+
+
+async def _refuse_five(connection: Connection) -> None:
+    """As MySQL refuses what is larger than its packets."""
+    await connection.execute(
+        "CREATE TRIGGER picky BEFORE INSERT ON webhook_deliveries WHEN NEW.uid = 'uid-5' BEGIN SELECT RAISE(FAIL, 'too large'); END"
+    )
+
+
+async def _refuse_all(connection: Connection) -> None:
+    await connection.execute("CREATE TRIGGER full BEFORE INSERT ON webhook_deliveries BEGIN SELECT RAISE(FAIL, 'disk is full'); END")
+
+
+async def _accept_all(connection: Connection) -> None:
+    await connection.execute("DROP TRIGGER full")
+
+
+async def test_one_that_the_journal_refuses_holds_back_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is found and put aside; but while the journal takes nothing at all, nobody is to blame and nothing is moved."""
+    monkeypatch.setattr("server.ingest._DRAIN_SECONDS", 0.005)
+    async with Database(fresh_sqlite(tmp_path / "omni.db")) as database, _spool(tmp_path / "spool.db") as spool:
+        await database.transaction(_refuse_five)
+        recorder = Recorder(database, spool, lambda: None)
+        await spool.append([_delivery(number) for number in range(1, 21)])
+        await database.transaction(_refuse_all)
+        task = asyncio.get_running_loop().create_task(recorder.run_drain())
+        try:
+            await eventually(lambda: recorder._stuck > 10)
+            assert (spool.waiting, spool.refused) == (20, 0)
+            await database.transaction(_accept_all)
+            await eventually(lambda: not spool.waiting)
+        finally:
+            task.cancel()
+        kept = await database.read(lambda c: journal.peek_deliveries(c, 100))
+        assert [delivery.received_us for delivery in kept] == [n for n in range(1, 21) if n != 5]
+        assert spool.refused == 1
+        assert _sql(tmp_path / "spool.db", "SELECT reason FROM refused_deliveries")
+
+
+def _sql(path: Path, statement: str) -> list[object]:
+    with contextlib.closing(sqlite3.connect(path, timeout=5)) as connection, connection:
+        return connection.execute(statement).fetchall()
