@@ -124,6 +124,32 @@ CREATE TABLE IF NOT EXISTS integrations (
   KEY ix_integration_company (company_id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='A Chatwoot inbox (or an older provider) of a company';
 
+-- Files of replies written here
+CREATE TABLE IF NOT EXISTS outgoing_files (
+  message_id BIGINT NOT NULL,
+  position SMALLINT NOT NULL COMMENT 'index in the message''s attachments',
+  upload VARCHAR(32) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT 'where its pieces are',
+  name VARCHAR(255) NOT NULL,
+  content_type VARCHAR(128) NOT NULL,
+  size_bytes BIGINT NOT NULL,
+  digest VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT 'SHA-256 of the content',
+  created_at BIGINT NOT NULL COMMENT 'microseconds',
+  PRIMARY KEY (message_id, position),
+  KEY ix_outgoing_age (created_at),
+  KEY ix_outgoing_upload (upload)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='Files of replies written here';
+
+-- The content of such files, until Chatwoot has it
+CREATE TABLE IF NOT EXISTS outgoing_pieces (
+  upload VARCHAR(32) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  position SMALLINT NOT NULL,
+  piece INTEGER NOT NULL,
+  content MEDIUMBLOB NOT NULL,
+  created_at BIGINT NOT NULL COMMENT 'microseconds',
+  PRIMARY KEY (upload, position, piece),
+  KEY ix_piece_age (created_at)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='The content of such files, until Chatwoot has it';
+
 -- A customer's conversation with a company
 CREATE TABLE IF NOT EXISTS social_conversations (
   id BIGINT NOT NULL AUTO_INCREMENT,

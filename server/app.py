@@ -40,6 +40,7 @@ from server.endpoints.guard import Guard
 from server.endpoints.integrations import IntegrationsApi
 from server.endpoints.me import Me
 from server.endpoints.sessions import Sessions
+from server.endpoints.uploads import Uploads
 from server.endpoints.webhook import Webhook
 from server.endpoints.websocket import Sockets
 from server.errors import ConfigurationError, DatabaseUnavailable, NotFound, OmniError
@@ -53,6 +54,7 @@ from server.page_data import ServerPageData
 from server.presence import Presence
 from server.reconcile import Reconcile
 from server.replies import Replies
+from server.reply_files import ReplyFiles
 from server.retention import Retention
 from server.settings import WEBHOOK_PATH, Settings
 from server.sync import Sync
@@ -102,11 +104,13 @@ class Parts:
         )
         self.recorder = Recorder(self.database, self.spool, self.ingester.wake)
         self.inbox = Inbox(self.database, self.directory, publish, self.client_of)
+        self.reply_files = ReplyFiles(self.database)
         self.replies = Replies(
             self.database,
             self.directory,
             publish,
             self.client_of,
+            self.reply_files,
             attempts=settings.reply_attempts,
             certain_seconds=settings.reply_certain_seconds,
         )
@@ -254,11 +258,11 @@ def _routes(parts: Parts, guard: Guard) -> list[BaseRoute]:
     sessions = Sessions(guard, parts.access, hours=settings.session_hours, is_secure=settings.base_url.startswith("https:"))
     page_data = ServerPageData(parts.access, parts.feeds, parts.inbox, parts.replies, parts.database, sessions.cookie)
     return [
-        *Conversations(guard, parts.inbox, parts.replies, parts.sync).routes(),
+        *Conversations(guard, parts.inbox, parts.replies, parts.sync, Uploads(settings.upload_max_bytes)).routes(),
         *Events(guard, parts.feeds, parts.database).routes(),
         *sessions.routes(),
         *Me(guard, parts.database, parts.feeds, parts.presence).routes(),
-        *Attachments(guard, parts.database, parts.directory, parts.files).routes(),
+        *Attachments(guard, parts.database, parts.directory, parts.files, parts.reply_files).routes(),
         *CannedReplies(guard, parts.database).routes(),
         *IntegrationsApi(guard, parts.integrations, parts.checkup, settings).routes(),
         WebSocketRoute("/ws", Sockets(parts.access, parts.feeds, parts.hub, parts.presence, settings).serve),

@@ -10,18 +10,19 @@ import random
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
 from server import log, metrics
 from server.chatwoot import ChatwootClient, ChatwootError, ChatwootOutcomeUnknown, ChatwootRefused, ChatwootUnexpected
-from server.core.entities import DeliveryError, Message, message_view
+from server.core.entities import DeliveryError, Json, Message, message_view
 from server.core.events import EventBatch
-from server.core.payloads import CLIENT_ID_KEY, parse_message
+from server.core.payloads import CLIENT_ID_KEY, parse_attachments, parse_message
 from server.core.projection import Board, MessageEntry
 from server.core.times import SECOND
-from server.db import eventlog, outbox, store
+from server.core.uploads import FileLine
+from server.db import eventlog, outbox, outgoing_files, store
 from server.db.accounts import Agent, Integration
 from server.db.database import Connection, Database
 from server.db.outbox import Outgoing
@@ -36,6 +37,7 @@ from server.errors import (
     NotFound,
     Unavailable,
 )
+from server.reply_files import Kept, ReplyFiles, Upload
 
 _logger = log.get(__name__)
 CONTENT_MOST_CHARACTERS = 150_000  # Chatwoot's own limit (message.rb)
@@ -69,24 +71,34 @@ class Replies:
         directory: Directory,
         publish: Publish,
         client_of: ClientOf,
+        files: ReplyFiles,
         *,
         attempts: int,
         certain_seconds: float = CERTAIN_SECONDS,
     ) -> None:
-        self._database, self._directory, self._publish, self._client_of = database, directory, publish, client_of
+        self._database, self._directory, self._publish, self._client_of, self._files = database, directory, publish, client_of, files
         self._attempts, self._certain_seconds = attempts, certain_seconds
         self._wake = asyncio.Event()
         self._under_way = 0
 
     async def submit(
-        self, agent: Agent, conversation_id: int, content: str, *, key: str | None, last_seen: int | None, is_private: bool = False
+        self,
+        agent: Agent,
+        conversation_id: int,
+        content: str,
+        *,
+        key: str | None,
+        last_seen: int | None,
+        is_private: bool = False,
+        uploads: Sequence[Upload] = (),
     ) -> tuple[Message, bool]:
         """Take a reply in. Returns (message, whether it is new). Raises BadRequest, NotFound, NoChatwootIntegration,
         IdempotencyKeyReused, NewerMessages; NewerMessages carries them."""
-        content = _checked(content)
+        content = _checked(content, has_files=bool(uploads))
         if key is not None and not _KEY.fullmatch(key):
             raise BadRequest("Idempotency-Key must be 1 to 64 letters, digits, dots, colons, hyphens or underscores")
         key = key or uuid.uuid4().hex
+        kept = await self._files.keep(uploads) if uploads else Kept("", ())
 
         async def write(connection: Connection) -> tuple[Message, bool, list[EventBatch]]:
             streams = await eventlog.lock_streams(connection, [agent.company_id], store.new_epoch())
@@ -94,7 +106,7 @@ class Replies:
             if entry is None:
                 raise NotFound
             if (known := await outbox.read_reply(connection, conversation_id, key)) is not None:
-                if known.content != content:
+                if known.content != content or await _differ(connection, known, kept.lines):
                     raise IdempotencyKeyReused
                 return known, False, []
             self._integration(agent.company_id, entry.row.integration_id, entry.row.chatwoot_conversation_id)
@@ -103,8 +115,10 @@ class Replies:
             board = Board({_KEY_PLACE: entry})
             now = _now_us()
             message = _new_reply(agent, conversation_id, content, key, now, is_private=is_private)
+            message = replace(message, attachments=tuple(line.attachment for line in kept.lines))
             message_entry = board.put_message(entry, message, now, now)
             batches = await store.save_board(connection, board, streams, now)
+            outgoing_files.post_lines(connection, kept.id, message_entry.row.id, kept.lines, now)
             return message_entry.row, True, batches
 
         message, is_new, batches = await self._database.transaction(write)
@@ -160,7 +174,9 @@ class Replies:
             _logger.exception("reply attempt failed", message_id=message.id)
             settle = self._later(message, is_unknown=True)
         try:
-            await self._change(outgoing.company_id, message.conversation_id, message.id, settle)
+            settled = await self._change(outgoing.company_id, message.conversation_id, message.id, settle)
+            if message.attachments and settled.delivery_state == "sent":
+                await self._files.drop(message.id)
         except (Unavailable, NotFound):
             _logger.warning("reply outcome not written, the lease decides", message_id=message.id)
 
@@ -175,10 +191,16 @@ class Replies:
             if message.is_outcome_unknown and (found := await self._look_up(client, display_id, message)) is not None:
                 metrics.replies.labels("found").inc()
                 return _sent(found)
-            await client.wait_turn()
-            if not await self._renew_lease(message, client.longest_seconds):
-                return _unchanged  # it took so long to come here that somebody else has it now
-            answer = await client.send_message(display_id, message.content, client_id=client_id, private=message.is_private)
+            async with self._files.of(message) as files:
+                if files is None:
+                    return _failed("files_gone", "The files are not kept here any more; attach them to a new reply", message)
+                await client.wait_turn()
+                if not await self._renew_lease(message, client.longest_seconds(has_files=bool(files))):
+                    return _unchanged  # it took so long to come here that somebody else has it now
+                parts = [(file.line.name, file.content, file.line.content_type) for file in files]
+                answer = await client.send_message(
+                    display_id, message.content, client_id=client_id, private=message.is_private, files=parts
+                )
         except ChatwootRefused as error:
             metrics.replies.labels("refused").inc()
             sentence = _SENTENCES.get(error.chatwoot_status, f"Chatwoot refused it: {error.sentence}")
@@ -190,8 +212,7 @@ class Replies:
             metrics.replies.labels("unavailable").inc()
             return self._later(message, is_unknown=message.is_outcome_unknown, error=error)
         metrics.replies.labels("sent").inc()
-        number = answer.get("id")
-        return _sent(number) if isinstance(number, int) else self._later(message, is_unknown=True)
+        return _sent(answer) if isinstance(answer.get("id"), int) else self._later(message, is_unknown=True)
 
     async def _renew_lease(self, message: Message, attempt_seconds: float) -> bool:
         """The lease must outlast Chatwoot's work on the request, which may leave us as late as the attempt's very end."""
@@ -206,15 +227,15 @@ class Replies:
             found = None
         return _sent(found) if found is not None else self._later(message, is_unknown=True)
 
-    async def _look_up(self, client: ChatwootClient, display_id: int, message: Message) -> int | None:
-        """Chatwoot's id of the message with our marker, if it is there."""
+    async def _look_up(self, client: ChatwootClient, display_id: int, message: Message) -> Json | None:
+        """The message with our marker as Chatwoot has it, if it is there."""
         before: int | None = None
         for _ in range(_LOOK_BACK_PAGES):
             page = await client.list_messages(display_id, before=before)
             for item in page:
                 attributes = item.get("content_attributes")
                 if isinstance(attributes, dict) and attributes.get(CLIENT_ID_KEY) == message.client_id and isinstance(item.get("id"), int):
-                    return int(item["id"])
+                    return item
             oldest = min((item["id"] for item in page if isinstance(item.get("id"), int)), default=None)
             if oldest is None or _is_before(page[0], message):
                 return None
@@ -293,8 +314,16 @@ async def _check_seen(connection: Connection, agent: Agent, conversation_id: int
         raise NewerMessages(messages=[message_view(message) for message in others])
 
 
-def _checked(content: str) -> str:
-    if not content.strip():
+async def _differ(connection: Connection, known: Message, lines: Sequence[FileLine]) -> bool:
+    """Whether the files under a known Idempotency-Key are others: by name and content, as long as that is remembered."""
+    if len(known.attachments) != len(lines):
+        return True
+    before = await outgoing_files.read_lines(connection, known.id) if lines else []
+    return bool(before) and [(line.name, line.digest) for line in before] != [(line.name, line.digest) for line in lines]
+
+
+def _checked(content: str, *, has_files: bool) -> str:
+    if not content.strip() and not has_files:
         raise BadRequest("A reply needs some text")
     if len(content) > CONTENT_MOST_CHARACTERS:
         raise BadRequest(f"A reply has at most {CONTENT_MOST_CHARACTERS:,} characters; this one has {len(content):,}")
@@ -305,13 +334,17 @@ def _unchanged(current: Message) -> Message:
     return current
 
 
-def _sent(chatwoot_message_id: int) -> Callable[[Message], Message]:
+def _sent(told: Json) -> Callable[[Message], Message]:
+    """`told` is the message as Chatwoot has it: its files have got addresses there."""
+
     def sent(current: Message) -> Message:
+        if current.attachments and all(attachment.url is None for attachment in current.attachments):
+            current = replace(current, attachments=parse_attachments(told.get("attachments")) or current.attachments)
         if current.chatwoot_message_id is not None:
             return current  # the webhook was quicker
         return replace(
             current,
-            chatwoot_message_id=chatwoot_message_id,
+            chatwoot_message_id=told["id"],
             delivery_state="sent",
             delivery_error=None,
             next_attempt_us=None,

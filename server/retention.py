@@ -6,7 +6,7 @@ import time
 
 from server import log
 from server.core.times import SECOND
-from server.db import accounts, eventlog, journal, store
+from server.db import accounts, eventlog, journal, outgoing_files, store
 from server.db.database import Connection, Database
 from server.errors import DatabaseUnavailable
 
@@ -14,6 +14,7 @@ _logger = log.get(__name__)
 _EVERY_SECONDS = 60.0
 _BATCH = 1_000
 _DAY_US = 86_400 * SECOND
+_ORPHAN_US = 3_600 * SECOND  # an upload that has not become a reply by then never will
 
 
 class Retention:
@@ -39,6 +40,11 @@ class Retention:
         while count := await self._database.transaction(lambda c: journal.trim_deliveries(c, now_us - self._journal_us, _BATCH)):
             removed += count
         while count := await self._database.transaction(lambda c: accounts.trim_sessions(c, now_us - _DAY_US, _BATCH)):
+            removed += count
+        orphan_us = now_us - _ORPHAN_US
+        while count := await self._database.transaction(lambda c: outgoing_files.trim_content(c, orphan_us, _BATCH)):
+            removed += count
+        while count := await self._database.transaction(lambda c: outgoing_files.trim_lines(c, now_us - self._journal_us, _BATCH)):
             removed += count
         if removed:
             _logger.info("trimmed", rows=removed)

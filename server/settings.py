@@ -117,6 +117,7 @@ class Settings:
         "", "Hosts in private networks that attachments may be fetched from, with commas between: where Chatwoot keeps its files"
     )
     attachment_max_bytes: int = _setting(100_000_000, "Largest file that is passed on to an agent, in bytes")
+    upload_max_bytes: int = _setting(25_000_000, "Largest reply with files, in bytes: all files together")
     reply_attempts: int = _setting(8, "Tries of a reply before it is `failed`")
     reply_certain_seconds: float = _setting(
         20.0, "After this Chatwoot no longer works on a request: a reply it does not list by then is sent again (its own limit is 15 s)"

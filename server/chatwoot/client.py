@@ -5,7 +5,8 @@ has no idempotency, so after a lost answer only its list of messages can tell.
 """
 
 import asyncio
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ from server.chatwoot.budget import RequestBudget
 from server.core.payloads import CLIENT_ID_KEY
 
 # messages carry up to 150,000 characters several times over, and a page of `after`+`before` up to 1,000 of them
+UPLOAD_SECONDS = 60.0  # more than for other calls: 25 MB on 4 Mbit/s
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 
@@ -146,18 +148,19 @@ class ChatwootClient:
 
     # -- writing --
 
-    @property
-    def longest_seconds(self) -> float:
+    def longest_seconds(self, *, has_files: bool = False) -> float:
         """One attempt is over after this, whatever Chatwoot does."""
-        return self._total_seconds
+        return self._total_seconds + (UPLOAD_SECONDS if has_files else 0.0)
 
     async def wait_turn(self) -> None:
         """Wait until the budget lets one more reply go; `send_message` then goes at once. Raises ChatwootUnavailable."""
         await self._budget.take(is_write=True)
 
-    async def send_message(self, display_id: int, content: str, *, client_id: str, private: bool = False) -> JsonObject:
+    async def send_message(
+        self, display_id: int, content: str, *, client_id: str, private: bool = False, files: Sequence[tuple[str, bytes, str]] = ()
+    ) -> JsonObject:
         """Send a reply (or a note) once, marked with `client_id`; the message as Chatwoot stored it, with its `id`. The caller has
-        waited with `wait_turn`: how long this takes is bounded by `longest_seconds`.
+        waited with `wait_turn`: how long this takes is bounded by `longest_seconds`. `files`: (name, content, type).
 
         The marker comes back in content_attributes: in this answer, in webhooks and in `list_messages` (see
         `client_id_of`). It is what to look for after `ChatwootOutcomeUnknown`.
@@ -169,7 +172,7 @@ class ChatwootClient:
             "content_attributes": {CLIENT_ID_KEY: client_id},
             "echo_id": client_id,
         }
-        answer = await self._exchange("POST", self._conversation(display_id) + "/messages", body=body)
+        answer = await self._exchange("POST", self._conversation(display_id) + "/messages", body=body, files=files)
         return _confirmed(decode_answer(answer, is_write=True), "id")
 
     async def toggle_status(self, display_id: int, status: str) -> str:
@@ -209,13 +212,22 @@ class ChatwootClient:
         await self._budget.take(is_write=True)
         return decode_answer(await self._exchange(method, path, body=body), is_write=True)
 
-    async def _exchange(self, method: str, path: str, *, params: Mapping[str, Any] | None = None, body: JsonObject | None = None) -> bytes:
+    async def _exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        body: JsonObject | None = None,
+        files: Sequence[tuple[str, bytes, str]] = (),
+    ) -> bytes:
         """One request, one answer: the body of a 2xx, everything else raised in our words."""
         is_write = method != "GET"
         try:
-            async with asyncio.timeout(self._total_seconds):
+            async with asyncio.timeout(self.longest_seconds(has_files=bool(files))):
+                told: dict[str, Any] = _form(body or {}, files) if files else {"json": body}
                 request = self._http.build_request(
-                    method, self._api + path, params=params, json=body, headers=self._headers, timeout=self._timeout
+                    method, self._api + path, params=params, headers=self._headers, timeout=self._timeout, **told
                 )
                 status, location, answer = await self._read_answer(request, is_write=is_write)
         except (httpx.HTTPError, TimeoutError, *IMPOSSIBLE) as problem:
@@ -239,6 +251,12 @@ class ChatwootClient:
         finally:
             await answer.aclose()
         return answer.status_code, answer.headers.get("location", ""), bytes(body)
+
+
+def _form(body: JsonObject, files: Sequence[tuple[str, bytes, str]]) -> dict[str, Any]:
+    """As multipart: Chatwoot reads booleans as words there, and content_attributes as JSON (message_builder.rb)."""
+    fields = {name: value if isinstance(value, str) else json.dumps(value) for name, value in body.items()}
+    return {"data": fields, "files": [("attachments[]", file) for file in files]}
 
 
 def client_id_of(message: Mapping[str, Any]) -> str | None:

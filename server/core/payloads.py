@@ -179,7 +179,7 @@ def parse_message(m: Json, *, asked_us: int = 0, version_us: int = 0, is_update:
         message_id=_id(m.get("id")),
         sender_name=_text(sender.get("name"), _NAME_MOST),
         content_type=_text(m.get("content_type"), 32),
-        attachments=_attachments(m.get("attachments")),
+        attachments=parse_attachments(m.get("attachments")),
         is_private=m.get("private") is True,
         is_deleted=attributes.get("deleted") is True,
         is_update=is_update,
@@ -270,7 +270,8 @@ def _assignee(value: object) -> Assignee | None:
     return Assignee(_id(agent.get("id")), _text(agent.get("name") or agent.get("available_name"), _NAME_MOST))
 
 
-def _attachments(value: object) -> tuple[Attachment, ...]:
+def parse_attachments(value: object) -> tuple[Attachment, ...]:
+    """`attachments` of a message, of a webhook or of REST."""
     if not isinstance(value, list):
         return ()
     return tuple(_attachment(item) for item in value[:50] if isinstance(item, dict))

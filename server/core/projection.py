@@ -263,7 +263,9 @@ def _identified(row: Message, told: MessageState) -> Message:
     """The first of response, webhook and sync to know Chatwoot's id of a message sets it; it has then reached Chatwoot."""
     if told.message_id is None or row.chatwoot_message_id is not None:
         return row
-    row = replace(row, chatwoot_message_id=told.message_id, content_type=row.content_type or told.content_type)
+    # files sent from here get the addresses that Chatwoot has them under
+    attachments = told.attachments or row.attachments
+    row = replace(row, chatwoot_message_id=told.message_id, content_type=row.content_type or told.content_type, attachments=attachments)
     if row.sender_name is None:
         row = replace(row, sender_name=told.sender_name)
     if row.client_id is not None:

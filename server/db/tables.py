@@ -6,7 +6,22 @@ Our own columns hold times as BIGINT microseconds since the epoch, UTC. Text is 
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Enum, ForeignKey, Index, Integer, MetaData, SmallInteger, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Enum,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+)
 from sqlalchemy.dialects import mysql
 
 metadata = MetaData()
@@ -209,6 +224,36 @@ agent_sessions = Table(
     Index("ix_session_revoked", "revoked_at"),
     Index("ix_session_expiry", "expires_at"),
     comment="Sign-ins of the web inbox",
+    **_OPTIONS,
+)
+
+outgoing_files = Table(
+    "outgoing_files",
+    metadata,
+    Column("message_id", _BIG, primary_key=True, autoincrement=False),
+    Column("position", SmallInteger, primary_key=True, autoincrement=False, comment="index in the message's attachments"),
+    Column("upload", _id_text(32), nullable=False, comment="where its pieces are"),
+    Column("name", String(255), nullable=False),
+    Column("content_type", String(128), nullable=False),
+    Column("size_bytes", _BIG, nullable=False),
+    Column("digest", _id_text(64), nullable=False, comment="SHA-256 of the content"),
+    Column("created_at", _BIG, nullable=False, comment="microseconds"),
+    Index("ix_outgoing_upload", "upload"),
+    Index("ix_outgoing_age", "created_at"),
+    comment="Files of replies written here",
+    **_OPTIONS,
+)
+
+outgoing_pieces = Table(
+    "outgoing_pieces",
+    metadata,
+    Column("upload", _id_text(32), primary_key=True),
+    Column("position", SmallInteger, primary_key=True, autoincrement=False),
+    Column("piece", Integer, primary_key=True, autoincrement=False),
+    Column("content", LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb"), nullable=False),
+    Column("created_at", _BIG, nullable=False, comment="microseconds"),
+    Index("ix_piece_age", "created_at"),
+    comment="The content of such files, until Chatwoot has it",
     **_OPTIONS,
 )
 

@@ -18,6 +18,7 @@ from server.directory import Directory
 from server.endpoints.answers import path_number
 from server.endpoints.guard import Guard
 from server.errors import AttachmentUnavailable, NotFound, TooManyRequests
+from server.reply_files import ReplyFiles
 
 _logger = log.get(__name__)
 _AT_ONCE = 12  # files one agent fetches at a time: a browser opens six connections, and there may be two of them
@@ -26,8 +27,8 @@ _AT_ONCE = 12  # files one agent fetches at a time: a browser opens six connecti
 class Attachments:
     """The endpoints, with what they were given at the start."""
 
-    def __init__(self, guard: Guard, database: Database, directory: Directory, files: Files) -> None:
-        self._guard, self._database, self._directory, self._files = guard, database, directory, files
+    def __init__(self, guard: Guard, database: Database, directory: Directory, files: Files, reply_files: ReplyFiles) -> None:
+        self._guard, self._database, self._directory, self._files, self._reply_files = guard, database, directory, files, reply_files
         self._under_way: Counter[int] = Counter()
 
     def routes(self) -> list[BaseRoute]:
@@ -50,6 +51,8 @@ class Attachments:
             raise NotFound
         message, integration_id = found
         attachment = message.attachments[int(index)]
+        if attachment.url is None and message.client_id is not None:
+            return await self._own(message.id, int(index))
         url = address_of(attachment, is_thumb=is_thumb)
         if url is None:
             raise NotFound
@@ -63,6 +66,13 @@ class Attachments:
             self._end(principal.agent.id)
             raise
         return _Passed(opened, attachment.name, lambda: self._end(principal.agent.id))
+
+    async def _own(self, message_id: int, position: int) -> Response:
+        """A file of a reply that Chatwoot does not have yet."""
+        file = await self._reply_files.read(message_id, position)
+        if file is None:
+            raise NotFound
+        return Response(file.content, headers=shown_as(file.line.content_type, file.line.name))
 
     def _end(self, agent_id: int) -> None:
         self._under_way[agent_id] -= 1

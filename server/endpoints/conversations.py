@@ -14,9 +14,11 @@ from server.core.entities import Json, message_view
 from server.db.lists import Filters
 from server.endpoints.answers import json_answer, path_number, query_number, read_json
 from server.endpoints.guard import Guard
+from server.endpoints.uploads import Uploads
 from server.errors import BadRequest
 from server.inbox import STATUSES, Inbox, parse_place
 from server.replies import Replies
+from server.reply_files import Upload
 from server.sync import Sync
 
 LIMIT_MOST = 500
@@ -28,8 +30,8 @@ _encoder = msgspec.json.Encoder()
 class Conversations:
     """The endpoints, with what they were given at the start."""
 
-    def __init__(self, guard: Guard, inbox: Inbox, replies: Replies, sync: Sync) -> None:
-        self._guard, self._inbox, self._replies, self._sync = guard, inbox, replies, sync
+    def __init__(self, guard: Guard, inbox: Inbox, replies: Replies, sync: Sync, uploads: Uploads) -> None:
+        self._guard, self._inbox, self._replies, self._sync, self._uploads = guard, inbox, replies, sync, uploads
 
     def routes(self) -> list[BaseRoute]:
         snapshot, agent = self._guard.snapshot, self._guard.agent
@@ -84,7 +86,17 @@ class Conversations:
         return json_answer(await self._inbox.mark_read(principal.agent, path_number(request, "id"), message_id))
 
     async def reply(self, request: Request, principal: Principal) -> Response:
-        body = await read_json(request)
+        """As JSON, or with files as a form."""
+        if not self._uploads.is_form(request):
+            return await self._submit(request, principal, await read_json(request), [])
+        async with self._uploads.read(request, principal.agent.id) as (fields, files):
+            seen = fields.get("lastSeenMessageId", "")
+            body: Json = {"content": fields.get("content", ""), "private": fields.get("private") == "true"}
+            if seen:
+                body["lastSeenMessageId"] = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 19 else seen
+            return await self._submit(request, principal, body, files)
+
+    async def _submit(self, request: Request, principal: Principal, body: Json, files: Sequence[Upload]) -> Response:
         content = body.get("content")
         if not isinstance(content, str):
             raise BadRequest("content must be the reply's text")
@@ -95,6 +107,7 @@ class Conversations:
             key=request.headers.get("idempotency-key"),
             last_seen=_number(body, "lastSeenMessageId"),
             is_private=body.get("private") is True,
+            uploads=files,
         )
         return json_answer(message_view(message), 201 if is_new else 200)
 

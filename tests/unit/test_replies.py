@@ -23,6 +23,7 @@ from server.dev.chatwoot_sim import ChatwootSim, serving
 from server.directory import Directory
 from server.ingest import Ingester, Told
 from server.replies import Replies
+from server.reply_files import ReplyFiles
 from tests.kit.eventually import eventually, scaled
 from tests.unit.databases import fresh_sqlite
 
@@ -42,8 +43,9 @@ class Desk:
         self.timeouts = Timeouts(read=scaled(1), total=scaled(20))
 
     def replies_with(self, *, attempts: int) -> Replies:
+        files = ReplyFiles(self.database)
         return Replies(
-            self.database, self.directory, lambda batch: None, self._client, attempts=attempts, certain_seconds=_CERTAIN_SECONDS
+            self.database, self.directory, lambda batch: None, self._client, files, attempts=attempts, certain_seconds=_CERTAIN_SECONDS
         )
 
     async def open(self) -> None:
