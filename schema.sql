@@ -124,6 +124,20 @@ CREATE TABLE IF NOT EXISTS integrations (
   KEY ix_integration_company (company_id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='A Chatwoot inbox (or an older provider) of a company';
 
+-- Links by which somebody becomes an agent, or an agent sets a new password
+CREATE TABLE IF NOT EXISTS invitations (
+  token_hash VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT 'SHA-256 of the link''s token',
+  company_id BIGINT NOT NULL,
+  email VARCHAR(255) NOT NULL,
+  name VARCHAR(255) NOT NULL,
+  `role` VARCHAR(16) NOT NULL COMMENT 'agent, admin',
+  created_at BIGINT NOT NULL COMMENT 'microseconds',
+  expires_at BIGINT NOT NULL COMMENT 'microseconds',
+  accepted_at BIGINT COMMENT 'microseconds',
+  PRIMARY KEY (token_hash),
+  KEY ix_invitation_expiry (expires_at)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='Links by which somebody becomes an agent, or an agent sets a new password';
+
 -- Files of replies written here
 CREATE TABLE IF NOT EXISTS outgoing_files (
   message_id BIGINT NOT NULL,

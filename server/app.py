@@ -30,6 +30,7 @@ from server.db.vault import Vault
 from server.directory import Directory
 from server.endpoints import ops, pages
 from server.endpoints.admin_integrations import IntegrationPages
+from server.endpoints.admin_people import PeoplePages
 from server.endpoints.admin_shell import AdminShell
 from server.endpoints.answers import problem_answer
 from server.endpoints.attachments import Attachments
@@ -39,6 +40,7 @@ from server.endpoints.events import Events
 from server.endpoints.guard import Guard
 from server.endpoints.integrations import IntegrationsApi
 from server.endpoints.me import Me
+from server.endpoints.people import PeopleApi
 from server.endpoints.sessions import Sessions
 from server.endpoints.uploads import Uploads
 from server.endpoints.webhook import Webhook
@@ -51,6 +53,7 @@ from server.ingest import Ingester, Recorder
 from server.integrations import Integrations
 from server.middleware import Outermost
 from server.page_data import ServerPageData
+from server.people import People
 from server.presence import Presence
 from server.reconcile import Reconcile
 from server.replies import Replies
@@ -116,6 +119,7 @@ class Parts:
         )
         self.integrations = Integrations(self.database, self.vault, self.directory, self.client_of, settings)
         self.checkup = Checkup(self.client_of, settings)
+        self.people = People(self.database, self.access, lambda token: f"{settings.base_url}/invitation?token={token}")
         self.sync = Sync(self.database, self.directory, self.ingester, self.client_of)
         self.reconcile = Reconcile(self.database, self.directory, self.ingester, self.client_of, settings)
         self.retention = Retention(self.database, event_days=settings.event_days, journal_days=settings.journal_days)
@@ -267,14 +271,18 @@ def _routes(parts: Parts, guard: Guard) -> list[BaseRoute]:
         *IntegrationsApi(guard, parts.integrations, parts.checkup, settings).routes(),
         WebSocketRoute("/ws", Sockets(parts.access, parts.feeds, parts.hub, parts.presence, settings).serve),
         *ops.routes(parts.report),
-        *_admin_pages(parts),
+        *PeopleApi(guard, parts.people, sessions.cookie).routes(),
+        *_admin_pages(parts, sessions),
         *pages.routes(WEB, lambda request: page_data),
     ]
 
 
-def _admin_pages(parts: Parts) -> list[BaseRoute]:
+def _admin_pages(parts: Parts, sessions: Sessions) -> list[BaseRoute]:
     shell = AdminShell(WEB, parts.access)
-    return [*IntegrationPages(shell, parts.integrations, parts.checkup, parts.settings).routes()]
+    return [
+        *IntegrationPages(shell, parts.integrations, parts.checkup, parts.settings).routes(),
+        *PeoplePages(shell, parts.people, sessions.cookie).routes(),
+    ]
 
 
 async def _on_problem(request: Request, error: Exception) -> Response:

@@ -21,7 +21,16 @@ from server.core.times import SECOND
 from server.db import accounts
 from server.db.accounts import Agent
 from server.db.database import Database
-from server.errors import DatabaseUnavailable, DuplicateRow, Forbidden, TokenExpired, TooManyRequests, Unauthenticated
+from server.errors import (
+    BadRequest,
+    DatabaseUnavailable,
+    DuplicateRow,
+    Forbidden,
+    TokenExpired,
+    TooManyRequests,
+    Unauthenticated,
+    Unprocessable,
+)
 from server.settings import Settings
 from server.tokens import Claims, Tokens
 
@@ -35,6 +44,8 @@ _CHANGED_MOST = 5_000
 _COMPANY_AGENTS_MOST = 50_000
 _ATTEMPTS_ACCOUNT = (1 / 6, 10.0)  # sign-ins a second and burst, for one account from one address
 _ATTEMPTS_ADDRESS = (0.5, 30.0)
+PASSWORD_LEAST = 10  # characters
+_PASSWORD_MOST = 1_000
 _hasher = argon2.PasswordHasher()
 
 
@@ -135,12 +146,35 @@ class Access:
             is_right = await asyncio.to_thread(_verify, stored, password)
         if found is None or found[1] is None or not is_right:
             raise Unauthenticated("The e-mail address or the password is wrong")
+        return await self.open_session(found[0])
+
+    async def open_session(self, agent_id: int) -> tuple[str, Agent]:
+        """A new session's cookie value for somebody who has proved who they are."""
         cookie = secrets.token_urlsafe(32)
         key, now_us = hashlib.sha256(cookie.encode()).hexdigest(), int(time.time() * SECOND)
         expires_us = now_us + self._settings.session_hours * 3600 * SECOND
-        agent_id = found[0]
         await self._database.transaction(lambda c: accounts.add_session(c, key, agent_id, now_us, expires_us))
         return cookie, await self._agent(agent_id)
+
+    async def hash(self, password: str) -> str:
+        """A new password's hash, in a thread. Raises BadRequest for one that is too short or too long."""
+        if not PASSWORD_LEAST <= len(password) <= _PASSWORD_MOST:
+            raise BadRequest(f"The password must have {PASSWORD_LEAST} characters or more, and at most {_PASSWORD_MOST}")
+        async with self._hashing:
+            return await asyncio.to_thread(hash_password, password)
+
+    async def check_password(self, agent: Agent, password: str, address: str) -> None:
+        """Somebody who is signed in proves it once more. Raises Unprocessable or TooManyRequests."""
+        self._slow_down(f"{address} {agent.email}", _ATTEMPTS_ACCOUNT)
+        email = agent.email or ""
+        found = await self._database.read(lambda c: accounts.read_password(c, email))
+        if found is None or found[1] is None:
+            raise Unprocessable("This agent signs in through the CRM and has no password here")
+        stored = found[1]
+        async with self._hashing:
+            is_right = await asyncio.to_thread(_verify, stored, password)
+        if not is_right:
+            raise Unprocessable("The present password is wrong")
 
     async def sign_out(self, session_key: str) -> None:
         self._sessions.pop(session_key, None)

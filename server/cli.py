@@ -13,10 +13,8 @@ import jwt
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from server import cli_integrations, cli_operations, log
+from server import cli_integrations, cli_operations, cli_people, log
 from server.app import Parts
-from server.auth import ROLES, hash_password
-from server.core.times import SECOND
 from server.db import accounts, integrations, migrations
 from server.dev.run import dev as run_dev
 from server.errors import ConfigurationError, OmniError
@@ -26,7 +24,6 @@ from server.settings import JWT_SECRET_MIN_BYTES, Settings
 from server.sync import Outcome
 
 T = TypeVar("T")
-_PASSWORD_MIN = 10
 _notes = Console(stderr=True)
 
 
@@ -100,33 +97,6 @@ def db_upgrade() -> None:
         click.echo(sentence)
 
 
-@main.group()
-def agent() -> None:
-    """People who read and answer."""
-
-
-@agent.command("add")
-@click.option("--company-id", type=click.IntRange(1), required=True)
-@click.option("--email", required=True)
-@click.option("--name", required=True)
-@click.option("--role", type=click.Choice(ROLES), default="agent", show_default=True)
-@click.option("--password-stdin", is_flag=True, required=True, help="Read the password from standard input.")
-def agent_add(company_id: int, email: str, name: str, role: str, password_stdin: bool) -> None:
-    """Add an agent who signs in with a password. Prints JSON: id."""
-    password = sys.stdin.readline().rstrip("\r\n")
-    if len(password) < _PASSWORD_MIN:
-        raise ConfigurationError(f"The password must have at least {_PASSWORD_MIN} characters")
-    email = email.strip().lower()
-    if "@" not in email:
-        raise ConfigurationError("--email must be an e-mail address")
-
-    async def add(parts: Parts) -> int:
-        now_us, hashed = int(time.time() * SECOND), hash_password(password)
-        return await parts.database.transaction(lambda c: accounts.add_agent(c, company_id, email, name, role, hashed, now_us))
-
-    click.echo(json.dumps({"id": _with_parts(_settings(), add)}))
-
-
 @main.command()
 @click.option("--company-id", type=click.IntRange(1), required=True)
 @click.option("--agent-id", type=click.IntRange(1), required=True)
@@ -198,7 +168,7 @@ main.add_command(
 )
 main.add_command(load)
 cli_operations.register(main, lambda call: _with_parts(_settings(), call))
-cli_operations.add_access_commands(agent, lambda call: _with_parts(_settings(), call))
+main.add_command(cli_people.agent_group(lambda call: _with_parts(_settings(), call)), "agent")
 
 
 async def _reseal(parts: Parts) -> int:

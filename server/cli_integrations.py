@@ -11,7 +11,7 @@ from rich.console import Console
 from server.app import Parts
 from server.core.checkup import Finding, is_well, report
 from server.core.times import iso_or_none
-from server.db.audit import Actor
+from server.db.audit import COMMAND, Actor
 from server.db.integrations import Overview
 from server.errors import ConfigurationError
 from server.integrations import MODES, NewIntegration
@@ -19,7 +19,6 @@ from server.integrations import MODES, NewIntegration
 T = TypeVar("T")
 WithParts = Callable[[Callable[[Parts], Awaitable[Any]]], Any]
 
-COMMAND = "command on the server"
 _MARKS = {"ok": "[green]ok     [/]", "warning": "[yellow]warning[/]", "failed": "[red]failed [/]", "unknown": "[yellow]unknown[/]"}
 _notes = Console(stderr=True)
 _out = Console(soft_wrap=True, highlight=False)

@@ -1,4 +1,4 @@
-"""Commands for those who run the server: the journal, event logs, access."""
+"""Commands for those who run the server: the journal and event logs."""
 
 import json
 import re
@@ -9,7 +9,7 @@ import click
 
 from server.app import Parts
 from server.core.times import SECOND, iso
-from server.db import accounts, eventlog, journal, ledger, store
+from server.db import eventlog, journal, ledger, store
 from server.db.database import Connection
 from server.errors import ConfigurationError, NotFound
 
@@ -23,44 +23,6 @@ def register(main: click.Group, with_parts: WithParts) -> None:
     """Add the commands; `with_parts` runs a call with an open database."""
     main.add_command(_deliveries(with_parts))
     main.add_command(_stream(with_parts))
-
-
-def add_access_commands(agent: click.Group, with_parts: WithParts) -> None:
-    """`agent disable|enable|sign-out`: every process notices within seconds, whatever the bus does."""
-
-    def change(agent_id: int, *, is_active: bool | None, ends_sessions: bool) -> None:
-        async def write(connection: Connection) -> None:
-            known = await accounts.read_agent(connection, agent_id)
-            if known is None:
-                raise NotFound(f"There is no agent {agent_id}")
-            now_us = _now_us()
-            await accounts.update_access(
-                connection,
-                agent_id,
-                is_active=known.is_active if is_active is None else is_active,
-                valid_after_us=now_us if ends_sessions else known.valid_after_us,
-                now_us=now_us,
-            )
-
-        with_parts(lambda parts: parts.database.transaction(write))
-
-    @agent.command("disable")
-    @click.option("--agent-id", type=click.IntRange(1), required=True)
-    def disable(agent_id: int) -> None:
-        """Withdraw an agent's access: sockets close, tokens and sessions are refused."""
-        change(agent_id, is_active=False, ends_sessions=True)
-
-    @agent.command("enable")
-    @click.option("--agent-id", type=click.IntRange(1), required=True)
-    def enable(agent_id: int) -> None:
-        """Give a disabled agent access again; earlier sign-ins stay ended."""
-        change(agent_id, is_active=True, ends_sessions=False)
-
-    @agent.command("sign-out")
-    @click.option("--agent-id", type=click.IntRange(1), required=True)
-    def sign_out(agent_id: int) -> None:
-        """End everything issued to an agent before now."""
-        change(agent_id, is_active=None, ends_sessions=True)
 
 
 def _deliveries(with_parts: WithParts) -> click.Group:

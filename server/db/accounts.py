@@ -142,6 +142,16 @@ async def update_access(connection: Connection, agent_id: int, *, is_active: boo
     )
 
 
+async def update_agent(connection: Connection, agent_id: int, values: dict[str, Any], now_us: int) -> None:
+    """Set columns; every process notices within seconds. The names come from our own code."""
+    assignments = ", ".join(f"{name} = :{name}" for name in values)
+    await connection.execute(f"UPDATE agents SET {assignments}, updated_at = :now WHERE id = :id", values | {"now": now_us, "id": agent_id})
+
+
+async def read_agent_by_email(connection: Connection, email: str) -> Agent | None:
+    return _agent(await connection.fetch_one(f"{_AGENT} WHERE email = :email", {"email": email}))
+
+
 async def add_session(connection: Connection, token_hash: str, agent_id: int, now_us: int, expires_us: int) -> None:
     await connection.execute(
         "INSERT INTO agent_sessions (token_hash, agent_id, created_at, expires_at) VALUES (:token_hash, :agent_id, :now, :expires)",

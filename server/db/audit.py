@@ -9,6 +9,7 @@ from server.core.times import SECOND
 from server.db.database import Connection
 
 _TEXT_MOST = 255
+COMMAND = "command on the server"  # the actor of what is done by command
 
 
 class Actor(msgspec.Struct, frozen=True):

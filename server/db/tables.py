@@ -282,6 +282,22 @@ conversation_reads = Table(
     **_OPTIONS,
 )
 
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("token_hash", _id_text(64), primary_key=True, comment="SHA-256 of the link's token"),
+    Column("company_id", _BIG, nullable=False),
+    Column("email", String(255), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("role", String(16), nullable=False, comment="agent, admin"),
+    Column("created_at", _BIG, nullable=False, comment="microseconds"),
+    Column("expires_at", _BIG, nullable=False, comment="microseconds"),
+    Column("accepted_at", _BIG, comment="microseconds"),
+    Index("ix_invitation_expiry", "expires_at"),
+    comment="Links by which somebody becomes an agent, or an agent sets a new password",
+    **_OPTIONS,
+)
+
 audit_log = Table(
     "audit_log",
     metadata,

@@ -1,0 +1,145 @@
+"""The pages about people: a company's agents for its administrators, everybody's own account, and the page behind an invitation's link."""
+
+from collections.abc import Callable
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from server.auth import PASSWORD_LEAST, Principal
+from server.endpoints.admin_shell import AdminShell, form_of
+from server.endpoints.answers import path_number
+from server.endpoints.integrations import actor_of
+from server.endpoints.page_requests import is_same_origin, redirect
+from server.endpoints.sessions import address_of
+from server.errors import Forbidden, NotFound, OmniError
+from server.people import People
+
+_PAGE = "/admin/people"
+_DONE = {
+    "disable": "Access is withdrawn; everything this person had open closes within seconds.",
+    "enable": "Access is given again; earlier sign-ins stay ended.",
+    "sign-out": "Everything issued to this person before now has ended.",
+    "admin": "Is an administrator now.",
+    "agent": "Is an agent now.",
+    "password": "The password is changed; every other sign-in of yours has ended.",
+}
+
+
+class PeoplePages:
+    """The pages' endpoints, with what they were given at the start; `cookie` makes a `Set-Cookie` value."""
+
+    def __init__(self, shell: AdminShell, people: People, cookie: Callable[[str], str]) -> None:
+        self._shell, self._people, self._cookie = shell, people, cookie
+
+    def routes(self) -> list[BaseRoute]:
+        admin, agent, opened = self._shell.admin, self._shell.agent, self._shell.open
+        return [
+            Route(_PAGE, admin(self.list_page)),
+            Route(_PAGE, admin(self.invite), methods=["POST"]),
+            Route(_PAGE + "/{id}/{act}", admin(self.act), methods=["POST"]),
+            Route("/account", agent(self.account)),
+            Route("/account/password", agent(self.password), methods=["POST"]),
+            Route("/account/sign-out", agent(self.sign_out), methods=["POST"]),
+            Route("/invitation", opened(self.invitation)),
+            Route("/invitation", opened(self.accept), methods=["POST"]),
+        ]
+
+    async def list_page(self, request: Request, principal: Principal) -> Response:
+        return await self._list(request, principal)
+
+    async def invite(self, request: Request, principal: Principal) -> Response:
+        """The link is on this page alone, once: only its hash is kept."""
+        form = await form_of(request)
+        try:
+            link, _ = await self._people.invite(actor_of(principal), form.get("email", ""), form.get("name", ""), form.get("role", "agent"))
+        except OmniError as error:
+            return await self._list(request, principal, trouble=error, form=form)
+        return await self._list(request, principal, link=link, invited=form.get("email", ""))
+
+    async def act(self, request: Request, principal: Principal) -> Response:
+        actor, place, act = actor_of(principal), path_number(request, "id"), request.path_params["act"]
+        try:
+            if act in ("enable", "disable"):
+                await self._people.change(actor, place, is_active=act == "enable")
+            elif act in ("admin", "agent"):
+                await self._people.change(actor, place, role=act)
+            elif act == "sign-out":
+                await self._people.sign_out_everywhere(actor, place)
+            else:
+                raise NotFound
+        except NotFound:
+            raise
+        except OmniError as error:
+            return await self._list(request, principal, trouble=error)
+        return redirect(f"{_PAGE}?" + urlencode({"done": act}))
+
+    async def account(self, request: Request, principal: Principal) -> Response:
+        return self._account(request, principal, None)
+
+    async def password(self, request: Request, principal: Principal) -> Response:
+        form = await form_of(request)
+        try:
+            cookie = await self._people.change_password(principal, form.get("present", ""), form.get("new", ""), address_of(request))
+        except OmniError as error:
+            return self._account(request, principal, error)
+        response = redirect("/account?done=password")
+        response.headers.append("Set-Cookie", self._cookie(cookie))
+        return response
+
+    async def sign_out(self, request: Request, principal: Principal) -> Response:
+        await self._people.sign_out_everywhere(actor_of(principal), principal.agent.id)
+        response = redirect("/sign-in")
+        response.headers.append("Set-Cookie", self._cookie(""))
+        return response
+
+    async def invitation(self, request: Request) -> Response:
+        return await self._invitation(request, request.query_params.get("token", ""), None)
+
+    async def accept(self, request: Request) -> Response:
+        if not is_same_origin(request):
+            raise Forbidden
+        form = await form_of(request)
+        token = form.get("token", "")
+        try:
+            cookie = await self._people.accept(token, form.get("name", ""), form.get("password", ""))
+        except NotFound:
+            raise
+        except OmniError as error:
+            return await self._invitation(request, token, error)
+        response = redirect("/inbox")
+        response.headers.append("Set-Cookie", self._cookie(cookie))
+        return response
+
+    async def _list(
+        self, request: Request, principal: Principal, *, trouble: OmniError | None = None, link: str = "", **shown: object
+    ) -> Response:
+        return self._shell.render(
+            request,
+            "admin_people.html",
+            trouble.status if trouble else 200,
+            principal=principal,
+            people=await self._people.list_all(principal.company_id),
+            done=_DONE.get(request.query_params.get("done", "")),
+            trouble=trouble.message if trouble else None,
+            link=link,
+            **{"form": {}, "invited": "", **shown},
+        )
+
+    def _account(self, request: Request, principal: Principal, error: OmniError | None) -> Response:
+        done, trouble = _DONE.get(request.query_params.get("done", "")), error.message if error else None
+        status = error.status if error else 200
+        return self._shell.render(request, "account.html", status, principal=principal, least=PASSWORD_LEAST, done=done, trouble=trouble)
+
+    async def _invitation(self, request: Request, token: str, error: OmniError | None) -> Response:
+        invitation = await self._people.invitation(token)
+        return self._shell.render(
+            request,
+            "invitation.html",
+            error.status if error else 200,
+            invitation=invitation,
+            token=token,
+            least=PASSWORD_LEAST,
+            trouble=error.message if error else None,
+        )

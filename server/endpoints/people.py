@@ -1,0 +1,83 @@
+"""Agents of a company over REST: administrators see, invite and change them; everybody changes their own password."""
+
+from collections.abc import Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from server.auth import Principal
+from server.core.entities import Json
+from server.core.times import iso
+from server.db.accounts import Agent
+from server.endpoints.answers import json_answer, path_number, read_json
+from server.endpoints.guard import Guard
+from server.endpoints.integrations import actor_of
+from server.endpoints.sessions import address_of
+from server.errors import BadRequest
+from server.people import People
+
+_KINDS: dict[str, type] = {"isActive": bool, "role": str}
+
+
+class PeopleApi:
+    """The endpoints, with what they were given at the start; `cookie` makes a `Set-Cookie` value."""
+
+    def __init__(self, guard: Guard, people: People, cookie: Callable[[str], str]) -> None:
+        self._guard, self._people, self._cookie = guard, people, cookie
+
+    def routes(self) -> list[BaseRoute]:
+        admin, agent = self._guard.admin, self._guard.agent
+        return [
+            Route("/api/people", admin(self.list_all), methods=["GET"]),
+            Route("/api/people/{id}", admin(self.change), methods=["PATCH"]),
+            Route("/api/people/{id}/sessions", admin(self.sign_out), methods=["DELETE"]),
+            Route("/api/invitations", admin(self.invite), methods=["POST"]),
+            Route("/api/me/password", agent(self.password), methods=["PUT"]),
+            Route("/api/me/sessions", agent(self.sign_out_everywhere), methods=["DELETE"]),
+        ]
+
+    async def list_all(self, request: Request, principal: Principal) -> Response:
+        return json_answer([_view(agent) for agent in await self._people.list_all(principal.company_id)])
+
+    async def change(self, request: Request, principal: Principal) -> Response:
+        body = await read_json(request)
+        for name, kind in _KINDS.items():
+            if name in body and not isinstance(body[name], kind):
+                raise BadRequest(f"{name} must be {'true or false' if kind is bool else 'text'}")
+        place = path_number(request, "id")
+        await self._people.change(actor_of(principal), place, is_active=body.get("isActive"), role=body.get("role"))
+        return Response(status_code=204)
+
+    async def sign_out(self, request: Request, principal: Principal) -> Response:
+        await self._people.sign_out_everywhere(actor_of(principal), path_number(request, "id"))
+        return Response(status_code=204)
+
+    async def invite(self, request: Request, principal: Principal) -> Response:
+        email, name, role = await _texts(request, "email", "name", role="agent")
+        link, expires_us = await self._people.invite(actor_of(principal), email, name, role)
+        return json_answer({"link": link, "expiresAt": iso(expires_us)}, 201)
+
+    async def password(self, request: Request, principal: Principal) -> Response:
+        present, new = await _texts(request, "presentPassword", "newPassword")
+        cookie = await self._people.change_password(principal, present, new, address_of(request))
+        return Response(status_code=204, headers={"Set-Cookie": self._cookie(cookie)})
+
+    async def sign_out_everywhere(self, request: Request, principal: Principal) -> Response:
+        await self._people.sign_out_everywhere(actor_of(principal), principal.agent.id)
+        return Response(status_code=204, headers={"Set-Cookie": self._cookie("")})
+
+
+async def _texts(request: Request, *names: str, **defaults: str) -> list[str]:
+    """These fields of the body. Raises BadRequest that names the one that is not text."""
+    body, found = await read_json(request), []
+    for name in (*names, *defaults):
+        value = body.get(name, defaults.get(name))
+        if not isinstance(value, str):
+            raise BadRequest(f"{name} must be text")
+        found.append(value)
+    return found
+
+
+def _view(agent: Agent) -> Json:
+    return {"id": agent.id, "name": agent.name, "email": agent.email, "role": agent.role, "isActive": agent.is_active}

@@ -1,0 +1,162 @@
+"""Administering people: invite, roles, withdraw access, passwords. Every act leaves a line in the audit log.
+
+Whoever has access elsewhere keeps it until the act is written: every process looks up what changed every two seconds (`auth.py`).
+"""
+
+import hashlib
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+
+from server.auth import ROLES, Access, Principal
+from server.core.times import SECOND
+from server.db import accounts, audit, invitations
+from server.db.accounts import Agent
+from server.db.audit import Actor
+from server.db.database import Connection, Database
+from server.db.invitations import Invitation
+from server.errors import BadRequest, Conflict, NotFound, Unprocessable
+
+_INVITATION_US = 7 * 86_400 * SECOND
+_NAME_MOST = 255
+_EMAIL_MOST = 255
+_AGENTS_MOST = 2_000
+
+
+class People:
+    """`link_of(token)` is the address an invitation is opened at."""
+
+    def __init__(self, database: Database, access: Access, link_of: Callable[[str], str]) -> None:
+        self._database, self._access, self._link_of = database, access, link_of
+
+    async def list_all(self, company_id: int) -> list[Agent]:
+        return await self._database.read(lambda c: accounts.read_agents(c, company_id, _AGENTS_MOST))
+
+    async def invite(self, actor: Actor, email: str, name: str, role: str) -> tuple[str, int]:
+        """A link that works once within a week, and until when (microseconds). For an agent of the company: to set a new password.
+
+        Raises BadRequest, Conflict when the address is another company's.
+        """
+        email, name = checked_email(email), _checked_name(name)
+        check_role(role)
+        token, now_us = secrets.token_urlsafe(32), _now_us()
+        invitation = Invitation(actor.company_id, email, name, role, now_us + _INVITATION_US)
+
+        async def write(connection: Connection) -> None:
+            known = await accounts.read_agent_by_email(connection, email)
+            if known is not None and known.company_id != actor.company_id:
+                raise Conflict("This address cannot be invited here; take another one")
+            await invitations.add_invitation(connection, _hash(token), invitation, now_us)
+            await audit.append_act(connection, actor, "agent.invite", email, role=role)
+
+        await self._database.transaction(write)
+        return self._link_of(token), invitation.expires_us
+
+    async def invitation(self, token: str) -> Invitation:
+        """Raises NotFound for a link that was used, has expired, or never was."""
+        found = await self._database.read(lambda c: invitations.read_invitation(c, _hash(token), _now_us()))
+        if found is None:
+            raise NotFound("This link was used already or has expired; ask your administrator for a new one")
+        return found
+
+    async def accept(self, token: str, name: str, password: str) -> str:
+        """Become the agent of the invitation, with this password. Returns a new session's cookie. Raises NotFound, BadRequest."""
+        invitation, name = await self.invitation(token), _checked_name(name)
+        hashed, now_us = await self._access.hash(password), _now_us()
+
+        async def write(connection: Connection) -> int:
+            if not await invitations.use_invitation(connection, _hash(token), now_us):
+                raise NotFound("This link was used already or has expired; ask your administrator for a new one")
+            agent_id = await _put_agent(connection, invitation, name, hashed, now_us)
+            actor = Actor(invitation.company_id, invitation.email, agent_id)
+            await audit.append_act(connection, actor, "agent.accept", f"agent {agent_id}", role=invitation.role)
+            return agent_id
+
+        agent_id = await self._database.transaction(write)
+        await self._access.look_up()
+        cookie, _ = await self._access.open_session(agent_id)
+        return cookie
+
+    async def change_password(self, principal: Principal, present: str, new: str, address: str) -> str:
+        """Ends every other sign-in of the agent. Returns a new session's cookie. Raises BadRequest, Unprocessable, TooManyRequests."""
+        agent = principal.agent
+        await self._access.check_password(agent, present, address)
+        values = {"password_hash": await self._access.hash(new), "valid_after": _now_us()}
+        await self._write(Actor(agent.company_id, agent.email or agent.name, agent.id), agent.id, "agent.password", values)
+        cookie, _ = await self._access.open_session(agent.id)
+        return cookie
+
+    async def set_password(self, actor: Actor, agent_id: int, password: str) -> None:
+        """By whoever runs the server. Ends every sign-in of the agent."""
+        values = {"password_hash": await self._access.hash(password), "valid_after": _now_us()}
+        await self._write(actor, agent_id, "agent.password", values)
+
+    async def sign_out_everywhere(self, actor: Actor, agent_id: int) -> None:
+        """End everything issued to the agent before now. Raises NotFound."""
+        await self._write(actor, agent_id, "agent.sign-out", {"valid_after": _now_us()})
+
+    async def change(self, actor: Actor, agent_id: int, *, is_active: bool | None = None, role: str | None = None) -> None:
+        """Raises NotFound, BadRequest; Unprocessable for an administrator who would lock out themselves."""
+        if agent_id == actor.agent_id and (is_active is False or role == "agent"):
+            raise Unprocessable("You cannot take this from yourself; another administrator can")
+        if role is not None:
+            check_role(role)
+        values: dict[str, Any] = {name: value for name, value in (("is_active", is_active), ("role", role)) if value is not None}
+        if not values:
+            raise BadRequest("Say what to change: isActive or role")
+        told = dict(values)
+        if is_active is False:
+            values["valid_after"] = _now_us()
+        await self._write(actor, agent_id, "agent.change", values, **told)
+
+    async def _write(self, actor: Actor, agent_id: int, act: str, values: dict[str, Any], **detail: Any) -> None:
+        async def write(connection: Connection) -> None:
+            known = await accounts.read_agent(connection, agent_id)
+            if known is None or known.company_id != actor.company_id:
+                raise NotFound(f"There is no agent {agent_id}")
+            await accounts.update_agent(connection, agent_id, values, _now_us())
+            await audit.append_act(connection, actor, act, f"agent {agent_id}", **detail)
+
+        await self._database.transaction(write)
+        await self._access.look_up()  # here at once; other processes within seconds
+
+
+async def _put_agent(connection: Connection, invitation: Invitation, name: str, hashed: str, now_us: int) -> int:
+    known = await accounts.read_agent_by_email(connection, invitation.email)
+    if known is None:
+        return await accounts.add_agent(connection, invitation.company_id, invitation.email, name, invitation.role, hashed, now_us)
+    if known.company_id != invitation.company_id:
+        raise NotFound("This link was used already or has expired; ask your administrator for a new one")
+    values = {"name": name, "role": invitation.role, "password_hash": hashed, "is_active": True, "valid_after": now_us}
+    await accounts.update_agent(connection, known.id, values, now_us)
+    return known.id
+
+
+def checked_email(text: str) -> str:
+    """Raises BadRequest."""
+    email = text.strip().lower()
+    name, _, host = email.rpartition("@")
+    if not name or "." not in host or len(email) > _EMAIL_MOST or any(character.isspace() for character in email):
+        raise BadRequest("The e-mail address must look like name@example.com")
+    return email
+
+
+def check_role(role: str) -> None:
+    if role not in ROLES:
+        raise BadRequest("The role must be agent or admin")
+
+
+def _checked_name(text: str) -> str:
+    name = " ".join(text.split())
+    if not 0 < len(name) <= _NAME_MOST:
+        raise BadRequest(f"The name must have 1 to {_NAME_MOST} characters")
+    return name
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _now_us() -> int:
+    return int(time.time() * SECOND)
