@@ -25,6 +25,7 @@ from tests.faults.kit import (
 )
 from tests.kit.eventually import eventually
 from tests.kit.omni import Omni
+from tests.kit.tcp_proxy import Direction, TcpProxy
 
 _OUTAGE_SECONDS = 6.0
 # a reader's patience of 5 s would only make the test long
@@ -201,3 +202,32 @@ async def test_processes_are_killed_while_webhooks_are_acknowledged(cluster: Clu
         check_stored(cluster, flow)
         assert set(cluster.states()) == {"done"}
         told("20/27", kills=8, acknowledged=len(flow.acknowledged), unanswered=flow.statuses()[0])
+
+
+async def test_killed_at_every_step_of_a_delivery(cluster: Cluster) -> None:
+    """Rows 20 and 27: the line to the database ends at a chosen byte, either way, and the process dies there: before, in and after the
+    journal's commit and ingest's. Another process's agents see everything acknowledged, once."""
+    async with clustered(cluster), TcpProxy(cluster.mariadb.port) as proxy:
+        await cluster.prepare()
+        victim, other = cluster.add_server(env=_PATIENCE, database_port=proxy.port), cluster.add_server()
+        await cluster.start(victim, other)
+        flow = Flow([victim])
+        directions: tuple[Direction, ...] = ("to_server", "to_client")
+        async with crowd(crowd_of([other], 2)) as agents:
+            for direction in directions:
+                for byte_count in (0, 300, 1_500, 6_000):
+                    await flow.run(0.1)
+                    async with flow.running():
+                        cuts = proxy.cut_count
+                        proxy.refuse_new()
+                        proxy.cut_after(byte_count, direction)
+                        await eventually(lambda: proxy.cut_count > cuts)  # noqa: B023 - awaited at once
+                        await asyncio.to_thread(victim.kill9)
+                    proxy.accept_new()
+                    await asyncio.to_thread(victim.start)
+            await wait_drained(cluster, flow, limit=20)
+            await wait_level(agents, cluster.head)
+            check_crowd(agents, cluster.check_log())
+        check_stored(cluster, flow)
+        assert set(cluster.states()) == {"done"}
+        told("20/27 steps", kills=8, acknowledged=len(flow.acknowledged), unanswered=flow.statuses()[0])

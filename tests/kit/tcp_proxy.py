@@ -32,6 +32,7 @@ class TcpProxy:
         self.port = 0
         self.passed_bytes: dict[Direction, int] = {"to_client": 0, "to_server": 0}
         self.accepted_count = 0
+        self.cut_count = 0  # how often `cut_after` has come to its byte
         self.delay_seconds = 0.0
         self.is_frozen = False
         self.is_refusing = False
@@ -108,6 +109,7 @@ class TcpProxy:
             self._budgets[direction] = budget - len(data)
         if must_cut:
             del self._budgets[direction]
+            self.cut_count += 1
         self.passed_bytes[direction] += len(data)
         return data, must_cut
 

@@ -1,0 +1,41 @@
+"""The wall clock of a server jumps: cursors, order and sockets have nothing to do with it."""
+
+import struct
+from pathlib import Path
+
+from tests.faults.kit import Cluster, Flow, check_crowd, check_stored, clustered, crowd, crowd_of, wait_drained, wait_level, wait_ready
+
+_HOUR = 3600.0
+_FOLDER = Path(__file__).parent / "clock"
+
+
+def _set_clock(file: Path, seconds: float) -> None:
+    with file.open("r+b") as clock:  # in place: the server has it mapped
+        clock.write(struct.pack("d", seconds))
+
+
+async def test_the_server_s_clock_jumps(cluster: Cluster, tmp_path: Path) -> None:
+    """Row 49: one of two processes an hour ahead, then an hour behind, while webhooks come: every event once and in order, no reset, no
+    socket lost, and both processes go on with everything they do."""
+    clock = tmp_path / "clock"
+    clock.write_bytes(struct.pack("d", 0.0))
+    async with clustered(cluster):
+        await cluster.prepare()
+        wrong = cluster.add_server(env={"PYTHONPATH": str(_FOLDER), "OMNI_TEST_CLOCK": str(clock)})
+        servers = [wrong, cluster.add_server()]
+        await cluster.start(*servers)
+        flow = Flow(servers)
+        async with crowd(crowd_of(servers, 4)) as agents:
+            for seconds in (0.0, _HOUR, -_HOUR, 0.0):
+                _set_clock(clock, seconds)
+                await flow.run(0.7)
+                await wait_drained(cluster, flow)
+                await wait_level(agents, cluster.head)
+                for server in servers:
+                    await wait_ready(server)
+            check_crowd(agents, cluster.check_log())
+            assert all(agent.welcomes.total() == 1 for agent in agents)
+        check_stored(cluster, flow)
+        assert set(flow.statuses()) == {200}
+        received = [int(row["received_at"]) // 1_000_000 for row in cluster.sql("SELECT received_at FROM webhook_deliveries")]
+        assert max(received) - min(received) > 1.9 * _HOUR, "the clock did not jump"
