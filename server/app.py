@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
-from server import log
+from server import doctor, log, metrics
 from server.auth import Access
 from server.bus import Bus
 from server.chatwoot import ChatwootClient, RequestBudgets, Timeouts, outgoing_client
@@ -21,7 +21,7 @@ from server.chatwoot.files import Files
 from server.checkup import Checkup
 from server.connection import CLOSE_NOT_ALLOWED
 from server.core.entities import Json
-from server.db import durability, store
+from server.db import store
 from server.db.accounts import Integration
 from server.db.database import Database
 from server.db.migrations import schema_problem
@@ -47,6 +47,7 @@ from server.endpoints.webhook import Webhook
 from server.endpoints.websocket import Sockets
 from server.errors import ConfigurationError, DatabaseUnavailable, NotFound, OmniError
 from server.feed import FeedLimits, Feeds
+from server.health import Health
 from server.hub import Hub
 from server.inbox import Inbox
 from server.ingest import Ingester, Recorder
@@ -124,8 +125,19 @@ class Parts:
         self.reconcile = Reconcile(self.database, self.directory, self.ingester, self.client_of, settings)
         self.retention = Retention(self.database, event_days=settings.event_days, journal_days=settings.journal_days)
         self.services = Services()
-        self.schema_problem: str | None = "the database has not been looked at yet"
-        self.is_durability_known = False
+        self.health = Health(
+            self.services,
+            self.database,
+            self.bus,
+            self.spool,
+            self.recorder,
+            self.hub,
+            self._more_problems,
+            lambda: doctor.look_at_disks(settings),
+        )
+        metrics.database_waiting.set_function(lambda: self.database.waiting)
+        metrics.record_waiting.set_function(lambda: self.recorder.waiting)
+        metrics.feeds_open.set_function(lambda: self.feeds.count)
         self._budgets = RequestBudgets(per_minute=settings.chatwoot_requests_per_minute)
 
     def client_of(self, integration: Integration) -> ChatwootClient:
@@ -158,6 +170,8 @@ class Parts:
             services = await stack.enter_async_context(self.services)
             for name, run in (
                 ("schema", self._watch_schema),
+                ("health", self.health.run),
+                ("doctor", self._look_once),
                 ("bus", self.bus.run),
                 ("bus-canary", self.bus.run_canary),
                 ("directory", self.directory.run),
@@ -176,50 +190,31 @@ class Parts:
             yield self
 
     def report(self) -> Json:
-        """What works and what does not, from memory: the body of `/readyz`."""
-        problems = [f"{name} died ({error}) and is being started again" for name, error in self.services.failing().items()]
-        if self.schema_problem:
-            problems.append(self.schema_problem)
-        if not self.database.is_reachable:
-            problems.append("the database cannot be reached; webhooks are kept in the spool, agents stay connected")
-        if not self.bus.is_up:
-            problems.append("the bus does not answer; events between processes arrive within about a second")
-        if self.spool.problem:
-            problems.append(self.spool.problem)
-        if self.spool.waiting:
-            problems.append(f"{self.spool.waiting} deliveries wait in the spool")
-        problems += self.reconcile.problems()
-        problems += [f"integration {i.id}: {i.problem}" for i in self.directory.integrations.values() if i.problem]
-        if self.spool.refused:
-            problems.append(f"{self.spool.refused} spooled deliveries were refused by the database; the spool keeps them, the log says why")
-        if self.recorder.is_refusing:
-            problems.append("webhooks are refused: neither the database nor the spool takes them")
-        can_take_webhooks = not self.recorder.is_refusing and (self.database.is_reachable or not self.spool.problem)
-        status = "unavailable" if not can_take_webhooks else "degraded" if problems else "ready"
-        return {"status": status, "problems": problems, "sockets": self.hub.count, "spooled": self.spool.waiting}
+        """The body of `/readyz`."""
+        return self.health.report()
+
+    def _more_problems(self) -> list[str]:
+        unusable = [f"integration {i.id}: {i.problem}" for i in self.directory.integrations.values() if i.problem]
+        return [*self.reconcile.problems(), *unusable]
 
     async def _watch_schema(self) -> None:
         while True:
             try:
-                self.schema_problem = await asyncio.to_thread(schema_problem, self.settings.database_url)
+                self.health.schema_problem = await asyncio.to_thread(schema_problem, self.settings.database_url)
             except DatabaseUnavailable:
-                self.schema_problem = None  # the database's own problem is reported as such
+                self.health.schema_problem = None  # the database's own problem is reported as such
             except ConfigurationError as error:
-                self.schema_problem = error.message
-            if self.schema_problem:
-                _logger.error("schema", problem=self.schema_problem)
-            if not self.is_durability_known:
-                await self._look_at_durability()
-            await asyncio.sleep(_SCHEMA_SECONDS if self.schema_problem or not self.database.is_reachable else 600)
+                self.health.schema_problem = error.message
+            if self.health.schema_problem:
+                _logger.error("schema", problem=self.health.schema_problem)
+            await asyncio.sleep(_SCHEMA_SECONDS if self.health.schema_problem or not self.database.is_reachable else 600)
 
-    async def _look_at_durability(self) -> None:
-        try:
-            weaker = await self.database.read(durability.weaker_settings)
-        except DatabaseUnavailable:
-            return
-        self.is_durability_known = True
-        for sentence in weaker:
-            _logger.warning("the database is less durable than promised", setting=sentence)
+    async def _look_once(self) -> None:
+        """After the start: whether what we run on is fit for what we promise, as `omni-inbox doctor` would say."""
+        for finding in await doctor.examine(self.settings, self.database, processes=1):
+            if finding.state != "ok":
+                _logger.warning("not fit", what=finding.name, problem=finding.text, remedy=finding.remedy)
+        await asyncio.Event().wait()  # a service that ends would be started again
 
     def _on_revoked(self, agent_id: int, session_key: str | None) -> None:
         members = self.hub.members_of_agent(agent_id) if session_key is None else self.hub.everyone()

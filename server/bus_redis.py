@@ -8,8 +8,10 @@ backoff, and asks for all wanted channels in one command.
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import Callable
 
+import msgspec
 from broadcaster import BroadcastBackend, Event
 from redis import asyncio as aioredis
 from redis.asyncio.client import PubSub
@@ -142,3 +144,24 @@ async def _close(closing: "PubSub | aioredis.Redis") -> None:
     with contextlib.suppress(Exception):
         async with asyncio.timeout(_TIMEOUT_SECONDS):
             await closing.aclose()
+
+
+class RedisFacts(msgspec.Struct):
+    version: str
+    ping_seconds: float
+    ahead_seconds: float  # its clock, against ours
+
+
+async def read_facts(url: str) -> RedisFacts:
+    """Asks once, over a connection of its own. Raises what redis-py raises, or TimeoutError."""
+    client = aioredis.from_url(url, socket_timeout=_TIMEOUT_SECONDS, socket_connect_timeout=_TIMEOUT_SECONDS)
+    try:
+        async with asyncio.timeout(2 * _TIMEOUT_SECONDS):
+            version = str((await client.info("server")).get("redis_version", "?"))
+            started = time.monotonic()
+            await client.echo(_KEEPALIVE)
+            ping_seconds = time.monotonic() - started
+            seconds, microseconds = await client.time()
+            return RedisFacts(version, ping_seconds, seconds + microseconds / 1e6 - time.time())
+    finally:
+        await _close(client)

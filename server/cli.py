@@ -13,7 +13,7 @@ import jwt
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from server import cli_integrations, cli_operations, cli_people, log
+from server import cli_integrations, cli_operations, cli_people, cli_service, log
 from server.app import Parts
 from server.db import accounts, integrations, migrations
 from server.dev.run import dev as run_dev
@@ -167,6 +167,8 @@ main.add_command(
     "integration",
 )
 main.add_command(load)
+main.add_command(cli_service.doctor)
+main.add_command(cli_service.drain)
 cli_operations.register(main, lambda call: _with_parts(_settings(), call))
 main.add_command(cli_people.agent_group(lambda call: _with_parts(_settings(), call)), "agent")
 

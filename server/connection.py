@@ -269,11 +269,13 @@ class Connection:
     def on_pause(self) -> None:
         if self._paused_at is None:
             self._paused_at = time.monotonic()
+            metrics.sockets_paused.inc()
             self._set_deadline()
 
     def on_resume(self) -> None:
         if self._paused_at is not None:
             self._paused_at = None
+            metrics.sockets_paused.dec()
             self._set_deadline()
             self.advance()
             if not self._is_informed:
@@ -281,6 +283,9 @@ class Connection:
 
     def on_lost(self, code: int) -> None:
         self.is_over = True
+        if self._paused_at is not None:
+            self._paused_at = None
+            metrics.sockets_paused.dec()
         self._hub.leave(self._tail.company_id, self)
         self._colleagues.leave(self)
         if self._fetching is not None:

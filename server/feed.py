@@ -142,9 +142,11 @@ class Feed:
         """A page after `seq`, through the ring where it fits. None when the log does not reach back. Raises DatabaseUnavailable."""
         async with self._reading:
             if (ready := self._ring.after(seq, _PIECE_BYTES)) is not None:
+                metrics.feed_reads.labels("ring").inc()
                 return ready
             if seq < self.floor:
                 return None
+            metrics.feed_reads.labels("log").inc()
             missing = self._ring.first - 1 - seq
             if missing <= self._ring.room:
                 await self._reach_back(max(seq - _MARGIN_EVENTS, self.floor, self._ring.first - 1 - self._ring.room))
@@ -304,6 +306,11 @@ class Feeds:
                 raise Unavailable
         feed.used_at = time.monotonic()
         return feed
+
+    @property
+    def count(self) -> int:
+        """Companies that are watched."""
+        return len(self._feeds)
 
     def publish(self, batch: EventBatch) -> None:
         """After the commit: to our own agents at once, to the other processes by the bus."""

@@ -60,6 +60,11 @@ class Recorder:
         """Whether deliveries were lately answered 503, as neither journal nor spool took them."""
         return time.monotonic() - self._refused_at < _REFUSED_SECONDS
 
+    @property
+    def waiting(self) -> int:
+        """Deliveries that wait for their commit."""
+        return len(self._waiting)
+
     async def append(self, delivery: Delivery) -> None:
         """Returns when the delivery is on disk. Raises Unavailable when neither journal nor spool take it."""
         if len(self._waiting) >= _WAITING_MOST:
@@ -104,6 +109,7 @@ class Recorder:
                 future.set_exception(error)
         self._refused_at = float("-inf") if error is None else time.monotonic()
         if error is None:
+            metrics.record_seconds.observe(max(0.0, (now_us() - batch[0][0].received_us) / SECOND))
             self._on_recorded()
 
     async def _write(self, deliveries: list[Delivery]) -> None:

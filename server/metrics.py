@@ -3,7 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 REGISTRY = CollectorRegistry()
-_DELAY_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30)
+_DELAY_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30)
 
 
 def _counter(name: str, text: str, *labels: str) -> Counter:
@@ -14,17 +14,32 @@ def _gauge(name: str, text: str, *labels: str) -> Gauge:
     return Gauge(f"omni_inbox_{name}", text, labels, registry=REGISTRY)
 
 
-def _histogram(name: str, text: str) -> Histogram:
-    return Histogram(f"omni_inbox_{name}", text, registry=REGISTRY, buckets=_DELAY_BUCKETS)
+def _histogram(name: str, text: str, *labels: str) -> Histogram:
+    return Histogram(f"omni_inbox_{name}", text, labels, registry=REGISTRY, buckets=_DELAY_BUCKETS)
+
+
+def value_of(gauge: Gauge) -> float:
+    """A gauge without labels, as it stands."""
+    [sample] = next(iter(gauge.collect())).samples
+    return sample.value
 
 
 deliveries_received = _counter("deliveries_received_total", "Webhook deliveries by how they were answered", "outcome")
 deliveries_ingested = _counter("deliveries_ingested_total", "Deliveries by the state ingest left them in", "state")
 spool_waiting = _gauge("spool_waiting", "Deliveries in the local spool, not yet in the journal")
+record_seconds = _histogram("record_seconds", "From receiving a webhook to its being on disk, for the oldest of each commit")
 ingest_seconds = _histogram("ingest_seconds", "Time of one ingest transaction")
 webhook_to_publish_seconds = _histogram("webhook_to_publish_seconds", "From receiving a delivery to handing its frames to the hub")
 events_appended = _counter("events_appended_total", "Events written to event logs")
 events_delivered = _counter("events_delivered_total", "Events written to sockets")
+reply_seconds = _histogram("reply_seconds", "From writing a reply to knowing that Chatwoot has it")
+database_seconds = _histogram("database_seconds", "Database calls with the wait for a lane, by kind", "kind")
+loop_lag_seconds = _histogram("loop_lag_seconds", "How late the event loop comes to what is due, four times a second")
+database_waiting = _gauge("database_waiting", "Database calls that wait for a lane")
+record_waiting = _gauge("record_waiting", "Webhooks that wait for their commit")
+sockets_paused = _gauge("sockets_paused", "Sockets whose client does not read at present")
+feeds_open = _gauge("feeds_open", "Companies watched by this process")
+feed_reads = _counter("feed_reads_total", "Catching up of sockets, by where it was read from", "source")
 feed_gaps = _counter("feed_gaps_total", "Gaps of a feed, by what filled them", "source")
 feed_resets = _counter("feed_resets_total", "Resets told to clients", "reason")
 bus_drops = _counter("bus_drops_total", "Bus messages dropped because the local queue was full")

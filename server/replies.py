@@ -212,6 +212,7 @@ class Replies:
             metrics.replies.labels("unavailable").inc()
             return self._later(message, is_unknown=message.is_outcome_unknown, error=error)
         metrics.replies.labels("sent").inc()
+        metrics.reply_seconds.observe(max(0.0, (_now_us() - (message.created_us or _now_us())) / SECOND))
         return _sent(answer) if isinstance(answer.get("id"), int) else self._later(message, is_unknown=True)
 
     async def _renew_lease(self, message: Message, attempt_seconds: float) -> bool:

@@ -92,6 +92,7 @@ class Settings:
     )
     spool_path: str = _setting("data/spool.db", "Local file that keeps webhooks while the database is away")
     spool_max_bytes: int = _setting(1_000_000_000, "The spool takes no more than this many bytes; then webhooks are answered 503")
+    disk_low_bytes: int = _setting(200_000_000, "Below so many free bytes a disk is called full in `/readyz`")
     webhook_max_bytes: int = _setting(5_000_000, "Largest webhook body, in bytes")
     require_webhook_signature: bool = _setting(False, "Refuse webhooks of integrations that have no secret")
     signature_tolerance_seconds: int = _setting(300, "Oldest acceptable signature timestamp")

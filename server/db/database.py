@@ -13,6 +13,8 @@ import random
 import re
 import sqlite3
 import ssl
+import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
@@ -31,6 +33,7 @@ T = TypeVar("T")
 
 _logger = log.get(__name__)
 _CONNECT_SECONDS = 3
+_RECENT_MOST, _RECENT_SECONDS = 64, 10.0
 _QUEUE_MOST = 2_000  # calls waiting for a lane; more than the lanes can serve within any caller's patience
 _SQLITE_READERS = 3
 _BEGIN_WRITE: dict[Dialect, tuple[str, ...]] = {"sqlite": ("BEGIN IMMEDIATE",), "mysql": ("BEGIN",)}
@@ -64,6 +67,10 @@ class _Job:
             self.future.set_exception(error)
 
 
+# kept, as looking a labelled histogram up costs more than counting
+_SECONDS = {kind: metrics.database_seconds.labels(kind) for kind in ("read", "transaction")}
+
+
 class Database:
     """Reads and transactions over lanes. An async context manager; entering it does not need the server to be there."""
 
@@ -78,6 +85,7 @@ class Database:
         self._reads: asyncio.Queue[_Job] = asyncio.Queue(_QUEUE_MOST)
         self._writes: asyncio.Queue[_Job] = asyncio.Queue(_QUEUE_MOST)
         self._lanes: list[asyncio.Task[None]] = []
+        self._recent: deque[tuple[float, float]] = deque(maxlen=_RECENT_MOST)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Database":
@@ -134,6 +142,7 @@ class Database:
         self, queue: asyncio.Queue[_Job], call: Call[T], begin: tuple[str, ...], *, attempts: int, wait_seconds: float | None
     ) -> T:
         wait = self._wait_seconds if wait_seconds is None else wait_seconds
+        started = time.monotonic()
         try:
             async with asyncio.timeout(wait):
                 for attempt in range(attempts):
@@ -146,6 +155,7 @@ class Database:
                             raise
                         await asyncio.sleep(0.02 * 2**attempt * random.random())  # noqa: S311 - jitter, not a secret
                     else:
+                        self._note_seconds("transaction" if queue is self._writes else "read", started)
                         return result
         except asyncio.QueueFull:
             raise DatabaseUnavailable from None
@@ -154,6 +164,21 @@ class Database:
             metrics.database_errors.labels("timeout").inc()
             raise DatabaseUnavailable from None
         raise AssertionError("unreachable: every attempt returns or raises")
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a lane."""
+        return self._reads.qsize() + self._writes.qsize()
+
+    def recent_seconds(self) -> list[float]:
+        """How long the last calls took, with their wait for a lane; those older than ten seconds say nothing of now."""
+        since = time.monotonic() - _RECENT_SECONDS
+        return [seconds for at, seconds in self._recent if at > since]
+
+    def _note_seconds(self, kind: str, started: float) -> None:
+        now = time.monotonic()
+        self._recent.append((now, now - started))
+        _SECONDS[kind].observe(now - started)
 
     async def _lane(self, queue: asyncio.Queue[_Job]) -> None:
         job = await queue.get()

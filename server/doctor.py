@@ -1,0 +1,90 @@
+"""Looks at everything a process runs on: database, bus, disks, limits, clocks, keys. Changes nothing.
+
+`omni-inbox doctor` prints all of it; a serving process looks once after its start, and logs what is not well.
+"""
+
+import asyncio
+import os
+import resource
+import time
+from pathlib import Path
+
+from server.bus_redis import read_facts
+from server.core import fitness
+from server.core.checkup import Finding
+from server.db import fitness as database_facts
+from server.db.database import Database
+from server.db.migrations import schema_problem
+from server.errors import ConfigurationError, OmniError
+from server.settings import JWT_SECRET_MIN_BYTES, Settings, sqlite_path
+
+
+async def examine(settings: Settings, database: Database, processes: int) -> list[Finding]:
+    """`processes`: how many share this database, for the sum of their pools."""
+    return [*look_at_process(settings), *await _look_at_database(settings, database, processes), *await _look_at_bus(settings)]
+
+
+def look_at_process(settings: Settings) -> list[Finding]:
+    """What needs nobody else: settings, limits, disks."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    found = [fitness.judge_key(settings.secret_key), fitness.judge_address(settings.host, settings.public_url, settings.base_url)]
+    if len(settings.jwt_secret.encode()) < JWT_SECRET_MIN_BYTES:
+        remedy = "Set it to the secret the CRM signs its tokens with"
+        found.append(Finding("JWT_SECRET", "failed", f"JWT_SECRET is shorter than {JWT_SECRET_MIN_BYTES} bytes: nothing is served", remedy))
+    else:
+        found.append(Finding("JWT_SECRET", "ok", "JWT_SECRET is set"))
+    return [*found, fitness.judge_files(limit, settings.sockets_per_process), *look_at_disks(settings)]
+
+
+def look_at_disks(settings: Settings) -> list[Finding]:
+    """Free space where the spool, and an embedded database, are kept. Two system calls."""
+    paths = {"the spool": Path(settings.spool_path)}
+    if settings.is_sqlite:
+        paths["the database"] = sqlite_path(settings.database_url)
+    found = []
+    for what, path in paths.items():
+        directory = next((parent for parent in path.absolute().parents if parent.exists()), Path("/"))
+        try:
+            free = os.statvfs(directory)
+        except OSError as error:
+            found.append(Finding(f"disk of {what}", "failed", f"{directory} cannot be looked at: {error.strerror}", "Look at its mount"))
+            continue
+        found.append(fitness.judge_disk(what, str(directory), free.f_bavail * free.f_frsize, settings.disk_low_bytes))
+    return found
+
+
+async def _look_at_database(settings: Settings, database: Database, processes: int) -> list[Finding]:
+    started = time.monotonic()
+    try:
+        variables = await database.read(database_facts.read_variables)
+        asked = time.time()
+        clock = await database.read(database_facts.read_clock)
+        seconds = time.monotonic() - started
+    except OmniError as error:
+        remedy = "Look whether it runs, and whether DATABASE_URL is right; webhooks are kept in the spool meanwhile"
+        return [Finding("database", "failed", f"The database does not answer: {error.message}", remedy)]
+    version = variables.get("version", "SQLite")
+    found = [Finding("database", "ok", f"The database ({version}) answers; two questions took {seconds * 1e3:.0f} ms")]
+    try:
+        problem = await asyncio.to_thread(schema_problem, settings.database_url)
+    except ConfigurationError as error:
+        problem = error.message
+    well = Finding("tables", "ok", "The tables are there")
+    found.append(Finding("tables", "failed", problem, "omni-inbox db upgrade") if problem else well)
+    found += fitness.judge_durability(variables)
+    found += fitness.judge_connections(variables, settings.database_pool, processes)
+    found += fitness.judge_packet(variables, settings.webhook_max_bytes)
+    if clock is not None:
+        found.append(fitness.judge_clock("the database", clock - asked))
+    return found
+
+
+async def _look_at_bus(settings: Settings) -> list[Finding]:
+    if settings.is_memory_bus:
+        return [Finding("bus", "ok", "The bus is in this process (memory://): one process only")]
+    try:
+        facts = await read_facts(settings.broadcast_url)
+    except Exception as error:  # noqa: BLE001 - redis-py, sockets, timeouts: all mean the same here
+        text = f"Redis does not answer ({type(error).__name__}): events between processes take about a second"
+        return [Finding("bus", "failed", text, "Look whether it runs, and whether BROADCAST_URL is right")]
+    return [fitness.judge_bus(facts.ping_seconds, facts.version), fitness.judge_clock("Redis", facts.ahead_seconds)]

@@ -1,0 +1,149 @@
+"""What works and what does not, from memory: the body of `/readyz`. Every sentence says what it means for people, and what is being done.
+
+`problems` make the status `degraded`; `notes` are worth knowing and harm nobody else.
+"""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from server import log, metrics
+from server.core.checkup import Finding
+from server.core.entities import Json
+from server.tasks import Services
+
+_logger = log.get(__name__)
+_LAG_EVERY_SECONDS = 0.25
+_LAG_SECONDS = 0.5  # longer than this without a turn, and people notice
+_LAG_REMEMBERED_SECONDS = 30.0
+_DISKS_EVERY_SECONDS = 5.0
+_SLOW_CALL_SECONDS = 0.2
+_SLOW_CALLS_LEAST = 5
+
+
+class Answering(Protocol):
+    """A part that is reachable or not, and remembers how long its last calls took: (monotonic moment, seconds)."""
+
+    is_reachable: bool
+
+    def recent_seconds(self) -> list[float]: ...
+
+
+class Up(Protocol):
+    @property
+    def is_up(self) -> bool: ...
+
+
+class Keeping(Protocol):
+    waiting: int
+    refused: int
+    problem: str | None
+
+
+class Taking(Protocol):
+    @property
+    def is_refusing(self) -> bool: ...
+
+
+class Counting(Protocol):
+    count: int
+
+
+class Health:
+    """`more`: sentences of others (reconcile, integrations). `look_at_disks`: two system calls."""
+
+    def __init__(
+        self,
+        services: Services,
+        database: Answering,
+        bus: Up,
+        spool: Keeping,
+        recorder: Taking,
+        hub: Counting,
+        more: Callable[[], Iterable[str]],
+        look_at_disks: Callable[[], list[Finding]],
+    ) -> None:
+        self._services, self._database, self._bus, self._spool, self._hub = services, database, bus, spool, hub
+        self._recorder = recorder
+        self._more, self._look_at_disks = more, look_at_disks
+        self._disks: list[Finding] = []
+        self._lag: tuple[float, float] | None = None  # (when, seconds) of the worst turn lately
+        self.schema_problem: str | None = "the database has not been looked at yet"
+
+    async def run(self) -> None:
+        """Measure how late the loop is, and how full the disks are."""
+        looked_at = float("-inf")
+        while True:
+            asked = time.monotonic()
+            await asyncio.sleep(_LAG_EVERY_SECONDS)
+            now = time.monotonic()
+            self._note_lag(now, max(0.0, now - asked - _LAG_EVERY_SECONDS))
+            if now - looked_at >= _DISKS_EVERY_SECONDS:
+                looked_at = now
+                self._note_disks(self._look_at_disks())
+
+    def report(self) -> Json:
+        problems = self._problems()
+        can_take_webhooks = not self._recorder.is_refusing and (self._database.is_reachable or not self._spool.problem)
+        status = "unavailable" if not can_take_webhooks else "degraded" if problems else "ready"
+        return {
+            "status": status,
+            "problems": problems,
+            "notes": self._notes(),
+            "sockets": self._hub.count,
+            "spooled": self._spool.waiting,
+        }
+
+    def _problems(self) -> list[str]:
+        found = [f"{name} died ({error}) and is being started again" for name, error in self._services.failing().items()]
+        if self.schema_problem:
+            found.append(self.schema_problem)
+        if not self._database.is_reachable:
+            found.append("the database cannot be reached; webhooks are kept in the spool, agents stay connected")
+        elif slow := self._slow_calls():
+            found.append(slow)
+        if not self._bus.is_up:
+            found.append("the bus does not answer; events between processes arrive within about a second")
+        if self._spool.problem:
+            found.append(self._spool.problem)
+        if self._spool.waiting:
+            found.append(f"{self._spool.waiting} deliveries wait in the spool")
+        if self._spool.refused:
+            found.append(f"{self._spool.refused} spooled deliveries were refused by the database; the spool keeps them, the log says why")
+        if self._recorder.is_refusing:
+            found.append("webhooks are refused: neither the database nor the spool takes them")
+        found += [f"{finding.text}. {finding.remedy}" for finding in self._disks if finding.state == "failed"]
+        return [*found, *self._more()]
+
+    def _slow_calls(self) -> str | None:
+        seconds = self._database.recent_seconds()
+        if len(seconds) < _SLOW_CALLS_LEAST or (middle := statistics.median(seconds)) < _SLOW_CALL_SECONDS:
+            return None
+        return (
+            f"the database is slow: half of the last {len(seconds)} calls took longer than {middle * 1e3:.0f} ms; "
+            "look at its load, its locks and the disk it commits to"
+        )
+
+    def _notes(self) -> list[str]:
+        found = []
+        if paused := int(metrics.value_of(metrics.sockets_paused)):
+            found.append(f"{paused} clients do not read what they are sent; each is closed with 4208 if that lasts, and resumes")
+        if self._lag is not None and time.monotonic() - self._lag[0] < _LAG_REMEMBERED_SECONDS:
+            found.append(f"the process was busy for {self._lag[1]:.1f} s without a turn for others: it needs a core of its own")
+        return found
+
+    def _note_lag(self, now: float, seconds: float) -> None:
+        metrics.loop_lag_seconds.observe(seconds)
+        if seconds < _LAG_SECONDS:
+            return
+        if self._lag is None or now - self._lag[0] > _LAG_REMEMBERED_SECONDS or seconds > self._lag[1]:
+            self._lag = (now, seconds)
+
+    def _note_disks(self, found: list[Finding]) -> None:
+        known = {finding.name for finding in self._disks if finding.state == "failed"}
+        self._disks = found
+        for finding in found:
+            if finding.state == "failed" and finding.name not in known:
+                _logger.error("disk", problem=finding.text, remedy=finding.remedy)

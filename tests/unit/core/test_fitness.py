@@ -1,0 +1,86 @@
+"""Each setting that is not fit is told with a remedy; what is fit is told as such."""
+
+import pytest
+
+from server.core import fitness
+
+DURABLE = {"innodb_flush_log_at_trx_commit": "1", "sync_binlog": "1", "innodb_doublewrite": "ON", "log_bin": "ON"}
+
+
+def test_a_durable_database_is_fit() -> None:
+    """As MySQL 8 is set up by itself."""
+    assert {finding.state for finding in fitness.judge_durability(DURABLE)} == {"ok"}
+
+
+@pytest.mark.parametrize(("name", "value"), [("innodb_flush_log_at_trx_commit", "2"), ("sync_binlog", "0"), ("innodb_doublewrite", "OFF")])
+def test_each_weaker_setting_is_told_with_its_consequence(name: str, value: str) -> None:
+    """And with the statement that mends it."""
+    [finding] = [finding for finding in fitness.judge_durability(DURABLE | {name: value}) if finding.state != "ok"]
+    assert finding.name == name
+    assert value in finding.text
+    assert finding.remedy.startswith(f"SET GLOBAL {name}")
+
+
+def test_without_a_binary_log_its_sync_does_not_matter() -> None:
+    """There is no replica to miss anything."""
+    assert "sync_binlog" not in [f.name for f in fitness.judge_durability(DURABLE | {"sync_binlog": "0", "log_bin": "OFF"})]
+
+
+def test_sqlite_has_no_variables_to_judge() -> None:
+    """Its settings are ours."""
+    assert [*fitness.judge_durability({}), *fitness.judge_connections({}, 8, 4), *fitness.judge_packet({}, 5_000_000)] == []
+
+
+@pytest.mark.parametrize(("pool", "processes", "state"), [(8, 1, "ok"), (8, 17, "ok"), (8, 18, "failed")])
+def test_pools_must_fit_with_something_to_spare(pool: int, processes: int, state: str) -> None:
+    """151 is what MySQL allows by itself."""
+    [finding] = fitness.judge_connections({"max_connections": "151"}, pool, processes)
+    assert finding.state == state
+
+
+def test_a_packet_smaller_than_a_quoted_webhook_is_told() -> None:
+    """MariaDB's 16 MB are enough for 5 MB; 4 MB are not."""
+    assert fitness.judge_packet({"max_allowed_packet": str(1 << 24)}, 5_000_000)[0].state == "ok"
+    [finding] = fitness.judge_packet({"max_allowed_packet": str(1 << 22)}, 5_000_000)
+    assert finding.state == "warning"
+    assert finding.remedy == f"SET GLOBAL max_allowed_packet = {1 << 24}"
+
+
+@pytest.mark.parametrize(("ahead", "state"), [(0.1, "ok"), (-1.9, "ok"), (3.0, "failed"), (-60.0, "failed")])
+def test_a_clock_that_goes_wrong_is_told(ahead: float, state: str) -> None:
+    """In both directions."""
+    assert fitness.judge_clock("the database", ahead).state == state
+
+
+def test_few_open_files_are_told_with_what_is_needed() -> None:
+    """A socket is a file."""
+    assert fitness.judge_files(1024, 20_000).remedy.startswith("LimitNOFILE=20200")
+    assert fitness.judge_files(30_000, 20_000).state == "ok"
+
+
+def test_a_full_disk_is_a_failure() -> None:
+    """By what is left, as a share says little."""
+    assert fitness.judge_disk("the spool", "/data", 10_000_000, 200_000_000).state == "failed"
+    assert fitness.judge_disk("the spool", "/data", 300_000_000, 200_000_000).state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("host", "public", "state"),
+    [
+        ("127.0.0.1", "", "ok"),
+        ("0.0.0.0", "", "warning"),
+        ("0.0.0.0", "http://inbox.example.org", "warning"),
+        ("0.0.0.0", "https://inbox.example.org", "ok"),
+    ],
+)
+def test_an_address_for_the_world_is_given_and_encrypted(host: str, public: str, state: str) -> None:
+    """Loopback alone needs neither."""
+    assert fitness.judge_address(host, public, public or "http://127.0.0.1:8000").state == state
+
+
+def test_a_slow_redis_and_a_missing_key_are_told() -> None:
+    """Both work, and neither should stay so."""
+    assert fitness.judge_bus(0.5, "7.0").state == "warning"
+    assert fitness.judge_bus(0.001, "7.0").state == "ok"
+    assert fitness.judge_key("").remedy
+    assert fitness.judge_key("x").state == "ok"
