@@ -95,9 +95,7 @@ class Connection:
         "_hub",
         "_is_informed",
         "_pace",
-        "_paused_at",
         "_pinged_at",
-        "_push",
         "_renew",
         "_tail",
         "agent_id",
@@ -106,6 +104,8 @@ class Connection:
         "expires_at",
         "is_over",
         "is_replaying",
+        "output",
+        "paused_at",
         "seq",
         "session",
         "session_key",
@@ -127,12 +127,12 @@ class Connection:
         session_key: str | None,
     ) -> None:
         now = time.monotonic()
-        self._push, self._hub, self._tail, self._colleagues, self._pace = push, hub, tail, colleagues, pace
+        self.output, self._hub, self._tail, self._colleagues, self._pace = push, hub, tail, colleagues, pace
         self.agent_id, self.agent_name, self.seq, self.expires_at, self.session_key = agent_id, agent_name, seq, expires_at, session_key
         self.session = uuid.uuid4().hex[:12]
         self._budget = frame_budget(now)
         self._heard_at = self._pinged_at = now
-        self._paused_at: float | None = None
+        self.paused_at: float | None = None
         self._fetching: asyncio.Task[None] | None = None
         self._renew: Renew | None = None
         self.is_replaying = False
@@ -146,7 +146,7 @@ class Connection:
         """Take the socket over; the caller has said welcome. From here on everything comes by calls."""
         self.is_replaying, self._renew = is_replaying, renew
         self._hub.join(self._tail.company_id, self)
-        self._push = self._push.hand_over(self, self._pace.high_water_bytes)
+        self.output = self.output.hand_over(self, self._pace.high_water_bytes)
         self._colleagues.join(self)
         self.advance()
 
@@ -155,29 +155,23 @@ class Connection:
         return self._tail.company_id
 
     def send(self, kind: str, **fields: Any) -> None:
-        self._push.write(text_frame(encode_message(kind, **fields)))
+        self.output.write(text_frame(encode_message(kind, **fields)))
 
     def close(self, code: int, reason: str = "") -> None:
         """Say why and end it; `on_lost` follows."""
-        self._push.close(code, reason)
+        self.output.close(code, reason)
 
     # -- the feed's side -------------------------------------------------------------------------------------------
 
-    def push(self, first_seq: int, last_seq: int, frames: bytes) -> bool:
-        if self._paused_at is not None:
-            return False
-        if self.seq == first_seq - 1:
-            self.seq = last_seq
-            self._push.write(frames)
-            return True
-        # behind; or it joined, or caught up, between two batches of one turn of the loop, and has the first of what the hub put together
-        if self.seq < last_seq:
+    def catch_up(self, last_seq: int) -> None:
+        """The hub has frames up to there that do not follow what was written. We are behind; or we joined, or caught up, between two
+        batches of one turn of the loop, and have the first of what the hub put together."""
+        if self.paused_at is None and self.seq < last_seq:
             self.advance()
-        return False
 
     def advance(self) -> None:
         """Write what is missing up to the head: from the ring at once, else from the log. Called again whenever it had to stop."""
-        while self._paused_at is None and self._fetching is None and not self.is_over:
+        while self.paused_at is None and self._fetching is None and not self.is_over:
             if self.seq >= self._tail.head:
                 if self.is_replaying:
                     self.is_replaying = False
@@ -188,7 +182,7 @@ class Connection:
                 self._fetching = spawn(self._fetch(), f"catch-up-{self.session}")
                 return
             frames, self.seq = ready
-            self._push.write(frames)
+            self.output.write(frames)
 
     def reset(self, reason: str) -> None:
         """The log this socket followed is gone: the client takes a snapshot and goes on from the head."""
@@ -203,15 +197,15 @@ class Connection:
 
     def tell(self, frame: bytes) -> None:
         """Of colleagues. The first to be dropped: a socket without room, or one that missed something before, waits for the whole."""
-        if self._paused_at is not None:
+        if self.paused_at is not None:
             self._is_informed = False
         elif self._is_informed:
-            self._push.write(frame)
+            self.output.write(frame)
 
     def inform(self, frame: bytes) -> None:
-        if self._paused_at is None:
+        if self.paused_at is None:
             self._is_informed = True
-            self._push.write(frame)
+            self.output.write(frame)
 
     @property
     def cursor(self) -> str:
@@ -236,7 +230,7 @@ class Connection:
             self.reset("too_old")
         elif page is not None and not self.is_over and self.seq == asked:  # a push may have followed on meanwhile
             frames, self.seq = page
-            self._push.write(frames)
+            self.output.write(frames)
         self.advance()
 
     # -- the client's side -----------------------------------------------------------------------------------------
@@ -267,14 +261,14 @@ class Connection:
         self.close(1003, "text only")
 
     def on_pause(self) -> None:
-        if self._paused_at is None:
-            self._paused_at = time.monotonic()
+        if self.paused_at is None:
+            self.paused_at = time.monotonic()
             metrics.sockets_paused.inc()
             self._set_deadline()
 
     def on_resume(self) -> None:
-        if self._paused_at is not None:
-            self._paused_at = None
+        if self.paused_at is not None:
+            self.paused_at = None
             metrics.sockets_paused.dec()
             self._set_deadline()
             self.advance()
@@ -283,8 +277,8 @@ class Connection:
 
     def on_lost(self, code: int) -> None:
         self.is_over = True
-        if self._paused_at is not None:
-            self._paused_at = None
+        if self.paused_at is not None:
+            self.paused_at = None
             metrics.sockets_paused.dec()
         self._hub.leave(self._tail.company_id, self)
         self._colleagues.leave(self)
@@ -322,18 +316,18 @@ class Connection:
         if now - self._heard_at >= self._pace.silence:
             self.close(CLOSE_SLOW, "silent")
             return
-        if self._paused_at is not None and now - self._paused_at >= self._pace.slow:
+        if self.paused_at is not None and now - self.paused_at >= self._pace.slow:
             self.close(CLOSE_SLOW, "slow")
             return
-        if self._paused_at is None and now - self._pinged_at >= self._pace.ping:
+        if self.paused_at is None and now - self._pinged_at >= self._pace.ping:
             self._pinged_at = now
             self.advance()  # what the hub still holds goes first: a ping says that everything up to its cursor has been sent
-            self._push.write(text_frame(encode_ping(next(_ping_numbers), self.cursor, int(time.time() * SECOND))))
+            self.output.write(text_frame(encode_ping(next(_ping_numbers), self.cursor, int(time.time() * SECOND))))
         self._set_deadline()
 
     def _set_deadline(self) -> None:
         times = [self._heard_at + self._pace.silence]
-        times.append(self._pinged_at + self._pace.ping if self._paused_at is None else self._paused_at + self._pace.slow)
+        times.append(self._pinged_at + self._pace.ping if self.paused_at is None else self.paused_at + self._pace.slow)
         if self.expires_at is not None:
             times.append(time.monotonic() + self.expires_at - time.time())
         self.deadline = min(times)

@@ -5,6 +5,7 @@ the same loop get their turn.
 """
 
 import asyncio
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -20,6 +21,12 @@ _FLUSH_BYTES = 262_144  # one write holds at most this much; the rest is the nex
 T = TypeVar("T")
 
 
+class Output(Protocol):
+    """Where a member's frames go."""
+
+    def write(self, frames: bytes) -> None: ...
+
+
 class Member(Protocol):
     """One live socket, as the hub sees it."""
 
@@ -27,9 +34,15 @@ class Member(Protocol):
     session_key: str | None
     deadline: float
     viewing: int | None
+    seq: int  # everything up to it has been written
+    paused_at: float | None  # since when there is no room for more
 
-    def push(self, first_seq: int, last_seq: int, frames: bytes) -> bool:
-        """Write these frames if they follow what was written before. Returns whether they were."""
+    @property
+    def output(self) -> Output:
+        """Where its frames are written."""
+
+    def catch_up(self, last_seq: int) -> None:
+        """There are frames up to there, and they do not follow what was written: get what is missing."""
 
     def tell(self, frame: bytes) -> None:
         """Write a frame that is no event, or drop it when there is no room."""
@@ -139,14 +152,22 @@ class Hub:
         self._walk(room, iter(list(room.members)), room.life, first_seq, last_seq, joined)
 
     def _walk(self, room: Room, members: Iterator[Member], life: int, first_seq: int, last_seq: int, frames: bytes) -> None:
+        """The hot loop: a member that is level costs a look at two of its attributes and a write."""
         until = time.monotonic() + _TURN_SECONDS
-        written = 0
-        members = members if room.life == life else iter(())
-        for n, member in enumerate(members, 1):
-            written += member.push(first_seq, last_seq, frames)
-            if n % _CHUNK == 0 and time.monotonic() > until:
-                asyncio.get_running_loop().call_soon(self._walk, room, members, life, first_seq, last_seq, frames)
-                break
+        before, written = first_seq - 1, 0
+        is_over = room.life != life
+        while not is_over and time.monotonic() <= until:
+            chunk = list(itertools.islice(members, _CHUNK))
+            is_over = len(chunk) < _CHUNK
+            for member in chunk:
+                if member.seq == before and member.paused_at is None:
+                    member.seq = last_seq
+                    member.output.write(frames)
+                    written += 1
+                else:
+                    member.catch_up(last_seq)
+        if not is_over:
+            asyncio.get_running_loop().call_soon(self._walk, room, members, life, first_seq, last_seq, frames)
         else:
             room.is_walking = bool(room.pending)
             if room.pending:

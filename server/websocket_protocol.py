@@ -74,7 +74,17 @@ class Push(Protocol):
 class PushSocket(asyncio.Protocol):
     """A handed-over socket. Holds nothing while the client is silent: the frame parser lives only while a frame is incomplete."""
 
-    __slots__ = ("_connections", "_descriptor", "_fragments", "_is_closed", "_parser", "_receiver", "_small_frames", "_transport")
+    __slots__ = (
+        "_connections",
+        "_descriptor",
+        "_fragments",
+        "_is_closed",
+        "_is_direct",
+        "_parser",
+        "_receiver",
+        "_small_frames",
+        "_transport",
+    )
 
     def __init__(
         self, transport: asyncio.Transport, connections: set[Any], receiver: Receiver, parser: FrameParser | None = None
@@ -84,6 +94,7 @@ class PushSocket(asyncio.Protocol):
         self._fragments: list[Frame] | None = None
         self._small_frames: Bucket | None = None  # most clients never send one
         self._is_closed = False
+        self._is_direct = False  # whether the transport's buffer is known to be empty: only we fill it
         connections.add(self)
 
     def hand_over(self, receiver: Receiver, high_water_bytes: int) -> Push:
@@ -94,18 +105,20 @@ class PushSocket(asyncio.Protocol):
         transport = self._transport
         if self._is_closed or transport.is_closing():  # asked at once before the write: a closed descriptor may belong to someone else
             return
-        if self._descriptor < 0 or transport.get_write_buffer_size():
-            transport.write(frames)
-            return
-        try:
-            written = os.write(self._descriptor, frames)
-        except OSError:  # full, or lost: the transport knows what to do
-            written = 0
-        if written < len(frames):
-            transport.write(frames[written:] if written else frames)
+        if self._is_direct or self._is_empty():
+            try:
+                written = os.write(self._descriptor, frames)
+            except OSError:  # full, or lost: the transport knows what to do
+                written = 0
+            if written == len(frames):
+                return
+            frames = frames[written:]
+        self._is_direct = False
+        transport.write(frames)
 
     def close(self, code: int, reason: str = "") -> None:
         if not self._is_closed and not self._transport.is_closing():
+            self._is_direct = False
             self._transport.write(close_frame(code, reason))
             self._end(code)
             if code == _CLOSE_TOO_FAST:
@@ -127,6 +140,7 @@ class PushSocket(asyncio.Protocol):
             if isinstance(event, Frame):
                 self._take(event, parser)
         if (answer := b"".join(parser.data_to_send())) and not self._transport.is_closing() and not self._is_closed:
+            self._is_direct = False
             self._transport.write(answer)  # pongs, and the close frame that answers a close or a broken frame
         if parser.parser_exc is not None or parser.state is not State.OPEN:
             self._end(_close_code(parser))
@@ -144,6 +158,10 @@ class PushSocket(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.discard(self)
         self._end(CloseCode.ABNORMAL_CLOSURE)
+
+    def _is_empty(self) -> bool:
+        self._is_direct = self._descriptor >= 0 and not self._transport.get_write_buffer_size()
+        return self._is_direct
 
     def _take(self, frame: Frame, parser: FrameParser) -> None:
         if self._is_closed or not self._may_pass(frame) or frame.opcode not in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):

@@ -199,7 +199,7 @@ async def test_a_lost_socket_asks_for_nothing_more() -> None:
     connection.on_lost(1006)
     await tick(2)
     log.append()
-    connection.push(11, 11, b"")
+    connection.catch_up(11)
     connection.reset("epoch")
     assert (hub.count, log.is_asked, socket.seqs) == (0, False, [])
 

@@ -10,25 +10,30 @@ from tests.unit.sockets import Log, connect, event, tick
 
 
 class Listener:
-    """A member that writes down what it is pushed."""
+    """A member that writes down up to which seq it was brought, and with which frames."""
 
-    def __init__(self, agent_id: int = 4) -> None:
-        self.agent_id, self.deadline = agent_id, float("inf")
+    def __init__(self, agent_id: int = 4, seq: int = 4) -> None:
+        self.agent_id, self.deadline, self.seq = agent_id, float("inf"), seq
         self.session_key: str | None = None
         self.viewing: int | None = None
+        self.paused_at: float | None = None
+        self.output = self
         self.told: list[bytes] = []
-        self.pushed: list[tuple[int, int, bytes]] = []
+        self.pushed: list[tuple[int, bytes]] = []
+        self.behind: list[int] = []
         self.calls = 0
 
-    def push(self, first_seq: int, last_seq: int, frames: bytes) -> bool:
-        self.pushed.append((first_seq, last_seq, frames))
-        return True
+    def write(self, frames: bytes) -> None:
+        self.pushed.append((self.seq, frames))
+
+    def catch_up(self, last_seq: int) -> None:
+        self.behind.append(last_seq)
 
     def tell(self, frame: bytes) -> None:
         self.told.append(frame)
 
     def reset(self, reason: str) -> None:
-        self.pushed.append((0, 0, reason.encode()))
+        self.pushed.append((0, reason.encode()))
 
     def close(self, code: int, reason: str = "") -> None: ...
 
@@ -62,31 +67,45 @@ async def test_frames_of_one_turn_are_one_write() -> None:
     hub.push(3, 1, 1, b"nobody")
     assert own.pushed == []
     await tick(2)
-    assert own.pushed == [(5, 7, b"abc")]
+    assert own.pushed == [(7, b"abc")]
     assert foreign.pushed == []
 
 
 async def test_frames_that_do_not_follow_are_not_joined() -> None:
-    """A new life of the log begins anywhere."""
+    """A new life of the log begins anywhere; each member gets what follows on what it has, and else is told to catch up."""
     hub = Hub()
-    member = Listener()
+    member, other = Listener(), Listener(seq=6)
     hub.join(1, member)
+    hub.join(1, other)
     hub.push(1, 5, 5, b"a")
     hub.push(1, 7, 7, b"c")
     await tick(3)
-    assert member.pushed == [(5, 5, b"a"), (7, 7, b"c")]
+    assert (member.pushed, member.behind) == ([(5, b"a")], [7])
+    assert (other.pushed, other.behind) == ([(7, b"c")], [5])
+
+
+async def test_a_member_without_room_is_written_nothing() -> None:
+    """It is told that there is more; what it has stays what it has."""
+    hub = Hub()
+    member = Listener()
+    member.paused_at = 1.0
+    hub.join(1, member)
+    hub.push(1, 5, 5, b"a")
+    await tick(2)
+    assert (member.pushed, member.behind, member.seq) == ([], [5], 4)
 
 
 async def test_one_write_is_bounded() -> None:
     """A burst leaves in several; nothing of it is left out."""
     hub = Hub()
-    member = Listener()
+    member = Listener(seq=0)
     hub.join(1, member)
     for seq in range(1, 11):
         hub.push(1, seq, seq, b"x" * 100_000)
-    await eventually(lambda: member.pushed and member.pushed[-1][1] == 10)
-    assert [first for first, _, _ in member.pushed[1:]] == [last + 1 for _, last, _ in member.pushed[:-1]]
-    assert max(len(frames) for _, _, frames in member.pushed) <= 262_144
+    await eventually(lambda: member.pushed and member.pushed[-1][0] == 10)
+    assert sum(len(frames) for _, frames in member.pushed) == 1_000_000
+    assert max(len(frames) for _, frames in member.pushed) <= 262_144
+    assert member.behind == []
 
 
 async def test_a_large_room_gives_the_loop_its_turn() -> None:
@@ -94,13 +113,13 @@ async def test_a_large_room_gives_the_loop_its_turn() -> None:
     hub = Hub()
 
     class Sluggish(Listener):
-        def push(self, first_seq: int, last_seq: int, frames: bytes) -> bool:
+        def write(self, frames: bytes) -> None:
             until = time.perf_counter() + 0.0003
             while time.perf_counter() < until:
                 pass
-            return super().push(first_seq, last_seq, frames)
+            super().write(frames)
 
-    members = [Sluggish() for _ in range(256)]
+    members = [Sluggish(seq=0) for _ in range(256)]
     for member in members:
         hub.join(1, member)
     hub.push(1, 1, 1, b"a")
@@ -108,7 +127,7 @@ async def test_a_large_room_gives_the_loop_its_turn() -> None:
     assert 0 < sum(len(member.pushed) for member in members) < 256
     hub.push(1, 2, 2, b"b")
     await eventually(lambda: all(len(member.pushed) == 2 for member in members))
-    assert all(member.pushed == [(1, 1, b"a"), (2, 2, b"b")] for member in members)
+    assert all(member.pushed == [(1, b"a"), (2, b"b")] for member in members)
 
 
 async def test_frames_of_a_log_that_is_gone_are_forgotten() -> None:
@@ -140,7 +159,7 @@ async def test_a_walk_under_way_ends_when_the_log_is_gone() -> None:
     hub.forget(1)
     hub.push(1, 5, 5, b"new")
     await tick(3)
-    assert [member.pushed for member in members] == [[(5, 5, b"new")]] * 3
+    assert [member.pushed for member in members] == [[(5, b"new")]] * 3
 
 
 async def test_members_act_when_their_time_has_come() -> None:
