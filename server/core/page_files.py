@@ -26,7 +26,10 @@ _AROUND_STYLE = re.compile(r"\s*([{};,>])\s*")
 
 
 def strip_script(source: str) -> str:
-    """A module without comments, indentation and the space around signs; every line break that may end a statement stays."""
+    """A module without comments, indentation, space around signs and the signs a closing one makes needless.
+
+    Every line break that may end a statement stays.
+    """
     names: dict[str, str] = {}
 
     def short(name: str) -> str:
@@ -41,6 +44,8 @@ def strip_script(source: str) -> str:
             piece = short(piece)
         elif piece.startswith("`"):
             piece = _FILLED.sub(lambda filled: _PRIVATE.sub(lambda name: short(name[0]), filled[0]), piece)
+        if piece in "})]" and stripped.endswith("," if piece != "}" else (",", ";")):
+            stripped = stripped[:-1]
         stripped += (_needed(gap, stripped[-1:], piece[0]) if gap else "") + piece
         gap = ""
     return stripped + "\n"

@@ -126,7 +126,9 @@ class Locale:
         return [self._file(found, f"/api/attachments/{message['id']}/{index}") for index, found in numbered if _is_safe(found.get("url"))]
 
     def _file(self, found: JsonObject, address: str) -> dict[str, Any]:
-        kind = found["type"] if found["type"] in MEDIA else "file"
+        if not found.get("url"):  # Chatwoot has yet to store it
+            address = ""
+        kind = found["type"] if address and found["type"] in MEDIA else "file"
         return {
             "kind": kind,
             "url": address,
@@ -138,7 +140,7 @@ class Locale:
 
 
 def _is_safe(url: str | None) -> bool:
-    return re.match(r"https?://", url or "") is not None
+    return not url or re.match(r"https?://", url) is not None
 
 
 def moment_of(iso: str) -> datetime:

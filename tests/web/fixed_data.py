@@ -91,6 +91,7 @@ def messages() -> list[dict[str, Any]]:
         _file("image", "https://files.example/b.png", thumbUrl="https://files.example/b-thumb.png"),
         _file("file", "https://files.example/c.pdf?a=1&b=2", name="চালান.pdf"),
         _file("file", "javascript:alert(1)", name="evil"),
+        _file("image", "", name="on its way.png"),
         _file("audio", "https://files.example/d.ogg"),
         _file("video", "https://files.example/e.mp4", width=640, height=360),
     ]

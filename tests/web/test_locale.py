@@ -10,8 +10,12 @@ ROOT = Path(__file__).parents[2]
 WEB = ROOT / "web"
 ENGLISH, BENGALI = (json.loads((WEB / "locale" / f"{lang}.json").read_text(encoding="utf-8")) for lang in ("en", "bn"))
 SECTIONS = {key.split(".")[0] for key in ENGLISH}
-# the pages of administrators are in English alone
-TEMPLATES = sorted(file for file in (WEB / "templates").glob("*.html") if not file.name.startswith("admin"))
+# the administration's pages and what is made of its frame are in English alone
+TEMPLATES = sorted(
+    file
+    for file in (WEB / "templates").glob("*.html")
+    if not file.name.startswith("admin") and '{% extends "admin.html" %}' not in file.read_text(encoding="utf-8")
+)
 PYTHON = [*(ROOT / "server" / "endpoints").glob("page*.py"), *(ROOT / "server" / "core").glob("page_*.py")]
 SOURCES = [*TEMPLATES, *sorted((WEB / "static" / "js").glob("*.js")), *sorted(PYTHON)]
 # a language is named in itself, whatever the page's language

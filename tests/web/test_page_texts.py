@@ -76,8 +76,8 @@ def test_reasons_known_by_code_are_told_in_the_agents_language() -> None:
     assert (BENGALI.reason(unknown), ENGLISH.reason(None)) == ("As Chatwoot put it", "It did not work. Try again.")
 
 
-@pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", "file:///etc/passwd", "//host/x", "", None, " https://x"])
-def test_only_web_addresses_become_links(url: str | None) -> None:
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", "file:///etc/passwd", "//host/x", " https://x"])
+def test_only_web_addresses_become_links(url: str) -> None:
     """Attachments' addresses come from outside."""
     found = {"type": "file", "url": url, "name": "x"}
     assert ENGLISH.files({"id": 1, "deleted": False, "attachments": [found]}) == []

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Delay } from "../../../web/static/js/delay.js";
+import { Delay } from "../../../web/static/js/freshness.js";
 
 const AT = "2026-07-18T09:00:00.000Z";
 const MS = Date.parse(AT);

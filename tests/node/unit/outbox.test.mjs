@@ -16,9 +16,11 @@ function start(answers, storage = newStorage()) {
   const clock = new Clock();
   const posted = [];
   const told = { sent: [], newer: [] };
+  const kept = new Map();
+  const held = { keepFiles: (key, files) => kept.set(key, files), readFiles: async (key) => kept.get(key), dropFiles: (key) => kept.delete(key) };
   let count = 0;
   const outbox = new Outbox({
-    agentId: 7, storage,
+    agentId: 7, storage, files: held,
     post: async (entry) => {
       posted.push(entry);
       const answer = answers.shift();

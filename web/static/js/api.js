@@ -46,12 +46,18 @@ export class Api {
     return (await this.#request("GET", `/api/events?${new URLSearchParams({ cursor, limit })}`)).data;
   }
 
-  async reply({ conversationId, content, clientId, lastSeenMessageId, isPrivate }) {
+  // `files`: goes as a form then, and `onProgress(part)` tells how much of it has gone, from 0 to 1.
+  async reply({ conversationId, content, clientId, lastSeenMessageId, isPrivate }, files, onProgress) {
     const body = { content };
     if (lastSeenMessageId) body.lastSeenMessageId = lastSeenMessageId;
     if (isPrivate) body.private = true;
     const path = `/api/conversations/${conversationId}/reply`;
-    return (await this.#request("POST", path, body, { "Idempotency-Key": clientId })).data;
+    const headers = { "Idempotency-Key": clientId };
+    if (!files) return (await this.#request("POST", path, body, headers)).data;
+    const form = new FormData();
+    for (const [name, value] of Object.entries(body)) form.append(name, value);
+    for (const file of files) form.append("attachments", file);
+    return upload(path, form, headers, onProgress).then((answer) => this.#settle(answer).data);
   }
 
   async cannedReplies() {
@@ -85,11 +91,29 @@ export class Api {
     } catch {
       throw new ApiError(response && !response.ok ? kindOf(response.status) : "offline", { status: response?.status });
     }
-    if (response.ok) return { data, headers: response.headers };
-    if (response.status === 401) this.onSignedOut();
-    const { code, message, detail } = data ?? {};
-    throw new ApiError(kindOf(response.status), { status: response.status, code, message: message ?? detail, body: data });
+    return this.#settle({ status: response.status, data, headers: response.headers });
   }
+
+  #settle({ status, data, headers }) {
+    if (status < 300) return { data, headers };
+    if (status === 401) this.onSignedOut();
+    const { code, message, detail } = data ?? {};
+    throw new ApiError(kindOf(status), { status, code, message: message ?? detail, body: data });
+  }
+}
+
+// fetch does not tell how far it has come with a body.
+function upload(path, form, headers, onProgress) {
+  return new Promise((done, fail) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", path);
+    request.responseType = "json";
+    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
+    request.upload.onprogress = ({ loaded, total }) => onProgress(loaded / total);
+    request.onload = () => done({ status: request.status, data: request.response });
+    request.onerror = () => fail(new ApiError("offline"));
+    request.send(form);
+  });
 }
 
 function kindOf(status) {

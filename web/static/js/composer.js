@@ -3,6 +3,7 @@
 import { debounce, find } from "./dom.js";
 import { fold } from "./list.js";
 import { Options } from "./options.js";
+import { Uploads } from "./uploads.js";
 
 const CANNED_MAX = 8;
 
@@ -14,11 +15,14 @@ export class Composer {
   #id = null;
   #canned = null; // of the company, fetched when the first "/" is typed
   #options = new Options(this.#field, find("#canned"), ({ content }) => this.#write(content));
+  #uploads;
   #saveSoon = debounce(() => this.save(), 300);
 
   // `app`: {api, store, outbox, drafts, thread, preferences}
   constructor(app) {
     this.#app = app;
+    this.#uploads = new Uploads(this.#form, app.i18n);
+    this.#field.required = false; // files alone are a reply too
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#send();
@@ -35,6 +39,7 @@ export class Composer {
   }
 
   open(id) {
+    if (this.#id !== id) this.#uploads.take();
     this.save();
     this.#id = id;
     this.#form.action = `/inbox/c/${id}/reply`;
@@ -55,9 +60,9 @@ export class Composer {
     const content = this.#field.value.trim();
     const { store, outbox, thread, preferences } = this.#app;
     if (this.#id === null) return;
-    if (!content) return outbox.release(this.#id); // Enter again: what can still be taken back goes now
+    if (!content && this.#uploads.isEmpty) return outbox.release(this.#id); // Enter again: what can still be taken back goes now
     const lastSeenMessageId = store.messages(this.#id)?.at(-1)?.id ?? null;
-    outbox.add({ conversationId: this.#id, content, isPrivate: this.#note.checked, lastSeenMessageId }, preferences.undoSeconds * 1_000);
+    outbox.add({ conversationId: this.#id, content, isPrivate: this.#note.checked, lastSeenMessageId, files: this.#uploads.take() }, preferences.undoSeconds * 1_000);
     this.#write("");
     thread.toEnd();
   }
@@ -96,8 +101,9 @@ export class Composer {
     this.#send();
   }
 
-  #takeBack({ conversationId, content }) {
+  #takeBack({ conversationId, content, files }) {
     if (conversationId !== this.#id) return;
+    if (files) this.#uploads.add(files);
     this.#write([content, this.#field.value].filter(Boolean).join("\n"));
   }
 

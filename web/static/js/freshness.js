@@ -3,6 +3,7 @@
 
 const GRACE_MS = 5_000; // most breaks are shorter: no polling, no alarm
 const POLL_EVERY_MS = 5_000;
+const KEPT = 20; // delays: what is shown is their median
 
 const SYSTEM = {
   now: () => Date.now(),
@@ -98,5 +99,32 @@ export class Freshness {
 
   #changed() {
     this.#on.changed(this.view);
+  }
+}
+
+// How long messages take from Chatwoot's time to this screen. Clocks are brought together through the server's:
+// frames carry its time, and the one that came quickest is closest to the truth.
+
+export class Delay {
+  #ahead = -Infinity; // the server's clock minus this one's, in ms
+  #kept = [];
+
+  // `ahead` as the line measured it: never more than the truth, because every frame takes its time.
+  hear(ahead) {
+    this.#ahead = Math.max(this.#ahead, ahead);
+  }
+
+  // A message that happened at `iso` is on the screen `now`.
+  note(iso, now) {
+    const ms = now + this.#ahead - Date.parse(iso);
+    if (!Number.isFinite(ms)) return;
+    this.#kept.push(Math.max(0, ms));
+    if (this.#kept.length > KEPT) this.#kept.shift();
+  }
+
+  // null: nothing was measured yet
+  get median() {
+    const sorted = [...this.#kept].sort((a, b) => a - b);
+    return sorted[sorted.length >> 1] ?? null;
   }
 }

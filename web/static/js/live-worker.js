@@ -1,9 +1,8 @@
 // Hosts the one socket of a browser for all its tabs. Each tab has its own cursor: whoever joins gets the state
 // and what it lacks from the ring; what the ring no longer holds it fetches over REST by itself.
 
-import { Live } from "./live.js";
 import { Colleagues } from "./colleagues.js";
-import { splitCursor } from "./cursor.js";
+import { Live, splitCursor } from "./live.js";
 
 const RING_MAX = 500;
 

@@ -4,8 +4,6 @@
 //
 // Phases: connecting -> catching-up -> live -> waiting (for the next try) -> connecting ...; stopped is final.
 
-import { joinCursor, splitCursor } from "./cursor.js";
-
 const BACKOFF_START_MS = 500;
 const BACKOFF_MAX_MS = 20_000;
 const PROVEN_MS = 30_000; // live this long: the next trouble starts from a short backoff again
@@ -227,3 +225,11 @@ export class Live {
     this.#on.state(state);
   }
 }
+
+// A cursor is `epoch.seq`. To the rest of the page it is opaque; only what follows a stream takes it apart.
+export function splitCursor(cursor) {
+  const dot = cursor.lastIndexOf(".");
+  return { epoch: cursor.slice(0, dot), seq: Number(cursor.slice(dot + 1)) };
+}
+
+export const joinCursor = (epoch, seq) => `${epoch}.${seq}`;

@@ -1,18 +1,16 @@
 // Starts the page: takes over what the server printed, and wires line, store and views. Knows everybody.
 
-import { bindAlerts } from "./alerts.js";
 import { Api } from "./api.js";
 import { Composer } from "./composer.js";
 import { debounce, find, setAttr } from "./dom.js";
-import { Delay } from "./delay.js";
 import { Drafts } from "./drafts.js";
-import { Freshness } from "./freshness.js";
+import { Delay, Freshness } from "./freshness.js";
 import { createI18n } from "./i18n.js";
 import { bindKeys } from "./keys.js";
 import { List } from "./list.js";
 import { openLine } from "./live-client.js";
 import { Navigation, queryOf } from "./navigation.js";
-import { showUnread } from "./notify.js";
+import { bindAlerts, showUnread } from "./notify.js";
 import { Outbox } from "./outbox.js";
 import { bindPalette } from "./palette.js";
 import { Presence } from "./presence.js";
@@ -20,6 +18,7 @@ import { Resume } from "./resume.js";
 import { Status } from "./status.js";
 import { Store } from "./store.js";
 import { Thread } from "./thread.js";
+import * as files from "./uploads.js";
 
 const FIRST_PAGE = 50;
 const AGAIN_MS = 3_000;
@@ -44,7 +43,8 @@ const app = { agent: boot.agent, preferences: boot.preferences, store, api, i18n
 const outbox = (app.outbox = new Outbox({
   agentId: boot.agent.id,
   storage: localStorage,
-  post: (entry) => api.reply(entry),
+  post: (...reply) => api.reply(...reply),
+  files,
   on: {
     changed: () => [thread, list].forEach((view) => view.paint()),
     sent: (message) => store.loadMessage(message),

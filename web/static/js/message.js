@@ -66,18 +66,21 @@ export function fillMessage(node, { message, day, isNew, isStart, isEnd }, i18n)
   setAttr(slot(node, "time"), "datetime", createdAt);
   setAttr(slot(node, "time"), "title", i18n.full(createdAt));
   setText(slot(node, "time"), i18n.clock(createdAt));
-  fillSlot(node, "state", message.deliveryState ? i18n.t(`message.${message.deliveryState}`) : "");
+  const { deliveryState, progress } = message;
+  fillSlot(node, "state", !deliveryState ? "" : deliveryState === "sending" && progress
+    ? i18n.t("message.sendingPart", { n: Math.floor(progress * 100) }) : i18n.t(`message.${deliveryState}`));
   fillTrouble(node, message, i18n);
 }
 
 // Stands in the bubble, where it happened, with what can be done about it.
-function fillTrouble(node, { deliveryState, deliveryError }, i18n) {
+function fillTrouble(node, { id, deliveryState, deliveryError }, i18n) {
   const isHeld = deliveryState === "held";
   const isFailed = deliveryState === "failed";
   slot(node, "trouble").hidden = !["failed", "held", "waiting", "undo"].includes(deliveryState);
   setText(slot(node, "reason"), isFailed ? reasonText(deliveryError, i18n) : isHeld ? i18n.t("message.heldReason") : "");
+  const isOurs = isFailed && id === null; // refused before the server took it: the text can still be had back
   for (const button of node.querySelectorAll("[data-act]")) {
-    button.hidden = !button.dataset.when.split(" ").includes(deliveryState ?? "");
+    button.hidden = !button.dataset.when.split(" ").includes(isOurs ? "refused" : (deliveryState ?? ""));
   }
 }
 
@@ -86,10 +89,11 @@ function reasonText(error, i18n) {
   return i18n.has(key) ? i18n.t(key) : (error?.message || i18n.t("error.unknown"));
 }
 
-// Fetched through the server: the addresses in the message come from outside, and expire. A reply on its way has only names.
+// Fetched through the server: the addresses in the message come from outside, and expire. What Chatwoot has yet to store has only
+// its name.
 function fillFiles(list, { id, deleted, attachments }, i18n) {
-  const files = deleted ? [] : (attachments ?? []).map((file, index) => ({ ...file, address: id && `/api/attachments/${id}/${index}` }));
-  const shown = files.filter(({ url }) => !id || /^https?:\/\//.test(url ?? ""));
+  const files = deleted ? [] : (attachments ?? []).map((file, index) => ({ ...file, address: file.url ? `/api/attachments/${id}/${index}` : null }));
+  const shown = files.filter(({ url }) => !url || /^https?:\/\//.test(url));
   list.hidden = shown.length === 0;
   const key = shown.map(({ type, address, url, name }) => [type, address, url, name].join()).join();
   if (filled.get(list) === key) return; // playing media goes on

@@ -15,17 +15,21 @@ const SYSTEM = {
 export class Outbox {
   #entries = new Map();
   #queues = new Map(); // conversation id -> promise of the send before: replies keep their order
+  #held = new Map(); // clientId -> files, as long as the page lives
   #prefix;
   #storage;
   #post;
+  #files;
   #on;
   #system;
 
-  // `post(entry)` -> message, or rejects with {kind, code, message, body}. `on`: {changed(conversationId), sent(message), newer(messages)}
-  constructor({ agentId, storage, post, on, system = SYSTEM }) {
+  // `post(entry, files, onProgress)` -> message, or rejects with {kind, code, message, body}. `on`: {changed(conversationId), sent(message), newer(messages)}
+  // `files`: {keepFiles(key, files), readFiles(key), dropFiles(key)}
+  constructor({ agentId, storage, post, files, on, system = SYSTEM }) {
     this.#prefix = `omni:outbox:${agentId}:`;
     this.#storage = storage;
     this.#post = post;
+    this.#files = files;
     this.#on = on;
     this.#system = system;
   }
@@ -50,9 +54,14 @@ export class Outbox {
   }
 
   // `undoMs`: how long it can be taken back before it is sent.
-  add({ conversationId, content, isPrivate, lastSeenMessageId }, undoMs = 0) {
+  add({ conversationId, content, isPrivate, lastSeenMessageId, files = [] }, undoMs = 0) {
     const entry = { clientId: this.#system.id(), conversationId, content, isPrivate, lastSeenMessageId,
-      createdAt: this.#system.now(), state: undoMs ? "undo" : "sending", error: null, tries: 0 };
+      createdAt: this.#system.now(), state: undoMs ? "undo" : "sending", error: null, tries: 0,
+      names: files.map(({ name }) => name), progress: null };
+    if (files.length) {
+      this.#held.set(entry.clientId, files);
+      this.#files.keepFiles(entry.clientId, files);
+    }
     this.#keep(entry);
     if (undoMs) this.#system.later(() => this.#release(entry.clientId), undoMs);
     else this.#queue(entry);
@@ -84,9 +93,10 @@ export class Outbox {
 
   // Takes the text back; null when it has been sent meanwhile.
   discard(clientId) {
-    const entry = this.#entries.get(clientId) ?? null;
+    const entry = this.#entries.get(clientId);
+    const files = this.#held.get(clientId);
     this.#remove(clientId);
-    return entry;
+    return entry ? { ...entry, files } : null;
   }
 
   // An event or answer shows that the server has it, however the request itself ended.
@@ -108,7 +118,9 @@ export class Outbox {
     const entry = this.#entries.get(clientId);
     if (!entry) return;
     try {
-      const message = await this.#post(entry);
+      const files = entry.names?.length ? await this.filesOf(clientId) : null;
+      if (files === undefined) throw Object.assign(new Error("the browser did not keep them"), { kind: "refused", code: "files_lost" });
+      const message = await this.#post(entry, files, (part) => this.#show(clientId, part));
       this.#on.sent(message);
       this.#remove(clientId);
     } catch (error) {
@@ -130,6 +142,18 @@ export class Outbox {
     this.#system.later(() => this.#entries.get(entry.clientId)?.state === "waiting" && this.retry(entry.clientId), delay);
   }
 
+  // undefined: the browser has not kept them.
+  filesOf(clientId) {
+    return this.#held.get(clientId) ?? this.#files.readFiles(clientId);
+  }
+
+  #show(clientId, progress) {
+    const entry = this.#entries.get(clientId);
+    if (!entry) return;
+    this.#entries.set(clientId, { ...entry, progress });
+    this.#on.changed(entry.conversationId);
+  }
+
   #keep(entry) {
     this.#entries.set(entry.clientId, entry);
     // A full or forbidden storage costs survival of a reload, not the reply.
@@ -146,6 +170,8 @@ export class Outbox {
     if (!entry) return;
     this.#entries.delete(clientId);
     this.#storage.removeItem(this.#prefix + clientId);
+    if (entry.names?.length) this.#files.dropFiles(clientId);
+    this.#held.delete(clientId);
     this.#on.changed(entry.conversationId);
   }
 

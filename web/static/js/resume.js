@@ -1,7 +1,7 @@
 // How far this page has come in the event log. Takes events from the socket in order, fetches over REST what is
 // missing, and asks for a new snapshot when the log cannot tell. No DOM.
 
-import { joinCursor, splitCursor } from "./cursor.js";
+import { joinCursor, splitCursor } from "./live.js";
 
 const PAGE = 100;
 

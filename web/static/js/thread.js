@@ -266,7 +266,7 @@ export class Thread {
 }
 
 // A reply on its way, in the shape of a message.
-function pendingMessage({ clientId, conversationId, content, createdAt, isPrivate, state, error }, senderName) {
+function pendingMessage({ clientId, conversationId, content, createdAt, isPrivate, state, error, names = [], progress }, senderName) {
   return { id: null, clientId, conversationId, senderType: "agent", senderName, content, createdAt, private: isPrivate,
-    deleted: false, attachments: [], deliveryState: state, deliveryError: error };
+    deleted: false, attachments: names.map((name) => ({ name })), progress, deliveryState: state, deliveryError: error };
 }

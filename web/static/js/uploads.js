@@ -1,0 +1,79 @@
+// Files of replies: chosen by the button, by paste, by drop; and kept by the browser until they are sent, so that they survive a
+// reload as the reply's text does.
+
+import { clone, find, setText, slot } from "./dom.js";
+
+const STORE = "files";
+
+export class Uploads {
+  #chosen = [];
+  #list = find("#chosen");
+  #i18n;
+
+  constructor(form, i18n) {
+    this.#i18n = i18n;
+    const input = find("#attach");
+    input.addEventListener("change", () => {
+      this.add(input.files);
+      input.value = ""; // the same file may be chosen again
+    });
+    form.addEventListener("paste", (event) => {
+      if (event.clipboardData.files.length === 0) return;
+      event.preventDefault();
+      this.add(event.clipboardData.files);
+    });
+    // A file dropped beside the form would replace the page.
+    document.addEventListener("dragover", (event) => event.preventDefault());
+    document.addEventListener("drop", (event) => {
+      event.preventDefault();
+      if (find("#thread").contains(event.target)) this.add(event.dataTransfer.files);
+    });
+    this.#list.addEventListener("click", ({ target }) => {
+      const place = [...this.#list.children].indexOf(target.closest("li"));
+      if (target.closest("button")) this.#show(this.#chosen.toSpliced(place, 1));
+    });
+  }
+
+  get isEmpty() {
+    return this.#chosen.length === 0;
+  }
+
+  add(files) {
+    this.#show([...this.#chosen, ...files]);
+  }
+
+  take() {
+    const files = this.#chosen;
+    this.#show([]);
+    return files;
+  }
+
+  #show(files) {
+    this.#chosen = files;
+    this.#list.hidden = files.length === 0;
+    this.#list.replaceChildren(...files.map(({ name }) => {
+      const item = clone("t-chosen");
+      setText(slot(item, "name"), name);
+      find("button", item).ariaLabel = this.#i18n.t("composer.remove", { name });
+      return item;
+    }));
+  }
+}
+
+function run(mode, act) {
+  return new Promise((done, fail) => {
+    const asked = indexedDB.open("omni", 1);
+    asked.onupgradeneeded = () => asked.result.createObjectStore(STORE);
+    asked.onerror = () => fail(asked.error);
+    asked.onsuccess = () => {
+      const change = asked.result.transaction(STORE, mode);
+      const got = act(change.objectStore(STORE));
+      change.oncomplete = () => done(got.result);
+      change.onabort = () => fail(change.error);
+    };
+  }).catch(() => undefined); // a browser that keeps nothing still sends what the page holds
+}
+
+export const keepFiles = (key, files) => run("readwrite", (store) => store.put(files, key));
+export const readFiles = (key) => run("readonly", (store) => store.get(key));
+export const dropFiles = (key) => run("readwrite", (store) => store.delete(key));
