@@ -77,6 +77,20 @@ CREATE TABLE IF NOT EXISTS conversation_reads (
   PRIMARY KEY (agent_id, conversation_id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='How far each agent has read';
 
+-- When runs of events were written to the agents of one process: a row for each walk, not for each socket
+CREATE TABLE IF NOT EXISTS event_reach (
+  id BIGINT NOT NULL AUTO_INCREMENT,
+  company_id BIGINT NOT NULL,
+  first_seq BIGINT NOT NULL,
+  last_seq BIGINT NOT NULL,
+  first_at BIGINT NOT NULL COMMENT 'written to the first socket, microseconds',
+  last_at BIGINT NOT NULL COMMENT 'written to the last socket, microseconds',
+  sockets INTEGER NOT NULL COMMENT 'sockets of this process it was written to',
+  PRIMARY KEY (id),
+  KEY ix_reach_age (last_at),
+  KEY ix_reach_seq (company_id, last_seq)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='When runs of events were written to the agents of one process: a row for each walk, not for each socket';
+
 -- The event log: ordered and immutable
 CREATE TABLE IF NOT EXISTS inbox_events (
   company_id BIGINT NOT NULL,

@@ -39,6 +39,7 @@ from server.endpoints.conversations import Conversations
 from server.endpoints.events import Events
 from server.endpoints.guard import Guard
 from server.endpoints.integrations import IntegrationsApi
+from server.endpoints.ledger import LedgerApi
 from server.endpoints.me import Me
 from server.endpoints.people import PeopleApi
 from server.endpoints.sessions import Sessions
@@ -52,10 +53,12 @@ from server.hub import Hub
 from server.inbox import Inbox
 from server.ingest import Ingester, Recorder
 from server.integrations import Integrations
+from server.ledger import Ledger
 from server.middleware import Outermost
 from server.page_data import ServerPageData
 from server.people import People
 from server.presence import Presence
+from server.reach import ReachKeeper
 from server.reconcile import Reconcile
 from server.replies import Replies
 from server.reply_files import ReplyFiles
@@ -83,7 +86,8 @@ class Parts:
             private_hosts=[host.strip().lower() for host in settings.attachment_hosts.split(",") if host.strip()],
             most_bytes=settings.attachment_max_bytes,
         )
-        self.hub = Hub()
+        self.reach = ReachKeeper(self.database)
+        self.hub = Hub(self.reach.note)
         self.bus = Bus(settings.broadcast_url, on_up=lambda: self.feeds.check_soon())
         limits = FeedLimits(settings.feed_ring_events, settings.feed_ring_bytes)
         self.feeds = Feeds(self.database, self.bus, self.hub, limits, settings.head_check_seconds)
@@ -120,6 +124,7 @@ class Parts:
         )
         self.integrations = Integrations(self.database, self.vault, self.directory, self.client_of, settings)
         self.checkup = Checkup(self.client_of, settings)
+        self.ledger = Ledger(self.database, self.directory)
         self.people = People(self.database, self.access, lambda token: f"{settings.base_url}/invitation?token={token}")
         self.sync = Sync(self.database, self.directory, self.ingester, self.client_of)
         self.reconcile = Reconcile(self.database, self.directory, self.ingester, self.client_of, settings)
@@ -185,6 +190,7 @@ class Parts:
                 ("replies", self.replies.run),
                 ("reconcile", self.reconcile.run),
                 ("retention", self.retention.run),
+                ("reach", self.reach.run),
             ):
                 services.start(name, run)
             yield self
@@ -267,16 +273,17 @@ def _routes(parts: Parts, guard: Guard) -> list[BaseRoute]:
         WebSocketRoute("/ws", Sockets(parts.access, parts.feeds, parts.hub, parts.presence, settings).serve),
         *ops.routes(parts.report),
         *PeopleApi(guard, parts.people, sessions.cookie).routes(),
-        *_admin_pages(parts, sessions),
+        *_admin_pages(parts, guard, sessions),
         *pages.routes(WEB, lambda request: page_data),
     ]
 
 
-def _admin_pages(parts: Parts, sessions: Sessions) -> list[BaseRoute]:
+def _admin_pages(parts: Parts, guard: Guard, sessions: Sessions) -> list[BaseRoute]:
     shell = AdminShell(WEB, parts.access)
     return [
         *IntegrationPages(shell, parts.integrations, parts.checkup, parts.settings).routes(),
         *PeoplePages(shell, parts.people, sessions.cookie).routes(),
+        *LedgerApi(guard, shell, parts.ledger).routes(),
     ]
 
 

@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Callable, Iterable
 import click
 
 from server.app import Parts
-from server.core.times import SECOND, iso
+from server.core.times import SECOND, iso, iso_or_none
 from server.db import eventlog, journal, ledger, store
 from server.db.database import Connection
 from server.errors import ConfigurationError, NotFound
+from server.ledger import way_view
 
 _LIMIT_MOST = 10_000
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -23,6 +24,7 @@ def register(main: click.Group, with_parts: WithParts) -> None:
     """Add the commands; `with_parts` runs a call with an open database."""
     main.add_command(_deliveries(with_parts))
     main.add_command(_stream(with_parts))
+    main.add_command(_trace(with_parts))
 
 
 def _deliveries(with_parts: WithParts) -> click.Group:
@@ -117,10 +119,45 @@ def _stream(with_parts: WithParts) -> click.Group:
     return stream
 
 
+def _trace(with_parts: WithParts) -> click.Group:
+    @click.group()
+    def trace() -> None:
+        """Where a message is: its way, step by step."""
+
+    @trace.command("message")
+    @click.argument("message_id", type=click.IntRange(1))
+    def message(message_id: int) -> None:
+        """A message or reply, by its number here: received, stored, published, reached, sent, confirmed."""
+        with_parts(lambda parts: _print_way(parts, message_id))
+
+    @trace.command("delivery")
+    @click.argument("delivery_id", type=click.IntRange(1))
+    def delivery(delivery_id: int) -> None:
+        """A webhook delivery, by its number: its state, and the way of the message it brought."""
+        with_parts(lambda parts: _print_delivery_way(parts, delivery_id))
+
+    return trace
+
+
+async def _print_way(parts: Parts, message_id: int) -> None:
+    click.echo(json.dumps(way_view(await parts.ledger.way(None, message_id)), ensure_ascii=False, indent=2))
+
+
+async def _print_delivery_way(parts: Parts, delivery_id: int) -> None:
+    found = await parts.database.read(lambda c: ledger.read_body(c, delivery_id))
+    if found is None:
+        raise NotFound(f"There is no delivery {delivery_id}")
+    entry, body = found
+    message_id = await parts.ledger.message_of(entry, body)
+    way = way_view(await parts.ledger.way(None, message_id)) if message_id is not None else None
+    click.echo(json.dumps(_line(entry) | {"way": way}, ensure_ascii=False, indent=2))
+
+
 def _line(entry: ledger.Entry) -> dict[str, object]:
     return {
         "id": entry.id,
         "receivedAt": iso(entry.received_us),
+        "finishedAt": iso_or_none(entry.finished_us),
         "state": entry.state,
         "reason": entry.reason,
         "integrationId": entry.integration_id,

@@ -113,6 +113,10 @@ class Directory:
         integration = self.integrations.get(integration_id or 0)
         return integration if integration is not None and integration.company_id == company_id else None
 
+    def companies_of(self, account_id: int | None, inbox_id: int | None) -> set[int]:
+        """The companies whose integrations an address fits."""
+        return {integration.company_id for integration in self._candidates(account_id, inbox_id)}
+
     def _candidates(self, account_id: int | None, inbox_id: int | None) -> list[Integration]:
         pool: Iterable[Integration] = self.integrations.values() if account_id is None else self._by_account.get(account_id, ())
         if inbox_id is None:

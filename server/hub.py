@@ -19,6 +19,8 @@ _FLUSH_BYTES = 262_144  # one write holds at most this much; the rest is the nex
 
 
 T = TypeVar("T")
+# company, first seq, last seq, when the walk began and ended (unix seconds), sockets written to
+OnWalked = Callable[[int, int, int, float, float, int], None]
 
 
 class Output(Protocol):
@@ -59,9 +61,11 @@ class Member(Protocol):
 class Room:
     """One company's members and the frames on their way to them. `life` grows when the log those frames are of is gone."""
 
-    __slots__ = ("is_walking", "life", "members", "pending")
+    __slots__ = ("began", "company_id", "is_walking", "life", "members", "pending", "reached")
 
-    def __init__(self) -> None:
+    def __init__(self, company_id: int) -> None:
+        self.company_id = company_id
+        self.began, self.reached = 0.0, 0
         self.members: dict[Member, None] = {}
         self.pending: deque[tuple[int, int, bytes]] = deque()
         self.is_walking = False
@@ -71,13 +75,14 @@ class Room:
 class Hub:
     """All rooms. `count` is the number of sockets of this process."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_walked: OnWalked = lambda *walk: None) -> None:
+        self._on_walked = on_walked
         self._rooms: dict[int, Room] = {}
         self._agents: dict[int, set[Member]] = {}
         self.count = 0
 
     def join(self, company_id: int, member: Member) -> None:
-        room = self._rooms.setdefault(company_id, Room())
+        room = self._rooms.get(company_id) or self._rooms.setdefault(company_id, Room(company_id))
         if member not in room.members:
             room.members[member] = None
             self._agents.setdefault(member.agent_id, set()).add(member)
@@ -148,6 +153,7 @@ class Hub:
             _, last_seq, more = room.pending.popleft()
             pieces.append(more)
             size += len(more)
+        room.began, room.reached = time.time(), 0
         joined = frames if len(pieces) == 1 else b"".join(pieces)
         self._walk(room, iter(list(room.members)), room.life, first_seq, last_seq, joined)
 
@@ -166,9 +172,11 @@ class Hub:
                     written += 1
                 else:
                     member.catch_up(last_seq)
+        room.reached += written
         if not is_over:
             asyncio.get_running_loop().call_soon(self._walk, room, members, life, first_seq, last_seq, frames)
         else:
+            self._on_walked(room.company_id, first_seq, last_seq, room.began, time.time(), room.reached)
             room.is_walking = bool(room.pending)
             if room.pending:
                 asyncio.get_running_loop().call_soon(self._flush, room)

@@ -6,7 +6,7 @@ import time
 
 from server import log
 from server.core.times import SECOND
-from server.db import accounts, eventlog, journal, outgoing_files, store
+from server.db import accounts, eventlog, journal, outgoing_files, reach, store
 from server.db.database import Connection, Database
 from server.errors import DatabaseUnavailable
 
@@ -40,6 +40,8 @@ class Retention:
         while count := await self._database.transaction(lambda c: journal.trim_deliveries(c, now_us - self._journal_us, _BATCH)):
             removed += count
         while count := await self._database.transaction(lambda c: accounts.trim_sessions(c, now_us - _DAY_US, _BATCH)):
+            removed += count
+        while count := await self._database.transaction(lambda c: reach.trim_reach(c, now_us - self._event_us, _BATCH)):
             removed += count
         orphan_us = now_us - _ORPHAN_US
         while count := await self._database.transaction(lambda c: outgoing_files.trim_content(c, orphan_us, _BATCH)):

@@ -1,12 +1,19 @@
-"""Looking into the journal: for people, not for the hot path."""
+"""Looking into journal, messages and event log: for people, not for the hot path. Bounded by time, as no index is kept for it."""
+
+from typing import Any
 
 import msgspec
 
-from server.db.database import Connection
+from server.core.trace import SeenDelivery, SeenEvent
+from server.db import columns
+from server.db.database import Connection, Row
+
+_ENTRY = "id, received_at, state, reason, integration_id, attempts, finished_at, is_verified"
+_BODY_MOST = 200_000  # characters of a body that is shown
 
 
 class Entry(msgspec.Struct, frozen=True, rename="camel"):
-    """One delivery without its body."""
+    """One delivery without its body; times in microseconds."""
 
     id: int
     received_us: int
@@ -14,30 +21,61 @@ class Entry(msgspec.Struct, frozen=True, rename="camel"):
     reason: str | None
     integration_id: int | None
     attempts: int
+    finished_us: int | None
+    is_verified: bool
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A message as the ledger's search shows it; no more of its text than tells it apart."""
+
+    id: int
+    conversation_id: int
+    customer: str | None
+    sender_type: str
+    created_us: int | None
+    chatwoot_message_id: int | None
+    delivery_state: str | None
+    excerpt: str
 
 
 async def list_deliveries(
-    connection: Connection, *, state: str | None, since_us: int, integration_id: int | None, limit: int
+    connection: Connection,
+    *,
+    state: str | None,
+    since_us: int,
+    integration_id: int | None,
+    limit: int,
+    integration_ids: set[int] | None = None,
+    before: int | None = None,
 ) -> list[Entry]:
-    """Newest first."""
+    """Newest first. `integration_ids`: only theirs, and those that belong to none (the caller judges these by their address)."""
     conditions, values = ["received_at >= :since"], {"since": since_us, "limit": limit}
     if state is not None:
         conditions.append("state = :state")
     if integration_id is not None:
         conditions.append("integration_id = :integration_id")
+    if integration_ids is not None:
+        conditions.append(f"(integration_id IS NULL OR integration_id IN ({columns.ids(integration_ids)}))")
+    if before is not None:
+        conditions.append("id < :before")
+        values["before"] = before
     rows = await connection.fetch_all(
-        "SELECT id, received_at, state, reason, integration_id, attempts FROM webhook_deliveries "
-        f"WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT :limit",
+        f"SELECT {_ENTRY} FROM webhook_deliveries WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT :limit",
         values | {"state": state, "integration_id": integration_id},
     )
-    return [Entry(*row) for row in rows]
+    return [_entry(row) for row in rows]
+
+
+async def read_bodies(connection: Connection, delivery_ids: list[int]) -> dict[int, str]:
+    rows = await connection.fetch_all(
+        f"SELECT id, SUBSTR(body, 1, {_BODY_MOST}) FROM webhook_deliveries WHERE id IN ({columns.ids(delivery_ids)})"
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 async def read_body(connection: Connection, delivery_id: int) -> tuple[Entry, str] | None:
-    row = await connection.fetch_one(
-        "SELECT id, received_at, state, reason, integration_id, attempts, body FROM webhook_deliveries WHERE id = :id", {"id": delivery_id}
-    )
-    return (Entry(*row[:6]), row[6]) if row else None
+    row = await connection.fetch_one(f"SELECT {_ENTRY}, body FROM webhook_deliveries WHERE id = :id", {"id": delivery_id})
+    return (_entry(row), row[8]) if row else None
 
 
 async def ids_in_state(connection: Connection, state: str, limit: int) -> list[int]:
@@ -45,3 +83,75 @@ async def ids_in_state(connection: Connection, state: str, limit: int) -> list[i
         "SELECT id FROM webhook_deliveries WHERE state = :state ORDER BY id LIMIT :limit", {"state": state, "limit": limit}
     )
     return [row[0] for row in rows]
+
+
+async def find_messages(connection: Connection, company_id: int, text: str, since_us: int, limit: int) -> list[Found]:
+    """By our number, Chatwoot's, or a part of the text or the customer's name, in conversations active since the moment; newest first."""
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
+    pattern = "%" + text.replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%"
+    rows = await connection.fetch_all(
+        "SELECT m.id, m.conversation_id, c.external_user_name, m.sender_type, m.created_at, m.chatwoot_message_id, m.delivery_state, "
+        "SUBSTR(m.content, 1, 80) FROM social_messages m JOIN social_conversations c ON c.id = m.conversation_id "
+        "WHERE c.company_id = :company_id AND (m.id = :number OR m.chatwoot_message_id = :number OR (c.last_message_at >= :since AND "
+        "(m.content LIKE :pattern ESCAPE '!' OR c.external_user_name LIKE :pattern ESCAPE '!'))) ORDER BY m.id DESC LIMIT :limit",
+        {
+            "company_id": company_id,
+            "number": number,
+            "pattern": pattern,
+            "since": columns.time_to_column(since_us),
+            "limit": limit,
+        },
+    )
+    return [_found(row) for row in rows]
+
+
+async def read_found(connection: Connection, company_id: int | None, message_id: int) -> tuple[Found, int, int | None, int] | None:
+    """(the message, its company, its integration, when it was told last in microseconds); None for another company's."""
+    row = await connection.fetch_one(
+        "SELECT m.id, m.conversation_id, c.external_user_name, m.sender_type, m.created_at, m.chatwoot_message_id, m.delivery_state, "
+        "SUBSTR(m.content, 1, 80), c.company_id, c.integration_id, m.told_at FROM social_messages m "
+        "JOIN social_conversations c ON c.id = m.conversation_id WHERE m.id = :id",
+        {"id": message_id},
+    )
+    if row is None or company_id not in (None, row[8]):
+        return None
+    return _found(row[:8]), row[8], row[9], row[10] or 0
+
+
+async def read_message_number(connection: Connection, integration_id: int, chatwoot_message_id: int) -> int | None:
+    """Our number of a message that Chatwoot numbers so."""
+    row = await connection.fetch_one(
+        "SELECT m.id FROM social_messages m JOIN social_conversations c ON c.id = m.conversation_id "
+        "WHERE c.integration_id = :integration_id AND m.chatwoot_message_id = :number",
+        {"integration_id": integration_id, "number": chatwoot_message_id},
+    )
+    return int(row[0]) if row else None
+
+
+async def read_events_of(connection: Connection, company_id: int, message_id: int, between: tuple[int, int], limit: int) -> list[SeenEvent]:
+    """Events that hold the message, of those written between two moments, in order."""
+    rows = await connection.fetch_all(
+        "SELECT seq, created_at, body FROM inbox_events WHERE created_at BETWEEN :low AND :high AND company_id = :company_id "
+        "AND body LIKE :pattern ORDER BY seq LIMIT :limit",
+        {"low": between[0], "high": between[1], "company_id": company_id, "pattern": f'%"message":{{"id":{message_id},%', "limit": limit},
+    )
+    return [SeenEvent(row[0], row[1], msgspec.json.decode(row[2])) for row in rows]
+
+
+async def read_deliveries_at(connection: Connection, integration_id: int, received_us: int, limit: int) -> list[tuple[SeenDelivery, str]]:
+    """Deliveries of an integration that were received in this millisecond, with their bodies."""
+    low = received_us - received_us % 1000
+    rows = await connection.fetch_all(
+        "SELECT id, received_at, finished_at, state, body FROM webhook_deliveries "
+        "WHERE received_at BETWEEN :low AND :high AND integration_id = :integration_id ORDER BY id LIMIT :limit",
+        {"low": low, "high": low + 999, "integration_id": integration_id, "limit": limit},
+    )
+    return [(SeenDelivery(row[0], row[1], row[2], row[3]), row[4]) for row in rows]
+
+
+def _entry(row: Any) -> Entry:
+    return Entry(row[0], row[1], row[2], row[3], row[4], row[5], row[6], bool(row[7]))
+
+
+def _found(row: Row) -> Found:
+    return Found(row[0], row[1], row[2], row[3], columns.time_from_column(row[4]), row[5], row[6], row[7] or "")

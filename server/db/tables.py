@@ -298,6 +298,22 @@ invitations = Table(
     **_OPTIONS,
 )
 
+event_reach = Table(
+    "event_reach",
+    metadata,
+    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("company_id", _BIG, nullable=False),
+    Column("first_seq", _BIG, nullable=False),
+    Column("last_seq", _BIG, nullable=False),
+    Column("first_at", _BIG, nullable=False, comment="written to the first socket, microseconds"),
+    Column("last_at", _BIG, nullable=False, comment="written to the last socket, microseconds"),
+    Column("sockets", Integer, nullable=False, comment="sockets of this process it was written to"),
+    Index("ix_reach_seq", "company_id", "last_seq"),
+    Index("ix_reach_age", "last_at"),
+    comment="When runs of events were written to the agents of one process: a row for each walk, not for each socket",
+    **_OPTIONS,
+)
+
 audit_log = Table(
     "audit_log",
     metadata,

@@ -1,0 +1,69 @@
+"""The way of one message, told from what was kept of it: the deliveries, the events, the walks to agents. Pure; times in microseconds."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from server.core.times import iso, parse_time
+
+_STATES = {
+    "sending": "waits to be sent to Chatwoot",
+    "sent": "sent: Chatwoot has it",
+    "failed": "given up; the agent sees why and may send it again",
+}
+
+
+class Step(msgspec.Struct, frozen=True):
+    at_us: int
+    what: str
+
+
+class SeenEvent(msgspec.Struct, frozen=True):
+    """An event of the log; `body` is the event as clients get it."""
+
+    seq: int
+    stored_us: int
+    body: dict[str, Any]
+
+
+class SeenDelivery(msgspec.Struct, frozen=True):
+    id: int
+    received_us: int
+    finished_us: int | None
+    state: str
+
+
+class SeenWalk(msgspec.Struct, frozen=True):
+    seq: int
+    first_us: int
+    last_us: int
+    sockets: int
+
+
+def steps(events: Sequence[SeenEvent], deliveries: Sequence[SeenDelivery], walks: Sequence[SeenWalk]) -> list[Step]:
+    """All that is known, in the order in which it happened."""
+    found: list[Step] = []
+    for delivery in deliveries:
+        found.append(Step(delivery.received_us, f"webhook received (delivery {delivery.id})"))
+        if delivery.finished_us is not None:
+            found.append(Step(delivery.finished_us, f"delivery {delivery.id} is {delivery.state}"))
+    moments = {iso(delivery.received_us) for delivery in deliveries}
+    state: str | None = None
+    for event in sorted(events, key=lambda one: one.seq):
+        message = event.body["data"].get("message", {})
+        told, now = event.body["receivedAt"], message.get("deliveryState")
+        if event.body["kind"] == "message.created" and (at_us := parse_time(message.get("createdAt"))) is not None:
+            found.append(Step(at_us, "written here by an agent" if now == "sending" else "written, as Chatwoot says"))
+        how = "" if told in moments or now == "sending" or state is not None else " (found by asking Chatwoot: no webhook told it)"
+        found.append(Step(event.stored_us, f"stored as event {event.seq}, {event.body['kind']}{how}"))
+        if now != state and now in _STATES:
+            found.append(Step(event.stored_us, _STATES[now]))
+        state = now or state
+        if told in moments and state is not None:
+            found.append(Step(event.stored_us, "confirmed by Chatwoot's own webhook"))
+    for walk in walks:
+        sockets = f"{walk.sockets} socket{'' if walk.sockets == 1 else 's'}"
+        found.append(Step(walk.first_us, f"event {walk.seq} published, written to the first of {sockets}"))
+        found.append(Step(walk.last_us, f"event {walk.seq} written to the last of {sockets}"))
+    return sorted(found, key=lambda step: step.at_us)

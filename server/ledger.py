@@ -1,0 +1,191 @@
+"""Where is my message: the way of deliveries, messages and replies, for administrators of a company and for whoever runs the server.
+
+A delivery that no integration took belongs to nobody yet. It is shown to a company when its address (account and inbox) fits that company's
+integrations and no other's; its body is not, as nothing proves whose it is.
+"""
+
+import time
+from typing import Any
+
+import msgspec
+
+from server.core import trace
+from server.core.payloads import parse_delivery, read_address
+from server.core.times import SECOND, iso, iso_or_none, parse_time
+from server.core.trace import SeenDelivery, SeenEvent, SeenWalk, Step
+from server.db import audit, journal, ledger, reach
+from server.db.audit import Actor
+from server.db.database import Connection, Database
+from server.db.ledger import Entry, Found
+from server.directory import Directory
+from server.errors import Conflict, NotFound, PayloadError
+
+_EVENTS_MOST, _DELIVERIES_MOST, _WALKS_MOST, _FOUND_MOST = 50, 50, 20, 50
+_AROUND_US = 3_600 * SECOND  # a message's events are looked for so far around the moments known of it
+_DAY_US = 86_400 * SECOND
+
+
+class Way(msgspec.Struct, frozen=True):
+    """A message with everything that is known of its way."""
+
+    message: Found
+    events: list[SeenEvent]
+    deliveries: list[SeenDelivery]
+    steps: list[Step]
+
+
+class Ledger:
+    def __init__(self, database: Database, directory: Directory) -> None:
+        self._database, self._directory = database, directory
+
+    async def deliveries(
+        self, company_id: int, *, state: str | None, since_us: int, integration_id: int | None, before: int | None, limit: int
+    ) -> list[Entry]:
+        """Newest first; fewer than `limit` does not mean that there are no more: strangers' deliveries are left out."""
+        own = {one.id for one in self._directory.integrations.values() if one.company_id == company_id}
+        if integration_id is not None and integration_id not in own:
+            raise NotFound
+
+        async def read(connection: Connection) -> list[Entry]:
+            found = await ledger.list_deliveries(
+                connection,
+                state=state,
+                since_us=since_us,
+                integration_id=integration_id,
+                integration_ids=own,
+                before=before,
+                limit=limit,
+            )
+            unclaimed = [entry.id for entry in found if entry.integration_id is None]
+            bodies = await ledger.read_bodies(connection, unclaimed) if unclaimed else {}
+            return [entry for entry in found if entry.integration_id is not None or self._is_addressed(bodies[entry.id], company_id)]
+
+        return await self._database.read(read)
+
+    async def delivery(self, company_id: int, delivery_id: int) -> tuple[Entry, str | None]:
+        """With its body, credentials stripped, where an integration of the company took it. Raises NotFound."""
+        found = await self._database.read(lambda c: ledger.read_body(c, delivery_id))
+        if found is None:
+            raise NotFound
+        entry, body = found
+        if entry.integration_id is not None:
+            if self._directory.of_company(company_id, entry.integration_id) is None:
+                raise NotFound
+            return entry, body if entry.is_verified else None
+        if not self._is_addressed(body, company_id):
+            raise NotFound
+        return entry, None
+
+    async def retry(self, actor: Actor, delivery_id: int) -> None:
+        """Put a dead or ignored delivery back in line. Raises NotFound, Conflict."""
+        await self.delivery(actor.company_id, delivery_id)
+
+        async def write(connection: Connection) -> None:
+            if not await journal.revive(connection, [delivery_id]):
+                raise Conflict("Only a delivery that is dead or ignored can be put back in line")
+            await audit.append_act(connection, actor, "delivery.retry", f"delivery {delivery_id}")
+
+        await self._database.transaction(write)
+
+    async def search(self, company_id: int, text: str, days: float) -> list[Found]:
+        since_us = _now_us() - int(days * _DAY_US)
+        return await self._database.read(lambda c: ledger.find_messages(c, company_id, text, since_us, _FOUND_MOST))
+
+    async def way(self, company_id: int | None, message_id: int) -> Way:
+        """`company_id` None: of whichever company it is. Raises NotFound."""
+        found = await self._database.read(lambda c: ledger.read_found(c, company_id, message_id))
+        if found is None:
+            raise NotFound(f"There is no message {message_id}")
+        message, owner, integration_id, told_us = found
+
+        async def read(connection: Connection) -> Way:
+            events = await self._events(connection, owner, message, told_us)
+            deliveries = await self._deliveries(connection, integration_id, message, events)
+            walks = [
+                SeenWalk(event.seq, walk.first_us, walk.last_us, walk.sockets)
+                for event in events
+                for walk in await reach.read_reach(connection, owner, event.seq, _WALKS_MOST)
+            ]
+            return Way(message, events, deliveries, trace.steps(events, deliveries, walks))
+
+        return await self._database.read(read)
+
+    async def message_of(self, entry: Entry, body: str) -> int | None:
+        """The number here of the message a delivery brought; None when it brought none, or nobody took it."""
+        integration_id, number = entry.integration_id, _message_number(body, entry.received_us)
+        if integration_id is None or number is None:
+            return None
+        return await self._database.read(lambda c: ledger.read_message_number(c, integration_id, number))
+
+    async def _events(self, connection: Connection, company_id: int, message: Found, told_us: int) -> list[SeenEvent]:
+        moments = {message.created_us or told_us, told_us} - {0}
+        found: dict[int, SeenEvent] = {}
+        for moment in moments:
+            between = moment - _AROUND_US, moment + _AROUND_US
+            for event in await ledger.read_events_of(connection, company_id, message.id, between, _EVENTS_MOST):
+                found[event.seq] = event
+        return [found[seq] for seq in sorted(found)]
+
+    async def _deliveries(
+        self, connection: Connection, integration_id: int | None, message: Found, events: list[SeenEvent]
+    ) -> list[SeenDelivery]:
+        """Those whose moment an event bears, and which brought the message."""
+        found: dict[int, SeenDelivery] = {}
+        for event in events:
+            moment = parse_time(event.body["receivedAt"])
+            if moment is None or integration_id is None:
+                continue
+            for delivery, body in await ledger.read_deliveries_at(connection, integration_id, moment, _DELIVERIES_MOST):
+                number = _message_number(body, delivery.received_us)
+                if number is not None and number == message.chatwoot_message_id:
+                    found[delivery.id] = delivery
+        return list(found.values())
+
+    def _is_addressed(self, body: str, company_id: int) -> bool:
+        try:
+            companies = self._directory.companies_of(*read_address(body.encode()))
+        except ValueError:
+            return False
+        return companies == {company_id}
+
+
+def _message_number(body: str, received_us: int) -> int | None:
+    """Chatwoot's number of the message a delivery is about."""
+    try:
+        change = parse_delivery(body, received_us)
+    except PayloadError:
+        return None
+    return change.message.message_id if change.message is not None else None
+
+
+def entry_view(entry: Entry) -> dict[str, Any]:
+    return {
+        "id": entry.id,
+        "receivedAt": iso(entry.received_us),
+        "finishedAt": iso_or_none(entry.finished_us),
+        "state": entry.state,
+        "reason": entry.reason,
+        "integrationId": entry.integration_id,
+        "attempts": entry.attempts,
+    }
+
+
+def way_view(way: Way) -> dict[str, Any]:
+    message = way.message
+    return {
+        "message": {
+            "id": message.id,
+            "conversationId": message.conversation_id,
+            "senderType": message.sender_type,
+            "createdAt": iso_or_none(message.created_us),
+            "chatwootMessageId": message.chatwoot_message_id,
+            "deliveryState": message.delivery_state,
+        },
+        "events": [event.seq for event in way.events],
+        "deliveries": [delivery.id for delivery in way.deliveries],
+        "steps": [{"at": iso(step.at_us), "what": step.what} for step in way.steps],
+    }
+
+
+def _now_us() -> int:
+    return int(time.time() * SECOND)

@@ -1,0 +1,138 @@
+"""Where is my message: the way of deliveries, messages and replies, and nothing of another company's."""
+
+import json
+
+from server.dev.chatwoot_sim import ChatwootSim
+from tests.integration.test_admin_pages import submit, text_of
+from tests.integration.test_integrations import admin, command, registered
+from tests.kit.company import Company
+from tests.kit.eventually import eventually
+
+
+async def way(company: Company, message_id: int) -> list[str]:
+    async with admin(company) as http:
+        answer = await http.get(f"/api/messages/{message_id}/trace")
+    assert answer.status_code == 200, answer.text
+    return [step["what"] for step in answer.json()["steps"]]
+
+
+async def only_message(company: Company) -> int:
+    async def there() -> int | None:
+        found = await company.conversations()
+        messages = await company.thread(found[0]["id"]) if found else []
+        return int(messages[0]["id"]) if messages else None
+
+    return await eventually(there)
+
+
+async def test_a_customer_s_message_is_followed_to_the_agents(shop: Company, sim: ChatwootSim) -> None:
+    """Written, received, stored with its seq, published, first and last socket: in that order, by API and by command."""
+    await registered(shop)
+    async with shop.socket(1) as first, shop.socket(2) as second:
+        await first.wait_for_frame("welcome")
+        await second.wait_for_frame("welcome")
+        sim.customer_says("Léa", "Where is my parcel?")
+        await sim.webhooks.flushed()
+        number = await only_message(shop)
+
+        async def reached() -> bool:
+            steps = await way(shop, number)
+            assert any("written to the last of 2 sockets" in step for step in steps), steps
+            return True
+
+        await eventually(reached)
+    steps = await way(shop, number)
+    places = [
+        next(n for n, step in enumerate(steps) if text in step)
+        for text in ("written, as Chatwoot says", "webhook received (delivery", "stored as event", "to the first of", "to the last of")
+    ]
+    assert places == sorted(places), steps
+    assert not any("by asking" in step for step in steps)
+    printed = json.loads((await command(shop.omni, "trace", "message", str(number))).stdout)
+    assert [step["what"] for step in printed["steps"]] == steps
+    by_delivery = json.loads((await command(shop.omni, "trace", "delivery", str(printed["deliveries"][0]))).stdout)
+    assert by_delivery["way"]["message"]["id"] == number
+
+
+async def test_a_reply_is_followed_to_chatwoot_and_back(shop: Company, sim: ChatwootSim) -> None:
+    """Written here, waits, sent, confirmed by the webhook."""
+    await registered(shop)
+    sim.customer_says("Léa", "Hello")
+    await sim.webhooks.flushed()
+    await only_message(shop)
+    [conversation] = await shop.conversations()
+    reply = (await shop.http.post(f"/api/conversations/{conversation['id']}/reply", json={"content": "On its way"})).json()
+
+    async def sent() -> bool:
+        await sim.webhooks.flushed()
+        steps = await way(shop, reply["id"])
+        assert any(step.startswith("sent: ") for step in steps), steps
+        return True
+
+    await eventually(sent)
+    steps = await way(shop, reply["id"])
+    assert "written here by an agent" in steps
+    assert "waits to be sent to Chatwoot" in steps
+
+
+async def test_what_no_webhook_told_is_said_so(shop: Company, sim: ChatwootSim) -> None:
+    """Found by sync: stored, with the words that nobody delivered it."""
+    sim.customer_says("Léa", "Lost on its way")
+    answer = await shop.http.post("/api/chatwoot/sync", json={"integrationId": shop.integration_id})
+    assert answer.status_code == 200
+    assert any("found by asking Chatwoot" in step for step in await way(shop, await only_message(shop)))
+
+
+async def test_a_dead_delivery_is_found_and_put_back(company: Company) -> None:
+    """By page: in the list with its reason; back in line by its button; a line in the audit log."""
+    await company.change_integration(is_webhook_active=False)
+    delivery = await company.post(company.simple("While it was off"))
+    assert (await company.outcome(delivery)).state == "ignored"
+    await company.change_integration(is_webhook_active=True)
+    async with admin(company) as http:
+        [entry] = (await http.get("/api/deliveries", params={"state": "ignored"})).json()
+        assert "is_webhook_active" in entry["reason"]
+        page = text_of(await http.get("/admin/ledger?state=ignored"))
+        assert "is_webhook_active" in page
+        place = f"/admin/ledger/deliveries/{entry['id']}"
+        assert "nothing proves that this delivery is your company's" in text_of(await http.get(place))
+        assert "back in line" in text_of(await submit(http, f"{place}/retry"))
+        assert await eventually(company.conversations)
+        assert (await http.post(f"/api/deliveries/{entry['id']}/retry")).status_code == 409
+        assert "While it was off" in (await http.get(f"/api/deliveries/{entry['id']}")).json()["body"]
+    acts = await company.rows("SELECT act FROM audit_log WHERE company_id = :company", company=company.id)
+    assert [act for (act,) in acts] == ["delivery.retry"]
+
+
+async def test_a_message_is_searched_by_what_one_knows_of_it(shop: Company, sim: ChatwootSim) -> None:
+    """Text, the customer's name, our number or Chatwoot's; a percent sign is a percent sign."""
+    await registered(shop)
+    told = sim.customer_says("Léa <b>Moreau</b>", "Order 100% <script>lost</script>")
+    await sim.webhooks.flushed()
+    number = await only_message(shop)
+    async with admin(shop) as http:
+        for q in ("100%", "Moreau", str(number), str(told.id)):
+            page = await http.get("/admin/ledger", params={"q": q})
+            assert f"/admin/ledger/messages/{number}" in page.text, q
+            assert "<script>lost" not in page.text
+        assert f"/admin/ledger/messages/{number}" not in (await http.get("/admin/ledger", params={"q": "100_"})).text
+        assert "Order 100% <script>lost</script>" in text_of(await http.get(f"/admin/ledger/messages/{number}"))
+
+
+async def test_nothing_of_another_company_is_found(shop: Company, company: Company, sim: ChatwootSim) -> None:
+    """Neither listed, nor by number, nor by search, nor put back in line."""
+    await registered(shop)
+    sim.customer_says("Léa", "a word of theirs")
+    await sim.webhooks.flushed()
+    number = await only_message(shop)
+    async with admin(shop) as http:
+        [entry, *_] = (await http.get("/api/deliveries")).json()
+    async with admin(company) as stranger:
+        assert (await stranger.get("/api/deliveries")).json() == []
+        assert (await stranger.get("/api/deliveries", params={"integrationId": shop.integration_id})).status_code == 404
+        for path in (f"/api/deliveries/{entry['id']}", f"/api/messages/{number}/trace", f"/admin/ledger/messages/{number}"):
+            assert (await stranger.get(path)).status_code == 404
+        assert (await stranger.post(f"/api/deliveries/{entry['id']}/retry")).status_code == 404
+        assert "a word of theirs" not in (await stranger.get("/admin/ledger", params={"q": "a word"})).text.replace('value="a word"', "")
+    async with shop.client() as agent:
+        assert (await agent.get("/api/deliveries")).status_code == 403
