@@ -20,6 +20,12 @@ class Wait:
 
 
 @dataclass(frozen=True)
+class ReplyWindow:
+    is_closed: bool
+    text: str
+
+
+@dataclass(frozen=True)
 class Locale:
     """How one agent reads: language, time zone, and now."""
 
@@ -90,6 +96,16 @@ class Locale:
         if name == "theme" or value == "auto":
             return self.t(f"menu.{value}")
         return self.t(f"choice.{name}.{value}")
+
+    def reply_window(self, conversation: JsonObject) -> ReplyWindow:
+        """How long the channel still takes replies, or why it does not; no text where it has no such window."""
+        until = conversation.get("replyUntil")
+        minutes = int((moment_of(until) - self.now).total_seconds() // 60) if until else 0
+        if conversation.get("canReply") is False or conversation.get("replyWindow") == "closed" or minutes < 0:
+            reason = conversation.get("replyClosedReason") or ("expired" if minutes < 0 else "channel")
+            return ReplyWindow(is_closed=True, text=self.t(f"window.{reason}"))
+        left = self.t("time.minutes", n=minutes) if minutes < 60 else self.t("time.hours", n=minutes // 60)
+        return ReplyWindow(is_closed=False, text=self.t("window.open", time=left) if until else "")
 
     def initial(self, name: str) -> str:
         return next((sign for sign in name if unicodedata.category(sign)[0] in "LN"), "•").upper() if name else ""

@@ -131,3 +131,20 @@ def test_files_are_fetched_through_the_server() -> None:
         "Image",
     )
     assert (other["kind"], other["url"], other["label"]) == ("file", "/api/attachments/7/1", "Here")
+
+
+@pytest.mark.parametrize(
+    ("more", "closed", "text"),
+    [
+        ({}, False, ""),
+        ({"replyWindow": "open", "replyUntil": ago(minutes=-130)}, False, "The channel takes replies for 2 h more."),
+        ({"replyWindow": "open", "replyUntil": ago(minutes=-12)}, False, "The channel takes replies for 12 min more."),
+        ({"replyWindow": "open", "replyUntil": ago(minutes=1)}, True, ENGLISH.catalogue["window.expired"]),
+        ({"replyWindow": "closed", "replyClosedReason": "no_message"}, True, ENGLISH.catalogue["window.no_message"]),
+        ({"canReply": False}, True, ENGLISH.catalogue["window.channel"]),
+    ],
+)
+def test_the_reply_window_counts_down_and_says_why_it_is_closed(more: dict[str, Any], closed: bool, text: str) -> None:
+    """Also when it closed since the last event."""
+    told = ENGLISH.reply_window({"canReply": True, "replyUntil": None, "replyWindow": None, "replyClosedReason": None} | more)
+    assert (told.is_closed, told.text) == (closed, text)

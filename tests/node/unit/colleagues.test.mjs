@@ -26,6 +26,8 @@ test("typing that is not repeated has ended, a colleague's and a customer's", ()
   assert.equal(colleagues.isCustomerTyping(17), true);
   clock.ms += 6_001;
   assert.equal(colleagues.others(null)[0].typing, false);
+  assert.equal(colleagues.isCustomerTyping(17), true);
+  clock.ms += 24_000;
   assert.equal(colleagues.isCustomerTyping(17), false);
 });
 

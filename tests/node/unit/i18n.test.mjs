@@ -47,3 +47,15 @@ test("Bengali words with Latin digits, and the other way round", () => {
   assert.match(createI18n({ lang: "bn", digits: "latn", strings, now: () => NOW }).clock(NOW.toISOString()), /^\d\d:\d\d$/);
   assert.equal(createI18n({ lang: "en", digits: "beng", strings: read("en"), now: () => NOW }).number(123), "১২৩");
 });
+
+test("the reply window counts down, and says why it is closed, also when it closed since the last event", () => {
+  const { replyWindow } = of("en");
+  const at = (minutes) => new Date(NOW.getTime() + minutes * 60_000).toISOString();
+  const window = (more) => replyWindow({ canReply: true, replyUntil: null, replyWindow: null, replyClosedReason: null, ...more });
+  assert.deepEqual(window({}), { isClosed: false, text: "" });
+  assert.match(window({ replyWindow: "open", replyUntil: at(130) }).text, /2 h/);
+  assert.match(window({ replyWindow: "open", replyUntil: at(12) }).text, /12 min/);
+  assert.equal(window({ replyWindow: "open", replyUntil: at(-1) }).isClosed, true);
+  assert.match(window({ replyWindow: "closed", replyClosedReason: "no_message" }).text, /yet/);
+  assert.equal(window({ canReply: false }).isClosed, true);
+});

@@ -2,6 +2,7 @@
 // not repeated has ended.
 
 const TYPING_MS = 6_000;
+const CUSTOMER_TYPING_MS = 30_000; // Chatwoot does not repeat it as we do
 
 export class Colleagues {
   online = 0;
@@ -16,7 +17,7 @@ export class Colleagues {
 
   // `frame`: presence (whole, or what changed) or typing, as docs/protocol.md has them.
   apply(frame) {
-    if (frame.type === "typing") return void this.#typing.set(frame.conversationId, frame.on ? this.#now() + TYPING_MS : 0);
+    if (frame.type === "typing") return void this.#typing.set(frame.conversationId, frame.on ? this.#now() + CUSTOMER_TYPING_MS : 0);
     this.isKnown = true;
     this.online = frame.online ?? this.online;
     if (frame.whole) this.#agents.clear();

@@ -29,8 +29,7 @@ export class Composer {
     });
     this.#field.addEventListener("keydown", (event) => this.#onKey(event));
     this.#field.addEventListener("input", () => {
-      this.#fit();
-      this.#saveSoon();
+        this.#saveSoon();
       this.#offerCanned();
     });
     this.#field.addEventListener("blur", () => this.#options.show([]));
@@ -44,7 +43,6 @@ export class Composer {
     this.#id = id;
     this.#form.action = `/inbox/c/${id}/reply`;
     this.#field.value = this.#app.drafts.get(id);
-    this.#fit();
   }
 
   focus() {
@@ -105,11 +103,5 @@ export class Composer {
     if (conversationId !== this.#id) return;
     if (files) this.#uploads.add(files);
     this.#write([content, this.#field.value].filter(Boolean).join("\n"));
-  }
-
-  #fit() {
-    if (CSS.supports("field-sizing", "content")) return;
-    this.#field.style.height = "auto";
-    this.#field.style.height = `${this.#field.scrollHeight}px`;
   }
 }

@@ -54,7 +54,18 @@ export function createI18n({ lang, digits, strings, now = () => new Date() }) {
     return { level: "bad", text: hours < 48 ? t("time.hours", { n: hours }) : t("time.days", { n: Math.floor(hours / 24) }) };
   }
 
-  return { lang, t, has, number, clock, seconds, day, listTime, full, waiting };
+  // How long the channel still takes replies, or why it does not; "" where it has no such window.
+  function replyWindow({ canReply, replyUntil, replyWindow, replyClosedReason }) {
+    const minutes = replyUntil ? Math.floor((new Date(replyUntil) - now()) / MINUTE_MS) : 0;
+    const isOver = minutes < 0;
+    if (canReply === false || replyWindow === "closed" || isOver) {
+      return { isClosed: true, text: t(`window.${replyClosedReason ?? (isOver ? "expired" : "channel")}`) };
+    }
+    const time = minutes < 60 ? t("time.minutes", { n: minutes }) : t("time.hours", { n: Math.floor(minutes / 60) });
+    return { isClosed: false, text: replyUntil ? t("window.open", { time }) : "" };
+  }
+
+  return { lang, t, has, number, clock, seconds, day, listTime, full, waiting, replyWindow };
 }
 
 function daysBetween(earlier, later) {

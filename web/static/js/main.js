@@ -3,7 +3,6 @@
 import { Api } from "./api.js";
 import { Composer } from "./composer.js";
 import { debounce, find, setAttr } from "./dom.js";
-import { Drafts } from "./drafts.js";
 import { Delay, Freshness } from "./freshness.js";
 import { createI18n } from "./i18n.js";
 import { bindKeys } from "./keys.js";
@@ -11,7 +10,7 @@ import { List } from "./list.js";
 import { openLine } from "./live-client.js";
 import { Navigation, queryOf } from "./navigation.js";
 import { bindAlerts, showUnread } from "./notify.js";
-import { Outbox } from "./outbox.js";
+import { Drafts, Outbox } from "./outbox.js";
 import { bindPalette } from "./palette.js";
 import { Presence } from "./presence.js";
 import { Resume } from "./resume.js";
@@ -110,15 +109,15 @@ find("#toggle").addEventListener("click", () => toggleStatus(navigation.view.ope
 find("#chip-action").addEventListener("click", () => location.reload());
 find("#sign-out").addEventListener("submit", () => line.stop("signed-out"));
 
-window.addEventListener("online", () => freshness.online(true) ?? line.wake());
-window.addEventListener("offline", () => freshness.online(false));
-window.addEventListener("focus", () => line.wake());
+addEventListener("online", () => freshness.online(true) ?? line.wake());
+addEventListener("offline", () => freshness.online(false));
+addEventListener("focus", () => line.wake());
 document.addEventListener("visibilitychange", () => (document.hidden ? composer.save() : line.wake()));
-window.addEventListener("pagehide", () => {
+addEventListener("pagehide", () => {
   composer.save();
   line.leave();
 });
-window.addEventListener("pageshow", ({ persisted }) => persisted && line.rejoin());
+addEventListener("pageshow", ({ persisted }) => persisted && line.rejoin());
 // Texts that tell how long ago: every minute, and at midnight "today" becomes "yesterday".
 setInterval(() => {
   list.paint();

@@ -31,8 +31,8 @@ function showCount(link, count, i18n) {
 
 // Sound and notification for what customers write, off until asked for in the settings; once per browser, whatever the
 // number of tabs, and silent while one of them has the focus.
-// `app`: {agent, store, i18n}; `open(conversationId)` shows a conversation. -> onMessage(event)
-export function bindAlerts({ agent, store, i18n, preferences }, open) {
+// `app`: {agent, i18n, preferences}; `open(conversationId)` shows a conversation. -> onMessage(event)
+export function bindAlerts({ agent, i18n, preferences }, open) {
   const { sound, notifications } = preferences;
   const audio = sound ? new AudioContext() : null;
   // Browsers give no sound to pages nobody has touched yet.
@@ -60,7 +60,7 @@ export function bindAlerts({ agent, store, i18n, preferences }, open) {
     note.onclick = () => {
       note.close();
       window.focus();
-      if (store.conversation(id)) open(id);
+      open(id);
     };
   }
 

@@ -181,3 +181,27 @@ export class Outbox {
 }
 
 const isMoving = ({ state }) => ["undo", "sending", "waiting"].includes(state);
+
+// Text that was never sent, per conversation, kept over reloads. Gone only when it was handed to the outbox.
+export class Drafts {
+  #prefix;
+  #storage;
+
+  constructor(agentId, storage) {
+    this.#prefix = `omni:draft:${agentId}:`;
+    this.#storage = storage;
+  }
+
+  get(conversationId) {
+    return this.#storage.getItem(this.#prefix + conversationId) ?? "";
+  }
+
+  set(conversationId, text) {
+    if (!text.trim()) return this.#storage.removeItem(this.#prefix + conversationId);
+    try {
+      this.#storage.setItem(this.#prefix + conversationId, text);
+    } catch (error) {
+      if (error.name !== "QuotaExceededError") throw error; // the text is still in its field
+    }
+  }
+}

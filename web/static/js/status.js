@@ -34,15 +34,12 @@ export class Status {
     const isMeasured = word === "live" && delay !== null;
     fillSlot(this.#chip, "delay", isMeasured ? seconds(delay) : "");
     this.#chip.title = t("chip.asOf", { time: clock(asOf) }) + (isMeasured ? ` ${t("chip.delay", { time: seconds(delay) })}` : "");
-    find("#chip-action").hidden = word !== "stopped";
-    setText(find("#chip-action"), this.#i18n.t(reason === "signed-out" ? "chip.signIn" : "chip.reload"));
+    fillSlot(this.#chip, "action", word === "stopped" ? t(reason === "signed-out" ? "chip.signIn" : "chip.reload") : "");
     this.#announceSoon(word, text);
   }
 
   // Read out once by a screen reader.
   say(text) {
-    this.#undo = null;
-    this.#toast.hidden = true;
     setText(this.#region, text);
   }
 

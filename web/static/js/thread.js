@@ -1,7 +1,7 @@
 // The open conversation: messages and pending replies in one log. Sticks to the end only when the agent is there,
 // never moves what is being read, pages backwards, keeps the document small.
 
-import { clone, find, perFrame, reconcile, setAttr, setText, slot } from "./dom.js";
+import { clone, fillSlot, find, perFrame, reconcile, setAttr, setText, slot } from "./dom.js";
 import { arrange, createMessage, fillMessage, firstNew, messageKey } from "./message.js";
 import { fillAvatar } from "./row.js";
 
@@ -172,7 +172,8 @@ export class Thread {
     return Math.max(0, this.#isStuck ? Math.max(from, messages.length - SHOWN_MAX) : from);
   }
 
-  #fillHead({ id, externalUserName, contact, status, canReply, assignee, priority, labels }) {
+  #fillHead(conversation) {
+    const { id, externalUserName, contact, status, assignee, priority, labels } = conversation;
     const { i18n } = this.#app;
     const { head } = this.#els;
     const name = externalUserName || i18n.t("row.nameless", { id: String(id) });
@@ -182,7 +183,9 @@ export class Thread {
     setText(slot(head, "contact"), details || (status === "Open" ? i18n.t("status.Open") : i18n.t("status.Closed")));
     setText(slot(head, "toggle"), i18n.t(status === "Open" ? "thread.close" : "thread.reopen"));
     setAttr(head, "data-status", status);
-    find("#window").hidden = canReply !== false;
+    const told = i18n.replyWindow(conversation);
+    fillSlot(this.#els.pane, "window", told.text);
+    setAttr(find("#window"), "data-closed", told.isClosed);
     const chips = [assignee?.name ?? i18n.t("thread.unassigned"), priority && i18n.t(`priority.${priority}`), ...(labels ?? [])].filter(Boolean);
     slot(head, "chips").replaceChildren(...chips.map((text) => {
       const chip = clone("t-chip");
