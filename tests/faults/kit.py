@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -26,6 +27,7 @@ from tests.kit.socket_client import AgentSocket
 from tests.kit.webhook import WEBHOOK_PATH, Payload, delivery_of
 
 COMPANY, ACCOUNT, INBOX = 1, 3, 12
+IS_FULL_SIZE = bool(os.environ.get("OMNI_TEST_FULL"))  # demonstrations by hand: minutes instead of seconds
 _FIRST_MESSAGE = 100_000
 
 
@@ -220,6 +222,11 @@ def message_payload(text: str, conversation: int, message_id: int, **changes: An
         },
         **changes,
     }
+
+
+def sized(short: float, full: float) -> float:
+    """How long, how many: for a test run, and with OMNI_TEST_FULL=1 for a demonstration."""
+    return full if IS_FULL_SIZE else short
 
 
 # what a server says of itself

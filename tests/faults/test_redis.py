@@ -17,6 +17,7 @@ from tests.faults.kit import (
     crowd,
     crowd_of,
     delays,
+    sized,
     told,
     wait_drained,
     wait_level,
@@ -27,7 +28,7 @@ from tests.kit.eventually import eventually
 from tests.kit.omni import Omni
 from tests.kit.redis import Redis
 
-_OUTAGE_SECONDS = 7.0  # longer than the canary's patience, so that degraded mode is reached
+_OUTAGE_SECONDS = sized(7.0, 60.0)  # longer than the canary's patience, so that degraded mode is reached
 
 
 async def _kill(cluster: Cluster) -> None:

@@ -7,7 +7,7 @@ import random
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,6 +136,8 @@ class _Soak:
             self.cluster.check_log()
         with _noting(wrong, "snapshot"):
             await self._check_snapshots()
+        await self.pollers.check()
+        wrong += self.pollers.stale
         self.settled_seconds = time.monotonic() - started
         return wrong
 
@@ -168,7 +170,8 @@ class _Soak:
         head = self.cluster.head()
         stored, wanted = self.cluster.stored(), self._wanted()
         expected = sum(head - agent.first_seq for agent in agents)
-        seen = sum(agent.events for agent in agents)
+        each = [agent.events for agent in agents]
+        seen = sum(each)
         violations = [violation for agent in agents for violation in agent.violations]
         doubled = sum(count - 1 for count in stored.values() if count > 1) + sum("twice" in text for text in violations)
         at_customer = [text for message in self.sim.messages.values() if (text := message.content or "").startswith("reply")]
@@ -183,14 +186,16 @@ class _Soak:
         rows: list[tuple[str, object]] = [
             ("seed", self.plan.seed),
             ("faults", dict(sorted(self.chaos.counts.items()))),
-            ("kills", self.chaos.kills),
+            ("kills / other faults", f"{self.chaos.kills} / {self.chaos.counts.total() - self.chaos.kills}"),
+            ("agents", len(agents)),
             ("webhooks sent / acknowledged", f"{counters.sent} / {counters.acknowledged}"),
             ("webhooks dropped / failed", f"{counters.dropped} / {counters.failed}"),
             ("messages at Chatwoot / stored", f"{wanted.total()} / {stored.total()}"),
             ("lost", (wanted - stored).total()),
             ("doubled", doubled),
-            ("events", head),
-            ("events of all agents expected / seen", f"{expected} / {seen}"),
+            ("events in the log", head),
+            ("events for each agent, expected / seen", f"{_range([head - one.first_seq for one in agents])} / {_range(each)}"),
+            ("events of all agents, expected / seen", f"{expected} / {seen}"),
             ("order errors", len(violations)),
             ("resets", dict(resets)),
             ("reconnects", sum(agent.welcomes.total() - 1 for agent in agents)),
@@ -210,6 +215,11 @@ def _noting(wrong: list[str], what: str) -> Iterator[None]:
         yield
     except AssertionError as problem:
         wrong.append(f"{what}: {problem}")
+
+
+def _range(numbers: Iterable[int]) -> str:
+    found = sorted(numbers)
+    return str(found[0]) if found[0] == found[-1] else f"{found[0]} to {found[-1]}"
 
 
 def _are_live(agents: Sequence[LeanAgent]) -> bool:

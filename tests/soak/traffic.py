@@ -96,23 +96,42 @@ class Pollers:
     def __init__(self, servers: Sequence[Omni], count: int) -> None:
         self._servers, self._count = servers, count
         self.answers: Counter[str] = Counter()
+        self.stale: list[str] = []  # lists that a 304 called unchanged and that were not
+        self._lists: dict[int, tuple[str, bytes]] = {}  # poller -> tag and body of its last list
 
     async def run(self, stopped: asyncio.Event) -> None:
         async with httpx.AsyncClient(timeout=10.0, trust_env=False) as http, asyncio.TaskGroup() as group:
             for number in range(self._count):
-                group.create_task(self._one(http, self._servers[number % len(self._servers)], stopped))
+                group.create_task(self._one(http, number, stopped))
 
-    async def _one(self, http: httpx.AsyncClient, server: Omni, stopped: asyncio.Event) -> None:
-        headers = {"Authorization": f"Bearer {server.token(COMPANY, 'poller')}"}
+    async def check(self) -> None:
+        """When all has come to rest: what a poller holds after two more polls is what a newcomer gets."""
+        async with httpx.AsyncClient(timeout=10.0, trust_env=False) as http:
+            for number in range(self._count):
+                for _ in range(2):
+                    await self._poll(http, number)
+                server = self._servers[number % len(self._servers)]
+                fresh = await http.get(f"{server.base_url}/api/conversations", headers=self._headers(number))
+                if self._lists[number][1] != fresh.content:
+                    self.stale.append(f"poller {number}: its list is not the one of {fresh.headers['ETag']}")
+
+    async def _one(self, http: httpx.AsyncClient, number: int, stopped: asyncio.Event) -> None:
         while not await _is_set_within(stopped, _POLL_SECONDS):
             try:
-                answer = await http.get(f"{server.base_url}/api/conversations", headers=headers)
+                await self._poll(http, number)
             except httpx.HTTPError:
                 self.answers["none"] += 1
-                continue
-            self.answers[str(answer.status_code)] += 1
-            if "ETag" in answer.headers:
-                headers["If-None-Match"] = answer.headers["ETag"]
+
+    async def _poll(self, http: httpx.AsyncClient, number: int) -> None:
+        server = self._servers[number % len(self._servers)]
+        known = {"If-None-Match": self._lists[number][0]} if number in self._lists else {}
+        answer = await http.get(f"{server.base_url}/api/conversations", headers=self._headers(number) | known)
+        self.answers[str(answer.status_code)] += 1
+        if answer.status_code == 200:
+            self._lists[number] = answer.headers["ETag"], answer.content
+
+    def _headers(self, number: int) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._servers[0].token(COMPANY, f'poller-{number}')}"}
 
 
 async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
