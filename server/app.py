@@ -34,12 +34,14 @@ from server.endpoints.admin_people import PeoplePages
 from server.endpoints.admin_shell import AdminShell
 from server.endpoints.answers import problem_answer
 from server.endpoints.attachments import Attachments
+from server.endpoints.audit import AuditLog
 from server.endpoints.canned_replies import CannedReplies
 from server.endpoints.conversations import Conversations
 from server.endpoints.events import Events
 from server.endpoints.guard import Guard
 from server.endpoints.integrations import IntegrationsApi
 from server.endpoints.ledger import LedgerApi
+from server.endpoints.limits import ApiLimits
 from server.endpoints.me import Me
 from server.endpoints.people import PeopleApi
 from server.endpoints.sessions import Sessions
@@ -66,6 +68,7 @@ from server.retention import Retention
 from server.settings import WEBHOOK_PATH, Settings
 from server.sync import Sync
 from server.tasks import Services
+from server.trespass import Trespass
 
 _logger = log.get(__name__)
 WEB = Path(__file__).parent.parent / "web"
@@ -124,6 +127,10 @@ class Parts:
         )
         self.integrations = Integrations(self.database, self.vault, self.directory, self.client_of, settings)
         self.checkup = Checkup(self.client_of, settings)
+        self.limits = ApiLimits(
+            agent_per_minute=settings.api_requests_per_minute, company_per_minute=settings.api_requests_per_minute_company
+        )
+        self.trespass = Trespass(self.database)
         self.ledger = Ledger(self.database, self.directory)
         self.people = People(self.database, self.access, lambda token: f"{settings.base_url}/invitation?token={token}")
         self.sync = Sync(self.database, self.directory, self.ingester, self.client_of)
@@ -232,7 +239,7 @@ class Parts:
 def create_app(settings: Settings) -> Starlette:
     """The ASGI application of one process."""
     parts = Parts(settings)
-    guard = Guard(parts.access, parts.feeds)
+    guard = Guard(parts.access, parts.feeds, parts.limits, parts.trespass)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -240,11 +247,18 @@ def create_app(settings: Settings) -> Starlette:
             _logger.info("serving", database=parts.database.dialect, bus=settings.broadcast_url.split(":")[0])
             yield
 
-    webhook = Webhook(parts.recorder, parts.directory, settings.webhook_max_bytes)
+    webhook = Webhook(parts.recorder, parts.directory, settings.webhook_max_bytes, settings.webhook_strangers_per_minute)
     app = Starlette(
         routes=[Route(WEBHOOK_PATH, webhook, methods=["POST"]), *_routes(parts, guard)],
         lifespan=lifespan,
-        middleware=[Middleware(Outermost, unchanged=guard.unchanged, direct={("POST", WEBHOOK_PATH): webhook})],
+        middleware=[
+            Middleware(
+                Outermost,
+                unchanged=guard.unchanged,
+                direct={("POST", WEBHOOK_PATH): webhook},
+                is_https=settings.base_url.startswith("https:"),
+            )
+        ],
         exception_handlers={OmniError: _on_problem, HTTPException: _on_http_error, Exception: _on_bug},
     )
     app.state.parts = parts
@@ -279,11 +293,12 @@ def _routes(parts: Parts, guard: Guard) -> list[BaseRoute]:
 
 
 def _admin_pages(parts: Parts, guard: Guard, sessions: Sessions) -> list[BaseRoute]:
-    shell = AdminShell(WEB, parts.access)
+    shell = AdminShell(WEB, parts.access, parts.limits, parts.trespass)
     return [
         *IntegrationPages(shell, parts.integrations, parts.checkup, parts.settings).routes(),
         *PeoplePages(shell, parts.people, sessions.cookie).routes(),
         *LedgerApi(guard, shell, parts.ledger).routes(),
+        *AuditLog(guard, shell, parts.database).routes(),
     ]
 
 

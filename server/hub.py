@@ -106,6 +106,11 @@ class Hub:
         room = self._rooms.get(company_id)
         return list(room.members) if room else []
 
+    def size(self, company_id: int) -> int:
+        """How many sockets of this process are a company's."""
+        room = self._rooms.get(company_id)
+        return len(room.members) if room else 0
+
     def members_of_agent(self, agent_id: int) -> list[Member]:
         return list(self._agents.get(agent_id, ()))
 

@@ -21,15 +21,25 @@ _GZIP_LEVEL = 5
 _GZIP_FROM_BYTES = 1_000
 _SLOW_SECONDS = 1.0
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
+# what an answer that is no page needs: it is shown in nobody's frame, and nothing in it runs
+_SAFE = (
+    _NOSNIFF,
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+_HTTPS_ONLY = (b"strict-transport-security", b"max-age=31536000")
 _PLAIN = ("/api/webhooks/", "/livez", "/api/attachments/")  # files are compressed already, and a part of one must stay that part
 
 
 class Outermost:
     """Every request passes here. Successful ones are counted, not logged: a line for each poll would cost more than the poll."""
 
-    def __init__(self, app: ASGIApp, unchanged: Unchanged, direct: Mapping[tuple[str, str], ASGIApp]) -> None:
+    def __init__(self, app: ASGIApp, unchanged: Unchanged, direct: Mapping[tuple[str, str], ASGIApp], *, is_https: bool = False) -> None:
         """`direct`: applications reached by method and path at once; asking every route in turn costs more than they do."""
         self._plain, self._unchanged, self._direct = app, unchanged, direct
+        self._safe = (*_SAFE, _HTTPS_ONLY) if is_https else _SAFE
         self._compressing = GZipMiddleware(app, minimum_size=_GZIP_FROM_BYTES, compresslevel=_GZIP_LEVEL)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,7 +59,9 @@ class Outermost:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"].append(_NOSNIFF)
+                headers = message["headers"]
+                given = {name for name, _ in headers}  # pages have a policy of their own
+                headers += [header for header in self._safe if header[0] not in given]
                 if status >= 500:
                     MutableHeaders(scope=message)["X-Request-Id"] = request_id = uuid.uuid4().hex[:12]
                     _logger.warning("request failed", path=path, status=status, request_id=request_id)

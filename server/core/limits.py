@@ -1,4 +1,7 @@
-"""A token bucket. Takes the time, holds no clock."""
+"""Token buckets. They take the time, hold no clock."""
+
+from collections import OrderedDict
+from collections.abc import Hashable
 
 
 class Bucket:
@@ -21,3 +24,22 @@ class Bucket:
     def wait_seconds(self, count: float = 1.0) -> float:
         """How long until `count` tokens are there, as of the last call of `take`."""
         return max(0.0, (count - self._tokens) / self._rate)
+
+
+class Buckets:
+    """A bucket for each key, the longest unused forgotten when there are too many: a full one, by then, or a flood's."""
+
+    def __init__(self, rate: float, burst: float, most: int = 50_000) -> None:
+        self._rate, self._burst, self._most = rate, burst, most
+        self._buckets: OrderedDict[Hashable, Bucket] = OrderedDict()
+
+    def wait(self, key: Hashable, now: float) -> float:
+        """Take one; 0.0, or the seconds until there will be one to take. Times are monotonic seconds."""
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = Bucket(self._rate, self._burst, now)
+            if len(self._buckets) > self._most:
+                self._buckets.popitem(last=False)
+        else:
+            self._buckets.move_to_end(key)
+        return 0.0 if bucket.take(now) else bucket.wait_seconds()

@@ -11,6 +11,17 @@ from server.db.database import Connection
 _TEXT_MOST = 255
 COMMAND = "command on the server"  # the actor of what is done by command
 
+# whose something is, by the word and the number that stand for it in an address
+OWNERS = {
+    "conversations": "SELECT company_id FROM social_conversations WHERE id = :id",
+    "c": "SELECT company_id FROM social_conversations WHERE id = :id",
+    "messages": "SELECT c.company_id FROM social_messages m JOIN social_conversations c ON c.id = m.conversation_id WHERE m.id = :id",
+    "integrations": "SELECT company_id FROM integrations WHERE id = :id",
+    "people": "SELECT company_id FROM agents WHERE id = :id",
+    "canned-replies": "SELECT company_id FROM canned_replies WHERE id = :id",
+    "deliveries": "SELECT i.company_id FROM webhook_deliveries d JOIN integrations i ON i.id = d.integration_id WHERE d.id = :id",
+}
+
 
 class Actor(msgspec.Struct, frozen=True):
     """Who acts, in whose company. `agent_id` is None for a command on the server."""
@@ -57,3 +68,9 @@ async def list_acts(connection: Connection, company_id: int, before: int | None,
         {"company_id": company_id, "limit": limit} | ({} if before is None else {"before": before}),
     )
     return [Act(row[0], row[1], row[2], row[3], row[4], row[5], msgspec.json.decode(row[6]) if row[6] else None) for row in rows]
+
+
+async def read_owner(connection: Connection, kind: str, number: int) -> int | None:
+    """The company of a thing named in `OWNERS`; None when there is no such thing."""
+    row = await connection.fetch_one(OWNERS[kind], {"id": number})
+    return int(row[0]) if row else None

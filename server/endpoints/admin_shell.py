@@ -14,8 +14,10 @@ from starlette.responses import HTMLResponse, Response
 from server.auth import Access, Principal
 from server.core.times import SECOND
 from server.endpoints.answers import Handler
+from server.endpoints.limits import ApiLimits
 from server.endpoints.page_requests import PAGE_HEADERS, path_of, read_form, redirect
 from server.errors import Forbidden, OmniError, Unauthenticated
+from server.trespass import Trespass
 
 PageHandler = Callable[[Request, Principal], Awaitable[Response]]
 Form = dict[str, str]
@@ -26,8 +28,8 @@ _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 class AdminShell:
     """Wraps the handlers of pages and renders their templates."""
 
-    def __init__(self, web: Path, access: Access) -> None:
-        self._access = access
+    def __init__(self, web: Path, access: Access, limits: ApiLimits, trespass: Trespass) -> None:
+        self._access, self._limits, self._trespass = access, limits, trespass
         self._templates = Environment(
             loader=FileSystemLoader(web / "templates"),
             autoescape=True,
@@ -53,12 +55,16 @@ class AdminShell:
 
         @functools.wraps(handler)
         async def answer(request: Request) -> Response:
+            principal: Principal | None = None
             try:
                 principal = await self._access.authenticate(request.headers, request.method)
+                self._limits.check(principal)
                 return await handler(request, principal)
             except Unauthenticated:
                 return redirect("/sign-in?" + urlencode({"next": path_of(request)}))
             except OmniError as error:
+                if error.status == 404 and principal is not None:
+                    await self._trespass.note(principal, request.method, request.url.path)
                 return self.error(request, error)
 
         return answer

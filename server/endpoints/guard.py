@@ -10,8 +10,10 @@ from starlette.types import Scope
 from server.auth import Access, Principal
 from server.core.recovery import Cursor
 from server.endpoints.answers import Handler, problem_answer
+from server.endpoints.limits import ApiLimits
 from server.errors import Forbidden, OmniError
 from server.feed import Feed, Feeds
+from server.trespass import Trespass
 
 AgentHandler = Callable[[Request, Principal], Awaitable[Response]]
 
@@ -25,17 +27,21 @@ _AHEAD_SECONDS = (0.02, 0.1, 0.4)
 class Guard:
     """Wraps handlers."""
 
-    def __init__(self, access: Access, feeds: Feeds) -> None:
-        self._access, self._feeds = access, feeds
+    def __init__(self, access: Access, feeds: Feeds, limits: ApiLimits, trespass: Trespass) -> None:
+        self._access, self._feeds, self._limits, self._trespass = access, feeds, limits, trespass
 
     def agent(self, handler: AgentHandler) -> Handler:
         """Only for a signed-in agent; our errors become problems."""
 
         async def answer(request: Request) -> Response:
+            principal: Principal | None = None
             try:
                 principal = await self._access.authenticate(request.headers, request.method)
+                self._limits.check(principal)
                 return await handler(request, principal)
             except OmniError as error:
+                if error.status == 404 and principal is not None:
+                    await self._trespass.note(principal, request.method, request.url.path)
                 return problem_answer(error)
 
         return answer
@@ -75,6 +81,7 @@ class Guard:
         """
 
         async def answer(request: Request) -> Response:
+            principal: Principal | None = None
             try:
                 principal = await self._access.authenticate(request.headers, request.method)
                 feed = self._feeds.get(principal.company_id)
@@ -83,8 +90,11 @@ class Guard:
                 headers = _headers(feed.cursor, principal)
                 if headers["ETag"] in request.headers.get("if-none-match", "") and self._feeds.is_fresh:
                     return Response(status_code=304, headers=headers)
+                self._limits.check(principal)
                 response = await handler(request, principal)
             except OmniError as error:
+                if error.status == 404 and principal is not None:
+                    await self._trespass.note(principal, request.method, request.url.path)
                 return problem_answer(error)
             response.headers.update(headers)
             return response

@@ -10,12 +10,13 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from server import metrics
+from server.core.limits import Buckets
 from server.core.payloads import read_address, strip_credentials
 from server.core.times import SECOND
 from server.db.journal import Delivery
 from server.directory import DELIVERY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, Directory
 from server.endpoints.answers import problem_answer, receive_body
-from server.errors import BadRequest, OmniError, UnsupportedMedia
+from server.errors import BadRequest, OmniError, TooManyRequests, UnsupportedMedia
 from server.ingest import Recorder
 
 _KEPT_HEADERS = {name.encode(): name for name in (SIGNATURE_HEADER, TIMESTAMP_HEADER, DELIVERY_HEADER)}
@@ -28,8 +29,9 @@ _accepted = metrics.deliveries_received.labels("accepted")
 class Webhook:
     """The ASGI application of the address, with what it was given at the start."""
 
-    def __init__(self, recorder: Recorder, directory: Directory, most_bytes: int) -> None:
+    def __init__(self, recorder: Recorder, directory: Directory, most_bytes: int, strangers_per_minute: int) -> None:
         self._recorder, self._directory, self._most_bytes = recorder, directory, most_bytes
+        self._strangers = Buckets(strangers_per_minute / 60, float(strangers_per_minute)) if strangers_per_minute else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -62,6 +64,8 @@ class Webhook:
             raise BadRequest("The body must be JSON in UTF-8") from None
         # an integration that was added a moment ago is not known here yet: judged by ingest, which waits for the directory
         is_judged = self._directory.is_loaded and self._directory.knows(account_id, inbox_id)
+        if not is_judged and self._directory.is_loaded:
+            self._admit_stranger(scope)
         integration_id = self._directory.verify(account_id, inbox_id, headers, body) if is_judged else None
         return Delivery(
             uid=os.urandom(16).hex(),
@@ -71,6 +75,13 @@ class Webhook:
             integration_id=integration_id,
             is_verified=is_judged,
         )
+
+
+    def _admit_stranger(self, scope: Scope) -> None:
+        """Whoever knows the address could fill the journal with what belongs to nobody. Raises TooManyRequests."""
+        address = scope["client"][0] if scope.get("client") else ""
+        if self._strangers is not None and self._strangers.wait(address, time.monotonic()):
+            raise TooManyRequests("Too many webhooks that no integration takes")
 
 
 def _text(body: bytes) -> str:

@@ -137,6 +137,8 @@ class Sockets:
             raise Unavailable("This server has all the connections it can carry")
         if len(self._hub.members_of_agent(principal.agent.id)) >= self._settings.sockets_per_agent:
             raise TooManyRequests("This agent has too many connections open")
+        if self._hub.size(principal.company_id) >= self._settings.sockets_per_company:
+            raise TooManyRequests("This company has too many connections open")
 
 
 def _cursor(text: str | None) -> Cursor | None:

@@ -29,11 +29,13 @@ from server.db.vault import Vault
 from server.directory import Directory
 from server.endpoints.events import Events
 from server.endpoints.guard import Guard
+from server.endpoints.limits import ApiLimits
 from server.endpoints.websocket import Sockets
 from server.feed import FeedLimits, Feeds
 from server.hub import Hub
 from server.ingest import Ingester, Told
 from server.settings import Settings
+from server.trespass import Trespass
 from server.websocket_protocol import Push, Receiver
 from tests.kit.client_model import ClientModel, Event, Json
 from tests.unit.sockets import Alone
@@ -78,7 +80,8 @@ class Process:
         self.ingester = Ingester(database, directory, self._published, batch=10, attempts=3)
         access = Access(database, settings, lambda agent_id, key: None)
         self.sockets = Sockets(access, self.feeds, self.hub, Alone(), settings)  # it acts between turns of the loop; presence needs one
-        self.events = Events(Guard(access, self.feeds), self.feeds, database)
+        guard = Guard(access, self.feeds, ApiLimits(agent_per_minute=0, company_per_minute=0), Trespass(database))
+        self.events = Events(guard, self.feeds, database)
         self.dies_before_publish = False
 
     def _published(self, batch: EventBatch) -> None:

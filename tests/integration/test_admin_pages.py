@@ -99,3 +99,19 @@ async def test_pages_carry_the_policy(shop: Company) -> None:
     assert "default-src 'none'" in headers["content-security-policy"]
     assert headers["x-frame-options"] == "DENY"
     assert headers["cache-control"] == "no-store"
+
+
+async def test_every_act_is_in_the_audit_log(shop: Company, sim: ChatwootSim) -> None:
+    """Who, what, to what, newest first; on the page, and by API for those who keep it elsewhere; without a secret."""
+    async with admin(shop) as http:
+        await http.post(f"/api/integrations/{shop.integration_id}/register")
+        await http.patch(f"/api/integrations/{shop.integration_id}", json={"accessToken": sim.admin.access_token})
+        acts = (await http.get("/api/audit", params={"limit": 2})).json()
+        assert [(act["act"], act["actor"]) for act in acts] == [("integration.change", "Chief"), ("integration.register", "Chief")]
+        assert acts[0]["detail"] == {"renewed": ["access_token"]}
+        assert (await http.get("/api/audit", params={"before": acts[1]["id"]})).json() == []
+        page = await http.get("/admin/audit")
+    assert f"integration {shop.integration_id}" in text_of(page)
+    assert sim.admin.access_token not in page.text
+    async with shop.client() as agent:
+        assert (await agent.get("/api/audit")).status_code == 403

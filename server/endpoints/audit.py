@@ -1,0 +1,54 @@
+"""The audit log over REST and as a page: who administered what, and who reached for what is another company's."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from server.auth import Principal
+from server.core.times import iso
+from server.db import audit
+from server.db.audit import Act
+from server.db.database import Database
+from server.endpoints.admin_shell import AdminShell, number
+from server.endpoints.answers import json_answer, query_number
+from server.endpoints.guard import Guard
+
+_LIMIT, _LIMIT_MOST = 100, 1_000
+
+
+class AuditLog:
+    """The endpoints, with what they were given at the start."""
+
+    def __init__(self, guard: Guard, shell: AdminShell, database: Database) -> None:
+        self._guard, self._shell, self._database = guard, shell, database
+
+    def routes(self) -> list[BaseRoute]:
+        return [
+            Route("/api/audit", self._guard.admin(self.acts), methods=["GET"]),
+            Route("/admin/audit", self._shell.admin(self.page)),
+        ]
+
+    async def acts(self, request: Request, principal: Principal) -> Response:
+        limit = query_number(request, "limit", _LIMIT_MOST) or _LIMIT
+        found = await self._read(principal, query_number(request, "before", 2**62), limit)
+        return json_answer([_view(act) for act in found])
+
+    async def page(self, request: Request, principal: Principal) -> Response:
+        found = await self._read(principal, number(request.query_params.get("before")), _LIMIT)
+        older = found[-1].id if len(found) == _LIMIT else None
+        return self._shell.render(request, "admin_audit.html", principal=principal, acts=found, older=older)
+
+    async def _read(self, principal: Principal, before: int | None, limit: int) -> list[Act]:
+        return await self._database.read(lambda c: audit.list_acts(c, principal.company_id, before, limit))
+
+
+def _view(act: Act) -> dict[str, object]:
+    return {
+        "id": act.id,
+        "at": iso(act.at_us),
+        "agentId": act.agent_id,
+        "actor": act.actor,
+        "act": act.act,
+        "target": act.target,
+        "detail": act.detail,
+    }

@@ -1,0 +1,52 @@
+"""Notes who reaches for what is another company's. They are told that there is nothing, as if it did not exist; their own company's audit
+log and the server's log have a line. Looked at only after an answer was "not found", so that ordinary requests pay nothing.
+"""
+
+import itertools
+
+from server import log
+from server.auth import Principal
+from server.db import audit
+from server.db.audit import Actor
+from server.db.database import Connection, Database
+from server.errors import DatabaseUnavailable
+
+_logger = log.get(__name__)
+
+
+class Trespass:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def note(self, principal: Principal, method: str, path: str) -> None:
+        """After a "not found": a line when the address names something that is there, in another company. Never raises."""
+        named = _named(path)
+        if named is None:
+            return
+        kind, number = named
+        agent = principal.agent
+
+        async def write(connection: Connection) -> bool:
+            owner = await audit.read_owner(connection, kind, number)
+            if owner is None or owner == agent.company_id:
+                return False
+            actor = Actor(agent.company_id, agent.email or agent.name, agent.id)
+            await audit.append_act(connection, actor, "foreign.refused", f"{method} {kind} {number}")
+            return True
+
+        try:
+            if await self._database.transaction(write, attempts=1):
+                _logger.warning(
+                    "refused what is another company's", company_id=agent.company_id, agent_id=agent.id, kind=kind, number=number
+                )
+        except DatabaseUnavailable:
+            return
+
+
+def _named(path: str) -> tuple[str, int] | None:
+    """(kind, number) of the last thing of ours that an address names: `/api/conversations/17/read`, `/admin/people/3/disable`."""
+    parts = path.strip("/").split("/")
+    for kind, number in reversed(list(itertools.pairwise(parts))):
+        if kind in audit.OWNERS and number.isascii() and number.isdigit() and len(number) < 19:
+            return kind, int(number)
+    return None
