@@ -5,6 +5,7 @@ It is the simulated Chatwoot of `omni-inbox dev`: signed webhooks, each over a c
 
 import asyncio
 import random
+import signal
 import time
 from collections import Counter, deque
 from multiprocessing.connection import Connection
@@ -138,6 +139,9 @@ async def _run(pipe: Connection, plan: Plan, webhook_url: str) -> None:
                 writing.append(group.create_task(player.write()))
                 pipe.send((command, None))
             else:
+                if command == "stop":
+                    for task in writing:
+                        task.cancel()
                 pipe.send((command, player.found() if command == "found" else None))
 
         loop.add_reader(pipe.fileno(), on_command)
@@ -155,7 +159,8 @@ async def _run(pipe: Connection, plan: Plan, webhook_url: str) -> None:
 
 def play(pipe: Connection, plan: Plan, webhook_url: str) -> None:
     """The process's main: tells its counts twice a second; obeys `start`, `stop`, `found`, `end`."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the one that steers us decides
     try:
         asyncio.run(_run(pipe, plan, webhook_url))
-    except (BrokenPipeError, KeyboardInterrupt):
+    except BrokenPipeError:
         return

@@ -89,9 +89,18 @@ def _play(plan: Plan, *, start_server: bool, is_own: bool) -> Result:
                 "The simulated Chatwoot is on this machine: the server, and this command, need CHATWOOT_ALLOW_PRIVATE=true"
             )
         view = stack.enter_context(View(plan, _notes))
-        result = Run(plan, settings, view.show, server=server).play()
+        run = Run(plan, settings, view.show, server=server)
+        stack.callback(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, lambda *_: _end_early(run)))
+        result = run.play()
     print_result(result, _notes)
     return result
+
+
+def _end_early(run: Run) -> None:
+    """Ctrl-C: judge what was played so far; once more: leave at once."""
+    _notes.print("ending early; once more: without a verdict")
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    run.end_early()
 
 
 def _compare(results: list[Result], svg_path: Path | None) -> str:

@@ -3,6 +3,7 @@
 import gc
 import random
 import resource
+import signal
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -99,6 +100,7 @@ class Player:
 def play(pipe: Connection, plan: Plan, target: Target, tokens: Tokens, first_company: int, share: int) -> None:
     """The process's main: tells its counts twice a second; obeys `start`, `stop`, `found`, `end`."""
     _raise_file_limit()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the one that steers us decides
     player = Player(plan, target, tokens, first_company, share)
     gc.freeze()  # thousands of objects that stay: not looked at again and again
     is_over = False
@@ -121,7 +123,7 @@ def play(pipe: Connection, plan: Plan, target: Target, tokens: Tokens, first_com
     try:
         while not is_over:
             player.loop.turn()
-    except (BrokenPipeError, EOFError, KeyboardInterrupt):
+    except (BrokenPipeError, EOFError):
         pass
     player.close()
 

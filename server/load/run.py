@@ -109,6 +109,11 @@ class Run:
         self._last_server_cpu: float | None = None
         self._found_pids: tuple[int, ...] | None = None
         self._phase = "preparing"
+        self._is_ending = False
+
+    def end_early(self) -> None:
+        """Stop playing now, and judge what was played. May be called from a signal handler."""
+        self._is_ending = True
 
     def play(self) -> Result:
         """Raises OmniError when something does not come about; the ground is cleared in any case."""
@@ -251,7 +256,7 @@ class Run:
                 raise OmniError(f"the harness's process {by_pipe[pipe].name!r} has died") from None  # type: ignore[index]
 
     def _tick_until(self, moment: float) -> None:
-        while (left := moment - time.monotonic()) > 0:
+        while (left := moment - time.monotonic()) > 0 and not (self._is_ending and self._phase == "playing"):
             self._take(min(left, _TICK_SECONDS / 2))
             if time.monotonic() - self._last_at >= _TICK_SECONDS:
                 self._tick()

@@ -1,5 +1,10 @@
-"""`make load SCENARIO=name`: a scenario with a private MariaDB and a private Redis; reports go to artefacts/."""
+"""`make load SCENARIO=name`: a scenario with a private MariaDB and a private Redis; reports go to artefacts/.
 
+Two names are not files: `rolling-restart` and `redis-fails-twice`, with 2,000 agents on two processes behind nginx.
+"""
+
+import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +13,7 @@ from pathlib import Path
 from tests.kit.mariadb import MariaDB
 from tests.kit.omni import COMMAND
 from tests.kit.redis import Redis
+from tests.load.rolling import Site, play, site
 
 _SCENARIOS = Path(__file__).parent / "scenarios"
 _ARTEFACTS = Path(__file__).parents[2] / "artefacts"
@@ -16,6 +22,8 @@ _ARTEFACTS = Path(__file__).parents[2] / "artefacts"
 def main() -> int:
     name, *options = sys.argv[1:]
     path = _SCENARIOS / f"{name}.toml"
+    if name in _BEHIND_NGINX:
+        return _behind_nginx(name, int(options[0]) if options else 2_000)
     if not path.exists():
         print(f"There is no scenario {name}; there are: {', '.join(sorted(known.stem for known in _SCENARIOS.glob('*.toml')))}")
         return 2
@@ -32,6 +40,27 @@ def main() -> int:
     finally:
         redis.close()
         mariadb.close()
+
+
+def _behind_nginx(name: str, agents: int) -> int:
+    with contextlib.ExitStack() as stack:
+        mariadb, redis = MariaDB(), Redis()
+        for part in (mariadb, redis):
+            stack.callback(part.close)
+            part.start()
+        place = stack.enter_context(site(mariadb, redis, agents))
+        options = {"companies": 20, "pollers": 20, "webhooks-per-second": 20, "replies-per-minute": 120, "ramp": 20, "duration": 1_800}
+        report = play(place, _BEHIND_NGINX[name], options)
+        _ARTEFACTS.mkdir(exist_ok=True)
+        (_ARTEFACTS / f"load-{name}.json").write_text(json.dumps(report, indent=2))
+    shown: tuple[str, ...] = ("clean", "invariants", "seconds", "written", "delivered", "delays", "connects")
+    shown += ("webhooksCounts", "welcomesCounts", "cutsCounts", "closesCounts", "failuresCounts", "resetsCounts")
+    for key in shown:
+        print(f"{key:16} {report[key]}")
+    return 0
+
+
+_BEHIND_NGINX = {"rolling-restart": Site.restart_each, "redis-fails-twice": Site.fail_redis_twice}
 
 
 if __name__ == "__main__":
