@@ -39,7 +39,7 @@ ROLES = ("agent", "admin")
 
 _logger = log.get(__name__)
 _REMEMBERED_MOST = 50_000
-_OVERLAP_US = 15 * SECOND  # clocks of processes differ; a row looked at twice does no harm
+_OVERLAP_US = 15 * SECOND  # what was written at the same time may be committed later; a row looked at twice does no harm
 _CHANGED_MOST = 5_000
 _COMPANY_AGENTS_MOST = 50_000
 _ATTEMPTS_ACCOUNT = (1 / 6, 10.0)  # sign-ins a second and burst, for one account from one address
@@ -78,7 +78,7 @@ class Access:
         self._hashing = asyncio.Semaphore(2)  # argon2 takes 64 MB and a core each time
         self._meeting: dict[int, asyncio.Lock] = {}
         self._met: set[int] = set()  # companies whose agents have been read
-        self._looked_us = int(time.time() * SECOND)
+        self._looked: tuple[int, int] | None = None  # newest change of an agent, and end of a session, that were there at the last look
 
     async def authenticate(self, headers: Mapping[str, str], method: str) -> Principal:
         """The principal of a request, from memory after the first time. Raises Unauthenticated, Forbidden or DatabaseUnavailable.
@@ -204,9 +204,10 @@ class Access:
                 continue
 
     async def look_up(self) -> None:
-        started_us, since = int(time.time() * SECOND), self._looked_us - _OVERLAP_US
-        agents = await self._database.read(lambda c: accounts.read_agents_changed(c, since, _CHANGED_MOST))
-        revoked = await self._database.read(lambda c: accounts.read_sessions_revoked(c, since, _CHANGED_MOST))
+        newest = await self._database.read(accounts.read_newest_changes)
+        agents_us, sessions_us = (moment - _OVERLAP_US for moment in self._looked or newest)
+        agents = await self._database.read(lambda c: accounts.read_agents_changed(c, agents_us, _CHANGED_MOST))
+        revoked = await self._database.read(lambda c: accounts.read_sessions_revoked(c, sessions_us, _CHANGED_MOST))
         for agent in agents:
             before = self._agents.get((agent.company_id, agent.subject))
             if before is not None and before != agent:
@@ -216,7 +217,7 @@ class Access:
         for key in revoked:
             self._sessions.pop(key, None)
             self._on_revoked(0, key)
-        self._looked_us = started_us
+        self._looked = newest
 
     def _decode(self, token: str) -> Claims:
         found = self._keys_of_tokens.decode(token)

@@ -34,6 +34,7 @@ _DRAIN_SECONDS = 0.5
 _DRAIN_MOST = 500
 _STUCK_MOST = 3  # drains that may fail while the database answers, before one delivery is to blame
 _REFUSED_SECONDS = 10.0
+_SKEW_US = 10 * SECOND  # what came later than this from now was received by a clock that is wrong, and is not waited for
 _TYPING_US = 6 * SECOND  # older than this, typing has ended
 _RETRY_FIRST_SECONDS = 0.5
 _RETRY_MOST_SECONDS = 60.0
@@ -286,7 +287,7 @@ class Ingester:
             try:
                 told.append(self._understand(delivery))
             except PayloadError as error:
-                if error.is_routing and self._directory.as_of_us <= delivery.received_us:
+                if error.is_routing and self._directory.as_of_us <= delivery.received_us <= now_us() + _SKEW_US:
                     held.add(delivery.id)  # its integration may have been added just before it came: looked at once more
                     continue
                 parked.append((delivery.id, error.outcome, error.message))

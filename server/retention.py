@@ -13,6 +13,7 @@ from server.errors import DatabaseUnavailable
 _logger = log.get(__name__)
 _EVERY_SECONDS = 60.0
 _BATCH = 1_000
+_COMPANIES = 500  # in one round; the others have their turn in the next one
 _DAY_US = 86_400 * SECOND
 _ORPHAN_US = 3_600 * SECOND  # an upload that has not become a reply by then never will
 
@@ -34,8 +35,9 @@ class Retention:
         """One round. Returns how many rows went."""
         now_us = int(time.time() * SECOND)
         removed = 0
-        for company_id in await self._database.read(eventlog.read_companies):
-            while count := await self._trim_events(company_id, now_us - self._event_us):
+        before_us = now_us - self._event_us
+        for company_id in await self._database.read(lambda c: eventlog.read_companies_to_trim(c, before_us, _COMPANIES)):
+            while count := await self._trim_events(company_id, before_us):
                 removed += count
         while count := await self._database.transaction(lambda c: journal.trim_deliveries(c, now_us - self._journal_us, _BATCH)):
             removed += count

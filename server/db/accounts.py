@@ -76,6 +76,18 @@ async def read_agents(connection: Connection, company_id: int, limit: int) -> li
     return [agent for row in rows if (agent := _agent(row)) is not None]
 
 
+async def read_newest_changes(connection: Connection) -> tuple[int, int]:
+    """The newest moments at which an agent's row was changed and a session ended: from these on one has to look again."""
+    row = await connection.fetch_one("SELECT (SELECT MAX(updated_at) FROM agents), (SELECT MAX(revoked_at) FROM agent_sessions)")
+    return (row[0] or 0, row[1] or 0) if row else (0, 0)
+
+
+async def _after_all(connection: Connection, now_us: int) -> int:
+    """Now, but later than every change so far: whoever looks for what is new finds it, also when the clock of this machine, or of the one
+    that wrote before, is wrong."""
+    return max(now_us, *(newest + 1 for newest in await read_newest_changes(connection)))
+
+
 async def read_agents_changed(connection: Connection, since_us: int, limit: int) -> list[Agent]:
     """Agents whose row changed at or after the moment: how every process learns of withdrawn access."""
     rows = await connection.fetch_all(
@@ -129,23 +141,19 @@ async def read_password(connection: Connection, email: str) -> tuple[int, str | 
 
 
 async def update_password(connection: Connection, agent_id: int, password_hash: str, now_us: int) -> None:
-    await connection.execute(
-        "UPDATE agents SET password_hash = :hash, updated_at = :now WHERE id = :id", {"hash": password_hash, "now": now_us, "id": agent_id}
-    )
+    await update_agent(connection, agent_id, {"password_hash": password_hash}, now_us)
 
 
 async def update_access(connection: Connection, agent_id: int, *, is_active: bool, valid_after_us: int, now_us: int) -> None:
     """Disable or enable an agent, or end everything issued before `valid_after_us`."""
-    await connection.execute(
-        "UPDATE agents SET is_active = :is_active, valid_after = :valid_after, updated_at = :now WHERE id = :id",
-        {"is_active": is_active, "valid_after": valid_after_us, "now": now_us, "id": agent_id},
-    )
+    await update_agent(connection, agent_id, {"is_active": is_active, "valid_after": valid_after_us}, now_us)
 
 
 async def update_agent(connection: Connection, agent_id: int, values: dict[str, Any], now_us: int) -> None:
     """Set columns; every process notices within seconds. The names come from our own code."""
     assignments = ", ".join(f"{name} = :{name}" for name in values)
-    await connection.execute(f"UPDATE agents SET {assignments}, updated_at = :now WHERE id = :id", values | {"now": now_us, "id": agent_id})
+    changed = values | {"now": await _after_all(connection, now_us), "id": agent_id}
+    await connection.execute(f"UPDATE agents SET {assignments}, updated_at = :now WHERE id = :id", changed)
 
 
 async def read_agent_by_email(connection: Connection, email: str) -> Agent | None:
@@ -170,7 +178,7 @@ async def read_session(connection: Connection, token_hash: str) -> tuple[int, in
 async def revoke_session(connection: Connection, token_hash: str, now_us: int) -> None:
     await connection.execute(
         "UPDATE agent_sessions SET revoked_at = :now WHERE token_hash = :token_hash AND revoked_at IS NULL",
-        {"now": now_us, "token_hash": token_hash},
+        {"now": await _after_all(connection, now_us), "token_hash": token_hash},
     )
 
 

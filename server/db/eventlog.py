@@ -54,9 +54,13 @@ def _by_company(rows: Sequence[Row]) -> dict[int, Stream]:
     return {company_id: Stream(epoch, head, floor) for company_id, epoch, head, floor in streams}
 
 
-async def read_companies(connection: Connection) -> list[int]:
-    """Companies that have an event log."""
-    return [row[0] for row in await connection.fetch_all("SELECT company_id FROM inbox_streams ORDER BY company_id")]
+async def read_companies_to_trim(connection: Connection, before_us: int, limit: int) -> list[int]:
+    """Companies with events older than that."""
+    rows = await connection.fetch_all(
+        "SELECT DISTINCT company_id FROM inbox_events WHERE created_at < :before ORDER BY company_id LIMIT :limit",
+        {"before": before_us, "limit": limit},
+    )
+    return [row[0] for row in rows]
 
 
 async def append_events(connection: Connection, batch: EventBatch, now_us: int) -> None:

@@ -1,9 +1,24 @@
 """The wall clock of a server jumps: cursors, order and sockets have nothing to do with it."""
 
+import asyncio
 import struct
 from pathlib import Path
 
-from tests.faults.kit import Cluster, Flow, check_crowd, check_stored, clustered, crowd, crowd_of, wait_drained, wait_level, wait_ready
+import pytest
+
+from tests.faults.kit import (
+    Cluster,
+    Flow,
+    check_crowd,
+    check_stored,
+    clustered,
+    crowd,
+    crowd_of,
+    follow,
+    wait_drained,
+    wait_level,
+    wait_ready,
+)
 
 _HOUR = 3600.0
 _FOLDER = Path(__file__).parent / "clock"
@@ -39,3 +54,21 @@ async def test_the_server_s_clock_jumps(cluster: Cluster, tmp_path: Path) -> Non
         assert set(flow.statuses()) == {200}
         received = [int(row["received_at"]) // 1_000_000 for row in cluster.sql("SELECT received_at FROM webhook_deliveries")]
         assert max(received) - min(received) > 1.9 * _HOUR, "the clock did not jump"
+
+
+@pytest.mark.parametrize("seconds", [_HOUR, -_HOUR])
+async def test_access_is_withdrawn_by_a_clock_that_is_wrong(cluster: Cluster, tmp_path: Path, seconds: float) -> None:
+    """Rows 45 and 49: the command runs where the clock is an hour off: sockets at that process and at the other are closed all the same."""
+    clock = tmp_path / "clock"
+    clock.write_bytes(struct.pack("d", seconds))
+    async with clustered(cluster):
+        await cluster.prepare()
+        wrong = cluster.add_server(env={"PYTHONPATH": str(_FOLDER), "OMNI_TEST_CLOCK": str(clock)})
+        right = cluster.add_server()
+        await cluster.start(wrong, right)
+        async with follow(right, "first") as first, follow(right, "second") as second:
+            for agent, server in ((first, wrong), (second, right)):  # what the wrong clock has written must not hide what comes after it
+                number = str(agent.welcome["agent"]["id"])
+                done = await asyncio.to_thread(server.cli, "agent", "disable", "--agent-id", number)
+                assert done.returncode == 0, done.stderr
+                assert await agent.wait_closed(limit=5) == 4003

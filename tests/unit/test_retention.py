@@ -1,0 +1,72 @@
+"""Retention: what is old goes, batch by batch; the floor moves with it; what someone still has to look at stays."""
+
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from server.core.events import EventBatch
+from server.core.times import SECOND
+from server.db import eventlog, journal
+from server.db.database import Connection, Database
+from server.db.journal import Delivery
+from server.retention import Retention
+from tests.unit.databases import fresh_sqlite
+from tests.unit.sockets import event
+
+_DAY_US = 86_400 * SECOND
+
+
+async def _append(database: Database, company_id: int, count: int, age_days: float) -> None:
+    at_us = int(time.time() * SECOND - age_days * _DAY_US)
+
+    async def write(c: Connection) -> None:
+        stream = (await eventlog.lock_streams(c, [company_id], "e1"))[company_id]
+        bodies = tuple(event(stream.head + n, "e1") for n in range(1, count + 1))
+        await eventlog.append_events(c, EventBatch(company_id, "e1", stream.head + 1, bodies), at_us)
+
+    await database.transaction(write)
+
+
+async def test_old_events_go_with_the_floor(tmp_path: Path) -> None:
+    """Several batches of one company, nothing of another; whatever moment one looks at, the log begins right above its floor."""
+    async with Database(fresh_sqlite(tmp_path / "omni.db")) as database:
+        await _append(database, 1, 2_300, age_days=8)
+        await _append(database, 1, 5, age_days=1)
+        await _append(database, 2, 3, age_days=6.9)
+        retention = Retention(database, event_days=7, journal_days=30)
+        assert await retention.trim() == 2_300
+        streams = await database.read(lambda c: eventlog.read_streams(c, [1, 2]))
+        assert [(stream.floor, stream.head) for stream in streams.values()] == [(2_300, 2_305), (0, 3)]
+        kept = await database.read(lambda c: eventlog.read_events(c, 1, 0, 10_000))
+        assert [seq for seq, _ in kept] == list(range(2_301, 2_306))
+        assert await retention.trim() == 0
+
+
+async def test_a_floor_never_moves_without_its_events(tmp_path: Path) -> None:
+    """A transaction that fails after the deletion leaves both as they were."""
+    async with Database(fresh_sqlite(tmp_path / "omni.db")) as database:
+        await _append(database, 1, 5, age_days=8)
+        await database.transaction(_refuse_deletion)
+        with pytest.raises(sqlite3.IntegrityError, match="not now"):
+            await Retention(database, event_days=7, journal_days=30).trim()
+        stream = (await database.read(lambda c: eventlog.read_streams(c, [1])))[1]
+        assert (stream.floor, stream.head) == (0, 5)
+        assert len(await database.read(lambda c: eventlog.read_events(c, 1, 0, 10))) == 5
+
+
+async def _refuse_deletion(connection: Connection) -> None:
+    await connection.execute("CREATE TRIGGER never BEFORE DELETE ON inbox_events WHEN OLD.seq = 5 BEGIN SELECT RAISE(FAIL, 'not now'); END")
+
+
+async def test_finished_deliveries_go_and_dead_ones_stay(tmp_path: Path) -> None:
+    """Those that were not taken in, for whatever reason, wait until someone has looked."""
+    async with Database(fresh_sqlite(tmp_path / "omni.db")) as database:
+        old_us = int(time.time() * SECOND) - 31 * _DAY_US
+        deliveries = [Delivery(uid=f"u{n}", received_us=old_us, body="{}", headers={}) for n in range(1, 5)]
+        await database.transaction(lambda c: journal.append_deliveries(c, deliveries))
+        await database.transaction(lambda c: journal.mark_parked(c, [(1, "ignored", "-"), (2, "dead", "-"), (3, "ignored", "-")], old_us))
+        assert await Retention(database, event_days=7, journal_days=30).trim() == 2
+        rows = await database.fetch_all("SELECT id, state FROM webhook_deliveries ORDER BY id")
+        assert [tuple(row) for row in rows] == [(2, "dead"), (4, "received")]
