@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from server.load.frames import CLOSE, Piece, masked_text, upgrade_request
+from server.load.frames import CLOSE, Piece, frames_of, masked_text, upgrade_request
 from server.load.loop import READ, WRITE, Loop
 from server.load.tally import Tally
 
@@ -199,7 +199,14 @@ class Agent:
             data = rest
         piece = self._read_piece(data)
         self._rest = piece.rest
-        for opcode, payload in piece.others:  # first: a welcome comes before the events it tells of
+        if piece.is_mixed:  # a ping or a reset among events: one after the other
+            for begin, _, end in frames_of(data):
+                self._take(self._read_piece(data[begin:end]))
+        else:
+            self._take(piece)
+
+    def _take(self, piece: Piece) -> None:
+        for opcode, payload in piece.others:  # before the events: a welcome tells of them
             self._on_frame(opcode, payload)
         if piece.first and self._connection is not None:
             self._on_events(piece)
@@ -232,9 +239,9 @@ class Agent:
     def _on_events(self, piece: Piece) -> None:
         tally = self.tally
         if piece.first != self.seq + 1:
-            tally.note_fault(self.company_id, self.seq, piece.first)
+            tally.note_fault(self.company_id, self.seq, piece.first, self._where("event"))
         if piece.gap is not None:
-            tally.note_fault(self.company_id, *piece.gap)
+            tally.note_fault(self.company_id, *piece.gap, self._where("event"))
         if piece.companies != {self.company_id}:
             tally.faults["foreign"] += len(piece.companies - {self.company_id})
         tally.delivered += piece.last - piece.first + 1
@@ -270,7 +277,7 @@ class Agent:
     def _on_ping(self, message: dict[str, object]) -> None:
         epoch, seq = _split(str(message["cursor"]))
         if epoch == self.epoch and seq > self.seq:
-            self.tally.note_fault(self.company_id, self.seq, seq)
+            self.tally.note_fault(self.company_id, self.seq, seq, self._where("ping"))
         self._say(type="pong", id=message["id"], cursor=self.cursor)
 
     def _on_welcome(self, message: dict[str, object]) -> None:
@@ -281,7 +288,7 @@ class Agent:
         if mode == "reset":
             self._on_reset(message)
         elif mode == "live" and message["cursor"] != self.cursor:
-            self.tally.note_fault(self.company_id, self.seq, _split(str(message["cursor"]))[1])
+            self.tally.note_fault(self.company_id, self.seq, _split(str(message["cursor"]))[1], self._where("welcome"))
         self.tally.welcomes[mode] += 1
         if not self._replays:
             self._set_live()
@@ -298,6 +305,12 @@ class Agent:
             self.is_live, self._live_since = True, now
             self.tally.live += 1
             self.tally.connects.add(now - self._asked_at)
+
+    def _where(self, kind: str) -> str:
+        """For whoever looks for the cause: which message of which line of which agent, and what the line was about."""
+        state = "replaying" if self._replays else "live" if self.is_live else "joining"
+        age = time.monotonic() - self._asked_at
+        return f"{kind}, agent {self.number}, line {self._life}, {state}, {age:.2f} s after it was asked for"
 
     def _leave(self, life: int) -> None:
         if life == self._life:

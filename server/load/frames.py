@@ -3,6 +3,7 @@
 import base64
 import os
 import struct
+from collections.abc import Iterator
 
 from server.load.mark import parse_marks
 
@@ -25,7 +26,7 @@ _UPGRADE = "\r\n".join((*_HANDSHAKE, "", ""))
 class Piece:
     """Events by number, other frames, and the beginning of a frame that is not whole yet."""
 
-    __slots__ = ("companies", "conversations", "first", "gap", "last", "marks", "others", "rest")
+    __slots__ = ("companies", "conversations", "first", "gap", "is_mixed", "last", "marks", "others", "rest")
 
     def __init__(self, data: bytes) -> None:
         self.first = self.last = 0
@@ -34,20 +35,14 @@ class Piece:
         self.conversations: list[int] = []
         self.marks: list[tuple[int, int, float]] = []  # (seq, number, written at) of new messages
         self.others: list[tuple[int, bytes]] = []
-        at, end = 0, len(data)
-        while at + 2 <= end:
-            size, start = data[at + 1], at + 2
-            if size == 126:
-                size, start = int.from_bytes(data[at + 2 : at + 4]), at + 4
-            elif size == 127:
-                size, start = int.from_bytes(data[at + 2 : at + 10]), at + 10
-            if start + size > end:
-                break
-            if data[at] == TEXT and data.startswith(_EVENT, start):
-                self._take_event(data[start : start + size])
+        self.is_mixed = False  # something else stands behind an event: then the order of the frames matters
+        at = 0
+        for head, start, at in frames_of(data):
+            if data[head] == TEXT and data.startswith(_EVENT, start):
+                self._take_event(data[start:at])
             else:
-                self.others.append((data[at], data[start : start + size]))
-            at = start + size
+                self.is_mixed |= self.first > 0
+                self.others.append((data[head], data[start:at]))
         self.rest = data[at:] if at else data
 
     def _take_event(self, event: bytes) -> None:
@@ -67,6 +62,21 @@ class Piece:
                 self.marks.append((seq, *marks[-1]))
                 at = event.index(_CONVERSATION) + len(_CONVERSATION)
                 self.conversations.append(int(event[at : event.index(b",", at)]))
+
+
+def frames_of(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """(where it begins, where its payload begins, where it ends) of each whole frame."""
+    at, end = 0, len(data)
+    while at + 2 <= end:
+        size, start = data[at + 1], at + 2
+        if size == 126:
+            size, start = int.from_bytes(data[at + 2 : at + 4]), at + 4
+        elif size == 127:
+            size, start = int.from_bytes(data[at + 2 : at + 10]), at + 10
+        if start + size > end:
+            return
+        yield at, start, start + size
+        at = start + size
 
 
 def upgrade_request(host: str) -> bytes:

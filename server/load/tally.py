@@ -38,12 +38,12 @@ class Tally:
         self.seen: dict[int, dict[int, int]] = {}  # company -> seq -> number of the message; not sent with the rest
         self.examples: list[str] = []
 
-    def note_fault(self, company_id: int, before: int, after: int) -> None:
-        """An agent at `before` was given `after`, or told that it has it."""
+    def note_fault(self, company_id: int, before: int, after: int, by: str) -> None:
+        """An agent at `before` was given `after`, or told that it has it; `by` which message, and on which line."""
         kind = "lost" if after > before else "doubled" if after == before else "disordered"
         self.faults[kind] += max(1, after - before - 1)
         if len(self.examples) < 5:
-            self.examples.append(f"{kind}: company {company_id}, event {after} after {before}")
+            self.examples.append(f"{kind}: company {company_id}, {after} after {before}, by {by}")
 
     def note_seen(self, company_id: int, seq: int, number: int) -> None:
         """Two agents who see different messages under one number: one of them was told something wrong."""

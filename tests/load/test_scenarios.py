@@ -57,7 +57,7 @@ def test_push_is_compared_with_polling(tmp_path: Path) -> None:
     assert nobody["delivered"] == 0
     assert push["delays"]["count"] > 0
     assert push["requests"] == 0
-    assert "| requests for each agent and hour |" in table
+    assert "| requests and connects for each agent and hour |" in table
     assert svg_path.read_text().startswith("<svg")
 
 

@@ -148,6 +148,16 @@ def test_a_line_that_is_closed_is_resumed_by_cursor(play: Play) -> None:
     assert play.tally.faults["lost"] > 0
 
 
+def test_what_comes_in_one_read_is_taken_in_its_order(play: Play) -> None:
+    """A ping behind the events it speaks of is no loss, nor is a reset between two events."""
+    ping = text_frame(b'{"type":"ping","id":1,"cursor":"e.7"}')
+    reset = text_frame(b'{"type":"reset","reason":"epoch","cursor":"f.40"}')
+    play.liar.say(text_frame(event(6)) + text_frame(event(7)) + ping + reset + text_frame(event(41)))
+    play.until(lambda: play.tally.delivered == 3)
+    assert not play.tally.faults.total()
+    assert play.agent.cursor == "f.41"
+
+
 def test_after_a_final_close_code_nobody_comes_back(play: Play) -> None:
     """4000 to 4099."""
     play.liar.close(4003)
