@@ -52,11 +52,12 @@ def rows(results: Sequence[Result]) -> list[Row]:
     def received(result: Result) -> float:
         return result.tally.received_bytes / 1e3 / agent_hours
 
+    asked = (polling.tally.requests / agent_hours, push.tally.welcomes.total() / agent_hours)
     calls = "omni_inbox_database_calls_total"
     return [
         Row("delay, half are faster", _ms(polling, 0.5), _ms(push, 0.5), "ms"),
         Row("delay, 99 of 100 are faster", _ms(polling, 0.99), _ms(push, 0.99), "ms"),
-        Row("requests and connects for each agent and hour", polling.tally.requests / agent_hours, push.tally.welcomes.total() / agent_hours, ""),
+        Row("requests and connects for each agent and hour", asked[0], asked[1], ""),
         Row("database calls for each agent and hour", spent(calls, polling), spent(calls, push), ""),
         Row("sent to each agent in an hour", received(polling), received(push), "kB"),
         Row("server CPU for each agent and hour", cpu(polling) * 1e3, cpu(push) * 1e3, "ms"),

@@ -50,7 +50,7 @@ def histogram(title: str, found: Histogram) -> str:
 
 def bars(title: str, pairs: Sequence[tuple[str, float, float, str, str]], names: tuple[str, str]) -> str:
     """For each row (name, first, second, text of the first, text of the second): two bars, scaled to the larger of the row."""
-    left, row = 260, 50
+    left, row = 300, 50
     scale = _WIDTH - left - 130
     parts = [_text(_WIDTH / 2, 18, title, size=15)]
     parts += [_text(left + 130 * place, 40, name, anchor="start", colour=_COLOURS[1 - place]) for place, name in enumerate(names)]
