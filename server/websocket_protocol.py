@@ -214,6 +214,7 @@ class PushWebSocketProtocol(WebSocketsSansIOProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self.upgraded = transport.get_protocol()
         self.small_frames = Bucket(*_SMALL_FRAMES, time.monotonic())
         raw = transport.get_extra_info("socket")
         if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
@@ -264,6 +265,15 @@ class PushWebSocketProtocol(WebSocketsSansIOProtocol):
             self.read_paused = False
             self.transport.resume_reading()
 
+    def _let_go(self) -> None:
+        """Break the circles among the handshake's objects, so that they go at once and not with some later collection: a company that comes
+        back would leave eighty objects a socket behind, and the memory they held would stay scattered."""
+        self.scope["extensions"].pop(EXTENSION, None)
+        if hasattr(self.upgraded, "parser"):  # uvicorn's HTTP protocol, whose parser calls it back
+            self.upgraded.parser = None
+        if not self.is_mid_frame:
+            self.conn.parser.close()
+
     # -- what uvicorn calls ----------------------------------------------------------------------------------------
 
     async def run_asgi(self) -> None:
@@ -275,6 +285,7 @@ class PushWebSocketProtocol(WebSocketsSansIOProtocol):
             self.logger.exception("Exception in ASGI application\n")
             self.send_500_response()
         if self.is_handed_over:
+            self.loop.call_soon(self._let_go)
             return
         if not self.handshake_complete:
             self.send_500_response()

@@ -1,0 +1,89 @@
+"""What a handed-over socket leaves behind: nothing of its handshake."""
+
+import asyncio
+import gc
+import socket
+from collections import Counter
+from typing import Any
+
+import uvicorn
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from websockets.asyncio.client import connect
+from websockets.server import ServerProtocol
+
+from server.websocket_protocol import EXTENSION, Push, PushWebSocketProtocol
+from tests.kit.eventually import eventually
+
+OF_THE_HANDSHAKE = (HttpToolsProtocol, PushWebSocketProtocol, ServerProtocol, asyncio.Queue)
+SOCKETS = 20
+
+
+class Listening:
+    """A receiver that keeps its socket and does nothing else."""
+
+    def __init__(self) -> None:
+        self.push: Push | None = None
+
+    def on_text(self, text: bytes) -> None:
+        assert self.push is not None
+        self.push.write(b"\x81\x02ok")
+
+    def on_binary(self) -> None: ...
+
+    def on_pause(self) -> None: ...
+
+    def on_resume(self) -> None: ...
+
+    def on_lost(self, code: int) -> None: ...
+
+    def on_shutdown(self) -> None: ...
+
+
+async def _hand_over(scope: Scope, receive: Receive, send: Send) -> None:
+    """An application that accepts, waits for the first message, and gives the socket away."""
+    if scope["type"] != "websocket":
+        return
+    await receive()
+    await send({"type": "websocket.accept"})
+    await receive()
+    listening = Listening()
+    listening.push = scope["extensions"][EXTENSION].hand_over(listening, 65_536)
+    listening.push.write(b"\x81\x02hi")
+
+
+def _left(before: Counter[type]) -> dict[str, int]:
+    counted = Counter[type](type(thing) for thing in gc.get_objects() if type(thing) in OF_THE_HANDSHAKE)
+    return {kind.__name__: n for kind, n in (counted - before).items()}
+
+
+async def test_a_handed_over_socket_lets_its_handshake_go() -> None:
+    """Without the garbage collector's help: thousands who come back at once would leave it hundreds of thousands of objects."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    config = uvicorn.Config(
+        _hand_over, ws=PushWebSocketProtocol, ws_ping_interval=None, ws_per_message_deflate=False, lifespan="off", log_config=None
+    )
+    server = uvicorn.Server(config)
+    async with asyncio.TaskGroup() as group:
+        serving = group.create_task(server.serve(sockets=[listener]))
+        await eventually(lambda: server.started)
+        gc.collect()
+        before = Counter[type](type(thing) for thing in gc.get_objects() if type(thing) in OF_THE_HANDSHAKE)
+        gc.disable()
+        try:
+            clients: list[Any] = []
+            for _ in range(SOCKETS):
+                client = await connect(f"ws://127.0.0.1:{port}/", proxy=None)
+                await client.send("hello")
+                assert await client.recv() == "hi"
+                clients.append(client)
+            await eventually(lambda: _left(before) == {})
+            for client in clients:  # and they live
+                await client.send("still there?")
+                assert await client.recv() == "ok"
+                await client.close()
+        finally:
+            gc.enable()
+        server.should_exit = True
+        await serving
