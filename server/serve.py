@@ -38,19 +38,27 @@ def uvicorn_config(settings: Settings, app: ASGIApp | str, workers: int = 1) -> 
     )
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Take the port (0: any free one). Raises ConfigurationError where it cannot be had."""
+def take_port(host: str, port: int) -> socket.socket:
+    """Take the port (0: any free one), without listening yet. Raises ConfigurationError where it cannot be had.
+
+    uvicorn listens when the application has started. Until then a connection is refused, and a proxy goes to another process; one that was
+    accepted by the system alone would wait for the start, and after a restart those are all that come.
+    """
+    taken = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
-        return socket.create_server((host, port), backlog=_BACKLOG)
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind((host, port))
     except OSError as error:
+        taken.close()
         raise ConfigurationError(f"Port {port} on {host} cannot be taken ({error.strerror}); choose another with --port") from None
+    return taken
 
 
 def serve(settings: Settings, workers: int) -> None:
     """Serve until SIGTERM. Raises ConfigurationError before anything is opened."""
     settings.check_serving(workers)
     if workers == 1:
-        listener = listen(settings.host, settings.port)
+        listener = take_port(settings.host, settings.port)
         uvicorn.Server(uvicorn_config(settings, create_app(settings))).run(sockets=[listener])
         return
     os.environ |= {"HOST": settings.host, "PORT": str(settings.port)}  # the workers read their settings anew

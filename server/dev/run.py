@@ -20,7 +20,7 @@ from server.db import accounts, erase, migrations
 from server.db.database import Connection
 from server.dev.chatwoot_sim import ChatwootSim, seed, serving
 from server.errors import ConfigurationError
-from server.serve import listen, uvicorn_config
+from server.serve import take_port, uvicorn_config
 from server.settings import JWT_SECRET_MIN_BYTES, Settings, new_secret, sqlite_path
 
 _COMPANY = 1
@@ -46,7 +46,7 @@ def dev(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings, state: Path) -> None:
-    listener = listen(settings.host, settings.port)
+    listener = take_port(settings.host, settings.port)
     port = listener.getsockname()[1]
     # Ctrl-C means now; the simulated Chatwoot is on this machine
     settings = replace(settings, port=port, drain_seconds=0.0, chatwoot_allow_private=True)
