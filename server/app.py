@@ -19,6 +19,7 @@ from server.bus import Bus
 from server.chatwoot import ChatwootClient, RequestBudgets, Timeouts, outgoing_client
 from server.chatwoot.files import Files
 from server.checkup import Checkup
+from server.company_status import CompanyStatus
 from server.connection import CLOSE_NOT_ALLOWED
 from server.core.entities import Json
 from server.db import store
@@ -45,6 +46,7 @@ from server.endpoints.limits import ApiLimits
 from server.endpoints.me import Me
 from server.endpoints.people import PeopleApi
 from server.endpoints.sessions import Sessions
+from server.endpoints.status import StatusApi
 from server.endpoints.uploads import Uploads
 from server.endpoints.webhook import Webhook
 from server.endpoints.websocket import Sockets
@@ -127,6 +129,14 @@ class Parts:
         )
         self.integrations = Integrations(self.database, self.vault, self.directory, self.client_of, settings)
         self.checkup = Checkup(self.client_of, settings)
+        self.status = CompanyStatus(
+            self.database,
+            self.directory,
+            self.bus,
+            self.spool,
+            online=lambda company_id: len(self.presence.online(company_id)),
+            problems=lambda: self.reconcile.problems(),
+        )
         self.limits = ApiLimits(
             agent_per_minute=settings.api_requests_per_minute, company_per_minute=settings.api_requests_per_minute_company
         )
@@ -298,6 +308,7 @@ def _admin_pages(parts: Parts, guard: Guard, sessions: Sessions) -> list[BaseRou
         *IntegrationPages(shell, parts.integrations, parts.checkup, parts.settings).routes(),
         *PeoplePages(shell, parts.people, sessions.cookie).routes(),
         *LedgerApi(guard, shell, parts.ledger).routes(),
+        *StatusApi(guard, shell, parts.status).routes(),
         *AuditLog(guard, shell, parts.database).routes(),
     ]
 
