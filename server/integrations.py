@@ -7,12 +7,12 @@ registering a second webhook before the first one goes: for that moment events c
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 
-from server.chatwoot import ChatwootClient, ChatwootError, check_base_url, check_destination
+from server.chatwoot import ChatwootClient, ChatwootError, ChatwootRefused, check_base_url, check_destination
 from server.core import checkup
 from server.core.times import SECOND
 from server.db import accounts, audit, integrations
@@ -169,15 +169,15 @@ class Integrations:
             raise Unprocessable(f"The new access token was not kept: {failed[0].text}")
 
     async def _settled_hook(self, client: ChatwootClient, webhook_url: str) -> Json:
-        """Our webhook in Chatwoot, found or made, with exactly the events that are needed."""
+        """Our webhook in Chatwoot, found or made, with exactly the events that are used."""
         ours = [hook for hook in await client.list_webhooks() if checkup.is_ours(hook.get("url"), webhook_url)]
         if not ours:
-            return await client.create_webhook(webhook_url, list(checkup.EVENTS), name=_WEBHOOK_NAME)
+            return await _with_events(lambda events: client.create_webhook(webhook_url, events, name=_WEBHOOK_NAME))
         for surplus in ours[1:]:
             await client.delete_webhook(int(surplus["id"]))
-        if set(ours[0].get("subscriptions") or ()) == set(checkup.EVENTS):
+        if set(ours[0].get("subscriptions") or ()) == {*checkup.EVENTS, *checkup.TYPING_EVENTS}:
             return ours[0]
-        return ours[0] | await client.update_webhook(int(ours[0]["id"]), subscriptions=list(checkup.EVENTS))
+        return ours[0] | await _with_events(lambda events: client.update_webhook(int(ours[0]["id"]), subscriptions=events))
 
     async def _keep_secret(self, actor: Actor, overview: Overview, secret: str, act: str) -> None:
         """Inboxes of one account share its webhook, and so its secret: all of the company's are told."""
@@ -219,3 +219,13 @@ def _failure(error: ChatwootError) -> ChatwootFailed:
 
 def _now_us() -> int:
     return int(time.time() * SECOND)
+
+
+async def _with_events(write: Callable[[list[str]], Awaitable[Json]]) -> Json:
+    """With a customer's typing as well; a Chatwoot older than that refuses it, and gets the rest."""
+    try:
+        return await write([*checkup.EVENTS, *checkup.TYPING_EVENTS])
+    except ChatwootRefused as error:
+        if error.chatwoot_status != 422:
+            raise
+        return await write(list(checkup.EVENTS))

@@ -14,6 +14,7 @@ from server.core.entities import Json
 
 State = Literal["ok", "warning", "failed", "unknown"]
 EVENTS = ("message_created", "message_updated", "conversation_created", "conversation_updated", "conversation_status_changed")
+TYPING_EVENTS = ("conversation_typing_on", "conversation_typing_off")  # shown where they come; Chatwoot has them since 4.2
 _NAMED_MOST = 10
 
 
@@ -137,8 +138,10 @@ def _judge_events(subscribed: set[Any]) -> Finding:
             f"The webhook does not send {', '.join(missing)}",
             "Register it again, which sets the events: on the integration's page, or omni-inbox integration register",
         )
-    extra = sorted(str(event) for event in subscribed if event not in EVENTS)
+    extra = sorted(str(event) for event in subscribed if event not in (*EVENTS, *TYPING_EVENTS))
     text = "The webhook sends the five events that are needed"
+    if subscribed.issuperset(TYPING_EVENTS):
+        text += ", and those of a customer's typing"
     return Finding("events", "ok", text + (f", and {', '.join(extra)}, which cost a little and do nothing" if extra else ""))
 
 

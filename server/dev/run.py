@@ -15,6 +15,7 @@ from rich.panel import Panel
 
 from server.app import Parts, create_app
 from server.auth import hash_password
+from server.core import checkup
 from server.core.times import SECOND
 from server.db import accounts, erase, migrations
 from server.db.database import Connection
@@ -52,7 +53,7 @@ async def _serve(settings: Settings, state: Path) -> None:
     settings = replace(settings, port=port, drain_seconds=0.0, chatwoot_allow_private=True)
     sim = ChatwootSim(base_url="", account_name="Northwind Support")
     async with serving(sim, host=settings.host, port=_free_port(settings.host, port + _SIMULATED_PORT_OFFSET)) as chatwoot_url:
-        webhook = sim.add_webhook(settings.webhook_url)
+        webhook = sim.add_webhook(settings.webhook_url, subscriptions=(*checkup.EVENTS, *checkup.TYPING_EVENTS))
         password = await _prepare(settings, state, sim, chatwoot_url, webhook.secret)
         server = uvicorn.Server(uvicorn_config(settings, create_app(settings)))
         async with asyncio.TaskGroup() as group:

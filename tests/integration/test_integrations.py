@@ -16,6 +16,7 @@ from tests.kit.eventually import eventually
 from tests.kit.omni import Omni
 
 NEEDED = {"message_created", "message_updated", "conversation_created", "conversation_updated", "conversation_status_changed"}
+TYPING = {"conversation_typing_on", "conversation_typing_off"}
 
 
 def admin(company: Company) -> httpx.AsyncClient:
@@ -45,11 +46,11 @@ async def registered(company: Company) -> None:
 
 
 async def test_registering_makes_everything_well(shop: Company, sim: ChatwootSim) -> None:
-    """One call: the webhook with the five events, its secret kept; a customer's message then arrives, signed."""
+    """One call: the webhook with the five events and those of typing, its secret kept; a customer's message then arrives, signed."""
     await registered(shop)
     [hook] = sim.hooks
     assert hook.url == hook_url(shop)
-    assert set(hook.subscriptions) == NEEDED
+    assert set(hook.subscriptions) == NEEDED | TYPING
     found = await findings(shop)
     # all of this runs on one machine, which a real Chatwoot would refuse to call
     assert {name for name, finding in found.items() if finding["state"] != "ok"} == {"public address"}
@@ -70,8 +71,19 @@ async def test_registering_again_puts_right_what_is_not(shop: Company, sim: Chat
     sim.add_webhook(hook_url(shop) + "?v=1")
     await registered(shop)
     [hook] = sim.hooks
-    assert set(hook.subscriptions) == NEEDED
+    assert set(hook.subscriptions) == NEEDED | TYPING
     assert (await findings(shop))["signature"]["state"] == "ok"
+
+
+async def test_an_older_chatwoot_is_asked_for_what_it_knows(shop: Company, sim: ChatwootSim) -> None:
+    """It refuses events of typing: the five are set, made anew and put right, and all is well without them."""
+    sim.switches.set(knows_typing=False)
+    await registered(shop)
+    assert set(sim.hooks[0].subscriptions) == NEEDED
+    sim.hooks[0].subscriptions = ("message_created",)
+    await registered(shop)
+    assert set(sim.hooks[0].subscriptions) == NEEDED
+    assert (await findings(shop))["events"]["state"] == "ok"
 
 
 def _break_token(shop: Company, sim: ChatwootSim) -> dict[str, object]:

@@ -49,7 +49,7 @@ async def create_webhook(request: Request) -> Response:
     caller.require_administrator()
     params = _webhook_params(await body_of(request))
     _check_url(caller, params.get("url"), None)
-    subscriptions = _checked_subscriptions(params.get("subscriptions"))
+    subscriptions = _checked_subscriptions(caller, params.get("subscriptions"))
     hook = caller.sim.add_webhook(params["url"], account=caller.account, subscriptions=subscriptions)
     _set_webhook_fields(caller, hook, params)
     return rails_json({"payload": {"webhook": webhook_object(hook)}})
@@ -65,7 +65,7 @@ async def update_webhook(request: Request) -> Response:
         _check_url(caller, params["url"], hook)
         hook.url = params["url"]
     if "subscriptions" in params:
-        hook.subscriptions = _checked_subscriptions(params["subscriptions"])
+        hook.subscriptions = _checked_subscriptions(caller, params["subscriptions"])
     _set_webhook_fields(caller, hook, params)
     return rails_json({"payload": {"webhook": webhook_object(hook)}})
 
@@ -125,10 +125,11 @@ def _check_url(caller: Caller, url: Any, existing: Webhook | None) -> None:
         raise invalid("Url has already been taken", "url")
 
 
-def _checked_subscriptions(subscriptions: Any) -> tuple[str, ...]:
+def _checked_subscriptions(caller: Caller, subscriptions: Any) -> tuple[str, ...]:
     if subscriptions is None:
         return DEFAULT_SUBSCRIPTIONS
-    if not isinstance(subscriptions, list) or not subscriptions or not set(subscriptions) <= set(WEBHOOK_EVENTS):
+    known = {event for event in WEBHOOK_EVENTS if caller.sim.switches.knows_typing or "typing" not in event}
+    if not isinstance(subscriptions, list) or not subscriptions or not set(subscriptions) <= known:
         raise invalid("Subscriptions Invalid events", "subscriptions")
     return tuple(subscriptions)
 

@@ -36,6 +36,8 @@ class Switches(msgspec.Struct, forbid_unknown_fields=True):
     """Above so many requests in a calendar minute: 429. 0 = no limit, as for Chatwoot's own machine."""
     unauthorized: bool = False
     """Every token is refused from now on."""
+    knows_typing: bool = True
+    """Off: a Chatwoot before 4.2, which refuses to be asked for typing events."""
 
     # -- the webhooks --
     drop_next: Count = 0
