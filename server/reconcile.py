@@ -129,6 +129,8 @@ class Reconcile:
         self._tried_at[integration.id] = time.monotonic()
         try:
             await self.reconcile(integration, min(_START_SECONDS, self._every(integration)) if is_start else self._every(integration))
+        except Exception:  # something nobody thought of, in one integration's data: it must not end the rounds of all others
+            _logger.exception("round failed", integration_id=integration.id)
         finally:
             del self._under_way[integration.id]
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -27,7 +26,6 @@ from tests.kit.socket_client import AgentSocket
 from tests.kit.webhook import WEBHOOK_PATH, Payload, delivery_of
 
 COMPANY, ACCOUNT, INBOX = 1, 3, 12
-IS_FULL_SIZE = bool(os.environ.get("OMNI_TEST_FULL"))  # demonstrations by hand: minutes instead of seconds
 _FIRST_MESSAGE = 100_000
 
 
@@ -110,6 +108,18 @@ async def clustered(cluster: Cluster) -> AsyncIterator[Cluster]:
         yield cluster
     finally:
         await asyncio.to_thread(cluster.close)
+
+
+@contextlib.asynccontextmanager
+async def running(
+    cluster: Cluster, count: int = 1, *, env: Mapping[str, str] | None = None, are_ready: bool = True
+) -> AsyncIterator[list[Omni]]:
+    """So many servers on the cluster, with the company's integration."""
+    async with clustered(cluster):
+        await cluster.prepare()
+        servers = [cluster.add_server(env=env) for _ in range(count)]
+        await cluster.start(*servers, are_ready=are_ready)
+        yield servers
 
 
 @dataclass
@@ -222,11 +232,6 @@ def message_payload(text: str, conversation: int, message_id: int, **changes: An
         },
         **changes,
     }
-
-
-def sized(short: float, full: float) -> float:
-    """How long, how many: for a test run, and with OMNI_TEST_FULL=1 for a demonstration."""
-    return full if IS_FULL_SIZE else short
 
 
 # what a server says of itself
@@ -381,12 +386,3 @@ def delays(flow: Flow, agents: Sequence[LeanAgent]) -> list[float]:
     """Seconds from the answer to a webhook until an agent heard its text, the shortest first."""
     posts = flow.acknowledged
     return sorted(at - posts[text].answered_at for agent in agents for text, at in agent.heard_at.items() if text in posts)
-
-
-def told(row: str, **figures: object) -> None:
-    """Print a measured line (`pytest -s` shows it)."""
-    print(f"\n  [{row}] " + ", ".join(f"{name} {_shown(value)}" for name, value in figures.items()))
-
-
-def _shown(value: object) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -270,6 +270,7 @@ class World:
 
     async def restore(self, *, by_hand: bool) -> None:
         """The backup is put back. A new epoch is begun by hand, or by a process that knew the newest event, if there is one."""
+        await self.settle()  # copying waits for a transaction under way, and blocks the loop that the transaction needs
         head = await self.head()
         knows = [process for process in self.processes if (feed := process.feeds.get(COMPANY)) is not None and feed.cursor == head]
         _copy(self._backup_path, self.path)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.figures import sized, told
 from tests.faults.kit import (
     COMPANY,
     Cluster,
@@ -18,8 +19,7 @@ from tests.faults.kit import (
     clustered,
     crowd,
     crowd_of,
-    sized,
-    told,
+    running,
     wait_drained,
     wait_level,
     wait_problem,
@@ -49,10 +49,7 @@ async def _freeze(cluster: Cluster) -> None:
 @pytest.mark.parametrize("fault", [_kill, _freeze], ids=lambda fault: fault.__name__.strip("_"))
 async def test_database_fails(cluster: Cluster, fault: Callable[[Cluster], Coroutine[None, None, None]]) -> None:
     """Rows 21 and 22: every webhook 200, sockets stay, REST 503 with Retry-After, `/readyz` says so, drained in order within 10 s."""
-    async with clustered(cluster):
-        await cluster.prepare()
-        server = cluster.add_server(env=_PATIENCE)
-        await cluster.start(server)
+    async with running(cluster, env=_PATIENCE) as [server]:
         flow = Flow([server])
         async with crowd(crowd_of([server], 4)) as agents:
             async with flow.running():
@@ -100,10 +97,7 @@ async def _is_refused(server: Omni) -> None:
 
 async def test_server_killed_while_deliveries_are_spooled(cluster: Cluster) -> None:
     """Row 21: our own kill -9 while the spool holds deliveries; the next start drains them, in order, without loss."""
-    async with clustered(cluster):
-        await cluster.prepare()
-        server = cluster.add_server(env=_PATIENCE)
-        await cluster.start(server)
+    async with running(cluster, env=_PATIENCE) as [server]:
         flow = Flow([server])
         await flow.run(0.5)
         await asyncio.to_thread(cluster.mariadb.kill)
@@ -146,10 +140,7 @@ async def test_database_absent_at_start(cluster: Cluster) -> None:
 
 async def test_pooled_connections_are_killed(cluster: Cluster) -> None:
     """Row 23: KILL of all pooled connections, over and over, then a restart of the server: no webhook fails or is lost."""
-    async with clustered(cluster):
-        await cluster.prepare()
-        server = cluster.add_server()
-        await cluster.start(server)
+    async with running(cluster) as [server]:
         flow = Flow([server])
         async with crowd(crowd_of([server], 4)) as agents:
             async with flow.running():
@@ -195,10 +186,7 @@ async def test_spool_cannot_be_written(cluster: Cluster, tmp_path: Path) -> None
 
 async def test_processes_are_killed_while_webhooks_are_acknowledged(cluster: Cluster) -> None:
     """Rows 20 and 27: kill -9 at random moments, each process in turn: every acknowledged webhook processed once, the log gapless."""
-    async with clustered(cluster):
-        await cluster.prepare()
-        servers = [cluster.add_server(), cluster.add_server()]
-        await cluster.start(*servers)
+    async with running(cluster, 2) as servers:
         flow = Flow(servers, rate=80)
         async with crowd(crowd_of(servers, 6)) as agents:
             async with flow.running():

@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+from tests.faults.figures import told
 from tests.faults.kit import (
     ACCOUNT,
     COMPANY,
@@ -16,7 +17,6 @@ from tests.faults.kit import (
     crowd_of,
     fetch_snapshot,
     follow,
-    told,
     wait_drained,
     wait_level,
     wait_problem,

@@ -7,19 +7,8 @@ import time
 from collections.abc import AsyncIterator, Mapping
 
 from server.dev.chatwoot_sim import ChatwootSim, serving
-from tests.faults.kit import (
-    ACCOUNT,
-    INBOX,
-    Cluster,
-    clustered,
-    fetch_snapshot,
-    follow,
-    metric,
-    sized,
-    told,
-    wait_problem,
-    wait_ready,
-)
+from tests.faults.figures import sized, told
+from tests.faults.kit import ACCOUNT, INBOX, Cluster, clustered, fetch_snapshot, follow, metric, wait_problem, wait_ready
 from tests.kit.eventually import eventually
 from tests.kit.omni import Omni
 from tests.kit.tcp_proxy import TcpProxy

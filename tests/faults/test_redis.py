@@ -7,18 +7,17 @@ import pytest
 
 from server.bus import Bus
 from server.tasks import Services
+from tests.faults.figures import sized, told
 from tests.faults.kit import (
     Cluster,
     Flow,
     check_conversation_order,
     check_crowd,
     check_stored,
-    clustered,
     crowd,
     crowd_of,
     delays,
-    sized,
-    told,
+    running,
     wait_drained,
     wait_level,
     wait_problem,
@@ -59,10 +58,7 @@ async def _drop_connections(cluster: Cluster) -> None:
 @pytest.mark.parametrize("fault", [_kill, _freeze, _drop_connections], ids=lambda fault: fault.__name__.strip("_"))
 async def test_bus_fails(cluster: Cluster, fault: Callable[[Cluster], Coroutine[None, None, None]]) -> None:
     """Rows 15 and 17: Redis killed, half-open, cutting us, restarted empty; changes arrive within about 1.1 s, nothing is missing."""
-    async with clustered(cluster):
-        await cluster.prepare()
-        servers = [cluster.add_server(), cluster.add_server()]
-        await cluster.start(*servers)
+    async with running(cluster, 2) as servers:
         flow = Flow(servers[:1])  # the other process hears of it by the bus, or not at all
         async with crowd(crowd_of(servers, 4)) as agents:
             async with flow.running():
@@ -97,10 +93,7 @@ async def _sees_degraded(servers: list[Omni]) -> None:
 async def test_bus_absent_at_start(cluster: Cluster) -> None:
     """Row 18: both processes start without Redis, say so, show every change, and heal by themselves when it comes."""
     await asyncio.to_thread(cluster.redis.kill)
-    async with clustered(cluster):
-        await cluster.prepare()
-        servers = [cluster.add_server(), cluster.add_server()]
-        await cluster.start(*servers, are_ready=False)
+    async with running(cluster, 2, are_ready=False) as servers:
         for server in servers:
             assert (await wait_problem(server, "bus"))["status"] == "degraded"
         flow = Flow(servers[:1])

@@ -6,7 +6,8 @@ from collections import Counter
 import httpx
 
 from server.dev.chatwoot_sim import ChatwootSim, serving
-from tests.faults.kit import ACCOUNT, COMPANY, INBOX, Cluster, clustered, crowd, crowd_of, fetch_snapshot, sized, told
+from tests.faults.figures import sized, told
+from tests.faults.kit import ACCOUNT, COMPANY, INBOX, Cluster, clustered, crowd, crowd_of, fetch_snapshot
 from tests.kit.eventually import eventually
 from tests.kit.omni import Omni
 from tests.kit.webhook import WEBHOOK_PATH

@@ -3,7 +3,8 @@
 import asyncio
 import time
 
-from tests.faults.kit import COMPANY, Cluster, Flow, clustered, fetch_snapshot, follow, told, wait_drained
+from tests.faults.figures import told
+from tests.faults.kit import COMPANY, Cluster, Flow, fetch_snapshot, follow, running, wait_drained
 from tests.kit.eventually import eventually
 from tests.kit.socket_client import AgentSocket
 
@@ -11,10 +12,7 @@ from tests.kit.socket_client import AgentSocket
 async def test_restored_from_a_backup(cluster: Cluster) -> None:
     """Row 25: heads go back: the log gets a new epoch by itself, an alarm is logged; live agents and those who come when it has grown past
     them again are told to reset. Then a new epoch by command."""
-    async with clustered(cluster):
-        await cluster.prepare()
-        servers = [cluster.add_server(env={"LOG_LEVEL": "ERROR"}), cluster.add_server(env={"LOG_LEVEL": "ERROR"})]
-        await cluster.start(*servers)
+    async with running(cluster, 2, env={"LOG_LEVEL": "ERROR"}) as servers:
         flow = Flow(servers)
         await flow.run(0.5)
         await wait_drained(cluster, flow)
@@ -55,10 +53,7 @@ async def test_restored_from_a_backup(cluster: Cluster) -> None:
 async def test_agent_is_disabled_while_the_bus_is_down(cluster: Cluster) -> None:
     """Row 45: disabled, and signed out, by command while Redis is dead: their sockets at both processes are silent within 5 s."""
     await asyncio.to_thread(cluster.redis.kill)
-    async with clustered(cluster):
-        await cluster.prepare()
-        servers = [cluster.add_server(), cluster.add_server()]
-        await cluster.start(*servers, are_ready=False)
+    async with running(cluster, 2, are_ready=False) as servers:
         flow = Flow(servers)
         async with follow(servers[0], "gone") as one, follow(servers[1], "gone") as two, follow(servers[1], "out") as out:
             async with follow(servers[0], "stays") as stays, flow.running():

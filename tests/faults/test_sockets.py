@@ -6,20 +6,19 @@ import time
 from server.core.times import SECOND
 from server.db.database import Database
 from server.retention import Retention
+from tests.faults.figures import sized, told
 from tests.faults.kit import (
     COMPANY,
     Cluster,
     Flow,
     check_crowd,
     check_stored,
-    clustered,
     crowd,
     crowd_of,
     fetch_snapshot,
     follow,
     metric,
-    sized,
-    told,
+    running,
     wait_drained,
     wait_level,
 )
@@ -30,10 +29,7 @@ from tests.kit.tcp_proxy import TcpProxy
 async def test_everyone_is_cut_again_and_again(cluster: Cluster) -> None:
     """Row 1: 200 agents, RST every 2 s, 50 events/s: 100.000 % delivered, in order, none twice (in full size 1,000 of them, 20 times)."""
     count, cuts = int(sized(200, 1000)), int(sized(4, 20))
-    async with clustered(cluster):
-        await cluster.prepare()
-        server = cluster.add_server()
-        await cluster.start(server)
+    async with running(cluster) as [server]:
         flow = Flow([server])
         async with crowd(crowd_of([server], count)) as agents:
             async with flow.running():
@@ -52,10 +48,7 @@ async def test_everyone_is_cut_again_and_again(cluster: Cluster) -> None:
 
 async def test_server_dies_with_its_sockets(cluster: Cluster) -> None:
     """Row 19: two processes, one killed with its sockets under load: its agents resume at the other, nothing lost."""
-    async with clustered(cluster):
-        await cluster.prepare()
-        servers = [cluster.add_server(), cluster.add_server()]
-        await cluster.start(*servers)
+    async with running(cluster, 2) as servers:
         flow = Flow(servers)
         async with crowd(crowd_of(servers, 60)) as agents:
             async with flow.running():
@@ -74,10 +67,7 @@ async def test_server_dies_with_its_sockets(cluster: Cluster) -> None:
 
 async def test_half_open_socket(cluster: Cluster) -> None:
     """Row 2: frozen both ways without FIN: the server closes it after the silence it allows; afterwards the client resumes."""
-    async with clustered(cluster):
-        await cluster.prepare()
-        server = cluster.add_server(env={"PING_SECONDS": "0.5", "SOCKET_SILENCE_SECONDS": "2"})
-        await cluster.start(server)
+    async with running(cluster, env={"PING_SECONDS": "0.5", "SOCKET_SILENCE_SECONDS": "2"}) as [server]:
         async with TcpProxy(server.port) as proxy, follow(server) as healthy:
             agent = follow(server)
             agent.url = f"ws://127.0.0.1:{proxy.port}/ws"
@@ -106,10 +96,7 @@ async def test_half_open_socket(cluster: Cluster) -> None:
 
 async def test_asleep_until_the_floor_has_passed(cluster: Cluster) -> None:
     """Row 13: events are trimmed while an agent is away; it is told `too_old`, and its snapshot with what follows is right."""
-    async with clustered(cluster):
-        await cluster.prepare()
-        server = cluster.add_server(env={"FEED_RING_EVENTS": "5"})
-        await cluster.start(server)
+    async with running(cluster, env={"FEED_RING_EVENTS": "5"}) as [server]:
         flow = Flow([server])
         async with follow(server) as agent, follow(server, "awake") as awake:
             await flow.run(0.5)

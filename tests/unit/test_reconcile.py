@@ -1,0 +1,59 @@
+"""Rounds of reconcile beside each other: what one integration meets is no other's trouble."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import httpx
+
+from server.chatwoot import ChatwootClient
+from server.core.times import SECOND
+from server.db import accounts
+from server.db.accounts import Integration
+from server.db.database import Database
+from server.db.vault import Vault
+from server.dev.chatwoot_sim import ChatwootSim, serving
+from server.directory import Directory
+from server.ingest import Ingester
+from server.reconcile import Reconcile
+from server.settings import Settings
+from tests.kit.eventually import eventually
+from tests.unit.databases import fresh_sqlite
+
+ACCOUNT, INBOX = 3, 12
+
+
+async def test_a_round_that_breaks_leaves_the_others_alone(tmp_path: Path) -> None:
+    """Whatever it is that nobody thought of: the rounds of other integrations go on, side by side and afterwards."""
+    sim = ChatwootSim(account_id=ACCOUNT, inbox_id=INBOX)
+    async with serving(sim), Database(fresh_sqlite(tmp_path / "omni.db")) as database, httpx.AsyncClient(trust_env=False) as http:
+        directory = Directory(database, Vault(""), tolerance_seconds=300, require_signature=False)
+        broken, sound = [await _add(database, sim, inbox_id) for inbox_id in (INBOX + 1, INBOX)]
+        await directory.refresh()
+
+        def client_of(integration: Integration) -> ChatwootClient:
+            if integration.id == broken:
+                raise ZeroDivisionError
+            return ChatwootClient(base_url=sim.base_url, account_id=ACCOUNT, access_token=integration.access_token, http=http)
+
+        ingester = Ingester(database, directory, lambda batch: None, batch=10, attempts=3)
+        reconcile = Reconcile(database, directory, ingester, client_of, Settings(reconcile_grace_seconds=0.0))
+        sim.customer_says("Mira", "never told of")
+        task = asyncio.get_running_loop().create_task(reconcile.run())
+        try:
+            await eventually(lambda: _has_conversation(database, sound), limit=10)
+            await eventually(lambda: not reconcile._under_way)
+            assert not task.done()
+        finally:
+            task.cancel()
+
+
+async def _add(database: Database, sim: ChatwootSim, inbox_id: int) -> int:
+    values = {"company_id": 1, "account_id": ACCOUNT, "inbox_id": inbox_id, "base_url": sim.base_url}
+    values |= {"access_token": sim.admin.access_token, "webhook_secret": None}
+    return await database.transaction(lambda c: accounts.add_integration(c, Vault(""), values, int(time.time() * SECOND)))
+
+
+async def _has_conversation(database: Database, integration_id: int) -> bool:
+    row = await database.fetch_one("SELECT COUNT(*) FROM social_conversations WHERE integration_id = :id", {"id": integration_id})
+    return row is not None and row[0] == 1
