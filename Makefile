@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 ARGS ?=
 SCENARIO ?= steady-day
 
-.PHONY: help install install-dev packages run test lint bench soak load screenshots schema lock clean
+.PHONY: help install install-dev packages run test lint bench bench-web soak load screenshots schema lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ packages: ## Debian packages the tests need (installed when root, named otherwis
 
 bench: install-dev packages ## print costs as ratios, all measured in one run
 	$(BIN)/python -m tests.bench $(ARGS)
+
+bench-web: install-dev packages ## what an agent waits for in the browser, measured in a real one
+	$(BIN)/python -m tests.bench_web $(ARGS)
 
 soak: install-dev packages ## hours of traffic with parts being killed; prints what was lost or doubled
 	$(BIN)/python -m tests.soak $(ARGS)

@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import FilePayload, Page, expect
 
 from tests.kit.tcp_proxy import TcpProxy
 from tests.web.conftest import OpenWindow
@@ -129,6 +129,37 @@ async def test_the_keyboard_is_enough(site: Site, open_window: OpenWindow) -> No
     await expect(page.locator("#thread-empty")).to_be_visible()
     await expect(page.locator("#list")).to_be_focused()  # the closed conversation has left it
     assert urlsplit(page.url).path == "/inbox"
+
+
+@pytest.mark.parametrize(("lang", "theme"), LOOKS)
+async def test_axe_finds_nothing_in_what_opens(site: Site, open_window: OpenWindow, lang: str, theme: str) -> None:
+    """Palette, canned replies, chosen files, the way back after closing, a colleague beside, the settings, an empty list."""
+    customer = site.new_customer()
+    number = await site.writes(customer, "one", "two")
+    window = await open_window(lang=lang, theme=theme)
+    page = await window.open(f"/inbox/c/{number}")
+    colleague = await (await open_window("tomas")).open(f"/inbox/c/{number}")
+    await colleague.locator("#reply").press_sequentially("me too")
+    await expect(page.locator("[data-f=colleagues]")).to_be_visible()
+    found = [{"id": 1, "shortcut": "hours", "content": "We are open from 9 to 5."}]
+    await page.route("**/api/canned-replies", lambda route: route.fulfill(json=found))
+    await page.locator("#reply").press_sequentially("/")
+    await expect(page.locator("#canned > li")).to_have_count(1)
+    await page.set_input_files("#attach", FilePayload(name="a.txt", mimeType="text/plain", buffer=b"a"))
+    assert await violations(page) == []
+    await page.keyboard.press("Control+k")
+    await page.keyboard.type(customer)
+    await expect(page.locator("#palette-options > li").first).to_be_visible()
+    assert await violations(page) == []
+    await page.keyboard.press("Escape")
+    await page.click("#toggle")
+    await expect(page.locator("#toast")).to_be_visible()
+    assert await violations(page) == []
+    await page.goto(f"{window.base_url}/inbox?q=nothing-is-called-this")
+    await says(page, "live")
+    assert await violations(page) == []
+    await page.goto(f"{window.base_url}/inbox/settings")
+    assert await violations(page) == []
 
 
 @pytest.mark.parametrize("lang", ["en", "bn"])

@@ -28,20 +28,21 @@ export function fillSlot(root, name, text) {
 
 // Makes the children of `parent` follow `items`, moving as few elements as possible.
 export function reconcile(parent, items, { key, create, update }) {
-  const held = new Map([...parent.children].map((node) => [node.dataset.key, node]));
+  const wanted = new Set(items.map(key));
+  const held = new Map();
+  // First what goes: it would stand in the way of what stays.
+  for (const node of [...parent.children]) {
+    if (wanted.has(node.dataset.key)) held.set(node.dataset.key, node);
+    else node.remove();
+  }
   let next = parent.firstElementChild;
   for (const item of items) {
-    const name = key(item);
-    let node = held.get(name);
-    held.delete(name);
+    let node = held.get(key(item));
     if (node && node === next) next = node.nextElementSibling;
     else if (node) move(parent, node, next);
     else parent.insertBefore((node = create(item)), next);
     update(node, item);
-    // A removed neighbour must not become the reference for the next insertion.
-    while (next && !next.isConnected) next = next.nextElementSibling;
   }
-  for (const node of held.values()) node.remove();
 }
 
 // moveBefore keeps focus and running media where the browser has it.
