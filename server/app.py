@@ -50,6 +50,7 @@ from server.endpoints.status import StatusApi
 from server.endpoints.uploads import Uploads
 from server.endpoints.webhook import Webhook
 from server.endpoints.websocket import Sockets
+from server.erasure import Erasure
 from server.errors import ConfigurationError, DatabaseUnavailable, NotFound, OmniError
 from server.feed import FeedLimits, Feeds
 from server.health import Health
@@ -141,6 +142,7 @@ class Parts:
             agent_per_minute=settings.api_requests_per_minute, company_per_minute=settings.api_requests_per_minute_company
         )
         self.trespass = Trespass(self.database)
+        self.erasure = Erasure(self.database, self.directory, self.client_of)
         self.ledger = Ledger(self.database, self.directory)
         self.people = People(self.database, self.access, lambda token: f"{settings.base_url}/invitation?token={token}")
         self.sync = Sync(self.database, self.directory, self.ingester, self.client_of)
@@ -307,7 +309,7 @@ def _admin_pages(parts: Parts, guard: Guard, sessions: Sessions) -> list[BaseRou
     return [
         *IntegrationPages(shell, parts.integrations, parts.checkup, parts.settings).routes(),
         *PeoplePages(shell, parts.people, sessions.cookie).routes(),
-        *LedgerApi(guard, shell, parts.ledger).routes(),
+        *LedgerApi(guard, shell, parts.ledger, parts.erasure).routes(),
         *StatusApi(guard, shell, parts.status).routes(),
         *AuditLog(guard, shell, parts.database).routes(),
     ]

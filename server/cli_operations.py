@@ -10,6 +10,7 @@ import click
 from server.app import Parts
 from server.core.times import SECOND, iso, iso_or_none
 from server.db import eventlog, journal, ledger, store
+from server.db.audit import COMMAND, Actor
 from server.db.database import Connection
 from server.errors import ConfigurationError, NotFound
 from server.ledger import way_view
@@ -25,6 +26,7 @@ def register(main: click.Group, with_parts: WithParts) -> None:
     main.add_command(_deliveries(with_parts))
     main.add_command(_stream(with_parts))
     main.add_command(_trace(with_parts))
+    main.add_command(_contact(with_parts))
 
 
 def _deliveries(with_parts: WithParts) -> click.Group:
@@ -137,6 +139,27 @@ def _trace(with_parts: WithParts) -> click.Group:
         with_parts(lambda parts: _print_delivery_way(parts, delivery_id))
 
     return trace
+
+
+def _contact(with_parts: WithParts) -> click.Group:
+    @click.group()
+    def contact() -> None:
+        """Customers, as far as they are kept here."""
+
+    @contact.command("erase")
+    @click.option("--company-id", type=click.IntRange(1), required=True)
+    @click.option("--conversation-id", type=click.IntRange(1), required=True, help="Any conversation of the contact, by its number here.")
+    def erase(company_id: int, conversation_id: int) -> None:
+        """Erase a contact for good: conversations, messages, files, events, bodies of deliveries. Prints counts."""
+
+        async def run(parts: Parts) -> None:
+            await parts.directory.refresh()
+            erased = await parts.erasure.erase(Actor(company_id, COMMAND), conversation_id)
+            click.echo(json.dumps(erased.view()))
+
+        with_parts(run)
+
+    return contact
 
 
 async def _print_way(parts: Parts, message_id: int) -> None:

@@ -6,6 +6,7 @@ Shapes: Chatwoot 4.16, `app/models/message.rb` (webhook_data), `app/presenters/c
 
 import json
 import re
+from collections.abc import Container
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ Json = dict[str, Any]
 CLIENT_ID_KEY = "omni_client_id"  # our marker in a message's content_attributes; visitors can read it, so it is an opaque id
 _MESSAGE_EVENTS = ("message_created", "message_updated")
 _CONVERSATION_EVENTS = ("conversation_created", "conversation_updated", "conversation_status_changed")
+_CONTACT_EVENTS = ("contact_created", "contact_updated")
 _TYPING_EVENTS = ("conversation_typing_on", "conversation_typing_off")
 _SENDER_TYPES = {0: "customer", "0": "customer", "incoming": "customer"}
 _AGENT_TYPES = (1, 3, "1", "3", "outgoing", "template")
@@ -97,6 +99,26 @@ def read_address(body: bytes) -> tuple[int | None, int | None]:
     inboxes = (envelope.inbox and envelope.inbox.id, conversation.inbox_id)
     contact_inbox = conversation.contact_inbox.inbox_id if conversation.contact_inbox else None
     return _first_id(*accounts, nested), _first_id(*inboxes, contact_inbox)
+
+
+def names_contact(body: str, account_id: int | None, contact_id: int | None, display_ids: Container[int]) -> bool:
+    """Whether a delivery of this account speaks of a contact, or of one of these conversations: also one that means nothing here."""
+    try:
+        payload = decode_json(body)
+    except ValueError:
+        return False
+    if not isinstance(payload, dict):
+        return False
+    event = payload.get("event")
+    conversation = payload if event in _CONVERSATION_EVENTS else _dict(payload.get("conversation") or payload.get("current_conversation"))
+    if _account_id(payload, conversation) not in (None, account_id):
+        return False
+    contacts = [_dict(payload.get("contact")), _dict(_dict(conversation.get("meta")).get("sender"))]
+    if event in _CONTACT_EVENTS:
+        contacts.append(payload)
+    is_theirs = contact_id is not None and any(_id(contact.get("id")) == contact_id for contact in contacts)
+    number = _id(conversation.get("id"))
+    return is_theirs or (number is not None and number in display_ids)
 
 
 def _first_id(*values: object) -> int | None:

@@ -112,6 +112,12 @@ def ids(values: Iterable[int]) -> str:
     return ", ".join(str(int(value)) for value in values) or "NULL"
 
 
+def contact_number(value: str | None) -> int | None:
+    """Chatwoot's number of the contact in a conversation's column `contact`."""
+    contact = _decode(value, Contact)
+    return contact.id if contact is not None else None
+
+
 def _conversation(values: list[Any]) -> Conversation:
     values[6], values[7], values[8] = (time_from_column(value) for value in values[6:9])
     values[14] = _decode(values[14], Contact)

@@ -10,11 +10,12 @@ from starlette.routing import BaseRoute, Route
 from server.auth import Principal
 from server.core.times import SECOND
 from server.db.journal import STATES
-from server.endpoints.admin_shell import AdminShell, number
+from server.endpoints.admin_shell import AdminShell, form_of, number
 from server.endpoints.answers import json_answer, path_number, query_number
 from server.endpoints.guard import Guard
 from server.endpoints.integrations import actor_of
 from server.endpoints.page_requests import redirect
+from server.erasure import Erasure
 from server.errors import BadRequest
 from server.ledger import Ledger, entry_view, way_view
 
@@ -27,8 +28,8 @@ _QUERY_MOST = 200
 class LedgerApi:
     """The endpoints, with what they were given at the start."""
 
-    def __init__(self, guard: Guard, shell: AdminShell, ledger: Ledger) -> None:
-        self._guard, self._shell, self._ledger = guard, shell, ledger
+    def __init__(self, guard: Guard, shell: AdminShell, ledger: Ledger, erasure: Erasure) -> None:
+        self._guard, self._shell, self._ledger, self._erasure = guard, shell, ledger, erasure
 
     def routes(self) -> list[BaseRoute]:
         api, page = self._guard.admin, self._shell.admin
@@ -37,6 +38,8 @@ class LedgerApi:
             Route("/api/deliveries/{id}", api(self.delivery), methods=["GET"]),
             Route("/api/deliveries/{id}/retry", api(self.retry), methods=["POST"]),
             Route("/api/messages/{id}/trace", api(self.trace), methods=["GET"]),
+            Route("/api/conversations/{id}/erase-contact", api(self.erase), methods=["POST"]),
+            Route(_PAGE + "/messages/{id}/erase", page(self.erase_page), methods=["POST"]),
             Route(_PAGE, page(self.list_page)),
             Route(_PAGE + "/deliveries/{id}", page(self.delivery_page)),
             Route(_PAGE + "/deliveries/{id}/retry", page(self.retry_page), methods=["POST"]),
@@ -68,6 +71,18 @@ class LedgerApi:
 
     async def trace(self, request: Request, principal: Principal) -> Response:
         return json_answer(way_view(await self._ledger.way(principal.company_id, path_number(request, "id"))))
+
+    async def erase(self, request: Request, principal: Principal) -> Response:
+        erased = await self._erasure.erase(actor_of(principal), path_number(request, "id"))
+        return json_answer(erased.view())
+
+    async def erase_page(self, request: Request, principal: Principal) -> Response:
+        """With a word that nobody types by mistake: it cannot be taken back."""
+        way = await self._ledger.way(principal.company_id, path_number(request, "id"))
+        if (await form_of(request)).get("word") != "erase":
+            raise BadRequest("Nothing was erased: write the word erase into the field first")
+        erased = await self._erasure.erase(actor_of(principal), way.message.conversation_id)
+        return self._shell.render(request, "admin_erased.html", principal=principal, erased=erased)
 
     async def list_page(self, request: Request, principal: Principal) -> Response:
         query = request.query_params
