@@ -114,7 +114,7 @@ class Parts:
             publish,
             batch=settings.ingest_batch,
             attempts=settings.ingest_attempts,
-            on_typing=lambda typing: self.presence.show_customer_typing(typing.company_id, typing.conversation_id, on=typing.on),
+            on_typing=lambda company_id, typing: self.presence.show_customer_typing(company_id, typing),
         )
         self.recorder = Recorder(self.database, self.spool, self.ingester.wake)
         self.inbox = Inbox(self.database, self.directory, publish, self.client_of)

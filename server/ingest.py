@@ -5,7 +5,9 @@ them into changes, many in one transaction. Neither polls; a slow sweep finds wh
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
@@ -173,19 +175,15 @@ class Recorder:
         return True
 
 
-class Typing(msgspec.Struct, frozen=True):
-    """A customer began or stopped to type; it is shown, and kept nowhere but in the journal."""
-
-    company_id: int
-    conversation_id: int
-    on: bool
+# Company -> conversation -> whether its customer types: shown, and kept nowhere but in the journal
+Typing = Mapping[int, Mapping[int, bool]]
 
 
 class Ingested(msgspec.Struct, frozen=True):
     """What a committed transaction leaves to be announced."""
 
     batches: Sequence[EventBatch] = ()
-    typing: Sequence[Typing] = ()
+    typing: Typing = MappingProxyType({})
 
 
 class Told(msgspec.Struct):
@@ -210,7 +208,7 @@ class Ingester:
         *,
         batch: int,
         attempts: int,
-        on_typing: Callable[[Typing], None] = lambda typing: None,
+        on_typing: Callable[[int, Mapping[int, bool]], None] = lambda company_id, typing: None,
     ) -> None:
         self._database, self._directory, self._publish, self._on_typing = database, directory, publish, on_typing
         self._batch, self._attempts = batch, attempts
@@ -292,8 +290,8 @@ class Ingester:
                     continue
                 parked.append((delivery.id, error.outcome, error.message))
         self._is_directory_old = bool(held)
-        typing = await self._find_typing(connection, [t for t in told if t.change.typing is not None])
         batches = await self._apply(connection, [t for t in told if t.change.typing is None])
+        typing = await self._find_typing(connection, [t for t in told if t.change.typing is not None])
         now = now_us()
         for integration_id in {t.source.integration_id for t in told}:
             own = [t.delivery_id for t in told if t.source.integration_id == integration_id and t.delivery_id is not None]
@@ -309,13 +307,13 @@ class Ingester:
             metrics.deliveries_ingested.labels(state).inc()
         return Ingested(batches, typing)
 
-    async def _find_typing(self, connection: Connection, told: Sequence[Told]) -> list[Typing]:
-        """Where customers type: in conversations that agents have. What is told too late is shown to nobody."""
-        found = []
+    async def _find_typing(self, connection: Connection, told: Sequence[Told]) -> Typing:
+        """Where customers type: in conversations that agents have, the last of a batch. What is told too late is shown to nobody."""
+        found: dict[int, dict[int, bool]] = defaultdict(dict)
         for one in told:
             conversation_id = await store.find_conversation(connection, one.source.integration_id, one.change.conversation.display_id)
             if conversation_id is not None and now_us() - one.received_us < _TYPING_US:
-                found.append(Typing(one.source.company_id, conversation_id, bool(one.change.typing)))
+                found[one.source.company_id][conversation_id] = bool(one.change.typing)
         return found
 
     async def _apply(self, connection: Connection, told: Sequence[Told]) -> list[EventBatch]:
@@ -385,8 +383,8 @@ class Ingester:
 
     def _announce(self, ingested: Ingested) -> None:
         now = now_us()
-        for typing in ingested.typing:
-            self._on_typing(typing)
+        for company_id, typing in ingested.typing.items():
+            self._on_typing(company_id, typing)
         for batch in ingested.batches:
             metrics.webhook_to_publish_seconds.observe((now - batch.received_us) / SECOND)
             self._publish(batch)

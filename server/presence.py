@@ -8,7 +8,7 @@ import asyncio
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from server import log
@@ -139,10 +139,10 @@ class Presence:
 
     # -- what the bus and webhooks bring ---------------------------------------------------------------------------
 
-    def show_customer_typing(self, company_id: int, conversation_id: int, *, on: bool) -> None:
-        """To our own agents at once, to the other processes by the bus."""
-        self._hub.tell(company_id, text_frame(encode_customer_typing(conversation_id, on=on)), _nothing)
-        self._publish(company_id, Note(self._process, customer_typing=(conversation_id, on)))
+    def show_customer_typing(self, company_id: int, typing: Mapping[int, bool]) -> None:
+        """Conversation -> whether its customer types: to our own agents at once, to the other processes by the bus."""
+        self._tell_of_customers(company_id, typing)
+        self._publish(company_id, Note(self._process, customers=dict(typing)))
 
     def watch(self, company_id: int) -> None:
         """The bus brings this company's notes from now on: once it does, the other processes are asked for theirs."""
@@ -155,9 +155,8 @@ class Presence:
         note = parse_note(text)
         if note.process == self._process:
             return
-        if note.customer_typing is not None:
-            conversation_id, on = note.customer_typing
-            self._hub.tell(company_id, text_frame(encode_customer_typing(conversation_id, on=on)), _nothing)
+        if note.customers:
+            self._tell_of_customers(company_id, note.customers)
             return
         company = self._company(company_id)
         if note.asks:
@@ -253,6 +252,11 @@ class Presence:
         if after != before:
             company.here[viewer.agent_id] = after
             self._soon(viewer.company_id, company)
+
+    def _tell_of_customers(self, company_id: int, typing: Mapping[int, bool]) -> None:
+        """One write for each socket, whatever number of customers."""
+        frames = b"".join(text_frame(encode_customer_typing(conversation_id, on=on)) for conversation_id, on in typing.items())
+        self._hub.tell(company_id, frames, _nothing)
 
     # -- telling ---------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ _logger = log.get(__name__)
 _EVERY_SECONDS = 60.0
 _BATCH = 1_000
 _COMPANIES = 500  # in one round; the others have their turn in the next one
+_UPLOADS = 20  # each may have a hundred pieces
 _DAY_US = 86_400 * SECOND
 _ORPHAN_US = 3_600 * SECOND  # an upload that has not become a reply by then never will
 
@@ -46,9 +47,9 @@ class Retention:
         while count := await self._database.transaction(lambda c: reach.trim_reach(c, now_us - self._event_us, _BATCH)):
             removed += count
         orphan_us = now_us - _ORPHAN_US
-        while count := await self._database.transaction(lambda c: outgoing_files.trim_content(c, orphan_us, _BATCH)):
+        while count := await self._database.transaction(lambda c: outgoing_files.trim_content(c, orphan_us, _UPLOADS)):
             removed += count
-        while count := await self._database.transaction(lambda c: outgoing_files.trim_lines(c, now_us - self._journal_us, _BATCH)):
+        while count := await self._database.transaction(lambda c: outgoing_files.trim_lines(c, now_us - self._journal_us, _UPLOADS)):
             removed += count
         if removed:
             _logger.info("trimmed", rows=removed)

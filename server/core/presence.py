@@ -38,7 +38,7 @@ class Note(msgspec.Struct, frozen=True, omit_defaults=True):
     gone: tuple[int, ...] = ()
     is_whole: bool = False
     asks: bool = False
-    customer_typing: tuple[int, bool] | None = None
+    customers: dict[int, bool] = {}  # conversation -> whether its customer types
 
 
 _decoder = msgspec.json.Decoder(Note)

@@ -1,10 +1,12 @@
 """Presence of one process: one entry an agent, the whole to whoever missed something, nothing of other companies."""
 
 import asyncio
+import time
 from typing import Any
 
 from server.bus import Bus
 from server.connection import Connection
+from server.core.presence import SILENT_SECONDS, Note, Seen, encode_note
 from server.errors import DatabaseUnavailable
 from server.hub import Hub
 from server.presence import Presence
@@ -198,7 +200,32 @@ async def test_a_customer_s_typing_goes_to_everyone_at_once() -> None:
     _, first = office.sit_down(3)
     _, second = office.sit_down(4)
     await eventually(lambda: first.of_type("presence") and second.of_type("presence"))
-    office.presence.show_customer_typing(1, OWN, on=True)
-    office.presence.show_customer_typing(2, FOREIGN, on=True)
-    told = {"type": "typing", "conversationId": OWN, "who": "customer", "on": True}
-    assert first.of_type("typing") == second.of_type("typing") == [told]
+    office.presence.show_customer_typing(1, {OWN: True, 18: False})
+    office.presence.show_customer_typing(2, {FOREIGN: True})
+    told = [(frame["conversationId"], frame["who"], frame["on"]) for frame in first.of_type("typing")]
+    assert told == [(OWN, "customer", True), (18, "customer", False)]
+    assert first.of_type("typing") == second.of_type("typing")
+
+
+async def test_agents_of_a_process_that_is_silent_are_gone() -> None:
+    """Its notes made them known; nobody says that it died."""
+    office = Office()
+    _, watcher = office.sit_down(3)
+    note = Note("elsewhere", (Seen(9, "Rahim", OWN),), is_whole=True)
+    office.presence.on_note(1, encode_note(note))
+    await becomes(watcher, {3: (None, False), 9: (OWN, False)})
+    company = office.presence._companies[1]
+    office.presence._keep(1, company, time.monotonic() + SILENT_SECONDS + 1)
+    await becomes(watcher, {3: (None, False)})
+    assert office.presence.online(1) == {3}
+
+
+async def test_a_company_nobody_is_in_is_forgotten() -> None:
+    """After a while; whoever asks for it again finds it empty."""
+    office = Office()
+    agent, _ = office.sit_down(3)
+    agent.close(1000)
+    await eventually(lambda: not office.presence._companies[1].here and office.presence._companies[1].timer is None)
+    office.presence._keep(1, office.presence._companies[1], time.monotonic() + 3_600)
+    assert 1 not in office.presence._companies
+    assert office.presence.online(1) == set()

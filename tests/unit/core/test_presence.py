@@ -73,7 +73,7 @@ def test_notes_come_back_as_they_were() -> None:
         Note("a1", (Seen(3, "Asha", 17, True), Seen(4, "Räh\n")), (5, 6)),
         Note("a1", is_whole=True),
         Note("a1", asks=True),
-        Note("a1", customer_typing=(17, False)),
+        Note("a1", customers={17: False, 18: True}),
     ):
         text = encode_note(note)
         assert is_note(text)
