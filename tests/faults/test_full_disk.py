@@ -24,7 +24,7 @@ from tests.faults.kit import (
 )
 from tests.kit.eventually import eventually
 from tests.kit.omni import Omni
-from tests.kit.small_disk import small_disk
+from tests.kit.small_disk import SmallDisk, small_disk
 
 
 async def test_disk_of_the_spool_is_full(cluster: Cluster, tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ async def test_disk_of_the_spool_is_full(cluster: Cluster, tmp_path: Path) -> No
     with small_disk(tmp_path / "disk") as disk:
         async with clustered(cluster):
             await cluster.prepare()
-            server = cluster.add_server(env={"DATABASE_WAIT_SECONDS": "2", "SPOOL_PATH": str(disk.path / "spool.db")})
+            server = cluster.add_server(env={"DATABASE_WAIT_SECONDS": "2", **_on(disk)})
             await cluster.start(server)
             flow = Flow([server], rate=100)
             async with crowd(crowd_of([server], 2)) as agents:
@@ -60,7 +60,7 @@ async def test_disk_of_the_spool_is_full(cluster: Cluster, tmp_path: Path) -> No
 async def test_disk_of_sqlite_is_full(tmp_path: Path) -> None:
     """Row 28: the embedded database and the spool on one disk that is full: 503, agents stay and read; then all is as it was told."""
     with small_disk(tmp_path / "disk") as disk:
-        server = Omni(tmp_path, database_url=f"sqlite:///{disk.path / 'omni.db'}", env={"SPOOL_PATH": str(disk.path / "spool.db")})
+        server = Omni(tmp_path, database_url=f"sqlite:///{disk.path / 'omni.db'}", env=_on(disk))
         await asyncio.to_thread(server.prepare)
         await asyncio.to_thread(server.add_integration, company_id=COMPANY, account_id=ACCOUNT, inbox_id=INBOX)
         try:
@@ -84,6 +84,10 @@ async def test_disk_of_sqlite_is_full(tmp_path: Path) -> None:
             told("28 SQLite", refused=flow.statuses()[503], kept=len(flow.acknowledged), is_mounted=disk.is_mounted)
         finally:
             await asyncio.to_thread(server.kill9)
+
+
+def _on(disk: SmallDisk) -> dict[str, str]:
+    return {"SPOOL_PATH": str(disk.path / "spool.db"), "DISK_LOW_BYTES": "1000000"}  # 8 MB are enough here
 
 
 async def _is_kept_again(flow: Flow) -> None:
