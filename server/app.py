@@ -297,7 +297,7 @@ def _routes(parts: Parts, guard: Guard) -> list[BaseRoute]:
         *CannedReplies(guard, parts.database).routes(),
         *IntegrationsApi(guard, parts.integrations, parts.checkup, settings).routes(),
         WebSocketRoute("/ws", Sockets(parts.access, parts.feeds, parts.hub, parts.presence, settings).serve),
-        *ops.routes(parts.report),
+        *ops.routes(parts.report, settings.base_url),
         *PeopleApi(guard, parts.people, sessions.cookie).routes(),
         *_admin_pages(parts, guard, sessions),
         *pages.routes(WEB, lambda request: page_data),

@@ -338,4 +338,3 @@ def _is_twin(row: Message, told: MessageState) -> bool:
         and abs(row.created_us - told.created_us) <= TWIN_SECONDS * SECOND
         and row.content == told.content
     )
-

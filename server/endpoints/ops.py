@@ -1,4 +1,4 @@
-"""Operation: `/livez` (the process answers), `/readyz` (what works and what does not), `/metrics`."""
+"""Operation: `/livez` (the process answers), `/readyz` (what works and what does not), `/metrics`, and the socket's description."""
 
 from collections.abc import Callable
 
@@ -8,13 +8,14 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from server import metrics
+from server.core import asyncapi
 from server.core.entities import Json
 from server.endpoints.answers import json_answer
 
 Report = Callable[[], Json]
 
 
-def routes(report: Report) -> list[BaseRoute]:
+def routes(report: Report, base_url: str) -> list[BaseRoute]:
     """`report` gives `{"status": "ready" | "degraded" | "unavailable", "problems": [...], ...}` from memory."""
 
     async def livez(request: Request) -> Response:
@@ -27,4 +28,12 @@ def routes(report: Report) -> list[BaseRoute]:
     async def metrics_text(request: Request) -> Response:
         return Response(generate_latest(metrics.REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
-    return [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics_text)]
+    async def asyncapi_document(request: Request) -> Response:
+        return json_answer(asyncapi.document(base_url), headers={"Cache-Control": "public, max-age=300"})
+
+    return [
+        Route("/livez", livez),
+        Route("/readyz", readyz),
+        Route("/metrics", metrics_text),
+        Route("/asyncapi.json", asyncapi_document),
+    ]
