@@ -26,7 +26,7 @@ from server.settings import Settings, describe
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "README.bn.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 # problems that `app.py` makes of Starlette's own, without a class of ours
 HTTP_CODES = {"method_not_allowed", "http_error"}
 # a class of ours that never becomes an answer
