@@ -169,13 +169,16 @@ class Presence:
         """Once a second: end typing, say that we are alive, forget processes that are silent and companies nobody is in."""
         while True:
             await asyncio.sleep(_EVERY_SECONDS)
-            now = time.monotonic()
-            for agent_id, (until, viewer) in list(self._typing.items()):
-                if now >= until:
-                    del self._typing[agent_id]
-                    self._look_again(viewer, self._company(viewer.company_id))
-            for company_id, company in list(self._companies.items()):
-                self._keep(company_id, company, now)
+            self.look_round(time.monotonic())
+
+    def look_round(self, now: float) -> None:
+        """What time alone changes; `now` is monotonic seconds."""
+        for agent_id, (until, viewer) in list(self._typing.items()):
+            if now >= until:
+                del self._typing[agent_id]
+                self._look_again(viewer, self._company(viewer.company_id))
+        for company_id, company in list(self._companies.items()):
+            self._keep(company_id, company, now)
 
     def _keep(self, company_id: int, company: _Company, now: float) -> None:
         for process in [process for process, other in company.elsewhere.items() if other.is_silent(now)]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from server.bus import Bus
 from server.connection import Connection
-from server.core.presence import SILENT_SECONDS, Note, Seen, encode_note
+from server.core.presence import SILENT_SECONDS, TYPING_SECONDS, Note, Seen, encode_note
 from server.errors import DatabaseUnavailable
 from server.hub import Hub
 from server.presence import Presence
@@ -102,7 +102,20 @@ async def test_an_agent_is_one_whatever_number_of_tabs() -> None:
     await becomes(watcher, {3: (None, False)})
 
 
-async def test_typing_is_seen_and_ends_by_itself() -> None:
+async def test_typing_ends_by_itself() -> None:
+    """Six seconds after it was last said; the agent still looks there."""
+    office = Office()
+    _, watcher = office.sit_down(3)
+    typist, _ = office.sit_down(4)
+    type_in(typist, OWN)
+    await becomes(watcher, {3: (None, False), 4: (OWN, True)})
+    office.presence.look_round(time.monotonic() + TYPING_SECONDS / 2)
+    office.presence.look_round(time.monotonic() + TYPING_SECONDS + 1)
+    await becomes(watcher, {3: (None, False), 4: (OWN, False)})
+    assert len([frame for frame in watcher.of_type("presence") if not frame["whole"]]) == 2
+
+
+async def test_typing_is_seen_until_the_agent_stops_or_goes() -> None:
     """It implies looking there; saying so again within 2 s changes nothing, going elsewhere ends it."""
     office = Office()
     _, watcher = office.sit_down(3)
@@ -214,8 +227,7 @@ async def test_agents_of_a_process_that_is_silent_are_gone() -> None:
     note = Note("elsewhere", (Seen(9, "Rahim", OWN),), is_whole=True)
     office.presence.on_note(1, encode_note(note))
     await becomes(watcher, {3: (None, False), 9: (OWN, False)})
-    company = office.presence._companies[1]
-    office.presence._keep(1, company, time.monotonic() + SILENT_SECONDS + 1)
+    office.presence.look_round(time.monotonic() + SILENT_SECONDS + 1)
     await becomes(watcher, {3: (None, False)})
     assert office.presence.online(1) == {3}
 
@@ -226,6 +238,6 @@ async def test_a_company_nobody_is_in_is_forgotten() -> None:
     agent, _ = office.sit_down(3)
     agent.close(1000)
     await eventually(lambda: not office.presence._companies[1].here and office.presence._companies[1].timer is None)
-    office.presence._keep(1, office.presence._companies[1], time.monotonic() + 3_600)
+    office.presence.look_round(time.monotonic() + 3_600)
     assert 1 not in office.presence._companies
     assert office.presence.online(1) == set()

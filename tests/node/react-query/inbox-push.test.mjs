@@ -91,6 +91,29 @@ test("a message goes into its thread, once and in order, and into no other", asy
   assert.deepEqual([here.fetches, other.fetches, text.fetches], [1, 1, 1]);
 });
 
+test("keys of other forms are found, and nobody else's polls are stretched", {
+  keys: { list: ["crm", "inbox"], thread: (id) => ["crm", { thread: Number(id) }] },
+}, async (on) => {
+  const list = on.watch(["crm", "inbox", { status: "Open" }], rows());
+  const here = on.watch(["crm", { thread: 1 }], thread());
+  await until(() => list.data && here.data);
+  on.line.welcome("live", "e.10");
+  on.line.receive(event(11, "message.created", { conversation: conversation(1, 11), message: message(6, 11) }));
+  await until(() => here.data.messages.length === 3 && ids(list)[0] === 1);
+  const interval = (queryKey) => on.client.defaultQueryOptions({ queryKey, refetchInterval: 10 }).refetchInterval;
+  assert.equal(interval(["messages", 1]), 10);
+  assert.equal(interval(["crm", "inbox"])(), 120);
+});
+
+test("a thread's key in one piece leaves everything else alone", { keys: { thread: (id) => [`thread-${id}`] } }, async (on) => {
+  const here = on.watch(["thread-1"], thread());
+  await until(() => here.data);
+  on.line.welcome("live", "e.10");
+  on.line.receive(event(11, "message.created", { conversation: conversation(1, 11), message: message(6, 11) }));
+  await until(() => here.data.messages.length === 3);
+  assert.equal(on.client.defaultQueryOptions({ queryKey: ["customers"], refetchInterval: 10 }).refetchInterval, 10);
+});
+
 test("an answer that was under way does not overwrite what was pushed meanwhile", async (on) => {
   let finish;
   const here = on.watch(["messages", 1], (n) => (n === 1 ? thread() : new Promise((resolve) => { finish = () => resolve(thread()); })));

@@ -69,14 +69,15 @@ class InboxPush {
     if (!Array.isArray(key)) return false;
     // the thread's key with a number nobody has: up to where the number stands, that is the key of any thread
     const sample = this.#keys.thread("\u0000");
-    return begins(key, this.#keys.list) || begins(key, sample.slice(0, sample.indexOf("\u0000")));
+    const thread = sample.slice(0, Math.max(0, sample.findIndex((part) => JSON.stringify(part).includes("\\u0000"))));
+    return begins(key, this.#keys.list) || (thread.length > 0 && begins(key, thread));
   }
 
   #ours() { return this.#client.getQueryCache().getAll().filter((query) => this.#isOurs(query.queryKey)); }
   #lists() { return this.#ours().filter(({ queryKey }) => begins(queryKey, this.#keys.list)); }
   #threads(id) {
     const keys = [this.#keys.thread(id), this.#keys.thread(String(id))]; // addresses hold text, objects a number
-    return this.#ours().filter(({ queryKey }) => keys.some((key) => begins(queryKey, key)));
+    return this.#client.getQueryCache().getAll().filter(({ queryKey }) => Array.isArray(queryKey) && keys.some((key) => begins(queryKey, key)));
   }
 
   #apply(event) {
