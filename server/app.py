@@ -271,7 +271,7 @@ def create_app(settings: Settings) -> Starlette:
                 is_https=settings.base_url.startswith("https:"),
             )
         ],
-        exception_handlers={OmniError: _on_problem, HTTPException: _on_http_error, Exception: _on_bug},
+        exception_handlers={OmniError: _on_problem, HTTPException: _on_http_error},
     )
     app.state.parts = parts
     return app
@@ -319,11 +319,6 @@ async def _on_problem(request: Request, error: Exception) -> Response:
     if not isinstance(error, OmniError):
         raise error
     return problem_answer(error)
-
-
-async def _on_bug(request: Request, error: Exception) -> Response:
-    """Something we did not think of; the traceback is in the log, under the same request id."""
-    return problem_answer(OmniError())
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:

@@ -8,11 +8,12 @@ import uuid
 from collections.abc import Callable, Mapping
 
 from prometheus_client import Counter
-from starlette.datastructures import MutableHeaders
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server import log, metrics
+from server.endpoints.answers import problem_answer
+from server.errors import OmniError
 
 Unchanged = Callable[[Scope], list[tuple[bytes, bytes]] | None]
 
@@ -53,28 +54,42 @@ class Outermost:
             await send({"type": "http.response.body", "body": b""})
             return
         started = time.monotonic()
-        status = 500
+        status, is_answered, request_id = 500, False, ""
 
         async def send_on(message: Message) -> None:
-            nonlocal status
+            nonlocal status, is_answered, request_id
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, is_answered = message["status"], True
                 headers = message["headers"]
                 given = {name for name, _ in headers}  # pages have a policy of their own
                 headers += [header for header in self._safe if header[0] not in given]
-                if status >= 500:
-                    MutableHeaders(scope=message)["X-Request-Id"] = request_id = uuid.uuid4().hex[:12]
-                    _logger.warning("request failed", path=path, status=status, request_id=request_id)
+                if status >= 400:
+                    request_id = request_id or _new_id()
+                    headers.append((b"x-request-id", request_id.encode()))
             await send(message)
 
         app = self._direct.get((scope["method"], path)) or (self._plain if path.startswith(_PLAIN) else self._compressing)
         try:
             await app(scope, receive, send_on)
+        except Exception:  # something we did not think of: people get a sentence, the log the traceback, both the same id
+            request_id = _new_id()
+            _logger.exception("request died", path=path, request_id=request_id)
+            if is_answered:
+                raise
+            await problem_answer(OmniError())(scope, receive, send_on)
         finally:
             seconds = time.monotonic() - started
             _count(path, status)
             if status >= 400 or seconds > _SLOW_SECONDS:
-                _logger.info("request", method=scope["method"], path=path, status=status, seconds=round(seconds, 3))
+                log_line = _logger.warning if status >= 500 else _logger.info
+                log_line(
+                    "request", method=scope["method"], path=path, status=status, seconds=round(seconds, 3), request_id=request_id or None
+                )
+
+
+def _new_id() -> str:
+    """Short enough to be read out on the telephone."""
+    return uuid.uuid4().hex[:12]
 
 
 def _count(path: str, status: int) -> None:
