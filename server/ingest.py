@@ -138,7 +138,7 @@ class Recorder:
             if spooled:
                 await self._move(spooled)
         except Exception as error:  # whatever the journal says to these
-            if not isinstance(error, DatabaseUnavailable):
+            if not isinstance(error, DatabaseUnavailable) and self._stuck <= _STUCK_MOST:  # said, and not said twice a second for ever
                 _logger.exception("the journal refuses spooled deliveries")
             self._stuck += await self._database_answers()
             return False
@@ -151,14 +151,21 @@ class Recorder:
         spooled = await self._spool.read(2)
         try:
             await self._move(spooled[:1])
-        except Exception as error:
+        except Exception:
             if len(spooled) < 2:
                 raise
             await self._move(spooled[1:], up_to=0)
-            await self._spool.put_aside(spooled[0][0], f"{type(error).__name__}: {error}")
+            await self._try_again(*spooled[0])
             await self._spool.remove(spooled[1][0])
             self._stuck = 0
         return bool(spooled)
+
+    async def _try_again(self, number: int, delivery: Delivery) -> None:
+        """Once more, now that another one was taken: it may have been a passing trouble."""
+        try:
+            await self._move([(number, delivery)])
+        except Exception as error:  # noqa: BLE001 - what it was stands with the delivery
+            await self._spool.put_aside(number, f"{type(error).__name__}: {error}")
 
     async def _move(self, spooled: list[tuple[int, Delivery]], up_to: int | None = None) -> None:
         """From the spool into the journal."""

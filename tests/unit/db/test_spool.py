@@ -111,10 +111,10 @@ async def test_one_that_the_journal_refuses_holds_back_no_other(tmp_path: Path, 
         await database.transaction(_refuse_all)
         task = asyncio.get_running_loop().create_task(recorder.run_drain())
         try:
-            await eventually(lambda: recorder._stuck > 10)
+            await eventually(lambda: recorder._stuck > 10, limit=20)
             assert (spool.waiting, spool.refused) == (20, 0)
             await database.transaction(_accept_all)
-            await eventually(lambda: not spool.waiting)
+            await eventually(lambda: not spool.waiting, limit=20)
         finally:
             task.cancel()
         kept = await database.read(lambda c: journal.peek_deliveries(c, 100))
