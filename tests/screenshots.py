@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from itertools import product
 from pathlib import Path
 
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, FilePayload, Page, async_playwright, expect
 
 from server.dev.chatwoot_sim import seed
 from tests.kit.eventually import eventually
@@ -44,24 +44,41 @@ class Photographer:
         await self._take("list")
         await page.click(f'#rows > li[data-key="{opened}"] a')
         await expect(page.locator("#messages > li").first).to_be_visible()
+        await expect(page.locator("[data-f=colleagues]")).to_be_visible()
         await self._take("thread")
+        await self._compose()
+        await self._take("composing")
         await self._fail_a_reply()
         await self._take("failed")
-        await page.click(".menu summary")
-        await self._take("menu")
-        await page.click("#help-open")
-        await self._take("help")
-        await page.keyboard.press("Escape")  # the list of keys
-        await page.keyboard.press("Escape")  # the menu
+        await page.keyboard.press("Control+k")
+        await page.keyboard.type("a")
+        await self._take("palette")
+        await page.keyboard.press("Escape")
         self._proxy.refuse_new()
         self._proxy.cut_all()
         await says(page, "reconnecting", "offline")
         await self._take("reconnecting")
+        self._proxy.accept_new()
+        await page.goto(page.url.partition("/inbox")[0] + "/inbox/settings")
+        await self._take("settings")
+
+    async def _compose(self) -> None:
+        """A canned reply being looked for, a file chosen."""
+        found = [
+            {"id": 1, "shortcut": "address", "content": "আপনার ঠিকানা ও ফোন নম্বরটি লিখে দিন।"},
+            {"id": 2, "shortcut": "hours", "content": "We are open every day from 10:00 to 20:00."},
+            {"id": 3, "shortcut": "thanks", "content": "ধন্যবাদ! আর কিছু লাগলে জানাবেন।"},
+        ]
+        await self._page.route("**/api/canned-replies", lambda route: route.fulfill(json=found))
+        await self._page.set_input_files("#attach", FilePayload(name="invoice-5512.pdf", mimeType="application/pdf", buffer=b"%PDF"))
+        await self._page.locator("#reply").press_sequentially("/")
+        await expect(self._page.locator("#canned > li")).to_have_count(len(found))
 
     async def _fail_a_reply(self) -> None:
         """Shows a refusal, and leaves the server as it was."""
         refusal = '{"code": "chatwoot_422", "message": "Chatwoot refused it: the 24 hour window is over", "status": 422}'
         await self._page.route("**/reply", lambda route: route.fulfill(status=422, body=refusal, content_type="application/problem+json"))
+        await self._page.click("#chosen button")
         await self._page.fill("#reply", "আপনার অর্ডার পৌঁছে গেছে। Please check.")
         await self._page.click("#composer .primary")
         await expect(self._page.locator('#messages > li[data-state="failed"]')).to_have_count(1)
@@ -69,6 +86,7 @@ class Photographer:
     async def _take(self, state: str) -> None:
         await self._page.evaluate("document.fonts.ready")
         await self._page.mouse.move(0, 0)
+        await self._page.wait_for_timeout(300)  # counts and title follow a moment after the rest
         await self._page.screenshot(path=PICTURES / f"{state}-{self._name}.png", animations="disabled", caret="hide")
 
 
@@ -101,9 +119,12 @@ async def photograph(site: Site, browser: Browser, opened: int, width: int, lang
         window: Window = await new_window(
             site, browser, lang=lang, theme=theme, base_url=address, viewport=size, has_touch=width < 500, is_mobile=width < 500
         )
+        colleague = await new_window(site, browser, "tomas", base_url=site.omni.base_url)
+        await colleague.open(f"/inbox/c/{opened}")
         page = await window.open()
         await Photographer(page, proxy, f"{width}-{lang}-{theme}").take_all(opened)
         await window.context.close()
+        await colleague.context.close()
 
 
 async def main() -> None:

@@ -28,7 +28,7 @@ export function bindPalette({ store, i18n }, go) {
   }
 
   // Whatever can be clicked now, called what it is called there.
-  const actions = () => [...document.querySelectorAll("a[data-view], #toggle, .menu-body :is(a, button)")]
+  const actions = () => [...document.querySelectorAll("a[data-view], #toggle, .menu-body > a, .menu-body button")]
     .filter((node) => node.closest(".menu") || node.checkVisibility())
     .map((node) => ({ label: node.firstChild.data.trim(), run: () => node.click() }));
 
