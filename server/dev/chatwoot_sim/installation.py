@@ -109,7 +109,7 @@ class Installation:
         """An inbox; `webhook_url` (API channel only) is the callback Chatwoot calls beside account webhooks."""
         if webhook_url and channel != API_CHANNEL:
             raise ValueError("only an API inbox has a callback address")
-        inbox = Inbox(self._next_id("inboxes", id), account, name, channel, webhook_url=webhook_url)
+        inbox = Inbox(self._next_id("inboxes", id), account, name, channel, webhook_url=webhook_url, clock=self.now)
         inbox.secret = self.new_token() if channel == API_CHANNEL else ""
         self.inboxes[inbox.id] = inbox
         return inbox

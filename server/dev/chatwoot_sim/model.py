@@ -3,7 +3,9 @@
 Times are unix seconds as float, with microseconds, as `updated_at.to_f` gives them in Chatwoot.
 """
 
+import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -37,6 +39,7 @@ UNREAD_CAP = 10
 Role = Literal["administrator", "agent"]
 WEB_WIDGET = "Channel::WebWidget"
 API_CHANNEL = "Channel::Api"
+WINDOW_HOURS = {"Channel::FacebookPage": 24, "Channel::Instagram": 24, "Channel::Whatsapp": 24, "Channel::Tiktok": 48}
 
 
 @dataclass(slots=True, eq=False)
@@ -71,6 +74,7 @@ class Inbox:
     lock_to_single_conversation: bool = False
     webhook_url: str | None = None  # of a Channel::Api inbox: the second kind of webhook
     secret: str = ""
+    clock: Callable[[], float] = time.time
 
     @property
     def reopens_resolved(self) -> bool:
@@ -167,6 +171,13 @@ class Conversation:
     @property
     def contact(self) -> Contact:
         return self.contact_inbox.contact
+
+    @property
+    def can_reply(self) -> bool:
+        """Whether the channel's window is open (app/services/conversations/message_window_service.rb), without the tag for human agents."""
+        hours = WINDOW_HOURS.get(self.inbox.channel)
+        last = next((m for m in reversed(self.messages) if m.message_type == INCOMING), None)
+        return hours is None or (last is not None and self.inbox.clock() < last.created_at + hours * 3600)
 
     @property
     def unread_count(self) -> int:

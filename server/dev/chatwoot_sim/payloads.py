@@ -201,7 +201,7 @@ def conversation_data(conversation: Conversation, base_url: str) -> JsonObject:
     shown = conversation.last_public_message
     return {
         "additional_attributes": conversation.additional_attributes,
-        "can_reply": True,
+        "can_reply": conversation.can_reply,
         "channel": conversation.inbox.channel,
         "contact_inbox": _contact_inbox_row(conversation.contact_inbox),
         "id": conversation.display_id,

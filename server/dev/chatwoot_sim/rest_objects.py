@@ -79,7 +79,7 @@ def conversation_object(conversation: Conversation, base_url: str) -> JsonObject
         "additional_attributes": conversation.additional_attributes,
         "agent_last_seen_at": unix(conversation.agent_last_seen_at),
         "assignee_last_seen_at": unix(conversation.assignee_last_seen_at),
-        "can_reply": True,
+        "can_reply": conversation.can_reply,
         "contact_last_seen_at": unix(conversation.contact_last_seen_at),
         "custom_attributes": conversation.custom_attributes,
         "inbox_id": conversation.inbox.id,
