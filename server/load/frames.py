@@ -5,7 +5,7 @@ import os
 import struct
 from collections.abc import Iterator
 
-from server.load.mark import parse_marks
+from server.load.mark import last_mark
 
 TEXT, CLOSE = 0x81, 0x88
 _EVENT = b'{"type":"event","seq":'
@@ -56,10 +56,9 @@ class Piece:
         at = event.index(_COMPANY) + len(_COMPANY)
         self.companies.add(int(event[at : event.index(b",", at)]))
         if event.startswith(_CREATED, comma):
-            # the conversation's preview carries a mark as well: the message comes last
-            marks = list(parse_marks(event))
-            if marks:
-                self.marks.append((seq, *marks[-1]))
+            mark = last_mark(event)
+            if mark is not None:
+                self.marks.append((seq, *mark))
                 at = event.index(_CONVERSATION) + len(_CONVERSATION)
                 self.conversations.append(int(event[at : event.index(b",", at)]))
 

@@ -25,6 +25,19 @@ def parse_marks(data: bytes) -> Iterator[tuple[int, float]]:
         yield int(found[1]), int(found[2]) / 1e6
 
 
+def last_mark(event: bytes) -> tuple[int, float] | None:
+    """Of the last marked text in the JSON of one event: its message's, as the preview comes before. Quicker than to look for all."""
+    at = event.rfind(CONTENT)
+    if at < 0:
+        return None
+    middle = event.find(b"@", at, at + 40)
+    end = event.find(b" ", middle, middle + 24)
+    if middle < 0 or end < 0:
+        return None
+    number, written_at = event[at + len(CONTENT) : middle], event[middle + 1 : end]
+    return (int(number), int(written_at) / 1e6) if number.isdigit() and written_at.isdigit() else None
+
+
 def number_of(text: str) -> int | None:
     """The number of a marked text, None where there is no mark."""
     found = _TEXT.match(text)

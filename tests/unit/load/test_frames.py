@@ -7,7 +7,7 @@ import pytest
 
 from server.core.frames import text_frame
 from server.load.frames import Piece, masked_text
-from server.load.mark import mark_text, number_of, parse_marks
+from server.load.mark import last_mark, mark_text, number_of, parse_marks
 
 
 def event(seq: int, *, company_id: int = 7, kind: str = "message.created", content: str = "") -> bytes:
@@ -61,6 +61,13 @@ def test_a_mark_is_read_back_from_json_and_from_text() -> None:
     assert list(parse_marks(event(1, content=text)))[-1] == (12, 82_345.000_123)
     assert number_of(text) == 12
     assert number_of("#12 is my order") is None
+    assert last_mark(event(1, content=text)) == (12, 82_345.000_123)
+
+
+@pytest.mark.parametrize("content", ["#12 is my order", "#@", "#12@x y", "#12@5", "", "#" + "1" * 50 + "@5 "])
+def test_what_only_looks_like_a_mark_is_none(content: str) -> None:
+    """Customers write what they like."""
+    assert last_mark(event(1, content=content)) is None
 
 
 @pytest.mark.parametrize("size", [0, 125, 126, 65_535])
