@@ -1,5 +1,6 @@
 """Two processes behind nginx on one MariaDB and one Redis, under load, while something is stopped and started in the middle."""
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from server.db.database import Database
 from server.db.migrations import upgrade
 from tests.kit.eventually import scaled
 from tests.kit.mariadb import MariaDB
@@ -21,6 +23,7 @@ from tests.load.nginx import Nginx
 
 _LOOK_SECONDS = 0.1
 _LIMIT_SECONDS = 120.0
+_TABLES = ("integrations", "agents", "social_conversations", "social_messages", "inbox_events", "inbox_streams", "webhook_deliveries")
 _ENVIRONMENT = {"DRAIN_SECONDS": "2", "LOG_LEVEL": "INFO", "RECONCILE_SECONDS": "10"}
 
 
@@ -49,6 +52,15 @@ class Site:
 
     def await_agents(self) -> None:
         self._until(lambda: sum(report["sockets"] for report in self._reports()) >= self.agents, f"{self.agents} agents are connected")
+
+    def check_ground_is_clear(self) -> None:
+        """A run leaves nothing behind in the database it played in."""
+
+        async def count() -> dict[str, int]:
+            async with Database(self.servers[0].env["DATABASE_URL"]) as database:
+                return {table: int((await database.fetch_all(f"SELECT COUNT(*) FROM {table}"))[0][0]) for table in _TABLES}
+
+        assert asyncio.run(count()) == dict.fromkeys(_TABLES, 0)
 
     def _reports(self) -> list[dict[str, Any]]:
         return [httpx.get(f"{server.base_url}/readyz", trust_env=False, timeout=scaled(10)).json() for server in self.servers]
@@ -96,5 +108,6 @@ def play(place: Site, act: Callable[[Site], None], options: Mapping[str, object]
             harness.communicate()
     assert harness.returncode == 0, f"{output}\n{place.nginx.errors[-2_000:]}"
     [report] = json.loads(path.read_text())
+    place.check_ground_is_clear()
     found: dict[str, Any] = report
     return found
