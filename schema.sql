@@ -210,6 +210,21 @@ CREATE TABLE IF NOT EXISTS social_conversations (
   UNIQUE KEY uq_conversation_chatwoot (integration_id, chatwoot_conversation_id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='A customer''s conversation with a company';
 
+-- The last sync of each integration that was asked for on its page: how far it came
+CREATE TABLE IF NOT EXISTS sync_runs (
+  integration_id BIGINT NOT NULL,
+  state VARCHAR(16) NOT NULL COMMENT 'asked, running, stopping, stopped, done, failed',
+  asked_at BIGINT NOT NULL COMMENT 'microseconds',
+  started_at BIGINT COMMENT 'when the walk began or went on, microseconds',
+  updated_at BIGINT NOT NULL COMMENT 'the walking process lives, microseconds',
+  total INTEGER COMMENT 'conversations there are in Chatwoot',
+  conversations INTEGER NOT NULL COMMENT 'walked' DEFAULT '0',
+  messages INTEGER NOT NULL COMMENT 'read' DEFAULT '0',
+  created INTEGER NOT NULL COMMENT 'messages that were not here' DEFAULT '0',
+  problem VARCHAR(255),
+  PRIMARY KEY (integration_id)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='The last sync of each integration that was asked for on its page: how far it came';
+
 -- The journal: every webhook delivery as it came
 CREATE TABLE IF NOT EXISTS webhook_deliveries (
   id BIGINT NOT NULL AUTO_INCREMENT,

@@ -47,6 +47,7 @@ from server.endpoints.me import Me
 from server.endpoints.people import PeopleApi
 from server.endpoints.sessions import Sessions
 from server.endpoints.status import StatusApi
+from server.endpoints.sync_runs import SyncRunsApi
 from server.endpoints.uploads import Uploads
 from server.endpoints.webhook import Webhook
 from server.endpoints.websocket import Sockets
@@ -70,6 +71,7 @@ from server.reply_files import ReplyFiles
 from server.retention import Retention
 from server.settings import WEBHOOK_PATH, Settings
 from server.sync import Sync
+from server.sync_runs import SyncRuns
 from server.tasks import Services
 from server.trespass import Trespass
 
@@ -146,6 +148,7 @@ class Parts:
         self.ledger = Ledger(self.database, self.directory)
         self.people = People(self.database, self.access, lambda token: f"{settings.base_url}/invitation?token={token}")
         self.sync = Sync(self.database, self.directory, self.ingester, self.client_of)
+        self.sync_runs = SyncRuns(self.database, self.directory, self.sync)
         self.reconcile = Reconcile(self.database, self.directory, self.ingester, self.client_of, settings)
         self.retention = Retention(self.database, event_days=settings.event_days, journal_days=settings.journal_days)
         self.services = Services()
@@ -210,6 +213,7 @@ class Parts:
                 ("reconcile", self.reconcile.run),
                 ("retention", self.retention.run),
                 ("reach", self.reach.run),
+                ("sync-runs", self.sync_runs.run),
             ):
                 services.start(name, run)
             yield self
@@ -298,6 +302,7 @@ def _routes(parts: Parts, guard: Guard) -> list[BaseRoute]:
         *IntegrationsApi(guard, parts.integrations, parts.checkup, settings).routes(),
         WebSocketRoute("/ws", Sockets(parts.access, parts.feeds, parts.hub, parts.presence, settings).serve),
         *ops.routes(parts.report, settings.base_url),
+        *SyncRunsApi(guard, parts.sync_runs).routes(),
         *PeopleApi(guard, parts.people, sessions.cookie).routes(),
         *_admin_pages(parts, guard, sessions),
         *pages.routes(WEB, lambda request: page_data),
@@ -307,7 +312,7 @@ def _routes(parts: Parts, guard: Guard) -> list[BaseRoute]:
 def _admin_pages(parts: Parts, guard: Guard, sessions: Sessions) -> list[BaseRoute]:
     shell = AdminShell(WEB, parts.access, parts.limits, parts.trespass)
     return [
-        *IntegrationPages(shell, parts.integrations, parts.checkup, parts.settings).routes(),
+        *IntegrationPages(shell, parts.integrations, parts.checkup, parts.sync_runs, parts.settings).routes(),
         *PeoplePages(shell, parts.people, sessions.cookie).routes(),
         *LedgerApi(guard, shell, parts.ledger, parts.erasure).routes(),
         *StatusApi(guard, shell, parts.status).routes(),

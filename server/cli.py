@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 import jwt
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from server import cli_integrations, cli_operations, cli_people, cli_service, log
 from server.app import Parts
@@ -146,15 +146,16 @@ def sync(integration_id: int | None) -> None:
 
 
 async def _walk_with_progress(parts: Parts, one: accounts.Integration) -> Outcome:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    """Ctrl-C stops it: what is done stays done, and the next sync goes on from there."""
+    times = (TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *times)
     with Progress(*columns, console=_notes, transient=True) as progress:
         line = progress.add_task(f"integration {one.id}", total=None)
 
         def show(outcome: Outcome) -> None:
-            conversations = outcome.conversations_created + outcome.conversations_updated
             messages = outcome.messages_created + outcome.messages_skipped
-            text = f"integration {one.id}: {conversations} conversations changed, {messages} messages read"
-            progress.update(line, description=text)
+            text = f"integration {one.id}: {messages} messages, conversations"
+            progress.update(line, description=text, completed=outcome.walked, total=outcome.total)
 
         return await parts.sync.walk(one, show)
 

@@ -24,6 +24,7 @@ from server.errors import NotFound, OmniError, PayloadError
 from server.ingest import Ingester, Told
 
 _logger = log.get(__name__)
+_CONVERSATIONS_PAGE = 25
 _MESSAGES_PAGE = 100  # `after=` gives the first 100 above an id
 _ERRORS_MOST = 20
 _PAGES_MOST = 100_000  # a Chatwoot that never gives an empty page must not hold us for ever
@@ -37,6 +38,8 @@ class Outcome(msgspec.Struct):
     """What a walk found, so far or in the end."""
 
     integration_id: int
+    total: int | None = None  # conversations there are in Chatwoot, once it has said so
+    walked: int = 0  # conversations, those of an interrupted walk before it included
     conversations_created: int = 0
     conversations_updated: int = 0
     messages_created: int = 0
@@ -97,10 +100,12 @@ class Sync:
         """All pages, from where an interrupted walk had come to; one page earlier, as rows move down while one reads."""
         client, seen = self._client_of(integration), set[int]()
         first = max(1, await self._database.read(lambda c: walks.read_sync_page(c, integration.id)) - 1)
+        outcome.total, outcome.walked = await client.count_conversations(inbox_id=integration.inbox_id), (first - 1) * _CONVERSATIONS_PAGE
         for page in range(first, _PAGES_MOST):
             conversations = await client.list_conversations(page, inbox_id=integration.inbox_id)
             for item in conversations:
                 await self._conversation(client, integration, item, seen, outcome)
+                outcome.walked += 1
                 on_progress(outcome)
             reached = page + 1 if conversations else 0
             await self._database.transaction(lambda c: walks.write_sync_page(c, integration.id, reached))  # noqa: B023 - awaited at once

@@ -134,6 +134,13 @@ class ChatwootClient:
         data = _an_object(await self._get(f"{self._account}/conversations", params), "data")["data"]
         return _objects(_an_object(data, "payload")["payload"])
 
+    async def count_conversations(self, *, inbox_id: int | None = None) -> int:
+        """All there are, whatever their status."""
+        params: dict[str, Any] = {"status": "all", "page": 1} | ({} if inbox_id is None else {"inbox_id": inbox_id})
+        data = _an_object(await self._get(f"{self._account}/conversations", params), "data")["data"]
+        count = _an_object(_an_object(data, "meta")["meta"], "all_count")["all_count"]
+        return count if isinstance(count, int) else 0
+
     async def get_conversation(self, display_id: int) -> JsonObject:
         return _an_object(await self._get(self._conversation(display_id)), "id", "status")
 

@@ -298,6 +298,23 @@ invitations = Table(
     **_OPTIONS,
 )
 
+sync_runs = Table(
+    "sync_runs",
+    metadata,
+    Column("integration_id", _BIG, primary_key=True, autoincrement=False),
+    Column("state", String(16), nullable=False, comment="asked, running, stopping, stopped, done, failed"),
+    Column("asked_at", _BIG, nullable=False, comment="microseconds"),
+    Column("started_at", _BIG, comment="when the walk began or went on, microseconds"),
+    Column("updated_at", _BIG, nullable=False, comment="the walking process lives, microseconds"),
+    Column("total", Integer, comment="conversations there are in Chatwoot"),
+    Column("conversations", Integer, nullable=False, server_default="0", comment="walked"),
+    Column("messages", Integer, nullable=False, server_default="0", comment="read"),
+    Column("created", Integer, nullable=False, server_default="0", comment="messages that were not here"),
+    Column("problem", String(255)),
+    comment="The last sync of each integration that was asked for on its page: how far it came",
+    **_OPTIONS,
+)
+
 event_reach = Table(
     "event_reach",
     metadata,

@@ -17,6 +17,7 @@ from server.endpoints.page_requests import redirect
 from server.errors import BadRequest, NotFound, OmniError
 from server.integrations import Integrations, NewIntegration
 from server.settings import Settings
+from server.sync_runs import SyncRuns
 
 _PAGE = "/admin/integrations"
 _DONE = {
@@ -30,6 +31,8 @@ _DONE = {
     "disable": "Switched off: webhooks are kept and ignored, replies are refused.",
     "webhooks-on": "Its webhooks are taken again.",
     "webhooks-off": "Its webhooks are kept and ignored; replies, sync and reconcile go on.",
+    "sync": "It walks now; this page shows how far it is.",
+    "sync-stop": "It stops after the conversation it is at; what is done stays done.",
     "mode": "The mode was changed; register the webhook now, so that Chatwoot knows the address.",
 }
 _SWITCHES = {
@@ -43,8 +46,9 @@ _SWITCHES = {
 class IntegrationPages:
     """The pages' endpoints, with what they were given at the start."""
 
-    def __init__(self, shell: AdminShell, integrations: Integrations, checkup: Checkup, settings: Settings) -> None:
+    def __init__(self, shell: AdminShell, integrations: Integrations, checkup: Checkup, runs: SyncRuns, settings: Settings) -> None:
         self._shell, self._integrations, self._checkup, self._settings = shell, integrations, checkup, settings
+        self._runs = runs
 
     def routes(self) -> list[BaseRoute]:
         admin = self._shell.admin
@@ -92,6 +96,10 @@ class IntegrationPages:
             await self._integrations.register(actor, place)
         elif act == "rotate":
             await self._integrations.rotate_secret(actor, place)
+        elif act == "sync":
+            await self._runs.ask(actor, place)
+        elif act == "sync-stop":
+            await self._runs.stop(actor, place)
         elif act in _SWITCHES:
             await self._integrations.change(actor, place, dict(_SWITCHES[act]))
         elif act in ("token", "secret", "mode"):
@@ -128,6 +136,7 @@ class IntegrationPages:
             principal=principal,
             one=overview,
             findings=findings,
+            sync=await self._runs.get(principal.company_id, overview.integration.id),
             is_well=is_well(findings),
             webhook_url=self._settings.webhook_url_of(overview.webhook_mode),
             tunnel_url=self._settings.tunnel_url,
