@@ -1,6 +1,7 @@
 """Replies with files: durable before they are answered, and once at the customer's whatever Chatwoot's API does."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -13,6 +14,7 @@ from server.dev.chatwoot_sim.samples import picture
 from tests.kit.client_model import Json
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
+from tests.kit.omni import Omni
 from tests.kit.webhook import WEBHOOK_PATH
 
 File = tuple[str, bytes, str]
@@ -196,3 +198,58 @@ async def test_another_company_s_conversation_takes_no_files(desk: Desk) -> None
         answer = await other.http.post(f"{desk.path}/reply", data={"content": "x"}, files=parts)
         assert answer.status_code == 404
     assert desk.sent == []
+
+
+async def test_a_third_upload_of_one_agent_waits_for_the_others(desk: Desk) -> None:
+    """429 while two are under way; they hold nobody else up, and make room when their client goes away."""
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    begun, go_on = asyncio.Semaphore(0), asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b'--x\r\nContent-Disposition: form-data; name="attachments"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n'
+        begun.release()
+        await go_on.wait()
+        yield b"12345\r\n--x--\r\n"
+
+    async with asyncio.TaskGroup() as group:
+        uploads = [group.create_task(desk.company.http.post(f"{desk.path}/reply", content=slow(), headers=headers)) for _ in range(2)]
+        await begun.acquire()
+        await begun.acquire()
+
+        async def refused() -> bool:
+            answer = await desk.reply(PICTURE)
+            return (answer.status_code, answer.json()["code"]) == (429, "too_many_requests")
+
+        await eventually(refused)
+        async with desk.company.client("colleague") as colleague:
+            parts: Any = [("attachments", PICTURE)]
+            assert (await colleague.post(f"{desk.path}/reply", data={"content": "x"}, files=parts)).status_code == 201
+        go_on.set()
+    assert [upload.result().status_code for upload in uploads] == [201, 201]
+    assert (await desk.reply(PICTURE)).status_code == 201
+
+
+async def test_files_outlive_the_server(omni: Omni, sim: ChatwootSim) -> None:
+    """Killed after its 201, before Chatwoot would take anything: started again, it sends them, once."""
+    async with Company(omni, chatwoot=sim) as shop:
+        sim.add_webhook(omni.base_url + WEBHOOK_PATH, secret="")
+        said = sim.customer_says("Rahima", "Can you show it?")
+        whole = await shop.conversation_with(1, display_id=said.conversation.display_id)
+        desk = Desk(shop, sim, said.conversation, whole["id"])
+        sim.switches.set(rate_limited=True)
+        assert (await desk.reply(PICTURE, LARGE, content="Here")).status_code == 201
+
+        async def was_refused() -> bool:  # between two attempts: one under way would keep its lease for as long as an upload may take
+            rows = await shop.rows(
+                "SELECT is_outcome_unknown FROM social_messages WHERE delivery_attempts > 0 AND conversation_id = :id", id=desk.id
+            )
+            return [bool(row[0]) for row in rows] == [False]
+
+        await eventually(was_refused)
+        omni.kill9()
+        await asyncio.to_thread(omni.start)
+        assert desk.sent == []
+        sim.switches.set(rate_limited=False)
+        await eventually(lambda: desk.sent == [("Here", [PICTURE, LARGE])], 60)
+        await desk.ended("sent")
+        assert desk.sent == [("Here", [PICTURE, LARGE])]
