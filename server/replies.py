@@ -182,6 +182,8 @@ class Replies:
 
     async def _outcome(self, outgoing: Outgoing) -> Callable[[Message], Message]:
         message = outgoing.message
+        if message.attachments and self._files.is_full:
+            return _not_yet(message)  # else it would wait in a place that replies of others need
         try:
             integration = self._integration(outgoing.company_id, outgoing.integration_id, outgoing.display_id)
         except NoChatwootIntegration as error:
@@ -364,6 +366,18 @@ def _failed(code: str, sentence: str, message: Message, next_us: int | None = No
         return replace(current, delivery_state="failed", delivery_error=DeliveryError(code, sentence), next_attempt_us=next_us)
 
     return failed
+
+
+def _not_yet(message: Message) -> Callable[[Message], Message]:
+    """Nothing was tried: as if it had not been claimed, and due again in a moment."""
+
+    def put_back(current: Message) -> Message:
+        if not _is_attempt(current, message):
+            return current
+        attempts, is_unknown = message.delivery_attempts, message.is_outcome_unknown
+        return replace(current, delivery_attempts=attempts, is_outcome_unknown=is_unknown, next_attempt_us=_now_us() + SECOND)
+
+    return put_back
 
 
 def _is_attempt(current: Message, claimed: Message) -> bool:

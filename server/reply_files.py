@@ -45,6 +45,11 @@ class ReplyFiles:
         self._database = database
         self._keeping, self._sending = asyncio.Semaphore(_KEPT_AT_ONCE), asyncio.Semaphore(_SENT_AT_ONCE)
 
+    @property
+    def is_full(self) -> bool:
+        """As many replies with files are on their way as may be."""
+        return self._sending.locked()
+
     async def keep(self, uploads: Sequence[Upload]) -> Kept:
         """Make the content durable. What never becomes a reply's goes by retention. Raises DatabaseUnavailable."""
         name = uuid.uuid4().hex

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from server.core.entities import Message
 from server.core.payloads import parse_delivery
 from server.core.projection import Source
 from server.core.times import SECOND
+from server.core.uploads import checked_file
 from server.db import accounts, outbox, store
 from server.db.accounts import Agent, Integration
 from server.db.database import Database
@@ -23,7 +25,7 @@ from server.dev.chatwoot_sim import ChatwootSim, serving
 from server.directory import Directory
 from server.ingest import Ingester, Told
 from server.replies import Replies
-from server.reply_files import ReplyFiles
+from server.reply_files import ReplyFiles, Upload
 from tests.kit.eventually import eventually, scaled
 from tests.unit.databases import fresh_sqlite
 
@@ -39,13 +41,13 @@ class Desk:
         self.database, self.sim, self._http = database, sim, http
         self.budget = RequestBudget()
         self.directory = Directory(database, Vault(""), tolerance_seconds=300, require_signature=False)
+        self.files = ReplyFiles(database)
         self.replies = self.replies_with(attempts=3)
         self.timeouts = Timeouts(read=scaled(1), total=scaled(20))
 
     def replies_with(self, *, attempts: int) -> Replies:
-        files = ReplyFiles(self.database)
         return Replies(
-            self.database, self.directory, lambda batch: None, self._client, files, attempts=attempts, certain_seconds=_CERTAIN_SECONDS
+            self.database, self.directory, lambda batch: None, self._client, self.files, attempts=attempts, certain_seconds=_CERTAIN_SECONDS
         )
 
     async def open(self) -> None:
@@ -117,6 +119,31 @@ async def test_the_lease_outlasts_chatwoot_s_work_on_the_request(tmp_path: Path)
             reached_us = _now_us()
             left_us = ((await one.read(message)).next_attempt_us or 0) - reached_us
         assert left_us >= (_CERTAIN_SECONDS + one.timeouts.total / 2) * SECOND
+
+
+async def test_a_reply_with_files_waits_outside_while_others_send_theirs(tmp_path: Path) -> None:
+    """A Chatwoot that takes long for files holds up no texts, of its own company or of others; the wait counts as no attempt."""
+    async with desk(tmp_path) as one:
+        source = io.BytesIO(b"picture")
+
+        async def read(most: int) -> bytes:
+            return source.read(most)
+
+        upload = Upload(checked_file("a.png", "image/png", 7), read)
+        message, _ = await one.replies.submit(_AGENT, 1, "good day", key=None, last_seen=None, uploads=[upload])
+        outgoing = await one.claim()
+        async with contextlib.AsyncExitStack() as others:
+            while not one.files.is_full:
+                await others.enter_async_context(one.files.of(message))
+            async with asyncio.timeout(scaled(5)):
+                await one.replies._try(outgoing)
+        waiting = await one.read(message)
+        assert (waiting.delivery_state, waiting.delivery_attempts, waiting.is_outcome_unknown) == ("sending", 0, False)
+        assert one.at_customer() == 0
+        await one.database.transaction(lambda c: c.execute("UPDATE social_messages SET next_attempt_at = 0 WHERE client_id IS NOT NULL"))
+        await one.replies._try(await one.claim())
+        assert (await one.read(message)).delivery_state == "sent"
+        assert one.at_customer() == 1
 
 
 async def test_an_attempt_that_lost_its_lease_changes_nothing(tmp_path: Path) -> None:
