@@ -32,6 +32,8 @@ async def main() -> None:
                 async with running_site(Path(directory)) as site:
                     results.append(await MEASURES[name](site, browser))
             console.print(_table(results[-1]))
+            for note in results[-1].notes:
+                console.print(f"  {note}")
         version = browser.version
         await browser.close()
     if options.write_docs:

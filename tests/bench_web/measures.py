@@ -11,6 +11,7 @@ from server.core.times import SECOND
 from server.db.columns import time_to_column
 from server.db.database import Connection, Database
 from tests.bench.results import Result
+from tests.bench_web.day import busy_day
 from tests.bench_web.looking import ENTER, SCROLL, SWITCH, WATCH
 from tests.kit.eventually import eventually
 from tests.kit.tcp_proxy import TcpProxy
@@ -189,4 +190,6 @@ async def _fill(site: Site) -> None:
         await database.transaction(insert)
 
 
-MEASURES = {measure.__name__: measure for measure in (webhook_to_pixel, own_message, switching, waking, first_load, busy_page, long_list)}
+MEASURES = {
+    measure.__name__: measure for measure in (webhook_to_pixel, own_message, switching, waking, first_load, busy_page, long_list, busy_day)
+}

@@ -101,3 +101,14 @@ async def test_files_survive_a_reload(site: Site, open_window: OpenWindow) -> No
     await expect(page.locator(SENT)).to_have_count(1)
     assert await eventually(lambda: len(with_files(site, customer)) == 1)
     assert [a.content for a in with_files(site, customer)[0].attachments] == [b"some text"]
+
+
+async def test_chosen_files_stay_with_their_conversation(site: Site, open_window: OpenWindow) -> None:
+    """Looking elsewhere in between neither loses them nor sends them to somebody else."""
+    other = await site.writes(site.new_customer(), "something else")
+    _, number, page = await open_thread(site, open_window)
+    await page.set_input_files("#attach", document("mine.txt"))
+    await page.click(f'#rows > li[data-key="{other}"] a')
+    await expect(page.locator("#chosen > li")).to_have_count(0)
+    await page.click(f'#rows > li[data-key="{number}"] a')
+    await expect(page.locator("#chosen > li [data-f=name]")).to_have_text("mine.txt")

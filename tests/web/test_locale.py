@@ -73,3 +73,11 @@ def test_templates_hold_no_text_of_their_own(template: Path) -> None:
     words = set(re.findall(r"[^\W\d_]{2,}[^\n]*", between)) - OWN_NAMES
     plain = [text for text in map("".join, told) if re.search(r"[^\W\d_]", re.sub(r"\{[{%].*?[}%]\}", "", text))]
     assert (words, plain) == (set(), [])
+
+
+@pytest.mark.parametrize("script", sorted((WEB / "static" / "js").glob("*.js")), ids=lambda file: file.name)
+def test_scripts_hold_no_text_of_their_own(script: Path) -> None:
+    """What looks like the beginning of a sentence is none of theirs; neither are Bengali letters, digits aside."""
+    code = re.sub(r"^\s*//.*$|\s// .*$", "", script.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert re.findall(r"""["'`][A-Z][a-z]+ [a-z]+[^"'`]*["'`]""", code) == []
+    assert re.findall("[\u0980-\u09e5\u09f0-\u09ff]", code) == []

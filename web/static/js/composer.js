@@ -16,6 +16,7 @@ export class Composer {
   #canned = null; // of the company, fetched when the first "/" is typed
   #options = new Options(this.#field, find("#canned"), ({ content }) => this.#write(content));
   #uploads;
+  #files = new Map(); // conversation id -> files chosen there and not sent yet
   #saveSoon = debounce(() => this.save(), 300);
 
   // `app`: {api, store, outbox, drafts, thread, preferences}
@@ -38,7 +39,8 @@ export class Composer {
   }
 
   open(id) {
-    if (this.#id !== id) this.#uploads.take();
+    this.#files.set(this.#id, this.#uploads.take());
+    this.#uploads.add(this.#files.get(id) ?? []);
     this.save();
     this.#id = id;
     this.#form.action = `/inbox/c/${id}/reply`;
