@@ -15,6 +15,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 ARGS ?=
 SCENARIO ?= steady-day
 
+# tests side by side (most of their time they wait); 0 runs them one by one
+WORKERS ?= 2
+
 .PHONY: help install install-dev packages run test lint bench bench-web soak load screenshots schema lock clean
 
 help: ## list the commands
@@ -29,7 +32,7 @@ run: install ## everything on this machine, with a simulated Chatwoot; prints th
 
 test: install-dev packages tests/node/node_modules/.package-lock.json lint ## everything: lint, types, then all tests against the real parts
 	@bash tests/run-node-tests.sh
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: install-dev ## ruff, import layers, types
 	$(BIN)/ruff check .
