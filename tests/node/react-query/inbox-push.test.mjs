@@ -140,6 +140,17 @@ test("a query that is fetched for the first time gets what was pushed meanwhile"
   await until(() => here.data?.messages.length === 3);
 });
 
+test("a first fetch that began before the first welcome is made again: it may be older than the cursor", async (on) => {
+  let finish;
+  const here = on.watch(["messages", 1], (n) => (n === 1 ? new Promise((resolve) => { finish = () => resolve({ ...thread(), messages: [] }); }) : thread()));
+  await until(() => finish);
+  on.line.welcome("reset", "e.10");
+  await turn();
+  finish();
+  await until(() => here.data?.messages.length === 2);
+  assert.equal(here.fetches, 2);
+});
+
 test("one's own reading clears the row's count; a colleague's does not", async (on) => {
   const list = on.watch(LIST, [conversation(1, 8, { readCount: 2, unreadCount: 6 })]);
   await until(() => list.data);

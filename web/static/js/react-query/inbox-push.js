@@ -82,16 +82,13 @@ class InboxPush {
 
   #apply(event) {
     const { conversation, message } = event.data;
-    for (const query of this.#lists()) this.#patch(query, event, (rows) => this.#intoList(rows, event, query));
-    for (const query of this.#threads(conversation.id)) this.#patch(query, event, (thread) => intoThread(thread, conversation, message));
+    for (const query of this.#lists()) this.#patch(query, (rows) => this.#intoList(rows, event, query));
+    for (const query of this.#threads(conversation.id)) this.#patch(query, (thread) => intoThread(thread, conversation, message));
   }
 
   // While a query is being fetched its answer may be older than the event, and would overwrite it: the event is applied again after it.
-  #patch(query, event, change) {
-    if (query.state.fetchStatus === "fetching") {
-      if (!this.#waiting.has(query)) this.#waiting.set(query, []);
-      this.#waiting.get(query).push({ event, change });
-    }
+  #patch(query, change) {
+    if (query.state.fetchStatus === "fetching") this.#afterFetch(query, () => this.#patch(query, change));
     const data = query.state.data;
     if (data === undefined) return;
     const patched = change(data);
@@ -99,12 +96,17 @@ class InboxPush {
     else if (patched !== data) this.#client.setQueryData(query.queryKey, patched);
   }
 
+  #afterFetch(query, act) {
+    if (!this.#waiting.has(query)) this.#waiting.set(query, []);
+    this.#waiting.get(query).push(act);
+  }
+
   #settled(query) {
     const waiting = this.#waiting.get(query);
     if (!waiting || query.state.fetchStatus === "fetching") return;
     this.#waiting.delete(query);
     // not inside the cache's own notification
-    queueMicrotask(() => { for (const { event, change } of waiting) this.#patch(query, event, change); });
+    queueMicrotask(() => { for (const act of waiting) act(); });
   }
 
   // A row that is there and stays where its list's filter put it is replaced; anything else is the server's to say.
@@ -130,8 +132,9 @@ class InboxPush {
     const wait = Math.max(0, (last?.at ?? 0) + REFETCH_MS - Date.now());
     const timer = setTimeout(() => {
       this.#refetched.set(query, { at: Date.now() });
-      // one under way may have begun before the event: it is not taken for the answer
-      this.#client.invalidateQueries({ queryKey: query.queryKey, exact: true }, { cancelRefetch: true });
+      // one under way may have begun before the event and is not taken for the answer; a query's very first cannot be put off
+      if (query.state.data === undefined && query.state.fetchStatus === "fetching") this.#afterFetch(query, () => this.#refetch(query));
+      else this.#client.invalidateQueries({ queryKey: query.queryKey, exact: true }, { cancelRefetch: true });
     }, wait);
     this.#refetched.set(query, { at: last?.at ?? 0, timer });
   }
