@@ -37,7 +37,7 @@ class Chaos:
     async def _strike(self) -> str:
         name, victim = self._rng.choice(self._victims)
         pause = self._rng.uniform(*_SHORT_SECONDS)
-        is_kill = self._rng.random() < 0.7
+        is_kill = self._rng.random() < 0.8
         if is_kill:
             await asyncio.to_thread(victim.kill)
         else:

@@ -44,7 +44,7 @@ class Plan:
     seed: int | None = None
     messages_per_second: float = 10.0
     replies_per_second: float = 1.0
-    fault_every_seconds: float = 8.0
+    fault_every_seconds: float = 6.0
     drop_rate: float = 0.02
 
 
