@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from server import doctor, log, metrics
 from server.auth import Access
 from server.bus import Bus
-from server.chatwoot import ChatwootClient, RequestBudgets, Timeouts, outgoing_client
+from server.chatwoot import ChatwootClient, ReadRetries, RequestBudgets, Timeouts, outgoing_client
 from server.chatwoot.files import Files
 from server.checkup import Checkup
 from server.company_status import CompanyStatus
@@ -131,7 +131,7 @@ class Parts:
             certain_seconds=settings.reply_certain_seconds,
         )
         self.integrations = Integrations(self.database, self.vault, self.directory, self.client_of, settings)
-        self.checkup = Checkup(self.client_of, settings)
+        self.checkup = Checkup(self.impatient_client_of, settings)
         self.status = CompanyStatus(
             self.database,
             self.directory,
@@ -167,7 +167,7 @@ class Parts:
         metrics.feeds_open.set_function(lambda: self.feeds.count)
         self._budgets = RequestBudgets(per_minute=settings.chatwoot_requests_per_minute)
 
-    def client_of(self, integration: Integration) -> ChatwootClient:
+    def client_of(self, integration: Integration, retries: ReadRetries | None = None) -> ChatwootClient:
         seconds = self.settings.chatwoot_timeout_seconds
         return ChatwootClient(
             base_url=integration.base_url,
@@ -176,7 +176,12 @@ class Parts:
             http=self.http,
             budget=self._budgets.of(integration.base_url),
             timeouts=Timeouts(read=seconds, total=2 * seconds),
+            retries=retries,
         )
+
+    def impatient_client_of(self, integration: Integration) -> ChatwootClient:
+        """For a person who waits for the answer: one try, whose failure is the answer."""
+        return self.client_of(integration, ReadRetries(attempts=1))
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["Parts"]:

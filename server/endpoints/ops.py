@@ -1,4 +1,4 @@
-"""Operation: `/livez` (the process answers), `/readyz` (what works and what does not), `/metrics`, and the socket's description."""
+"""Operation: `/livez` (the process answers), `/readyz` (what works and what does not), `/metrics`, and descriptions of socket and calls."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from server import metrics
-from server.core import asyncapi
+from server.core import asyncapi, openapi
 from server.core.entities import Json
 from server.endpoints.answers import json_answer
 
@@ -31,9 +31,13 @@ def routes(report: Report, base_url: str) -> list[BaseRoute]:
     async def asyncapi_document(request: Request) -> Response:
         return json_answer(asyncapi.document(base_url), headers={"Cache-Control": "public, max-age=300"})
 
+    async def openapi_document(request: Request) -> Response:
+        return json_answer(openapi.document(base_url), headers={"Cache-Control": "public, max-age=300"})
+
     return [
         Route("/livez", livez),
         Route("/readyz", readyz),
         Route("/metrics", metrics_text),
         Route("/asyncapi.json", asyncapi_document),
+        Route("/openapi.json", openapi_document),
     ]
