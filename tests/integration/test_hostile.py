@@ -168,9 +168,10 @@ async def test_asking_too_often_is_answered_429(company: Company) -> None:
     await asyncio.to_thread(server.start)
     try:
         async with server.client(company.token(1)) as http, server.client(company.token(2)) as colleague:
-            answers = [await http.get("/api/me") for _ in range(25)]
+            answers = [await http.get("/api/me") for _ in range(60)]  # more than the minute's and what comes back meanwhile
             refused = [answer for answer in answers if answer.status_code == 429]
-            assert 3 <= len(refused) <= 5
+            assert {answer.status_code for answer in answers[:20]} == {200}
+            assert refused
             assert (refused[0].json()["code"], int(refused[0].headers["Retry-After"]) >= 1) == ("too_many_requests", True)
             tag = (await colleague.get("/api/conversations")).headers["ETag"]
             polls = [await colleague.get("/api/conversations", headers={"If-None-Match": tag}) for _ in range(40)]

@@ -38,7 +38,7 @@ async def reaches(company: Company, *states: str, least: int = 0) -> dict[str, A
 async def test_it_tells_how_far_it_is_stops_and_goes_on(shop: Company, sim: ChatwootSim) -> None:
     """Progress with its total; after a stop what is done stays done, and the rest comes when it goes on; nothing twice."""
     filled(sim)
-    sim.switches.set(latency_seconds=0.05)
+    sim.switches.set(latency_seconds=0.15)
     async with admin(shop) as http:
         path = f"/api/integrations/{shop.integration_id}/sync"
         assert (await run_of(shop))["state"] is None
