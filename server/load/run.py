@@ -121,7 +121,7 @@ class Run:
             chatwoot = self._add("chatwoot", chatwoot_player.play, self._plan, f"{self._plan.url}/api/webhooks/chatwoot")
             stack.callback(self._end)
             ready = self._await(chatwoot, "ready", _START_SECONDS)
-            stack.callback(self._ground.clear)
+            stack.callback(self._clear)
             self._ground.prepare(ready["address"], ready["token"], ready["accounts"])
             if self._server is not None:
                 stack.callback(self._server.stop)
@@ -223,6 +223,12 @@ class Run:
         )
 
     # the processes
+
+    def _clear(self) -> None:
+        self._ground.clear()
+        if self._server is None:  # one that goes on running writes down within seconds what it still has in hand
+            time.sleep(_DIRECTORY_SECONDS)
+            self._ground.clear()
 
     def _add(self, name: str, target: Callable[..., None], *arguments: object) -> _Process:
         process = _Process(name, target, *arguments)
