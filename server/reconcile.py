@@ -5,6 +5,7 @@ repair is counted: that number is the webhook's loss. Changes younger than a gra
 """
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -117,7 +118,12 @@ class Reconcile:
             until_us = started_us - int(self._settings.reconcile_grace_seconds * SECOND)
             outcome = Outcome(integration.id)
             current = Round(integration, self._client_of(integration), claim, since_us, until_us, outcome, claim.reconciled_us == 0)
-            problem = await self._walk(current)
+            try:
+                problem = await self._walk(current)
+            except asyncio.CancelledError:  # this process stops: the next one must not wait for a lease that nobody uses
+                with contextlib.suppress(DatabaseUnavailable):
+                    await self._database.transaction(lambda c: walks.renew_walk(c, current.claim, started_us), attempts=1)
+                raise
             is_whole = problem is None and not outcome.errors
             await self._release(current, until_us if is_whole else None, problem)
         except DatabaseUnavailable:

@@ -25,7 +25,7 @@ class Row(msgspec.Struct):
 
     @property
     def factor(self) -> float | None:
-        return self.polling / self.push if self.push > 0 else None
+        return self.polling / self.push if self.push > 0 and self.polling > 0 else None
 
 
 def plans(plan: Plan) -> list[Plan]:

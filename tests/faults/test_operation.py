@@ -3,11 +3,13 @@
 import asyncio
 import json
 import subprocess
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from tests.faults.kit import Cluster, clustered, metric, readyz, wait_problem, wait_ready
+from server.dev.chatwoot_sim import ChatwootSim, serving
+from tests.faults.kit import ACCOUNT, INBOX, Cluster, clustered, metric, readyz, wait_problem, wait_ready
 from tests.kit.eventually import eventually, scaled
 from tests.kit.omni import COMMAND, Omni
 from tests.kit.tcp_proxy import TcpProxy
@@ -69,6 +71,24 @@ async def test_a_serving_process_looks_once_after_its_start(cluster: Cluster) ->
 
         await eventually(is_logged)
         assert "SET GLOBAL max_allowed_packet" in server.log
+
+
+async def test_a_stop_in_the_middle_of_a_round_gives_the_lease_back(cluster: Cluster) -> None:
+    """Else what fell into a deploy would be looked for three quarters of a minute late."""
+    sim = ChatwootSim(account_id=ACCOUNT, inbox_id=INBOX)
+    async with clustered(cluster), serving(sim):
+        sim.switches.set(latency_seconds=5.0)
+        await cluster.prepare(sim.base_url, sim.admin.access_token)
+        server = cluster.add_server()
+        await cluster.start(server)
+
+        async def is_held() -> bool:
+            assert cluster.sql("SELECT lease_until FROM integrations")[0]["lease_until"] > time.time() * 1e6
+            return True
+
+        await eventually(is_held, limit=15)
+        await asyncio.to_thread(server.terminate)
+        assert cluster.sql("SELECT lease_until FROM integrations")[0]["lease_until"] < time.time() * 1e6
 
 
 async def test_drain_stops_the_server_on_its_port_and_waits_for_its_end(cluster: Cluster) -> None:
