@@ -107,7 +107,7 @@ class Settings:
     slow_socket_seconds: float = _setting(10.0, "A socket that has not read for this long is closed with 4208")
     socket_buffer_bytes: int = _setting(262_144, "High-water mark of a socket's output")
     sockets_per_agent: int = _setting(50, "Live sockets of one agent")
-    sockets_per_company: int = _setting(10_000, "Live sockets of one company in one process")
+    sockets_per_company: int = _setting(15_000, "Live sockets of one company in one process")
     sockets_per_process: int = _setting(20_000, "Live sockets of one process")
     api_requests_per_minute: int = _setting(3_000, "Requests a minute of one agent; 304 answers from memory are not counted; 0: no limit")
     api_requests_per_minute_company: int = _setting(120_000, "Requests a minute of one company's agents together; 0: no limit")

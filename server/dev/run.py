@@ -28,6 +28,7 @@ _COMPANY = 1
 _AGENTS = (("asha@example.com", "Asha Rahman", "admin"), ("tomas@example.com", "Tomas Berg", "agent"))
 _TOKEN_HOURS = 24
 _SIMULATED_PORT_OFFSET = 1
+_SOCKETS_MOST = 500
 _console = Console()
 
 
@@ -39,6 +40,8 @@ def dev(settings: Settings) -> None:
     state.mkdir(parents=True, exist_ok=True)
     if len(settings.jwt_secret.encode()) < JWT_SECRET_MIN_BYTES:
         settings = replace(settings, jwt_secret=_kept_secret(state / "dev-jwt-secret"))
+    if not settings.secret_key:
+        settings = replace(settings, secret_key=_kept_secret(state / "dev-secret-key"))
     migrations.upgrade(settings.database_url)
     try:
         asyncio.run(_serve(settings, state))
@@ -49,8 +52,8 @@ def dev(settings: Settings) -> None:
 async def _serve(settings: Settings, state: Path) -> None:
     listener = take_port(settings.host, settings.port)
     port = listener.getsockname()[1]
-    # Ctrl-C means now; the simulated Chatwoot is on this machine
-    settings = replace(settings, port=port, drain_seconds=0.0, chatwoot_allow_private=True)
+    # Ctrl-C means now; the simulated Chatwoot is on this machine; few sockets, so that no limit of open files is too low for a try
+    settings = replace(settings, port=port, drain_seconds=0.0, chatwoot_allow_private=True, sockets_per_process=_SOCKETS_MOST)
     sim = ChatwootSim(base_url="", account_name="Northwind Support")
     async with serving(sim, host=settings.host, port=_free_port(settings.host, port + _SIMULATED_PORT_OFFSET)) as chatwoot_url:
         webhook = sim.add_webhook(settings.webhook_url, subscriptions=(*checkup.EVENTS, *checkup.TYPING_EVENTS))
