@@ -9,6 +9,7 @@ from server.company_status import CompanyStatus
 from server.endpoints.admin_shell import AdminShell
 from server.endpoints.answers import json_answer
 from server.endpoints.guard import Guard
+from server.endpoints.page_requests import redirect
 
 _PLOTS = {
     "webhooks": ("Webhooks a minute", ""),
@@ -25,11 +26,15 @@ class StatusApi:
     def routes(self) -> list[BaseRoute]:
         return [
             Route("/api/status", self._guard.admin(self.status), methods=["GET"]),
+            Route("/admin", self._shell.admin(self.home)),
             Route("/admin/status", self._shell.admin(self.page)),
         ]
 
     async def status(self, request: Request, principal: Principal) -> Response:
         return json_answer(await self._status.look(principal.company_id), 200, {"Cache-Control": "no-store"})
+
+    async def home(self, request: Request, principal: Principal) -> Response:
+        return redirect("/admin/status")
 
     async def page(self, request: Request, principal: Principal) -> Response:
         found = await self._status.look(principal.company_id)

@@ -58,6 +58,7 @@ async def test_it_says_what_is_wrong(company: Company) -> None:
 
     await eventually(told)
     async with admin(company) as http:
+        assert (await http.get("/admin")).headers["Location"] == "/admin/status"
         page = text_of(await http.get("/admin/status"))
     assert "its webhooks are switched off" in page
     assert "Webhooks a minute" in page
