@@ -28,3 +28,14 @@ async def test_colleagues_are_seen_while_they_look_and_write(site: Site, open_wi
     await window.context.close()
     await expect(told).to_be_hidden(timeout=scaled(30.0) * 1000)
     await expect(here).to_be_hidden(timeout=scaled(30.0) * 1000)
+
+
+async def test_a_hidden_tab_does_not_hide_what_another_shows(site: Site, open_window: OpenWindow) -> None:
+    """An agent with two tabs looks at what the visible one shows, in whatever order the tabs tell."""
+    number = await site.writes(site.new_customer(), "who looks?")
+    mine = await (await open_window("asha")).open(f"/inbox/c/{number}")
+    window = await open_window("tomas")
+    await window.open(f"/inbox/c/{number}")
+    elsewhere = await window.open()
+    await elsewhere.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await expect(mine.locator("[data-f=colleagues]")).to_have_text("Tomas Berg is looking at this")

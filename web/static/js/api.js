@@ -65,7 +65,7 @@ export class Api {
   }
 
   async prefer(preferences) {
-    return (await this.#request("PATCH", "/api/me", { preferences })).data;
+    await this.#request("PATCH", "/api/me", { preferences });
   }
 
   async retry(conversationId, messageId) {

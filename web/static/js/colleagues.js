@@ -6,7 +6,6 @@ const CUSTOMER_TYPING_MS = 30_000; // Chatwoot does not repeat it as we do
 
 export class Colleagues {
   online = 0;
-  isKnown = false;
   #agents = new Map();
   #typing = new Map(); // conversation id -> until when its customer types
   #now;
@@ -18,7 +17,6 @@ export class Colleagues {
   // `frame`: presence (whole, or what changed) or typing, as docs/protocol.md has them.
   apply(frame) {
     if (frame.type === "typing") return void this.#typing.set(frame.conversationId, frame.on ? this.#now() + CUSTOMER_TYPING_MS : 0);
-    this.isKnown = true;
     this.online = frame.online ?? this.online;
     if (frame.whole) this.#agents.clear();
     for (const agent of frame.agents ?? []) this.#agents.set(agent.id, { ...agent, until: this.#now() + TYPING_MS });

@@ -8,10 +8,11 @@ const RING_MAX = 500;
 
 const ports = new Set();
 const colleagues = new Colleagues(); // for tabs that come later
+const viewing = new Map(); // port -> the frame that says what it shows
 let live = null;
 let ring = []; // the newest events, of one epoch
 let ringEpoch = null;
-let ahead = null; // the server's clock, for tabs that come later
+let ahead = -Infinity; // the server's clock, for tabs that come later
 
 self.onconnect = ({ ports: [port] }) => {
   port.onmessage = ({ data }) => onRequest(port, data);
@@ -22,7 +23,7 @@ function onRequest(port, { type, ...request }) {
     case "join": return onJoin(port, request);
     case "leave": return void ports.delete(port);
     case "wake": return live.wake();
-    case "tell": return live.tell(request.frame);
+    case "tell": return live.tell(merged(port, request.frame));
     case "stop": return live.stop(request.reason);
   }
 }
@@ -41,8 +42,8 @@ function onJoin(port, { wsUrl, client, cursor, visible }) {
   const missed = epoch === ringEpoch ? ring.filter((event) => event.seq > seq) : [];
   if (missed.length) port.postMessage({ type: "events", args: [ringEpoch, missed] });
   port.postMessage({ type: "head", args: [live.cursor] });
-  if (ahead !== null) port.postMessage({ type: "clock", args: [ahead] });
-  if (colleagues.isKnown) port.postMessage({ type: "aside", args: [colleagues.frame] });
+  port.postMessage({ type: "clock", args: [ahead] });
+  port.postMessage({ type: "aside", args: [colleagues.frame] });
   live.wake();
 }
 
@@ -55,13 +56,22 @@ function onEvents(epoch, events) {
 }
 
 function onClock(ms) {
-  ahead = Math.max(ahead ?? ms, ms);
+  ahead = Math.max(ahead, ms);
   tell("clock")(ms);
 }
 
 function onAside(frame) {
   colleagues.apply(frame);
   tell("aside")(frame);
+}
+
+// One agent looks at one conversation, whatever the number of tabs: the one that was told last and is still looked at. A tab that is
+// hidden may say so after another has been shown.
+function merged(port, frame) {
+  if (frame.type === "typing") return frame;
+  viewing.delete(port);
+  if (frame.conversationId) viewing.set(port, frame);
+  return [...viewing.values()].at(-1) ?? frame;
 }
 
 function tell(type) {

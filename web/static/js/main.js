@@ -11,7 +11,7 @@ import { openLine } from "./live-client.js";
 import { Navigation, queryOf } from "./navigation.js";
 import { bindAlerts, showUnread } from "./notify.js";
 import { Drafts, Outbox } from "./outbox.js";
-import { bindPalette } from "./palette.js";
+import { bindPalette } from "./options.js";
 import { Presence } from "./presence.js";
 import { Resume } from "./resume.js";
 import { Status } from "./status.js";

@@ -46,14 +46,14 @@ export function createMessage() {
 }
 
 export function fillMessage(node, { message, day, isNew, isStart, isEnd }, i18n) {
-  const { id, senderType, senderName, createdAt, deleted } = message;
+  const { id, senderType, senderName, createdAt, deleted, deliveryState } = message;
   const isNote = message.private;
   setAttr(node, "data-key", messageKey(message));
   setAttr(node, "id", id && `m${id}`);
   setAttr(node, "data-side", isNote ? "note" : senderType === "agent" ? "mine" : "theirs");
   setAttr(node, "data-start", isStart);
   setAttr(node, "data-end", isEnd);
-  setAttr(node, "data-state", message.deliveryState);
+  setAttr(node, "data-state", deliveryState);
   fillSlot(node, "day", day);
   fillSlot(node, "new", isNew ? i18n.t("thread.new") : "");
   fillSlot(node, "note", isNote && isStart ? i18n.t("message.note") : "");
@@ -66,9 +66,8 @@ export function fillMessage(node, { message, day, isNew, isStart, isEnd }, i18n)
   setAttr(slot(node, "time"), "datetime", createdAt);
   setAttr(slot(node, "time"), "title", i18n.full(createdAt));
   setText(slot(node, "time"), i18n.clock(createdAt));
-  const { deliveryState, progress } = message;
-  fillSlot(node, "state", !deliveryState ? "" : deliveryState === "sending" && progress
-    ? i18n.t("message.sendingPart", { n: Math.floor(progress * 100) }) : i18n.t(`message.${deliveryState}`));
+  fillSlot(node, "state", message.progress && deliveryState === "sending"
+    ? i18n.t("message.sendingPart", { n: Math.floor(message.progress * 100) }) : deliveryState && i18n.t(`message.${deliveryState}`));
   fillTrouble(node, message, i18n);
 }
 

@@ -17,8 +17,7 @@ export function showUnread({ store, i18n }) {
     for (const link of document.querySelectorAll("a[data-view]")) showCount(link, counts[link.dataset.view] ?? all, i18n);
     document.title = all ? i18n.t("title.unread", { n: all, title }) : title;
     icon.href = all ? icon.dataset.unread : icon.dataset.read;
-    if (all) navigator.setAppBadge?.(all).catch(() => {});
-    else navigator.clearAppBadge?.().catch(() => {});
+    navigator.setAppBadge?.(all).catch(() => {}); // 0 takes it away
   };
   store.subscribe(debounce(show, 100));
   show();

@@ -118,7 +118,7 @@ export class Outbox {
     const entry = this.#entries.get(clientId);
     if (!entry) return;
     try {
-      const files = entry.names?.length ? await this.filesOf(clientId) : null;
+      const files = entry.names.length ? await this.filesOf(clientId) : null;
       if (files === undefined) throw Object.assign(new Error("the browser did not keep them"), { kind: "refused", code: "files_lost" });
       const message = await this.#post(entry, files, (part) => this.#show(clientId, part));
       this.#on.sent(message);
@@ -170,7 +170,7 @@ export class Outbox {
     if (!entry) return;
     this.#entries.delete(clientId);
     this.#storage.removeItem(this.#prefix + clientId);
-    if (entry.names?.length) this.#files.dropFiles(clientId);
+    if (entry.names.length) this.#files.dropFiles(clientId);
     this.#held.delete(clientId);
     this.#on.changed(entry.conversationId);
   }

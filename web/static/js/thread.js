@@ -269,7 +269,7 @@ export class Thread {
 }
 
 // A reply on its way, in the shape of a message.
-function pendingMessage({ clientId, conversationId, content, createdAt, isPrivate, state, error, names = [], progress }, senderName) {
+function pendingMessage({ clientId, conversationId, content, createdAt, isPrivate, state, error, names, progress }, senderName) {
   return { id: null, clientId, conversationId, senderType: "agent", senderName, content, createdAt, private: isPrivate,
     deleted: false, attachments: names.map((name) => ({ name })), progress, deliveryState: state, deliveryError: error };
 }
