@@ -57,7 +57,7 @@ from server.feed import FeedLimits, Feeds
 from server.health import Health
 from server.hub import Hub
 from server.inbox import Inbox
-from server.ingest import Ingester, Recorder
+from server.ingest import Ingester
 from server.integrations import Integrations
 from server.ledger import Ledger
 from server.middleware import Outermost
@@ -66,6 +66,7 @@ from server.people import People
 from server.presence import Presence
 from server.reach import ReachKeeper
 from server.reconcile import Reconcile
+from server.recorder import Recorder
 from server.replies import Replies
 from server.reply_files import ReplyFiles
 from server.retention import Retention

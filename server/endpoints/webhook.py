@@ -17,7 +17,7 @@ from server.db.journal import Delivery
 from server.directory import DELIVERY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, Directory
 from server.endpoints.answers import problem_answer, receive_body
 from server.errors import BadRequest, OmniError, TooManyRequests, UnsupportedMedia
-from server.ingest import Recorder
+from server.recorder import Recorder
 
 _KEPT_HEADERS = {name.encode(): name for name in (SIGNATURE_HEADER, TIMESTAMP_HEADER, DELIVERY_HEADER)}
 _ENCODING, _LENGTH = b"content-encoding", b"content-length"

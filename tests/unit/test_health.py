@@ -13,7 +13,7 @@ from server.db.database import Database
 from server.db.spool import Spool
 from server.health import Health
 from server.hub import Hub
-from server.ingest import Recorder
+from server.recorder import Recorder
 from server.tasks import Services
 from tests.kit.eventually import eventually
 from tests.unit.sockets import Log, connect

@@ -13,7 +13,7 @@ from server.db import journal
 from server.db.database import Connection, Database
 from server.db.journal import Delivery
 from server.db.spool import Spool, SpoolFull
-from server.ingest import Recorder
+from server.recorder import Recorder
 from tests.kit.eventually import eventually
 from tests.unit.databases import fresh_sqlite
 
@@ -103,7 +103,7 @@ async def _accept_all(connection: Connection) -> None:
 
 async def test_one_that_the_journal_refuses_holds_back_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is found and put aside; but while the journal takes nothing at all, nobody is to blame and nothing is moved."""
-    monkeypatch.setattr("server.ingest._DRAIN_SECONDS", 0.005)
+    monkeypatch.setattr("server.recorder._DRAIN_SECONDS", 0.005)
     async with Database(fresh_sqlite(tmp_path / "omni.db")) as database, _spool(tmp_path / "spool.db") as spool:
         await database.transaction(_refuse_five)
         recorder = Recorder(database, spool, lambda: None)
