@@ -246,6 +246,7 @@ def _told_again(row: Message, told: MessageState, received_us: int) -> Message:
     if row.is_deleted or not _may_overwrite(row, told, received_us):
         return row
     delivery_state, delivery_error = _delivery(row, told)
+    told_at = told.asked_us or received_us
     return replace(
         row,
         content=told.content,
@@ -255,7 +256,8 @@ def _told_again(row: Message, told: MessageState, received_us: int) -> Message:
         delivery_state=delivery_state,
         delivery_error=delivery_error,
         chatwoot_version=max(row.chatwoot_version, told.version_us),
-        told_at=max(row.told_at, told.asked_us or received_us),
+        # a newer version begins anew: an older one that was received later says nothing about what follows
+        told_at=told_at if told.version_us > row.chatwoot_version else max(row.told_at, told_at),
     )
 
 

@@ -84,6 +84,11 @@ def test_a_webhook_older_than_the_list_never_overwrites_it(history: list[Told]) 
             last_list = one
 
 
+def test_an_old_edit_received_late_holds_back_no_newer_one() -> None:
+    """The first edit's webhook came last but was taken in first: of the two of the newer version, the later one counts all the same."""
+    assert _taken_in([Told(1, 0, 9, 1), Told(2, 2, 5, 2), Told(3, 2, 7, 3)]) == [1, 2, 3]
+
+
 def test_an_edit_after_the_list_is_shown_at_once() -> None:
     """Chatwoot since 4.12 does not move the conversation's version by an edit: of the same version, the later one counts."""
     assert _taken_in([Told(1, 5, 10, 10, is_list=True), Told(2, 5, 12, 12)]) == [1, 2]
