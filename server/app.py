@@ -63,7 +63,7 @@ from server.ledger import Ledger
 from server.middleware import Outermost
 from server.page_data import ServerPageData
 from server.people import People
-from server.presence import Presence
+from server.presence import Presence, Viewer
 from server.reach import ReachKeeper
 from server.reconcile import Reconcile
 from server.recorder import Recorder
@@ -73,7 +73,7 @@ from server.retention import Retention
 from server.settings import WEBHOOK_PATH, Settings
 from server.sync import Sync
 from server.sync_runs import SyncRuns
-from server.tasks import Services
+from server.tasks import Services, spawn
 from server.trespass import Trespass
 
 _logger = log.get(__name__)
@@ -100,7 +100,8 @@ class Parts:
         self.bus = Bus(settings.broadcast_url, on_up=lambda: self.feeds.check_soon())
         limits = FeedLimits(settings.feed_ring_events, settings.feed_ring_bytes)
         self.feeds = Feeds(self.database, self.bus, self.hub, limits, settings.head_check_seconds)
-        self.presence = Presence(self.hub, self.bus, lambda number: self.database.read(lambda c: store.read_company(c, number)))
+        self.trespass = Trespass(self.database)
+        self.presence = Presence(self.hub, self.bus, self._company_of, self._on_foreign)
         self.feeds.on_note, self.feeds.on_watch = self.presence.on_note, self.presence.watch
         self.vault = Vault(settings.secret_key, settings.old_secret_keys)
         self.directory = Directory(
@@ -144,7 +145,6 @@ class Parts:
         self.limits = ApiLimits(
             agent_per_minute=settings.api_requests_per_minute, company_per_minute=settings.api_requests_per_minute_company
         )
-        self.trespass = Trespass(self.database)
         self.erasure = Erasure(self.database, self.directory, self.client_of)
         self.ledger = Ledger(self.database, self.directory)
         self.people = People(self.database, self.access, lambda token: f"{settings.base_url}/invitation?token={token}")
@@ -250,6 +250,12 @@ class Parts:
             if finding.state != "ok":
                 _logger.warning("not fit", what=finding.name, problem=finding.text, remedy=finding.remedy)
         await asyncio.Event().wait()  # a service that ends would be started again
+
+    async def _company_of(self, conversation_id: int) -> int | None:
+        return await self.database.read(lambda c: store.read_company(c, conversation_id))
+
+    def _on_foreign(self, viewer: Viewer, conversation_id: int) -> None:
+        spawn(self.trespass.note_frame(viewer.company_id, viewer.agent_id, viewer.agent_name, conversation_id), "trespass")
 
     def _on_revoked(self, agent_id: int, session_key: str | None) -> None:
         members = self.hub.members_of_agent(agent_id) if session_key is None else self.hub.everyone()

@@ -42,6 +42,7 @@ _LOOK_UPS_MOST = 100
 _ID_MOST = 2**63 - 1
 
 CompanyOf = Callable[[int], Awaitable[int | None]]
+OnForeign = Callable[["Viewer", int], None]
 
 
 class Viewer(Protocol):
@@ -88,13 +89,15 @@ class _Company:
 class Presence:
     """Of all companies. All but `run` are plain calls that never wait."""
 
-    def __init__(self, hub: Hub, bus: Bus, company_of: CompanyOf) -> None:
-        """`company_of` gives a conversation's company, or None; it may raise Unavailable."""
-        self._hub, self._bus, self._company_of = hub, bus, company_of
+    def __init__(self, hub: Hub, bus: Bus, company_of: CompanyOf, on_foreign: OnForeign = lambda viewer, conversation_id: None) -> None:
+        """`company_of` gives a conversation's company, or None; it may raise Unavailable. `on_foreign` is told, once for each agent and
+        conversation, who named a conversation of another company."""
+        self._hub, self._bus, self._company_of, self._on_foreign = hub, bus, company_of, on_foreign
         self._process = uuid.uuid4().hex[:12]
         self._companies: dict[int, _Company] = {}
         self._typing: dict[int, tuple[float, Viewer]] = {}  # agent -> until, the socket that said so
         self._known: OrderedDict[int, int] = OrderedDict()  # conversation -> company
+        self._foreign: OrderedDict[tuple[int, int], None] = OrderedDict()  # (agent, conversation) that was told of already
         self._looking: dict[Viewer, tuple[int | None, Callable[[], None]]] = {}  # what to do once the conversation's company is known
 
     def online(self, company_id: int) -> set[int]:
@@ -202,6 +205,8 @@ class Presence:
         elif 0 < conversation_id <= _ID_MOST and conversation_id not in self._known and len(self._looking) < _LOOK_UPS_MOST:
             self._looking[viewer] = (conversation_id, act)
             spawn(self._look_up(viewer, conversation_id), f"presence-{conversation_id}")
+        elif conversation_id in self._known:
+            self._refuse(viewer, conversation_id)
 
     async def _look_up(self, viewer: Viewer, conversation_id: int) -> None:
         company_id: int | None = None
@@ -221,6 +226,16 @@ class Presence:
             self._checked(viewer, *wanted)
         elif company_id == viewer.company_id:
             wanted[1]()
+        elif company_id is not None:
+            self._refuse(viewer, conversation_id)
+
+    def _refuse(self, viewer: Viewer, conversation_id: int) -> None:
+        key = (viewer.agent_id, conversation_id)
+        if key not in self._foreign:
+            self._foreign[key] = None
+            if len(self._foreign) > _KNOWN_MOST:
+                self._foreign.popitem(last=False)
+            self._on_foreign(viewer, conversation_id)
 
     def _view(self, viewer: Viewer, conversation_id: int | None) -> None:
         viewer.viewing = conversation_id

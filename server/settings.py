@@ -36,6 +36,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "hello_seconds": (0.1, 60),
     "slow_socket_seconds": (0.1, 3600),
     "socket_buffer_bytes": (4_096, 100_000_000),
+    "strangers_per_address": (1, 1_000_000),
     "sockets_per_agent": (1, 100_000),
     "sockets_per_process": (1, 1_000_000),
     "access_check_seconds": (0.1, 60),
@@ -106,6 +107,7 @@ class Settings:
     hello_seconds: float = _setting(5.0, "A socket that has not said hello by then is closed")
     slow_socket_seconds: float = _setting(10.0, "A socket that has not read for this long is closed with 4208")
     socket_buffer_bytes: int = _setting(262_144, "High-water mark of a socket's output")
+    strangers_per_address: int = _setting(5_000, "Sockets of one address on which nobody has signed in yet")
     sockets_per_agent: int = _setting(50, "Live sockets of one agent")
     sockets_per_company: int = _setting(15_000, "Live sockets of one company in one process")
     sockets_per_process: int = _setting(20_000, "Live sockets of one process")

@@ -23,22 +23,25 @@ class Trespass:
         named = _named(path)
         if named is None:
             return
-        kind, number = named
         agent = principal.agent
+        await self._note(Actor(agent.company_id, agent.email or agent.name, agent.id), method, *named)
 
+    async def note_frame(self, company_id: int, agent_id: int, agent_name: str, conversation_id: int) -> None:
+        """After a frame on a socket named a conversation that is not the agent's company's. Never raises."""
+        await self._note(Actor(company_id, agent_name, agent_id), "socket", "conversations", conversation_id)
+
+    async def _note(self, actor: Actor, method: str, kind: str, number: int) -> None:
         async def write(connection: Connection) -> bool:
             owner = await audit.read_owner(connection, kind, number)
-            if owner is None or owner == agent.company_id:
+            if owner is None or owner == actor.company_id:
                 return False
-            actor = Actor(agent.company_id, agent.email or agent.name, agent.id)
             await audit.append_act(connection, actor, "foreign.refused", f"{method} {kind} {number}")
             return True
 
         try:
             if await self._database.transaction(write, attempts=1):
-                _logger.warning(
-                    "refused what is another company's", company_id=agent.company_id, agent_id=agent.id, kind=kind, number=number
-                )
+                about = {"company_id": actor.company_id, "agent_id": actor.agent_id, "kind": kind, "number": number}
+                _logger.warning("refused what is another company's", **about)
         except DatabaseUnavailable:
             return
 

@@ -12,10 +12,12 @@ _TEXT_MOST = 255
 COMMAND = "command on the server"  # the actor of what is done by command
 
 # whose something is, by the word and the number that stand for it in an address
+_OF_A_MESSAGE = "SELECT c.company_id FROM social_messages m JOIN social_conversations c ON c.id = m.conversation_id WHERE m.id = :id"
 OWNERS = {
     "conversations": "SELECT company_id FROM social_conversations WHERE id = :id",
     "c": "SELECT company_id FROM social_conversations WHERE id = :id",
-    "messages": "SELECT c.company_id FROM social_messages m JOIN social_conversations c ON c.id = m.conversation_id WHERE m.id = :id",
+    "messages": _OF_A_MESSAGE,
+    "attachments": _OF_A_MESSAGE,
     "integrations": "SELECT company_id FROM integrations WHERE id = :id",
     "people": "SELECT company_id FROM agents WHERE id = :id",
     "canned-replies": "SELECT company_id FROM canned_replies WHERE id = :id",

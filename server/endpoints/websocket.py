@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Mapping
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -27,6 +28,7 @@ class Sockets:
 
     def __init__(self, access: Access, feeds: Feeds, hub: Hub, colleagues: Colleagues, settings: Settings) -> None:
         self._access, self._feeds, self._hub, self._colleagues, self._settings = access, feeds, hub, colleagues, settings
+        self._strangers: Counter[str] = Counter()  # by address: sockets that nobody has signed in on yet
         self._pace = Pace(
             ping=settings.ping_seconds,
             silence=settings.socket_silence_seconds,
@@ -46,9 +48,8 @@ class Sockets:
             await _refuse(websocket, error)
 
     async def _open(self, websocket: WebSocket) -> None:
-        hello = await self._hello(websocket)
+        hello, principal = await self._introduced(websocket)
         cursor = _cursor(hello.cursor)
-        principal = await self._authenticate(websocket.headers, hello)
         self._check_limits(principal)
         feed = await self._feeds.watch(principal.company_id)
         await catch_up_with(cursor, feed, self._feeds)
@@ -94,6 +95,20 @@ class Sockets:
         )
         connection.start(is_replaying=is_replaying, renew=lambda token: self._renew(principal, token))
         return connection
+
+    async def _introduced(self, websocket: WebSocket) -> tuple[Hello, Principal]:
+        """Who it is. Until then a socket counts by its address: an office shares one, so nobody who has signed in does."""
+        address = websocket.client.host if websocket.client else ""
+        if self._strangers[address] >= self._settings.strangers_per_address:
+            raise TooManyRequests("Too many connections of this address wait to sign in")
+        self._strangers[address] += 1
+        try:
+            hello = await self._hello(websocket)
+            return hello, await self._authenticate(websocket.headers, hello)
+        finally:
+            self._strangers[address] -= 1
+            if not self._strangers[address]:
+                del self._strangers[address]
 
     async def _hello(self, websocket: WebSocket) -> Hello:
         try:

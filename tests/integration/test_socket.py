@@ -6,6 +6,7 @@ import json
 import struct
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -408,6 +409,29 @@ async def test_too_many_sockets_of_one_agent_are_refused(company: Company) -> No
             assert colleague.welcome["companyId"] == company.id
         for socket in sockets:
             await socket.close()
+
+
+async def test_strangers_of_one_address_are_bounded(tmp_path: Path) -> None:
+    """Sockets that nobody signs in on count by their address; those who have signed in do not (row 9)."""
+    server = Omni(tmp_path, database_url=f"sqlite:///{tmp_path / 'omni.db'}", env={"STRANGERS_PER_ADDRESS": "3"})
+    server.prepare()
+    server.start()
+    try:
+        async with Company(server) as company, asyncio.TaskGroup() as group:
+            strangers = [company.socket() for _ in range(4)]
+            for stranger in strangers:
+                stranger._tasks = group
+                await stranger.open()
+            await strangers[3].say_hello()
+            assert await strangers[3].wait_closed() == 4129
+            await strangers[0].say_hello()
+            await strangers[0].wait_for_frame("welcome")
+            async with company.socket(2) as colleague:
+                assert colleague.welcome["companyId"] == company.id
+            for stranger in strangers[:3]:
+                await stranger.close()
+    finally:
+        server.kill9()
 
 
 async def test_a_reader_that_stops_is_let_go_and_resumes(pushed: Company) -> None:
