@@ -35,6 +35,7 @@ _CLOSE_TOO_FAST = 4108
 _SMALL_FRAMES = (50.0, 500.0)
 _KERNEL_BUFFER_BYTES = 131_072  # else the kernel takes up to tcp_wmem[2] (4 MB) for a peer that does not read
 _logger = logging.getLogger("websockets.server")
+_write = os.write
 
 
 class Receiver(Protocol):
@@ -94,7 +95,7 @@ class PushSocket(asyncio.Protocol):
         self._fragments: list[Frame] | None = None
         self._small_frames: Bucket | None = None  # most clients never send one
         self._is_closed = False
-        self._is_direct = False  # whether the transport's buffer is known to be empty: only we fill it
+        self._is_direct = False  # whether it is open and the transport's buffer known to be empty: only we fill it
         connections.add(self)
 
     def hand_over(self, receiver: Receiver, high_water_bytes: int) -> Push:
@@ -102,19 +103,19 @@ class PushSocket(asyncio.Protocol):
 
     def write(self, frames: bytes) -> None:
         """Straight to the descriptor while nothing is buffered: the transport would put the same call off to the end of the tick."""
-        transport = self._transport
-        if self._is_closed or transport.is_closing():  # asked at once before the write: a closed descriptor may belong to someone else
+        if self._transport.is_closing():  # asked at once before the write: a closed descriptor may belong to someone else
             return
-        if self._is_direct or self._is_empty():
+        if self._is_direct or self._may_be_direct():
             try:
-                written = os.write(self._descriptor, frames)
+                written = _write(self._descriptor, frames)
             except OSError:  # full, or lost: the transport knows what to do
                 written = 0
             if written == len(frames):
                 return
             frames = frames[written:]
-        self._is_direct = False
-        transport.write(frames)
+        if not self._is_closed:
+            self._is_direct = False
+            self._transport.write(frames)
 
     def close(self, code: int, reason: str = "") -> None:
         if not self._is_closed and not self._transport.is_closing():
@@ -159,8 +160,8 @@ class PushSocket(asyncio.Protocol):
         self._connections.discard(self)
         self._end(CloseCode.ABNORMAL_CLOSURE)
 
-    def _is_empty(self) -> bool:
-        self._is_direct = self._descriptor >= 0 and not self._transport.get_write_buffer_size()
+    def _may_be_direct(self) -> bool:
+        self._is_direct = not self._is_closed and self._descriptor >= 0 and not self._transport.get_write_buffer_size()
         return self._is_direct
 
     def _take(self, frame: Frame, parser: FrameParser) -> None:
@@ -197,7 +198,7 @@ class PushSocket(asyncio.Protocol):
 
     def _end(self, code: int) -> None:
         if not self._is_closed:
-            self._is_closed = True
+            self._is_closed, self._is_direct = True, False
             self._receiver.on_lost(int(code))
             self._abort_later()
 

@@ -17,6 +17,7 @@ Parameters = Mapping[str, Any]
 Dialect = Literal["sqlite", "mysql"]
 
 _PACKET_CHARACTERS = 1_000_000  # half of the smallest max_allowed_packet in use, at two bytes a character
+_SQLITE_PARAMETERS_MOST = 32_766  # SQLITE_MAX_VARIABLE_NUMBER since 3.32
 _PARAMETER = re.compile(r"(?<!:):([a-z_][a-z0-9_]*)")
 _VALUES = re.compile(r"(.*\bVALUES )(\([^()]*\))(.*)", re.DOTALL)
 _BINDABLE = (int, float, str, bytes, type(None))  # anything else would be guessed at by the driver
@@ -92,7 +93,7 @@ class Connection:
         self._posted.append(self._wire.prepare(sql, _checked(parameters)))
 
     def post_many(self, sql: str, rows: Sequence[Parameters]) -> None:
-        """`INSERT ... VALUES (:a, :b) ...` for many rows, as `post`: few statements on MySQL, one prepared statement on SQLite."""
+        """`INSERT ... VALUES (:a, :b) ...` for many rows, as `post`: few statements, each of many rows."""
         if rows:
             self._posted += self._wire.prepare_many(sql, [_checked(row) for row in rows])
 
@@ -157,10 +158,16 @@ class _SqliteWire:
                 parameters = {key: value for key, value in parameters.items() if key != name}
         return sql, parameters
 
-    def prepare_many(self, sql: str, rows: Sequence[Parameters]) -> list[_Repeated]:
-        return [_Repeated(sql, rows)]
+    def prepare_many(self, sql: str, rows: Sequence[Parameters]) -> list[tuple[str, Sequence[Any]] | _Repeated]:
+        """An INSERT as one statement for hundreds of rows, anything else once for each row."""
+        if not _VALUES.fullmatch(sql):
+            return [_Repeated(sql, rows)]
+        head, values, names, tail = _insert_template(sql)
+        row_text, at_once = values % (("?",) * len(names)), _SQLITE_PARAMETERS_MOST // max(1, len(names))
+        pieces = [rows[n : n + at_once] for n in range(0, len(rows), at_once)]
+        return [(f"{head}{','.join([row_text] * len(piece))}{tail}", [row[name] for row in piece for name in names]) for piece in pieces]
 
-    async def run(self, statements: Sequence[tuple[str, Parameters] | _Repeated], wanted: int) -> list[Outcome]:
+    async def run(self, statements: Sequence[tuple[str, Any] | _Repeated], wanted: int) -> list[Outcome]:
         """Each is a turn of the connection's thread, or two where the cursor's numbers are wanted."""
         for statement in statements[: len(statements) - wanted]:
             if isinstance(statement, _Repeated):

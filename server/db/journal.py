@@ -31,17 +31,30 @@ class Delivery(msgspec.Struct):
 
 async def append_deliveries(connection: Connection, deliveries: Sequence[Delivery]) -> None:
     """With the COMMIT at the latest; alone in its transaction it is one statement, which needs no BEGIN."""
-    rows = [(d.uid, d.received_us, d.integration_id, d.is_verified, _encode(d.headers).decode(), d.body) for d in deliveries]
-    if connection.dialect == "sqlite":  # one turn of the connection's thread for all of them
-        connection.post(_APPEND_ALL, {"rows": _encode(rows).decode()})
-    else:
-        connection.post_many(_APPEND_EACH, [dict(zip(_APPENDED, row, strict=True)) for row in rows])
+    connection.post_many(
+        _APPEND[connection.dialect],
+        [
+            {
+                "uid": d.uid,
+                "received_at": d.received_us,
+                "integration_id": d.integration_id,
+                "is_verified": d.is_verified,
+                "headers": _encode(d.headers).decode() if d.headers else None,
+                "body": d.body,
+            }
+            for d in deliveries
+        ],
+    )
 
 
-_APPENDED = ("uid", "received_at", "integration_id", "is_verified", "headers", "body")
-_APPEND_EACH = f"INSERT IGNORE INTO webhook_deliveries ({', '.join(_APPENDED)}) VALUES ({', '.join(':' + name for name in _APPENDED)})"
-_VALUES = ", ".join(f"json_extract(value, '$[{n}]')" for n in range(len(_APPENDED)))
-_APPEND_ALL = f"INSERT OR IGNORE INTO webhook_deliveries ({', '.join(_APPENDED)}) SELECT {_VALUES} FROM json_each(:rows)"
+_ROW = (
+    "(uid, received_at, integration_id, is_verified, headers, body) "
+    "VALUES (:uid, :received_at, :integration_id, :is_verified, :headers, :body)"
+)
+_APPEND: dict[Dialect, str] = {
+    "sqlite": f"INSERT OR IGNORE INTO webhook_deliveries {_ROW}",
+    "mysql": f"INSERT IGNORE INTO webhook_deliveries {_ROW}",
+}
 _encode = msgspec.json.Encoder().encode
 _NUMBERS = "id, received_at, integration_id, is_verified, attempts"
 # few columns: MySQL's driver describes each one anew for each SELECT; the body stays as it is, it is mostly quotes
