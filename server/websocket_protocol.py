@@ -102,9 +102,11 @@ class PushSocket(asyncio.Protocol):
         raise RuntimeError("the socket was handed over already")
 
     def write(self, frames: bytes) -> None:
-        """Straight to the descriptor while nothing is buffered: the transport would put the same call off to the end of the tick."""
-        if self._transport.is_closing():  # asked at once before the write: a closed descriptor may belong to someone else
-            return
+        """Straight to the descriptor while nothing is buffered: the transport would put the same call off to the end of the tick.
+
+        A descriptor that was closed may belong to someone else by now, another company's agent among them. Both loops close it only after
+        `connection_lost`, whatever ended the connection, and that ends the direct way before it returns.
+        """
         if self._is_direct or self._may_be_direct():
             try:
                 written = _write(self._descriptor, frames)
@@ -113,7 +115,7 @@ class PushSocket(asyncio.Protocol):
             if written == len(frames):
                 return
             frames = frames[written:]
-        if not self._is_closed:
+        if not self._is_closed and not self._transport.is_closing():
             self._is_direct = False
             self._transport.write(frames)
 
@@ -157,11 +159,13 @@ class PushSocket(asyncio.Protocol):
             self._receiver.on_resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._is_direct = False
         self._connections.discard(self)
         self._end(CloseCode.ABNORMAL_CLOSURE)
 
     def _may_be_direct(self) -> bool:
-        self._is_direct = not self._is_closed and self._descriptor >= 0 and not self._transport.get_write_buffer_size()
+        if not self._is_closed and self._descriptor >= 0 and not self._transport.is_closing():
+            self._is_direct = not self._transport.get_write_buffer_size()
         return self._is_direct
 
     def _take(self, frame: Frame, parser: FrameParser) -> None:

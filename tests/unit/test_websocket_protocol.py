@@ -4,15 +4,18 @@ import asyncio
 import gc
 import socket
 from collections import Counter
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, ClassVar
 
+import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.server import ServerProtocol
 
-from server.websocket_protocol import EXTENSION, Push, PushWebSocketProtocol
+from server.websocket_protocol import EXTENSION, Push, PushSocket, PushWebSocketProtocol
 from tests.kit.eventually import eventually
 
 OF_THE_HANDSHAKE = (HttpToolsProtocol, PushWebSocketProtocol, ServerProtocol, asyncio.Queue)
@@ -22,8 +25,12 @@ SOCKETS = 20
 class Listening:
     """A receiver that keeps its socket and does nothing else."""
 
+    all: ClassVar[list["Listening"]] = []
+
     def __init__(self) -> None:
         self.push: Push | None = None
+        self.was_direct_when_lost: bool | None = None
+        self.all.append(self)
 
     def on_text(self, text: bytes) -> None:
         assert self.push is not None
@@ -35,7 +42,9 @@ class Listening:
 
     def on_resume(self) -> None: ...
 
-    def on_lost(self, code: int) -> None: ...
+    def on_lost(self, code: int) -> None:
+        assert isinstance(self.push, PushSocket)
+        self.was_direct_when_lost = self.push._is_direct
 
     def on_shutdown(self) -> None: ...
 
@@ -57,10 +66,9 @@ def _left(before: Counter[type]) -> dict[str, int]:
     return {kind.__name__: n for kind, n in (counted - before).items()}
 
 
-async def test_a_handed_over_socket_lets_its_handshake_go() -> None:
-    """Without the garbage collector's help: thousands who come back at once would leave it hundreds of thousands of objects."""
+@asynccontextmanager
+async def _serving() -> AsyncIterator[str]:
     listener = socket.create_server(("127.0.0.1", 0))
-    port = listener.getsockname()[1]
     config = uvicorn.Config(
         _hand_over, ws=PushWebSocketProtocol, ws_ping_interval=None, ws_per_message_deflate=False, lifespan="off", log_config=None
     )
@@ -68,16 +76,49 @@ async def test_a_handed_over_socket_lets_its_handshake_go() -> None:
     async with asyncio.TaskGroup() as group:
         serving = group.create_task(server.serve(sockets=[listener]))
         await eventually(lambda: server.started)
+        yield f"ws://127.0.0.1:{listener.getsockname()[1]}/"
+        server.should_exit = True
+        await serving
+
+
+async def _welcomed(address: str) -> ClientConnection:
+    client = await connect(address, proxy=None)
+    await client.send("hello")
+    assert await client.recv() == "hi"
+    return client
+
+
+@pytest.mark.parametrize("ending", ["close", "reset"])
+async def test_a_lost_socket_writes_to_no_descriptor(ending: str) -> None:
+    """Its number may belong to somebody else's socket by then: the direct way has ended before anybody hears of the loss."""
+    async with _serving() as address:
+        Listening.all.clear()
+        client = await _welcomed(address)
+        [listening] = Listening.all
+        await client.send("still there?")
+        assert await client.recv() == "ok"  # written the direct way
+        assert isinstance(listening.push, PushSocket)
+        assert listening.push._is_direct
+        if ending == "close":
+            await client.close()
+        else:
+            client.transport.abort()
+        await eventually(lambda: listening.was_direct_when_lost is not None)
+        assert listening.was_direct_when_lost is False
+        listening.push.write(b"\x81\x02no")
+        assert listening.push._is_direct is False
+
+
+async def test_a_handed_over_socket_lets_its_handshake_go() -> None:
+    """Without the garbage collector's help: thousands who come back at once would leave it hundreds of thousands of objects."""
+    async with _serving() as address:
         gc.collect()
         before = Counter[type](type(thing) for thing in gc.get_objects() if type(thing) in OF_THE_HANDSHAKE)
         gc.disable()
         try:
             clients: list[Any] = []
             for _ in range(SOCKETS):
-                client = await connect(f"ws://127.0.0.1:{port}/", proxy=None)
-                await client.send("hello")
-                assert await client.recv() == "hi"
-                clients.append(client)
+                clients.append(await _welcomed(address))
             await eventually(lambda: _left(before) == {})
             for client in clients:  # and they live
                 await client.send("still there?")
@@ -85,5 +126,3 @@ async def test_a_handed_over_socket_lets_its_handshake_go() -> None:
                 await client.close()
         finally:
             gc.enable()
-        server.should_exit = True
-        await serving
