@@ -49,11 +49,11 @@ class Site:
         return f"{name} {next(_names)}"
 
     async def writes(self, customer: str, *texts: str, **options: Any) -> int:
-        """The customer sends these texts; returns our number of the conversation once the server has all of them."""
+        """The customer sends these texts in this order; returns our number of the conversation once the server has all of them."""
         display_id = 0
         for text in texts:
             display_id = self.sim.customer_says(customer, text, **options).conversation.display_id
-        await self.sim.webhooks.flushed()
+            await self.sim.webhooks.flushed()  # one after the other: those of one millisecond are shown as they come, and webhooks overtake
 
         async def found() -> int | None:
             for one in (await self.http.get("/api/conversations", params={"q": customer})).json():
