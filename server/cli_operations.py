@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable, Iterable
 import click
 
 from server.app import Parts
-from server.core.times import SECOND, iso, iso_or_none
+from server.core.times import SECOND
 from server.db import eventlog, journal, ledger, store
 from server.db.audit import COMMAND, Actor
 from server.db.database import Connection
 from server.errors import ConfigurationError, NotFound
-from server.ledger import way_view
+from server.ledger import entry_view, way_view
 
 _LIMIT_MOST = 10_000
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -79,14 +79,14 @@ async def _print_list(parts: Parts, state: str | None, since_us: int, integratio
         lambda c: ledger.list_deliveries(c, state=state, since_us=since_us, integration_id=integration_id, limit=limit)
     )
     for entry in found:
-        click.echo(json.dumps(_line(entry), ensure_ascii=False))
+        click.echo(json.dumps(entry_view(entry), ensure_ascii=False))
 
 
 async def _print_one(parts: Parts, delivery_id: int) -> None:
     found = await parts.database.read(lambda c: ledger.read_body(c, delivery_id))
     if found is None:
         raise NotFound(f"There is no delivery {delivery_id}")
-    click.echo(json.dumps(_line(found[0]) | {"body": found[1]}, ensure_ascii=False, indent=2))
+    click.echo(json.dumps(entry_view(found[0]) | {"body": found[1]}, ensure_ascii=False, indent=2))
 
 
 async def _change(
@@ -173,19 +173,7 @@ async def _print_delivery_way(parts: Parts, delivery_id: int) -> None:
     entry, body = found
     message_id = await parts.ledger.message_of(entry, body)
     way = way_view(await parts.ledger.way(None, message_id)) if message_id is not None else None
-    click.echo(json.dumps(_line(entry) | {"way": way}, ensure_ascii=False, indent=2))
-
-
-def _line(entry: ledger.Entry) -> dict[str, object]:
-    return {
-        "id": entry.id,
-        "receivedAt": iso(entry.received_us),
-        "finishedAt": iso_or_none(entry.finished_us),
-        "state": entry.state,
-        "reason": entry.reason,
-        "integrationId": entry.integration_id,
-        "attempts": entry.attempts,
-    }
+    click.echo(json.dumps(entry_view(entry) | {"way": way}, ensure_ascii=False, indent=2))
 
 
 def _seconds(text: str) -> int:
