@@ -16,9 +16,31 @@ LIST_SECONDS, THREAD_SECONDS = 10.0, 5.0
 _LIST = "/api/conversations?status=Open"
 
 
+def _thread(conversation_id: int) -> str:
+    return f"/api/conversations/{conversation_id}/messages"
+
+
 class _Row(msgspec.Struct, rename="camel"):
     id: int
     company_id: int
+
+
+class Sight:
+    """What one page has on its screen, by address: when the newest text read there was written (monotonic seconds)."""
+
+    def __init__(self) -> None:
+        self._newest: dict[str, float] = {}
+
+    def leave(self, path: str) -> None:
+        """The page no longer asks for this address: what is written there from now on does not wait for it."""
+        self._newest.pop(path, None)
+
+    def read(self, path: str, body: bytes, now: float) -> list[float]:
+        """Seconds that each text waited which is newer than all read here; none at the first look, which shows what others have seen."""
+        before = self._newest.get(path)
+        moments = [written_at for _, written_at in parse_marks(body)]
+        self._newest[path] = max(moments, default=now if before is None else before)
+        return [] if before is None else [now - written_at for written_at in moments if written_at > before]
 
 
 class Poller:
@@ -29,15 +51,14 @@ class Poller:
         self.company_id, self._token = company_id, token
         self._connections = {path: Connection(loop, target.host, target.port) for path in ("list", "thread")}
         self._etags: dict[str, bytes] = {}
-        self._newest: dict[str, float] = {}  # by address: when the newest text seen there was written
-        self._started_at = 0.0
+        self._sight = Sight()
         self._is_over = False
         self.conversation_id: int | None = None
 
     def start(self, after: float) -> None:
-        self._started_at = time.monotonic() + after
-        self._loop.call_at(self._started_at, self._poll_list)
-        self._loop.call_at(self._started_at + self._rng.uniform(1, THREAD_SECONDS), self._poll_thread)
+        started_at = time.monotonic() + after
+        self._loop.call_at(started_at, self._poll_list)
+        self._loop.call_at(started_at + self._rng.uniform(1, THREAD_SECONDS), self._poll_thread)
 
     def stop(self) -> None:
         self._is_over = True
@@ -52,7 +73,7 @@ class Poller:
     def _poll_thread(self) -> None:
         if not self._is_over:
             if self.conversation_id is not None:
-                self._ask("thread", f"/api/conversations/{self.conversation_id}/messages", self._on_thread)
+                self._ask("thread", _thread(self.conversation_id), self._on_thread)
             self._loop.call_at(time.monotonic() + THREAD_SECONDS, self._poll_thread)
 
     def _ask(self, kind: str, path: str, on_body: Callable[[bytes], None]) -> None:
@@ -71,27 +92,22 @@ class Poller:
             if answer.status == 200:
                 self._etags[path] = answer.header(b"etag") or b""
                 body = answer.body()
-                self._note_delays(path, body)
+                for seconds in self._sight.read(path, body, time.monotonic()):
+                    self._tally.poll_delays.add(seconds)
                 on_body(body)
 
         connection.send(request("GET", path, self._target.host_header, self._token, etag=self._etags.get(path)), on_answer)
-
-    def _note_delays(self, path: str, body: bytes) -> None:
-        """Of texts newer than the newest this page has seen at that address; older ones it may have read elsewhere."""
-        now = time.monotonic()
-        before = self._newest.get(path)
-        moments = [written_at for _, written_at in parse_marks(body)]
-        if before is not None:
-            for written_at in moments:
-                if written_at > before:
-                    self._tally.poll_delays.add(now - written_at)
-        self._newest[path] = max(moments, default=before or self._started_at)
 
     def _on_list(self, body: bytes) -> None:
         rows = msgspec.json.decode(body, type=list[_Row])
         self._tally.faults["foreign"] += sum(row.company_id != self.company_id for row in rows)
         if rows and (self.conversation_id is None or self._rng.random() < 0.1):
-            self.conversation_id = self._rng.choice(rows[:10]).id
+            self._open(self._rng.choice(rows[:10]).id)
+
+    def _open(self, conversation_id: int) -> None:
+        if self.conversation_id is not None and self.conversation_id != conversation_id:
+            self._sight.leave(_thread(self.conversation_id))
+        self.conversation_id = conversation_id
 
     def _on_thread(self, body: bytes) -> None:
         row = msgspec.json.decode(body, type=_Row)
