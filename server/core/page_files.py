@@ -1,7 +1,8 @@
 """The page's scripts and styles as they are served: without what only people read. The sources stay as they are written.
 
-Scripts are taken apart into words, texts, patterns and signs, never understood: names stay, but for the private ones (`#name`), which no
-other file can know. What this takes for granted of the sources (no template in a template, no block comments) is held to by a test.
+Scripts are taken apart into words, texts, patterns and signs, never understood: names stay, but for those no other file can know, which
+are the private ones (`#name`) and a module's own constants (`const NAME`). What this takes for granted of the sources (no template in a
+template, no block comments, no property called like such a constant) is held to by tests.
 """
 
 import re
@@ -18,7 +19,10 @@ _PIECE = re.compile(
 _PATTERN = re.compile(r"/(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n\[])+/[a-z]*")
 _BEFORE_PATTERN = "(,=:[!&|?{};>"
 _FILLED = re.compile(r"\$\{[^}]*\}")  # where a template holds an expression
-_PRIVATE = re.compile(r"#\w+")
+_WORD = re.compile(r"#?[\w$]+")
+_SINGLE = re.compile(r"(?<![\w$])\((\w+)\)=$")  # the one parameter of a function, whose parentheses are needless
+_LONGEST_NAME = 60
+_CONSTANT = re.compile(r"^const ([A-Z][A-Z_]+) =", re.MULTILINE)
 _NEVER_ENDS = frozenset("{([,;:?=&|<>.")  # no statement ends after one of these ...
 _NEVER_BEGINS = frozenset("})],;:?=&|.")  # ... and none begins with one of these
 _STYLE_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
@@ -28,27 +32,39 @@ _AROUND_STYLE = re.compile(r"\s*([{};,>])\s*")
 def strip_script(source: str) -> str:
     """A module without comments, indentation, space around signs and the signs a closing one makes needless.
 
-    Every line break that may end a statement stays.
+    Every line break that may end a statement stays. Numbers lose the signs that part their digits.
     """
-    names: dict[str, str] = {}
-
-    def short(name: str) -> str:
-        return names.setdefault(name, f"#{_short(len(names))}")
-
+    shorten = _Names(source).shorten
     stripped = gap = ""
     for kind, piece in _pieces(source):
         if kind in ("space", "comment"):
             gap = "\n" if "\n" in gap + piece else " "
             continue
-        if piece.startswith("#"):
-            piece = short(piece)
+        if kind == "word":
+            piece = shorten(piece)
         elif piece.startswith("`"):
-            piece = _FILLED.sub(lambda filled: _PRIVATE.sub(lambda name: short(name[0]), filled[0]), piece)
+            piece = _FILLED.sub(lambda filled: _WORD.sub(lambda word: shorten(word[0]), filled[0]), piece)
+        if piece == ">" and (single := _SINGLE.search(stripped, max(0, len(stripped) - _LONGEST_NAME))):
+            stripped = stripped[: single.start()] + single[1] + "="
         if piece in "})]" and stripped.endswith("," if piece != "}" else (",", ";")):
             stripped = stripped[:-1]
-        stripped += (_needed(gap, stripped[-1:], piece[0]) if gap else "") + piece
+        stripped += (_needed(gap, stripped[-1], piece[0]) if gap and stripped else "") + piece
         gap = ""
     return stripped + "\n"
+
+
+class _Names:
+    """Short names for those that no other file can know, in the order in which they are met."""
+
+    def __init__(self, source: str) -> None:
+        self._constants = set(_CONSTANT.findall(source))
+        self._names: dict[str, str] = {}
+
+    def shorten(self, word: str) -> str:
+        prefix = "#" if word.startswith("#") else "$" if word in self._constants else None
+        if prefix is None:
+            return word.replace("_", "") if word[0].isdigit() else word
+        return self._names.setdefault(word, prefix + _short(len(self._names)))
 
 
 def strip_style(source: str) -> str:

@@ -81,13 +81,12 @@ class Locale:
     def waiting(self, iso: str | None) -> Wait | None:
         """How long a customer has waited; nothing below a quarter of an hour, where a number would only be noise."""
         minutes = int((self.now - moment_of(iso)).total_seconds() // 60) if iso else 0
-        if minutes < 15:
-            return None
+        return Wait("warn" if minutes < 60 else "bad", self.span(minutes)) if minutes >= 15 else None
+
+    def span(self, minutes: int) -> str:
         if minutes < 60:
-            return Wait("warn", self.t("time.minutes", n=minutes))
-        if minutes < 48 * 60:
-            return Wait("bad", self.t("time.hours", n=minutes // 60))
-        return Wait("bad", self.t("time.days", n=minutes // 1440))
+            return self.t("time.minutes", n=minutes)
+        return self.t("time.hours", n=minutes // 60) if minutes < 48 * 60 else self.t("time.days", n=minutes // 1440)
 
     def choice(self, name: str, value: object) -> str:
         """What one value of a preference is called."""
@@ -104,8 +103,7 @@ class Locale:
         if conversation.get("canReply") is False or conversation.get("replyWindow") == "closed" or minutes < 0:
             reason = conversation.get("replyClosedReason") or ("expired" if minutes < 0 else "channel")
             return ReplyWindow(is_closed=True, text=self.t(f"window.{reason}"))
-        left = self.t("time.minutes", n=minutes) if minutes < 60 else self.t("time.hours", n=minutes // 60)
-        return ReplyWindow(is_closed=False, text=self.t("window.open", time=left) if until else "")
+        return ReplyWindow(is_closed=False, text=self.t("window.open", time=self.span(minutes)) if until else "")
 
     def initial(self, name: str) -> str:
         return next((sign for sign in name if unicodedata.category(sign)[0] in "LN"), "•").upper() if name else ""

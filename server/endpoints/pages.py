@@ -1,7 +1,7 @@
 """The browser inbox as whole pages: what a browser shows before, and without, any script.
 
 Data comes through `PageData`, in the shape of docs/protocol.md; the same objects go to the templates and, as boot
-data, to the scripts. Texts come from web/locale; scripts print the same ones with the same rules (i18n.js, row.js,
+data, to the scripts. Texts come from web/locale; scripts print the same ones with the same rules (i18n.js, list.js,
 message.js), and a test compares the two.
 """
 

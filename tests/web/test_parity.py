@@ -22,19 +22,19 @@ ZONE = "Asia/Dhaka"
 # what the scripts print for the boot data, and what the server printed, as comparable strings
 COMPARE = """async (build) => {
   const load = (name) => import(`/static/${build}/js/${name}.js`);
-  const [{ createI18n }, { createRow, fillRow }, { arrange, createMessage, fillMessage, firstNew }] =
-    await Promise.all(["i18n", "row", "message"].map(load));
+  const [{ createI18n }, { clone }, { fillRow }, { arrange, fillMessage, firstNew }] =
+    await Promise.all(["i18n", "dom", "list", "message"].map(load));
   const boot = JSON.parse(document.querySelector("#boot").textContent);
   const i18n = createI18n(boot);
   const rows = boot.list.items.map((conversation) => {
-    const node = createRow();
+    const node = clone("t-row");
     const isOpen = conversation.id === boot.thread.id;
     fillRow(node, conversation, { i18n, unread: conversation.unreadCount, isOpen, draft: "", query: "" });
     return node;
   });
   const { messages, unreadCount } = boot.thread;
   const items = arrange(messages, firstNew(messages, unreadCount), i18n).map((item) => {
-    const node = createMessage();
+    const node = clone("t-message");
     fillMessage(node, item, i18n);
     return node;
   });

@@ -15,7 +15,7 @@ function newStorage() {
 function start(answers, storage = newStorage()) {
   const clock = new Clock();
   const posted = [];
-  const told = { sent: [], newer: [] };
+  const told = { heard: [] };
   const kept = new Map();
   const held = { keepFiles: (key, files) => kept.set(key, files), readFiles: async (key) => kept.get(key), dropFiles: (key) => kept.delete(key) };
   let count = 0;
@@ -27,7 +27,7 @@ function start(answers, storage = newStorage()) {
       if (answer instanceof Error) throw answer;
       return answer ?? { id: 100 + posted.length, clientId: entry.clientId };
     },
-    on: { changed: () => {}, sent: (message) => told.sent.push(message), newer: (messages) => told.newer.push(...messages) },
+    on: { changed: () => {}, heard: (messages) => told.heard.push(...messages) },
     system: { now: () => `2026-07-18T09:00:0${count}.000Z`, id: () => `key-${++count}`, later: clock.later },
   });
   return { outbox, posted, told, clock, storage };
@@ -45,7 +45,7 @@ test("a reply is kept until the server has it", async () => {
   await settle();
   assert.deepEqual(outbox.of(1), []);
   assert.equal(Object.keys(storage).length, 0);
-  assert.equal(told.sent[0].clientId, "key-1");
+  assert.equal(told.heard[0].clientId, "key-1");
 });
 
 test("without a line it waits, and tries again under the same key", async () => {
@@ -84,7 +84,7 @@ test("newer messages hold the reply until the agent sends it anyway", async () =
   const { clientId } = outbox.add(reply("hello"));
   await settle();
   assert.deepEqual(states(outbox), ["held"]);
-  assert.deepEqual(told.newer, [{ id: 41 }]);
+  assert.deepEqual(told.heard, [{ id: 41 }]);
   outbox.sendAnyway(clientId);
   await settle();
   assert.equal(posted[1].lastSeenMessageId, null);

@@ -10,6 +10,11 @@ export class ApiError extends Error {
   }
 }
 
+// For what a later moment, or the agent, tries again: trouble on the way to the server is let pass, a fault of ours is not.
+export function pass(error) {
+  if (!error.kind) throw error;
+}
+
 export class Api {
   // `onSignedOut()`: called for every 401.
   constructor({ onSignedOut }) {
@@ -17,33 +22,27 @@ export class Api {
   }
 
   // -> {items, cursor, next}: `next` is the address of the page after, or null
-  async conversations({ status, platform, q, limit, address }) {
-    const params = new URLSearchParams({ limit });
-    for (const [name, value] of Object.entries({ status, platform, q })) if (value) params.set(name, value);
-    const { data, headers } = await this.#request("GET", address ?? `/api/conversations?${params}`);
-    return { items: data, cursor: headers.get("Inbox-Cursor"), next: nextAddress(headers.get("Link")) };
+  async conversations({ status, platform, q, limit }, address = "/api/conversations") {
+    const { data: items, ...more } = await this.#get(address, { limit, status, platform, q });
+    return { items, ...more };
   }
 
-  // -> {counts: {Open, Closed}, cursor}
-  async unread() {
-    const { data, headers } = await this.#request("GET", "/api/conversations/unread");
-    return { counts: data, cursor: headers.get("Inbox-Cursor") };
+  // -> {data: {Open, Closed}, cursor}
+  unread() {
+    return this.#get("/api/conversations/unread");
   }
 
   async conversation(id) {
-    return (await this.#request("GET", `/api/conversations/${id}`)).data;
+    return (await this.#get(`/api/conversations/${id}`)).data;
   }
 
-  // -> {thread, cursor}
-  async thread(id, { limit, before }) {
-    const params = new URLSearchParams({ limit });
-    if (before) params.set("before", before);
-    const { data, headers } = await this.#request("GET", `/api/conversations/${id}/messages?${params}`);
-    return { thread: data, cursor: headers.get("Inbox-Cursor") };
+  // `page`: {limit, before}
+  async thread(id, page) {
+    return (await this.#get(`/api/conversations/${id}/messages`, page)).data;
   }
 
   async events(cursor, limit) {
-    return (await this.#request("GET", `/api/events?${new URLSearchParams({ cursor, limit })}`)).data;
+    return (await this.#get("/api/events", { cursor, limit })).data;
   }
 
   // `files`: goes as a form then, and `onProgress(part)` tells how much of it has gone, from 0 to 1.
@@ -61,7 +60,7 @@ export class Api {
   }
 
   async cannedReplies() {
-    return (await this.#request("GET", "/api/canned-replies")).data;
+    return (await this.#get("/api/canned-replies")).data;
   }
 
   async prefer(preferences) {
@@ -80,6 +79,12 @@ export class Api {
     return (await this.#request("PATCH", `/api/conversations/${conversationId}`, { status })).data;
   }
 
+  // What is empty is not asked for.
+  #get(path, params = {}) {
+    const given = Object.entries(params).filter(([, value]) => value);
+    return this.#request("GET", given.length ? `${path}?${new URLSearchParams(given)}` : path);
+  }
+
   async #request(method, path, body, headers = {}) {
     if (body) headers = { ...headers, "Content-Type": "application/json" };
     const init = { method, headers, body: body && JSON.stringify(body), signal: AbortSignal.timeout(TIMEOUT_MS) };
@@ -95,7 +100,7 @@ export class Api {
   }
 
   #settle({ status, data, headers }) {
-    if (status < 300) return { data, headers };
+    if (status < 300) return { data, cursor: headers?.get("Inbox-Cursor"), next: nextAddress(headers?.get("Link")) };
     if (status === 401) this.onSignedOut();
     const { code, message, detail } = data ?? {};
     throw new ApiError(kindOf(status), { status, code, message: message ?? detail, body: data });

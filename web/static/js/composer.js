@@ -1,5 +1,6 @@
 // Writing a reply: drafts, Enter, notes. Never disabled: without a line the reply waits in the outbox.
 
+import { pass } from "./api.js";
 import { debounce, find } from "./dom.js";
 import { fold } from "./list.js";
 import { Options } from "./options.js";
@@ -30,7 +31,7 @@ export class Composer {
     });
     this.#field.addEventListener("keydown", (event) => this.#onKey(event));
     this.#field.addEventListener("input", () => {
-        this.#saveSoon();
+      this.#saveSoon();
       this.#offerCanned();
     });
     this.#field.addEventListener("blur", () => this.#options.show([]));
@@ -61,7 +62,7 @@ export class Composer {
     const { store, outbox, thread, preferences } = this.#app;
     if (this.#id === null) return;
     if (!content && this.#uploads.isEmpty) return outbox.release(this.#id); // Enter again: what can still be taken back goes now
-    const lastSeenMessageId = store.messages(this.#id)?.at(-1)?.id ?? null;
+    const lastSeenMessageId = store.messages(this.#id).at(-1)?.id ?? null;
     outbox.add({ conversationId: this.#id, content, isPrivate: this.#note.checked, lastSeenMessageId, files: this.#uploads.take() }, preferences.undoSeconds * 1_000);
     this.#write("");
     thread.toEnd();
@@ -78,15 +79,10 @@ export class Composer {
   async #offerCanned() {
     const typed = () => /^\/(\S*)$/.exec(this.#field.value)?.[1];
     if (typed() === undefined) return this.#options.show([]);
-    try {
-      this.#canned ??= await this.#app.api.cannedReplies();
-    } catch (error) {
-      if (!error.kind) throw error; // no line: the next letter asks again
-      return;
-    }
+    this.#canned ??= await this.#app.api.cannedReplies().catch(pass); // without a line the next letter asks again
     const text = fold(typed() ?? "");
     const rank = ({ shortcut, content }) => [fold(shortcut).startsWith(text), fold(`${shortcut} ${content}`).includes(text)].indexOf(true);
-    const found = typed() === undefined ? [] : this.#canned.filter((one) => rank(one) >= 0).sort((a, b) => rank(a) - rank(b));
+    const found = typed() === undefined ? [] : (this.#canned ?? []).filter((one) => rank(one) >= 0).sort((a, b) => rank(a) - rank(b));
     this.#options.show(found.slice(0, CANNED_MAX).map(({ shortcut, content }) => ({ label: `/${shortcut}`, hint: content, content })));
   }
 

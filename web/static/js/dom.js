@@ -1,6 +1,8 @@
 // The few things every view does to the document. Text is only ever set as text: the page's policy forbids
 // every way from a string to markup.
 
+const HUES = 8;
+
 export const find = (selector, root = document) => root.querySelector(selector);
 export const slot = (root, name) => root.querySelector(`[data-f="${name}"]`);
 
@@ -14,20 +16,46 @@ export function setText(node, text) {
 }
 
 // null and false remove the attribute, true sets it empty.
-export function setAttr(node, name, value) {
-  if (value === null || value === undefined || value === false) node.removeAttribute(name);
-  else if (node.getAttribute(name) !== String(value === true ? "" : value)) node.setAttribute(name, value === true ? "" : value);
+export function setAttrs(node, values) {
+  for (const name in values) {
+    const value = values[name] === true ? "" : values[name];
+    if (value === false || value == null) node.removeAttribute(name);
+    else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value);
+  }
 }
 
-// A slot without text is hidden, so that it takes no room and is not read out.
-export function fillSlot(root, name, text) {
-  const node = slot(root, name);
-  setText(node, text ?? "");
-  node.hidden = !text;
+// `texts`: by the names of their slots. A slot without text is hidden, so that it takes no room and is not read out.
+export function fillSlots(root, texts) {
+  for (const name in texts) {
+    const node = slot(root, name);
+    setText(node, texts[name] || "");
+    node.hidden = !texts[name];
+  }
 }
 
-// Makes the children of `parent` follow `items`, moving as few elements as possible.
-export function reconcile(parent, items, { key, create, update }) {
+// Its items anew, each a clone of the template, handed to `fill(node, item, index)`. A list without any is hidden.
+export function fillList(list, templateId, items, fill) {
+  list.hidden = items.length === 0;
+  list.replaceChildren(...items.map((item, index) => {
+    const node = clone(templateId);
+    fill(node, item, index);
+    return node;
+  }));
+}
+
+// For the eye a number, for the ear a sentence.
+export function fillCount(node, n, i18n) {
+  fillSlots(node, { count: n > 0 && i18n.number(n), unread: n > 0 && i18n.t("row.unread", { n }) });
+}
+
+// Initial and colour of a customer.
+export function fillAvatar(node, id, name) {
+  setAttrs(node, { "data-hue": id % HUES });
+  setText(node, (/[\p{L}\p{N}]/u.exec(name)?.[0] ?? "•").toUpperCase());
+}
+
+// Makes the children of `parent`, clones of the template, follow `items`, moving as few elements as possible.
+export function reconcile(parent, templateId, items, { key, update }) {
   const wanted = new Set(items.map(key));
   const held = new Map();
   // First what goes: it would stand in the way of what stays.
@@ -40,7 +68,7 @@ export function reconcile(parent, items, { key, create, update }) {
     let node = held.get(key(item));
     if (node && node === next) next = node.nextElementSibling;
     else if (node) move(parent, node, next);
-    else parent.insertBefore((node = create(item)), next);
+    else parent.insertBefore((node = clone(templateId)), next);
     update(node, item);
   }
 }

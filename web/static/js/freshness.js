@@ -1,15 +1,11 @@
 // How fresh the page is, in one word for the chip, and whether to poll. Two facts are kept apart: the state of
 // the line, and whether this page holds everything. No DOM.
 
+import { SYSTEM } from "./live.js";
+
 const GRACE_MS = 5_000; // most breaks are shorter: no polling, no alarm
 const POLL_EVERY_MS = 5_000;
 const KEPT = 20; // delays: what is shown is their median
-
-const SYSTEM = {
-  now: () => Date.now(),
-  later: (action, ms) => setTimeout(action, ms),
-  cancel: (timer) => clearTimeout(timer),
-};
 
 export class Freshness {
   #link = { phase: "connecting" };

@@ -1,15 +1,11 @@
 // Words, numbers and times in the agent's language. No DOM. The server prints the same texts with the same
 // catalogue (server/core/page_locale.py), so month names come from the catalogue and not from Intl.
 
-const LOCALES = { en: "en-GB", bn: "bn-BD" };
 const MINUTE_MS = 60_000;
 
 export function createI18n({ lang, digits, strings, now = () => new Date() }) {
-  const locale = `${LOCALES[lang] ?? LOCALES.en}-u-nu-${digits}`;
-  const plurals = new Intl.PluralRules(locale);
-  const numbers = new Intl.NumberFormat(locale, { useGrouping: false });
-  const twoDigits = new Intl.NumberFormat(locale, { useGrouping: false, minimumIntegerDigits: 2 });
-  const tenths = new Intl.NumberFormat(locale, { maximumFractionDigits: 1 });
+  const plurals = new Intl.PluralRules(lang);
+  const numbers = new Intl.NumberFormat(`${lang}-u-nu-${digits}`, { useGrouping: false, maximumFractionDigits: 1 });
   const months = strings["time.months"].split(" ");
 
   const number = (value) => numbers.format(value);
@@ -20,15 +16,18 @@ export function createI18n({ lang, digits, strings, now = () => new Date() }) {
     const text = strings[plural] ?? strings[key];
     if (text === undefined) return key;
     return text.replace(/\{(\w+)\}/g, (whole, name) =>
-      name in vars ? (typeof vars[name] === "number" ? number(vars[name]) : String(vars[name])) : whole);
+      name in vars ? (typeof vars[name] === "number" ? number(vars[name]) : vars[name]) : whole);
   }
 
-  const seconds = (ms) => t("time.seconds", { n: tenths.format(ms / 1000) });
+  const seconds = (ms) => t("time.seconds", { n: ms / 1000 });
+
+  // Digits of an id are not translated: it is a name.
+  const nameOf = ({ id, externalUserName }) => externalUserName || t("row.nameless", { id: String(id) });
 
   const has = (key) => key in strings;
   const clock = (iso) => {
     const at = new Date(iso);
-    return `${twoDigits.format(at.getHours())}:${twoDigits.format(at.getMinutes())}`;
+    return [at.getHours(), at.getMinutes()].map((n) => number(n).padStart(2, number(0))).join(":");
   };
 
   const date = (at, withYear) =>
@@ -45,13 +44,16 @@ export function createI18n({ lang, digits, strings, now = () => new Date() }) {
 
   const full = (iso) => `${date(new Date(iso), true)}, ${clock(iso)}`;
 
+  function span(minutes) {
+    if (minutes < 60) return t("time.minutes", { n: minutes });
+    const hours = Math.floor(minutes / 60);
+    return hours < 48 ? t("time.hours", { n: hours }) : t("time.days", { n: Math.floor(hours / 24) });
+  }
+
   // How long a customer has waited: null below a quarter of an hour, where a number would only be noise.
   function waiting(iso) {
     const minutes = Math.floor((now() - new Date(iso)) / MINUTE_MS);
-    if (!(minutes >= 15)) return null;
-    if (minutes < 60) return { level: "warn", text: t("time.minutes", { n: minutes }) };
-    const hours = Math.floor(minutes / 60);
-    return { level: "bad", text: hours < 48 ? t("time.hours", { n: hours }) : t("time.days", { n: Math.floor(hours / 24) }) };
+    return minutes >= 15 ? { level: minutes < 60 ? "warn" : "bad", text: span(minutes) } : null;
   }
 
   // How long the channel still takes replies, or why it does not; "" where it has no such window.
@@ -61,11 +63,10 @@ export function createI18n({ lang, digits, strings, now = () => new Date() }) {
     if (canReply === false || replyWindow === "closed" || isOver) {
       return { isClosed: true, text: t(`window.${replyClosedReason ?? (isOver ? "expired" : "channel")}`) };
     }
-    const time = minutes < 60 ? t("time.minutes", { n: minutes }) : t("time.hours", { n: Math.floor(minutes / 60) });
-    return { isClosed: false, text: replyUntil ? t("window.open", { time }) : "" };
+    return { isClosed: false, text: replyUntil ? t("window.open", { time: span(minutes) }) : "" };
   }
 
-  return { lang, t, has, number, clock, seconds, day, listTime, full, waiting, replyWindow };
+  return { t, has, nameOf, number, clock, seconds, day, listTime, full, waiting, replyWindow };
 }
 
 function daysBetween(earlier, later) {

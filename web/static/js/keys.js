@@ -12,25 +12,19 @@ export function bindKeys({ isOn, onSwitch, actions }) {
   enabled.addEventListener("change", () => onSwitch(enabled.checked));
   find("#help-open").addEventListener("click", showHelp);
   const all = { ...actions, "Shift+Slash": showHelp };
-  const closeMenu = bindMenu(find(".menu"));
+  const menu = find(".menu"); // a <details> closes by its own button alone
+  document.addEventListener("click", ({ target }) => menu.contains(target) || (menu.open = false));
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && !find("dialog[open]") && closeMenu()) return;
-    if (!enabled.checked || event.isComposing || event.altKey || event.ctrlKey || event.metaKey || find("dialog[open]")) return;
+    if (find("dialog[open]")) return;
+    if (event.key === "Escape" && menu.open) {
+      menu.open = false;
+      return menu.firstElementChild.focus();
+    }
+    if (!enabled.checked || event.isComposing || event.altKey || event.ctrlKey || event.metaKey) return;
     if (event.target.closest("input, textarea")) return;
     const action = all[(event.shiftKey ? "Shift+" : "") + event.code];
     if (!action) return;
     event.preventDefault();
     action();
   });
-}
-
-// A <details> closes by its own button alone.
-function bindMenu(menu) {
-  document.addEventListener("click", ({ target }) => menu.contains(target) || (menu.open = false));
-  return () => {
-    if (!menu.open) return false;
-    menu.open = false;
-    menu.firstElementChild.focus();
-    return true;
-  };
 }

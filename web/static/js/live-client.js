@@ -32,15 +32,24 @@ function inPage({ wsUrl, client, cursor, on }) {
 
 function inWorker(options) {
   const { on, wsUrl, client, cursor, agentId } = options;
-  let line = null; // the fallback, once it is needed
   const url = new URL("live-worker.js", import.meta.url).href;
-  const worker = new SharedWorker(policy ? policy.createScriptURL(url) : url,
+  const worker = new SharedWorker(policy?.createScriptURL(url) ?? url,
     { type: "module", name: `inbox-${agentId}`, extendedLifetime: true });
   const { port } = worker;
+  const post = (type, more) => port.postMessage({ type, ...more });
+  const line = {
+    wake: () => post("wake"),
+    leave: () => post("leave"),
+    rejoin: () => post("join", { wsUrl, client, cursor: cursor(), visible: !document.hidden }),
+    stop: (reason) => post("stop", { reason }),
+    tell: (frame) => post("tell", { frame }),
+  };
+  // Whoever holds the line goes on with a socket of this page's.
   const fallBack = () => {
-    if (line) return;
+    clearTimeout(patience);
+    worker.onerror = null;
     port.close();
-    line = inPage(options);
+    Object.assign(line, inPage(options));
   };
   const patience = setTimeout(fallBack, WORKER_MAX_MS);
   worker.onerror = fallBack;
@@ -48,14 +57,6 @@ function inWorker(options) {
     clearTimeout(patience);
     on[data.type]?.(...data.args);
   };
-  const post = (type, more) => port.postMessage({ type, ...more });
-  const join = () => post("join", { wsUrl, client, cursor: cursor(), visible: !document.hidden });
-  join();
-  return {
-    wake: () => (line ? line.wake() : post("wake")),
-    leave: () => line ?? post("leave"),
-    rejoin: () => (line ? line.wake() : join()),
-    stop: (reason) => (line ? line.stop(reason) : post("stop", { reason })),
-    tell: (frame) => (line ? line.tell(frame) : post("tell", { frame })),
-  };
+  line.rejoin();
+  return line;
 }

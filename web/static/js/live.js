@@ -17,7 +17,8 @@ const GAP = 4210;
 
 const FINAL_REASONS = { 4003: "forbidden", 4010: "outdated" };
 
-const SYSTEM = {
+// Clock, chance and network, which tests turn by hand.
+export const SYSTEM = {
   now: () => Date.now(),
   random: () => Math.random(),
   later: (action, ms) => setTimeout(action, ms),

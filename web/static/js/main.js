@@ -1,8 +1,8 @@
 // Starts the page: takes over what the server printed, and wires line, store and views. Knows everybody.
 
-import { Api } from "./api.js";
+import { Api, pass } from "./api.js";
 import { Composer } from "./composer.js";
-import { debounce, find, setAttr } from "./dom.js";
+import { debounce, find, setAttrs } from "./dom.js";
 import { Delay, Freshness } from "./freshness.js";
 import { createI18n } from "./i18n.js";
 import { bindKeys } from "./keys.js";
@@ -45,9 +45,8 @@ const outbox = (app.outbox = new Outbox({
   post: (...reply) => api.reply(...reply),
   files,
   on: {
-    changed: () => [thread, list].forEach((view) => view.paint()),
-    sent: (message) => store.loadMessage(message),
-    newer: (messages) => messages.forEach((message) => store.loadMessage(message)),
+    changed: paint,
+    heard: (messages) => messages.forEach((message) => store.loadMessage(message)),
   },
 }));
 
@@ -98,7 +97,7 @@ bindKeys({
     KeyJ: () => list.neighbour(1)?.focus(),
     KeyK: () => list.neighbour(-1)?.focus(),
     KeyR: () => composer.focus(),
-    KeyE: () => toggleStatus(navigation.view.openId),
+    KeyE: () => find("#toggle").click(),
     Slash: () => find("#q").focus(),
     KeyU: () => status.undo(),
     Escape: () => navigation.go({ openId: null }),
@@ -106,7 +105,6 @@ bindKeys({
 });
 presence.look();
 find("#toggle").addEventListener("click", () => toggleStatus(navigation.view.openId));
-find("#chip-action").addEventListener("click", () => location.reload());
 find("#sign-out").addEventListener("submit", () => line.stop("signed-out"));
 
 addEventListener("online", () => freshness.online(true) ?? line.wake());
@@ -119,10 +117,12 @@ addEventListener("pagehide", () => {
 });
 addEventListener("pageshow", ({ persisted }) => persisted && line.rejoin());
 // Texts that tell how long ago: every minute, and at midnight "today" becomes "yesterday".
-setInterval(() => {
+setInterval(paint, 60_000);
+
+function paint() {
   list.paint();
   thread.paint();
-}, 60_000);
+}
 
 function onEvent(event) {
   const isForeign = !store.conversation(event.data.conversation?.id) && event.kind !== "conversation.created";
@@ -148,24 +148,15 @@ function onCustomer(event) {
 async function askReadCount(id) {
   if (asked.has(id)) return;
   asked.add(id);
-  try {
-    store.load([await api.conversation(id)]);
-  } catch (error) {
-    if (!error.kind) throw error;
-  } finally {
-    asked.delete(id);
-  }
+  await api.conversation(id).then((conversation) => store.load([conversation])).catch(pass);
+  asked.delete(id);
 }
 
 // A count is true for the event it was taken at: it is taken again until that is where this page stands.
 async function countUnread(tries = 5) {
-  try {
-    const { counts, cursor } = await api.unread();
-    if (cursor === resume.cursor) store.countUnread(counts);
-    else if (tries) setTimeout(countUnread, AGAIN_MS / 3, tries - 1);
-  } catch (error) {
-    if (!error.kind) throw error; // counted again when the line is back
-  }
+  const told = await api.unread().catch(pass); // without a line: counted again when it is back
+  if (told?.cursor === resume.cursor) store.countUnread(told.data);
+  else if (told && tries) setTimeout(countUnread, AGAIN_MS / 3, tries - 1);
 }
 
 // The list before the thread: its cursor is the older one, and what comes after it is applied again, harmlessly.
@@ -173,7 +164,7 @@ async function fetchSnapshot() {
   const { view } = navigation;
   const page = await api.conversations({ ...view, limit: FIRST_PAGE });
   const opened = view.openId ? await api.thread(view.openId, { limit: FIRST_PAGE }) : null;
-  store.replace(page.items, opened?.thread);
+  store.replace(page.items, opened);
   list.show(page);
   return page.cursor;
 }
@@ -181,7 +172,7 @@ async function fetchSnapshot() {
 // What could not be fetched is fetched a little later, for as long as the page is behind.
 function follow(work) {
   work?.catch((error) => {
-    if (!error.kind) throw error;
+    pass(error);
     clearTimeout(again);
     again = setTimeout(() => resume.isBehind && follow(resume.catchUp()), AGAIN_MS);
   });
@@ -218,22 +209,20 @@ function onOpened({ isFresh = false } = {}) {
   thread.open(view.openId, { isFresh });
   if (!isFresh) presence.look();
   list.paint();
-  for (const link of document.querySelectorAll("a[data-nav=back]")) link.href = `/inbox${queryOf(view)}`;
+  find("a.back").href = `/inbox${queryOf(view)}`;
   // A phone's keyboard would hide the conversation that was just opened.
   if (view.openId && !isFresh && matchMedia("(pointer: fine)").matches) composer.focus();
 }
 
 async function onFilter(view) {
   for (const link of document.querySelectorAll("a[data-view]")) {
-    setAttr(link, "aria-current", link.dataset.view === (view.status ?? "all") && "page");
+    setAttrs(link, { "aria-current": link.dataset.view === (view.status ?? "all") && "page" });
   }
-  try {
-    const page = await api.conversations({ ...view, limit: FIRST_PAGE });
-    store.load(page.items);
-    if (queryOf(navigation.view) === queryOf(view)) list.show(page);
-  } catch (error) {
-    if (!error.kind) throw error; // the list shows what is known here; the chip says that there is no line
-  }
+  // Without a line the list shows what is known here, and the chip says so.
+  const page = await api.conversations({ ...view, limit: FIRST_PAGE }).catch(pass);
+  if (!page) return;
+  store.load(page.items);
+  if (queryOf(navigation.view) === queryOf(view)) list.show(page);
 }
 
 async function toggleStatus(id) {
@@ -243,7 +232,7 @@ async function toggleStatus(id) {
     store.load([await api.setStatus(conversation.id, conversation.status === "Open" ? "Closed" : "Open")]);
     status.offer(i18n.t(`status.now${store.conversation(conversation.id).status}`), () => toggleStatus(conversation.id));
   } catch (error) {
-    if (!error.kind) throw error;
+    pass(error);
     status.say(error.message || i18n.t("error.unknown"));
   }
 }

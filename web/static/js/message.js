@@ -1,6 +1,6 @@
 // One message in the thread. Prints exactly what web/templates/_message.html prints; a test keeps the two alike.
 
-import { clone, fillSlot, setAttr, setText, slot } from "./dom.js";
+import { clone, fillSlots, setAttrs, setText, slot } from "./dom.js";
 
 const MEDIA = ["image", "audio", "video"];
 const filled = new WeakMap(); // list of files -> what it shows
@@ -41,46 +41,37 @@ export function firstNew(messages, unread) {
 // A reply written here keeps its element when the server's message takes the place of the pending one.
 export const messageKey = ({ clientId, id }) => (clientId ? `c-${clientId}` : `m-${id}`);
 
-export function createMessage() {
-  return clone("t-message");
-}
-
 export function fillMessage(node, { message, day, isNew, isStart, isEnd }, i18n) {
   const { id, senderType, senderName, createdAt, deleted, deliveryState } = message;
   const isNote = message.private;
-  setAttr(node, "data-key", messageKey(message));
-  setAttr(node, "id", id && `m${id}`);
-  setAttr(node, "data-side", isNote ? "note" : senderType === "agent" ? "mine" : "theirs");
-  setAttr(node, "data-start", isStart);
-  setAttr(node, "data-end", isEnd);
-  setAttr(node, "data-state", deliveryState);
-  fillSlot(node, "day", day);
-  fillSlot(node, "new", isNew ? i18n.t("thread.new") : "");
-  fillSlot(node, "note", isNote && isStart ? i18n.t("message.note") : "");
-  const who = senderName || i18n.t(senderType === "agent" ? "message.agent" : "message.customer");
-  setText(slot(node, "who"), who);
-  setAttr(slot(node, "body"), "data-deleted", deleted);
-  fillSlot(node, "body", deleted ? i18n.t("message.deleted") : message.content);
+  const side = isNote ? "note" : senderType === "agent" ? "mine" : "theirs";
+  setAttrs(node, { "data-key": messageKey(message), id: id && `m${id}`, "data-side": side,
+    "data-start": isStart, "data-end": isEnd, "data-state": deliveryState });
+  fillSlots(node, {
+    day,
+    new: isNew && i18n.t("thread.new"),
+    who: senderName || i18n.t(senderType === "agent" ? "message.agent" : "message.customer"),
+    note: isNote && isStart && i18n.t("message.note"),
+    body: deleted ? i18n.t("message.deleted") : message.content,
+    time: i18n.clock(createdAt),
+    state: message.progress && deliveryState === "sending"
+      ? i18n.t("message.sendingPart", { n: Math.floor(message.progress * 100) }) : deliveryState && i18n.t(`message.${deliveryState}`),
+  });
+  setAttrs(slot(node, "body"), { "data-deleted": deleted });
+  setAttrs(slot(node, "link"), { href: id && `/inbox/c/${message.conversationId}#m${id}` });
+  setAttrs(slot(node, "time"), { datetime: createdAt, title: i18n.full(createdAt) });
   fillFiles(slot(node, "files"), message, i18n);
-  setAttr(slot(node, "link"), "href", id && `/inbox/c/${message.conversationId}#m${id}`);
-  setAttr(slot(node, "time"), "datetime", createdAt);
-  setAttr(slot(node, "time"), "title", i18n.full(createdAt));
-  setText(slot(node, "time"), i18n.clock(createdAt));
-  fillSlot(node, "state", message.progress && deliveryState === "sending"
-    ? i18n.t("message.sendingPart", { n: Math.floor(message.progress * 100) }) : deliveryState && i18n.t(`message.${deliveryState}`));
   fillTrouble(node, message, i18n);
 }
 
 // Stands in the bubble, where it happened, with what can be done about it.
 function fillTrouble(node, { id, deliveryState, deliveryError }, i18n) {
-  const isHeld = deliveryState === "held";
   const isFailed = deliveryState === "failed";
-  slot(node, "trouble").hidden = !["failed", "held", "waiting", "undo"].includes(deliveryState);
-  setText(slot(node, "reason"), isFailed ? reasonText(deliveryError, i18n) : isHeld ? i18n.t("message.heldReason") : "");
-  const isOurs = isFailed && id === null; // refused before the server took it: the text can still be had back
-  for (const button of node.querySelectorAll("[data-act]")) {
-    button.hidden = !button.dataset.when.split(" ").includes(isOurs ? "refused" : (deliveryState ?? ""));
-  }
+  setText(slot(node, "reason"), isFailed ? reasonText(deliveryError, i18n) : deliveryState === "held" ? i18n.t("message.heldReason") : "");
+  const state = isFailed && id === null ? "refused" : deliveryState; // before the server took it: the text can still be had back
+  const buttons = [...node.querySelectorAll("[data-act]")];
+  for (const button of buttons) button.hidden = !button.dataset.when.split(" ").includes(state);
+  slot(node, "trouble").hidden = buttons.every(({ hidden }) => hidden);
 }
 
 function reasonText(error, i18n) {
@@ -105,12 +96,10 @@ function createFile({ type, address, thumbUrl, name, width, height }, i18n) {
   const item = clone(`t-${kind}`);
   const label = name || i18n.t(`file.${kind}`);
   const file = slot(item, "file");
+  const isImage = kind === "image";
+  if (isImage || kind === "file") setAttrs(item.firstElementChild, { href: address });
   if (kind === "file") setText(file, label);
-  else setAttr(file, kind === "image" ? "alt" : "aria-label", label);
-  if (kind === "file" || kind === "image") setAttr(item.firstElementChild, "href", address);
-  if (kind === "file") return item;
-  if (kind !== "audio") setAttr(file, "width", width || null);
-  if (kind !== "audio") setAttr(file, "height", height || null);
-  setAttr(file, "src", kind === "image" && thumbUrl ? `${address}/thumb` : address);
+  else setAttrs(file, { [isImage ? "alt" : "aria-label"]: label, src: isImage && thumbUrl ? `${address}/thumb` : address });
+  if (isImage || kind === "video") setAttrs(file, { width: width || null, height: height || null });
   return item;
 }

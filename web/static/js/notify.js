@@ -1,7 +1,7 @@
 // What is told outside the conversations: unread at each view, in title, icon and app badge; sound and notification. Not painted
 // per frame: a hidden tab gets no frames.
 
-import { debounce, fillSlot, find } from "./dom.js";
+import { debounce, fillCount, find } from "./dom.js";
 
 const SETTLE_MS = 150; // a tab with the focus comes first
 const HEARD_MS = 10_000; // longer than a tab without a line takes to poll
@@ -14,18 +14,13 @@ export function showUnread({ store, i18n }) {
   const show = () => {
     const counts = store.unreadByStatus();
     const all = counts.Open + counts.Closed;
-    for (const link of document.querySelectorAll("a[data-view]")) showCount(link, counts[link.dataset.view] ?? all, i18n);
+    for (const link of document.querySelectorAll("a[data-view]")) fillCount(link, counts[link.dataset.view] ?? all, i18n);
     document.title = all ? i18n.t("title.unread", { n: all, title }) : title;
     icon.href = all ? icon.dataset.unread : icon.dataset.read;
     navigator.setAppBadge?.(all).catch(() => {}); // 0 takes it away
   };
   store.subscribe(debounce(show, 100));
   show();
-}
-
-function showCount(link, count, i18n) {
-  fillSlot(link, "count", count ? i18n.number(count) : "");
-  fillSlot(link, "unread", count ? i18n.t("row.unread", { n: count }) : "");
 }
 
 // Sound and notification for what customers write, off until asked for in the settings; once per browser, whatever the
@@ -53,8 +48,9 @@ export function bindAlerts({ agent, i18n, preferences }, open) {
     if (notifications && Notification.permission === "granted") notify(conversation, message);
   }
 
-  function notify({ id, externalUserName }, { content }) {
-    const name = externalUserName || i18n.t("row.nameless", { id: String(id) });
+  function notify(conversation, { content }) {
+    const { id } = conversation;
+    const name = i18n.nameOf(conversation);
     const note = new Notification(i18n.t("alert.title", { name }), { body: content, tag: `omni-${id}`, icon: find("link[rel=icon]").href });
     note.onclick = () => {
       note.close();

@@ -1,7 +1,7 @@
 // A list of choices below a text field, chosen with arrows and Enter while the focus stays in the field (the ARIA
 // combobox pattern). The command palette and the canned replies are both of this kind.
 
-import { clone, fillSlot, find, setAttr, setText, slot } from "./dom.js";
+import { fillList, fillSlots, find, setAttrs } from "./dom.js";
 import { fold } from "./list.js";
 
 const CONVERSATIONS_MAX = 8;
@@ -24,14 +24,10 @@ export class Options {
 
   show(items) {
     this.#items = items;
-    this.#list.replaceChildren(...items.map(({ label, hint }, index) => {
-      const node = clone("t-option");
+    fillList(this.#list, "t-option", items, (node, { label, hint }, index) => {
       node.id = `${this.#list.id}-${index}`;
-      setText(slot(node, "label"), label);
-      fillSlot(node, "hint", hint);
-      return node;
-    }));
-    this.#list.hidden = items.length === 0;
+      fillSlots(node, { label, hint });
+    });
     this.#point(0);
   }
 
@@ -52,7 +48,7 @@ export class Options {
     this.#active = index;
     for (const [at, node] of [...this.#list.children].entries()) node.ariaSelected = String(at === index);
     this.#list.children[index]?.scrollIntoView({ block: "nearest" });
-    setAttr(this.#field, "aria-activedescendant", this.#list.children[index]?.id);
+    setAttrs(this.#field, { "aria-activedescendant": this.#list.children[index]?.id });
   }
 
   #pick(index) {
@@ -76,10 +72,10 @@ export function bindPalette({ store, i18n }, go) {
 
   function found(text) {
     const has = (label) => fold(label).includes(fold(text));
-    const people = text === "" ? [] : store.conversations().filter(({ externalUserName }) => has(externalUserName ?? ""));
+    const people = text === "" ? [] : store.conversations().filter((conversation) => has(i18n.nameOf(conversation)));
     return [
-      ...people.slice(0, CONVERSATIONS_MAX).map(({ id, externalUserName, preview }) =>
-        ({ label: externalUserName, hint: preview?.content, run: () => go({ openId: id }) })),
+      ...people.slice(0, CONVERSATIONS_MAX).map((conversation) =>
+        ({ label: i18n.nameOf(conversation), hint: conversation.preview?.content, run: () => go({ openId: conversation.id }) })),
       ...actions().filter(({ label }) => has(label)),
       ...(text ? [{ label: i18n.t("palette.search", { text }), run: () => go({ q: text, openId: null }) }] : []),
     ];

@@ -23,7 +23,7 @@ export class Outbox {
   #on;
   #system;
 
-  // `post(entry, files, onProgress)` -> message, or rejects with {kind, code, message, body}. `on`: {changed(conversationId), sent(message), newer(messages)}
+  // `post(entry, files, onProgress)` -> message, or rejects with {kind, code, message, body}. `on`: {changed(conversationId), heard(messages)}
   // `files`: {keepFiles(key, files), readFiles(key), dropFiles(key)}
   constructor({ agentId, storage, post, files, on, system = SYSTEM }) {
     this.#prefix = `omni:outbox:${agentId}:`;
@@ -121,7 +121,7 @@ export class Outbox {
       const files = entry.names.length ? await this.filesOf(clientId) : null;
       if (files === undefined) throw Object.assign(new Error("the browser did not keep them"), { kind: "refused", code: "files_lost" });
       const message = await this.#post(entry, files, (part) => this.#show(clientId, part));
-      this.#on.sent(message);
+      this.#on.heard([message]);
       this.#remove(clientId);
     } catch (error) {
       if (this.#entries.has(clientId)) this.#onTrouble(entry, error);
@@ -130,7 +130,7 @@ export class Outbox {
 
   #onTrouble(entry, error) {
     if (error.code === "newer_messages") {
-      this.#on.newer(error.body.messages ?? []);
+      this.#on.heard(error.body.messages ?? []);
       return this.#keep({ ...entry, state: "held", error: null });
     }
     if (error.kind === "refused") {
@@ -156,12 +156,7 @@ export class Outbox {
 
   #keep(entry) {
     this.#entries.set(entry.clientId, entry);
-    // A full or forbidden storage costs survival of a reload, not the reply.
-    try {
-      this.#storage.setItem(this.#prefix + entry.clientId, JSON.stringify(entry));
-    } catch (error) {
-      if (error.name !== "QuotaExceededError" && error.name !== "SecurityError") throw error;
-    }
+    write(this.#storage, this.#prefix + entry.clientId, JSON.stringify(entry));
     this.#on.changed(entry.conversationId);
   }
 
@@ -177,6 +172,15 @@ export class Outbox {
 
   #inOrder() {
     return [...this.#entries.values()].sort((a, b) => (a.createdAt < b.createdAt ? -1 : a.createdAt > b.createdAt ? 1 : 0));
+  }
+}
+
+// A full or forbidden storage costs survival of a reload, neither the reply nor the text in its field.
+function write(storage, key, text) {
+  try {
+    storage.setItem(key, text);
+  } catch (error) {
+    if (error.name !== "QuotaExceededError" && error.name !== "SecurityError") throw error;
   }
 }
 
@@ -198,10 +202,6 @@ export class Drafts {
 
   set(conversationId, text) {
     if (!text.trim()) return this.#storage.removeItem(this.#prefix + conversationId);
-    try {
-      this.#storage.setItem(this.#prefix + conversationId, text);
-    } catch (error) {
-      if (error.name !== "QuotaExceededError") throw error; // the text is still in its field
-    }
+    write(this.#storage, this.#prefix + conversationId, text);
   }
 }

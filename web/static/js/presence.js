@@ -1,6 +1,6 @@
 // Colleagues in the page: how many are here, who looks at the open conversation, who writes in it; and what they are told of us.
 
-import { fillSlot, find, slot } from "./dom.js";
+import { fillSlots, find, slot } from "./dom.js";
 import { Colleagues } from "./colleagues.js";
 
 const TELL_EVERY_MS = 2_000;
@@ -43,13 +43,14 @@ export class Presence {
     const { agent, i18n, view } = this.#app;
     const others = this.#colleagues.others(agent.id);
     const bar = find(".menu");
-    fillSlot(bar, "here", others.length ? i18n.t("menu.here", { n: others.length }) : "");
-    slot(bar, "here").title = others.map(({ name }) => name).join(", ");
+    fillSlots(bar, { here: others.length && i18n.t("menu.here", { n: others.length }) });
+    slot(bar, "here").title = names(others);
     const viewers = others.filter(({ viewing }) => viewing !== null && viewing === view.openId);
     const writers = viewers.filter(({ typing }) => typing);
-    const names = (who) => ({ names: who.map(({ name }) => name).join(", ") });
-    fillSlot(find("#thread"), "colleagues", writers.length ? i18n.t("thread.writes", names(writers))
+    fillSlots(find("#thread"), { colleagues: writers.length ? i18n.t("thread.writes", { names: names(writers) })
       : this.#colleagues.isCustomerTyping(view.openId) ? i18n.t("thread.customer")
-      : viewers.length ? i18n.t("thread.here", names(viewers)) : "");
+      : viewers.length && i18n.t("thread.here", { names: names(viewers) }) });
   }
 }
+
+const names = (agents) => agents.map(({ name }) => name).join(", ");

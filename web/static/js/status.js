@@ -1,6 +1,6 @@
 // The freshness chip, and the page's one polite status region.
 
-import { debounce, fillSlot, find, setText, slot } from "./dom.js";
+import { debounce, fillSlots, find, setText } from "./dom.js";
 
 const OFFER_MS = 8_000;
 const ANNOUNCE_AFTER_MS = 5_000; // a short break is not worth interrupting anybody
@@ -30,11 +30,10 @@ export class Status {
     const text = this.#text(word, asOf, missing, reason);
     const { t, clock, seconds } = this.#i18n;
     this.#chip.dataset.word = word;
-    setText(slot(this.#chip, "word"), text);
     const isMeasured = word === "live" && delay !== null;
-    fillSlot(this.#chip, "delay", isMeasured ? seconds(delay) : "");
+    const action = word === "stopped" && t(reason === "signed-out" ? "chip.signIn" : "chip.reload");
+    fillSlots(this.#chip, { word: text, delay: isMeasured && seconds(delay), action });
     this.#chip.title = t("chip.asOf", { time: clock(asOf) }) + (isMeasured ? ` ${t("chip.delay", { time: seconds(delay) })}` : "");
-    fillSlot(this.#chip, "action", word === "stopped" ? t(reason === "signed-out" ? "chip.signIn" : "chip.reload") : "");
     this.#announceSoon(word, text);
   }
 
@@ -48,7 +47,7 @@ export class Status {
     this.say(text);
     this.#undo = undo;
     this.#toast.hidden = false;
-    setText(slot(this.#toast, "text"), text);
+    fillSlots(this.#toast, { text });
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => (this.#toast.hidden = true), OFFER_MS);
   }
@@ -61,9 +60,7 @@ export class Status {
 
   #text(word, asOf, missing, reason) {
     const { t, clock, has } = this.#i18n;
-    if (word === "offline") return t("chip.offline", { time: clock(asOf) });
     if (word === "catching-up" && missing) return t("chip.catchingUpBy", { n: missing });
-    if (word === "stopped") return t(has(`chip.stopped.${reason}`) ? `chip.stopped.${reason}` : "chip.stopped.protocol");
-    return t(`chip.${word}`);
+    return t(has(`chip.${word}.${reason}`) ? `chip.${word}.${reason}` : `chip.${word}`, { time: clock(asOf) });
   }
 }

@@ -32,10 +32,13 @@ export class Store {
     return this.#order.map((id) => this.#conversations.get(id));
   }
 
-  // Oldest first; null when the thread was never loaded.
+  hasThread(id) {
+    return this.#threads.has(id);
+  }
+
+  // Oldest first; none of a thread that was never loaded.
   messages(id) {
-    const thread = this.#threads.get(id);
-    return thread ? [...thread.values()].sort(byAge) : null;
+    return [...(this.#threads.get(id)?.values() ?? [])].sort(byAge);
   }
 
   // null: the agent's `readCount` is not known yet (the conversation was first heard of in an event).

@@ -1,9 +1,9 @@
 // The open conversation: messages and pending replies in one log. Sticks to the end only when the agent is there,
 // never moves what is being read, pages backwards, keeps the document small.
 
-import { clone, fillSlot, find, perFrame, reconcile, setAttr, setText, slot } from "./dom.js";
-import { arrange, createMessage, fillMessage, firstNew, messageKey } from "./message.js";
-import { fillAvatar } from "./row.js";
+import { fillAvatar, fillList, fillSlots, find, perFrame, reconcile, setAttrs, setText, slot } from "./dom.js";
+import { pass } from "./api.js";
+import { arrange, fillMessage, firstNew, messageKey } from "./message.js";
 
 const PAGE = 50;
 const SHOWN_MAX = 300;
@@ -54,11 +54,11 @@ export class Thread {
     this.#isStuck = true;
     this.#lastKey = null;
     this.#els.trouble.hidden = true;
-    if (!isFresh && id !== null && !store.messages(id)) {
+    if (!isFresh && id !== null && !store.hasThread(id)) {
       this.#paint();
       if (!(await this.#fetch(id))) return;
     }
-    const messages = id === null ? [] : (store.messages(id) ?? []);
+    const messages = store.messages(id);
     this.#firstNewId = firstNew(messages, store.unread(id) ?? 0);
     this.#hasOlder = messages.length >= PAGE;
     // A whole thread is not news: only what comes after it is read out.
@@ -75,10 +75,10 @@ export class Thread {
     const { store } = this.#app;
     const id = this.#id;
     this.#isStuck = false;
-    const isHeld = () => store.messages(id)?.some((message) => message.id === messageId);
-    for (let pages = 0; pages < FAR_PAGES && !isHeld() && this.#hasOlder && this.#id === id; pages++) await this.#loadOlder();
-    if (!isHeld() || this.#id !== id) return this.toEnd();
-    this.#fromId = store.messages(id)[Math.max(0, store.messages(id).findIndex((message) => message.id === messageId) - PAGE)].id;
+    const place = () => store.messages(id).findIndex((message) => message.id === messageId);
+    for (let pages = 0; pages < FAR_PAGES && place() < 0 && this.#hasOlder && this.#id === id; pages++) await this.#loadOlder();
+    if (place() < 0 || this.#id !== id) return this.toEnd();
+    this.#fromId = store.messages(id)[Math.max(0, place() - PAGE)].id;
     this.#paint();
     const node = find(`#m${messageId}`);
     node.dataset.wanted = "";
@@ -92,44 +92,36 @@ export class Thread {
 
   // Whether the thread is there and still wanted: another one may have been opened meanwhile.
   async #fetch(id) {
-    try {
-      const { thread } = await this.#app.api.thread(id, { limit: PAGE });
-      this.#app.store.loadThread(thread);
-    } catch (error) {
-      if (!error.kind) throw error;
-      this.#els.trouble.hidden = this.#id !== id;
-      return false;
-    }
-    return this.#id === id;
+    const thread = await this.#app.api.thread(id, { limit: PAGE }).catch(pass);
+    if (thread) this.#app.store.loadThread(thread);
+    else this.#els.trouble.hidden = this.#id !== id;
+    return thread && this.#id === id;
   }
 
   // One run at a time; whoever asks meanwhile waits for the same one.
   #loadOlder() {
-    if (this.#from(this.#app.store.messages(this.#id) ?? []) > 0) return this.#showMore();
+    if (this.#from(this.#app.store.messages(this.#id)) > 0) return this.#showMore();
     return (this.#loading ??= this.#fetchOlder().finally(() => (this.#loading = null)));
   }
 
   async #fetchOlder() {
     const { store, api } = this.#app;
     const id = this.#id;
-    const held = store.messages(id) ?? [];
+    const held = store.messages(id);
     if (!this.#hasOlder || held.length === 0) return;
     this.#els.log.ariaBusy = "true";
-    try {
-      const { thread } = await api.thread(id, { limit: PAGE, before: held[0].id });
+    const thread = await api.thread(id, { limit: PAGE, before: held[0].id }).catch(pass); // without a line scrolling asks again
+    if (thread && this.#id === id) {
       this.#hasOlder = thread.messages.length >= PAGE;
-      if (this.#id === id) store.loadThread(thread);
+      store.loadThread(thread);
       this.#showMore();
-    } catch (error) {
-      if (!error.kind) throw error; // no line: scrolling asks again
-    } finally {
-      this.#els.log.ariaBusy = "false";
     }
+    this.#els.log.ariaBusy = "false";
   }
 
   #showMore() {
     const { log } = this.#els;
-    const messages = this.#app.store.messages(this.#id) ?? [];
+    const messages = this.#app.store.messages(this.#id);
     this.#fromId = messages[Math.max(0, this.#from(messages) - PAGE)]?.id ?? null;
     const fromEnd = log.scrollHeight - log.scrollTop;
     this.#paint();
@@ -138,7 +130,7 @@ export class Thread {
 
   #paint() {
     const { store, i18n, view } = this.#app;
-    const conversation = this.#id === null ? null : store.conversation(this.#id);
+    const conversation = store.conversation(this.#id);
     this.#els.empty.hidden = view.openId !== null;
     this.#els.pane.hidden = conversation === null;
     if (!conversation) return;
@@ -146,18 +138,17 @@ export class Thread {
     this.#placeDivider();
     const items = arrange(this.#items(), this.#firstNewId, i18n);
     this.#countUnseen(items);
-    reconcile(this.#els.items, items, {
+    reconcile(this.#els.items, "t-message", items, {
       key: ({ message }) => messageKey(message),
-      create: createMessage,
       update: (node, item) => fillMessage(node, item, i18n),
     });
-    this.#els.older.hidden = !this.#hasOlder && this.#from(store.messages(this.#id) ?? []) === 0;
+    this.#els.older.hidden = !this.#hasOlder && this.#from(store.messages(this.#id)) === 0;
     if (this.#isStuck) this.toEnd();
   }
 
   #items() {
     const { store, outbox, agent } = this.#app;
-    const messages = store.messages(this.#id) ?? [];
+    const messages = store.messages(this.#id);
     const arrived = new Set(messages.map(({ clientId }) => clientId));
     const pending = outbox.of(this.#id).filter(({ clientId }) => !arrived.has(clientId)).map((entry) => pendingMessage(entry, agent.name));
     const from = this.#from(messages);
@@ -173,32 +164,27 @@ export class Thread {
   }
 
   #fillHead(conversation) {
-    const { id, externalUserName, contact, status, assignee, priority, labels } = conversation;
+    const { id, contact, status, assignee, priority, labels } = conversation;
     const { i18n } = this.#app;
     const { head } = this.#els;
-    const name = externalUserName || i18n.t("row.nameless", { id: String(id) });
+    const name = i18n.nameOf(conversation);
     fillAvatar(slot(head, "avatar"), id, name);
-    setText(slot(head, "name"), name);
     const details = [contact?.phone, contact?.email].filter(Boolean).join(" · ");
-    setText(slot(head, "contact"), details || (status === "Open" ? i18n.t("status.Open") : i18n.t("status.Closed")));
-    setText(slot(head, "toggle"), i18n.t(status === "Open" ? "thread.close" : "thread.reopen"));
-    setAttr(head, "data-status", status);
-    const told = i18n.replyWindow(conversation);
-    fillSlot(this.#els.pane, "window", told.text);
-    setAttr(find("#window"), "data-closed", told.isClosed);
+    setAttrs(head, { "data-status": status });
+    const { text: window, isClosed } = i18n.replyWindow(conversation);
+    setAttrs(slot(this.#els.pane, "window"), { "data-closed": isClosed });
+    fillSlots(this.#els.pane, {
+      name, window, contact: details || i18n.t(`status.${status}`), toggle: i18n.t(status === "Open" ? "thread.close" : "thread.reopen"),
+    });
     const chips = [assignee?.name ?? i18n.t("thread.unassigned"), priority && i18n.t(`priority.${priority}`), ...(labels ?? [])].filter(Boolean);
-    slot(head, "chips").replaceChildren(...chips.map((text) => {
-      const chip = clone("t-chip");
-      setText(chip, text);
-      return chip;
-    }));
+    fillList(slot(head, "chips"), "t-chip", chips, setText);
   }
 
   // What arrives while the agent looks elsewhere is new when they come back.
   #placeDivider() {
     const { store } = this.#app;
     const unread = store.unread(this.#id) ?? 0;
-    if (unread && (document.hidden || !this.#isStuck)) this.#firstNewId = firstNew(store.messages(this.#id) ?? [], unread);
+    if (unread && (document.hidden || !this.#isStuck)) this.#firstNewId = firstNew(store.messages(this.#id), unread);
   }
 
   #countUnseen(items) {
@@ -233,14 +219,11 @@ export class Thread {
   async #markRead() {
     const { store, api } = this.#app;
     const id = this.#id;
-    const last = id === null ? null : store.messages(id)?.at(-1);
+    const last = store.messages(id).at(-1);
     if (!last || document.hidden || !this.#isStuck || !store.unread(id)) return;
     store.markRead(id);
-    try {
-      store.load([await api.markRead(id, last.id)]);
-    } catch (error) {
-      if (!error.kind) throw error; // the next message, or the next visit, tells it again
-    }
+    const conversation = await api.markRead(id, last.id).catch(pass); // the next message, or the next visit, tells it again
+    if (conversation) store.load([conversation]);
   }
 
   async #onAction({ target }) {
@@ -248,19 +231,14 @@ export class Thread {
     if (!action) return;
     const key = target.closest("[data-key]").dataset.key;
     const message = this.#items().find((item) => messageKey(item) === key);
-    const { outbox } = this.#app;
+    const { api, outbox, store } = this.#app;
     if (action === "anyway") outbox.sendAnyway(message.clientId);
     else if (action === "edit") this.onEdit(outbox.discard(message.clientId));
     else if (message.id === null) outbox.retry(message.clientId);
-    else await this.#retry(message);
-  }
-
-  // A reply the server has and could not deliver.
-  async #retry({ id, conversationId }) {
-    try {
-      this.#app.store.loadMessage(await this.#app.api.retry(conversationId, id));
-    } catch (error) {
-      if (!error.kind) throw error; // its bubble goes on saying what is wrong, with the button
+    else {
+      // The server has it and could not deliver it. Without a line its bubble goes on saying what is wrong, with the button.
+      const tried = await api.retry(message.conversationId, message.id).catch(pass);
+      if (tried) store.loadMessage(tried);
     }
   }
 

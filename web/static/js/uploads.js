@@ -1,7 +1,7 @@
 // Files of replies: chosen by the button, by paste, by drop; and kept by the browser until they are sent, so that they survive a
 // reload as the reply's text does.
 
-import { clone, find, setText, slot } from "./dom.js";
+import { fillList, fillSlots, find } from "./dom.js";
 
 const STORE = "files";
 
@@ -29,8 +29,7 @@ export class Uploads {
       if (find("#thread").contains(event.target)) this.add(event.dataTransfer.files);
     });
     this.#list.addEventListener("click", ({ target }) => {
-      const place = [...this.#list.children].indexOf(target.closest("li"));
-      if (target.closest("button")) this.#show(this.#chosen.toSpliced(place, 1));
+      if (target.matches("button")) this.#show(this.#chosen.toSpliced([...this.#list.children].indexOf(target.parentNode), 1));
     });
   }
 
@@ -50,13 +49,10 @@ export class Uploads {
 
   #show(files) {
     this.#chosen = files;
-    this.#list.hidden = files.length === 0;
-    this.#list.replaceChildren(...files.map(({ name }) => {
-      const item = clone("t-chosen");
-      setText(slot(item, "name"), name);
-      find("button", item).ariaLabel = this.#i18n.t("composer.remove", { name });
-      return item;
-    }));
+    fillList(this.#list, "t-chosen", files, (node, { name }) => {
+      fillSlots(node, { name });
+      find("button", node).ariaLabel = this.#i18n.t("composer.remove", { name });
+    });
   }
 }
 
