@@ -1,6 +1,7 @@
 """Deliveries -> journal: made durable before they are answered, many in one commit; into the spool while the journal is away."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -18,6 +19,7 @@ _JOURNAL_SECONDS = 0.7  # a webhook waits no longer for the journal before it go
 _WAITING_MOST = 10_000
 _DRAIN_SECONDS = 0.5
 _DRAIN_MOST = 500
+_LEFT_SECONDS = 10.0  # how often the file is looked into for what a process that died has left
 _STUCK_MOST = 3  # drains that may fail while the database answers, before one delivery is to blame
 _REFUSED_SECONDS = 10.0
 
@@ -61,11 +63,16 @@ class Recorder:
 
     async def run_drain(self) -> None:
         """Move what was spooled into the journal, in order, whenever the journal is there."""
+        looked_at = time.monotonic()
         while True:
             if not self._spool.waiting or not await self._drain_some():
                 await asyncio.sleep(_DRAIN_SECONDS)
                 await self._spool.look_again()
                 await self._spool.shrink()
+                if time.monotonic() - looked_at > _LEFT_SECONDS:
+                    looked_at = time.monotonic()
+                    with contextlib.suppress(DatabaseUnavailable):
+                        await self._spool.find_left()
 
     async def _record(self, batch: list[tuple[Delivery, asyncio.Future[None]]]) -> None:
         error: OmniError | None = None

@@ -73,9 +73,10 @@ class Spool:
 
     async def read(self, limit: int) -> list[tuple[int, Delivery]]:
         """The oldest deliveries with their place in the spool. What cannot be read any more is put aside."""
+        known = self.waiting
         rows = await self._database.fetch_all("SELECT id, delivery FROM spooled_deliveries ORDER BY id LIMIT :limit", {"limit": limit})
-        if not rows:
-            self._count(0)
+        if not rows:  # another process has moved those; what was appended while we looked is not among them, and nobody else knows of it
+            self._count(self.waiting - known)
         found = []
         for number, text in rows:
             try:
@@ -83,6 +84,13 @@ class Spool:
             except msgspec.MsgspecError as error:
                 await self.put_aside(number, str(error))
         return found
+
+    async def find_left(self) -> None:
+        """What another process of this machine kept in the same file and did not live to move. May count what a living one still moves:
+        the journal takes each delivery once, and `read` sets the count right."""
+        if self._is_ready:
+            row = await self._database.fetch_one("SELECT COUNT(*) FROM spooled_deliveries")
+            self._count(max(self.waiting, int(row[0]) if row else 0))
 
     async def put_aside(self, number: int, reason: str) -> None:
         """The journal will not have this one: those behind it must not wait for that. It stays in the file."""

@@ -6,6 +6,7 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -121,6 +122,45 @@ async def test_one_that_the_journal_refuses_holds_back_no_other(tmp_path: Path, 
         assert [delivery.received_us for delivery in kept] == [n for n in range(1, 21) if n != 5]
         assert spool.refused == 1
         assert _sql(tmp_path / "spool.db", "SELECT reason FROM refused_deliveries")
+
+
+async def test_what_a_process_that_died_has_left_is_moved_by_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processes of a machine share the file; one of them may never come back. What another one has moved meanwhile waits no more."""
+    monkeypatch.setattr("server.recorder._DRAIN_SECONDS", 0.005)
+    monkeypatch.setattr("server.recorder._LEFT_SECONDS", 0.005)
+    path = tmp_path / "spool.db"
+    async with Database(fresh_sqlite(tmp_path / "omni.db")) as database, _spool(path) as spool:
+        async with _spool(path) as other:
+            await other.append([_delivery(1), _delivery(2)])
+        assert spool.waiting == 0
+        task = asyncio.get_running_loop().create_task(Recorder(database, spool, lambda: None).run_drain())
+        try:
+            await eventually(lambda: _count(database, 2), limit=20)
+            await eventually(lambda: not spool.waiting)
+        finally:
+            task.cancel()
+
+
+async def _count(database: Database, count: int) -> bool:
+    return len(await database.read(lambda c: journal.peek_deliveries(c, 100))) == count
+
+
+async def test_what_is_appended_while_an_empty_spool_is_read_still_counts(tmp_path: Path) -> None:
+    """Another process has moved all this one knew of. What comes in that moment is known to nobody else, and must not be forgotten."""
+    path = tmp_path / "spool.db"
+    async with _spool(path) as spool, _spool(path) as other:
+        await spool.append([_delivery(1), _delivery(2)])
+        await other.remove(2**40)
+        read = spool._database.fetch_all
+
+        async def read_late(*arguments: Any, **options: Any) -> Any:
+            rows = await read(*arguments, **options)
+            await spool.append([_delivery(3)])  # committed and counted between the SELECT and its answer
+            return rows
+
+        spool._database.fetch_all = read_late  # type: ignore[method-assign]
+        assert await spool.read(10) == []
+        assert spool.waiting == 1
 
 
 def _sql(path: Path, statement: str) -> list[object]:
