@@ -13,7 +13,7 @@ from server.core.entities import Conversation, Json, Message, agent_view, messag
 from server.core.events import EventBatch
 from server.core.projection import Board
 from server.core.times import SECOND
-from server.db import columns, eventlog, lists, store
+from server.db import eventlog, lists, store
 from server.db.accounts import Agent, Integration
 from server.db.database import Connection, Database
 from server.db.lists import Filters
@@ -155,15 +155,15 @@ async def _conversation(connection: Connection, agent: Agent, conversation_id: i
     return conversation
 
 
-async def _edge(connection: Connection, agent: Agent, conversation_id: int, before: int) -> tuple[str, int]:
+async def _edge(connection: Connection, agent: Agent, conversation_id: int, before: int) -> Message:
     message = await store.read_message(connection, agent.company_id, conversation_id, before)
     if message is None:
         raise NotFound
-    return columns.time_to_column(message.created_us) or "", message.id
+    return message
 
 
 async def _messages(
-    connection: Connection, agent: Agent, conversation_id: int, limit: int | None, edge: tuple[str, int] | None
+    connection: Connection, agent: Agent, conversation_id: int, limit: int | None, edge: Message | None
 ) -> list[Message]:
     if limit is not None:
         return await store.read_messages(connection, agent.company_id, conversation_id, limit=limit, before=edge)
@@ -171,9 +171,9 @@ async def _messages(
     while True:
         page = await store.read_messages(connection, agent.company_id, conversation_id, limit=_PAGE, before=edge)
         whole = page + whole
-        if len(page) < _PAGE or page[0].created_us is None:
+        if len(page) < _PAGE:
             return whole
-        edge = (columns.time_to_column(page[0].created_us) or "", page[0].id)
+        edge = page[0]
 
 
 def _now_us() -> int:

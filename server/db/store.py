@@ -70,18 +70,27 @@ async def find_conversation(connection: Connection, integration_id: int, display
 
 
 async def read_messages(
-    connection: Connection, company_id: int, conversation_id: int, *, limit: int, before: tuple[str, int] | None = None
+    connection: Connection, company_id: int, conversation_id: int, *, limit: int, before: Message | None = None
 ) -> list[Message]:
-    """The newest `limit` messages before the given place (created_at column, id), oldest first."""
-    edge = "" if before is None else "AND (m.created_at < :before_at OR (m.created_at = :before_at AND m.id < :before_id))"
+    """The newest `limit` messages before the given one, oldest first. Rows of the CRM that have no time stand before all others."""
+    edge, place = _before(before)
     rows = await connection.fetch_all(
         f"SELECT {MESSAGES.select[connection.dialect]} FROM social_messages m JOIN social_conversations c ON c.id = m.conversation_id "
         f"WHERE m.conversation_id = :conversation_id AND c.company_id = :company_id {edge} "
         "ORDER BY m.created_at DESC, m.id DESC LIMIT :limit",
-        {"conversation_id": conversation_id, "company_id": company_id, "limit": limit}
-        | ({} if before is None else {"before_at": before[0], "before_id": before[1]}),
+        {"conversation_id": conversation_id, "company_id": company_id, "limit": limit, **place},
     )
     return [MESSAGES.entity(row) for row in reversed(rows)]
+
+
+def _before(message: Message | None) -> tuple[str, Parameters]:
+    """The condition for what stands before a message, as threads are ordered."""
+    if message is None:
+        return "", {}
+    place: Parameters = {"before_at": columns.time_to_column(message.created_us), "before_id": message.id}
+    if message.created_us is None:
+        return "AND m.created_at IS NULL AND m.id < :before_id", place
+    return "AND (m.created_at < :before_at OR (m.created_at = :before_at AND m.id < :before_id) OR m.created_at IS NULL)", place
 
 
 async def read_message(connection: Connection, company_id: int, conversation_id: int, message_id: int) -> Message | None:

@@ -195,6 +195,26 @@ async def test_a_thread_longer_than_a_page_of_the_server_is_whole(company: Compa
     assert keys == sorted(keys)
 
 
+async def test_messages_without_a_time_stand_before_all_others(company: Company) -> None:
+    """As old rows of a CRM are: in the whole thread and in a walk over its pages none is left out, none comes twice."""
+    await company.post(company.message(1))
+    conversation = await company.conversation_with(1)
+    rows = [{"c": conversation["id"], "at": None if n % 2 else "2025-01-01 00:00:00.000000", "n": n} for n in range(1_100)]
+    await company.database.transaction(
+        lambda c: c.execute_many(
+            "INSERT INTO social_messages (conversation_id, sender_type, content, created_at) VALUES (:c, 'customer', :n, :at)", rows
+        )
+    )
+    whole = await company.thread(conversation["id"])
+    assert [message["createdAt"] for message in whole[:551]] == [None] * 550 + ["2025-01-01T00:00:00.000Z"]
+    assert len({message["id"] for message in whole}) == len(whole) == 1_101
+    path = f"/api/conversations/{conversation['id']}/messages"
+    walked: list[Json] = []
+    while page := (await company.get(path, params={"limit": 300, **({"before": walked[0]["id"]} if walked else {})}))["messages"]:
+        walked = page + walked
+    assert walked == whole
+
+
 async def test_an_unchanged_company_is_answered_304(company: Company) -> None:
     """With ETag, Cache-Control and Inbox-Cursor on both; a change makes it 200 with another tag."""
     await company.post(company.message(1))
