@@ -53,6 +53,7 @@ class Sockets:
         self._check_limits(principal)
         feed = await self._feeds.watch(principal.company_id)
         await catch_up_with(cursor, feed, self._feeds)
+        self._check_limits(principal)  # of many that waited here at once only as many may join as there is room for
         push: Push | None = websocket.scope.get("extensions", {}).get(EXTENSION)
         if push is not None:
             self._welcome(push, principal, feed, cursor)

@@ -391,14 +391,20 @@ async def test_a_flood_is_too_fast(company: Company) -> None:
         await other.wait_for(lambda e: e.kind == "message.created")
 
 
-async def test_too_many_sockets_of_one_agent_are_refused(company: Company) -> None:
-    """The 51st and all further: 4129, back off; another agent of the same office is let in (row 9)."""
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_too_many_sockets_of_one_agent_are_refused(company: Company, at_once: bool) -> None:
+    """The 51st and all further, also when all say hello while the company's feed is still being opened: 4129, back off; another agent of
+    the same office is let in (row 9)."""
     async with asyncio.TaskGroup() as group:
         sockets = [company.socket() for _ in range(60)]
         for socket in sockets:
             socket._tasks = group
             await socket.open()
-            await socket.say_hello()
+            if not at_once:
+                await socket.say_hello()
+        for socket in sockets:
+            if at_once:
+                await socket.say_hello()
         for socket in sockets:
             await socket.wait_until(lambda s=socket: s.frames or s.close_code)  # type: ignore[misc]
         refused = [socket for socket in sockets if not socket.frames_of("welcome")]
