@@ -50,5 +50,6 @@ class Events:
         if events and events[0][0] != after + 1:
             return json_answer({"cursor": feed.cursor, "events": [], "reset": "too_old"}, headers=headers)
         last = events[-1][0] if events else after
-        body = b'{"cursor":"%s.%d","events":[%s]}' % (feed.epoch.encode(), last, b",".join(body for _, body in events))
+        # in the epoch they were asked for: if the log began anew meanwhile, the next call is told so
+        body = b'{"cursor":"%s.%d","events":[%s]}' % (cursor.epoch.encode(), last, b",".join(body for _, body in events))
         return Response(body, headers=headers, media_type="application/json")
