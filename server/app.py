@@ -1,7 +1,7 @@
 """The application: the one module that knows everybody. Wires the parts, runs the services, lists the routes."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -110,7 +110,7 @@ class Parts:
             tolerance_seconds=settings.signature_tolerance_seconds,
             require_signature=settings.require_webhook_signature,
         )
-        self.access = Access(self.database, settings, self._on_revoked)
+        self.access = Access(self.database, settings, self._on_withdrawn, self._on_ended)
         publish = self.feeds.publish
         self.ingester = Ingester(
             self.database,
@@ -257,10 +257,13 @@ class Parts:
     def _on_foreign(self, viewer: Viewer, conversation_id: int) -> None:
         spawn(self.trespass.note_frame(viewer.company_id, viewer.agent_id, viewer.agent_name, conversation_id), "trespass")
 
-    def _on_revoked(self, agent_id: int, session_key: str | None) -> None:
-        members = self.hub.members_of_agent(agent_id) if session_key is None else self.hub.everyone()
-        for member in members:
-            if session_key is None or member.session_key == session_key:
+    def _on_withdrawn(self, agent_id: int) -> None:
+        for member in self.hub.members_of_agent(agent_id):
+            member.close(CLOSE_NOT_ALLOWED, "access withdrawn")
+
+    def _on_ended(self, session_keys: Collection[str]) -> None:
+        for member in self.hub.everyone():
+            if member.session_key in session_keys:
                 member.close(CLOSE_NOT_ALLOWED, "access withdrawn")
 
 

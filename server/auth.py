@@ -8,7 +8,7 @@ import hashlib
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -61,14 +61,17 @@ class Principal(msgspec.Struct, frozen=True):
         return self.agent.company_id
 
 
-OnRevoked = Callable[[int, str | None], None]
+OnWithdrawn = Callable[[int], None]
+OnEnded = Callable[[Collection[str]], None]
 
 
 class Access:
-    """The process's memory of agents, tokens and sessions. `on_revoked(agent id, session key or None)` is told of withdrawn access."""
+    """The process's memory of agents, tokens and sessions. `on_withdrawn` is told of an agent whose access was taken away, `on_ended` of
+    the keys of ended sessions: those of one look together, as whoever is told walks through all sockets."""
 
-    def __init__(self, database: Database, settings: Settings, on_revoked: OnRevoked) -> None:
-        self._database, self._settings, self._on_revoked = database, settings, on_revoked
+    def __init__(self, database: Database, settings: Settings, on_withdrawn: OnWithdrawn, on_ended: OnEnded) -> None:
+        self._database, self._settings = database, settings
+        self._on_withdrawn, self._on_ended = on_withdrawn, on_ended
         self._keys_of_tokens = Tokens(settings)
         self._agents: dict[tuple[int, str], Agent] = {}
         self._keys: dict[int, tuple[int, str]] = {}
@@ -180,7 +183,7 @@ class Access:
         self._sessions.pop(session_key, None)
         now_us = int(time.time() * SECOND)
         await self._database.transaction(lambda c: accounts.revoke_session(c, session_key, now_us))
-        self._on_revoked(0, session_key)
+        self._on_ended((session_key,))
 
     def is_own_origin(self, headers: Mapping[str, str]) -> bool:
         """Whether the request comes from a page of this very server: its Origin names our PUBLIC_URL or the Host it was sent to."""
@@ -213,10 +216,11 @@ class Access:
             if before is not None and before != agent:
                 self._remember(agent)
                 if not agent.is_active or agent.valid_after_us > before.valid_after_us:
-                    self._on_revoked(agent.id, None)
+                    self._on_withdrawn(agent.id)
         for key in revoked:
             self._sessions.pop(key, None)
-            self._on_revoked(0, key)
+        if revoked:  # the last ones are found again by every look: a socket may have been opened while its session was being ended
+            self._on_ended(frozenset(revoked))
         self._looked = newest
 
     def _decode(self, token: str) -> Claims:

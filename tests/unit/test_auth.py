@@ -3,6 +3,7 @@
 import base64
 import json
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import jwt
 import pytest
 
 from server.auth import Access, hash_password, read_cookie
+from server.db import accounts
 from server.db.database import Database
 from server.errors import OmniError, TokenExpired, Unauthenticated
 from server.settings import Settings
@@ -18,8 +20,9 @@ from tests.unit.databases import fresh_sqlite
 SECRET = "k" * 32
 
 
-def _access(database: Database) -> Access:
-    return Access(database, Settings(jwt_secret=SECRET, public_url="https://inbox.example.org"), lambda _agent, _session: None)
+def _access(database: Database, ended: list[Collection[str]] | None = None) -> Access:
+    ended = [] if ended is None else ended
+    return Access(database, Settings(jwt_secret=SECRET, public_url="https://inbox.example.org"), lambda _agent: None, ended.append)
 
 
 def _token(secret: str = SECRET, algorithm: str = "HS256", **claims: Any) -> str:
@@ -130,6 +133,20 @@ async def test_a_cookie_writes_only_from_our_own_page(origin: str) -> None:
 def test_a_cookie_is_found_by_its_whole_name(header: str, value: str | None) -> None:
     """Whatever stands around it."""
     assert read_cookie(header, "s") == value
+
+
+async def test_sessions_that_have_ended_are_told_together(tmp_path: Path) -> None:
+    """Whoever is told walks through all sockets of the process: once for a look, however many have signed out since."""
+    async with Database(fresh_sqlite(tmp_path / "auth.db")) as database:
+        ended: list[Collection[str]] = []
+        access = _access(database, ended)
+        agent = (await access.authenticate_token(_token())).agent
+        keys = {f"{number}" * 64 for number in range(5)}
+        for key in keys:
+            await database.transaction(lambda c, key=key: accounts.add_session(c, key, agent.id, 1, 2))  # type: ignore[misc]
+            await database.transaction(lambda c, key=key: accounts.revoke_session(c, key, 2))  # type: ignore[misc]
+        await access.look_up()
+        assert [set(told) for told in ended] == [keys]
 
 
 def test_a_password_is_never_kept() -> None:
