@@ -15,6 +15,7 @@ _BACKOFF_FIRST_SECONDS = 0.2
 _BACKOFF_MOST_SECONDS = 10.0
 _CALM_SECONDS = 30.0  # a service that ran this long starts again at the first backoff
 _logger = log.get(__name__)
+_spawned: set[asyncio.Task[None]] = set()  # the loop holds its tasks weakly: one that only its own future knows would be collected
 
 
 class Services:
@@ -65,12 +66,14 @@ async def stop(task: asyncio.Task[Any]) -> None:
 
 
 def spawn(coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-    """A task that belongs to the caller, who must keep it and `stop` it; errors are logged when it ends."""
+    """A task that belongs to the caller, who must `stop` one that does not end by itself; errors are logged when it ends."""
     task = asyncio.create_task(coroutine, name=name)
+    _spawned.add(task)
     task.add_done_callback(_report)
     return task
 
 
 def _report(task: asyncio.Task[None]) -> None:
+    _spawned.discard(task)
     if not task.cancelled() and (error := task.exception()) is not None:
         _logger.error("task failed", task=task.get_name(), exc_info=error)

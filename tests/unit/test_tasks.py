@@ -1,6 +1,7 @@
 """Background services: started again whenever they end, their death told while it lasts, all of them gone in the end."""
 
 import asyncio
+import gc
 import logging
 import random
 
@@ -113,3 +114,16 @@ async def test_a_spawned_task_reports_its_end(caplog: pytest.LogCaptureFixture) 
         await asyncio.sleep(0)
     assert waiting.cancelled()
     assert isinstance(failing.exception(), ValueError)
+
+
+async def test_a_spawned_task_that_nobody_keeps_goes_on() -> None:
+    """The loop knows it only weakly: without more it would vanish with the next collection, unheard."""
+
+    async def wait() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    spawn(wait(), "kept by nobody")
+    await asyncio.sleep(0)
+    gc.collect()
+    (task,) = [task for task in asyncio.all_tasks() if task.get_name() == "kept by nobody"]
+    await stop(task)
