@@ -179,6 +179,8 @@ class Replies:
                 await self._files.drop(message.id)
         except (Unavailable, NotFound):
             _logger.warning("reply outcome not written, the lease decides", message_id=message.id)
+        except Exception:  # in one reply's data: it must not end the attempts of all others, which may be at Chatwoot this very moment
+            _logger.exception("reply outcome not written, the lease decides", message_id=message.id)
 
     async def _outcome(self, outgoing: Outgoing) -> Callable[[Message], Message]:
         message = outgoing.message

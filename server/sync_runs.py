@@ -10,6 +10,7 @@ import time
 
 from msgspec.structs import replace
 
+from server import log
 from server.core.entities import Json
 from server.core.times import SECOND, iso, iso_or_none
 from server.db import audit, sync_runs
@@ -21,6 +22,7 @@ from server.directory import Directory
 from server.errors import DatabaseUnavailable, NotFound
 from server.sync import Outcome, Sync
 
+_logger = log.get(__name__)
 _LOOK_SECONDS = 1.0
 _TELL_SECONDS = 1.0
 _STALE_SECONDS = 20.0
@@ -108,6 +110,10 @@ class SyncRuns:
             outcome = await self._sync.walk(integration, walk.on_progress)
         except _Stopped:
             walk.run = replace(walk.run, state="stopped")
+            return
+        except Exception:  # something nobody thought of, in one integration's data: it must not end the walks of all others
+            _logger.exception("sync failed", integration_id=integration.id)
+            walk.run = replace(walk.run, state="failed", problem="Something went wrong here; the server's log says what")
             return
         walk.note(outcome)
         problem = outcome.errors[0] if outcome.errors else None

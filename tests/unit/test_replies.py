@@ -177,5 +177,18 @@ async def test_a_retry_after_giving_up_waits_until_chatwoot_is_certain_to_be_don
         assert (again.next_attempt_us or 0) > _now_us() + (_CERTAIN_SECONDS / 2) * SECOND
 
 
+async def test_an_outcome_that_cannot_be_written_ends_no_other_attempt(tmp_path: Path) -> None:
+    """Chatwoot's message is here already, told without our marker: the service goes on; the lease decides what becomes of this one."""
+    async with desk(tmp_path) as one:
+        message = await one.write()
+        outgoing = await one.claim()
+        row = {"number": max(one.sim.messages) + 1}
+        insert = "INSERT INTO social_messages (conversation_id, sender_type, chatwoot_message_id) VALUES (1, 'agent', :number)"
+        await one.database.transaction(lambda c: c.execute(insert, row))
+        await one.replies._try(outgoing)
+        assert one.at_customer() == 1
+        assert (await one.read(message)).delivery_state == "sending"
+
+
 def _now_us() -> int:
     return int(time.time() * SECOND)

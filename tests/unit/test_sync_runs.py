@@ -1,0 +1,69 @@
+"""Syncs in the background beside each other: what one integration meets is no other's trouble."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import httpx
+
+from server.chatwoot import ChatwootClient
+from server.core.times import SECOND
+from server.db import accounts
+from server.db.accounts import Integration
+from server.db.audit import Actor
+from server.db.database import Database
+from server.db.vault import Vault
+from server.dev.chatwoot_sim import ChatwootSim, serving
+from server.directory import Directory
+from server.ingest import Ingester
+from server.sync import Sync
+from server.sync_runs import SyncRuns
+from tests.kit.eventually import eventually
+from tests.unit.databases import fresh_sqlite
+
+COMPANY, ACCOUNT, INBOX = 1, 3, 12
+_ADMIN = Actor(COMPANY, "an administrator", 1)
+
+
+async def test_a_walk_that_breaks_leaves_the_others_alone(tmp_path: Path) -> None:
+    """Whatever it is that nobody thought of: this one has failed and says so, the other one comes to its end, and more can be asked for."""
+    sim = ChatwootSim(account_id=ACCOUNT, inbox_id=INBOX)
+    async with serving(sim), Database(fresh_sqlite(tmp_path / "omni.db")) as database, httpx.AsyncClient(trust_env=False) as http:
+        directory = Directory(database, Vault(""), tolerance_seconds=300, require_signature=False)
+        broken, sound = [await _add(database, sim, inbox_id) for inbox_id in (INBOX + 1, INBOX)]
+        await directory.refresh()
+
+        def client_of(integration: Integration) -> ChatwootClient:
+            if integration.id == broken:
+                raise ZeroDivisionError
+            return ChatwootClient(base_url=sim.base_url, account_id=ACCOUNT, access_token=integration.access_token, http=http)
+
+        sim.customer_says("Mira", "hello")
+        runs = SyncRuns(database, directory, Sync(database, directory, _ingester(database, directory), client_of))
+
+        async def state(integration_id: int) -> str | None:
+            run = await runs.get(COMPANY, integration_id)
+            return run.state if run is not None and run.state in ("done", "failed") else None
+
+        task = asyncio.get_running_loop().create_task(runs.run())
+        try:
+            for integration_id in (broken, sound):
+                await runs.ask(_ADMIN, integration_id)
+            assert await eventually(lambda: state(broken), limit=20) == "failed"
+            assert await eventually(lambda: state(sound), limit=20) == "done"
+            assert not task.done()
+            run = await runs.get(COMPANY, broken)
+            assert run is not None
+            assert "log" in (run.problem or "")
+        finally:
+            task.cancel()
+
+
+def _ingester(database: Database, directory: Directory) -> Ingester:
+    return Ingester(database, directory, lambda batch: None, batch=10, attempts=3)
+
+
+async def _add(database: Database, sim: ChatwootSim, inbox_id: int) -> int:
+    values = {"company_id": COMPANY, "account_id": ACCOUNT, "inbox_id": inbox_id, "base_url": sim.base_url}
+    values |= {"access_token": sim.admin.access_token, "webhook_secret": None}
+    return await database.transaction(lambda c: accounts.add_integration(c, Vault(""), values, int(time.time() * SECOND)))
