@@ -1,4 +1,7 @@
-"""A private MariaDB server on a free port, with full durability, that tests may kill, freeze and start again."""
+"""A private MariaDB server on a free port, with full durability, that tests may kill, freeze and start again.
+
+With `OMNI_TEST_MYSQLD` in the environment, the path of Oracle MySQL's `mysqld` (8.0.30 or later), it is that server instead.
+"""
 
 import atexit
 import functools
@@ -24,12 +27,14 @@ _INIT_SQL = f"""\
 CREATE USER IF NOT EXISTS '{USER}'@'%' IDENTIFIED BY '{PASSWORD}';
 GRANT ALL PRIVILEGES ON *.* TO '{USER}'@'%' WITH GRANT OPTION;
 """
-_COMMON_OPTIONS = ("--innodb-log-file-size=32M", "--innodb-buffer-pool-size=64M")
+_MYSQLD = os.environ.get("OMNI_TEST_MYSQLD")
+_LOG_SIZE = "--innodb-redo-log-capacity=64M" if _MYSQLD else "--innodb-log-file-size=32M"
+_COMMON_OPTIONS = (_LOG_SIZE, "--innodb-buffer-pool-size=64M")
 
 
 def has_mariadb() -> bool:
     """True if the server's programs are installed."""
-    return _server_program() is not None and _installer_program() is not None
+    return _server_program() is not None and (_MYSQLD is not None or _installer_program() is not None)
 
 
 class MariaDB(ServerProcess):
@@ -126,6 +131,7 @@ class MariaDB(ServerProcess):
             _required(_server_program()),
             "--no-defaults",
             "--skip-name-resolve",
+            *(["--mysqlx=OFF", "--secure-file-priv=NULL", "--explain-format=TRADITIONAL"] if _MYSQLD else []),
             *_user_option(),
             *_COMMON_OPTIONS,
             *(f"--{name}={value}" for name, value in settings.items()),
@@ -137,28 +143,21 @@ def _template() -> Path:
     """An initialised data directory, made once per test run: making one takes seconds, copying it does not."""
     directory = Path(tempfile.mkdtemp(prefix="omni-mariadb-template-"))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    done = subprocess.run(
-        [
-            _required(_installer_program()),
-            "--no-defaults",
-            f"--datadir={directory}",
-            "--auth-root-authentication-method=normal",
-            "--skip-test-db",
-            "--skip-name-resolve",
-            *_user_option(),
-            *_COMMON_OPTIONS,
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = subprocess.run(_installation(directory), capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise NotReady(f"mariadb-install-db ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
+        raise NotReady(f"making a data directory ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
     return directory
 
 
+def _installation(directory: Path) -> list[str]:
+    always = ["--no-defaults", f"--datadir={directory}", *_user_option(), *_COMMON_OPTIONS]
+    if _MYSQLD:
+        return [_MYSQLD, *always, "--initialize-insecure"]
+    return [_required(_installer_program()), *always, "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"]
+
+
 def _server_program() -> str | None:
-    return find_program("mariadbd", "mysqld")
+    return _MYSQLD or find_program("mariadbd", "mysqld")
 
 
 def _installer_program() -> str | None:
