@@ -203,6 +203,7 @@ CREATE TABLE IF NOT EXISTS social_conversations (
   preview TEXT COMMENT 'JSON: content, senderType, hasAttachments of the newest public message',
   inbound_count INTEGER NOT NULL COMMENT 'messages the customer ever sent here' DEFAULT '0',
   last_inbound_at BIGINT COMMENT 'when the customer wrote last, microseconds: reply windows begin there',
+  last_message_number BIGINT COMMENT 'chatwoot_message_id of the message in preview: which of one second is the newest',
   seq BIGINT NOT NULL COMMENT 'event that changed this row last' DEFAULT '0',
   PRIMARY KEY (id),
   KEY ix_conversation_list (company_id, last_message_at, id),

@@ -13,7 +13,7 @@ from server.core.entities import Conversation, Json, Message, agent_view, messag
 from server.core.events import EventBatch
 from server.core.projection import Board
 from server.core.times import SECOND
-from server.db import eventlog, lists, store
+from server.db import eventlog, lists, store, threads
 from server.db.accounts import Agent, Integration
 from server.db.database import Connection, Database
 from server.db.lists import Filters
@@ -93,7 +93,7 @@ class Inbox:
             message = await store.read_message(connection, agent.company_id, conversation_id, message_id)
             if entry is None or message is None:
                 raise NotFound
-            count = await store.count_inbound(connection, message)
+            count = await threads.count_inbound(connection, message)
             if count <= await lists.read_read_count(connection, agent.id, conversation_id):
                 return agent_view(entry.row, await lists.read_read_count(connection, agent.id, conversation_id)), []
             await lists.write_read_count(connection, agent.id, conversation_id, count, message_id, _now_us())
@@ -166,10 +166,10 @@ async def _messages(
     connection: Connection, agent: Agent, conversation_id: int, limit: int | None, edge: Message | None
 ) -> list[Message]:
     if limit is not None:
-        return await store.read_messages(connection, agent.company_id, conversation_id, limit=limit, before=edge)
+        return await threads.read_messages(connection, agent.company_id, conversation_id, limit=limit, before=edge)
     whole: list[Message] = []
     while True:
-        page = await store.read_messages(connection, agent.company_id, conversation_id, limit=_PAGE, before=edge)
+        page = await threads.read_messages(connection, agent.company_id, conversation_id, limit=_PAGE, before=edge)
         whole = page + whole
         if len(page) < _PAGE:
             return whole

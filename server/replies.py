@@ -20,9 +20,9 @@ from server.core.entities import DeliveryError, Json, Message, message_view
 from server.core.events import EventBatch
 from server.core.payloads import CLIENT_ID_KEY, parse_attachments, parse_message
 from server.core.projection import Board, MessageEntry
-from server.core.times import SECOND
+from server.core.times import SECOND, parse_time
 from server.core.uploads import FileLine
-from server.db import eventlog, outbox, outgoing_files, store
+from server.db import eventlog, outbox, outgoing_files, store, threads
 from server.db.accounts import Agent, Integration
 from server.db.database import Connection, Database
 from server.db.outbox import Outgoing
@@ -313,7 +313,7 @@ def _new_reply(agent: Agent, conversation_id: int, content: str, key: str, now_u
 
 
 async def _check_seen(connection: Connection, agent: Agent, conversation_id: int, last_seen: int) -> None:
-    newer = await store.read_messages_after(connection, agent.company_id, conversation_id, last_seen, _NEWER_MOST)
+    newer = await threads.read_unseen(connection, agent.company_id, conversation_id, last_seen, _NEWER_MOST)
     others = [message for message in newer if message.agent_id != agent.id]
     if others:
         raise NewerMessages(messages=[message_view(message) for message in others])
@@ -350,6 +350,7 @@ def _sent(told: Json) -> Callable[[Message], Message]:
         return replace(
             current,
             chatwoot_message_id=told["id"],
+            created_us=parse_time(told.get("created_at")) or current.created_us,
             delivery_state="sent",
             delivery_error=None,
             next_attempt_us=None,

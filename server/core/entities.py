@@ -72,6 +72,7 @@ class Conversation(msgspec.Struct, frozen=True):
     preview: Preview | None = None
     inbound_count: int = 0
     last_inbound_us: int | None = None
+    last_message_number: int | None = None
     seq: int = 0
 
 
@@ -177,6 +178,7 @@ def _visible_conversation(c: Conversation) -> tuple[Conversation, ReplyWindow, i
         c,
         chatwoot_version=0,
         last_inbound_us=None,
+        last_message_number=None,
         last_message_us=_to_milliseconds(c.last_message_us),
         created_us=_to_milliseconds(c.created_us),
         updated_us=_to_milliseconds(c.updated_us),

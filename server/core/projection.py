@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from server.core.changes import Change, ConversationState, MessageState
 from server.core.entities import Conversation, DeliveryError, Json, Message, is_same_conversation_view, is_same_message_view, preview_of
+from server.core.thread_order import is_newest, is_shown
 from server.core.times import SECOND
 
 ConversationKey = tuple[int, int]  # (integration id, Chatwoot display id)
@@ -108,8 +109,9 @@ class Board:
         message_entry.is_dirty |= before != message
         if is_same_message_view(before, message):
             return Result.SAME
-        if not message.is_private and message.created_us is not None and message.created_us >= (entry.row.last_message_us or 0):
-            entry.row = replace(entry.row, preview=preview_of(message), updated_us=received_us)
+        was_shown = is_shown(before, entry.row)
+        if not message.is_private and (was_shown or is_newest(message, entry.row)):
+            entry.row = replace(_showing(entry.row, message, is_moved=was_shown), updated_us=received_us)
             entry.is_dirty = True
         self._draft("message.updated", entry, message_entry, at_us, received_us)
         return Result.UPDATED
@@ -272,6 +274,7 @@ def _identified(row: Message, told: MessageState) -> Message:
         row = replace(row, sender_name=told.sender_name)
     if row.client_id is not None:
         row = replace(row, delivery_state="sent", delivery_error=None, next_attempt_us=None, is_outcome_unknown=False)
+        row = replace(row, created_us=told.created_us)  # ours until then: it stands where Chatwoot, and the customer, has it
     return row
 
 
@@ -307,9 +310,13 @@ def _with_message(row: Conversation, message: Message, received_us: int) -> Conv
     row = replace(row, inbound_count=row.inbound_count + is_inbound, updated_us=received_us)
     if is_inbound and message.created_us is not None:
         row = replace(row, last_inbound_us=max(message.created_us, row.last_inbound_us or 0))
-    if message.is_private or message.created_us is None or message.created_us < (row.last_message_us or 0):
-        return row
-    return replace(row, last_message_us=message.created_us, preview=preview_of(message))
+    return row if message.is_private or not is_newest(message, row) else _showing(row, message)
+
+
+def _showing(row: Conversation, message: Message, *, is_moved: bool = False) -> Conversation:
+    """The list shows this message now. `is_moved`: it was shown before, and its time may have been corrected."""
+    at_us = message.created_us if is_moved else max(message.created_us or 0, row.last_message_us or 0)
+    return replace(row, last_message_us=at_us, last_message_number=message.chatwoot_message_id, preview=preview_of(message))
 
 
 def _find(messages: list[MessageEntry], told: MessageState) -> MessageEntry | None:

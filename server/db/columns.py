@@ -39,6 +39,7 @@ CONVERSATION_COLUMNS = (
     "preview",
     "inbound_count",
     "last_inbound_at",
+    "last_message_number",
     "seq",
 )
 MESSAGE_COLUMNS = (
@@ -153,6 +154,7 @@ def conversation_to_row(c: Conversation) -> dict[str, Any]:
         "preview": _encode(c.preview),
         "inbound_count": c.inbound_count,
         "last_inbound_at": c.last_inbound_us,
+        "last_message_number": c.last_message_number,
         "seq": c.seq,
     }
 

@@ -69,30 +69,6 @@ async def find_conversation(connection: Connection, integration_id: int, display
     return int(row[0]) if row else None
 
 
-async def read_messages(
-    connection: Connection, company_id: int, conversation_id: int, *, limit: int, before: Message | None = None
-) -> list[Message]:
-    """The newest `limit` messages before the given one, oldest first. Rows of the CRM that have no time stand before all others."""
-    edge, place = _before(before)
-    rows = await connection.fetch_all(
-        f"SELECT {MESSAGES.select[connection.dialect]} FROM social_messages m JOIN social_conversations c ON c.id = m.conversation_id "
-        f"WHERE m.conversation_id = :conversation_id AND c.company_id = :company_id {edge} "
-        "ORDER BY m.created_at DESC, m.id DESC LIMIT :limit",
-        {"conversation_id": conversation_id, "company_id": company_id, "limit": limit, **place},
-    )
-    return [MESSAGES.entity(row) for row in reversed(rows)]
-
-
-def _before(message: Message | None) -> tuple[str, Parameters]:
-    """The condition for what stands before a message, as threads are ordered."""
-    if message is None:
-        return "", {}
-    place: Parameters = {"before_at": columns.time_to_column(message.created_us), "before_id": message.id}
-    if message.created_us is None:
-        return "AND m.created_at IS NULL AND m.id < :before_id", place
-    return "AND (m.created_at < :before_at OR (m.created_at = :before_at AND m.id < :before_id) OR m.created_at IS NULL)", place
-
-
 async def read_message(connection: Connection, company_id: int, conversation_id: int, message_id: int) -> Message | None:
     row = await connection.fetch_one(
         f"SELECT {MESSAGES.select[connection.dialect]} FROM social_messages m JOIN social_conversations c ON c.id = m.conversation_id "
@@ -110,27 +86,6 @@ async def read_message_with_integration(connection: Connection, company_id: int,
         {"id": message_id, "company_id": company_id},
     )
     return (MESSAGES.entity(row), MESSAGES.rest(row)[0]) if row else None
-
-
-async def read_messages_after(connection: Connection, company_id: int, conversation_id: int, message_id: int, limit: int) -> list[Message]:
-    """Public messages that came into our table after the given one: what an agent who saw it last has not seen."""
-    rows = await connection.fetch_all(
-        f"SELECT {MESSAGES.select[connection.dialect]} FROM social_messages m JOIN social_conversations c ON c.id = m.conversation_id "
-        "WHERE m.conversation_id = :conversation_id AND c.company_id = :company_id AND m.id > :message_id AND m.is_private = :no "
-        "ORDER BY m.id LIMIT :limit",
-        {"conversation_id": conversation_id, "company_id": company_id, "message_id": message_id, "no": False, "limit": limit},
-    )
-    return [MESSAGES.entity(row) for row in rows]
-
-
-async def count_inbound(connection: Connection, message: Message) -> int:
-    """How many messages the customer has sent up to this one, in the order they are shown: what came late stands before it."""
-    row = await connection.fetch_one(
-        "SELECT COUNT(*) FROM social_messages WHERE conversation_id = :conversation_id AND sender_type = 'customer' AND is_private = :no "
-        "AND (created_at IS NULL OR created_at < :at OR (created_at = :at AND id <= :id))",
-        {"conversation_id": message.conversation_id, "at": columns.time_to_column(message.created_us), "id": message.id, "no": False},
-    )
-    return int(row[0]) if row else 0
 
 
 async def entry_by_id(connection: Connection, company_id: int, conversation_id: int) -> Entry | None:

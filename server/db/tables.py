@@ -69,6 +69,7 @@ social_conversations = Table(
     Column("preview", Text, comment="JSON: content, senderType, hasAttachments of the newest public message"),
     Column("inbound_count", Integer, nullable=False, server_default="0", comment="messages the customer ever sent here"),
     Column("last_inbound_at", _BIG, comment="when the customer wrote last, microseconds: reply windows begin there"),
+    Column("last_message_number", _BIG, comment="chatwoot_message_id of the message in preview: which of one second is the newest"),
     Column("seq", _BIG, nullable=False, server_default="0", comment="event that changed this row last"),
     Index("uq_conversation_chatwoot", "integration_id", "chatwoot_conversation_id", unique=True),
     Index("ix_conversation_list", "company_id", "last_message_at", "id"),

@@ -22,7 +22,7 @@ from server.core.payloads import parse_delivery
 from server.core.projection import Source
 from server.core.recovery import parse_cursor
 from server.core.times import SECOND
-from server.db import accounts, eventlog, lists, store
+from server.db import accounts, eventlog, lists, store, threads
 from server.db.accounts import Agent
 from server.db.database import Database
 from server.db.vault import Vault
@@ -303,7 +303,7 @@ def _as_json(view: Json) -> Json:
 
 
 async def _messages_of(connection: Any, conversation_id: int) -> list[Message]:
-    return await store.read_messages(connection, COMPANY, conversation_id, limit=500)
+    return await threads.read_messages(connection, COMPANY, conversation_id, limit=500)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from server.core.changes import Change, ConversationState, MessageState
+from server.core.entities import Message
 from server.core.projection import Source
 from server.core.recovery import Stream
-from server.db import eventlog, journal, lists, outbox, store
+from server.db import eventlog, journal, lists, outbox, store, threads
 from server.db.columns import CONVERSATION_COLUMNS, MESSAGE_COLUMNS, time_to_column
 from server.db.database import Connection, Database, Parameters, Row
 from server.db.eventlog import Select
@@ -30,13 +31,19 @@ _STEP = {len(step): step for step in (_MARIADB_STEP, _MYSQL_STEP)}
 # MySQL tells the statement as it understood it, in notes; the driver makes warnings of them
 pytestmark = pytest.mark.filterwarnings("ignore:(/. select#|Field or reference)")
 
+_MESSAGE = Message(100, 33, "customer", "x", _NOW + 1, chatwoot_message_id=331)
+
 Query = Callable[[Connection], Awaitable[Any]]
 QUERIES: dict[str, Query] = {
     "list": lambda c: lists.list_conversations(c, 3, 1, Filters(), 50),
     "list by status": lambda c: lists.list_conversations(c, 3, 1, Filters(status="Open"), 50),
     "next page": lambda c: lists.list_conversations(c, 3, 1, Filters(status="Open", before=(_NOW, 500)), 50),
     "conversation": lambda c: store.read_conversation(c, 3, 33),
-    "thread": lambda c: store.read_messages(c, 3, 33, limit=50),
+    "thread": lambda c: threads.read_messages(c, 3, 33, limit=50),
+    "end of a thread": lambda c: threads.read_messages(c, 3, 33, limit=1),
+    "thread before a message": lambda c: threads.read_messages(c, 3, 33, limit=2, before=_MESSAGE),
+    "messages unseen": lambda c: threads.read_unseen(c, 3, 33, 100, 50),
+    "messages read": lambda c: threads.count_inbound(c, _MESSAGE),
     "events after a cursor": lambda c: eventlog.read_events(c, 3, 100, 500),
     "heads": lambda c: eventlog.read_streams(c, [1, 2, 3]),
     "board of a batch": lambda c: store.load_board(c, _told(), "unused"),

@@ -1,5 +1,6 @@
 """What a client holds: a snapshot from REST with the events after it applied, by the rules of docs/protocol.md alone."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,13 +61,18 @@ class ClientModel:
     def messages_of(self, conversation_id: int) -> list[Json]:
         """Oldest first, as the page shows them."""
         own = (message for message in self.messages.values() if message["conversationId"] == conversation_id)
-        return sorted(own, key=lambda message: (message["createdAt"], message["id"]))
+        return sorted(own, key=_place)
 
     def _read(self, conversation_id: int, count: int) -> None:
         # nothing read and never heard of it are the same
         highest = max(count, self.read_counts.get(conversation_id, 0))
         if self.agent_id is not None and highest > 0:
             self.read_counts[conversation_id] = highest
+
+
+def _place(message: Json) -> tuple[str, float, int]:
+    number = message["chatwootMessageId"]
+    return (message["createdAt"] or "")[:19], math.inf if number is None else number, message["id"]
 
 
 def _upsert(held: dict[int, Json], new: Json) -> None:

@@ -105,6 +105,22 @@ test("keys of other forms are found, and nobody else's polls are stretched", {
   assert.equal(interval(["crm", "inbox"])(), 120);
 });
 
+test("within a second Chatwoot's number says what was first, and a reply that gets one moves to its place", async (on) => {
+  const at = (fraction, chatwootMessageId = null) => ({ createdAt: `2026-07-18T09:01:05.${fraction}Z`, chatwootMessageId });
+  const here = on.watch(["messages", 1], { ...thread(), messages: [message(4, 7), message(5, 8, at("204", 88))] });
+  await until(() => here.data);
+  on.line.welcome("live", "e.10");
+  on.line.receive(
+    event(11, "message.created", { conversation: conversation(1, 11), message: message(6, 11, at("100")) }),
+    event(12, "message.created", { conversation: conversation(1, 12), message: message(7, 12, at("000", 90)) }),
+  );
+  await until(() => here.data.seq === 12);
+  assert.deepEqual(here.data.messages.map(({ id }) => id), [4, 5, 7, 6]);
+  on.line.receive(event(13, "message.updated", { conversation: conversation(1, 13), message: message(6, 13, at("100", 89)) }));
+  await until(() => here.data.seq === 13);
+  assert.deepEqual(here.data.messages.map(({ id }) => id), [4, 5, 6, 7]);
+});
+
 test("a thread's key in one piece leaves everything else alone", { keys: { thread: (id) => [`thread-${id}`] } }, async (on) => {
   const here = on.watch(["thread-1"], thread());
   await until(() => here.data);

@@ -71,6 +71,21 @@ test("messages are ordered by time, then id, and only threads that were loaded g
   assert.equal(store.hasThread(2), false);
 });
 
+test("within a second Chatwoot's number says what was first, and a reply that has none yet stands last", () => {
+  const store = new Store(ME);
+  const at = (fraction, chatwootMessageId = null) => ({ createdAt: `2026-07-18T09:00:05.${fraction}Z`, chatwootMessageId });
+  store.loadThread({ ...conversation(1), messages: [message(9, at("204", 88)), message(4, at("000", 89)), message(5, at("100")), message(6)] });
+  assert.deepEqual(ids(store.messages(1)), [9, 4, 5, 6]);
+});
+
+test("who sends a reply has seen what came last, wherever it stands", () => {
+  const store = new Store(ME);
+  assert.equal(store.lastCame(1), null);
+  store.loadThread({ ...conversation(1), messages: [message(4), message(9, { createdAt: "2026-07-18T08:00:00.000Z" }), message(6)] });
+  assert.equal(store.messages(1).at(-1).id, 6);
+  assert.equal(store.lastCame(1), 9);
+});
+
 test("a reset forgets what cannot be compared with the new log", () => {
   const store = new Store(ME);
   store.load([conversation(1, { seq: 900 }), conversation(2)]);

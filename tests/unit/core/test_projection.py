@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from server.core.changes import Change
 from server.core.entities import Assignee, Attachment, Contact, Conversation, DeliveryError, Message
 from server.core.projection import Board, Entry, Result, Source
+from server.core.thread_order import place_of
 from tests.unit.states import BASE_US, DISPLAY_ID, SOURCE, at, conversation_change, conversation_state, message_change
 
 RECEIVED_US = at(1000)
@@ -315,6 +316,40 @@ def test_a_late_message_does_not_move_the_conversation_back() -> None:
 
 
 # -- delivery to the customer ------------------------------------------------------------------------------------------
+
+
+def test_the_newest_of_a_second_is_the_one_with_the_highest_number() -> None:
+    """A list tells whole seconds, webhooks come in any order: the row shows the message that stands last in the thread."""
+    desk = Desk(message_change("first", number=88, second=5.204, version=5))
+    desk.tell(message_change("second, found by asking", number=89, second=5, version=5, asked_us=at(60)))
+    assert (desk.row.preview.content if desk.row.preview else None, desk.row.last_message_us) == ("second, found by asking", at(5.204))
+    desk.tell(message_change("between them, late", number=87, second=5.9, version=5))
+    assert desk.row.preview
+    assert desk.row.preview.content == "second, found by asking"
+
+
+def test_a_reply_stands_where_chatwoot_has_it() -> None:
+    """Written while Chatwoot was away: what the customer said meanwhile was before it, for them and so for us."""
+    desk = Desk(message_change("Hello", second=2, version=2))
+    desk.reply()
+    desk.tell(message_change("Are you there?", number=89, second=30, version=30))
+    desk.tell(message_change("On its way", number=90, second=60, version=60, sender_type="agent", client_id="key-1"))
+    reply = desk.messages[1]
+    assert (reply.created_us, desk.row.last_message_us) == (at(60), at(60))
+    assert [message.content for message in sorted(desk.messages, key=place_of)] == ["Hello", "Are you there?", "On its way"]
+    assert desk.row.preview
+    assert desk.row.preview.content == "On its way"
+
+
+def test_a_clock_of_ours_that_is_fast_holds_back_no_message() -> None:
+    """The reply moves back to Chatwoot's time, and the list with it."""
+    desk = Desk(message_change("Hello", second=2, version=2))
+    desk.reply()
+    desk.tell(message_change("On its way", number=89, second=3, version=3, sender_type="agent", client_id="key-1"))
+    desk.tell(message_change("Thanks", number=90, second=4, version=4))
+    assert desk.row.last_message_us == at(4)
+    assert desk.row.preview
+    assert desk.row.preview.content == "Thanks"
 
 
 def test_a_channel_error_makes_it_failed() -> None:

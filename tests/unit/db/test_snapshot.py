@@ -19,7 +19,7 @@ from server.core.changes import Change
 from server.core.entities import Assignee, Attachment, Contact, DeliveryError, Message, agent_view, message_view
 from server.core.events import EventBatch
 from server.core.projection import Board, MessageEntry, Source
-from server.db import eventlog, lists, outbox, store
+from server.db import eventlog, lists, outbox, store, threads
 from server.db.database import Connection, Database
 from server.db.lists import Filters
 from tests.kit.client_model import ClientModel, Event
@@ -77,7 +77,7 @@ class Office:
         async def read(c: Connection) -> list[Any]:
             views = []
             for row, read_count in await lists.list_conversations(c, company_id, AGENT_ID, Filters(), 1000):
-                messages = await store.read_messages(c, company_id, row.id, limit=1000)
+                messages = await threads.read_messages(c, company_id, row.id, limit=1000)
                 views.append(agent_view(row, read_count) | {"messages": [message_view(message) for message in messages]})
             return views
 
@@ -169,10 +169,10 @@ def _status(company_id: int, number: int, status: str) -> Act:
 def _read(company_id: int, number: int, place: int) -> Act:
     async def work(office: Office, c: Connection, company_id: int, board: Board) -> None:
         entry = board.entries[-1, 0]
-        held = await store.read_messages(c, company_id, entry.row.id, limit=100)
+        held = await threads.read_messages(c, company_id, entry.row.id, limit=100)
         if held:
             message = held[place % len(held)]
-            count = await store.count_inbound(c, message)
+            count = await threads.count_inbound(c, message)
             if count > await lists.read_read_count(c, AGENT_ID, entry.row.id):
                 await lists.write_read_count(c, AGENT_ID, entry.row.id, count, message.id, office.now())
                 board.note_read(entry, AGENT_ID, count, message.id, office.now())

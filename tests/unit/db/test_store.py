@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from server.core.entities import Attachment, Contact, Conversation, DeliveryError, Message, Preview
-from server.db import columns, store
+from server.db import columns, store, threads
 from server.db.database import Connection, Database
 from server.db.migrations import upgrade
 
@@ -52,7 +52,7 @@ async def test_a_message_is_read_as_it_was_written(database_url: str, text: str)
         row = columns.message_to_row(replace(message, conversation_id=conversation_id))
         message_id = await c.insert(store._INSERT["social_messages"], row)
         read = await store.read_conversation(c, 3, conversation_id)
-        return read, await store.read_messages(c, 3, conversation_id, limit=5), conversation_id, message_id
+        return read, await threads.read_messages(c, 3, conversation_id, limit=5), conversation_id, message_id
 
     async with Database(database_url, wait_seconds=30) as database:
         read, messages, conversation_id, message_id = await database.transaction(work)

@@ -23,7 +23,7 @@ def test_newer_replaces_and_older_is_left_alone() -> None:
 
 def test_snapshot_and_events_meet() -> None:
     """A client that saw events equals one that took the snapshot after them."""
-    message = {"id": 991, "conversationId": 17, "createdAt": "2026-07-18T09:01:05.204Z", "seq": 2}
+    message = {"id": 991, "conversationId": 17, "createdAt": "2026-07-18T09:01:05.204Z", "chatwootMessageId": 88120, "seq": 2}
     early, late = ClientModel(agent_id=4), ClientModel(agent_id=4)
     early.load([_conversation(1) | {"readCount": 0, "unreadCount": 2}])
     early.apply(_event(2, "message.created", conversation=_conversation(2), message=message))

@@ -62,7 +62,7 @@ export class Composer {
     const { store, outbox, thread, preferences } = this.#app;
     if (this.#id === null) return;
     if (!content && this.#uploads.isEmpty) return outbox.release(this.#id); // Enter again: what can still be taken back goes now
-    const lastSeenMessageId = store.messages(this.#id).at(-1)?.id ?? null;
+    const lastSeenMessageId = store.lastCame(this.#id);
     outbox.add({ conversationId: this.#id, content, isPrivate: this.#note.checked, lastSeenMessageId, files: this.#uploads.take() }, preferences.undoSeconds * 1_000);
     this.#write("");
     thread.toEnd();

@@ -171,7 +171,7 @@ export class Outbox {
   }
 
   #inOrder() {
-    return [...this.#entries.values()].sort((a, b) => (a.createdAt < b.createdAt ? -1 : a.createdAt > b.createdAt ? 1 : 0));
+    return [...this.#entries.values()].sort((a, b) => a.createdAt.localeCompare(b.createdAt));
   }
 }
 

@@ -41,6 +41,11 @@ export class Store {
     return [...(this.#threads.get(id)?.values() ?? [])].sort(byAge);
   }
 
+  // The number of the message that came last, wherever it stands: who has seen it has seen all before it. null: none.
+  lastCame(id) {
+    return Math.max(0, ...this.messages(id).map((message) => message.id)) || null;
+  }
+
   // null: the agent's `readCount` is not known yet (the conversation was first heard of in an event).
   unread(id) {
     const conversation = this.#conversations.get(id);
@@ -186,12 +191,14 @@ function furthest(held, next) {
   return Math.max(held.readCount, next.readCount);
 }
 
+const order = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
+const second = ({ createdAt }) => createdAt?.slice(0, 19) ?? "";
+
 function byNewest(a, b) {
-  const left = a.lastMessageAt ?? "";
-  const right = b.lastMessageAt ?? "";
-  return left === right ? b.id - a.id : left < right ? 1 : -1;
+  return order(b.lastMessageAt ?? "", a.lastMessageAt ?? "") || b.id - a.id;
 }
 
+// By the second; in it by Chatwoot's number, as the fraction is known of some messages only. As server/core/thread_order.py.
 function byAge(a, b) {
-  return a.createdAt === b.createdAt ? a.id - b.id : a.createdAt < b.createdAt ? -1 : 1;
+  return order(second(a), second(b)) || order(a.chatwootMessageId ?? Infinity, b.chatwootMessageId ?? Infinity) || a.id - b.id;
 }

@@ -260,7 +260,10 @@ const begins = (key, prefix) => prefix.every((part, n) => JSON.stringify(key[n])
 const text = (value) => value ?? "";
 const compare = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
 const newestFirst = (a, b) => compare(text(b.lastMessageAt), text(a.lastMessageAt)) || b.id - a.id;
-const oldestFirst = (a, b) => compare(text(a.createdAt), text(b.createdAt)) || a.id - b.id;
+// By the second; in it by Chatwoot's number, as the fraction is known of some messages only.
+const second = ({ createdAt }) => text(createdAt).slice(0, 19);
+const number = ({ chatwootMessageId }) => chatwootMessageId ?? Infinity;
+const oldestFirst = (a, b) => compare(second(a), second(b)) || compare(number(a), number(b)) || a.id - b.id;
 
 function place(cursor) {
   const dot = (cursor ?? "").lastIndexOf(".");
@@ -286,7 +289,8 @@ function intoThread(thread, conversation, message) {
 
 function intoMessages(messages, message) {
   const held = messages.find(({ id }) => id === message.id);
-  if (held) return (held.seq ?? 0) >= message.seq ? messages : messages.map((one) => (one === held ? message : one));
+  // its place may have changed: a reply gets Chatwoot's time and number
+  if (held) return (held.seq ?? 0) >= message.seq ? messages : messages.map((one) => (one === held ? message : one)).sort(oldestFirst);
   // older than the page that is loaded: it is on another one
   if (messages.length && oldestFirst(message, messages[0]) < 0) return messages;
   return [...messages, message].sort(oldestFirst);
