@@ -1,6 +1,6 @@
 """`make load SCENARIO=name`: a scenario with a private MariaDB and a private Redis; reports go to artefacts/.
 
-Two names are not files: `rolling-restart` and `redis-fails-twice`, with 2,000 agents on two processes behind nginx.
+Three names are not files: `rolling-restart` and `redis-fails-twice`, with 2,000 agents on two processes behind nginx; and `all`.
 """
 
 import contextlib
@@ -8,38 +8,61 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.kit.mariadb import MariaDB
 from tests.kit.omni import COMMAND
 from tests.kit.redis import Redis
+from tests.load.everything import SCENARIOS, is_clean, play_all, write_table
 from tests.load.rolling import Site, play, site
 
-_SCENARIOS = Path(__file__).parent / "scenarios"
 _ARTEFACTS = Path(__file__).parents[2] / "artefacts"
 
 
 def main() -> int:
     name, *options = sys.argv[1:]
-    path = _SCENARIOS / f"{name}.toml"
+    _ARTEFACTS.mkdir(exist_ok=True)
     if name in _BEHIND_NGINX:
         return _behind_nginx(name, int(options[0]) if options else 2_000)
-    if not path.exists():
-        print(f"There is no scenario {name}; there are: {', '.join(sorted(known.stem for known in _SCENARIOS.glob('*.toml')))}")
+    if name == "all":
+        return _all(options)
+    if not (SCENARIOS / f"{name}.toml").exists():
+        print(f"There is no scenario {name}; there are: {', '.join(sorted(known.stem for known in SCENARIOS.glob('*.toml')))}")
         return 2
-    _ARTEFACTS.mkdir(exist_ok=True)
+    return _play(name, options)
+
+
+def _play(name: str, options: Sequence[str]) -> int:
     mariadb, redis = MariaDB(options={"innodb-buffer-pool-size": "512M", "innodb-log-file-size": "256M"}), Redis()
     try:
         mariadb.start()
         redis.start()
-        reports = ["--json", str(_ARTEFACTS / f"load-{name}.json"), "--html", str(_ARTEFACTS / f"load-{name}.html")]
+        reports = ["--json", str(_report(name)), "--html", str(_ARTEFACTS / f"load-{name}.html")]
         environment = os.environ | {"DATABASE_URL": mariadb.create_database(), "BROADCAST_URL": redis.url}
-        return subprocess.run(
-            [str(COMMAND), "load", str(path), "--start-server", *reports, *options], env=environment, check=False
-        ).returncode
+        argv = [str(COMMAND), "load", str(SCENARIOS / f"{name}.toml"), "--start-server", *reports, *options]
+        return subprocess.run(argv, env=environment, check=False).returncode
     finally:
         redis.close()
         mariadb.close()
+
+
+def _all(options: list[str]) -> int:
+    others = [option for option in options if option != "--write-docs"]
+
+    def play(name: str) -> Path:
+        _report(name).unlink(missing_ok=True)
+        _play(name, others)
+        return _report(name)
+
+    played = play_all(play)
+    if "--write-docs" in options:
+        write_table(played, is_short="--short" in options)
+    return 0 if is_clean(played) else 1
+
+
+def _report(name: str) -> Path:
+    return _ARTEFACTS / f"load-{name}.json"
 
 
 def _behind_nginx(name: str, agents: int) -> int:
@@ -51,8 +74,7 @@ def _behind_nginx(name: str, agents: int) -> int:
         place = stack.enter_context(site(mariadb, redis, agents))
         options = {"companies": 20, "pollers": 20, "webhooks-per-second": 20, "replies-per-minute": 120, "ramp": 20, "duration": 1_800}
         report = play(place, _BEHIND_NGINX[name], options)
-        _ARTEFACTS.mkdir(exist_ok=True)
-        (_ARTEFACTS / f"load-{name}.json").write_text(json.dumps(report, indent=2))
+        _report(name).write_text(json.dumps(report, indent=2))
     shown: tuple[str, ...] = ("clean", "invariants", "seconds", "written", "delivered", "delays", "connects")
     shown += ("webhooksCounts", "welcomesCounts", "cutsCounts", "closesCounts", "failuresCounts", "resetsCounts")
     for key in shown:
