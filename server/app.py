@@ -1,7 +1,7 @@
 """The application: the one module that knows everybody. Wires the parts, runs the services, lists the routes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -82,6 +82,7 @@ _SCHEMA_SECONDS = 5.0
 
 
 class Parts:
+START_DRAINING = "start_draining"  # what `serve` finds in the lifespan's state, and calls when it is to stop
     """Everything of one process, made but not yet running."""
 
     def __init__(self, settings: Settings) -> None:
@@ -137,7 +138,6 @@ class Parts:
         self.status = CompanyStatus(
             self.database,
             self.directory,
-            self.bus,
             self.spool,
             online=lambda company_id: len(self.presence.online(company_id)),
             problems=lambda: self.reconcile.problems(),
@@ -149,6 +149,7 @@ class Parts:
         self.ledger = Ledger(self.database, self.directory)
         self.people = People(self.database, self.access, lambda token: f"{settings.base_url}/invitation?token={token}")
         self.sync = Sync(self.database, self.directory, self.ingester, self.client_of)
+            parts=lambda: self.health.parts(),
         self.sync_runs = SyncRuns(self.database, self.directory, self.sync)
         self.reconcile = Reconcile(self.database, self.directory, self.ingester, self.client_of, settings)
         self.retention = Retention(self.database, event_days=settings.event_days, journal_days=settings.journal_days)
@@ -273,10 +274,10 @@ def create_app(settings: Settings) -> Starlette:
     guard = Guard(parts.access, parts.feeds, parts.limits, parts.trespass)
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Callable[[], None]]]:
         async with parts.running():
             _logger.info("serving", database=parts.database.dialect, bus=settings.broadcast_url.split(":")[0])
-            yield
+            yield {START_DRAINING: parts.health.start_draining}
 
     webhook = Webhook(parts.recorder, parts.directory, settings.webhook_max_bytes, settings.webhook_strangers_per_minute)
     app = Starlette(
@@ -315,7 +316,7 @@ def _routes(parts: Parts, guard: Guard) -> list[BaseRoute]:
         *Attachments(guard, parts.database, parts.directory, parts.files, parts.reply_files).routes(),
         *CannedReplies(guard, parts.database).routes(),
         *IntegrationsApi(guard, parts.integrations, parts.checkup, settings).routes(),
-        WebSocketRoute("/ws", Sockets(parts.access, parts.feeds, parts.hub, parts.presence, settings).serve),
+        WebSocketRoute("/ws", Sockets(parts.access, parts.feeds, parts.hub, parts.presence, settings, parts.health).serve),
         *ops.routes(parts.report, settings.base_url),
         *SyncRunsApi(guard, parts.sync_runs).routes(),
         *PeopleApi(guard, parts.people, sessions.cookie).routes(),

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from server.bus import Bus
 from server.core.plots import HEIGHT, WIDTH, percentile, polylines, round_top
 from server.core.times import SECOND, iso, iso_or_none, parse_time
 from server.db import reach, status
@@ -36,20 +35,21 @@ class _Event(msgspec.Struct):
 
 
 class CompanyStatus:
-    """`online` counts a company's agents who are connected, in all processes; `problems` are sentences about integrations."""
+    """`online` counts a company's agents who are connected, in all processes; `problems` are sentences about integrations;
+    `parts` is what all companies' work rests on: name, whether it is well, a sentence."""
 
     def __init__(
         self,
         database: Database,
         directory: Directory,
-        bus: Bus,
         spool: Spool,
         *,
         online: Callable[[int], int],
         problems: Callable[[], list[str]],
+        parts: Callable[[], list[Json]],
     ) -> None:
-        self._database, self._directory, self._bus, self._spool = database, directory, bus, spool
-        self._online, self._problems = online, problems
+        self._database, self._directory, self._spool = database, directory, spool
+        self._online, self._problems, self._parts = online, problems, parts
         self._kept: dict[int, tuple[float, Json]] = {}
 
     async def look(self, company_id: int) -> Json:
@@ -87,19 +87,6 @@ class CompanyStatus:
             "integrations": [self._integration(one, now_us) for one in own],
             "plots": {"webhooks": _plot({"webhooks": webhooks}), "delay": _plot(_percentiles(delays))},
         }
-
-    def _parts(self) -> list[Json]:
-        bus = "the bus answers" if self._bus.is_up else "the bus does not answer; events between processes arrive within about a second"
-        waiting = self._spool.waiting
-        return [
-            {"name": "database", "isWell": self._database.is_reachable, "text": "the database answers"},
-            {"name": "bus", "isWell": self._bus.is_up, "text": bus},
-            {
-                "name": "spool",
-                "isWell": not waiting,
-                "text": f"{waiting} deliveries wait in the spool" if waiting else "the spool is empty",
-            },
-        ]
 
     def _integration(self, one: Integration, now_us: int) -> Json:
         seconds = (now_us - one.seen_us) / SECOND if one.seen_us else None

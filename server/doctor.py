@@ -64,7 +64,7 @@ async def _look_at_database(settings: Settings, database: Database, processes: i
         remedy = "Look whether it runs, and whether DATABASE_URL is right; webhooks are kept in the spool meanwhile"
         return [Finding("database", "failed", f"The database does not answer: {error.message}", remedy)]
     version = variables.get("version", "SQLite")
-    found = [Finding("database", "ok", f"The database ({version}) answers; two questions took {seconds * 1e3:.0f} ms")]
+    found = [fitness.judge_answers(version, seconds / 2)]
     try:
         problem = await asyncio.to_thread(schema_problem, settings.database_url)
     except ConfigurationError as error:

@@ -21,6 +21,8 @@ _LAG_REMEMBERED_SECONDS = 30.0
 _DISKS_EVERY_SECONDS = 5.0
 _SLOW_CALL_SECONDS = 0.2
 _SLOW_CALLS_LEAST = 5
+_BUS_DOWN = "the bus does not answer; events between processes arrive within about a second"
+_REFUSING = "webhooks are refused: neither the database nor the spool takes them"
 
 
 class Answering(Protocol):
@@ -71,6 +73,7 @@ class Health:
         self._disks: list[Finding] = []
         self._lag: tuple[float, float] | None = None  # (when, seconds) of the worst turn lately
         self.schema_problem: str | None = "the database has not been looked at yet"
+        self.is_draining = self._is_slow = False
 
     async def run(self) -> None:
         """Measure how late the loop is, and how full the disks are."""
@@ -83,11 +86,20 @@ class Health:
             if now - looked_at >= _DISKS_EVERY_SECONDS:
                 looked_at = now
                 self._note_disks(self._look_at_disks())
+                self._note_slowness(self._slow_calls())
+
+    def start_draining(self) -> None:
+        """From here on until the end of the process."""
+        self.is_draining = True
+        _logger.info("draining", sockets=self._hub.count)
 
     def report(self) -> Json:
         problems = self._problems()
         can_take_webhooks = not self._recorder.is_refusing and (self._database.is_reachable or not self._spool.problem)
         status = "unavailable" if not can_take_webhooks else "degraded" if problems else "ready"
+        if self.is_draining:
+            status = "draining"
+            problems.append(f"this process is about to stop: new sockets are refused, and its {self._hub.count} are asked to go elsewhere")
         return {
             "status": status,
             "problems": problems,
@@ -96,16 +108,27 @@ class Health:
             "spooled": self._spool.waiting,
         }
 
+    def parts(self) -> list[Json]:
+        """What everybody's work rests on, for the status page: nothing in it is a company's own."""
+        waiting = self._spool.waiting
+        found = [
+            _part("database", "the database answers", self._database_problem()),
+            _part("bus", "the bus answers", None if self._bus.is_up else _BUS_DOWN),
+            _part("spool", "the spool is empty", f"{waiting} deliveries wait in the spool" if waiting else self._spool.problem),
+        ]
+        if self._recorder.is_refusing:
+            found.append(_part("webhooks", "", _REFUSING))
+        found += [_part(finding.name, "", finding.text) for finding in self._disks if finding.state == "failed"]
+        return found + [_part("process", "", note) for note in self._notes()]
+
     def _problems(self) -> list[str]:
         found = [f"{name} died ({error}) and is being started again" for name, error in self._services.failing().items()]
         if self.schema_problem:
             found.append(self.schema_problem)
-        if not self._database.is_reachable:
-            found.append("the database cannot be reached; webhooks are kept in the spool, agents stay connected")
-        elif slow := self._slow_calls():
-            found.append(slow)
+        if problem := self._database_problem():
+            found.append(problem)
         if not self._bus.is_up:
-            found.append("the bus does not answer; events between processes arrive within about a second")
+            found.append(_BUS_DOWN)
         if self._spool.problem:
             found.append(self._spool.problem)
         if self._spool.waiting:
@@ -113,9 +136,14 @@ class Health:
         if self._spool.refused:
             found.append(f"{self._spool.refused} spooled deliveries were refused by the database; the spool keeps them, the log says why")
         if self._recorder.is_refusing:
-            found.append("webhooks are refused: neither the database nor the spool takes them")
+            found.append(_REFUSING)
         found += [f"{finding.text}. {finding.remedy}" for finding in self._disks if finding.state == "failed"]
         return [*found, *self._more()]
+
+    def _database_problem(self) -> str | None:
+        if not self._database.is_reachable:
+            return "the database cannot be reached; webhooks are kept in the spool, agents stay connected"
+        return self._slow_calls()
 
     def _slow_calls(self) -> str | None:
         seconds = self._database.recent_seconds()
@@ -141,9 +169,20 @@ class Health:
         if self._lag is None or now - self._lag[0] > _LAG_REMEMBERED_SECONDS or seconds > self._lag[1]:
             self._lag = (now, seconds)
 
+    def _note_slowness(self, problem: str | None) -> None:
+        if problem and not self._is_slow:
+            _logger.warning("database slow", problem=problem)
+        elif self._is_slow and not problem:
+            _logger.info("database no longer slow")
+        self._is_slow = problem is not None
+
     def _note_disks(self, found: list[Finding]) -> None:
         known = {finding.name for finding in self._disks if finding.state == "failed"}
         self._disks = found
         for finding in found:
             if finding.state == "failed" and finding.name not in known:
                 _logger.error("disk", problem=finding.text, remedy=finding.remedy)
+
+
+def _part(name: str, well: str, problem: str | None) -> Json:
+    return {"name": name, "isWell": problem is None, "text": problem or well}

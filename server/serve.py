@@ -1,19 +1,52 @@
 """Runs the application under uvicorn, with our WebSocket protocol."""
 
+import asyncio
 import os
 import socket
+import time
 
 import uvicorn
 import uvicorn.supervisors
 from starlette.types import ASGIApp
 
-from server.app import create_app
+from server.app import START_DRAINING, create_app
 from server.errors import ConfigurationError
 from server.settings import Settings
-from server.websocket_protocol import MESSAGE_MOST_BYTES, PushWebSocketProtocol
+from server.websocket_protocol import MESSAGE_MOST_BYTES, PushSocket, PushWebSocketProtocol
 
 _KEEP_ALIVE_SECONDS = 75  # longer than a poller's 10 s, so that each poll finds its connection open
 _BACKLOG = 4_096
+_LOOK_SECONDS = 0.1
+_LAST_SECONDS = 3.0  # after the drain's window: a socket that did not go is closed, and has a moment to flush
+
+
+class DrainingServer(uvicorn.Server):
+    """Is left before it goes. From SIGTERM on `/readyz` says `draining`, sockets are asked to go and new ones refused, while every other
+    request is answered as ever: the listening socket is closed when the last socket has left. Had it been closed first, a server that is
+    alone would refuse webhooks for the whole window, and nobody could ask how far it is.
+    """
+
+    def __init__(self, config: uvicorn.Config, *, window_seconds: float, least_seconds: float) -> None:
+        super().__init__(config)
+        self._most_seconds, self._least_seconds = max(window_seconds + _LAST_SECONDS, least_seconds), least_seconds
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn calls it once, when the signal came."""
+        if (start_draining := self.lifespan.state.get(START_DRAINING)) is not None:
+            start_draining()
+        began, asked = time.monotonic(), set[object]()
+        while not self.force_exit:
+            await self.on_tick(0)  # for the date; without it keep-alive connections would end in the middle of a proxy's next request
+            self.server_state.default_headers.append((b"connection", b"close"))
+            present = {one for one in self.server_state.connections if isinstance(one, (PushSocket, PushWebSocketProtocol))}
+            for one in present - asked:
+                one.shutdown()
+            asked |= present
+            passed = time.monotonic() - began
+            if (not present and passed >= self._least_seconds) or passed >= self._most_seconds:
+                break
+            await asyncio.sleep(_LOOK_SECONDS)
+        await super().shutdown(sockets)
 
 
 def uvicorn_config(settings: Settings, app: ASGIApp | str, workers: int = 1) -> uvicorn.Config:
@@ -59,7 +92,9 @@ def serve(settings: Settings, workers: int) -> None:
     settings.check_serving(workers)
     if workers == 1:
         listener = take_port(settings.host, settings.port)
-        uvicorn.Server(uvicorn_config(settings, create_app(settings))).run(sockets=[listener])
+        config = uvicorn_config(settings, create_app(settings))
+        limits = {"window_seconds": settings.drain_seconds, "least_seconds": settings.drain_least_seconds}
+        DrainingServer(config, **limits).run(sockets=[listener])
         return
     os.environ |= {"HOST": settings.host, "PORT": str(settings.port)}  # the workers read their settings anew
     config = uvicorn_config(settings, "server.app:from_environment", workers)

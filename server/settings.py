@@ -51,6 +51,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "event_days": (0.01, 3650),
     "journal_days": (0.01, 3650),
     "drain_seconds": (0, 300),
+    "drain_least_seconds": (0, 300),
 }
 _ANY_NUMBER = (0.0, 1e15)
 
@@ -138,6 +139,9 @@ class Settings:
     event_days: float = _setting(7.0, "How long events are kept")
     journal_days: float = _setting(30.0, "How long finished deliveries are kept")
     drain_seconds: float = _setting(5.0, "Window over which sockets are told to reconnect before a stop")
+    drain_least_seconds: float = _setting(
+        0.0, "A stopping process goes on answering for at least this long, so that a balancer which asks `/readyz` has seen `draining`"
+    )
     log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR")
     log_format: str = _setting("json", "`json` or `console`")
 

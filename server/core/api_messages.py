@@ -236,5 +236,5 @@ class ActView(Struct, rename="camel"):
 
 
 class Ready(Struct):
-    status: Literal["ready", "degraded", "unavailable"]
+    status: Literal["ready", "degraded", "unavailable", "draining"]
     problems: list[str]

@@ -11,12 +11,21 @@ _CLOCK_MOST_SECONDS = 2.0  # signatures, tokens and the order of events are judg
 _SPARE_FILES = 200  # log, spool, database, bus, Chatwoot
 _SPARE_CONNECTIONS = 10  # the CRM's own, and someone who looks
 _REDIS_SLOW_SECONDS = 0.02
+_DATABASE_SLOW_SECONDS = 0.2  # as `/readyz` judges it
 _DURABLE = {
     "innodb_flush_log_at_trx_commit": ("1", "a commit may be lost when the database's machine loses power"),
     "sync_binlog": ("1", "a replica may miss what this server has committed"),
     "innodb_doublewrite": ("ON", "a page half written at a crash cannot be repaired"),
 }
 VARIABLES = (*_DURABLE, "log_bin", "max_connections", "max_allowed_packet", "wait_timeout", "version")
+
+
+def judge_answers(version: str, seconds: float) -> Finding:
+    """`seconds`: that the database took for a question whose answer it has in memory."""
+    if seconds > _DATABASE_SLOW_SECONDS:
+        text = f"The database ({version}) answers slowly: {seconds * 1e3:,.0f} ms for a question that costs nothing"
+        return Finding("database", "warning", text, "Look at its load, its locks, the disk it commits to, and the way there")
+    return Finding("database", "ok", f"The database ({version}) answers after {seconds * 1e3:.0f} ms")
 
 
 def judge_durability(variables: Mapping[str, str]) -> list[Finding]:

@@ -16,14 +16,15 @@ Report = Callable[[], Json]
 
 
 def routes(report: Report, base_url: str) -> list[BaseRoute]:
-    """`report` gives `{"status": "ready" | "degraded" | "unavailable", "problems": [...], ...}` from memory."""
+    """`report` gives `{"status": "ready" | "degraded" | "unavailable" | "draining", "problems": [...], ...}` from memory."""
 
     async def livez(request: Request) -> Response:
         return PlainTextResponse("ok")
 
     async def readyz(request: Request) -> Response:
         state = report()
-        return json_answer(state, 503 if state["status"] == "unavailable" else 200, {"Cache-Control": "no-store"})
+        status = 503 if state["status"] in ("unavailable", "draining") else 200
+        return json_answer(state, status, {"Cache-Control": "no-store"})
 
     async def metrics_text(request: Request) -> Response:
         return Response(generate_latest(metrics.REGISTRY), media_type=CONTENT_TYPE_LATEST)

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Mapping
+from typing import Protocol
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -13,6 +14,7 @@ from server.connection import CLOSE_NOT_ALLOWED, CLOSE_PROTOCOL, AsgiPush, Colle
 from server.core.recovery import Cursor, Mode, judge, parse_cursor
 from server.core.session import PROTOCOL_VERSION_MIN, Hello, encode_message, parse_client_message
 from server.core.times import SECOND, iso
+from server.endpoints.answers import problem_answer
 from server.endpoints.guard import catch_up_with
 from server.errors import BadRequest, ClientTooOld, Forbidden, OmniError, TooManyRequests, Unauthenticated, Unavailable
 from server.feed import Feed, Feeds
@@ -23,11 +25,20 @@ from server.websocket_protocol import EXTENSION, Push
 _logger = log.get(__name__)
 
 
+class Stopping(Protocol):
+    """Whether this process is about to stop."""
+
+    is_draining: bool
+
+
 class Sockets:
     """The endpoint, with what it was given at the start."""
 
-    def __init__(self, access: Access, feeds: Feeds, hub: Hub, colleagues: Colleagues, settings: Settings) -> None:
+    def __init__(
+        self, access: Access, feeds: Feeds, hub: Hub, colleagues: Colleagues, settings: Settings, process: Stopping
+    ) -> None:
         self._access, self._feeds, self._hub, self._colleagues, self._settings = access, feeds, hub, colleagues, settings
+        self._process = process
         self._strangers: Counter[str] = Counter()  # by address: sockets that nobody has signed in on yet
         self._pace = Pace(
             ping=settings.ping_seconds,
@@ -38,6 +49,9 @@ class Sockets:
         )
 
     async def serve(self, websocket: WebSocket) -> None:
+        if self._process.is_draining:  # by HTTP, which a proxy understands: it goes to another process
+            await websocket.send_denial_response(problem_answer(Unavailable("This process is about to stop; connect again")))
+            return
         await websocket.accept()
         try:
             await self._open(websocket)

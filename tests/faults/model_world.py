@@ -79,7 +79,9 @@ class Process:
         directory = Directory(database, Vault(""), tolerance_seconds=300, require_signature=False)
         self.ingester = Ingester(database, directory, self._published, batch=10, attempts=3)
         access = Access(database, settings, lambda agent_id: None, lambda keys: None)
-        self.sockets = Sockets(access, self.feeds, self.hub, Alone(), settings)  # it acts between turns of the loop; presence needs one
+        self.is_draining = False
+        # presence needs a running loop; this world acts between its turns
+        self.sockets = Sockets(access, self.feeds, self.hub, Alone(), settings, self)
         guard = Guard(access, self.feeds, ApiLimits(agent_per_minute=0, company_per_minute=0), Trespass(database))
         self.events = Events(guard, self.feeds, database)
         self.dies_before_publish = False
