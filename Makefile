@@ -64,6 +64,7 @@ schema: install ## write schema.sql from the table definitions
 lock: install-dev ## renew the locks from pyproject.toml and tests/node/package.json; ARGS=--upgrade takes newer versions
 	$(BIN)/python -c 'import uv' 2>/dev/null || $(PIP) install uv
 	$(BIN)/uv pip compile pyproject.toml --group build -o requirements.lock $(LOCK_OPTIONS) $(ARGS)
+	$(BIN)/uv pip compile pyproject.toml --extra otel -c requirements.lock -o requirements-otel.lock $(LOCK_OPTIONS) $(ARGS)
 	$(BIN)/uv pip compile pyproject.toml --group build --extra dev -c requirements.lock -o requirements-dev.lock $(LOCK_OPTIONS) $(ARGS)
 	cd tests/node && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -69,20 +70,22 @@ from server.reconcile import Reconcile
 from server.recorder import Recorder
 from server.replies import Replies
 from server.reply_files import ReplyFiles
+from server.reply_traces import TracedClient
 from server.retention import Retention
 from server.settings import WEBHOOK_PATH, Settings
 from server.sync import Sync
 from server.sync_runs import SyncRuns
 from server.tasks import Services, spawn
+from server.traces import FanOuts, Traces
 from server.trespass import Trespass
 
 _logger = log.get(__name__)
 WEB = Path(__file__).parent.parent / "web"
 _SCHEMA_SECONDS = 5.0
+START_DRAINING = "start_draining"  # what `serve` finds in the lifespan's state, and calls when it is to stop
 
 
 class Parts:
-START_DRAINING = "start_draining"  # what `serve` finds in the lifespan's state, and calls when it is to stop
     """Everything of one process, made but not yet running."""
 
     def __init__(self, settings: Settings) -> None:
@@ -97,13 +100,17 @@ START_DRAINING = "start_draining"  # what `serve` finds in the lifespan's state,
             most_bytes=settings.attachment_max_bytes,
         )
         self.reach = ReachKeeper(self.database)
-        self.hub = Hub(self.reach.note)
+        self.traces = Traces() if settings.has_traces else None
+        self._fan_outs = FanOuts(self.traces) if self.traces else None
+        self.hub = Hub(self._on_walked if self._fan_outs or log.is_debug() else self.reach.note)
         self.bus = Bus(settings.broadcast_url, on_up=lambda: self.feeds.check_soon())
         limits = FeedLimits(settings.feed_ring_events, settings.feed_ring_bytes)
         self.feeds = Feeds(self.database, self.bus, self.hub, limits, settings.head_check_seconds)
         self.trespass = Trespass(self.database)
         self.presence = Presence(self.hub, self.bus, self._company_of, self._on_foreign)
         self.feeds.on_note, self.feeds.on_watch = self.presence.on_note, self.presence.watch
+        if self._fan_outs:
+            self.feeds.on_traced = self._fan_outs.expect
         self.vault = Vault(settings.secret_key, settings.old_secret_keys)
         self.directory = Directory(
             self.database,
@@ -120,8 +127,9 @@ START_DRAINING = "start_draining"  # what `serve` finds in the lifespan's state,
             batch=settings.ingest_batch,
             attempts=settings.ingest_attempts,
             on_typing=lambda company_id, typing: self.presence.show_customer_typing(company_id, typing),
+            traces=self.traces,
         )
-        self.recorder = Recorder(self.database, self.spool, self.ingester.wake)
+        self.recorder = Recorder(self.database, self.spool, self.ingester.wake, self.traces)
         self.inbox = Inbox(self.database, self.directory, publish, self.client_of)
         self.reply_files = ReplyFiles(self.database)
         self.replies = Replies(
@@ -141,6 +149,7 @@ START_DRAINING = "start_draining"  # what `serve` finds in the lifespan's state,
             self.spool,
             online=lambda company_id: len(self.presence.online(company_id)),
             problems=lambda: self.reconcile.problems(),
+            parts=lambda: self.health.parts(),
         )
         self.limits = ApiLimits(
             agent_per_minute=settings.api_requests_per_minute, company_per_minute=settings.api_requests_per_minute_company
@@ -149,7 +158,6 @@ START_DRAINING = "start_draining"  # what `serve` finds in the lifespan's state,
         self.ledger = Ledger(self.database, self.directory)
         self.people = People(self.database, self.access, lambda token: f"{settings.base_url}/invitation?token={token}")
         self.sync = Sync(self.database, self.directory, self.ingester, self.client_of)
-            parts=lambda: self.health.parts(),
         self.sync_runs = SyncRuns(self.database, self.directory, self.sync)
         self.reconcile = Reconcile(self.database, self.directory, self.ingester, self.client_of, settings)
         self.retention = Retention(self.database, event_days=settings.event_days, journal_days=settings.journal_days)
@@ -171,7 +179,8 @@ START_DRAINING = "start_draining"  # what `serve` finds in the lifespan's state,
 
     def client_of(self, integration: Integration, retries: ReadRetries | None = None) -> ChatwootClient:
         seconds = self.settings.chatwoot_timeout_seconds
-        return ChatwootClient(
+        make: Callable[..., ChatwootClient] = partial(TracedClient, self.traces) if self.traces else ChatwootClient
+        return make(
             base_url=integration.base_url,
             account_id=integration.account_id or 0,
             access_token=integration.access_token,
@@ -198,6 +207,8 @@ START_DRAINING = "start_draining"  # what `serve` finds in the lifespan's state,
     async def running(self) -> AsyncIterator["Parts"]:
         """Connections and services: what a serving process needs. Starts with the database or Redis absent, too."""
         async with AsyncExitStack() as stack:
+            if self.traces:
+                stack.push_async_callback(asyncio.to_thread, self.traces.close)
             await stack.enter_async_context(self.opened())
             await stack.enter_async_context(self.spool)
             await stack.enter_async_context(self.files)
@@ -258,6 +269,14 @@ START_DRAINING = "start_draining"  # what `serve` finds in the lifespan's state,
     def _on_foreign(self, viewer: Viewer, conversation_id: int) -> None:
         spawn(self.trespass.note_frame(viewer.company_id, viewer.agent_id, viewer.agent_name, conversation_id), "trespass")
 
+    def _on_walked(self, company_id: int, first_seq: int, last_seq: int, began: float, ended: float, sockets: int) -> None:
+        """In place of the hub's direct way to `reach`, where walks are traced or logged one by one."""
+        self.reach.note(company_id, first_seq, last_seq, began, ended, sockets)
+        if self._fan_outs:
+            self._fan_outs.note(company_id, first_seq, last_seq, began, ended, sockets)
+        about = {"company_id": company_id, "first_seq": first_seq, "last_seq": last_seq, "sockets": sockets}
+        _logger.debug("fan-out", **about, ms=round((ended - began) * 1e3, 3))
+
     def _on_withdrawn(self, agent_id: int) -> None:
         for member in self.hub.members_of_agent(agent_id):
             member.close(CLOSE_NOT_ALLOWED, "access withdrawn")
@@ -279,7 +298,8 @@ def create_app(settings: Settings) -> Starlette:
             _logger.info("serving", database=parts.database.dialect, bus=settings.broadcast_url.split(":")[0])
             yield {START_DRAINING: parts.health.start_draining}
 
-    webhook = Webhook(parts.recorder, parts.directory, settings.webhook_max_bytes, settings.webhook_strangers_per_minute)
+    limits = (settings.webhook_max_bytes, settings.webhook_strangers_per_minute)
+    webhook = Webhook(parts.recorder, parts.directory, *limits, parts.traces)
     app = Starlette(
         routes=[Route(WEBHOOK_PATH, webhook, methods=["POST"]), *_routes(parts, guard)],
         lifespan=lifespan,
@@ -309,7 +329,7 @@ def _routes(parts: Parts, guard: Guard) -> list[BaseRoute]:
     sessions = Sessions(guard, parts.access, hours=settings.session_hours, is_secure=settings.base_url.startswith("https:"))
     page_data = ServerPageData(parts.access, parts.feeds, parts.inbox, parts.replies, parts.database, sessions.cookie)
     return [
-        *Conversations(guard, parts.inbox, parts.replies, parts.sync, Uploads(settings.upload_max_bytes)).routes(),
+        *Conversations(guard, parts.inbox, parts.replies, parts.sync, Uploads(settings.upload_max_bytes), parts.traces).routes(),
         *Events(guard, parts.feeds, parts.database).routes(),
         *sessions.routes(),
         *Me(guard, parts.database, parts.feeds, parts.presence).routes(),

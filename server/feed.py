@@ -277,6 +277,8 @@ class Feeds:
         # whoever listens to what else comes by the bus: notes, and that a company's come from now on
         self.on_note: Callable[[int, str], None] = lambda company_id, text: None
         self.on_watch: Callable[[int], None] = lambda company_id: None
+        # of batches that belong to a trace: company, last seq, traceparent
+        self.on_traced: Callable[[int, int, str], None] = lambda company_id, last_seq, traceparent: None
         self._wake = asyncio.Event()
 
     def get(self, company_id: int) -> Feed | None:
@@ -315,8 +317,7 @@ class Feeds:
     def publish(self, batch: EventBatch) -> None:
         """After the commit: to our own agents at once, to the other processes by the bus."""
         metrics.events_appended.inc(len(batch.bodies))
-        if (feed := self._feeds.get(batch.company_id)) is not None:
-            feed.take(batch, "local")
+        self._take(batch, "local")
         self._bus.publish(batch.company_id, encode_batch(batch))
 
     def check_soon(self) -> None:
@@ -367,11 +368,16 @@ class Feeds:
             if is_note(text):
                 self.on_note(company_id, text)
                 return
-            feed = self._feeds.get(company_id)
-            if feed is not None:
-                feed.take(parse_batch(text), "bus")
+            if company_id in self._feeds:
+                self._take(parse_batch(text), "bus")
 
         return on_message
+
+    def _take(self, batch: EventBatch, source: str) -> None:
+        if (feed := self._feeds.get(batch.company_id)) is not None:
+            if batch.traceparent is not None:
+                self.on_traced(batch.company_id, batch.last_seq, batch.traceparent)
+            feed.take(batch, source)
 
     def _let_go(self) -> None:
         edge = time.monotonic() - _IDLE_SECONDS

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import msgspec
+from msgspec.structs import replace
 
 from server import log, metrics
 from server.core.changes import Change
@@ -22,6 +23,8 @@ from server.db.database import Connection, Database
 from server.db.journal import Delivery
 from server.directory import Directory
 from server.errors import BadSignature, DatabaseUnavailable, PayloadError, Unavailable
+from server.log import is_debug
+from server.traces import CARRIED, Traces
 
 _logger = log.get(__name__)
 _SWEEP_SECONDS = 1.0
@@ -49,6 +52,7 @@ class Ingested(msgspec.Struct, frozen=True):
 
     batches: Sequence[EventBatch] = ()
     typing: Typing = MappingProxyType({})
+    told: Sequence["Told"] = ()
 
 
 class Told(msgspec.Struct):
@@ -58,6 +62,7 @@ class Told(msgspec.Struct):
     change: Change
     received_us: int
     delivery_id: int | None = None
+    traceparent: str | None = None
     conversation: Result = Result.SAME
     message: Result = Result.SAME
 
@@ -74,7 +79,9 @@ class Ingester:
         batch: int,
         attempts: int,
         on_typing: Callable[[int, Mapping[int, bool]], None] = lambda company_id, typing: None,
+        traces: Traces | None = None,
     ) -> None:
+        self._traces = traces
         self._database, self._directory, self._publish, self._on_typing = database, directory, publish, on_typing
         self._batch, self._attempts = batch, attempts
         self._wake = asyncio.Event()
@@ -128,6 +135,7 @@ class Ingester:
         return True
 
     async def _take_batch(self) -> int:
+        began = time.time()
         try:
             taken, ingested = await self._database.transaction(self._ingest)
         except DatabaseUnavailable:
@@ -135,7 +143,7 @@ class Ingester:
         except Exception:
             _logger.exception("batch failed, trying each delivery alone")
             return await self._take_each()
-        self._announce(ingested)
+        self._announce(ingested, began)
         return taken
 
     async def _ingest(self, connection: Connection) -> tuple[int, Ingested]:
@@ -170,7 +178,7 @@ class Ingester:
                 await journal.replace_body(connection, delivery.id, stripped)
         for _, state, _reason in parked:
             metrics.deliveries_ingested.labels(state).inc()
-        return Ingested(batches, typing)
+        return Ingested(batches, typing, told)
 
     async def _find_typing(self, connection: Connection, told: Sequence[Told]) -> Typing:
         """Where customers type: in conversations that agents have, the last of a batch. What is told too late is shown to nobody."""
@@ -203,7 +211,8 @@ class Ingester:
                 raise PayloadError(error.message, is_routing=True) from None
         integration = self._directory.find(change.account_id, change.inbox_id, verified_id)
         self.seen[integration.id] = max(delivery.received_us, self.seen.get(integration.id, 0))
-        return Told(Source(integration.id, integration.company_id), change, delivery.received_us, delivery.id)
+        traceparent = delivery.headers.get(CARRIED)
+        return Told(Source(integration.id, integration.company_id), change, delivery.received_us, delivery.id, traceparent)
 
     async def _take_each(self) -> int:
         """A batch failed as a whole: find the one that is to blame, and let the others pass."""
@@ -226,8 +235,9 @@ class Ingester:
         return True
 
     async def _take_one(self, delivery_id: int, attempts: int) -> None:
+        began = time.time()
         try:
-            self._announce(await self._database.transaction(lambda c: self._ingest_one(c, delivery_id)))
+            self._announce(await self._database.transaction(lambda c: self._ingest_one(c, delivery_id)), began)
         except DatabaseUnavailable:
             raise
         except Exception as error:
@@ -246,10 +256,36 @@ class Ingester:
         delay = min(_RETRY_MOST_SECONDS, _RETRY_FIRST_SECONDS * 2**attempts) * (0.5 + random.random())  # noqa: S311 - jitter
         await self._database.transaction(lambda c: journal.mark_for_retry(c, [delivery_id], reason, now_us() + int(delay * SECOND)))
 
-    def _announce(self, ingested: Ingested) -> None:
+    def _announce(self, ingested: Ingested, began: float) -> None:
         now = now_us()
+        is_told = self._traces is not None or is_debug()
         for company_id, typing in ingested.typing.items():
             self._on_typing(company_id, typing)
         for batch in ingested.batches:
             metrics.webhook_to_publish_seconds.observe((now - batch.received_us) / SECOND)
-            self._publish(batch)
+            if is_told:
+                told = [one for one in ingested.told if one.source.company_id == batch.company_id]
+                self._publish_told(batch, told, int(began * SECOND), now)
+            else:
+                self._publish(batch)
+
+    def _publish_told(self, batch: EventBatch, told: Sequence[Told], began_us: int, committed_us: int) -> None:
+        """With a line in the log and spans in a trace, for whoever follows single messages."""
+        about = {"company_id": batch.company_id, "first_seq": batch.first_seq, "last_seq": batch.last_seq}
+        belongs_to = [one.traceparent for one in told]
+        if self._traces is not None:
+            ingest = self._traces.note("ingest", began_us, committed_us, belongs_to, deliveries=len(told), **about)
+            batch = replace(batch, traceparent=ingest)
+        self._publish(batch)
+        published_us = now_us()
+        if self._traces is not None and batch.traceparent is not None:
+            self._traces.note("publish", committed_us, published_us, [batch.traceparent], **about)
+        _logger.debug(
+            "batch",
+            **about,
+            delivery_ids=[one.delivery_id for one in told],
+            waited_ms=(began_us - batch.received_us) / 1e3,
+            ingest_ms=(committed_us - began_us) / 1e3,
+            publish_ms=(published_us - committed_us) / 1e3,
+            trace_id=None if batch.traceparent is None else batch.traceparent.split("-")[1],
+        )

@@ -31,8 +31,13 @@ def configure(level: str, form: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     # libraries: their own words only when something is wrong; httpx would log every address it calls
-    for name in ("httpx", "httpcore", "aiosqlite", "databases", "alembic", "uvicorn.error", "websockets"):
+    for name in ("httpx", "httpcore", "aiosqlite", "databases", "alembic", "uvicorn.error", "websockets", "opentelemetry", "urllib3"):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+
+
+def is_debug() -> bool:
+    """Whether lines of a single batch are wanted: what goes into them is gathered only then."""
+    return logging.getLogger().isEnabledFor(logging.DEBUG)
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:

@@ -12,6 +12,8 @@ from server.db.database import Database
 from server.db.journal import Delivery
 from server.db.spool import Spool
 from server.errors import DatabaseUnavailable, OmniError, Unavailable
+from server.log import is_debug
+from server.traces import CARRIED, Traces
 
 _logger = log.get(__name__)
 _APPEND_MOST = 500
@@ -27,8 +29,8 @@ _REFUSED_SECONDS = 10.0
 class Recorder:
     """Makes deliveries durable: those of one moment share one statement and one commit. Into the spool while the journal is away."""
 
-    def __init__(self, database: Database, spool: Spool, on_recorded: Callable[[], None]) -> None:
-        self._database, self._spool, self._on_recorded = database, spool, on_recorded
+    def __init__(self, database: Database, spool: Spool, on_recorded: Callable[[], None], traces: Traces | None = None) -> None:
+        self._database, self._spool, self._on_recorded, self._traces = database, spool, on_recorded, traces
         self._waiting: list[tuple[Delivery, asyncio.Future[None]]] = []
         self._wake = asyncio.Event()
         self._refused_at = float("-inf")
@@ -76,6 +78,7 @@ class Recorder:
 
     async def _record(self, batch: list[tuple[Delivery, asyncio.Future[None]]]) -> None:
         error: OmniError | None = None
+        began = time.time()
         try:
             await self._write([delivery for delivery, _ in batch])
         except OmniError as failure:
@@ -95,6 +98,17 @@ class Recorder:
         if error is None:
             metrics.record_seconds.observe(max(0.0, time.time() - batch[0][0].received_us / SECOND))
             self._on_recorded()
+            if self._traces is not None or is_debug():
+                self._tell(began, [delivery for delivery, _ in batch])
+
+    def _tell(self, began: float, deliveries: list[Delivery]) -> None:
+        """For whoever follows single messages: which deliveries went to the disk together, and how long that took."""
+        ended = time.time()
+        if self._traces is not None:
+            carried = [delivery.headers.get(CARRIED) for delivery in deliveries]
+            self._traces.note("journal append", int(began * SECOND), int(ended * SECOND), carried, deliveries=len(deliveries))
+        uids = [delivery.uid for delivery in deliveries]
+        _logger.debug("deliveries kept", uids=uids, ms=round((ended - began) * 1e3, 2), spooled=self._spool.waiting)
 
     async def _write(self, deliveries: list[Delivery]) -> None:
         if not self._spool.waiting:  # else behind what waits there already, to keep the order

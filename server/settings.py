@@ -144,6 +144,13 @@ class Settings:
     )
     log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR")
     log_format: str = _setting("json", "`json` or `console`")
+    otel_exporter_otlp_endpoint: str = _setting(
+        "", "Collector of OpenTelemetry, for example `http://127.0.0.1:4318`; set, it switches traces on (needs the extra `otel`)"
+    )
+    otel_exporter_otlp_traces_endpoint: str = _setting(
+        "", "The same for traces alone, with its path: `http://127.0.0.1:4318/v1/traces`"
+    )
+    otel_sdk_disabled: bool = _setting(False, "Switches traces off, whatever the two above say")
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None, overrides: Mapping[str, Any] | None = None) -> "Settings":
@@ -166,6 +173,10 @@ class Settings:
     @property
     def is_memory_bus(self) -> bool:
         return self.broadcast_url.startswith("memory")
+
+    @property
+    def has_traces(self) -> bool:
+        return bool(self.otel_exporter_otlp_endpoint or self.otel_exporter_otlp_traces_endpoint) and not self.otel_sdk_disabled
 
     @property
     def base_url(self) -> str:

@@ -28,6 +28,7 @@ class EventBatch(msgspec.Struct, frozen=True):
     first_seq: int
     bodies: tuple[bytes, ...]
     received_us: int = 0
+    traceparent: str | None = None  # the trace it belongs to, where one is kept
 
     @property
     def last_seq(self) -> int:
@@ -36,14 +37,17 @@ class EventBatch(msgspec.Struct, frozen=True):
 
 def encode_batch(batch: EventBatch) -> str:
     """One bus message: a head line, then a line for each event."""
-    head = f"1 {batch.company_id} {batch.epoch} {batch.first_seq} {batch.received_us}\n"
-    return head + b"\n".join(batch.bodies).decode()
+    head = f"1 {batch.company_id} {batch.epoch} {batch.first_seq} {batch.received_us}"
+    if batch.traceparent is not None:
+        head = f"{head} {batch.traceparent}"
+    return f"{head}\n" + b"\n".join(batch.bodies).decode()
 
 
 def parse_batch(text: str) -> EventBatch:
     """Raises ValueError for anything that is no batch of this version."""
     head, _, rest = text.partition("\n")
-    version, company_id, epoch, first_seq, received_us = head.split(" ")
-    if version != "1" or not rest:
+    version, company_id, epoch, first_seq, received_us, *traceparent = head.split(" ")
+    if version != "1" or not rest or len(traceparent) > 1:
         raise ValueError("not a batch of this version")
-    return EventBatch(int(company_id), epoch, int(first_seq), tuple(rest.encode().split(b"\n")), int(received_us))
+    bodies = tuple(rest.encode().split(b"\n"))
+    return EventBatch(int(company_id), epoch, int(first_seq), bodies, int(received_us), *traceparent)

@@ -1,6 +1,7 @@
 """Conversations over REST: the polling fallback, exact, and what agents do in them."""
 
 import unicodedata
+import uuid
 from collections.abc import AsyncIterator, Sequence
 from urllib.parse import urlencode
 
@@ -19,7 +20,9 @@ from server.errors import BadRequest
 from server.inbox import STATUSES, Inbox, parse_place
 from server.replies import Replies
 from server.reply_files import Upload
+from server.reply_traces import reply_traced
 from server.sync import Sync
+from server.traces import CARRIED, Traces
 
 LIMIT_MOST = 500
 _PLATFORMS = ("facebook", "chatwoot")
@@ -30,8 +33,11 @@ _encoder = msgspec.json.Encoder()
 class Conversations:
     """The endpoints, with what they were given at the start."""
 
-    def __init__(self, guard: Guard, inbox: Inbox, replies: Replies, sync: Sync, uploads: Uploads) -> None:
+    def __init__(
+        self, guard: Guard, inbox: Inbox, replies: Replies, sync: Sync, uploads: Uploads, traces: Traces | None = None
+    ) -> None:
         self._guard, self._inbox, self._replies, self._sync, self._uploads = guard, inbox, replies, sync, uploads
+        self._traces = traces
 
     def routes(self) -> list[BaseRoute]:
         snapshot, agent = self._guard.snapshot, self._guard.agent
@@ -100,15 +106,18 @@ class Conversations:
         content = body.get("content")
         if not isinstance(content, str):
             raise BadRequest("content must be the reply's text")
-        message, is_new = await self._replies.submit(
-            principal.agent,
-            path_number(request, "id"),
-            content,
-            key=request.headers.get("idempotency-key"),
-            last_seen=_number(body, "lastSeenMessageId"),
-            is_private=body.get("private") is True,
-            uploads=files,
-        )
+        key = request.headers.get("idempotency-key", uuid.uuid4().hex)
+        last_seen = _number(body, "lastSeenMessageId")
+        with reply_traced(self._traces, key, request.headers.get(CARRIED)):
+            message, is_new = await self._replies.submit(
+                principal.agent,
+                path_number(request, "id"),
+                content,
+                key=key,
+                last_seen=last_seen,
+                is_private=body.get("private") is True,
+                uploads=files,
+            )
         return json_answer(message_view(message), 201 if is_new else 200)
 
     async def retry(self, request: Request, principal: Principal) -> Response:

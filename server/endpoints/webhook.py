@@ -18,6 +18,7 @@ from server.directory import DELIVERY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER
 from server.endpoints.answers import problem_answer, receive_body
 from server.errors import BadRequest, OmniError, TooManyRequests, UnsupportedMedia
 from server.recorder import Recorder
+from server.traces import CARRIED, OpenSpan, Traces
 
 _KEPT_HEADERS = {name.encode(): name for name in (SIGNATURE_HEADER, TIMESTAMP_HEADER, DELIVERY_HEADER)}
 _ENCODING, _LENGTH = b"content-encoding", b"content-length"
@@ -29,30 +30,41 @@ _accepted = metrics.deliveries_received.labels("accepted")
 class Webhook:
     """The ASGI application of the address, with what it was given at the start."""
 
-    def __init__(self, recorder: Recorder, directory: Directory, most_bytes: int, strangers_per_minute: int) -> None:
-        self._recorder, self._directory, self._most_bytes = recorder, directory, most_bytes
+    def __init__(
+        self, recorder: Recorder, directory: Directory, most_bytes: int, strangers_per_minute: int, traces: Traces | None = None
+    ) -> None:
+        self._recorder, self._directory, self._most_bytes, self._traces = recorder, directory, most_bytes, traces
+        self._kept_headers = _KEPT_HEADERS if traces is None else _KEPT_HEADERS | {CARRIED.encode(): CARRIED}
         self._strangers = Buckets(strangers_per_minute / 60, float(strangers_per_minute)) if strangers_per_minute else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        span: OpenSpan | None = None
         try:
-            await self._recorder.append(await self._delivery(scope, receive))
+            delivery = await self._delivery(scope, receive)
+            if self._traces is not None:
+                span = self._traces.open("webhook", delivery.received_us, delivery.headers)
+            await self._recorder.append(delivery)
         except ClientDisconnect:
             return  # it went away before all was said: nothing was taken, and nobody waits for an answer
         except OmniError as error:
             metrics.deliveries_received.labels(error.code).inc()
+            if span is not None:
+                span.end(int(time.time() * SECOND), error.code)
             await problem_answer(error)(scope, receive, send)
             return
         _accepted.inc()
         await send({"type": "http.response.start", "status": 200, "headers": list(_ANSWER)})
         await send({"type": "http.response.body", "body": _RECEIVED})
+        if span is not None:
+            span.end(int(time.time() * SECOND))
 
     async def _delivery(self, scope: Scope, receive: Receive) -> Delivery:
         """Read and judge. Raises BadRequest, TooLarge, UnsupportedMedia for what cannot be kept, BadSignature for what must not be."""
         received_us = int(time.time() * SECOND)
         headers, length = dict[str, str](), b""
         for name, value in scope["headers"]:
-            if name in _KEPT_HEADERS:
-                headers[_KEPT_HEADERS[name]] = value.decode("latin-1")
+            if name in self._kept_headers:
+                headers[self._kept_headers[name]] = value.decode("latin-1")
             elif name == _LENGTH:
                 length = value
             elif name == _ENCODING and value != b"identity":

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import opentelemetry.sdk.environment_variables
 import pytest
 from prometheus_client.metrics import MetricWrapperBase
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
@@ -66,6 +67,7 @@ def test_every_setting_that_is_mentioned_exists() -> None:
     """No page speaks of a setting that was renamed or removed."""
     known = {name for name, _, _ in describe()}
     others = {"SAFE_FETCH_ALLOW_PRIVATE_NETWORK", "EVENT_RECEIVED"}  # Chatwoot's own setting; the webhook's answer
+    others |= {name for name in vars(opentelemetry.sdk.environment_variables) if name.startswith("OTEL_")}
     for path in PAGES:
         assert set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", path.read_text())) <= known | others, path.name
 

@@ -64,13 +64,18 @@ def test_a_preview_is_short() -> None:
 def test_a_batch_comes_off_the_bus_as_it_went_on(company_id: int, epoch: str, first_seq: int, texts: list[str]) -> None:
     """Whatever people write, line breaks included."""
     bodies = tuple(encode_event(1, "x", 1, 1, CONVERSATION, Message(1, 17, "agent", text, 1), None) for text in texts)
-    batch = EventBatch(company_id, epoch, first_seq, bodies, BASE_US)
-    assert parse_batch(encode_batch(batch)) == batch
+    for traceparent in (None, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"):
+        batch = EventBatch(company_id, epoch, first_seq, bodies, BASE_US, traceparent)
+        assert parse_batch(encode_batch(batch)) == batch
     assert batch.last_seq == first_seq + len(texts) - 1
 
 
 @pytest.mark.parametrize(
-    "text", ["", "canary", "1 2 e 3 4", "1 2 e 3 4\n", "2 2 e 3 4\n{}", "1 x e 3 4\n{}", "1 2 e 3\n{}", "1 2 e 3 4\n\ud800"]
+    "text",
+    [
+        *("", "canary", "1 2 e 3 4", "1 2 e 3 4\n", "2 2 e 3 4\n{}", "1 x e 3 4\n{}"),
+        *("1 2 e 3\n{}", "1 2 e 3 4 t t\n{}", "1 2 e 3 4\n\ud800"),
+    ],
 )
 def test_what_is_no_batch_is_refused(text: str) -> None:
     """A newer version's message, or someone else's on our channel."""
