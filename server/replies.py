@@ -175,7 +175,7 @@ class Replies:
             settle = self._later(message, is_unknown=True)
         try:
             settled = await self._change(outgoing.company_id, message.conversation_id, message.id, settle)
-            if message.attachments and settled.delivery_state == "sent":
+            if message.attachments and settled.chatwoot_message_id is not None:
                 await self._files.drop(message.id)
         except (Unavailable, NotFound):
             _logger.warning("reply outcome not written, the lease decides", message_id=message.id)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from hypothesis import settings
 
 from tests.kit.mariadb import MariaDB, has_mariadb
 from tests.kit.omni import Omni
@@ -20,6 +21,9 @@ StackKind = Literal["embedded", "production"]
 def pytest_configure() -> None:
     """A test run that is told to end leaves no servers behind: SIGTERM is taken as Ctrl-C is."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # how long an example takes says how busy the machine is
+    settings.register_profile("omni", deadline=None)
+    settings.load_profile("omni")
 
 
 @dataclass(frozen=True)

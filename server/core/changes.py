@@ -5,6 +5,14 @@ import msgspec
 from server.core.entities import Assignee, Attachment, Contact
 
 
+class LastMessage(msgspec.Struct, frozen=True):
+    """How far the last message of a conversation has come, as a conversation tells along with itself."""
+
+    message_id: int
+    status: str
+    error: str | None = None
+
+
 class ConversationState(msgspec.Struct, frozen=True):
     """A conversation as Chatwoot told it. `version_us` is its updated_at (0: not told, as in the simple payload)."""
 
@@ -20,6 +28,8 @@ class ConversationState(msgspec.Struct, frozen=True):
     waiting_since_us: int | None = None
     can_reply: bool | None = None
     created_us: int | None = None
+    contact_seen_us: int | None = None
+    last: LastMessage | None = None
 
 
 class MessageState(msgspec.Struct, frozen=True):
@@ -37,6 +47,7 @@ class MessageState(msgspec.Struct, frozen=True):
     is_update: bool = False
     client_id: str | None = None
     error: str | None = None
+    status: str | None = None
     version_us: int = 0
     asked_us: int = 0
 

@@ -73,6 +73,7 @@ class Conversation(msgspec.Struct, frozen=True):
     inbound_count: int = 0
     last_inbound_us: int | None = None
     last_message_number: int | None = None
+    contact_seen_us: int | None = None
     seq: int = 0
 
 
@@ -94,6 +95,7 @@ class Message(msgspec.Struct, frozen=True):
     attachments: tuple[Attachment, ...] = ()
     is_private: bool = False
     is_deleted: bool = False
+    edited_us: int | None = None
     delivery_state: str | None = None
     delivery_error: DeliveryError | None = None
     delivery_attempts: int = 0
@@ -153,6 +155,7 @@ def message_view(m: Message) -> Json:
         "contentType": m.content_type,
         "private": m.is_private,
         "deleted": m.is_deleted,
+        "editedAt": iso_or_none(m.edited_us),
         "attachments": m.attachments,
         "chatwootMessageId": m.chatwoot_message_id,
         "clientId": m.client_id,
@@ -179,6 +182,7 @@ def _visible_conversation(c: Conversation) -> tuple[Conversation, ReplyWindow, i
         chatwoot_version=0,
         last_inbound_us=None,
         last_message_number=None,
+        contact_seen_us=None,
         last_message_us=_to_milliseconds(c.last_message_us),
         created_us=_to_milliseconds(c.created_us),
         updated_us=_to_milliseconds(c.updated_us),
@@ -195,6 +199,7 @@ def _visible_message(m: Message) -> Message:
         delivery_attempts=0,
         next_attempt_us=None,
         is_outcome_unknown=False,
+        edited_us=_to_milliseconds(m.edited_us),
         created_us=_to_milliseconds(m.created_us),
     )
 

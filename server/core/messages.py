@@ -56,11 +56,12 @@ class MessageView(Struct, rename="camel", kw_only=True):
     content_type: str | None
     private: Annotated[bool, Meta(description="A note among agents")]
     deleted: bool
+    edited_at: Annotated[Moment | None, Meta(description="When the text was last told to be another one than before")]
     attachments: list[Attachment]
     chatwoot_message_id: int | None
     client_id: Annotated[str | None, Meta(description="The Idempotency-Key of a reply written here")]
     agent_id: int | None
-    delivery_state: Literal["sending", "sent", "failed"] | None
+    delivery_state: Literal["sending", "sent", "delivered", "read", "failed"] | None
     delivery_error: DeliveryError | None
     seq: int
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from server.core.changes import Change, ConversationState, MessageState
+from server.core.changes import Change, ConversationState, LastMessage, MessageState
 from server.core.entities import Assignee, Attachment, Contact
 from server.core.times import SECOND, parse_time
 from server.errors import PayloadError
@@ -26,6 +26,7 @@ _TYPING_EVENTS = ("conversation_typing_on", "conversation_typing_off")
 _SENDER_TYPES = {0: "customer", "0": "customer", "incoming": "customer"}
 _AGENT_TYPES = (1, 3, "1", "3", "outgoing", "template")
 _STATUSES = ("open", "resolved", "pending", "snoozed")
+_DELIVERIES = ("sent", "delivered", "read", "failed")
 _ID_MOST = 2**63 - 1
 _NAME_MOST = 255
 _LABELS_MOST = 50  # with 255 characters of four bytes each they still fit a TEXT column
@@ -175,6 +176,8 @@ def parse_conversation(c: Json) -> ConversationState:
         waiting_since_us=parse_time(c.get("waiting_since")),
         can_reply=c["can_reply"] if isinstance(c.get("can_reply"), bool) else None,
         created_us=parse_time(c.get("created_at")),
+        contact_seen_us=parse_time(c.get("contact_last_seen_at")),
+        last=_last_message(c.get("messages")),
     )
 
 
@@ -207,9 +210,25 @@ def parse_message(m: Json, *, asked_us: int = 0, version_us: int = 0, is_update:
         is_update=is_update,
         client_id=_text(attributes.get(CLIENT_ID_KEY), 64),
         error=_text(attributes.get("external_error"), 500),
+        status=_delivery(m) if kind in _AGENT_TYPES else None,
         version_us=version_us,
         asked_us=asked_us,
     )
+
+
+def _last_message(messages: object) -> LastMessage | None:
+    """What `messages[0]` says of its own delivery; it may be any message, and nothing else of it is used. `sent` is what every message
+    begins with, and says nothing."""
+    m = _dict(messages[0]) if isinstance(messages, list) and messages else {}
+    number, status = _id(m.get("id")), _delivery(m)
+    if number is None or status is None or status == "sent" or m.get("message_type") not in _AGENT_TYPES:
+        return None
+    return LastMessage(number, status, _text(_dict(m.get("content_attributes")).get("external_error"), 500))
+
+
+def _delivery(m: Json) -> str | None:
+    status = m.get("status")
+    return status if isinstance(status, str) and status in _DELIVERIES else None
 
 
 def _message_change(payload: Json, event: str, received_us: int) -> Change:

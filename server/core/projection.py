@@ -12,18 +12,20 @@ import msgspec
 from msgspec.structs import replace
 
 from server.core.changes import Change, ConversationState, MessageState
-from server.core.entities import Conversation, DeliveryError, Json, Message, is_same_conversation_view, is_same_message_view, preview_of
+from server.core.delivery import ARRIVED, seen, with_status
+from server.core.edits import edited_at, was_edited_at
+from server.core.entities import Conversation, Json, Message, is_same_conversation_view, is_same_message_view, preview_of
 from server.core.thread_order import is_newest, is_shown
 from server.core.times import SECOND
 
 ConversationKey = tuple[int, int]  # (integration id, Chatwoot display id)
-_CHANNEL_ERROR = "channel"
 TWIN_SECONDS = 1  # two equal texts of one sender within this, where at least one has no id, are one message
 
 
 class Result(Enum):
     CREATED = "created"
     UPDATED = "updated"
+    ARRIVED = "arrived"  # a message that was updated by its delivery alone, which today's webhooks do not tell
     SAME = "same"
 
 
@@ -77,6 +79,7 @@ class Board:
         """Take in one change. Returns what became of the conversation and of the message (SAME where there is none)."""
         key = (source.integration_id, change.conversation.display_id)
         entry = self.entries.get(key)
+        seen_us = entry.row.contact_seen_us if entry is not None else None
         if entry is None:
             entry = self.entries[key] = Entry(_new_conversation(change, source, received_us))
             entry.is_dirty = True
@@ -84,6 +87,8 @@ class Board:
             self._draft("conversation.created", entry, None, change.conversation.created_us or change.at_us, received_us)
         else:
             result = self._update_conversation(entry, change, received_us)
+        if change.conversation.last is not None or entry.row.contact_seen_us != seen_us:
+            self._take_deliveries(entry, change, received_us)
         if change.message is None:
             if result is Result.UPDATED:
                 self._draft("conversation.updated", entry, None, change.at_us, received_us)
@@ -114,7 +119,9 @@ class Board:
             entry.row = replace(_showing(entry.row, message, is_moved=was_shown), updated_us=received_us)
             entry.is_dirty = True
         self._draft("message.updated", entry, message_entry, at_us, received_us)
-        return Result.UPDATED
+        old = replace(before, delivery_state=message.delivery_state, delivery_error=message.delivery_error)
+        has_only_arrived = message.delivery_state in ARRIVED and is_same_message_view(old, message)
+        return Result.ARRIVED if has_only_arrived else Result.UPDATED
 
     def set_conversation(self, entry: Entry, row: Conversation, at_us: int, received_us: int) -> Result:
         """Replace a conversation's state (an agent's own act), with its event where clients see a difference."""
@@ -147,12 +154,23 @@ class Board:
         entry.row = replace(after, updated_us=received_us)
         return Result.UPDATED
 
+    def _take_deliveries(self, entry: Entry, change: Change, received_us: int) -> None:
+        """What the conversation tells of messages that are known: of its last one, and of those the customer has seen."""
+        last = change.conversation.last
+        for known in entry.messages:
+            row = known.row
+            if last is not None and row.chatwoot_message_id == last.message_id and not row.is_deleted:
+                row = with_status(row, last.status, last.error, is_newer=change.conversation.version_us >= row.chatwoot_version)
+            row = seen(row, entry.row)
+            if row is not known.row:
+                self.set_message(entry, known, row, change.at_us, received_us)
+
     def _apply_message(self, entry: Entry, told: MessageState, at_us: int, received_us: int) -> Result:
         known = _find(entry.messages, told)
         if known is None:
-            self.put_message(entry, _new_message(entry.row.id, told, received_us), at_us, received_us)
+            self.put_message(entry, seen(_new_message(entry.row.id, told, received_us), entry.row), at_us, received_us)
             return Result.CREATED
-        return self.set_message(entry, known, _told_again(known.row, told, received_us), at_us, received_us)
+        return self.set_message(entry, known, seen(_told_again(known.row, told, received_us), entry.row), at_us, received_us)
 
 
 def _new_conversation(change: Change, source: Source, received_us: int) -> Conversation:
@@ -193,6 +211,7 @@ def _take_state(row: Conversation, told: ConversationState) -> Conversation:
         priority=told.priority if is_whole else row.priority,
         waiting_since_us=told.waiting_since_us if is_whole else row.waiting_since_us,
         can_reply=told.can_reply if told.can_reply is not None else row.can_reply,
+        contact_seen_us=max(told.contact_seen_us or 0, row.contact_seen_us or 0) or None,
     )
 
 
@@ -223,7 +242,7 @@ def _status(chatwoot_status: str) -> str:
 
 
 def _new_message(conversation_id: int, told: MessageState, received_us: int) -> Message:
-    return Message(
+    row = Message(
         id=0,
         conversation_id=conversation_id,
         sender_type=told.sender_type,
@@ -237,26 +256,27 @@ def _new_message(conversation_id: int, told: MessageState, received_us: int) -> 
         attachments=told.attachments,
         is_private=told.is_private,
         is_deleted=told.is_deleted,
-        delivery_state="failed" if told.error else None,
-        delivery_error=_channel_error(told),
     )
+    return with_status(row, told.status, told.error, is_newer=True)
 
 
 def _told_again(row: Message, told: MessageState, received_us: int) -> Message:
     """What a stored message becomes when Chatwoot tells of it once more."""
     row = _identified(row, told)
-    if row.is_deleted or not _may_overwrite(row, told, received_us):
+    if row.is_deleted:
         return row
-    delivery_state, delivery_error = _delivery(row, told)
+    is_newer = _may_overwrite(row, told, received_us)
+    row = with_status(row, told.status, told.error, is_newer=is_newer)
+    if not is_newer:
+        return replace(row, edited_us=was_edited_at(row, told))
     told_at = told.asked_us or received_us
     return replace(
         row,
         content=told.content,
         attachments=told.attachments,
         is_deleted=told.is_deleted,
+        edited_us=edited_at(row, told, told_at),
         content_type=told.content_type or row.content_type,
-        delivery_state=delivery_state,
-        delivery_error=delivery_error,
         chatwoot_version=max(row.chatwoot_version, told.version_us),
         # a newer version begins anew: an older one that was received later says nothing about what follows
         told_at=told_at if told.version_us > row.chatwoot_version else max(row.told_at, told_at),
@@ -290,19 +310,6 @@ def _may_overwrite(row: Message, told: MessageState, received_us: int) -> bool:
         return False
     # of the same version: one that was received before the question, and taken in after the answer, is older than that
     return told.version_us > row.chatwoot_version or received_us >= row.told_at
-
-
-def _delivery(row: Message, told: MessageState) -> tuple[str | None, DeliveryError | None]:
-    """The channel's refusal is Chatwoot's to tell and to take back (someone sent it again there); a failure we found out stays."""
-    if told.error:
-        return "failed", _channel_error(told)
-    if row.delivery_error is not None and row.delivery_error.code == _CHANNEL_ERROR:
-        return None if row.client_id is None else "sent", None
-    return row.delivery_state, row.delivery_error
-
-
-def _channel_error(told: MessageState) -> DeliveryError | None:
-    return DeliveryError(_CHANNEL_ERROR, told.error) if told.error else None
 
 
 def _with_message(row: Conversation, message: Message, received_us: int) -> Conversation:

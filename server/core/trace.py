@@ -10,6 +10,8 @@ from server.core.times import iso, parse_time
 _STATES = {
     "sending": "waits to be sent to Chatwoot",
     "sent": "sent: Chatwoot has it",
+    "delivered": "delivered to the customer, as Chatwoot says",
+    "read": "read by the customer, as Chatwoot says",
     "failed": "given up; the agent sees why and may send it again",
 }
 

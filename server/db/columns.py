@@ -40,6 +40,7 @@ CONVERSATION_COLUMNS = (
     "inbound_count",
     "last_inbound_at",
     "last_message_number",
+    "contact_seen_at",
     "seq",
 )
 MESSAGE_COLUMNS = (
@@ -58,6 +59,7 @@ MESSAGE_COLUMNS = (
     "attachments",
     "is_private",
     "is_deleted",
+    "edited_at",
     "delivery_state",
     "delivery_error",
     "delivery_attempts",
@@ -155,6 +157,7 @@ def conversation_to_row(c: Conversation) -> dict[str, Any]:
         "inbound_count": c.inbound_count,
         "last_inbound_at": c.last_inbound_us,
         "last_message_number": c.last_message_number,
+        "contact_seen_at": c.contact_seen_us,
         "seq": c.seq,
     }
 
@@ -163,8 +166,8 @@ def _message(values: list[Any]) -> Message:
     values[3] = values[3] or ""
     values[4] = time_from_column(values[4])
     values[12] = tuple(msgspec.json.decode(values[12], type=list[Attachment])) if values[12] else ()
-    values[13], values[14], values[19] = bool(values[13]), bool(values[14]), bool(values[19])
-    values[16] = _decode(values[16], DeliveryError)
+    values[13], values[14], values[20] = bool(values[13]), bool(values[14]), bool(values[20])
+    values[17] = _decode(values[17], DeliveryError)
     return Message(*values)
 
 
@@ -185,6 +188,7 @@ def message_to_row(m: Message) -> dict[str, Any]:
         "attachments": _encode(m.attachments or None),
         "is_private": m.is_private,
         "is_deleted": m.is_deleted,
+        "edited_at": m.edited_us,
         "delivery_state": m.delivery_state,
         "delivery_error": _encode(m.delivery_error),
         "delivery_attempts": m.delivery_attempts,

@@ -6,17 +6,18 @@ Every read names the company; a message is reached only through its conversation
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
 from server.core.changes import Change
+from server.core.delivery import WEB_CHAT
 from server.core.entities import Conversation, Message
 from server.core.events import EventBatch, encode_event
 from server.core.projection import Board, Draft, Entry, MessageEntry, Source
 from server.core.recovery import Stream
 from server.core.times import SECOND
-from server.db import columns, eventlog
+from server.db import columns, eventlog, threads
 from server.db.columns import CONVERSATION_COLUMNS, CONVERSATIONS, MESSAGE_COLUMNS, MESSAGES
 from server.db.connection import Dialect, Numbers, Parameters
 from server.db.database import Connection
@@ -24,6 +25,7 @@ from server.db.eventlog import Select
 
 _UNIDENTIFIED_MOST = 2_000  # messages without Chatwoot's id looked through for twins, newest first
 
+_FIRST_LOOK_US = 24 * 3600 * SECOND  # of a conversation whose customer was never seen before; what is older was told with the messages
 
 def _insert(table: str, names: Sequence[str]) -> str:
     return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join(':' + name for name in names)})"
@@ -108,9 +110,24 @@ async def load_board(connection: Connection, changes: Sequence[tuple[Source, Cha
     entries = {(row.integration_id or 0, row.chatwoot_conversation_id or 0): Entry(row) for row in rows}
     by_id = {entry.row.id: entry for entry in entries.values()}
     known = {message.id: message for rows in found[1:] for message in map(MESSAGES.entity, rows)}
+    if (looks := _looks(changes, entries)):
+        known |= {message.id: message for message in await threads.read_looked_at(connection, looks)}
     for message in known.values():
         by_id[message.conversation_id].messages.append(MessageEntry(message))
     return streams, Board(entries)
+
+
+def _looks(changes: Sequence[tuple[Source, Change]], entries: Mapping[tuple[int, int], Entry]) -> list[tuple[int, int, int]]:
+    """Where customers of the web chat have looked again: (conversation, since, until), in microseconds."""
+    looks = []
+    for source, change in changes:
+        told, entry = change.conversation, entries.get((source.integration_id, change.conversation.display_id))
+        if entry is None or told.contact_seen_us is None or (told.channel or entry.row.channel) != WEB_CHAT:
+            continue
+        since_us = entry.row.contact_seen_us or told.contact_seen_us - _FIRST_LOOK_US
+        if told.contact_seen_us // SECOND > since_us // SECOND:
+            looks.append((entry.row.id, since_us, told.contact_seen_us))
+    return looks
 
 
 def _of_conversations(wanted: dict[int, set[int]]) -> tuple[str, Parameters]:
@@ -129,11 +146,14 @@ def _messages_told(dialect: Dialect, changes: Sequence[tuple[Source, Change]], w
     A message of the simple payload has no id: everything of its conversation within the second may be the same one.
     """
     told = [(source, change.conversation.display_id, change.message) for source, change in changes if change.message is not None]
-    if not told:
+    last = {change.conversation.last.message_id for _, change in changes if change.conversation.last is not None}
+    if not told and not last:
         return []
     select = f"SELECT {MESSAGES.select[dialect]} FROM social_conversations c JOIN social_messages m ON m.conversation_id = c.id WHERE"
     moments = [message.created_us for _, _, message in told]
-    numbers = Numbers({message.message_id for _, _, message in told if message.message_id is not None})
+    numbers = Numbers(last | {message.message_id for _, _, message in told if message.message_id is not None})
+    if not told:
+        return [(f"{select} {where} AND m.chatwoot_message_id IN (:numbers)", {**keys, "numbers": numbers})]
     selects: list[Select] = [
         (
             f"{select} {where} AND (m.chatwoot_message_id IN (:numbers) OR (m.chatwoot_message_id IS NULL AND "

@@ -4,6 +4,8 @@ A second is read whole before it is put in order: the index knows the times alon
 wrong ones of it.
 """
 
+from collections.abc import Sequence
+
 from server.core.entities import Message
 from server.core.thread_order import LAST
 from server.core.times import SECOND
@@ -17,6 +19,7 @@ _OF_CONVERSATION = (
 _NUMBER = f"COALESCE(m.chatwoot_message_id, {LAST})"
 _TIME = "CASE WHEN m.created_at >= '1000-01-01 00:00:00' THEN m.created_at END"  # older programs left zero dates
 _NEWEST_FIRST = f"SUBSTR({_TIME}, 1, 19) DESC, {_NUMBER} DESC, m.id DESC"
+_LOOKED_AT_MOST = 100  # of one conversation and look, the newest
 _END_US = 10 * 60 * SECOND  # so far back from what an agent saw last, a message that came late still matters to a reply
 
 
@@ -65,6 +68,24 @@ async def read_unseen(connection: Connection, company_id: int, conversation_id: 
             "since": time_to_column(max(0, (seen_us or 0) - _END_US)),
             "limit": limit,
         },
+    )
+    return [MESSAGES.entity(row) for row in rows]
+
+
+async def read_looked_at(connection: Connection, looks: Sequence[tuple[int, int, int]]) -> list[Message]:
+    """Messages to the customer that are not known to be read, of (conversation, since, until in microseconds). By whole seconds, as
+    Chatwoot tells looks: that of `since` was not over then and is looked through again, that of `until` is not over now."""
+    conditions: list[str] = []
+    values: dict[str, object] = {"no": False, "limit": _LOOKED_AT_MOST * len(looks)}
+    for n, (conversation_id, since_us, until_us) in enumerate(looks):
+        conditions.append(f"(m.conversation_id = :c{n} AND m.created_at >= :s{n} AND m.created_at < :u{n})")
+        since, until = time_to_column(since_us - since_us % SECOND), time_to_column(until_us - until_us % SECOND)
+        values |= {f"c{n}": conversation_id, f"s{n}": since, f"u{n}": until}
+    rows = await connection.fetch_all(
+        f"SELECT {MESSAGES.select[connection.dialect]} FROM social_messages m WHERE ({' OR '.join(conditions)}) "
+        "AND m.sender_type = 'agent' AND m.is_private = :no AND (m.delivery_state IS NULL OR m.delivery_state IN ('sent', 'delivered')) "
+        "ORDER BY m.created_at DESC, m.id DESC LIMIT :limit",
+        values,
     )
     return [MESSAGES.entity(row) for row in rows]
 

@@ -182,6 +182,10 @@ class ChatwootSim(Installation):
         """The channel could not deliver it; of this the webhook shows only `external_error`."""
         self._update_message(message, status="failed", content_attributes={**message.content_attributes, "external_error": reason})
 
+    def mark_arrived(self, message: Message, status: str) -> None:
+        """`delivered` or `read`, as the channel tells; the webhook shows nothing of it."""
+        self._update_message(message, status=status)
+
     def mark_sent_by_channel(self, message: Message, source_id: str) -> None:
         self._update_message(message, source_id=source_id)
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from server.core.changes import Change
+from server.core.changes import Change, LastMessage
 from server.core.entities import Assignee, Attachment, Contact, Conversation, DeliveryError, Message
 from server.core.projection import Board, Entry, Result, Source
 from server.core.thread_order import place_of
@@ -239,6 +239,35 @@ def test_an_update_changes_text_and_attachments() -> None:
     assert desk.kinds[-1] == "message.updated"
 
 
+@pytest.mark.parametrize("second_word", [{"is_update": True, "version": 2}, {"asked_us": at(1001)}])
+def test_another_text_is_an_edit(second_word: dict[str, Any]) -> None:
+    """Told by a webhook or found by asking: kept is when we learned of it, also after the same text is told again."""
+    desk = Desk(message_change("Two please", version=1))
+    assert desk.messages[0].edited_us is None
+    desk.tell(message_change("Three please", **second_word), received_us=at(1001))
+    assert desk.messages[0].edited_us == at(1001)
+    desk.tell(message_change("Three please", version=3, is_update=True), received_us=at(1002))
+    assert desk.messages[0].edited_us == at(1001)
+    desk.tell(message_change("deleted", version=4, is_update=True, is_deleted=True), received_us=at(1003))
+    assert desk.messages[0].edited_us is None
+
+
+def test_an_edit_told_before_the_message_was_made_is_one() -> None:
+    """The older text comes last and shows it."""
+    desk = Desk(message_change("new text", version=2, is_update=True))
+    assert desk.tell(message_change("old text", version=1))[1] is UPDATED
+    assert (desk.messages[0].content, desk.messages[0].edited_us) == ("new text", RECEIVED_US)
+
+
+def test_what_chatwoot_makes_of_a_reply_is_no_edit() -> None:
+    """It fills in names and cuts white space; the first time it tells the text, that is the text."""
+    desk = Desk(message_change(version=1))
+    reply = desk.reply()
+    desk.tell(message_change("On its way, Léa", number=90, version=2, sender_type="agent", client_id=reply.client_id))
+    desk.tell(message_change("On its way, Léa", number=90, version=3, sender_type="agent", is_update=True))
+    assert (desk.messages[1].content, desk.messages[1].edited_us) == ("On its way, Léa", None)
+
+
 def test_an_older_update_changes_nothing() -> None:
     """Updates may overtake each other."""
     desk = Desk(message_change(version=1), message_change("second", version=3, is_update=True))
@@ -250,6 +279,8 @@ def test_updated_before_created() -> None:
     """The update makes the message; the creation that follows changes nothing."""
     desk = Desk()
     assert desk.tell(message_change("new text", version=2, is_update=True))[1] is CREATED
+    assert desk.tell(message_change("new text", version=1))[1] is SAME
+    assert desk.tell(message_change("old text", version=1))[1] is UPDATED  # now we know that it was edited
     assert desk.tell(message_change("old text", version=1))[1] is SAME
     assert (desk.messages[0].content, desk.row.inbound_count) == ("new text", 1)
 
@@ -377,6 +408,36 @@ def test_a_retry_that_worked_takes_the_error_away(is_ours: bool) -> None:
     assert desk.messages[0].delivery_state == "failed"
     desk.tell(message_change("On its way", version=4, is_update=True, **told))
     assert (desk.messages[0].delivery_state, desk.messages[0].delivery_error) == ("sent" if is_ours else None, None)
+
+
+def test_a_message_that_only_arrived_is_told_from_one_that_changed() -> None:
+    """Today's webhooks do not tell it: finding it by asking is no lost webhook."""
+    desk = Desk(message_change("Yes", version=1, sender_type="agent"))
+    assert desk.tell(message_change("Yes", sender_type="agent", status="read", asked_us=at(1001)))[1] is Result.ARRIVED
+    assert desk.tell(message_change("Yes, two", sender_type="agent", status="read", asked_us=at(1002)))[1] is UPDATED
+    assert desk.messages[0].delivery_state == "read"
+
+
+def test_a_conversation_tells_how_far_its_last_message_has_come() -> None:
+    """That one alone, and only of messages that are here."""
+    desk = Desk(*(message_change("Yes", number=number, version=1, sender_type="agent") for number in (88, 89)))
+    desk.tell(conversation_change(2, last=LastMessage(88, "delivered")))
+    desk.tell(conversation_change(3, last=LastMessage(99, "read")))
+    assert [message.delivery_state for message in desk.messages] == ["delivered", None]
+    assert desk.kinds[-1] == "message.updated"
+
+
+@pytest.mark.parametrize(("channel", "state"), [("Channel::WebWidget", "read"), ("Channel::Whatsapp", None), (None, None)])
+def test_what_a_customer_of_the_web_chat_has_looked_at_is_read(channel: str | None, state: str | None) -> None:
+    """Messages of the seconds before; other channels say with each message what was read."""
+    desk = Desk(conversation_change(1, channel=channel))
+    desk.tell(message_change("Yes", number=88, second=5.9, version=1, sender_type="agent"))
+    desk.tell(message_change("of that second", number=89, second=6.1, version=1, sender_type="agent"))
+    desk.tell(message_change("Hm", number=90, second=5, version=1))
+    desk.tell(conversation_change(2, channel=channel, contact_seen_us=at(6)))
+    assert [message.delivery_state for message in desk.messages] == [state, None, None]
+    desk.tell(message_change("told late", number=91, second=4, version=1, sender_type="agent"))
+    assert desk.messages[-1].delivery_state == state
 
 
 def test_our_own_failure_is_not_taken_away_by_an_update() -> None:

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from server.core.changes import Change
+from server.core.changes import Change, LastMessage
 from server.core.entities import Assignee, Attachment, Contact, DeliveryError, Message, agent_view, message_view
 from server.core.events import EventBatch
 from server.core.projection import Board, MessageEntry, Source
@@ -116,6 +116,9 @@ states = st.builds(
     contact=st.sampled_from([None, Contact(9071), Contact(5, "a@b.c")]),
     can_reply=st.sampled_from([None, True, False]),
     waiting_since_us=st.sampled_from([None, at(3)]),
+    channel=st.sampled_from([None, "Channel::WebWidget"]),
+    contact_seen_us=st.sampled_from([None, None, at(3), at(7)]),
+    last=st.sampled_from([None, None, LastMessage(88, "delivered"), LastMessage(89, "failed", "blocked"), LastMessage(1000, "read")]),
 )
 messages = st.builds(
     message_change,
@@ -129,6 +132,7 @@ messages = st.builds(
     is_deleted=st.sampled_from([False, False, False, True]),
     client_id=st.sampled_from([None, None, "key-0", "key-1"]),
     error=st.sampled_from([None, None, "no such number"]),
+    status=st.sampled_from([None, None, "sent", "delivered", "read", "failed"]),
     attachments=st.sampled_from([(), (Attachment(1, "image"),)]),
     asked_us=st.sampled_from([0, 0, at(1000), at(1010), at(1100)]),
 )

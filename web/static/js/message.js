@@ -53,6 +53,7 @@ export function fillMessage(node, { message, day, isNew, isStart, isEnd }, i18n)
     who: senderName || i18n.t(senderType === "agent" ? "message.agent" : "message.customer"),
     note: isNote && isStart && i18n.t("message.note"),
     body: deleted ? i18n.t("message.deleted") : message.content,
+    edited: message.editedAt && i18n.t("message.edited"),
     time: i18n.clock(createdAt),
     state: message.progress && deliveryState === "sending"
       ? i18n.t("message.sendingPart", { n: Math.floor(message.progress * 100) }) : deliveryState && i18n.t(`message.${deliveryState}`),
