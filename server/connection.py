@@ -18,7 +18,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server import log, metrics
 from server.core.frames import split_text_frames, text_frame
-from server.core.session import Auth, Hello, Pong, Typing, Viewing, encode_message, encode_ping, frame_budget, parse_client_message
+from server.core.session import Auth, Hello, Pong, Typing, Viewing, encode_error, encode_message, encode_ping, frame_budget
+from server.core.session import parse_client_message as parse_message
 from server.core.times import SECOND, iso
 from server.errors import OmniError
 from server.hub import Hub
@@ -242,7 +243,7 @@ class Connection:
             self.close(CLOSE_TOO_FAST, "too fast")
             return
         try:
-            message = parse_client_message(text)
+            message = parse_message(text)
         except ValueError as error:
             self.close(CLOSE_PROTOCOL, str(error))
             return
@@ -301,7 +302,7 @@ class Connection:
         try:
             self.expires_at = await renew(token)
         except OmniError as error:
-            self.send("error", code=error.code, retryMs=None, fatal=True)
+            self.output.write(text_frame(encode_error(error)))
             self.close(error.close_code, error.code)
             return
         self.send("auth", expiresAt=None if self.expires_at is None else iso(int(self.expires_at * SECOND)))

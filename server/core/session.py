@@ -6,11 +6,13 @@ import msgspec
 
 from server.core.limits import Bucket
 from server.core.times import iso
+from server.errors import OmniError
 
 PROTOCOL_VERSION = 1
 PROTOCOL_VERSION_MIN = 1
 FRAMES_PER_SECOND = 20.0  # a person's page sends well below one; a reconnecting worker a handful
 FRAMES_BURST = 60.0
+_FINAL_CODES = range(4000, 4100)  # a client closed with one of these does not come back
 
 
 class Hello(msgspec.Struct, tag="hello", tag_field="type", frozen=True):
@@ -84,3 +86,9 @@ def encode_message(kind: str, **fields: Any) -> bytes:
 
 def encode_ping(number: int, cursor: str, now_us: int) -> bytes:
     return encode_message("ping", id=number, cursor=cursor, now=iso(now_us))
+
+
+def encode_error(error: OmniError) -> bytes:
+    """What is said before the close that follows."""
+    retry_ms = None if error.retry_seconds is None else error.retry_seconds * 1000
+    return encode_message("error", code=error.code, message=error.message, retryMs=retry_ms, fatal=error.close_code in _FINAL_CODES)

@@ -10,9 +10,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server import log, metrics
 from server.auth import SESSION_COOKIE, Access, Principal, read_cookie
-from server.connection import CLOSE_NOT_ALLOWED, CLOSE_PROTOCOL, AsgiPush, Colleagues, Connection, Pace
+from server.connection import AsgiPush, Colleagues, Connection, Pace
 from server.core.recovery import Cursor, Mode, judge, parse_cursor
-from server.core.session import PROTOCOL_VERSION_MIN, Hello, encode_message, parse_client_message
+from server.core.session import PROTOCOL_VERSION_MIN, Hello, encode_error, parse_client_message
 from server.core.times import SECOND, iso
 from server.endpoints.answers import problem_answer
 from server.endpoints.guard import catch_up_with
@@ -181,11 +181,8 @@ def _cursor(text: str | None) -> Cursor | None:
 
 
 async def _refuse(websocket: WebSocket, error: OmniError) -> None:
-    retry_ms = None if error.retry_seconds is None else error.retry_seconds * 1000
-    fatal = error.close_code in (CLOSE_PROTOCOL, CLOSE_NOT_ALLOWED)
-    text = encode_message("error", code=error.code, message=error.message, retryMs=retry_ms, fatal=fatal).decode()
     try:
-        await websocket.send_text(text)
+        await websocket.send_text(encode_error(error).decode())
         await websocket.close(error.close_code, error.code)
     except (WebSocketDisconnect, RuntimeError):
         return

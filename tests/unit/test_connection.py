@@ -268,7 +268,8 @@ async def test_a_refused_renewal_ends_it() -> None:
     connection.start(is_replaying=False, renew=refuse)
     connection.on_text(b'{"type": "auth", "token": "x"}')
     await eventually(lambda: socket.closed)
-    assert socket.messages[-1] == {"type": "error", "code": "forbidden", "retryMs": None, "fatal": True}
+    told = {"type": "error", "code": "forbidden", "message": Forbidden.title, "retryMs": None, "fatal": True}
+    assert socket.messages[-1] == told
     assert socket.closed == (4003, "forbidden")
 
 
