@@ -45,8 +45,10 @@ from server.endpoints.integrations import IntegrationsApi
 from server.endpoints.ledger import LedgerApi
 from server.endpoints.limits import ApiLimits
 from server.endpoints.me import Me
+from server.endpoints.page_frame import PageFrame
 from server.endpoints.people import PeopleApi
 from server.endpoints.sessions import Sessions
+from server.endpoints.set_up import SetUpPages
 from server.endpoints.status import StatusApi
 from server.endpoints.sync_runs import SyncRunsApi
 from server.endpoints.uploads import Uploads
@@ -72,6 +74,7 @@ from server.replies import Replies
 from server.reply_files import ReplyFiles
 from server.reply_traces import TracedClient
 from server.retention import Retention
+from server.set_up import SetUp
 from server.settings import WEBHOOK_PATH, Settings
 from server.sync import Sync
 from server.sync_runs import SyncRuns
@@ -157,6 +160,7 @@ class Parts:
         self.erasure = Erasure(self.database, self.directory, self.client_of)
         self.ledger = Ledger(self.database, self.directory)
         self.people = People(self.database, self.access, lambda token: f"{settings.base_url}/invitation?token={token}")
+        self.set_up = SetUp(self.database, self.access, f"{settings.base_url}/setup")
         self.sync = Sync(self.database, self.directory, self.ingester, self.client_of)
         self.sync_runs = SyncRuns(self.database, self.directory, self.sync)
         self.reconcile = Reconcile(self.database, self.directory, self.ingester, self.client_of, settings)
@@ -204,14 +208,15 @@ class Parts:
             yield self
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator["Parts"]:
-        """Connections and services: what a serving process needs. Starts with the database or Redis absent, too."""
+    async def running(self, *, is_serving: bool = False) -> AsyncIterator["Parts"]:
+        """Connections and services: what a serving process needs, and a worker. Starts with the database or Redis absent, too."""
         async with AsyncExitStack() as stack:
             if self.traces:
                 stack.push_async_callback(asyncio.to_thread, self.traces.close)
             await stack.enter_async_context(self.opened())
             await stack.enter_async_context(self.spool)
             await stack.enter_async_context(self.files)
+            await stack.enter_async_context(self.set_up)
             services = await stack.enter_async_context(self.services)
             for name, run in (
                 ("schema", self._watch_schema),
@@ -234,6 +239,8 @@ class Parts:
                 ("sync-runs", self.sync_runs.run),
             ):
                 services.start(name, run)
+            if is_serving:  # a page there is shown its address
+                services.start("set-up", self.set_up.run)
             yield self
 
     def report(self) -> Json:
@@ -294,7 +301,7 @@ def create_app(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Callable[[], None]]]:
-        async with parts.running():
+        async with parts.running(is_serving=True):
             _logger.info("serving", database=parts.database.dialect, bus=settings.broadcast_url.split(":")[0])
             yield {START_DRAINING: parts.health.start_draining}
 
@@ -327,7 +334,8 @@ def from_environment() -> Starlette:
 def _routes(parts: Parts, guard: Guard) -> list[BaseRoute]:
     settings = parts.settings
     sessions = Sessions(guard, parts.access, hours=settings.session_hours, is_secure=settings.base_url.startswith("https:"))
-    page_data = ServerPageData(parts.access, parts.feeds, parts.inbox, parts.replies, parts.database, sessions.cookie)
+    page_data = ServerPageData(parts.access, parts.feeds, parts.inbox, parts.replies, parts.database, parts.set_up, sessions.cookie)
+    frame = PageFrame(WEB)
     return [
         *Conversations(guard, parts.inbox, parts.replies, parts.sync, Uploads(settings.upload_max_bytes), parts.traces).routes(),
         *Events(guard, parts.feeds, parts.database).routes(),
@@ -340,16 +348,16 @@ def _routes(parts: Parts, guard: Guard) -> list[BaseRoute]:
         *ops.routes(parts.report, settings.base_url),
         *SyncRunsApi(guard, parts.sync_runs).routes(),
         *PeopleApi(guard, parts.people, sessions.cookie).routes(),
-        *_admin_pages(parts, guard, sessions),
-        *pages.routes(WEB, lambda request: page_data),
+        *_admin_pages(parts, guard, sessions, AdminShell(frame, page_data, parts.access, parts.limits, parts.trespass)),
+        *pages.Pages(frame, lambda request: page_data).routes(),
     ]
 
 
-def _admin_pages(parts: Parts, guard: Guard, sessions: Sessions) -> list[BaseRoute]:
-    shell = AdminShell(WEB, parts.access, parts.limits, parts.trespass)
+def _admin_pages(parts: Parts, guard: Guard, sessions: Sessions, shell: AdminShell) -> list[BaseRoute]:
     return [
         *IntegrationPages(shell, parts.integrations, parts.checkup, parts.sync_runs, parts.settings).routes(),
         *PeoplePages(shell, parts.people, sessions.cookie).routes(),
+        *SetUpPages(shell, parts.set_up, sessions.cookie).routes(),
         *LedgerApi(guard, shell, parts.ledger, parts.erasure).routes(),
         *StatusApi(guard, shell, parts.status).routes(),
         *AuditLog(guard, shell, parts.database).routes(),

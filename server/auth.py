@@ -266,13 +266,17 @@ class Access:
         self._agents[agent.company_id, agent.subject] = agent
         self._keys[agent.id] = (agent.company_id, agent.subject)
 
+    def slow_down(self, address: str) -> None:
+        """For what strangers may try besides signing in: at the same pace, counted with it. Raises TooManyRequests."""
+        self._slow_down(address, _ATTEMPTS_ADDRESS)
+
     def _slow_down(self, key: str, pace: tuple[float, float]) -> None:
         now = time.monotonic()
         bucket = self._attempts.setdefault(key, Bucket(*pace, now))
         self._attempts.move_to_end(key)
         _bound(self._attempts)
         if not bucket.take(now):
-            raise TooManyRequests(f"Too many sign-ins; try again in {int(bucket.wait_seconds()) + 1} seconds")
+            raise TooManyRequests(f"Too many tries; try again in {int(bucket.wait_seconds()) + 1} seconds")
 
 
 def hash_password(password: str) -> str:

@@ -57,8 +57,8 @@ class Checkup:
                 "access token",
                 "failed",
                 f"Chatwoot does not accept the access token: {error.sentence}",
-                "Copy it anew from Chatwoot (Profile settings, at the end of the page), "
-                f"then omni-inbox integration rotate --integration-id {own.id} --access-token ...",
+                "Copy it anew from Chatwoot (Profile settings, at the end of the page) and renew it on the integration's page, "
+                f"or by omni-inbox integration rotate --integration-id {own.id} --access-token ...",
             )
         remedy = f"Open {own.base_url} from this server; the base URL is what stands before /app in Chatwoot's address"
         if isinstance(error, ChatwootUnexpected | ChatwootRefused):

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from server.core.checkup import Finding
 from server.core.plots import HEIGHT, WIDTH, percentile, polylines, round_top
 from server.core.times import SECOND, iso, iso_or_none, parse_time
 from server.db import reach, status
@@ -18,6 +19,7 @@ from server.db.accounts import Integration
 from server.db.database import Connection, Database
 from server.db.spool import Spool
 from server.directory import Directory
+from server.errors import DatabaseUnavailable
 
 _MINUTES = 60
 _MINUTE_US = 60 * SECOND
@@ -35,8 +37,8 @@ class _Event(msgspec.Struct):
 
 
 class CompanyStatus:
-    """`online` counts a company's agents who are connected, in all processes; `problems` are sentences about integrations;
-    `parts` is what all companies' work rests on: name, whether it is well, a sentence."""
+    """`online` counts a company's agents who are connected, in all processes; `problems` are sentences about integrations,
+    `parts` what works of this process."""
 
     def __init__(
         self,
@@ -46,14 +48,14 @@ class CompanyStatus:
         *,
         online: Callable[[int], int],
         problems: Callable[[], list[str]],
-        parts: Callable[[], list[Json]],
+        parts: Callable[[], list[Finding]],
     ) -> None:
         self._database, self._directory, self._spool = database, directory, spool
         self._online, self._problems, self._parts = online, problems, parts
         self._kept: dict[int, tuple[float, Json]] = {}
 
     async def look(self, company_id: int) -> Json:
-        """Raises DatabaseUnavailable."""
+        """With nulls for what only the database knows, while it is away."""
         now = time.monotonic()
         kept = self._kept.get(company_id)
         if kept is not None and now - kept[0] < _KEPT_SECONDS:
@@ -75,15 +77,19 @@ class CompanyStatus:
                 await status.read_backlog(connection, company_id, numbers),
             )
 
-        counts, walks, backlog = await self._database.read(read)
-        webhooks: list[float | None] = [float(counts.get(first + n, 0)) for n in range(_MINUTES)]
+        try:
+            counts, walks, backlog = await self._database.read(read)
+        except DatabaseUnavailable:  # then above all one wants to see what is wrong: what is known from memory is shown
+            counts, walks, backlog = {}, [], status.Backlog(None, None, None)
+        is_known = backlog.deliveries is not None
+        webhooks: list[float | None] = [float(counts.get(first + n, 0)) if is_known else None for n in range(_MINUTES)]
         delays = _delays_by_minute(walks, first)
         return {
             "now": iso(now_us),
             "agentsOnline": self._online(company_id),
             "backlog": {"deliveries": backlog.deliveries, "replies": backlog.replies, "dead": backlog.dead, "spooled": self._spool.waiting},
             "repaired": sum(one.repaired_count for one in own),
-            "parts": self._parts(),
+            "parts": [_part(found) for found in self._parts()],
             "integrations": [self._integration(one, now_us) for one in own],
             "plots": {"webhooks": _plot({"webhooks": webhooks}), "delay": _plot(_percentiles(delays))},
         }
@@ -105,6 +111,10 @@ class CompanyStatus:
             problem = "its webhooks are unsigned: whoever knows the address can send messages"
         name = f"Account {one.account_id}, inbox {one.inbox_id or 'any'}"
         return {"id": one.id, "name": name, "lastWebhookAt": iso_or_none(one.seen_us or None), "isWell": problem is None, "text": problem}
+
+
+def _part(found: Finding) -> Json:
+    return {"name": found.name, "state": found.state, "isWell": found.state == "ok", "text": found.text, "remedy": found.remedy or None}
 
 
 def _delays_by_minute(walks: list[tuple[int, bytes]], first: int) -> list[list[float]]:

@@ -21,6 +21,7 @@ _LAG_REMEMBERED_SECONDS = 30.0
 _DISKS_EVERY_SECONDS = 5.0
 _SLOW_CALL_SECONDS = 0.2
 _SLOW_CALLS_LEAST = 5
+_DATABASE_AWAY = "the database cannot be reached; webhooks are kept in the spool, agents stay connected"
 _BUS_DOWN = "the bus does not answer; events between processes arrive within about a second"
 _REFUSING = "webhooks are refused: neither the database nor the spool takes them"
 
@@ -97,9 +98,9 @@ class Health:
         problems = self._problems()
         can_take_webhooks = not self._recorder.is_refusing and (self._database.is_reachable or not self._spool.problem)
         status = "unavailable" if not can_take_webhooks else "degraded" if problems else "ready"
-        if self.is_draining:
+        if told := self._draining():
             status = "draining"
-            problems.append(f"this process is about to stop: new sockets are refused, and its {self._hub.count} are asked to go elsewhere")
+            problems.append(told)
         return {
             "status": status,
             "problems": problems,
@@ -108,21 +109,49 @@ class Health:
             "spooled": self._spool.waiting,
         }
 
-    def parts(self) -> list[Json]:
+    def parts(self) -> list[Finding]:
         """What everybody's work rests on, for the status page: nothing in it is a company's own."""
-        waiting = self._spool.waiting
-        found = [
-            _part("database", "the database answers", self._database_problem()),
-            _part("bus", "the bus answers", None if self._bus.is_up else _BUS_DOWN),
-            _part("spool", "the spool is empty", f"{waiting} deliveries wait in the spool" if waiting else self._spool.problem),
-        ]
+        return [self._database_part(), self._bus_part(), self._spool_part(), self._disk_part(), self._client_part(), self._process_part()]
+
+    def _database_part(self) -> Finding:
+        if not self._database.is_reachable:
+            return Finding("database", "failed", _DATABASE_AWAY)
+        if self.schema_problem:
+            return Finding("database", "failed", self.schema_problem)
+        slow = self._slow_calls()
+        return Finding("database", "warning", slow) if slow else Finding("database", "ok", "the database answers")
+
+    def _bus_part(self) -> Finding:
+        return Finding("bus", "ok", "the bus answers") if self._bus.is_up else Finding("bus", "failed", _BUS_DOWN)
+
+    def _spool_part(self) -> Finding:
         if self._recorder.is_refusing:
-            found.append(_part("webhooks", "", _REFUSING))
-        found += [_part(finding.name, "", finding.text) for finding in self._disks if finding.state == "failed"]
-        return found + [_part("process", "", note) for note in self._notes()]
+            return Finding("spool", "failed", _REFUSING)
+        if self._spool.problem:
+            return Finding("spool", "failed", self._spool.problem)
+        if self._spool.refused:
+            return Finding("spool", "warning", self._refused())
+        if self._spool.waiting:
+            return Finding("spool", "warning", self._waiting())
+        return Finding("spool", "ok", "the spool is empty")
+
+    def _disk_part(self) -> Finding:
+        full = next((finding for finding in self._disks if finding.state == "failed"), None)
+        return Finding("disks", "failed", full.text, full.remedy) if full else Finding("disks", "ok", "the disks have room")
+
+    def _client_part(self) -> Finding:
+        paused = self._paused()
+        return Finding("clients", "warning", paused) if paused else Finding("clients", "ok", "clients read what they are sent")
+
+    def _process_part(self) -> Finding:
+        for name, error in self._services.failing().items():
+            return Finding("process", "failed", _died(name, error))
+        if told := self._draining() or self._busy():
+            return Finding("process", "warning", told)
+        return Finding("process", "ok", "the process has time for everybody")
 
     def _problems(self) -> list[str]:
-        found = [f"{name} died ({error}) and is being started again" for name, error in self._services.failing().items()]
+        found = [_died(name, error) for name, error in self._services.failing().items()]
         if self.schema_problem:
             found.append(self.schema_problem)
         if problem := self._database_problem():
@@ -132,9 +161,9 @@ class Health:
         if self._spool.problem:
             found.append(self._spool.problem)
         if self._spool.waiting:
-            found.append(f"{self._spool.waiting} deliveries wait in the spool")
+            found.append(self._waiting())
         if self._spool.refused:
-            found.append(f"{self._spool.refused} spooled deliveries were refused by the database; the spool keeps them, the log says why")
+            found.append(self._refused())
         if self._recorder.is_refusing:
             found.append(_REFUSING)
         found += [f"{finding.text}. {finding.remedy}" for finding in self._disks if finding.state == "failed"]
@@ -142,7 +171,7 @@ class Health:
 
     def _database_problem(self) -> str | None:
         if not self._database.is_reachable:
-            return "the database cannot be reached; webhooks are kept in the spool, agents stay connected"
+            return _DATABASE_AWAY
         return self._slow_calls()
 
     def _slow_calls(self) -> str | None:
@@ -155,12 +184,27 @@ class Health:
         )
 
     def _notes(self) -> list[str]:
-        found = []
-        if paused := int(metrics.value_of(metrics.sockets_paused)):
-            found.append(f"{paused} clients do not read what they are sent; each is closed with 4208 if that lasts, and resumes")
-        if self._lag is not None and time.monotonic() - self._lag[0] < _LAG_REMEMBERED_SECONDS:
-            found.append(f"the process was busy for {self._lag[1]:.1f} s without a turn for others: it needs a core of its own")
-        return found
+        return [note for note in (self._paused(), self._busy()) if note]
+
+    def _paused(self) -> str | None:
+        paused = int(metrics.value_of(metrics.sockets_paused))
+        return f"{paused} clients do not read what they are sent; each is closed with 4208 if that lasts, and resumes" if paused else None
+
+    def _busy(self) -> str | None:
+        if self._lag is None or time.monotonic() - self._lag[0] >= _LAG_REMEMBERED_SECONDS:
+            return None
+        return f"the process was busy for {self._lag[1]:.1f} s without a turn for others: it needs a core of its own"
+
+    def _draining(self) -> str | None:
+        if not self.is_draining:
+            return None
+        return f"this process is about to stop: new sockets are refused, and its {self._hub.count} are asked to go elsewhere"
+
+    def _waiting(self) -> str:
+        return f"{self._spool.waiting} deliveries wait in the spool"
+
+    def _refused(self) -> str:
+        return f"{self._spool.refused} spooled deliveries were refused by the database; the spool keeps them, the log says why"
 
     def _note_lag(self, now: float, seconds: float) -> None:
         metrics.loop_lag_seconds.observe(seconds)
@@ -184,5 +228,5 @@ class Health:
                 _logger.error("disk", problem=finding.text, remedy=finding.remedy)
 
 
-def _part(name: str, well: str, problem: str | None) -> Json:
-    return {"name": name, "isWell": problem is None, "text": problem or well}
+def _died(name: str, error: str) -> str:
+    return f"{name} died ({error}) and is being started again"

@@ -18,16 +18,28 @@ from server.errors import NotFound, OmniError, Unauthenticated
 from server.feed import Feeds
 from server.inbox import Inbox, parse_place
 from server.replies import Replies
+from server.set_up import SetUp
 
 
 class ServerPageData:
     """Implements `endpoints.pages.PageData`. Every `PageAgent` given out is an `Agent`."""
 
     def __init__(
-        self, access: Access, feeds: Feeds, inbox: Inbox, replies: Replies, database: Database, cookie: Callable[[str], str]
+        self,
+        access: Access,
+        feeds: Feeds,
+        inbox: Inbox,
+        replies: Replies,
+        database: Database,
+        set_up: SetUp,
+        cookie: Callable[[str], str],
     ) -> None:
         self._access, self._feeds, self._inbox, self._replies, self._database = access, feeds, inbox, replies, database
-        self._cookie = cookie
+        self._set_up, self._cookie = set_up, cookie
+
+    @property
+    def needs_set_up(self) -> bool:
+        return self._set_up.is_needed
 
     async def authenticate(self, request: Request) -> Agent | None:
         principal = await self._principal(request)

@@ -38,7 +38,7 @@ class People:
 
         Raises BadRequest, Conflict when the address is another company's.
         """
-        email, name = checked_email(email), _checked_name(name)
+        email, name = checked_email(email), checked_name(name)
         check_role(role)
         token, now_us = secrets.token_urlsafe(32), _now_us()
         invitation = Invitation(actor.company_id, email, name, role, now_us + _INVITATION_US)
@@ -62,7 +62,7 @@ class People:
 
     async def accept(self, token: str, name: str, password: str) -> str:
         """Become the agent of the invitation, with this password. Returns a new session's cookie. Raises NotFound, BadRequest."""
-        invitation, name = await self.invitation(token), _checked_name(name)
+        invitation, name = await self.invitation(token), checked_name(name)
         hashed, now_us = await self._access.hash(password), _now_us()
 
         async def write(connection: Connection) -> int:
@@ -147,7 +147,7 @@ def check_role(role: str) -> None:
         raise BadRequest("The role must be agent or admin")
 
 
-def _checked_name(text: str) -> str:
+def checked_name(text: str) -> str:
     name = " ".join(text.split())
     if not 0 < len(name) <= _NAME_MOST:
         raise BadRequest(f"The name must have 1 to {_NAME_MOST} characters")

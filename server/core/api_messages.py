@@ -218,7 +218,7 @@ class ErasedView(Struct):
 class StatusView(Struct, rename="camel"):
     now: Moment
     agents_online: int
-    backlog: dict[str, int]
+    backlog: dict[str, int | None]
     repaired: int
     parts: list[dict[str, Any]]
     integrations: list[dict[str, Any]]

@@ -4,12 +4,16 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import Any
+
+from server.core.page_sentences import Sentences
+from server.core.times import SECOND
 
 JsonObject = Mapping[str, Any]
 MEDIA = ("image", "audio", "video")
 LANGUAGES = ("en", "bn")
+_UNITS = (("days", 86_400), ("hours", 3_600), ("minutes", 60), ("seconds", 1))
 _BENGALI_DIGITS = {ord("0") + n: chr(0x09E6 + n) for n in range(10)}
 
 
@@ -25,6 +29,9 @@ class ReplyWindow:
     text: str
 
 
+_NO_SENTENCES = Sentences({})
+
+
 @dataclass(frozen=True)
 class Locale:
     """How one agent reads: language, time zone, and now."""
@@ -34,6 +41,7 @@ class Locale:
     zone: tzinfo
     now: datetime
     has_bengali_digits: bool = False
+    sentences: Sentences = _NO_SENTENCES
 
     def t(self, key: str, **values: object) -> str:
         """The text of `key`; `n` chooses between `.one` and `.other` where the catalogue has them."""
@@ -47,16 +55,46 @@ class Locale:
         return self.number(value) if isinstance(value, int) else str(value)
 
     def number(self, value: int) -> str:
-        return self._in_digits(str(value))
+        return self.digits(str(value))
 
-    def _in_digits(self, text: str) -> str:
+    def thousands(self, value: int) -> str:
+        return self.digits(f"{value:,}")
+
+    def exact(self, moment_us: int | None) -> str:
+        """`2026-07-18 09:01:05.204 UTC`, as it stands in logs."""
+        if moment_us is None:
+            return "—"
+        seconds, rest = divmod(moment_us, SECOND)
+        return self.digits(f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}.{rest // 1000:03d}") + " UTC"
+
+    def ago(self, moment_us: int | None) -> str:
+        """How long ago, in one unit: what an administrator wants of a time; the exact one stands beside it."""
+        if moment_us is None:
+            return self.t("admin.never")
+        seconds = max(0, int(self.now.timestamp() - moment_us / SECOND))
+        unit, size = next((one for one in _UNITS if seconds >= one[1]), _UNITS[-1])
+        return self.t(f"admin.ago.{unit}", n=seconds // size)
+
+    def after(self, began_us: int, ended_us: int) -> str:
+        return self.t("admin.milliseconds", n=(ended_us - began_us) // 1000)
+
+    def tell(self, text: str) -> str:
+        """A sentence of the server's own, in the page's language, with its end."""
+        return self.sentences.tell(text)
+
+    def words(self, text: str) -> str:
+        """The same without an end, for a table or a heading."""
+        return self.sentences.words(text)
+
+    def digits(self, text: str) -> str:
+        """The text with its digits as the agent reads them."""
         return text.translate(_BENGALI_DIGITS) if self.has_bengali_digits else text
 
     def _local(self, iso: str) -> datetime:
         return moment_of(iso).astimezone(self.zone)
 
     def clock(self, iso: str) -> str:
-        return self._in_digits(self._local(iso).strftime("%H:%M"))
+        return self.digits(self._local(iso).strftime("%H:%M"))
 
     def _date(self, at: datetime, with_year: bool) -> str:
         month = self.catalogue["time.months"].split(" ")[at.month - 1]

@@ -10,11 +10,12 @@ _MINUTE = {"sqlite": "received_at / 60000000", "mysql": "received_at DIV 6000000
 
 
 class Backlog(msgspec.Struct, frozen=True):
-    """What waits: deliveries not yet dealt with (of all companies: nobody knows whose they are yet), the company's replies, dead ones."""
+    """What waits: deliveries not yet dealt with (of all companies: nobody knows whose they are yet), the company's replies, dead ones.
+    None: not known now."""
 
-    deliveries: int
-    replies: int
-    dead: int
+    deliveries: int | None
+    replies: int | None
+    dead: int | None
 
 
 async def count_by_minute(connection: Connection, integration_ids: set[int], since_us: int) -> dict[int, int]:

@@ -9,32 +9,23 @@ from starlette.routing import BaseRoute, Route
 from server.auth import Principal
 from server.checkup import Checkup
 from server.core.checkup import is_well
+from server.core.page_locale import Locale
 from server.db.integrations import Overview
-from server.endpoints.admin_shell import AdminShell, Form, form_of, number
-from server.endpoints.answers import path_number
+from server.db.sync_runs import SyncRun
+from server.endpoints.admin_shell import AdminShell, Form, done_of, form_of, number
+from server.endpoints.answers import json_answer, path_number
 from server.endpoints.integrations import actor_of
 from server.endpoints.page_requests import redirect
 from server.errors import BadRequest, NotFound, OmniError
 from server.integrations import Integrations, NewIntegration
 from server.settings import Settings
-from server.sync_runs import SyncRuns
+from server.sync_runs import SyncRuns, run_view
 
 _PAGE = "/admin/integrations"
-_DONE = {
-    "added": "The inbox was added, and its webhook registered in Chatwoot.",
-    "unregistered": "The inbox was added. Its webhook could not be registered; what is wrong stands below.",
-    "register": "The webhook is registered in Chatwoot, and its secret is kept here.",
-    "rotate": "Chatwoot signs with a new secret now; the old webhook is gone.",
-    "token": "The new access token works and is kept.",
-    "secret": "The secret is kept; the one before is accepted beside it.",
-    "enable": "Switched on.",
-    "disable": "Switched off: webhooks are kept and ignored, replies are refused.",
-    "webhooks-on": "Its webhooks are taken again.",
-    "webhooks-off": "Its webhooks are kept and ignored; replies, sync and reconcile go on.",
-    "sync": "It walks now; this page shows how far it is.",
-    "sync-stop": "It stops after the conversation it is at; what is done stays done.",
-    "mode": "The mode was changed; register the webhook now, so that Chatwoot knows the address.",
-}
+_DONE = (
+    *("welcome", "added", "unregistered", "register", "rotate", "token", "secret", "mode"),
+    *("enable", "disable", "webhooks-on", "webhooks-off", "sync", "sync-stop"),
+)
 _SWITCHES = {
     "enable": {"is_active": True, "is_webhook_active": True},
     "disable": {"is_active": False},
@@ -56,6 +47,7 @@ class IntegrationPages:
             Route(_PAGE, admin(self.list_page)),
             Route(_PAGE, admin(self.add), methods=["POST"]),
             Route(_PAGE + "/{id}", admin(self.one_page)),
+            Route(_PAGE + "/{id}/sync", admin(self.sync_figures)),
             Route(_PAGE + "/{id}/{act}", admin(self.act), methods=["POST"]),
         ]
 
@@ -78,6 +70,15 @@ class IntegrationPages:
 
     async def one_page(self, request: Request, principal: Principal) -> Response:
         return await self._one(request, principal, None)
+
+    async def sync_figures(self, request: Request, principal: Principal) -> Response:
+        """How far the sync is, for the page's script, in the page's language."""
+        run = await self._runs.get(principal.company_id, path_number(request, "id"))
+        shown = None
+        if run is not None:
+            words = sync_words(run, self._shell.locale(request))
+            shown = {"state": run.state, "total": run.total, "conversations": run.conversations, "words": words}
+        return json_answer(shown, 200, {"Cache-Control": "no-store"})
 
     async def act(self, request: Request, principal: Principal) -> Response:
         place, act = path_number(request, "id"), request.path_params["act"]
@@ -124,11 +125,13 @@ class IntegrationPages:
             has_key=bool(self._settings.secret_key),
             webhook_url=self._settings.webhook_url,
             tunnel_url=self._settings.tunnel_url,
+            done=done_of(request, _DONE),
         )
 
     async def _one(self, request: Request, principal: Principal, error: OmniError | None) -> Response:
         overview: Overview = await self._integrations.get(path_number(request, "id"), principal.company_id)
         findings = await self._checkup.look(overview)
+        run = await self._runs.get(principal.company_id, overview.integration.id)
         return self._shell.render(
             request,
             "admin_integration.html",
@@ -136,13 +139,30 @@ class IntegrationPages:
             principal=principal,
             one=overview,
             findings=findings,
-            sync=await self._runs.get(principal.company_id, overview.integration.id),
+            sync=run,
+            sync_words=sync_words(run, self._shell.locale(request)) if run else None,
             is_well=is_well(findings),
             webhook_url=self._settings.webhook_url_of(overview.webhook_mode),
             tunnel_url=self._settings.tunnel_url,
-            done=_DONE.get(request.query_params.get("done", "")),
+            done=done_of(request, _DONE),
             trouble=error.message if error else None,
         )
+
+
+def sync_words(run: SyncRun, locale: Locale) -> str:
+    """How far a sync is, in sentences."""
+    shown = run_view(run)
+    count = run.conversations
+    parts = [
+        locale.t(f"admin.sync.{run.state}"),
+        locale.t("admin.sync.counted", n=count) if run.total is None else locale.t("admin.sync.of", n=count, total=run.total),
+        locale.t("admin.sync.messages", n=run.messages, created=run.created),
+    ]
+    if shown["secondsLeft"] is not None:
+        parts.append(locale.t("admin.sync.left", rate=locale.digits(str(shown["perSecond"])), left=shown["secondsLeft"]))
+    if run.problem:
+        parts.append(locale.tell(run.problem))
+    return " ".join(parts)
 
 
 def _new(form: Form) -> NewIntegration:

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from server.auth import PASSWORD_LEAST, Principal
-from server.endpoints.admin_shell import AdminShell, form_of
+from server.endpoints.admin_shell import AdminShell, done_of, form_of
 from server.endpoints.answers import path_number
 from server.endpoints.integrations import actor_of
 from server.endpoints.page_requests import is_same_origin, redirect
@@ -17,14 +17,7 @@ from server.errors import Forbidden, NotFound, OmniError
 from server.people import People
 
 _PAGE = "/admin/people"
-_DONE = {
-    "disable": "Access is withdrawn; everything this person had open closes within seconds.",
-    "enable": "Access is given again; earlier sign-ins stay ended.",
-    "sign-out": "Everything issued to this person before now has ended.",
-    "admin": "Is an administrator now.",
-    "agent": "Is an agent now.",
-    "password": "The password is changed; every other sign-in of yours has ended.",
-}
+_DONE = ("disable", "enable", "sign-out", "admin", "agent")
 
 
 class PeoplePages:
@@ -121,14 +114,14 @@ class PeoplePages:
             trouble.status if trouble else 200,
             principal=principal,
             people=await self._people.list_all(principal.company_id),
-            done=_DONE.get(request.query_params.get("done", "")),
+            done=done_of(request, _DONE),
             trouble=trouble.message if trouble else None,
             link=link,
             **{"form": {}, "invited": "", **shown},
         )
 
     def _account(self, request: Request, principal: Principal, error: OmniError | None) -> Response:
-        done, trouble = _DONE.get(request.query_params.get("done", "")), error.message if error else None
+        done, trouble = done_of(request, ("password",)), error.message if error else None
         status = error.status if error else 200
         return self._shell.render(request, "account.html", status, principal=principal, least=PASSWORD_LEAST, done=done, trouble=trouble)
 

@@ -1,44 +1,42 @@
-"""What the pages of administrators share: who may see them, their look, their forms. They are whole pages and work without script."""
+"""What the pages of administrators share: who may see them, in which language, and their forms. Whole pages, without script as well."""
 
 import functools
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlencode
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
 from server.auth import Access, Principal
-from server.core.times import SECOND
+from server.core.page_locale import Locale
+from server.core.preferences import Preferences
+from server.db.accounts import Agent
 from server.endpoints.answers import Handler
 from server.endpoints.limits import ApiLimits
-from server.endpoints.page_requests import PAGE_HEADERS, path_of, read_form, redirect
-from server.errors import Forbidden, OmniError, Unauthenticated
+from server.endpoints.page_frame import PageFrame
+from server.endpoints.page_requests import chosen_in_address, is_same_origin, path_of, read_form, redirect, remember_look, without_choice
+from server.errors import DatabaseUnavailable, Forbidden, OmniError, Unauthenticated
 from server.trespass import Trespass
 
 PageHandler = Callable[[Request, Principal], Awaitable[Response]]
 Form = dict[str, str]
 
-_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
+
+class PreferenceData(Protocol):
+    """What is known of an agent's choices."""
+
+    async def preferences(self, agent: Agent) -> Preferences: ...
+
+    async def change_preferences(self, agent: Agent, given: Preferences) -> None: ...
 
 
 class AdminShell:
     """Wraps the handlers of pages and renders their templates."""
 
-    def __init__(self, web: Path, access: Access, limits: ApiLimits, trespass: Trespass) -> None:
+    def __init__(self, frame: PageFrame, data: PreferenceData, access: Access, limits: ApiLimits, trespass: Trespass) -> None:
+        self._frame, self._data = frame, data
         self._access, self._limits, self._trespass = access, limits, trespass
-        self._templates = Environment(
-            loader=FileSystemLoader(web / "templates"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-        )
-        self._templates.filters |= {"ago": ago, "clock": clock}
 
     def admin(self, handler: PageHandler) -> Handler:
         """Only for administrators; others get a page that says so."""
@@ -51,47 +49,65 @@ class AdminShell:
         return self.agent(answer)
 
     def agent(self, handler: PageHandler) -> Handler:
-        """For whoever is signed in; others are led to the sign-in and back. Our own errors become pages."""
+        """For whoever is signed in; others are led to the sign-in and back."""
 
         @functools.wraps(handler)
         async def answer(request: Request) -> Response:
-            principal: Principal | None = None
             try:
                 principal = await self._access.authenticate(request.headers, request.method)
-                self._limits.check(principal)
-                return await handler(request, principal)
             except Unauthenticated:
                 return redirect("/sign-in?" + urlencode({"next": path_of(request)}))
+            self._limits.check(principal)
+            request.state.preferences = await self._preferences(principal.agent)
+            if chosen := _chosen(request):
+                if is_same_origin(request):  # a link from elsewhere changes nothing for good
+                    await self._data.change_preferences(principal.agent, {**chosen})
+                return remember_look(redirect(without_choice(request)), chosen)
+            try:
+                return await handler(request, principal)
             except OmniError as error:
-                if error.status == 404 and principal is not None:
+                if error.status == 404:
                     await self._trespass.note(principal, request.method, request.url.path)
-                return self.error(request, error)
+                raise
 
-        return answer
+        return self._frame.page(answer)
 
     def open(self, handler: Handler) -> Handler:
-        """For everybody; our own errors become pages."""
+        """For everybody."""
 
         @functools.wraps(handler)
         async def answer(request: Request) -> Response:
-            try:
-                return await handler(request)
-            except OmniError as error:
-                return self.error(request, error)
+            if chosen := _chosen(request):
+                return remember_look(redirect(without_choice(request)), chosen)
+            return await handler(request)
 
-        return answer
+        return self._frame.page(answer)
 
     def render(self, request: Request, template: str, status: int = 200, **context: Any) -> Response:
-        theme = request.cookies.get("omni_theme")
-        shared = {"theme": theme if theme in ("light", "dark") else None, "path": request.url.path, "now": datetime.now(UTC).timestamp()}
-        html = self._templates.get_template(template).render({"principal": None, **shared, **context})
-        return HTMLResponse(html, status, {"Vary": "Cookie", **PAGE_HEADERS, "Cache-Control": "no-store"})
-
-    def error(self, request: Request, error: OmniError) -> Response:
-        response = self.render(request, "admin_error.html", error.status, message=error.message)
-        if error.retry_seconds is not None:
-            response.headers["Retry-After"] = str(error.retry_seconds)
+        """`principal` is in the context of pages for those who are signed in. What an administrator sees is kept by no cache."""
+        response = self._frame.render(request, template, {"principal": None, "done": None, "trouble": None, **context}, status)
+        response.headers["Cache-Control"] = "no-store"
         return response
+
+    def locale(self, request: Request) -> Locale:
+        return self._frame.locale(request, is_wide=True)
+
+    async def _preferences(self, agent: Agent) -> Preferences:
+        """None of them while the database is away: then above all these pages must open."""
+        try:
+            return await self._data.preferences(agent)
+        except DatabaseUnavailable:
+            return {}
+
+
+def _chosen(request: Request) -> dict[str, str]:
+    return chosen_in_address(request) if request.method == "GET" else {}
+
+
+def done_of(request: Request, known: tuple[str, ...]) -> str | None:
+    """What the page before has done, as the name of a text: `?done=` of the address, where it is one of these."""
+    given = request.query_params.get("done")
+    return given if given in known else None
 
 
 async def form_of(request: Request) -> Form:
@@ -101,23 +117,3 @@ async def form_of(request: Request) -> Form:
 
 def number(text: str | None) -> int | None:
     return int(text) if text is not None and text.isascii() and text.isdigit() and 0 < len(text) < 16 else None
-
-
-def ago(moment_us: int | None, now: float) -> str:
-    """How long ago, in one unit: what an administrator wants of a time; the exact one stands beside it."""
-    if moment_us is None:
-        return "never"
-    seconds = max(0, int(now - moment_us / SECOND))
-    for size, unit in ((_DAY, "day"), (_HOUR, "hour"), (_MINUTE, "minute")):
-        if seconds >= size:
-            count = seconds // size
-            return f"{count} {unit}{'s' if count > 1 else ''} ago"
-    return f"{seconds} s ago"
-
-
-def clock(moment_us: int | None) -> str:
-    """`2026-07-18 09:01:05.204 UTC`."""
-    if moment_us is None:
-        return "—"
-    seconds, rest = divmod(moment_us, SECOND)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}.{rest // 1000:03d} UTC"

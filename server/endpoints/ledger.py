@@ -21,7 +21,7 @@ from server.ledger import Ledger, entry_view, way_view
 
 _PAGE = "/admin/ledger"
 _LIMIT, _LIMIT_MOST = 50, 200
-_HOURS = {"1": "hour", "24": "day", "168": "week", "720": "month"}
+_HOURS = ("1", "24", "168", "720")
 _QUERY_MOST = 200
 
 

@@ -5,29 +5,23 @@ data, to the scripts. Texts come from web/locale; scripts print the same ones wi
 message.js), and a test compares the two.
 """
 
-import functools
-import json
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlencode
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from server.core.page_locale import LANGUAGES, JsonObject, Locale, preferred_language
+from server.core.page_locale import JsonObject
 from server.core.page_thread import arrange
 from server.core.preferences import CHOICES, Preferences
-from server.endpoints.answers import Handler
-from server.endpoints.build_files import BuildFiles, hash_files
+from server.endpoints.build_files import BuildFiles
+from server.endpoints.page_frame import PageFrame
 from server.endpoints.page_requests import (
-    PAGE_HEADERS,
-    THEMES,
     chosen_in_address,
     inside,
     is_same_origin,
@@ -36,10 +30,9 @@ from server.endpoints.page_requests import (
     redirect,
     remember_look,
     without_choice,
-    zone_of,
 )
 from server.endpoints.page_view import FIRST_PAGE, PLATFORMS, PageFilters, View
-from server.errors import Forbidden, NotFound, OmniError, TooManyRequests
+from server.errors import Forbidden, NotFound, TooManyRequests
 
 
 class PageAgent(Protocol):
@@ -63,6 +56,10 @@ class ConversationPage:
 
 class PageData(Protocol):
     """What the pages need of the rest of the server, in plain dicts and lists. What it raises of ours is shown as a page."""
+
+    @property
+    def needs_set_up(self) -> bool:
+        """Whether it is known that there is no administrator yet."""
 
     async def authenticate(self, request: Request) -> PageAgent | None:
         """The agent of the session cookie; None when there is none, or no longer."""
@@ -97,31 +94,19 @@ class PageData(Protocol):
 
 def routes(web: Path, get_data: Callable[[Request], PageData], websocket_path: str = "/ws") -> list[BaseRoute]:
     """All routes of the pages. `web` is the directory with templates, locale and static files, read once, now."""
-    return Pages(web, get_data, websocket_path).routes()
+    return Pages(PageFrame(web), get_data, websocket_path).routes()
 
 
 class Pages:
-    """The pages' endpoints and what they share: templates, catalogues, the build's name."""
+    """The pages' endpoints, with what they were given at the start."""
 
-    def __init__(self, web: Path, get_data: Callable[[Request], PageData], websocket_path: str = "/ws") -> None:
-        self._static = web / "static"
-        self._build = hash_files(self._static)
-        self._get_data = get_data
-        self._websocket_path = websocket_path
-        self._catalogues = {lang: _read_catalogue(web / "locale" / f"{lang}.json") for lang in LANGUAGES}
-        self._templates = Environment(
-            loader=FileSystemLoader(web / "templates"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-        )
-        names = sorted(file.name for file in (self._static / "js").glob("*.js"))
+    def __init__(self, frame: PageFrame, get_data: Callable[[Request], PageData], websocket_path: str = "/ws") -> None:
+        self._frame, self._get_data, self._websocket_path = frame, get_data, websocket_path
+        names = sorted(file.name for file in (frame.static / "js").glob("*.js"))
         self._modules = [name for name in names if name not in ("main.js", "live-worker.js", "settings.js")]
 
     def routes(self) -> list[BaseRoute]:
-        page = self._page
+        page = self._frame.page
         return [
             Route("/", page(self.home)),
             Route("/inbox", page(self.inbox)),
@@ -133,7 +118,7 @@ class Pages:
             Route("/sign-in", page(self.sign_in_page)),
             Route("/sign-in", page(self.sign_in), methods=["POST"]),
             Route("/sign-out", page(self.sign_out), methods=["POST"]),
-            Mount("/static/{build}", BuildFiles(self._static, self._build)),
+            Mount("/static/{build}", BuildFiles(self._frame.static, self._frame.build)),
         ]
 
     async def home(self, request: Request) -> Response:
@@ -184,7 +169,7 @@ class Pages:
         """What an agent may choose, as a form."""
         if await self._signed_in(request) is None:
             return redirect("/sign-in?" + urlencode({"next": path_of(request)}))
-        return self._render(request, "settings.html", {"choices": CHOICES, "preferences": request.state.preferences})
+        return self._frame.render(request, "settings.html", {"choices": CHOICES, "preferences": request.state.preferences})
 
     async def change_settings(self, request: Request) -> Response:
         _check_origin(request)
@@ -227,15 +212,6 @@ class Pages:
         response.headers.append("Set-Cookie", await self._get_data(request).sign_out(request))
         return response
 
-    def error(self, request: Request, error: OmniError) -> Response:
-        """A page that says in a sentence what to do."""
-        keys = (f"error.{error.code}", f"error.{error.status}", "error.unknown")
-        reason = next(key for key in keys if key in self._catalogues["en"])
-        response = self._render(request, "error.html", {"reason": reason}, error.status)
-        if error.retry_seconds is not None:
-            response.headers["Retry-After"] = str(error.retry_seconds)
-        return response
-
     async def _signed_in(self, request: Request) -> PageAgent | None:
         """The agent of this request; from now on it is answered in their language and look."""
         data = self._get_data(request)
@@ -243,21 +219,10 @@ class Pages:
         request.state.preferences = await data.preferences(agent) if agent is not None else {}
         return agent
 
-    def _page(self, handler: Handler) -> Handler:
-        """The handler, with our own errors as pages."""
-
-        @functools.wraps(handler)
-        async def answer(request: Request) -> Response:
-            try:
-                return await handler(request)
-            except OmniError as error:
-                return self.error(request, error)
-
-        return answer
-
     def _sign_in_form(self, request: Request, target: str, email: str = "", trouble: str | None = None, status: int = 200) -> Response:
-        context = {"next": inside(target), "email": email, "trouble": trouble}
-        return self._render(request, "login.html", context, status)
+        needs_set_up = self._get_data(request).needs_set_up
+        context = {"next": inside(target), "email": email, "trouble": trouble, "needs_set_up": needs_set_up}
+        return self._frame.render(request, "login.html", context, status)
 
     def _inbox_page(
         self,
@@ -269,7 +234,7 @@ class Pages:
         unread: dict[str, int],
         thread: JsonObject | None,
     ) -> Response:
-        locale = self._locale(request)
+        locale = self._frame.locale(request)
         messages = thread["messages"] if thread else []
         older = {**view.filters.params(), "before_list": page.next_before} if page.next_before else {}
         context = {
@@ -301,37 +266,9 @@ class Pages:
                 "thread": thread,
             },
         }
-        return self._render(request, "inbox.html", context)
-
-    def _render(self, request: Request, template: str, context: JsonObject, status: int = 200) -> Response:
-        theme = _chosen(request, "theme") or request.cookies.get("omni_theme")
-        shared = {
-            "l": self._locale(request),
-            "theme": theme if theme in THEMES else None,
-            "static": f"/static/{self._build}",
-        }
-        html = self._templates.get_template(template).render({**shared, **context})
-        return HTMLResponse(html, status, {"Vary": "Cookie, Accept-Language", **PAGE_HEADERS})
-
-    def _locale(self, request: Request) -> Locale:
-        lang = _chosen(request, "language") or request.cookies.get("omni_lang")
-        if lang not in LANGUAGES:
-            lang = preferred_language(request.headers.get("Accept-Language", ""))
-        digits = _chosen(request, "digits") or ("beng" if lang == "bn" else "latn")
-        return Locale(lang, self._catalogues[lang], zone_of(request), datetime.now(UTC), digits == "beng")
-
-
-def _chosen(request: Request, name: str) -> str | None:
-    """What the signed-in agent chose for themselves; None where they chose nothing, and before they are known."""
-    value = getattr(request.state, "preferences", {}).get(name, "auto")
-    return None if value == "auto" else str(value)
+        return self._frame.render(request, "inbox.html", context)
 
 
 def _check_origin(request: Request) -> None:
     if not is_same_origin(request):
         raise Forbidden
-
-
-def _read_catalogue(file: Path) -> dict[str, str]:
-    catalogue: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
-    return catalogue

@@ -1,4 +1,6 @@
-"""The status of a company over REST, and as a page whose plots follow it live; without script, it shows one moment."""
+"""The status of a company over REST, and as a page that follows it live; without script, the page shows one moment."""
+
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -6,15 +8,15 @@ from starlette.routing import BaseRoute, Route
 
 from server.auth import Principal
 from server.company_status import CompanyStatus
+from server.core.entities import Json
+from server.core.page_locale import Locale
+from server.core.times import parse_time
 from server.endpoints.admin_shell import AdminShell
 from server.endpoints.answers import json_answer
 from server.endpoints.guard import Guard
 from server.endpoints.page_requests import redirect
 
-_PLOTS = {
-    "webhooks": ("Webhooks a minute", ""),
-    "delay": ("From Chatwoot to the agents", " ms"),
-}
+_UNKNOWN = "—"
 
 
 class StatusApi:
@@ -28,6 +30,7 @@ class StatusApi:
             Route("/api/status", self._guard.admin(self.status), methods=["GET"]),
             Route("/admin", self._shell.admin(self.home)),
             Route("/admin/status", self._shell.admin(self.page)),
+            Route("/admin/status/figures", self._shell.admin(self.figures)),
         ]
 
     async def status(self, request: Request, principal: Principal) -> Response:
@@ -37,5 +40,59 @@ class StatusApi:
         return redirect("/admin/status")
 
     async def page(self, request: Request, principal: Principal) -> Response:
-        found = await self._status.look(principal.company_id)
-        return self._shell.render(request, "admin_status.html", principal=principal, shown=found, plots=_PLOTS)
+        shown = _shown(await self._status.look(principal.company_id), self._shell.locale(request))
+        return self._shell.render(request, "admin_status.html", principal=principal, shown=shown)
+
+    async def figures(self, request: Request, principal: Principal) -> Response:
+        """What the page's script puts in the place of what the page was opened with: the same words, in the same language."""
+        shown = _shown(await self._status.look(principal.company_id), self._shell.locale(request))
+        return json_answer(shown, 200, {"Cache-Control": "no-store"})
+
+
+def _shown(found: Json, locale: Locale) -> Json:
+    """The status as it is read: every number and sentence in the language of the page."""
+    backlog = found["backlog"]
+    counts = {
+        "agentsOnline": found["agentsOnline"],
+        "waiting": backlog["deliveries"],
+        "replies": backlog["replies"],
+        "dead": backlog["dead"],
+        "repaired": found["repaired"],
+    }
+    return {
+        "time": locale.digits(found["now"][11:19]),
+        "figures": {name: _UNKNOWN if value is None else locale.thousands(value) for name, value in counts.items()},
+        "parts": [{"name": one["name"], "state": one["state"], "text": _sentences(one, locale)} for one in found["parts"]],
+        "integrations": [_integration(one, locale) for one in found["integrations"]],
+        "plots": {name: _plot(name, plot, locale) for name, plot in found["plots"].items()},
+    }
+
+
+def _sentences(part: Json, locale: Locale) -> str:
+    return " ".join(_capital(locale.tell(text)) for text in (part["text"], part["remedy"]) if text)
+
+
+def _integration(one: Json, locale: Locale) -> Json:
+    last_us = parse_time(one["lastWebhookAt"])
+    text = locale.tell(one["text"]) if one["text"] else locale.t("admin.status.works")
+    return {
+        "id": one["id"],
+        "name": locale.words(one["name"]),
+        "last": locale.ago(last_us),
+        "lastExact": locale.exact(last_us),
+        "state": "ok" if one["isWell"] else "warning",
+        "text": _capital(text),
+    }
+
+
+def _plot(name: str, plot: Json, locale: Locale) -> Json:
+    def value(count: Any) -> str:
+        if count is None:
+            return _UNKNOWN
+        return locale.t("admin.milliseconds", n=count) if name == "delay" else locale.thousands(count)
+
+    return plot | {"top": value(plot["top"]), "newest": {line: value(count) for line, count in plot["newest"].items()}}
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -60,7 +60,7 @@ async def test_it_says_what_is_wrong(company: Company) -> None:
     async with admin(company) as http:
         assert (await http.get("/admin")).headers["Location"] == "/admin/status"
         page = text_of(await http.get("/admin/status"))
-    assert "its webhooks are switched off" in page
+    assert "Its webhooks are switched off." in page
     assert "Webhooks a minute" in page
     async with company.client() as agent:
         assert (await agent.get("/api/status")).status_code == 403

@@ -127,6 +127,7 @@ class FixedData:
 
     def __init__(self, is_signed_in: bool = True) -> None:
         self.is_signed_in = is_signed_in
+        self.needs_set_up = False
         self.replies: list[tuple[int, str, str, bool]] = []
         self.chosen = parse_preferences(None)
         self.trouble: OmniError | None = None  # raised instead of every answer

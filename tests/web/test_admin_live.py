@@ -15,7 +15,7 @@ async def test_the_status_follows_what_happens(site: Site, open_window: OpenWind
     before = await page.locator('[data-line="webhooks"]').get_attribute("d")
     await site.writes(site.new_customer(), "one", "two", "three")
     await expect(page.locator('[data-line="webhooks"]')).not_to_have_attribute("d", before or "")
-    await expect(page.locator("#integrations [data-state]").first).to_have_text("works")
+    await expect(page.locator("#integrations [data-state]").first).to_have_text("Works")
 
 
 async def test_an_administrator_finds_everything_from_the_inbox(site: Site, open_window: OpenWindow) -> None:

@@ -82,6 +82,13 @@ def test_a_wrong_password_says_so_and_keeps_the_address(client: TestClient) -> N
     assert "wrong-one" not in answer.text
 
 
+def test_the_sign_in_leads_to_the_set_up_while_nobody_can_sign_in(client: TestClient, data: FixedData) -> None:
+    """And says nothing of it afterwards."""
+    assert 'href="/setup"' not in client.get("/sign-in").text
+    data.needs_set_up = True
+    assert 'href="/setup"' in client.get("/sign-in").text
+
+
 @pytest.mark.parametrize(
     "headers",
     [{"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "https://evil.example"}, {"Origin": "null"}, {}],

@@ -1,53 +1,44 @@
-// Keeps the status page true: asks every two seconds while the page is looked at, and says when it cannot.
+// Keeps the status page true: asks every two seconds while the page is looked at, and says when it cannot. Words come from the server.
 const EVERY_MS = 2000;
 const freshness = document.getElementById("freshness");
 
-const look = (object, path) => path.split(".").reduce((value, name) => value?.[name], object);
-
 function showPlot(section, plot) {
-  const { unit } = section.dataset;
   for (const [line, path] of Object.entries(plot.paths)) {
     section.querySelector(`[data-line="${line}"]`).setAttribute("d", path);
-    const value = plot.newest[line];
-    section.querySelector(`[data-newest="${line}"]`).textContent = value === null ? "—" : value + unit;
+    section.querySelector(`[data-newest="${line}"]`).textContent = plot.newest[line];
   }
-  section.querySelector("[data-top]").textContent = plot.top.toLocaleString("en") + unit;
+  section.querySelector("[data-top]").textContent = plot.top;
 }
 
-function showParts(parts) {
-  document.querySelectorAll("#parts > li").forEach((item, n) => {
-    item.firstElementChild.className = `state ${parts[n].isWell ? "ok" : "failed"}`;
-    item.lastElementChild.textContent = parts[n].text;
-  });
+function showPart({ name, state, text }) {
+  const item = document.querySelector(`#parts > [data-part="${name}"]`);
+  item.firstElementChild.className = `state ${state}`;
+  item.lastElementChild.textContent = text;
 }
 
-function showIntegrations(integrations) {
-  for (const one of integrations) {
-    const row = document.querySelector(`#integrations > tr[data-id="${one.id}"]`);
-    if (!row) continue; // added since: there at the next visit
-    row.querySelector("[data-last]").textContent = (one.lastWebhookAt ?? "never").slice(0, 19).replace("T", " ");
-    const state = row.querySelector("[data-state]");
-    state.className = `state ${one.isWell ? "ok" : "warning"}`;
-    state.textContent = one.text ?? "works";
-  }
+function showIntegration({ id, last, lastExact, state, text }) {
+  const row = document.querySelector(`#integrations > tr[data-id="${id}"]`);
+  if (!row) return; // added since: there at the next visit
+  Object.assign(row.querySelector("[data-last]"), { textContent: last, title: lastExact });
+  Object.assign(row.querySelector("[data-state]"), { className: `state ${state}`, textContent: text });
 }
 
 function show(status) {
-  for (const figure of document.querySelectorAll("[data-figure]")) figure.textContent = look(status, figure.dataset.figure);
+  for (const figure of document.querySelectorAll("[data-figure]")) figure.textContent = status.figures[figure.dataset.figure];
   for (const section of document.querySelectorAll("[data-plot]")) showPlot(section, status.plots[section.dataset.plot]);
-  showParts(status.parts);
-  showIntegrations(status.integrations);
-  freshness.textContent = `as of ${status.now.slice(11, 19)} UTC, live`;
+  status.parts.forEach(showPart);
+  status.integrations.forEach(showIntegration);
+  freshness.textContent = freshness.dataset.live.replace("…", status.time);
 }
 
 async function refresh() {
   try {
-    const answer = await fetch("/api/status", { headers: { Accept: "application/json" } });
-    if (answer.status === 401) return location.reload(); // to the sign-in, and back
+    const answer = await fetch("/admin/status/figures", { headers: { Accept: "application/json" } });
+    if (answer.redirected) return location.reload(); // to the sign-in, and back
     if (!answer.ok) throw new Error(String(answer.status));
     show(await answer.json());
   } catch {
-    freshness.textContent = "the server does not answer; these are older figures";
+    freshness.textContent = freshness.dataset.lost;
   }
 }
 

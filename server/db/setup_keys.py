@@ -1,0 +1,44 @@
+"""The set-up key: by whom the first administrator may be made, while there is none. Only its hash is kept."""
+
+from server.db.database import Connection
+
+
+async def has_administrator(connection: Connection) -> bool:
+    """Of any company; one whose access was withdrawn counts as none, as nobody could give it back by a page."""
+    row = await connection.fetch_one("SELECT 1 FROM agents WHERE role = 'admin' AND is_active = :yes LIMIT 1", {"yes": True})
+    return row is not None
+
+
+async def keep_key(connection: Connection, key_hash: str, now_us: int, silent_us: int) -> bool:
+    """Make this key the one that counts, or say that it still is: unless another process said so of its own within `silent_us`.
+
+    A process whose clock is wrong, and which is therefore heard in the future, holds nobody back. Raises DuplicateRow where two are
+    the first at once.
+    """
+    values = {"hash": key_hash, "now": now_us, "past": now_us - silent_us, "future": now_us + silent_us}
+    kept = await connection.execute(
+        "UPDATE setup_keys SET token_hash = :hash, heard_at = :now "
+        "WHERE id = 1 AND (token_hash = :hash OR heard_at < :past OR heard_at > :future)",
+        values,
+    )
+    if kept:
+        return True
+    if await connection.fetch_one("SELECT id FROM setup_keys WHERE id = 1") is not None:
+        return False
+    await connection.execute(
+        "INSERT INTO setup_keys (id, token_hash, heard_at) VALUES (1, :hash, :now)", {"hash": key_hash, "now": now_us}
+    )
+    return True
+
+
+async def is_key(connection: Connection, key_hash: str, heard_since_us: int) -> bool:
+    """Whether this is the key, and the process that shows it has been heard since then."""
+    row = await connection.fetch_one(
+        "SELECT 1 FROM setup_keys WHERE token_hash = :hash AND heard_at >= :since", {"hash": key_hash, "since": heard_since_us}
+    )
+    return row is not None
+
+
+async def drop_key(connection: Connection, key_hash: str) -> bool:
+    """Whether it was still there: of two that use it at once, one."""
+    return await connection.execute("DELETE FROM setup_keys WHERE token_hash = :hash", {"hash": key_hash}) == 1
