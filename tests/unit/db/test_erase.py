@@ -1,0 +1,92 @@
+"""What is erased is erased from every table there is: the tables are walked, so that a new one cannot be forgotten."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import Column, LargeBinary, Table
+
+from server.db import contacts, erase
+from server.db.database import Connection, Database
+from server.db.migrations import upgrade
+from server.db.tables import metadata
+
+_OURS, _OTHERS = 71, 72  # companies; whatever belongs to one carries its number
+# what ties a row to a company, to a conversation of it, or to what came through an integration
+_OF_COMPANY = {"company_id", "integration_id", "conversation_id", "message_id", "agent_id", "upload"}
+_OF_CONVERSATION = {"conversation_id", "message_id", "upload"}
+_OF_INTEGRATION = _OF_CONVERSATION | {"integration_id"}
+_NUMBERED = {"social_conversations", "social_messages", "integrations", "agents"}  # others say their numbers
+
+
+def _tied(columns: set[str]) -> set[str]:
+    return {name for name, table in metadata.tables.items() if columns & set(table.c.keys())}
+
+
+def _is_number(table: Table, column: Column[Any]) -> bool:
+    return column.name in _OF_COMPANY or (column.name == "id" and table.name in _NUMBERED)
+
+
+def _value(table: Table, column: Column[Any], company: int) -> object:
+    if _is_number(table, column):
+        return f"{company}" if column.name == "upload" else company
+    if isinstance(column.type, LargeBinary):
+        return b"x"
+    if hasattr(column.type, "enums"):
+        return column.type.enums[0]
+    return f"{table.name}-{company}" if column.type.python_type is str else 1
+
+
+async def _fill(c: Connection, company: int) -> None:
+    """A row in each table."""
+    for table in metadata.sorted_tables:
+        wanted = [
+            column
+            for column in table.columns
+            if _is_number(table, column)
+            or not (column.nullable or column.server_default is not None or (column.primary_key and column.name == "id"))
+        ]
+        names = [column.name for column in wanted]
+        sql = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join(f':{name}' for name in names)})"
+        await c.execute(sql, {column.name: _value(table, column, company) for column in wanted})
+
+
+async def _rows(c: Connection, table: str) -> int:
+    return int((await c.fetch_all(f"SELECT COUNT(*) FROM {table}"))[0][0])
+
+
+async def _all_companies(c: Connection) -> None:
+    while await erase.erase_companies(c, _OURS, _OURS, 10):
+        pass
+
+
+async def _the_integration(c: Connection) -> None:
+    await erase.erase_integration(c, _OURS)
+
+
+async def _the_conversation(c: Connection) -> None:
+    assert await contacts.erase_conversations(c, _OURS, [_OURS]) == 1
+
+
+_CASES: dict[str, tuple[Callable[[Connection], Awaitable[None]], set[str]]] = {
+    "companies": (_all_companies, _tied(_OF_COMPANY)),
+    "an integration": (_the_integration, _tied(_OF_INTEGRATION) | {"integrations", "inbox_events"}),
+    "a contact": (_the_conversation, _tied(_OF_CONVERSATION) | {"social_conversations", "inbox_events"}),
+}
+
+
+@pytest.mark.parametrize("what", _CASES)
+async def test_no_table_is_forgotten(database_url: str, what: str) -> None:
+    """Every table with a column that ties it to what is erased has lost its row, and nobody else's."""
+    upgrade(database_url)
+    act, emptied = _CASES[what]
+
+    async def work(c: Connection) -> dict[str, int]:
+        for company in (_OURS, _OTHERS):
+            await _fill(c, company)
+        await act(c)
+        return {table: await _rows(c, table) for table in metadata.tables}
+
+    async with Database(database_url, wait_seconds=30) as database:
+        left = await database.transaction(work)
+    assert left == {table: 1 if table in emptied else 2 for table in metadata.tables}
