@@ -118,6 +118,7 @@ async def test_closing_can_be_undone(site: Site, open_window: OpenWindow) -> Non
     customer, _number, page = await open_thread(site, open_window)
     await page.click("#toggle")
     await expect(page.locator("#thread-head")).to_have_attribute("data-status", "Closed")
+    assert await page.eval_on_selector("#toast button", "(node) => getComputedStyle(node).color !== getComputedStyle(node).backgroundColor")
     await page.click("#toast button")
     await expect(page.locator("#thread-head")).to_have_attribute("data-status", "Open")
     contact = site.sim.find_contact(customer, site.sim.account)

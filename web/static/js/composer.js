@@ -24,6 +24,9 @@ export class Composer {
   constructor(app) {
     this.#app = app;
     this.#uploads = new Uploads(this.#form, app.i18n);
+    // A long draft that was found here unfolds when somebody goes on with it, and not under their eyes.
+    this.#form.dataset.held = "";
+    this.#field.addEventListener("focus", () => this.#form.removeAttribute("data-held"));
     this.#field.required = false; // files alone are a reply too
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
