@@ -142,15 +142,18 @@ class MariaDB(ServerProcess):
 def _template() -> Path:
     """An initialised data directory, made once per test run: making one takes seconds, copying it does not."""
     directory = Path(tempfile.mkdtemp(prefix="omni-mariadb-template-"))
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    done = subprocess.run(_installation(directory), capture_output=True, text=True, check=False)
+    # not the machine's: a server that starts meanwhile, another run's perhaps, removes the temporary tables of all that share one
+    scratch = Path(tempfile.mkdtemp(prefix="omni-mariadb-scratch-"))
+    for made in (directory, scratch):
+        atexit.register(shutil.rmtree, made, ignore_errors=True)
+    done = subprocess.run(_installation(directory, scratch), capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise NotReady(f"making a data directory ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
     return directory
 
 
-def _installation(directory: Path) -> list[str]:
-    always = ["--no-defaults", f"--datadir={directory}", *_user_option(), *_COMMON_OPTIONS]
+def _installation(directory: Path, scratch: Path) -> list[str]:
+    always = ["--no-defaults", f"--datadir={directory}", f"--tmpdir={scratch}", *_user_option(), *_COMMON_OPTIONS]
     if _MYSQLD:
         return [_MYSQLD, *always, "--initialize-insecure"]
     return [_required(_installer_program()), *always, "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"]
