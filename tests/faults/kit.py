@@ -145,6 +145,7 @@ class Flow:
     conversations: int = 10
     posts: list[Post] = field(default_factory=list)
     pins_conversations: bool = False  # each conversation at one server: then its order is ours to promise
+    above: int = 0  # ids and texts begin above this: a second flow through the same conversations must not repeat the first one's
     _numbers: Counter[int] = field(default_factory=Counter)
 
     @property
@@ -190,11 +191,11 @@ class Flow:
     async def post(self, http: httpx.AsyncClient, conversation: int) -> Post:
         """Send the next message of that conversation."""
         self._numbers[conversation] += 1
-        number = self._numbers[conversation]
+        number = self.above + self._numbers[conversation]
         post = Post(f"c{conversation}-{number}", time.monotonic())
         self.posts.append(post)
         place = conversation if self.pins_conversations else len(self.posts)
-        delivery = delivery_of(message_payload(post.text, conversation, _FIRST_MESSAGE + len(self.posts)))
+        delivery = delivery_of(message_payload(post.text, conversation, _FIRST_MESSAGE + self.above + len(self.posts)))
         url = self.servers[place % len(self.servers)].base_url + WEBHOOK_PATH
         with contextlib.suppress(httpx.HTTPError):
             post.status = (await http.post(url, content=delivery.body, headers=dict(delivery.headers))).status_code

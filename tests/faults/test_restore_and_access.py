@@ -31,7 +31,7 @@ async def test_restored_from_a_backup(cluster: Cluster) -> None:
             cluster.sql("UPDATE inbox_streams SET head = %s", head)
             assert (await live.wait_for_frame("reset"))["reason"] == "epoch"
             await eventually(lambda: any("went back" in server.log for server in servers))
-            grown = Flow(servers, conversations=3)
+            grown = Flow(servers, conversations=3, above=10_000)
             while cluster.head() <= away.seq:
                 await grown.run(0.3)
             await wait_drained(cluster, grown)
