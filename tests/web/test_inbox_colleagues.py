@@ -39,3 +39,40 @@ async def test_a_hidden_tab_does_not_hide_what_another_shows(site: Site, open_wi
     elsewhere = await window.open()
     await elsewhere.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     await expect(mine.locator("[data-f=colleagues]")).to_have_text("Tomas Berg is looking at this")
+
+
+async def test_rows_tell_who_looks(site: Site, open_window: OpenWindow) -> None:
+    """A mark with a name for those who hear it, on that row alone, for as long as the colleague is there."""
+    first, second = await site.writes(site.new_customer(), "one"), await site.writes(site.new_customer(), "two")
+    page = await (await open_window("asha")).open()
+    marks = page.locator("#rows [data-f=viewers]:visible")
+    theirs = await (await open_window("tomas")).open(f"/inbox/c/{first}")
+    await expect(marks).to_have_count(1)
+    await expect(page.locator(f'#rows > li[data-key="{first}"]').get_by_role("img", name="Tomas Berg is looking at this")).to_be_visible()
+    await theirs.click(f'#rows > li[data-key="{second}"] a')
+    await expect(page.locator(f'#rows > li[data-key="{second}"] [data-f=viewers]')).to_be_visible()
+    await expect(marks).to_have_count(1)
+    await theirs.click("a.brand")
+    await expect(marks).to_have_count(0)
+
+
+# what a company of a thousand is told at once, and how many of the page's names and rows come of it
+CROWD = """async (build) => {
+  const { Presence } = await import(`/static/${build}/js/presence.js`);
+  let painted = 0;
+  const i18n = { t: (key, { n, names }) => `${n}: ${names}` };
+  const presence = new Presence({ agent: { id: 1 }, i18n, view: { openId: 7 }, list: { paint: () => painted++ } }, () => {});
+  const seen = (_, at) => ({ id: at + 1, name: `Agent ${String(at + 1).padStart(3, "0")}`, viewing: 7, typing: false });
+  const agents = Array.from({ length: 500 }, seen);
+  presence.apply({ type: "presence", online: 1000, whole: true, agents, gone: [] });
+  return [presence.viewersOf(7), presence.viewersOf(8), painted, document.querySelector(".menu [data-f=here]").textContent];
+}"""
+
+
+async def test_a_crowd_costs_a_line_one_name_more(site: Site, open_window: OpenWindow) -> None:
+    """A thousand agents: a few are named, the others counted, and the list is asked to paint once."""
+    page = await (await open_window()).open()
+    build = (await page.get_attribute("link[rel=stylesheet]", "href") or "").split("/")[2]
+    told, nobody, painted, here = await page.evaluate(CROWD, build)
+    assert told == "499: Agent 002, Agent 003, Agent 004 +496"
+    assert (nobody, painted, here) == (None, 1, "999: undefined")

@@ -25,7 +25,7 @@ export class List {
   #holdTimer = null;
   paint = perFrame(() => this.#paint());
 
-  // `app`: {store, i18n, api, drafts, outbox, view: {status, platform, q, openId}}; `page`: {items, next}
+  // `app`: {store, i18n, api, drafts, outbox, presence, view: {status, platform, q, openId}}; `page`: {items, next}
   constructor(app, page) {
     this.#app = app;
     this.#take(page);
@@ -94,6 +94,7 @@ export class List {
       update: (row, conversation) => fillRow(row, conversation, {
         i18n, unread: store.unread(conversation.id) ?? 0, isOpen: conversation.id === view.openId, query: queryOf(view),
         hasFailed: store.hasFailed(conversation.id) || outbox.hasFailed(conversation.id),
+        viewers: this.#app.presence?.viewersOf(conversation.id),
         draft: conversation.id === view.openId ? "" : drafts.get(conversation.id),
       }),
     });
@@ -156,8 +157,8 @@ export class List {
 }
 
 // Prints exactly what web/templates/_row.html prints; a test keeps the two alike.
-// `context`: {i18n, unread, isOpen, hasFailed, draft, query}
-export function fillRow(row, conversation, { i18n, unread, isOpen, hasFailed, draft, query }) {
+// `context`: {i18n, unread, isOpen, hasFailed, draft, query, viewers: what is said of the colleagues who look at it}
+export function fillRow(row, conversation, { i18n, unread, isOpen, hasFailed, draft, query, viewers }) {
   const { id, lastMessageAt, waitingSince, status } = conversation;
   const name = i18n.nameOf(conversation);
   setAttrs(row, { "data-key": id, "data-unread": unread > 0 });
@@ -169,6 +170,8 @@ export function fillRow(row, conversation, { i18n, unread, isOpen, hasFailed, dr
   setAttrs(slot(row, "waiting"), { "data-level": wait?.level });
   fillSlots(row, { name, waiting: wait?.text, failed: hasFailed && i18n.t("row.failed"), draft: draft && i18n.t("row.draft") });
   setText(slot(row, "preview"), draft || previewText(conversation.preview, i18n));
+  slot(row, "viewers").hidden = !viewers;
+  setAttrs(slot(row, "viewers"), { "aria-label": viewers, title: viewers });
   fillCount(row, unread, i18n);
 }
 

@@ -62,7 +62,7 @@ const freshness = new Freshness({ poll: () => resume.catchUp(), changed: onFresh
 store.countUnread(boot.unread);
 store.load(boot.list.items);
 if (boot.thread) store.loadThread(boot.thread);
-const list = new List(app, boot.list);
+const list = (app.list = new List(app, boot.list));
 const thread = (app.thread = new Thread(app));
 const composer = new Composer(app);
 onOpened({ isFresh: true });
@@ -71,7 +71,7 @@ outbox.restore();
 showUnread(app);
 rememberZone();
 
-const presence = new Presence(app, (frame) => line.tell(frame));
+const presence = (app.presence = new Presence(app, (frame) => line.tell(frame)));
 const onMessage = bindAlerts(app, (id) => navigation.go({ openId: id }));
 bindPalette(app, (view) => navigation.go(view));
 

@@ -4,6 +4,7 @@ import { fillSlots, find, slot } from "./dom.js";
 import { Colleagues } from "./colleagues.js";
 
 const TELL_EVERY_MS = 2_000;
+const NAMED_MOST = 3;
 const EXPIRY_CHECK_MS = 3_000;
 
 export class Presence {
@@ -11,8 +12,9 @@ export class Presence {
   #app;
   #tell;
   #toldAt = 0;
+  #viewers = new Map(); // conversation id -> those who look at it
 
-  // `app`: {agent, i18n, view}; `tell(frame)` goes to the colleagues.
+  // `app`: {agent, i18n, view, list}; `tell(frame)` goes to the colleagues.
   constructor(app, tell) {
     this.#app = app;
     this.#tell = tell;
@@ -23,7 +25,21 @@ export class Presence {
 
   apply(frame) {
     this.#colleagues.apply(frame);
+    if (frame.type === "presence") {
+      this.#viewers = Map.groupBy(this.#colleagues.others(this.#app.agent.id), ({ viewing }) => viewing);
+      this.#app.list.paint();
+    }
     this.paint();
+  }
+
+  // null: nobody
+  viewersOf(conversationId) {
+    const viewers = this.#viewers.get(conversationId);
+    return viewers ? this.#say("thread.here", viewers) : null;
+  }
+
+  #say(key, agents) {
+    return this.#app.i18n.t(key, { n: agents.length, names: names(agents) });
   }
 
   // What is looked at now: nothing in a hidden tab.
@@ -43,14 +59,19 @@ export class Presence {
     const { agent, i18n, view } = this.#app;
     const others = this.#colleagues.others(agent.id);
     const bar = find(".menu");
-    fillSlots(bar, { here: others.length && i18n.t("menu.here", { n: others.length }) });
+    const n = this.#colleagues.online - 1; // in a large company only those who look at something are named
+    fillSlots(bar, { here: n > 0 && i18n.t("menu.here", { n }) });
     slot(bar, "here").title = names(others);
     const viewers = others.filter(({ viewing }) => viewing !== null && viewing === view.openId);
     const writers = viewers.filter(({ typing }) => typing);
-    fillSlots(find("#thread"), { colleagues: writers.length ? i18n.t("thread.writes", { names: names(writers) })
+    fillSlots(find("#thread"), { colleagues: writers.length ? this.#say("thread.writes", writers)
       : this.#colleagues.isCustomerTyping(view.openId) ? i18n.t("thread.customer")
-      : viewers.length && i18n.t("thread.here", { names: names(viewers) }) });
+      : viewers.length && this.#say("thread.here", viewers) });
   }
 }
 
-const names = (agents) => agents.map(({ name }) => name).join(", ");
+// However many they are, a line has room for a few.
+function names(agents) {
+  const named = agents.slice(0, NAMED_MOST).map(({ name }) => name).join(", ");
+  return agents.length > NAMED_MOST ? `${named} +${agents.length - NAMED_MOST}` : named;
+}
