@@ -334,7 +334,8 @@ def from_environment() -> Starlette:
 def _routes(parts: Parts, guard: Guard) -> list[BaseRoute]:
     settings = parts.settings
     sessions = Sessions(guard, parts.access, hours=settings.session_hours, is_secure=settings.base_url.startswith("https:"))
-    page_data = ServerPageData(parts.access, parts.feeds, parts.inbox, parts.replies, parts.database, parts.set_up, sessions.cookie)
+    of_pages = (parts.database, parts.limits, parts.set_up, sessions.cookie)
+    page_data = ServerPageData(parts.access, parts.feeds, parts.inbox, parts.replies, *of_pages)
     frame = PageFrame(WEB)
     return [
         *Conversations(guard, parts.inbox, parts.replies, parts.sync, Uploads(settings.upload_max_bytes), parts.traces).routes(),

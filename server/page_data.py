@@ -12,6 +12,7 @@ from server.db.accounts import Agent
 from server.db.database import Connection, Database
 from server.db.lists import Filters
 from server.db.preferences import read_preferences, write_preferences
+from server.endpoints.limits import ApiLimits
 from server.endpoints.page_view import PageFilters
 from server.endpoints.pages import ConversationPage, PageAgent
 from server.errors import NotFound, OmniError, Unauthenticated
@@ -31,19 +32,24 @@ class ServerPageData:
         inbox: Inbox,
         replies: Replies,
         database: Database,
+        limits: ApiLimits,
         set_up: SetUp,
         cookie: Callable[[str], str],
     ) -> None:
         self._access, self._feeds, self._inbox, self._replies, self._database = access, feeds, inbox, replies, database
-        self._set_up, self._cookie = set_up, cookie
+        self._limits, self._set_up, self._cookie = limits, set_up, cookie
 
     @property
     def needs_set_up(self) -> bool:
         return self._set_up.is_needed
 
     async def authenticate(self, request: Request) -> Agent | None:
+        """A page costs more than most calls of the API, and counts as one. Raises TooManyRequests."""
         principal = await self._principal(request)
-        return principal.agent if principal else None
+        if principal is None:
+            return None
+        self._limits.check(principal)
+        return principal.agent
 
     async def sign_in(self, email: str, password: str, address: str) -> str | None:
         try:

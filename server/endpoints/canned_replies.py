@@ -9,10 +9,11 @@ from starlette.routing import BaseRoute, Route
 from server.auth import Principal
 from server.core.canned_replies import COMPANY_MOST, CannedReply, checked_content, checked_shortcut
 from server.core.times import SECOND
-from server.db import canned_replies
+from server.db import audit, canned_replies
 from server.db.database import Connection, Database
 from server.endpoints.answers import json_answer, path_number, read_json
 from server.endpoints.guard import Guard
+from server.endpoints.integrations import actor_of
 from server.errors import Conflict, DuplicateRow, Forbidden, NotFound, Unprocessable
 
 
@@ -48,9 +49,9 @@ class CannedReplies:
                 raise DuplicateRow
             if await canned_replies.count_canned_replies(connection, company_id) >= COMPANY_MOST:
                 raise Unprocessable(f"A company has at most {COMPANY_MOST} canned replies; delete one first")
-            return CannedReply(
-                await canned_replies.add_canned_reply(connection, company_id, shortcut, content, _now_us()), shortcut, content
-            )
+            number = await canned_replies.add_canned_reply(connection, company_id, shortcut, content, _now_us())
+            await audit.append_act(connection, actor_of(principal), "canned-reply.add", f"canned reply {number}", shortcut=shortcut)
+            return CannedReply(number, shortcut, content)
 
         try:
             return json_answer(await self._database.transaction(write), 201)
@@ -61,20 +62,29 @@ class CannedReplies:
         _check_admin(principal)
         body = await read_json(request)
         reply = CannedReply(path_number(request, "id"), checked_shortcut(body.get("shortcut")), checked_content(body.get("content")))
-        company_id = principal.company_id
+
+        async def write(connection: Connection) -> None:
+            if not await canned_replies.update_canned_reply(connection, principal.company_id, reply, _now_us()):
+                raise NotFound
+            told = {"shortcut": reply.shortcut}
+            await audit.append_act(connection, actor_of(principal), "canned-reply.change", f"canned reply {reply.id}", **told)
+
         try:
-            found = await self._database.transaction(lambda c: canned_replies.update_canned_reply(c, company_id, reply, _now_us()))
+            await self._database.transaction(write)
         except DuplicateRow:
             raise _taken(reply.shortcut) from None
-        if not found:
-            raise NotFound
         return json_answer(reply)
 
     async def delete(self, request: Request, principal: Principal) -> Response:
         _check_admin(principal)
-        company_id, reply_id = principal.company_id, path_number(request, "id")
-        if not await self._database.transaction(lambda c: canned_replies.delete_canned_reply(c, company_id, reply_id)):
-            raise NotFound
+        reply_id = path_number(request, "id")
+
+        async def write(connection: Connection) -> None:
+            if not await canned_replies.delete_canned_reply(connection, principal.company_id, reply_id):
+                raise NotFound
+            await audit.append_act(connection, actor_of(principal), "canned-reply.delete", f"canned reply {reply_id}")
+
+        await self._database.transaction(write)
         return Response(status_code=204)
 
 

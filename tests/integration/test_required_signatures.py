@@ -14,7 +14,7 @@ from tests.kit.eventually import eventually
 from tests.kit.omni import Omni
 from tests.kit.webhook import delivery_of
 
-SECRET = "u7Qm3ZtJ1xYb9Kc2Vw5Rn8Ld"
+SECRET = "u7Qm3ZtJ1xYb9Kc2Vw5Rn8Ld"  # pragma: allowlist secret
 _REASON = "the signature does not fit the integration's secret"
 
 

@@ -19,7 +19,7 @@ from tests.kit.redis import Redis
 from tests.kit.servers import QUICK
 from tests.kit.webhook import WEBHOOK_PATH, delivery_of
 
-TRACE, CALLER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+TRACE, CALLER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"  # pragma: allowlist secret
 SAMPLED = {"traceparent": f"00-{TRACE}-{CALLER}-01"}
 
 

@@ -21,7 +21,7 @@ from server.dev.chatwoot_sim.model import (
     User,
 )
 
-_TOKEN_CHARACTERS = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # noqa: S105 - an alphabet
+_TOKEN_CHARACTERS = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # noqa: S105 - an alphabet  # pragma: allowlist secret
 _TOKEN_LENGTH = 24  # has_secure_token
 
 
