@@ -4,11 +4,14 @@ import re
 
 from playwright.async_api import Page, expect
 
+from server.db import eventlog, store
+from server.db.database import Connection, Database
 from tests.kit.eventually import eventually
 from tests.web.conftest import OpenWindow
 from tests.web.site import Site
 
 ROWS = "#rows > li"
+FAR = 70  # more than a page
 MANY = 360  # more than the document may hold
 KEYS = "nodes => nodes.map(({ dataset }) => Number(dataset.key))"
 
@@ -144,3 +147,41 @@ async def test_the_document_holds_a_window_of_a_long_list(site: Site, open_windo
     assert seen == wanted
     await page.evaluate("document.querySelector('#list').scrollTop = 0")
     await expect(page.locator(row(number))).to_be_in_viewport()
+
+
+async def begin_epoch(site: Site) -> None:
+    """As after a restored backup: every client takes a snapshot again."""
+
+    async def write(connection: Connection) -> None:
+        epoch = store.new_epoch()
+        await eventlog.lock_streams(connection, [1], epoch)
+        await eventlog.start_epoch(connection, 1, epoch)
+
+    async with Database(site.omni.env["DATABASE_URL"]) as database:
+        await database.transaction(write)
+
+
+async def test_a_reset_leaves_everybody_where_they_are(site: Site, open_window: OpenWindow) -> None:
+    """List and thread stay scrolled, the focus stays on its row, and what was missed is there."""
+    for _ in range(FAR):
+        site.sim.customer_says(site.new_customer("Far"), "one of those far down")
+    number = await site.writes(site.new_customer("Far"), *[f"{n}\n\n\n." for n in range(60)])
+    page = await (await open_window()).open(f"/inbox/c/{number}?q=Far")
+    await page.click("#older")
+    await expect(page.locator("#messages > li")).to_have_count(60)
+    await page.locator("#messages > li").nth(3).scroll_into_view_if_needed()
+    area = page.locator("#list")
+    await area.evaluate("(node) => { node.scrollTop = node.scrollHeight; }")
+    await expect(page.locator(ROWS)).to_have_count(FAR + 1)
+    await page.locator(ROWS).nth(FAR - 5).locator("a").focus()
+    places = "() => ['#list', '#log'].map((name) => document.querySelector(name).scrollTop)"
+    before, focused = await page.evaluate(places), "document.activeElement.closest('li').dataset.key"
+    key = await page.evaluate(focused)
+    async with page.expect_response(lambda answer: f"/c/{number}" not in answer.url and f"/{number}/messages" in answer.url):
+        await begin_epoch(site)
+    await page.wait_for_function("() => document.querySelector('#chip').dataset.word === 'live'")
+    await page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert await page.evaluate(places) == before
+    assert await page.evaluate(focused) == key
+    await expect(page.locator("#messages > li")).to_have_count(60)
+    await expect(page.locator(ROWS)).to_have_count(FAR + 1)

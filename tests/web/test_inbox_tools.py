@@ -76,21 +76,34 @@ async def test_a_reply_can_be_taken_back(site: Site, open_window: OpenWindow, pr
     assert site.replies_to(customer) == ["well considered"]
 
 
+@pytest.fixture
+async def canned(site: Site) -> AsyncIterator[None]:
+    """Canned replies of the company, written over the API by one who may."""
+    written = {"hours": "We are open from 9 to 5.", "thanks": "Thank you!", "ধন্যবাদ": "ধন্যবাদ! আর কিছু লাগলে জানাবেন।"}
+    async with site.omni.client(site.omni.token(agent_id="writer-of-replies", role="admin")) as boss:
+        answers = [await boss.post("/api/canned-replies", json={"shortcut": name, "content": text}) for name, text in written.items()]
+        assert [answer.status_code for answer in answers] == [201] * len(written), answers[0].text
+        yield
+        for answer in answers:
+            await boss.delete(f"/api/canned-replies/{answer.json()['id']}")
+
+
+@pytest.mark.usefixtures("canned")
 async def test_canned_replies_are_found_with_a_slash(site: Site, open_window: OpenWindow) -> None:
     """By shortcut and by text, chosen with the keyboard, sent only when asked."""
-    found = [
-        {"id": 1, "shortcut": "hours", "content": "We are open from 9 to 5."},
-        {"id": 2, "shortcut": "thanks", "content": "Thank you!"},
-    ]
     customer, _, page = await open_thread(site, open_window)
-    await page.route("**/api/canned-replies", lambda route: route.fulfill(json=found))
+    options = page.locator("#canned > li")
     await page.locator("#reply").press_sequentially("/")
-    await expect(page.locator("#canned > li")).to_have_count(2)
+    await expect(options).to_have_count(3)
     await page.keyboard.type("open")
-    await expect(page.locator("#canned > li")).to_have_count(1)
-    await page.fill("#reply", "/")
+    await expect(options).to_have_count(1)
+    await page.fill("#reply", "/ধন্য")
+    await expect(options).to_have_count(1)
+    await page.fill("#reply", "/t")
+    await expect(options.first).to_contain_text("/thanks")  # whose shortcut begins with it, before those that contain it
     await page.keyboard.press("ArrowDown")
-    await expect(page.locator("#canned > li").nth(1)).to_have_attribute("aria-selected", "true")
+    await expect(options.nth(1)).to_have_attribute("aria-selected", "true")
+    await page.keyboard.press("ArrowUp")
     await page.keyboard.press("Enter")
     await expect(page.locator("#reply")).to_have_value("Thank you!")
     assert site.replies_to(customer) == []
@@ -111,6 +124,20 @@ async def test_the_palette_opens_people_and_views(site: Site, open_window: OpenW
     await page.keyboard.press("Enter")
     await expect(page).to_have_url(re.compile(f"/inbox/c/{number}"))
     await expect(page.locator("#palette")).to_be_hidden()
+
+
+async def test_the_palette_acts_on_the_open_conversation_alone(site: Site, open_window: OpenWindow) -> None:
+    """And says whose it is; without one nothing of that kind is offered."""
+    customer, _, page = await open_thread(site, open_window)
+    await page.keyboard.press("Control+k")
+    await page.keyboard.type("clos")
+    await expect(page.locator("#palette-options > li", has_text=re.compile("^Close"))).to_have_text(["Closed", f"Close{customer}"])
+    await page.keyboard.press("Escape")
+    await page.click("a.brand")
+    await expect(page.locator("#thread-empty")).to_be_visible()
+    await page.keyboard.press("Control+k")
+    await page.keyboard.type("clos")
+    await expect(page.locator("#palette-options > li", has_text=re.compile("^Close"))).to_have_text(["Closed"])
 
 
 async def test_closing_can_be_undone(site: Site, open_window: OpenWindow) -> None:
@@ -154,3 +181,46 @@ async def test_one_notification_for_all_tabs(site: Site, open_window: OpenWindow
 
 async def _has(notes: Any, wanted: list[str]) -> bool:
     return any(wanted[0] in title and body == wanted[1] for title, body in await notes())
+
+
+# notes every tone that is started, in a page that believes it has no focus
+COUNT_TONES = """globalThis.contexts = 0;
+globalThis.tones = [];
+const start = OscillatorNode.prototype.start;
+OscillatorNode.prototype.start = function (at) { tones.push(this.frequency.value); return start.call(this, at); };
+globalThis.AudioContext = class extends AudioContext { constructor(...given) { super(...given); contexts++; } };
+document.hasFocus = () => false;"""
+
+
+async def tones_of(tabs: list[Page]) -> list[float]:
+    return [tone for tab in tabs for tone in await tab.evaluate("tones")]
+
+
+async def test_one_tab_plays_the_sound_and_only_when_asked(site: Site, open_window: OpenWindow, preferences: Any) -> None:
+    """Two tones for a message, whatever the number of tabs; nothing that could sound before it was asked for."""
+    customer = site.new_customer()
+    number = await site.writes(customer, "before it was asked for")
+    window = await open_window()
+    await window.context.add_init_script(COUNT_TONES)
+    silent = await window.open()
+    await silent.click(".views a")
+    await site.writes(customer, "unheard")
+    await expect(silent.locator(f'#rows > li[data-key="{number}"] [data-f=preview]')).to_have_text("unheard")
+    assert await silent.evaluate("[contexts, tones]") == [0, []]
+    await silent.close()
+    await preferences(sound=True)
+    tabs = [await window.open() for _ in range(3)]
+    for tab in tabs:
+        await tab.bring_to_front()
+        await tab.click(".views a")  # browsers give no sound to pages nobody has touched
+    await site.writes(customer, "heard")
+    await eventually(lambda: _has_tones(tabs, 2))
+    await site.writes(customer, "heard again")
+    await eventually(lambda: _has_tones(tabs, 4))
+    for tab in tabs:
+        await expect(tab.locator(f'#rows > li[data-key="{number}"] [data-f=preview]')).to_have_text("heard again")
+    assert await tones_of(tabs) == [660, 880] * 2
+
+
+async def _has_tones(tabs: list[Page], count: int) -> bool:
+    return len(await tones_of(tabs)) >= count

@@ -46,12 +46,22 @@ export class List {
     app.store.subscribe(() => this.paint());
   }
 
-  // A new first page: another filter, or a reset.
+  get length() {
+    return this.#ids.length;
+  }
+
+  // The first page of another filter.
   show(page) {
-    this.#hits.clear();
-    this.#take(page);
+    this.renew(page);
     this.#els.area.scrollTop = 0;
     this.#release();
+  }
+
+  // The same rows anew, after a reset.
+  renew(page) {
+    this.#hits.clear();
+    this.#take(page);
+    this.paint();
   }
 
   // The row, or the list where it has left it.

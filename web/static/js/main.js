@@ -20,6 +20,7 @@ import { Thread } from "./thread.js";
 import * as files from "./uploads.js";
 
 const FIRST_PAGE = 50;
+const PAGE_MOST = 500; // the server gives no more at once
 const AGAIN_MS = 3_000;
 
 const boot = JSON.parse(find("#boot").textContent);
@@ -159,13 +160,16 @@ async function countUnread(tries = 5) {
   else if (told && tries) setTimeout(countUnread, AGAIN_MS / 3, tries - 1);
 }
 
-// The list before the thread: its cursor is the older one, and what comes after it is applied again, harmlessly.
+// The list before the thread: its cursor is the older one, and what comes after it is applied again, harmlessly. As much of both as was
+// there before, so that whoever reads further down stays where they are.
 async function fetchSnapshot() {
   const { view } = navigation;
-  const page = await api.conversations({ ...view, limit: FIRST_PAGE });
-  const opened = view.openId ? await api.thread(view.openId, { limit: FIRST_PAGE }) : null;
+  const limit = (held) => Math.min(PAGE_MOST, Math.max(FIRST_PAGE, held));
+  const page = await api.conversations({ ...view, limit: limit(list.length) });
+  const opened = view.openId ? await api.thread(view.openId, { limit: limit(store.messages(view.openId).length) }) : null;
+  if (navigation.view !== view) return fetchSnapshot(); // the agent went elsewhere meanwhile
   store.replace(page.items, opened);
-  list.show(page);
+  list.renew(page);
   return page.cursor;
 }
 

@@ -84,7 +84,7 @@ export function bindPalette({ store, i18n }, go) {
   // Whatever can be clicked now, called what it is called there.
   const actions = () => [...document.querySelectorAll("a[data-view], #toggle, .menu-body > a, .menu-body button")]
     .filter((node) => node.closest(".menu") || node.checkVisibility())
-    .map((node) => ({ label: node.firstChild.data.trim(), run: () => node.click() }));
+    .map((node) => ({ label: node.firstChild.data.trim(), hint: node.id === "toggle" && find("#thread-name").textContent, run: () => node.click() }));
 
   field.addEventListener("input", search);
   field.addEventListener("keydown", (event) => event.key !== "Escape" && options.onKey(event));
