@@ -229,6 +229,7 @@ CREATE TABLE IF NOT EXISTS sync_runs (
   updated_at BIGINT NOT NULL COMMENT 'the walking process lives, microseconds',
   total INTEGER COMMENT 'conversations there are in Chatwoot',
   conversations INTEGER NOT NULL COMMENT 'walked' DEFAULT '0',
+  walked_before INTEGER NOT NULL COMMENT 'of these, before the walk went on: no part of its rate' DEFAULT '0',
   messages INTEGER NOT NULL COMMENT 'read' DEFAULT '0',
   created INTEGER NOT NULL COMMENT 'messages that were not here' DEFAULT '0',
   problem VARCHAR(255),

@@ -162,7 +162,7 @@ class Parts:
         self.people = People(self.database, self.access, lambda token: f"{settings.base_url}/invitation?token={token}")
         self.set_up = SetUp(self.database, self.access, f"{settings.base_url}/setup")
         self.sync = Sync(self.database, self.directory, self.ingester, self.client_of)
-        self.sync_runs = SyncRuns(self.database, self.directory, self.sync)
+        self.sync_runs = SyncRuns(self.database, self.directory, self.sync, self.presence.show_sync)
         self.reconcile = Reconcile(self.database, self.directory, self.ingester, self.client_of, settings)
         self.retention = Retention(self.database, event_days=settings.event_days, journal_days=settings.journal_days)
         self.services = Services()

@@ -103,6 +103,7 @@ class Connection:
         "agent_name",
         "deadline",
         "expires_at",
+        "is_admin",
         "is_over",
         "is_replaying",
         "output",
@@ -136,8 +137,7 @@ class Connection:
         self.paused_at: float | None = None
         self._fetching: asyncio.Task[None] | None = None
         self._renew: Renew | None = None
-        self.is_replaying = False
-        self.is_over = False
+        self.is_replaying = self.is_over = self.is_admin = False
         self.viewing: int | None = None
         self._is_informed = False
         self.deadline = now

@@ -33,6 +33,7 @@ class Member(Protocol):
     """One live socket, as the hub sees it."""
 
     agent_id: int
+    is_admin: bool
     session_key: str | None
     deadline: float
     viewing: int | None

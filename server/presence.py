@@ -13,6 +13,7 @@ from typing import Protocol
 
 from server import log
 from server.bus import Bus
+from server.core.entities import Json
 from server.core.frames import text_frame
 from server.core.presence import (
     TYPING_AGAIN_SECONDS,
@@ -24,6 +25,7 @@ from server.core.presence import (
     encode_customer_typing,
     encode_note,
     encode_presence,
+    encode_sync,
     listed,
     merge,
     parse_note,
@@ -147,6 +149,11 @@ class Presence:
         self._tell_of_customers(company_id, typing)
         self._publish(company_id, Note(self._process, customers=dict(typing)))
 
+    def show_sync(self, company_id: int, run: Json) -> None:
+        """How far a sync is: to the company's administrators here at once, to those at other processes by the bus."""
+        self._tell_administrators(company_id, run)
+        self._publish(company_id, Note(self._process, sync=run))
+
     def watch(self, company_id: int) -> None:
         """The bus brings this company's notes from now on: once it does, the other processes are asked for theirs."""
         self._company(company_id)
@@ -160,6 +167,9 @@ class Presence:
             return
         if note.customers:
             self._tell_of_customers(company_id, note.customers)
+            return
+        if note.sync is not None:
+            self._tell_administrators(company_id, note.sync)
             return
         company = self._company(company_id)
         if note.asks:
@@ -275,6 +285,11 @@ class Presence:
         """One write for each socket, whatever number of customers."""
         frames = b"".join(text_frame(encode_customer_typing(conversation_id, on=on)) for conversation_id, on in typing.items())
         self._hub.tell(company_id, frames, _nothing)
+
+    def _tell_administrators(self, company_id: int, run: Json) -> None:
+        frame = text_frame(encode_sync(run))
+        administrators = [member for member in self._hub.members(company_id) if member.is_admin]
+        spread(administrators, lambda member: member.tell(frame), _nothing)
 
     # -- telling ---------------------------------------------------------------------------------------------------
 

@@ -40,6 +40,8 @@ class Outcome(msgspec.Struct):
     integration_id: int
     total: int | None = None  # conversations there are in Chatwoot, once it has said so
     walked: int = 0  # conversations, those of an interrupted walk before it included
+    walked_before: int = 0  # by that
+    is_resumed: bool = False
     conversations_created: int = 0
     conversations_updated: int = 0
     messages_created: int = 0
@@ -99,8 +101,10 @@ class Sync:
     async def _pages(self, integration: Integration, outcome: Outcome, on_progress: OnProgress) -> None:
         """All pages, from where an interrupted walk had come to; one page earlier, as rows move down while one reads."""
         client, seen = self._client_of(integration), set[int]()
-        first = max(1, await self._database.read(lambda c: walks.read_sync_page(c, integration.id)) - 1)
-        outcome.total, outcome.walked = await client.count_conversations(inbox_id=integration.inbox_id), (first - 1) * _CONVERSATIONS_PAGE
+        reached = await self._database.read(lambda c: walks.read_sync_page(c, integration.id))
+        first = max(1, reached - 1)
+        outcome.total, outcome.is_resumed = await client.count_conversations(inbox_id=integration.inbox_id), reached > 0
+        outcome.walked = outcome.walked_before = (first - 1) * _CONVERSATIONS_PAGE
         for page in range(first, _PAGES_MOST):
             conversations = await client.list_conversations(page, inbox_id=integration.inbox_id)
             for item in conversations:

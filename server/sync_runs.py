@@ -7,6 +7,7 @@ another one then takes its place.
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 
 from msgspec.structs import replace
 
@@ -34,10 +35,12 @@ class _Stopped(Exception):
 
 
 class _Walk:
-    """One walk of this process, as it goes."""
+    """One walk of this process, as it goes. `before` is how far it had come when we took it."""
 
-    def __init__(self, run: SyncRun) -> None:
-        self.run, self.is_stopping, self.is_over = run, False, False
+    def __init__(self, company_id: int, before: SyncRun, now_us: int) -> None:
+        self.company_id, self.before = company_id, before
+        self.run = replace(before, state="running", started_us=now_us, updated_us=now_us, problem=None)
+        self.is_stopping, self.is_over = False, False
 
     def on_progress(self, outcome: Outcome) -> None:
         self.note(outcome)
@@ -45,18 +48,24 @@ class _Walk:
             raise _Stopped
 
     def note(self, outcome: Outcome) -> None:
+        goes_on = outcome.is_resumed or self.before.state == "running"  # after a stop, or in the place of a process that died
+        messages, created = (self.before.messages, self.before.created) if goes_on else (0, 0)
         self.run = replace(
             self.run,
             total=outcome.total,
             conversations=outcome.walked,
-            messages=outcome.messages_created + outcome.messages_skipped,
-            created=outcome.messages_created,
+            walked_before=outcome.walked_before,
+            messages=messages + outcome.messages_created + outcome.messages_skipped,
+            created=created + outcome.messages_created,
         )
 
 
 class SyncRuns:
-    def __init__(self, database: Database, directory: Directory, sync: Sync) -> None:
-        self._database, self._directory, self._sync = database, directory, sync
+    def __init__(
+        self, database: Database, directory: Directory, sync: Sync, show: Callable[[int, Json], None] = lambda company_id, run: None
+    ) -> None:
+        """`show(company_id, run)` is called whenever it has become known how far one is."""
+        self._database, self._directory, self._sync, self._show = database, directory, sync, show
         self._under_way: set[int] = set()
 
     async def ask(self, actor: Actor, integration_id: int) -> SyncRun:
@@ -93,7 +102,7 @@ class SyncRuns:
         now_us = _now_us()
         try:
             if await self._database.transaction(lambda c: sync_runs.claim_run(c, run, now_us)):
-                walk = _Walk(replace(run, state="running", started_us=now_us, updated_us=now_us, problem=None))
+                walk = _Walk(integration.company_id, run, now_us)
                 async with asyncio.TaskGroup() as group:
                     telling = group.create_task(self._tell(walk))
                     await self._walk(integration, walk)
@@ -129,7 +138,12 @@ class SyncRuns:
 
     async def _write(self, walk: _Walk) -> str:
         run = replace(walk.run, updated_us=_now_us())
-        return await self._database.transaction(lambda c: sync_runs.write_progress(c, run))
+        asked = await self._database.transaction(lambda c: sync_runs.write_progress(c, run))
+        self._tell_of(walk.company_id, replace(run, state=asked) if run.state == "running" else run)
+        return asked
+
+    def _tell_of(self, company_id: int, run: SyncRun) -> None:
+        self._show(company_id, {"integrationId": run.integration_id, **run_view(run)})
 
     async def _act(self, actor: Actor, integration_id: int, act: str) -> SyncRun:
         self._own(actor.company_id, integration_id)
@@ -143,6 +157,7 @@ class SyncRuns:
         found = await self._database.transaction(write)
         if found is None:
             raise NotFound("No sync was ever asked for here")
+        self._tell_of(actor.company_id, found)
         return found
 
     def _own(self, company_id: int, integration_id: int) -> None:
@@ -153,7 +168,8 @@ class SyncRuns:
 def run_view(run: SyncRun) -> Json:
     """With the rate (conversations a second, since it began or went on) and the seconds left, as far as they can be told."""
     seconds = (run.updated_us - run.started_us) / SECOND if run.started_us else 0.0
-    rate = run.conversations / seconds if run.state == "running" and seconds > 1 and run.conversations else None
+    walked = run.conversations - run.walked_before
+    rate = walked / seconds if run.state == "running" and seconds > 1 and walked > 0 else None
     left = round((run.total - run.conversations) / rate) if rate and run.total and run.total > run.conversations else None
     return {
         "state": run.state,

@@ -172,5 +172,22 @@ class CustomerTyping(Struct, tag="typing", tag_field="type", rename="camel"):
     on: bool
 
 
-ServerMessage = Welcome | Event | Live | Ping | Reset | AuthRenewed | Drain | Error | Presence | CustomerTyping
-SERVER_MESSAGES = (Welcome, Event, Live, Ping, Reset, AuthRenewed, Drain, Error, Presence, CustomerTyping)
+class Sync(Struct, tag="sync", tag_field="type", rename="camel"):
+    """How far a sync is, to administrators alone: about once a second while one walks, and when its state changes. Never stored; the same
+    can be asked for over REST."""
+
+    integration_id: int
+    state: Literal["asked", "running", "stopping", "stopped", "done", "failed"]
+    started_at: Moment | None
+    updated_at: Moment
+    total: int | None
+    conversations: int
+    messages: int
+    created: int
+    per_second: float | None
+    seconds_left: int | None
+    problem: str | None
+
+
+ServerMessage = Welcome | Event | Live | Ping | Reset | AuthRenewed | Drain | Error | Presence | CustomerTyping | Sync
+SERVER_MESSAGES = (Welcome, Event, Live, Ping, Reset, AuthRenewed, Drain, Error, Presence, CustomerTyping, Sync)

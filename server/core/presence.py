@@ -5,6 +5,7 @@ notes on the bus; a process that is not heard of any more takes its agents with 
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import msgspec
 
@@ -39,6 +40,7 @@ class Note(msgspec.Struct, frozen=True, omit_defaults=True):
     is_whole: bool = False
     asks: bool = False
     customers: dict[int, bool] = {}  # conversation -> whether its customer types
+    sync: dict[str, Any] | None = None  # how far one is, for administrators
 
 
 _decoder = msgspec.json.Decoder(Note)
@@ -118,3 +120,7 @@ def encode_presence(online: int, agents: Iterable[Seen], gone: Iterable[int], *,
 
 def encode_customer_typing(conversation_id: int, *, on: bool) -> bytes:
     return encode_message("typing", conversationId=conversation_id, who="customer", on=on)
+
+
+def encode_sync(run: Mapping[str, Any]) -> bytes:
+    return encode_message("sync", **run)

@@ -15,7 +15,9 @@ _REPLACE = {
     "problem = IF(state IN ('asked', 'running', 'stopping'), problem, NULL), "
     "state = IF(state IN ('asked', 'running', 'stopping'), state, 'asked')",
 }
-_SELECT = "SELECT integration_id, state, started_at, updated_at, total, conversations, messages, created, problem FROM sync_runs "
+_SELECT = (
+    "SELECT integration_id, state, started_at, updated_at, total, conversations, messages, created, problem, walked_before FROM sync_runs "
+)
 _PROBLEM_MOST = 255
 _MOST = 20
 
@@ -32,6 +34,7 @@ class SyncRun(msgspec.Struct, frozen=True):
     messages: int
     created: int
     problem: str | None
+    walked_before: int = 0
 
 
 async def ask_for_run(connection: Connection, integration_id: int, now_us: int) -> None:
@@ -76,12 +79,13 @@ async def write_progress(connection: Connection, run: SyncRun) -> str:
     asked = str(row[0]) if row else "stopping"
     await connection.execute(
         "UPDATE sync_runs SET state = :state, updated_at = :updated, total = :total, conversations = :conversations, "
-        "messages = :messages, created = :created, problem = :problem WHERE integration_id = :id",
+        "walked_before = :before, messages = :messages, created = :created, problem = :problem WHERE integration_id = :id",
         {
             "state": asked if run.state == "running" else run.state,
             "updated": run.updated_us,
             "total": run.total,
             "conversations": run.conversations,
+            "before": run.walked_before,
             "messages": run.messages,
             "created": run.created,
             "problem": run.problem[:_PROBLEM_MOST] if run.problem else None,

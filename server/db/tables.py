@@ -321,6 +321,7 @@ sync_runs = Table(
     Column("updated_at", _BIG, nullable=False, comment="the walking process lives, microseconds"),
     Column("total", Integer, comment="conversations there are in Chatwoot"),
     Column("conversations", Integer, nullable=False, server_default="0", comment="walked"),
+    Column("walked_before", Integer, nullable=False, server_default="0", comment="of these, before the walk went on: no part of its rate"),
     Column("messages", Integer, nullable=False, server_default="0", comment="read"),
     Column("created", Integer, nullable=False, server_default="0", comment="messages that were not here"),
     Column("problem", String(255)),

@@ -96,6 +96,7 @@ class Sockets:
             session_key=principal.session_key,
         )
         agent = principal.agent
+        connection.is_admin = agent.role == "admin"
         connection.send(
             "welcome",
             session=connection.session,

@@ -63,6 +63,7 @@ async def _said(directory: Path) -> dict[str, list[Json]]:
         async with Company(server) as company, company.socket("asha") as asha, company.socket("tomas") as tomas:
             before = tomas.cursor
             await _work(company, asha, tomas)
+            synced = await _synced(company)
             async with company.socket("asha", cursor=before) as again:
                 await again.wait_for_frame("live")
             refused = await _refused(server, company)
@@ -73,7 +74,7 @@ async def _said(directory: Path) -> dict[str, list[Json]]:
     finally:
         await asyncio.to_thread(server.kill9)
     found: dict[str, list[Json]] = {}
-    for frame in (*asha.frames, *tomas.frames, *again.frames, *refused):
+    for frame in (*asha.frames, *tomas.frames, *again.frames, *refused, *synced):
         found.setdefault(frame["type"], []).append(frame)
     return found
 
@@ -94,6 +95,16 @@ async def _work(company: Company, asha: AgentSocket, tomas: AgentSocket) -> None
     await asha.send("auth", token=company.token("asha"))
     await asha.wait_for_frame("auth")
     await asha.wait_for_frame("ping", limit=10)
+
+
+async def _synced(company: Company) -> list[Json]:
+    """What an administrator is told of a sync whose Chatwoot refuses connections."""
+    token = company.token("boss", role="admin")
+    async with AgentSocket(company.omni.ws_url, token=token) as boss, company.omni.client(token) as http:
+        await boss.wait_for_frame("presence")
+        assert (await http.post(f"/api/integrations/{company.integration_id}/sync")).status_code == 202
+        await boss.wait_until(lambda: any(frame["state"] == "failed" for frame in boss.frames_of("sync")), limit=30)
+        return boss.frames
 
 
 async def _refused(server: Omni, company: Company) -> list[Json]:

@@ -1,14 +1,20 @@
 """A sync in the background: how far it is, stopped and gone on with, taken over from a process that died; by API and by page."""
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 from server.dev.chatwoot_sim import ChatwootSim
+from tests.conftest import Stack
 from tests.integration.test_admin_pages import submit, text_of
 from tests.integration.test_integrations import admin
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
+from tests.kit.omni import Omni
+from tests.kit.socket_client import AgentSocket
 
 CONVERSATIONS = 60
+PAGE = 25  # conversations in one answer of Chatwoot's list
 
 
 def filled(sim: ChatwootSim) -> None:
@@ -69,6 +75,58 @@ async def test_a_walk_whose_process_died_goes_on(shop: Company, sim: ChatwootSim
         id=shop.integration_id,
     )
     assert (await reaches(shop, "done"))["created"] == 2 * CONVERSATIONS
+
+
+async def test_the_process_is_killed_in_the_middle(stack: Stack, tmp_path: Path, sim: ChatwootSim) -> None:
+    """SIGKILL: the other process, or the same one started again, goes on from where it had come to, and its administrators are told."""
+    filled(sim)
+    sim.switches.set(latency_seconds=0.03)
+    walking = Omni(tmp_path, database_url=stack.database_url, broadcast_url=stack.broadcast_url)
+    await asyncio.to_thread(walking.prepare)
+    await asyncio.to_thread(walking.start)
+    other = walking.another() if stack.kind == "production" else walking
+    try:
+        async with Company(walking, chatwoot=sim) as shop, other.client(shop.token("boss", role="admin")) as http:
+            async with admin(shop) as first:
+                assert (await first.post(f"/api/integrations/{shop.integration_id}/sync")).status_code == 202
+            before = await reaches(shop, "running", least=PAGE + 1)
+            sim.switches.set(latency_seconds=0.5)  # so that it does not come to its end before it dies
+            if other is not walking:
+                await asyncio.to_thread(other.start)
+                await _look_on_at(other, shop, walking, sim)
+            else:
+                await asyncio.to_thread(walking.kill9)
+                sim.switches.reset()
+                await asyncio.to_thread(walking.start)
+
+            async def done() -> dict[str, Any]:
+                found: dict[str, Any] = (await http.get(f"/api/integrations/{shop.integration_id}/sync")).json()
+                assert found["state"] == "done", found
+                return found
+
+            after = await eventually(done, limit=90)
+            assert after["conversations"] == after["total"] == CONVERSATIONS
+            assert 2 * CONVERSATIONS - before["created"] < after["created"] <= 2 * CONVERSATIONS  # what was done before it died counts
+            rows = (await http.get("/api/conversations")).json()
+            assert sorted(row["inboundCount"] for row in rows) == [2] * CONVERSATIONS
+    finally:
+        for server in {walking, other}:
+            await asyncio.to_thread(server.kill9)
+
+
+async def _look_on_at(other: Omni, shop: Company, walking: Omni, sim: ChatwootSim) -> None:
+    """An administrator at a process that does not walk is told over the bus, and still when it walks itself; an agent never is."""
+    token = shop.token("boss", role="admin")
+    async with AgentSocket(other.ws_url, token=token) as boss, AgentSocket(other.ws_url, token=shop.token("asha")) as asha:
+        told = await boss.wait_for_frame("sync", limit=20)
+        assert (told["integrationId"], told["total"]) == (shop.integration_id, CONVERSATIONS)
+        await asyncio.to_thread(walking.kill9)
+        sim.switches.reset()
+        await boss.wait_until(lambda: any(frame["state"] == "done" for frame in boss.frames_of("sync")), limit=90)
+        counts = [frame["conversations"] for frame in boss.frames_of("sync")]
+        assert min(counts) >= told["conversations"] - 2 * PAGE  # it went on by the page, not from the beginning
+        await asha.wait_for_frame("presence")
+        assert asha.frames_of("sync") == []
 
 
 async def test_one_that_was_to_stop_when_its_process_died_stays_stopped(shop: Company, sim: ChatwootSim) -> None:

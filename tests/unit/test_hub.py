@@ -16,6 +16,7 @@ class Listener:
         self.agent_id, self.deadline, self.seq = agent_id, float("inf"), seq
         self.session_key: str | None = None
         self.viewing: int | None = None
+        self.is_admin = False
         self.paused_at: float | None = None
         self.output = self
         self.told: list[bytes] = []

@@ -1,5 +1,6 @@
-// Keeps the section of the sync true while one is under way. Words come from the server.
+// Keeps the section of the sync true while one is under way: as the socket tells it, and by asking where it does not. Words come from the server.
 const EVERY_MS = 1000;
+const SILENT_MS = 3000; // a sync that walks is told of every second
 const section = document.getElementById("sync");
 const UNDER_WAY = ["asked", "running", "stopping"];
 
@@ -12,8 +13,26 @@ async function refresh() {
   if (run.total === null) bar.removeAttribute("value");
   else Object.assign(bar, { max: Math.max(run.total, 1), value: Math.min(run.conversations, run.total) });
   section.querySelector("[data-words]").textContent = run.words;
-  if (!UNDER_WAY.includes(run.state) && UNDER_WAY.includes(section.dataset.state)) location.reload(); // the buttons change
+  if (UNDER_WAY.includes(run.state) !== UNDER_WAY.includes(section.dataset.state)) location.reload(); // the buttons change
   section.dataset.state = run.state;
 }
 
-if (UNDER_WAY.includes(section.dataset.state)) setInterval(refresh, EVERY_MS);
+let toldAt = -Infinity;
+
+// No resume, no replay: who misses something asks.
+function listen() {
+  const socket = new WebSocket(`${location.origin.replace("http", "ws")}/ws`);
+  socket.onopen = () => socket.send(JSON.stringify({ type: "hello", cursor: null, visible: false }));
+  socket.onmessage = ({ data }) => {
+    const frame = JSON.parse(data);
+    if (frame.type === "ping") socket.send(JSON.stringify({ type: "pong", id: frame.id, cursor: frame.cursor }));
+    if (frame.type !== "sync" || frame.integrationId !== Number(section.dataset.id)) return;
+    toldAt = performance.now();
+    refresh();
+  };
+}
+
+listen();
+setInterval(() => {
+  if (UNDER_WAY.includes(section.dataset.state) && performance.now() - toldAt > SILENT_MS) refresh();
+}, EVERY_MS);
