@@ -93,12 +93,13 @@ class Reconcile:
     def problems(self) -> list[str]:
         """Sentences for the status: webhooks that do not arrive, a Chatwoot that cannot be asked. The same in every process."""
         active = [integration for integration in self._directory.integrations.values() if integration.is_active]
-        quiet_us = int(self._settings.reconcile_quiet_seconds * SECOND)
+        # a round ends so long before its own beginning; an integration counts as silent when it was quiet as that began
+        until_quiet_us = int(max(0.0, self._settings.reconcile_quiet_seconds - self._settings.reconcile_grace_seconds) * SECOND)
         silent = [
             f"integration {i.id}: webhooks do not arrive ({i.repaired_count} changes were found by asking so far); "
             "check the webhook in Chatwoot and that it can reach us"
             for i in active
-            if self._seen_us(i) < i.repaired_us - quiet_us
+            if self._seen_us(i) < i.repaired_us - until_quiet_us
         ]
         return silent + [f"integration {i.id}: Chatwoot cannot be asked ({i.walk_problem})" for i in active if i.walk_problem]
 

@@ -133,7 +133,7 @@ class Settings:
         20.0, "After this Chatwoot no longer works on a request: a reply it does not list by then is sent again (its own limit is 15 s)"
     )
     reconcile_seconds: float = _setting(180.0, "How often each integration is reconciled")
-    reconcile_quiet_seconds: float = _setting(60.0, "An integration without webhooks for this long is reconciled this often")
+    reconcile_quiet_seconds: float = _setting(45.0, "An integration without webhooks for this long is reconciled this often")
     reconcile_grace_seconds: float = _setting(15.0, "Changes younger than this are left to their webhook, which may be under way")
     reconcile_active_hours: float = _setting(6.0, "Conversations active within this are read again for edits and deletions")
     event_days: float = _setting(7.0, "How long events are kept")
