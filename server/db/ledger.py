@@ -9,6 +9,10 @@ from server.db import columns
 from server.db.database import Connection, Row
 
 _ENTRY = "id, received_at, state, reason, integration_id, attempts, finished_at, is_verified"
+_FOUND = (
+    "m.id, m.conversation_id, c.external_user_name, m.sender_type, m.created_at, m.chatwoot_message_id, m.delivery_state, "
+    "SUBSTR(m.content, 1, 80)"
+)
 _BODY_MOST = 200_000  # characters of a body that is shown
 
 
@@ -86,30 +90,37 @@ async def ids_in_state(connection: Connection, state: str, limit: int) -> list[i
 
 
 async def find_messages(connection: Connection, company_id: int, text: str, since_us: int, limit: int) -> list[Found]:
-    """By our number, Chatwoot's, or a part of the text or the customer's name, in conversations active since the moment; newest first."""
+    """By our number, Chatwoot's, or a part of the text or the customer's name, in conversations active since the moment; newest first.
+
+    Three SELECTs, each by an index of its own: in one, the numbers of whatever age would have the text looked for in all there is.
+    """
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
     pattern = "%" + text.replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%"
-    rows = await connection.fetch_all(
-        "SELECT m.id, m.conversation_id, c.external_user_name, m.sender_type, m.created_at, m.chatwoot_message_id, m.delivery_state, "
-        "SUBSTR(m.content, 1, 80) FROM social_messages m JOIN social_conversations c ON c.id = m.conversation_id "
-        "WHERE c.company_id = :company_id AND (m.id = :number OR m.chatwoot_message_id = :number OR (c.last_message_at >= :since AND "
-        "(m.content LIKE :pattern ESCAPE '!' OR c.external_user_name LIKE :pattern ESCAPE '!'))) ORDER BY m.id DESC LIMIT :limit",
-        {
-            "company_id": company_id,
-            "number": number,
-            "pattern": pattern,
+    by = {
+        "m.id = :number": {"number": number},
+        "m.chatwoot_message_id = :number": {"number": number},
+        "c.last_message_at >= :since AND (m.content LIKE :pattern ESCAPE '!' OR c.external_user_name LIKE :pattern ESCAPE '!')": {
             "since": columns.time_to_column(since_us),
-            "limit": limit,
+            "pattern": pattern,
         },
-    )
-    return [_found(row) for row in rows]
+    }
+    selects = [
+        (
+            f"SELECT {_FOUND} FROM social_conversations c JOIN social_messages m ON m.conversation_id = c.id "
+            f"WHERE c.company_id = :company_id AND {condition} ORDER BY m.id DESC LIMIT :limit",
+            {"company_id": company_id, "limit": limit, **values},
+        )
+        for condition, values in by.items()
+        if values.get("number") != 0
+    ]
+    found = {row[0]: row for rows in await connection.fetch_each(*selects) for row in rows}
+    return [_found(found[message_id]) for message_id in sorted(found, reverse=True)[:limit]]
 
 
 async def read_found(connection: Connection, company_id: int | None, message_id: int) -> tuple[Found, int, int | None, int] | None:
     """(the message, its company, its integration, when it was told last in microseconds); None for another company's."""
     row = await connection.fetch_one(
-        "SELECT m.id, m.conversation_id, c.external_user_name, m.sender_type, m.created_at, m.chatwoot_message_id, m.delivery_state, "
-        "SUBSTR(m.content, 1, 80), c.company_id, c.integration_id, m.told_at FROM social_messages m "
+        f"SELECT {_FOUND}, c.company_id, c.integration_id, m.told_at FROM social_messages m "
         "JOIN social_conversations c ON c.id = m.conversation_id WHERE m.id = :id",
         {"id": message_id},
     )

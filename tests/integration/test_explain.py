@@ -10,7 +10,7 @@ from server.core.changes import Change, ConversationState, MessageState
 from server.core.entities import Message
 from server.core.projection import Source
 from server.core.recovery import Stream
-from server.db import eventlog, journal, lists, outbox, store, threads
+from server.db import eventlog, journal, ledger, lists, outbox, store, threads
 from server.db.columns import CONVERSATION_COLUMNS, MESSAGE_COLUMNS, time_to_column
 from server.db.database import Connection, Database, Parameters, Row
 from server.db.eventlog import Select
@@ -31,6 +31,10 @@ _STEP = {len(step): step for step in (_MARIADB_STEP, _MYSQL_STEP)}
 # MySQL tells the statement as it understood it, in notes; the driver makes warnings of them
 pytestmark = pytest.mark.filterwarnings("ignore:(/. select#|Field or reference)")
 
+def _ledger_page(c: Connection) -> Awaitable[object]:
+    return ledger.list_deliveries(c, state=None, since_us=_NOW, integration_id=None, limit=50, integration_ids={1, 2})
+
+
 _MESSAGE = Message(100, 33, "customer", "x", _NOW + 1, chatwoot_message_id=331)
 
 Query = Callable[[Connection], Awaitable[Any]]
@@ -42,6 +46,11 @@ QUERIES: dict[str, Query] = {
     "thread": lambda c: threads.read_messages(c, 3, 33, limit=50),
     "end of a thread": lambda c: threads.read_messages(c, 3, 33, limit=1),
     "thread before a message": lambda c: threads.read_messages(c, 3, 33, limit=2, before=_MESSAGE),
+    "ledger by text": lambda c: ledger.find_messages(c, 3, "late", _NOW, 50),
+    "ledger by number": lambda c: ledger.find_messages(c, 3, "331", _NOW, 50),
+    "ledger's deliveries": lambda c: _ledger_page(c),
+    "events of a message": lambda c: ledger.read_events_of(c, 3, 100, (_NOW, _NOW + 1), 50),
+    "deliveries of a moment": lambda c: ledger.read_deliveries_at(c, 3, _NOW, 50),
     "messages unseen": lambda c: threads.read_unseen(c, 3, 33, 100, 50),
     "messages read": lambda c: threads.count_inbound(c, _MESSAGE),
     "events after a cursor": lambda c: eventlog.read_events(c, 3, 100, 500),
@@ -163,3 +172,17 @@ async def test_streams_are_locked_by_their_key(filled: Database) -> None:
     plans, streams = await filled.transaction(lock)
     assert streams[3].head == 500
     assert [(step["key"], int(step["rows"])) for step in plans] == [("PRIMARY", 1)]
+
+
+async def test_a_text_is_looked_for_in_active_conversations_alone(filled: Database) -> None:
+    """The ledger's search: the company's conversations since the moment, by the index, and their messages; old ones are not touched."""
+
+    async def search(connection: Connection) -> list[dict[str, Any]]:
+        explaining = Explaining(connection)
+        await ledger.find_messages(explaining, 3, "late", _NOW - 100_000_000, 50)
+        return explaining.plans
+
+    plans = {step["table"]: step for step in await filled.transaction(search)}
+    assert (plans["c"]["type"], plans["c"]["key"]) == ("range", "ix_conversation_list")
+    assert int(plans["c"]["rows"]) < _CONVERSATIONS / _COMPANIES / 2
+    assert plans["m"]["type"] == "ref"
