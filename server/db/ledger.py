@@ -96,7 +96,7 @@ async def find_messages(connection: Connection, company_id: int, text: str, sinc
     """
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
     pattern = "%" + text.replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%"
-    by = {
+    by: dict[str, dict[str, object]] = {
         "m.id = :number": {"number": number},
         "m.chatwoot_message_id = :number": {"number": number},
         "c.last_message_at >= :since AND (m.content LIKE :pattern ESCAPE '!' OR c.external_user_name LIKE :pattern ESCAPE '!')": {
