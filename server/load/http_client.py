@@ -113,7 +113,7 @@ class Connection:
             self._fail("closed by the server without an answer")
             return
         self._received = data = self._received + data if self._received else data
-        if _is_whole(data):
+        if is_whole(data):
             self._end(Answer(data, time.monotonic() - self._started_at))
 
     def _fail(self, problem: str) -> None:
@@ -145,7 +145,8 @@ def request(method: str, path: str, host: str, token: str, *, etag: bytes | None
     return head + b"\r\n" + body
 
 
-def _is_whole(data: bytes) -> bool:
+def is_whole(data: bytes) -> bool:
+    """Whether an answer has come to its end."""
     end = data.find(b"\r\n\r\n")
     if end < 0:
         return False

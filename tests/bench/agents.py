@@ -1,10 +1,9 @@
 """Agents on their sockets: a WebSocket client that does nothing but count, and checks that each event came once and in order.
 
 The server sends the same bytes to everybody, so what one socket has read is looked up for the others instead of being parsed again:
-the check is complete and costs a hash. Masking is done with a key of zero, which leaves the payload as it is.
+the check is complete and costs a hash.
 """
 
-import base64
 import errno
 import json
 import os
@@ -14,19 +13,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 
+from server.load.frames import CLOSE, TEXT, frames_of, masked_text, upgrade_request
 from server.load.loop import READ, WRITE, Loop
 
 _EVENT = b'{"type":"event","seq":'
 _MARK = b'"content":"#'  # a message whose send time is known: `#` and its number, then a blank
-_TEXT, _CLOSE = 0x81, 0x88
 _READ_BYTES = 65_536
 _REMEMBERED_MOST_BYTES = 16_384
 _REMEMBERED_MOST = 64
 _SOCKETS_PER_ADDRESS = 8_000  # the kernel has about 28,000 client ports for each address
-_UPGRADE = (
-    "GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {}\r\n\r\n"
-)
 
 
 class Read:
@@ -39,20 +34,12 @@ class Read:
         self.in_order = True
         self.marks: list[int] = []
         self.others: list[tuple[int, bytes]] = []
-        at, end = 0, len(data)
-        while at + 2 <= end:
-            size, start = data[at + 1], at + 2
-            if size == 126:
-                size, start = int.from_bytes(data[at + 2 : at + 4]), at + 4
-            elif size == 127:
-                size, start = int.from_bytes(data[at + 2 : at + 10]), at + 10
-            if start + size > end:
-                break
-            if data[at] == _TEXT and data.startswith(_EVENT, start):
-                self._take_event(data, start, start + size)
+        at = 0
+        for head, start, at in frames_of(data):
+            if data[head] == TEXT and data.startswith(_EVENT, start):
+                self._take_event(data, start, at)
             else:
-                self.others.append((data[at], data[start : start + size]))
-            at = start + size
+                self.others.append((data[head], data[start:at]))
         self.rest = data[at:] if at else data
 
     def _take_event(self, data: bytes, start: int, end: int) -> None:
@@ -106,7 +93,7 @@ class Agent:
         if code := self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             self._lose(os.strerror(code))
             return
-        self._socket.send(_UPGRADE.format(base64.b64encode(os.urandom(16)).decode()).encode())
+        self._socket.send(upgrade_request("127.0.0.1"))
         self._fleet.loop.change(self._socket.fileno(), READ, self._on_upgraded)
 
     def _on_upgraded(self, mask: int) -> None:
@@ -156,7 +143,7 @@ class Agent:
         return data
 
     def _on_frame(self, opcode: int, payload: bytes) -> None:
-        if opcode == _CLOSE:
+        if opcode == CLOSE:
             self._lose(f"close {int.from_bytes(payload[:2])} {payload[2:].decode(errors='replace')}")
             return
         message = json.loads(payload)
@@ -180,8 +167,7 @@ class Agent:
 
     def _send(self, payload: bytes) -> None:
         assert self._socket is not None
-        size = struct.pack("!B", 0x80 | len(payload)) if len(payload) < 126 else struct.pack("!BH", 0x80 | 126, len(payload))
-        self._socket.send(b"\x81" + size + b"\0\0\0\0" + payload)
+        self._socket.send(masked_text(payload))
 
     def _lose(self, reason: str) -> None:
         self._fleet.complaints[f"lost: {reason}"] += 1

@@ -7,6 +7,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 
+from server.load.http_client import is_whole
 from server.load.loop import READ, WRITE, Loop
 
 OnAnswer = Callable[["Client", bytes], None]
@@ -80,27 +81,13 @@ class Client:
             return
         if self._received:
             data = self._received + data
-        if not _is_whole(data):
+        if not is_whole(data):
             self._received = data
             return
         self.is_busy, self._may_repeat = False, True
         if self._is_fresh:
             self.close()
         self._on_answer(self, data)
-
-
-def _is_whole(data: bytes) -> bool:
-    end = data.find(b"\r\n\r\n")
-    if end < 0:
-        return False
-    if data[9:12] in (b"304", b"204"):
-        return True
-    head = data[:end].lower()
-    at = head.find(b"\r\ncontent-length:")
-    if at < 0:
-        return data.endswith(b"0\r\n\r\n")  # chunked
-    stop = head.find(b"\r\n", at + 2)
-    return len(data) - end - 4 >= int(head[at + 17 : stop if stop > 0 else None])
 
 
 class Load:
