@@ -1,7 +1,10 @@
 """The queries that are made all the time use an index, in a database that has rows."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,6 +61,7 @@ QUERIES: dict[str, Query] = {
     "board of a batch": lambda c: store.load_board(c, _told(), "unused"),
     "claim of deliveries": lambda c: journal.claim_deliveries(c, 300),
     "claim of replies": lambda c: outbox.claim_replies(c, _NOW, 1, 8),
+    "unread by view": lambda c: lists.count_unread(c, 3, 1),
     "read mark": lambda c: lists.read_read_count(c, 1, 33),
 }
 
@@ -159,6 +163,28 @@ async def test_a_hot_query_uses_an_index(filled: Database, name: str) -> None:
         assert step["type"] != "ALL", step
         is_constant = step["table"] is None
         assert is_constant or step["key"] is not None, step
+
+
+async def test_unread_is_counted_by_indexes_in_sqlite(tmp_path: Path) -> None:
+    """The company's conversations by its index, the agent's marks by their key: nothing of another company or agent is read."""
+    file = tmp_path / "omni.db"
+    upgrade(f"sqlite:///{file}")
+    asked: list[tuple[str, Parameters]] = []
+
+    class Noting(Connection):
+        async def fetch_all(self, sql: str, parameters: Parameters | None = None) -> Any:
+            asked.append((sql, parameters or {}))
+            return await super().fetch_all(sql, parameters)
+
+    async with Database(f"sqlite:///{file}") as database:
+        await database.transaction(lambda c: lists.count_unread(Noting(c.raw, c.dialect), 3, 1))
+    [(sql, parameters)] = asked
+    with closing(sqlite3.connect(file)) as plain:
+        steps = [str(row[3]) for row in plain.execute(f"EXPLAIN QUERY PLAN {sql}", dict(parameters))]
+    read = [step for step in steps if " c " in step or " r " in step]
+    assert [step.split(" USING ")[0] for step in read] == ["SEARCH c", "SEARCH r"], steps
+    assert "(company_id=?" in read[0], steps
+    assert "(agent_id=? AND conversation_id=?)" in read[1], steps
 
 
 async def test_streams_are_locked_by_their_key(filled: Database) -> None:

@@ -1,4 +1,4 @@
-"""A polling React page, made push-fed by one line: with real React, React Query of both majors, and the real server."""
+"""A polling React page, made push-fed by one line: with two majors of React and of React Query, all real, and the real server."""
 
 import re
 from collections.abc import AsyncIterator
@@ -14,7 +14,8 @@ from tests.web.site import Site
 _PACKAGES = Path(__file__).parents[1] / "node" / "node_modules"
 _PAGE = Path(__file__).parent / "polling_page"
 _TYPES = {".js": "text/javascript", ".html": "text/html"}
-MAJORS = pytest.mark.parametrize("major", ["5", "4"])
+# React Query's major, and React's; the older one of the first knows no React 19
+MAJORS = pytest.mark.parametrize("majors", [("5", "19"), ("5", "18"), ("4", "18")], ids="-on-".join)
 
 
 class PollingPage:
@@ -26,7 +27,7 @@ class PollingPage:
         self.faults: list[str] = []
         self.is_refused = False
 
-    async def open(self, site: Site, conversation_id: int, major: str) -> None:
+    async def open(self, site: Site, conversation_id: int, majors: tuple[str, str]) -> None:
         await self.page.route("**/crm/**", _serve)
         await self.page.route_web_socket(re.compile(r"/ws$"), self._pass_on)
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
@@ -34,8 +35,9 @@ class PollingPage:
         text = (await site.http.get("/inbox", headers={"Cookie": f"{SESSION_COOKIE}={site.sessions['asha']}"})).text
         found = re.search(r"/static/[^/\"]+", text)
         assert found is not None
-        query = f"major={major}&token={site.omni.token(agent_id='poller')}&conversation={conversation_id}"
+        query = f"major={majors[0]}&react={majors[1]}&token={site.omni.token(agent_id='poller')}&conversation={conversation_id}"
         await self.page.goto(f"{site.omni.base_url}/crm/page/index.html?{query}&push={found[0]}/js/react-query/inbox-push.js")
+        assert (await self.page.evaluate("React.version")).startswith(majors[1])
 
     async def fetches(self) -> int:
         count: int = await self.page.evaluate("window.fetches")
@@ -63,7 +65,7 @@ async def _serve(route: Route) -> None:
 @pytest.fixture
 async def polling(browser: Browser) -> AsyncIterator[PollingPage]:
     """A tab of another application; it may not have complained in the end."""
-    if not (_PACKAGES / "react").exists():
+    if not (_PACKAGES / "react-19").exists():
         pytest.skip("the packages of tests/node are not installed; `make test` does it")
     # the page itself comes from files, so its server on this machine is another network to the browser
     context = await browser.new_context(permissions=["local-network-access"])
@@ -74,11 +76,11 @@ async def polling(browser: Browser) -> AsyncIterator[PollingPage]:
 
 
 @MAJORS
-async def test_messages_arrive_without_a_poll(site: Site, polling: PollingPage, major: str) -> None:
+async def test_messages_arrive_without_a_poll(site: Site, polling: PollingPage, majors: tuple[str, str]) -> None:
     """In the thread and in the list, once and in order, while not one fetch is made."""
     customer = site.new_customer("Rahima")
     conversation_id = await site.writes(customer, "Is it there?")
-    await polling.open(site, conversation_id, major)
+    await polling.open(site, conversation_id, majors)
     await polling.is_live()
     lines = polling.page.locator("#thread li")
     await expect(lines).to_have_text(["Is it there?"])
@@ -90,10 +92,10 @@ async def test_messages_arrive_without_a_poll(site: Site, polling: PollingPage, 
 
 
 @MAJORS
-async def test_a_new_conversation_comes_by_one_fetch(site: Site, polling: PollingPage, major: str) -> None:
+async def test_a_new_conversation_comes_by_one_fetch(site: Site, polling: PollingPage, majors: tuple[str, str]) -> None:
     """The page's filter is the server's to judge, so the list is asked for once."""
     conversation_id = await site.writes(site.new_customer(), "first")
-    await polling.open(site, conversation_id, major)
+    await polling.open(site, conversation_id, majors)
     await polling.is_live()
     newcomer = site.new_customer("Karim")
     await site.writes(newcomer, "Good morning")
@@ -101,11 +103,11 @@ async def test_a_new_conversation_comes_by_one_fetch(site: Site, polling: Pollin
 
 
 @MAJORS
-async def test_a_line_that_breaks_loses_and_doubles_nothing(site: Site, polling: PollingPage, major: str) -> None:
+async def test_a_line_that_breaks_loses_and_doubles_nothing(site: Site, polling: PollingPage, majors: tuple[str, str]) -> None:
     """Closed and resumed three times while the customer writes."""
     customer = site.new_customer("Rahima")
     conversation_id = await site.writes(customer, "0")
-    await polling.open(site, conversation_id, major)
+    await polling.open(site, conversation_id, majors)
     await polling.is_live()
     for n in range(1, 4):
         known = len(polling.sockets)
@@ -118,12 +120,12 @@ async def test_a_line_that_breaks_loses_and_doubles_nothing(site: Site, polling:
 
 
 @MAJORS
-async def test_without_a_socket_the_page_polls_as_it_did(site: Site, polling: PollingPage, major: str) -> None:
+async def test_without_a_socket_the_page_polls_as_it_did(site: Site, polling: PollingPage, majors: tuple[str, str]) -> None:
     """Every attempt is refused; the thread follows at its old pace."""
     customer = site.new_customer("Rahima")
     conversation_id = await site.writes(customer, "one")
     polling.is_refused = True
-    await polling.open(site, conversation_id, major)
+    await polling.open(site, conversation_id, majors)
     await expect(polling.page.locator("#status")).to_have_text("polling")
     await site.writes(customer, "two")
     await expect(polling.page.locator("#thread li")).to_have_text(["one", "two"])
