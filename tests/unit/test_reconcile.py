@@ -1,14 +1,11 @@
 """Rounds of reconcile beside each other: what one integration meets is no other's trouble."""
 
 import asyncio
-import time
 from pathlib import Path
 
 import httpx
 
 from server.chatwoot import ChatwootClient
-from server.core.times import SECOND
-from server.db import accounts
 from server.db.accounts import Integration
 from server.db.database import Database
 from server.db.vault import Vault
@@ -19,6 +16,7 @@ from server.reconcile import Reconcile
 from server.settings import Settings
 from tests.kit.eventually import eventually
 from tests.unit.databases import fresh_sqlite
+from tests.unit.integrations import add_integration
 
 ACCOUNT, INBOX = 3, 12
 
@@ -28,7 +26,7 @@ async def test_a_round_that_breaks_leaves_the_others_alone(tmp_path: Path) -> No
     sim = ChatwootSim(account_id=ACCOUNT, inbox_id=INBOX)
     async with serving(sim), Database(fresh_sqlite(tmp_path / "omni.db")) as database, httpx.AsyncClient(trust_env=False) as http:
         directory = Directory(database, Vault(""), tolerance_seconds=300, require_signature=False)
-        broken, sound = [await _add(database, sim, inbox_id) for inbox_id in (INBOX + 1, INBOX)]
+        broken, sound = [await add_integration(database, sim, inbox_id) for inbox_id in (INBOX + 1, INBOX)]
         await directory.refresh()
 
         def client_of(integration: Integration) -> ChatwootClient:
@@ -46,12 +44,6 @@ async def test_a_round_that_breaks_leaves_the_others_alone(tmp_path: Path) -> No
             assert not task.done()
         finally:
             task.cancel()
-
-
-async def _add(database: Database, sim: ChatwootSim, inbox_id: int) -> int:
-    values = {"company_id": 1, "account_id": ACCOUNT, "inbox_id": inbox_id, "base_url": sim.base_url}
-    values |= {"access_token": sim.admin.access_token, "webhook_secret": None}
-    return await database.transaction(lambda c: accounts.add_integration(c, Vault(""), values, int(time.time() * SECOND)))
 
 
 async def _has_conversation(database: Database, integration_id: int) -> bool:

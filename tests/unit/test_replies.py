@@ -16,7 +16,7 @@ from server.core.payloads import parse_delivery
 from server.core.projection import Source
 from server.core.times import SECOND
 from server.core.uploads import checked_file
-from server.db import accounts, outbox, store
+from server.db import outbox, store
 from server.db.accounts import Agent, Integration
 from server.db.database import Database
 from server.db.outbox import Outgoing
@@ -28,8 +28,9 @@ from server.replies import Replies
 from server.reply_files import ReplyFiles, Upload
 from tests.kit.eventually import eventually, scaled
 from tests.unit.databases import fresh_sqlite
+from tests.unit.integrations import COMPANY, add_integration
 
-COMPANY, ACCOUNT, INBOX = 1, 3, 12
+ACCOUNT, INBOX = 3, 12
 _AGENT = Agent(1, COMPANY, "1", "Tomas", "agent", None, True, 0)
 _CERTAIN_SECONDS = 100.0  # no lease ends by itself while a test runs
 
@@ -51,9 +52,7 @@ class Desk:
         )
 
     async def open(self) -> None:
-        values = {"company_id": COMPANY, "account_id": ACCOUNT, "inbox_id": INBOX, "base_url": self.sim.base_url}
-        values |= {"access_token": self.sim.admin.access_token, "webhook_secret": None}
-        number = await self.database.transaction(lambda c: accounts.add_integration(c, Vault(""), values, _now_us()))
+        number = await add_integration(self.database, self.sim)
         await self.directory.refresh()
         message = self.sim.customer_says("Mira", "hello")
         payload = {

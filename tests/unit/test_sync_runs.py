@@ -1,14 +1,11 @@
 """Syncs in the background beside each other: what one integration meets is no other's trouble."""
 
 import asyncio
-import time
 from pathlib import Path
 
 import httpx
 
 from server.chatwoot import ChatwootClient
-from server.core.times import SECOND
-from server.db import accounts
 from server.db.accounts import Integration
 from server.db.audit import Actor
 from server.db.database import Database
@@ -20,8 +17,9 @@ from server.sync import Sync
 from server.sync_runs import SyncRuns
 from tests.kit.eventually import eventually
 from tests.unit.databases import fresh_sqlite
+from tests.unit.integrations import COMPANY, add_integration
 
-COMPANY, ACCOUNT, INBOX = 1, 3, 12
+ACCOUNT, INBOX = 3, 12
 _ADMIN = Actor(COMPANY, "an administrator", 1)
 
 
@@ -30,7 +28,7 @@ async def test_a_walk_that_breaks_leaves_the_others_alone(tmp_path: Path) -> Non
     sim = ChatwootSim(account_id=ACCOUNT, inbox_id=INBOX)
     async with serving(sim), Database(fresh_sqlite(tmp_path / "omni.db")) as database, httpx.AsyncClient(trust_env=False) as http:
         directory = Directory(database, Vault(""), tolerance_seconds=300, require_signature=False)
-        broken, sound = [await _add(database, sim, inbox_id) for inbox_id in (INBOX + 1, INBOX)]
+        broken, sound = [await add_integration(database, sim, inbox_id) for inbox_id in (INBOX + 1, INBOX)]
         await directory.refresh()
 
         def client_of(integration: Integration) -> ChatwootClient:
@@ -61,9 +59,3 @@ async def test_a_walk_that_breaks_leaves_the_others_alone(tmp_path: Path) -> Non
 
 def _ingester(database: Database, directory: Directory) -> Ingester:
     return Ingester(database, directory, lambda batch: None, batch=10, attempts=3)
-
-
-async def _add(database: Database, sim: ChatwootSim, inbox_id: int) -> int:
-    values = {"company_id": COMPANY, "account_id": ACCOUNT, "inbox_id": inbox_id, "base_url": sim.base_url}
-    values |= {"access_token": sim.admin.access_token, "webhook_secret": None}
-    return await database.transaction(lambda c: accounts.add_integration(c, Vault(""), values, int(time.time() * SECOND)))
