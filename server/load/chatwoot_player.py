@@ -4,6 +4,7 @@ It is the simulated Chatwoot of `omni-inbox dev`: signed webhooks, each over a c
 """
 
 import asyncio
+import math
 import random
 import signal
 import time
@@ -73,12 +74,12 @@ class ChatwootPlayer:
         self._sending: list[Delivery] = []
 
     async def write(self) -> None:
-        """Customers write, for the plan's duration and ramp, evenly with a little jitter; what is due late is still due then."""
+        """Customers write until this is cancelled, evenly with a little jitter; what is due late is still due then."""
         plan, started = self._plan, time.monotonic()
-        until = started + plan.ramp + plan.duration
         next_at = started + 0.2
-        burst_at = started + plan.ramp + min(plan.burst_every, plan.duration / 2) if plan.burst_messages else until
-        while (now := time.monotonic()) < until:
+        burst_at = started + plan.ramp + min(plan.burst_every, plan.duration / 2) if plan.burst_messages else math.inf
+        while True:
+            now = time.monotonic()
             while plan.webhooks_per_second > 0 and next_at <= now:
                 self._write(self._rng.randrange(len(self.shops)), next_at)
                 next_at += self._rng.uniform(0.5, 1.5) / plan.webhooks_per_second

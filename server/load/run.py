@@ -161,13 +161,18 @@ class Run:
         return Result(self._plan, verdict, tally, self._moments, played, settled, spent, self._peak, _server_figures(before, after), heads)
 
     def _play_out(self) -> None:
+        """Full load begins when everybody has come: on a busy machine that is later than the ramp."""
         plan = self._plan
-        until = self._started + plan.ramp + plan.duration
+        self._tick_until(self._started + plan.ramp)
+        latest = time.monotonic() + plan.settle
+        while self._together().connects.total < plan.agents and time.monotonic() < latest and not self._is_ending:
+            self._tick_until(time.monotonic() + _TICK_SECONDS)
+        began = time.monotonic()
         if plan.deploy_at and self._server is not None:
-            self._tick_until(self._started + plan.ramp + plan.deploy_at)
+            self._tick_until(began + plan.deploy_at)
             self._server.stop()
             self._server.start()
-        self._tick_until(until)
+        self._tick_until(began + plan.duration)
 
     def _settle(self, chatwoot: _Process, tokens: Tokens) -> None:
         """Until nothing is under way and every agent is at its company's head, or the plan's patience is at its end."""

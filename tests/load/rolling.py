@@ -54,14 +54,16 @@ class Site:
         self._until(lambda: sum(report["sockets"] for report in self._reports()) >= self.agents, f"{self.agents} agents are connected")
 
     def check_ground_is_clear(self) -> None:
-        """A run leaves nothing behind in the database it played in."""
+        """A run leaves nothing behind in the database it played in; the servers themselves keep one line as long as nobody administers."""
 
         async def count() -> dict[str, int]:
             async with Database(self.servers[0].env["DATABASE_URL"]) as database:
-                counts = {table: await database.fetch_all(f"SELECT COUNT(*) FROM {table}") for table in metadata.tables}
+                tables = set(metadata.tables) - {"setup_keys"}
+                counts = {table: await database.fetch_all(f"SELECT COUNT(*) FROM {table}") for table in tables}
                 return {table: rows[0][0] for table, rows in counts.items() if rows[0][0]}
 
-        assert asyncio.run(count()) == {}
+        left = asyncio.run(count())
+        assert left == {}, left
 
     def _reports(self) -> list[dict[str, Any]]:
         return [httpx.get(f"{server.base_url}/readyz", trust_env=False, timeout=scaled(10)).json() for server in self.servers]
