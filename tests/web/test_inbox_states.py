@@ -1,0 +1,34 @@
+"""What has become of a message is said at it, live: edited, delivered, read; in the order Chatwoot wrote them."""
+
+import pytest
+from playwright.async_api import expect
+
+from tests.web.conftest import OpenWindow
+from tests.web.site import Site
+
+
+@pytest.mark.parametrize(("lang", "edited", "read"), [("en", "edited", "Read"), ("bn", "সম্পাদিত", "পড়া হয়েছে")])
+async def test_edited_and_read_are_said_at_the_message(site: Site, open_window: OpenWindow, lang: str, edited: str, read: str) -> None:
+    """Also of a message that is not the last of its group; a reload says the same as the live page."""
+    customer = site.new_customer()
+    number = await site.writes(customer, "Two please", "Are you there?")
+    contact = site.sim.find_contact(customer, site.sim.account)
+    assert contact is not None
+    there = site.sim.conversations_of(contact)[0]
+    page = await (await open_window("asha", lang=lang)).open(f"/inbox/c/{number}")
+    answer = site.sim.agent_says(there, "On the way")
+    bubble = page.locator("#messages > li", has_text="On the way")
+    await expect(bubble).to_have_count(1)
+    await expect(bubble.locator("[data-f=state]")).to_be_hidden()
+
+    site.sim.edit_message(there.messages[0], "Three please")
+    there.contact_last_seen_at = answer.created_at + 2
+    site.sim.set_priority(there, "high")
+
+    for _ in ("live", "after a reload"):
+        await expect(bubble.locator("[data-f=state]")).to_have_text(read)
+        first = page.locator("#messages > li", has_text="Three please")
+        await expect(first.locator("[data-f=edited]")).to_have_text(edited)
+        await expect(first.locator("[data-f=edited]")).to_be_visible()
+        await expect(page.locator("#messages > li", has_text="Are you there?").locator("[data-f=edited]")).to_be_hidden()
+        await page.reload()
