@@ -16,11 +16,12 @@ from msgspec.structs import replace
 
 from server import log, metrics
 from server.chatwoot import ChatwootClient, ChatwootError, ChatwootOutcomeUnknown, ChatwootRefused, ChatwootUnexpected
-from server.core.entities import DeliveryError, Json, Message, message_view
+from server.core.entities import Json, Message, message_view
 from server.core.events import EventBatch
-from server.core.payloads import CLIENT_ID_KEY, parse_attachments, parse_message
+from server.core.payloads import CLIENT_ID_KEY, parse_message
 from server.core.projection import Board, MessageEntry
-from server.core.times import SECOND, parse_time
+from server.core.reply_outcomes import Settle, failed, not_yet, put_off, sent, unchanged
+from server.core.times import SECOND
 from server.core.uploads import FileLine
 from server.db import eventlog, outbox, outgoing_files, store, threads
 from server.db.accounts import Agent, Integration
@@ -182,25 +183,25 @@ class Replies:
         except Exception:  # in one reply's data: it must not end the attempts of all others, which may be at Chatwoot this very moment
             _logger.exception("reply outcome not written, the lease decides", message_id=message.id)
 
-    async def _outcome(self, outgoing: Outgoing) -> Callable[[Message], Message]:
+    async def _outcome(self, outgoing: Outgoing) -> Settle:
         message = outgoing.message
         if message.attachments and self._files.is_full:
-            return _not_yet(message)  # else it would wait in a place that replies of others need
+            return not_yet(message, _now_us())  # else it would wait in a place that replies of others need
         try:
             integration = self._integration(outgoing.company_id, outgoing.integration_id, outgoing.display_id)
         except NoChatwootIntegration as error:
-            return _failed("no_integration", error.message, message)
+            return failed(message, "no_integration", error.message)
         client, display_id, client_id = self._client_of(integration), outgoing.display_id or 0, message.client_id or ""
         try:
             if message.is_outcome_unknown and (found := await self._look_up(client, display_id, message)) is not None:
                 metrics.replies.labels("found").inc()
-                return _sent(found)
+                return sent(found)
             async with self._files.of(message) as files:
                 if files is None:
-                    return _failed("files_gone", "The files are not kept here any more; attach them to a new reply", message)
+                    return failed(message, "files_gone", "The files are not kept here any more; attach them to a new reply")
                 await client.wait_turn()
                 if not await self._renew_lease(message, client.longest_seconds(has_files=bool(files))):
-                    return _unchanged  # it took so long to come here that somebody else has it now
+                    return unchanged  # it took so long to come here that somebody else has it now
                 parts = [(file.line.name, file.content, file.line.content_type) for file in files]
                 answer = await client.send_message(
                     display_id, message.content, client_id=client_id, private=message.is_private, files=parts
@@ -208,7 +209,7 @@ class Replies:
         except ChatwootRefused as error:
             metrics.replies.labels("refused").inc()
             sentence = _SENTENCES.get(error.chatwoot_status, f"Chatwoot refused it: {error.sentence}")
-            return _failed(f"chatwoot_{error.chatwoot_status}", sentence, message)
+            return failed(message, f"chatwoot_{error.chatwoot_status}", sentence)
         except ChatwootOutcomeUnknown:
             metrics.replies.labels("unknown").inc()
             return await self._after_unknown(client, display_id, message)
@@ -217,20 +218,20 @@ class Replies:
             return self._later(message, is_unknown=message.is_outcome_unknown, error=error)
         metrics.replies.labels("sent").inc()
         metrics.reply_seconds.observe(max(0.0, (_now_us() - (message.created_us or _now_us())) / SECOND))
-        return _sent(answer) if isinstance(answer.get("id"), int) else self._later(message, is_unknown=True)
+        return sent(answer) if isinstance(answer.get("id"), int) else self._later(message, is_unknown=True)
 
     async def _renew_lease(self, message: Message, attempt_seconds: float) -> bool:
         """The lease must outlast Chatwoot's work on the request, which may leave us as late as the attempt's very end."""
         until_us = _now_us() + int((attempt_seconds + self._certain_seconds) * SECOND)
         return await self._database.transaction(lambda c: outbox.renew_lease(c, message.id, message.delivery_attempts + 1, until_us))
 
-    async def _after_unknown(self, client: ChatwootClient, display_id: int, message: Message) -> Callable[[Message], Message]:
+    async def _after_unknown(self, client: ChatwootClient, display_id: int, message: Message) -> Settle:
         """Look at once; if it is not there (yet), the lease runs on and the next attempt looks first."""
         try:
             found = await self._look_up(client, display_id, message)
         except ChatwootError:
             found = None
-        return _sent(found) if found is not None else self._later(message, is_unknown=True)
+        return sent(found) if found is not None else self._later(message, is_unknown=True)
 
     async def _look_up(self, client: ChatwootClient, display_id: int, message: Message) -> Json | None:
         """The message with our marker as Chatwoot has it, if it is there."""
@@ -247,7 +248,7 @@ class Replies:
             before = oldest
         return None
 
-    def _later(self, message: Message, *, is_unknown: bool, error: ChatwootError | None = None) -> Callable[[Message], Message]:
+    def _later(self, message: Message, *, is_unknown: bool, error: ChatwootError | None = None) -> Settle:
         attempts = message.delivery_attempts + 1
         backoff = min(_BACKOFF_MOST_SECONDS, _BACKOFF_FIRST_SECONDS * 2 ** (attempts - 1)) * (0.75 + random.random() / 2)  # noqa: S311
         delay = max(backoff, self._certain_seconds) if is_unknown else backoff
@@ -256,16 +257,11 @@ class Replies:
             sentence = (
                 error.message if error else "Chatwoot did not confirm it; look in Chatwoot whether the customer has it before sending again"
             )
-            return _failed("gave_up", sentence, message, next_us if is_unknown else None)
+            return failed(message, "gave_up", sentence, next_us if is_unknown else None)
 
-        def put_off(current: Message) -> Message:
-            if not _is_attempt(current, message):
-                return current
-            return replace(current, next_attempt_us=next_us, is_outcome_unknown=is_unknown)
+        return put_off(message, next_us, is_unknown=is_unknown)
 
-        return put_off
-
-    async def _change(self, company_id: int, conversation_id: int, message_id: int, change: Callable[[Message], Message]) -> Message:
+    async def _change(self, company_id: int, conversation_id: int, message_id: int, change: Settle) -> Message:
         async def write(connection: Connection) -> tuple[Message, list[EventBatch]]:
             streams = await eventlog.lock_streams(connection, [company_id], store.new_epoch())
             entry = await store.entry_by_id(connection, company_id, conversation_id)
@@ -333,60 +329,6 @@ def _checked(content: str, *, has_files: bool) -> str:
     if len(content) > CONTENT_MOST_CHARACTERS:
         raise BadRequest(f"A reply has at most {CONTENT_MOST_CHARACTERS:,} characters; this one has {len(content):,}")
     return content
-
-
-def _unchanged(current: Message) -> Message:
-    return current
-
-
-def _sent(told: Json) -> Callable[[Message], Message]:
-    """`told` is the message as Chatwoot has it: its files have got addresses there."""
-
-    def sent(current: Message) -> Message:
-        if current.attachments and all(attachment.url is None for attachment in current.attachments):
-            current = replace(current, attachments=parse_attachments(told.get("attachments")) or current.attachments)
-        if current.chatwoot_message_id is not None:
-            return current  # the webhook was quicker
-        return replace(
-            current,
-            chatwoot_message_id=told["id"],
-            created_us=parse_time(told.get("created_at")) or current.created_us,
-            delivery_state="sent",
-            delivery_error=None,
-            next_attempt_us=None,
-            is_outcome_unknown=False,
-        )
-
-    return sent
-
-
-def _failed(code: str, sentence: str, message: Message, next_us: int | None = None) -> Callable[[Message], Message]:
-    """`next_us`: a person's wish to send it again waits until then."""
-
-    def failed(current: Message) -> Message:
-        if not _is_attempt(current, message):
-            return current
-        return replace(current, delivery_state="failed", delivery_error=DeliveryError(code, sentence), next_attempt_us=next_us)
-
-    return failed
-
-
-def _not_yet(message: Message) -> Callable[[Message], Message]:
-    """Nothing was tried: as if it had not been claimed, and due again in a moment."""
-
-    def put_back(current: Message) -> Message:
-        if not _is_attempt(current, message):
-            return current
-        attempts, is_unknown = message.delivery_attempts, message.is_outcome_unknown
-        return replace(current, delivery_attempts=attempts, is_outcome_unknown=is_unknown, next_attempt_us=_now_us() + SECOND)
-
-    return put_back
-
-
-def _is_attempt(current: Message, claimed: Message) -> bool:
-    """Whether the reply is still on its way by the attempt that began with `claimed`. What an attempt learns that lost its lease says
-    nothing of the one that has it now, which may be at Chatwoot this very moment."""
-    return current.delivery_state == "sending" and current.delivery_attempts == claimed.delivery_attempts + 1
 
 
 def _is_before(item: dict[str, object], message: Message) -> bool:

@@ -1,0 +1,78 @@
+"""What an attempt to send a reply leaves in its row: functions from the row as it is then to the row as it should be.
+
+An attempt waits for Chatwoot outside any transaction, so it cannot say what the row becomes, only how it changes: the webhook may have
+been quicker, and the lease may have gone to somebody else.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from server.core.entities import DeliveryError, Message
+from server.core.payloads import parse_attachments
+from server.core.times import SECOND, parse_time
+
+Settle = Callable[[Message], Message]
+
+
+def sent(told: Mapping[str, Any]) -> Settle:
+    """`told` is the message as Chatwoot has it: with its time, and with the addresses its files have got there."""
+
+    def settle(current: Message) -> Message:
+        if current.attachments and all(attachment.url is None for attachment in current.attachments):
+            current = replace(current, attachments=parse_attachments(told.get("attachments")) or current.attachments)
+        if current.chatwoot_message_id is not None:
+            return current  # the webhook was quicker
+        return replace(
+            current,
+            chatwoot_message_id=told["id"],
+            created_us=parse_time(told.get("created_at")) or current.created_us,
+            delivery_state="sent",
+            delivery_error=None,
+            next_attempt_us=None,
+            is_outcome_unknown=False,
+        )
+
+    return settle
+
+
+def failed(claimed: Message, code: str, sentence: str, next_us: int | None = None) -> Settle:
+    """Given up. `next_us`: a person's wish to send it again waits until then."""
+    return _of_attempt(
+        claimed,
+        lambda current: replace(current, delivery_state="failed", delivery_error=DeliveryError(code, sentence), next_attempt_us=next_us),
+    )
+
+
+def put_off(claimed: Message, next_us: int, *, is_unknown: bool) -> Settle:
+    """To be tried again. `is_unknown`: it may have reached Chatwoot, so the next attempt looks first."""
+    return _of_attempt(claimed, lambda current: replace(current, next_attempt_us=next_us, is_outcome_unknown=is_unknown))
+
+
+def not_yet(claimed: Message, now_us: int) -> Settle:
+    """Nothing was tried: as if it had not been claimed, and due again in a moment."""
+    return _of_attempt(
+        claimed,
+        lambda current: replace(
+            current,
+            delivery_attempts=claimed.delivery_attempts,
+            is_outcome_unknown=claimed.is_outcome_unknown,
+            next_attempt_us=now_us + SECOND,
+        ),
+    )
+
+
+def unchanged(current: Message) -> Message:
+    return current
+
+
+def _of_attempt(claimed: Message, settle: Settle) -> Settle:
+    """Only while the reply is still on its way by the attempt that began with `claimed`. What an attempt learns that lost its lease says
+    nothing of the one that has it now, which may be at Chatwoot this very moment."""
+
+    def settle_own(current: Message) -> Message:
+        is_own = current.delivery_state == "sending" and current.delivery_attempts == claimed.delivery_attempts + 1
+        return settle(current) if is_own else current
+
+    return settle_own
