@@ -121,7 +121,7 @@ class Parts:
             tolerance_seconds=settings.signature_tolerance_seconds,
             require_signature=settings.require_webhook_signature,
         )
-        self.access = Access(self.database, settings, self._on_withdrawn, self._on_ended)
+        self.access = Access(self.database, settings, self._on_withdrawn, self._on_ended, self._on_demoted)
         publish = self.feeds.publish
         self.ingester = Ingester(
             self.database,
@@ -287,6 +287,10 @@ class Parts:
     def _on_withdrawn(self, agent_id: int) -> None:
         for member in self.hub.members_of_agent(agent_id):
             member.close(CLOSE_NOT_ALLOWED, "access withdrawn")
+
+    def _on_demoted(self, agent_id: int) -> None:
+        for member in self.hub.members_of_agent(agent_id):
+            member.is_admin = False
 
     def _on_ended(self, session_keys: Collection[str]) -> None:
         for member in self.hub.everyone():

@@ -62,16 +62,25 @@ class Principal(msgspec.Struct, frozen=True):
 
 
 OnWithdrawn = Callable[[int], None]
+OnDemoted = Callable[[int], None]
 OnEnded = Callable[[Collection[str]], None]
 
 
 class Access:
     """The process's memory of agents, tokens and sessions. `on_withdrawn` is told of an agent whose access was taken away, `on_ended` of
-    the keys of ended sessions: those of one look together, as whoever is told walks through all sockets."""
+    the keys of ended sessions: those of one look together, as whoever is told walks through all sockets; `on_demoted` of an agent who is
+    no administrator any more."""
 
-    def __init__(self, database: Database, settings: Settings, on_withdrawn: OnWithdrawn, on_ended: OnEnded) -> None:
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        on_withdrawn: OnWithdrawn,
+        on_ended: OnEnded,
+        on_demoted: OnDemoted = lambda agent_id: None,
+    ) -> None:
         self._database, self._settings = database, settings
-        self._on_withdrawn, self._on_ended = on_withdrawn, on_ended
+        self._on_withdrawn, self._on_ended, self._on_demoted = on_withdrawn, on_ended, on_demoted
         self._keys_of_tokens = Tokens(settings)
         self._agents: dict[tuple[int, str], Agent] = {}
         self._keys: dict[int, tuple[int, str]] = {}
@@ -217,6 +226,8 @@ class Access:
                 self._remember(agent)
                 if not agent.is_active or agent.valid_after_us > before.valid_after_us:
                     self._on_withdrawn(agent.id)
+                elif before.role == "admin" != agent.role:
+                    self._on_demoted(agent.id)
         for key in revoked:
             self._sessions.pop(key, None)
         if revoked:  # the last ones are found again by every look: a socket may have been opened while its session was being ended

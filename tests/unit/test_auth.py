@@ -152,3 +152,18 @@ async def test_sessions_that_have_ended_are_told_together(tmp_path: Path) -> Non
 def test_a_password_is_never_kept() -> None:
     """Its hash is salted."""
     assert hash_password("x") != hash_password("x")
+
+
+async def test_who_is_no_administrator_any_more_is_told_of_once(tmp_path: Path) -> None:
+    """So that open sockets lose what only administrators get; a promotion counts from the next connection on."""
+    demoted: list[int] = []
+    async with Database(fresh_sqlite(tmp_path / "auth.db")) as database:
+        settings = Settings(jwt_secret=SECRET, public_url="https://inbox.example.org")
+        access = Access(database, settings, lambda _agent: None, lambda _keys: None, demoted.append)
+        agent = (await access.authenticate_token(_token(role="admin"))).agent
+        await access.look_up()
+        for n, role in enumerate(("admin", "agent", "agent", "admin"), start=1):
+            change = "UPDATE agents SET role = :role, updated_at = updated_at + :n WHERE id = :id"
+            await database.transaction(lambda c: c.execute(change, {"role": role, "n": n, "id": agent.id}))  # noqa: B023 - awaited at once
+            await access.look_up()
+        assert demoted == [agent.id]
