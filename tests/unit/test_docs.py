@@ -130,7 +130,7 @@ def test_every_close_code_of_our_own_is_in_the_protocol() -> None:
 
 def test_every_error_of_a_reply_is_documented() -> None:
     """Codes that `server/replies.py` gives a failed reply."""
-    made = {call.args[0].value for call in _calls("replies.py", {"_failed"}) if isinstance(call.args[0], ast.Constant)}
+    made = {call.args[1].value for call in _calls("replies.py", {"failed"}) if isinstance(call.args[1], ast.Constant)}
     text = page("errors.md")
     rows = table(text[text.index("## Errors of a reply") :], "code")
     documented = {name for row in rows for name in re.findall(r"`([\w<>]+)`", row[0])}
