@@ -51,10 +51,14 @@ async def test_each_way_to_misconfigure_is_on_the_page(shop: Company, sim: Chatw
     if changes := breaking(shop, sim):
         await shop.change_integration(**changes)
     async with admin(shop) as http:
-        page = text_of(await http.get(f"/admin/integrations/{shop.integration_id}"))
+        place = f"/admin/integrations/{shop.integration_id}"
+        page = text_of(await http.get(place))
+        bengali = text_of(await http.get(place, headers={"Accept-Language": "bn-BD"}))
     assert re.search(cause, page), page
     assert remedy in page
     assert ("Something does not work" in page) == (state == "failed")
+    assert not re.search(cause, bengali), bengali
+    assert ("কিছু একটা কাজ করছে না" in bengali) == (state == "failed")
 
 
 async def test_what_is_wrong_is_put_right_on_the_page(shop: Company, sim: ChatwootSim) -> None:

@@ -222,6 +222,21 @@ def test_links_resolve(path: Path) -> None:
             assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}, target
 
 
+def test_both_readmes_have_the_same_commands_figures_and_pages() -> None:
+    """Whoever reads the Bengali one misses nothing of the other: commands, settings, the figures of the table, the pages it leads to."""
+    english, bengali = (path.read_text() for path in (ROOT / "README.md", ROOT / "README.bn.md"))
+
+    def commands(text: str) -> list[str]:
+        return [" ".join(shlex.split(line, comments=True)) for line in _shell_lines(text)]
+
+    assert commands(bengali) == commands(english)
+    for pattern in (r"`([A-Z]+(?:_[A-Z]+)+)`", r"\]\((docs/[a-z_]+\.md)", r"^\| `((?:GET|POST) [^`]*)`", r"`(omni-inbox [a-z ]+)`"):
+        assert set(re.findall(pattern, bengali, re.MULTILINE)) >= set(re.findall(pattern, english, re.MULTILINE)), pattern
+    figures = [re.findall(r"\| ([\d,.]+(?: ms| kB)?) \| ([\d,.]+(?: ms| kB)?) \| ([\d.]+) ", text) for text in (english, bengali)]
+    assert len(figures[0]) == 6
+    assert figures[0] == figures[1]
+
+
 def test_files_that_are_mentioned_exist() -> None:
     """A path in backticks that begins with a folder of ours is a path of ours."""
     for path in PAGES:

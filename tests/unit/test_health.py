@@ -100,3 +100,32 @@ async def test_a_client_that_does_not_read_is_a_note_until_it_reads_or_goes(tmp_
         second.on_lost(1006)
         second.on_lost(1006)
         assert metrics.value_of(metrics.sockets_paused) == before
+
+
+async def test_the_status_page_names_the_part_that_is_not_well(tmp_path: Path) -> None:
+    """Each fault at the part an administrator looks for, with its sentence; all others stay well."""
+    async with running(tmp_path) as parts:
+
+        def unwell() -> dict[str, str]:
+            return {one.name: one.text for one in parts.health.parts() if one.state != "ok"}
+
+        assert unwell() == {}
+        parts.disks.append(Finding("disk of the spool", "failed", "The disk has 1 MB left", "Make room on it"))
+        await eventually(lambda: "1 MB left" in unwell().get("disks", ""), limit=10.0)
+        parts.database.is_reachable = False
+        assert "cannot be reached" in unwell()["database"]
+        parts.database.is_reachable = True
+        parts.health.schema_problem = "agents missing in the database"
+        assert unwell()["database"] == "agents missing in the database"
+        parts.spool.waiting = 7
+        assert unwell()["spool"] == "7 deliveries wait in the spool"
+        parts.spool.problem = "spool: disk full"
+        assert unwell()["spool"] == "spool: disk full"
+        metrics.sockets_paused.inc(3)
+        try:
+            assert "3 clients do not read" in unwell()["clients"]
+        finally:
+            metrics.sockets_paused.dec(3)
+        parts.health.start_draining()
+        assert "about to stop" in unwell()["process"]
+        assert set(unwell()) == {"disks", "database", "spool", "process"}
