@@ -12,7 +12,7 @@ from server.core.times import SECOND
 
 ARRIVED = ("delivered", "read")
 WEB_CHAT = "Channel::WebWidget"
-_CHANNEL_ERROR = "channel"
+CHANNEL_ERROR = "channel"
 _REFUSED = "The channel did not deliver it, and Chatwoot does not say why"
 _RANK = {None: 0, "sending": 0, "sent": 1, "failed": 1, "delivered": 2, "read": 3}
 
@@ -27,8 +27,8 @@ def with_status(row: Message, status: str | None, error: str | None, *, is_newer
     if not is_newer or row.delivery_state in ARRIVED:
         return row
     if error or status == "failed":
-        return replace(row, delivery_state="failed", delivery_error=DeliveryError(_CHANNEL_ERROR, error or _REFUSED))
-    if row.delivery_error is not None and row.delivery_error.code == _CHANNEL_ERROR:
+        return replace(row, delivery_state="failed", delivery_error=DeliveryError(CHANNEL_ERROR, error or _REFUSED))
+    if row.delivery_error is not None and row.delivery_error.code == CHANNEL_ERROR:
         return replace(row, delivery_state=None if row.client_id is None else "sent", delivery_error=None)
     return row
 

@@ -110,7 +110,7 @@ def messages() -> list[dict[str, Any]]:
         _message(13, 39 * minutes, "agent", deliveryState="delivered"),
         _message(14, 38 * minutes, "agent", deliveryState="read"),
         _message(8, 30 * minutes, "agent", clientId="b1b2", deliveryState="sent"),
-        _message(9, 29 * minutes, "agent", clientId="b1b3", deliveryState="failed", deliveryError=refused),
+        _message(9, 29 * minutes, "agent", clientId="b1b3", chatwootMessageId=None, deliveryState="failed", deliveryError=refused),
         _message(10, 28 * minutes, "agent", clientId="b1b4", deliveryState="failed", deliveryError=None),
         _message(11, 2 * minutes, "agent", clientId="b1b5", deliveryState="sending"),
     ]

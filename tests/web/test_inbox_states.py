@@ -32,3 +32,22 @@ async def test_edited_and_read_are_said_at_the_message(site: Site, open_window: 
         await expect(first.locator("[data-f=edited]")).to_be_visible()
         await expect(page.locator("#messages > li", has_text="Are you there?").locator("[data-f=edited]")).to_be_hidden()
         await page.reload()
+
+
+async def test_what_the_channel_refused_says_why_and_offers_nothing_that_would_not_work(site: Site, open_window: OpenWindow) -> None:
+    """Chatwoot has the reply, so it cannot be sent again from here: the reason stands there, and no button."""
+    customer = site.new_customer()
+    number = await site.writes(customer, "Where is it?")
+    contact = site.sim.find_contact(customer, site.sim.account)
+    assert contact is not None
+    there = site.sim.conversations_of(contact)[0]
+    page = await (await open_window()).open(f"/inbox/c/{number}")
+    answer = site.sim.agent_says(there, "On the way")
+    bubble = page.locator("#messages > li", has_text="On the way")
+    await expect(bubble).to_have_count(1)
+    site.sim.mark_failed(answer, "The customer's number is blocked")
+    for _ in ("live", "after a reload"):
+        await expect(bubble.locator("[data-f=reason]")).to_have_text("The customer's number is blocked")
+        await expect(bubble.locator("[data-f=reason]")).to_be_visible()
+        await expect(bubble.get_by_role("button")).to_have_count(0)
+        await page.reload()
