@@ -1,7 +1,11 @@
 """Pages of a thread, what an agent has not seen and what has been read: in the one order, on both databases."""
 
+import contextlib
 import random
+import sqlite3
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -10,8 +14,9 @@ from server.core.entities import Conversation, Message
 from server.core.thread_order import place_of
 from server.core.times import SECOND
 from server.db import columns, store, threads
-from server.db.database import Connection, Database
+from server.db.database import Connection, Database, Parameters, Row
 from server.db.migrations import upgrade
+from tests.unit.databases import fresh_sqlite
 from tests.unit.states import at
 
 _COMPANY = 3
@@ -93,3 +98,39 @@ async def test_what_came_since_is_unseen_wherever_it_stands(database_url: str) -
 
     async with Database(database_url, wait_seconds=30) as database:
         assert await database.transaction(work) == ["late", "next"]
+
+
+class _Listening(Connection):
+    """Keeps what it is asked."""
+
+    def __init__(self, other: Connection) -> None:
+        super().__init__(other.raw, other.dialect)
+        self.asked: list[tuple[str, Any]] = []
+
+    async def fetch_all(self, sql: str, parameters: Parameters | None = None) -> Sequence[Row]:
+        self.asked.append((sql, parameters))
+        return await super().fetch_all(sql, parameters)
+
+
+async def test_sqlite_finds_a_page_by_the_index(tmp_path: Path) -> None:
+    """Nothing is scanned, and what is sorted is a page: the messages of the seconds it lies in."""
+    path = tmp_path / "threads.db"
+    async with Database(fresh_sqlite(path)) as database:
+
+        async def work(c: Connection) -> list[tuple[str, Any]]:
+            conversation_id, kept = await _keep(c, _mixture(random.Random(1)))
+            listening = _Listening(c)
+            before = next(message for message in kept if message.created_us is not None)
+            await threads.read_messages(listening, _COMPANY, conversation_id, limit=5)
+            await threads.read_messages(listening, _COMPANY, conversation_id, limit=5, before=before)
+            await threads.read_unseen(listening, _COMPANY, conversation_id, before.id, 5)
+            await threads.count_inbound(listening, before)
+            await threads.read_looked_at(listening, [(conversation_id, at(0), at(9)), (conversation_id + 1, at(0), at(9))])
+            return listening.asked
+
+        asked = await database.transaction(work)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        plans = [[step[3] for step in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)] for sql, values in asked]
+    for (sql, _), plan in zip(asked, plans, strict=True):
+        assert not [step for step in plan if step.startswith("SCAN")], (sql, plan)
+        assert [step for step in plan if "ix_message_thread" in step or "INTEGER PRIMARY KEY" in step], (sql, plan)
