@@ -12,8 +12,10 @@ from server.core.times import SECOND
 from server.db import eventlog, journal, ledger, store
 from server.db.audit import COMMAND, Actor
 from server.db.database import Connection
+from server.directory import DELIVERY_HEADER
 from server.errors import ConfigurationError, NotFound
 from server.ledger import entry_view, way_view
+from server.traces import CARRIED
 
 _LIMIT_MOST = 10_000
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -86,7 +88,9 @@ async def _print_one(parts: Parts, delivery_id: int) -> None:
     found = await parts.database.read(lambda c: ledger.read_body(c, delivery_id))
     if found is None:
         raise NotFound(f"There is no delivery {delivery_id}")
-    click.echo(json.dumps(entry_view(found[0]) | {"body": found[1]}, ensure_ascii=False, indent=2))
+    uid, headers = await parts.database.read(lambda c: ledger.read_joins(c, delivery_id))
+    joins = {"uid": uid, "chatwootDelivery": headers.get(DELIVERY_HEADER), "traceparent": headers.get(CARRIED)}
+    click.echo(json.dumps(entry_view(found[0]) | joins | {"body": found[1]}, ensure_ascii=False, indent=2))
 
 
 async def _change(

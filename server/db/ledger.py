@@ -82,6 +82,12 @@ async def read_body(connection: Connection, delivery_id: int) -> tuple[Entry, st
     return (_entry(row), row[8]) if row else None
 
 
+async def read_joins(connection: Connection, delivery_id: int) -> tuple[str, dict[str, str]]:
+    """(its uid, as the log names it; the headers that were kept of it)."""
+    row = await connection.fetch_one("SELECT uid, headers FROM webhook_deliveries WHERE id = :id", {"id": delivery_id})
+    return (row[0], msgspec.json.decode(row[1] or "{}")) if row else ("", {})
+
+
 async def ids_in_state(connection: Connection, state: str, limit: int) -> list[int]:
     rows = await connection.fetch_all(
         "SELECT id FROM webhook_deliveries WHERE state = :state ORDER BY id LIMIT :limit", {"state": state, "limit": limit}

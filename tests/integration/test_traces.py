@@ -112,7 +112,10 @@ async def test_what_the_caller_does_not_sample_is_not_told(collector: Collector,
             assert (await company.http.post(WEBHOOK_PATH, content=delivery.body, headers=headers)).status_code == 200
             await company.conversation_with(number)
         await eventually(lambda: [span for span in list(collector.spans) if span.name == "ingest"], limit=15)
+        shown = [json.loads(server.cli("deliveries", "show", number).stdout) for number in ("1", "2")]
     assert collector.of_trace(TRACE) == {}
+    assert shown[0]["traceparent"] is None
+    assert shown[1]["traceparent"].split("-")[1] in {span.trace_id for span in collector.spans}
     assert [span.parent_id for span in collector.spans if span.name == "webhook"] == [""]
 
 

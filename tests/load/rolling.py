@@ -53,17 +53,14 @@ class Site:
     def await_agents(self) -> None:
         self._until(lambda: sum(report["sockets"] for report in self._reports()) >= self.agents, f"{self.agents} agents are connected")
 
-    def check_ground_is_clear(self) -> None:
-        """A run leaves nothing behind in the database it played in; the servers themselves keep one line as long as nobody administers."""
+    def count_rows(self) -> dict[str, int]:
+        """By table. A run leaves as many as it found in the database it plays in: what the servers themselves write at their start."""
 
         async def count() -> dict[str, int]:
             async with Database(self.servers[0].env["DATABASE_URL"]) as database:
-                tables = set(metadata.tables) - {"setup_keys"}
-                counts = {table: await database.fetch_all(f"SELECT COUNT(*) FROM {table}") for table in tables}
-                return {table: rows[0][0] for table, rows in counts.items() if rows[0][0]}
+                return {table: (await database.fetch_all(f"SELECT COUNT(*) FROM {table}"))[0][0] for table in metadata.tables}
 
-        left = asyncio.run(count())
-        assert left == {}, left
+        return asyncio.run(count())
 
     def _reports(self) -> list[dict[str, Any]]:
         return [httpx.get(f"{server.base_url}/readyz", trust_env=False, timeout=scaled(10)).json() for server in self.servers]
@@ -96,7 +93,7 @@ def site(mariadb: MariaDB, redis: Redis, agents: int) -> Iterator[Site]:
 
 def play(place: Site, act: Callable[[Site], None], options: Mapping[str, object]) -> dict[str, Any]:
     """`omni-inbox load` through nginx with these options, and `act` meanwhile. Returns the run's report; raises unless it was clean."""
-    path = place.servers[0].directory / "report.json"
+    path, before = place.servers[0].directory / "report.json", place.count_rows()
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     argv = [str(COMMAND), "load", "--url", place.nginx.url, "--agents", str(place.agents), "--json", str(path), *words]
     harness = subprocess.Popen(argv, env=place.servers[0].env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -111,6 +108,7 @@ def play(place: Site, act: Callable[[Site], None], options: Mapping[str, object]
             harness.communicate()
     assert harness.returncode == 0, f"{output}\n{place.nginx.errors[-2_000:]}"
     [report] = json.loads(path.read_text())
-    place.check_ground_is_clear()
+    left = {table: count for table, count in place.count_rows().items() if count != before[table]}
+    assert left == {}, f"the run left other rows than it found: {left}"
     found: dict[str, Any] = report
     return found
