@@ -15,8 +15,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 ARGS ?=
 SCENARIO ?= steady-day
 
-# tests side by side (most of their time they wait); 0 runs them one by one
-WORKERS ?= 2
+# tests side by side, more than there are cores, as most of their time they wait; 0 runs them one by one
+WORKERS ?= 4
 
 .PHONY: help install install-dev packages run test lint audit bench bench-web soak load screenshots schema lock clean
 
@@ -32,7 +32,7 @@ run: install ## everything on this machine, with a simulated Chatwoot; prints th
 
 test: install-dev packages tests/node/node_modules/.package-lock.json lint ## everything: lint, types, then all tests against the real parts
 	@bash tests/run-node-tests.sh
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 lint: install-dev ## ruff, import layers, types, and nothing that looks like a key
 	$(BIN)/ruff check .

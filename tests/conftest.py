@@ -26,6 +26,11 @@ def pytest_configure() -> None:
     settings.load_profile("omni")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The order is random, but what takes minutes begins first: begun last, it would be waited for by idle cores."""
+    items.sort(key=lambda item: not any(mark.name == "soak" or mark.args == ("load",) for mark in item.iter_markers()))
+
+
 @dataclass(frozen=True)
 class Stack:
     """Where one test's server keeps its data: nothing in it is shared with another test but the server programs."""

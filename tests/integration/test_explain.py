@@ -25,6 +25,7 @@ from tests.kit.mariadb import MariaDB
 _CONVERSATIONS, _MESSAGES_EACH = 2_000, 3
 _COMPANIES = 10
 _NOW = 1_784_365_265_000_000
+pytestmark = pytest.mark.xdist_group("explain")  # they share a database that takes a while to fill
 
 # what one row of EXPLAIN tells: MariaDB has ten columns, MySQL twelve
 _MARIADB_STEP = ("id", "select_type", "table", "type", "possible_keys", "key", "key_len", "ref", "rows", "extra")

@@ -17,6 +17,7 @@ from tests.kit.webhook import delivery_of
 
 COUNT = 2_000
 SENDERS = 12  # for each process
+pytestmark = pytest.mark.xdist_group("two processes")  # they share the second one
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ OPTIONS: dict[str, object] = {
 }
 
 pytestmark = [
+    pytest.mark.xdist_group("load"),
     pytest.mark.timeout(scaled(240)),
     pytest.mark.skipif(find_program("nginx") is None, reason="nginx is not installed (Debian package nginx-light)"),
 ]

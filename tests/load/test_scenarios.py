@@ -16,6 +16,7 @@ SCENARIOS = sorted(
     path for path in (Path(__file__).parent / "scenarios").glob("*.toml") if path.stem not in ("full", "push-against-polling")
 )
 _LIMIT_SECONDS = 100.0
+pytestmark = pytest.mark.xdist_group("load")  # one play after the other: each wants the machine
 
 
 @pytest.mark.timeout(scaled(_LIMIT_SECONDS + 20))
