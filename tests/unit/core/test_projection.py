@@ -1,55 +1,14 @@
-"""The rules of state: by version and identity, never by arrival; an event only where clients see a difference."""
+"""The board: conversations and messages by version, never by arrival; twins are one, and the deleted stay deleted."""
 
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from server.core.changes import Change, LastMessage
-from server.core.entities import Assignee, Attachment, Contact, Conversation, DeliveryError, Message
-from server.core.projection import Board, Entry, Result, Source
-from server.core.thread_order import place_of
-from tests.unit.states import BASE_US, DISPLAY_ID, SOURCE, at, conversation_change, conversation_state, message_change
-
-RECEIVED_US = at(1000)
-CREATED, UPDATED, SAME = Result.CREATED, Result.UPDATED, Result.SAME
-
-
-class Desk:
-    """A board to which changes are told one after the other."""
-
-    def __init__(self, *changes: Change) -> None:
-        self.board = Board()
-        for change in changes:
-            self.tell(change)
-
-    def tell(self, change: Change, received_us: int = RECEIVED_US) -> tuple[Result, Result]:
-        return self.board.apply(change, SOURCE, received_us)
-
-    @property
-    def entry(self) -> Entry:
-        return self.board.entries[SOURCE.integration_id, DISPLAY_ID]
-
-    @property
-    def row(self) -> Conversation:
-        return self.entry.row
-
-    @property
-    def messages(self) -> list[Message]:
-        return [message.row for message in self.entry.messages]
-
-    @property
-    def kinds(self) -> list[str]:
-        return [draft.kind for draft in self.board.drafts]
-
-    def reply(self, client_id: str = "key-1", **fields: Any) -> Message:
-        message = Message(
-            0, 0, "agent", "On its way", at(5), client_id=client_id, delivery_state="sending", next_attempt_us=at(5), **fields
-        )
-        return self.board.put_message(self.entry, message, at(5), at(5)).row
-
-
-# -- conversations -----------------------------------------------------------------------------------------------------
+from server.core.entities import Assignee, Attachment, Contact
+from server.core.projection import Board, Source
+from tests.unit.core.desk import CREATED, RECEIVED_US, SAME, UPDATED, Desk
+from tests.unit.states import BASE_US, SOURCE, at, conversation_change, conversation_state, message_change
 
 
 def test_a_first_message_makes_its_conversation() -> None:
@@ -135,9 +94,6 @@ def test_two_integrations_keep_their_conversations_apart() -> None:
     assert {entry.row.company_id for entry in board.entries.values()} == {1, 2}
 
 
-# -- the simple payload ------------------------------------------------------------------------------------------------
-
-
 def _closed() -> Desk:
     return Desk(
         conversation_change(1, status="resolved"), message_change("old", second=2, version=2, told=conversation_state(2, status="resolved"))
@@ -178,9 +134,6 @@ def test_the_simple_payload_fills_what_is_missing() -> None:
     assert (desk.row.external_user_id, desk.row.external_user_name) == ("chatwoot_9071_481", "Léa Moreau")
     desk.tell(message_change("b", number=None, told=conversation_state(contact=Contact(id=1), contact_name="Other")))
     assert (desk.row.external_user_id, desk.row.external_user_name) == ("chatwoot_9071_481", "Léa Moreau")
-
-
-# -- messages ----------------------------------------------------------------------------------------------------------
 
 
 def test_one_message_under_two_deliveries_is_one() -> None:
@@ -257,15 +210,6 @@ def test_an_edit_told_before_the_message_was_made_is_one() -> None:
     desk = Desk(message_change("new text", version=2, is_update=True))
     assert desk.tell(message_change("old text", version=1))[1] is UPDATED
     assert (desk.messages[0].content, desk.messages[0].edited_us) == ("new text", RECEIVED_US)
-
-
-def test_what_chatwoot_makes_of_a_reply_is_no_edit() -> None:
-    """It fills in names and cuts white space; the first time it tells the text, that is the text."""
-    desk = Desk(message_change(version=1))
-    reply = desk.reply()
-    desk.tell(message_change("On its way, Léa", number=90, version=2, sender_type="agent", client_id=reply.client_id))
-    desk.tell(message_change("On its way, Léa", number=90, version=3, sender_type="agent", is_update=True))
-    assert (desk.messages[1].content, desk.messages[1].edited_us) == ("On its way, Léa", None)
 
 
 def test_an_older_update_changes_nothing() -> None:
@@ -346,9 +290,6 @@ def test_a_late_message_does_not_move_the_conversation_back() -> None:
     assert desk.row.preview.content == "new"
 
 
-# -- delivery to the customer ------------------------------------------------------------------------------------------
-
-
 def test_the_newest_of_a_second_is_the_one_with_the_highest_number() -> None:
     """A list tells whole seconds, webhooks come in any order: the row shows the message that stands last in the thread."""
     desk = Desk(message_change("first", number=88, second=5.204, version=5))
@@ -357,19 +298,6 @@ def test_the_newest_of_a_second_is_the_one_with_the_highest_number() -> None:
     desk.tell(message_change("between them, late", number=87, second=5.9, version=5))
     assert desk.row.preview
     assert desk.row.preview.content == "second, found by asking"
-
-
-def test_a_reply_stands_where_chatwoot_has_it() -> None:
-    """Written while Chatwoot was away: what the customer said meanwhile was before it, for them and so for us."""
-    desk = Desk(message_change("Hello", second=2, version=2))
-    desk.reply()
-    desk.tell(message_change("Are you there?", number=89, second=30, version=30))
-    desk.tell(message_change("On its way", number=90, second=60, version=60, sender_type="agent", client_id="key-1"))
-    reply = desk.messages[1]
-    assert (reply.created_us, desk.row.last_message_us) == (at(60), at(60))
-    assert [message.content for message in sorted(desk.messages, key=place_of)] == ["Hello", "Are you there?", "On its way"]
-    assert desk.row.preview
-    assert desk.row.preview.content == "On its way"
 
 
 def test_a_clock_of_ours_that_is_fast_holds_back_no_message() -> None:
@@ -381,125 +309,6 @@ def test_a_clock_of_ours_that_is_fast_holds_back_no_message() -> None:
     assert desk.row.last_message_us == at(4)
     assert desk.row.preview
     assert desk.row.preview.content == "Thanks"
-
-
-def test_a_channel_error_makes_it_failed() -> None:
-    """The channel refused what Chatwoot had accepted."""
-    desk = Desk(message_change(version=1, sender_type="agent"))
-    assert desk.tell(message_change(version=2, sender_type="agent", is_update=True, error="no such number"))[1] is UPDATED
-    assert (desk.messages[0].delivery_state, desk.messages[0].delivery_error) == ("failed", DeliveryError("channel", "no such number"))
-
-
-def test_an_error_in_the_first_word_makes_it_failed() -> None:
-    """Updated before created."""
-    desk = Desk(message_change(version=2, sender_type="agent", is_update=True, error="no such number"))
-    assert desk.messages[0].delivery_error == DeliveryError("channel", "no such number")
-
-
-@pytest.mark.parametrize("is_ours", [False, True])
-def test_a_retry_that_worked_takes_the_error_away(is_ours: bool) -> None:
-    """Chatwoot wipes the error when someone sends the message again there."""
-    desk = Desk(conversation_change(1))
-    if is_ours:
-        desk.reply()
-    told: dict[str, Any] = {"sender_type": "agent", "client_id": "key-1" if is_ours else None}
-    desk.tell(message_change("On its way", version=2, error="no such number", **told))
-    desk.tell(message_change("On its way", version=3, error="no such number", is_update=True, **told))
-    assert desk.messages[0].delivery_state == "failed"
-    desk.tell(message_change("On its way", version=4, is_update=True, **told))
-    assert (desk.messages[0].delivery_state, desk.messages[0].delivery_error) == ("sent" if is_ours else None, None)
-
-
-def test_a_message_that_only_arrived_is_told_from_one_that_changed() -> None:
-    """Today's webhooks do not tell it: finding it by asking is no lost webhook."""
-    desk = Desk(message_change("Yes", version=1, sender_type="agent"))
-    assert desk.tell(message_change("Yes", sender_type="agent", status="read", asked_us=at(1001)))[1] is Result.ARRIVED
-    assert desk.tell(message_change("Yes, two", sender_type="agent", status="read", asked_us=at(1002)))[1] is UPDATED
-    assert desk.messages[0].delivery_state == "read"
-
-
-def test_a_conversation_tells_how_far_its_last_message_has_come() -> None:
-    """That one alone, and only of messages that are here."""
-    desk = Desk(*(message_change("Yes", number=number, version=1, sender_type="agent") for number in (88, 89)))
-    desk.tell(conversation_change(2, last=LastMessage(88, "delivered")))
-    desk.tell(conversation_change(3, last=LastMessage(99, "read")))
-    assert [message.delivery_state for message in desk.messages] == ["delivered", None]
-    assert desk.kinds[-1] == "message.updated"
-
-
-@pytest.mark.parametrize(("channel", "state"), [("Channel::WebWidget", "read"), ("Channel::Whatsapp", None), (None, None)])
-def test_what_a_customer_of_the_web_chat_has_looked_at_is_read(channel: str | None, state: str | None) -> None:
-    """Messages of the seconds before; other channels say with each message what was read."""
-    desk = Desk(conversation_change(1, channel=channel))
-    desk.tell(message_change("Yes", number=88, second=5.9, version=1, sender_type="agent"))
-    desk.tell(message_change("of that second", number=89, second=6.1, version=1, sender_type="agent"))
-    desk.tell(message_change("Hm", number=90, second=5, version=1))
-    desk.tell(conversation_change(2, channel=channel, contact_seen_us=at(6)))
-    assert [message.delivery_state for message in desk.messages] == [state, None, None]
-    desk.tell(message_change("told late", number=91, second=4, version=1, sender_type="agent"))
-    assert desk.messages[-1].delivery_state == state
-
-
-def test_our_own_failure_is_not_taken_away_by_an_update() -> None:
-    """What the sender found out, an edit does not contradict."""
-    desk = Desk(message_change(version=1, sender_type="agent"))
-    error = DeliveryError("gave_up", "x")
-    desk.entry.messages[0].row = replace(desk.messages[0], delivery_state="failed", delivery_error=error)
-    desk.tell(message_change("edited", version=2, sender_type="agent", is_update=True))
-    assert (desk.messages[0].delivery_state, desk.messages[0].delivery_error) == ("failed", error)
-
-
-# -- replies -----------------------------------------------------------------------------------------------------------
-
-
-def test_a_replys_own_webhook_is_recognised_by_its_marker() -> None:
-    """It brings Chatwoot's id and says that it was sent; the row stays the agent's."""
-    desk = Desk(conversation_change(1))
-    desk.reply(agent_id=4, is_outcome_unknown=True)
-    assert desk.tell(message_change("On its way", version=2, sender_type="agent", client_id="key-1", sender_name="Bot"))[1] is UPDATED
-    (message,) = desk.messages
-    assert (message.chatwoot_message_id, message.delivery_state, message.agent_id) == (88, "sent", 4)
-    assert (message.next_attempt_us, message.is_outcome_unknown, message.sender_name) == (None, False, "Bot")
-
-
-def test_the_webhook_after_the_response_changes_nothing() -> None:
-    """Whichever comes first sets the id; the other finds it set."""
-    desk = Desk(conversation_change(1))
-    reply = desk.reply()
-    sent = replace(reply, chatwoot_message_id=88, delivery_state="sent", next_attempt_us=None, sender_name="A", content_type="text")
-    assert desk.board.set_message(desk.entry, desk.entry.messages[0], sent, at(6), at(6)) is UPDATED
-    assert desk.tell(message_change("On its way", version=1, sender_type="agent", client_id="key-1"))[1] is SAME
-
-
-def test_a_second_message_with_the_same_marker_is_a_second_message() -> None:
-    """Two ids are two messages, in one batch as in two: what the customer got twice is shown twice."""
-    desk = Desk(conversation_change(1))
-    desk.reply()
-    for number in (88, 89):
-        desk.tell(message_change("On its way", number=number, version=2, sender_type="agent", client_id="key-1"))
-    assert [message.chatwoot_message_id for message in desk.messages] == [88, 89]
-
-
-def test_an_equal_text_is_not_a_reply_on_its_way() -> None:
-    """Someone wrote the same words in Chatwoot while ours was under way: its marker alone finds it."""
-    desk = Desk(conversation_change(1))
-    desk.reply()
-    desk.tell(message_change("On its way", version=2, sender_type="agent"))
-    assert [message.chatwoot_message_id for message in desk.messages] == [None, 88]
-
-
-def test_an_unseen_change_of_a_reply_makes_no_event() -> None:
-    """Attempts and leases are nobody's business, but are written."""
-    desk = Desk(conversation_change(1))
-    reply = desk.reply()
-    entry = desk.entry.messages[0]
-    entry.is_dirty = False
-    assert desk.board.set_message(desk.entry, entry, replace(reply, delivery_attempts=3), at(6), at(6)) is SAME
-    assert entry.is_dirty
-    assert desk.kinds.count("message.updated") == 0
-
-
-# -- agents' own acts --------------------------------------------------------------------------------------------------
 
 
 def test_a_status_set_by_an_agent_is_an_event_once() -> None:
