@@ -220,7 +220,7 @@ async def test_killed_at_every_step_of_a_delivery(cluster: Cluster) -> None:
                         cuts = proxy.cut_count
                         proxy.refuse_new()
                         proxy.cut_after(byte_count, direction)
-                        await eventually(lambda: proxy.cut_count > cuts)  # noqa: B023 - awaited at once
+                        await eventually(lambda: proxy.cut_count > cuts, limit=30)  # noqa: B023 - awaited at once
                         await asyncio.to_thread(victim.kill9)
                     proxy.accept_new()
                     await asyncio.to_thread(victim.start)
