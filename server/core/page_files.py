@@ -26,7 +26,7 @@ _CONSTANT = re.compile(r"^const ([A-Z][A-Z_]+) =", re.MULTILINE)
 _NEVER_ENDS = frozenset("{([,;:?=&|<>.")  # no statement ends after one of these ...
 _NEVER_BEGINS = frozenset("})],;:?=&|.")  # ... and none begins with one of these
 _STYLE_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
-_AROUND_STYLE = re.compile(r"\s*([{};,>])\s*")
+_AROUND_STYLE = re.compile(r"\s*([{};,>/])\s*")
 
 
 def strip_script(source: str) -> str:
@@ -68,7 +68,7 @@ class _Names:
 
 
 def strip_style(source: str) -> str:
-    """A style sheet without comments and the space around braces, commas and semicolons."""
+    """A style sheet without comments and the space around braces, commas, semicolons and strokes."""
     bare = _AROUND_STYLE.sub(r"\1", " ".join(_STYLE_COMMENT.sub("", source).split()))
     return bare.replace(";}", "}")
 

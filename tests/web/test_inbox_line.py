@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,7 +14,7 @@ from playwright.async_api import Page, async_playwright, expect
 from tests.kit.eventually import eventually
 from tests.kit.tcp_proxy import TcpProxy
 from tests.web.conftest import OpenWindow
-from tests.web.site import Site, new_window, says, shown_ids
+from tests.web.site import PASSWORD, Site, email_of, new_window, says, shown_ids
 
 # what a browser says of requests that found no line
 NO_LINE = "net::ERR_|WebSocket connection to"
@@ -195,3 +196,18 @@ async def test_a_page_from_the_back_forward_cache_is_up_to_date_again(site: Site
         assert await page.evaluate("globalThis.isTheSame === true")
         assert window.faults == []
         await browser.close()
+
+
+async def test_who_signs_out_elsewhere_is_told_so(site: Site, open_window: OpenWindow) -> None:
+    """Not that something is forbidden or broken: the chip leads to the sign-in."""
+    window = await open_window(None)
+    page = await window.open("/sign-in", until=None)
+    await page.fill("[name=email]", email_of("tomas"))
+    await page.fill("[name=password]", PASSWORD)
+    await page.click(".primary")
+    await says(page, "live")
+    window.expected.append("401")
+    await page.evaluate("fetch('/api/sessions', { method: 'DELETE' })")
+    await expect(page.locator("#chip [data-f=word]")).to_have_text("You are signed out")
+    await page.click("#chip a")
+    await expect(page).to_have_url(re.compile("/sign-in"))

@@ -19,7 +19,8 @@ export function createI18n({ lang, digits, strings, now = () => new Date() }) {
       name in vars ? (typeof vars[name] === "number" ? number(vars[name]) : vars[name]) : whole);
   }
 
-  const seconds = (ms) => t("time.seconds", { n: ms / 1000 });
+  // To the next tenth: nothing takes no time.
+  const seconds = (ms) => t("time.seconds", { n: Math.max(1, Math.ceil(ms / 100)) / 10 });
 
   // Digits of an id are not translated: it is a name.
   const nameOf = ({ id, externalUserName }) => externalUserName || t("row.nameless", { id: String(id) });

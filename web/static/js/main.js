@@ -82,7 +82,7 @@ const line = openLine({
   client: crypto.randomUUID(),
   cursor: () => resume.cursor,
   on: {
-    state: (state) => freshness.link(state),
+    state: onLink,
     events: (epoch, events) => follow(resume.take(epoch, events)),
     head: (cursor) => follow(resume.hear(cursor)),
     reset: () => follow(resume.reset()),
@@ -180,6 +180,12 @@ function follow(work) {
     clearTimeout(again);
     again = setTimeout(() => resume.isBehind && follow(resume.catchUp()), AGAIN_MS);
   });
+}
+
+function onLink(state) {
+  freshness.link(state);
+  // Who is let in nowhere any more has signed out elsewhere, or lost access: REST tells which.
+  if (state.reason === "forbidden") countUnread();
 }
 
 function onFreshness(view) {

@@ -33,7 +33,7 @@ export class Status {
     const isMeasured = word === "live" && delay !== null;
     const action = word === "stopped" && t(reason === "signed-out" ? "chip.signIn" : "chip.reload");
     fillSlots(this.#chip, { word: text, delay: isMeasured && seconds(delay), action });
-    this.#chip.title = t("chip.asOf", { time: clock(asOf) }) + (isMeasured ? ` ${t("chip.delay", { time: seconds(delay) })}` : "");
+    this.#chip.title = t("chip.asOf", { time: clock(asOf) }) + (isMeasured ? `\n${t("chip.delay", { time: seconds(delay) })}` : "");
     this.#announceSoon(word, text);
   }
 
