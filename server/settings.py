@@ -268,4 +268,4 @@ def _convert(name: str, text: str, kind: type) -> object:
     except (ValueError, KeyError):
         wanted = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
         raise ConfigurationError(f"{name} must be {wanted}, not {text!r}") from None
-    return text
+    return text.upper() if name == "LOG_LEVEL" else text

@@ -36,6 +36,11 @@ def test_a_contradiction_is_said_in_a_sentence(environ: dict[str, str], sentence
         Settings.from_environment(environ)
 
 
+def test_a_log_level_is_understood_in_small_letters() -> None:
+    """As other programs take it."""
+    assert Settings.from_environment({"LOG_LEVEL": "debug"}).log_level == "DEBUG"
+
+
 @pytest.mark.parametrize("text", ["nan", "inf", "-inf", "-1", "1e300", "-0.5"])
 @pytest.mark.parametrize("name", [name for name, default, _ in describe() if re.fullmatch(r"\d+(\.\d+)?", default)])
 def test_no_number_is_without_bounds(name: str, text: str) -> None:
