@@ -361,3 +361,15 @@ def test_every_preference_is_documented_with_its_values() -> None:
         for name in re.findall(r"`(\w+)`", row[0])
     }
     assert documented == {name: [json.dumps(value) for value in values] for name, values in CHOICES.items()}
+
+
+# decisions
+
+
+def test_every_decision_has_a_number_of_its_own() -> None:
+    """Whoever cites one by its number means one; the number stands in the file's name alone."""
+    decisions = sorted((DOCS / "decisions").glob("*.md"))
+    numbers = [path.name[:4] for path in decisions]
+    assert all(number.isdigit() for number in numbers)
+    assert len(set(numbers)) == len(numbers), numbers
+    assert not [path.name for path in decisions if re.match(r"# \d", path.read_text())]
