@@ -93,8 +93,9 @@ def _chosen(request: Request, name: str) -> str | None:
 
 
 def _in_language(request: Request, lang: str) -> str:
-    """The query that shows this very page in another language."""
-    rest = [(name, value) for name, value in request.query_params.multi_items() if name != "lang"]
+    """The query that shows this very page in another language; of the inbox, whose scripts go from page to page, what is in its path."""
+    is_inbox = request.url.path.startswith("/inbox")
+    rest = [] if is_inbox else [(name, value) for name, value in request.query_params.multi_items() if name != "lang"]
     return "?" + urlencode([*rest, ("lang", lang)])
 
 

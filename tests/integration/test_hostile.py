@@ -170,7 +170,7 @@ async def test_an_agent_s_number_at_another_company_s_address_is_no_sign_in(shop
 
 @pytest.mark.parametrize("server", ["production"], indirect=True)  # a second process is needed, and SQLite serves one
 async def test_asking_too_often_is_answered_429(company: Company) -> None:
-    """One agent alone is held back, with the seconds to wait; colleagues and polls of what has not changed go on."""
+    """One agent alone is held back, with the seconds to wait; colleagues and polls of what has not changed go on; pages count."""
     server = company.omni.another(env={"API_REQUESTS_PER_MINUTE": "20", "WEBHOOK_STRANGERS_PER_MINUTE": "5"})
     await asyncio.to_thread(server.start)
     try:
@@ -183,6 +183,12 @@ async def test_asking_too_often_is_answered_429(company: Company) -> None:
             tag = (await colleague.get("/api/conversations")).headers["ETag"]
             polls = [await colleague.get("/api/conversations", headers={"If-None-Match": tag}) for _ in range(40)]
             assert {poll.status_code for poll in polls} == {304}
+        async with server.client(company.token(3)) as reader:
+            pages = [await reader.get("/inbox") for _ in range(30)]  # a page counts as a call
+            assert pages[0].status_code == 200
+            held_back = next(page for page in pages if page.status_code == 429)
+            assert held_back.headers["content-type"].startswith("text/html")
+            assert int(held_back.headers["Retry-After"]) >= 1
         async with server.client() as stranger:
             sent = [await stranger.post("/api/webhooks/chatwoot", json={"event": "x", "account": {"id": 9_999_999}}) for _ in range(8)]
             assert [answer.status_code for answer in sent[:5]] == [200] * 5

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from playwright.async_api import Page
+from playwright.async_api import Page, expect
 
 from tests.kit.eventually import eventually
 from tests.web.conftest import OpenWindow
@@ -97,3 +97,26 @@ async def test_a_choice_lasts_for_who_is_signed_in(site: Site, open_window: Open
     await page.goto(window.base_url + "/inbox/settings")
     await page.select_option("#language", "auto")
     await page.locator("button.primary").click()
+
+
+async def test_the_keyboard_is_enough(site: Site, open_window: OpenWindow) -> None:
+    """Past the navigation at one key, then field by field; the refusal is told, and the field keeps what was typed."""
+    token = site.omni.token(1, "chief", role="admin", name="Chief")
+    window = await open_window(None, extra_http_headers={"Authorization": f"Bearer {token}"})
+    window.expected.append("400")
+    page = await window.open("/admin/integrations", until=None)
+    await page.keyboard.press("Tab")
+    await expect(page.locator(".skip")).to_be_focused()
+    await page.keyboard.press("Enter")
+    for _ in range(8):  # the table, which scrolls by keys, and its links come first
+        await page.keyboard.press("Tab")
+        if await page.locator("#base_url").evaluate("(field) => field === document.activeElement"):
+            break
+    for text in ("http://169.254.169.254", "1", "7", "a-token"):
+        await page.keyboard.type(text)
+        await page.keyboard.press("Tab")
+    await expect(page.get_by_role("button", name="Connect")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("alert")).to_contain_text("leads to a private or local address")
+    await expect(page.locator("#base_url")).to_have_value("http://169.254.169.254")
+    await expect(page.locator("#access_token")).to_have_value("")
