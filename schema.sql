@@ -180,10 +180,10 @@ CREATE TABLE IF NOT EXISTS outgoing_pieces (
 
 -- The key by which the first administrator is made, while there is none
 CREATE TABLE IF NOT EXISTS setup_keys (
-  id BIGINT NOT NULL COMMENT '1: there is one key at a time',
+  purpose VARCHAR(32) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT 'first administrator: there is one key at a time',
   token_hash VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT 'SHA-256 of the key; the key itself is in the process that shows it',
   heard_at BIGINT NOT NULL COMMENT 'the process that shows it lives, microseconds',
-  PRIMARY KEY (id)
+  PRIMARY KEY (purpose)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='The key by which the first administrator is made, while there is none';
 
 -- A customer's conversation with a company

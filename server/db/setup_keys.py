@@ -2,6 +2,8 @@
 
 from server.db.database import Connection
 
+_PURPOSE = "first administrator"
+
 
 async def has_administrator(connection: Connection) -> bool:
     """Of any company; one whose access was withdrawn counts as none, as nobody could give it back by a page."""
@@ -15,19 +17,17 @@ async def keep_key(connection: Connection, key_hash: str, now_us: int, silent_us
     A process whose clock is wrong, and which is therefore heard in the future, holds nobody back. Raises DuplicateRow where two are
     the first at once.
     """
-    values = {"hash": key_hash, "now": now_us, "past": now_us - silent_us, "future": now_us + silent_us}
+    values = {"purpose": _PURPOSE, "hash": key_hash, "now": now_us}
     kept = await connection.execute(
         "UPDATE setup_keys SET token_hash = :hash, heard_at = :now "
-        "WHERE id = 1 AND (token_hash = :hash OR heard_at < :past OR heard_at > :future)",
-        values,
+        "WHERE purpose = :purpose AND (token_hash = :hash OR heard_at < :past OR heard_at > :future)",
+        values | {"past": now_us - silent_us, "future": now_us + silent_us},
     )
     if kept:
         return True
-    if await connection.fetch_one("SELECT id FROM setup_keys WHERE id = 1") is not None:
+    if await connection.fetch_one("SELECT 1 FROM setup_keys WHERE purpose = :purpose", {"purpose": _PURPOSE}) is not None:
         return False
-    await connection.execute(
-        "INSERT INTO setup_keys (id, token_hash, heard_at) VALUES (1, :hash, :now)", {"hash": key_hash, "now": now_us}
-    )
+    await connection.execute("INSERT INTO setup_keys (purpose, token_hash, heard_at) VALUES (:purpose, :hash, :now)", values)
     return True
 
 

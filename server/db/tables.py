@@ -304,7 +304,7 @@ invitations = Table(
 setup_keys = Table(
     "setup_keys",
     metadata,
-    Column("id", _BIG, primary_key=True, autoincrement=False, comment="1: there is one key at a time"),
+    Column("purpose", _id_text(32), primary_key=True, comment="first administrator: there is one key at a time"),
     Column("token_hash", _id_text(64), nullable=False, comment="SHA-256 of the key; the key itself is in the process that shows it"),
     Column("heard_at", _BIG, nullable=False, comment="the process that shows it lives, microseconds"),
     comment="The key by which the first administrator is made, while there is none",
