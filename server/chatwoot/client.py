@@ -1,12 +1,12 @@
 """The way out to Chatwoot: its REST API, `/api/v1`, as one account and one access token see it.
 
-Answers are plain decoded JSON; what they mean is read in `core.payloads`. Reads are tried again, writes never: Chatwoot
-has no idempotency, so after a lost answer only its list of messages can tell.
+Answers are plain decoded JSON; what they mean is read in `core.payloads`. Reads are tried again, writes are not: Chatwoot
+has no idempotency, so after a lost answer only its list of messages can tell. A status is the exception, as it is set by name.
 """
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import stamina
 
 from server.chatwoot.answers import (
     IMPOSSIBLE,
+    ChatwootError,
     ChatwootOutcomeUnknown,
     ChatwootUnavailable,
     ChatwootUnexpected,
@@ -29,6 +30,8 @@ from server.core.payloads import CLIENT_ID_KEY
 # messages carry up to 150,000 characters several times over, and a page of `after`+`before` up to 1,000 of them
 UPLOAD_SECONDS = 60.0  # more than for other calls: 25 MB on 4 Mbit/s
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
+_WAITED_FOR_SECONDS = 10.0  # how long somebody at the screen is kept waiting by further attempts
+_UNREACHABLE = "unreachable: the last attempt returns or raises"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,11 +188,15 @@ class ChatwootClient:
     async def toggle_status(self, display_id: int, status: str) -> str:
         """Set `open`, `resolved`, `pending` or `snoozed`; the status it has now.
 
-        With the token of an agent (not administrator), `open` also assigns the conversation to the token's owner.
+        With the token of an agent (not administrator), `open` also assigns the conversation to the token's owner. A named status is
+        set and not toggled, so it may be asked for again when no answer came; a person waits for it.
         """
-        answer = await self._write("POST", self._conversation(display_id) + "/toggle_status", {"status": status})
-        payload = _confirmed(_confirmed(answer, "payload")["payload"], "current_status")
-        return str(payload["current_status"])
+        async for attempt in self._attempts(_WAITED_FOR_SECONDS, ChatwootUnavailable, ChatwootOutcomeUnknown):
+            with attempt:
+                answer = await self._write("POST", self._conversation(display_id) + "/toggle_status", {"status": status})
+                payload = _confirmed(_confirmed(answer, "payload")["payload"], "current_status")
+                return str(payload["current_status"])
+        raise AssertionError(_UNREACHABLE)
 
     async def update_last_seen(self, display_id: int) -> None:
         """Clear Chatwoot's own unread count. It sends no webhook for this."""
@@ -201,19 +208,24 @@ class ChatwootClient:
         return f"{self._account}/conversations/{display_id}"
 
     async def _get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
-        attempts = stamina.retry_context(
-            on=ChatwootUnavailable,
-            attempts=self._retries.attempts,
-            timeout=self._retries.timeout_seconds,
-            wait_initial=self._retries.first_wait_seconds,
-            wait_max=self._retries.longest_wait_seconds,
-            wait_jitter=self._retries.first_wait_seconds,
-        )
-        async for attempt in attempts:
+        async for attempt in self._attempts(self._retries.timeout_seconds, ChatwootUnavailable):
             with attempt:
                 await self._budget.take(is_write=False)
                 return decode_answer(await self._exchange("GET", path, params=params), is_write=False)
-        raise AssertionError("unreachable: the last attempt returns or raises")
+        raise AssertionError(_UNREACHABLE)
+
+    def _attempts(self, seconds: float, *on: type[ChatwootError]) -> AsyncIterator[stamina.Attempt]:
+        """Tries for what may be asked again, the last of which raises what it met; none begins after so many seconds."""
+        return aiter(
+            stamina.retry_context(
+                on=on,
+                attempts=self._retries.attempts,
+                timeout=seconds,
+                wait_initial=self._retries.first_wait_seconds,
+                wait_max=self._retries.longest_wait_seconds,
+                wait_jitter=self._retries.first_wait_seconds,
+            )
+        )
 
     async def _write(self, method: str, path: str, body: JsonObject) -> Any:
         await self._budget.take(is_write=True)

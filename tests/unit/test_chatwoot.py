@@ -129,6 +129,18 @@ async def test_note_status_and_seen() -> None:
         assert await chatwoot.toggle_status(1, "resolved") == conversation.status == "resolved"
 
 
+@pytest.mark.parametrize("has_happened", [False, True])
+async def test_a_status_without_an_answer_is_asked_for_again(has_happened: bool) -> None:
+    """A gateway's 502 says nothing of what Chatwoot did; the status is a named one, so it does not matter."""
+    async with connected() as (sim, chatwoot):
+        conversation = sim.customer_says("Léa", "Hello").conversation
+        sim.switches.set(fail_next=2, fail_status=502, fail_after_commit=has_happened)
+        assert await chatwoot.toggle_status(1, "resolved") == conversation.status == "resolved"
+        sim.switches.set(fail_next=3, fail_status=502)
+        with pytest.raises(ChatwootOutcomeUnknown):
+            await chatwoot.toggle_status(1, "open")
+
+
 async def test_marker_of_others_is_none() -> None:
     """Messages without content attributes, or deleted ones, have no marker."""
     assert client_id_of({"content_attributes": {"deleted": True}}) is None
