@@ -31,6 +31,7 @@ from tests.trials.places import Places
 _SLOW_SECONDS = 0.8
 _LONG_TEXT = "x" * 20_000
 _RECEIVE_BYTES = 4_096
+_COME_BACK_SECONDS = 3.0
 Break = AbstractAsyncContextManager[None]
 
 
@@ -140,18 +141,18 @@ async def _webhook_stopped(ground: Ground) -> AsyncIterator[tuple[Places, Break]
 
 @asynccontextmanager
 async def _client_slow(ground: Ground) -> AsyncIterator[tuple[Places, Break]]:
-    """One of two agents stops reading, while customers send long texts."""
+    """An agent whose client stops reading, and does so again each time it comes back, while customers send long texts."""
     async with _clustered(ground) as (_, server):
         places = await _well(server)
 
         @asynccontextmanager
         async def broken() -> AsyncIterator[None]:
-            with contextlib.closing(await asyncio.to_thread(_deaf_socket, server)):
-                async with asyncio.TaskGroup() as group:
-                    task = group.create_task(_write_much(server))
-                    try:
-                        yield
-                    finally:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one) for one in (_come_back_deaf(server), _write_much(server))]
+                try:
+                    yield
+                finally:
+                    for task in tasks:
                         task.cancel()
 
         yield places, broken()
@@ -185,6 +186,13 @@ async def _integrated(server: Omni) -> None:
     values |= {"access_token": "token", "webhook_secret": None}
     async with Database(server.env["DATABASE_URL"]) as database:
         await database.transaction(lambda c: accounts.add_integration(c, Vault(SECRET_KEY), values, int(time.time() * SECOND)))
+
+
+async def _come_back_deaf(server: Omni) -> None:
+    with contextlib.ExitStack() as stack:
+        while True:
+            stack.enter_context(await asyncio.to_thread(_deaf_socket, server))
+            await asyncio.sleep(_COME_BACK_SECONDS)
 
 
 def _deaf_socket(server: Omni) -> socket.socket:
