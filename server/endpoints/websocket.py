@@ -67,7 +67,10 @@ class Sockets:
         self._check_limits(principal)
         feed = await self._feeds.watch(principal.company_id)
         await catch_up_with(cursor, feed, self._feeds)
-        self._check_limits(principal)  # of many that waited here at once only as many may join as there is room for
+        # judged again, from memory: access may have been withdrawn during these waits, when there was no socket yet that could be closed;
+        # and of many that waited here at once only as many may join as there is room for
+        principal = await self._authenticate(websocket.headers, hello)
+        self._check_limits(principal)
         push: Push | None = websocket.scope.get("extensions", {}).get(EXTENSION)
         if push is not None:
             self._welcome(push, principal, feed, cursor)

@@ -77,3 +77,14 @@ async def test_an_agent_without_access_is_silent_within_seconds(company: Company
     async with silent(company.socket(7)) as again:
         await again.say_hello()
         assert await again.wait_closed() == 4205
+
+
+async def test_an_agent_whose_access_ends_while_a_socket_opens_is_not_let_in_for_long(company: Company) -> None:
+    """A cursor ahead of the log makes the server wait for half a second: what changed in it counts, too (row 45)."""
+    async with company.socket(7) as before:
+        epoch, _, seq = str(before.cursor).rpartition(".")
+    number, now = await company.agent_number(7), int(time.time() * SECOND)
+    async with silent(company.socket(7, cursor=f"{epoch}.{int(seq) + 1000}")) as socket:
+        await socket.say_hello()
+        await company.database.transaction(lambda c: accounts.update_access(c, number, is_active=False, valid_after_us=0, now_us=now))
+        assert await socket.wait_closed(limit=5) in (4003, 4205)
