@@ -184,11 +184,12 @@ async def test_asking_too_often_is_answered_429(company: Company) -> None:
             polls = [await colleague.get("/api/conversations", headers={"If-None-Match": tag}) for _ in range(40)]
             assert {poll.status_code for poll in polls} == {304}
         async with server.client(company.token(3)) as reader:
-            pages = [await reader.get("/inbox") for _ in range(30)]  # a page counts as a call
-            assert pages[0].status_code == 200
-            held_back = next(page for page in pages if page.status_code == 429)
-            assert held_back.headers["content-type"].startswith("text/html")
-            assert int(held_back.headers["Retry-After"]) >= 1
+            pages = [await reader.get("/inbox")]  # a page counts as a call
+            while pages[-1].status_code == 200 and len(pages) < 300:
+                pages.append(await reader.get("/inbox"))
+            assert len(pages) > 20
+            assert (pages[-1].status_code, pages[-1].headers["content-type"].partition(";")[0]) == (429, "text/html")
+            assert int(pages[-1].headers["Retry-After"]) >= 1
         async with server.client() as stranger:
             sent = [await stranger.post("/api/webhooks/chatwoot", json={"event": "x", "account": {"id": 9_999_999}}) for _ in range(8)]
             assert [answer.status_code for answer in sent[:5]] == [200] * 5

@@ -96,13 +96,15 @@ async def test_without_the_key_the_page_says_where_it_is(fresh: Omni) -> None:
 
 @embedded
 async def test_guessing_is_slowed_down(fresh: Omni) -> None:
-    """Thirty tries, then a wait."""
+    """Thirty tries at once, then a wait; how many come back meanwhile depends on the machine."""
     fresh.start()
     await key_of(fresh)
     async with visitor(fresh) as http:
-        answers = [(await http.post("/setup", data=PERSON | {"key": f"guess-{n}"})).status_code for n in range(40)]
+        answers: list[int] = []
+        while 429 not in answers and len(answers) < 300:
+            answers.append((await http.post("/setup", data=PERSON | {"key": f"guess-{len(answers)}"})).status_code)
     assert answers[:30] == [403] * 30
-    assert 429 in answers
+    assert answers[-1] == 429
 
 
 async def test_two_who_use_it_at_once_are_one(fresh: Omni) -> None:
@@ -143,7 +145,7 @@ async def test_a_key_ends_with_its_process(fresh: Omni) -> None:
     first = await key_of(fresh)
     fresh.terminate()
     fresh.start()
-    [second] = await eventually(lambda: keys_shown(fresh) - {first}, limit=10.0)
+    [second] = await eventually(lambda: keys_shown(fresh) - {first}, limit=20.0)
     async with visitor(fresh) as http:
         assert (await http.get("/setup", params={"key": first})).status_code == 403
         assert (await http.get("/setup", params={"key": second})).status_code == 200
