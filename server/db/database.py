@@ -33,6 +33,7 @@ T = TypeVar("T")
 
 _logger = log.get(__name__)
 _CONNECT_SECONDS = 3
+_CLOSE_SECONDS = 5.0
 _RECENT_MOST, _RECENT_SECONDS = 64, 10.0
 _QUEUE_MOST = 2_000  # calls waiting for a lane; more than the lanes can serve within any caller's patience
 _SQLITE_READERS = 3
@@ -107,10 +108,11 @@ class Database:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._wait_seconds):
                     await queue.join()
-        for lane in self._lanes:
-            while not lane.done():
+        lanes = set(self._lanes)
+        while lanes:  # again only after a while: cancelled in the middle of its closing, a connection to SQLite leaves its thread behind
+            for lane in lanes:
                 lane.cancel()
-                await asyncio.wait({lane}, timeout=0.2)
+            _, lanes = await asyncio.wait(lanes, timeout=_CLOSE_SECONDS)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._wait_seconds):
                 await self._database.disconnect()

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import random
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,6 +51,25 @@ async def _is_whole(database: Database) -> None:
         for number in range(12):
             group.create_task(database.transaction(lambda c: c.execute("UPDATE counters SET value = value + 1 WHERE id = 0")))
             group.create_task(database.fetch_one("SELECT :n", {"n": number}))
+
+
+async def test_who_leaves_leaves_no_statement_behind(tmp_path: Path) -> None:
+    """A long one that nobody waits for any more ends before its connection does: cut off there, SQLite's thread would go on by itself."""
+    started, done = asyncio.Event(), threading.Event()
+
+    async def slow(c: Connection) -> None:
+        await c.raw.create_function("done", 0, done.set)
+        started.set()
+        await c.fetch_all(
+            "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 3000000), m AS (SELECT MAX(x) AS x FROM n) "
+            "SELECT x, done() FROM m"
+        )
+
+    async with Database(f"sqlite:///{tmp_path / 'omni.db'}", wait_seconds=0.05) as database, asyncio.TaskGroup() as group:
+        reading = group.create_task(database.read(slow, wait_seconds=60))
+        await started.wait()
+        reading.cancel()
+    assert done.is_set()
 
 
 # -- callers that give up ----------------------------------------------------------------------------------------------
