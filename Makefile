@@ -41,7 +41,7 @@ lint: install-dev ## ruff, import layers, types, and nothing that looks like a k
 	{ git ls-files -z 2>/dev/null || find server web docs deploy -type f -print0; } | xargs -0 $(BIN)/detect-secrets-hook $(SECRETS)
 
 # known vulnerabilities of what is locked, as PyPI knows them. Apart from lint, as it needs the network: what could not be asked about is a failure
-audit: install-dev ## look up known vulnerabilities of every locked package (needs pypi.org)
+audit: install-dev ## look up known vulnerabilities of every locked package (needs the vulnerability services of PyPI and npm)
 	$(BIN)/python -c 'import pip_audit' 2>/dev/null || $(PIP) install --quiet pip-audit
 	$(BIN)/pip-audit --strict --disable-pip --requirement requirements.lock
 	$(BIN)/pip-audit --strict --disable-pip --requirement requirements-otel.lock
