@@ -188,7 +188,9 @@ class Health:
 
     def _paused(self) -> str | None:
         paused = int(metrics.value_of(metrics.sockets_paused))
-        return f"{paused} clients do not read what they are sent; each is closed with 4208 if that lasts, and resumes" if paused else None
+        if not paused:
+            return None
+        return f"clients that do not read what they are sent: {paused}; each is closed with 4208 if that lasts, and resumes"
 
     def _busy(self) -> str | None:
         if self._lag is None or time.monotonic() - self._lag[0] >= _LAG_REMEMBERED_SECONDS:

@@ -233,7 +233,7 @@ FAULTS = {
     "client": Fault(
         "a client is slow",
         _client_slow,
-        {"readyz": "clients do not read", "log": "code=4208", "status": "clients do not read"},
+        {"readyz": "clients that do not read", "log": "code=4208", "status": "clients that do not read"},
     ),
     "disk": Fault(
         "the disk is full",

@@ -123,7 +123,7 @@ async def test_the_status_page_names_the_part_that_is_not_well(tmp_path: Path) -
         assert unwell()["spool"] == "spool: disk full"
         metrics.sockets_paused.inc(3)
         try:
-            assert "3 clients do not read" in unwell()["clients"]
+            assert "clients that do not read what they are sent: 3" in unwell()["clients"]
         finally:
             metrics.sockets_paused.dec(3)
         parts.health.start_draining()
