@@ -224,3 +224,64 @@ async def test_one_tab_plays_the_sound_and_only_when_asked(site: Site, open_wind
 
 async def _has_tones(tabs: list[Page], count: int) -> bool:
     return len(await tones_of(tabs)) >= count
+
+
+async def reach(page: Page, selector: str, key: str = "Tab") -> None:
+    """Press the key until the focus is there."""
+    for _ in range(80):
+        if await page.evaluate("wanted => document.activeElement?.matches(wanted) ?? false", selector):
+            return
+        await page.keyboard.press(key)
+    raise AssertionError(f"{key} never came to {selector}")
+
+
+@pytest.mark.usefixtures("canned")
+async def test_every_tool_is_reached_by_keys(site: Site, open_window: OpenWindow) -> None:
+    """Search, filter, note, canned reply, file, close and take back, palette, views and settings, without a mouse."""
+    customer = site.new_customer()
+    await site.writes(customer, "no mouse here either")
+    page = await (await open_window()).open()
+    await page.keyboard.press("Slash")
+    await page.keyboard.type(customer)
+    await expect(page.locator("#rows > li")).to_have_count(1)
+    await page.keyboard.press("Tab")
+    await expect(page.locator("#platform")).to_be_focused()
+    await page.keyboard.press("ArrowDown")
+    await expect(page).to_have_url(re.compile("platform="))
+    await page.keyboard.press("ArrowUp")
+    await expect(page).not_to_have_url(re.compile("platform="))
+    await expect(page.locator("#rows > li")).to_have_count(1)
+    await reach(page, "#rows a")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#reply")).to_be_focused()
+    await reach(page, "#note")
+    await page.keyboard.press("Space")
+    await reach(page, "#reply", "Shift+Tab")
+    await page.keyboard.type("among us")
+    await page.keyboard.press("Enter")
+    note = page.locator("#messages > li", has_text="among us")
+    await expect(note.locator("[data-f=note]")).to_be_visible()
+    await page.keyboard.type("/")
+    await expect(page.locator("#canned > li").first).to_be_visible()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#reply")).not_to_have_value("/")
+    await reach(page, "#attach")
+    await reach(page, "#toggle", "Shift+Tab")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#thread-head")).to_have_attribute("data-status", "Closed")
+    await page.keyboard.press("u")
+    await expect(page.locator("#thread-head")).to_have_attribute("data-status", "Open")
+    await reach(page, "[data-view=Closed]", "Shift+Tab")
+    await page.keyboard.press("Enter")
+    await expect(page).to_have_url(re.compile("status=Closed"))
+    await page.keyboard.press("Control+k")
+    await page.keyboard.type(customer)
+    await expect(page.locator("#palette-options > li").first).to_contain_text("no mouse here either")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#thread-name")).to_have_text(customer)
+    await reach(page, ".menu > summary", "Shift+Tab")
+    await page.keyboard.press("Enter")
+    await reach(page, '.menu a[href="/inbox/settings"]')
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/inbox/settings")
+    await reach(page, "#theme")
