@@ -18,6 +18,13 @@ _TYPES = {".js": "text/javascript", ".html": "text/html"}
 MAJORS = pytest.mark.parametrize("majors", [("5", "19"), ("5", "18"), ("4", "18")], ids="-on-".join)
 
 
+_SETTLED = """() => {
+  const now = performance.now();
+  if (window.fetches !== window.counted || window.underWay) [window.counted, window.since] = [window.fetches, now];
+  return now - window.since > 1_500;
+}"""
+
+
 class PollingPage:
     """The page in a tab, and the sockets it has opened."""
 
@@ -45,8 +52,8 @@ class PollingPage:
 
     async def is_live(self) -> None:
         await expect(self.page.locator("#status")).to_have_text("live")
-        # the fetches of the first connection's reset have come back
-        await self.page.wait_for_load_state("networkidle")
+        # the first connection's reset fetches anew, after what was under way: nothing has been asked for longer than that may be put off
+        await self.page.wait_for_function(_SETTLED)
 
     async def _pass_on(self, socket: WebSocketRoute) -> None:
         if self.is_refused:

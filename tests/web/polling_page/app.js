@@ -4,10 +4,12 @@ const { QueryClient, QueryClientProvider, useQuery } = asked.get("major") === "4
 const { createElement: h, useSyncExternalStore } = React;
 const token = asked.get("token");
 window.fetches = 0;
+window.underWay = 0;
 
 async function get(path) {
   window.fetches += 1;
-  const answer = await fetch(path, { headers: { Authorization: `Bearer ${token}` } });
+  window.underWay += 1;
+  const answer = await fetch(path, { headers: { Authorization: `Bearer ${token}` } }).finally(() => { window.underWay -= 1; });
   if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
   return answer.json();
 }
