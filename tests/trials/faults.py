@@ -5,7 +5,7 @@ import contextlib
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +85,17 @@ async def _redis_gone(ground: Ground) -> AsyncIterator[tuple[Places, Break]]:
 
 
 @asynccontextmanager
+async def _beside(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """It goes on for as long as the block does."""
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(work)
+        try:
+            yield
+        finally:
+            task.cancel()
+
+
+@asynccontextmanager
 async def _mysql_slow(ground: Ground) -> AsyncIterator[tuple[Places, Break]]:
     """Every answer comes most of a second late."""
     async with TcpProxy(ground.mariadb.port) as proxy, _clustered(ground, database_port=proxy.port) as (_, server):
@@ -98,13 +109,11 @@ async def _mysql_slow(ground: Ground) -> AsyncIterator[tuple[Places, Break]]:
 
         @asynccontextmanager
         async def broken() -> AsyncIterator[None]:
-            async with asyncio.TaskGroup() as group:
-                task = group.create_task(hold_back())
-                try:
+            try:
+                async with _beside(hold_back()):
                     yield
-                finally:
-                    task.cancel()
-                    proxy.thaw()
+            finally:
+                proxy.thaw()
 
         yield await _well(server), broken()
 
@@ -129,12 +138,8 @@ async def _webhook_stopped(ground: Ground) -> AsyncIterator[tuple[Places, Break]
         @asynccontextmanager
         async def broken() -> AsyncIterator[None]:
             sim.switches.set(drop_rate=1.0)
-            async with asyncio.TaskGroup() as group:
-                task = group.create_task(write())
-                try:
-                    yield
-                finally:
-                    task.cancel()
+            async with _beside(write()):
+                yield
 
         yield places, broken()
 
