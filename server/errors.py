@@ -88,6 +88,12 @@ class TooLarge(OmniError):
     title = "The body is larger than what is taken here"
 
 
+class HeaderTooLarge(OmniError):
+    code = "header_too_large"
+    status = 431
+    title = "A header is longer than it can be"
+
+
 class UnsupportedMedia(OmniError):
     code = "unsupported_media"
     status = 415

@@ -13,6 +13,7 @@ from server.errors import Unprocessable, UnsupportedMedia
 
 FILES_MOST = 15  # Chatwoot's own limit (message.rb)
 _NAME_MOST = 200
+_KIND_MOST = 128  # what its column holds; the longest registered one has 80
 _UNKNOWN = ("", "application/octet-stream")
 _REFUSED = ("image/svg+xml",)
 _FAMILIES = ("image/", "audio/", "video/")
@@ -68,7 +69,7 @@ def checked_file(name: str | None, content_type: str | None, size_bytes: int) ->
 
 
 def _may_be_sent(kind: str) -> bool:
-    if kind in _REFUSED or any(letter in kind for letter in " ,;\"'\r\n"):
+    if kind in _REFUSED or len(kind) > _KIND_MOST or any(letter in kind for letter in " ,;\"'\r\n"):
         return False
     return kind.startswith((*_FAMILIES, *_DOCUMENT_FAMILIES)) or kind in _DOCUMENTS
 

@@ -16,7 +16,10 @@ _STREAMS: dict[Dialect, str] = {  # one column: see `columns.Shape`
     "mysql": f"SELECT JSON_ARRAY({_STREAM}) FROM inbox_streams",
 }
 _decode_stream = msgspec.json.Decoder(tuple[int, str, int, int]).decode
-_INSERT_IGNORE = {"sqlite": "INSERT OR IGNORE", "mysql": "INSERT IGNORE"}
+_UNLESS_THERE: dict[Dialect, str] = {
+    "sqlite": "ON CONFLICT (company_id) DO NOTHING",
+    "mysql": "ON DUPLICATE KEY UPDATE company_id = company_id",
+}
 
 
 async def lock_streams(connection: Connection, company_ids: Iterable[int], epoch: str) -> dict[int, Stream]:
@@ -37,7 +40,8 @@ async def lock_and_read(
     rows, *found = await connection.fetch_each(lock, *selects)
     if missing := set(wanted) - _by_company(rows).keys():
         connection.post_many(
-            f"{_INSERT_IGNORE[connection.dialect]} INTO inbox_streams (company_id, epoch, head, floor) VALUES (:company_id, :epoch, 0, 0)",
+            "INSERT INTO inbox_streams (company_id, epoch, head, floor) VALUES (:company_id, :epoch, 0, 0) "
+            f"{_UNLESS_THERE[connection.dialect]}",
             [{"company_id": company_id, "epoch": epoch} for company_id in sorted(missing)],
         )
         rows, *found = await connection.fetch_each(lock, *selects)

@@ -51,9 +51,10 @@ _ROW = (
     "(uid, received_at, integration_id, is_verified, headers, body) "
     "VALUES (:uid, :received_at, :integration_id, :is_verified, :headers, :body)"
 )
+# IGNORE would pass over every error, not only over the same uid: MySQL cuts what is too long, and says nothing
 _APPEND: dict[Dialect, str] = {
-    "sqlite": f"INSERT OR IGNORE INTO webhook_deliveries {_ROW}",
-    "mysql": f"INSERT IGNORE INTO webhook_deliveries {_ROW}",
+    "sqlite": f"INSERT INTO webhook_deliveries {_ROW} ON CONFLICT (uid) DO NOTHING",
+    "mysql": f"INSERT INTO webhook_deliveries {_ROW} ON DUPLICATE KEY UPDATE uid = uid",
 }
 _encode = msgspec.json.Encoder().encode
 _NUMBERS = "id, received_at, integration_id, is_verified, attempts"

@@ -16,11 +16,18 @@ from server.core.times import SECOND
 from server.db.journal import Delivery
 from server.directory import DELIVERY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, Directory
 from server.endpoints.answers import problem_answer, receive_body
-from server.errors import BadRequest, OmniError, TooManyRequests, UnsupportedMedia
+from server.errors import BadRequest, HeaderTooLarge, OmniError, TooManyRequests, UnsupportedMedia
 from server.recorder import Recorder
 from server.traces import CARRIED, OpenSpan, Traces
 
-_KEPT_HEADERS = {name.encode(): name for name in (SIGNATURE_HEADER, TIMESTAMP_HEADER, DELIVERY_HEADER)}
+# What each of these can be at most, in bytes. Longer ones are refused, as nothing may be cut that is judged later; a longer
+# `traceparent` is left out, as its specification asks of what cannot be read.
+_KEPT_HEADERS = {
+    SIGNATURE_HEADER.encode(): (SIGNATURE_HEADER, 71),  # sha256= and 64 digits
+    TIMESTAMP_HEADER.encode(): (TIMESTAMP_HEADER, 12),
+    DELIVERY_HEADER.encode(): (DELIVERY_HEADER, 64),
+}
+_TRACE_HEADER, _TRACE_BYTES = CARRIED.encode(), 55
 _ENCODING, _LENGTH = b"content-encoding", b"content-length"
 _RECEIVED = b"EVENT_RECEIVED"
 _ANSWER = ((_LENGTH, str(len(_RECEIVED)).encode()), (b"content-type", b"text/plain; charset=utf-8"))
@@ -34,7 +41,6 @@ class Webhook:
         self, recorder: Recorder, directory: Directory, most_bytes: int, strangers_per_minute: int, traces: Traces | None = None
     ) -> None:
         self._recorder, self._directory, self._most_bytes, self._traces = recorder, directory, most_bytes, traces
-        self._kept_headers = _KEPT_HEADERS if traces is None else _KEPT_HEADERS | {CARRIED.encode(): CARRIED}
         self._strangers = Buckets(strangers_per_minute / 60, float(strangers_per_minute)) if strangers_per_minute else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,12 +65,18 @@ class Webhook:
             span.end(int(time.time() * SECOND))
 
     async def _delivery(self, scope: Scope, receive: Receive) -> Delivery:
-        """Read and judge. Raises BadRequest, TooLarge, UnsupportedMedia for what cannot be kept, BadSignature for what must not be."""
+        """Read and judge. Raises BadRequest, TooLarge, HeaderTooLarge, UnsupportedMedia for what cannot be kept,
+        BadSignature for what must not be."""
         received_us = int(time.time() * SECOND)
         headers, length = dict[str, str](), b""
         for name, value in scope["headers"]:
-            if name in self._kept_headers:
-                headers[self._kept_headers[name]] = value.decode("latin-1")
+            if (kept := _KEPT_HEADERS.get(name)) is not None:
+                if len(value) > kept[1]:
+                    raise HeaderTooLarge(f"The header {kept[0]} is longer than {kept[1]} bytes")
+                headers[kept[0]] = value.decode("latin-1")
+            elif name == _TRACE_HEADER and self._traces is not None:
+                if len(value) <= _TRACE_BYTES:
+                    headers[CARRIED] = value.decode("latin-1")
             elif name == _LENGTH:
                 length = value
             elif name == _ENCODING and value != b"identity":

@@ -37,6 +37,7 @@ def test_pictures_sound_video_and_documents_are_taken(name: str, given: str, kin
         ("a.exe", "application/octet-stream"),
         ("a.png", 'image/png"; filename="b'),
         ("a.png", "image/png\r\nX: y"),
+        ("a.png", "image/" + "x" * 300),
     ],
 )
 def test_what_a_machine_would_run_is_refused(name: str, kind: str) -> None:

@@ -1,0 +1,61 @@
+"""The journal takes a delivery once and as it came, or says why it does not."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from server.db import eventlog, journal
+from server.db.database import Connection, Database
+from server.db.journal import Delivery
+from server.db.migrations import upgrade
+
+_SERVER = Path(journal.__file__).parent.parent
+
+
+async def test_a_delivery_that_comes_twice_is_kept_once(database_url: str) -> None:
+    """With its first content, also beside others in one statement."""
+    upgrade(database_url)
+    first = Delivery(uid="a", received_us=1, body="first", headers={})
+    again = [Delivery(uid="b", received_us=2, body="b", headers={}), Delivery(uid="a", received_us=3, body="second", headers={})]
+    async with Database(database_url, wait_seconds=30) as database:
+        await database.transaction(lambda c: journal.append_deliveries(c, [first]))
+        await database.transaction(lambda c: journal.append_deliveries(c, again))
+        kept = await database.read(lambda c: journal.peek_deliveries(c, 10))
+    assert [(d.uid, d.body) for d in kept] == [("a", "first"), ("b", "b")]
+
+
+async def test_what_is_too_long_is_refused_aloud(mariadb_url: str) -> None:
+    """MySQL would cut it under IGNORE, and leave a row that nobody can read."""
+    upgrade(mariadb_url)
+    long = Delivery(uid="a", received_us=1, body="{}", headers={"x": "x" * 70_000})
+    async with Database(mariadb_url, wait_seconds=30) as database:
+        with pytest.raises(Exception, match="Data too long"):
+            await database.transaction(lambda c: journal.append_deliveries(c, [long]))
+        assert await database.read(lambda c: journal.peek_deliveries(c, 10)) == []
+
+
+async def test_a_company_gets_its_row_once(database_url: str) -> None:
+    """Its first epoch stays."""
+    upgrade(database_url)
+
+    async def lock(connection: Connection, company_ids: list[int], epoch: str) -> dict[int, str]:
+        streams = await eventlog.lock_streams(connection, company_ids, epoch)
+        return {company_id: stream.epoch for company_id, stream in streams.items()}
+
+    async with Database(database_url, wait_seconds=30) as database:
+        await database.transaction(lambda c: lock(c, [1], "one"))
+        assert await database.transaction(lambda c: lock(c, [1, 2], "two")) == {1: "one", 2: "two"}
+
+
+def test_no_statement_passes_over_errors() -> None:
+    """IGNORE hides what is too long, missing or of a wrong kind, on both databases."""
+    pattern = re.compile(r"\b(INSERT|UPDATE|DELETE|LOAD|REPLACE)\b[^\"']{0,20}\bIGNORE\b|\bOR IGNORE\b")
+    found = [str(path) for path in _SERVER.rglob("*.py") if pattern.search(path.read_text(encoding="utf-8"))]
+    assert found == []
+
+
+@pytest.fixture
+def mariadb_url(request: pytest.FixtureRequest) -> str:
+    url: str = request.getfixturevalue("mariadb").create_database()
+    return url
