@@ -23,6 +23,7 @@ from tests.kit.processes import NotReady, ServerProcess, find_program
 
 USER = "omni"
 PASSWORD = "secret"
+_PLAIN_USER = "application"
 _INIT_SQL = f"""\
 CREATE USER IF NOT EXISTS '{USER}'@'%' IDENTIFIED BY '{PASSWORD}';
 GRANT ALL PRIVILEGES ON *.* TO '{USER}'@'%' WITH GRANT OPTION;
@@ -69,6 +70,15 @@ class MariaDB(ServerProcess):
 
     def url(self, database: str) -> str:
         return f"mysql://{USER}:{PASSWORD}@127.0.0.1:{self.port}/{database}"
+
+    def plain_url(self, database: str) -> str:
+        """The URL of a user who may do everything in that database and nothing to the server, as production has it.
+
+        Unlike the administrator of `url`, that user is bound by `read_only`.
+        """
+        self.sql(f"CREATE USER IF NOT EXISTS '{_PLAIN_USER}'@'%' IDENTIFIED BY '{PASSWORD}'")
+        self.sql(f"GRANT ALL ON `{database}`.* TO '{_PLAIN_USER}'@'%'")
+        return self.url(database).replace(f"//{USER}:", f"//{_PLAIN_USER}:")
 
     def sql(self, text: str, *parameters: object, database: str | None = None) -> list[dict[str, Any]]:
         """Run one statement as administrator, on a connection of its own, committed at once; `%s` marks parameters."""

@@ -41,10 +41,10 @@ class SmallDisk:
 
 
 @contextlib.contextmanager
-def small_disk(path: Path) -> Iterator[SmallDisk]:
-    """A disk of 8 MB at this new directory."""
+def small_disk(path: Path, size_bytes: int = _SIZE_BYTES) -> Iterator[SmallDisk]:
+    """A disk of that size at this new directory."""
     path.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={_SIZE_BYTES}", "tmpfs", str(path)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(path)]
     is_mounted = os.geteuid() == 0 and subprocess.run(mount, capture_output=True, check=False).returncode == 0
     try:
         yield SmallDisk(path, is_mounted=is_mounted)

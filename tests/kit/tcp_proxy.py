@@ -38,6 +38,7 @@ class TcpProxy:
         self.is_refusing = False
         self._budgets: dict[Direction, int] = {}
         self._links: set[_Link] = set()
+        self._orphans: set[_Link] = set()  # the server still waits for those clients
         self._tasks = asyncio.TaskGroup()
 
     async def __aenter__(self) -> Self:
@@ -52,6 +53,7 @@ class TcpProxy:
     ) -> None:
         self._listener.close()
         self.cut_all()
+        self.forget_lost_clients()
         await self._tasks.__aexit__(kind, error, trace)
 
     @property
@@ -64,6 +66,28 @@ class TcpProxy:
         for link in links:
             link.cut()
         return len(links)
+
+    def lose_clients(self) -> int:
+        """The clients' machine loses its power: the server hears nothing more of them, neither FIN nor RST, and goes on waiting.
+
+        Returns how many connections the server is left with. Clients that still live are reset; new ones are accepted.
+        """
+        links = list(self._links)
+        for link in links:
+            self._links.discard(link)
+            self._orphans.add(link)
+            link.orphan()
+        return len(links)
+
+    def forget_lost_clients(self) -> None:
+        """Reset, on the server's side, what `lose_clients` has left there."""
+        orphans, self._orphans = self._orphans, set()
+        for link in orphans:
+            link.cut()
+
+    def server_side_ports(self) -> set[int]:
+        """The ports that the server sees its present clients come from."""
+        return {port for link in self._links if (port := link.server.local_port)}
 
     def freeze(self) -> None:
         """Nothing passes in either direction and nothing is lost; connections are still accepted."""
@@ -128,6 +152,7 @@ class _Link:
         self.server = _End(self, "to_server")
         self.client.peer, self.server.peer = self.server, self.client
         self.is_cut = False
+        self.is_orphaned = False
         self._tasks = tasks
 
     def on_connected(self, end: "_End") -> None:
@@ -147,6 +172,11 @@ class _Link:
         for end in (self.client, self.server):
             if end.transport is not None:
                 reset_connection(end.transport)
+
+    def orphan(self) -> None:
+        self.is_orphaned = True
+        if self.client.transport is not None:
+            reset_connection(self.client.transport)
 
     async def _connect_server(self) -> None:
         loop = asyncio.get_running_loop()
@@ -172,15 +202,23 @@ class _End(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
+    @property
+    def local_port(self) -> int | None:
+        name = None if self.transport is None else self.transport.get_extra_info("sockname")
+        return None if name is None else int(name[1])
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         self._link.on_connected(self)
 
     def data_received(self, data: bytes) -> None:
-        self.peer.enqueue(data)
+        if not self._link.is_orphaned:
+            self.peer.enqueue(data)
 
     def eof_received(self) -> bool:
+        if self._link.is_orphaned:
+            return False
         self._has_ended = True
         self.peer.enqueue(None)
         return not self._was_told_end  # half-closed: the other direction goes on
@@ -194,6 +232,8 @@ class _End(asyncio.Protocol):
         self.peer.update()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._link.is_orphaned:
+            return  # the other connection hears nothing of it
         if exc is not None:
             self._link.cut()
         self._link.proxy.left(self._link)
@@ -234,7 +274,8 @@ class _End(asyncio.Protocol):
             self._write(data)
 
     def _may_write(self) -> bool:
-        return self.transport is not None and not self.transport.is_closing() and not self._link.proxy.is_frozen
+        is_still = self._link.proxy.is_frozen or self._link.is_orphaned
+        return self.transport is not None and not self.transport.is_closing() and not is_still
 
     def _write(self, data: bytes | None) -> None:
         assert self.transport is not None

@@ -1,5 +1,7 @@
 """The private servers come back on the same port, with their data where they have any."""
 
+import functools
+
 import pymysql
 import pytest
 
@@ -64,3 +66,23 @@ def test_a_shared_server_is_well_again(redis_server: Redis) -> None:
     redis_server.ensure_running()
     assert redis_server.is_running
     assert redis_server.command("PING") == "+PONG\r\n"
+
+
+def test_mariadb_as_an_application_s_user_sees_it(mariadb: MariaDB) -> None:
+    """`read_only` holds for the plain user as for production's, and for the administrator it does not."""
+    name = mariadb.create_database().rpartition("/")[2]
+    assert mariadb.plain_url(name).endswith(f"@127.0.0.1:{mariadb.port}/{name}")
+    mariadb.sql("CREATE TABLE kept (id INT PRIMARY KEY)", database=name)
+    plain = functools.partial(pymysql.connect, user="application", password="secret")
+    with (
+        plain(host="127.0.0.1", port=mariadb.port, database=name, autocommit=True) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("INSERT INTO kept VALUES (1)")
+        mariadb.sql("SET GLOBAL read_only = 1")
+        try:
+            with pytest.raises(pymysql.err.OperationalError, match="read-only"):
+                cursor.execute("INSERT INTO kept VALUES (2)")
+            mariadb.sql("INSERT INTO kept VALUES (3)", database=name)
+        finally:
+            mariadb.sql("SET GLOBAL read_only = 0")

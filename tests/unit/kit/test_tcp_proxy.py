@@ -151,3 +151,36 @@ async def test_a_dead_server_resets_the_client() -> None:
         with pytest.raises(ConnectionResetError):
             await reader.read(1)
         writer.close()
+
+
+async def test_clients_that_lost_their_power_are_waited_for(proxy: TcpProxy) -> None:
+    """The server's side of the connection stays open and silent, though the client is gone; new clients are served."""
+    heard = list[bytes]()
+    ended = asyncio.Event()
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(100):
+                heard.append(data)
+            heard.append(b"FIN")
+        except ConnectionError:
+            heard.append(b"RST")
+        finally:
+            writer.close()
+            ended.set()
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    async with server, TcpProxy(server.sockets[0].getsockname()[1]) as proxy:
+        _, writer = await _connect(proxy)
+        writer.write(b"before")
+        await eventually(lambda: heard == [b"before"])
+        assert len(proxy.server_side_ports()) == 1
+        assert proxy.lose_clients() == 1
+        writer.close()
+        _, other = await _connect(proxy)
+        other.write(b"another")
+        await eventually(lambda: heard == [b"before", b"another"])
+        assert not ended.is_set()
+        proxy.forget_lost_clients()
+        await eventually(lambda: heard == [b"before", b"another", b"RST"])
+        other.close()
