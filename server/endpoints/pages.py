@@ -103,7 +103,7 @@ class Pages:
     def __init__(self, frame: PageFrame, get_data: Callable[[Request], PageData], websocket_path: str = "/ws") -> None:
         self._frame, self._get_data, self._websocket_path = frame, get_data, websocket_path
         names = sorted(file.name for file in (frame.static / "js").glob("*.js"))
-        self._modules = [name for name in names if name not in ("main.js", "live-worker.js", "settings.js")]
+        self._modules = [name for name in names if name not in ("main.js", "live-worker.js")]
 
     def routes(self) -> list[BaseRoute]:
         page = self._frame.page

@@ -58,7 +58,7 @@ async def test_rows_tell_who_looks(site: Site, open_window: OpenWindow) -> None:
 
 # what a company of a thousand is told at once, and how many of the page's names and rows come of it
 CROWD = """async (build) => {
-  const { Presence } = await import(`/static/${build}/js/presence.js`);
+  const { Presence } = await import(`/static/${build}/js/later/presence.js`);
   let painted = 0;
   const i18n = { t: (key, { n, names }) => `${n}: ${names}` };
   const presence = new Presence({ agent: { id: 1 }, i18n, view: { openId: 7 }, list: { paint: () => painted++ } }, () => {});

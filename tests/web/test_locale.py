@@ -24,7 +24,7 @@ BENGALI = {key: text for _, bengali in CATALOGUES.values() for key, text in beng
 SENTENCES: dict[str, str] = json.loads((FOLDERS["admin"] / "sentences.bn.json").read_text(encoding="utf-8"))
 SECTIONS = {key.split(".")[0] for key in ENGLISH}
 TEMPLATES = sorted((WEB / "templates").glob("*.html"))
-SCRIPTS = sorted([*(WEB / "static" / "js").glob("*.js"), *(WEB / "static").glob("*.js")])
+SCRIPTS = sorted([*(WEB / "static" / "js").rglob("*.js"), *(WEB / "static").glob("*.js")])
 PYTHON = [*ENDPOINTS.glob("*.py"), *CORE.glob("page_*.py")]
 SOURCES = [*TEMPLATES, *SCRIPTS, *sorted(PYTHON)]
 # a language is named in itself, whatever the page's language; what is typed into a shell is in no language

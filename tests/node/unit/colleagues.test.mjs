@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Colleagues } from "../../../web/static/js/colleagues.js";
+import { Colleagues } from "../../../web/static/js/later/colleagues.js";
 import { Clock } from "./clock.mjs";
 
 const presence = (whole, agents, gone = []) => ({ type: "presence", online: 3, whole, agents, gone });

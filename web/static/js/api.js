@@ -15,6 +15,15 @@ export function pass(error) {
   if (!error.kind) throw error;
 }
 
+// A module that is fetched when it is first needed; one that could not be is asked for again.
+export function lazily(load) {
+  let held = null;
+  return () => (held ??= load().catch((error) => {
+    held = null;
+    throw error instanceof TypeError ? new ApiError("offline") : error;
+  }));
+}
+
 export class Api {
   // `onSignedOut()`: called for every 401.
   constructor({ onSignedOut }) {

@@ -1,12 +1,8 @@
 // Writing a reply: drafts, Enter, notes. Never disabled: without a line the reply waits in the outbox.
 
-import { pass } from "./api.js";
+import { lazily, pass } from "./api.js";
 import { debounce, find } from "./dom.js";
-import { fold } from "./list.js";
-import { Options } from "./options.js";
 import { Uploads } from "./uploads.js";
-
-const CANNED_MAX = 8;
 
 export class Composer {
   #form = find("#composer");
@@ -14,8 +10,7 @@ export class Composer {
   #note = find("#note");
   #app;
   #id = null;
-  #canned = null; // of the company, fetched when the first "/" is typed
-  #options = new Options(this.#field, find("#canned"), ({ content }) => this.#write(content));
+  #canned = null; // once it is needed
   #uploads;
   #files = new Map(); // conversation id -> files chosen there and not sent yet
   #saveSoon = debounce(() => this.save(), 300);
@@ -37,10 +32,14 @@ export class Composer {
       this.#saveSoon();
       this.#offerCanned();
     });
-    this.#field.addEventListener("blur", () => this.#options.show([]));
     this.#note.addEventListener("change", () => this.#form.toggleAttribute("data-note", this.#note.checked));
     app.thread.onEdit = (entry) => entry && this.#takeBack(entry);
   }
+
+  loadCanned = lazily(async () => {
+    const { Canned } = await import("./later/canned.js");
+    return (this.#canned = new Canned(this.#field, this.#app.api, (text) => this.#write(text)));
+  });
 
   open(id) {
     this.#files.set(this.#id, this.#uploads.take());
@@ -78,22 +77,16 @@ export class Composer {
     this.focus();
   }
 
-  // A text that begins with "/" looks for a canned reply, by shortcut first.
+  // A text that begins with "/" looks for a canned reply.
   async #offerCanned() {
-    const typed = () => /^\/(\S*)$/.exec(this.#field.value)?.[1];
-    if (typed() === undefined) return this.#options.show([]);
-    this.#canned ??= await this.#app.api.cannedReplies().catch(pass); // without a line the next letter asks again
-    const text = fold(typed() ?? "");
-    const rank = ({ shortcut, content }) => [fold(shortcut).startsWith(text), fold(`${shortcut} ${content}`).includes(text)].indexOf(true);
-    const found = typed() === undefined ? [] : (this.#canned ?? []).filter((one) => rank(one) >= 0).sort((a, b) => rank(a) - rank(b));
-    this.#options.show(found.slice(0, CANNED_MAX).map(({ shortcut, content }) => ({ label: `/${shortcut}`, hint: content, content })));
+    if (this.#canned || this.#field.value.startsWith("/")) await (await this.loadCanned().catch(pass))?.offer();
   }
 
   // Enter also ends the choice of an input method (229 in browsers that report the key after composing), and a
   // phone's keyboard has no other way to a new line.
   #onKey(event) {
     const isComposing = event.isComposing || event.keyCode === 229;
-    if (!isComposing && this.#options.onKey(event)) return;
+    if (!isComposing && this.#canned?.onKey(event)) return;
     if (event.key === "Escape" && !isComposing) find("#log").focus(); // single keys work from there
     if (event.key !== "Enter" || event.shiftKey || isComposing || matchMedia("(pointer: coarse)").matches) return;
     event.preventDefault();

@@ -1,7 +1,7 @@
 // Hosts the one socket of a browser for all its tabs. Each tab has its own cursor: whoever joins gets the state
 // and what it lacks from the ring; what the ring no longer holds it fetches over REST by itself.
 
-import { Colleagues } from "./colleagues.js";
+import { Colleagues } from "./later/colleagues.js";
 import { Live, splitCursor } from "./live.js";
 
 const RING_MAX = 500;

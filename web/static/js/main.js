@@ -1,6 +1,6 @@
 // Starts the page: takes over what the server printed, and wires line, store and views. Knows everybody.
 
-import { Api, pass } from "./api.js";
+import { Api, lazily, pass } from "./api.js";
 import { Composer } from "./composer.js";
 import { debounce, find, setAttrs } from "./dom.js";
 import { Delay, Freshness } from "./freshness.js";
@@ -9,10 +9,8 @@ import { bindKeys } from "./keys.js";
 import { List } from "./list.js";
 import { openLine } from "./live-client.js";
 import { Navigation, queryOf } from "./navigation.js";
-import { bindAlerts, showUnread } from "./notify.js";
+import { showUnread } from "./notify.js";
 import { Drafts, Outbox } from "./outbox.js";
-import { bindPalette } from "./options.js";
-import { Presence } from "./presence.js";
 import { Resume } from "./resume.js";
 import { Status } from "./status.js";
 import { Store } from "./store.js";
@@ -72,9 +70,30 @@ outbox.restore();
 showUnread(app);
 rememberZone();
 
-const presence = (app.presence = new Presence(app, (frame) => line.tell(frame)));
-const onMessage = bindAlerts(app, (id) => navigation.go({ openId: id }));
-bindPalette(app, (view) => navigation.go(view));
+// What the first look at the page does not need is fetched when it is used, or once the page is live: later there may be no line.
+const loadPresence = lazily(async () => {
+  const { Presence } = await import("./later/presence.js");
+  return (app.presence = new Presence(app, (frame) => line.tell(frame)));
+});
+const presence = (act) => loadPresence().then(act).catch(pass);
+const { sound, notifications } = boot.preferences;
+const loadAlerts = lazily(async () => (await import("./later/alerts.js")).bindAlerts(app, (id) => navigation.go({ openId: id })));
+const palette = find("#palette");
+const loadPalette = lazily(async () => (await import("./later/palette.js")).bindPalette(palette, app, (view) => navigation.go(view)));
+document.addEventListener("keydown", (event) => {
+  if (event.code !== "KeyK" || !(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) return;
+  event.preventDefault();
+  if (palette.open) return;
+  const field = find("input", palette);
+  const keep = (early) => loadPalette().then(() => field.dispatchEvent(new KeyboardEvent("keydown", early))).catch(pass);
+  field.value = "";
+  field.addEventListener("keydown", keep);
+  palette.showModal(); // at once: what is typed next goes there
+  loadPalette().then((search) => {
+    field.removeEventListener("keydown", keep);
+    search();
+  }).catch(pass);
+});
 
 const line = openLine({
   wsUrl: boot.wsUrl,
@@ -87,7 +106,7 @@ const line = openLine({
     head: (cursor) => follow(resume.hear(cursor)),
     reset: () => follow(resume.reset()),
     clock: (ahead) => delay.hear(ahead),
-    aside: (frame) => presence.apply(frame),
+    aside: (frame) => presence((it) => it.apply(frame)),
   },
 });
 
@@ -104,7 +123,7 @@ bindKeys({
     Escape: () => navigation.go({ openId: null }),
   },
 });
-presence.look();
+presence((it) => it.look());
 find("#toggle").addEventListener("click", () => toggleStatus(navigation.view.openId));
 find("#sign-out").addEventListener("submit", () => line.stop("signed-out"));
 
@@ -138,7 +157,7 @@ function onEvent(event) {
 
 // What was missed and fetched later says nothing about the line, and a hidden page shows nothing.
 function onCustomer(event) {
-  onMessage(event);
+  if (sound || notifications) loadAlerts().then((alert) => alert(event)).catch(pass);
   if (lastWord !== "live" || document.hidden) return;
   requestAnimationFrame(() => {
     delay.note(event.at, Date.now());
@@ -194,6 +213,7 @@ function onFreshness(view) {
     outbox.wake();
     thread.wake();
     if (resume.cursor !== boot.cursor) countSoon();
+    for (const load of [composer.loadCanned, loadPalette]) load().catch(pass);
   }
   lastWord = view.word;
 }
@@ -217,7 +237,7 @@ function onOpened({ isFresh = false } = {}) {
   if (view.openId) composer.open(view.openId);
   else composer.save();
   thread.open(view.openId, { isFresh });
-  if (!isFresh) presence.look();
+  if (!isFresh) presence((it) => it.look());
   list.paint();
   find("a.back").href = `/inbox${queryOf(view)}`;
   // A phone's keyboard would hide the conversation that was just opened.

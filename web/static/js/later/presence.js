@@ -1,6 +1,6 @@
 // Colleagues in the page: how many are here, who looks at the open conversation, who writes in it; and what they are told of us.
 
-import { fillSlots, find, slot } from "./dom.js";
+import { fillSlots, find, slot } from "../dom.js";
 import { Colleagues } from "./colleagues.js";
 
 const TELL_EVERY_MS = 2_000;

@@ -1,6 +1,6 @@
 // The settings' page: browsers ask for the permission to show notifications only while something is being clicked.
 
-import { find } from "./dom.js";
+import { find } from "../dom.js";
 
 const box = find("#notifications");
 box.addEventListener("change", async () => {
