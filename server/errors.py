@@ -154,7 +154,7 @@ class Unavailable(OmniError):
 
 
 class DatabaseUnavailable(Unavailable):
-    """No connection, a lost one, or a full queue. Whether a write took place is unknown: writes are idempotent and repeated."""
+    """No connection, a lost one, or a full queue. A write did not take place and will not; `OutcomeUnknown` is the exception."""
 
     code = "database_unavailable"
     title = "The database cannot be reached right now; try again in a moment"
@@ -164,6 +164,13 @@ class DatabaseRetryable(DatabaseUnavailable):
     """Deadlock or lock wait timeout: the database rolled back, the same call may be made again."""
 
     code = "database_busy"
+
+
+class OutcomeUnknown(DatabaseUnavailable):
+    """COMMIT had left, and its answer did not come: the write took place or it did not."""
+
+    code = "outcome_unknown"
+    title = "The database did not confirm this in time; look whether it was done before you do it again"
 
 
 class DuplicateRow(OmniError):

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from msgspec.structs import replace
 
-from server.chatwoot import ChatwootClient, ChatwootError
+from server.chatwoot import ChatwootClient, ChatwootError, ChatwootOutcomeUnknown
 from server.core.entities import Conversation, Json, Message, agent_view, message_view
 from server.core.events import EventBatch
 from server.core.projection import Board
@@ -18,7 +18,7 @@ from server.db.accounts import Agent, Integration
 from server.db.database import Connection, Database
 from server.db.lists import Filters
 from server.directory import Directory
-from server.errors import BadRequest, ChatwootFailed, NotFound
+from server.errors import BadRequest, ChatwootFailed, DatabaseUnavailable, NotFound, OutcomeUnknown
 
 STATUSES = ("Open", "Closed")
 _PAGE = 500
@@ -114,6 +114,8 @@ class Inbox:
                 chatwoot_status = await self._client_of(integration).toggle_status(
                     before.chatwoot_conversation_id, _CHATWOOT_STATUS[status]
                 )
+            except ChatwootOutcomeUnknown as error:
+                raise ChatwootFailed(f"Look whether Chatwoot has changed the status: {error.message}") from None
             except ChatwootError as error:
                 raise ChatwootFailed(f"Chatwoot did not change the status: {error.message}") from None
 
@@ -127,7 +129,13 @@ class Inbox:
             batches = await store.save_board(connection, board, streams, _now_us())
             return agent_view(entry.row, await lists.read_read_count(connection, agent.id, conversation_id)), batches
 
-        return await self._act(write)
+        try:
+            return await self._act(write)
+        except DatabaseUnavailable:
+            if chatwoot_status == before.chatwoot_status:
+                raise
+            # only half of it is undone by a rollback: the other half stands in Chatwoot, and comes here by its webhook
+            raise OutcomeUnknown("Chatwoot has changed the status; it shows here in a moment") from None
 
     async def _act(self, write: Callable[[Connection], Awaitable[tuple[Json, list[EventBatch]]]]) -> Json:
         view, batches = await self._database.transaction(write)

@@ -114,7 +114,7 @@ class Recorder:
         if not self._spool.waiting:  # else behind what waits there already, to keep the order
             try:
                 await self._database.transaction(
-                    lambda c: journal.append_deliveries(c, deliveries), attempts=2, wait_seconds=_JOURNAL_SECONDS
+                    lambda c: journal.append_deliveries(c, deliveries), attempts=2, wait_seconds=_JOURNAL_SECONDS, awaits_commit=False
                 )
             except DatabaseUnavailable:
                 _logger.warning("journal away, spooling", count=len(deliveries))

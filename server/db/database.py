@@ -2,8 +2,8 @@
 
 `databases` leaks a pool slot when BEGIN or COMMIT fails and poisons a task whose query is cancelled. So its `transaction()` is never
 used, and no caller ever runs on a connection: each connection belongs to a *lane*, one long-lived task that takes calls from a bounded
-queue. A caller that gives up (timeout, client gone) stops waiting; the call itself ends in its lane. Statements go to the driver
-(`raw_connection`, see `connection`): `databases` compiles every text through SQLAlchemy each time it is run, and cannot tell a row count.
+queue. A caller that gives up (timeout, client gone) stops waiting; the call itself ends in its lane, with ROLLBACK. Statements go to the
+driver (`raw_connection`, see `connection`): `databases` compiles every text through SQLAlchemy each time, and cannot tell a row count.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from server.db.connection import Connection as Connection
 from server.db.connection import Dialect as Dialect
 from server.db.connection import Parameters as Parameters
 from server.db.connection import Row as Row
-from server.errors import DatabaseRetryable, DatabaseUnavailable, DuplicateRow, OmniError
+from server.errors import DatabaseRetryable, DatabaseUnavailable, DuplicateRow, OmniError, OutcomeUnknown
 from server.settings import Settings, sqlite_path
 
 T = TypeVar("T")
@@ -34,6 +34,7 @@ T = TypeVar("T")
 _logger = log.get(__name__)
 _CONNECT_SECONDS = 3
 _CLOSE_SECONDS = 5.0
+_COMMIT_SECONDS = 5.0  # a COMMIT under way is waited for so much longer than anything else
 _RECENT_MOST, _RECENT_SECONDS = 64, 10.0
 _QUEUE_MOST = 2_000  # calls waiting for a lane; more than the lanes can serve within any caller's patience
 _SQLITE_READERS = 3
@@ -54,10 +55,12 @@ Call = Callable[[Connection], Awaitable[T]]
 class _Job:
     """A call with the statements that begin its transaction; none: it runs outside of one."""
 
-    __slots__ = ("begin", "call", "future")
+    __slots__ = ("begin", "call", "future", "is_abandoned", "is_committing")
 
     def __init__(self, call: Call[Any], begin: tuple[str, ...], future: asyncio.Future[Any]) -> None:
         self.call, self.begin, self.future = call, begin, future
+        self.is_abandoned = False  # nobody waits for it: it must not take effect any more
+        self.is_committing = False  # its writes are being committed: what comes of it is the database's to say
 
     def finish(self, result: object) -> None:
         if not self.future.done():
@@ -68,6 +71,10 @@ class _Job:
             self.future.set_exception(error)
 
 
+class _Abandoned(Exception):
+    """The caller has gone: ROLLBACK, not COMMIT."""
+
+
 # kept, as looking a labelled histogram up costs more than counting
 _SECONDS = {kind: metrics.database_seconds.labels(kind) for kind in ("read", "transaction")}
 
@@ -75,11 +82,19 @@ _SECONDS = {kind: metrics.database_seconds.labels(kind) for kind in ("read", "tr
 class Database:
     """Reads and transactions over lanes. An async context manager; entering it does not need the server to be there."""
 
-    def __init__(self, url: str, *, pool: int = 8, wait_seconds: float = 5.0, statement_seconds: float = 30.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool: int = 8,
+        wait_seconds: float = 5.0,
+        statement_seconds: float = 30.0,
+        commit_seconds: float = _COMMIT_SECONDS,
+    ) -> None:
         self.dialect: Dialect = "sqlite" if url.startswith("sqlite") else "mysql"
         self.is_reachable = True  # what the last call saw
         self._wait_seconds = wait_seconds
-        self._statement_seconds = statement_seconds
+        self._statement_seconds, self._commit_seconds = statement_seconds, commit_seconds
         self._readers = _SQLITE_READERS if self.dialect == "sqlite" else max(1, pool // 2)
         self._writers = 1 if self.dialect == "sqlite" else max(1, pool - self._readers)
         self._database = _open_sqlite(url) if self.dialect == "sqlite" else _open_mysql(url, self._readers + self._writers)
@@ -134,37 +149,53 @@ class Database:
         metrics.database_calls.labels("read").inc()
         return await self._attempt(self._reads, call, _BEGIN_SNAPSHOT[self.dialect], attempts=2, wait_seconds=wait_seconds)
 
-    async def transaction(self, call: Call[T], *, attempts: int = 4, wait_seconds: float | None = None) -> T:
+    async def transaction(
+        self, call: Call[T], *, attempts: int = 4, wait_seconds: float | None = None, awaits_commit: bool = True
+    ) -> T:
         """Run `call` between BEGIN and COMMIT. It holds SQL only and may be run again: after a deadlock, a lost connection, and a
-        COMMIT whose answer was lost, so what it does must be idempotent. Raises DatabaseUnavailable, DuplicateRow or what `call` raises."""
+        COMMIT whose answer was lost, so what it does must be idempotent. Raises DuplicateRow, what `call` raises, or DatabaseUnavailable:
+        then it has not taken effect and will not, but for OutcomeUnknown: COMMIT had left, and nobody knows. Cancelled before COMMIT, it
+        does not take effect. `awaits_commit` False: who repeats it under the same key anyway does not wait longer for a COMMIT."""
         metrics.database_calls.labels("transaction").inc()
-        return await self._attempt(self._writes, call, _BEGIN_WRITE[self.dialect], attempts=attempts, wait_seconds=wait_seconds)
+        longer = self._commit_seconds if awaits_commit else 0.0
+        begin = _BEGIN_WRITE[self.dialect]
+        return await self._attempt(self._writes, call, begin, attempts=attempts, wait_seconds=wait_seconds, commit_seconds=longer)
 
     async def _attempt(
-        self, queue: asyncio.Queue[_Job], call: Call[T], begin: tuple[str, ...], *, attempts: int, wait_seconds: float | None
+        self,
+        queue: asyncio.Queue[_Job],
+        call: Call[T],
+        begin: tuple[str, ...],
+        *,
+        attempts: int,
+        wait_seconds: float | None,
+        commit_seconds: float = 0.0,
     ) -> T:
         wait = self._wait_seconds if wait_seconds is None else wait_seconds
         started = time.monotonic()
+        is_unknown = False  # a COMMIT went out, and its answer never came
         try:
-            async with asyncio.timeout(wait):
-                for attempt in range(attempts):
-                    job = _Job(call, begin, asyncio.get_running_loop().create_future())
-                    try:
-                        queue.put_nowait(job)
-                        result: T = await job.future
-                    except DatabaseUnavailable:
-                        if attempt + 1 == attempts:
-                            raise
-                        await asyncio.sleep(0.02 * 2**attempt * random.random())  # noqa: S311 - jitter, not a secret
-                    else:
-                        self._note_seconds("transaction" if queue is self._writes else "read", started)
-                        return result
+            for attempt in range(attempts):
+                job = _Job(call, begin, asyncio.get_running_loop().create_future())
+                try:
+                    queue.put_nowait(job)
+                    result: T = await _result(job, started + wait - time.monotonic(), commit_seconds)
+                except DatabaseUnavailable as error:
+                    is_unknown |= job.is_committing and not isinstance(error, DatabaseRetryable)
+                    if attempt + 1 == attempts:
+                        raise
+                    await asyncio.sleep(0.02 * 2**attempt * random.random())  # noqa: S311 - jitter, not a secret
+                else:
+                    self._note_seconds("transaction" if queue is self._writes else "read", started)
+                    return result
         except asyncio.QueueFull:
-            raise DatabaseUnavailable from None
+            raise _given_up(is_unknown=is_unknown) from None
+        except DatabaseUnavailable as error:
+            raise (_given_up(is_unknown=True) if is_unknown else error) from None
         except TimeoutError:
             self.is_reachable = False  # frozen, or far too busy: to whoever asks `/readyz` it is the same
             metrics.database_errors.labels("timeout").inc()
-            raise DatabaseUnavailable from None
+            raise _given_up(is_unknown=is_unknown or job.is_committing) from None
         raise AssertionError("unreachable: every attempt returns or raises")
 
     @property
@@ -207,11 +238,13 @@ class Database:
 
     async def _serve(self, job: _Job, connection: Connection) -> bool:
         """Run one job. Returns False when the connection must not be used again."""
-        if job.future.done():  # its caller has given up before it began
+        if job.is_abandoned:  # its caller has given up before it began
             return True
         try:
             async with asyncio.timeout(self._statement_seconds):
                 result = await _run(job, connection)
+        except _Abandoned:
+            return await _rolled_back(connection)
         except Exception as error:  # noqa: BLE001 - the driver's errors end here, as ours
             translated = _translate(error)
             if not isinstance(error, OmniError):  # else the call itself refused, which is no error of the database
@@ -227,11 +260,36 @@ class Database:
         return True
 
 
+async def _result(job: _Job, seconds: float, commit_seconds: float) -> Any:
+    """What becomes of the job. Raises TimeoutError; from then on it takes no effect, unless its COMMIT has left already: that one is
+    waited for a little longer, as only its answer can tell. Cancelling is giving up at once."""
+    try:
+        async with asyncio.timeout(max(0.0, seconds)):
+            return await asyncio.shield(job.future)
+    except TimeoutError:
+        if not job.is_committing:
+            raise
+        async with asyncio.timeout(commit_seconds):
+            return await asyncio.shield(job.future)
+    finally:
+        job.is_abandoned = not job.future.done()
+
+
 async def _run(job: _Job, connection: Connection) -> Any:
     connection.begin(job.begin)
     result = await job.call(connection)
-    await (connection.commit() if job.begin else connection.flush())
+    if not job.begin:
+        await connection.flush()
+        return result
+    if job.is_abandoned:  # no await between this look and the note: who gives up from here on knows that COMMIT has left
+        raise _Abandoned
+    job.is_committing = job.begin is not _BEGIN_SNAPSHOT[connection.dialect]  # a snapshot changes nothing
+    await connection.commit()
     return result
+
+
+def _given_up(*, is_unknown: bool) -> DatabaseUnavailable:
+    return OutcomeUnknown() if is_unknown else DatabaseUnavailable()
 
 
 def _open_sqlite(url: str) -> DatabasesDatabase:
