@@ -51,6 +51,10 @@ class Locale:
         text = self.catalogue[plural if plural in self.catalogue else key]
         return re.sub(r"\{(\w+)\}", lambda match: self._value(values[match[1]]), text)
 
+    def word(self, kind: str, value: str) -> str:
+        """The word for one of a set of names that others may extend; an unknown name is its own word."""
+        return self.catalogue.get(f"{kind}.{value}", value)
+
     def _value(self, value: object) -> str:
         return self.number(value) if isinstance(value, int) else str(value)
 
@@ -140,7 +144,7 @@ class Locale:
         minutes = int((moment_of(until) - self.now).total_seconds() // 60) if until else 0
         if conversation.get("canReply") is False or conversation.get("replyWindow") == "closed" or minutes < 0:
             reason = conversation.get("replyClosedReason") or ("expired" if minutes < 0 else "channel")
-            return ReplyWindow(is_closed=True, text=self.t(f"window.{reason}"))
+            return ReplyWindow(is_closed=True, text=self.word("window", reason))
         return ReplyWindow(is_closed=False, text=self.t("window.open", time=self.span(minutes)) if until else "")
 
     def initial(self, name: str) -> str:
@@ -160,7 +164,7 @@ class Locale:
     def chips(self, conversation: JsonObject) -> list[str]:
         """Who has it, how urgent it is, and its labels, as Chatwoot has them."""
         assignee, priority = conversation.get("assignee") or {}, conversation.get("priority")
-        told = [assignee.get("name") or self.t("thread.unassigned"), self.t(f"priority.{priority}") if priority else ""]
+        told = [assignee.get("name") or self.t("thread.unassigned"), self.word("priority", priority) if priority else ""]
         return [text for text in (*told, *(conversation.get("labels") or [])) if text]
 
     def sender(self, message: JsonObject) -> str:

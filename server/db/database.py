@@ -27,6 +27,7 @@ from server.db.connection import Dialect as Dialect
 from server.db.connection import Parameters as Parameters
 from server.db.connection import Row as Row
 from server.errors import DatabaseRetryable, DatabaseUnavailable, DuplicateRow, OmniError, OutcomeUnknown
+from server.private_files import make_private_file
 from server.settings import Settings, sqlite_path
 
 T = TypeVar("T")
@@ -97,6 +98,7 @@ class Database:
         self._statement_seconds, self._commit_seconds = statement_seconds, commit_seconds
         self._readers = _SQLITE_READERS if self.dialect == "sqlite" else max(1, pool // 2)
         self._writers = 1 if self.dialect == "sqlite" else max(1, pool - self._readers)
+        self._path = sqlite_path(url) if self.dialect == "sqlite" else None
         self._database = _open_sqlite(url) if self.dialect == "sqlite" else _open_mysql(url, self._readers + self._writers)
         self._reads: asyncio.Queue[_Job] = asyncio.Queue(_QUEUE_MOST)
         self._writes: asyncio.Queue[_Job] = asyncio.Queue(_QUEUE_MOST)
@@ -113,6 +115,9 @@ class Database:
         )
 
     async def __aenter__(self) -> "Database":
+        if self._path is not None:
+            with contextlib.suppress(OSError):  # the first call fails as well, and says it in words
+                make_private_file(self._path)
         await self._database.connect()
         queues = [self._reads] * self._readers + [self._writes] * self._writers
         self._lanes = [asyncio.create_task(self._lane(queue), name=f"database-lane-{n}") for n, queue in enumerate(queues)]
@@ -293,9 +298,7 @@ def _given_up(*, is_unknown: bool) -> DatabaseUnavailable:
 
 
 def _open_sqlite(url: str) -> DatabasesDatabase:
-    path = sqlite_path(url)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return DatabasesDatabase(f"sqlite:///{path}", factory=_SqliteConnection, timeout=10)
+    return DatabasesDatabase(f"sqlite:///{sqlite_path(url)}", factory=_SqliteConnection, timeout=10)
 
 
 def _open_mysql(url: str, connections: int) -> DatabasesDatabase:

@@ -21,6 +21,7 @@ from server.db import accounts, erase, migrations
 from server.db.database import Connection
 from server.dev.chatwoot_sim import ChatwootSim, seed, serving
 from server.errors import ConfigurationError
+from server.private_files import make_private_file, make_private_folder
 from server.serve import take_port, uvicorn_config
 from server.settings import JWT_SECRET_MIN_BYTES, Settings, new_secret, sqlite_path
 
@@ -37,7 +38,7 @@ def dev(settings: Settings) -> None:
     if not settings.is_sqlite or not settings.is_memory_bus:
         raise ConfigurationError("dev runs on SQLite and memory:// only; unset DATABASE_URL and BROADCAST_URL, or use: omni-inbox serve")
     state = sqlite_path(settings.database_url).parent
-    state.mkdir(parents=True, exist_ok=True)
+    make_private_folder(state)
     if len(settings.jwt_secret.encode()) < JWT_SECRET_MIN_BYTES:
         settings = replace(settings, jwt_secret=_kept_secret(state / "dev-jwt-secret"))
     if not settings.secret_key:
@@ -122,7 +123,7 @@ def _new_password() -> tuple[str, str]:
 def _kept_secret(path: Path) -> str:
     """The development secret of this directory, so that a sign-in outlives a restart."""
     if not path.exists():
-        path.touch(mode=0o600)
+        make_private_file(path)
         path.write_text(new_secret())
     return path.read_text()
 

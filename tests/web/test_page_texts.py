@@ -76,6 +76,14 @@ def test_reasons_known_by_code_are_told_in_the_agents_language() -> None:
     assert (BENGALI.reason(unknown), ENGLISH.reason(None)) == ("As Chatwoot put it", "It did not work. Try again.")
 
 
+def test_a_name_that_the_catalogue_lacks_is_its_own_word() -> None:
+    """Chatwoot may name priorities and reasons that we do not know: they end no page."""
+    conversation = {"assignee": None, "priority": "blocker", "labels": ["vip"]}
+    assert ENGLISH.chips(conversation) == [ENGLISH.t("thread.unassigned"), "blocker", "vip"]
+    closed = {"canReply": False, "replyUntil": None, "replyWindow": "closed"}
+    assert BENGALI.reply_window(closed | {"replyClosedReason": "on_holiday"}).text == "on_holiday"
+
+
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", "file:///etc/passwd", "//host/x", " https://x"])
 def test_only_web_addresses_become_links(url: str) -> None:
     """Attachments' addresses come from outside."""

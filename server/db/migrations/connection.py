@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
 from server.errors import ConfigurationError, DatabaseUnavailable, OmniError
+from server.private_files import make_private_file
 from server.settings import sqlite_path
 
 _LOCK_SECONDS = 600  # how long to wait for another upgrade: rebuilding a large table takes minutes
@@ -77,7 +78,12 @@ def _named_lock(connection: Connection) -> Iterator[None]:
 def _engine(database_url: str) -> Engine:
     if database_url.startswith("sqlite"):
         path = sqlite_path(database_url)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            make_private_file(path)
+        except OSError as error:
+            raise ConfigurationError(
+                f"The database file {path} cannot be created: {error.strerror}"
+            ) from None
         return create_engine(
             f"sqlite:///{path}", isolation_level="AUTOCOMMIT", poolclass=NullPool, connect_args={"timeout": _SQLITE_SECONDS}
         )

@@ -10,11 +10,12 @@ export function createI18n({ lang, digits, strings, now = () => new Date() }) {
 
   const number = (value) => numbers.format(value);
 
-  // `vars.n` chooses between `key.one` and `key.other` where the catalogue has them.
+  // `vars.n` chooses between `key.one` and `key.other` where the catalogue has them. Some keys end with a name that comes
+  // from outside (a priority, say): one that the catalogue lacks is its own word.
   function t(key, vars = {}) {
     const plural = "n" in vars ? `${key}.${plurals.select(vars.n)}` : key;
     const text = strings[plural] ?? strings[key];
-    if (text === undefined) return key;
+    if (text === undefined) return key.slice(key.indexOf(".") + 1);
     return text.replace(/\{(\w+)\}/g, (whole, name) =>
       name in vars ? (typeof vars[name] === "number" ? number(vars[name]) : vars[name]) : whole);
   }
