@@ -350,7 +350,7 @@ def _routes(parts: Parts, guard: Guard) -> list[BaseRoute]:
         *CannedReplies(guard, parts.database).routes(),
         *IntegrationsApi(guard, parts.integrations, parts.checkup, settings).routes(),
         WebSocketRoute("/ws", Sockets(parts.access, parts.feeds, parts.hub, parts.presence, settings, parts.health).serve),
-        *ops.routes(parts.report, settings.base_url),
+        *ops.routes(parts.report, settings.base_url, settings.operation_token),
         *SyncRunsApi(guard, parts.sync_runs).routes(),
         *PeopleApi(guard, parts.people, sessions.cookie).routes(),
         *_admin_pages(parts, guard, sessions, AdminShell(frame, page_data, parts.access, parts.limits, parts.trespass)),

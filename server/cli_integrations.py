@@ -16,6 +16,11 @@ from server.db.integrations import Overview
 from server.errors import ConfigurationError
 from server.integrations import MODES, NewIntegration
 
+_TOKEN_STDIN = click.option(
+    "--access-token-stdin",
+    is_flag=True,
+    help="Read the access token from standard input: on the command line it stands in the process list and the shell's history.",
+)
 T = TypeVar("T")
 WithParts = Callable[[Callable[[Parts], Awaitable[Any]]], Any]
 
@@ -49,16 +54,20 @@ def _add(group: click.Group, with_parts: WithParts, after_add: Callable[[], obje
         "--inbox-id", type=click.IntRange(1), required=True, help="Inbox number in Chatwoot's address: /settings/inboxes/<number>"
     )
     @click.option(
-        "--access-token", required=True, help="Access token of a Chatwoot administrator: Profile settings, at the end of the page."
+        "--access-token", help="Access token of a Chatwoot administrator: Profile settings, at the end of the page."
     )
+    @_TOKEN_STDIN
     @click.option("--base-url", required=True, help="Chatwoot's address, for example https://app.chatwoot.com")
     @click.option("--webhook-secret", help="Secret that Chatwoot shows for the webhook (4.12 and later); --register fetches it by itself.")
     @click.option(
         "--mode", type=click.Choice(MODES), default="live", show_default=True, help="Address of the webhook: PUBLIC_URL or TUNNEL_URL."
     )
     @click.option("--register", is_flag=True, help="Register the webhook in Chatwoot as well, and fetch its secret.")
-    def add(company_id: int, mode: str, register: bool, **values: Any) -> None:
+    def add(company_id: int, mode: str, register: bool, access_token_stdin: bool, **values: Any) -> None:
         """Add a Chatwoot inbox to a company. Prints JSON: id, webhookUrl."""
+        values["access_token"] = _chosen_token(values["access_token"], from_stdin=access_token_stdin)
+        if not values["access_token"]:
+            raise ConfigurationError("An access token is needed: --access-token-stdin, or --access-token")
         new = NewIntegration(**values, webhook_mode=mode)
 
         async def run(parts: Parts) -> tuple[int, str]:
@@ -118,10 +127,18 @@ def _change(group: click.Group, with_parts: WithParts) -> None:
     @group.command("rotate")
     @_BY_ID
     @click.option("--access-token", help="The new access token; it is tried before it replaces the old one.")
+    @_TOKEN_STDIN
     @click.option("--webhook-secret", help="A secret that was renewed by hand in Chatwoot; the one before is accepted beside it.")
     @click.option("--new-webhook", is_flag=True, help="Make a new webhook with a new secret in Chatwoot, then delete the old one.")
-    def rotate(integration_id: int, access_token: str | None, webhook_secret: str | None, new_webhook: bool) -> None:
+    def rotate(
+        integration_id: int,
+        access_token: str | None,
+        access_token_stdin: bool,
+        webhook_secret: str | None,
+        new_webhook: bool,
+    ) -> None:
         """Renew what is secret, without losing a message."""
+        access_token = _chosen_token(access_token, from_stdin=access_token_stdin)
         values = {"access_token": access_token, "webhook_secret": webhook_secret}
         if not any((access_token, webhook_secret, new_webhook)):
             raise ConfigurationError("Say what to renew: --access-token, --webhook-secret or --new-webhook")
@@ -132,6 +149,17 @@ def _change(group: click.Group, with_parts: WithParts) -> None:
             return await parts.integrations.rotate_secret(actor, integration_id) if new_webhook else changed
 
         act(integration_id, run)
+
+
+def _chosen_token(given: str | None, *, from_stdin: bool) -> str | None:
+    """The access token from the command line or from standard input. Raises ConfigurationError."""
+    if not from_stdin:
+        return given
+    if given:
+        raise ConfigurationError("Give the access token once: --access-token or --access-token-stdin")
+    if not (read := sys.stdin.readline().strip()):
+        raise ConfigurationError("There is no access token on standard input")
+    return read
 
 
 def _switches(group: click.Group, with_parts: WithParts) -> None:

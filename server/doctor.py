@@ -16,7 +16,7 @@ from server.db import fitness as database_facts
 from server.db.database import Database
 from server.db.migrations import schema_problem
 from server.errors import ConfigurationError, OmniError
-from server.settings import JWT_SECRET_MIN_BYTES, Settings, sqlite_path
+from server.settings import JWT_SECRET_MIN_BYTES, SECRET_KEY_MIN_BYTES, Settings, sqlite_path
 
 
 async def examine(settings: Settings, database: Database, processes: int) -> list[Finding]:
@@ -27,7 +27,10 @@ async def examine(settings: Settings, database: Database, processes: int) -> lis
 def look_at_process(settings: Settings) -> list[Finding]:
     """What needs nobody else: settings, limits, disks."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    found = [fitness.judge_key(settings.secret_key), fitness.judge_address(settings.host, settings.public_url, settings.base_url)]
+    found = [
+        fitness.judge_key(settings.secret_key, SECRET_KEY_MIN_BYTES),
+        fitness.judge_address(settings.host, settings.public_url, settings.base_url),
+    ]
     if len(settings.jwt_secret.encode()) < JWT_SECRET_MIN_BYTES:
         remedy = "Set it to the secret the CRM signs its tokens with"
         found.append(Finding("JWT_SECRET", "failed", f"JWT_SECRET is shorter than {JWT_SECRET_MIN_BYTES} bytes: nothing is served", remedy))

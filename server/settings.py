@@ -13,6 +13,9 @@ from server.errors import ConfigurationError
 WEBHOOK_PATH = "/api/webhooks/chatwoot"
 WEBHOOK_PATH = "/api/webhooks/chatwoot"
 JWT_SECRET_MIN_BYTES = 32  # HS256: RFC 7518 section 3.2 wants a key as long as the hash
+SECRET_KEY_MIN_BYTES = 32  # what is sealed with it can be guessed at offline, by whoever has a backup
+_OPERATION_TOKEN_MIN_BYTES = 16
+_MAKE_A_KEY = 'Make one with: python3 -c "import secrets; print(secrets.token_hex(32))"'
 
 
 # Beyond these a setting makes no sense: a loop that never waits, a queue that takes nothing, a number no column holds.
@@ -81,7 +84,15 @@ class Settings:
     jwt_issuer: str = _setting("", "Wanted in the claim `iss`, where set")
     jwt_audience: str = _setting("", "Wanted in the claim `aud`, where set")
     jwt_leeway_seconds: int = _setting(30, "Clock skew allowed when a token's times are checked")
-    secret_key: str = _setting("", "Key for tokens at rest; without it they are stored as given, and a warning is logged")
+    secret_key: str = _setting("", "Key that encrypts access tokens and webhook secrets in the database, at least 32 bytes")
+    store_tokens_unencrypted: bool = _setting(
+        False, "Serve without a `SECRET_KEY`: access tokens of Chatwoot stand in the database as they are"
+    )
+    operation_token: str = _setting(
+        "",
+        "Token that `/metrics` and the details of `/readyz` ask for (`Authorization: Bearer ...`), at least 16 bytes; "
+        "empty: they are for clients on this machine alone",
+    )
     secret_key_previous: str = _setting(
         "", "Keys before `SECRET_KEY`, separated by commas: still read, until `omni-inbox db upgrade` has run"
     )
@@ -207,13 +218,28 @@ class Settings:
                 f"JWT_SECRET must be at least {JWT_SECRET_MIN_BYTES} bytes long; "
                 f'make one with: python3 -c "import secrets; print(secrets.token_hex(32))"'
             )
+        self._check_secret_key()
         if workers > 1 and self.is_sqlite:
             raise ConfigurationError("SQLite serves one process; set DATABASE_URL to a MySQL or MariaDB, or use --workers 1")
         if workers > 1 and self.is_memory_bus:
             raise ConfigurationError("The bus memory:// serves one process; set BROADCAST_URL to a Redis, or use --workers 1")
 
+    def _check_secret_key(self) -> None:
+        if not self.secret_key and not self.store_tokens_unencrypted:
+            raise ConfigurationError(
+                "SECRET_KEY is not set: access tokens of Chatwoot would stand in the database as "
+                f"they are. {_MAKE_A_KEY}, then run omni-inbox db upgrade; or set "
+                "STORE_TOKENS_UNENCRYPTED=true if that is what you want"
+            )
+        if self.secret_key and len(self.secret_key.encode()) < SECRET_KEY_MIN_BYTES:
+            raise ConfigurationError(
+                f"SECRET_KEY must be at least {SECRET_KEY_MIN_BYTES} bytes long. {_MAKE_A_KEY}; if "
+                "the short one is in use, set it as SECRET_KEY_PREVIOUS and run omni-inbox db upgrade"
+            )
+
     def _check(self) -> None:
         self._check_numbers()
+        self._check_secrets()
         scheme = self.database_url.split(":", 1)[0].split("+")[0]
         if scheme not in ("sqlite", "mysql", "mariadb"):
             raise ConfigurationError(f"DATABASE_URL must begin with sqlite:/// or mysql://, not {scheme}:")
@@ -223,10 +249,6 @@ class Settings:
             raise ConfigurationError("PUBLIC_URL must begin with http:// or https://")
         if self.tunnel_url and urlsplit(self.tunnel_url).scheme not in ("http", "https"):
             raise ConfigurationError("TUNNEL_URL must begin with http:// or https://")
-        if self.secret_key_previous and not self.secret_key:
-            raise ConfigurationError("SECRET_KEY_PREVIOUS is for keys before SECRET_KEY: set SECRET_KEY as well")
-        if self.jwt_secret_previous and len(self.jwt_secret_previous.encode()) < JWT_SECRET_MIN_BYTES:
-            raise ConfigurationError(f"JWT_SECRET_PREVIOUS must be at least {JWT_SECRET_MIN_BYTES} bytes long, as JWT_SECRET")
         if self.socket_silence_seconds <= self.ping_seconds:
             raise ConfigurationError("SOCKET_SILENCE_SECONDS must be larger than PING_SECONDS, or every socket is cut")
         if self.reply_certain_seconds < self.chatwoot_timeout_seconds:
@@ -234,6 +256,14 @@ class Settings:
         if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
             raise ConfigurationError("LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR")
 
+
+    def _check_secrets(self) -> None:
+        if self.secret_key_previous and not self.secret_key:
+            raise ConfigurationError("SECRET_KEY_PREVIOUS is for keys before SECRET_KEY: set SECRET_KEY as well")
+        if self.jwt_secret_previous and len(self.jwt_secret_previous.encode()) < JWT_SECRET_MIN_BYTES:
+            raise ConfigurationError(f"JWT_SECRET_PREVIOUS must be at least {JWT_SECRET_MIN_BYTES} bytes long, as JWT_SECRET")
+        if 0 < len(self.operation_token.encode()) < _OPERATION_TOKEN_MIN_BYTES:
+            raise ConfigurationError(f"OPERATION_TOKEN must be at least {_OPERATION_TOKEN_MIN_BYTES} bytes long")
 
     def _check_numbers(self) -> None:
         """Not a number, and infinity, are within no bounds."""
@@ -257,6 +287,17 @@ def new_secret() -> str:
 def sqlite_path(database_url: str) -> Path:
     """The file behind a `sqlite:///relative` or `sqlite:////absolute` address."""
     return Path(database_url.split(":///", 1)[1].split("?", 1)[0])
+
+
+NOT_ENCRYPTED = (
+    "DATABASE_URL asks for TLS (ssl=true), and the connection to the database is in the clear: switch "
+    "TLS on at the server, or look who is between; nothing is sent over it until then"
+)
+
+
+def wants_encryption(database_url: str) -> bool:
+    """Whether the address of a MySQL asks for TLS."""
+    return "ssl=true" in urlsplit(database_url).query.split("&")
 
 
 def _convert(name: str, text: str, kind: type) -> object:

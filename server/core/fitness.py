@@ -109,9 +109,12 @@ def judge_address(host: str, public_url: str, base_url: str) -> Finding:
     return Finding("public address", "ok", f"The public address is {base_url}")
 
 
-def judge_key(secret_key: str) -> Finding:
+def judge_key(secret_key: str, min_bytes: int) -> Finding:
     if not secret_key:
         return Finding("SECRET_KEY", "warning", "SECRET_KEY is not set: access tokens of Chatwoot are stored as they are", _KEY_REMEDY)
+    if len(secret_key.encode()) < min_bytes:
+        text = f"SECRET_KEY is shorter than {min_bytes} bytes: it can be guessed by whoever has a backup of the database"
+        return Finding("SECRET_KEY", "failed", text, f"{_KEY_REMEDY}, with the short one as SECRET_KEY_PREVIOUS")
     return Finding("SECRET_KEY", "ok", "Access tokens are stored encrypted")
 
 

@@ -28,7 +28,7 @@ from server.db.connection import Parameters as Parameters
 from server.db.connection import Row as Row
 from server.errors import DatabaseRetryable, DatabaseUnavailable, DuplicateRow, OmniError, OutcomeUnknown
 from server.private_files import make_private_file
-from server.settings import Settings, sqlite_path
+from server.settings import NOT_ENCRYPTED, Settings, sqlite_path, wants_encryption
 
 T = TypeVar("T")
 
@@ -98,6 +98,7 @@ class Database:
         self._statement_seconds, self._commit_seconds = statement_seconds, commit_seconds
         self._readers = _SQLITE_READERS if self.dialect == "sqlite" else max(1, pool // 2)
         self._writers = 1 if self.dialect == "sqlite" else max(1, pool - self._readers)
+        self._is_encrypted = wants_encryption(url)
         self._path = sqlite_path(url) if self.dialect == "sqlite" else None
         self._database = _open_sqlite(url) if self.dialect == "sqlite" else _open_mysql(url, self._readers + self._writers)
         self._reads: asyncio.Queue[_Job] = asyncio.Queue(_QUEUE_MOST)
@@ -226,6 +227,7 @@ class Database:
                     async with asyncio.timeout(_CONNECT_SECONDS + 2):  # a frozen server accepts and then says nothing
                         held = await stack.enter_async_context(self._database.connection())
                     raw = held.raw_connection
+                    _check_encrypted(raw, is_wanted=self._is_encrypted)
                     connection = Connection(raw, self.dialect)
                     is_well = True
                     while is_well and not _has_ended(raw):  # looked at before each call: while idle it may have been killed
@@ -315,7 +317,7 @@ def _open_mysql(url: str, connections: int) -> DatabasesDatabase:
         "/*!80000 , transaction_isolation = 'READ-COMMITTED' */",
     }
     url = re.sub(r"^mariadb", "mysql", url)
-    if "ssl=true" in url:
+    if wants_encryption(url):
         options["ssl"] = ssl.create_default_context()
         url = re.sub(r"[?&]ssl=true", "", url)
     return DatabasesDatabase(url, **options)
@@ -328,6 +330,13 @@ class _SqliteConnection(sqlite3.Connection):
         super().__init__(*args, **kwargs)
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
             self.execute(f"PRAGMA {pragma}")
+
+
+def _check_encrypted(raw: Any, *, is_wanted: bool) -> None:
+    """Refuse a connection that is in the clear although TLS is wanted: aiomysql goes on without it
+    when the server, or somebody between, does not offer it. Raises DatabaseUnavailable."""
+    if is_wanted and not raw._secure:  # a Unix socket counts as encrypted
+        raise DatabaseUnavailable(NOT_ENCRYPTED)
 
 
 async def _rolled_back(connection: Connection) -> bool:

@@ -73,6 +73,7 @@ def private_server(wanted: Mapping[str, str]) -> Iterator[tuple[PrivateServer, S
         environment = {
             "DATABASE_URL": f"sqlite:///{directory}/omni.db",
             "JWT_SECRET": new_secret(),
+            "SECRET_KEY": new_secret(),
             "SPOOL_PATH": f"{directory}/spool.db",
             "LOG_LEVEL": "WARNING",
             "CHATWOOT_ALLOW_PRIVATE": "true",  # the simulated one is on this machine

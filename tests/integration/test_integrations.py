@@ -27,9 +27,9 @@ def hook_url(company: Company) -> str:
     return f"{company.omni.base_url}/api/webhooks/chatwoot"
 
 
-async def command(omni: Omni, *arguments: str) -> subprocess.CompletedProcess[str]:
+async def command(omni: Omni, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
     """In a thread: the simulated Chatwoot answers from this event loop."""
-    return await anyio.to_thread.run_sync(lambda: omni.cli(*arguments))
+    return await anyio.to_thread.run_sync(lambda: omni.cli(*arguments, input=stdin))
 
 
 async def findings(company: Company) -> dict[str, dict[str, str]]:
@@ -244,9 +244,8 @@ async def test_add_by_api_and_command(company: Company, sim: ChatwootSim) -> Non
     rows = await company.rows("SELECT access_token FROM integrations WHERE id = :id", id=added.json()["id"])
     assert rows[0][0].startswith("enc1:")
     options = ["--company-id", str(company.id), "--account-id", str(sim.account.id), "--inbox-id", str(sim.inbox.id)]
-    done = await command(
-        company.omni, "integration", "add", *options, "--base-url", sim.base_url, "--access-token", sim.admin.access_token, "--register"
-    )
+    options += ["--base-url", sim.base_url, "--access-token-stdin", "--register"]
+    done = await command(company.omni, "integration", "add", *options, stdin=f"{sim.admin.access_token}\n")
     assert done.returncode == 1
     assert f"Integration {added.json()['id']} is this Chatwoot inbox already" in done.stderr
 

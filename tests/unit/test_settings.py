@@ -27,6 +27,7 @@ SECRET = "x" * 32
         ({"SPOOL_MAX_BYTES": "0"}, "SPOOL_MAX_BYTES must be between 100,000 and 10,000,000,000,000, not 0"),
         ({"PORT": "80.5"}, "PORT must be a whole number"),
         ({"HELLO_SECONDS": "five"}, "HELLO_SECONDS must be a number, not 'five'"),
+        ({"OPERATION_TOKEN": "short"}, "OPERATION_TOKEN must be at least 16 bytes"),
         ({"REQUIRE_WEBHOOK_SIGNATURE": "maybe"}, "REQUIRE_WEBHOOK_SIGNATURE must be true or false, not 'maybe'"),
     ],
 )
@@ -60,21 +61,26 @@ def test_the_defaults_are_within_their_bounds() -> None:
     ("overrides", "workers", "sentence"),
     [
         ({"jwt_secret": "x" * 31}, 1, "JWT_SECRET must be at least 32 bytes"),
+        ({"secret_key": ""}, 1, "SECRET_KEY is not set.*STORE_TOKENS_UNENCRYPTED=true"),
+        ({"secret_key": "é" * 15}, 1, "SECRET_KEY must be at least 32 bytes.*SECRET_KEY_PREVIOUS"),
         ({}, 2, "SQLite serves one process"),
         ({"database_url": "mysql://a:b@c/d"}, 2, "The bus memory:// serves one process"),
     ],
 )
 def test_serving_asks_for_more(overrides: dict[str, Any], workers: int, sentence: str) -> None:
     """A short secret can be guessed; files and memory are not shared."""
-    settings = Settings.from_environment({"JWT_SECRET": SECRET}, overrides)
+    settings = Settings.from_environment({"JWT_SECRET": SECRET, "SECRET_KEY": SECRET}, overrides)
     with pytest.raises(ConfigurationError, match=sentence):
         settings.check_serving(workers)
 
 
 def test_what_fits_together_serves() -> None:
     """One process with everything embedded; several on MySQL and Redis; bytes are counted, not characters."""
-    Settings.from_environment({"JWT_SECRET": "é" * 16}).check_serving(1)
-    shared = Settings.from_environment({"JWT_SECRET": SECRET, "DATABASE_URL": "mariadb://a:b@c/d", "BROADCAST_URL": "rediss://c"})
+    Settings.from_environment({"JWT_SECRET": "é" * 16, "SECRET_KEY": "é" * 16}).check_serving(1)
+    in_clear = {"JWT_SECRET": SECRET, "STORE_TOKENS_UNENCRYPTED": "true"}
+    Settings.from_environment(in_clear).check_serving(1)
+    urls = {"DATABASE_URL": "mariadb://a:b@c/d", "BROADCAST_URL": "rediss://c"}
+    shared = Settings.from_environment({"JWT_SECRET": SECRET, "SECRET_KEY": SECRET, **urls})
     shared.check_serving(8)
     assert not shared.is_sqlite
     assert not shared.is_memory_bus

@@ -65,8 +65,8 @@ def test_a_shared_secret_is_renewed_without_signing_anyone_out() -> None:
 def test_public_keys_of_each_kind_verify(tmp_path: Path, key: Any, algorithm: str) -> None:
     """As a PEM file and in a JWKS, beside a shared secret or alone."""
     for settings in (
-        Settings(jwt_public_key_path=_pem(tmp_path, key)),
-        Settings(jwt_jwks_path=_jwks(tmp_path, _jwk(key, "a")), jwt_secret=SECRET),
+        Settings(jwt_public_key_path=_pem(tmp_path, key), secret_key=SECRET),
+        Settings(jwt_jwks_path=_jwks(tmp_path, _jwk(key, "a")), jwt_secret=SECRET, secret_key=SECRET),
     ):
         assert Tokens(settings).decode(_token(key, algorithm, "a")).company_id == 1
         settings.check_serving(1)

@@ -12,7 +12,7 @@ from sqlalchemy.pool import NullPool
 
 from server.errors import ConfigurationError, DatabaseUnavailable, OmniError
 from server.private_files import make_private_file
-from server.settings import sqlite_path
+from server.settings import NOT_ENCRYPTED, sqlite_path, wants_encryption
 
 _LOCK_SECONDS = 600  # how long to wait for another upgrade: rebuilding a large table takes minutes
 _SQLITE_SECONDS = 30
@@ -34,6 +34,8 @@ def connected(database_url: str) -> Iterator[Connection]:
         engine = _engine(database_url)
         with engine.connect() as connection:
             if connection.dialect.name != "sqlite":
+                if wants_encryption(database_url):
+                    _check_encrypted(connection)
                 connection.exec_driver_sql(_NO_GAP_LOCKS)
             yield connection
     except sqlalchemy.exc.DBAPIError as error:
@@ -75,6 +77,12 @@ def _named_lock(connection: Connection) -> Iterator[None]:
     yield  # not given back by hand: the connection ends with the upgrade, also when the statement before has failed
 
 
+def _check_encrypted(connection: Connection) -> None:
+    """PyMySQL goes on in the clear where the server offers no TLS. Raises ConfigurationError."""
+    if not getattr(connection.connection.driver_connection, "_secure", False):
+        raise ConfigurationError(NOT_ENCRYPTED)
+
+
 def _engine(database_url: str) -> Engine:
     if database_url.startswith("sqlite"):
         path = sqlite_path(database_url)
@@ -89,7 +97,7 @@ def _engine(database_url: str) -> Engine:
         )
     url = make_url(database_url)
     options: dict[str, Any] = {"charset": "utf8mb4", "connect_timeout": 10, "init_command": _SESSION}
-    if url.query.get("ssl") == "true":
+    if wants_encryption(database_url):
         options["ssl"] = ssl.create_default_context()
     if "unix_socket" in url.query:
         options["unix_socket"] = url.query["unix_socket"]

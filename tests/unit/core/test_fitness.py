@@ -82,5 +82,6 @@ def test_a_slow_redis_and_a_missing_key_are_told() -> None:
     """Both work, and neither should stay so."""
     assert fitness.judge_bus(0.5, "7.0").state == "warning"
     assert fitness.judge_bus(0.001, "7.0").state == "ok"
-    assert fitness.judge_key("").remedy
-    assert fitness.judge_key("x").state == "ok"
+    assert fitness.judge_key("", 32).remedy
+    assert fitness.judge_key("x" * 31, 32).state == "failed"
+    assert fitness.judge_key("x" * 32, 32).state == "ok"
