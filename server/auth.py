@@ -26,6 +26,7 @@ from server.errors import (
     DatabaseUnavailable,
     DuplicateRow,
     Forbidden,
+    OtherAgent,
     TokenExpired,
     TooManyRequests,
     Unauthenticated,
@@ -35,6 +36,7 @@ from server.settings import Settings
 from server.tokens import Claims, Tokens
 
 SESSION_COOKIE = "omni_session"
+AGENT_HEADER = "inbox-agent"
 ROLES = ("agent", "admin")
 
 _logger = log.get(__name__)
@@ -93,10 +95,17 @@ class Access:
         self._looked: tuple[int, int] | None = None  # newest change of an agent, and end of a session, that were there at the last look
 
     async def authenticate(self, headers: Mapping[str, str], method: str) -> Principal:
-        """The principal of a request, from memory after the first time. Raises Unauthenticated, Forbidden or DatabaseUnavailable.
+        """The principal of a request, from memory after the first time. Raises Unauthenticated, Forbidden, OtherAgent or
+        DatabaseUnavailable.
 
-        A cookie counts for a write only with an Origin of ours: a form on a foreign page would send the cookie as well.
+        A page says in `Inbox-Agent` whom it was made for: the browser's cookie may be another agent's since.
         """
+        principal = await self._principal(headers, method)
+        check_agent(headers.get(AGENT_HEADER), principal.agent)
+        return principal
+
+    async def _principal(self, headers: Mapping[str, str], method: str) -> Principal:
+        """A cookie counts for a write only with an Origin of ours: a form on a foreign page would send the cookie as well."""
         authorization = headers.get("authorization", "")
         if authorization:
             scheme, _, token = authorization.partition(" ")
@@ -300,6 +309,12 @@ def read_cookie(header: str, name: str) -> str | None:
         if key == name:
             return value or None
     return None
+
+
+def check_agent(made_for: str | None, agent: Agent) -> None:
+    """Raises OtherAgent when a page was made for another agent than the one who is signed in; None: it does not say for whom."""
+    if made_for is not None and made_for != str(agent.id):
+        raise OtherAgent
 
 
 def _check_active(agent: Agent, issued_us: int) -> None:

@@ -82,6 +82,13 @@ class NewerMessages(Conflict):
     title = "Someone wrote in this conversation after the last message you have seen"
 
 
+class OtherAgent(Conflict):
+    """The page that asks was made for one agent, and the browser's cookie is another's by now."""
+
+    code = "other_agent"
+    title = "Somebody else is signed in in this browser now; sign in again as yourself, then try again"
+
+
 class TooLarge(OmniError):
     code = "too_large"
     status = 413
@@ -108,7 +115,7 @@ class Unprocessable(OmniError):
 
 class IdempotencyKeyReused(Unprocessable):
     code = "idempotency_key_reused"
-    title = "This Idempotency-Key was already used for another text; use a new key for a new reply"
+    title = "This Idempotency-Key was already used for another text, or for a note; use a new key for a new reply"
 
 
 class NoChatwootIntegration(Unprocessable):

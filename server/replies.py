@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from server import log, metrics
 from server.chatwoot import ChatwootClient, ChatwootError, ChatwootOutcomeUnknown, ChatwootRefused, ChatwootUnexpected
+from server.core.delivery import STORED_PRIVATE, STORED_PUBLIC
 from server.core.entities import Json, Message, message_view
 from server.core.events import EventBatch
 from server.core.payloads import CLIENT_ID_KEY, parse_message
@@ -107,7 +108,7 @@ class Replies:
             if entry is None:
                 raise NotFound
             if (known := await outbox.read_reply(connection, conversation_id, key)) is not None:
-                if known.content != content or await _differ(connection, known, kept.lines):
+                if known.content != content or known.is_private != is_private or await _differ(connection, known, kept.lines):
                     raise IdempotencyKeyReused
                 return known, False, []
             self._integration(agent.company_id, entry.row.integration_id, entry.row.chatwoot_conversation_id)
@@ -176,6 +177,9 @@ class Replies:
             settle = self._later(message, is_unknown=True)
         try:
             settled = await self._change(outgoing.company_id, message.conversation_id, message.id, settle)
+            if settled.delivery_error is not None and settled.delivery_error.code in (STORED_PUBLIC, STORED_PRIVATE):
+                metrics.replies.labels("mistaken").inc()
+                _logger.error("reply stored as the other kind", message_id=message.id, code=settled.delivery_error.code)
             if message.attachments and settled.chatwoot_message_id is not None:
                 await self._files.drop(message.id)
         except (Unavailable, NotFound):

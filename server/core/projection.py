@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from server.core.changes import Change, ConversationState, MessageState
-from server.core.delivery import ARRIVED, seen, with_status
+from server.core.delivery import ARRIVED, arrived, seen, with_status
 from server.core.edits import edited_at, was_edited_at
 from server.core.entities import Conversation, Json, Message, is_same_conversation_view, is_same_message_view, preview_of
 from server.core.thread_order import is_newest, is_shown
@@ -293,7 +293,7 @@ def _identified(row: Message, told: MessageState) -> Message:
     if row.sender_name is None:
         row = replace(row, sender_name=told.sender_name)
     if row.client_id is not None:
-        row = replace(row, delivery_state="sent", delivery_error=None, next_attempt_us=None, is_outcome_unknown=False)
+        row = arrived(replace(row, next_attempt_us=None, is_outcome_unknown=False), is_private=told.is_private)
         row = replace(row, created_us=told.created_us)  # ours until then: it stands where Chatwoot, and the customer, has it
     return row
 

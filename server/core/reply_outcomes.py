@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from server.core.delivery import arrived
 from server.core.entities import DeliveryError, Message
 from server.core.payloads import parse_attachments
 from server.core.times import SECOND, parse_time
@@ -24,14 +25,15 @@ def sent(told: Mapping[str, Any]) -> Settle:
             current = replace(current, attachments=parse_attachments(told.get("attachments")) or current.attachments)
         if current.chatwoot_message_id is not None:
             return current  # the webhook was quicker
-        return replace(
-            current,
-            chatwoot_message_id=told["id"],
-            created_us=parse_time(told.get("created_at")) or current.created_us,
-            delivery_state="sent",
-            delivery_error=None,
-            next_attempt_us=None,
-            is_outcome_unknown=False,
+        return arrived(
+            replace(
+                current,
+                chatwoot_message_id=told["id"],
+                created_us=parse_time(told.get("created_at")) or current.created_us,
+                next_attempt_us=None,
+                is_outcome_unknown=False,
+            ),
+            is_private=told.get("private", current.is_private) is True,
         )
 
     return settle

@@ -97,7 +97,8 @@ class Conversations:
             return await self._submit(request, principal, await read_json(request), [])
         async with self._uploads.read(request, principal.agent.id) as (fields, files):
             seen = fields.get("lastSeenMessageId", "")
-            body: Json = {"content": fields.get("content", ""), "private": fields.get("private") == "true"}
+            private = fields.get("private", "false")
+            body: Json = {"content": fields.get("content", ""), "private": {"true": True, "false": False}.get(private, private)}
             if seen:
                 body["lastSeenMessageId"] = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 19 else seen
             return await self._submit(request, principal, body, files)
@@ -106,6 +107,9 @@ class Conversations:
         content = body.get("content")
         if not isinstance(content, str):
             raise BadRequest("content must be the reply's text")
+        is_private = body.get("private", False)  # who does not say it writes to the customer, as the polling page does
+        if not isinstance(is_private, bool):
+            raise BadRequest("private must be true for a note among agents, or false for a reply to the customer")
         key = request.headers.get("idempotency-key", uuid.uuid4().hex)
         last_seen = _number(body, "lastSeenMessageId")
         with reply_traced(self._traces, key, request.headers.get(CARRIED)):
@@ -115,7 +119,7 @@ class Conversations:
                 content,
                 key=key,
                 last_seen=last_seen,
-                is_private=body.get("private") is True,
+                is_private=is_private,
                 uploads=files,
             )
         return json_answer(message_view(message), 201 if is_new else 200)

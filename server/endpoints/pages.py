@@ -6,7 +6,7 @@ message.js), and a test compares the two.
 """
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -32,7 +32,7 @@ from server.endpoints.page_requests import (
     without_choice,
 )
 from server.endpoints.page_view import FIRST_PAGE, PLATFORMS, PageFilters, View
-from server.errors import Forbidden, NotFound, TooManyRequests
+from server.errors import BadRequest, Forbidden, NotFound, OtherAgent, TooManyRequests
 
 
 class PageAgent(Protocol):
@@ -158,10 +158,12 @@ class Pages:
         if agent is None:
             return redirect("/sign-in?" + urlencode({"next": target}))
         form = await read_form(request)
+        if form.get("agent", str(agent.id)) != str(agent.id):
+            raise OtherAgent
         content = form.get("content", "").replace("\r\n", "\n").strip()
+        is_private = _is_note(form)
         if content:
             client_id = form.get("client_id") or str(uuid.uuid4())
-            is_private = bool(form.get("private"))
             await data.reply(agent, conversation_id, content=content, client_id=client_id, is_private=is_private)
         return redirect(target)
 
@@ -267,6 +269,17 @@ class Pages:
             },
         }
         return self._frame.render(request, "inbox.html", context)
+
+
+def _is_note(form: Mapping[str, str]) -> bool:
+    """What a form says it is, by the button that was pressed. Raises BadRequest for one that says nothing, or both: a guess could
+    show the customer what was meant for colleagues."""
+    modes = {form["mode"]} if "mode" in form else set()
+    if form.get("private"):  # the tick, which only scripts use; and pages of earlier versions
+        modes.add("note")
+    if modes not in ({"note"}, {"reply"}):
+        raise BadRequest
+    return modes == {"note"}
 
 
 def _check_origin(request: Request) -> None:

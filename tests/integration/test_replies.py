@@ -1,6 +1,7 @@
 """Replies, status and read marks against the simulated Chatwoot: whatever its API does, the customer gets a reply once."""
 
 import asyncio
+import re
 
 import httpx
 import pytest
@@ -149,6 +150,64 @@ async def test_a_private_note_stays_private(talk: Talk) -> None:
     assert [(m.content, m.private) for m in talk.there.messages if m.message_type == OUTGOING] == [("refund approved", True)]
     (row,) = await talk.company.conversations()
     assert row["preview"]["content"] == "Is it still there?"
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_the_same_key_for_the_other_kind_is_refused(talk: Talk, first: bool) -> None:
+    """A note's key is no reply's, and the other way round: 422, and what Chatwoot has is what was asked for first."""
+    assert (await talk.reply("one text", key="k", private=first)).status_code == 201
+    answer = await talk.reply("one text", key="k", private=not first)
+    assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_key_reused")
+    assert (await talk.reply("one text", key="k", private=first)).status_code == 200
+    await talk.ended("sent")
+    assert [(m.content, m.private) for m in talk.there.messages if m.message_type == OUTGOING] == [("one text", first)]
+
+
+@pytest.mark.parametrize("private", ["true", 1, None, "no", []], ids=str)
+async def test_a_kind_that_is_no_yes_or_no_is_refused(talk: Talk, private: object) -> None:
+    """Taken for a reply it would reach the customer."""
+    assert (await talk.reply("among us", private=private)).status_code == 400
+    form, files = {"content": "among us", "private": "yes"}, {"attachments": ("a.txt", b"x", "text/plain")}
+    assert (await talk.company.http.post(f"{talk.path}/reply", data=form, files=files)).status_code == 400
+    assert talk.sent == []
+
+
+@pytest.mark.parametrize("switches", [{}, {"hang_next": 1, "hang_seconds": 0.6}, {"lose_next": 1}, {"delay_seconds": 0.3}], ids=str)
+@pytest.mark.parametrize("private", [True, False])
+async def test_what_chatwoot_stored_as_the_other_kind_has_failed(talk: Talk, private: bool, switches: dict[str, object]) -> None:
+    """Whether the answer, the webhook or the look-up tells of it first; it is said, counted, and not sent again."""
+    before = await _mistaken(talk)
+    talk.sim.switches.set(mistakes_private=True, **switches)
+    await talk.reply("refund approved", private=private)
+    (own,) = await talk.ended("failed")
+    assert (own["private"], own["deliveryError"]["code"]) == (private, "stored_public" if private else "stored_private")
+    assert (await talk.company.http.post(f"{talk.path}/messages/{own['id']}/retry")).status_code == 409
+    assert talk.sent == ["refund approved"]
+
+    async def counted() -> bool:
+        return await _mistaken(talk) == before + 1
+
+    await eventually(counted)
+
+
+async def _mistaken(talk: Talk) -> float:
+    text = (await talk.company.http.get("/metrics")).text
+    counts = re.findall(r'^omni_inbox_replies_total\{outcome="mistaken"\} (\S+)', text, re.MULTILINE)
+    return float(counts[0]) if counts else 0.0
+
+
+async def test_a_page_of_another_agent_writes_nothing(talk: Talk) -> None:
+    """409 for every call that says it was made for somebody else; who says nothing, as the polling page, is not asked."""
+    own = (await talk.company.http.get("/api/me")).json()["id"]
+    for method, path in (("POST", "/reply"), ("POST", "/read"), ("PATCH", ""), ("GET", "/messages")):
+        body = {"content": "in whose name?", "messageId": 1, "status": "Closed"} if method != "GET" else None
+        answer = await talk.company.http.request(method, talk.path + path, json=body, headers={"Inbox-Agent": str(own + 1)})
+        assert (answer.status_code, answer.json()["code"]) == (409, "other_agent")
+    assert (await talk.company.http.get(talk.path)).json()["status"] == "Open"
+    answer = await talk.company.http.post(f"{talk.path}/reply", json={"content": "mine"}, headers={"Inbox-Agent": str(own)})
+    assert answer.status_code == 201
+    await talk.ended("sent")
+    assert talk.sent == ["mine"]
 
 
 REFUSALS: dict[str, tuple[dict[str, object], str, str]] = {

@@ -104,10 +104,25 @@ def test_forms_of_other_sites_are_refused(client: TestClient, data: FixedData, p
 
 def test_a_reply_without_script(client: TestClient, data: FixedData) -> None:
     """The form's own client id makes a repeated submission the same reply."""
-    form = {"content": " ধন্যবাদ\r\nsecond line ", "client_id": "form-1", "private": "1"}
+    form = {"content": " ধন্যবাদ\r\nsecond line ", "client_id": "form-1", "mode": "note", "agent": "7"}
     answer = client.post(f"/inbox/c/{OPEN_ID}/reply", data=form, headers={"Origin": ORIGIN})
     assert (answer.status_code, answer.headers["Location"]) == (303, f"/inbox/c/{OPEN_ID}")
     assert data.replies == [(OPEN_ID, "ধন্যবাদ\nsecond line", "form-1", True)]
+
+
+@pytest.mark.parametrize("form", [{}, {"mode": "reply", "private": "1"}, {"mode": "Note"}, {"mode": ""}], ids=str)
+def test_a_form_that_does_not_say_what_it_is_is_refused(client: TestClient, data: FixedData, form: dict[str, str]) -> None:
+    """Nothing, both kinds, or an unknown one: a guess could show the customer what was meant for colleagues."""
+    answer = client.post(f"/inbox/c/{OPEN_ID}/reply", data={"content": "x", **form}, headers=OURS)
+    assert (answer.status_code, data.replies) == (400, [])
+
+
+def test_a_form_of_another_agent_s_page_is_refused(client: TestClient, data: FixedData) -> None:
+    """The browser's cookie is somebody else's by now: nothing goes out in their name."""
+    form = {"content": "x", "mode": "reply", "agent": "8"}
+    answer = client.post(f"/inbox/c/{OPEN_ID}/reply", data=form, headers=OURS)
+    assert (answer.status_code, data.replies) == (409, [])
+    assert "Somebody else is signed in" in answer.text
 
 
 def test_language_is_chosen_by_cookie_then_by_the_browser(client: TestClient) -> None:
@@ -140,7 +155,7 @@ def test_an_unknown_zone_reads_as_utc(client: TestClient) -> None:
 def test_troubles_are_told_as_pages(client: TestClient, data: FixedData, error: OmniError, status: int, sentence: str) -> None:
     """A person gets a sentence in their language and a way on, never a problem document."""
     data.trouble = error
-    for answer in (client.get("/inbox"), client.post(f"/inbox/c/{OPEN_ID}/reply", data={"content": "x"}, headers=OURS)):
+    for answer in (client.get("/inbox"), client.post(f"/inbox/c/{OPEN_ID}/reply", data={"content": "x", "mode": "reply"}, headers=OURS)):
         assert answer.status_code == status
         assert answer.headers["Content-Type"].startswith("text/html")
         assert sentence in answer.text
@@ -159,7 +174,7 @@ def test_too_many_sign_ins_say_to_wait(client: TestClient, data: FixedData) -> N
 def test_a_form_beyond_all_replies_is_refused(client: TestClient, data: FixedData) -> None:
     """Its text is not dropped in silence; the longest reply there may be passes."""
     longest = "ক" * 150_000
-    assert client.post(f"/inbox/c/{OPEN_ID}/reply", data={"content": longest}, headers=OURS).status_code == 303
+    assert client.post(f"/inbox/c/{OPEN_ID}/reply", data={"content": longest, "mode": "reply"}, headers=OURS).status_code == 303
     assert len(data.replies[0][1]) == 150_000
     answer = client.post(f"/inbox/c/{OPEN_ID}/reply", data={"content": "x" * FORM_MAX_BYTES}, headers=OURS)
     assert answer.status_code == 413

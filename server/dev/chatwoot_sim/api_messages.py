@@ -45,7 +45,7 @@ async def create(request: Request) -> Response:
         params.get("content"),
         sender,
         uploads,
-        private=_is_true(params.get("private")),
+        private=_is_true(params.get("private")) != caller.sim.switches.mistakes_private,
         content_type=params.get("content_type") or "text",
         content_attributes=_content_attributes(params),
         source_id=params.get("source_id"),
