@@ -148,7 +148,9 @@ CREATE TABLE IF NOT EXISTS invitations (
   created_at BIGINT NOT NULL COMMENT 'microseconds',
   expires_at BIGINT NOT NULL COMMENT 'microseconds',
   accepted_at BIGINT COMMENT 'microseconds',
+  invited_by BIGINT COMMENT 'agents.id of who made it; none: a command on the server',
   PRIMARY KEY (token_hash),
+  KEY ix_invitation_company (company_id, expires_at),
   KEY ix_invitation_expiry (expires_at)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='Links by which somebody becomes an agent, or an agent sets a new password';
 

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from server import cli_integrations, cli_operations, cli_people, cli_service, log
 from server.app import Parts
+from server.core.subjects import LOCAL_CLAIM
 from server.db import accounts, integrations, migrations
 from server.dev.run import dev as run_dev
 from server.errors import ConfigurationError, OmniError
@@ -114,7 +115,8 @@ def token(company_id: int, agent_id: int, hours: float) -> None:
     is_known = found is not None and found.company_id == company_id
     now = int(time.time())
     claims = {
-        "sub": found.subject if found and is_known else str(agent_id),
+        settings.jwt_subject_claim: found.subject if found and is_known else str(agent_id),
+        LOCAL_CLAIM: True,
         settings.jwt_company_claim: company_id,
         "name": found.name if found and is_known else f"Agent {agent_id}",
         "role": found.role if found and is_known else "agent",

@@ -22,6 +22,7 @@ _INVITATION_US = 7 * 86_400 * SECOND
 _NAME_MOST = 255
 _EMAIL_MOST = 255
 _AGENTS_MOST = 2_000
+_INVITATIONS_MOST = 500
 
 
 class People:
@@ -34,24 +35,62 @@ class People:
         return await self._database.read(lambda c: accounts.read_agents(c, company_id, _AGENTS_MOST))
 
     async def invite(self, actor: Actor, email: str, name: str, role: str) -> tuple[str, int]:
-        """A link that works once within a week, and until when (microseconds). For an agent of the company: to set a new password.
+        """A link that works once within a week, and until when (microseconds). For an agent of the
+        company: to set a new password; the role stays what it is.
 
-        Raises BadRequest, Conflict when the address is another company's.
+        An address that another company's agent signs in with is answered like any other: who is a
+        customer here is nobody's business. Its link is refused to whoever opens it.
+        Raises BadRequest; Conflict for an agent whose access was withdrawn.
         """
         email, name = checked_email(email), checked_name(name)
         check_role(role)
         token, now_us = secrets.token_urlsafe(32), _now_us()
-        invitation = Invitation(actor.company_id, email, name, role, now_us + _INVITATION_US)
+
+        async def write(connection: Connection) -> int:
+            known = await accounts.read_agent_by_email(connection, email)
+            is_own = known is not None and known.company_id == actor.company_id
+            if known is not None and is_own and not known.is_active:
+                raise Conflict(
+                    "This person's access was withdrawn; give it back first, then make the link"
+                )
+            invitation = Invitation(
+                company_id=actor.company_id,
+                email=email,
+                name=name,
+                role=known.role if known is not None and is_own else role,
+                expires_us=now_us + _INVITATION_US,
+                invited_by=actor.agent_id,
+            )
+            await invitations.add_invitation(connection, _hash(token), invitation, now_us)
+            await audit.append_act(connection, actor, "agent.invite", email, role=invitation.role)
+            return invitation.expires_us
+
+        expires_us = await self._database.transaction(write)
+        return self._link_of(token), expires_us
+
+    async def open_invitations(self, company_id: int) -> list[Invitation]:
+        """Those that can still be used, the one that ends first before the others."""
+        now_us = _now_us()
+        return await self._database.read(
+            lambda c: invitations.read_open_invitations(c, company_id, now_us, _INVITATIONS_MOST)
+        )
+
+    async def end_invitation(self, actor: Actor, invitation_id: str) -> None:
+        """The link stops working. Raises NotFound for one that is not open, or another company's."""
+        now_us = _now_us()
 
         async def write(connection: Connection) -> None:
-            known = await accounts.read_agent_by_email(connection, email)
-            if known is not None and known.company_id != actor.company_id:
-                raise Conflict("This address cannot be invited here; take another one")
-            await invitations.add_invitation(connection, _hash(token), invitation, now_us)
-            await audit.append_act(connection, actor, "agent.invite", email, role=role)
+            open_ones = await invitations.read_open_invitations(
+                connection, actor.company_id, now_us, _INVITATIONS_MOST
+            )
+            found = next((one for one in open_ones if one.id == invitation_id), None)
+            if found is None or not await invitations.end_invitation(
+                connection, actor.company_id, found, now_us
+            ):
+                raise NotFound("There is no such open invitation; it was used, ended or has expired")
+            await audit.append_act(connection, actor, "agent.invite-end", found.email)
 
         await self._database.transaction(write)
-        return self._link_of(token), invitation.expires_us
 
     async def invitation(self, token: str) -> Invitation:
         """Raises NotFound for a link that was used, has expired, or never was."""
@@ -61,7 +100,8 @@ class People:
         return found
 
     async def accept(self, token: str, name: str, password: str) -> str:
-        """Become the agent of the invitation, with this password. Returns a new session's cookie. Raises NotFound, BadRequest."""
+        """Become the agent of the invitation, with this password; one whose access was withdrawn, or whose role
+        was changed since, stays so. Returns a new session's cookie. Raises NotFound, BadRequest."""
         invitation, name = await self.invitation(token), checked_name(name)
         hashed, now_us = await self._access.hash(password), _now_us()
 
@@ -70,7 +110,7 @@ class People:
                 raise NotFound("This link was used already or has expired; ask your administrator for a new one")
             agent_id = await _put_agent(connection, invitation, name, hashed, now_us)
             actor = Actor(invitation.company_id, invitation.email, agent_id)
-            await audit.append_act(connection, actor, "agent.accept", f"agent {agent_id}", role=invitation.role)
+            await audit.append_act(connection, actor, "agent.accept", f"agent {agent_id}")
             return agent_id
 
         agent_id = await self._database.transaction(write)
@@ -116,6 +156,14 @@ class People:
             if known is None or known.company_id != actor.company_id:
                 raise NotFound(f"There is no agent {agent_id}")
             await accounts.update_agent(connection, agent_id, values, _now_us())
+            if "valid_after" in values or values.get("role") == "agent":
+                # a new password ends links that would set another; those for other people stay
+                made_by = None if act == "agent.password" else agent_id
+                ended = await invitations.end_invitations_of(
+                    connection, known.company_id, known.email, made_by, _now_us()
+                )
+                if ended:
+                    detail["invitations_ended"] = ended
             await audit.append_act(connection, actor, act, f"agent {agent_id}", **detail)
 
         await self._database.transaction(write)
@@ -126,9 +174,9 @@ async def _put_agent(connection: Connection, invitation: Invitation, name: str, 
     known = await accounts.read_agent_by_email(connection, invitation.email)
     if known is None:
         return await accounts.add_agent(connection, invitation.company_id, invitation.email, name, invitation.role, hashed, now_us)
-    if known.company_id != invitation.company_id:
+    if known.company_id != invitation.company_id or not known.is_active:
         raise NotFound("This link was used already or has expired; ask your administrator for a new one")
-    values = {"name": name, "role": invitation.role, "password_hash": hashed, "is_active": True, "valid_after": now_us}
+    values = {"name": name, "password_hash": hashed, "valid_after": now_us}
     await accounts.update_agent(connection, known.id, values, now_us)
     return known.id
 

@@ -1,4 +1,5 @@
-"""The first run: while the database has no administrator, one process shows an address with a key, by which the first one is made.
+"""The first run: while the database has neither people nor integrations, one process shows an address
+with a key, by which the first administrator is made.
 
 The key lives in the memory of the process that shows it; the database has its hash, so that every process takes it, and that of several
 processes one alone shows an address. It is good once, and ends with its process.
@@ -32,7 +33,8 @@ _console = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 class SetUp:
-    """`address` is the page's, at which the key is used. `is_needed` is true once it is known that there is no administrator."""
+    """`address` is the page's, at which the key is used. `is_needed` is true once it is known that the
+    server has neither people nor integrations."""
 
     def __init__(self, database: Database, access: Access, address: str) -> None:
         self._database, self._access, self.address = database, access, address
@@ -50,7 +52,7 @@ class SetUp:
                 await self._database.transaction(lambda c: setup_keys.drop_key(c, _hash(self._key)), attempts=1)
 
     async def run(self) -> None:
-        """Show the address, for as long as there is no administrator and no other process shows its own."""
+        """Show the address, for as long as the server is not in use and no other process shows its own."""
         while True:
             seconds = _EVERY_SECONDS
             try:
@@ -61,20 +63,20 @@ class SetUp:
                 seconds, is_kept = _RETRY_SECONDS, self._is_shown
             else:
                 if not self.is_needed:
-                    await asyncio.Event().wait()  # there is an administrator; a service that ends would be started again
+                    await asyncio.Event().wait()  # a service that ends would be started again
             if is_kept and not self._is_shown:
                 self._show()
             self._is_shown = is_kept
             await asyncio.sleep(seconds)
 
     async def check(self, key: str, address: str) -> None:
-        """Raises Conflict when there is an administrator, Forbidden for a key that is not the one that counts, TooManyRequests."""
+        """Raises Conflict when the server is in use, Forbidden for a key that is not the one that counts, TooManyRequests."""
         if key:
             self._access.slow_down(address)
         since_us = _now_us() - _SILENT_US
 
         async def read(connection: Connection) -> tuple[bool, bool]:
-            return await setup_keys.has_administrator(connection), await setup_keys.is_key(connection, _hash(key), since_us)
+            return await setup_keys.is_in_use(connection), await setup_keys.is_key(connection, _hash(key), since_us)
 
         is_over, is_right = await self._database.read(read)
         self.is_needed = not is_over
@@ -95,7 +97,7 @@ class SetUp:
         hashed, now_us = await self._access.hash(password), _now_us()
 
         async def write(connection: Connection) -> int:
-            if await setup_keys.has_administrator(connection):
+            if await setup_keys.is_in_use(connection):
                 raise _over()
             if not await setup_keys.drop_key(connection, _hash(key)):
                 raise _wrong()
@@ -110,7 +112,7 @@ class SetUp:
         return cookie
 
     async def _keep(self, connection: Connection) -> bool:
-        self.is_needed = not await setup_keys.has_administrator(connection)
+        self.is_needed = not await setup_keys.is_in_use(connection)
         return self.is_needed and await setup_keys.keep_key(connection, _hash(self._key), _now_us(), _SILENT_US)
 
     def _show(self) -> None:
@@ -122,7 +124,10 @@ class SetUp:
 
 
 def _over() -> Conflict:
-    return Conflict("This server is set up already; sign in, or ask an administrator for an invitation")
+    return Conflict(
+        "This server is set up already; sign in, or ask an administrator for an invitation. Where there is "
+        "no administrator, whoever runs the server makes one: omni-inbox agent add --role admin"
+    )
 
 
 def _wrong() -> Forbidden:

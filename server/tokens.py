@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from server import log
+from server.core.subjects import LOCAL_CLAIM, is_local
 from server.core.times import SECOND
 from server.errors import ConfigurationError, TokenExpired, Unauthenticated
 from server.settings import Settings
@@ -108,6 +109,8 @@ class Tokens:
             raise Unauthenticated(f"The token names no company in its claim {settings.jwt_company_claim}")
         if not isinstance(subject, str) or not 0 < len(subject) <= _SUBJECT_MOST:
             raise Unauthenticated(f"The token names no agent in its claim {settings.jwt_subject_claim}")
+        if is_local(subject) and claims.get(LOCAL_CLAIM) is not True:
+            raise Unauthenticated("The token is not valid here")
         name, issued = claims.get(settings.jwt_name_claim), claims.get("iat", 0)
         return Claims(
             company_id=company,

@@ -183,6 +183,17 @@ class InvitationView(Struct, rename="camel"):
     expires_at: Moment
 
 
+class OpenInvitation(Struct, rename="camel"):
+    """`invited_by` is the number of the agent who made it; null: a command on the server."""
+
+    id: str
+    email: str
+    name: str
+    role: Role
+    invited_by: int | None
+    expires_at: Moment
+
+
 class PasswordChange(Struct, rename="camel"):
     present_password: Text
     new_password: Annotated[str, Meta(min_length=10, max_length=1_000)]

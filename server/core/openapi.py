@@ -72,6 +72,13 @@ OPERATIONS = (
     Operation("get", "/api/people", "Agents with their access (administrators)", answer=list[m.Person]),
     Operation("patch", "/api/people/{id}", "Change role or access (administrators)", 204, body=m.PersonChange),
     Operation("delete", "/api/people/{id}/sessions", "End an agent's sign-ins (administrators)", 204),
+    Operation(
+        "get",
+        "/api/invitations",
+        "Invitations that can still be used (administrators)",
+        answer=list[m.OpenInvitation],
+    ),
+    Operation("delete", "/api/invitations/{id}", "End an invitation (administrators)", 204),
     Operation("post", "/api/invitations", "A link that makes an agent (administrators)", 201, m.InvitationView, m.NewInvitation),
     Operation(
         "get",

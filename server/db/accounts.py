@@ -1,13 +1,15 @@
 """Agents and their sessions, integrations: who may read, and where deliveries belong."""
 
+import uuid
 from typing import Any
 
 import msgspec
 
+from server.core.subjects import LOCAL_SUBJECT, is_local
 from server.db import columns
 from server.db.database import Connection, Row
 from server.db.vault import Vault
-from server.errors import ConfigurationError, DuplicateRow
+from server.errors import ConfigurationError, DuplicateRow, Unauthenticated
 
 
 class Agent(msgspec.Struct, frozen=True):
@@ -97,10 +99,13 @@ async def read_agents_changed(connection: Connection, since_us: int, limit: int)
 
 
 async def list_agent(connection: Connection, company_id: int, subject: str, name: str, role: str, now_us: int) -> Agent:
-    """The agent of a valid token; added when seen for the first time."""
+    """The agent of a valid token; one of the CRM's is added when seen for the first time.
+    Raises Unauthenticated for one of our own that is not there."""
     known = await read_agent_by_subject(connection, company_id, subject)
     if known is not None:
         return known
+    if is_local(subject):
+        raise Unauthenticated("The token is not valid here")
     await connection.insert(
         "INSERT INTO agents (company_id, subject, name, role, created_at, updated_at) "
         "VALUES (:company_id, :subject, :name, :role, :now, :now)",
@@ -115,20 +120,23 @@ async def list_agent(connection: Connection, company_id: int, subject: str, name
 async def add_agent(
     connection: Connection, company_id: int, email: str, name: str, role: str, password_hash: str | None, now_us: int
 ) -> int:
-    """A new agent with a password. Returns its id, which is also the `sub` of its tokens. Raises DuplicateRow."""
+    """Add an agent with a password. Returns its id. Raises DuplicateRow.
+
+    Its subject has a name space of its own: the CRM numbers its users as it likes, and user 1 there
+    is not agent 1 here.
+    """
     if await connection.fetch_one("SELECT id FROM agents WHERE email = :email", {"email": email}):
         raise DuplicateRow(f"There is an agent with the address {email} already")
     values = {"company_id": company_id, "email": email, "name": name, "role": role, "hash": password_hash, "now": now_us}
     agent_id = await connection.insert(
         "INSERT INTO agents (company_id, subject, email, name, role, password_hash, created_at, updated_at) "
-        "VALUES (:company_id, :email, :email, :name, :role, :hash, :now, :now)",
-        values,
+        "VALUES (:company_id, :subject, :email, :name, :role, :hash, :now, :now)",
+        values | {"subject": f"{LOCAL_SUBJECT}{uuid.uuid4().hex}"},
     )
-    taken = await connection.fetch_one(
-        "SELECT id FROM agents WHERE company_id = :company_id AND subject = :subject", {"company_id": company_id, "subject": str(agent_id)}
+    await connection.execute(
+        "UPDATE agents SET subject = :subject WHERE id = :id",
+        {"subject": f"{LOCAL_SUBJECT}{agent_id}", "id": agent_id},
     )
-    if taken is None:  # else the CRM's numbering met ours: this agent's subject stays the address
-        await connection.execute("UPDATE agents SET subject = :subject WHERE id = :id", {"subject": str(agent_id), "id": agent_id})
     return agent_id
 
 

@@ -5,10 +5,13 @@ from server.db.database import Connection
 _PURPOSE = "first administrator"
 
 
-async def has_administrator(connection: Connection) -> bool:
-    """Of any company; one whose access was withdrawn counts as none, as nobody could give it back by a page."""
-    row = await connection.fetch_one("SELECT 1 FROM agents WHERE role = 'admin' AND is_active = :yes LIMIT 1", {"yes": True})
-    return row is not None
+async def is_in_use(connection: Connection) -> bool:
+    """Whether there are people or integrations, of any company: then a key in a log would open what is
+    others' already, and an administrator is made by a command."""
+    people, connected = await connection.fetch_each(
+        ("SELECT 1 FROM agents LIMIT 1", {}), ("SELECT 1 FROM integrations LIMIT 1", {})
+    )
+    return bool(people or connected)
 
 
 async def keep_key(connection: Connection, key_hash: str, now_us: int, silent_us: int) -> bool:

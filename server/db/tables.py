@@ -296,7 +296,9 @@ invitations = Table(
     Column("created_at", _BIG, nullable=False, comment="microseconds"),
     Column("expires_at", _BIG, nullable=False, comment="microseconds"),
     Column("accepted_at", _BIG, comment="microseconds"),
+    Column("invited_by", _BIG, comment="agents.id of who made it; none: a command on the server"),
     Index("ix_invitation_expiry", "expires_at"),
+    Index("ix_invitation_company", "company_id", "expires_at"),
     comment="Links by which somebody becomes an agent, or an agent sets a new password",
     **_OPTIONS,
 )

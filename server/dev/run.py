@@ -16,6 +16,7 @@ from rich.panel import Panel
 from server.app import Parts, create_app
 from server.auth import hash_password
 from server.core import checkup
+from server.core.subjects import LOCAL_CLAIM, LOCAL_SUBJECT
 from server.core.times import SECOND
 from server.db import accounts, erase, migrations
 from server.db.database import Connection
@@ -101,7 +102,14 @@ async def _prepare(settings: Settings, state: Path, sim: ChatwootSim, chatwoot_u
 
 def _welcome(settings: Settings, chatwoot_url: str, password: str) -> Panel:
     now = int(time.time())
-    claims = {"sub": "1", settings.jwt_company_claim: _COMPANY, "name": "Asha Rahman", "role": "admin", "iat": now}
+    claims = {
+        settings.jwt_subject_claim: f"{LOCAL_SUBJECT}1",
+        LOCAL_CLAIM: True,
+        settings.jwt_company_claim: _COMPANY,
+        "name": "Asha Rahman",
+        "role": "admin",
+        "iat": now,
+    }
     token = jwt.encode(claims | {"exp": now + _TOKEN_HOURS * 3600}, settings.jwt_secret, algorithm="HS256")
     _console.print(f"API token for {_TOKEN_HOURS} h (Authorization: Bearer ...):\n{token}\n", soft_wrap=True)
     return Panel.fit(

@@ -17,7 +17,7 @@ from server.errors import Forbidden, NotFound, OmniError
 from server.people import People
 
 _PAGE = "/admin/people"
-_DONE = ("disable", "enable", "sign-out", "admin", "agent")
+_DONE = ("disable", "enable", "sign-out", "admin", "agent", "end-invitation")
 
 
 class PeoplePages:
@@ -31,6 +31,7 @@ class PeoplePages:
         return [
             Route(_PAGE, admin(self.list_page)),
             Route(_PAGE, admin(self.invite), methods=["POST"]),
+            Route(_PAGE + "/invitations/{id}/end", admin(self.end_invitation), methods=["POST"]),
             Route(_PAGE + "/{id}/{act}", admin(self.act), methods=["POST"]),
             Route("/account", agent(self.account)),
             Route("/account/password", agent(self.password), methods=["POST"]),
@@ -50,6 +51,13 @@ class PeoplePages:
         except OmniError as error:
             return await self._list(request, principal, trouble=error, form=form)
         return await self._list(request, principal, link=link, invited=form.get("email", ""))
+
+    async def end_invitation(self, request: Request, principal: Principal) -> Response:
+        try:
+            await self._people.end_invitation(actor_of(principal), request.path_params["id"])
+        except NotFound as error:  # used or ended meanwhile: the list says what is left
+            return await self._list(request, principal, trouble=error)
+        return redirect(f"{_PAGE}?" + urlencode({"done": "end-invitation"}))
 
     async def act(self, request: Request, principal: Principal) -> Response:
         actor, place, act = actor_of(principal), path_number(request, "id"), request.path_params["act"]
@@ -114,6 +122,7 @@ class PeoplePages:
             trouble.status if trouble else 200,
             principal=principal,
             people=await self._people.list_all(principal.company_id),
+            invitations=await self._people.open_invitations(principal.company_id),
             done=done_of(request, _DONE),
             trouble=trouble.message if trouble else None,
             link=link,

@@ -10,6 +10,7 @@ from server.auth import Principal
 from server.core.entities import Json
 from server.core.times import iso
 from server.db.accounts import Agent
+from server.db.invitations import Invitation
 from server.endpoints.answers import json_answer, path_number, read_json
 from server.endpoints.guard import Guard
 from server.endpoints.integrations import actor_of
@@ -32,7 +33,9 @@ class PeopleApi:
             Route("/api/people", admin(self.list_all), methods=["GET"]),
             Route("/api/people/{id}", admin(self.change), methods=["PATCH"]),
             Route("/api/people/{id}/sessions", admin(self.sign_out), methods=["DELETE"]),
+            Route("/api/invitations", admin(self.open_invitations), methods=["GET"]),
             Route("/api/invitations", admin(self.invite), methods=["POST"]),
+            Route("/api/invitations/{id}", admin(self.end_invitation), methods=["DELETE"]),
             Route("/api/me/password", agent(self.password), methods=["PUT"]),
             Route("/api/me/sessions", agent(self.sign_out_everywhere), methods=["DELETE"]),
         ]
@@ -58,6 +61,14 @@ class PeopleApi:
         link, expires_us = await self._people.invite(actor_of(principal), email, name, role)
         return json_answer({"link": link, "expiresAt": iso(expires_us)}, 201)
 
+    async def open_invitations(self, request: Request, principal: Principal) -> Response:
+        found = await self._people.open_invitations(principal.company_id)
+        return json_answer([_invitation_view(one) for one in found])
+
+    async def end_invitation(self, request: Request, principal: Principal) -> Response:
+        await self._people.end_invitation(actor_of(principal), request.path_params["id"])
+        return Response(status_code=204)
+
     async def password(self, request: Request, principal: Principal) -> Response:
         present, new = await _texts(request, "presentPassword", "newPassword")
         cookie = await self._people.change_password(principal, present, new, address_of(request))
@@ -77,6 +88,17 @@ async def _texts(request: Request, *names: str, **defaults: str) -> list[str]:
             raise BadRequest(f"{name} must be text")
         found.append(value)
     return found
+
+
+def _invitation_view(one: Invitation) -> Json:
+    return {
+        "id": one.id,
+        "email": one.email,
+        "name": one.name,
+        "role": one.role,
+        "invitedBy": one.invited_by,
+        "expiresAt": iso(one.expires_us),
+    }
 
 
 def _view(agent: Agent) -> Json:

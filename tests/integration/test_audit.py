@@ -28,6 +28,8 @@ ASKS = {"POST /api/integrations/{}/check"}
 ELSEWHERE = {
     "POST /setup": "test_set_up.py::test_the_address_makes_the_first_administrator_once",
     "POST /invitation": "test_people.py::test_roles_and_access_are_given_and_taken",
+    "DELETE /api/invitations/{}": "access/test_invitations.py",
+    "POST /admin/people/invitations/{}/end": "access/test_invitations.py",
     "PUT /api/me/password": "test_people.py::test_a_password_is_changed_and_all_else_ends",
     "POST /account/password": "test_people.py::test_a_password_is_changed_and_all_else_ends",
     "POST /api/conversations/{}/erase-contact": "test_erasure.py",

@@ -152,9 +152,16 @@ async def test_a_key_ends_with_its_process(fresh: Omni) -> None:
 
 
 @embedded
-async def test_where_there_is_an_administrator_no_address_is_shown(fresh: Omni) -> None:
-    """One made by command is enough."""
-    fresh.add_agent(role="admin")
+@pytest.mark.parametrize("in_use_by", ["administrator", "agent", "withdrawn", "integration"])
+async def test_where_people_or_integrations_are_no_address_is_shown(fresh: Omni, in_use_by: str) -> None:
+    """Whoever reads the log would get what is others': an administrator is made by a command then."""
+    if in_use_by == "integration":
+        fresh.add_integration(company_id=1, inbox_id=1)
+    else:
+        fresh.add_agent(role="admin" if in_use_by == "administrator" else "agent")
+    if in_use_by == "withdrawn":
+        async with Database(fresh.env["DATABASE_URL"]) as database:
+            await database.transaction(lambda c: c.execute("UPDATE agents SET is_active = 0"))
     fresh.start()
     async with visitor(fresh) as http:
         assert (await http.get("/setup")).status_code == 409

@@ -90,7 +90,18 @@ def fill(connection: Connection) -> list[str]:
         counts["Chatwoot status"] += _run(connection, _STATUS.format(keep=keep), page).rowcount
         counts["preview"] += _fill_previews(connection, page, keep)
     done = [f"{what} filled in {_conversations(count)}" for what, count in counts.items() if count]
-    return done + _link(connection, keep)
+    return done + _separate_subjects(connection) + _link(connection, keep)
+
+
+def _separate_subjects(connection: Connection) -> list[str]:
+    """Give agents with a password a subject of their own name space: earlier versions used their
+    numbers, and a user of the CRM with that number became that agent."""
+    joined = "'local:' || id" if connection.dialect.name == "sqlite" else "CONCAT('local:', id)"
+    changed = _run(
+        connection,
+        f"UPDATE agents SET subject = {joined} WHERE email IS NOT NULL AND subject NOT LIKE 'local:%'",
+    ).rowcount
+    return [f"{changed} agents with a password separated from the CRM's users"] if changed else []
 
 
 def _fill_previews(connection: Connection, page: Mapping[str, int], keep: str) -> int:
