@@ -27,8 +27,9 @@ _notes = Console(stderr=True)
 
 @click.command()
 @click.option("--processes", type=click.IntRange(1, 1_000), default=1, show_default=True, help="Processes that share this database.")
+@click.option("--security", "is_security", is_flag=True, help="Look at keys, encryption, files, signatures and addresses instead.")
 @click.option("--json", "is_json", is_flag=True, help="A JSON line for each finding.")
-def doctor(processes: int, is_json: bool) -> None:
+def doctor(processes: int, is_security: bool, is_json: bool) -> None:
     """Look at database, bus, disks, limits, clocks and keys; say what is wrong and what to do. Exit status 1 when something fails."""
     log.configure("ERROR", "console")
     settings = Settings.from_environment()
@@ -38,6 +39,8 @@ def doctor(processes: int, is_json: bool) -> None:
             missing = Finding("database", "failed", f"There is no database at {settings.database_url}", "omni-inbox db upgrade")
             return [*examination.look_at_process(settings), missing]
         async with Database.from_settings(settings) as database:
+            if is_security:
+                return await examination.examine_security(settings, database)
             return await examination.examine(settings, database, processes)
 
     found = asyncio.run(run())

@@ -10,18 +10,62 @@ import time
 from pathlib import Path
 
 from server.bus_redis import read_facts
-from server.core import fitness
+from server.core import fitness, security_checks
 from server.core.checkup import Finding
+from server.db import accounts
 from server.db import fitness as database_facts
 from server.db.database import Database
 from server.db.migrations import schema_problem
+from server.db.vault import Vault
 from server.errors import ConfigurationError, OmniError
-from server.settings import JWT_SECRET_MIN_BYTES, SECRET_KEY_MIN_BYTES, Settings, sqlite_path
+from server.private_files import is_shared
+from server.settings import (
+    JWT_SECRET_MIN_BYTES,
+    SECRET_KEY_MIN_BYTES,
+    Settings,
+    sqlite_path,
+    wants_encryption,
+)
 
 
 async def examine(settings: Settings, database: Database, processes: int) -> list[Finding]:
     """`processes`: how many share this database, for the sum of their pools."""
     return [*look_at_process(settings), *await _look_at_database(settings, database, processes), *await _look_at_bus(settings)]
+
+
+async def examine_security(settings: Settings, database: Database) -> list[Finding]:
+    """Whether all is closed that should be: keys, encryption, files, signatures, addresses."""
+    return [
+        fitness.judge_key(settings.secret_key, SECRET_KEY_MIN_BYTES),
+        fitness.judge_address(settings.host, settings.public_url, settings.base_url),
+        security_checks.judge_database_encryption(
+            settings.database_url, is_encrypted=wants_encryption(settings.database_url)
+        ),
+        *security_checks.judge_bus(settings.broadcast_url),
+        security_checks.judge_files([str(path) for path in _private_paths(settings) if is_shared(path)]),
+        security_checks.judge_user(os.geteuid()),
+        security_checks.judge_operation(has_token=bool(settings.operation_token), host=settings.host),
+        security_checks.judge_private_addresses(are_all_allowed=settings.chatwoot_allow_private),
+        await _look_at_signatures(settings, database),
+    ]
+
+
+def _private_paths(settings: Settings) -> list[Path]:
+    """The files that hold messages and secrets, with their folders where those are ours alone to use."""
+    paths = [Path(settings.spool_path)]
+    if settings.is_sqlite:
+        paths.append(sqlite_path(settings.database_url))
+    companions = [Path(f"{path}{suffix}") for path in paths for suffix in ("-wal", "-shm")]
+    return [*paths, *companions]
+
+
+async def _look_at_signatures(settings: Settings, database: Database) -> Finding:
+    vault = Vault(settings.secret_key, settings.old_secret_keys)
+    try:
+        known = await database.read(lambda c: accounts.read_integrations(c, vault))
+    except OmniError as error:
+        return Finding("signatures", "unknown", f"The database does not answer: {error.message}")
+    return security_checks.judge_signatures([one.id for one in known if one.is_active and not one.secrets])
 
 
 def look_at_process(settings: Settings) -> list[Finding]:
