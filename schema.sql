@@ -36,6 +36,7 @@ CREATE TABLE IF NOT EXISTS agents (
   created_at BIGINT NOT NULL COMMENT 'microseconds',
   updated_at BIGINT NOT NULL COMMENT 'microseconds; watched by every process',
   preferences TEXT COMMENT 'JSON: what the agent has chosen; no change of `updated_at`',
+  is_role_ours BOOL NOT NULL COMMENT 'an administrator here gave or took the role: the CRM''s tokens cannot raise it' DEFAULT '0',
   PRIMARY KEY (id),
   KEY ix_agent_updated (updated_at),
   UNIQUE KEY uq_agent_email (email),

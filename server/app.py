@@ -21,10 +21,10 @@ from server.chatwoot import ChatwootClient, ReadRetries, RequestBudgets, Timeout
 from server.chatwoot.files import Files
 from server.checkup import Checkup
 from server.company_status import CompanyStatus
-from server.connection import CLOSE_NOT_ALLOWED
+from server.connection import CLOSE_EXPIRED, CLOSE_NOT_ALLOWED
 from server.core.entities import Json
 from server.db import store
-from server.db.accounts import Integration
+from server.db.accounts import Agent, Integration
 from server.db.database import Database
 from server.db.migrations import schema_problem
 from server.db.spool import Spool
@@ -121,7 +121,9 @@ class Parts:
             tolerance_seconds=settings.signature_tolerance_seconds,
             require_signature=settings.require_webhook_signature,
         )
-        self.access = Access(self.database, settings, self._on_withdrawn, self._on_ended, self._on_demoted)
+        self.access = Access(self.database, settings, self._on_changed, self._on_ended)
+        self.access.connected, self.access.on_keys, self.access.on_confirmed = self.hub.agent_ids, self._on_keys, self.hub.release
+        self.hub.is_current = lambda: self.access.is_current
         publish = self.feeds.publish
         self.ingester = Ingester(
             self.database,
@@ -249,7 +251,8 @@ class Parts:
 
     def _more_problems(self) -> list[str]:
         unusable = [f"integration {i.id}: {i.problem}" for i in self.directory.integrations.values() if i.problem]
-        return [*self.reconcile.problems(), *unusable]
+        held = ["whether access was withdrawn cannot be looked up: events are held back, and follow"] if self.hub.is_holding else []
+        return [*self.reconcile.problems(), *unusable, *held]
 
     async def _watch_schema(self) -> None:
         while True:
@@ -284,13 +287,19 @@ class Parts:
         about = {"company_id": company_id, "first_seq": first_seq, "last_seq": last_seq, "sockets": sockets}
         _logger.debug("fan-out", **about, ms=round((ended - began) * 1e3, 3))
 
-    def _on_withdrawn(self, agent_id: int) -> None:
-        for member in self.hub.members_of_agent(agent_id):
-            member.close(CLOSE_NOT_ALLOWED, "access withdrawn")
+    def _on_changed(self, agent: Agent) -> None:
+        """An agent's sockets are judged by what the row says now."""
+        for member in self.hub.members_of_agent(agent.id):
+            if not agent.is_active or member.issued_us < agent.valid_after_us:
+                member.close(CLOSE_NOT_ALLOWED, "access withdrawn")
+            elif agent.role != "admin":
+                member.is_admin = False
 
-    def _on_demoted(self, agent_id: int) -> None:
-        for member in self.hub.members_of_agent(agent_id):
-            member.is_admin = False
+    def _on_keys(self, names: Collection[str]) -> None:
+        """Sign in again: the key that this sign-in was verified by is no more."""
+        for member in self.hub.everyone():
+            if member.token_key is not None and member.token_key not in names:
+                member.close(CLOSE_EXPIRED, "key withdrawn")
 
     def _on_ended(self, session_keys: Collection[str]) -> None:
         for member in self.hub.everyone():

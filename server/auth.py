@@ -1,26 +1,28 @@
 """Who is asking: the CRM's tokens and our own session cookies, answered from memory; withdrawn access is noticed within seconds.
 
-Every process looks up what changed every two seconds, whatever the bus does, and closes the sockets concerned.
+Every process looks up what changed every two seconds, whatever the bus does, and closes the sockets concerned. What is in memory counts
+for `CONFIRMED_SECONDS` after it was confirmed: then nothing is read, and no event leaves, before it has been confirmed again.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
-import argon2
 import msgspec
 
 from server import log
+from server.core.freshness import Freshness
 from server.core.limits import Bucket
+from server.core.origins import is_own_origin, read_cookie
 from server.core.times import SECOND
 from server.db import accounts
-from server.db.accounts import Agent
-from server.db.database import Database
+from server.db.accounts import Agent, AgentChange
+from server.db.database import Connection, Database
 from server.errors import (
     BadRequest,
     DatabaseUnavailable,
@@ -32,7 +34,9 @@ from server.errors import (
     Unauthenticated,
     Unprocessable,
 )
+from server.passwords import PASSWORD_LEAST, PASSWORD_MOST, PasswordHashes
 from server.settings import Settings
+from server.tasks import spawn
 from server.tokens import Claims, Tokens
 
 SESSION_COOKIE = "omni_session"
@@ -42,13 +46,14 @@ ROLES = ("agent", "admin")
 _logger = log.get(__name__)
 _REMEMBERED_MOST = 50_000
 _OVERLAP_US = 15 * SECOND  # what was written at the same time may be committed later; a row looked at twice does no harm
-_CHANGED_MOST = 5_000
+_PAGE = 5_000
+_COMPARED_PAGE = 2_000
+_AGAIN_SECONDS = 0.5  # the next look after one that failed
+_CONFIRM_SECONDS = 5.0
+CONFIRMED_SECONDS = 4.5  # withdrawn access ends within 5 s, whatever is down
 _COMPANY_AGENTS_MOST = 50_000
 _ATTEMPTS_ACCOUNT = (1 / 6, 10.0)  # sign-ins a second and burst, for one account from one address
 _ATTEMPTS_ADDRESS = (0.5, 30.0)
-PASSWORD_LEAST = 10  # characters
-_PASSWORD_MOST = 1_000
-_hasher = argon2.PasswordHasher()
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -57,91 +62,106 @@ class Principal(msgspec.Struct, frozen=True):
     agent: Agent
     expires_at: float | None
     session_key: str | None = None
+    token_key: str | None = None  # the name of the key that its token was verified by
+    issued_us: int = 0
 
     @property
     def company_id(self) -> int:
         return self.agent.company_id
 
 
-OnWithdrawn = Callable[[int], None]
-OnDemoted = Callable[[int], None]
+OnChanged = Callable[[Agent], None]
 OnEnded = Callable[[Collection[str]], None]
 
 
 class Access:
-    """The process's memory of agents, tokens and sessions. `on_withdrawn` is told of an agent whose access was taken away, `on_ended` of
-    the keys of ended sessions: those of one look together, as whoever is told walks through all sockets; `on_demoted` of an agent who is
-    no administrator any more."""
+    """The process's memory of agents, tokens and sessions. `on_changed` is told of an agent whose row is another one than before (or gone:
+    then it is not active), `on_ended` of the keys of ended sessions: those of one look together, as whoever is told walks through all
+    sockets."""
 
     def __init__(
         self,
         database: Database,
         settings: Settings,
-        on_withdrawn: OnWithdrawn,
+        on_changed: OnChanged,
         on_ended: OnEnded,
-        on_demoted: OnDemoted = lambda agent_id: None,
     ) -> None:
         self._database, self._settings = database, settings
-        self._on_withdrawn, self._on_ended, self._on_demoted = on_withdrawn, on_ended, on_demoted
+        self._on_changed, self._on_ended = on_changed, on_ended
+        # whoever has to do with sockets: which agents have some, the names of the keys that count from now on, and that all is confirmed
+        self.connected: Callable[[], Collection[int]] = tuple
+        self.on_keys: Callable[[Collection[str]], None] = lambda names: None
+        self.on_confirmed: Callable[[], None] = lambda: None
         self._keys_of_tokens = Tokens(settings)
+        self._names = self._keys_of_tokens.names
         self._agents: dict[tuple[int, str], Agent] = {}
         self._keys: dict[int, tuple[int, str]] = {}
         self._tokens: OrderedDict[str, Claims] = OrderedDict()
         self._sessions: OrderedDict[str, tuple[int, int, float]] = OrderedDict()  # key -> agent id, created us, expires
         self._attempts: OrderedDict[str, Bucket] = OrderedDict()
-        self._hashing = asyncio.Semaphore(2)  # argon2 takes 64 MB and a core each time
+        self._hashes = PasswordHashes()
         self._meeting: dict[int, asyncio.Lock] = {}
         self._met: set[int] = set()  # companies whose agents have been read
         self._looked: tuple[int, int] | None = None  # newest change of an agent, and end of a session, that were there at the last look
+        self._freshness = Freshness(CONFIRMED_SECONDS)
+        self._used: set[int] = set()  # agents who asked for something since the last look
+        self._wake = asyncio.Event()
+        self._confirming: asyncio.Task[None] | None = None
 
-    async def authenticate(self, headers: Mapping[str, str], method: str) -> Principal:
+    async def authenticate(self, headers: Mapping[str, str], method: str, *, is_for_operation: bool = False) -> Principal:
         """The principal of a request, from memory after the first time. Raises Unauthenticated, Forbidden, OtherAgent or
         DatabaseUnavailable.
 
-        A page says in `Inbox-Agent` whom it was made for: the browser's cookie may be another agent's since.
+        A page says in `Inbox-Agent` whom it was made for: the browser's cookie may be another agent's since. What only shows how the
+        server does (`is_for_operation`) counts on memory alone, as it is for when the database is away.
         """
-        principal = await self._principal(headers, method)
+        principal = await self._principal(headers, method, is_for_operation=is_for_operation)
         check_agent(headers.get(AGENT_HEADER), principal.agent)
         return principal
 
-    async def _principal(self, headers: Mapping[str, str], method: str) -> Principal:
+    async def _principal(self, headers: Mapping[str, str], method: str, *, is_for_operation: bool) -> Principal:
         """A cookie counts for a write only with an Origin of ours: a form on a foreign page would send the cookie as well."""
         authorization = headers.get("authorization", "")
         if authorization:
             scheme, _, token = authorization.partition(" ")
             if scheme.lower() != "bearer" or not token:
                 raise Unauthenticated("The Authorization header must be: Bearer, a space, and the token")
-            return await self.authenticate_token(token)
+            return await self.authenticate_token(token, is_for_operation=is_for_operation)
         cookie = read_cookie(headers.get("cookie", ""), SESSION_COOKIE)
         if cookie is None:
             raise Unauthenticated
         if method not in ("GET", "HEAD") and not self.is_own_origin(headers):
-            raise Forbidden("This was not sent from our own page; open the inbox and try again")
-        return await self.authenticate_session(cookie)
+            raise Forbidden("This was not sent from our own page; open the inbox under its own address and try again")
+        return await self.authenticate_session(cookie, is_for_operation=is_for_operation)
 
     def remembered(self, authorization: str) -> Principal | None:
         """The principal of a bearer token that is good and known already; None whenever that is not plain: then `authenticate` decides."""
         token = authorization[7:] if authorization.startswith("Bearer ") else ""
         claims = self._tokens.get(token)
         agent = self._agents.get((claims.company_id, claims.subject)) if claims is not None else None
-        if claims is None or agent is None or time.time() > claims.expires_at:
+        if claims is None or agent is None or time.time() > claims.expires_at or not self._freshness.is_current:
             return None
+        self._used.add(agent.id)
         is_withdrawn = not agent.is_active or claims.issued_us < agent.valid_after_us
-        return None if is_withdrawn else Principal(agent, claims.expires_at)
+        return None if is_withdrawn else Principal(agent, claims.expires_at, None, claims.key, claims.issued_us)
 
-    async def authenticate_token(self, token: str) -> Principal:
-        claims = self._tokens.get(token) or self._decode(token)
+    async def authenticate_token(self, token: str, *, is_for_operation: bool = False) -> Principal:
+        self._tokens.get(token) or self._decode(token)
+        if not is_for_operation:
+            await self.confirm()
+        claims = self._tokens.get(token) or self._decode(token)  # its key may have been withdrawn meanwhile
         if time.time() > claims.expires_at + self._settings.jwt_leeway_seconds:
             self._tokens.pop(token, None)
             raise TokenExpired
         agent = self._agents.get((claims.company_id, claims.subject)) or await self._meet(claims)
+        self._used.add(agent.id)
         _check_active(agent, claims.issued_us)
-        if claims.role is not None and claims.role != agent.role:
-            agent = msgspec.structs.replace(agent, role=claims.role)
-        return Principal(agent, claims.expires_at)
+        return Principal(_with_role(agent, claims.role), claims.expires_at, None, claims.key, claims.issued_us)
 
-    async def authenticate_session(self, cookie: str) -> Principal:
+    async def authenticate_session(self, cookie: str, *, is_for_operation: bool = False) -> Principal:
         key = hashlib.sha256(cookie.encode()).hexdigest()
+        if not is_for_operation:
+            await self.confirm()
         known = self._sessions.get(key)
         if known is None:
             row = await self._database.read(lambda c: accounts.read_session(c, key))
@@ -153,8 +173,9 @@ class Access:
         if time.time() >= expires_at:
             raise TokenExpired
         agent = await self._agent(agent_id)
+        self._used.add(agent.id)
         _check_active(agent, created_us)
-        return Principal(agent, expires_at, key)
+        return Principal(agent, expires_at, key, None, created_us)
 
     async def sign_in(self, email: str, password: str, address: str) -> tuple[str, Agent]:
         """A new session's cookie value. Raises Unauthenticated (the same, in the same time, for any wrong pair) or TooManyRequests."""
@@ -162,10 +183,7 @@ class Access:
         self._slow_down(f"{address} {email}", _ATTEMPTS_ACCOUNT)
         self._slow_down(address, _ATTEMPTS_ADDRESS)
         found = await self._database.read(lambda c: accounts.read_password(c, email))
-        stored = found[1] if found and found[1] else _DUMMY_HASH
-        async with self._hashing:
-            is_right = await asyncio.to_thread(_verify, stored, password)
-        if found is None or found[1] is None or not is_right:
+        if not await self._hashes.is_right(found[1] if found else None, password) or found is None:
             raise Unauthenticated("The e-mail address or the password is wrong")
         return await self.open_session(found[0])
 
@@ -179,10 +197,9 @@ class Access:
 
     async def hash(self, password: str) -> str:
         """A new password's hash, in a thread. Raises BadRequest for one that is too short or too long."""
-        if not PASSWORD_LEAST <= len(password) <= _PASSWORD_MOST:
-            raise BadRequest(f"The password must have {PASSWORD_LEAST} characters or more, and at most {_PASSWORD_MOST}")
-        async with self._hashing:
-            return await asyncio.to_thread(hash_password, password)
+        if not PASSWORD_LEAST <= len(password) <= PASSWORD_MOST:
+            raise BadRequest(f"The password must have {PASSWORD_LEAST} characters or more, and at most {PASSWORD_MOST}")
+        return await self._hashes.make(password)
 
     async def check_password(self, agent: Agent, password: str, address: str) -> None:
         """Somebody who is signed in proves it once more. Raises Unprocessable or TooManyRequests."""
@@ -191,10 +208,7 @@ class Access:
         found = await self._database.read(lambda c: accounts.read_password(c, email))
         if found is None or found[1] is None:
             raise Unprocessable("This agent signs in through the CRM and has no password here")
-        stored = found[1]
-        async with self._hashing:
-            is_right = await asyncio.to_thread(_verify, stored, password)
-        if not is_right:
+        if not await self._hashes.is_right(found[1], password):
             raise Unprocessable("The present password is wrong")
 
     async def sign_out(self, session_key: str) -> None:
@@ -204,44 +218,126 @@ class Access:
         self._on_ended((session_key,))
 
     def is_own_origin(self, headers: Mapping[str, str]) -> bool:
-        """Whether the request comes from a page of this very server: its Origin names our PUBLIC_URL or the Host it was sent to."""
-        origin = headers.get("origin")
-        try:
-            parts = urlsplit(origin or "")
-        except ValueError:  # half an IPv6 address
-            return False
-        if not parts.netloc:  # none, `null` or `file://`: no server's page
-            return False
-        ours = urlsplit(self._settings.base_url)
-        return parts.netloc == headers.get("host", "") or (parts.scheme, parts.netloc) == (ours.scheme, ours.netloc)
+        """Whether the request comes from a page of this server: at PUBLIC_URL; where that is not set, at the Host it was sent to."""
+        settings = self._settings
+        return is_own_origin(headers, [url for url in (settings.public_url, settings.tunnel_url) if url] if settings.public_url else ())
+
+    @property
+    def is_current(self) -> bool:
+        """Whether memory was confirmed a moment ago. Where it was not, events wait; nothing is lost, as the log has them."""
+        if self._freshness.is_current:
+            return True
+        self._wake.set()
+        return False
+
+    async def confirm(self) -> None:
+        """Look up what changed, unless that was done a moment ago. Raises DatabaseUnavailable. Cancelling the wait is safe."""
+        if self._freshness.is_current:
+            return
+        if self._confirming is None:  # one look for all who wait
+            self._confirming = spawn(self._look_once(), "access-confirm")
+        await asyncio.wait({self._confirming}, timeout=_CONFIRM_SECONDS)
+        if not self._freshness.is_current:
+            raise DatabaseUnavailable
 
     async def run(self) -> None:
         """Look up withdrawn access for as long as the process lives."""
+        seconds = self._settings.access_check_seconds
         while True:
-            await asyncio.sleep(self._settings.access_check_seconds)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._wake.wait()
+            seconds = self._settings.access_check_seconds
             try:
                 await self.look_up()
             except DatabaseUnavailable:
-                continue
+                seconds = min(seconds, _AGAIN_SECONDS)
+                await asyncio.sleep(seconds)
+            self._wake.clear()
 
     async def look_up(self) -> None:
-        newest = await self._database.read(accounts.read_newest_changes)
-        agents_us, sessions_us = (moment - _OVERLAP_US for moment in self._looked or newest)
-        agents = await self._database.read(lambda c: accounts.read_agents_changed(c, agents_us, _CHANGED_MOST))
-        revoked = await self._database.read(lambda c: accounts.read_sessions_revoked(c, sessions_us, _CHANGED_MOST))
-        for agent in agents:
-            before = self._agents.get((agent.company_id, agent.subject))
-            if before is not None and before != agent:
-                self._remember(agent)
-                if not agent.is_active or agent.valid_after_us > before.valid_after_us:
-                    self._on_withdrawn(agent.id)
-                elif before.role == "admin" != agent.role:
-                    self._on_demoted(agent.id)
+        """Read what was changed since the last look, and compare what is in use. Raises DatabaseUnavailable."""
+        asked = self._freshness.read_clocks()
+        self._look_at_keys()
+        used = self._used | set(self.connected())
+        newest, changes, revoked = await self._database.read(self._read_changes)
+        if self._looked is not None and (newest[0] < self._looked[0] or newest[1] < self._looked[1]):
+            self._forget(has_agents_gone=newest[0] < self._looked[0])
+        for change in changes:
+            self._take(change.agent)
         for key in revoked:
             self._sessions.pop(key, None)
         if revoked:  # the last ones are found again by every look: a socket may have been opened while its session was being ended
             self._on_ended(frozenset(revoked))
         self._looked = newest
+        await self._compare(used)
+        self._used -= used
+        self._freshness.confirm(asked)
+        if self._freshness.is_current:  # not after a standstill in the middle of it
+            self.on_confirmed()
+
+    async def _look_once(self) -> None:
+        try:
+            await self.look_up()
+        except DatabaseUnavailable:
+            pass
+        finally:
+            self._confirming = None
+
+    async def _read_changes(self, connection: Connection) -> tuple[tuple[int, int], list[AgentChange], list[str]]:
+        newest = await accounts.read_newest_changes(connection)
+        looked = self._looked or newest
+        agents_us, sessions_us = (min(before, now) - _OVERLAP_US for before, now in zip(looked, newest, strict=True))
+        changes = await accounts.read_agents_changed(connection, agents_us, _PAGE)
+        return newest, changes, await accounts.read_sessions_revoked(connection, sessions_us, _PAGE)
+
+    async def _compare(self, used: Collection[int]) -> None:
+        """Whether the agents in use are what they are in memory, by sums, so that it costs little: rows may be deleted, restored, or
+        changed by hand."""
+        ids = sorted(used)
+        for start in range(0, len(ids), _COMPARED_PAGE):
+            page = ids[start : start + _COMPARED_PAGE]
+            known = [self._agents[place] for agent_id in page if (place := self._keys.get(agent_id)) in self._agents]
+            sums = await self._database.read(lambda c: accounts.read_access_sums(c, page))  # noqa: B023 - awaited at once
+            if len(known) == len(page) and sums == accounts.sum_access(known):
+                continue
+            rows = await self._database.read(lambda c: accounts.read_agents_by_id(c, page))  # noqa: B023 - awaited at once
+            there = {agent.id: agent for agent in rows}
+            for agent_id in page:
+                self._take(there[agent_id]) if agent_id in there else self._drop(agent_id)
+
+    def _take(self, agent: Agent) -> None:
+        before = self._agents.get((agent.company_id, agent.subject))
+        if before is not None and before != agent:
+            self._remember(agent)
+        if before != agent:
+            self._on_changed(agent)
+
+    def _drop(self, agent_id: int) -> None:
+        """The row is gone: so is the access."""
+        place = self._keys.pop(agent_id, None)
+        gone = self._agents.pop(place, None) if place is not None else None
+        company_id, subject = place or (0, "")
+        gone = gone or Agent(agent_id, company_id, subject, "", "agent", None, is_active=False, valid_after_us=0)
+        self._on_changed(msgspec.structs.replace(gone, is_active=False))
+
+    def _forget(self, *, has_agents_gone: bool) -> None:
+        """The newest change is not there any more: a backup was restored, or rows were deleted. What is there now is read anew."""
+        self._sessions.clear()
+        if has_agents_gone:
+            _logger.warning("agents were deleted, or the database went back: access is read anew")
+            for remembered in (self._agents, self._keys, self._met):
+                remembered.clear()
+
+    def _look_at_keys(self) -> None:
+        """What was verified by a key that is no more has ended with it."""
+        self._keys_of_tokens.read_again()  # a token may have made it read them as well, since the last look
+        names = self._keys_of_tokens.names
+        if self._names - names:
+            for token in [token for token, claims in self._tokens.items() if claims.key not in names]:
+                del self._tokens[token]
+            self.on_keys(names)
+        self._names = names
 
     def _decode(self, token: str) -> Claims:
         found = self._keys_of_tokens.decode(token)
@@ -299,16 +395,12 @@ class Access:
             raise TooManyRequests(f"Too many tries; try again in {int(bucket.wait_seconds()) + 1} seconds")
 
 
-def hash_password(password: str) -> str:
-    return _hasher.hash(password)
-
-
-def read_cookie(header: str, name: str) -> str | None:
-    for part in header.split(";"):
-        key, _, value = part.strip().partition("=")
-        if key == name:
-            return value or None
-    return None
+def _with_role(agent: Agent, told: str | None) -> Agent:
+    """The CRM's word counts, until an administrator here has given or taken the role: then the lower of the two does, so that a role can
+    be taken away in either place."""
+    if told is None or told == agent.role or (agent.has_role_of_ours and told == "admin"):
+        return agent
+    return msgspec.structs.replace(agent, role=told)
 
 
 def check_agent(made_for: str | None, agent: Agent) -> None:
@@ -324,17 +416,7 @@ def _check_active(agent: Agent, issued_us: int) -> None:
         raise TokenExpired("This sign-in was ended; sign in again")
 
 
-def _verify(stored: str, password: str) -> bool:
-    try:
-        return _hasher.verify(stored, password)
-    except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
-        return False
-
-
 def _bound(remembered: OrderedDict[str, Any]) -> None:
     while len(remembered) > _REMEMBERED_MOST:
         remembered.popitem(last=False)
 
-
-# verified in the place of an unknown account's hash, so that an answer takes as long for those
-_DUMMY_HASH = "$argon2id$v=19$m=65536,t=3,p=4$" + "c2FsdHNhbHRzYWx0c2FsdA" + "$" + "A" * 43

@@ -9,12 +9,13 @@ from typing import Any
 import click
 
 from server.app import Parts
-from server.auth import PASSWORD_LEAST, ROLES
+from server.auth import ROLES
 from server.core.times import SECOND, iso
 from server.db import accounts, audit
 from server.db.audit import COMMAND, Actor
 from server.db.database import Connection
 from server.errors import ConfigurationError, NotFound
+from server.passwords import PASSWORD_LEAST
 from server.people import checked_email
 
 WithParts = Callable[[Callable[[Parts], Awaitable[Any]]], Any]

@@ -14,17 +14,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import msgspec
-from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server import log, metrics
-from server.core.frames import split_text_frames, text_frame
+from server.core.frames import text_frame
 from server.core.session import Auth, Hello, Pong, Typing, Viewing, encode_error, encode_message, encode_ping, frame_budget
 from server.core.session import parse_client_message as parse_message
 from server.core.times import SECOND, iso
-from server.errors import OmniError
+from server.errors import OmniError, Unavailable
 from server.hub import Hub
-from server.tasks import spawn, stop
-from server.websocket_protocol import Push, Receiver
+from server.tasks import spawn
+from server.websocket_protocol import Push
 
 _logger = log.get(__name__)
 _PIECE_BYTES = 131_072  # caught up in pieces of this size, so that a slow reader stops us early
@@ -81,7 +80,16 @@ class Pace(msgspec.Struct, frozen=True):
     drain: float = 0.0
 
 
-Renew = Callable[[str], Awaitable[float | None]]
+class Renewal(msgspec.Struct, frozen=True):
+    """What a new token gives a socket."""
+
+    expires_at: float | None
+    token_key: str | None
+    issued_us: int
+    is_admin: bool
+
+
+Renew = Callable[[str], Awaitable[Renewal]]
 
 
 class Connection:
@@ -106,11 +114,13 @@ class Connection:
         "is_admin",
         "is_over",
         "is_replaying",
+        "issued_us",
         "output",
         "paused_at",
         "seq",
         "session",
         "session_key",
+        "token_key",
         "viewing",
     )
 
@@ -127,10 +137,13 @@ class Connection:
         seq: int,
         expires_at: float | None,
         session_key: str | None,
+        token_key: str | None = None,
+        issued_us: int = 0,
     ) -> None:
         now = time.monotonic()
         self.output, self._hub, self._tail, self._colleagues, self._pace = push, hub, tail, colleagues, pace
         self.agent_id, self.agent_name, self.seq, self.expires_at, self.session_key = agent_id, agent_name, seq, expires_at, session_key
+        self.token_key, self.issued_us = token_key, issued_us
         self.session = uuid.uuid4().hex[:12]
         self._budget = frame_budget(now)
         self._heard_at = self._pinged_at = now
@@ -178,6 +191,8 @@ class Connection:
                     self.is_replaying = False
                     self.send("live", cursor=self.cursor)
                 return
+            if not self._hub.may_send():  # it is not known whether this agent may still read: `release` follows
+                return
             ready = self._tail.ready_after(self.seq, _PIECE_BYTES)
             if ready is None:
                 self._fetching = spawn(self._fetch(), f"catch-up-{self.session}")
@@ -196,15 +211,22 @@ class Connection:
         self.send("reset", reason=reason, cursor=self.cursor)
         self.advance()
 
+    def release(self) -> None:
+        """What was held back may leave."""
+        if self.paused_at is None:
+            self.advance()
+            if not self._is_informed:
+                self._colleagues.inform(self)
+
     def tell(self, frame: bytes) -> None:
         """Of colleagues. The first to be dropped: a socket without room, or one that missed something before, waits for the whole."""
-        if self.paused_at is not None:
+        if self.paused_at is not None or not self._hub.may_send():
             self._is_informed = False
         elif self._is_informed:
             self.output.write(frame)
 
     def inform(self, frame: bytes) -> None:
-        if self.paused_at is None:
+        if self.paused_at is None and self._hub.may_send():
             self._is_informed = True
             self.output.write(frame)
 
@@ -229,7 +251,7 @@ class Connection:
         self._fetching = None
         if page is None and not self.is_over:
             self.reset("too_old")
-        elif page is not None and not self.is_over and self.seq == asked:  # a push may have followed on meanwhile
+        elif page is not None and not self.is_over and self.seq == asked and self._hub.may_send():  # a push may have followed on meanwhile
             frames, self.seq = page
             self.output.write(frames)
         self.advance()
@@ -300,11 +322,16 @@ class Connection:
 
     async def _authenticate(self, token: str, renew: Renew) -> None:
         try:
-            self.expires_at = await renew(token)
+            renewed = await renew(token)
+        except Unavailable as error:  # it may be tried again, until the sign-in before has expired
+            self.output.write(text_frame(encode_error(error)))
+            return
         except OmniError as error:
             self.output.write(text_frame(encode_error(error)))
             self.close(error.close_code, error.code)
             return
+        self.expires_at, self.token_key = renewed.expires_at, renewed.token_key
+        self.issued_us, self.is_admin = renewed.issued_us, renewed.is_admin
         self.send("auth", expiresAt=None if self.expires_at is None else iso(int(self.expires_at * SECOND)))
         self._set_deadline()
 
@@ -337,61 +364,3 @@ class Connection:
 _COUNTED_CODES = frozenset(
     {1000, 1001, 1002, 1003, 1005, 1006, 1007, 1009, 1011, 1012, 4001, 4003, 4010, 4108, 4113, 4129, 4200, 4205, 4208, 4210}
 )
-
-
-class AsgiPush:
-    """The writing side over plain ASGI messages, for servers without our protocol: one queue and one task a socket, bounded."""
-
-    def __init__(self, websocket: WebSocket) -> None:
-        self._websocket = websocket
-        self._outgoing: asyncio.Queue[bytes | tuple[int, str]] = asyncio.Queue()
-        self._bytes = 0
-        self._high_water_bytes = 0
-        self._receiver: Receiver | None = None
-        self._is_paused = False
-
-    def hand_over(self, receiver: Receiver, high_water_bytes: int) -> Push:
-        self._receiver, self._high_water_bytes = receiver, high_water_bytes
-        return self
-
-    def write(self, frames: bytes) -> None:
-        self._outgoing.put_nowait(frames)
-        self._bytes += len(frames)
-        if self._receiver is not None and not self._is_paused and self._bytes > self._high_water_bytes:
-            self._is_paused = True
-            self._receiver.on_pause()
-
-    def close(self, code: int, reason: str = "") -> None:
-        self._outgoing.put_nowait((code, reason))
-
-    async def run(self, receiver: Receiver) -> None:
-        """Send and receive until the end."""
-        sender = spawn(self._send(), "asgi-sender")
-        code = 1006
-        try:
-            while True:
-                message = await self._websocket.receive()
-                if message["type"] == "websocket.disconnect":
-                    code = message.get("code") or 1005
-                    return
-                text = message.get("text")
-                receiver.on_binary() if text is None else receiver.on_text(text.encode())
-        finally:
-            receiver.on_lost(code)
-            await stop(sender)
-
-    async def _send(self) -> None:
-        while True:
-            item = await self._outgoing.get()
-            try:
-                if isinstance(item, tuple):
-                    await self._websocket.close(*item)
-                    return
-                for payload in split_text_frames(item):
-                    await self._websocket.send_text(payload.decode())
-            except (WebSocketDisconnect, RuntimeError):
-                return
-            self._bytes -= len(item)
-            if self._is_paused and self._bytes <= self._high_water_bytes // 4 and self._receiver is not None:
-                self._is_paused = False
-                self._receiver.on_resume()

@@ -35,6 +35,8 @@ class Member(Protocol):
     agent_id: int
     is_admin: bool
     session_key: str | None
+    token_key: str | None
+    issued_us: int
     deadline: float
     viewing: int | None
     seq: int  # everything up to it has been written
@@ -46,6 +48,9 @@ class Member(Protocol):
 
     def catch_up(self, last_seq: int) -> None:
         """There are frames up to there, and they do not follow what was written: get what is missing."""
+
+    def release(self) -> None:
+        """Get what was held back."""
 
     def tell(self, frame: bytes) -> None:
         """Write a frame that is no event, or drop it when there is no room."""
@@ -81,6 +86,22 @@ class Hub:
         self._rooms: dict[int, Room] = {}
         self._agents: dict[int, set[Member]] = {}
         self.count = 0
+        # whether it is known who may read; while it is not, nothing of a company leaves, and sockets catch up after `release`
+        self.is_current: Callable[[], bool] = lambda: True
+        self.is_holding = False
+
+    def may_send(self) -> bool:
+        """Asked before every write: a process that was stopped must not send first and ask then."""
+        if self.is_current():
+            return True
+        self.is_holding = True
+        return False
+
+    def release(self) -> None:
+        """It is known again who may read; those who may not have been closed."""
+        if self.is_holding:
+            self.is_holding = False
+            spread(self.everyone(), lambda member: member.release(), lambda: None)
 
     def join(self, company_id: int, member: Member) -> None:
         room = self._rooms.get(company_id) or self._rooms.setdefault(company_id, Room(company_id))
@@ -114,6 +135,10 @@ class Hub:
 
     def members_of_agent(self, agent_id: int) -> list[Member]:
         return list(self._agents.get(agent_id, ()))
+
+    def agent_ids(self) -> list[int]:
+        """The agents who have sockets here."""
+        return list(self._agents)
 
     def everyone(self) -> list[Member]:
         return [member for room in self._rooms.values() for member in room.members]
@@ -150,7 +175,8 @@ class Hub:
                     await asyncio.sleep(0)
 
     def _flush(self, room: Room) -> None:
-        if not room.pending:  # forgotten meanwhile
+        if not room.pending or not self.may_send():  # forgotten meanwhile, or held back: then members are behind, and catch up
+            room.pending.clear()
             room.is_walking = False
             return
         first_seq, last_seq, frames = room.pending.popleft()
@@ -167,7 +193,7 @@ class Hub:
         """The hot loop: a member that is level costs a look at two of its attributes and a write."""
         until = time.monotonic() + _TURN_SECONDS
         before, written = first_seq - 1, 0
-        is_over = room.life != life
+        is_over = room.life != life or not self.may_send()
         while not is_over and time.monotonic() <= until:
             chunk = list(itertools.islice(members, _CHUNK))
             is_over = len(chunk) < _CHUNK

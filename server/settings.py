@@ -42,7 +42,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "strangers_per_address": (1, 1_000_000),
     "sockets_per_agent": (1, 100_000),
     "sockets_per_process": (1, 1_000_000),
-    "access_check_seconds": (0.1, 60),
+    "access_check_seconds": (0.1, 3),
     "chatwoot_timeout_seconds": (0.1, 120),
     "chatwoot_requests_per_minute": (1, 1_000_000),
     "reply_attempts": (1, 1_000),
@@ -128,7 +128,7 @@ class Settings:
     webhook_strangers_per_minute: int = _setting(
         600, "Webhooks a minute from one address that no integration takes (kept as `ignored`); more are refused with 429; 0: no limit"
     )
-    access_check_seconds: float = _setting(2.0, "How often withdrawn access is looked up")
+    access_check_seconds: float = _setting(2.0, "How often withdrawn access is looked up, at most 3")
     chatwoot_timeout_seconds: float = _setting(10.0, "How long a call to Chatwoot may take")
     chatwoot_requests_per_minute: int = _setting(2_400, "Calls a minute to one Chatwoot (its own limit is 3,000 an address)")
     chatwoot_allow_private: bool = _setting(

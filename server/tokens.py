@@ -4,6 +4,7 @@ Keys: a shared secret (and the one before it), a public key file, or a JWKS file
 algorithms of its own kind only: a public key is never taken for a shared secret, whatever a token's header says.
 """
 
+import hashlib
 import json
 import time
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 from server import log
 from server.core.subjects import LOCAL_CLAIM, is_local
@@ -26,7 +27,8 @@ from server.settings import Settings
 _logger = log.get(__name__)
 _SUBJECT_MOST = 128
 _COMPANY_MOST = 2**63 - 1
-_LOOK_SECONDS = 5.0  # how often the files are looked at, at most: a stranger's tokens must not make us read them all the time
+_LATEST_SECONDS = 253_370_764_799  # the end of year 9998, as in core/times
+_LOOK_SECONDS = 2.0  # how often the files are looked at, at most: a stranger's tokens must not make us read them all the time
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 _RSA_LEAST_BITS = 2048
 
@@ -40,12 +42,14 @@ class Claims(msgspec.Struct, frozen=True):
     role: str | None
     issued_us: int
     expires_at: float
+    key: str = ""  # the name of the key that verified it, as in `Tokens.names`
 
 
 class _Key(msgspec.Struct, frozen=True):
     material: Any
     algorithms: tuple[str, ...]
     number: str | None = None  # `kid`
+    name: str = "shared"  # of what it is made of: the same key in another file has the same
 
 
 class Tokens:
@@ -63,11 +67,14 @@ class Tokens:
     def decode(self, token: str) -> Claims:
         """Raises TokenExpired or Unauthenticated."""
         header = _header(token)
-        self._look_again()
+        now = time.monotonic()
+        if now - self._read_at >= _LOOK_SECONDS:
+            self._read_at = now
+            self.read_again()
         for key in self._candidates(header):
             claims = self._verified(token, key)
             if claims is not None:
-                return self._claims(claims)
+                return self._claims(claims, key.name)
         raise Unauthenticated("The token is not valid here")
 
     def _candidates(self, header: dict[str, Any]) -> list[_Key]:
@@ -94,11 +101,29 @@ class Tokens:
             raise TokenExpired from None
         except jwt.InvalidSignatureError:
             return None
-        except jwt.InvalidTokenError:
+        except (jwt.InvalidTokenError, OverflowError, ValueError, TypeError):  # the last three: times that are no moment, such as Infinity
             raise Unauthenticated("The token is not valid here") from None
         return claims
 
-    def _claims(self, claims: dict[str, Any]) -> Claims:
+    @property
+    def names(self) -> frozenset[str]:
+        """The keys that count now. What was verified by another one has ended with it."""
+        return frozenset(key.name for key in (*self._shared, *self._public))
+
+    def read_again(self) -> None:
+        """Take over files that have changed; one that cannot be read leaves the keys as they are, one without keys leaves none."""
+        stamps = self._stamp()
+        if stamps == self._stamps:
+            return
+        try:
+            self._public = self._read(is_start=False)
+        except ConfigurationError as error:
+            _logger.error("keys of tokens left as they were", problem=error.message)  # noqa: TRY400 - its sentence says it all
+            return
+        self._stamps = stamps
+        _logger.info("keys of tokens read again", keys=len(self._public))
+
+    def _claims(self, claims: dict[str, Any], key: str) -> Claims:
         settings = self._settings
         company, subject = claims.get(settings.jwt_company_claim), claims[settings.jwt_subject_claim]
         if isinstance(company, str) and company.isascii() and company.isdigit() and len(company) < 20:
@@ -107,7 +132,7 @@ class Tokens:
             subject = str(subject)
         if not isinstance(company, int) or isinstance(company, bool) or not 0 < company <= _COMPANY_MOST:
             raise Unauthenticated(f"The token names no company in its claim {settings.jwt_company_claim}")
-        if not isinstance(subject, str) or not 0 < len(subject) <= _SUBJECT_MOST:
+        if not isinstance(subject, str) or not 0 < len(subject) <= _SUBJECT_MOST or not _is_text(subject):
             raise Unauthenticated(f"The token names no agent in its claim {settings.jwt_subject_claim}")
         if is_local(subject) and claims.get(LOCAL_CLAIM) is not True:
             raise Unauthenticated("The token is not valid here")
@@ -115,10 +140,11 @@ class Tokens:
         return Claims(
             company_id=company,
             subject=subject,
-            name=name[:255] if isinstance(name, str) and name else subject,
+            name=name[:255] if isinstance(name, str) and name and _is_text(name) else subject,
             role=self._role(claims.get(settings.jwt_role_claim)),
-            issued_us=int(issued * SECOND) if isinstance(issued, (int, float)) else 0,
-            expires_at=float(claims["exp"]),
+            issued_us=int(_moment(issued) * SECOND),
+            expires_at=_moment(claims["exp"]),
+            key=key,
         )
 
     def _role(self, told: object) -> str | None:
@@ -130,32 +156,15 @@ class Tokens:
             return "admin"
         return "agent" if "agent" in words or self._settings.jwt_admin_roles != "admin" else None
 
-    def _look_again(self) -> None:
-        """Take over files that have changed; one that cannot be read leaves the keys as they are."""
-        now = time.monotonic()
-        if not self._files or now - self._read_at < _LOOK_SECONDS:
-            return
-        self._read_at = now
-        stamps = self._stamp()
-        if stamps == self._stamps:
-            return
-        try:
-            self._public = self._read()
-        except ConfigurationError as error:
-            _logger.error("keys of tokens left as they were", problem=error.message)  # noqa: TRY400 - its sentence says it all
-            return
-        self._stamps = stamps
-        _logger.info("keys of tokens read again", keys=len(self._public))
+    def _stamp(self) -> list[tuple[int, int, int] | None]:
+        return [(stat.st_mtime_ns, stat.st_size, stat.st_ino) if (stat := _stat(path)) else None for path in self._files]
 
-    def _stamp(self) -> list[tuple[int, int] | None]:
-        return [(stat.st_mtime_ns, stat.st_size) if (stat := _stat(path)) else None for path in self._files]
-
-    def _read(self) -> list[_Key]:
+    def _read(self, *, is_start: bool = True) -> list[_Key]:
         found: list[_Key] = []
         if self._settings.jwt_public_key_path:
             found += [_public_key(_text(self._settings.jwt_public_key_path, "JWT_PUBLIC_KEY_PATH"))]
         if self._settings.jwt_jwks_path:
-            found += _jwks(_text(self._settings.jwt_jwks_path, "JWT_JWKS_PATH"))
+            found += _jwks(_text(self._settings.jwt_jwks_path, "JWT_JWKS_PATH"), is_start=is_start)
         return found
 
 
@@ -178,11 +187,29 @@ def _public_key(pem: str) -> _Key:
         raise ConfigurationError(
             "JWT_PUBLIC_KEY_PATH must hold an RSA key of 2,048 bits or more, an EC key (P-256, P-384, P-521) or Ed25519"
         )
-    return _Key(material, algorithms)
+    return _Key(material, algorithms, name=_name(material, algorithms))
 
 
-def _jwks(text: str) -> list[_Key]:
-    """Keys for signatures; others, and kinds we do not know, are passed over, as RFC 7517 wants."""
+def _name(material: Any, algorithms: tuple[str, ...]) -> str:
+    der = material.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(der + " ".join(algorithms).encode()).hexdigest()[:32]
+
+
+def _is_text(value: str) -> bool:
+    """Half a surrogate pair, which JSON may hold, can be neither stored nor sent."""
+    return all(not "\ud800" <= character <= "\udfff" for character in value)
+
+
+def _moment(value: object) -> float:
+    """Unix seconds of a claim that may be any number; one that no clock will ever show is the last that can be written."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return 0.0
+    return float(min(max(value, 0), _LATEST_SECONDS)) if value == value else 0.0
+
+
+def _jwks(text: str, *, is_start: bool) -> list[_Key]:
+    """Keys for signatures; others, and kinds we do not know, are passed over, as RFC 7517 wants. None at all is a mistake at the start;
+    later it is how all of them are withdrawn."""
     try:
         listed: Sequence[Any] = json.loads(text)["keys"]
     except (ValueError, KeyError, TypeError):
@@ -197,8 +224,8 @@ def _jwks(text: str) -> list[_Key]:
             continue
         algorithms = tuple(name for name in _algorithms_of(material) if one.get("alg") in (None, name))
         if algorithms:
-            found.append(_Key(material, algorithms, one.get("kid")))
-    if not found:
+            found.append(_Key(material, algorithms, one.get("kid"), _name(material, algorithms)))
+    if not found and is_start:
         raise ConfigurationError("JWT_JWKS_PATH holds no key that can verify a token (RSA, EC or Ed25519, for signatures)")
     return found
 

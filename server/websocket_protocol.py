@@ -3,7 +3,7 @@
 `scope["extensions"]["omni.push"]` is the connection's `Push`. The endpoint says welcome through it and hands the socket over to a receiver:
 the transport gets a `PushSocket` as its protocol, everything of the handshake (request, scope, task, parser) is let go, and from then on
 there is no task, no queue and no ASGI message for this socket. Under any other server the extension is absent and the endpoint uses ASGI
-messages (`connection.AsgiPush`).
+messages (`asgi_push.AsgiPush`).
 
 It also closes two holes of uvicorn 0.54: a peer that stops reading can hold `close` and the shutdown for ever, and one that sends Close
 while output is pending makes the shutdown raise.

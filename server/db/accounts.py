@@ -1,12 +1,14 @@
 """Agents and their sessions, integrations: who may read, and where deliveries belong."""
 
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from server.core.subjects import LOCAL_SUBJECT, is_local
 from server.db import columns
+from server.db.connection import Numbers
 from server.db.database import Connection, Row
 from server.db.vault import Vault
 from server.errors import ConfigurationError, DuplicateRow, Unauthenticated
@@ -23,6 +25,7 @@ class Agent(msgspec.Struct, frozen=True):
     email: str | None
     is_active: bool
     valid_after_us: int
+    has_role_of_ours: bool = False  # an administrator here gave or took the role: the CRM's tokens cannot raise it
 
 
 class Integration(msgspec.Struct, frozen=True):
@@ -50,7 +53,9 @@ class Integration(msgspec.Struct, frozen=True):
         return tuple(secret for secret in (self.webhook_secret, self.previous_webhook_secret) if secret)
 
 
-_AGENT = "SELECT id, company_id, subject, name, role, email, is_active, valid_after FROM agents "
+_AGENT_COLUMNS = "id, company_id, subject, name, role, email, is_active, valid_after, is_role_ours"
+_AGENT = f"SELECT {_AGENT_COLUMNS} FROM agents "
+_AGENT_CHANGE = f"SELECT {_AGENT_COLUMNS}, updated_at, created_at FROM agents "
 INTEGRATION_COLUMNS = (
     "id, company_id, account_id, page_id, base_url, access_token, is_active, is_webhook_active, webhook_secret, "
     "previous_webhook_secret, webhook_seen_at, walked_at, repaired_at, repaired_count, walk_problem"
@@ -90,12 +95,55 @@ async def _after_all(connection: Connection, now_us: int) -> int:
     return max(now_us, *(newest + 1 for newest in await read_newest_changes(connection)))
 
 
-async def read_agents_changed(connection: Connection, since_us: int, limit: int) -> list[Agent]:
-    """Agents whose row changed at or after the moment: how every process learns of withdrawn access."""
-    rows = await connection.fetch_all(
-        f"{_AGENT} WHERE updated_at >= :since ORDER BY updated_at LIMIT :limit", {"since": since_us, "limit": limit}
-    )
+class AgentChange(msgspec.Struct, frozen=True):
+    """An agent as the row is now; `is_new`: it was only added, so nothing can have been taken away."""
+
+    agent: Agent
+    is_new: bool
+
+
+async def read_agents_changed(connection: Connection, since_us: int, page: int) -> list[AgentChange]:
+    """Agents whose row changed at or after the moment: how every process learns of withdrawn access. All of them, in pages: the newest
+    change is the one that must not be missed."""
+    found: list[AgentChange] = []
+    edge = {"since": since_us, "id": 0}
+    while True:
+        rows = await connection.fetch_all(
+            f"{_AGENT_CHANGE} WHERE updated_at >= :since AND (updated_at > :since OR id > :id) ORDER BY updated_at, id LIMIT :limit",
+            edge | {"limit": page},
+        )
+        found += [AgentChange(agent, row[9] == row[10]) for row in rows if (agent := _agent(row)) is not None]
+        if len(rows) < page:
+            return found
+        edge = {"since": rows[-1][9], "id": rows[-1][0]}
+
+
+async def read_agents_by_id(connection: Connection, agent_ids: Iterable[int]) -> list[Agent]:
+    rows = await connection.fetch_all(f"{_AGENT} WHERE id IN (:ids)", {"ids": Numbers(sorted(agent_ids))})
     return [agent for row in rows if (agent := _agent(row)) is not None]
+
+
+AccessSums = tuple[int, int, int, int]
+
+
+def sum_access(agents: Iterable[Agent]) -> AccessSums:
+    """What `read_access_sums` must answer where nothing of what these agents may do was changed."""
+    known = list(agents)
+    return (
+        len(known),
+        sum(agent.is_active for agent in known),
+        sum(agent.role == "admin" for agent in known),
+        sum(agent.valid_after_us for agent in known),
+    )
+
+
+async def read_access_sums(connection: Connection, agent_ids: Iterable[int]) -> AccessSums:
+    """One row for thousands of agents: a deleted row, or one that was changed by hand without its `updated_at`, shows in it."""
+    row = await connection.fetch_one(
+        "SELECT COUNT(*), SUM(is_active), SUM(CASE WHEN role = 'admin' THEN 1 ELSE 0 END), SUM(valid_after) FROM agents WHERE id IN (:ids)",
+        {"ids": Numbers(sorted(agent_ids))},
+    )
+    return (int(row[0]), int(row[1] or 0), int(row[2] or 0), int(row[3] or 0)) if row else (0, 0, 0, 0)
 
 
 async def list_agent(connection: Connection, company_id: int, subject: str, name: str, role: str, now_us: int) -> Agent:
@@ -159,6 +207,8 @@ async def update_access(connection: Connection, agent_id: int, *, is_active: boo
 
 async def update_agent(connection: Connection, agent_id: int, values: dict[str, Any], now_us: int) -> None:
     """Set columns; every process notices within seconds. The names come from our own code."""
+    if "role" in values:
+        values = values | {"is_role_ours": True}
     assignments = ", ".join(f"{name} = :{name}" for name in values)
     changed = values | {"now": await _after_all(connection, now_us), "id": agent_id}
     await connection.execute(f"UPDATE agents SET {assignments}, updated_at = :now WHERE id = :id", changed)
@@ -190,12 +240,20 @@ async def revoke_session(connection: Connection, token_hash: str, now_us: int) -
     )
 
 
-async def read_sessions_revoked(connection: Connection, since_us: int, limit: int) -> list[str]:
-    rows = await connection.fetch_all(
-        "SELECT token_hash FROM agent_sessions WHERE revoked_at >= :since ORDER BY revoked_at LIMIT :limit",
-        {"since": since_us, "limit": limit},
-    )
-    return [row[0] for row in rows]
+async def read_sessions_revoked(connection: Connection, since_us: int, page: int) -> list[str]:
+    """The keys of sessions that were ended at or after the moment: all of them, in pages."""
+    found: list[str] = []
+    edge: dict[str, object] = {"since": since_us, "key": ""}
+    while True:
+        rows = await connection.fetch_all(
+            "SELECT token_hash, revoked_at FROM agent_sessions WHERE revoked_at >= :since AND (revoked_at > :since OR token_hash > :key) "
+            "ORDER BY revoked_at, token_hash LIMIT :limit",
+            edge | {"limit": page},
+        )
+        found += [row[0] for row in rows]
+        if len(rows) < page:
+            return found
+        edge = {"since": rows[-1][1], "key": rows[-1][0]}
 
 
 async def read_integrations(connection: Connection, vault: Vault) -> list[Integration]:
@@ -254,7 +312,7 @@ async def update_integration(connection: Connection, integration_id: int, values
 
 
 def _agent(row: Row | None) -> Agent | None:
-    return Agent(row[0], row[1], row[2], row[3], row[4], row[5], bool(row[6]), row[7]) if row else None
+    return Agent(row[0], row[1], row[2], row[3], row[4], row[5], bool(row[6]), row[7], bool(row[8])) if row else None
 
 
 def integration_of(row: Row, vault: Vault) -> Integration:

@@ -208,6 +208,13 @@ agents = Table(
     Column("created_at", _BIG, nullable=False, comment="microseconds"),
     Column("updated_at", _BIG, nullable=False, comment="microseconds; watched by every process"),
     Column("preferences", Text, comment="JSON: what the agent has chosen; no change of `updated_at`"),
+    Column(
+        "is_role_ours",
+        Boolean(create_constraint=False),
+        nullable=False,
+        server_default="0",
+        comment="an administrator here gave or took the role: the CRM's tokens cannot raise it",
+    ),
     Index("uq_agent_subject", "company_id", "subject", unique=True),
     Index("uq_agent_email", "email", unique=True),
     Index("ix_agent_updated", "updated_at"),

@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.panel import Panel
 
 from server.app import Parts, create_app
-from server.auth import hash_password
 from server.core import checkup
 from server.core.subjects import LOCAL_CLAIM, LOCAL_SUBJECT
 from server.core.times import SECOND
@@ -22,6 +21,7 @@ from server.db import accounts, erase, migrations
 from server.db.database import Connection
 from server.dev.chatwoot_sim import ChatwootSim, seed, serving
 from server.errors import ConfigurationError
+from server.passwords import hash_password
 from server.private_files import make_private_file, make_private_folder
 from server.serve import take_port, uvicorn_config
 from server.settings import JWT_SECRET_MIN_BYTES, Settings, new_secret, sqlite_path

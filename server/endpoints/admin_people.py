@@ -7,13 +7,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from server.auth import PASSWORD_LEAST, Principal
+from server.auth import Principal
 from server.endpoints.admin_shell import AdminShell, done_of, form_of
 from server.endpoints.answers import path_number
 from server.endpoints.integrations import actor_of
 from server.endpoints.page_requests import is_same_origin, redirect
 from server.endpoints.sessions import address_of
 from server.errors import Forbidden, NotFound, OmniError
+from server.passwords import PASSWORD_LEAST
 from server.people import People
 
 _PAGE = "/admin/people"

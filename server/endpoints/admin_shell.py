@@ -38,7 +38,7 @@ class AdminShell:
         self._frame, self._data = frame, data
         self._access, self._limits, self._trespass = access, limits, trespass
 
-    def admin(self, handler: PageHandler) -> Handler:
+    def admin(self, handler: PageHandler, *, is_for_operation: bool = False) -> Handler:
         """Only for administrators; others get a page that says so."""
 
         async def answer(request: Request, principal: Principal) -> Response:
@@ -46,15 +46,15 @@ class AdminShell:
                 raise Forbidden("These pages are for administrators of your company")
             return await handler(request, principal)
 
-        return self.agent(answer)
+        return self.agent(answer, is_for_operation=is_for_operation)
 
-    def agent(self, handler: PageHandler) -> Handler:
-        """For whoever is signed in; others are led to the sign-in and back."""
+    def agent(self, handler: PageHandler, *, is_for_operation: bool = False) -> Handler:
+        """For whoever is signed in; others are led to the sign-in and back. `is_for_operation`: see `Access.authenticate`."""
 
         @functools.wraps(handler)
         async def answer(request: Request) -> Response:
             try:
-                principal = await self._access.authenticate(request.headers, request.method)
+                principal = await self._access.authenticate(request.headers, request.method, is_for_operation=is_for_operation)
             except Unauthenticated:
                 return redirect("/sign-in?" + urlencode({"next": path_of(request)}))
             self._limits.check(principal)

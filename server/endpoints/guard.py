@@ -30,13 +30,13 @@ class Guard:
     def __init__(self, access: Access, feeds: Feeds, limits: ApiLimits, trespass: Trespass) -> None:
         self._access, self._feeds, self._limits, self._trespass = access, feeds, limits, trespass
 
-    def agent(self, handler: AgentHandler) -> Handler:
-        """Only for a signed-in agent; our errors become problems."""
+    def agent(self, handler: AgentHandler, *, is_for_operation: bool = False) -> Handler:
+        """Only for a signed-in agent; our errors become problems. `is_for_operation`: see `Access.authenticate`."""
 
         async def answer(request: Request) -> Response:
             principal: Principal | None = None
             try:
-                principal = await self._access.authenticate(request.headers, request.method)
+                principal = await self._access.authenticate(request.headers, request.method, is_for_operation=is_for_operation)
                 self._limits.check(principal)
                 return await handler(request, principal)
             except OmniError as error:
@@ -46,7 +46,7 @@ class Guard:
 
         return answer
 
-    def admin(self, handler: AgentHandler) -> Handler:
+    def admin(self, handler: AgentHandler, *, is_for_operation: bool = False) -> Handler:
         """As `agent`, for administrators alone."""
 
         async def answer(request: Request, principal: Principal) -> Response:
@@ -54,7 +54,7 @@ class Guard:
                 raise Forbidden("Only administrators of your company may do this")
             return await handler(request, principal)
 
-        return self.agent(answer)
+        return self.agent(answer, is_for_operation=is_for_operation)
 
     def unchanged(self, scope: Scope) -> list[tuple[bytes, bytes]] | None:
         """The headers of a 304, for a poll whose company has not changed: found in memory, before a request is even made of the scope."""

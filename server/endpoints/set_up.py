@@ -6,11 +6,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from server.auth import PASSWORD_LEAST
 from server.endpoints.admin_shell import AdminShell, Form, form_of, number
 from server.endpoints.page_requests import is_same_origin, redirect
 from server.endpoints.sessions import address_of
 from server.errors import Conflict, Forbidden, OmniError
+from server.passwords import PASSWORD_LEAST
 from server.set_up import SetUp
 
 _PAGE = "/setup"

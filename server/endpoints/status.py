@@ -27,10 +27,10 @@ class StatusApi:
 
     def routes(self) -> list[BaseRoute]:
         return [
-            Route("/api/status", self._guard.admin(self.status), methods=["GET"]),
-            Route("/admin", self._shell.admin(self.home)),
-            Route("/admin/status", self._shell.admin(self.page)),
-            Route("/admin/status/figures", self._shell.admin(self.figures)),
+            Route("/api/status", self._guard.admin(self.status, is_for_operation=True), methods=["GET"]),
+            Route("/admin", self._shell.admin(self.home, is_for_operation=True)),
+            Route("/admin/status", self._shell.admin(self.page, is_for_operation=True)),
+            Route("/admin/status/figures", self._shell.admin(self.figures, is_for_operation=True)),
         ]
 
     async def status(self, request: Request, principal: Principal) -> Response:

@@ -9,8 +9,10 @@ from typing import Protocol
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server import log, metrics
-from server.auth import SESSION_COOKIE, Access, Principal, read_cookie
-from server.connection import AsgiPush, Colleagues, Connection, Pace
+from server.asgi_push import AsgiPush
+from server.auth import SESSION_COOKIE, Access, Principal
+from server.connection import Colleagues, Connection, Pace, Renewal
+from server.core.origins import read_cookie
 from server.core.recovery import Cursor, Mode, judge, parse_cursor
 from server.core.session import PROTOCOL_VERSION_MIN, Hello, encode_error, parse_client_message
 from server.core.times import SECOND, iso
@@ -97,6 +99,8 @@ class Sockets:
             seq=cursor.seq if is_replaying and cursor else feed.head,
             expires_at=principal.expires_at,
             session_key=principal.session_key,
+            token_key=principal.token_key,
+            issued_us=principal.issued_us,
         )
         agent = principal.agent
         connection.is_admin = agent.role == "admin"
@@ -160,11 +164,12 @@ class Sockets:
             raise Forbidden("This socket was not opened by our own page")
         return await self._access.authenticate_session(cookie)
 
-    async def _renew(self, principal: Principal, token: str) -> float | None:
+    async def _renew(self, principal: Principal, token: str) -> Renewal:
         renewed = await self._access.authenticate_token(token)
         if renewed.agent.id != principal.agent.id:
             raise Forbidden("A socket is renewed by its own agent")
-        return renewed.expires_at
+        is_admin = renewed.agent.role == "admin"
+        return Renewal(renewed.expires_at, token_key=renewed.token_key, issued_us=renewed.issued_us, is_admin=is_admin)
 
     def _check_limits(self, principal: Principal) -> None:
         if self._hub.count >= self._settings.sockets_per_process:

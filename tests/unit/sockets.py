@@ -5,7 +5,7 @@ import json
 from collections import deque
 from typing import Any
 
-from server.connection import Colleagues, Connection, Pace
+from server.connection import Colleagues, Connection, Pace, Renewal
 from server.core.frames import split_text_frames, text_frame
 from server.errors import OmniError
 from server.feed import Ring
@@ -129,7 +129,7 @@ class Alone:
     def type(self, viewer: Connection, conversation_id: int, *, on: bool) -> None: ...
 
 
-async def _no_renewal(_token: str) -> float | None:
+async def _no_renewal(_token: str) -> Renewal:
     raise OmniError
 
 

@@ -10,10 +10,14 @@ from typing import Any
 import jwt
 import pytest
 
-from server.auth import Access, hash_password, read_cookie
+from server import auth
+from server.auth import Access
+from server.core.origins import read_cookie
 from server.db import accounts
+from server.db.accounts import Agent
 from server.db.database import Database
-from server.errors import OmniError, TokenExpired, Unauthenticated
+from server.errors import DatabaseUnavailable, OmniError, TokenExpired, Unauthenticated
+from server.passwords import hash_password
 from server.settings import Settings
 from tests.unit.databases import fresh_sqlite
 
@@ -88,7 +92,9 @@ async def test_an_expired_token_is_told_apart(tmp_path: Path) -> None:
     ("origin", "is_own"),
     [
         ("https://inbox.example.org", True),
-        ("http://10.0.0.1:8000", True),
+        ("https://INBOX.example.org", False),
+        ("http://10.0.0.1:8000", False),
+        ("https://10.0.0.1:8000", False),
         ("http://inbox.example.org", False),
         ("https://inbox.example.org.evil.example", False),
         ("https://evil.example", False),
@@ -103,10 +109,10 @@ async def test_an_expired_token_is_told_apart(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("host", ["10.0.0.1:8000", None])
 def test_only_our_own_pages_origin_is_ours(origin: str | None, is_own: bool, host: str | None) -> None:
-    """Foreign, missing, `null` and malformed ones are not (row 46), with or without a Host."""
+    """Foreign, missing, `null` and malformed ones are not (row 46), with or without a Host; nor is our own host by another scheme."""
     headers = {name: value for name, value in (("origin", origin), ("host", host)) if value is not None}
     access = _access(Database("sqlite:////tmp/unused.db"))
-    assert access.is_own_origin(headers) is (is_own and (host is not None or origin == "https://inbox.example.org"))
+    assert access.is_own_origin(headers) is is_own
 
 
 @pytest.mark.parametrize(
@@ -154,16 +160,111 @@ def test_a_password_is_never_kept() -> None:
     assert hash_password("x") != hash_password("x")
 
 
-async def test_who_is_no_administrator_any_more_is_told_of_once(tmp_path: Path) -> None:
-    """So that open sockets lose what only administrators get; a promotion counts from the next connection on."""
-    demoted: list[int] = []
+async def test_whose_row_changed_is_told_of_once(tmp_path: Path) -> None:
+    """So that open sockets are judged by what it says now."""
+    told: list[str] = []
     async with Database(fresh_sqlite(tmp_path / "auth.db")) as database:
         settings = Settings(jwt_secret=SECRET, public_url="https://inbox.example.org")
-        access = Access(database, settings, lambda _agent: None, lambda _keys: None, demoted.append)
+        access = Access(database, settings, lambda agent: told.append(agent.role), lambda _keys: None)
         agent = (await access.authenticate_token(_token(role="admin"))).agent
         await access.look_up()
         for n, role in enumerate(("admin", "agent", "agent", "admin"), start=1):
             change = "UPDATE agents SET role = :role, updated_at = updated_at + :n WHERE id = :id"
             await database.transaction(lambda c: c.execute(change, {"role": role, "n": n, "id": agent.id}))  # noqa: B023 - awaited at once
             await access.look_up()
-        assert demoted == [agent.id]
+        assert told == ["agent", "admin"]
+
+
+async def test_no_number_of_changes_hides_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten thousand agents who are listed in one minute, and one who is disabled in it."""
+    monkeypatch.setattr(auth, "_PAGE", 7)
+    told: list[Agent] = []
+    async with Database(fresh_sqlite(tmp_path / "auth.db")) as database:
+        access = Access(database, Settings(jwt_secret=SECRET), told.append, lambda _keys: None)
+        agent = (await access.authenticate_token(_token())).agent
+        await access.look_up()
+        now_us = int(time.time() * 1e6)
+        for number in range(30):
+            # all in one microsecond, after the look
+            await database.transaction(lambda c: accounts.list_agent(c, 2, f"n{number}", "N", "agent", now_us + 1))  # noqa: B023
+        await database.transaction(lambda c: accounts.update_access(c, agent.id, is_active=False, valid_after_us=0, now_us=now_us))
+        await access.look_up()
+        assert agent.id in {one.id for one in told if not one.is_active}
+        with pytest.raises(Unauthenticated):
+            await access.authenticate_token(_token())
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ("DELETE FROM agents WHERE id = :id", "gone"),
+        ("UPDATE agents SET is_active = 0 WHERE id = :id", "gone"),
+        ("UPDATE agents SET valid_after = 4000000000000000 WHERE id = :id", "ended"),
+        ("UPDATE agents SET role = 'agent' WHERE id = :id", "agent"),
+    ],
+)
+async def test_what_is_changed_by_hand_is_noticed(tmp_path: Path, change: str, status: str) -> None:
+    """By a console, a script of the CRM, or as a company is removed: nobody sets `updated_at` then."""
+    told: list[Agent] = []
+    async with Database(fresh_sqlite(tmp_path / "auth.db")) as database:
+        access = Access(database, Settings(jwt_secret=SECRET), told.append, lambda _keys: None)
+        agent = (await access.authenticate_token(_token(role="admin"))).agent
+        access.connected = lambda: [agent.id]
+        await access.look_up()
+        told.clear()
+        await database.transaction(lambda c: c.execute(change, {"id": agent.id}))
+        await access.look_up()
+        assert [(one.id, one.is_active, one.valid_after_us > 0) for one in told] == [(agent.id, status != "gone", status == "ended")]
+        assert status == "gone" or [one.role for one in told] == ["agent" if status == "agent" else "admin"]
+        told.clear()
+        await access.look_up()
+        assert told == [] or status == "gone"
+
+
+async def test_a_database_that_went_back_is_read_anew(tmp_path: Path) -> None:
+    """An older backup knows nothing of what was changed since: what it says of each agent counts."""
+    async with Database(fresh_sqlite(tmp_path / "auth.db")) as database:
+        access = Access(database, Settings(jwt_secret=SECRET), lambda _agent: None, lambda _keys: None)
+        agent = (await access.authenticate_token(_token())).agent
+        far_us = int(time.time() * 1e6) + 3_600_000_000  # that machine's clock was an hour ahead
+        await database.transaction(lambda c: accounts.update_agent(c, agent.id, {"name": "Tomas"}, far_us))
+        await access.look_up()
+        await database.transaction(lambda c: c.execute("UPDATE agents SET updated_at = created_at, name = 'As it was'", {}))
+        await access.look_up()
+        assert (await access.authenticate_token(_token())).agent.name == "As it was"
+
+
+async def test_a_role_is_taken_away_in_either_place(tmp_path: Path) -> None:
+    """The CRM's word counts, until an administrator here has changed the role: from then on the lower of the two."""
+    async with Database(fresh_sqlite(tmp_path / "auth.db")) as database:
+        access = Access(database, Settings(jwt_secret=SECRET), lambda _agent: None, lambda _keys: None)
+
+        async def roles() -> list[str]:
+            return [(await access.authenticate_token(_token(role=role))).agent.role for role in ("admin", "agent", None)]
+
+        agent = (await access.authenticate_token(_token(role="agent"))).agent
+        assert await roles() == ["admin", "agent", "agent"]
+        for role, expected in (("agent", ["agent", "agent", "agent"]), ("admin", ["admin", "agent", "admin"])):
+            values = {"role": role}
+            await database.transaction(lambda c: accounts.update_agent(c, agent.id, values, 1))  # noqa: B023
+            await access.look_up()
+            assert await roles() == expected
+
+
+async def test_without_the_database_memory_counts_for_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then nothing is read, and no event leaves, until it has been asked again; what shows how the server does goes on."""
+    async with Database(fresh_sqlite(tmp_path / "auth.db"), wait_seconds=0.2) as database:
+        access = Access(database, Settings(jwt_secret=SECRET), lambda _agent: None, lambda _keys: None)
+        token = _token()
+        await access.authenticate_token(token)
+        assert access.is_current
+        assert access.remembered(f"Bearer {token}") is not None
+        later = access._freshness.read_clocks()[0] + 5
+        monkeypatch.setattr(access._freshness, "_steady", lambda: later)
+        assert not access.is_current
+        assert access.remembered(f"Bearer {token}") is None
+        (tmp_path / "auth.db").rename(tmp_path / "elsewhere.db")
+        await database.__aexit__()
+        with pytest.raises(DatabaseUnavailable):
+            await access.authenticate_token(token)
+        assert (await access.authenticate({"authorization": f"Bearer {token}"}, "GET", is_for_operation=True)).agent.subject == "17"

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.connection import Connection
+from server.connection import Connection, Renewal
+from server.core.frames import text_frame
 from server.errors import DatabaseUnavailable, Forbidden
 from server.hub import Hub
 from tests.kit.eventually import eventually
-from tests.unit.sockets import PACE, Log, Socket, check_order, connect, tick
+from tests.unit.sockets import PACE, Alone, Log, Socket, check_order, connect, tick
 
 HEAD = 10
 Step = str
@@ -245,8 +246,8 @@ async def test_a_renewed_token_moves_the_end() -> None:
     hub = Hub()
     connection, socket = connect(hub, Log(hub, HEAD), HEAD, expires_at=time.time() + 1)
 
-    async def renew(token: str) -> float | None:
-        return {"good": 1_784_365_265.0, "endless": None}[token]
+    async def renew(token: str) -> Renewal:
+        return Renewal({"good": 1_784_365_265.0, "endless": None}[token], token_key=token, issued_us=7, is_admin=token == "endless")
 
     connection.start(is_replaying=False, renew=renew)
     connection.on_text(b'{"type": "auth", "token": "good"}')
@@ -254,7 +255,65 @@ async def test_a_renewed_token_moves_the_end() -> None:
     connection.on_text(b'{"type": "auth", "token": "endless"}')
     await eventually(lambda: len(socket.of_type("auth")) == 2)
     assert [message["expiresAt"] for message in socket.of_type("auth")] == ["2026-07-18T09:01:05.000Z", None]
-    assert connection.expires_at is None
+    assert (connection.expires_at, connection.token_key, connection.issued_us, connection.is_admin) == (None, "endless", 7, True)
+
+
+async def test_a_renewal_that_cannot_be_judged_may_be_tried_again() -> None:
+    """The database is away: the sign-in before still counts, until its end."""
+    hub = Hub()
+    connection, socket = connect(hub, Log(hub, HEAD), HEAD)
+
+    async def fail(_token: str) -> Renewal:
+        raise DatabaseUnavailable
+
+    connection.start(is_replaying=False, renew=fail)
+    connection.on_text(b'{"type": "auth", "token": "x"}')
+    await eventually(lambda: socket.of_type("error"))
+    assert socket.closed is None
+
+
+async def test_what_is_held_back_follows() -> None:
+    """While it is not known who may read nothing of the company leaves, by whatever way it comes; then all of it, in order."""
+    hub, colleagues = Hub(), Alone()
+    log = Log(hub, HEAD)
+    level, level_socket = connect(hub, log, HEAD, colleagues=colleagues)
+    level.inform(text_frame(b'{"type": "presence"}'))
+    is_current = False
+    hub.is_current = lambda: is_current
+    log.append(3)
+    behind, behind_socket = connect(hub, log, HEAD - 5, is_replaying=True, colleagues=colleagues)
+    level.tell(text_frame(b'{"type": "presence"}'))
+    await tick(3)
+    level.on_deadline(time.monotonic() + PACE.ping)
+    log.answer()
+    await tick(3)
+    assert (level_socket.seqs, behind_socket.seqs, len(level_socket.of_type("presence"))) == ([], [], 1)
+    assert [message["cursor"] for message in level_socket.of_type("ping")] == [f"e1.{HEAD}"]
+    is_current = True
+    hub.release()
+
+    def is_level() -> bool:
+        log.answer()
+        return bool(behind_socket.of_type("live"))
+
+    await eventually(is_level)
+    assert check_order(level_socket, HEAD) == check_order(behind_socket, HEAD - 5) == HEAD + 3
+    assert colleagues.uninformed == [level, behind]
+
+
+async def test_a_walk_is_held_back_in_its_middle() -> None:
+    """A process that was stopped between two chunks of a large company."""
+    hub = Hub()
+    log = Log(hub, HEAD)
+    sockets = [connect(hub, log, HEAD)[1] for _ in range(3)]
+    asked = iter([True, False])
+    hub.is_current = lambda: next(asked, False)
+    log.append()
+    await tick(3)
+    assert [socket.seqs for socket in sockets] == [[], [], []]
+    hub.is_current = lambda: True
+    hub.release()
+    await eventually(lambda: [socket.seqs for socket in sockets] == [[HEAD + 1]] * 3)
 
 
 async def test_a_refused_renewal_ends_it() -> None:
@@ -262,7 +321,7 @@ async def test_a_refused_renewal_ends_it() -> None:
     hub = Hub()
     connection, socket = connect(hub, Log(hub, HEAD), HEAD)
 
-    async def refuse(_token: str) -> float | None:
+    async def refuse(_token: str) -> Renewal:
         raise Forbidden
 
     connection.start(is_replaying=False, renew=refuse)

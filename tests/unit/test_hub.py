@@ -15,6 +15,8 @@ class Listener:
     def __init__(self, agent_id: int = 4, seq: int = 4) -> None:
         self.agent_id, self.deadline, self.seq = agent_id, float("inf"), seq
         self.session_key: str | None = None
+        self.token_key: str | None = None
+        self.issued_us = 0
         self.viewing: int | None = None
         self.is_admin = False
         self.paused_at: float | None = None
@@ -29,6 +31,9 @@ class Listener:
 
     def catch_up(self, last_seq: int) -> None:
         self.behind.append(last_seq)
+
+    def release(self) -> None:
+        self.behind.append(0)
 
     def tell(self, frame: bytes) -> None:
         self.told.append(frame)

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from server import tokens
+from server.core.times import iso
 from server.errors import ConfigurationError, TokenExpired, Unauthenticated
 from server.settings import Settings
 from server.tokens import Tokens
@@ -105,6 +106,50 @@ def test_keys_of_a_jwks_are_chosen_by_their_number_and_renewed(tmp_path: Path, m
     os.utime(path, (1, 1))
     with pytest.raises(Unauthenticated):
         keys.decode(_token(RSA, "RS256", "a"))
+
+
+def test_an_emptied_jwks_withdraws_every_key(tmp_path: Path) -> None:
+    """At the start it is a mistake; later it is how a leaked key is taken out of service. The shared secret stays."""
+    path = Path(_jwks(tmp_path, _jwk(RSA, "a")))
+    keys = Tokens(Settings(jwt_jwks_path=str(path), jwt_secret=SECRET))
+    before = keys.names
+    assert keys.decode(_token(RSA, "RS256", "a")).key in before
+    _jwks(tmp_path)
+    keys.read_again()
+    assert keys.names < before
+    with pytest.raises(Unauthenticated):
+        keys.decode(_token(RSA, "RS256", "a"))
+    assert keys.decode(_token()).key in keys.names
+
+
+def test_the_same_key_in_another_file_is_the_same(tmp_path: Path) -> None:
+    """Nobody is signed out because the file was written anew, under other numbers and in another order."""
+    path = Path(_jwks(tmp_path, _jwk(RSA, "a"), _jwk(EC, "b")))
+    keys = Tokens(Settings(jwt_jwks_path=str(path)))
+    before = keys.names
+    _jwks(tmp_path, _jwk(EC, "other"), _jwk(RSA, "names"))
+    keys.read_again()
+    assert keys.names == before
+
+
+@pytest.mark.parametrize("claims", [{"exp": 1e300}, {"exp": 10**400}, {"iat": -1e300}, {"name": "\ud800"}], ids=str)
+def test_odd_claims_are_kept_within_what_can_be_written(claims: dict[str, Any]) -> None:
+    """A time that no clock will show is the last one; a name that is no text is none."""
+    found = Tokens(Settings(jwt_secret=SECRET)).decode(_token(**claims))
+    assert found.issued_us >= 0
+    assert iso(int(found.expires_at * 1e6)) < "9999"
+    found.name.encode()
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [{"exp": float("inf")}, {"exp": float("nan")}, {"exp": "x"}, {"iat": float("inf")}, {"sub": "\ud800"}, {"sub": 10**400}],
+    ids=str,
+)
+def test_claims_that_mean_nothing_are_refused(claims: dict[str, Any]) -> None:
+    """Never an error of ours."""
+    with pytest.raises(Unauthenticated):
+        Tokens(Settings(jwt_secret=SECRET)).decode(_token(**claims))
 
 
 def test_keys_for_other_purposes_are_passed_over(tmp_path: Path) -> None:

@@ -12,13 +12,14 @@ import anyio
 import httpx
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, WebError
 
-from server.auth import SESSION_COOKIE, hash_password
+from server.auth import SESSION_COOKIE
 from server.core.times import SECOND
 from server.db import accounts
 from server.db.database import Connection, Database
 from server.db.vault import Vault
 from server.dev.chatwoot_sim import ChatwootSim, serving
 from server.dev.chatwoot_sim.model import Webhook
+from server.passwords import hash_password
 from tests.kit.eventually import eventually, scaled
 from tests.kit.omni import Omni
 
