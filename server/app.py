@@ -134,7 +134,9 @@ class Parts:
             on_typing=lambda company_id, typing: self.presence.show_customer_typing(company_id, typing),
             traces=self.traces,
         )
-        self.recorder = Recorder(self.database, self.spool, self.ingester.wake, self.traces)
+        self.recorder = Recorder(
+            self.database, self.spool, self.ingester.wake, self.traces, may_judge=lambda: self.directory.is_loaded
+        )
         self.inbox = Inbox(self.database, self.directory, publish, self.client_of)
         self.reply_files = ReplyFiles(self.database)
         self.replies = Replies(

@@ -44,6 +44,9 @@ class Keeping(Protocol):
     refused: int
     problem: str | None
 
+    @property
+    def aside(self) -> list[str]: ...
+
 
 class Taking(Protocol):
     @property
@@ -129,6 +132,8 @@ class Health:
             return Finding("spool", "failed", _REFUSING)
         if self._spool.problem:
             return Finding("spool", "failed", self._spool.problem)
+        if aside := self._aside():
+            return Finding("spool", "warning", aside)
         if self._spool.refused:
             return Finding("spool", "warning", self._refused())
         if self._spool.waiting:
@@ -164,6 +169,8 @@ class Health:
             found.append(self._waiting())
         if self._spool.refused:
             found.append(self._refused())
+        if aside := self._aside():
+            found.append(aside)
         if self._recorder.is_refusing:
             found.append(_REFUSING)
         found += [f"{finding.text}. {finding.remedy}" for finding in self._disks if finding.state == "failed"]
@@ -204,6 +211,11 @@ class Health:
 
     def _waiting(self) -> str:
         return f"{self._spool.waiting} deliveries wait in the spool"
+
+    def _aside(self) -> str | None:
+        if not (names := self._spool.aside):
+            return None
+        return f"the spool's file was damaged and is kept as {names[-1]}; a new one was begun, and what could be read was taken over"
 
     def _refused(self) -> str:
         return f"{self._spool.refused} spooled deliveries were refused by the database; the spool keeps them, the log says why"

@@ -1,8 +1,9 @@
-"""Deliveries -> journal: made durable before they are answered, many in one commit; into the spool while the journal is away."""
+"""Deliveries -> journal: made durable before they are answered, many in one commit. Journal and spool stand in for each other."""
 
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable
 
 from server import log, metrics
@@ -10,15 +11,18 @@ from server.core.times import SECOND
 from server.db import journal
 from server.db.database import Database
 from server.db.journal import Delivery
-from server.db.spool import Spool
+from server.db.spool import Spool, SpoolFull
 from server.errors import DatabaseUnavailable, OmniError, Unavailable
 from server.log import is_debug
 from server.traces import CARRIED, Traces
 
 _logger = log.get(__name__)
-_APPEND_MOST = 500
+_Waiting = tuple[Delivery, asyncio.Future[None]]
+_APPEND_MOST, _APPEND_BYTES = 500, 8_000_000  # in one commit
 _JOURNAL_SECONDS = 0.7  # a webhook waits no longer for the journal before it goes to the spool
-_WAITING_MOST = 10_000
+_WAITING_MOST, _WAITING_BYTES = 10_000, 64_000_000  # deliveries that wait for their commit
+_STRANGERS_SHARE = 4  # of these, deliveries that nobody could judge take a fourth at most
+_OVERHEAD_BYTES = 1_000  # what a delivery holds besides its body
 _DRAIN_SECONDS = 0.5
 _DRAIN_MOST = 500
 _LEFT_SECONDS = 10.0  # how often the file is looked into for what a process that died has left
@@ -26,12 +30,29 @@ _STUCK_MOST = 3  # drains that may fail while the database answers, before one d
 _REFUSED_SECONDS = 10.0
 
 
-class Recorder:
-    """Makes deliveries durable: those of one moment share one statement and one commit. Into the spool while the journal is away."""
+class KeptNowhere(Unavailable):
+    """Both were tried."""
 
-    def __init__(self, database: Database, spool: Spool, on_recorded: Callable[[], None], traces: Traces | None = None) -> None:
+    title = "Neither the database nor the spool can keep this right now; try again in a moment"
+
+
+class Recorder:
+    """Makes deliveries durable: those of one moment share one statement and one commit. While one of journal and spool fails, the other
+    takes them."""
+
+    def __init__(
+        self,
+        database: Database,
+        spool: Spool,
+        on_recorded: Callable[[], None],
+        traces: Traces | None = None,
+        may_judge: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`may_judge`: whether the integrations are known here, so that who was not judged on arrival is a stranger."""
         self._database, self._spool, self._on_recorded, self._traces = database, spool, on_recorded, traces
-        self._waiting: list[tuple[Delivery, asyncio.Future[None]]] = []
+        self._may_judge = may_judge
+        self._waiting: deque[_Waiting] = deque()
+        self._bytes = self._strangers_bytes = 0
         self._wake = asyncio.Event()
         self._refused_at = float("-inf")
         self._stuck = 0
@@ -47,18 +68,35 @@ class Recorder:
         return len(self._waiting)
 
     async def append(self, delivery: Delivery) -> None:
-        """Returns when the delivery is on disk. Raises Unavailable when neither journal nor spool take it."""
-        if len(self._waiting) >= _WAITING_MOST:
+        """Returns when the delivery is on disk. Raises Unavailable when neither journal nor spool take it, or too much waits for them."""
+        size = len(delivery.body) + _OVERHEAD_BYTES
+        strangers = 0 if delivery.is_verified else size
+        if (
+            len(self._waiting) >= _WAITING_MOST
+            or self._bytes + size > _WAITING_BYTES
+            or (strangers and self._strangers_bytes + size > _WAITING_BYTES // _STRANGERS_SHARE)
+        ):
             raise Unavailable
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((delivery, future))
+        self._bytes += size
+        self._strangers_bytes += strangers
         self._wake.set()
-        await future
+        try:
+            await future
+        finally:  # until it is on disk it is held in memory
+            self._bytes -= size
+            self._strangers_bytes -= strangers
 
     async def run(self) -> None:
         while True:
             await self._wake.wait()
-            batch, self._waiting = self._waiting[:_APPEND_MOST], self._waiting[_APPEND_MOST:]
+            batch, size = [self._waiting.popleft()], 0
+            while self._waiting and len(batch) < _APPEND_MOST:
+                size += len(batch[-1][0].body) + _OVERHEAD_BYTES
+                if size + len(self._waiting[0][0].body) > _APPEND_BYTES:
+                    break
+                batch.append(self._waiting.popleft())
             if not self._waiting:
                 self._wake.clear()
             await self._record(batch)
@@ -67,39 +105,38 @@ class Recorder:
         """Move what was spooled into the journal, in order, whenever the journal is there."""
         looked_at = time.monotonic()
         while True:
+            if self._spool.has_damaged:
+                await self._spool.read_damaged()
             if not self._spool.waiting or not await self._drain_some():
                 await asyncio.sleep(_DRAIN_SECONDS)
                 await self._spool.look_again()
                 await self._spool.shrink()
                 if time.monotonic() - looked_at > _LEFT_SECONDS:
                     looked_at = time.monotonic()
-                    with contextlib.suppress(DatabaseUnavailable):
+                    with contextlib.suppress(Exception):  # the spool's own problem is said by the spool
                         await self._spool.find_left()
 
-    async def _record(self, batch: list[tuple[Delivery, asyncio.Future[None]]]) -> None:
-        error: OmniError | None = None
+    async def _record(self, batch: list[_Waiting]) -> None:
         began = time.time()
-        try:
-            await self._write([delivery for delivery, _ in batch])
-        except OmniError as failure:
-            error = failure
-            _logger.error("deliveries could not be kept", count=len(batch), error=failure.message)  # noqa: TRY400 - its sentence says it all
-        except Exception:
-            _logger.exception("deliveries could not be kept", count=len(batch))
-            error = Unavailable()
-        for _, future in batch:
+        failed = await self._write([delivery for delivery, _ in batch])
+        for delivery, future in batch:
             if future.done():
                 continue
-            if error is None:
+            if (error := failed.get(delivery.uid)) is None:
                 future.set_result(None)
             else:
                 future.set_exception(error)
-        self._refused_at = float("-inf") if error is None else time.monotonic()
-        if error is None:
-            metrics.record_seconds.observe(max(0.0, time.time() - batch[0][0].received_us / SECOND))
+        is_refusing = any(delivery.is_verified or not self._may_judge() for delivery, _ in batch if delivery.uid in failed)
+        kept = [delivery for delivery, _ in batch if delivery.uid not in failed]
+        if is_refusing:
+            self._refused_at = time.monotonic()
+        elif kept:
+            self._refused_at = float("-inf")
+        if kept:
+            metrics.record_seconds.observe(max(0.0, time.time() - kept[0].received_us / SECOND))
             self._on_recorded()
             if self._traces is not None or is_debug():
-                self._tell(began, [delivery for delivery, _ in batch])
+                self._tell(began, kept)
 
     def _tell(self, began: float, deliveries: list[Delivery]) -> None:
         """For whoever follows single messages: which deliveries went to the disk together, and how long that took."""
@@ -110,19 +147,51 @@ class Recorder:
         uids = [delivery.uid for delivery in deliveries]
         _logger.debug("deliveries kept", uids=uids, ms=round((ended - began) * 1e3, 2), spooled=self._spool.waiting)
 
-    async def _write(self, deliveries: list[Delivery]) -> None:
-        if not self._spool.waiting:  # else behind what waits there already, to keep the order
+    async def _write(self, deliveries: list[Delivery]) -> dict[str, OmniError]:
+        """Into the journal, or behind what waits in the spool, to keep the order; where that one fails, into the other: to be kept comes
+        first. Returns what was kept nowhere, by uid, with the reason."""
+        if await self._spool.has_waiting():
+            failed = await self._into_spool(deliveries)
+            left = [delivery for delivery in deliveries if delivery.uid in failed]
+            if not left or await self._into_journal(left) is None:
+                return {}
+        else:
+            if await self._into_journal(deliveries) is None:
+                return {}
+            failed = await self._into_spool(deliveries)
+        if failed:
+            reason = next(iter(failed.values())).message
+            _logger.error("deliveries could not be kept", count=len(failed), error=reason)
+        return failed
+
+    async def _into_journal(self, deliveries: list[Delivery]) -> Exception | None:
+        try:
+            await self._database.transaction(
+                lambda c: journal.append_deliveries(c, deliveries), attempts=2, wait_seconds=_JOURNAL_SECONDS, awaits_commit=False
+            )
+        except DatabaseUnavailable as error:
+            _logger.warning("journal away, spooling", count=len(deliveries))
+            return error
+        except Exception as error:  # a table that is missing, a value it will not take: kept all the same, and said aloud
+            _logger.exception("journal refuses, spooling", count=len(deliveries))
+            return error
+        return None
+
+    async def _into_spool(self, deliveries: list[Delivery]) -> dict[str, OmniError]:
+        """Those that were judged first, as the others have a part of the spool only. Returns what it did not take, by uid."""
+        failed: dict[str, OmniError] = {}
+        for is_verified in (True, False):
+            if not (these := [delivery for delivery in deliveries if delivery.is_verified is is_verified]):
+                continue
             try:
-                await self._database.transaction(
-                    lambda c: journal.append_deliveries(c, deliveries), attempts=2, wait_seconds=_JOURNAL_SECONDS, awaits_commit=False
-                )
-            except DatabaseUnavailable:
-                _logger.warning("journal away, spooling", count=len(deliveries))
-            except Exception:  # a table that is missing, a value it will not take: kept all the same, and said aloud
-                _logger.exception("journal refuses, spooling", count=len(deliveries))
-            else:
-                return
-        await self._spool.append(deliveries)
+                await self._spool.append(these)
+            except SpoolFull as error:
+                failed |= dict.fromkeys((delivery.uid for delivery in these), error)
+            except Exception as error:
+                if not isinstance(error, OmniError):
+                    _logger.exception("the spool failed", count=len(these))
+                failed |= dict.fromkeys((delivery.uid for delivery in these), KeptNowhere())
+        return failed
 
     async def _drain_some(self) -> bool:
         """One step. Returns whether it went on; what stops it for longer than the database is away is found one by one."""

@@ -17,6 +17,8 @@ from tests.faults.kit import (
     crowd_of,
     fetch_snapshot,
     follow,
+    metric,
+    readyz,
     wait_drained,
     wait_level,
     wait_problem,
@@ -57,6 +59,57 @@ async def test_disk_of_the_spool_is_full(cluster: Cluster, tmp_path: Path) -> No
             told("28 spool", refused=flow.statuses()[503], kept=len(flow.acknowledged), is_mounted=disk.is_mounted)
 
 
+async def test_disk_of_the_spool_is_full_and_the_database_comes_back(cluster: Cluster, tmp_path: Path) -> None:
+    """Row 61: deliveries wait in a spool that can neither take nor delete another one: as soon as the database is there it takes all
+    that come, and what waited; nothing is refused any more, though the disk is still full."""
+    with small_disk(tmp_path / "disk") as disk:
+        async with clustered(cluster):
+            await cluster.prepare()
+            server = cluster.add_server(env={"DATABASE_WAIT_SECONDS": "2", **_on(disk)})
+            await cluster.start(server)
+            flow = Flow([server], rate=100)
+            await asyncio.to_thread(cluster.mariadb.kill)
+            await flow.run(1.0)
+            assert (await readyz(server))["spooled"] > 0
+            await asyncio.to_thread(disk.fill, server.process.pid)
+            await asyncio.to_thread(cluster.mariadb.start)
+            async with flow.running():
+                await _is_kept_again(flow)
+            await wait_drained(cluster, flow, limit=20)
+            known = len(flow.posts)
+            await flow.run(1.0)
+            assert {post.status for post in flow.posts[known:]} == {200}
+            report = await readyz(server)
+            assert (report["spooled"], report["status"]) == (0, "degraded"), report
+            assert [problem for problem in report["problems"] if "spool" in problem], report
+            await asyncio.to_thread(disk.free, server.process.pid)
+            await wait_ready(server)
+            await wait_drained(cluster, flow, limit=20)
+            check_stored(cluster, flow)
+
+
+async def test_spool_is_damaged(cluster: Cluster, tmp_path: Path) -> None:
+    """Row 61: the file is no database at the start: it is kept aside and said, a new one takes deliveries while the database is away."""
+    async with clustered(cluster):
+        await cluster.prepare()
+        spool = tmp_path / "spool.db"
+        spool.write_bytes(b"no database at all " * 1_000)
+        server = cluster.add_server(env={"DATABASE_WAIT_SECONDS": "2", "SPOOL_PATH": str(spool)})
+        await cluster.start(server, are_ready=False)
+        assert (await wait_problem(server, "damaged"))["status"] == "degraded"
+        assert await metric(server, "spool_damaged_total") == 1
+        assert "spool damaged, begun anew" in server.log
+        flow = Flow([server])
+        await asyncio.to_thread(cluster.mariadb.kill)
+        await flow.run(1.0)
+        assert set(flow.statuses()) == {200}
+        await asyncio.to_thread(cluster.mariadb.start)
+        await wait_drained(cluster, flow, limit=20)
+        await asyncio.to_thread(_remove, tmp_path)
+        await wait_ready(server)
+        check_stored(cluster, flow)
+
+
 async def test_disk_of_sqlite_is_full(tmp_path: Path) -> None:
     """Row 28: the embedded database and the spool on one disk that is full: 503, agents stay and read; then all is as it was told."""
     with small_disk(tmp_path / "disk") as disk:
@@ -84,6 +137,12 @@ async def test_disk_of_sqlite_is_full(tmp_path: Path) -> None:
             told("28 SQLite", refused=flow.statuses()[503], kept=len(flow.acknowledged), is_mounted=disk.is_mounted)
         finally:
             await asyncio.to_thread(server.kill9)
+
+
+def _remove(directory: Path) -> None:
+    """What was set aside, as whoever has looked at it does."""
+    for aside in directory.glob("spool.db.damaged-*"):
+        aside.unlink()
 
 
 def _on(disk: SmallDisk) -> dict[str, str]:

@@ -22,7 +22,7 @@ _MOST_BYTES = 400_000
 
 
 def _delivery(number: int, size: int = 100) -> Delivery:
-    return Delivery(uid=f"uid-{number}", received_us=number, body="x" * size, headers={})
+    return Delivery(uid=f"uid-{number}", received_us=number, body="x" * size, headers={}, is_verified=True)
 
 
 @contextlib.asynccontextmanager
@@ -112,10 +112,10 @@ async def test_one_that_the_journal_refuses_holds_back_no_other(tmp_path: Path, 
         await database.transaction(_refuse_all)
         task = asyncio.get_running_loop().create_task(recorder.run_drain())
         try:
-            await eventually(lambda: recorder._stuck > 10, limit=20)
+            await eventually(lambda: recorder._stuck > 10, limit=60)
             assert (spool.waiting, spool.refused) == (20, 0)
             await database.transaction(_accept_all)
-            await eventually(lambda: not spool.waiting, limit=20)
+            await eventually(lambda: not spool.waiting, limit=60)
         finally:
             task.cancel()
         kept = await database.read(lambda c: journal.peek_deliveries(c, 100))
@@ -135,7 +135,7 @@ async def test_what_a_process_that_died_has_left_is_moved_by_another_one(tmp_pat
         assert spool.waiting == 0
         task = asyncio.get_running_loop().create_task(Recorder(database, spool, lambda: None).run_drain())
         try:
-            await eventually(lambda: _count(database, 2), limit=20)
+            await eventually(lambda: _count(database, 2), limit=60)
             await eventually(lambda: not spool.waiting)
         finally:
             task.cancel()
@@ -151,14 +151,15 @@ async def test_what_is_appended_while_an_empty_spool_is_read_still_counts(tmp_pa
     async with _spool(path) as spool, _spool(path) as other:
         await spool.append([_delivery(1), _delivery(2)])
         await other.remove(2**40)
-        read = spool._database.fetch_all
+        run = spool._run
 
-        async def read_late(*arguments: Any, **options: Any) -> Any:
-            rows = await read(*arguments, **options)
+        async def run_late(*arguments: Any) -> Any:
+            result = await run(*arguments)
+            spool._run = run  # type: ignore[method-assign]
             await spool.append([_delivery(3)])  # committed and counted between the SELECT and its answer
-            return rows
+            return result
 
-        spool._database.fetch_all = read_late  # type: ignore[method-assign]
+        spool._run = run_late  # type: ignore[method-assign,assignment]
         assert await spool.read(10) == []
         assert spool.waiting == 1
 
