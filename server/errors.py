@@ -3,6 +3,8 @@
 Libraries' errors are translated where they arise (`db/`, `chatwoot`, `bus`); these are translated for people in `app` and `connection`.
 """
 
+from collections.abc import Iterable
+
 
 class OmniError(Exception):
     """Anything this program refuses or cannot do. `message` is a sentence for people; it holds no secret and no message text."""
@@ -178,6 +180,25 @@ class OutcomeUnknown(DatabaseUnavailable):
 
     code = "outcome_unknown"
     title = "The database did not confirm this in time; look whether it was done before you do it again"
+
+
+class CompanyBusy(DatabaseRetryable):
+    """Another client of the database holds a company's stream. Nothing was changed, and no other company is concerned."""
+
+    code = "company_busy"
+    title = "Something else is changing this company's data right now; try again in a moment"
+
+    def __init__(self, company_ids: Iterable[int] = ()) -> None:
+        super().__init__()
+        self.company_ids = frozenset(company_ids)
+
+
+class StatementTooLarge(OmniError):
+    """A single statement is larger than the database's packets. Nothing was sent, and the connection serves on."""
+
+    code = "statement_too_large"
+    status = 413
+    title = "This is larger than the database takes (max_allowed_packet)"
 
 
 class DuplicateRow(OmniError):

@@ -2,13 +2,14 @@
 the floor is told to reset. The spool needs none: the drain empties it, and it gives its room back by itself."""
 
 import asyncio
+import contextlib
 import time
 
 from server import log
 from server.core.times import SECOND
 from server.db import accounts, eventlog, journal, outgoing_files, reach, store
 from server.db.database import Connection, Database
-from server.errors import DatabaseUnavailable
+from server.errors import CompanyBusy, DatabaseUnavailable
 
 _logger = log.get(__name__)
 _EVERY_SECONDS = 60.0
@@ -38,8 +39,9 @@ class Retention:
         removed = 0
         before_us = now_us - self._event_us
         for company_id in await self._database.read(lambda c: eventlog.read_companies_to_trim(c, before_us, _COMPANIES)):
-            while count := await self._trim_events(company_id, before_us):
-                removed += count
+            with contextlib.suppress(CompanyBusy):  # held by another client: the others are trimmed all the same
+                while count := await self._trim_events(company_id, before_us):
+                    removed += count
         while count := await self._database.transaction(lambda c: journal.trim_deliveries(c, now_us - self._journal_us, _BATCH)):
             removed += count
         while count := await self._database.transaction(lambda c: accounts.trim_sessions(c, now_us - _DAY_US, _BATCH)):

@@ -12,11 +12,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
+from server.errors import StatementTooLarge
+
 Row = tuple[Any, ...]
 Parameters = Mapping[str, Any]
 Dialect = Literal["sqlite", "mysql"]
 
-_PACKET_CHARACTERS = 1_000_000  # half of the smallest max_allowed_packet in use, at two bytes a character
+_GROUP_BYTES = 1_000_000  # statements travel together up to this size: a larger packet saves nothing
+SMALLEST_PACKET_BYTES = 1_048_576  # max_allowed_packet where the server was not asked for its own
+_PACKET_HEADER_BYTES = 64
 _SQLITE_PARAMETERS_MOST = 32_766  # SQLITE_MAX_VARIABLE_NUMBER since 3.32
 _PARAMETER = re.compile(r"(?<!:):([a-z_][a-z0-9_]*)")
 _VALUES = re.compile(r"(.*\bVALUES )(\([^()]*\))(.*)", re.DOTALL)
@@ -55,9 +59,14 @@ class _Wire(Protocol):
 class Connection:
     """A connection lent to one call. Parameters are named (`:name`); rows are tuples in the order of the SELECT."""
 
-    def __init__(self, raw: Any, dialect: Dialect) -> None:
-        self.raw, self.dialect = raw, dialect
-        self._wire: _Wire = _SqliteWire(raw) if dialect == "sqlite" else _MysqlWire(raw)
+    def __init__(
+        self, raw: Any, dialect: Dialect, packet_bytes: int = SMALLEST_PACKET_BYTES
+    ) -> None:
+        """`packet_bytes`: the server's max_allowed_packet."""
+        self.raw, self.dialect, self.packet_bytes = raw, dialect, packet_bytes
+        self._wire: _Wire = (
+            _SqliteWire(raw) if dialect == "sqlite" else _MysqlWire(raw, packet_bytes)
+        )
         self._posted: list[Any] = []
         self._begun = 0  # how many of the posted begin the transaction; 0 once they have left
         self._is_open = False
@@ -187,30 +196,50 @@ class _SqliteWire:
 
 
 class _MysqlWire:
-    def __init__(self, raw: Any) -> None:
+    """`packet_bytes`: the server hangs up on a client that sends more than this at once."""
+
+    def __init__(self, raw: Any, packet_bytes: int) -> None:
         self._raw = raw
+        self._most_bytes = packet_bytes - _PACKET_HEADER_BYTES
+        self._group_bytes = min(_GROUP_BYTES, self._most_bytes)
 
     def prepare(self, sql: str, parameters: Parameters) -> str:
+        """Raises StatementTooLarge."""
         text, names = _template(sql)
-        return text % tuple([self._literal(parameters[name]) for name in names]) if names else sql
+        if not names:
+            return sql
+        statement = text % tuple([self._literal(parameters[name]) for name in names])
+        self._check(utf8_bytes(statement))
+        return statement
 
     def prepare_many(self, sql: str, rows: Sequence[Parameters]) -> list[str]:
+        """Raises StatementTooLarge when a row alone is."""
         head, values, names, tail = _insert_template(sql)
-        statements, pieces, size = [], list[str](), 0
+        frame = utf8_bytes(head) + utf8_bytes(tail)
+        statements, pieces, size = [], list[str](), frame
         for row in rows:
             piece = values % tuple([self._literal(row[name]) for name in names])
-            if pieces and size + len(piece) > _PACKET_CHARACTERS:
+            piece_bytes = utf8_bytes(piece) + 1
+            self._check(frame + piece_bytes)
+            if pieces and size + piece_bytes > self._group_bytes:
                 statements.append(f"{head}{','.join(pieces)}{tail}")
-                pieces, size = [], 0
+                pieces, size = [], frame
             pieces.append(piece)
-            size += len(piece)
+            size += piece_bytes
         return [*statements, f"{head}{','.join(pieces)}{tail}"]
+
+    def _check(self, statement_bytes: int) -> None:
+        if statement_bytes > self._most_bytes:
+            raise StatementTooLarge(
+                f"A statement of {statement_bytes} bytes is larger than the database takes; "
+                f"raise max_allowed_packet above {statement_bytes}"
+            )
 
     async def run(self, statements: Sequence[str], wanted: int) -> list[Outcome]:
         outcomes: list[Outcome] = []
         unwanted = len(statements) - wanted
         async with self._raw.cursor() as cursor:
-            for packet in _packets(statements):
+            for packet in _packets(statements, self._group_bytes):
                 await cursor.execute(";".join(packet))
                 for n in range(len(packet)):
                     if n:
@@ -240,15 +269,21 @@ async def _outcome(cursor: Any) -> Outcome:
     return Outcome(rows, cursor.rowcount, cursor.lastrowid or 0)
 
 
-def _packets(statements: Sequence[str]) -> Iterable[list[str]]:
-    """Statements that travel together."""
+def utf8_bytes(text: str) -> int:
+    """How many bytes a text is on the wire. A character is up to four of them."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def _packets(statements: Sequence[str], most_bytes: int) -> Iterable[list[str]]:
+    """Statements that travel together; one that is larger travels alone."""
     packet, size = list[str](), 0
     for statement in statements:
-        if packet and size + len(statement) > _PACKET_CHARACTERS:
+        statement_bytes = utf8_bytes(statement) + 1
+        if packet and size + statement_bytes > most_bytes:
             yield packet
             packet, size = [], 0
         packet.append(statement)
-        size += len(statement)
+        size += statement_bytes
     yield packet
 
 

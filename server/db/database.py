@@ -22,11 +22,14 @@ import pymysql
 from databases import Database as DatabasesDatabase
 
 from server import log, metrics
+from server.db.busy import BusyCompanies
+from server.db.connection import SMALLEST_PACKET_BYTES
 from server.db.connection import Connection as Connection
 from server.db.connection import Dialect as Dialect
 from server.db.connection import Parameters as Parameters
 from server.db.connection import Row as Row
-from server.errors import DatabaseRetryable, DatabaseUnavailable, DuplicateRow, OmniError, OutcomeUnknown
+from server.db.driver_errors import is_demoted, translate
+from server.errors import CompanyBusy, DatabaseRetryable, DatabaseUnavailable, OmniError, OutcomeUnknown
 from server.private_files import make_private_file
 from server.settings import NOT_ENCRYPTED, Settings, sqlite_path, wants_encryption
 
@@ -44,10 +47,9 @@ _BEGIN_SNAPSHOT: dict[Dialect, tuple[str, ...]] = {
     "sqlite": ("BEGIN",),
     "mysql": ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "START TRANSACTION READ ONLY"),
 }
-# MySQL client and server errors (dev.mysql.com, error reference) that mean: this connection is gone, or the server is going
-_LOST = {2002, 2003, 2006, 2013, 2014, 2055, 1040, 1042, 1043, 1053, 1077, 1079, 1152, 1153, 1156, 1158, 1159, 1160, 1161, 1184, 1317, 1927}
-_RETRYABLE = {1205, 1213, 1020}
-_DUPLICATE = 1062
+IDLE_TRANSACTION_SECONDS = 10  # a client that says nothing for so long in a transaction gives its locks back
+_LOCK_WAIT_SECONDS = 2  # of InnoDB; below every caller's patience, so that a lane is free again before it is missed
+_BUSY_FIRST_SECONDS, _BUSY_MOST_SECONDS = 0.004, 0.05
 
 
 Call = Callable[[Connection], Awaitable[T]]
@@ -94,6 +96,8 @@ class Database:
     ) -> None:
         self.dialect: Dialect = "sqlite" if url.startswith("sqlite") else "mysql"
         self.is_reachable = True  # what the last call saw
+        self.busy = BusyCompanies()
+        self._generation = 0  # of connections: those of an older one are given up before their next call
         self._wait_seconds = wait_seconds
         self._statement_seconds, self._commit_seconds = statement_seconds, commit_seconds
         self._readers = _SQLITE_READERS if self.dialect == "sqlite" else max(1, pool // 2)
@@ -180,18 +184,27 @@ class Database:
         wait = self._wait_seconds if wait_seconds is None else wait_seconds
         started = time.monotonic()
         is_unknown = False  # a COMMIT went out, and its answer never came
+        busy = frozenset[int]()  # companies that were met locked: waited for here, where it takes no lane from others
+        attempt = tries = 0
         try:
-            for attempt in range(attempts):
+            while True:
                 job = _Job(call, begin, asyncio.get_running_loop().create_future())
                 try:
                     queue.put_nowait(job)
                     result: T = await _result(job, started + wait - time.monotonic(), commit_seconds)
                 except DatabaseUnavailable as error:
                     is_unknown |= job.is_committing and not isinstance(error, DatabaseRetryable)
-                    if attempt + 1 == attempts:
+                    if isinstance(error, CompanyBusy):
+                        busy = error.company_ids
+                        self.busy.note(busy)
+                    else:
+                        attempt += 1
+                    if attempt == attempts:
                         raise
-                    await asyncio.sleep(0.02 * 2**attempt * random.random())  # noqa: S311 - jitter, not a secret
+                    tries += 1
+                    await asyncio.sleep(_pause(error, tries))
                 else:
+                    self.busy.clear(busy)
                     self._note_seconds("transaction" if queue is self._writes else "read", started)
                     return result
         except asyncio.QueueFull:
@@ -199,10 +212,14 @@ class Database:
         except DatabaseUnavailable as error:
             raise (_given_up(is_unknown=True) if is_unknown else error) from None
         except TimeoutError:
-            self.is_reachable = False  # frozen, or far too busy: to whoever asks `/readyz` it is the same
-            metrics.database_errors.labels("timeout").inc()
-            raise _given_up(is_unknown=is_unknown or job.is_committing) from None
-        raise AssertionError("unreachable: every attempt returns or raises")
+            raise self._out_of_time(busy, is_unknown=is_unknown or job.is_committing) from None
+
+    def _out_of_time(self, busy: frozenset[int], *, is_unknown: bool) -> DatabaseUnavailable:
+        if busy and not is_unknown:  # the database is well, and answers everybody else
+            return CompanyBusy(busy)
+        self.is_reachable = False  # frozen, or far too busy: to whoever asks `/readyz` it is the same
+        metrics.database_errors.labels("timeout").inc()
+        return _given_up(is_unknown=is_unknown)
 
     @property
     def waiting(self) -> int:
@@ -226,22 +243,46 @@ class Database:
                 async with contextlib.AsyncExitStack() as stack:
                     async with asyncio.timeout(_CONNECT_SECONDS + 2):  # a frozen server accepts and then says nothing
                         held = await stack.enter_async_context(self._database.connection())
-                    raw = held.raw_connection
-                    _check_encrypted(raw, is_wanted=self._is_encrypted)
-                    connection = Connection(raw, self.dialect)
+                        raw, generation = held.raw_connection, self._generation
+                        _check_encrypted(raw, is_wanted=self._is_encrypted)
+                        packet_bytes = await self._prepare(raw, is_writer=queue is self._writes)
+                    connection = Connection(raw, self.dialect, packet_bytes)
+                    # looked at before each call: while idle it may have been killed, or given up with all others
                     is_well = True
-                    while is_well and not _has_ended(raw):  # looked at before each call: while idle it may have been killed
+                    while is_well and generation == self._generation and not _has_ended(raw):
                         is_well = await self._serve(job, connection)
                         queue.task_done()
                         if not is_well:
                             await _close_raw(raw)
                         job = await queue.get()
+                    if is_well:
+                        await _close_raw(raw)
             except Exception as error:  # noqa: BLE001 - the driver's errors end here, as ours
-                translated = _translate(error)
+                translated = translate(error)
+                if not isinstance(translated, DatabaseUnavailable):  # refused at the door: unknown user, host or database
+                    translated = DatabaseUnavailable(f"the database could not be entered: {error}")
                 self.is_reachable = False
                 job.fail(translated)
                 queue.task_done()
                 job = await queue.get()
+
+    async def _prepare(self, raw: Any, *, is_writer: bool) -> int:
+        """Set the session's limits. Returns the server's max_allowed_packet.
+
+        MariaDB ends a session that is idle within a transaction. MySQL knows only idle sessions: there a
+        writer's is ended between its calls as well, and made anew for the next one (see `_has_ended`).
+        """
+        if self.dialect == "sqlite":
+            return SMALLEST_PACKET_BYTES
+        limits = [f"net_read_timeout = {IDLE_TRANSACTION_SECONDS}", f"net_write_timeout = {IDLE_TRANSACTION_SECONDS}"]
+        if "mariadb" in str(raw.get_server_info()).lower():
+            limits.append(f"idle_transaction_timeout = {IDLE_TRANSACTION_SECONDS}")
+        elif is_writer:
+            limits.append(f"wait_timeout = {IDLE_TRANSACTION_SECONDS}")
+        connection = Connection(raw, self.dialect)
+        connection.post(f"SET SESSION {', '.join(limits)}")
+        row = await connection.fetch_one("SELECT @@max_allowed_packet")
+        return int(row[0]) if row else SMALLEST_PACKET_BYTES
 
     async def _serve(self, job: _Job, connection: Connection) -> bool:
         """Run one job. Returns False when the connection must not be used again."""
@@ -253,7 +294,9 @@ class Database:
         except _Abandoned:
             return await _rolled_back(connection)
         except Exception as error:  # noqa: BLE001 - the driver's errors end here, as ours
-            translated = _translate(error)
+            translated = translate(error)
+            if is_demoted(error):
+                self._generation += 1
             if not isinstance(error, OmniError):  # else the call itself refused, which is no error of the database
                 metrics.database_errors.labels(getattr(translated, "code", "call")).inc()
             job.fail(translated)
@@ -295,6 +338,14 @@ async def _run(job: _Job, connection: Connection) -> Any:
     return result
 
 
+def _pause(error: DatabaseUnavailable, tries: int) -> float:
+    """Seconds until the next try."""
+    if isinstance(error, CompanyBusy):
+        most = min(_BUSY_MOST_SECONDS, _BUSY_FIRST_SECONDS * 2.0 ** min(tries - 1, 10))
+        return most * (0.5 + random.random() / 2)  # noqa: S311 - jitter, not a secret
+    return 0.02 * 2.0 ** min(tries - 1, 10) * random.random()  # noqa: S311 - jitter, not a secret
+
+
 def _given_up(*, is_unknown: bool) -> DatabaseUnavailable:
     return OutcomeUnknown() if is_unknown else DatabaseUnavailable()
 
@@ -311,7 +362,8 @@ def _open_mysql(url: str, connections: int) -> DatabasesDatabase:
         "connect_timeout": _CONNECT_SECONDS,
         "client_flag": pymysql.constants.CLIENT.FOUND_ROWS,
         # READ COMMITTED: no gap locks, so the journal's inserts never wait for a claim. MariaDB and MySQL 8 name it differently.
-        "init_command": "SET SESSION time_zone = '+00:00', innodb_lock_wait_timeout = 10, "
+        "init_command": "SET SESSION time_zone = '+00:00', "
+        f"innodb_lock_wait_timeout = {_LOCK_WAIT_SECONDS}, "
         # NO_BACKSLASH_ESCAPES: quoting a body of 4 KB is then one replace, not a walk through every character
         "sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION,NO_BACKSLASH_ESCAPES' /*M! , tx_isolation = 'READ-COMMITTED' */ "
         "/*!80000 , transaction_isolation = 'READ-COMMITTED' */",
@@ -349,9 +401,14 @@ async def _rolled_back(connection: Connection) -> bool:
 
 
 def _has_ended(raw: Any) -> bool:
-    """Whether the server has hung up: aiomysql's reader knows; a SQLite file never does."""
+    """Whether the server has hung up: aiomysql's reader knows; a SQLite file never does.
+
+    Nothing was asked, so whatever there is to read is a farewell.
+    """
     reader = getattr(raw, "_reader", None)
-    return reader is not None and bool(reader.at_eof() or reader.exception() is not None)
+    if reader is None:
+        return False
+    return bool(reader.at_eof() or reader.exception() is not None or getattr(reader, "_buffer", b""))
 
 
 async def _close_raw(raw: Any) -> None:
@@ -360,25 +417,3 @@ async def _close_raw(raw: Any) -> None:
         if inspect.isawaitable(closing):
             async with asyncio.timeout(2):
                 await closing
-
-
-def _translate(error: Exception) -> Exception:
-    """A driver's error as one of ours; anything else is given back as it is."""
-    if isinstance(error, pymysql.err.MySQLError):
-        number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
-        if number in _RETRYABLE:
-            return DatabaseRetryable(f"the database asked to try again ({number})")
-        if number == _DUPLICATE:
-            return DuplicateRow(str(error.args[1]))
-        if number in _LOST or isinstance(error, pymysql.err.InterfaceError):
-            return DatabaseUnavailable(f"the connection to the database was lost ({number})")
-        return error
-    if isinstance(error, sqlite3.IntegrityError) and "UNIQUE" in str(error):
-        return DuplicateRow(str(error))
-    if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
-        return DatabaseRetryable("the database is locked")
-    if isinstance(error, sqlite3.OperationalError) and re.search("disk|full|readonly|unable to open", str(error)):
-        return DatabaseUnavailable(f"SQLite: {error}")
-    if isinstance(error, (OSError, TimeoutError, asyncio.IncompleteReadError, EOFError, RuntimeError)):
-        return DatabaseUnavailable(f"the database could not be reached ({type(error).__name__})")
-    return error

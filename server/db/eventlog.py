@@ -8,6 +8,7 @@ from server.core.events import EventBatch
 from server.core.recovery import Stream
 from server.db.connection import Dialect, Numbers, Parameters, Row
 from server.db.database import Connection
+from server.errors import CompanyBusy
 
 Select = tuple[str, Parameters]
 _STREAM = "company_id, epoch, head, floor"
@@ -16,9 +17,10 @@ _STREAMS: dict[Dialect, str] = {  # one column: see `columns.Shape`
     "mysql": f"SELECT JSON_ARRAY({_STREAM}) FROM inbox_streams",
 }
 _decode_stream = msgspec.json.Decoder(tuple[int, str, int, int]).decode
-_UNLESS_THERE: dict[Dialect, str] = {
-    "sqlite": "ON CONFLICT (company_id) DO NOTHING",
-    "mysql": "ON DUPLICATE KEY UPDATE company_id = company_id",
+_NEW_STREAM = "INTO inbox_streams (company_id, epoch, head, floor) VALUES (:company_id, :epoch, 0, 0)"
+_INSERT_STREAM: dict[Dialect, str] = {
+    "sqlite": f"INSERT OR IGNORE {_NEW_STREAM}",
+    "mysql": f"INSERT {_NEW_STREAM} ON DUPLICATE KEY UPDATE company_id = company_id",
 }
 
 
@@ -30,21 +32,35 @@ async def lock_streams(connection: Connection, company_ids: Iterable[int], epoch
 async def lock_and_read(
     connection: Connection, company_ids: Iterable[int], epoch: str, *selects: Select
 ) -> tuple[dict[int, Stream], list[Sequence[Row]]]:
-    """Lock the rows of these companies, and read what these SELECTs find after that, in one round trip.
+    """As `lock_free_and_read`, of all of these companies. Raises CompanyBusy when another transaction
+    holds one of them; the caller's transaction is made again, and takes no lane while it waits."""
+    wanted = set(company_ids)
+    streams, found = await lock_free_and_read(connection, wanted, epoch, *selects)
+    if busy := wanted - streams.keys():
+        raise CompanyBusy(busy)
+    return streams, found
 
-    In ascending order, so that no two transactions wait for each other in a circle. A company without a row gets one, with the given epoch.
+
+async def lock_free_and_read(
+    connection: Connection, company_ids: Iterable[int], epoch: str, *selects: Select
+) -> tuple[dict[int, Stream], list[Sequence[Row]]]:
+    """Lock the rows of those companies that nobody holds, and read what these SELECTs find after that.
+
+    One round trip. It never waits for another transaction: a company that is held is not in the answer.
+    A company without a row gets one, with the given epoch.
     """
     wanted = Numbers(sorted(set(company_ids)))
-    suffix = " FOR UPDATE" if connection.dialect == "mysql" else ""
-    lock = (f"{_STREAMS[connection.dialect]} WHERE company_id IN (:ids) ORDER BY company_id{suffix}", {"ids": wanted})
+    select = f"{_STREAMS[connection.dialect]} WHERE company_id IN (:ids) ORDER BY company_id"
+    lock = (f"{select}{' FOR UPDATE SKIP LOCKED' if connection.dialect == 'mysql' else ''}", {"ids": wanted})
     rows, *found = await connection.fetch_each(lock, *selects)
-    if missing := set(wanted) - _by_company(rows).keys():
-        connection.post_many(
-            "INSERT INTO inbox_streams (company_id, epoch, head, floor) VALUES (:company_id, :epoch, 0, 0) "
-            f"{_UNLESS_THERE[connection.dialect]}",
-            [{"company_id": company_id, "epoch": epoch} for company_id in sorted(missing)],
-        )
-        rows, *found = await connection.fetch_each(lock, *selects)
+    if absent := set(wanted) - _by_company(rows).keys():
+        held = _by_company(await connection.fetch_all(select, {"ids": Numbers(sorted(absent))}))
+        if missing := absent - held.keys():
+            connection.post_many(
+                _INSERT_STREAM[connection.dialect],
+                [{"company_id": company_id, "epoch": epoch} for company_id in sorted(missing)],
+            )
+            rows, *found = await connection.fetch_each(lock, *selects)
     return _by_company(rows), found
 
 
