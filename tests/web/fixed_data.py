@@ -102,7 +102,7 @@ def messages() -> list[dict[str, Any]]:
         _message(1, timedelta(days=400), content="১২৩ <b>bold</b> & more\nsecond line"),
         _message(2, timedelta(days=30), senderName=None),
         _message(3, timedelta(days=1), "agent", senderName=None),
-        _message(4, 3 * hours, "agent", private=True, content="A note"),
+        _message(4, 3 * hours, "agent", private=True, content="A note", clientId="b1b0", deliveryState="sent"),
         _message(5, 3 * hours, "agent", private=True, content="  one more "),
         _message(6, 50 * minutes, attachments=files, content=""),
         _message(7, 49 * minutes, deleted=True, attachments=files),

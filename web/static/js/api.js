@@ -25,8 +25,9 @@ export function lazily(load) {
 }
 
 export class Api {
-  // `onSignedOut()`: called for every 401.
-  constructor({ onSignedOut }) {
+  // `agentId`: whom the page was made for. `onSignedOut()`: nobody is signed in in this browser any more, or somebody else.
+  constructor({ agentId, onSignedOut }) {
+    this.agentId = agentId;
     this.onSignedOut = onSignedOut;
   }
 
@@ -56,11 +57,10 @@ export class Api {
 
   // `files`: goes as a form then, and `onProgress(part)` tells how much of it has gone, from 0 to 1.
   async reply({ conversationId, content, clientId, lastSeenMessageId, isPrivate }, files, onProgress) {
-    const body = { content };
+    const body = { content, private: isPrivate };
     if (lastSeenMessageId) body.lastSeenMessageId = lastSeenMessageId;
-    if (isPrivate) body.private = true;
     const path = `/api/conversations/${conversationId}/reply`;
-    const headers = { "Idempotency-Key": clientId };
+    const headers = { "Idempotency-Key": clientId, "Inbox-Agent": this.agentId };
     if (!files) return (await this.#request("POST", path, body, headers)).data;
     const form = new FormData();
     for (const [name, value] of Object.entries(body)) form.append(name, value);
@@ -95,6 +95,7 @@ export class Api {
   }
 
   async #request(method, path, body, headers = {}) {
+    headers = { "Inbox-Agent": this.agentId, ...headers };
     if (body) headers = { ...headers, "Content-Type": "application/json" };
     const init = { method, headers, body: body && JSON.stringify(body), signal: AbortSignal.timeout(TIMEOUT_MS) };
     let response;
@@ -110,8 +111,8 @@ export class Api {
 
   #settle({ status, data, headers }) {
     if (status < 300) return { data, cursor: headers?.get("Inbox-Cursor"), next: nextAddress(headers?.get("Link")) };
-    if (status === 401) this.onSignedOut();
     const { code, message, detail } = data ?? {};
+    if (status === 401 || code === "other_agent") this.onSignedOut();
     throw new ApiError(kindOf(status), { status, code, message: message ?? detail, body: data });
   }
 }

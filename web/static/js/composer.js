@@ -1,8 +1,9 @@
-// Writing a reply: drafts, Enter, notes. Never disabled: without a line the reply waits in the outbox.
+// Writing replies, and notes among colleagues: two drafts of each conversation, of which the field shows one and says which.
+// Never disabled: without a line they wait in the outbox.
 
 import { lazily, pass } from "./api.js";
-import { debounce, find } from "./dom.js";
-import { Uploads } from "./uploads.js";
+import { debounce, find, setAttrs, setText } from "./dom.js";
+import { Uploads, dropFiles, keepFiles, readFiles } from "./uploads.js";
 
 export class Composer {
   #form = find("#composer");
@@ -10,19 +11,22 @@ export class Composer {
   #note = find("#note");
   #app;
   #id = null;
+  #isNote = false;
+  #saved = ""; // the text of this draft, as other tabs know it
   #canned = null; // once it is needed
   #uploads;
-  #files = new Map(); // conversation id -> files chosen there and not sent yet
+  #files = new Map(); // key of a draft -> its files
   #saveSoon = debounce(() => this.save(), 300);
 
   // `app`: {api, store, outbox, drafts, thread, preferences}
   constructor(app) {
     this.#app = app;
-    this.#uploads = new Uploads(this.#form, app.i18n);
+    this.#uploads = new Uploads(this.#form, app.i18n, (files) => this.#keepFiles(this.#key, files));
     // A long draft that was found here unfolds when somebody goes on with it, and not under their eyes.
     this.#form.dataset.held = "";
     this.#field.addEventListener("focus", () => this.#form.removeAttribute("data-held"));
     this.#field.required = false; // files alone are a reply too
+    this.#form.noValidate = true; // what the field complains of does not stop the next try
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#send();
@@ -32,7 +36,12 @@ export class Composer {
       this.#saveSoon();
       this.#offerCanned();
     });
-    this.#note.addEventListener("change", () => this.#form.toggleAttribute("data-note", this.#note.checked));
+    this.#note.addEventListener("change", () => {
+      this.save();
+      this.#show(this.#note.checked);
+    });
+    addEventListener("storage", () => this.#follow());
+    addEventListener("pageshow", ({ persisted }) => persisted && this.#id !== null && this.open(this.#id));
     app.thread.onEdit = (entry) => entry && this.#takeBack(entry);
   }
 
@@ -41,13 +50,12 @@ export class Composer {
     return (this.#canned = new Canned(this.#field, this.#app.api, (text) => this.#write(text)));
   });
 
+  // Always to write a reply: nobody expects what was ticked elsewhere.
   open(id) {
-    this.#files.set(this.#id, this.#uploads.take());
-    this.#uploads.add(this.#files.get(id) ?? []);
     this.save();
     this.#id = id;
     this.#form.action = `/inbox/c/${id}/reply`;
-    this.#field.value = this.#app.drafts.get(id);
+    this.#show(false);
   }
 
   focus() {
@@ -55,17 +63,66 @@ export class Composer {
   }
 
   save() {
-    if (this.#id === null) return;
-    this.#app.drafts.set(this.#id, this.#field.value);
+    const text = this.#field.value;
+    if (this.#id === null || text === this.#saved) return;
+    this.#saved = text;
+    if (!this.#app.drafts.set(this.#id, this.#isNote, text)) this.#complain();
+  }
+
+  get #key() {
+    return this.#app.drafts.key(this.#id, this.#isNote);
+  }
+
+  // The one place where the field changes what it is for: the text, the files and all that says which it is.
+  #show(isNote) {
+    const { drafts, i18n: { t } } = this.#app;
+    this.#isNote = this.#note.checked = isNote;
+    this.#field.value = this.#saved = drafts.get(this.#id, isNote);
+    this.#canned?.offer();
+    setAttrs(this.#form, { "data-note": isNote });
+    this.#field.placeholder = t(isNote ? "composer.notePlaceholder" : "composer.placeholder");
+    setText(find("label", this.#form), t(isNote ? "composer.note" : "composer.label"));
+    setText(find(".primary", this.#form), t(isNote ? "composer.addNote" : "composer.send"));
+    setText(this.#note.nextSibling, t(isNote || !drafts.get(this.#id, true) ? "composer.note" : "composer.noteDraft"));
+    this.#showFiles(this.#key);
+  }
+
+  async #showFiles(key) {
+    this.#uploads.show(this.#files.get(key) ?? []);
+    if (this.#files.has(key)) return;
+    this.#files.set(key, []);
+    const kept = await readFiles(key); // what a page before this one left
+    if (kept) this.#keepFiles(key, [...kept, ...this.#files.get(key)]);
+  }
+
+  #keepFiles(key, files) {
+    this.#files.set(key, files);
+    if (files.length) keepFiles(key, files);
+    else dropFiles(key);
+    if (key === this.#key) this.#uploads.show(files);
+  }
+
+  // Another tab wrote, sent or threw away this draft. What is being typed here stays.
+  #follow() {
+    if (this.#id === null || this.#field.value !== this.#saved) return;
+    this.#field.value = this.#saved = this.#app.drafts.get(this.#id, this.#isNote);
+  }
+
+  #complain() {
+    this.#field.setCustomValidity(this.#app.i18n.t("composer.full"));
+    this.#field.reportValidity();
   }
 
   #send() {
     const content = this.#field.value.trim();
     const { store, outbox, thread, preferences } = this.#app;
+    this.#field.setCustomValidity("");
     if (this.#id === null) return;
-    if (!content && this.#uploads.isEmpty) return outbox.release(this.#id); // Enter again: what can still be taken back goes now
-    const lastSeenMessageId = store.lastCame(this.#id);
-    outbox.add({ conversationId: this.#id, content, isPrivate: this.#note.checked, lastSeenMessageId, files: this.#uploads.take() }, preferences.undoSeconds * 1_000);
+    const { files } = this.#uploads;
+    if (!content && !files.length) return outbox.release(this.#id); // Enter again: what can still be taken back goes now
+    const written = { conversationId: this.#id, content, isPrivate: this.#isNote, lastSeenMessageId: store.lastCame(this.#id), files };
+    if (!outbox.add(written, preferences.undoSeconds * 1_000)) return this.#complain();
+    this.#keepFiles(this.#key, []);
     this.#write("");
     thread.toEnd();
   }
@@ -93,9 +150,16 @@ export class Composer {
     this.#send();
   }
 
-  #takeBack({ conversationId, content, files }) {
-    if (conversationId !== this.#id) return;
-    if (files) this.#uploads.add(files);
-    this.#write([content, this.#field.value].filter(Boolean).join("\n"));
+  // Back to where it came from: a note to the notes.
+  async #takeBack({ conversationId, content, isPrivate, files }) {
+    const { drafts } = this.#app;
+    this.save();
+    drafts.set(conversationId, isPrivate, [content, drafts.get(conversationId, isPrivate)].filter(Boolean).join("\n"));
+    const isOpen = conversationId === this.#id;
+    if (isOpen) this.#show(isPrivate);
+    if (isOpen) this.focus();
+    const key = drafts.key(conversationId, isPrivate);
+    const given = await files;
+    if (given?.length) this.#keepFiles(key, [...given, ...(this.#files.get(key) ?? (await readFiles(key)) ?? [])]);
   }
 }

@@ -10,7 +10,7 @@ import { List } from "./list.js";
 import { openLine } from "./live-client.js";
 import { Navigation, queryOf } from "./navigation.js";
 import { showUnread } from "./notify.js";
-import { Drafts, Outbox } from "./outbox.js";
+import { Drafts, Outbox, adopt } from "./outbox.js";
 import { Resume } from "./resume.js";
 import { Status } from "./status.js";
 import { Store } from "./store.js";
@@ -31,15 +31,17 @@ let lastWord = null; // of the chip
 
 const i18n = createI18n(boot);
 const store = new Store(boot.agent.id);
-const api = new Api({ onSignedOut: () => stop("signed-out") });
-const drafts = new Drafts(boot.agent.id, localStorage);
+const api = new Api({ agentId: boot.agent.id, onSignedOut: () => stop("signed-out") });
+const owner = `${boot.agent.companyId}.${boot.agent.id}`; // of what this browser keeps
+adopt(localStorage, owner, boot.agent.id);
+const drafts = new Drafts(owner, localStorage);
 const status = new Status(i18n);
 const delay = new Delay();
 const navigation = new Navigation(onView);
 const app = { agent: boot.agent, preferences: boot.preferences, store, api, i18n, drafts, get view() { return navigation.view; } };
 
 const outbox = (app.outbox = new Outbox({
-  agentId: boot.agent.id,
+  owner,
   storage: localStorage,
   post: (...reply) => api.reply(...reply),
   files,
@@ -135,7 +137,12 @@ addEventListener("pagehide", () => {
   composer.save();
   line.leave();
 });
-addEventListener("pageshow", ({ persisted }) => persisted && line.rejoin());
+addEventListener("pageshow", ({ persisted }) => {
+  if (!persisted) return;
+  outbox.restore();
+  line.rejoin();
+});
+addEventListener("storage", ({ key }) => outbox.hear(key));
 // Texts that tell how long ago: every minute, and at midnight "today" becomes "yesterday".
 setInterval(paint, 60_000);
 

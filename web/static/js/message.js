@@ -3,6 +3,7 @@
 import { clone, fillSlots, setAttrs, setText, slot } from "./dom.js";
 
 const MEDIA = ["image", "audio", "video"];
+const ARRIVED = ["sent", "delivered", "read"];
 const filled = new WeakMap(); // list of files -> what it shows
 const GROUP_MS = 5 * 60_000;
 
@@ -42,8 +43,10 @@ export function firstNew(messages, unread) {
 export const messageKey = ({ clientId, id }) => (clientId ? `c-${clientId}` : `m-${id}`);
 
 export function fillMessage(node, { message, day, isNew, isStart, isEnd }, i18n) {
-  const { id, senderType, senderName, createdAt, deleted, deliveryState } = message;
+  const { id, senderType, senderName, createdAt, deleted } = message;
   const isNote = message.private;
+  // A note goes to nobody: only what keeps it from being stored is said.
+  const deliveryState = isNote && ARRIVED.includes(message.deliveryState) ? null : message.deliveryState;
   const side = isNote ? "note" : senderType === "agent" ? "mine" : "theirs";
   setAttrs(node, { "data-key": messageKey(message), id: id && `m${id}`, "data-side": side,
     "data-start": isStart, "data-end": isEnd, "data-state": deliveryState });

@@ -6,12 +6,15 @@ import { fillList, fillSlots, find } from "./dom.js";
 const STORE = "files";
 
 export class Uploads {
-  #chosen = [];
+  files = [];
   #list = find("#chosen");
   #i18n;
+  #onChange;
 
-  constructor(form, i18n) {
+  // `onChange(files)`: the agent has added or removed some.
+  constructor(form, i18n, onChange) {
     this.#i18n = i18n;
+    this.#onChange = onChange;
     const input = find("#attach");
     input.addEventListener("change", () => {
       this.add(input.files);
@@ -29,26 +32,16 @@ export class Uploads {
       if (find("#thread").contains(event.target)) this.add(event.dataTransfer.files);
     });
     this.#list.addEventListener("click", ({ target }) => {
-      if (target.matches("button")) this.#show(this.#chosen.toSpliced([...this.#list.children].indexOf(target.parentNode), 1));
+      if (target.matches("button")) onChange(this.files.toSpliced([...this.#list.children].indexOf(target.parentNode), 1));
     });
   }
 
-  get isEmpty() {
-    return this.#chosen.length === 0;
-  }
-
   add(files) {
-    this.#show([...this.#chosen, ...files]);
+    this.#onChange([...this.files, ...files]);
   }
 
-  take() {
-    const files = this.#chosen;
-    this.#show([]);
-    return files;
-  }
-
-  #show(files) {
-    this.#chosen = files;
+  show(files) {
+    this.files = files;
     fillList(this.#list, "t-chosen", files, (node, { name }) => {
       fillSlots(node, { name });
       find("button", node).ariaLabel = this.#i18n.t("composer.remove", { name });
