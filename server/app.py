@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from server import doctor, log, metrics
 from server.auth import Access
 from server.bus import Bus
-from server.chatwoot import ChatwootClient, ReadRetries, RequestBudgets, Timeouts, outgoing_client
+from server.chatwoot import UPLOAD_SECONDS, ChatwootClient, ReadRetries, RequestBudgets, Timeouts, outgoing_client
 from server.chatwoot.files import Files
 from server.checkup import Checkup
 from server.company_status import CompanyStatus
@@ -147,6 +147,7 @@ class Parts:
             self.reply_files,
             attempts=settings.reply_attempts,
             certain_seconds=settings.reply_certain_seconds,
+            longest_seconds=2 * settings.chatwoot_timeout_seconds + UPLOAD_SECONDS,
         )
         self.integrations = Integrations(self.database, self.vault, self.directory, self.client_of, settings)
         self.checkup = Checkup(self.impatient_client_of, settings)

@@ -1,13 +1,13 @@
 """Replies: kept with their event before anything is sent, then carried to Chatwoot once.
 
 Chatwoot takes the same POST twice as two messages. So each reply carries a marker (its client id); an attempt whose outcome is unknown
-(no answer, our own death) is looked up by that marker, and sent again only when Chatwoot can no longer be working on it.
+(no answer, our own death) is looked up by that marker, and sent again only when Chatwoot can no longer be working on it
+(`reply_look_ups.py`). Leases and due times are by the database's clock; what this process has under way it knows by itself.
 """
 
 import asyncio
 import contextlib
 import random
-import re
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -15,50 +15,50 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import replace
 
 from server import log, metrics
+from server.backlogs import Backlogs
 from server.chatwoot import ChatwootClient, ChatwootError, ChatwootOutcomeUnknown, ChatwootRefused, ChatwootUnexpected
 from server.core.delivery import STORED_PRIVATE, STORED_PUBLIC
-from server.core.entities import Json, Message, message_view
+from server.core.entities import Json, Message
 from server.core.events import EventBatch
-from server.core.payloads import CLIENT_ID_KEY, parse_message
 from server.core.projection import Board, MessageEntry
-from server.core.reply_outcomes import Settle, failed, not_yet, put_off, sent, unchanged
+from server.core.reply_outcomes import Settle, failed, not_yet, put_off, sent, still_unknown, unchanged
 from server.core.times import SECOND
-from server.core.uploads import FileLine
-from server.db import eventlog, outbox, outgoing_files, store, threads
+from server.db import eventlog, outbox, outgoing_files, store
 from server.db.accounts import Agent, Integration
 from server.db.database import Connection, Database
-from server.db.outbox import Outgoing
+from server.db.outbox import Claim, Outgoing
 from server.directory import Directory
 from server.errors import (
-    BadRequest,
     Conflict,
     DatabaseUnavailable,
     IdempotencyKeyReused,
-    NewerMessages,
     NoChatwootIntegration,
     NotFound,
     Unavailable,
 )
+from server.new_replies import check_key, check_seen, checked_content, differs, fresh_key, new_reply, read_twin
 from server.reply_files import Kept, ReplyFiles, Upload
+from server.reply_look_ups import LookUps
 
 _logger = log.get(__name__)
-CONTENT_MOST_CHARACTERS = 150_000  # Chatwoot's own limit (message.rb)
-_KEY = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _KEY_PLACE = (-1, 0)
-_NEWER_MOST = 50
-_AT_ONCE = 32
+_AT_ONCE = 64
 _SWEEP_SECONDS = 1.0
 _BACKOFF_FIRST_SECONDS = 1.0
 _BACKOFF_MOST_SECONDS = 60.0
-# Chatwoot gives a request up after 15 s (rack-timeout): from then on a reply that is not in its list will not come any more
+# Chatwoot gives a request up 15 s after it has begun with it (rack-timeout): a reply that it does not list by then will not come any more
 CERTAIN_SECONDS = 20.0
-_LOOK_BACK_PAGES = 10
+LONGEST_SECONDS = 120.0  # an attempt with files, by the default settings
+_RENEWAL_SECONDS = 5.0  # a lease that took longer to renew is renewed once more
+_FURTHEST_SECONDS = 300.0  # more than any lease or due time of any process, whose settings may be others
 
 _SENTENCES = {
     401: "Chatwoot did not accept the access token; an administrator must renew it in the integration",
     403: "Chatwoot does not allow this access token to write; an administrator must check the integration",
     404: "The conversation no longer exists in Chatwoot",
 }
+
+_FILES_GONE: Json = {}
 
 Publish = Callable[[EventBatch], None]
 ClientOf = Callable[[Integration], ChatwootClient]
@@ -77,11 +77,16 @@ class Replies:
         *,
         attempts: int,
         certain_seconds: float = CERTAIN_SECONDS,
+        longest_seconds: float = LONGEST_SECONDS,
     ) -> None:
+        """`longest_seconds`: how long an attempt can take at most."""
         self._database, self._directory, self._publish, self._client_of, self._files = database, directory, publish, client_of, files
         self._attempts, self._certain_seconds = attempts, certain_seconds
+        self._look_ups = LookUps(database, directory, certain_seconds)
+        self._furthest_us = int(max(_FURTHEST_SECONDS, 2 * (longest_seconds + certain_seconds)) * SECOND)
         self._wake = asyncio.Event()
-        self._under_way = 0
+        self._at_work: dict[int, str] = {}  # replies this process has under way -> Chatwoot's address
+        self._backlogs = Backlogs()
 
     async def submit(
         self,
@@ -90,16 +95,17 @@ class Replies:
         content: str,
         *,
         key: str | None,
+        fresh_key: str | None = None,
         last_seen: int | None,
         is_private: bool = False,
         uploads: Sequence[Upload] = (),
     ) -> tuple[Message, bool]:
-        """Take a reply in. Returns (message, whether it is new). Raises BadRequest, NotFound, NoChatwootIntegration,
+        """Take a reply in. Returns (message, whether it is new). Without `key` an equal one of the last minute is the same reply, and a new
+        one is known by `fresh_key`. Raises BadRequest, NotFound, NoChatwootIntegration,
         IdempotencyKeyReused, NewerMessages; NewerMessages carries them."""
-        content = _checked(content, has_files=bool(uploads))
-        if key is not None and not _KEY.fullmatch(key):
-            raise BadRequest("Idempotency-Key must be 1 to 64 letters, digits, dots, colons, hyphens or underscores")
-        key = key or uuid.uuid4().hex
+        content = checked_content(content, has_files=bool(uploads))
+        check_key(key)
+        client_id = key or fresh_key or self.fresh_key()
         kept = await self._files.keep(uploads) if uploads else Kept("", ())
 
         async def write(connection: Connection) -> tuple[Message, bool, list[EventBatch]]:
@@ -107,16 +113,20 @@ class Replies:
             entry = await store.entry_by_id(connection, agent.company_id, conversation_id)
             if entry is None:
                 raise NotFound
-            if (known := await outbox.read_reply(connection, conversation_id, key)) is not None:
-                if known.content != content or known.is_private != is_private or await _differ(connection, known, kept.lines):
+            if (known := await outbox.read_reply(connection, conversation_id, client_id)) is not None:
+                if known.is_private != is_private or await differs(connection, known, content, kept.lines):
                     raise IdempotencyKeyReused
                 return known, False, []
+            now = await self._database.clock.read(connection)
+            if key is None:
+                twin = await read_twin(connection, agent, conversation_id, content, kept.lines, now, is_private=is_private)
+                if twin is not None:
+                    return twin, False, []
             self._integration(agent.company_id, entry.row.integration_id, entry.row.chatwoot_conversation_id)
             if last_seen is not None:
-                await _check_seen(connection, agent, conversation_id, last_seen)
+                await check_seen(connection, agent, conversation_id, last_seen)
             board = Board({_KEY_PLACE: entry})
-            now = _now_us()
-            message = _new_reply(agent, conversation_id, content, key, now, is_private=is_private)
+            message = new_reply(agent, conversation_id, content, client_id, now, is_private=is_private)
             message = replace(message, attachments=tuple(line.attachment for line in kept.lines))
             message_entry = board.put_message(entry, message, now, now)
             batches = await store.save_board(connection, board, streams, now)
@@ -127,6 +137,10 @@ class Replies:
         self._announce(batches)
         return message, is_new
 
+    def fresh_key(self) -> str:
+        """A name for a reply whose client gave it none. It begins with its time, so that the ones of the last minute are found."""
+        return fresh_key(self._database.clock.now_us(), uuid.uuid4().hex)
+
     async def retry(self, agent: Agent, conversation_id: int, message_id: int) -> Message:
         """Send a failed reply again. Raises NotFound, or Conflict when it has not failed."""
 
@@ -135,36 +149,57 @@ class Replies:
                 return message
             if message.delivery_state != "failed" or message.client_id is None or message.chatwoot_message_id is not None:
                 raise Conflict("Only a reply that did not reach Chatwoot can be sent again")
-            next_us = max(_now_us(), message.next_attempt_us or 0)  # Chatwoot may still be at work on the attempt we gave up on
+            # Chatwoot may still be at work on the attempt we gave up on
+            next_us = max(self._database.clock.now_us(), message.next_attempt_us or 0)
             return replace(message, delivery_state="sending", delivery_error=None, delivery_attempts=0, next_attempt_us=next_us)
 
         return await self._change(agent.company_id, conversation_id, message_id, renewed)
 
     async def run(self) -> None:
         """Send what is due, as soon as it is there; a Chatwoot that is slow holds back its own replies, not those of others."""
-        self._under_way = 0
+        self._at_work.clear()
         async with asyncio.TaskGroup() as group:
             while True:
                 self._wake.clear()
-                for outgoing in await self._claim(_AT_ONCE - self._under_way):
-                    self._under_way += 1
-                    group.create_task(self._attempt(outgoing))
+                while claimed := await self._claim():
+                    for outgoing in claimed:
+                        address = self._address(outgoing)
+                        self._at_work[outgoing.message.id] = address
+                        self._backlogs.begin(address)
+                        group.create_task(self._attempt(outgoing, address))
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_SWEEP_SECONDS):
                         await self._wake.wait()
 
-    async def _claim(self, most: int) -> list[Outgoing]:
+    async def _claim(self) -> list[Outgoing]:
+        limit, integrations = _AT_ONCE - len(self._at_work), self._directory.integrations.values()
+        if limit <= 0:
+            return []
+        rooms = {one.base_url: self._backlogs.room(one.base_url) for one in integrations}
+        full = [one.id for one in integrations if rooms[one.base_url] <= 0]
+        at_work, addresses = list(self._at_work), {one.id: one.base_url for one in integrations}
         lease_us = int(self._certain_seconds * SECOND)
+
+        async def claim(connection: Connection) -> list[Outgoing]:
+            now_us = await self._database.clock.read(connection)
+            wanted = Claim(now_us, lease_us, self._furthest_us, limit, at_work, full, addresses, rooms)
+            return await outbox.claim_replies(connection, wanted)
+
         try:
-            return await self._database.transaction(lambda c: outbox.claim_replies(c, _now_us(), lease_us, most)) if most > 0 else []
+            return await self._database.transaction(claim)
         except DatabaseUnavailable:
             return []
 
-    async def _attempt(self, outgoing: Outgoing) -> None:
+    def _address(self, outgoing: Outgoing) -> str:
+        integration = self._directory.integrations.get(outgoing.integration_id or 0)
+        return integration.base_url if integration is not None else ""
+
+    async def _attempt(self, outgoing: Outgoing, address: str) -> None:
         try:
             await self._try(outgoing)
         finally:
-            self._under_way -= 1
+            del self._at_work[outgoing.message.id]
+            self._backlogs.end(address)
             self._wake.set()
 
     async def _try(self, outgoing: Outgoing) -> None:
@@ -190,80 +225,110 @@ class Replies:
     async def _outcome(self, outgoing: Outgoing) -> Settle:
         message = outgoing.message
         if message.attachments and self._files.is_full:
-            return not_yet(message, _now_us())  # else it would wait in a place that replies of others need
+            return not_yet(message, self._database.clock.now_us())  # else it would wait in a place that replies of others need
         try:
             integration = self._integration(outgoing.company_id, outgoing.integration_id, outgoing.display_id)
         except NoChatwootIntegration as error:
-            return failed(message, "no_integration", error.message)
-        client, display_id, client_id = self._client_of(integration), outgoing.display_id or 0, message.client_id or ""
+            return failed(message, "no_integration", error.message, is_unknown=message.is_outcome_unknown)
+        client, display_id = self._client_of(integration), outgoing.display_id or 0
         try:
-            if message.is_outcome_unknown and (found := await self._look_up(client, display_id, message)) is not None:
-                metrics.replies.labels("found").inc()
-                return sent(found)
-            async with self._files.of(message) as files:
-                if files is None:
-                    return failed(message, "files_gone", "The files are not kept here any more; attach them to a new reply")
-                await client.wait_turn()
-                if not await self._renew_lease(message, client.longest_seconds(has_files=bool(files))):
-                    return unchanged  # it took so long to come here that somebody else has it now
-                parts = [(file.line.name, file.content, file.line.content_type) for file in files]
-                answer = await client.send_message(
-                    display_id, message.content, client_id=client_id, private=message.is_private, files=parts
-                )
+            if message.is_outcome_unknown or self._backlogs.is_silent(integration.base_url):
+                settle = await self._before_sending(client, integration, display_id, message)
+                if settle is not None:
+                    return settle
+            answer = await self._send(client, display_id, message)
         except ChatwootRefused as error:
             metrics.replies.labels("refused").inc()
+            self._backlogs.on_answer(integration.base_url)
             sentence = _SENTENCES.get(error.chatwoot_status, f"Chatwoot refused it: {error.sentence}")
             return failed(message, f"chatwoot_{error.chatwoot_status}", sentence)
         except ChatwootOutcomeUnknown:
             metrics.replies.labels("unknown").inc()
-            return await self._after_unknown(client, display_id, message)
+            return await self._after_unknown(client, integration, display_id, message)
         except (ChatwootError, ChatwootUnexpected) as error:
             metrics.replies.labels("unavailable").inc()
-            return self._later(message, is_unknown=message.is_outcome_unknown, error=error)
+            self._backlogs.on_silence(integration.base_url)
+            return self._later(message, is_unknown=message.is_outcome_unknown, answered_us=message.answered_us, error=error)
+        if answer is None:
+            return unchanged  # it took so long to come here that somebody else has it now
+        if answer is _FILES_GONE:
+            return failed(
+                message,
+                "files_gone",
+                "The files are not kept here any more; attach them to a new reply",
+                is_unknown=message.is_outcome_unknown,
+            )
         metrics.replies.labels("sent").inc()
-        metrics.reply_seconds.observe(max(0.0, (_now_us() - (message.created_us or _now_us())) / SECOND))
+        self._backlogs.on_answer(integration.base_url)
+        now_us = self._database.clock.now_us()
+        metrics.reply_seconds.observe(max(0.0, (now_us - (message.created_us or now_us)) / SECOND))
         return sent(answer) if isinstance(answer.get("id"), int) else self._later(message, is_unknown=True)
+
+    async def _before_sending(
+        self, client: ChatwootClient, integration: Integration, display_id: int, message: Message
+    ) -> Settle | None:
+        """Ask before writing: about an attempt whose outcome is unknown, and a Chatwoot that did not answer last. None: it may be sent."""
+        found = await self._look_ups.find(client, display_id, message)
+        self._backlogs.on_answer(integration.base_url)
+        if found is not None:
+            metrics.replies.labels("found").inc()
+            return sent(found)
+        if not message.is_outcome_unknown:
+            return None
+        answered_us = message.answered_us or self._database.clock.now_us()
+        wait_us = await self._look_ups.wait_us(integration, answered_us)
+        return still_unknown(message, self._database.clock.now_us() + wait_us, answered_us) if wait_us else None
+
+    async def _send(self, client: ChatwootClient, display_id: int, message: Message) -> Json | None:
+        """Chatwoot's answer; None when the lease was lost, `_FILES_GONE` when there is nothing to send any more."""
+        async with self._files.of(message) as files:
+            if files is None:
+                return _FILES_GONE
+            await client.wait_turn()
+            if not await self._renew_lease(message, client.longest_seconds(has_files=bool(files))):
+                return None
+            parts = [(file.line.name, file.content, file.line.content_type) for file in files]
+            return await client.send_message(
+                display_id, message.content, client_id=message.client_id or "", private=message.is_private, files=parts
+            )
 
     async def _renew_lease(self, message: Message, attempt_seconds: float) -> bool:
         """The lease must outlast Chatwoot's work on the request, which may leave us as late as the attempt's very end."""
-        until_us = _now_us() + int((attempt_seconds + self._certain_seconds) * SECOND)
-        return await self._database.transaction(lambda c: outbox.renew_lease(c, message.id, message.delivery_attempts + 1, until_us))
+        lease_us = int((attempt_seconds + self._certain_seconds + _RENEWAL_SECONDS) * SECOND)
 
-    async def _after_unknown(self, client: ChatwootClient, display_id: int, message: Message) -> Settle:
-        """Look at once; if it is not there (yet), the lease runs on and the next attempt looks first."""
+        async def renew(connection: Connection) -> bool:
+            until_us = await self._database.clock.read(connection) + lease_us
+            return await outbox.renew_lease(connection, message.id, message.delivery_attempts + 1, until_us)
+
+        while True:
+            began = time.monotonic()
+            if not await self._database.transaction(renew):
+                return False
+            if time.monotonic() - began < _RENEWAL_SECONDS:
+                return True
+
+    async def _after_unknown(self, client: ChatwootClient, integration: Integration, display_id: int, message: Message) -> Settle:
+        """Look at once. If it is not there (yet), its certain time begins with this answer; without an answer, with the next one."""
         try:
-            found = await self._look_up(client, display_id, message)
+            found = await self._look_ups.find(client, display_id, message)
         except ChatwootError:
-            found = None
-        return sent(found) if found is not None else self._later(message, is_unknown=True)
+            self._backlogs.on_silence(integration.base_url)
+            return self._later(message, is_unknown=True)
+        self._backlogs.on_answer(integration.base_url)
+        return sent(found) if found is not None else self._later(message, is_unknown=True, answered_us=self._database.clock.now_us())
 
-    async def _look_up(self, client: ChatwootClient, display_id: int, message: Message) -> Json | None:
-        """The message with our marker as Chatwoot has it, if it is there."""
-        before: int | None = None
-        for _ in range(_LOOK_BACK_PAGES):
-            page = await client.list_messages(display_id, before=before)
-            for item in page:
-                attributes = item.get("content_attributes")
-                if isinstance(attributes, dict) and attributes.get(CLIENT_ID_KEY) == message.client_id and isinstance(item.get("id"), int):
-                    return item
-            oldest = min((item["id"] for item in page if isinstance(item.get("id"), int)), default=None)
-            if oldest is None or _is_before(page[0], message):
-                return None
-            before = oldest
-        return None
-
-    def _later(self, message: Message, *, is_unknown: bool, error: ChatwootError | None = None) -> Settle:
-        attempts = message.delivery_attempts + 1
+    def _later(
+        self, message: Message, *, is_unknown: bool, answered_us: int | None = None, error: ChatwootError | None = None
+    ) -> Settle:
+        attempts, now_us = message.delivery_attempts + 1, self._database.clock.now_us()
         backoff = min(_BACKOFF_MOST_SECONDS, _BACKOFF_FIRST_SECONDS * 2 ** (attempts - 1)) * (0.75 + random.random() / 2)  # noqa: S311
-        delay = max(backoff, self._certain_seconds) if is_unknown else backoff
-        next_us = _now_us() + int(delay * SECOND)
         if attempts >= self._attempts:
             sentence = (
                 error.message if error else "Chatwoot did not confirm it; look in Chatwoot whether the customer has it before sending again"
             )
-            return failed(message, "gave_up", sentence, next_us if is_unknown else None)
-
-        return put_off(message, next_us, is_unknown=is_unknown)
+            again_us = now_us + int(max(backoff, self._certain_seconds) * SECOND) if is_unknown else None
+            return failed(message, "gave_up", sentence, again_us, is_unknown=is_unknown)
+        return put_off(message, now_us + int(backoff * SECOND), is_unknown=is_unknown, answered_us=answered_us)
 
     async def _change(self, company_id: int, conversation_id: int, message_id: int, change: Settle) -> Message:
         async def write(connection: Connection) -> tuple[Message, list[EventBatch]]:
@@ -274,8 +339,9 @@ class Replies:
                 raise NotFound
             board, message_entry = Board({_KEY_PLACE: entry}), MessageEntry(message)
             entry.messages.append(message_entry)
-            board.set_message(entry, message_entry, change(message), _now_us(), _now_us())
-            batches = await store.save_board(connection, board, streams, _now_us())
+            now_us = self._database.clock.now_us()
+            board.set_message(entry, message_entry, change(message), now_us, now_us)
+            batches = await store.save_board(connection, board, streams, now_us)
             return message_entry.row, batches
 
         message, batches = await self._database.transaction(write)
@@ -292,54 +358,3 @@ class Replies:
         for batch in batches:
             self._publish(batch)
         self._wake.set()
-
-
-def _new_reply(agent: Agent, conversation_id: int, content: str, key: str, now_us: int, *, is_private: bool) -> Message:
-    return Message(
-        id=0,
-        conversation_id=conversation_id,
-        sender_type="agent",
-        content=content,
-        created_us=now_us,
-        told_at=now_us,
-        client_id=key,
-        agent_id=agent.id,
-        sender_name=agent.name,
-        content_type="text",
-        is_private=is_private,
-        delivery_state="sending",
-        next_attempt_us=now_us,
-    )
-
-
-async def _check_seen(connection: Connection, agent: Agent, conversation_id: int, last_seen: int) -> None:
-    newer = await threads.read_unseen(connection, agent.company_id, conversation_id, last_seen, _NEWER_MOST)
-    others = [message for message in newer if message.agent_id != agent.id]
-    if others:
-        raise NewerMessages(messages=[message_view(message) for message in others])
-
-
-async def _differ(connection: Connection, known: Message, lines: Sequence[FileLine]) -> bool:
-    """Whether the files under a known Idempotency-Key are others: by name and content, as long as that is remembered."""
-    if len(known.attachments) != len(lines):
-        return True
-    before = await outgoing_files.read_lines(connection, known.id) if lines else []
-    return bool(before) and [(line.name, line.digest) for line in before] != [(line.name, line.digest) for line in lines]
-
-
-def _checked(content: str, *, has_files: bool) -> str:
-    if not content.strip() and not has_files:
-        raise BadRequest("A reply needs some text")
-    if len(content) > CONTENT_MOST_CHARACTERS:
-        raise BadRequest(f"A reply has at most {CONTENT_MOST_CHARACTERS:,} characters; this one has {len(content):,}")
-    return content
-
-
-def _is_before(item: dict[str, object], message: Message) -> bool:
-    """Whether a listed message is clearly older than our reply: further back there is nothing to find."""
-    told = parse_message({**item, "message_type": 1})
-    return told is not None and told.created_us < (message.created_us or 0) - 60 * SECOND
-
-
-def _now_us() -> int:
-    return int(time.time() * SECOND)

@@ -8,13 +8,14 @@ from server.chatwoot.answers import (
     ChatwootUnexpected,
 )
 from server.chatwoot.budget import RequestBudget, RequestBudgets
-from server.chatwoot.client import ChatwootClient, ReadRetries, Timeouts, client_id_of
+from server.chatwoot.client import UPLOAD_SECONDS, ChatwootClient, ReadRetries, Timeouts, client_id_of
 from server.chatwoot.outgoing import check_base_url, check_destination, outgoing_client
 from server.chatwoot.reach import private_addresses, problem_with
 from server.core.payloads import CLIENT_ID_KEY
 
 __all__ = [
     "CLIENT_ID_KEY",
+    "UPLOAD_SECONDS",
     "ChatwootClient",
     "ChatwootError",
     "ChatwootOutcomeUnknown",

@@ -101,6 +101,7 @@ class Message(msgspec.Struct, frozen=True):
     delivery_attempts: int = 0
     next_attempt_us: int | None = None
     is_outcome_unknown: bool = False
+    answered_us: int | None = None
     seq: int = 0
 
 
@@ -199,6 +200,7 @@ def _visible_message(m: Message) -> Message:
         delivery_attempts=0,
         next_attempt_us=None,
         is_outcome_unknown=False,
+        answered_us=None,
         edited_us=_to_milliseconds(m.edited_us),
         created_us=_to_milliseconds(m.created_us),
     )

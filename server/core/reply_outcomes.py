@@ -39,17 +39,38 @@ def sent(told: Mapping[str, Any]) -> Settle:
     return settle
 
 
-def failed(claimed: Message, code: str, sentence: str, next_us: int | None = None) -> Settle:
-    """Given up. `next_us`: a person's wish to send it again waits until then."""
+def failed(claimed: Message, code: str, sentence: str, next_us: int | None = None, *, is_unknown: bool = False) -> Settle:
+    """Given up. `next_us`: a person's wish to send it again waits until then. `is_unknown`: it may have reached Chatwoot all the same."""
+    error = DeliveryError(code, sentence)
     return _of_attempt(
         claimed,
-        lambda current: replace(current, delivery_state="failed", delivery_error=DeliveryError(code, sentence), next_attempt_us=next_us),
+        lambda current: replace(
+            current, delivery_state="failed", delivery_error=error, next_attempt_us=next_us, is_outcome_unknown=is_unknown
+        ),
     )
 
 
-def put_off(claimed: Message, next_us: int, *, is_unknown: bool) -> Settle:
-    """To be tried again. `is_unknown`: it may have reached Chatwoot, so the next attempt looks first."""
-    return _of_attempt(claimed, lambda current: replace(current, next_attempt_us=next_us, is_outcome_unknown=is_unknown))
+def put_off(claimed: Message, next_us: int, *, is_unknown: bool, answered_us: int | None = None) -> Settle:
+    """To be tried again. `is_unknown`: it may have reached Chatwoot, so the next attempt looks first; `answered_us`: when Chatwoot first
+    answered since, without it."""
+    return _of_attempt(
+        claimed,
+        lambda current: replace(current, next_attempt_us=next_us, is_outcome_unknown=is_unknown, answered_us=answered_us),
+    )
+
+
+def still_unknown(claimed: Message, next_us: int, answered_us: int) -> Settle:
+    """Chatwoot answers and does not have it, but may yet: nothing was tried, so the wait counts as no attempt."""
+    return _of_attempt(
+        claimed,
+        lambda current: replace(
+            current,
+            delivery_attempts=claimed.delivery_attempts,
+            is_outcome_unknown=True,
+            next_attempt_us=next_us,
+            answered_us=answered_us,
+        ),
+    )
 
 
 def not_yet(claimed: Message, now_us: int) -> Settle:

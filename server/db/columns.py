@@ -65,6 +65,7 @@ MESSAGE_COLUMNS = (
     "delivery_attempts",
     "next_attempt_at",
     "is_outcome_unknown",
+    "chatwoot_answered_at",
     "seq",
 )
 
@@ -194,6 +195,7 @@ def message_to_row(m: Message) -> dict[str, Any]:
         "delivery_attempts": m.delivery_attempts,
         "next_attempt_at": m.next_attempt_us,
         "is_outcome_unknown": m.is_outcome_unknown,
+        "chatwoot_answered_at": m.answered_us,
         "seq": m.seq,
     }
 

@@ -23,6 +23,7 @@ from databases import Database as DatabasesDatabase
 
 from server import log, metrics
 from server.db.busy import BusyCompanies
+from server.db.clock import DatabaseClock
 from server.db.connection import SMALLEST_PACKET_BYTES
 from server.db.connection import Connection as Connection
 from server.db.connection import Dialect as Dialect
@@ -97,6 +98,7 @@ class Database:
         self.dialect: Dialect = "sqlite" if url.startswith("sqlite") else "mysql"
         self.is_reachable = True  # what the last call saw
         self.busy = BusyCompanies()
+        self.clock = DatabaseClock(self.dialect)
         self._generation = 0  # of connections: those of an older one are given up before their next call
         self._wait_seconds = wait_seconds
         self._statement_seconds, self._commit_seconds = statement_seconds, commit_seconds
@@ -290,6 +292,8 @@ class Database:
             return True
         try:
             async with asyncio.timeout(self._statement_seconds):
+                if self.clock.should_look:
+                    await self.clock.read(connection)
                 result = await _run(job, connection)
         except _Abandoned:
             return await _rolled_back(connection)

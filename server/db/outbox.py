@@ -1,12 +1,18 @@
 """The outbox: replies on their way to Chatwoot. A reply is a row of `social_messages` whose `delivery_state` is `sending`."""
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
 import msgspec
 
 from server.core.entities import Message
 from server.db import columns
 from server.db.columns import MESSAGES
-from server.db.database import Connection
+from server.db.connection import Connection, Numbers
 
+_NOT_FULL = (
+    " AND NOT EXISTS (SELECT 1 FROM social_conversations c WHERE c.id = m.conversation_id AND c.integration_id IN (:full))"
+)
 _SKIP_LOCKED = {"sqlite": "", "mysql": " FOR UPDATE SKIP LOCKED"}
 
 
@@ -19,16 +25,36 @@ class Outgoing(msgspec.Struct, frozen=True):
     display_id: int | None
 
 
-async def claim_replies(connection: Connection, now_us: int, lease_us: int, limit: int) -> list[Outgoing]:
+class Claim(msgspec.Struct, frozen=True):
+    """Which replies may be taken, and until when. Times in microseconds, by the database's clock."""
+
+    now_us: int
+    lease_us: int  # how long it runs
+    furthest_us: int  # no lease and no due time is that far ahead of now: one that is was written by a wrong clock
+    limit: int
+    at_work: Sequence[int] = ()  # replies this process has under way, whatever any clock says of their leases
+    full: Sequence[int] = ()  # integrations whose Chatwoot takes no more now
+    addresses: Mapping[int, str] = {}  # of integrations
+    rooms: Mapping[str, int] = {}  # how many more may begin at each address; no bound where nothing is said
+
+
+async def claim_replies(connection: Connection, claim: Claim) -> list[Outgoing]:
     """Take replies whose time has come, the oldest of each conversation only, so that the customer gets them in order.
 
     The lease makes others leave them alone; until it ends nobody knows whether the attempt reached Chatwoot, and the row says so.
     """
     due = await connection.fetch_all(
-        "SELECT m.id, m.conversation_id FROM social_messages m WHERE m.delivery_state = 'sending' AND m.next_attempt_at <= :now "
+        "SELECT m.id, m.conversation_id FROM social_messages m WHERE m.delivery_state = 'sending' "
+        "AND (m.next_attempt_at <= :now OR m.next_attempt_at > :impossible) AND m.id NOT IN (:at_work) "
         "AND NOT EXISTS (SELECT 1 FROM social_messages o WHERE o.conversation_id = m.conversation_id AND o.delivery_state = 'sending' "
-        f"AND o.id < m.id) ORDER BY m.next_attempt_at LIMIT :limit{_SKIP_LOCKED[connection.dialect]}",
-        {"now": now_us, "limit": limit},
+        f"AND o.id < m.id){_NOT_FULL if claim.full else ''} ORDER BY m.next_attempt_at LIMIT :limit{_SKIP_LOCKED[connection.dialect]}",
+        {
+            "now": claim.now_us,
+            "impossible": claim.now_us + claim.furthest_us,
+            "at_work": Numbers(claim.at_work or (0,)),
+            "limit": claim.limit,
+        }
+        | ({"full": Numbers(claim.full)} if claim.full else {}),
     )
     if not due:
         return []
@@ -37,22 +63,60 @@ async def claim_replies(connection: Connection, now_us: int, lease_us: int, limi
         f"SELECT {MESSAGES.select[connection.dialect]}, c.company_id, c.integration_id, c.chatwoot_conversation_id FROM social_messages m "
         f"JOIN social_conversations c ON c.id = m.conversation_id WHERE m.id IN ({numbers})"
     )
+    order = {row[0]: place for place, row in enumerate(due)}
+    found = sorted((Outgoing(MESSAGES.entity(row), *MESSAGES.rest(row)) for row in rows), key=lambda one: order[one.message.id])
+    taken = _fitting(found, claim)
     await connection.execute(
         "UPDATE social_messages SET delivery_attempts = delivery_attempts + 1, next_attempt_at = :until, is_outcome_unknown = :yes "
-        f"WHERE id IN ({numbers})",
-        {"until": now_us + lease_us, "yes": True},
+        f"WHERE id IN ({columns.ids(one.message.id for one in taken)})",
+        {"until": claim.now_us + claim.lease_us, "yes": True},
     )
-    return [Outgoing(MESSAGES.entity(row), *MESSAGES.rest(row)) for row in rows]
+    return taken
+
+
+def _fitting(found: Sequence[Outgoing], claim: Claim) -> list[Outgoing]:
+    begun, taken = Counter[str](), list[Outgoing]()
+    for one in found:
+        address = claim.addresses.get(one.integration_id or 0)
+        if address is not None and begun[address] >= claim.rooms.get(address, claim.limit):
+            continue
+        if address is not None:
+            begun[address] += 1
+        taken.append(one)
+    return taken
 
 
 async def renew_lease(connection: Connection, message_id: int, attempts: int, until_us: int) -> bool:
-    """Keep a claimed reply for longer. False when it is settled, or another process has claimed it since."""
+    """Keep a claimed reply for longer, as it is about to be sent: what Chatwoot said before is no answer to that. False when it is
+    settled, or another process has claimed it since."""
     found = await connection.execute(
-        "UPDATE social_messages SET next_attempt_at = :until "
+        "UPDATE social_messages SET next_attempt_at = :until, chatwoot_answered_at = NULL "
         "WHERE id = :id AND delivery_state = 'sending' AND delivery_attempts = :attempts",
         {"until": until_us, "id": message_id, "attempts": attempts},
     )
     return found > 0
+
+
+async def read_last_landing(connection: Connection, integration_ids: Sequence[int], since_us: int, now_us: int) -> int | None:
+    """When Chatwoot last made a message of a reply that it had not shown when it was first asked: it was still working off what it had
+    taken in before. None: not since then."""
+    row = await connection.fetch_one(
+        "SELECT MAX(m.told_at) FROM social_messages m JOIN social_conversations c ON c.id = m.conversation_id "
+        "WHERE m.chatwoot_answered_at > :since AND m.chatwoot_message_id IS NOT NULL AND m.told_at <= :now "
+        "AND c.integration_id IN (:integrations)",
+        {"since": since_us, "now": now_us, "integrations": Numbers(integration_ids)},
+    )
+    return row[0] if row else None
+
+
+async def read_floor(connection: Connection, message: Message) -> int | None:
+    """Chatwoot's number of a message that was there before this reply was written: Chatwoot's numbers rise, so the reply's is higher."""
+    row = await connection.fetch_one(
+        "SELECT MAX(chatwoot_message_id) FROM social_messages WHERE conversation_id = :conversation_id AND id < :id "
+        "AND sender_type = 'customer'",
+        {"conversation_id": message.conversation_id, "id": message.id},
+    )
+    return row[0] if row else None
 
 
 async def read_reply(connection: Connection, conversation_id: int, client_id: str) -> Message | None:
@@ -63,3 +127,16 @@ async def read_reply(connection: Connection, conversation_id: int, client_id: st
         {"conversation_id": conversation_id, "client_id": client_id},
     )
     return MESSAGES.entity(row) if row else None
+
+
+async def read_repeated(connection: Connection, conversation_id: int, agent_id: int, since: str, until: str) -> list[Message]:
+    """Replies of an agent with keys from `since` to `until`, which the customer has not answered since, the newest first. One that
+    certainly did not reach Chatwoot is none: writing it again is how a person tries again."""
+    rows = await connection.fetch_all(
+        f"SELECT {MESSAGES.select[connection.dialect]} FROM social_messages m WHERE m.conversation_id = :conversation_id "
+        "AND m.client_id >= :since AND m.client_id < :until AND m.agent_id = :agent_id "
+        "AND (m.delivery_state <> 'failed' OR m.is_outcome_unknown = :yes) AND NOT EXISTS (SELECT 1 FROM social_messages o "
+        "WHERE o.conversation_id = m.conversation_id AND o.sender_type = 'customer' AND o.id > m.id) ORDER BY m.id DESC LIMIT 50",
+        {"conversation_id": conversation_id, "since": since, "until": until, "agent_id": agent_id, "yes": True},
+    )
+    return [MESSAGES.entity(row) for row in rows]

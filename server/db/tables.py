@@ -109,11 +109,13 @@ social_messages = Table(
         server_default="0",
         comment="an attempt may have reached Chatwoot",
     ),
+    Column("chatwoot_answered_at", _BIG, comment="outbox: when Chatwoot first answered after an attempt of unknown outcome, microseconds"),
     Column("seq", _BIG, nullable=False, server_default="0", comment="event that changed this row last"),
     Index("uq_message_chatwoot", "conversation_id", "chatwoot_message_id", unique=True),
     Index("uq_message_client", "conversation_id", "client_id", unique=True),
     Index("ix_message_thread", "conversation_id", "created_at", "id"),
     Index("ix_message_outbox", "delivery_state", "next_attempt_at"),
+    Index("ix_message_answered", "chatwoot_answered_at"),
     comment="A message of a conversation; replies written here are the outbox while delivery_state is sending",
     **_OPTIONS,
 )

@@ -1,7 +1,6 @@
 """Conversations over REST: the polling fallback, exact, and what agents do in them."""
 
 import unicodedata
-import uuid
 from collections.abc import AsyncIterator, Sequence
 from urllib.parse import urlencode
 
@@ -110,14 +109,15 @@ class Conversations:
         is_private = body.get("private", False)  # who does not say it writes to the customer, as the polling page does
         if not isinstance(is_private, bool):
             raise BadRequest("private must be true for a note among agents, or false for a reply to the customer")
-        key = request.headers.get("idempotency-key", uuid.uuid4().hex)
+        key, fresh_key = request.headers.get("idempotency-key"), self._replies.fresh_key()
         last_seen = _number(body, "lastSeenMessageId")
-        with reply_traced(self._traces, key, request.headers.get(CARRIED)):
+        with reply_traced(self._traces, key or fresh_key, request.headers.get(CARRIED)):
             message, is_new = await self._replies.submit(
                 principal.agent,
                 path_number(request, "id"),
                 content,
                 key=key,
+                fresh_key=fresh_key,
                 last_seen=last_seen,
                 is_private=is_private,
                 uploads=files,

@@ -19,6 +19,7 @@ from server.db.database import Connection, Database, Parameters, Row
 from server.db.eventlog import Select
 from server.db.lists import Filters
 from server.db.migrations import upgrade
+from server.db.outbox import Claim
 from tests.kit.eventually import scaled
 from tests.kit.mariadb import MariaDB
 
@@ -62,7 +63,10 @@ QUERIES: dict[str, Query] = {
     "heads": lambda c: eventlog.read_streams(c, [1, 2, 3]),
     "board of a batch": lambda c: store.load_board(c, _told(), "unused"),
     "claim of deliveries": lambda c: journal.claim_deliveries(c, 300),
-    "claim of replies": lambda c: outbox.claim_replies(c, _NOW, 1, 8),
+    "claim of replies": lambda c: outbox.claim_replies(c, Claim(_NOW, 1, 1, 8, at_work=[5], full=[6])),
+    "a reply written again": lambda c: outbox.read_repeated(c, 33, 1, "auto.1", "auto.2"),
+    "last landing": lambda c: outbox.read_last_landing(c, [1, 2], _NOW, _NOW + 1),
+    "floor of a look-up": lambda c: outbox.read_floor(c, _MESSAGE),
     "unread by view": lambda c: lists.count_unread(c, 3, 1),
     "read mark": lambda c: lists.read_read_count(c, 1, 33),
 }

@@ -205,14 +205,15 @@ async def test_a_third_upload_of_one_agent_waits_for_the_others(desk: Desk) -> N
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     begun, go_on = asyncio.Semaphore(0), asyncio.Event()
 
-    async def slow() -> AsyncIterator[bytes]:
+    async def slow(content: bytes) -> AsyncIterator[bytes]:
         yield b'--x\r\nContent-Disposition: form-data; name="attachments"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n'
         begun.release()
         await go_on.wait()
-        yield b"12345\r\n--x--\r\n"
+        yield content + b"\r\n--x--\r\n"
 
     async with asyncio.TaskGroup() as group:
-        uploads = [group.create_task(desk.company.http.post(f"{desk.path}/reply", content=slow(), headers=headers)) for _ in range(2)]
+        contents = [b"12345", b"67890"]  # two replies, not one and its repetition
+        uploads = [group.create_task(desk.company.http.post(f"{desk.path}/reply", content=slow(c), headers=headers)) for c in contents]
         await begun.acquire()
         await begun.acquire()
 

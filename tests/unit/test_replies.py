@@ -6,6 +6,7 @@ import io
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -19,13 +20,14 @@ from server.core.uploads import checked_file
 from server.db import outbox, store
 from server.db.accounts import Agent, Integration
 from server.db.database import Database
-from server.db.outbox import Outgoing
+from server.db.outbox import Claim, Outgoing
 from server.db.vault import Vault
 from server.dev.chatwoot_sim import ChatwootSim, serving
 from server.directory import Directory
 from server.ingest import Ingester, Told
 from server.replies import Replies
 from server.reply_files import ReplyFiles, Upload
+from server.reply_look_ups import LookUps
 from tests.kit.eventually import eventually, scaled
 from tests.unit.databases import fresh_sqlite
 from tests.unit.integrations import COMPANY, add_integration
@@ -67,19 +69,30 @@ class Desk:
         ingester = Ingester(self.database, self.directory, lambda batch: None, batch=10, attempts=3)
         await ingester.apply([Told(Source(number, COMPANY), change, _now_us())])
 
-    async def write(self) -> Message:
-        message, is_new = await self.replies.submit(_AGENT, 1, "good day", key=None, last_seen=None)
+    async def write(self, key: str | None = None) -> Message:
+        message, is_new = await self.replies.submit(_AGENT, 1, "good day", key=key, last_seen=None)
         assert is_new
         return message
 
+    async def customer_writes(self) -> None:
+        insert = "INSERT INTO social_messages (conversation_id, sender_type, content, chatwoot_message_id) VALUES (1, 'customer', 'x', :n)"
+        await self.database.transaction(lambda c: c.execute(insert, {"n": 1 + max(self.sim.messages)}))
+
     async def claim(self, lease_seconds: float = _CERTAIN_SECONDS) -> Outgoing:
-        [outgoing] = await self.database.transaction(lambda c: outbox.claim_replies(c, _now_us(), int(lease_seconds * SECOND), 10))
+        [outgoing] = await self.take(Claim(_now_us(), int(lease_seconds * SECOND), 3600 * SECOND, 10))
         return outgoing
+
+    async def take(self, claim: Claim) -> list[Outgoing]:
+        return await self.database.transaction(lambda c: outbox.claim_replies(c, claim))
 
     async def read(self, message: Message) -> Message:
         found = await self.database.read(lambda c: store.read_message(c, COMPANY, 1, message.id))
         assert found is not None
         return found
+
+    async def make_due(self, message: Message, due_us: int = 0) -> None:
+        row = {"id": message.id, "due": due_us}
+        await self.database.transaction(lambda c: c.execute("UPDATE social_messages SET next_attempt_at = :due WHERE id = :id", row))
 
     def at_customer(self) -> int:
         return sum(message.content == "good day" for message in self.sim.messages.values())
@@ -187,6 +200,105 @@ async def test_an_outcome_that_cannot_be_written_ends_no_other_attempt(tmp_path:
         await one.replies._try(outgoing)
         assert one.at_customer() == 1
         assert (await one.read(message)).delivery_state == "sending"
+
+
+async def test_a_lease_that_cannot_be_is_not_waited_for(tmp_path: Path) -> None:
+    """A clock that was wrong has written it. One that can be is."""
+    async with desk(tmp_path) as one:
+        message = await one.write()
+        for seconds, is_taken in ((3700, True), (200, False)):
+            await one.make_due(message, _now_us() + seconds * SECOND)
+            taken = await one.take(Claim(_now_us(), SECOND, 3600 * SECOND, 10))
+            assert [outgoing.message.id for outgoing in taken] == [message.id] * is_taken
+
+
+async def test_what_is_under_way_here_is_not_taken_again(tmp_path: Path) -> None:
+    """Whatever any clock says of its lease."""
+    async with desk(tmp_path) as one:
+        message = await one.write()
+        claim = Claim(_now_us() + 3600 * SECOND, SECOND, 3600 * SECOND, 10, at_work=[message.id])
+        assert await one.take(claim) == []
+
+
+async def test_a_chatwoot_that_is_full_takes_no_place(tmp_path: Path) -> None:
+    """Its replies are neither claimed nor in the way of others; so many are as there is room for."""
+    async with desk(tmp_path) as one:
+        await one.write()
+        number = next(iter(one.directory.integrations))
+        for full, rooms, count in (([number], {}, 0), ([], {"a": 0}, 0), ([], {"a": 1}, 1)):
+            claim = Claim(_now_us(), SECOND, 3600 * SECOND, 10, full=full, addresses={number: "a"}, rooms=rooms)
+            assert len(await one.take(claim)) == count
+
+
+async def test_a_second_one_without_a_key_is_the_first(tmp_path: Path) -> None:
+    """A double click, a retry after a lost answer: within a minute, and before the customer wrote again. Everything else is meant."""
+    async with desk(tmp_path) as one:
+
+        async def numbers(**other: Any) -> tuple[int, bool]:
+            given: dict[str, Any] = {"agent": _AGENT, "conversation_id": 1, "content": "yes", "key": None, "last_seen": None} | other
+            message, is_new = await one.replies.submit(**given)
+            return message.id, is_new
+
+        first, is_new = await numbers()
+        assert is_new
+        assert await numbers() == (first, False)
+        for other in ({"content": "Yes"}, {"is_private": True}, {"agent": msgspec.structs.replace(_AGENT, id=2)}, {"key": "own-1"}):
+            assert (await numbers(**other))[1], other
+        assert await numbers() == (first, False)
+        await one.customer_writes()
+        second, is_new = await numbers()
+        assert is_new, "the customer has asked something else"
+        assert await numbers() == (second, False)
+        older = f"auto.{_now_us() - 61 * SECOND:014x}.x"
+        await one.database.transaction(
+            lambda c: c.execute("UPDATE social_messages SET client_id = :key WHERE id = :id", {"key": older, "id": second})
+        )
+        third, is_new = await numbers()
+        assert is_new, "a minute is over"
+        await one.database.transaction(
+            lambda c: c.execute("UPDATE social_messages SET delivery_state = 'failed' WHERE id = :id", {"id": third})
+        )
+        assert (await numbers())[1], "it did not reach Chatwoot, and the agent tries again"
+
+
+async def test_certain_time_begins_with_the_first_answer(tmp_path: Path) -> None:
+    """A Chatwoot that stood still begins with our request when it is back: nothing counts that was before its first answer."""
+    async with desk(tmp_path) as one:
+        message = await one.write()
+        outgoing = await one.claim()
+        one.sim.switches.set(stands_still=True)
+        one.timeouts = Timeouts(read=0.2, total=0.4)
+        await one.replies._try(outgoing)
+        silent = await one.read(message)
+        assert (silent.is_outcome_unknown, silent.answered_us) == (True, None)
+        one.sim.switches.set(stands_still=False, write_seconds=scaled(2))  # and its backlog crawls
+        one.timeouts = Timeouts(read=scaled(5), total=scaled(10))
+        await one.make_due(message)
+        await one.replies._try(await one.claim())
+        answered = await one.read(message)
+        if answered.delivery_state == "sending":  # else its request was quicker than our question
+            assert answered.answered_us is not None
+            assert answered.delivery_attempts == silent.delivery_attempts, "a wait is no attempt"
+        await eventually(one.at_customer, limit=20)
+        await one.make_due(message)
+        if answered.delivery_state == "sending":
+            await one.replies._try(await one.claim())
+        assert (await one.read(message)).delivery_state == "sent"
+        assert one.at_customer() == 1
+
+
+async def test_as_long_as_late_replies_appear_nothing_is_sent_again(tmp_path: Path) -> None:
+    """Reads are quick while writes crawl out of a backlog: what came out of it last says when it may be empty."""
+    async with desk(tmp_path) as one:
+        integration = next(iter(one.directory.integrations.values()))
+        look_ups, certain_us = LookUps(one.database, one.directory, _CERTAIN_SECONDS), int(_CERTAIN_SECONDS * SECOND)
+        long_ago = _now_us() - 2 * certain_us
+        assert await look_ups.wait_us(integration, long_ago) == 0
+        assert 0 < await look_ups.wait_us(integration, _now_us()) <= certain_us // 2, "asked again in between"
+        late = "INSERT INTO social_messages (conversation_id, sender_type, chatwoot_message_id, told_at, chatwoot_answered_at) "
+        row = {"told": _now_us(), "answered": long_ago}
+        await one.database.transaction(lambda c: c.execute(f"{late} VALUES (1, 'agent', 999, :told, :answered)", row))
+        assert await look_ups.wait_us(integration, long_ago) > 0
 
 
 def _now_us() -> int:

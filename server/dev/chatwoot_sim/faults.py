@@ -18,12 +18,15 @@ class Faults:
     app: ASGIApp
     sim: ChatwootSim
     _minutes: Counter[int] = field(default_factory=Counter)
+    _writes: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not scope["path"].startswith("/api/"):
             await self.app(scope, receive, send)
             return
         switches = self.sim.switches
+        if switches.stands_still or switches.write_seconds:
+            receive = await self._in_backlog(scope, receive)
         if switches.latency_seconds:
             await asyncio.sleep(switches.latency_seconds)
         if self._is_over_limit():
@@ -33,6 +36,21 @@ class Faults:
             await self._fail(send)
         else:
             await self._pass_on(scope, receive, send)
+
+    async def _in_backlog(self, scope: Scope, receive: Receive) -> Receive:
+        """Wait for the request's turn. Its body is here already, so that it is worked off whether or not its client is still there."""
+        body = await _read_body(receive)
+        if scope["method"] == "GET":
+            await self._go_on()
+        else:
+            async with self._writes:
+                await self._go_on()
+                await asyncio.sleep(self.sim.switches.write_seconds)
+        return _repeating(body, receive)
+
+    async def _go_on(self) -> None:
+        while self.sim.switches.stands_still:  # noqa: ASYNC110 - a switch is a field that anybody sets
+            await asyncio.sleep(0.02)
 
     def _is_over_limit(self) -> bool:
         switches = self.sim.switches
@@ -80,6 +98,25 @@ async def _answer(send: Send, status: int, body: bytes, media_type: str) -> None
     headers = [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+async def _read_body(receive: Receive) -> bytes:
+    body = b""
+    while (message := await receive())["type"] == "http.request":
+        body += message.get("body", b"")
+        if not message.get("more_body", False):
+            break
+    return body
+
+
+def _repeating(body: bytes, receive: Receive) -> Receive:
+    """As the server's `receive`, with a body that was read before."""
+    left = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def repeat() -> Message:
+        return left.pop() if left else await receive()
+
+    return repeat
 
 
 def _collector(into: list[Message]) -> Send:

@@ -21,6 +21,10 @@ class Switches(msgspec.Struct, forbid_unknown_fields=True):
     """With `fail_next`: the failing answer is given after the request has taken effect (a gateway's 502, for example)."""
     fail_writes_only: bool = False
     """With `fail_next`: only POST, PATCH and DELETE fail."""
+    stands_still: bool = False
+    """Requests wait in the backlog while this is on; afterwards they are worked off, also those of clients who have left."""
+    write_seconds: Seconds = 0.0
+    """POST, PATCH and DELETE are worked off one after the other, each taking so long; GETs at once."""
     hang_next: Count = 0
     hang_seconds: Seconds = 60.0
     """So many POST .../messages are accepted and stored, and then not answered for `hang_seconds`."""

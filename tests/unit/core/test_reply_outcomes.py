@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from server.core.entities import Attachment, DeliveryError, Message
-from server.core.reply_outcomes import Settle, failed, not_yet, put_off, sent, unchanged
+from server.core.reply_outcomes import Settle, failed, not_yet, put_off, sent, still_unknown, unchanged
 from server.core.times import SECOND
 from tests.unit.states import BASE_US, at
 
@@ -32,8 +32,19 @@ def test_a_webhook_that_was_quicker_stands() -> None:
     [
         (
             failed(CLAIMED, "gave_up", "x", at(90)),
+            {
+                "delivery_state": "failed",
+                "delivery_error": DeliveryError("gave_up", "x"),
+                "next_attempt_us": at(90),
+                "is_outcome_unknown": False,
+            },
+        ),
+        (
+            failed(CLAIMED, "gave_up", "x", at(90), is_unknown=True),
             {"delivery_state": "failed", "delivery_error": DeliveryError("gave_up", "x"), "next_attempt_us": at(90)},
         ),
+        (still_unknown(CLAIMED, at(60), at(40)), {"delivery_attempts": 0, "next_attempt_us": at(60), "answered_us": at(40)}),
+        (put_off(CLAIMED, at(60), is_unknown=True, answered_us=at(40)), {"next_attempt_us": at(60), "answered_us": at(40)}),
         (put_off(CLAIMED, at(60), is_unknown=False), {"next_attempt_us": at(60), "is_outcome_unknown": False}),
         (not_yet(CLAIMED, at(10)), {"delivery_attempts": 0, "is_outcome_unknown": False, "next_attempt_us": at(11)}),
         (unchanged, {}),

@@ -1,0 +1,57 @@
+"""Whether a reply whose outcome is unknown is at Chatwoot, and when it can no longer come there: only then may it be sent again.
+
+Chatwoot gives a request up some seconds after it has *begun* with it (rack-timeout), and one that stood still begins late. So the certain
+time counts from its first answer after the attempt, not from the attempt; it is asked again during that time and at its end. Reads may be
+quick while writes still crawl out of a backlog. What crawls out shows: as long as replies appear there that were missing at that first
+answer, the backlog is being worked off, and the certain time begins anew for all that are still missing.
+"""
+
+from server.chatwoot import ChatwootClient
+from server.core.entities import Json, Message
+from server.core.payloads import CLIENT_ID_KEY
+from server.core.times import SECOND
+from server.db import outbox
+from server.db.accounts import Integration
+from server.db.database import Connection, Database
+from server.directory import Directory
+
+_PAGES_MOST = 10
+_LANDINGS_SECONDS = 3_600.0  # an attempt that Chatwoot answered longer ago than this has no say any more
+
+
+class LookUps:
+    def __init__(self, database: Database, directory: Directory, certain_seconds: float) -> None:
+        self._database, self._directory = database, directory
+        self._certain_us = int(certain_seconds * SECOND)
+
+    async def find(self, client: ChatwootClient, display_id: int, message: Message) -> Json | None:
+        """The message with the reply's marker as Chatwoot has it, if it is there. Raises ChatwootError, DatabaseUnavailable."""
+        floor = await self._database.read(lambda c: outbox.read_floor(c, message))
+        before: int | None = None
+        for _ in range(_PAGES_MOST):
+            page = await client.list_messages(display_id, before=before)
+            for item in page:
+                attributes = item.get("content_attributes")
+                if isinstance(attributes, dict) and attributes.get(CLIENT_ID_KEY) == message.client_id and isinstance(item.get("id"), int):
+                    return item
+            oldest = min((item["id"] for item in page if isinstance(item.get("id"), int)), default=None)
+            if oldest is None or (floor is not None and oldest <= floor):
+                return None
+            before = oldest
+        return None
+
+    async def wait_us(self, integration: Integration, answered_us: int) -> int:
+        """How long it must be waited before Chatwoot is asked again about a reply it did not show; 0: it will not come any more, if it
+        has been asked since. `answered_us`: its first answer after the attempt."""
+        address = integration.base_url
+        of_one = [one.id for one in self._directory.integrations.values() if one.base_url == address] or [integration.id]
+
+        async def read(connection: Connection) -> tuple[int, int | None]:
+            now_us = await self._database.clock.read(connection)
+            since_us = now_us - int(_LANDINGS_SECONDS * SECOND)
+            return now_us, await outbox.read_last_landing(connection, of_one, since_us, now_us)
+
+        now_us, landed_us = await self._database.read(read)
+        quiet_us = max(min(answered_us, now_us), landed_us or 0)
+        left_us = quiet_us + self._certain_us - now_us
+        return min(left_us, self._certain_us // 2) if left_us > 0 else 0
