@@ -50,6 +50,7 @@ from server.endpoints.people import PeopleApi
 from server.endpoints.sessions import Sessions
 from server.endpoints.set_up import SetUpPages
 from server.endpoints.status import StatusApi
+from server.endpoints.strangers import Strangers
 from server.endpoints.sync_runs import SyncRunsApi
 from server.endpoints.uploads import Uploads
 from server.endpoints.webhook import Webhook
@@ -321,8 +322,8 @@ def create_app(settings: Settings) -> Starlette:
             _logger.info("serving", database=parts.database.dialect, bus=settings.broadcast_url.split(":")[0])
             yield {START_DRAINING: parts.health.start_draining}
 
-    limits = (settings.webhook_max_bytes, settings.webhook_strangers_per_minute)
-    webhook = Webhook(parts.recorder, parts.directory, *limits, parts.traces)
+    strangers = Strangers(settings.webhook_strangers_per_minute, settings.webhook_strangers_max_bytes)
+    webhook = Webhook(parts.recorder, parts.directory, settings.webhook_max_bytes, strangers, parts.traces)
     app = Starlette(
         routes=[Route(WEBHOOK_PATH, webhook, methods=["POST"]), *_routes(parts, guard)],
         lifespan=lifespan,

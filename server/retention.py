@@ -23,6 +23,7 @@ _ORPHAN_US = 3_600 * SECOND  # an upload that has not become a reply by then nev
 class Retention:
     def __init__(self, database: Database, *, event_days: float, journal_days: float, every_seconds: float = _EVERY_SECONDS) -> None:
         self._database, self._every_seconds = database, every_seconds
+        self._strangers_us = 0
         self._event_us, self._journal_us = int(event_days * _DAY_US), int(journal_days * _DAY_US)
 
     async def run(self) -> None:
@@ -44,6 +45,7 @@ class Retention:
                     removed += count
         while count := await self._database.transaction(lambda c: journal.trim_deliveries(c, now_us - self._journal_us, _BATCH)):
             removed += count
+        removed += await self._trim_strangers(now_us)
         while count := await self._database.transaction(lambda c: accounts.trim_sessions(c, now_us - _DAY_US, _BATCH)):
             removed += count
         while count := await self._database.transaction(lambda c: reach.trim_reach(c, now_us - self._event_us, _BATCH)):
@@ -55,6 +57,15 @@ class Retention:
             removed += count
         if removed:
             _logger.info("trimmed", rows=removed)
+        return removed
+
+    async def _trim_strangers(self, now_us: int) -> int:
+        """Each round looks at what has become a day old since the one before; the first one at a day more."""
+        before_us, removed = now_us - _DAY_US, 0
+        since_us = self._strangers_us or before_us - _DAY_US
+        while count := await self._database.transaction(lambda c: journal.trim_strangers(c, since_us, before_us, _BATCH)):
+            removed += count
+        self._strangers_us = before_us - _DAY_US // 24  # some come late from a spool, and some are `received` for a while
         return removed
 
     async def _trim_events(self, company_id: int, before_us: int) -> int:

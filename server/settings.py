@@ -27,6 +27,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "session_hours": (1, 8760),
     "port": (0, 65_535),
     "spool_max_bytes": (100_000, 1e13),
+    "webhook_strangers_max_bytes": (100_000, 1e13),
     "webhook_max_bytes": (10_000, 16_000_000),  # what the journal's column holds
     "signature_tolerance_seconds": (1, 86_400),
     "ingest_batch": (1, 5_000),
@@ -126,7 +127,12 @@ class Settings:
     api_requests_per_minute: int = _setting(3_000, "Requests a minute of one agent; 304 answers from memory are not counted; 0: no limit")
     api_requests_per_minute_company: int = _setting(120_000, "Requests a minute of one company's agents together; 0: no limit")
     webhook_strangers_per_minute: int = _setting(
-        600, "Webhooks a minute from one address that no integration takes (kept as `ignored`); more are refused with 429; 0: no limit"
+        600,
+        "Webhooks a minute from one address that no integration takes, or whose signature is wrong; more are refused with 429, "
+        "and ten times as many of all addresses together; 0: no limit",
+    )
+    webhook_strangers_max_bytes: int = _setting(
+        100_000_000, "Bytes a day that one process keeps of webhooks no integration takes; each is forgotten after a day"
     )
     access_check_seconds: float = _setting(2.0, "How often withdrawn access is looked up, at most 3")
     chatwoot_timeout_seconds: float = _setting(10.0, "How long a call to Chatwoot may take")

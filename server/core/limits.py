@@ -21,6 +21,15 @@ class Bucket:
         self._tokens -= count
         return True
 
+    def is_empty(self, now: float) -> bool:
+        """Whether there is not even one."""
+        return min(self._burst, self._tokens + max(0.0, now - self._when) * self._rate) < 1.0
+
+    def spend(self, now: float, count: float) -> None:
+        """Take it in any case: what is owed, up to a whole burst, is waited for as well."""
+        self.take(now, 0.0)
+        self._tokens = max(-self._burst, self._tokens - count)
+
     def wait_seconds(self, count: float = 1.0) -> float:
         """How long until `count` tokens are there, as of the last call of `take`."""
         return max(0.0, (count - self._tokens) / self._rate)
@@ -33,8 +42,21 @@ class Buckets:
         self._rate, self._burst, self._most = rate, burst, most
         self._buckets: OrderedDict[Hashable, Bucket] = OrderedDict()
 
+    def is_empty(self, key: Hashable, now: float) -> bool:
+        """Whether there is not even one for this key."""
+        bucket = self._buckets.get(key)
+        return bucket is not None and bucket.is_empty(now)
+
+    def spend(self, key: Hashable, now: float, count: float) -> None:
+        """Take it in any case."""
+        self._bucket(key, now).spend(now, count)
+
     def wait(self, key: Hashable, now: float) -> float:
         """Take one; 0.0, or the seconds until there will be one to take. Times are monotonic seconds."""
+        bucket = self._bucket(key, now)
+        return 0.0 if bucket.take(now) else bucket.wait_seconds()
+
+    def _bucket(self, key: Hashable, now: float) -> Bucket:
         bucket = self._buckets.get(key)
         if bucket is None:
             bucket = self._buckets[key] = Bucket(self._rate, self._burst, now)
@@ -42,4 +64,4 @@ class Buckets:
                 self._buckets.popitem(last=False)
         else:
             self._buckets.move_to_end(key)
-        return 0.0 if bucket.take(now) else bucket.wait_seconds()
+        return bucket

@@ -84,22 +84,45 @@ class _Envelope(_Addressed):
 _envelope = msgspec.json.Decoder(_Envelope)
 
 
+class Heading(msgspec.Struct, frozen=True):
+    """What a delivery says of itself, where it does."""
+
+    event: str | None = None
+    account_id: int | None = None
+    inbox_id: int | None = None
+
+
 def read_address(body: bytes) -> tuple[int | None, int | None]:
     """(account id, inbox id) of a delivery, where it names them. Raises ValueError for what is no JSON."""
+    heading = read_heading(body)
+    return heading.account_id, heading.inbox_id
+
+
+def read_heading(body: bytes, most_patient_bytes: int | None = None) -> Heading:
+    """Raises ValueError for what is no JSON, and for what is unusual JSON above `most_patient_bytes`: it takes a hundred times as long."""
     try:
         envelope = _envelope.decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        payload = decode_json(body)  # unusual, or broken: looked at with more patience
+        if most_patient_bytes is not None and len(body) > most_patient_bytes:
+            raise ValueError("unusual, and too large to be looked at with more patience") from None
+        payload = decode_json(body)
         if not isinstance(payload, dict):
-            return None, None
-        return _address(payload)
+            return Heading()
+        event = payload.get("event")
+        return Heading(event if isinstance(event, str) else None, *_address(payload))
     is_conversation = envelope.event in _CONVERSATION_EVENTS  # as in `_address`, whose rule this is in a quicker form
     conversation = envelope if is_conversation else envelope.conversation or envelope
     accounts = (envelope.account and envelope.account.id, conversation.account and conversation.account.id)
     nested = conversation.messages[0].account_id if conversation.messages else None
     inboxes = (envelope.inbox and envelope.inbox.id, conversation.inbox_id)
     contact_inbox = conversation.contact_inbox.inbox_id if conversation.contact_inbox else None
-    return _first_id(*accounts, nested), _first_id(*inboxes, contact_inbox)
+    event = envelope.event if isinstance(envelope.event, str) else None
+    return Heading(event, _first_id(*accounts, nested), _first_id(*inboxes, contact_inbox))
+
+
+def may_lack_account(event: str | None) -> bool:
+    """Whether Chatwoot sends such an event without its account: those of a conversation that has no message yet, typing among them."""
+    return event in _CONVERSATION_EVENTS or event in _TYPING_EVENTS
 
 
 def names_contact(body: str, account_id: int | None, contact_id: int | None, display_ids: Container[int]) -> bool:

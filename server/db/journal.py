@@ -12,6 +12,7 @@ from server.db.database import Connection, Row
 
 _SKIP_LOCKED = {"sqlite": "", "mysql": " FOR UPDATE SKIP LOCKED"}
 _REASON_MOST = 255
+STRANGER = "omni-stranger"  # beside the kept headers of a delivery that no integration knew when it came
 STATES = ("received", "done", "ignored", "dead")
 
 
@@ -149,6 +150,18 @@ async def trim_deliveries(connection: Connection, before_us: int, limit: int) ->
     rows = await connection.fetch_all(
         "SELECT id FROM webhook_deliveries WHERE received_at < :before AND state IN ('done', 'ignored') ORDER BY received_at LIMIT :limit",
         {"before": before_us, "limit": limit},
+    )
+    if rows:
+        await connection.execute(f"DELETE FROM webhook_deliveries WHERE id IN ({columns.ids(row[0] for row in rows)})")
+    return len(rows)
+
+
+async def trim_strangers(connection: Connection, since_us: int, before_us: int, limit: int) -> int:
+    """Delete up to `limit` deliveries of that time that no integration knew and none has taken. Returns how many."""
+    rows = await connection.fetch_all(
+        "SELECT id FROM webhook_deliveries WHERE received_at >= :since AND received_at < :before AND state IN ('ignored', 'dead') "
+        "AND headers LIKE :stranger ORDER BY received_at LIMIT :limit",
+        {"since": since_us, "before": before_us, "stranger": f'%"{STRANGER}"%', "limit": limit},
     )
     if rows:
         await connection.execute(f"DELETE FROM webhook_deliveries WHERE id IN ({columns.ids(row[0] for row in rows)})")

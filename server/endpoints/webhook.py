@@ -3,6 +3,7 @@
 Plain ASGI: a request object, a route and a response object together cost as much as keeping the delivery.
 """
 
+import asyncio
 import os
 import time
 
@@ -10,13 +11,14 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from server import metrics
-from server.core.limits import Buckets
-from server.core.payloads import read_address, strip_credentials
+from server.core.payloads import Heading, may_lack_account, read_heading, strip_credentials
 from server.core.times import SECOND
+from server.db import journal
 from server.db.journal import Delivery
 from server.directory import DELIVERY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, Directory
 from server.endpoints.answers import problem_answer, receive_body
-from server.errors import BadRequest, HeaderTooLarge, OmniError, TooManyRequests, UnsupportedMedia
+from server.endpoints.strangers import SMALL_BYTES, Strangers
+from server.errors import BadRequest, BadSignature, HeaderTooLarge, OmniError, UnsupportedMedia
 from server.recorder import Recorder
 from server.traces import CARRIED, OpenSpan, Traces
 
@@ -31,6 +33,8 @@ _TRACE_HEADER, _TRACE_BYTES = CARRIED.encode(), 55
 _ENCODING, _LENGTH = b"content-encoding", b"content-length"
 _RECEIVED = b"EVENT_RECEIVED"
 _ANSWER = ((_LENGTH, str(len(_RECEIVED)).encode()), (b"content-type", b"text/plain; charset=utf-8"))
+_BODY_SECONDS = 20.0  # Chatwoot itself waits 5
+_JUDGED_AT_ONCE = 2  # bodies that are hashed in threads
 _accepted = metrics.deliveries_received.labels("accepted")
 
 
@@ -38,10 +42,11 @@ class Webhook:
     """The ASGI application of the address, with what it was given at the start."""
 
     def __init__(
-        self, recorder: Recorder, directory: Directory, most_bytes: int, strangers_per_minute: int, traces: Traces | None = None
+        self, recorder: Recorder, directory: Directory, most_bytes: int, strangers: Strangers, traces: Traces | None = None
     ) -> None:
         self._recorder, self._directory, self._most_bytes, self._traces = recorder, directory, most_bytes, traces
-        self._strangers = Buckets(strangers_per_minute / 60, float(strangers_per_minute)) if strangers_per_minute else None
+        self._strangers = strangers
+        self._judging = asyncio.Semaphore(_JUDGED_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         span: OpenSpan | None = None
@@ -81,35 +86,59 @@ class Webhook:
                 length = value
             elif name == _ENCODING and value != b"identity":
                 raise UnsupportedMedia
-        body = await receive_body(receive, length, self._most_bytes)
+        address = scope["client"][0] if scope.get("client") else ""
+        self._strangers.check(address)
+        size = int(length) if length.isdigit() else self._most_bytes
+        with self._strangers.reading(address, min(size, self._most_bytes)):
+            try:
+                async with asyncio.timeout(_BODY_SECONDS):
+                    body = await receive_body(receive, length, self._most_bytes)
+            except TimeoutError:
+                raise BadRequest("The body did not come in time") from None
+            return await self._judged(address, headers, body, received_us)
+
+    async def _judged(self, address: str, headers: dict[str, str], body: bytes, received_us: int) -> Delivery:
+        """Whose it is, and what may be kept of it. What turns out to be nobody's or forged is counted against its address."""
         try:
-            account_id, inbox_id = read_address(body)
+            heading = read_heading(body, SMALL_BYTES)
+            text = body.decode()
         except ValueError:
+            self._strangers.note_fault(address, len(body))
             raise BadRequest("The body must be JSON in UTF-8") from None
+        if heading.account_id is None and (not may_lack_account(heading.event) or len(body) > SMALL_BYTES):
+            self._strangers.note_fault(address, len(body))
+            raise BadRequest("The delivery names no account")
         # an integration that was added a moment ago is not known here yet: judged by ingest, which waits for the directory
-        is_judged = self._directory.is_loaded and self._directory.knows(account_id, inbox_id)
-        if not is_judged and self._directory.is_loaded:
-            self._admit_stranger(scope)
-        integration_id = self._directory.verify(account_id, inbox_id, headers, body) if is_judged else None
+        is_judged = self._directory.is_loaded and self._directory.knows(heading.account_id, heading.inbox_id)
+        integration_id: int | None = None
+        if is_judged:
+            integration_id = await self._verify(address, heading, headers, body)
+            text = strip_credentials(body).decode()
+        elif self._directory.is_loaded:
+            self._strangers.admit(address, len(body))
+            headers[journal.STRANGER] = "1"
         return Delivery(
             uid=os.urandom(16).hex(),
             received_us=received_us,
-            body=_text(strip_credentials(body) if is_judged else body),
+            body=text,
             headers=headers,
             integration_id=integration_id,
             is_verified=is_judged,
         )
 
-
-    def _admit_stranger(self, scope: Scope) -> None:
-        """Whoever knows the address could fill the journal with what belongs to nobody. Raises TooManyRequests."""
-        address = scope["client"][0] if scope.get("client") else ""
-        if self._strangers is not None and self._strangers.wait(address, time.monotonic()):
-            raise TooManyRequests("Too many webhooks that no integration takes")
-
-
-def _text(body: bytes) -> str:
-    try:
-        return body.decode()
-    except ValueError:
-        raise BadRequest("The body must be JSON in UTF-8") from None
+    async def _verify(self, address: str, heading: Heading, headers: dict[str, str], body: bytes) -> int | None:
+        """In a thread where there is much to hash: a large body, or many secrets for one that names no account. Raises BadSignature."""
+        try:
+            if heading.account_id is not None and len(body) <= SMALL_BYTES:
+                integration_id = self._directory.verify(heading.account_id, heading.inbox_id, headers, body)
+            else:
+                async with self._judging:
+                    integration_id = await asyncio.to_thread(
+                        self._directory.verify, heading.account_id, heading.inbox_id, headers, body
+                    )
+        except BadSignature:
+            self._strangers.note_fault(address, len(body))
+            raise
+        if integration_id is not None:
+            self._strangers.note_verified(address)
+        return integration_id

@@ -70,3 +70,21 @@ async def test_finished_deliveries_go_and_dead_ones_stay(tmp_path: Path) -> None
         assert await Retention(database, event_days=7, journal_days=30).trim() == 2
         rows = await database.fetch_all("SELECT id, state FROM webhook_deliveries ORDER BY id")
         assert [tuple(row) for row in rows] == [(2, "dead"), (4, "received")]
+
+
+async def test_deliveries_of_nobody_go_after_a_day(tmp_path: Path) -> None:
+    """Ignored or dead, where no integration knew them; those of integrations stay as long as all others."""
+    async with Database(fresh_sqlite(tmp_path / "omni.db")) as database:
+        now = int(time.time() * SECOND)
+        old, young = now - int(1.5 * _DAY_US), now - _DAY_US // 2
+        stranger = {journal.STRANGER: "1"}
+        given = [("old", old, stranger), ("young", young, stranger), ("known", old, {}), ("taken", old, stranger), ("dead", old, stranger)]
+        deliveries = [Delivery(uid=uid, received_us=at, body="{}", headers=headers) for uid, at, headers in given]
+        await database.transaction(lambda c: journal.append_deliveries(c, deliveries))
+        numbers = {d.uid: d.id for d in await database.read(lambda c: journal.peek_deliveries(c, 10))}
+        states = [(numbers[uid], "dead" if uid == "dead" else "ignored", "nobody's") for uid, _, _ in given if uid != "taken"]
+        await database.transaction(lambda c: journal.mark_parked(c, states, now))
+        await database.transaction(lambda c: journal.mark_done(c, [numbers["taken"]], 1, now))
+        assert await Retention(database, event_days=7, journal_days=30).trim() == 2
+        kept = await database.fetch_all("SELECT uid FROM webhook_deliveries ORDER BY uid")
+        assert [uid for (uid,) in kept] == ["known", "taken", "young"]

@@ -1,0 +1,96 @@
+"""What the webhook's address may cost us from senders whom no integration knows: requests, memory and disk, by address and in total.
+
+A sender whose signature was good lately is known: nothing it shares with others (a proxy's address, say) makes us refuse it unread.
+"""
+
+import ipaddress
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from server.core.limits import Bucket, Buckets
+from server.errors import TooLarge, TooManyRequests, Unavailable
+
+SMALL_BYTES = 65_536  # what is larger costs time to read: Chatwoot sends such bodies for its longest messages alone
+_ADDRESSES = 10  # so many addresses' budgets are the budget of all strangers together
+_KNOWN_MOST, _KNOWN_SECONDS = 1_000, 3_600.0
+_LARGE_BYTES = 64_000_000  # large bodies that are read at one time; a half of it for senders that are not known
+_KEPT_BYTES = 1_000  # what a kept delivery costs besides its body
+_DAY_SECONDS = 86_400.0
+
+
+class Strangers:
+    """One process's budgets. A request of up to 64 KB costs one, a larger one as many as it has pieces of that size."""
+
+    def __init__(self, per_minute: int, most_bytes_a_day: int) -> None:
+        """`per_minute` of one address; 0: no limit. `most_bytes_a_day`: what may be kept of all strangers' deliveries."""
+        now = time.monotonic()
+        rate = per_minute / 60
+        self._addresses = Buckets(rate, float(per_minute)) if per_minute else None
+        self._total = Bucket(rate * _ADDRESSES, float(per_minute * _ADDRESSES), now) if per_minute else None
+        self._disk = Bucket(most_bytes_a_day / _DAY_SECONDS, float(most_bytes_a_day), now)
+        self._known: OrderedDict[str, float] = OrderedDict()
+        self._large_bytes = 0
+
+    def check(self, address: str) -> None:
+        """Before anything is read. Raises TooManyRequests for an address that has used up its budget, unless it is known."""
+        if self._addresses is not None and not self.is_known(address) and self._addresses.is_empty(_network(address), time.monotonic()):
+            raise TooManyRequests("Too many webhooks from this address that no integration takes")
+
+    @contextmanager
+    def reading(self, address: str, size: int) -> Iterator[None]:
+        """While a body of up to so many bytes is read and judged. Raises Unavailable or TooManyRequests when too many large ones are."""
+        if size <= SMALL_BYTES:
+            yield
+            return
+        is_known = self.is_known(address)
+        if self._large_bytes + size > (_LARGE_BYTES if is_known else _LARGE_BYTES // 2):
+            raise Unavailable("Too many large webhooks at one time") if is_known else TooManyRequests("Too many large webhooks at one time")
+        if not is_known and self._total is not None and self._total.is_empty(time.monotonic()):
+            raise TooManyRequests("Too many webhooks that no integration takes")
+        self._large_bytes += size
+        try:
+            yield
+        finally:
+            self._large_bytes -= size
+
+    def note_fault(self, address: str, size: int) -> None:
+        """A body that could not be read, or whose signature was wrong: it counts as a stranger's."""
+        if self._addresses is not None and self._total is not None:
+            now, count = time.monotonic(), 1.0 + size // SMALL_BYTES
+            self._addresses.spend(_network(address), now, count)
+            self._total.spend(now, count)
+
+    def admit(self, address: str, size: int) -> None:
+        """A delivery that no integration takes. Raises TooLarge or TooManyRequests."""
+        if size > SMALL_BYTES:
+            self.note_fault(address, size)
+            raise TooLarge(f"No integration takes this; of such deliveries at most {SMALL_BYTES:,} bytes are kept")
+        now = time.monotonic()
+        if self._addresses is not None and self._total is not None:
+            if self._addresses.is_empty(_network(address), now) or self._total.is_empty(now):
+                raise TooManyRequests("Too many webhooks that no integration takes")
+            self.note_fault(address, size)
+        if not self._disk.take(now, size + _KEPT_BYTES):
+            raise TooManyRequests("Too much is kept already that no integration takes")
+
+    def note_verified(self, address: str) -> None:
+        """This address sent what an integration's secret signed."""
+        self._known[address] = time.monotonic()
+        self._known.move_to_end(address)
+        if len(self._known) > _KNOWN_MOST:
+            self._known.popitem(last=False)
+
+    def is_known(self, address: str) -> bool:
+        return time.monotonic() - self._known.get(address, float("-inf")) < _KNOWN_SECONDS
+
+
+def _network(address: str) -> str:
+    """Whoever has one IPv6 address has a whole network of them."""
+    if ":" not in address:
+        return address
+    try:
+        return str(ipaddress.ip_network((address.partition("%")[0], 64), strict=False))
+    except ValueError:
+        return address
