@@ -19,7 +19,7 @@ _STREAMS: dict[Dialect, str] = {  # one column: see `columns.Shape`
 _decode_stream = msgspec.json.Decoder(tuple[int, str, int, int]).decode
 _NEW_STREAM = "INTO inbox_streams (company_id, epoch, head, floor) VALUES (:company_id, :epoch, 0, 0)"
 _INSERT_STREAM: dict[Dialect, str] = {
-    "sqlite": f"INSERT OR IGNORE {_NEW_STREAM}",
+    "sqlite": f"INSERT {_NEW_STREAM} ON CONFLICT (company_id) DO NOTHING",
     "mysql": f"INSERT {_NEW_STREAM} ON DUPLICATE KEY UPDATE company_id = company_id",
 }
 
