@@ -111,6 +111,15 @@ CREATE TABLE IF NOT EXISTS inbox_streams (
   PRIMARY KEY (company_id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='One row a company; locked by every transaction that changes the company''s state';
 
+-- What makes the processes on this database one installation; a copy of the database should get another row
+CREATE TABLE IF NOT EXISTS installation (
+  id BIGINT NOT NULL COMMENT 'always 1' AUTO_INCREMENT,
+  name VARCHAR(32) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  secret VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT 'signs what processes tell each other over the bus',
+  created_at BIGINT NOT NULL COMMENT 'microseconds',
+  PRIMARY KEY (id)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='What makes the processes on this database one installation; a copy of the database should get another row';
+
 -- A Chatwoot inbox (or an older provider) of a company
 CREATE TABLE IF NOT EXISTS integrations (
   id BIGINT NOT NULL AUTO_INCREMENT,

@@ -26,6 +26,7 @@ from server.core.entities import Json
 from server.db import store
 from server.db.accounts import Agent, Integration
 from server.db.database import Database
+from server.db.installation import read_installation
 from server.db.migrations import schema_problem
 from server.db.spool import Spool
 from server.db.vault import Vault
@@ -86,6 +87,8 @@ from server.trespass import Trespass
 _logger = log.get(__name__)
 WEB = Path(__file__).parent.parent / "web"
 _SCHEMA_SECONDS = 5.0
+_IDENTIFY_SECONDS, _IDENTIFY_RETRY_SECONDS = 30.0, 0.5
+_ACCESS = "access"  # the bus' topic of withdrawn access
 START_DRAINING = "start_draining"  # what `serve` finds in the lifespan's state, and calls when it is to stop
 
 
@@ -125,6 +128,9 @@ class Parts:
         self.access = Access(self.database, settings, self._on_changed, self._on_ended)
         self.access.connected, self.access.on_keys, self.access.on_confirmed = self.hub.agent_ids, self._on_keys, self.hub.release
         self.hub.is_current = lambda: self.access.is_current
+        if self.bus.is_shared:
+            self.access.announce = partial(self.bus.tell, _ACCESS)
+            self.bus.follow(_ACCESS, self.access.hear)
         publish = self.feeds.publish
         self.ingester = Ingester(
             self.database,
@@ -228,6 +234,7 @@ class Parts:
                 ("schema", self._watch_schema),
                 ("health", self.health.run),
                 ("doctor", self._look_once),
+                ("installation", self._identify),
                 ("bus", self.bus.run),
                 ("bus-canary", self.bus.run_canary),
                 ("directory", self.directory.run),
@@ -257,6 +264,17 @@ class Parts:
         unusable = [f"integration {i.id}: {i.problem}" for i in self.directory.integrations.values() if i.problem]
         held = ["whether access was withdrawn cannot be looked up: events are held back, and follow"] if self.hub.is_holding else []
         return [*self.reconcile.problems(), *unusable, *held]
+
+    async def _identify(self) -> None:
+        """The bus is told which installation it belongs to; again now and then, as a restored backup may say another one."""
+        while self.bus.is_shared:
+            try:
+                self.bus.identify(await read_installation(self.database))
+            except DatabaseUnavailable:
+                await asyncio.sleep(_IDENTIFY_RETRY_SECONDS)
+            else:
+                await asyncio.sleep(_IDENTIFY_SECONDS)
+        await asyncio.Event().wait()  # a service that ends would be started again
 
     async def _watch_schema(self) -> None:
         while True:

@@ -1,10 +1,12 @@
 """The bus: broadcaster behind one narrow module. It carries batches of events between processes, quickly and without promise.
 
 Whatever it loses, the feeds repair from the event log, so every queue here is bounded and drops when full. A canary that this process
-sends to itself proves that the way there and back is alive: a connected bus is not yet a working one.
+sends to itself proves that the way there and back is alive: a connected bus is not yet a working one. Channels and messages are
+those of one installation (`core/envelope`), known once the database has been read; until then subscriptions wait, messages are dropped.
 """
 
 import asyncio
+import secrets
 import time
 import uuid
 from collections.abc import Callable
@@ -13,6 +15,7 @@ from broadcaster import Broadcast
 
 from server import log, metrics
 from server.bus_redis import RedisBackend
+from server.core.envelope import Installation
 from server.tasks import spawn, stop
 
 OnMessage = Callable[[str], None]
@@ -21,6 +24,7 @@ _logger = log.get(__name__)
 _OUTGOING_MOST = 5_000  # messages waiting to be published; beyond that the feeds' own comparison is quicker
 _CANARY_SECONDS = 2.0
 _CANARY_LATE_SECONDS = 3.0
+_WARN_SECONDS = 60.0  # of messages that are not ours, one line in so long
 
 
 class Bus:
@@ -30,17 +34,22 @@ class Bus:
         self._redis = None if url.startswith("memory") else RedisBackend(url, on_up=on_up)
         self._broadcast = Broadcast(backend=self._redis) if self._redis else Broadcast(url)
         self._outgoing: asyncio.Queue[tuple[str, str]] = asyncio.Queue(_OUTGOING_MOST)
+        self._wished: dict[str, OnMessage] = {}  # by topic
         self._listeners: dict[str, asyncio.Task[None]] = {}
+        # within one process nobody else can publish, nor has to know the name
+        self._installation = None if self._redis else Installation(secrets.token_hex(8), secrets.token_bytes(32))
+        self._warned_at = float("-inf")
+        self._canary: asyncio.Task[None] | None = None
         self._canary_channel = f"omni.canary.{uuid.uuid4().hex}"
         self._canary_seen = float("-inf")
 
     async def __aenter__(self) -> "Bus":
         await self._broadcast.connect()
-        self._listeners[self._canary_channel] = spawn(self._listen(self._canary_channel, self._on_canary), "bus-canary")
+        self._canary = spawn(self._follow(self._canary_channel, self._on_canary), "bus-canary")
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        for task in self._listeners.values():
+        for task in (*self._listeners.values(), *([self._canary] if self._canary else [])):
             await stop(task)
         await self._broadcast.disconnect()
 
@@ -54,17 +63,42 @@ class Bus:
         """Whether there can be other processes."""
         return self._redis is not None
 
+    def identify(self, installation: Installation) -> None:
+        """Which installation this process is of, as the database says. Another one than before: all subscriptions are made anew."""
+        if installation == self._installation or not self.is_shared:
+            return
+        for task in self._listeners.values():
+            task.cancel()
+        self._listeners.clear()
+        self._installation = installation
+        for topic in self._wished:
+            self._start(topic, installation)
+
     def subscribe(self, company_id: int, on_message: OnMessage) -> None:
-        channel = _channel(company_id)
-        if channel not in self._listeners:
-            self._listeners[channel] = spawn(self._listen(channel, on_message), f"bus-{company_id}")
+        self.follow(_company(company_id), on_message)
 
     def unsubscribe(self, company_id: int) -> None:
-        if (task := self._listeners.pop(_channel(company_id), None)) is not None:
+        topic = _company(company_id)
+        self._wished.pop(topic, None)
+        if (task := self._listeners.pop(topic, None)) is not None:
             task.cancel()
 
     def publish(self, company_id: int, message: str) -> None:
-        self._put(_channel(company_id), message)
+        self.tell(_company(company_id), message)
+
+    def follow(self, topic: str, on_message: OnMessage) -> None:
+        """What is no company's: `access`."""
+        if topic not in self._wished:
+            self._wished[topic] = on_message
+            if self._installation is not None:
+                self._start(topic, self._installation)
+
+    def tell(self, topic: str, message: str) -> None:
+        if self._installation is None:
+            metrics.bus_drops.inc()
+            return
+        channel = self._installation.channel(topic)
+        self._put(channel, self._installation.seal(channel, message))
 
     async def run(self) -> None:
         """Send what was published, one after the other; what cannot be sent is dropped and counted."""
@@ -93,7 +127,26 @@ class Bus:
     def _on_canary(self, _message: str) -> None:
         self._canary_seen = time.monotonic()
 
-    async def _listen(self, channel: str, on_message: OnMessage) -> None:
+    def _start(self, topic: str, installation: Installation) -> None:
+        channel, on_message = installation.channel(topic), self._wished[topic]
+
+        def on_sealed(text: str) -> None:
+            try:
+                message = installation.open(channel, text)
+            except ValueError:
+                self._refuse(channel)
+                return
+            on_message(message)
+
+        self._listeners[topic] = spawn(self._follow(channel, on_sealed), f"bus-{topic}")
+
+    def _refuse(self, channel: str) -> None:
+        metrics.bus_refused.inc()
+        if time.monotonic() - self._warned_at > _WARN_SECONDS:
+            self._warned_at = time.monotonic()
+            _logger.warning("a bus message that was not signed by this installation was dropped", channel=channel)
+
+    async def _follow(self, channel: str, on_message: OnMessage) -> None:
         async with self._broadcast.subscribe(channel) as subscriber:
             while True:
                 event = await subscriber.get()
@@ -103,5 +156,5 @@ class Bus:
                     _logger.warning("unreadable bus message", channel=channel)
 
 
-def _channel(company_id: int) -> str:
-    return f"omni.company.{company_id}"
+def _company(company_id: int) -> str:
+    return f"company.{company_id}"

@@ -21,6 +21,7 @@ from server.db import eventlog, store
 from server.db.database import Connection, Database
 from server.errors import Unavailable
 from server.hub import Hub
+from server.log_marks import LogMarks, Mark
 from server.tasks import spawn
 
 _logger = log.get(__name__)
@@ -274,6 +275,7 @@ class Feeds:
         self._feeds: dict[int, Feed] = {}
         self._opening: dict[int, asyncio.Task[None]] = {}
         self._checked_at = 0.0
+        self._marks = LogMarks(database)
         # whoever listens to what else comes by the bus: notes, and that a company's come from now on
         self.on_note: Callable[[int, str], None] = lambda company_id, text: None
         self.on_watch: Callable[[int], None] = lambda company_id: None
@@ -317,6 +319,8 @@ class Feeds:
     def publish(self, batch: EventBatch) -> None:
         """After the commit: to our own agents at once, to the other processes by the bus."""
         metrics.events_appended.inc(len(batch.bodies))
+        if self._marks.note_batch(batch):
+            spawn(self._marks.compare_soon(), f"marks-{batch.company_id}")
         self._take(batch, "local")
         self._bus.publish(batch.company_id, encode_batch(batch))
 
@@ -336,6 +340,7 @@ class Feeds:
             self._wake.clear()
             self._let_go()
             await self.check()
+            await self._marks.compare_soon()
 
     async def check(self) -> None:
         """One comparison of all heads; a database that is away is no error here."""
@@ -355,12 +360,13 @@ class Feeds:
             streams = await self._database.read(lambda c: eventlog.read_streams(c, [company_id]))
             if company_id not in streams:
                 streams = await self._database.transaction(lambda c: eventlog.lock_streams(c, [company_id], store.new_epoch()))
+            stream = await self._marks.checked(company_id, streams[company_id])
         except Unavailable:
             self._bus.unsubscribe(company_id)
             return
         if not self._feeds:
             self._checked_at = time.monotonic()
-        self._feeds[company_id] = Feed(company_id, streams[company_id], self._database, self._hub, self._limits)
+        self._feeds[company_id] = Feed(company_id, stream, self._database, self._hub, self._limits)
         self.on_watch(company_id)
 
     def _listener(self, company_id: int) -> Callable[[str], None]:
@@ -384,6 +390,7 @@ class Feeds:
         for company_id, feed in list(self._feeds.items()):
             if feed.used_at < edge and not self._hub.members(company_id):
                 self._bus.unsubscribe(company_id)
+                self._marks.note(company_id, Mark(feed.epoch, feed.head))
                 del self._feeds[company_id]
 
 

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from server import log, metrics
 from server.core.changes import Change
 from server.core.events import EventBatch
+from server.core.future import within_present
 from server.core.payloads import parse_delivery, strip_credentials
 from server.core.projection import Result, Source
 from server.core.times import SECOND
@@ -193,7 +194,9 @@ class Ingester:
         if not told:
             return []
         with metrics.ingest_seconds.time():
-            streams, board = await store.load_board(connection, [(t.source, t.change) for t in told], store.new_epoch())
+            changes = [(t.source, within_present(t.change, t.received_us)) for t in told]
+            streams, board = await store.load_board(connection, changes, store.new_epoch())
+            board.heal(now_us())
             for one in told:
                 one.conversation, one.message = board.apply(one.change, one.source, one.received_us)
             return await store.save_board(connection, board, streams, now_us())

@@ -44,6 +44,7 @@ feed_reads = _counter("feed_reads_total", "Catching up of sockets, by where it w
 feed_gaps = _counter("feed_gaps_total", "Gaps of a feed, by what filled them", "source")
 feed_resets = _counter("feed_resets_total", "Resets told to clients", "reason")
 bus_drops = _counter("bus_drops_total", "Bus messages dropped because the local queue was full")
+bus_refused = _counter("bus_refused_total", "Bus messages dropped because they were not signed by this installation")
 bus_reconnects = _counter("bus_reconnects_total", "Times the bus connection was made anew")
 bus_up = _gauge("bus_up", "1 while the bus is connected and its canary comes back")
 sockets_open = _gauge("sockets_open", "Live sockets of this process")

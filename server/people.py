@@ -1,6 +1,6 @@
 """Administering people: invite, roles, withdraw access, passwords. Every act leaves a line in the audit log.
 
-Whoever has access elsewhere keeps it until the act is written: every process looks up what changed every two seconds (`auth.py`).
+Whoever has access elsewhere keeps it until the act is written: every process looks up what changed every two seconds (`access_memory.py`).
 """
 
 import hashlib

@@ -29,6 +29,7 @@ class EventBatch(msgspec.Struct, frozen=True):
     bodies: tuple[bytes, ...]
     received_us: int = 0
     traceparent: str | None = None  # the trace it belongs to, where one is kept
+    written_us: int = 0  # when the transaction wrote them, where it is our own
 
     @property
     def last_seq(self) -> int:
@@ -50,4 +51,4 @@ def parse_batch(text: str) -> EventBatch:
     if version != "1" or not rest or len(traceparent) > 1:
         raise ValueError("not a batch of this version")
     bodies = tuple(rest.encode().split(b"\n"))
-    return EventBatch(int(company_id), epoch, int(first_seq), bodies, int(received_us), *traceparent)
+    return EventBatch(int(company_id), epoch, int(first_seq), bodies, int(received_us), traceparent[0] if traceparent else None)

@@ -15,6 +15,7 @@ from server.core.changes import Change, ConversationState, MessageState
 from server.core.delivery import ARRIVED, arrived, seen, with_status
 from server.core.edits import edited_at, was_edited_at
 from server.core.entities import Conversation, Json, Message, is_same_conversation_view, is_same_message_view, preview_of
+from server.core.future import healed, healed_message, within_present
 from server.core.thread_order import is_newest, is_shown
 from server.core.times import SECOND
 
@@ -79,6 +80,7 @@ class Board:
         """Take in one change. Returns what became of the conversation and of the message (SAME where there is none)."""
         key = (source.integration_id, change.conversation.display_id)
         entry = self.entries.get(key)
+        change = within_present(change, received_us, entry.row.chatwoot_version if entry is not None else 0)
         seen_us = entry.row.contact_seen_us if entry is not None else None
         if entry is None:
             entry = self.entries[key] = Entry(_new_conversation(change, source, received_us))
@@ -97,6 +99,17 @@ class Board:
         if told is Result.SAME and result is Result.UPDATED:
             self._draft("conversation.updated", entry, None, change.at_us, received_us)
         return result, told
+
+    def heal(self, now_us: int) -> None:
+        """Rows that a wrong clock was once believed in are corrected."""
+        for entry in self.entries.values():
+            row = healed(entry.row, now_us)
+            entry.is_dirty |= row is not entry.row
+            entry.row = row
+            for message in entry.messages:
+                known = healed_message(message.row, now_us)
+                message.is_dirty |= known is not message.row
+                message.row = known
 
     def put_message(self, entry: Entry, message: Message, at_us: int, received_us: int) -> MessageEntry:
         """Add a new message (also: a reply written here) with its event."""

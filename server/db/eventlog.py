@@ -1,6 +1,6 @@
 """The event log: a company's stream row, its events, and what is kept of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -11,6 +11,7 @@ from server.db.database import Connection
 from server.errors import CompanyBusy
 
 Select = tuple[str, Parameters]
+_PLACES_MOST = 100  # in one statement
 _STREAM = "company_id, epoch, head, floor"
 _STREAMS: dict[Dialect, str] = {  # one column: see `columns.Shape`
     "sqlite": f"SELECT {_STREAM} FROM inbox_streams",
@@ -104,6 +105,17 @@ async def read_events(connection: Connection, company_id: int, after_seq: int, l
         {"company_id": company_id, "after": after_seq, "limit": limit},
     )
     return [(row[0], row[1].encode()) for row in rows]
+
+
+async def read_written(connection: Connection, seqs: Mapping[int, int]) -> dict[int, int]:
+    """When these companies' events of these numbers were written, microseconds: company -> moment, for those that are there."""
+    found: dict[int, int] = {}
+    places = [f"(company_id = {int(company_id)} AND seq = {int(seq)})" for company_id, seq in seqs.items()]
+    for at in range(0, len(places), _PLACES_MOST):
+        where = " OR ".join(places[at : at + _PLACES_MOST])
+        rows = await connection.fetch_all(f"SELECT company_id, created_at FROM inbox_events WHERE {where}")
+        found |= {row[0]: row[1] for row in rows}
+    return found
 
 
 async def trim_events(connection: Connection, company_id: int, before_us: int, limit: int) -> int:

@@ -184,7 +184,7 @@ async def save_board(connection: Connection, board: Board, streams: dict[int, St
         stream = streams[company_id]
         bodies = tuple(_encode(draft, seq) for seq, draft in drafts)
         received_us = min(draft.received_us for _, draft in drafts)
-        batch = EventBatch(company_id, stream.epoch, drafts[0][0], bodies, received_us)
+        batch = EventBatch(company_id, stream.epoch, drafts[0][0], bodies, received_us, written_us=now_us)
         await eventlog.append_events(connection, batch, now_us)
         streams[company_id] = replace(stream, head=batch.last_seq)
         batches.append(batch)

@@ -356,6 +356,17 @@ event_reach = Table(
     **_OPTIONS,
 )
 
+installation = Table(
+    "installation",
+    metadata,
+    Column("id", _BIG, primary_key=True, autoincrement=True, comment="always 1"),
+    Column("name", _id_text(32), nullable=False),
+    Column("secret", _id_text(64), nullable=False, comment="signs what processes tell each other over the bus"),
+    Column("created_at", _BIG, nullable=False, comment="microseconds"),
+    comment="What makes the processes on this database one installation; a copy of the database should get another row",
+    **_OPTIONS,
+)
+
 audit_log = Table(
     "audit_log",
     metadata,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 import pytest
 
 from server.bus import Bus
+from server.core.envelope import derive
 from server.tasks import Services
 from tests.faults.figures import sized, told
 from tests.faults.kit import (
@@ -117,6 +118,7 @@ async def test_channel_wished_while_connecting(redis_server: Redis) -> None:
     """Row 18: a channel asked for while the connection is being made is subscribed as well: the canary comes back at once."""
     for _ in range(10):
         async with Bus(redis_server.url) as bus, Services() as services:
+            bus.identify(derive("test", "secret", ""))
             services.start("bus", bus.run)
             services.start("bus-canary", bus.run_canary)
             await _comes_up(bus)

@@ -10,7 +10,7 @@ from typing import Any
 import jwt
 import pytest
 
-from server import auth
+from server import access_memory
 from server.auth import Access
 from server.core.origins import read_cookie
 from server.db import accounts
@@ -177,7 +177,7 @@ async def test_whose_row_changed_is_told_of_once(tmp_path: Path) -> None:
 
 async def test_no_number_of_changes_hides_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten thousand agents who are listed in one minute, and one who is disabled in it."""
-    monkeypatch.setattr(auth, "_PAGE", 7)
+    monkeypatch.setattr(access_memory, "_PAGE", 7)
     told: list[Agent] = []
     async with Database(fresh_sqlite(tmp_path / "auth.db")) as database:
         access = Access(database, Settings(jwt_secret=SECRET), told.append, lambda _keys: None)

@@ -1,0 +1,37 @@
+"""What makes the processes on one database one installation: a name and a secret, made once and kept there."""
+
+import secrets
+import time
+
+from server.core.envelope import Installation, derive
+from server.core.times import SECOND
+from server.db.database import Connection, Database
+
+_READ = "SELECT name, secret FROM installation WHERE id = 1"
+_INSERT_IGNORE = {"sqlite": "INSERT OR IGNORE", "mysql": "INSERT IGNORE"}
+
+
+async def read_installation(database: Database) -> Installation:
+    """Made by whoever asks first. Raises DatabaseUnavailable."""
+
+    async def make(connection: Connection) -> None:
+        await connection.execute(
+            f"{_INSERT_IGNORE[connection.dialect]} INTO installation (id, name, secret, created_at) VALUES (1, :name, :secret, :now)",
+            {"name": secrets.token_hex(8), "secret": secrets.token_hex(32), "now": int(time.time() * SECOND)},
+        )
+
+    found = await database.read(_read)
+    if found is None:
+        await database.transaction(make)
+        found = await database.read(_read)
+    if found is None:
+        raise AssertionError("unreachable: just inserted")
+    return found
+
+
+async def _read(connection: Connection) -> Installation | None:
+    row = await connection.fetch_one(_READ)
+    if row is None:
+        return None
+    place = await connection.fetch_one("SELECT DATABASE()") if connection.dialect == "mysql" else None
+    return derive(row[0], row[1], str(place[0]) if place else "")
