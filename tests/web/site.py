@@ -150,7 +150,8 @@ async def new_window(
 @asynccontextmanager
 async def running_site(directory: Path) -> AsyncIterator[Site]:
     """Server on SQLite, simulated Chatwoot in this event loop, two agents, nothing written yet."""
-    omni = Omni(directory, database_url=f"sqlite:///{directory / 'omni.db'}")
+    # windows also come through proxies of the tests, each under an address of its own
+    omni = Omni(directory, database_url=f"sqlite:///{directory / 'omni.db'}", env={"PUBLIC_URL": ""})
     sim = ChatwootSim()
     hook = sim.add_webhook(f"{omni.base_url}/api/webhooks/chatwoot")
     async with serving(sim):

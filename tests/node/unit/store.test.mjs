@@ -148,3 +148,36 @@ test("rows stay sorted while they change", () => {
   store.apply({ kind: "conversation.updated", data: { conversation: at(1, "04", 2) } });
   assert.deepEqual(store.conversations().map(({ id }) => id), [1, 2, 3]);
 });
+
+const event = (id, more = {}) => ({ kind: "message.updated", data: { conversation: conversation(1, { seq: 11 }), message: message(id, { seq: 11, ...more }) } });
+
+test("a change to a message older than the loaded page tears no hole: it is on a page not loaded yet", () => {
+  const store = new Store(ME);
+  store.loadThread({ ...conversation(1), messages: [message(5), message(6)] }, 2);
+  assert.equal(store.hasOlder(1), true);
+  store.apply(event(2));
+  assert.deepEqual(ids(store.messages(1)), [5, 6]);
+  store.loadMessage(message(3));
+  assert.deepEqual(ids(store.messages(1)), [5, 6]);
+  store.loadThread({ ...conversation(1), messages: [message(3), message(4)] }, 2);
+  assert.deepEqual(ids(store.messages(1)), [3, 4, 5, 6]);
+  store.apply(event(4, { content: "changed" }));
+  assert.equal(store.messages(1)[1].content, "changed");
+});
+
+test("once the whole thread is held, what is found late and stands before all others is shown", () => {
+  const store = new Store(ME);
+  store.loadThread({ ...conversation(1), messages: [message(5)] }, 2);
+  assert.equal(store.hasOlder(1), false);
+  store.apply(event(2));
+  assert.deepEqual(ids(store.messages(1)), [2, 5]);
+});
+
+test("a reset begins another life, in which the thread that was put in its place has its own end", () => {
+  const store = new Store(ME);
+  store.loadThread({ ...conversation(1), messages: [message(5)] }, 2);
+  const { life } = store;
+  store.replace([conversation(1)], { ...conversation(1), messages: [message(5), message(6)] }, 2);
+  assert.notEqual(store.life, life);
+  assert.equal(store.hasOlder(1), true);
+});

@@ -42,13 +42,14 @@ export class Api {
     return this.#get("/api/conversations/unread");
   }
 
-  async conversation(id) {
-    return (await this.#get(`/api/conversations/${id}`)).data;
+  // -> {data, cursor}
+  conversation(id) {
+    return this.#get(`/api/conversations/${id}`);
   }
 
-  // `page`: {limit, before}
-  async thread(id, page) {
-    return (await this.#get(`/api/conversations/${id}/messages`, page)).data;
+  // `page`: {limit, before} -> {data, cursor}
+  thread(id, page) {
+    return this.#get(`/api/conversations/${id}/messages`, page);
   }
 
   async events(cursor, limit) {

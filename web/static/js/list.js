@@ -25,7 +25,7 @@ export class List {
   #holdTimer = null;
   paint = perFrame(() => this.#paint());
 
-  // `app`: {store, i18n, api, drafts, outbox, presence, view: {status, platform, q, openId}}; `page`: {items, next}
+  // `app`: {store, i18n, api, reads, drafts, outbox, presence, view: {status, platform, q, openId}}; `page`: {items, next}
   constructor(app, page) {
     this.#app = app;
     this.#take(page);
@@ -155,11 +155,13 @@ export class List {
   async #loadMore() {
     if (this.#loading || !this.#next) return;
     this.#loading = true;
-    const page = await this.#app.api.conversations({}, this.#next).catch(pass); // without a line the observer or the agent asks again
+    const { api, reads, store } = this.#app;
+    const next = this.#next;
+    // without a line the observer or the agent asks again
+    const page = await reads.run(() => api.conversations({}, next), ({ items }) => store.load(items)).catch(pass);
     this.#loading = false;
-    if (!page) return;
+    if (!page || next !== this.#next) return; // of a list that is not shown any more
     this.#take(page);
-    this.#app.store.load(page.items);
     // Rows that were not there yet are no change of order.
     if (this.#heldOrder) this.#heldOrder = [...this.#heldOrder, ...page.items.map(({ id }) => id)];
     this.paint();

@@ -11,6 +11,7 @@ import { openLine } from "./live-client.js";
 import { Navigation, queryOf } from "./navigation.js";
 import { showUnread } from "./notify.js";
 import { Drafts, Outbox, adopt } from "./outbox.js";
+import { Reads } from "./reads.js";
 import { Resume } from "./resume.js";
 import { Status } from "./status.js";
 import { Store } from "./store.js";
@@ -26,19 +27,21 @@ document.documentElement.dataset.js = "";
 
 const countSoon = debounce(() => countUnread(), 300);
 const asked = new Set(); // conversations whose readCount is on its way
+let isListStale = false; // its filter was changed without a line
 let again = null; // timer of the next try to catch up
 let lastWord = null; // of the chip
 
 const i18n = createI18n(boot);
 const store = new Store(boot.agent.id);
 const api = new Api({ agentId: boot.agent.id, onSignedOut: () => stop("signed-out") });
+const reads = new Reads(store, () => resume.cursor);
 const owner = `${boot.agent.companyId}.${boot.agent.id}`; // of what this browser keeps
 adopt(localStorage, owner, boot.agent.id);
 const drafts = new Drafts(owner, localStorage);
 const status = new Status(i18n);
 const delay = new Delay();
 const navigation = new Navigation(onView);
-const app = { agent: boot.agent, preferences: boot.preferences, store, api, i18n, drafts, get view() { return navigation.view; } };
+const app = { agent: boot.agent, preferences: boot.preferences, store, api, reads, i18n, drafts, get view() { return navigation.view; } };
 
 const outbox = (app.outbox = new Outbox({
   owner,
@@ -62,11 +65,14 @@ const freshness = new Freshness({ poll: () => resume.catchUp(), changed: onFresh
 
 store.countUnread(boot.unread);
 store.load(boot.list.items);
-if (boot.thread) store.loadThread(boot.thread);
+// Pages for browsers without script go further back: what is newer is not in them.
+const isNewest = (what) => !new URLSearchParams(location.search).has(what);
+if (boot.thread && isNewest("before")) store.loadThread(boot.thread, FIRST_PAGE);
 const list = (app.list = new List(app, boot.list));
 const thread = (app.thread = new Thread(app));
 const composer = new Composer(app);
 onOpened({ isFresh: true });
+if (!isNewest("before_list")) onFilter(navigation.view);
 list.paint();
 outbox.restore();
 showUnread(app);
@@ -154,6 +160,7 @@ function paint() {
 function onEvent(event) {
   const isForeign = !store.conversation(event.data.conversation?.id) && event.kind !== "conversation.created";
   store.apply(event);
+  reads.note(event);
   if (isForeign) countSoon();
   const { conversation, message } = event.data;
   if (message?.senderType === "customer" && event.kind.endsWith(".created")) onCustomer(event);
@@ -175,7 +182,7 @@ function onCustomer(event) {
 async function askReadCount(id) {
   if (asked.has(id)) return;
   asked.add(id);
-  await api.conversation(id).then((conversation) => store.load([conversation])).catch(pass);
+  await reads.run(() => api.conversation(id), ({ data }) => store.load([data])).catch(pass);
   asked.delete(id);
 }
 
@@ -192,9 +199,10 @@ async function fetchSnapshot() {
   const { view } = navigation;
   const limit = (held) => Math.min(PAGE_MOST, Math.max(FIRST_PAGE, held));
   const page = await api.conversations({ ...view, limit: limit(list.length) });
-  const opened = view.openId ? await api.thread(view.openId, { limit: limit(store.messages(view.openId).length) }) : null;
+  const most = limit(store.messages(view.openId).length);
+  const opened = view.openId && (await api.thread(view.openId, { limit: most })).data;
   if (navigation.view !== view) return fetchSnapshot(); // the agent went elsewhere meanwhile
-  store.replace(page.items, opened);
+  store.replace(page.items, opened, most);
   list.renew(page);
   return page.cursor;
 }
@@ -219,6 +227,7 @@ function onFreshness(view) {
   if (view.word !== lastWord && (view.word === "live" || view.word === "polling")) {
     outbox.wake();
     thread.wake();
+    if (isListStale) onFilter(navigation.view);
     if (resume.cursor !== boot.cursor) countSoon();
     for (const load of [composer.loadCanned, loadPalette]) load().catch(pass);
   }
@@ -243,7 +252,7 @@ function onOpened({ isFresh = false } = {}) {
   document.body.dataset.pane = view.openId ? "thread" : "list";
   if (view.openId) composer.open(view.openId);
   else composer.save();
-  thread.open(view.openId, { isFresh });
+  thread.open(view.openId);
   if (!isFresh) presence((it) => it.look());
   list.paint();
   find("a.back").href = `/inbox${queryOf(view)}`;
@@ -256,18 +265,18 @@ async function onFilter(view) {
     setAttrs(link, { "aria-current": link.dataset.view === (view.status ?? "all") && "page" });
   }
   // Without a line the list shows what is known here, and the chip says so.
-  const page = await api.conversations({ ...view, limit: FIRST_PAGE }).catch(pass);
-  if (!page) return;
-  store.load(page.items);
-  if (queryOf(navigation.view) === queryOf(view)) list.show(page);
+  const page = await reads.run(() => api.conversations({ ...view, limit: FIRST_PAGE }), ({ items }) => store.load(items)).catch(pass);
+  if (queryOf(navigation.view) !== queryOf(view)) return;
+  isListStale = !page;
+  if (page) list.show(page);
 }
 
 async function toggleStatus(id) {
   const conversation = store.conversation(id);
   if (!conversation) return;
   try {
-    store.load([await api.setStatus(conversation.id, conversation.status === "Open" ? "Closed" : "Open")]);
-    status.offer(i18n.t(`status.now${store.conversation(conversation.id).status}`), () => toggleStatus(conversation.id));
+    await reads.take(api.setStatus(id, conversation.status === "Open" ? "Closed" : "Open"), (changed) => store.load([changed]));
+    status.offer(i18n.t(`status.now${store.conversation(id).status}`), () => toggleStatus(id));
   } catch (error) {
     pass(error);
     status.say(error.message || i18n.t("error.unknown"));

@@ -4,12 +4,13 @@
 
 export class Store {
   #conversations = new Map();
-  #threads = new Map(); // conversation id -> Map of message id -> message
+  #threads = new Map(); // conversation id -> {messages: Map by id, hasOlder}; from the oldest one held on none is missing
   #order = []; // ids, newest conversation first once it is asked for
   #isSorted = true;
   #elsewhere = { Open: 0, Closed: 0 }; // unread in conversations that are not held here, as far as the server told
   #lastReply = new Map(); // conversation id -> the newest reply heard of
   #listeners = new Set();
+  life = 0; // grows with each reset: what was asked for before it belongs to another log
 
   constructor(agentId) {
     this.agentId = agentId;
@@ -38,7 +39,12 @@ export class Store {
 
   // Oldest first; none of a thread that was never loaded.
   messages(id) {
-    return [...(this.#threads.get(id)?.values() ?? [])].sort(byAge);
+    return [...(this.#threads.get(id)?.messages.values() ?? [])].sort(byAge);
+  }
+
+  // Whether there are messages before the oldest one held.
+  hasOlder(id) {
+    return this.#threads.get(id)?.hasOlder ?? false;
   }
 
   // The number of the message that came last, wherever it stands: who has seen it has seen all before it. null: none.
@@ -84,23 +90,27 @@ export class Store {
     this.#tell(changed);
   }
 
-  // A conversation with `messages`, whole or one page of it.
-  loadThread({ messages, ...conversation }) {
-    const changed = new Set([conversation.id]);
+  // A conversation with a page of its `messages`: the newest, or those before the oldest one held. At most `limit` were asked for.
+  loadThread({ messages, ...conversation }, limit) {
+    const { id } = conversation;
+    const changed = new Set([id]);
     this.#putOwn(conversation, changed);
-    const thread = this.#thread(conversation.id);
-    for (const message of messages) this.#putMessage(thread, message);
+    if (!this.#threads.has(id)) this.#threads.set(id, { messages: new Map() });
+    const thread = this.#threads.get(id);
+    thread.hasOlder = messages.length >= limit;
+    for (const message of messages) this.#putMessage(thread, message, true);
     this.#tell(changed);
   }
 
   // After a reset: another life of the log counts its events anew, so nothing held may be compared with it.
-  // `thread`: the open conversation with its messages, or null. The others are fetched when they are opened.
-  replace(conversations, thread) {
+  // `thread`: the open conversation with at most `limit` messages, or null. The others are fetched when they are opened.
+  replace(conversations, thread, limit) {
+    this.life++;
     const changed = new Set(this.#conversations.keys());
     for (const held of [this.#conversations, this.#threads, this.#lastReply]) held.clear();
     this.#order = [];
     for (const conversation of conversations) this.#putOwn(conversation, changed);
-    if (thread) this.loadThread(thread);
+    if (thread) this.loadThread(thread, limit);
     this.#tell(changed);
   }
 
@@ -130,16 +140,18 @@ export class Store {
   }
 
   // `thread` is undefined for a conversation that was never opened: only the fate of its newest reply is kept.
-  #putMessage(thread, message) {
+  // `isOfPage`: it comes with its whole neighbourhood. Alone, one that is older than all that are held would leave a hole behind it: it is
+  // on a page that was not loaded yet.
+  #putMessage(thread, message, isOfPage = false) {
     const reply = this.#lastReply.get(message.conversationId);
     const isNewest = message.deliveryState && message.id >= (reply?.id ?? 0) && !(message.id === reply?.id && message.seq < reply.seq);
     if (isNewest) this.#lastReply.set(message.conversationId, message);
-    return thread ? putNewer(thread, message) : isNewest;
-  }
-
-  #thread(id) {
-    if (!this.#threads.has(id)) this.#threads.set(id, new Map());
-    return this.#threads.get(id);
+    if (!thread) return isNewest;
+    const { messages, hasOlder } = thread;
+    const held = messages.get(message.id);
+    if (held ? message.seq <= held.seq : !isOfPage && hasOlder && isBelow(message, messages)) return isNewest;
+    messages.set(message.id, message);
+    return true;
   }
 
   // As REST gives it, with what belongs to this agent: what was counted among the others is counted here from now on.
@@ -178,10 +190,8 @@ export class Store {
   }
 }
 
-function putNewer(thread, message) {
-  const held = thread.get(message.id);
-  if (held && message.seq <= held.seq) return false;
-  thread.set(message.id, message);
+function isBelow(message, messages) {
+  for (const held of messages.values()) if (byAge(held, message) < 0) return false;
   return true;
 }
 

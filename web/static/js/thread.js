@@ -18,7 +18,6 @@ export class Thread {
   #app;
   #id = null;
   #fromId = null; // the first message shown; null: a page from the end
-  #hasOlder = false;
   #loading = null; // promise of the older page on its way
   #firstNewId = null;
   #lastKey = null;
@@ -26,7 +25,7 @@ export class Thread {
   #isStuck = true;
   paint = perFrame(() => this.#paint());
 
-  // `app`: {agent, store, i18n, api, outbox, view}
+  // `app`: {agent, store, i18n, api, reads, outbox, view}
   constructor(app) {
     this.#app = app;
     this.#els.log.addEventListener("scroll", () => this.#onScroll(), { passive: true });
@@ -45,8 +44,7 @@ export class Thread {
     document.addEventListener("visibilitychange", () => this.#markRead());
   }
 
-  // `isFresh`: the messages in the document are those of the server's page; nothing has to be fetched.
-  async open(id, { isFresh = false } = {}) {
+  async open(id) {
     const { store } = this.#app;
     this.#id = id;
     this.#fromId = null;
@@ -54,13 +52,12 @@ export class Thread {
     this.#isStuck = true;
     this.#lastKey = null;
     this.#els.trouble.hidden = true;
-    if (!isFresh && id !== null && !store.hasThread(id)) {
+    if (id !== null && !store.hasThread(id)) {
       this.#paint();
       if (!(await this.#fetch(id))) return;
     }
     const messages = store.messages(id);
     this.#firstNewId = firstNew(messages, store.unread(id) ?? 0);
-    this.#hasOlder = messages.length >= PAGE;
     // A whole thread is not news: only what comes after it is read out.
     this.#els.log.ariaBusy = "true";
     this.#paint();
@@ -76,7 +73,7 @@ export class Thread {
     const id = this.#id;
     this.#isStuck = false;
     const place = () => store.messages(id).findIndex((message) => message.id === messageId);
-    for (let pages = 0; pages < FAR_PAGES && place() < 0 && this.#hasOlder && this.#id === id; pages++) await this.#loadOlder();
+    for (let pages = 0; pages < FAR_PAGES && place() < 0 && store.hasOlder(id) && this.#id === id; pages++) await this.#loadOlder();
     if (place() < 0 || this.#id !== id) return this.toEnd();
     this.#fromId = store.messages(id)[Math.max(0, place() - PAGE)].id;
     this.#paint();
@@ -92,10 +89,19 @@ export class Thread {
 
   // Whether the thread is there and still wanted: another one may have been opened meanwhile.
   async #fetch(id) {
-    const thread = await this.#app.api.thread(id, { limit: PAGE }).catch(pass);
-    if (thread) this.#app.store.loadThread(thread);
-    else this.#els.trouble.hidden = this.#id !== id;
-    return thread && this.#id === id;
+    this.#els.log.ariaBusy = "true";
+    const isThere = await this.#load(id);
+    if (this.#id !== id) return false;
+    this.#els.log.ariaBusy = "false";
+    this.#els.trouble.hidden = isThere;
+    return isThere;
+  }
+
+  // `before`: the oldest message held, or nothing for the newest page. Whether it could be had.
+  async #load(id, before) {
+    const { api, reads, store } = this.#app;
+    const page = { limit: PAGE, before };
+    return Boolean(await reads.run(() => api.thread(id, page), ({ data }) => store.loadThread(data, PAGE)).catch(pass));
   }
 
   // One run at a time; whoever asks meanwhile waits for the same one.
@@ -105,17 +111,13 @@ export class Thread {
   }
 
   async #fetchOlder() {
-    const { store, api } = this.#app;
+    const { store } = this.#app;
     const id = this.#id;
-    const held = store.messages(id);
-    if (!this.#hasOlder || held.length === 0) return;
+    if (!store.hasOlder(id)) return;
     this.#els.log.ariaBusy = "true";
-    const thread = await api.thread(id, { limit: PAGE, before: held[0].id }).catch(pass); // without a line scrolling asks again
-    if (thread && this.#id === id) {
-      this.#hasOlder = thread.messages.length >= PAGE;
-      store.loadThread(thread);
-      this.#showMore();
-    }
+    const isThere = await this.#load(id, store.messages(id)[0]?.id); // without a line scrolling asks again
+    if (this.#id !== id) return;
+    if (isThere) this.#showMore();
     this.#els.log.ariaBusy = "false";
   }
 
@@ -142,7 +144,7 @@ export class Thread {
       key: ({ message }) => messageKey(message),
       update: (node, item) => fillMessage(node, item, i18n),
     });
-    this.#els.older.hidden = !this.#hasOlder && this.#from(store.messages(this.#id)) === 0;
+    this.#els.older.hidden = !store.hasOlder(this.#id) && this.#from(store.messages(this.#id)) === 0;
     if (this.#isStuck) this.toEnd();
   }
 
@@ -217,13 +219,13 @@ export class Thread {
 
   // Read is what was on the screen: the tab is visible and the end of the log is in sight.
   async #markRead() {
-    const { store, api } = this.#app;
+    const { api, reads, store } = this.#app;
     const id = this.#id;
     const last = store.messages(id).at(-1);
     if (!last || document.hidden || !this.#isStuck || !store.unread(id)) return;
     store.markRead(id);
-    const conversation = await api.markRead(id, last.id).catch(pass); // the next message, or the next visit, tells it again
-    if (conversation) store.load([conversation]);
+    // the next message, or the next visit, tells it again
+    await reads.take(api.markRead(id, last.id), (conversation) => store.load([conversation])).catch(pass);
   }
 
   async #onAction({ target }) {
@@ -231,14 +233,13 @@ export class Thread {
     if (!action) return;
     const key = target.closest("[data-key]").dataset.key;
     const message = this.#items().find((item) => messageKey(item) === key);
-    const { api, outbox, store } = this.#app;
+    const { api, outbox, reads, store } = this.#app;
     if (action === "anyway") outbox.sendAnyway(message.clientId);
     else if (action === "edit") this.onEdit(outbox.discard(message.clientId));
     else if (message.id === null) outbox.retry(message.clientId);
     else {
       // The server has it and could not deliver it. Without a line its bubble goes on saying what is wrong, with the button.
-      const tried = await api.retry(message.conversationId, message.id).catch(pass);
-      if (tried) store.loadMessage(tried);
+      await reads.take(api.retry(message.conversationId, message.id), (tried) => store.loadMessage(tried)).catch(pass);
     }
   }
 
