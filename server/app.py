@@ -69,6 +69,7 @@ from server.middleware import Outermost
 from server.page_data import ServerPageData
 from server.people import People
 from server.presence import Presence, Viewer
+from server.proofs import Proofs
 from server.reach import ReachKeeper
 from server.reconcile import Reconcile
 from server.recorder import Recorder
@@ -156,8 +157,9 @@ class Parts:
             certain_seconds=settings.reply_certain_seconds,
             longest_seconds=2 * settings.chatwoot_timeout_seconds + UPLOAD_SECONDS,
         )
-        self.integrations = Integrations(self.database, self.vault, self.directory, self.client_of, settings)
-        self.checkup = Checkup(self.impatient_client_of, settings)
+        self.proofs = Proofs(self.database, self.vault, self.directory, self.impatient_client_of, settings)
+        self.integrations = Integrations(self.database, self.vault, self.directory, self.client_of, self.proofs, settings)
+        self.checkup = Checkup(self.impatient_client_of, self.proofs, settings)
         self.status = CompanyStatus(
             self.database,
             self.directory,
@@ -250,6 +252,7 @@ class Parts:
                 ("retention", self.retention.run),
                 ("reach", self.reach.run),
                 ("sync-runs", self.sync_runs.run),
+                ("proofs", self.proofs.run),
             ):
                 services.start(name, run)
             if is_serving:  # a page there is shown its address

@@ -5,18 +5,19 @@ from collections.abc import Callable
 from server.chatwoot import ChatwootClient, ChatwootError, ChatwootRefused, ChatwootUnexpected, private_addresses, problem_with
 from server.core import checkup
 from server.core.checkup import Finding
-from server.db.accounts import Integration
+from server.db.accounts import GRANDFATHERED, Integration
 from server.db.integrations import Overview
+from server.proofs import Proofs
 from server.settings import Settings
 
 ClientOf = Callable[[Integration], ChatwootClient]
 
 
 class Checkup:
-    """Changes nothing; takes as long as Chatwoot takes to answer four calls."""
+    """Changes nothing but that what Chatwoot proves is kept; takes as long as Chatwoot takes to answer a few calls."""
 
-    def __init__(self, client_of: ClientOf, settings: Settings) -> None:
-        self._client_of, self._settings = client_of, settings
+    def __init__(self, client_of: ClientOf, proofs: Proofs, settings: Settings) -> None:
+        self._client_of, self._proofs, self._settings = client_of, proofs, settings
 
     async def look(self, overview: Overview) -> list[Finding]:
         """What is well and what is not, in the order in which one would put it right."""
@@ -29,11 +30,14 @@ class Checkup:
                 Finding("settings", "failed", text, "Set SECRET_KEY to the key it was stored with, or add the integration anew"),
             ]
         found += await self._chatwoot(overview, own.account_id)
+        if own.proved_us <= GRANDFATHERED:
+            proof = await self._proofs.prove(own)
+            found.append(checkup.judge_proof(proof.state, proof.text, is_trusted=own.is_proved))
         return [*found, *await self._ourselves(overview)]
 
     async def _chatwoot(self, overview: Overview, account_id: int) -> list[Finding]:
         own = overview.integration
-        client, webhook_url = self._client_of(own), self._settings.webhook_url_of(overview.webhook_mode)
+        client, webhook_url = self._client_of(own), self._settings.webhook_url_of(overview.webhook_mode, own.address_key)
         try:
             profile = await client.profile()
         except ChatwootError as error:
@@ -44,7 +48,8 @@ class Checkup:
         try:
             found += checkup.judge_inbox(await client.list_inboxes(), account_id, own.inbox_id, webhook_url)
             if checkup.is_well(finding for finding in found if finding.name == "role"):
-                hooks, requires = await client.list_webhooks(), self._settings.require_webhook_signature
+                requires = self._settings.require_webhook_signature or own.unsigned == "refused"
+                hooks = await client.list_webhooks()
                 found += checkup.judge_webhooks(hooks, webhook_url, own.secrets, requires_signature=requires)
         except ChatwootError as error:
             text = f"Chatwoot did not show its inboxes or webhooks: {error.message}"

@@ -11,10 +11,11 @@ from rich.console import Console
 from server.app import Parts
 from server.core.checkup import Finding, is_well, report
 from server.core.times import iso_or_none
+from server.db.accounts import GRANDFATHERED, Integration
 from server.db.audit import COMMAND, Actor
 from server.db.integrations import Overview
 from server.errors import ConfigurationError
-from server.integrations import MODES, NewIntegration
+from server.integrations import MODES, UNSIGNED, NewIntegration, previous_end_us
 
 _TOKEN_STDIN = click.option(
     "--access-token-stdin",
@@ -39,7 +40,9 @@ def integration_group(with_parts: WithParts, after_add: Callable[[], object]) ->
 
     _add(integration, with_parts, after_add)
     _look(integration, with_parts)
-    _change(integration, with_parts)
+    _register(integration, with_parts)
+    _rotate(integration, with_parts)
+    _signing(integration, with_parts)
     _switches(integration, with_parts)
     return integration
 
@@ -63,25 +66,34 @@ def _add(group: click.Group, with_parts: WithParts, after_add: Callable[[], obje
         "--mode", type=click.Choice(MODES), default="live", show_default=True, help="Address of the webhook: PUBLIC_URL or TUNNEL_URL."
     )
     @click.option("--register", is_flag=True, help="Register the webhook in Chatwoot as well, and fetch its secret.")
-    def add(company_id: int, mode: str, register: bool, access_token_stdin: bool, **values: Any) -> None:
-        """Add a Chatwoot inbox to a company. Prints JSON: id, webhookUrl."""
+    @click.option(
+        "--unsigned", type=click.Choice(UNSIGNED), default="refused", show_default=True, help="As of the command signing, which tells more."
+    )
+    @click.option("--trusted", is_flag=True, help="Receive webhooks although this server cannot ask Chatwoot whether the inbox is theirs.")
+    def add(company_id: int, mode: str, register: bool, trusted: bool, access_token_stdin: bool, **values: Any) -> None:
+        """Add a Chatwoot inbox to a company. Prints JSON: id, webhookUrl, isProved."""
         values["access_token"] = _chosen_token(values["access_token"], from_stdin=access_token_stdin)
         if not values["access_token"]:
             raise ConfigurationError("An access token is needed: --access-token-stdin, or --access-token")
-        new = NewIntegration(**values, webhook_mode=mode)
+        new = NewIntegration(**values, webhook_mode=mode, is_trusted=trusted)
 
-        async def run(parts: Parts) -> tuple[int, str]:
+        async def run(parts: Parts) -> tuple[Integration, str]:
             actor = Actor(company_id, COMMAND)
-            added = (await parts.integrations.add(actor, new)).integration.id
+            added = (await parts.integrations.add(actor, new)).integration
             if register:
-                await parts.integrations.register(actor, added)
+                added = (await parts.integrations.register(actor, added.id)).integration
             if not parts.settings.secret_key:
                 _notes.print("[yellow]SECRET_KEY is not set: the access token is stored as it is.[/]")
-            return added, parts.settings.webhook_url_of(mode)
+            return added, parts.settings.webhook_url_of(mode, added.address_key)
 
-        integration_id, webhook_url = with_parts(run)
+        added, webhook_url = with_parts(run)
         after_add()
-        click.echo(json.dumps({"id": integration_id, "webhookUrl": webhook_url}))
+        if not added.is_proved:
+            _notes.print(
+                "[yellow]Nothing is received yet: Chatwoot has not shown this inbox to the access token.[/] "
+                f"Why: omni-inbox integration check --integration-id {added.id}"
+            )
+        click.echo(json.dumps({"id": added.id, "webhookUrl": webhook_url, "isProved": added.is_proved}))
 
 
 def _look(group: click.Group, with_parts: WithParts) -> None:
@@ -107,10 +119,7 @@ def _look(group: click.Group, with_parts: WithParts) -> None:
             sys.exit(1)
 
 
-def _change(group: click.Group, with_parts: WithParts) -> None:
-    def act(integration_id: int, call: Callable[[Parts, Actor], Awaitable[Overview]]) -> None:
-        _act(with_parts, integration_id, call)
-
+def _register(group: click.Group, with_parts: WithParts) -> None:
     @group.command("register")
     @_BY_ID
     @click.option("--mode", type=click.Choice(MODES), help="Change the mode first: PUBLIC_URL or TUNNEL_URL.")
@@ -122,33 +131,58 @@ def _change(group: click.Group, with_parts: WithParts) -> None:
                 await parts.integrations.change(actor, integration_id, {"webhook_mode": mode})
             return await parts.integrations.register(actor, integration_id)
 
-        act(integration_id, run)
+        _act(with_parts, integration_id, run)
 
+
+def _rotate(group: click.Group, with_parts: WithParts) -> None:
     @group.command("rotate")
     @_BY_ID
     @click.option("--access-token", help="The new access token; it is tried before it replaces the old one.")
     @_TOKEN_STDIN
     @click.option("--webhook-secret", help="A secret that was renewed by hand in Chatwoot; the one before is accepted beside it.")
     @click.option("--new-webhook", is_flag=True, help="Make a new webhook with a new secret in Chatwoot, then delete the old one.")
+    @click.option("--end-previous", is_flag=True, help="Refuse the secret before the present one from now on, instead of for a day more.")
     def rotate(
         integration_id: int,
         access_token: str | None,
         access_token_stdin: bool,
         webhook_secret: str | None,
         new_webhook: bool,
+        end_previous: bool,
     ) -> None:
         """Renew what is secret, without losing a message."""
         access_token = _chosen_token(access_token, from_stdin=access_token_stdin)
         values = {"access_token": access_token, "webhook_secret": webhook_secret}
-        if not any((access_token, webhook_secret, new_webhook)):
-            raise ConfigurationError("Say what to renew: --access-token, --webhook-secret or --new-webhook")
+        if not any((access_token, webhook_secret, new_webhook, end_previous)):
+            raise ConfigurationError("Say what to renew: --access-token, --webhook-secret, --new-webhook or --end-previous")
 
         async def run(parts: Parts, actor: Actor) -> Overview:
+            changed = await parts.integrations.get(integration_id, actor.company_id)
             if access_token or webhook_secret:
                 changed = await parts.integrations.change(actor, integration_id, values)
-            return await parts.integrations.rotate_secret(actor, integration_id) if new_webhook else changed
+            if new_webhook:
+                changed = await parts.integrations.rotate_secret(actor, integration_id)
+            if end_previous:
+                changed = await parts.integrations.change(actor, integration_id, {"end_previous_secret": True})
+            return changed
 
-        act(integration_id, run)
+        _act(with_parts, integration_id, run)
+
+
+def _signing(group: click.Group, with_parts: WithParts) -> None:
+    @group.command("signing")
+    @_BY_ID
+    @click.option(
+        "--unsigned",
+        type=click.Choice(UNSIGNED),
+        required=True,
+        help="refused: only signed ones are taken. keyed: for a Chatwoot before 4.12, which cannot sign; those sent to an address with a "
+        "new key are taken, register it next. accepted: also at the plain address, where anybody can send them.",
+    )
+    def signing(integration_id: int, unsigned: str) -> None:
+        """Say whether unsigned webhooks are taken, of an integration that knows no secret."""
+        values = {"unsigned_webhooks": unsigned}
+        _act(with_parts, integration_id, lambda parts, actor: parts.integrations.change(actor, integration_id, values))
 
 
 def _chosen_token(given: str | None, *, from_stdin: bool) -> str | None:
@@ -207,7 +241,11 @@ def _line(one: Overview) -> dict[str, object]:
         "isActive": own.is_active,
         "isWebhookActive": own.is_webhook_active,
         "webhookMode": one.webhook_mode,
+        "isProved": own.proved_us > GRANDFATHERED,
+        "isReceiving": own.is_proved,
         "isSigned": bool(own.secrets),
+        "unsignedWebhooks": own.unsigned,
+        "previousSecretEndsAt": iso_or_none(previous_end_us(own)),
         "lastWebhookAt": iso_or_none(one.webhook_seen_us),
         "problem": own.problem,
     }

@@ -96,7 +96,8 @@ class CompanyStatus:
 
     def _integration(self, one: Integration, now_us: int) -> Json:
         seconds = (now_us - one.seen_us) / SECOND if one.seen_us else None
-        problem = one.problem or next(
+        unproved = "nothing is received yet: Chatwoot has not shown this inbox to the access token; look at its page"
+        problem = one.problem or (None if one.is_proved else unproved) or next(
             (text.partition(": ")[2] for text in self._problems() if text.startswith(f"integration {one.id}:")), None
         )
         if problem is None and not one.is_active:

@@ -1,19 +1,24 @@
 """The integrations of all companies in memory: which one a delivery belongs to, and whether its signature is good.
 
-Refreshed every few seconds and on change, so that a webhook is judged without a query.
+Account and inbox numbers are no identity: every Chatwoot counts from 1, and anybody may write any number. What tells whose a delivery is:
+the secret that signed it, or the key in the address it was sent to. Refreshed every few seconds and on change, so that a webhook is judged
+without a query.
 """
 
 import asyncio
 import contextlib
+import hashlib
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from urllib.parse import parse_qs
 
+from server.core.payloads import read_address
 from server.core.signatures import is_signed
 from server.core.times import SECOND
 from server.db import accounts
-from server.db.accounts import Integration
+from server.db.accounts import GRANDFATHERED, Integration
 from server.db.database import Database
 from server.db.vault import Vault
 from server.errors import BadSignature, PayloadError, Unavailable
@@ -22,6 +27,9 @@ REFRESH_SECONDS = 3.0
 SIGNATURE_HEADER = "x-chatwoot-signature"
 TIMESTAMP_HEADER = "x-chatwoot-timestamp"
 DELIVERY_HEADER = "x-chatwoot-delivery"
+KEY_HEADER = "webhook-key-sha256"  # none that a request can bring: kept beside its headers, so that ingest can judge by it, too
+_MAX_SECRETS = 200  # tried for one delivery; an account has a handful of webhooks
+_MAX_HASHED_BYTES = 64_000_000  # of all tries for one delivery: each hashes the whole body
 
 
 class Directory:
@@ -31,6 +39,8 @@ class Directory:
         self._database, self._vault = database, vault
         self._tolerance_seconds, self._require_signature = tolerance_seconds, require_signature
         self._by_account: dict[int | None, list[Integration]] = {}
+        self._by_inbox: dict[int | None, list[Integration]] = {}
+        self._by_key: dict[str, Integration] = {}
         self.integrations: dict[int, Integration] = {}
         self.is_loaded = False
         self.as_of_us = 0  # what was added after this moment is not known here yet
@@ -47,11 +57,15 @@ class Directory:
 
     def take(self, found: Iterable[Integration], as_of_us: int = 0) -> None:
         """These are all integrations there are, as of that moment."""
-        found = list(found)
+        # proved ones first, and of those the one that was proved first: who comes later takes nothing from who was here before
+        found = sorted(found, key=lambda one: (not one.is_proved, one.proved_us, one.id))
         by_account: dict[int | None, list[Integration]] = defaultdict(list)
+        by_inbox: dict[int | None, list[Integration]] = defaultdict(list)
         for integration in found:
             by_account[integration.account_id].append(integration)
-        self._by_account = by_account
+            by_inbox[integration.inbox_id].append(integration)
+        self._by_account, self._by_inbox = by_account, by_inbox
+        self._by_key = {hashed_key(one.webhook_key): one for one in reversed(found) if one.webhook_key}
         self.integrations = {integration.id: integration for integration in found}
         self.is_loaded, self.as_of_us = True, as_of_us
 
@@ -62,38 +76,38 @@ class Directory:
     def verify(
         self, account_id: int | None, inbox_id: int | None, headers: Mapping[str, str], body: bytes, received_us: int | None = None
     ) -> int | None:
-        """The integration whose secret signed this delivery, or None where no secret is set. Raises BadSignature.
+        """The integration whose secret signed this delivery, or whose key it was sent with. Raises BadSignature.
 
+        None: nothing proves whose it is, and `find` decides by the address whether anybody may have it.
         `received_us` is given when a delivery kept without a check is judged later.
         """
+        now_us = int(time.time() * SECOND) if received_us is None else received_us
+        if SIGNATURE_HEADER in headers:
+            return self._verify_signed(account_id, inbox_id, headers, body, now_us)
+        if KEY_HEADER in headers:
+            return self._verify_key(account_id, headers[KEY_HEADER])
         candidates = self._candidates(account_id, inbox_id)
-        now = time.time() if received_us is None else received_us / 1_000_000
-        signature, timestamp = headers.get(SIGNATURE_HEADER), headers.get(TIMESTAMP_HEADER)
-        for integration in candidates:
-            for secret in integration.secrets:
-                if is_signed(secret, signature, timestamp, body, now, math.inf):
-                    # too old or too new is refused here: it must not go on, as if unsigned, to a company that has no secret
-                    if abs(now - int(timestamp or 0)) > self._tolerance_seconds:
-                        raise BadSignature
-                    return integration.id
-        if candidates and (self._require_signature or all(integration.secrets for integration in candidates)):
+        if candidates and not self._unsigned(candidates) and not any(one.problem for one in candidates):
             raise BadSignature
         return None
 
-    def find(self, account_id: int | None, inbox_id: int | None, verified_id: int | None) -> Integration:
+    def find(self, account_id: int | None, inbox_id: int | None, verified_id: int | None, *, is_signed: bool = False) -> Integration:
         """The integration a delivery belongs to. Raises PayloadError(`ignored`) with the reason when there is none or it is switched off.
 
-        An unsigned delivery never reaches an integration that has a secret.
+        `is_signed`: it carries a signature, good or not; without `verified_id` that is nobody's here.
         """
-        if verified_id is not None and (verified := self.integrations.get(verified_id)) is not None:
-            return _active(verified)
         where = f"account {account_id}" + ("" if inbox_id is None else f", inbox {inbox_id}")
+        if verified_id is not None:
+            verified = self.integrations.get(verified_id)
+            if verified is None:  # it is nobody else's now
+                raise PayloadError(f"the integration for {where} was removed", outcome="ignored", is_routing=True)
+            return _receiving(self._addressed(verified, inbox_id, where))
         candidates = self._candidates(account_id, inbox_id)
         if broken := [integration for integration in candidates if integration.problem]:
             raise PayloadError(f"integration {broken[0].id}: {broken[0].problem}", is_routing=True)
-        unsigned = [] if self._require_signature else [integration for integration in candidates if not integration.secrets]
         if not candidates:
             raise PayloadError(f"no integration for {where}", outcome="ignored", is_routing=True)
+        unsigned = self._grandfathered(candidates) if is_signed else self._unsigned(candidates)
         if not unsigned:
             raise PayloadError("the signature does not fit the integration's secret", is_routing=True)
         # a row left behind steps aside for its own company's other one, and for no other company: its Chatwoot may still deliver
@@ -101,35 +115,143 @@ class Directory:
         if is_one_company and len(active := [i for i in unsigned if i.is_active and i.is_webhook_active]) == 1:
             unsigned = active
         if len(unsigned) > 1:
-            numbers = ", ".join(str(integration.id) for integration in unsigned)
-            raise PayloadError(
-                f"{where} fits several integrations ({numbers}); set a webhook secret to tell them apart",
-                outcome="ignored",
-                is_routing=True,
-            )
-        return _active(unsigned[0])
+            text = f"{where} does not tell whose this unsigned webhook is; register it again, so that it is signed or has a key"
+            raise PayloadError(text, outcome="ignored", is_routing=True)
+        return _receiving(unsigned[0])
 
     def of_company(self, company_id: int, integration_id: int | None) -> Integration | None:
         integration = self.integrations.get(integration_id or 0)
         return integration if integration is not None and integration.company_id == company_id else None
 
-    def companies_of(self, account_id: int | None, inbox_id: int | None) -> set[int]:
-        """The companies whose integrations an address fits."""
-        return {integration.company_id for integration in self._candidates(account_id, inbox_id)}
+    def owner_of(self, body: str) -> int | None:
+        """The one company that a delivery which no integration took may be shown to, and that may erase it; None: nobody.
+
+        Its address fits proved integrations of that company, and of no other. It is the rule for all that asks for deliveries of nobody.
+        """
+        try:
+            account_id, inbox_id = read_address(body.encode())
+        except ValueError:
+            return None
+        companies = {integration.company_id for integration in self._candidates(account_id, inbox_id)}
+        return companies.pop() if len(companies) == 1 else None
+
+    def may_list(self, body: str, company_id: int) -> bool:
+        """Whether a company sees that there was a delivery which no integration took: its own, or one that may as well be another's, of
+        those which both let come unsigned."""
+        if self.owner_of(body) == company_id:
+            return True
+        try:
+            candidates = self._candidates(*read_address(body.encode()))
+        except ValueError:
+            return False
+        return company_id in {one.company_id for one in self._unsigned(candidates)}
 
     def _candidates(self, account_id: int | None, inbox_id: int | None) -> list[Integration]:
-        pool: Iterable[Integration] = self.integrations.values() if account_id is None else self._by_account.get(account_id, ())
+        """Proved ones whose numbers fit. One that is not proved is none: else a claim that costs nothing would block its owner."""
         if inbox_id is None:
-            return list(pool) if account_id is not None else []
+            return [one for one in self._by_account.get(account_id, ()) if one.is_proved] if account_id is not None else []
+        if account_id is None:
+            return [one for one in self._by_inbox.get(inbox_id, ()) if one.is_proved]
+        pool = [one for one in self._by_account.get(account_id, ()) if one.is_proved]
         exact = [integration for integration in pool if integration.inbox_id == inbox_id]
-        return exact or [integration for integration in pool if integration.inbox_id is None and account_id is not None]
+        return exact or [integration for integration in pool if integration.inbox_id is None]
+
+    def _verify_signed(
+        self, account_id: int | None, inbox_id: int | None, headers: Mapping[str, str], body: bytes, now_us: int
+    ) -> int | None:
+        signature, timestamp = headers.get(SIGNATURE_HEADER), headers.get(TIMESTAMP_HEADER)
+        for integration, secret in self._secrets(account_id, inbox_id, now_us, len(body)):
+            if is_signed(secret, signature, timestamp, body, 0, math.inf):
+                # too old or too new is refused here: it must not go on, as if unsigned, to a company that has no secret
+                if abs(now_us / SECOND - int(timestamp or 0)) > self._tolerance_seconds:
+                    raise BadSignature
+                return integration.id
+        if KEY_HEADER in headers:  # a Chatwoot that signs since its last update, with a secret that nobody has fetched yet
+            return self._verify_key(account_id, headers[KEY_HEADER])
+        candidates = self._candidates(account_id, inbox_id)
+        if candidates and not self._grandfathered(candidates) and not any(one.problem for one in candidates):
+            raise BadSignature
+        return None
+
+    def _secrets(self, account_id: int | None, inbox_id: int | None, now_us: int, body_bytes: int) -> Iterator[tuple[Integration, str]]:
+        """All secrets of the account, whatever the inbox: an account's webhook brings every inbox. Those of the inbox come first.
+
+        One without a proof is tried last: what it signed is its own, and must not go to whoever else has the numbers.
+        """
+        pool = self._by_inbox.get(inbox_id, []) if account_id is None else self._by_account.get(account_id, [])
+        tried, most = set[str](), min(_MAX_SECRETS, 1 + _MAX_HASHED_BYTES // max(1, body_bytes))
+        for integration in sorted(pool, key=lambda one: (not one.is_proved, one.inbox_id != inbox_id)):
+            for secret in integration.secrets_at(now_us):
+                if secret not in tried:
+                    if len(tried) >= most:
+                        return
+                    tried.add(secret)
+                    yield integration, secret
+
+    def _verify_key(self, account_id: int | None, key: str) -> int:
+        """Only where no secret is known: a Chatwoot that signs is held to it."""
+        found = self._by_key.get(key)
+        if (
+            found is None
+            or self._require_signature
+            or found.unsigned == "refused"
+            or found.has_secret
+            or account_id not in (None, found.account_id)
+        ):
+            raise BadSignature
+        return found.id
+
+    def _unsigned(self, candidates: Iterable[Integration]) -> list[Integration]:
+        """Those that take what is not signed, at the plain address."""
+        if self._require_signature:
+            return []
+        return [one for one in candidates if one.unsigned == "accepted" and not one.has_secret]
+
+    def _grandfathered(self, candidates: Iterable[Integration]) -> list[Integration]:
+        """Those that take a signature which nobody can judge: older than proofs, their secret not fetched yet (`proofs`), and of the
+        one company that has the account's number here."""
+        found = [one for one in self._unsigned(candidates) if one.proved_us == GRANDFATHERED]
+        owners = {one.company_id for account in {one.account_id for one in found} for one in self._by_account[account] if one.is_proved}
+        return found if len(owners) == 1 else []
+
+    def _addressed(self, verified: Integration, inbox_id: int | None, where: str) -> Integration:
+        """The company's integration of that inbox, at the same Chatwoot as the one whose secret or key it is."""
+        if inbox_id is None or verified.inbox_id == inbox_id:
+            return verified
+        own = [
+            one
+            for one in self._by_account.get(verified.account_id, ())
+            if (one.company_id, one.base_url) == (verified.company_id, verified.base_url)
+        ]
+        fitting = [one for one in own if one.inbox_id == inbox_id] or [one for one in own if one.inbox_id is None]
+        if not fitting:
+            raise PayloadError(f"no integration for {where}", outcome="ignored", is_routing=True)
+        return next((one for one in fitting if one.is_active and one.is_webhook_active), fitting[0])
 
 
-def _active(integration: Integration) -> Integration:
+def hashed_key(key: str | None) -> str:
+    """As it is kept: the journal must not hold what opens the address."""
+    return hashlib.sha256((key or "").encode("utf-8", "replace")).hexdigest()
+
+
+def key_of(query_string: bytes) -> str | None:
+    """The hashed `key` of a webhook's address, where it has one."""
+    if b"key=" not in query_string:
+        return None
+    found = parse_qs(query_string[:500].decode("latin-1"), max_num_fields=20).get("key")
+    return hashed_key(found[0]) if found else None
+
+
+def _receiving(integration: Integration) -> Integration:
+    number = integration.id
+    if integration.problem:
+        raise PayloadError(f"integration {number}: {integration.problem}", is_routing=True)
+    if not integration.is_proved:
+        text = f"Chatwoot has not shown yet that the access token of integration {number} may see the inbox"
+        raise PayloadError(text, outcome="ignored", is_routing=True)
     if not integration.is_active:
-        raise PayloadError(f"integration {integration.id} is switched off (is_active)", outcome="ignored", is_routing=True)
+        raise PayloadError(f"integration {number} is switched off (is_active)", outcome="ignored", is_routing=True)
     if not integration.is_webhook_active:
-        raise PayloadError(
-            f"webhooks of integration {integration.id} are switched off (is_webhook_active)", outcome="ignored", is_routing=True
-        )
+        text = f"webhooks of integration {number} are switched off (is_webhook_active)"
+        raise PayloadError(text, outcome="ignored", is_routing=True)
     return integration

@@ -79,7 +79,12 @@ class Erasure:
             page = await self._database.read(
                 lambda c: contacts.read_journal_page(c, integration.id, after, _JOURNAL_PAGE)  # noqa: B023 - awaited at once
             )
-            theirs = [number for number, body in page if names_contact(body, integration.account_id, kept.contact_id, numbers)]
+            theirs = [
+                number
+                for number, body, is_own in page
+                if names_contact(body, integration.account_id, kept.contact_id, numbers)
+                and (is_own or self._directory.owner_of(body) == integration.company_id)
+            ]
             if theirs:
                 count += await self._database.transaction(lambda c: contacts.blank_deliveries(c, theirs))  # noqa: B023 - awaited at once
             if len(page) < _JOURNAL_PAGE:

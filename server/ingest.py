@@ -22,7 +22,7 @@ from server.core.times import SECOND
 from server.db import journal, store
 from server.db.database import Connection, Database
 from server.db.journal import Delivery
-from server.directory import Directory
+from server.directory import SIGNATURE_HEADER, Directory
 from server.errors import BadSignature, DatabaseUnavailable, PayloadError, Unavailable
 from server.log import is_debug
 from server.traces import CARRIED, Traces
@@ -212,7 +212,8 @@ class Ingester:
                 )
             except BadSignature as error:
                 raise PayloadError(error.message, is_routing=True) from None
-        integration = self._directory.find(change.account_id, change.inbox_id, verified_id)
+        is_signed = SIGNATURE_HEADER in delivery.headers
+        integration = self._directory.find(change.account_id, change.inbox_id, verified_id, is_signed=is_signed)
         self.seen[integration.id] = max(delivery.received_us, self.seen.get(integration.id, 0))
         traceparent = delivery.headers.get(CARRIED)
         return Told(Source(integration.id, integration.company_id), change, delivery.received_us, delivery.id, traceparent)

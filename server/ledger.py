@@ -1,7 +1,7 @@
 """Where is my message: the way of deliveries, messages and replies, for administrators of a company and for whoever runs the server.
 
 A delivery that no integration took belongs to nobody yet. It is shown to a company when its address (account and inbox) fits that company's
-integrations and no other's; its body is not, as nothing proves whose it is.
+proved integrations and no other's (`Directory.may_list`); its body is not, as nothing proves whose it is.
 """
 
 import time
@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from server.core import trace
-from server.core.payloads import parse_delivery, read_address
+from server.core.payloads import parse_delivery
 from server.core.times import SECOND, iso, iso_or_none, parse_time
 from server.core.trace import SeenDelivery, SeenEvent, SeenWalk, Step
 from server.db import audit, journal, ledger, reach
@@ -142,11 +142,7 @@ class Ledger:
         return list(found.values())
 
     def _is_addressed(self, body: str, company_id: int) -> bool:
-        try:
-            companies = self._directory.companies_of(*read_address(body.encode()))
-        except ValueError:
-            return False
-        return companies == {company_id}
+        return self._directory.may_list(body, company_id)
 
 
 def _message_number(body: str, received_us: int) -> int | None:

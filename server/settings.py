@@ -108,7 +108,7 @@ class Settings:
     spool_max_bytes: int = _setting(1_000_000_000, "The spool takes no more than this many bytes; then webhooks are answered 503")
     disk_low_bytes: int = _setting(200_000_000, "Below so many free bytes a disk is called full in `/readyz`")
     webhook_max_bytes: int = _setting(5_000_000, "Largest webhook body, in bytes")
-    require_webhook_signature: bool = _setting(False, "Refuse webhooks of integrations that have no secret")
+    require_webhook_signature: bool = _setting(False, "Refuse every webhook without a good signature, also where an integration allows it")
     signature_tolerance_seconds: int = _setting(300, "Oldest acceptable signature timestamp")
     ingest_batch: int = _setting(300, "Deliveries taken in one ingest transaction")
     ingest_attempts: int = _setting(8, "Tries of a delivery that fails alone before it is parked as `dead`")
@@ -204,9 +204,13 @@ class Settings:
     def webhook_url(self) -> str:
         return f"{self.base_url}{WEBHOOK_PATH}"
 
-    def webhook_url_of(self, mode: str) -> str:
-        """The address an integration's webhook is registered under: the tunnel's in mode `local`, where there is one."""
-        return f"{self.tunnel_url.rstrip('/')}{WEBHOOK_PATH}" if mode == "local" and self.tunnel_url else self.webhook_url
+    def webhook_url_of(self, mode: str, key: str | None = None) -> str:
+        """The address an integration's webhook is registered under: the tunnel's in mode `local`, where there is one.
+
+        `key`: what stands in it instead of a signature, for a Chatwoot that cannot sign.
+        """
+        url = f"{self.tunnel_url.rstrip('/')}{WEBHOOK_PATH}" if mode == "local" and self.tunnel_url else self.webhook_url
+        return f"{url}?key={key}" if key else url
 
     @property
     def admin_roles(self) -> frozenset[str]:

@@ -113,6 +113,7 @@ class NewIntegrationBody(Struct, rename="camel", omit_defaults=True):
     access_token: Secret
     webhook_secret: Secret | None = None
     webhook_mode: Literal["live", "local"] = "live"
+    unsigned_webhooks: Literal["refused", "keyed"] = "refused"
 
 
 class IntegrationChange(Struct, rename="camel", omit_defaults=True):
@@ -121,10 +122,12 @@ class IntegrationChange(Struct, rename="camel", omit_defaults=True):
     webhook_mode: Literal["live", "local"] = "live"
     access_token: Secret = ""
     webhook_secret: Secret = ""
+    unsigned_webhooks: Literal["refused", "keyed"] = "refused"
+    end_previous_secret: bool = False
 
 
 class IntegrationView(Struct, rename="camel"):
-    """Never with a token or a secret."""
+    """Never with a token or a secret; where unsigned webhooks come `keyed`, the address holds the key that lets them in."""
 
     id: int
     account_id: int | None
@@ -134,7 +137,11 @@ class IntegrationView(Struct, rename="camel"):
     is_webhook_active: bool
     webhook_mode: Literal["live", "local"]
     webhook_url: str
+    is_proved: bool
+    is_receiving: bool
     is_signed: bool
+    unsigned_webhooks: Literal["refused", "keyed", "accepted"]
+    previous_secret_ends_at: Moment | None
     last_webhook_at: Moment | None
     reconciled_at: Moment | None
     repaired_count: int

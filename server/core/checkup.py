@@ -6,7 +6,7 @@ Nothing here asks anybody: `server/checkup.py` does. A finding's texts hold no s
 import hmac
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import msgspec
 
@@ -75,6 +75,17 @@ def judge_account(profile: Mapping[str, Any], account_id: int) -> list[Finding]:
             "Make this user an administrator in Chatwoot (Settings > Agents), or renew the token with an administrator's",
         ),
     ]
+
+
+def judge_proof(state: str, why: str, *, is_trusted: bool) -> Finding:
+    """Whether deliveries are the company's. `is_trusted`: it received them before proofs were asked for, and goes on."""
+    if state == "proved":
+        return Finding("proof", "ok", "Chatwoot shows this inbox to the access token: its deliveries are this company's")
+    remedy = "Put right what is said here, then look again: on the integration's page, or omni-inbox integration check"
+    if is_trusted:
+        text = f"Not proved yet, but trusted, as it received webhooks before proofs were asked for: {why}"
+        return Finding("proof", "warning", text, remedy)
+    return Finding("proof", "failed", f"Not proved yet, so nothing is received: {why}", remedy)
 
 
 def judge_inbox(inboxes: Sequence[Mapping[str, Any]], account_id: int, inbox_id: int | None, webhook_url: str) -> list[Finding]:
@@ -150,7 +161,11 @@ def _judge_secret(theirs: Sequence[str], ours: Sequence[str], *, requires_signat
     if not any(theirs):
         text = "This Chatwoot is older than 4.12 and does not sign: whoever knows the address can send messages"
         if ours or requires_signature:
-            return Finding("signature", "failed", text + ", and unsigned ones are refused here", "Update Chatwoot, or remove the secret")
+            remedy = (
+                "Update Chatwoot; until then let unsigned webhooks come to an address with a key, and register again: "
+                "on the integration's page, or omni-inbox integration signing --unsigned keyed"
+            )
+            return Finding("signature", "failed", text + ", and unsigned ones are refused here", remedy)
         return Finding("signature", "warning", text, "Update Chatwoot to 4.12 or later, then register the webhook again")
     if not ours:
         text = "Chatwoot signs, but the secret is not known here: whoever knows the address can send messages"
@@ -178,8 +193,18 @@ def judge_public_address(webhook_url: str, private: Sequence[str], *, has_webhoo
 
 
 def is_ours(url: object, webhook_url: str) -> bool:
-    """Whether a registered address is this one; what follows a question mark tells two of them apart (`rotate`)."""
-    return isinstance(url, str) and without_query(url) == webhook_url
+    """Whether a registered address is this one, with the same key or none; the rest of its query tells two of them apart (`rotate`).
+
+    One with another key is another company's in the same account.
+    """
+    return isinstance(url, str) and without_query(url) == without_query(webhook_url) and _key_of(url) == _key_of(webhook_url)
+
+
+def _key_of(url: str) -> str | None:
+    try:
+        return parse_qs(urlsplit(url).query, max_num_fields=20).get("key", [None])[0]
+    except ValueError:
+        return None
 
 
 def without_query(url: str) -> str:

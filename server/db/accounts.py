@@ -1,5 +1,6 @@
 """Agents and their sessions, integrations: who may read, and where deliveries belong."""
 
+import time
 import uuid
 from collections.abc import Iterable
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import msgspec
 
 from server.core.subjects import LOCAL_SUBJECT, is_local
+from server.core.times import SECOND
 from server.db import columns
 from server.db.connection import Numbers
 from server.db.database import Connection, Row
@@ -28,8 +30,11 @@ class Agent(msgspec.Struct, frozen=True):
     has_role_of_ours: bool = False  # an administrator here gave or took the role: the CRM's tokens cannot raise it
 
 
+GRANDFATHERED = 1  # `proved_us` of a row that is older than proofs: trusted until Chatwoot has been asked
+
+
 class Integration(msgspec.Struct, frozen=True):
-    """One Chatwoot inbox of a company; token and secrets in the clear, never to be shown or logged."""
+    """One Chatwoot inbox of a company; token, secrets and key in the clear, never to be logged."""
 
     id: int
     company_id: int
@@ -47,10 +52,35 @@ class Integration(msgspec.Struct, frozen=True):
     repaired_us: int = 0  # up to when that had happened which reconcile repaired last
     repaired_count: int = 0
     walk_problem: str | None = None  # why reconcile could not ask Chatwoot
+    proved_us: int = 0  # when Chatwoot showed this inbox to the access token; 0: not yet, and nothing is received
+    unsigned: str = "refused"  # refused; keyed: with the key in the address; accepted: at the plain address, too
+    webhook_key: str | None = None
+    previous_until_us: int = 0  # 0: no end was set yet
+
+    @property
+    def is_proved(self) -> bool:
+        return self.proved_us > 0
+
+    @property
+    def address_key(self) -> str | None:
+        """What the webhook's address must hold."""
+        return self.webhook_key if self.unsigned == "keyed" else None
+
+    @property
+    def has_secret(self) -> bool:
+        """Whether webhooks must be signed, also when the only secret that is kept has ended."""
+        return bool(self.webhook_secret or self.previous_webhook_secret)
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        return tuple(secret for secret in (self.webhook_secret, self.previous_webhook_secret) if secret)
+        """Those that count now."""
+        return self.secrets_at(int(time.time() * SECOND))
+
+    def secrets_at(self, received_us: int) -> tuple[str, ...]:
+        """Those that count for what was received at that moment."""
+        has_ended = 0 < self.previous_until_us < received_us
+        found = (self.webhook_secret, None if has_ended else self.previous_webhook_secret)
+        return tuple(secret for secret in found if secret)
 
 
 _AGENT_COLUMNS = "id, company_id, subject, name, role, email, is_active, valid_after, is_role_ours"
@@ -58,7 +88,8 @@ _AGENT = f"SELECT {_AGENT_COLUMNS} FROM agents "
 _AGENT_CHANGE = f"SELECT {_AGENT_COLUMNS}, updated_at, created_at FROM agents "
 INTEGRATION_COLUMNS = (
     "id, company_id, account_id, page_id, base_url, access_token, is_active, is_webhook_active, webhook_secret, "
-    "previous_webhook_secret, webhook_seen_at, walked_at, repaired_at, repaired_count, walk_problem"
+    "previous_webhook_secret, webhook_seen_at, walked_at, repaired_at, repaired_count, walk_problem, "
+    "proved_at, unsigned_webhooks, webhook_key, previous_secret_until"
 )
 _INTEGRATION = f"SELECT {INTEGRATION_COLUMNS} FROM integrations "
 
@@ -263,23 +294,29 @@ async def read_integrations(connection: Connection, vault: Vault) -> list[Integr
 
 
 async def add_integration(connection: Connection, vault: Vault, values: dict[str, Any], now_us: int) -> int:
-    """`values`: company_id, account_id, inbox_id, base_url, access_token, webhook_secret. Returns the id.
+    """`values`: company_id, account_id, inbox_id, base_url, access_token, webhook_secret, and where they are known `proved_us`,
+    `unsigned`, `webhook_key`. Returns the id.
 
-    Raises DuplicateRow: the same inbox twice would show every conversation twice.
+    Raises DuplicateRow: the same inbox twice would show every conversation twice. Other companies' rows are not looked at: whose the
+    inbox is shows when its Chatwoot is asked, and a refusal here would tell a stranger who is a customer.
     """
     row = await connection.fetch_one(
-        "SELECT id, company_id FROM integrations WHERE provider = 'chatwoot' AND base_url = :base_url AND account_id = :account_id "
-        "AND page_id = :page_id",
-        {"base_url": values["base_url"], "account_id": str(values["account_id"]), "page_id": str(values["inbox_id"])},
+        "SELECT id FROM integrations WHERE provider = 'chatwoot' AND base_url = :base_url AND account_id = :account_id "
+        "AND page_id = :page_id AND company_id = :company_id",
+        {
+            "base_url": values["base_url"],
+            "account_id": str(values["account_id"]),
+            "page_id": str(values["inbox_id"]),
+            "company_id": values["company_id"],
+        },
     )
-    if row is not None and row[1] != values["company_id"]:
-        raise DuplicateRow("This Chatwoot inbox belongs to another company here already; nothing was added")
     if row is not None:
         raise DuplicateRow(f"Integration {row[0]} is this Chatwoot inbox already; nothing was added")
     return await connection.insert(
         "INSERT INTO integrations (company_id, provider, page_id, access_token, account_id, base_url, is_active, is_webhook_active, "
-        "webhook_mode, created_at, updated_at, webhook_secret) VALUES (:company_id, 'chatwoot', :page_id, :access_token, :account_id, "
-        ":base_url, :yes, :yes, :mode, :now, :now, :webhook_secret)",
+        "webhook_mode, created_at, updated_at, webhook_secret, proved_at, unsigned_webhooks, webhook_key) "
+        "VALUES (:company_id, 'chatwoot', :page_id, :access_token, :account_id, "
+        ":base_url, :yes, :yes, :mode, :now, :now, :webhook_secret, :proved, :unsigned, :key)",
         {
             "company_id": values["company_id"],
             "page_id": str(values["inbox_id"]),
@@ -288,6 +325,9 @@ async def add_integration(connection: Connection, vault: Vault, values: dict[str
             "access_token": vault.seal(values["access_token"]),
             "webhook_secret": vault.seal(values["webhook_secret"]),
             "mode": values.get("webhook_mode", "live"),
+            "proved": values.get("proved_us"),
+            "unsigned": values.get("unsigned", "refused"),
+            "key": vault.seal(values.get("webhook_key")),
             "yes": True,
             "now": columns.time_to_column(now_us),
         },
@@ -319,9 +359,9 @@ def integration_of(row: Row, vault: Vault) -> Integration:
     """From a row that begins with `INTEGRATION_COLUMNS`; what cannot be opened becomes its `problem`."""
     problem = None
     try:
-        token, secret, previous = vault.open(row[5]), vault.open(row[8]), vault.open(row[9])
+        token, secret, previous, key = (vault.open(row[place]) for place in (5, 8, 9, 17))
     except ConfigurationError as error:
-        token = secret = previous = None
+        token = secret = previous = key = None
         problem = error.message
     return Integration(
         id=row[0],
@@ -340,6 +380,10 @@ def integration_of(row: Row, vault: Vault) -> Integration:
         repaired_us=row[12] or 0,
         repaired_count=row[13] or 0,
         walk_problem=row[14],
+        proved_us=row[15] or 0,
+        unsigned=row[16] or "refused",
+        webhook_key=key,
+        previous_until_us=row[18] or 0,
     )
 
 

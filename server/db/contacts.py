@@ -53,14 +53,20 @@ async def erase_conversations(connection: Connection, company_id: int, conversat
     return count
 
 
-async def read_journal_page(connection: Connection, integration_id: int | None, after_id: int, limit: int) -> list[tuple[int, str]]:
-    """(number, body) of deliveries of an integration, or of those that none took, in order."""
+async def read_journal_page(
+    connection: Connection, integration_id: int | None, after_id: int, limit: int
+) -> list[tuple[int, str, bool]]:
+    """(number, body, whether it is the integration's) of deliveries of an integration, and of those that none took, in order.
+
+    Of the latter the caller has to tell whose they are.
+    """
     rows = await connection.fetch_all(
-        "SELECT id, body FROM webhook_deliveries WHERE id > :after AND (integration_id = :integration_id OR integration_id IS NULL) "
+        "SELECT id, body, integration_id FROM webhook_deliveries WHERE id > :after "
+        "AND (integration_id = :integration_id OR integration_id IS NULL) "
         "ORDER BY id LIMIT :limit",
         {"after": after_id, "integration_id": integration_id, "limit": limit},
     )
-    return [(row[0], row[1]) for row in rows]
+    return [(row[0], row[1], row[2] is not None) for row in rows]
 
 
 async def blank_deliveries(connection: Connection, delivery_ids: Iterable[int]) -> int:

@@ -11,7 +11,7 @@ from server.db.accounts import INTEGRATION_COLUMNS, Integration, integration_of
 from server.db.database import Connection
 from server.db.vault import Vault
 
-_SECRETS = ("access_token", "webhook_secret", "previous_webhook_secret")
+_SECRETS = ("access_token", "webhook_secret", "previous_webhook_secret", "webhook_key")
 _SELECT = f"SELECT {INTEGRATION_COLUMNS}, webhook_mode, reconciled_at FROM integrations "
 _MOST = 500
 
@@ -55,13 +55,35 @@ async def write_integration(connection: Connection, vault: Vault, integration_id
     await connection.execute(f"UPDATE integrations SET {assignments} WHERE id = :id", sealed | {"id": integration_id})
 
 
+async def lock_same_inbox(connection: Connection, integration: Integration) -> list[tuple[int, int, int]]:
+    """(id, company, when proved) of every integration with the same inbox at the same address; nobody else proves one meanwhile."""
+    suffix = " FOR UPDATE" if connection.dialect == "mysql" else ""
+    rows = await connection.fetch_all(
+        "SELECT id, company_id, proved_at, base_url, account_id, page_id FROM integrations WHERE provider = 'chatwoot' "
+        f"AND account_id = :account_id ORDER BY id{suffix}",
+        {"account_id": str(integration.account_id)},
+    )
+    inbox = None if integration.inbox_id is None else str(integration.inbox_id)
+    return [(row[0], row[1], row[2] or 0) for row in rows if ((row[3] or "").rstrip("/"), row[5] or None) == (integration.base_url, inbox)]
+
+
+async def end_previous_secrets(connection: Connection, until_us: int) -> int:
+    """Give an end to previous secrets that have none (an older version kept them for ever). Returns how many."""
+    return await connection.execute(
+        "UPDATE integrations SET previous_secret_until = :until "
+        "WHERE previous_webhook_secret IS NOT NULL AND previous_secret_until IS NULL",
+        {"until": until_us},
+    )
+
+
 async def reseal(connection: Connection, vault: Vault) -> int:
     """Encrypt what is in the clear or sealed with an older key. Returns how many values; those nobody can open are left alone.
 
     Only Chatwoot's rows: tokens of other providers are the CRM's, which reads them as they are.
     """
     rows = await connection.fetch_all(
-        "SELECT id, access_token, webhook_secret, previous_webhook_secret FROM integrations WHERE provider = 'chatwoot' ORDER BY id"
+        "SELECT id, access_token, webhook_secret, previous_webhook_secret, webhook_key "
+        "FROM integrations WHERE provider = 'chatwoot' ORDER BY id"
     )
     count = 0
     for integration_id, *stored in rows:

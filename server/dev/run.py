@@ -91,6 +91,7 @@ async def _prepare(settings: Settings, state: Path, sim: ChatwootSim, chatwoot_u
             "access_token": sim.admin.access_token,
             "webhook_secret": secret,
             "webhook_mode": "local",
+            "proved_us": now_us,
         }
         return await accounts.add_integration(connection, parts.vault, values, now_us)
 

@@ -17,7 +17,7 @@ from server.endpoints.answers import json_answer, path_number
 from server.endpoints.integrations import actor_of
 from server.endpoints.page_requests import redirect
 from server.errors import BadRequest, NotFound, OmniError
-from server.integrations import Integrations, NewIntegration
+from server.integrations import Integrations, NewIntegration, previous_end_us
 from server.settings import Settings
 from server.sync_runs import SyncRuns, run_view
 
@@ -25,12 +25,16 @@ _PAGE = "/admin/integrations"
 _DONE = (
     *("welcome", "added", "unregistered", "register", "rotate", "token", "secret", "mode"),
     *("enable", "disable", "webhooks-on", "webhooks-off", "sync", "sync-stop"),
+    *("unsigned-keyed", "unsigned-refused", "end-previous"),
 )
-_SWITCHES = {
+_SWITCHES: dict[str, dict[str, object]] = {
     "enable": {"is_active": True, "is_webhook_active": True},
     "disable": {"is_active": False},
     "webhooks-on": {"is_webhook_active": True},
     "webhooks-off": {"is_webhook_active": False},
+    "unsigned-keyed": {"unsigned_webhooks": "keyed"},
+    "unsigned-refused": {"unsigned_webhooks": "refused"},
+    "end-previous": {"end_previous_secret": True},
 }
 
 
@@ -131,6 +135,8 @@ class IntegrationPages:
     async def _one(self, request: Request, principal: Principal, error: OmniError | None) -> Response:
         overview: Overview = await self._integrations.get(path_number(request, "id"), principal.company_id)
         findings = await self._checkup.look(overview)
+        if not overview.integration.is_proved:  # which may have changed just now
+            overview = await self._integrations.get(overview.integration.id, principal.company_id)
         run = await self._runs.get(principal.company_id, overview.integration.id)
         return self._shell.render(
             request,
@@ -142,7 +148,8 @@ class IntegrationPages:
             sync=run,
             sync_words=sync_words(run, self._shell.locale(request)) if run else None,
             is_well=is_well(findings),
-            webhook_url=self._settings.webhook_url_of(overview.webhook_mode),
+            webhook_url=self._settings.webhook_url_of(overview.webhook_mode, overview.integration.address_key),
+            previous_ends=previous_end_us(overview.integration),
             tunnel_url=self._settings.tunnel_url,
             done=done_of(request, _DONE),
             trouble=error.message if error else None,

@@ -11,16 +11,18 @@ from server.checkup import Checkup
 from server.core.checkup import report
 from server.core.entities import Json
 from server.core.times import iso_or_none
+from server.db.accounts import GRANDFATHERED
 from server.db.audit import Actor
 from server.db.integrations import Overview
 from server.endpoints.answers import json_answer, path_number, read_json
 from server.endpoints.guard import AgentHandler, Guard
 from server.errors import BadRequest
-from server.integrations import Integrations, NewIntegration
+from server.integrations import Integrations, NewIntegration, previous_end_us
 from server.settings import Settings
 
 _NUMBER_MOST = 2**53
 _CHANGES = {"isActive": bool, "isWebhookActive": bool, "webhookMode": str, "accessToken": str, "webhookSecret": str}
+_CHANGES |= {"unsignedWebhooks": str, "endPreviousSecret": bool}
 
 
 class IntegrationsApi:
@@ -77,8 +79,12 @@ def integration_view(one: Overview, settings: Settings) -> Json:
         "isActive": own.is_active,
         "isWebhookActive": own.is_webhook_active,
         "webhookMode": one.webhook_mode,
-        "webhookUrl": settings.webhook_url_of(one.webhook_mode),
+        "webhookUrl": settings.webhook_url_of(one.webhook_mode, own.address_key),
+        "isProved": own.proved_us > GRANDFATHERED,
+        "isReceiving": own.is_proved,
         "isSigned": bool(own.secrets),
+        "unsignedWebhooks": own.unsigned,
+        "previousSecretEndsAt": iso_or_none(previous_end_us(own)),
         "lastWebhookAt": iso_or_none(one.webhook_seen_us),
         "reconciledAt": iso_or_none(one.reconciled_us),
         "repairedCount": one.repaired_count,
@@ -97,7 +103,7 @@ def parse_new(body: dict[str, Any]) -> NewIntegration:
         value = body.get(name)
         if not isinstance(value, kind) or isinstance(value, bool) or (isinstance(value, int) and not 0 < value < _NUMBER_MOST):
             raise BadRequest(f"{name} must be {'a whole number above 0' if kind is int else 'text'}")
-    for name in ("webhookSecret", "webhookMode"):
+    for name in ("webhookSecret", "webhookMode", "unsignedWebhooks"):
         if not isinstance(body.get(name, ""), str):
             raise BadRequest(f"{name} must be text")
     return NewIntegration(
@@ -107,6 +113,7 @@ def parse_new(body: dict[str, Any]) -> NewIntegration:
         access_token=body["accessToken"],
         webhook_secret=body.get("webhookSecret") or None,
         webhook_mode=body.get("webhookMode") or "live",
+        unsigned=body.get("unsignedWebhooks") or "refused",
     )
 
 
@@ -114,6 +121,7 @@ def parse_changes(body: dict[str, Any]) -> Json:
     """The fields that may be changed, under the names of their columns. Raises BadRequest."""
     columns = {"isActive": "is_active", "isWebhookActive": "is_webhook_active", "webhookMode": "webhook_mode"}
     columns |= {"accessToken": "access_token", "webhookSecret": "webhook_secret"}
+    columns |= {"unsignedWebhooks": "unsigned_webhooks", "endPreviousSecret": "end_previous_secret"}
     for name, value in body.items():
         if name in _CHANGES and not isinstance(value, _CHANGES[name]):
             raise BadRequest(f"{name} must be {'true or false' if _CHANGES[name] is bool else 'text'}")

@@ -15,7 +15,7 @@ from server.core.payloads import Heading, may_lack_account, read_heading, strip_
 from server.core.times import SECOND
 from server.db import journal
 from server.db.journal import Delivery
-from server.directory import DELIVERY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, Directory
+from server.directory import DELIVERY_HEADER, KEY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, Directory, key_of
 from server.endpoints.answers import problem_answer, receive_body
 from server.endpoints.strangers import SMALL_BYTES, Strangers
 from server.errors import BadRequest, BadSignature, HeaderTooLarge, OmniError, UnsupportedMedia
@@ -73,19 +73,7 @@ class Webhook:
         """Read and judge. Raises BadRequest, TooLarge, HeaderTooLarge, UnsupportedMedia for what cannot be kept,
         BadSignature for what must not be."""
         received_us = int(time.time() * SECOND)
-        headers, length = dict[str, str](), b""
-        for name, value in scope["headers"]:
-            if (kept := _KEPT_HEADERS.get(name)) is not None:
-                if len(value) > kept[1]:
-                    raise HeaderTooLarge(f"The header {kept[0]} is longer than {kept[1]} bytes")
-                headers[kept[0]] = value.decode("latin-1")
-            elif name == _TRACE_HEADER and self._traces is not None:
-                if len(value) <= _TRACE_BYTES:
-                    headers[CARRIED] = value.decode("latin-1")
-            elif name == _LENGTH:
-                length = value
-            elif name == _ENCODING and value != b"identity":
-                raise UnsupportedMedia
+        headers, length = self._kept(scope)
         address = scope["client"][0] if scope.get("client") else ""
         self._strangers.check(address)
         size = int(length) if length.isdigit() else self._most_bytes
@@ -142,3 +130,22 @@ class Webhook:
         if integration_id is not None:
             self._strangers.note_verified(address)
         return integration_id
+
+    def _kept(self, scope: Scope) -> tuple[dict[str, str], bytes]:
+        """(what is kept of the headers, and the address's key as `KEY_HEADER`; the length). Raises HeaderTooLarge, UnsupportedMedia."""
+        headers, length = dict[str, str](), b""
+        for name, value in scope["headers"]:
+            if (kept := _KEPT_HEADERS.get(name)) is not None:
+                if len(value) > kept[1]:
+                    raise HeaderTooLarge(f"The header {kept[0]} is longer than {kept[1]} bytes")
+                headers[kept[0]] = value.decode("latin-1")
+            elif name == _TRACE_HEADER and self._traces is not None:
+                if len(value) <= _TRACE_BYTES:
+                    headers[CARRIED] = value.decode("latin-1")
+            elif name == _LENGTH:
+                length = value
+            elif name == _ENCODING and value != b"identity":
+                raise UnsupportedMedia
+        if (key := key_of(scope.get("query_string", b""))) is not None:
+            headers[KEY_HEADER] = key
+        return headers, length

@@ -37,7 +37,7 @@ class Ground:
 
     def prepare(self, chatwoot_url: str, access_token: str, inboxes: Sequence[tuple[int, int, str]]) -> None:
         """`inboxes`: for each company (account, inbox, webhook secret)."""
-        vault = Vault(self._settings.secret_key)
+        vault, now_us = Vault(self._settings.secret_key), int(time.time() * SECOND)
 
         async def add(connection: Connection, part: Iterable[tuple[int, tuple[int, int, str]]]) -> None:
             for company_id, (account_id, inbox_id, secret) in part:
@@ -49,8 +49,9 @@ class Ground:
                     "access_token": access_token,
                     "webhook_secret": secret,
                     "webhook_mode": "local",
+                    "proved_us": now_us,
                 }
-                await accounts.add_integration(connection, vault, values, int(time.time() * SECOND))
+                await accounts.add_integration(connection, vault, values, now_us)
 
         async def run(database: Database) -> None:
             pairs = list(zip(self.companies, inboxes, strict=True))

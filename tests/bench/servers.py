@@ -212,5 +212,6 @@ async def _add_integrations(connection: Connection, companies: int) -> None:
             "base_url": "http://127.0.0.1:9",
             "access_token": "token",
             "webhook_secret": SECRET,
+            "proved_us": 2,
         }
         await accounts.add_integration(connection, vault, values, int(time.time() * SECOND))

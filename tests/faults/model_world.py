@@ -295,6 +295,7 @@ class World:
 async def add_integration(path: Path) -> None:
     """The company's one integration, with number 1."""
     values = {"company_id": COMPANY, "account_id": 3, "inbox_id": 12, "base_url": "", "access_token": "t", "webhook_secret": None}
+    values |= {"unsigned": "accepted", "proved_us": 2}
     async with Database(f"sqlite:///{path}") as database:
         await database.transaction(lambda c: accounts.add_integration(c, Vault(""), values, int(time.time() * SECOND)))
 

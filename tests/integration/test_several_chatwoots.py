@@ -61,14 +61,18 @@ async def test_the_same_numbers_on_two_chatwoots(server: Omni, sim: ChatwootSim,
         assert len(chatwoots) == 2
 
 
-async def test_an_inbox_of_another_company_cannot_be_added(server: Omni, sim: ChatwootSim) -> None:
-    """It would be anybody's guess whose its messages are; the refusal tells nothing of that company."""
-    async with Company(server, chatwoot=sim) as owner, Company(server) as other, admin(other) as http:
-        values = {"accountId": sim.account.id, "inboxId": sim.inbox.id, "baseUrl": sim.base_url, "accessToken": "x"}
-        answer = await http.post("/api/integrations", json=values)
-        assert answer.status_code == 409
-        assert "another company" in answer.json()["message"]
-        assert str(owner.integration_id) not in answer.json()["message"]
+async def test_an_inbox_that_another_company_proved_is_proved_by_nobody_else(server: Omni, sim: ChatwootSim) -> None:
+    """Who has a token of that Chatwoot is told that the inbox is taken, not by whom; who has none is told nothing of it."""
+    async with Company(server, chatwoot=sim), Company(server) as other, admin(other) as http:
+        for token, cause in (("x", "does not accept the access token"), (sim.admin.access_token, "another integration on this server")):
+            values = {"accountId": sim.account.id, "inboxId": sim.inbox.id, "baseUrl": sim.base_url, "accessToken": token}
+            added = await http.post("/api/integrations", json=values)
+            assert (added.status_code, added.json()["isReceiving"]) == (201, False)
+            found = (await http.post(f"/api/integrations/{added.json()['id']}/check")).json()["findings"]
+            [proof] = [finding for finding in found if finding["name"] == "proof"]
+            assert proof["state"] == "failed"
+            assert cause in proof["text"]
+            await other.execute("DELETE FROM integrations WHERE id = :id", id=added.json()["id"])
 
 
 async def test_a_delivery_that_fits_nobody_says_why(company: Company, sim: ChatwootSim) -> None:

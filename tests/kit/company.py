@@ -48,12 +48,21 @@ class Company:
         *,
         webhook_secret: str | None = None,
         chatwoot: ChatwootSim | None = None,
+        numbers: tuple[int, int] | None = None,
+        unsigned: str = "accepted",
+        is_proved: bool = True,
     ) -> None:
-        """`chatwoot` (being served) is where replies and syncs go; without one, to an address that refuses."""
+        """`chatwoot` (being served) is where replies and syncs go; without one, to an address that refuses.
+
+        `numbers`: account and inbox, instead of its own. Its webhooks need no signature unless it has a secret or says otherwise.
+        """
         self.omni = omni
         self.id = next(_numbers)
         self.account_id = chatwoot.account.id if chatwoot else 20_000 + self.id
         self.inbox_id = chatwoot.inbox.id if chatwoot else 40_000 + self.id
+        if numbers is not None:
+            self.account_id, self.inbox_id = numbers
+        self._unsigned, self._is_proved = unsigned, is_proved
         self.integration_id = 0
         self.webhook_secret = webhook_secret
         self.database = Database(omni.env["DATABASE_URL"])
@@ -71,6 +80,8 @@ class Company:
             "base_url": self._chatwoot.base_url if self._chatwoot else _NOWHERE,
             "access_token": self._chatwoot.admin.access_token if self._chatwoot else "token-of-a-chatwoot-agent",
             "webhook_secret": self.webhook_secret,
+            "unsigned": self._unsigned,
+            "proved_us": int(time.time() * SECOND) if self._is_proved else None,
         }
         self.integration_id = await self.database.transaction(lambda c: self._add_integration(c, values))
         await self.tell_server()

@@ -146,8 +146,9 @@ class Omni:
             "access-token": access_token,
             "base-url": chatwoot_url,
             "webhook-secret": webhook_secret,
+            "unsigned": "refused" if webhook_secret else "accepted",
         }
-        return self._json("integration", "add", *_options(options))
+        return self._json("integration", "add", "--trusted", *_options(options))
 
     def add_agent(
         self,

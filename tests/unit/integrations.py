@@ -20,5 +20,7 @@ async def add_integration(database: Database, sim: ChatwootSim, inbox_id: int | 
         "base_url": sim.base_url,
         "access_token": sim.admin.access_token,
         "webhook_secret": None,
+        "unsigned": "accepted",
+        "proved_us": 2,
     }
     return await database.transaction(lambda c: accounts.add_integration(c, Vault(""), values, int(time.time() * SECOND)))

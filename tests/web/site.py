@@ -177,6 +177,7 @@ async def _add_company(omni: Omni, sim: ChatwootSim, hook: Webhook) -> None:
         "base_url": sim.base_url,
         "access_token": sim.admin.access_token,
         "webhook_secret": hook.secret,
+        "proved_us": 2,
     }
 
     async def write(connection: Connection) -> None:

@@ -35,7 +35,7 @@ TOLD = (
     *("core/checkup.py", "checkup.py", "core/trace.py", "health.py", "company_status.py", "reconcile.py", "directory.py"),
     *("integrations.py", "people.py", "set_up.py", "auth.py", "ledger.py", "erasure.py", "sync_runs.py", "chatwoot/outgoing.py"),
     *("chatwoot/answers.py", "chatwoot/reach.py", "db/accounts.py", "db/vault.py", "endpoints/admin_shell.py", "endpoints/limits.py"),
-    *("endpoints/admin_integrations.py", "endpoints/ledger.py", "core/payloads.py"),
+    *("endpoints/admin_integrations.py", "endpoints/ledger.py", "core/payloads.py", "core/proof.py", "proofs.py"),
 )
 
 LITERAL = re.compile(r"""["'`]([a-z][A-Za-z]*(?:\.[A-Za-z0-9-]+)+)["'`]""")

@@ -1,0 +1,177 @@
+"""Proving integrations: Chatwoot is asked whether the access token sees the inbox, as only then its deliveries are the company's.
+
+Asked when one is added, checked, registered or given another token; for those that are not proved yet, and for those that are older than
+proofs, again and again in the background.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from server import log
+from server.chatwoot import ChatwootClient, ChatwootError, ChatwootRefused
+from server.core import checkup
+from server.core.proof import Proof, judge_account, judge_proof
+from server.core.times import SECOND
+from server.db import audit, integrations
+from server.db.accounts import GRANDFATHERED, Integration
+from server.db.audit import Actor
+from server.db.database import Connection, Database
+from server.db.vault import Vault
+from server.directory import Directory
+from server.errors import OmniError, Unavailable
+from server.settings import Settings
+
+ClientOf = Callable[[Integration], ChatwootClient]
+PREVIOUS_SECRET_HOURS = 24  # a secret that was replaced counts so long: what Chatwoot has queued, and a webhook changed by hand
+HELD = "another integration on this server has this inbox of this Chatwoot"
+_logger = log.get(__name__)
+_POLL_SECONDS = 5.0
+_INITIAL_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 60.0, 3_600.0
+_MAX_COMPANIES_AT_ONCE = 8
+_PROVER = "server"
+
+
+class Proofs:
+    """`run` asks for those that are still open; `prove` for one, now."""
+
+    def __init__(self, database: Database, vault: Vault, directory: Directory, client_of: ClientOf, settings: Settings) -> None:
+        self._database, self._vault, self._directory = database, vault, directory
+        self._client_of, self._settings = client_of, settings
+        self._next_try: dict[int, tuple[float, float]] = {}  # integration -> (monotonic moment, backoff in seconds)
+
+    async def run(self) -> None:
+        while True:
+            if self._directory.is_loaded:
+                try:
+                    await self._database.transaction(lambda c: integrations.end_previous_secrets(c, _now_us() + previous_secret_us()))
+                    await self._prove_all(self._due())
+                except Unavailable:
+                    pass
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def prove(self, integration: Integration) -> Proof:
+        """Ask Chatwoot, and keep the answer. Raises what the database raises; Chatwoot's failures are an answer."""
+        if integration.problem or not integration.base_url or integration.account_id is None:
+            return Proof("unknown", integration.problem or "the integration has no base URL or no account number")
+        client = self._client_of(integration)
+        try:
+            profile = await client.profile()
+            proof = judge_account(profile, integration.account_id)
+            if proof.state == "proved":  # another account's inboxes would be refused as if the token were wrong
+                proof = judge_proof(proof, await client.list_inboxes(), integration.account_id, integration.inbox_id)
+        except ChatwootRefused as error:
+            if error.chatwoot_status in (401, 403, 404):
+                proof = Proof("refuted", "Chatwoot does not accept the access token")
+            else:
+                proof = Proof("unknown", error.message)
+        except ChatwootError as error:
+            proof = Proof("unknown", error.message)
+        if proof.state == "refuted":
+            await self._refute(integration)
+        if proof.state != "proved":
+            return proof
+        return await self._keep(integration, proof, await self._missing_secret(client, integration, proof))
+
+    async def _missing_secret(self, client: ChatwootClient, integration: Integration, proof: Proof) -> str | None:
+        """The secret of our webhook, of an integration that has none; empty: Chatwoot does not sign; None: it cannot be told."""
+        if integration.has_secret or integration.proved_us > GRANDFATHERED:
+            return ""
+        if not proof.is_administrator:
+            return None
+        overview = await self._database.read(lambda c: integrations.read_overview(c, self._vault, integration.id, None))
+        if overview is None:
+            return None
+        try:
+            hooks = await client.list_webhooks()
+        except ChatwootError:
+            return None
+        webhook_url = self._settings.webhook_url_of(overview.webhook_mode, integration.address_key)
+        ours = [hook for hook in hooks if checkup.is_ours(hook.get("url"), webhook_url)]
+        return str(ours[0].get("secret") or "") if ours else ""
+
+    async def _keep(self, integration: Integration, proof: Proof, secret: str | None) -> Proof:
+        """Of two companies that prove the same inbox of the same Chatwoot the first has it; a row that only was trusted steps back."""
+        if integration.proved_us == GRANDFATHERED and secret is None:
+            return proof  # it may sign with a secret that nobody knows yet: what came until today goes on coming
+        values: dict[str, Any] = {"proved_at": _now_us()} if integration.proved_us <= GRANDFATHERED else {}
+        if secret:
+            values["webhook_secret"] = secret
+        if not values:
+            return proof
+
+        async def write(connection: Connection) -> bool:
+            holders = await integrations.lock_same_inbox(connection, integration)
+            others = [(number, company, at) for number, company, at in holders if company != integration.company_id and at]
+            if any(at > GRANDFATHERED for _, _, at in others):
+                return False
+            for number, company, _ in others:
+                await integrations.write_integration(connection, self._vault, number, {"proved_at": None})
+                await audit.append_act(connection, Actor(company, _PROVER), "integration.unproved", f"integration {number}")
+            await integrations.write_integration(connection, self._vault, integration.id, values)
+            if "proved_at" in values:
+                actor = Actor(integration.company_id, _PROVER)
+                await audit.append_act(connection, actor, "integration.proved", f"integration {integration.id}")
+            return True
+
+        is_kept = await self._database.transaction(write)
+        await self._directory.refresh()
+        return proof if is_kept else Proof("refuted", HELD)
+
+    async def _refute(self, integration: Integration) -> None:
+        """What was only trusted, and shares its account's number with another company, receives nothing more."""
+        sharing = {
+            one.company_id for one in self._directory.integrations.values() if one.is_proved and one.account_id == integration.account_id
+        }
+        if integration.proved_us != GRANDFATHERED or sharing <= {integration.company_id}:
+            return
+
+        async def write(connection: Connection) -> None:
+            await integrations.write_integration(connection, self._vault, integration.id, {"proved_at": None})
+            actor = Actor(integration.company_id, _PROVER)
+            await audit.append_act(connection, actor, "integration.unproved", f"integration {integration.id}")
+
+        await self._database.transaction(write)
+        await self._directory.refresh()
+        _logger.warning("integration receives nothing more: Chatwoot does not show its inbox", integration_id=integration.id)
+
+    def _due(self) -> list[Integration]:
+        waiting = [one for one in self._directory.integrations.values() if one.proved_us <= GRANDFATHERED and one.is_active]
+        self._next_try = {one.id: self._next_try[one.id] for one in waiting if one.id in self._next_try}
+        return [one for one in waiting if self._next_try.get(one.id, (0.0, 0.0))[0] <= time.monotonic()]
+
+    async def _prove_all(self, due: Iterable[Integration]) -> None:
+        """A company's one after the other, so that one with many that do not answer keeps no other waiting."""
+        companies: dict[int, list[Integration]] = defaultdict(list)
+        for integration in due:
+            companies[integration.company_id].append(integration)
+        limit = asyncio.Semaphore(_MAX_COMPANIES_AT_ONCE)
+
+        async def prove_own(own: list[Integration]) -> None:
+            async with limit:
+                for integration in own:
+                    await self._try(integration)
+
+        async with asyncio.TaskGroup() as group:
+            for own in companies.values():
+                group.create_task(prove_own(own))
+
+    async def _try(self, integration: Integration) -> None:
+        backoff = min(self._next_try.get(integration.id, (0.0, _INITIAL_BACKOFF_SECONDS / 2))[1] * 2, _MAX_BACKOFF_SECONDS)
+        self._next_try[integration.id] = (time.monotonic() + backoff, backoff)
+        try:
+            proof = await self.prove(integration)
+        except OmniError as error:
+            _logger.info("integration could not be proved", integration_id=integration.id, reason=error.message)
+            return
+        _logger.info("integration asked about", integration_id=integration.id, state=proof.state, reason=proof.text)
+
+
+def previous_secret_us() -> int:
+    return PREVIOUS_SECRET_HOURS * 3_600 * SECOND
+
+
+def _now_us() -> int:
+    return int(time.time() * SECOND)
