@@ -358,6 +358,7 @@ def create_app(settings: Settings) -> Starlette:
         ],
         exception_handlers={OmniError: _on_problem, HTTPException: _on_http_error},
     )
+    app.router.redirect_slashes = False  # the address it would lead to is made of the request's own Host
     app.state.parts = parts
     return app
 

@@ -44,18 +44,22 @@ class Inbox:
         return views, None if last is None else f"{'' if last.last_message_us is None else last.last_message_us}_{last.id}"
 
     async def pages(self, agent: Agent, filters: Filters) -> AsyncIterator[list[Json]]:
-        """The whole list, page after page; memory holds one page."""
-        while True:
-            edge = filters
+        """The whole list, page after page; memory holds one page, and the numbers of the others.
+
+        Which conversations, and in which order, is of one moment: a row that moves up while the answer is on its way would be missing in
+        pages that are read by their edges. The rows themselves may be newer than that, as they may be newer than the answer's tag.
+        """
+        found = await self._database.read(lambda c: lists.list_conversations(c, agent.company_id, agent.id, filters, _PAGE))
+        if len(found) < _PAGE:
+            yield [agent_view(conversation, read_count) for conversation, read_count in found]
+            return
+        ids = await self._database.read(lambda c: lists.list_ids(c, agent.company_id, filters))
+        for start in range(0, len(ids), _PAGE):
+            page = ids[start : start + _PAGE]
             found = await self._database.read(
-                lambda c: lists.list_conversations(c, agent.company_id, agent.id, edge, _PAGE)  # noqa: B023 - awaited at once
+                lambda c: lists.read_listed(c, agent.company_id, agent.id, page, filters.status)  # noqa: B023 - awaited at once
             )
-            if found:
-                yield [agent_view(conversation, read_count) for conversation, read_count in found]
-            if len(found) < _PAGE:
-                return
-            last = found[-1][0]
-            filters = Filters(filters.status, filters.platform, filters.q, (last.last_message_us, last.id))
+            yield [agent_view(conversation, read_count) for conversation, read_count in found]
 
     async def unread(self, agent: Agent) -> dict[str, int]:
         """How many messages this agent has not read, in open and in closed conversations: all of them, not one page's."""

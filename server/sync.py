@@ -4,6 +4,7 @@ It can be run again at any time: what is there already is recognised by its ids 
 one reads (newest activity first), so pages overlap and are upserted; nothing is ever deleted because a list did not have it.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,6 +23,7 @@ from server.db.database import Database
 from server.directory import Directory
 from server.errors import NotFound, OmniError, PayloadError
 from server.ingest import Ingester, Told
+from server.tasks import spawn
 
 _logger = log.get(__name__)
 _CONVERSATIONS_PAGE = 25
@@ -75,15 +77,38 @@ class Sync:
 
     def __init__(self, database: Database, directory: Directory, ingester: Ingester, client_of: ClientOf) -> None:
         self._database, self._directory, self._ingester, self._client_of = database, directory, ingester, client_of
+        self._under_way: dict[int, asyncio.Future[Outcome]] = {}  # by integration
 
     async def company(self, company_id: int, integration_id: int | None) -> list[Outcome]:
-        """All active integrations of a company, or the one asked for. Raises NotFound for another company's."""
+        """All active integrations of a company, or the one asked for. Raises NotFound for another company's.
+
+        The polling pages of the CRM have a button for it, so every agent may: whoever asks while a walk is under way gets that one's
+        outcome, and twenty who press it at once are one walk at Chatwoot.
+        """
         await self._directory.refresh()
         own = [integration for integration in self._directory.integrations.values() if integration.company_id == company_id]
         chosen = [i for i in own if (i.is_active if integration_id is None else i.id == integration_id)]
         if integration_id is not None and not chosen:
             raise NotFound(f"There is no Chatwoot integration {integration_id}")
-        return [await self.walk(integration) for integration in chosen]
+        return [await self._shared(integration) for integration in chosen]
+
+    async def _shared(self, integration: Integration) -> Outcome:
+        """The walk that is under way in this process, or a new one. Cancelling the wait is safe: the walk goes on for the others."""
+        outcome = self._under_way.get(integration.id)
+        if outcome is None:
+            outcome = self._under_way[integration.id] = asyncio.get_running_loop().create_future()
+            spawn(self._walk_for(integration, outcome), f"sync-{integration.id}")
+        return await asyncio.shield(outcome)
+
+    async def _walk_for(self, integration: Integration, outcome: "asyncio.Future[Outcome]") -> None:
+        try:
+            outcome.set_result(await self.walk(integration))
+        except Exception as error:  # noqa: BLE001 - it belongs to those who wait for the outcome
+            outcome.set_exception(error)
+        finally:
+            del self._under_way[integration.id]
+            if not outcome.done():
+                outcome.cancel()
 
     async def walk(self, integration: Integration, on_progress: OnProgress = lambda outcome: None) -> Outcome:
         """Everything the integration has. What goes wrong stands in `errors`; what was done stays done."""

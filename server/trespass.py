@@ -3,6 +3,8 @@ log and the server's log have a line. Looked at only after an answer was "not fo
 """
 
 import itertools
+import time
+from collections import OrderedDict
 
 from server import log
 from server.auth import Principal
@@ -12,11 +14,14 @@ from server.db.database import Connection, Database
 from server.errors import DatabaseUnavailable
 
 _logger = log.get(__name__)
+_AGAIN_SECONDS = 3_600.0
+_NOTED_MOST = 20_000
 
 
 class Trespass:
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._noted: OrderedDict[tuple[int, str, int], float] = OrderedDict()  # agent and thing -> when, monotonic seconds
 
     async def note(self, principal: Principal, method: str, path: str) -> None:
         """After a "not found": a line when the address names something that is there, in another company. Never raises."""
@@ -31,6 +36,15 @@ class Trespass:
         await self._note(Actor(company_id, agent_name, agent_id), "socket", "conversations", conversation_id)
 
     async def _note(self, actor: Actor, method: str, kind: str, number: int) -> None:
+        """Once an hour for each agent and thing: a page that asks every five seconds must not fill the log, nor lock rows for it."""
+        key, now = (actor.agent_id or 0, kind, number), time.monotonic()
+        if now - self._noted.get(key, float("-inf")) < _AGAIN_SECONDS:
+            return
+        self._noted[key] = now
+        self._noted.move_to_end(key)
+        if len(self._noted) > _NOTED_MOST:
+            self._noted.popitem(last=False)
+
         async def write(connection: Connection) -> bool:
             owner = await audit.read_owner(connection, kind, number)
             if owner is None or owner == actor.company_id:
@@ -43,7 +57,7 @@ class Trespass:
                 about = {"company_id": actor.company_id, "agent_id": actor.agent_id, "kind": kind, "number": number}
                 _logger.warning("refused what is another company's", **about)
         except DatabaseUnavailable:
-            return
+            self._noted.pop(key, None)  # the next attempt is noted
 
 
 def _named(path: str) -> tuple[str, int] | None:

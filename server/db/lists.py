@@ -1,10 +1,13 @@
 """Lists of conversations as one agent sees them: keyset pages, newest `last_message_at` first."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from server.core.entities import Conversation
 from server.db import columns
 from server.db.columns import CONVERSATIONS
+from server.db.connection import Numbers
 from server.db.database import Connection
 
 
@@ -29,6 +32,30 @@ async def list_conversations(
         values | {"company_id": company_id, "agent_id": agent_id, "limit": limit},
     )
     return [(CONVERSATIONS.entity(row), CONVERSATIONS.rest(row)[0] or 0) for row in rows]
+
+
+async def list_ids(connection: Connection, company_id: int, filters: Filters) -> list[int]:
+    """The numbers of all of them, in the list's order: one statement, so of one moment."""
+    conditions, values = _conditions(filters)
+    rows = await connection.fetch_all(
+        f"SELECT c.id FROM social_conversations c WHERE c.company_id = :company_id {conditions} ORDER BY c.last_message_at DESC, c.id DESC",
+        values | {"company_id": company_id},
+    )
+    return [row[0] for row in rows]
+
+
+async def read_listed(
+    connection: Connection, company_id: int, agent_id: int, conversation_ids: Sequence[int], status: str | None
+) -> list[tuple[Conversation, int]]:
+    """Those rows as they are now, in the order of the numbers; without those that have another status by now."""
+    rows = await connection.fetch_all(
+        f"SELECT {CONVERSATIONS.select[connection.dialect]}, r.read_count FROM social_conversations c "
+        "LEFT JOIN conversation_reads r ON r.agent_id = :agent_id AND r.conversation_id = c.id "
+        "WHERE c.company_id = :company_id AND c.id IN (:ids)",
+        {"company_id": company_id, "agent_id": agent_id, "ids": Numbers(conversation_ids)},
+    )
+    found = {row.id: (row, CONVERSATIONS.rest(raw)[0] or 0) for raw in rows for row in (CONVERSATIONS.entity(raw),)}
+    return [found[one] for one in conversation_ids if one in found and status in (None, found[one][0].status)]
 
 
 async def count_unread(connection: Connection, company_id: int, agent_id: int) -> dict[str, int]:

@@ -13,9 +13,13 @@ from server.endpoints.page_requests import SECURITY_HEADERS, YEAR_SECONDS
 
 
 def hash_files(directory: Path) -> str:
+    """Of what is served, so that another way of stripping is another build: browsers keep files for a year without asking."""
+    stripped = _read_stripped(directory)
     digest = hashlib.sha256()
     for file in sorted(path for path in directory.rglob("*") if path.is_file()):
-        digest.update(file.relative_to(directory).as_posix().encode() + b"\0" + file.read_bytes())
+        name = file.relative_to(directory).as_posix()
+        content = stripped[name][0] if name in stripped else file.read_bytes()
+        digest.update(name.encode() + b"\0" + content)
     return digest.hexdigest()[:12]
 
 

@@ -136,9 +136,13 @@ class Conversations:
 
 async def _as_array(first: Sequence[Json], rest: AsyncIterator[Sequence[Json]]) -> AsyncIterator[bytes]:
     """Pages of objects as one JSON array."""
-    yield _encoder.encode(first)[:-1]
+    yield b"["
+    written = _encoder.encode(first)[1:-1]
+    yield written
     async for page in rest:
-        yield b"," + _encoder.encode(page)[1:-1]
+        more = _encoder.encode(page)[1:-1]
+        yield b"," + more if written and more else more
+        written = written or more
     yield b"]"
 
 

@@ -4,6 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from server.answer_format import answer_format
 from server.auth import Principal
 from server.core.recovery import Mode, judge, parse_cursor
 from server.db import eventlog
@@ -39,7 +40,7 @@ class Events:
         verdict = judge(cursor, feed.stream)
         if cursor is None or verdict.mode is Mode.RESET:
             return json_answer({"cursor": feed.cursor, "events": [], "reset": verdict.reason}, headers=headers)
-        tag = f'W/"{feed.cursor}.{limit}"'
+        tag = f'W/"{answer_format()}.{feed.cursor}.{limit}"'
         headers["ETag"] = tag
         if verdict.mode is Mode.LIVE:
             if tag in request.headers.get("if-none-match", ""):

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
+from server.answer_format import answer_format
 from server.auth import Access, Principal
 from server.core.recovery import Cursor
 from server.endpoints.answers import Handler, problem_answer
@@ -18,6 +19,7 @@ from server.trespass import Trespass
 AgentHandler = Callable[[Request, Principal], Awaitable[Response]]
 
 _SNAPSHOTS = "/api/conversations"
+_FORMAT = answer_format()
 
 
 # a client may have heard from another process what the bus has yet to bring here: look so often, and wait so long after each look
@@ -103,7 +105,7 @@ class Guard:
 
 
 def _headers(cursor: str, principal: Principal) -> dict[str, str]:
-    tag = f'W/"{cursor}.{principal.agent.id}"'
+    tag = f'W/"{_FORMAT}.{cursor}.{principal.agent.id}"'
     return {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie", "Inbox-Cursor": cursor}
 
 

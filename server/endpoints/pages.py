@@ -110,8 +110,8 @@ class Pages:
         return [
             Route("/", page(self.home)),
             Route("/inbox", page(self.inbox)),
-            Route("/inbox/c/{conversation_id:int}", page(self.inbox)),
-            Route("/inbox/c/{conversation_id:int}/reply", page(self.reply), methods=["POST"]),
+            Route("/inbox/c/{conversation_id:number}", page(self.inbox)),
+            Route("/inbox/c/{conversation_id:number}/reply", page(self.reply), methods=["POST"]),
             Route("/inbox/settings", page(self.settings)),
             Route("/inbox/settings", page(self.change_settings), methods=["POST"]),
             Route("/inbox/{elsewhere:path}", page(self.nowhere)),
@@ -181,7 +181,7 @@ class Pages:
         form = await read_form(request)
         # an unchecked box is not sent at all
         given: Preferences = {
-            name: name in form if isinstance(values[0], bool) else int(form[name]) if name == "undoSeconds" else form[name]
+            name: name in form if isinstance(values[0], bool) else _chosen(values, form[name])
             for name, values in CHOICES.items()
             if name in form or isinstance(values[0], bool)
         }
@@ -269,6 +269,11 @@ class Pages:
             },
         }
         return self._frame.render(request, "inbox.html", context)
+
+
+def _chosen(values: Sequence[str | int], text: str) -> str | int:
+    """The choice that a form's field stands for; what stands for none is refused where choices are checked."""
+    return next((value for value in values if str(value) == text), text)
 
 
 def _is_note(form: Mapping[str, str]) -> bool:

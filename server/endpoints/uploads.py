@@ -51,7 +51,7 @@ class Uploads:
 
     async def _form(self, request: Request) -> FormData:
         length = request.headers.get("content-length", "")
-        if length.isdigit() and int(length) > self._most_bytes:
+        if length.isascii() and length.isdigit() and int(length) > self._most_bytes:
             raise TooLarge(f"The files have {int(length):,} bytes together; at most {self._most_bytes:,} are taken")
         size = 0
 

@@ -6,6 +6,7 @@ import re
 import httpx
 import pytest
 
+from server.answer_format import answer_format
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
 from tests.kit.omni import Omni
@@ -42,6 +43,20 @@ async def test_an_unchanged_company_is_answered_304(company: Company) -> None:
 async def _if_changed(company: Company, path: str, tag: str) -> httpx.Response | None:
     answer = await company.http.get(path, headers={"If-None-Match": tag})
     return answer if answer.status_code == 200 else None
+
+
+async def test_a_tag_of_an_earlier_version_is_answered_whole(company: Company) -> None:
+    """Same company, same cursor, same agent: but what that version answered may have had other fields."""
+    await company.post(company.message(1))
+    conversation = await company.conversation_with(1)
+    cursor = (await company.http.get("/api/conversations")).headers["inbox-cursor"]
+    for path in ("/api/conversations", f"/api/conversations/{conversation['id']}/messages", f"/api/events?cursor={cursor}"):
+        now = (await company.http.get(path)).headers["etag"]
+        form, _, rest = now.removeprefix('W/"').partition(".")
+        assert form == answer_format()
+        for earlier in (f'W/"{rest}', f'W/"{"0" * len(form)}.{rest}'):
+            assert (await company.http.get(path, headers={"If-None-Match": earlier})).status_code == 200
+        assert (await company.http.get(path, headers={"If-None-Match": now})).status_code == 304
 
 
 async def test_the_tag_of_one_agent_is_not_another_agents(company: Company) -> None:
