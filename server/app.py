@@ -60,6 +60,7 @@ from server.erasure import Erasure
 from server.errors import ConfigurationError, DatabaseUnavailable, NotFound, OmniError
 from server.feed import FeedLimits, Feeds
 from server.health import Health
+from server.http_protocol import NOTE_PROXY
 from server.hub import Hub
 from server.inbox import Inbox
 from server.ingest import Ingester
@@ -338,10 +339,10 @@ def create_app(settings: Settings) -> Starlette:
     guard = Guard(parts.access, parts.feeds, parts.limits, parts.trespass)
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Callable[[], None]]]:
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Callable[..., None]]]:
         async with parts.running(is_serving=True):
             _logger.info("serving", database=parts.database.dialect, bus=settings.broadcast_url.split(":")[0])
-            yield {START_DRAINING: parts.health.start_draining}
+            yield {START_DRAINING: parts.health.start_draining, NOTE_PROXY: parts.health.note_proxy}
 
     strangers = Strangers(settings.webhook_strangers_per_minute, settings.webhook_strangers_max_bytes)
     webhook = Webhook(parts.recorder, parts.directory, settings.webhook_max_bytes, strangers, parts.traces)

@@ -78,6 +78,7 @@ class Health:
         self._lag: tuple[float, float] | None = None  # (when, seconds) of the worst turn lately
         self.schema_problem: str | None = "the database has not been looked at yet"
         self.is_draining = self._is_slow = False
+        self._proxy: str | None = None
 
     async def run(self) -> None:
         """Measure how late the loop is, and how full the disks are."""
@@ -96,6 +97,10 @@ class Health:
         """From here on until the end of the process."""
         self.is_draining = True
         _logger.info("draining", sockets=self._hub.count)
+
+    def note_proxy(self, address: str) -> None:
+        """A machine of our own network passes on requests of others, and is not trusted. Until the end of the process."""
+        self._proxy = f"{address} sends X-Forwarded-For and is not trusted: everybody behind it is one address; set TRUSTED_PROXIES"
 
     def report(self) -> Json:
         problems = self._problems()
@@ -191,7 +196,7 @@ class Health:
         )
 
     def _notes(self) -> list[str]:
-        return [note for note in (self._paused(), self._busy()) if note]
+        return [note for note in (self._paused(), self._busy(), self._proxy) if note]
 
     def _paused(self) -> str | None:
         paused = int(metrics.value_of(metrics.sockets_paused))

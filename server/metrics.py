@@ -54,4 +54,5 @@ database_calls = _counter("database_calls_total", "Database calls (a transaction
 replies = _counter("replies_total", "Replies by outcome of an attempt", "outcome")
 repairs = _counter("repairs_total", "What reconcile found that no webhook told", "kind")
 requests = _counter("http_requests_total", "Answered HTTP requests", "route", "status")
+connections_refused = _counter("connections_refused_total", "HTTP connections ended before a whole request had come", "status")
 task_restarts = _counter("task_restarts_total", "Background services started again after an error", "task")

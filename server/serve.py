@@ -1,6 +1,7 @@
 """Runs the application under uvicorn, with our WebSocket protocol."""
 
 import asyncio
+import ipaddress
 import os
 import socket
 import time
@@ -11,9 +12,11 @@ from starlette.types import ASGIApp
 
 from server.app import START_DRAINING, create_app
 from server.errors import ConfigurationError
+from server.http_protocol import BoundedHttpProtocol
 from server.settings import Settings
 from server.websocket_protocol import MESSAGE_MOST_BYTES, PushSocket, PushWebSocketProtocol
 
+_NOBODY = "nobody"  # no address is called so
 _KEEP_ALIVE_SECONDS = 75  # longer than a poller's 10 s, so that each poll finds its connection open
 _BACKLOG = 4_096
 _LOOK_SECONDS = 0.1
@@ -50,13 +53,15 @@ class DrainingServer(uvicorn.Server):
 
 
 def uvicorn_config(settings: Settings, app: ASGIApp | str, workers: int = 1) -> uvicorn.Config:
-    """uvicorn's part of the configuration; `app` is an application, or the import string of a factory."""
-    return uvicorn.Config(
+    """uvicorn's part of the configuration; `app` is an application, or the import string of a factory. Raises ConfigurationError."""
+    config = uvicorn.Config(
         app,
         factory=isinstance(app, str),
         host=settings.host,
         port=settings.port,
         workers=workers,
+        http=BoundedHttpProtocol,
+        forwarded_allow_ips=_addresses(settings.trusted_proxies),
         ws=PushWebSocketProtocol,
         ws_max_size=MESSAGE_MOST_BYTES,
         ws_ping_interval=None,  # our own pings carry the head; protocol pings would cost a timer a socket
@@ -69,6 +74,26 @@ def uvicorn_config(settings: Settings, app: ASGIApp | str, workers: int = 1) -> 
         timeout_graceful_shutdown=max(5, int(settings.drain_seconds) + 5),
         lifespan="on",
     )
+    config.connections_per_address = settings.connections_per_address  # type: ignore[attr-defined]  # BoundedHttpProtocol asks for it
+    return config
+
+
+def _addresses(proxies: str) -> list[str]:
+    """Addresses and networks as they are, names as what they resolve to now. Raises ConfigurationError for one that does not."""
+    found: list[str] = []
+    for part in filter(None, map(str.strip, proxies.split(","))):
+        if part == "*":
+            return ["*"]
+        try:
+            ipaddress.ip_network(part)
+        except ValueError:
+            try:
+                found += sorted({str(info[4][0]) for info in socket.getaddrinfo(part, None)})
+            except OSError as error:
+                raise ConfigurationError(f"TRUSTED_PROXIES: {part} is no address, no network and no known name ({error})") from None
+        else:
+            found.append(part)
+    return found or [_NOBODY]
 
 
 def take_port(host: str, port: int) -> socket.socket:

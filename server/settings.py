@@ -41,6 +41,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "slow_socket_seconds": (0.1, 3600),
     "socket_buffer_bytes": (4_096, 100_000_000),
     "strangers_per_address": (1, 1_000_000),
+    "connections_per_address": (1, 1_000_000),
     "sockets_per_agent": (1, 100_000),
     "sockets_per_process": (1, 1_000_000),
     "access_check_seconds": (0.1, 3),
@@ -124,6 +125,14 @@ class Settings:
     sockets_per_agent: int = _setting(50, "Live sockets of one agent")
     sockets_per_company: int = _setting(15_000, "Live sockets of one company in one process")
     sockets_per_process: int = _setting(20_000, "Live sockets of one process")
+    connections_per_address: int = _setting(
+        2_000, "Open HTTP connections of one address, a trusted proxy's excepted; sockets have limits of their own"
+    )
+    trusted_proxies: str = _setting(
+        "127.0.0.1,::1",
+        "Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed: addresses, networks (`10.0.0.0/24`) or names, "
+        "with commas between",
+    )
     api_requests_per_minute: int = _setting(3_000, "Requests a minute of one agent; 304 answers from memory are not counted; 0: no limit")
     api_requests_per_minute_company: int = _setting(120_000, "Requests a minute of one company's agents together; 0: no limit")
     webhook_strangers_per_minute: int = _setting(
