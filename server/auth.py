@@ -15,7 +15,7 @@ from server.core.origins import is_own_origin, read_cookie
 from server.core.times import SECOND
 from server.db import accounts
 from server.db.accounts import Agent
-from server.db.database import Database
+from server.db.database import Connection, Database
 from server.errors import (
     BadRequest,
     DuplicateRow,
@@ -124,7 +124,7 @@ class Access(AccessMemory):
             known = self._sessions[key] = (row[0], row[1], row[2] / SECOND)
             bound(self._sessions)
         agent_id, created_us, expires_at = known
-        if time.time() >= expires_at:
+        if self._database.clock.now_seconds() >= expires_at:
             raise TokenExpired
         agent = await self._agent(agent_id)
         self._used.add(agent.id)
@@ -144,9 +144,13 @@ class Access(AccessMemory):
     async def open_session(self, agent_id: int) -> tuple[str, Agent]:
         """A new session's cookie value for somebody who has proved who they are."""
         cookie = secrets.token_urlsafe(32)
-        key, now_us = hashlib.sha256(cookie.encode()).hexdigest(), int(time.time() * SECOND)
-        expires_us = now_us + self._settings.session_hours * 3600 * SECOND
-        await self._database.transaction(lambda c: accounts.add_session(c, key, agent_id, now_us, expires_us))
+        key = hashlib.sha256(cookie.encode()).hexdigest()
+
+        async def add(connection: Connection) -> None:
+            now_us = await self._database.clock.read(connection)  # later than what ended the sessions before it
+            await accounts.add_session(connection, key, agent_id, now_us, now_us + self._settings.session_hours * 3600 * SECOND)
+
+        await self._database.transaction(add)
         return cookie, await self._agent(agent_id)
 
     async def hash(self, password: str) -> str:
@@ -167,7 +171,7 @@ class Access(AccessMemory):
 
     async def sign_out(self, session_key: str) -> None:
         self._sessions.pop(session_key, None)
-        now_us = int(time.time() * SECOND)
+        now_us = self._database.clock.now_us()
         await self._database.transaction(lambda c: accounts.revoke_session(c, session_key, now_us))
         self._on_ended((session_key,))
         self._wake.set()  # the other processes are told
@@ -193,7 +197,7 @@ class Access(AccessMemory):
                 self._met.add(claims.company_id)
         if (known := self._agents.get(place)) is not None:
             return known
-        now_us = int(time.time() * SECOND)
+        now_us = self._database.clock.now_us()
         try:
             agent = await self._database.transaction(
                 lambda c: accounts.list_agent(c, claims.company_id, claims.subject, claims.name, claims.role or "agent", now_us)

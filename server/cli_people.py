@@ -2,7 +2,6 @@
 
 import json
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,7 +9,7 @@ import click
 
 from server.app import Parts
 from server.auth import ROLES
-from server.core.times import SECOND, iso
+from server.core.times import iso
 from server.db import accounts, audit
 from server.db.audit import COMMAND, Actor
 from server.db.database import Connection
@@ -48,7 +47,7 @@ def _add(group: click.Group, with_parts: WithParts) -> None:
         password, email = _read_password(), checked_email(email)
 
         async def run(parts: Parts) -> int:
-            hashed, now_us = await parts.access.hash(password), int(time.time() * SECOND)
+            hashed, now_us = await parts.access.hash(password), parts.database.clock.now_us()
 
             async def write(connection: Connection) -> int:
                 agent_id = await accounts.add_agent(connection, company_id, email, name, role, hashed, now_us)

@@ -3,7 +3,6 @@
 Everything takes the agent and looks only inside that agent's company.
 """
 
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from msgspec.structs import replace
@@ -100,10 +99,10 @@ class Inbox:
             count = await threads.count_inbound(connection, message)
             if count <= await lists.read_read_count(connection, agent.id, conversation_id):
                 return agent_view(entry.row, await lists.read_read_count(connection, agent.id, conversation_id)), []
-            await lists.write_read_count(connection, agent.id, conversation_id, count, message_id, _now_us())
+            await lists.write_read_count(connection, agent.id, conversation_id, count, message_id, self._database.clock.now_us())
             board = Board({_LOCAL_KEY: entry})
-            board.note_read(entry, agent.id, count, message_id, _now_us())
-            batches = await store.save_board(connection, board, streams, _now_us())
+            board.note_read(entry, agent.id, count, message_id, self._database.clock.now_us())
+            batches = await store.save_board(connection, board, streams, self._database.clock.now_us())
             return agent_view(entry.row, count), batches
 
         return await self._act(write)
@@ -129,8 +128,9 @@ class Inbox:
             if entry is None:
                 raise NotFound
             board = Board({_LOCAL_KEY: entry})
-            board.set_conversation(entry, replace(entry.row, status=status, chatwoot_status=chatwoot_status), _now_us(), _now_us())
-            batches = await store.save_board(connection, board, streams, _now_us())
+            now_us = self._database.clock.now_us()
+            board.set_conversation(entry, replace(entry.row, status=status, chatwoot_status=chatwoot_status), now_us, now_us)
+            batches = await store.save_board(connection, board, streams, self._database.clock.now_us())
             return agent_view(entry.row, await lists.read_read_count(connection, agent.id, conversation_id)), batches
 
         try:
@@ -187,6 +187,3 @@ async def _messages(
             return whole
         edge = page[0]
 
-
-def _now_us() -> int:
-    return int(time.time() * SECOND)

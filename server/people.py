@@ -5,7 +5,6 @@ Whoever has access elsewhere keeps it until the act is written: every process lo
 
 import hashlib
 import secrets
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -44,7 +43,7 @@ class People:
         """
         email, name = checked_email(email), checked_name(name)
         check_role(role)
-        token, now_us = secrets.token_urlsafe(32), _now_us()
+        token, now_us = secrets.token_urlsafe(32), self._database.clock.now_us()
 
         async def write(connection: Connection) -> int:
             known = await accounts.read_agent_by_email(connection, email)
@@ -70,14 +69,14 @@ class People:
 
     async def open_invitations(self, company_id: int) -> list[Invitation]:
         """Those that can still be used, the one that ends first before the others."""
-        now_us = _now_us()
+        now_us = self._database.clock.now_us()
         return await self._database.read(
             lambda c: invitations.read_open_invitations(c, company_id, now_us, _INVITATIONS_MOST)
         )
 
     async def end_invitation(self, actor: Actor, invitation_id: str) -> None:
         """The link stops working. Raises NotFound for one that is not open, or another company's."""
-        now_us = _now_us()
+        now_us = self._database.clock.now_us()
 
         async def write(connection: Connection) -> None:
             open_ones = await invitations.read_open_invitations(
@@ -94,7 +93,7 @@ class People:
 
     async def invitation(self, token: str) -> Invitation:
         """Raises NotFound for a link that was used, has expired, or never was."""
-        found = await self._database.read(lambda c: invitations.read_invitation(c, _hash(token), _now_us()))
+        found = await self._database.read(lambda c: invitations.read_invitation(c, _hash(token), self._database.clock.now_us()))
         if found is None:
             raise NotFound("This link was used already or has expired; ask your administrator for a new one")
         return found
@@ -103,9 +102,10 @@ class People:
         """Become the agent of the invitation, with this password; one whose access was withdrawn, or whose role
         was changed since, stays so. Returns a new session's cookie. Raises NotFound, BadRequest."""
         invitation, name = await self.invitation(token), checked_name(name)
-        hashed, now_us = await self._access.hash(password), _now_us()
+        hashed = await self._access.hash(password)
 
         async def write(connection: Connection) -> int:
+            now_us = await self._database.clock.read(connection)
             if not await invitations.use_invitation(connection, _hash(token), now_us):
                 raise NotFound("This link was used already or has expired; ask your administrator for a new one")
             agent_id = await _put_agent(connection, invitation, name, hashed, now_us)
@@ -122,19 +122,19 @@ class People:
         """Ends every other sign-in of the agent. Returns a new session's cookie. Raises BadRequest, Unprocessable, TooManyRequests."""
         agent = principal.agent
         await self._access.check_password(agent, present, address)
-        values = {"password_hash": await self._access.hash(new), "valid_after": _now_us()}
+        values = {"password_hash": await self._access.hash(new), "valid_after": self._database.clock.now_us()}
         await self._write(Actor(agent.company_id, agent.email or agent.name, agent.id), agent.id, "agent.password", values)
         cookie, _ = await self._access.open_session(agent.id)
         return cookie
 
     async def set_password(self, actor: Actor, agent_id: int, password: str) -> None:
         """By whoever runs the server. Ends every sign-in of the agent."""
-        values = {"password_hash": await self._access.hash(password), "valid_after": _now_us()}
+        values = {"password_hash": await self._access.hash(password), "valid_after": self._database.clock.now_us()}
         await self._write(actor, agent_id, "agent.password", values)
 
     async def sign_out_everywhere(self, actor: Actor, agent_id: int) -> None:
         """End everything issued to the agent before now. Raises NotFound."""
-        await self._write(actor, agent_id, "agent.sign-out", {"valid_after": _now_us()})
+        await self._write(actor, agent_id, "agent.sign-out", {"valid_after": self._database.clock.now_us()})
 
     async def change(self, actor: Actor, agent_id: int, *, is_active: bool | None = None, role: str | None = None) -> None:
         """Raises NotFound, BadRequest; Unprocessable for an administrator who would lock out themselves."""
@@ -147,7 +147,7 @@ class People:
             raise BadRequest("Say what to change: isActive or role")
         told = dict(values)
         if is_active is False:
-            values["valid_after"] = _now_us()
+            values["valid_after"] = self._database.clock.now_us()
         await self._write(actor, agent_id, "agent.change", values, **told)
 
     async def _write(self, actor: Actor, agent_id: int, act: str, values: dict[str, Any], **detail: Any) -> None:
@@ -155,12 +155,15 @@ class People:
             known = await accounts.read_agent(connection, agent_id)
             if known is None or known.company_id != actor.company_id:
                 raise NotFound(f"There is no agent {agent_id}")
-            await accounts.update_agent(connection, agent_id, values, _now_us())
+            now_us = await self._database.clock.read(connection)
+            # everything issued before this moment ends: by the clock that sessions are stamped with
+            stamped = values | ({"valid_after": now_us} if "valid_after" in values else {})
+            await accounts.update_agent(connection, agent_id, stamped, now_us)
             if "valid_after" in values or values.get("role") == "agent":
                 # a new password ends links that would set another; those for other people stay
                 made_by = None if act == "agent.password" else agent_id
                 ended = await invitations.end_invitations_of(
-                    connection, known.company_id, known.email, made_by, _now_us()
+                    connection, known.company_id, known.email, made_by, self._database.clock.now_us()
                 )
                 if ended:
                     detail["invitations_ended"] = ended
@@ -205,6 +208,3 @@ def checked_name(text: str) -> str:
 def _hash(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
-
-def _now_us() -> int:
-    return int(time.time() * SECOND)

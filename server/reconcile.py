@@ -22,7 +22,7 @@ from server.core.projection import Result, Source
 from server.core.times import SECOND, parse_time
 from server.db import walks
 from server.db.accounts import Integration
-from server.db.database import Database
+from server.db.database import Connection, Database
 from server.db.walks import Claim
 from server.directory import Directory
 from server.errors import DatabaseUnavailable, OmniError, PayloadError
@@ -106,12 +106,15 @@ class Reconcile:
     async def reconcile(self, integration: Integration, every_seconds: float = 0.0) -> Round | None:
         """One round, unless another process is at it or began one less than `every_seconds` ago. Returns what it repaired; None when it
         was not its turn or did not end."""
-        started_us = _now_us()
-        lease_us, every_us = started_us + int(_LEASE_SECONDS * SECOND), int(every_seconds * SECOND)
+        every_us = int(every_seconds * SECOND)
+
+        async def take(connection: Connection) -> tuple[int, walks.Claim | None]:
+            now_us = await self._database.clock.read(connection)
+            lease_us = now_us + int(_LEASE_SECONDS * SECOND)
+            return now_us, await walks.claim_walk(connection, integration.id, now_us, lease_us, every_us)
+
         try:
-            claim = await self._database.transaction(
-                lambda c: walks.claim_walk(c, integration.id, started_us, lease_us, every_us), attempts=1
-            )
+            started_us, claim = await self._database.transaction(take, attempts=1)
             if claim is None:
                 return None
             before_us = claim.reconciled_us or started_us - int(_FIRST_WINDOW_SECONDS * SECOND)
@@ -185,7 +188,7 @@ class Reconcile:
             current.failures = 0
 
     async def _keeps_lease(self, current: Round) -> bool:
-        now_us, claim = _now_us(), current.claim
+        now_us, claim = self._database.clock.now_us(), current.claim
         if claim.lease_us - now_us > int((_LEASE_SECONDS - _RENEW_SECONDS) * SECOND):
             return True
         lease_us = now_us + int(_LEASE_SECONDS * SECOND)
@@ -195,7 +198,7 @@ class Reconcile:
 
     async def _changed(self, current: Round) -> list[Json]:
         """Conversations whose state changed since, and those active within the hours in which edits are looked for."""
-        inbox_id, now_us = current.integration.inbox_id, _now_us()
+        inbox_id, now_us = current.integration.inbox_id, self._database.clock.now_us()
         seconds = max(1, (now_us - current.since_us) // SECOND)
         found: dict[Any, Json] = {}
         for item in await current.client.list_conversations(1, inbox_id=inbox_id, updated_within=int(seconds)):
@@ -227,7 +230,7 @@ class Reconcile:
     async def _page(self, current: Round, state: ConversationState, before: int | None) -> int | None:
         """One page of messages, newest first page first. Returns the id to go on below while the page reaches neither back before the
         last round nor to anything we knew: a hole may lie under messages whose webhooks came."""
-        asked_us = _now_us()
+        asked_us = self._database.clock.now_us()
         items = await current.client.list_messages(state.display_id, before=before)
         changes = message_changes(state, items, asked_us, current.outcome)
         old_enough = [change for change in changes if change.message and change.message.created_us <= current.until_us]
@@ -242,7 +245,7 @@ class Reconcile:
         return min(numbers) if numbers and may_hide_more and len(items) >= 20 else None
 
     async def _apply(self, current: Round, changes: Sequence[Change]) -> list[Told]:
-        source, now_us = Source(current.integration.id, current.integration.company_id), _now_us()
+        source, now_us = Source(current.integration.id, current.integration.company_id), self._database.clock.now_us()
         told = [Told(source, change, now_us) for change in changes]
         if told:
             await self._ingester.apply(told)
@@ -268,12 +271,12 @@ class Reconcile:
         every = self._every(integration)
         if time.monotonic() - tried_at < min(every, _AGAIN_SECONDS):
             return False
-        age = time.time() - integration.walked_us / SECOND
+        age = self._database.clock.now_seconds() - integration.walked_us / SECOND
         return age >= every or age < 0  # in the future: a clock was wrong
 
     def _every(self, integration: Integration) -> float:
         """Seconds between two rounds, of all processes together."""
-        is_quiet = time.time() - self._seen_us(integration) / SECOND > self._settings.reconcile_quiet_seconds
+        is_quiet = self._database.clock.now_seconds() - self._seen_us(integration) / SECOND > self._settings.reconcile_quiet_seconds
         often = self._settings.reconcile_seconds
         return min(self._settings.reconcile_quiet_seconds, often) if is_quiet else often
 
@@ -303,6 +306,3 @@ def _count(current: Round, kind: str, is_repair: bool) -> int:
 def _is_recent(item: Json, active_us: int) -> bool:
     return max(parse_time(item.get("last_activity_at")) or 0, parse_time(item.get("updated_at")) or 0) >= active_us
 
-
-def _now_us() -> int:
-    return int(time.time() * SECOND)

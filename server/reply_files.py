@@ -5,7 +5,6 @@ They pass in pieces; a whole file is in memory only while it is sent, and only a
 
 import asyncio
 import hashlib
-import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -14,7 +13,6 @@ import msgspec
 
 from server import log
 from server.core.entities import Message
-from server.core.times import SECOND
 from server.core.uploads import FileLine
 from server.db import outgoing_files
 from server.db.database import Database
@@ -90,5 +88,5 @@ class ReplyFiles:
         return msgspec.structs.replace(upload.line, digest=digest.hexdigest())
 
     async def _write(self, name: str, position: int, piece: int, content: bytes) -> None:
-        now_us = int(time.time() * SECOND)
+        now_us = self._database.clock.now_us()
         await self._database.transaction(lambda c: outgoing_files.write_piece(c, name, position, piece, content, now_us))

@@ -3,7 +3,6 @@ the floor is told to reset. The spool needs none: the drain empties it, and it g
 
 import asyncio
 import contextlib
-import time
 
 from server import log
 from server.core.times import SECOND
@@ -36,7 +35,7 @@ class Retention:
 
     async def trim(self) -> int:
         """One round. Returns how many rows went."""
-        now_us = int(time.time() * SECOND)
+        now_us = self._database.clock.now_us()
         removed = 0
         before_us = now_us - self._event_us
         for company_id in await self._database.read(lambda c: eventlog.read_companies_to_trim(c, before_us, _COMPANIES)):

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import hashlib
 import secrets
-import time
 from types import TracebackType
 from typing import Self
 
@@ -73,7 +72,7 @@ class SetUp:
         """Raises Conflict when the server is in use, Forbidden for a key that is not the one that counts, TooManyRequests."""
         if key:
             self._access.slow_down(address)
-        since_us = _now_us() - _SILENT_US
+        since_us = self._database.clock.now_us() - _SILENT_US
 
         async def read(connection: Connection) -> tuple[bool, bool]:
             return await setup_keys.is_in_use(connection), await setup_keys.is_key(connection, _hash(key), since_us)
@@ -94,7 +93,7 @@ class SetUp:
         if not 0 < company_id < _COMPANY_MOST:
             raise BadRequest("The company's number must be a whole number above 0")
         email, name = checked_email(email), checked_name(name)
-        hashed, now_us = await self._access.hash(password), _now_us()
+        hashed, now_us = await self._access.hash(password), self._database.clock.now_us()
 
         async def write(connection: Connection) -> int:
             if await setup_keys.is_in_use(connection):
@@ -113,7 +112,7 @@ class SetUp:
 
     async def _keep(self, connection: Connection) -> bool:
         self.is_needed = not await setup_keys.is_in_use(connection)
-        return self.is_needed and await setup_keys.keep_key(connection, _hash(self._key), _now_us(), _SILENT_US)
+        return self.is_needed and await setup_keys.keep_key(connection, _hash(self._key), self._database.clock.now_us(), _SILENT_US)
 
     def _show(self) -> None:
         link = f"{self.address}?key={self._key}"
@@ -137,6 +136,3 @@ def _wrong() -> Forbidden:
 def _hash(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
-
-def _now_us() -> int:
-    return int(time.time() * SECOND)

@@ -5,7 +5,6 @@ one reads (newest activity first), so pages overlap and are upserted; nothing is
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,7 +15,6 @@ from server.chatwoot import ChatwootClient, ChatwootError
 from server.core.changes import Change, ConversationState
 from server.core.payloads import parse_conversation, parse_message
 from server.core.projection import Result, Source
-from server.core.times import SECOND
 from server.db import walks
 from server.db.accounts import Integration
 from server.db.database import Database
@@ -159,7 +157,7 @@ class Sync:
         """One conversation with its messages above an id."""
         await self._apply(integration, [Change(None, None, state, None, state.version_us)], outcome)
         while True:
-            asked_us = int(time.time() * SECOND)
+            asked_us = self._database.clock.now_us()
             messages = await client.list_messages(state.display_id, after=after)
             changes = message_changes(state, messages, asked_us, outcome)
             await self._apply(integration, changes, outcome)
@@ -169,7 +167,7 @@ class Sync:
             after = max(numbers)
 
     async def _apply(self, integration: Integration, changes: Sequence[Change], outcome: Outcome) -> None:
-        source, now_us = Source(integration.id, integration.company_id), int(time.time() * SECOND)
+        source, now_us = Source(integration.id, integration.company_id), self._database.clock.now_us()
         told = [Told(source, change, now_us) for change in changes]
         if told:
             await self._ingester.apply(told)

@@ -6,7 +6,6 @@ another one then takes its place.
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable
 
 from msgspec.structs import replace
@@ -88,7 +87,7 @@ class SyncRuns:
             while True:
                 await asyncio.sleep(_LOOK_SECONDS)
                 try:
-                    waiting = await self._database.read(lambda c: sync_runs.read_waiting(c, _now_us() - int(_STALE_SECONDS * SECOND)))
+                    waiting = await self._database.read(self._read_waiting)
                 except DatabaseUnavailable:
                     continue
                 for run in waiting:
@@ -98,8 +97,12 @@ class SyncRuns:
                     self._under_way.add(run.integration_id)
                     group.create_task(self._take(integration, run))
 
+    async def _read_waiting(self, connection: Connection) -> list[SyncRun]:
+        now_us, stale_us = await self._database.clock.read(connection), int(_STALE_SECONDS * SECOND)
+        return await sync_runs.read_waiting(connection, now_us - stale_us, now_us + stale_us)
+
     async def _take(self, integration: Integration, run: SyncRun) -> None:
-        now_us = _now_us()
+        now_us = self._database.clock.now_us()
         try:
             if await self._database.transaction(lambda c: sync_runs.claim_run(c, run, now_us)):
                 walk = _Walk(integration.company_id, run, now_us)
@@ -137,7 +140,7 @@ class SyncRuns:
                 walk.is_stopping = await self._write(walk) == "stopping"
 
     async def _write(self, walk: _Walk) -> str:
-        run = replace(walk.run, updated_us=_now_us())
+        run = replace(walk.run, updated_us=self._database.clock.now_us())
         asked = await self._database.transaction(lambda c: sync_runs.write_progress(c, run))
         self._tell_of(walk.company_id, replace(run, state=asked) if run.state == "running" else run)
         return asked
@@ -150,7 +153,7 @@ class SyncRuns:
 
         async def write(connection: Connection) -> SyncRun | None:
             change = sync_runs.ask_for_run if act == "sync.start" else sync_runs.ask_to_stop
-            await change(connection, integration_id, _now_us())
+            await change(connection, integration_id, self._database.clock.now_us())
             await audit.append_act(connection, actor, act, f"integration {integration_id}")
             return await sync_runs.read_run(connection, integration_id)
 
@@ -184,6 +187,3 @@ def run_view(run: SyncRun) -> Json:
         "problem": run.problem,
     }
 
-
-def _now_us() -> int:
-    return int(time.time() * SECOND)

@@ -245,6 +245,14 @@ async def update_agent(connection: Connection, agent_id: int, values: dict[str, 
     await connection.execute(f"UPDATE agents SET {assignments}, updated_at = :now WHERE id = :id", changed)
 
 
+async def heal_valid_after(connection: Connection, now_us: int) -> int:
+    """Nothing was ended later than now, by the database's clock. Returns how many agents' rows said so."""
+    rows = await connection.fetch_all("SELECT id FROM agents WHERE valid_after > :now LIMIT 1000", {"now": now_us})
+    for (agent_id,) in rows:
+        await update_agent(connection, agent_id, {"valid_after": now_us}, now_us)
+    return len(rows)
+
+
 async def read_agent_by_email(connection: Connection, email: str) -> Agent | None:
     return _agent(await connection.fetch_one(f"{_AGENT} WHERE email = :email", {"email": email}))
 

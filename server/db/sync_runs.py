@@ -53,11 +53,13 @@ async def read_run(connection: Connection, integration_id: int) -> SyncRun | Non
     return SyncRun(*row) if row else None
 
 
-async def read_waiting(connection: Connection, stale_us: int) -> list[SyncRun]:
-    """Those nobody has begun, and those whose process has not been heard of since."""
+async def read_waiting(connection: Connection, stale_us: int, impossible_us: int) -> list[SyncRun]:
+    """Those nobody has begun, and those whose process has not been heard of since, or was heard of at a moment that is still to come: a
+    clock was wrong."""
     rows = await connection.fetch_all(
-        f"{_SELECT} WHERE state = 'asked' OR (state IN ('running', 'stopping') AND updated_at < :stale) ORDER BY asked_at LIMIT :limit",
-        {"stale": stale_us, "limit": _MOST},
+        f"{_SELECT} WHERE state = 'asked' OR (state IN ('running', 'stopping') AND (updated_at < :stale OR updated_at > :impossible)) "
+        "ORDER BY asked_at LIMIT :limit",
+        {"stale": stale_us, "impossible": impossible_us, "limit": _MOST},
     )
     return [SyncRun(*row) for row in rows]
 

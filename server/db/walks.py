@@ -20,12 +20,19 @@ class Claim(msgspec.Struct, frozen=True):
 async def claim_walk(connection: Connection, integration_id: int, now_us: int, lease_us: int, every_us: int) -> Claim | None:
     """Take the lease, unless somebody has it or the last round began less than `every_us` ago, in whatever process.
 
-    A round that began in the future was seen by a clock that was wrong, and holds nobody back.
+    A round that began in the future, or a lease further ahead than one can be, was written by a clock that was wrong, and holds nobody
+    back. Times are the database's.
     """
     taken = await connection.execute(
-        "UPDATE integrations SET lease_until = :until, walked_at = :now WHERE id = :id AND lease_until < :now "
-        "AND (walked_at IS NULL OR walked_at <= :due OR walked_at > :now)",
-        {"until": lease_us, "id": integration_id, "now": now_us, "due": now_us - every_us},
+        "UPDATE integrations SET lease_until = :until, walked_at = :now WHERE id = :id "
+        "AND (lease_until < :now OR lease_until > :impossible) AND (walked_at IS NULL OR walked_at <= :due OR walked_at > :now)",
+        {
+            "until": lease_us,
+            "id": integration_id,
+            "now": now_us,
+            "due": now_us - every_us,
+            "impossible": now_us + 2 * (lease_us - now_us),
+        },
     )
     if not taken:
         return None

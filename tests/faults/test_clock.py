@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.kit import (
+    COMPANY,
     Cluster,
     Flow,
     check_crowd,
@@ -19,6 +20,7 @@ from tests.faults.kit import (
     wait_level,
     wait_ready,
 )
+from tests.kit.eventually import eventually
 
 _HOUR = 3600.0
 _FOLDER = Path(__file__).parent / "clock"
@@ -72,3 +74,24 @@ async def test_access_is_withdrawn_by_a_clock_that_is_wrong(cluster: Cluster, tm
                 done = await asyncio.to_thread(server.cli, "agent", "disable", "--agent-id", number)
                 assert done.returncode == 0, done.stderr
                 assert await agent.wait_closed(limit=5) == 4003
+
+
+async def test_a_sign_out_by_a_clock_that_is_ahead_keeps_nobody_out(cluster: Cluster, tmp_path: Path) -> None:
+    """Row 58: who signs in after it is let in at once, not when that clock's moment has come."""
+    clock = tmp_path / "clock"
+    clock.write_bytes(struct.pack("d", _HOUR))
+    async with clustered(cluster):
+        await cluster.prepare()
+        wrong = cluster.add_server(env={"PYTHONPATH": str(_FOLDER), "OMNI_TEST_CLOCK": str(clock)})
+        right = cluster.add_server()
+        await cluster.start(right)
+        async with follow(right, "first") as agent:
+            done = await asyncio.to_thread(wrong.cli, "agent", "sign-out", "--agent-id", str(agent.welcome["agent"]["id"]))
+            assert done.returncode == 0, done.stderr
+            assert await agent.wait_closed(limit=15) in (4003, 4205)
+
+        async def is_let_in() -> bool:
+            async with right.client(right.token(COMPANY, "first")) as http:  # its time is in whole seconds
+                return (await http.get("/api/conversations")).status_code == 200
+
+        await eventually(is_let_in, limit=30)

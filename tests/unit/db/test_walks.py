@@ -87,6 +87,13 @@ async def test_a_clock_that_was_wrong_stops_nobody(database: Database) -> None:
     assert await _claim(database, NOW_US) is not None
 
 
+async def test_a_lease_that_cannot_be_is_not_waited_for(database: Database) -> None:
+    """A process whose clock was an hour ahead died in its round; one of now is respected."""
+    assert await _claim(database, NOW_US + 3600 * SECOND) is not None
+    assert await _claim(database, NOW_US, every_us=0) is not None
+    assert await _claim(database, NOW_US + SECOND, every_us=0) is None
+
+
 async def test_the_newest_webhook_of_all_processes_counts(database: Database) -> None:
     """A process that saw an older one, or none at all, takes nothing back."""
     for at_us in (NOW_US, NOW_US - SECOND):
