@@ -261,7 +261,8 @@ class Database:
                         await _close_raw(raw)
             except Exception as error:  # noqa: BLE001 - the driver's errors end here, as ours
                 translated = translate(error)
-                if not isinstance(translated, DatabaseUnavailable):  # refused at the door: unknown user, host or database
+                # refused at the door: unknown user, host or database. SQLite's own errors say that a file is damaged
+                if self.dialect == "mysql" and not isinstance(translated, DatabaseUnavailable):
                     translated = DatabaseUnavailable(f"the database could not be entered: {error}")
                 self.is_reachable = False
                 job.fail(translated)

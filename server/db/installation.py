@@ -8,7 +8,11 @@ from server.core.times import SECOND
 from server.db.database import Connection, Database
 
 _READ = "SELECT name, secret FROM installation WHERE id = 1"
-_INSERT_IGNORE = {"sqlite": "INSERT OR IGNORE", "mysql": "INSERT IGNORE"}
+# passes over the row that another process has made meanwhile, and over nothing else
+_UNLESS_THERE = {
+    "sqlite": "ON CONFLICT (id) DO NOTHING",
+    "mysql": "ON DUPLICATE KEY UPDATE id = id",
+}
 
 
 async def read_installation(database: Database) -> Installation:
@@ -16,7 +20,8 @@ async def read_installation(database: Database) -> Installation:
 
     async def make(connection: Connection) -> None:
         await connection.execute(
-            f"{_INSERT_IGNORE[connection.dialect]} INTO installation (id, name, secret, created_at) VALUES (1, :name, :secret, :now)",
+            "INSERT INTO installation (id, name, secret, created_at) VALUES (1, :name, :secret, :now) "
+            f"{_UNLESS_THERE[connection.dialect]}",
             {"name": secrets.token_hex(8), "secret": secrets.token_hex(32), "now": int(time.time() * SECOND)},
         )
 
