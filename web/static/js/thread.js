@@ -233,6 +233,7 @@ export class Thread {
     if (!action) return;
     const key = target.closest("[data-key]").dataset.key;
     const message = this.#items().find((item) => messageKey(item) === key);
+    if (!message) return; // sent or taken back in another tab, before this one has painted it
     const { api, outbox, reads, store } = this.#app;
     if (action === "anyway") outbox.sendAnyway(message.clientId);
     else if (action === "edit") this.onEdit(outbox.discard(message.clientId));
