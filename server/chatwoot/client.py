@@ -25,6 +25,7 @@ from server.chatwoot.answers import (
     failure_of,
 )
 from server.chatwoot.budget import RequestBudget
+from server.chatwoot.decoding import ACCEPT_ENCODING, AnswerTooLong, read_bounded
 from server.core.payloads import CLIENT_ID_KEY
 
 # messages carry up to 150,000 characters several times over, and a page of `after`+`before` up to 1,000 of them
@@ -82,7 +83,7 @@ class ChatwootClient:
         self._timeout = httpx.Timeout(timeouts.read, connect=timeouts.connect, pool=timeouts.pool)
         self._retries = retries or ReadRetries()
         # with hyphens: nginx drops header names with underscores, and Rails takes both
-        self._headers = {"api-access-token": access_token, "Accept": "application/json"}
+        self._headers = {"api-access-token": access_token, "Accept": "application/json", "Accept-Encoding": ACCEPT_ENCODING}
 
     # -- who and what is there --
 
@@ -260,16 +261,14 @@ class ChatwootClient:
     async def _read_answer(self, request: httpx.Request, *, is_write: bool) -> tuple[int, str, bytes]:
         answer = await self._http.send(request, stream=True, follow_redirects=False)
         try:
-            body = bytearray()
-            async for chunk in answer.aiter_bytes():
-                body += chunk
-                if len(body) > MAX_ANSWER_BYTES:
-                    if is_write:
-                        raise ChatwootOutcomeUnknown("Chatwoot's answer is far too long")
-                    raise ChatwootUnexpected("Chatwoot's answer is far too long")
+            body = await read_bounded(answer, MAX_ANSWER_BYTES)
+        except AnswerTooLong:
+            if is_write:
+                raise ChatwootOutcomeUnknown("Chatwoot's answer is far too long") from None
+            raise ChatwootUnexpected("Chatwoot's answer is far too long") from None
         finally:
             await answer.aclose()
-        return answer.status_code, answer.headers.get("location", ""), bytes(body)
+        return answer.status_code, answer.headers.get("location", ""), body
 
 
 def _form(body: JsonObject, files: Sequence[tuple[str, bytes, str]]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ ones only where the integration's own Chatwoot or a host named by the operator l
 credentials are sent: Chatwoot's file addresses need none.
 """
 
+import re
 import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack
@@ -19,8 +20,15 @@ from server.errors import AttachmentUnavailable, NotFound
 
 _REDIRECTS_MOST = 4
 _TIMEOUT = httpx.Timeout(10.0, connect=5.0, pool=5.0)
-_WHOLE_SECONDS = 300.0  # a file on a slow line; longer holds a connection for nobody
+WHOLE_SECONDS = 300.0  # a file on a slow line; longer holds a connection for nobody
 _LIMITS = httpx.Limits(max_connections=60, max_keepalive_connections=10)
+_LENGTH = re.compile(r"[0-9]{1,15}")
+# what is passed on, in the only form it is passed on in: whoever runs the storage writes these, and a browser reads them as ours
+_PASSED = {
+    "Accept-Ranges": re.compile(r"bytes|none"),
+    "Content-Range": re.compile(r"bytes [0-9]{1,15}-[0-9]{1,15}/([0-9]{1,15}|\*)"),
+    "Content-Length": _LENGTH,
+}
 _GONE = (403, 404, 410)  # storage says 403 for what does not exist
 
 
@@ -35,16 +43,14 @@ class OpenFile:
     @property
     def headers(self) -> dict[str, str]:
         """Length and range, as far as they are known and are of what is passed on."""
-        names = ["Accept-Ranges", "Content-Range"]
-        if "content-encoding" not in self._answer.headers:
-            names.append("Content-Length")
-        return {name: self._answer.headers[name] for name in names if name in self._answer.headers}
+        given = {name: self._answer.headers.get(name, "") for name in _PASSED}
+        return {name: text for name, text in given.items() if _PASSED[name].fullmatch(text)}
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Raises AttachmentUnavailable when it breaks off, grows too large or takes too long: the client sees an answer cut short."""
-        size, until = 0, time.monotonic() + _WHOLE_SECONDS
+        size, until = 0, time.monotonic() + WHOLE_SECONDS
         try:
-            async for chunk in self._answer.aiter_bytes():
+            async for chunk in self._answer.aiter_raw():
                 size += len(chunk)
                 if size > self._most_bytes or time.monotonic() > until:
                     raise AttachmentUnavailable("The file is too large, or takes too long")
@@ -79,9 +85,10 @@ class Files:
         for _ in range(_REDIRECTS_MOST + 1):
             answer = await self._get(url, base_url, part)
             if answer.status_code in (200, 206):
-                if int(answer.headers.get("content-length", "0")) > self._most_bytes:
+                problem = self._problem_of(answer)
+                if problem is not None:
                     await answer.aclose()
-                    raise AttachmentUnavailable("The file is larger than what is passed on here; open it in Chatwoot")
+                    raise AttachmentUnavailable(problem)
                 return OpenFile(answer, self._most_bytes)
             location = answer.headers.get("location")
             await answer.aclose()
@@ -101,6 +108,15 @@ class Files:
             return await http.send(request, stream=True, follow_redirects=False)
         except (httpx.HTTPError, httpx.InvalidURL):
             raise AttachmentUnavailable from None
+
+    def _problem_of(self, answer: httpx.Response) -> str | None:
+        """Why a file is not passed on. One that comes encoded, though that was not asked for, would grow on its way."""
+        length = answer.headers.get("content-length", "0")
+        if not _LENGTH.fullmatch(length) or int(length) > self._most_bytes:
+            return "The file is larger than what is passed on here; open it in Chatwoot"
+        if answer.headers.get("content-encoding", "identity").strip().lower() not in ("identity", ""):
+            return "The file comes compressed from where Chatwoot keeps it, though that was not asked for; open it in Chatwoot"
+        return None
 
     def _may_be_private(self, url: str, base_url: str) -> bool:
         parts = urlsplit(url)

@@ -18,7 +18,15 @@ from server.errors import BadRequest
 
 _BASE_URL_MOST = 500
 # the machine's own keys and addresses at cloud providers: nobody's Chatwoot, so refused even where private addresses are allowed
-_METADATA = frozenset({"169.254.169.254", "169.254.170.2", "100.100.100.200", "192.0.0.192", "fd00:ec2::254"})
+_METADATA = frozenset(
+    {
+        *("169.254.169.254", "169.254.170.2", "100.100.100.200", "192.0.0.192", "168.63.129.16"),
+        *("fd00:ec2::254", "fd20:ce::254", "fd00:c1::a9fe:a9fe"),
+    }
+)
+_NAT64, _NAT64_LOCAL = ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48")
+_COMPATIBLE = ipaddress.IPv6Network("::/96")
+Place = ipaddress.IPv4Address | ipaddress.IPv6Address
 PRIVATE_PREDICATE = (
     "leads to a private or local address, which integrations may not reach; use Chatwoot's public address, "
     "or set CHATWOOT_ALLOW_PRIVATE=true where Chatwoot runs inside your own network"
@@ -86,17 +94,35 @@ async def resolve(host: str, port: int) -> list[str]:
 
 def is_private(address: str) -> bool:
     """Whether an address is not one of the public Internet; what Chatwoot 4.14 refuses as a webhook's is the same."""
-    place = ipaddress.ip_address(address.partition("%")[0])
-    place = getattr(place, "ipv4_mapped", None) or place
-    return not place.is_global or place.is_multicast
+    return any(_is_private(place) for place in _places(address))
 
 
 def is_refused(address: str, *, allows_private: bool) -> bool:
-    place = ipaddress.ip_address(address.partition("%")[0])
-    place = getattr(place, "ipv4_mapped", None) or place
-    if str(place) in _METADATA or place.is_link_local or place.is_multicast or place.is_unspecified:
+    places = _places(address)
+    if any(str(place) in _METADATA or place.is_link_local or place.is_multicast or place.is_unspecified for place in places):
         return True
-    return is_private(address) and not allows_private
+    return not allows_private and any(_is_private(place) for place in places)
+
+
+def _is_private(place: Place) -> bool:
+    is_local = isinstance(place, ipaddress.IPv6Address) and (place.is_site_local or place in _NAT64_LOCAL)
+    return is_local or not place.is_global or place.is_multicast
+
+
+def _places(address: str) -> list[Place]:
+    """Where a connection to the address may end: itself, and every IPv4 address that a translator or a tunnel reads in it."""
+    place = ipaddress.ip_address(address.partition("%")[0])
+    if not isinstance(place, ipaddress.IPv6Address):
+        return [place]
+    if place.ipv4_mapped is not None:
+        return [place.ipv4_mapped]
+    number, found = int(place), [place.sixtofour, *(place.teredo or ())]
+    if place in _NAT64 or place in _NAT64_LOCAL or (place in _COMPATIBLE and number > 1):
+        found.append(ipaddress.IPv4Address(number & 0xFFFFFFFF))
+    # RFC 6052, a prefix of 48 bits: 16 bits before the eight that are zero, 16 behind them
+    if place in _NAT64_LOCAL and (embedded := (number >> 64 & 0xFFFF) << 16 | number >> 40 & 0xFFFF):
+        found.append(ipaddress.IPv4Address(embedded))
+    return [place, *(one for one in found if one is not None)]
 
 
 def check_base_url(text: str) -> str:

@@ -1,5 +1,6 @@
 """Attachments over REST: an agent reads the files of their company's messages through us, and never from a foreign address."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 
@@ -10,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from server import log
 from server.auth import Principal
-from server.chatwoot.files import Files, OpenFile
+from server.chatwoot.files import WHOLE_SECONDS, Files, OpenFile
 from server.core.attachments import address_of, checked_range, shown_as
 from server.db import store
 from server.db.database import Database
@@ -22,6 +23,7 @@ from server.reply_files import ReplyFiles
 
 _logger = log.get(__name__)
 _AT_ONCE = 12  # files one agent fetches at a time: a browser opens six connections, and there may be two of them
+_COMPANY_AT_ONCE = 40  # of the 60 connections that all companies share: slow files of one leave room for the others
 
 
 class Attachments:
@@ -29,7 +31,7 @@ class Attachments:
 
     def __init__(self, guard: Guard, database: Database, directory: Directory, files: Files, reply_files: ReplyFiles) -> None:
         self._guard, self._database, self._directory, self._files, self._reply_files = guard, database, directory, files, reply_files
-        self._under_way: Counter[int] = Counter()
+        self._under_way: Counter[tuple[str, int]] = Counter()
 
     def routes(self) -> list[BaseRoute]:
         one = "/api/attachments/{message_id}/{index}"
@@ -56,16 +58,17 @@ class Attachments:
         url = address_of(attachment, is_thumb=is_thumb)
         if url is None:
             raise NotFound
-        if self._under_way[principal.agent.id] >= _AT_ONCE:
-            raise TooManyRequests("Too many files at once; wait for the others")
         integration = self._directory.of_company(principal.company_id, integration_id)
-        self._under_way[principal.agent.id] += 1
+        end = self._begin(principal)
+        opened: OpenFile | None = None
         try:
             opened = await self._files.open(url, integration.base_url if integration else "", checked_range(request.headers.get("range")))
+            return _Passed(opened, attachment.name, end)
         except BaseException:
-            self._end(principal.agent.id)
+            end()
+            if opened is not None:
+                await opened.close()
             raise
-        return _Passed(opened, attachment.name, lambda: self._end(principal.agent.id))
 
     async def _own(self, message_id: int, position: int) -> Response:
         """A file of a reply that Chatwoot does not have yet."""
@@ -74,10 +77,20 @@ class Attachments:
             raise NotFound
         return Response(file.content, headers=shown_as(file.line.content_type, file.line.name))
 
-    def _end(self, agent_id: int) -> None:
-        self._under_way[agent_id] -= 1
-        if self._under_way[agent_id] <= 0:
-            del self._under_way[agent_id]
+    def _begin(self, principal: Principal) -> Callable[[], None]:
+        """Take a place of the agent's and one of the company's; the answer gives them back. Raises TooManyRequests."""
+        agent, company = ("agent", principal.agent.id), ("company", principal.company_id)
+        if self._under_way[agent] >= _AT_ONCE or self._under_way[company] >= _COMPANY_AT_ONCE:
+            raise TooManyRequests("Too many files at once; wait for the others")
+        self._under_way.update((agent, company))
+
+        def end() -> None:
+            self._under_way.subtract((agent, company))
+            for place in (agent, company):
+                if self._under_way[place] <= 0:
+                    del self._under_way[place]
+
+        return end
 
 
 class _Passed(StreamingResponse):
@@ -89,7 +102,10 @@ class _Passed(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await super().__call__(scope, receive, send)
+            async with asyncio.timeout(WHOLE_SECONDS):  # also while the client does not read: the storage's connection is everybody's
+                await super().__call__(scope, receive, send)
+        except TimeoutError:
+            _logger.warning("attachment broke off", reason="it took too long")
         except AttachmentUnavailable as error:  # the answer has begun: it ends short of its length, which clients see
             _logger.warning("attachment broke off", reason=error.message)
         finally:

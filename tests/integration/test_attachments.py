@@ -2,10 +2,12 @@
 
 import pytest
 
+from server.core.attachments import shown_as
 from server.dev.chatwoot_sim import ChatwootSim
 from server.dev.chatwoot_sim.samples import Upload, picture
 from tests.kit.client_model import Json
 from tests.kit.company import Company
+from tests.kit.rude_http import answering
 from tests.kit.webhook import WEBHOOK_PATH
 
 PAGE = Upload("bill.html", b"<script>alert(1)</script>", "text/html")
@@ -83,3 +85,27 @@ async def test_a_file_that_leads_into_the_server_s_network_is_refused(shop: Comp
     answer = await shop.http.get(f"/api/attachments/{whole['messages'][0]['id']}/0")
     assert (answer.status_code, answer.json()["code"]) == (502, "attachment_unavailable")
     assert shop.omni.base_url not in answer.text
+
+
+RUDE = ("Content-Range: bytes 0-1/2\u20ac", "Content-Encoding: gzip, gzip", "Content-Type: \u20ac", "X-Fine: yes")
+
+
+@pytest.mark.parametrize("head", RUDE)
+async def test_a_rude_storage_takes_no_place_for_good(shop: Company, message: Json, head: str) -> None:
+    """More files than an agent, and than a company, may fetch at once, one after the other: none is refused as too many."""
+    path = f"/api/attachments/{message['id']}/0"
+    async with answering(f"{head}\r\n".encode(), b"ab") as url:
+        await shop.change_integration(base_url=url)
+        await shop.execute("UPDATE social_messages SET attachments = REPLACE(attachments, :old, :new)", old=_place(message), new=url)
+        statuses = [(await shop.http.get(path)).status_code for _ in range(45)]
+    assert set(statuses) == {502} if "Encoding" in head else set(statuses) == {200}
+
+
+def _place(message: Json) -> str:
+    scheme, _, rest = str(message["attachments"][0]["url"]).partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}"
+
+
+async def test_no_name_turns_its_letters_around() -> None:
+    """`gpj.exe` would be shown as `exe.jpg`."""
+    assert shown_as("image/png", "\u202egpj.exe\u2069")["Content-Disposition"] == "inline; filename*=UTF-8''gpj.exe"

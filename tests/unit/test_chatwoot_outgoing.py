@@ -92,3 +92,28 @@ def test_what_is_no_base_url_is_refused(text: str) -> None:
 def test_a_base_url_loses_its_slash_and_keeps_its_path() -> None:
     """A Chatwoot may live below a path."""
     assert check_base_url(" HTTPS://H.example/Chat/ ") == "https://h.example/Chat"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("168.63.129.16", "64:ff9b::a9fe:a9fe", "64:ff9b:1::a9fe:a9fe", "64:ff9b:1:a9fe:a9:fe00::", "2002:a9fe:a9fe::1"),
+        *("::a9fe:a9fe", "fd20:ce::254", "fd00:c1::a9fe:a9fe", "::ffff:168.63.129.16", "ff02::1", "::"),
+    ],
+)
+def test_the_metadata_s_other_spellings_are_refused_as_well(address: str) -> None:
+    """Through translators and tunnels, and at other clouds; also where private addresses are allowed."""
+    assert is_refused(address, allows_private=True)
+
+
+@pytest.mark.parametrize("address", ["64:ff9b::a00:1", "64:ff9b:1::808:808", "2002:a00:1::", "::10.0.0.1", "fec0::1", "2001:0:a00:1::1"])
+def test_private_addresses_inside_others_are_private(address: str) -> None:
+    """What is embedded is judged; allowed where private ones are."""
+    assert is_refused(address, allows_private=False)
+    assert not is_refused(address, allows_private=True)
+
+
+@pytest.mark.parametrize("address", ["64:ff9b::808:808", "2002:808:808::1"])
+def test_a_public_address_behind_a_translator_is_reached(address: str) -> None:
+    """A machine without IPv4 reaches the whole of it so."""
+    assert not is_refused(address, allows_private=False)
