@@ -57,7 +57,7 @@ bench: install-dev packages ## print costs as ratios, all measured in one run
 bench-web: install-dev packages ## what an agent waits for in the browser, measured in a real one
 	$(BIN)/python -m tests.bench_web $(ARGS)
 
-soak: install-dev packages ## hours of traffic with parts being killed; prints what was lost or doubled
+soak: install-dev packages ## traffic under faults of every kind; prints what was lost, doubled or stood still: make soak ARGS='--minutes 30'
 	$(BIN)/python -m tests.soak $(ARGS)
 
 load: install-dev packages ## a scenario of tests/load/scenarios on MariaDB and Redis: make load SCENARIO=viral-post ARGS=--short

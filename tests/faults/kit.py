@@ -43,9 +43,11 @@ class Cluster:
         await asyncio.to_thread(migrations.upgrade, self.database_url)
         await self.add_integration(chatwoot_url, access_token)
 
-    async def add_integration(self, chatwoot_url: str, access_token: str, *, inbox_id: int = INBOX) -> int:
-        """One more of the company; returns its number."""
-        values = {"company_id": COMPANY, "account_id": ACCOUNT, "inbox_id": inbox_id, "base_url": chatwoot_url}
+    async def add_integration(
+        self, chatwoot_url: str, access_token: str, *, inbox_id: int = INBOX, company_id: int = COMPANY, account_id: int = ACCOUNT
+    ) -> int:
+        """One more; returns its number."""
+        values = {"company_id": company_id, "account_id": account_id, "inbox_id": inbox_id, "base_url": chatwoot_url}
         values |= {"access_token": access_token, "webhook_secret": None, "unsigned": "accepted", "proved_us": 2}
         async with Database(self.database_url) as database:
             return await database.transaction(lambda c: accounts.add_integration(c, Vault(SECRET_KEY), values, int(time.time() * 1e6)))
@@ -79,9 +81,9 @@ class Cluster:
     def sql(self, text: str, *parameters: object) -> list[dict[str, Any]]:
         return self.mariadb.sql(text, *parameters, database=self.database_name)
 
-    def head(self) -> int:
-        """The newest seq in the database."""
-        rows = self.sql("SELECT head FROM inbox_streams WHERE company_id = %s", COMPANY)
+    def head(self, company_id: int = COMPANY) -> int:
+        """The newest seq of the company in the database."""
+        rows = self.sql("SELECT head FROM inbox_streams WHERE company_id = %s", company_id)
         return int(rows[0]["head"]) if rows else 0
 
     def states(self) -> Counter[str]:
@@ -93,10 +95,10 @@ class Cluster:
         """How often each text is in the store."""
         return Counter(row["content"] for row in self.sql("SELECT content FROM social_messages"))
 
-    def check_log(self, floor: int = 0) -> int:
+    def check_log(self, floor: int = 0, company_id: int = COMPANY) -> int:
         """The event log is gapless from its floor to its head; returns the head."""
-        seqs = [int(row["seq"]) for row in self.sql("SELECT seq FROM inbox_events WHERE company_id = %s ORDER BY seq", COMPANY)]
-        head = self.head()
+        seqs = [int(row["seq"]) for row in self.sql("SELECT seq FROM inbox_events WHERE company_id = %s ORDER BY seq", company_id)]
+        head = self.head(company_id)
         assert seqs == list(range(floor + 1, head + 1)), f"head {head}, {len(seqs)} events, from {seqs[:3]} to {seqs[-3:]}"
         return head
 
@@ -280,10 +282,10 @@ async def metric(server: Omni, name: str, **labels: str) -> float:
     return 0.0
 
 
-async def fetch_snapshot(server: Omni) -> ClientModel:
+async def fetch_snapshot(server: Omni, company_id: int = COMPANY) -> ClientModel:
     """A fresh client's whole view."""
     model = ClientModel()
-    async with server.client(server.token(COMPANY)) as http:
+    async with server.client(server.token(company_id)) as http:
         conversations = await _get(http, "/api/conversations")
         for conversation in conversations:
             model.load([await _get(http, f"/api/conversations/{conversation['id']}/messages")])
@@ -299,9 +301,9 @@ async def _get(http: httpx.AsyncClient, path: str) -> Any:
 # agents
 
 
-def follow(server: Omni, subject: str = "full", **options: Any) -> AgentSocket:
+def follow(server: Omni, subject: str = "full", *, company_id: int = COMPANY, **options: Any) -> AgentSocket:
     """A client with a whole model."""
-    return AgentSocket(server.ws_url, token=server.token(COMPANY, subject), **options)
+    return AgentSocket(server.ws_url, token=server.token(company_id, subject), **options)
 
 
 @contextlib.asynccontextmanager

@@ -7,7 +7,7 @@ import random
 import struct
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -44,8 +44,18 @@ _decoder = msgspec.json.Decoder(_Frame)
 class LeanAgent:
     """`async with group: group.create_task(agent.run())`: connects, resumes by its cursor whenever it is cut, until `stop()`."""
 
-    def __init__(self, ports: Sequence[int], token: str, *, keeps_texts: bool = False) -> None:
-        """`ports`: servers, tried in turn. `keeps_texts`: remember what `message.created` said, and when."""
+    def __init__(
+        self,
+        ports: Sequence[int],
+        token: str,
+        *,
+        keeps_texts: bool = False,
+        on_text: Callable[[str], None] | None = None,
+    ) -> None:
+        """`ports`: servers, tried in turn. `keeps_texts`: remember what `message.created` said, and when.
+
+        `on_text` hears each of those texts when it comes.
+        """
         self.cursor: str | None = None
         self.is_live = False
         self.events = 0
@@ -56,7 +66,8 @@ class LeanAgent:
         self.violations: list[str] = []
         self.heard_at: dict[str, float] = {}  # text -> monotonic seconds
         self.texts: list[str] = []
-        self._ports, self._token, self._keeps_texts = list(ports), token, keeps_texts
+        self._ports, self._token, self._on_text = list(ports), token, on_text
+        self._keeps_texts = keeps_texts or on_text is not None
         self._link: _Link | None = None
         self._is_stopped = False
 
@@ -146,6 +157,8 @@ class LeanAgent:
                 self.violations.append(f"{text!r} came twice")
             self.heard_at[text] = time.monotonic()
             self.texts.append(text)
+            if self._on_text is not None:
+                self._on_text(text)
 
     def _say(self, **fields: object) -> None:
         if self._link is not None:

@@ -13,7 +13,7 @@ def has_faketime() -> bool:
 
 
 class Clock:
-    """Give `env` to the process at its start; `set` steps its clock, at once and while it runs."""
+    """Give `env` to the process at its start; `set` steps its clock within about a second, while it runs."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -29,7 +29,8 @@ class Clock:
         return {
             "LD_PRELOAD": str(library),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_NO_CACHE": "1",  # a step is seen by the very next look at the clock
+            # a step is seen within about a second; without this, every look at any clock reads the file
+            "FAKETIME_CACHE_DURATION": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "FAKETIME_DISABLE_SHM": "1",  # a process that is killed would leave its shared memory behind
             "NO_FAKE_STAT": "1",

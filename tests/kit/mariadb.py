@@ -23,7 +23,7 @@ from tests.kit.processes import NotReady, ServerProcess, find_program
 
 USER = "omni"
 PASSWORD = "secret"
-_PLAIN_USER = "application"
+PLAIN_USER = "application"
 _INIT_SQL = f"""\
 CREATE USER IF NOT EXISTS '{USER}'@'%' IDENTIFIED BY '{PASSWORD}';
 GRANT ALL PRIVILEGES ON *.* TO '{USER}'@'%' WITH GRANT OPTION;
@@ -76,9 +76,9 @@ class MariaDB(ServerProcess):
 
         Unlike the administrator of `url`, that user is bound by `read_only`.
         """
-        self.sql(f"CREATE USER IF NOT EXISTS '{_PLAIN_USER}'@'%' IDENTIFIED BY '{PASSWORD}'")
-        self.sql(f"GRANT ALL ON `{database}`.* TO '{_PLAIN_USER}'@'%'")
-        return self.url(database).replace(f"//{USER}:", f"//{_PLAIN_USER}:")
+        self.sql(f"CREATE USER IF NOT EXISTS '{PLAIN_USER}'@'%' IDENTIFIED BY '{PASSWORD}'")
+        self.sql(f"GRANT ALL ON `{database}`.* TO '{PLAIN_USER}'@'%'")
+        return self.url(database).replace(f"//{USER}:", f"//{PLAIN_USER}:")
 
     def sql(self, text: str, *parameters: object, database: str | None = None) -> list[dict[str, Any]]:
         """Run one statement as administrator, on a connection of its own, committed at once; `%s` marks parameters."""
@@ -98,11 +98,11 @@ class MariaDB(ServerProcess):
             cursor.execute(text, parameters or None)
             return list(cursor.fetchall())
 
-    def drop_connections(self) -> int:
-        """KILL every client connection but the one that does it; returns how many."""
+    def drop_connections(self, user: str = USER) -> int:
+        """KILL every connection of that user but the one that does it; returns how many."""
         own = "SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID() AND user = %s"
         killed = 0
-        for row in self.sql(own, USER):
+        for row in self.sql(own, user):
             try:
                 self.sql(f"KILL {int(row['id'])}")
             except pymysql.err.OperationalError:

@@ -1,52 +1,70 @@
-"""Random faults, one after the other: kill -9 or a freeze of a server process, Redis or MariaDB."""
+"""Random faults in two streams at once: to processes and parts one after the other, and beside them to conditions."""
 
 import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from tests.kit.omni import Omni
-from tests.kit.processes import ServerProcess
+import pymysql
 
-_SHORT_SECONDS = (0.0, 4.0)
+from tests.soak.faults import CONDITIONS, PROCESSES_AND_PARTS, Kind
+from tests.soak.site import Site
 
 
 class Chaos:
-    """`counts` says what was done, by kind and victim."""
+    """`counts` says what was done, by kind; `missed` what could not be done at that moment."""
 
-    def __init__(self, servers: Sequence[Omni], mariadb: ServerProcess, redis: ServerProcess, rng: random.Random) -> None:
+    def __init__(self, site: Site, seed: int, *, pace: float, every_seconds: float) -> None:
+        """`pace` is how long faults last (1.0: the long soak); a new one begins `every_seconds` in each stream."""
         self.counts: Counter[str] = Counter()
-        self._rng = rng
-        self._victims: list[tuple[str, ServerProcess]] = [(f"server {n}", server.process) for n, server in enumerate(servers)]
-        # servers are hit as often as everything else together
-        self._victims += [*self._victims, ("Redis", redis), ("MariaDB", mariadb), ("MariaDB", mariadb)]
+        self.missed: Counter[str] = Counter()
+        self._site, self._pace, self._every_seconds = site, pace, every_seconds
+        self._streams = [
+            (kinds, random.Random(f"{seed} {number}"))
+            for number, kinds in enumerate((PROCESSES_AND_PARTS, CONDITIONS))
+        ]
 
-    @property
-    def kills(self) -> int:
-        return sum(count for name, count in self.counts.items() if name.startswith("kill"))
+    async def run(self, seconds: float, say: Callable[[str], None]) -> None:
+        """Faults for so long, and until each kind was tried once; afterwards everything runs again."""
+        end = asyncio.get_running_loop().time() + seconds
+        async with asyncio.TaskGroup() as group:
+            for kinds, rng in self._streams:
+                group.create_task(self._stream(kinds, rng, end, say))
 
-    async def run(self, seconds: float, every_seconds: float, say: Callable[[str], None]) -> None:
-        """Faults for so long; afterwards everything runs again."""
+    async def _stream(
+        self, kinds: Sequence[Kind], rng: random.Random, end: float, say: Callable[[str], None]
+    ) -> None:
         loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
-        while (left := end - loop.time()) > 0:
-            await asyncio.sleep(min(left, self._rng.uniform(0.5, 1.5) * every_seconds))
-            if loop.time() < end:
-                say(await self._strike())
+        deck: list[Kind] = []
+        while (new := self._untried(kinds)) or loop.time() < end:
+            await asyncio.sleep(rng.uniform(0.5, 1.5) * self._every_seconds)
+            deck = deck or shuffled_deck(kinds, rng, new)
+            say(await self._strike(deck.pop(0), rng))
 
-    async def _strike(self) -> str:
-        name, victim = self._rng.choice(self._victims)
-        pause = self._rng.uniform(*_SHORT_SECONDS)
-        is_kill = self._rng.random() < 0.8
-        if is_kill:
-            await asyncio.to_thread(victim.kill)
+    def _untried(self, kinds: Sequence[Kind]) -> set[str]:
+        return {kind.name for kind in kinds if not self.counts[kind.name] and not self.missed[kind.name]}
+
+    async def _strike(self, kind: Kind, rng: random.Random) -> str:
+        try:
+            done = await kind.strike(self._site, rng, self._pace)
+        except pymysql.err.MySQLError as error:  # the database was away just then
+            done = None
+            reason = f": {error}"
         else:
-            victim.freeze()
-        await asyncio.sleep(pause)
-        if is_kill:
-            await asyncio.to_thread(victim.start)
-        else:
-            victim.thaw()
-        kind = "kill -9" if is_kill else "freeze"
-        self.counts[f"{kind} {name}"] += 1
-        return f"{kind} {name}, {pause:.1f} s"
+            reason = ""
+        (self.missed if done is None else self.counts)[kind.name] += 1
+        return f"{kind.name}: {done}" if done is not None else f"{kind.name} could not be done now{reason}"
+
+
+def shuffled_deck(kinds: Sequence[Kind], rng: random.Random, new: set[str]) -> list[Kind]:
+    """Each kind as often as it weighs, in random order; those that never came yet first."""
+    deck = [kind for kind in kinds for _ in range(kind.weight)]
+    rng.shuffle(deck)
+    first, seen = list[Kind](), set[str]()
+    for kind in deck:
+        if kind.name in new and kind.name not in seen:
+            seen.add(kind.name)
+            first.append(kind)
+    for kind in first:
+        deck.remove(kind)
+    return [*first, *deck]

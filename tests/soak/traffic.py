@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import math
 import random
+import time
 import uuid
 from collections import Counter
 from collections.abc import Sequence
@@ -10,91 +12,89 @@ from collections.abc import Sequence
 import httpx
 
 from server.dev.chatwoot_sim import ChatwootSim
-from tests.faults.kit import COMPANY
 from tests.kit.client_model import Json
 from tests.kit.omni import Omni
-from tests.kit.tcp_proxy import TcpProxy
+from tests.soak.meter import Meter
+from tests.soak.site import Tenant
 
 _POLL_SECONDS = 2.0
-
-
-class Balancer(TcpProxy):
-    """One address for the webhook in front of all servers, as Chatwoot knows only one; it does not look who is alive."""
-
-    def __init__(self, ports: Sequence[int], rng: random.Random) -> None:
-        self._ports, self._rng = list(ports), rng
-        super().__init__(0)
-
-    @property
-    def server_port(self) -> int:
-        return self._rng.choice(self._ports)
-
-    @server_port.setter
-    def server_port(self, port: int) -> None:
-        assert port == 0
+_PATIENCE_SECONDS = 60.0
 
 
 class Customers:
-    """They write, Chatwoot tells of it by webhook."""
+    """A company's customers write; Chatwoot tells of it by webhook."""
 
-    def __init__(self, sim: ChatwootSim, rate: float, rng: random.Random) -> None:
-        self._sim, self._rate, self._rng = sim, rate, rng
+    def __init__(self, sim: ChatwootSim, tenant: Tenant, rng: random.Random) -> None:
+        self._sim, self._tenant, self._rng = sim, tenant, rng
         self.written = 0
 
     async def run(self, stopped: asyncio.Event) -> None:
-        while not await _is_set_within(stopped, self._rng.expovariate(self._rate)):
+        while not await _is_set_within(stopped, self._rng.expovariate(self._tenant.messages_per_second)):
             self.written += 1
-            self._sim.customer_says(f"Customer {self._rng.randrange(30)}", f"message {self.written}")
+            name, text = f"Customer {self._rng.randrange(30)}", f"message {self.written} of {self._tenant.id}"
+            self._sim.customer_says(name, text, inbox_id=self._tenant.inbox.id)
 
 
 class Repliers:
-    """Agents who reply, and send again with the same key until they are told that it was taken."""
+    """A company's agents who reply, and send again with the same key, to the other process, until they are told that it was taken."""
 
-    def __init__(self, servers: Sequence[Omni], rate: float, rng: random.Random) -> None:
-        self._servers, self._rate, self._rng = servers, rate, rng
-        self._tokens = [server.token(COMPANY, "replier") for server in servers]
+    def __init__(self, servers: Sequence[Omni], tenant: Tenant, meter: Meter, rng: random.Random) -> None:
+        self._servers, self._tenant, self._meter, self._rng = servers, tenant, meter, rng
+        self._headers = {"Authorization": f"Bearer {tenant.token(servers[0], 'replier')}"}
         self.taken: list[str] = []
         self.attempts = 0
+        self.given_up: list[str] = []
+        self.refused: Counter[str] = Counter()
 
     async def run(self, stopped: asyncio.Event) -> None:
         async with httpx.AsyncClient(timeout=5.0, trust_env=False) as http, asyncio.TaskGroup() as group:
-            while not await _is_set_within(stopped, self._rng.expovariate(self._rate)):
-                group.create_task(self._reply(http, f"reply {uuid.uuid4().hex[:12]}"))
+            while not await _is_set_within(stopped, self._rng.expovariate(self._tenant.replies_per_second)):
+                group.create_task(self._reply(http, f"reply {uuid.uuid4().hex[:12]}", stopped))
 
-    async def _reply(self, http: httpx.AsyncClient, text: str) -> None:
-        conversation: int | None = None
-        while True:
-            self.attempts += 1
+    async def _reply(self, http: httpx.AsyncClient, text: str, stopped: asyncio.Event) -> None:
+        try:
+            await self._reply_until_taken(http, text, stopped)
+        except TimeoutError:
+            self.given_up.append(text)
+
+    async def _reply_until_taken(self, http: httpx.AsyncClient, text: str, stopped: asyncio.Event) -> None:
+        """Raises TimeoutError when all faults are over, and still nobody takes it."""
+        turn, conversation, started, deadline = self._rng.randrange(len(self._servers)), None, time.monotonic(), math.inf
+        while time.monotonic() < deadline:
+            if stopped.is_set():
+                deadline = min(deadline, time.monotonic() + _PATIENCE_SECONDS)
+            turn += 1
+            server = self._servers[turn % len(self._servers)]
             with contextlib.suppress(httpx.HTTPError):
                 if conversation is None:
-                    conversation = await self._choose(http)
-                elif await self._is_taken(http, conversation, text):
+                    conversation, started = await self._choose(http, server), time.monotonic()
+                elif await self._is_taken(http, server, conversation, text):
                     self.taken.append(text)
+                    self._meter.replied(self._tenant.id, text, started)
                     return
             await asyncio.sleep(self._rng.uniform(0.2, 1.0))
+        raise TimeoutError
 
-    async def _choose(self, http: httpx.AsyncClient) -> int | None:
-        server = self._rng.choice(self._servers)
-        answer = await http.get(f"{server.base_url}/api/conversations?limit=20", headers=self._headers())
+    async def _choose(self, http: httpx.AsyncClient, server: Omni) -> int | None:
+        answer = await http.get(f"{server.base_url}/api/conversations?limit=20", headers=self._headers)
         found: list[Json] = answer.json() if answer.status_code == 200 else []
         return int(self._rng.choice(found)["id"]) if found else None
 
-    async def _is_taken(self, http: httpx.AsyncClient, conversation: int, text: str) -> bool:
-        server = self._rng.choice(self._servers)
-        headers = self._headers() | {"Idempotency-Key": text.replace(" ", "-")}
-        answer = await http.post(f"{server.base_url}/api/conversations/{conversation}/reply", json={"content": text}, headers=headers)
-        assert answer.status_code in (200, 201) or answer.status_code >= 500, f"{answer.status_code} {answer.text}"
+    async def _is_taken(self, http: httpx.AsyncClient, server: Omni, conversation: int, text: str) -> bool:
+        self.attempts += 1
+        headers = self._headers | {"Idempotency-Key": text.replace(" ", "-")}
+        url = f"{server.base_url}/api/conversations/{conversation}/reply"
+        answer = await http.post(url, json={"content": text}, headers=headers)
+        if answer.status_code not in (200, 201) and answer.status_code < 500:
+            self.refused[f"{answer.status_code} {answer.text}"] += 1
         return answer.status_code < 300
-
-    def _headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self._tokens[0]}"}
 
 
 class Pollers:
     """The old page: lists every few seconds, with the tag of the answer before."""
 
-    def __init__(self, servers: Sequence[Omni], count: int) -> None:
-        self._servers, self._count = servers, count
+    def __init__(self, servers: Sequence[Omni], tenant: Tenant, count: int) -> None:
+        self._servers, self._tenant, self._count = servers, tenant, count
         self.answers: Counter[str] = Counter()
         self.stale: list[str] = []  # lists that a 304 called unchanged and that were not
         self._lists: dict[int, tuple[str, bytes]] = {}  # poller -> tag and body of its last list
@@ -131,7 +131,7 @@ class Pollers:
             self._lists[number] = answer.headers["ETag"], answer.content
 
     def _headers(self, number: int) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self._servers[0].token(COMPANY, f'poller-{number}')}"}
+        return {"Authorization": f"Bearer {self._tenant.token(self._servers[0], f'poller-{number}')}"}
 
 
 async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:

@@ -101,11 +101,7 @@ export class Resume {
 
   #apply(event) {
     this.#seq = event.seq;
-    try {
-      this.#io.apply(event);
-    } catch (error) {
-      reportError(error);
-    }
+    this.#io.apply(event);
   }
 
   #set(cursor) {

@@ -186,13 +186,7 @@ export class Store {
 
   #tell(changed) {
     if (changed.size === 0) return;
-    for (const listener of this.#listeners) {
-      try {
-        listener(changed);
-      } catch (error) {
-        reportError(error);
-      }
-    }
+    for (const listener of this.#listeners) listener(changed);
   }
 }
 
