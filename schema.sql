@@ -16,6 +16,8 @@ CREATE TABLE IF NOT EXISTS agent_sessions (
   created_at BIGINT NOT NULL COMMENT 'microseconds',
   expires_at BIGINT NOT NULL COMMENT 'microseconds',
   revoked_at BIGINT COMMENT 'microseconds',
+  address VARCHAR(64) COMMENT 'IP address it was made from',
+  client VARCHAR(255) COMMENT 'the browser''s own name, User-Agent',
   PRIMARY KEY (token_hash),
   KEY ix_session_agent (agent_id),
   KEY ix_session_expiry (expires_at),
@@ -53,7 +55,11 @@ CREATE TABLE IF NOT EXISTS audit_log (
   act VARCHAR(64) NOT NULL,
   target VARCHAR(255) COMMENT 'what it was done to',
   detail TEXT COMMENT 'JSON; never a secret, never a message''s text',
+  address VARCHAR(64) COMMENT 'IP address it came from',
+  client VARCHAR(255) COMMENT 'the client''s own name, User-Agent',
   PRIMARY KEY (id),
+  KEY ix_audit_age (at),
+  KEY ix_audit_agent (agent_id, act, at),
   KEY ix_audit_company (company_id, id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='Administrative acts, and attempts at what is not theirs';
 
@@ -67,6 +73,14 @@ CREATE TABLE IF NOT EXISTS canned_replies (
   PRIMARY KEY (id),
   UNIQUE KEY uq_canned_shortcut (company_id, shortcut)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='Texts a company answers with again and again';
+
+-- What a company's administrators ask of its agents
+CREATE TABLE IF NOT EXISTS company_policies (
+  company_id BIGINT NOT NULL,
+  requires_second_factor BOOL NOT NULL DEFAULT '0',
+  updated_at BIGINT NOT NULL COMMENT 'microseconds',
+  PRIMARY KEY (company_id)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='What a company''s administrators ask of its agents';
 
 -- How far each agent has read
 CREATE TABLE IF NOT EXISTS conversation_reads (
@@ -194,6 +208,23 @@ CREATE TABLE IF NOT EXISTS outgoing_pieces (
   KEY ix_piece_age (created_at)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='The content of such files, until Chatwoot has it';
 
+-- Codes that stand in for a phone that is gone, each once
+CREATE TABLE IF NOT EXISTS recovery_codes (
+  agent_id BIGINT NOT NULL,
+  code_hash VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT 'SHA-256; the code itself was shown once',
+  used_at BIGINT COMMENT 'microseconds',
+  PRIMARY KEY (agent_id, code_hash)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='Codes that stand in for a phone that is gone, each once';
+
+-- Agents who sign in with a code beside their password
+CREATE TABLE IF NOT EXISTS second_factors (
+  agent_id BIGINT NOT NULL,
+  secret TEXT NOT NULL COMMENT 'of the authenticator app, sealed with SECRET_KEY',
+  last_step BIGINT NOT NULL COMMENT 'time step of the code used last: each counts once',
+  created_at BIGINT NOT NULL COMMENT 'microseconds',
+  PRIMARY KEY (agent_id)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='Agents who sign in with a code beside their password';
+
 -- The key by which the first administrator is made, while there is none
 CREATE TABLE IF NOT EXISTS setup_keys (
   purpose VARCHAR(32) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT 'first administrator: there is one key at a time',
@@ -201,6 +232,17 @@ CREATE TABLE IF NOT EXISTS setup_keys (
   heard_at BIGINT NOT NULL COMMENT 'the process that shows it lives, microseconds',
   PRIMARY KEY (purpose)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='The key by which the first administrator is made, while there is none';
+
+-- Sign-ins between password and code
+CREATE TABLE IF NOT EXISTS sign_in_tickets (
+  token_hash VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT 'SHA-256 of what the browser holds',
+  agent_id BIGINT NOT NULL,
+  new_secret TEXT COMMENT 'sealed; set where the second factor is being set up',
+  attempts SMALLINT NOT NULL DEFAULT '0',
+  expires_at BIGINT NOT NULL COMMENT 'microseconds',
+  PRIMARY KEY (token_hash),
+  KEY ix_ticket_expiry (expires_at)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='Sign-ins between password and code';
 
 -- A customer's conversation with a company
 CREATE TABLE IF NOT EXISTS social_conversations (

@@ -32,6 +32,8 @@ from server.db.spool import Spool
 from server.db.vault import Vault
 from server.directory import Directory
 from server.endpoints import ops, pages
+from server.endpoints.account import AccountApi
+from server.endpoints.account_pages import AccountPages
 from server.endpoints.admin_integrations import IntegrationPages
 from server.endpoints.admin_people import PeoplePages
 from server.endpoints.admin_shell import AdminShell
@@ -50,6 +52,7 @@ from server.endpoints.page_frame import PageFrame
 from server.endpoints.people import PeopleApi
 from server.endpoints.sessions import Sessions
 from server.endpoints.set_up import SetUpPages
+from server.endpoints.sign_in_pages import SignInPages
 from server.endpoints.status import StatusApi
 from server.endpoints.strangers import Strangers
 from server.endpoints.sync_runs import SyncRunsApi
@@ -80,6 +83,7 @@ from server.reply_traces import TracedClient
 from server.retention import Retention
 from server.set_up import SetUp
 from server.settings import WEBHOOK_PATH, Settings
+from server.sign_in import SignIn
 from server.sync import Sync
 from server.sync_runs import SyncRuns
 from server.tasks import Services, spawn
@@ -175,11 +179,17 @@ class Parts:
         self.erasure = Erasure(self.database, self.directory, self.client_of)
         self.ledger = Ledger(self.database, self.directory)
         self.people = People(self.database, self.access, lambda token: f"{settings.base_url}/invitation?token={token}")
+        self.sign_in = SignIn(self.database, self.access, self.vault)
         self.set_up = SetUp(self.database, self.access, f"{settings.base_url}/setup")
         self.sync = Sync(self.database, self.directory, self.ingester, self.client_of)
         self.sync_runs = SyncRuns(self.database, self.directory, self.sync, self.presence.show_sync)
         self.reconcile = Reconcile(self.database, self.directory, self.ingester, self.client_of, settings)
-        self.retention = Retention(self.database, event_days=settings.event_days, journal_days=settings.journal_days)
+        self.retention = Retention(
+            self.database,
+            event_days=settings.event_days,
+            journal_days=settings.journal_days,
+            audit_days=settings.audit_days,
+        )
         self.services = Services()
         self.health = Health(
             self.services,
@@ -373,8 +383,9 @@ def from_environment() -> Starlette:
 
 def _routes(parts: Parts, guard: Guard) -> list[BaseRoute]:
     settings = parts.settings
-    sessions = Sessions(guard, parts.access, hours=settings.session_hours, is_secure=settings.base_url.startswith("https:"))
-    of_pages = (parts.database, parts.limits, parts.set_up, sessions.cookie)
+    is_secure = settings.base_url.startswith("https:")
+    sessions = Sessions(guard, parts.access, parts.sign_in, hours=settings.session_hours, is_secure=is_secure)
+    of_pages = (parts.database, parts.limits, parts.set_up, parts.sign_in, sessions)
     page_data = ServerPageData(parts.access, parts.feeds, parts.inbox, parts.replies, *of_pages)
     frame = PageFrame(WEB)
     return [
@@ -389,6 +400,8 @@ def _routes(parts: Parts, guard: Guard) -> list[BaseRoute]:
         *ops.routes(parts.report, settings.base_url, settings.operation_token),
         *SyncRunsApi(guard, parts.sync_runs).routes(),
         *PeopleApi(guard, parts.people, sessions.cookie).routes(),
+        *AccountApi(guard, parts.sign_in).routes(),
+        *SignInPages(frame, lambda request: page_data).routes(),
         *_admin_pages(parts, guard, sessions, AdminShell(frame, page_data, parts.access, parts.limits, parts.trespass)),
         *pages.Pages(frame, lambda request: page_data).routes(),
     ]
@@ -398,6 +411,7 @@ def _admin_pages(parts: Parts, guard: Guard, sessions: Sessions, shell: AdminShe
     return [
         *IntegrationPages(shell, parts.integrations, parts.checkup, parts.sync_runs, parts.settings).routes(),
         *PeoplePages(shell, parts.people, sessions.cookie).routes(),
+        *AccountPages(shell, parts.people, parts.sign_in, sessions.cookie).routes(),
         *SetUpPages(shell, parts.set_up, sessions.cookie).routes(),
         *LedgerApi(guard, shell, parts.ledger, parts.erasure).routes(),
         *StatusApi(guard, shell, parts.status).routes(),

@@ -15,6 +15,7 @@ from server.core.origins import is_own_origin, read_cookie
 from server.core.times import SECOND
 from server.db import accounts
 from server.db.accounts import Agent
+from server.db.audit import NO_ORIGIN, Origin
 from server.db.database import Connection, Database
 from server.errors import (
     BadRequest,
@@ -37,6 +38,7 @@ ROLES = ("agent", "admin")
 _COMPANY_AGENTS_MOST = 50_000
 _ATTEMPTS_ACCOUNT = (1 / 6, 10.0)  # sign-ins a second and burst, for one account from one address
 _ATTEMPTS_ADDRESS = (0.5, 30.0)
+_ATTEMPTS_ANYWHERE = (1 / 30, 20.0)  # for one account from all addresses, but browsers that are known
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -131,24 +133,20 @@ class Access(AccessMemory):
         _check_active(agent, created_us)
         return Principal(agent, expires_at, key, None, created_us)
 
-    async def sign_in(self, email: str, password: str, address: str) -> tuple[str, Agent]:
-        """A new session's cookie value. Raises Unauthenticated (the same, in the same time, for any wrong pair) or TooManyRequests."""
-        email = email.strip().lower()
-        self._slow_down(f"{address} {email}", _ATTEMPTS_ACCOUNT)
-        self._slow_down(address, _ATTEMPTS_ADDRESS)
-        found = await self._database.read(lambda c: accounts.read_password(c, email))
-        if not await self._hashes.is_right(found[1] if found else None, password) or found is None:
-            raise Unauthenticated("The e-mail address or the password is wrong")
-        return await self.open_session(found[0])
+    async def verify(self, stored: str | None, password: str, *, is_known: bool = False) -> bool:
+        """Whether the password is right; it takes as long where nothing is stored. `is_known`: the browser is one of
+        the account's own, and does not wait behind strangers. Raises TooManyRequests."""
+        return await self._hashes.is_right(stored, password, is_known=is_known)
 
-    async def open_session(self, agent_id: int) -> tuple[str, Agent]:
+    async def open_session(self, agent_id: int, origin: Origin = NO_ORIGIN) -> tuple[str, Agent]:
         """A new session's cookie value for somebody who has proved who they are."""
         cookie = secrets.token_urlsafe(32)
         key = hashlib.sha256(cookie.encode()).hexdigest()
 
         async def add(connection: Connection) -> None:
             now_us = await self._database.clock.read(connection)  # later than what ended the sessions before it
-            await accounts.add_session(connection, key, agent_id, now_us, now_us + self._settings.session_hours * 3600 * SECOND)
+            until_us = now_us + self._settings.session_hours * 3600 * SECOND
+            await accounts.add_session(connection, key, agent_id, now_us, until_us, origin)
 
         await self._database.transaction(add)
         return cookie, await self._agent(agent_id)
@@ -220,9 +218,15 @@ class Access(AccessMemory):
         self._remember(agent)
         return agent
 
-    def slow_down(self, address: str) -> None:
-        """For what strangers may try besides signing in: at the same pace, counted with it. Raises TooManyRequests."""
+    def slow_down(self, address: str, email: str | None = None) -> None:
+        """For what strangers may try, by address, and by address and account. Raises TooManyRequests."""
+        if email is not None:
+            self._slow_down(f"{address} {email}", _ATTEMPTS_ACCOUNT)
         self._slow_down(address, _ATTEMPTS_ADDRESS)
+
+    def slow_down_account(self, email: str) -> None:
+        """For guesses at one account, wherever they come from. Raises TooManyRequests."""
+        self._slow_down(f"account {email}", _ATTEMPTS_ANYWHERE)
 
     def _slow_down(self, key: str, pace: tuple[float, float]) -> None:
         now = time.monotonic()

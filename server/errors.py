@@ -49,6 +49,14 @@ class Unauthenticated(OmniError):
     title = "Sign in to go on"
 
 
+class SecondFactorNeeded(Unauthenticated):
+    """The password was right. `ticket` is for the next step; `setUp` holds what the authenticator app
+    reads where the company asks for a factor that the agent has not got yet."""
+
+    code = "second_factor_needed"
+    title = "The password is right; now the code of your authenticator app"
+
+
 class TokenExpired(Unauthenticated):
     code = "token_expired"
     title = "The sign-in has expired; sign in again"

@@ -1,7 +1,5 @@
 """What the pages need of the server, out of the same parts as the REST endpoints."""
 
-from collections.abc import Callable
-
 import msgspec
 from starlette.requests import Request
 
@@ -14,12 +12,14 @@ from server.db.lists import Filters
 from server.db.preferences import read_preferences, write_preferences
 from server.endpoints.limits import ApiLimits
 from server.endpoints.page_view import PageFilters
-from server.endpoints.pages import ConversationPage, PageAgent
-from server.errors import NotFound, OmniError, Unauthenticated
+from server.endpoints.pages import ConversationPage, PageAgent, SignInDone
+from server.endpoints.sessions import Sessions, device_of, origin_of
+from server.errors import NotFound, OmniError
 from server.feed import Feeds
 from server.inbox import Inbox, parse_place
 from server.replies import Replies
 from server.set_up import SetUp
+from server.sign_in import SignedIn, SignIn
 
 
 class ServerPageData:
@@ -34,10 +34,11 @@ class ServerPageData:
         database: Database,
         limits: ApiLimits,
         set_up: SetUp,
-        cookie: Callable[[str], str],
+        sign_in: SignIn,
+        sessions: Sessions,
     ) -> None:
         self._access, self._feeds, self._inbox, self._replies, self._database = access, feeds, inbox, replies, database
-        self._limits, self._set_up, self._cookie = limits, set_up, cookie
+        self._limits, self._set_up, self._sign_in, self._sessions = limits, set_up, sign_in, sessions
 
     @property
     def needs_set_up(self) -> bool:
@@ -51,18 +52,21 @@ class ServerPageData:
         self._limits.check(principal)
         return principal.agent
 
-    async def sign_in(self, email: str, password: str, address: str) -> str | None:
-        try:
-            cookie, _ = await self._access.sign_in(email, password, address)
-        except Unauthenticated:
-            return None
-        return self._cookie(cookie)
+    async def sign_in(self, request: Request, email: str, password: str) -> SignInDone:
+        begun = await self._sign_in.begin(email, password, origin_of(request), device_of(request))
+        return self._done(begun)
+
+    async def finish_sign_in(self, request: Request, ticket: str, code: str) -> SignInDone:
+        return self._done(await self._sign_in.finish(ticket, code, origin_of(request)))
+
+    def _done(self, signed_in: SignedIn) -> SignInDone:
+        return SignInDone(self._sessions.cookies(signed_in), signed_in.recovery_codes, signed_in.failures)
 
     async def sign_out(self, request: Request) -> str:
         principal = await self._principal(request)
-        if principal is not None and principal.session_key is not None:
-            await self._access.sign_out(principal.session_key)
-        return self._cookie("")
+        if principal is not None:
+            await self._sign_in.sign_out(principal, origin_of(request))
+        return self._sessions.cookie("")
 
     async def cursor(self, agent: PageAgent) -> str:
         return (await self._feeds.watch(agent.company_id)).cursor

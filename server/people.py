@@ -5,12 +5,12 @@ Whoever has access elsewhere keeps it until the act is written: every process lo
 
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from server.auth import ROLES, Access, Principal
 from server.core.times import SECOND
-from server.db import accounts, audit, invitations
+from server.db import accounts, audit, invitations, second_factors
 from server.db.accounts import Agent
 from server.db.audit import Actor
 from server.db.database import Connection, Database
@@ -136,6 +136,42 @@ class People:
         """End everything issued to the agent before now. Raises NotFound."""
         await self._write(actor, agent_id, "agent.sign-out", {"valid_after": self._database.clock.now_us()})
 
+    async def reset_second_factor(self, actor: Actor, agent_id: int) -> None:
+        """For somebody whose phone and recovery codes are gone. Ends every sign-in of the agent. Raises NotFound."""
+
+        async def drop(connection: Connection) -> None:
+            if not await second_factors.delete_second_factor(connection, agent_id):
+                raise NotFound(f"Agent {agent_id} has no second factor")
+
+        await self._write(actor, agent_id, "second-factor.reset", {"valid_after": self._database.clock.now_us()}, beside=drop)
+
+    async def policy(self, company_id: int) -> bool:
+        """Whether every agent with a password must have a second factor."""
+        return await self._database.read(lambda c: second_factors.requires_second_factor(c, company_id))
+
+    async def set_policy(self, actor: Actor, *, requires_second_factor: bool) -> None:
+        """Asked of each agent at the next sign-in; where it is asked for, those without one are signed out now,
+        but not whoever asks."""
+
+        async def write(connection: Connection) -> None:
+            now_us = await self._database.clock.read(connection)
+            await second_factors.set_requirement(
+                connection, actor.company_id, is_required=requires_second_factor, now_us=now_us
+            )
+            act = "policy.second-factor"
+            await audit.append_act(connection, actor, act, is_required=requires_second_factor)
+            if requires_second_factor:
+                for agent_id in await second_factors.agents_without(connection, actor.company_id):
+                    if agent_id != actor.agent_id:
+                        await accounts.update_agent(connection, agent_id, {"valid_after": now_us}, now_us)
+
+        await self._database.transaction(write)
+        await self._access.look_up()
+
+    async def with_second_factor(self, company_id: int) -> set[int]:
+        """The agents of a company who have one."""
+        return await self._database.read(lambda c: second_factors.agents_with(c, company_id))
+
     async def change(self, actor: Actor, agent_id: int, *, is_active: bool | None = None, role: str | None = None) -> None:
         """Raises NotFound, BadRequest; Unprocessable for an administrator who would lock out themselves."""
         if agent_id == actor.agent_id and (is_active is False or role == "agent"):
@@ -150,11 +186,21 @@ class People:
             values["valid_after"] = self._database.clock.now_us()
         await self._write(actor, agent_id, "agent.change", values, **told)
 
-    async def _write(self, actor: Actor, agent_id: int, act: str, values: dict[str, Any], **detail: Any) -> None:
+    async def _write(
+        self,
+        actor: Actor,
+        agent_id: int,
+        act: str,
+        values: dict[str, Any],
+        beside: Callable[[Connection], Awaitable[None]] | None = None,
+        **detail: Any,
+    ) -> None:
         async def write(connection: Connection) -> None:
             known = await accounts.read_agent(connection, agent_id)
             if known is None or known.company_id != actor.company_id:
                 raise NotFound(f"There is no agent {agent_id}")
+            if beside is not None:
+                await beside(connection)
             now_us = await self._database.clock.read(connection)
             # everything issued before this moment ends: by the clock that sessions are stamped with
             stamped = values | ({"valid_after": now_us} if "valid_after" in values else {})

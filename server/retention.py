@@ -3,10 +3,11 @@ the floor is told to reset. The spool needs none: the drain empties it, and it g
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 
 from server import log
 from server.core.times import SECOND
-from server.db import accounts, eventlog, journal, outgoing_files, reach, store
+from server.db import accounts, audit, eventlog, journal, outgoing_files, reach, second_factors, store
 from server.db.database import Connection, Database
 from server.errors import CompanyBusy, DatabaseUnavailable
 
@@ -18,12 +19,25 @@ _UPLOADS = 20  # each may have a hundred pieces
 _DAY_US = 86_400 * SECOND
 _ORPHAN_US = 3_600 * SECOND  # an upload that has not become a reply by then never will
 
+Trim = Callable[[Connection], Awaitable[int]]
+
 
 class Retention:
-    def __init__(self, database: Database, *, event_days: float, journal_days: float, every_seconds: float = _EVERY_SECONDS) -> None:
+    """Trims each kind of row by its age."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        event_days: float,
+        journal_days: float,
+        audit_days: float = 365.0,
+        every_seconds: float = _EVERY_SECONDS,
+    ) -> None:
         self._database, self._every_seconds = database, every_seconds
         self._strangers_us = 0
         self._event_us, self._journal_us = int(event_days * _DAY_US), int(journal_days * _DAY_US)
+        self._audit_us = int(audit_days * _DAY_US)
 
     async def run(self) -> None:
         while True:
@@ -42,18 +56,10 @@ class Retention:
             with contextlib.suppress(CompanyBusy):  # held by another client: the others are trimmed all the same
                 while count := await self._trim_events(company_id, before_us):
                     removed += count
-        while count := await self._database.transaction(lambda c: journal.trim_deliveries(c, now_us - self._journal_us, _BATCH)):
-            removed += count
         removed += await self._trim_strangers(now_us)
-        while count := await self._database.transaction(lambda c: accounts.trim_sessions(c, now_us - _DAY_US, _BATCH)):
-            removed += count
-        while count := await self._database.transaction(lambda c: reach.trim_reach(c, now_us - self._event_us, _BATCH)):
-            removed += count
-        orphan_us = now_us - _ORPHAN_US
-        while count := await self._database.transaction(lambda c: outgoing_files.trim_content(c, orphan_us, _UPLOADS)):
-            removed += count
-        while count := await self._database.transaction(lambda c: outgoing_files.trim_lines(c, now_us - self._journal_us, _UPLOADS)):
-            removed += count
+        for trim in self._trims(now_us):
+            while count := await self._database.transaction(trim):
+                removed += count
         if removed:
             _logger.info("trimmed", rows=removed)
         return removed
@@ -66,6 +72,20 @@ class Retention:
             removed += count
         self._strangers_us = before_us - _DAY_US // 24  # some come late from a spool, and some are `received` for a while
         return removed
+
+    def _trims(self, now_us: int) -> list[Trim]:
+        """What is called again and again until it finds nothing more."""
+        journal_us, day_us = now_us - self._journal_us, now_us - _DAY_US
+        event_us, audit_us, orphan_us = now_us - self._event_us, now_us - self._audit_us, now_us - _ORPHAN_US
+        return [
+            lambda c: journal.trim_deliveries(c, journal_us, _BATCH),
+            lambda c: accounts.trim_sessions(c, day_us, _BATCH),
+            lambda c: second_factors.trim_tickets(c, day_us, _BATCH),
+            lambda c: audit.trim_acts(c, audit_us, _BATCH),
+            lambda c: reach.trim_reach(c, event_us, _BATCH),
+            lambda c: outgoing_files.trim_content(c, orphan_us, _UPLOADS),
+            lambda c: outgoing_files.trim_lines(c, journal_us, _UPLOADS),
+        ]
 
     async def _trim_events(self, company_id: int, before_us: int) -> int:
         async def trim(connection: Connection) -> int:

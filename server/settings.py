@@ -55,6 +55,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "reconcile_active_hours": (0, 720),
     "event_days": (0.01, 3650),
     "journal_days": (0.01, 3650),
+    "audit_days": (1, 36_500),
     "drain_seconds": (0, 300),
     "drain_least_seconds": (0, 300),
 }
@@ -164,6 +165,7 @@ class Settings:
     reconcile_active_hours: float = _setting(6.0, "Conversations active within this are read again for edits and deletions")
     event_days: float = _setting(7.0, "How long events are kept")
     journal_days: float = _setting(30.0, "How long finished deliveries are kept")
+    audit_days: float = _setting(365.0, "How long lines of the audit log are kept")
     drain_seconds: float = _setting(5.0, "Window over which sockets are told to reconnect before a stop")
     drain_least_seconds: float = _setting(
         0.0, "A stopping process goes on answering for at least this long, so that a balancer which asks `/readyz` has seen `draining`"

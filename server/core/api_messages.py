@@ -251,6 +251,54 @@ class ActView(Struct, rename="camel"):
     act: str
     target: str | None
     detail: dict[str, Any] | None
+    address: str | None
+    client: str | None
+
+
+class SessionView(Struct, rename="camel"):
+    """One sign-in of one's own."""
+
+    id: str
+    created_at: Moment
+    expires_at: Moment
+    address: str | None
+    client: str | None
+    is_this: bool
+
+
+class EndedSessions(Struct):
+    ended: int
+
+
+class SecondFactorView(Struct, rename="camel"):
+    is_on: bool
+    is_required: bool
+    recovery_codes_left: int
+
+
+class PasswordAgain(Struct):
+    password: Text
+
+
+class NewSecondFactor(Struct):
+    """`uri` is what an authenticator app reads, `secret` the same to type by hand."""
+
+    ticket: str
+    uri: str
+    secret: str
+
+
+class Code(Struct):
+    ticket: Text
+    code: Text
+
+
+class RecoveryCodes(Struct, rename="camel"):
+    recovery_codes: list[str]
+
+
+class Policy(Struct, rename="camel"):
+    requires_second_factor: bool
 
 
 class Ready(Struct):

@@ -33,6 +33,7 @@ _ID: Json = {"type": "integer", "minimum": 1, "maximum": 2**53 - 1}
 _STRING: Json = {"type": "string", "maxLength": 200}
 _LIST = {"status": {"enum": ["Open", "Closed"]}, "platform": {"enum": ["facebook", "chatwoot"]}, "q": _STRING, "limit": _NUMBER}
 _ONE = "/api/conversations/{id}"
+_FACTOR = "/api/me/second-factor"
 _INTEGRATION = "/api/integrations/{id}"
 
 OPERATIONS = (
@@ -53,6 +54,13 @@ OPERATIONS = (
     Operation("patch", "/api/me", "Change preferences", answer=m.Me, body=m.MeChange),
     Operation("put", "/api/me/password", "Change the password; every other sign-in ends", 204, body=m.PasswordChange),
     Operation("delete", "/api/me/sessions", "End every sign-in", 204),
+    Operation("get", "/api/me/sessions", "One's own sign-ins", answer=list[m.SessionView]),
+    Operation("delete", "/api/me/sessions/{id}", "End one of them", 204),
+    Operation("post", "/api/me/sessions/end-others", "End all but this one", answer=m.EndedSessions),
+    Operation("get", _FACTOR, "Whether one has a second factor", answer=m.SecondFactorView),
+    Operation("post", _FACTOR, "Begin to set one up", 201, m.NewSecondFactor, m.PasswordAgain),
+    Operation("put", _FACTOR, "The first code ends it", answer=m.RecoveryCodes, body=m.Code),
+    Operation("delete", _FACTOR, "Turn it off", 204, body=m.PasswordAgain),
     Operation("get", "/api/agents", "Colleagues", answer=list[m.Colleague]),
     Operation("get", "/api/attachments/{messageId}/{index}", "A file of a message", kind="*/*"),
     Operation("get", "/api/attachments/{messageId}/{index}/thumb", "A picture's small form", kind="*/*"),
@@ -97,6 +105,10 @@ OPERATIONS = (
     Operation("post", "/api/deliveries/{id}/retry", "Put it back in line (administrators)", 204),
     Operation("get", "/api/messages/{id}/trace", "The way of a message (administrators)", answer=m.Trace),
     Operation("get", "/api/status", "How it goes (administrators)", answer=m.StatusView),
+    Operation("delete", "/api/people/{id}/second-factor", "Take a lost one away (administrators)", 204),
+    Operation("get", "/api/policy", "What is asked of agents (administrators)", answer=m.Policy),
+    Operation("put", "/api/policy", "Ask it (administrators)", answer=m.Policy, body=m.Policy),
+    Operation("get", "/api/audit/export", "All of it as JSON lines", kind="application/x-ndjson"),
     Operation("get", "/api/audit", "Administrative acts", answer=list[m.ActView], query={"before": _ID, "limit": _NUMBER}),
     Operation("post", "/api/webhooks/chatwoot", "Chatwoot's webhook", body=dict[str, Any], kind="text/plain"),
     Operation("get", "/livez", "The process answers", kind="text/plain"),

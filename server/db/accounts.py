@@ -10,6 +10,7 @@ import msgspec
 from server.core.subjects import LOCAL_SUBJECT, is_local
 from server.core.times import SECOND
 from server.db import columns
+from server.db.audit import NO_ORIGIN, Origin
 from server.db.connection import Numbers
 from server.db.database import Connection, Row
 from server.db.vault import Vault
@@ -257,10 +258,25 @@ async def read_agent_by_email(connection: Connection, email: str) -> Agent | Non
     return _agent(await connection.fetch_one(f"{_AGENT} WHERE email = :email", {"email": email}))
 
 
-async def add_session(connection: Connection, token_hash: str, agent_id: int, now_us: int, expires_us: int) -> None:
+async def add_session(
+    connection: Connection,
+    token_hash: str,
+    agent_id: int,
+    now_us: int,
+    expires_us: int,
+    origin: Origin = NO_ORIGIN,
+) -> None:
     await connection.execute(
-        "INSERT INTO agent_sessions (token_hash, agent_id, created_at, expires_at) VALUES (:token_hash, :agent_id, :now, :expires)",
-        {"token_hash": token_hash, "agent_id": agent_id, "now": now_us, "expires": expires_us},
+        "INSERT INTO agent_sessions (token_hash, agent_id, created_at, expires_at, address, client) "
+        "VALUES (:token_hash, :agent_id, :now, :expires, :address, :client)",
+        {
+            "token_hash": token_hash,
+            "agent_id": agent_id,
+            "now": now_us,
+            "expires": expires_us,
+            "address": origin.address[:64] or None,
+            "client": origin.client[:255] or None,
+        },
     )
 
 

@@ -6,9 +6,13 @@ from typing import Any
 import msgspec
 
 from server.core.times import SECOND
-from server.db.database import Connection
+from server.db.connection import Numbers
+from server.db.database import Connection, Row
 
 _TEXT_MOST = 255
+_ADDRESS_MOST = 64
+SIGN_IN, SIGN_IN_FAILED = "sign-in", "sign-in.failed"
+_COLUMNS = "id, at, agent_id, actor, act, target, detail, address, client"
 COMMAND = "command on the server"  # the actor of what is done by command
 
 # whose something is, by the word and the number that stand for it in an address
@@ -25,12 +29,23 @@ OWNERS = {
 }
 
 
+class Origin(msgspec.Struct, frozen=True):
+    """Where a request came from: the client's IP address, and its own name (User-Agent)."""
+
+    address: str = ""
+    client: str = ""
+
+
+NO_ORIGIN = Origin()
+
+
 class Actor(msgspec.Struct, frozen=True):
-    """Who acts, in whose company. `agent_id` is None for a command on the server."""
+    """Who acts, in whose company, and where from. `agent_id` is None for a command on the server."""
 
     company_id: int
     name: str
     agent_id: int | None = None
+    origin: Origin = NO_ORIGIN
 
 
 class Act(msgspec.Struct, frozen=True, rename="camel"):
@@ -43,12 +58,14 @@ class Act(msgspec.Struct, frozen=True, rename="camel"):
     act: str
     target: str | None
     detail: dict[str, Any] | None
+    address: str | None = None
+    client: str | None = None
 
 
 async def append_act(connection: Connection, actor: Actor, act: str, target: str | None = None, **detail: Any) -> None:
     await connection.execute(
-        "INSERT INTO audit_log (company_id, at, agent_id, actor, act, target, detail) "
-        "VALUES (:company_id, :at, :agent_id, :actor, :act, :target, :detail)",
+        "INSERT INTO audit_log (company_id, at, agent_id, actor, act, target, detail, address, client) "
+        "VALUES (:company_id, :at, :agent_id, :actor, :act, :target, :detail, :address, :client)",
         {
             "company_id": actor.company_id,
             "at": int(time.time() * SECOND),
@@ -57,6 +74,8 @@ async def append_act(connection: Connection, actor: Actor, act: str, target: str
             "act": act,
             "target": None if target is None else target[:_TEXT_MOST],
             "detail": msgspec.json.encode(detail).decode() if detail else None,
+            "address": actor.origin.address[:_ADDRESS_MOST] or None,
+            "client": actor.origin.client[:_TEXT_MOST] or None,
         },
     )
 
@@ -65,11 +84,54 @@ async def list_acts(connection: Connection, company_id: int, before: int | None,
     """Newest first; `before` is the id of the line above the page."""
     condition = "" if before is None else "AND id < :before "
     rows = await connection.fetch_all(
-        "SELECT id, at, agent_id, actor, act, target, detail FROM audit_log WHERE company_id = :company_id "
+        f"SELECT {_COLUMNS} FROM audit_log WHERE company_id = :company_id "
         f"{condition}ORDER BY id DESC LIMIT :limit",
         {"company_id": company_id, "limit": limit} | ({} if before is None else {"before": before}),
     )
-    return [Act(row[0], row[1], row[2], row[3], row[4], row[5], msgspec.json.decode(row[6]) if row[6] else None) for row in rows]
+    return [_act(row) for row in rows]
+
+
+async def count_acts(connection: Connection, agent_id: int, act: str, since_us: int) -> int:
+    """How many lines about an agent have this act since the moment."""
+    row = await connection.fetch_one(
+        "SELECT COUNT(*) FROM audit_log WHERE agent_id = :id AND act = :act AND at > :since",
+        {"id": agent_id, "act": act, "since": since_us},
+    )
+    return int(row[0]) if row else 0
+
+
+async def count_failures(connection: Connection, agent_id: int) -> int:
+    """How many sign-ins as this agent have failed since the last one that did not."""
+    row = await connection.fetch_one(
+        "SELECT MAX(at) FROM audit_log WHERE agent_id = :id AND act = :act", {"id": agent_id, "act": SIGN_IN}
+    )
+    return await count_acts(connection, agent_id, SIGN_IN_FAILED, (row[0] or 0) if row else 0)
+
+
+async def count_failures_before(connection: Connection, agent_id: int) -> int:
+    """How many had failed, since the one before, when the last good sign-in came, and since."""
+    rows = await connection.fetch_all(
+        "SELECT at FROM audit_log WHERE agent_id = :id AND act = :act ORDER BY at DESC LIMIT 2",
+        {"id": agent_id, "act": SIGN_IN},
+    )
+    return await count_acts(connection, agent_id, SIGN_IN_FAILED, rows[1][0] if len(rows) == 2 else 0)
+
+
+async def trim_acts(connection: Connection, before_us: int, limit: int) -> int:
+    """Delete lines that are older than the moment. Returns how many."""
+    rows = await connection.fetch_all(
+        "SELECT id FROM audit_log WHERE at < :before ORDER BY at LIMIT :limit", {"before": before_us, "limit": limit}
+    )
+    if rows:
+        numbers = Numbers(row[0] for row in rows)
+        await connection.execute("DELETE FROM audit_log WHERE id IN (:ids)", {"ids": numbers})
+    return len(rows)
+
+
+def _act(row: Row) -> Act:
+    number, at_us, agent_id, actor, act, target, detail, address, client = row
+    told = msgspec.json.decode(detail) if detail else None
+    return Act(number, at_us, agent_id, actor, act, target, told, address, client)
 
 
 async def read_owner(connection: Connection, kind: str, number: int) -> int | None:

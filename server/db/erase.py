@@ -47,6 +47,7 @@ _RANGE = "company_id BETWEEN :first AND :last"
 _CONVERSATIONS = f"conversation_id IN (SELECT id FROM social_conversations WHERE {_RANGE})"
 _MESSAGES = f"message_id IN (SELECT m.id FROM social_messages m JOIN social_conversations c ON c.id = m.conversation_id WHERE c.{_RANGE})"
 _INTEGRATIONS = f"integration_id IN (SELECT id FROM integrations WHERE {_RANGE})"
+_AGENTS = f"agent_id IN (SELECT id FROM agents WHERE {_RANGE})"
 _OF_COMPANIES = (
     ("outgoing_pieces", "upload", f"upload IN (SELECT upload FROM outgoing_files WHERE {_MESSAGES})"),
     ("outgoing_files", "message_id", _MESSAGES),
@@ -56,7 +57,11 @@ _OF_COMPANIES = (
     ("webhook_deliveries", "id", _INTEGRATIONS),
     ("sync_runs", "integration_id", _INTEGRATIONS),
     ("integrations", "id", _RANGE),
-    ("agent_sessions", "agent_id", f"agent_id IN (SELECT id FROM agents WHERE {_RANGE})"),
+    ("agent_sessions", "agent_id", _AGENTS),
+    ("second_factors", "agent_id", _AGENTS),
+    ("recovery_codes", "agent_id", _AGENTS),
+    ("sign_in_tickets", "agent_id", _AGENTS),
+    ("company_policies", "company_id", _RANGE),
     ("agents", "id", _RANGE),
     ("canned_replies", "id", _RANGE),
     ("invitations", "token_hash", _RANGE),

@@ -236,6 +236,8 @@ agent_sessions = Table(
     Column("created_at", _BIG, nullable=False, comment="microseconds"),
     Column("expires_at", _BIG, nullable=False, comment="microseconds"),
     Column("revoked_at", _BIG, comment="microseconds"),
+    Column("address", String(64), comment="IP address it was made from"),
+    Column("client", String(255), comment="the browser's own name, User-Agent"),
     Index("ix_session_agent", "agent_id"),
     Index("ix_session_revoked", "revoked_at"),
     Index("ix_session_expiry", "expires_at"),
@@ -295,6 +297,52 @@ conversation_reads = Table(
     Column("message_id", _BIG),
     Column("updated_at", _BIG, nullable=False, comment="microseconds"),
     comment="How far each agent has read",
+    **_OPTIONS,
+)
+
+second_factors = Table(
+    "second_factors",
+    metadata,
+    Column("agent_id", _BIG, primary_key=True, autoincrement=False),
+    Column("secret", Text, nullable=False, comment="of the authenticator app, sealed with SECRET_KEY"),
+    Column("last_step", _BIG, nullable=False, comment="time step of the code used last: each counts once"),
+    Column("created_at", _BIG, nullable=False, comment="microseconds"),
+    comment="Agents who sign in with a code beside their password",
+    **_OPTIONS,
+)
+
+recovery_codes = Table(
+    "recovery_codes",
+    metadata,
+    Column("agent_id", _BIG, primary_key=True, autoincrement=False),
+    Column("code_hash", _id_text(64), primary_key=True, comment="SHA-256; the code itself was shown once"),
+    Column("used_at", _BIG, comment="microseconds"),
+    comment="Codes that stand in for a phone that is gone, each once",
+    **_OPTIONS,
+)
+
+sign_in_tickets = Table(
+    "sign_in_tickets",
+    metadata,
+    Column("token_hash", _id_text(64), primary_key=True, comment="SHA-256 of what the browser holds"),
+    Column("agent_id", _BIG, nullable=False),
+    Column("new_secret", Text, comment="sealed; set where the second factor is being set up"),
+    Column("attempts", SmallInteger, nullable=False, server_default="0"),
+    Column("expires_at", _BIG, nullable=False, comment="microseconds"),
+    Index("ix_ticket_expiry", "expires_at"),
+    comment="Sign-ins between password and code",
+    **_OPTIONS,
+)
+
+company_policies = Table(
+    "company_policies",
+    metadata,
+    Column("company_id", _BIG, primary_key=True, autoincrement=False),
+    Column(
+        "requires_second_factor", Boolean(create_constraint=False), nullable=False, server_default="0"
+    ),
+    Column("updated_at", _BIG, nullable=False, comment="microseconds"),
+    comment="What a company's administrators ask of its agents",
     **_OPTIONS,
 )
 
@@ -382,7 +430,11 @@ audit_log = Table(
     Column("act", String(64), nullable=False),
     Column("target", String(255), comment="what it was done to"),
     Column("detail", Text, comment="JSON; never a secret, never a message's text"),
+    Column("address", String(64), comment="IP address it came from"),
+    Column("client", String(255), comment="the client's own name, User-Agent"),
     Index("ix_audit_company", "company_id", "id"),
+    Index("ix_audit_age", "at"),
+    Index("ix_audit_agent", "agent_id", "act", "at"),
     comment="Administrative acts, and attempts at what is not theirs",
     **_OPTIONS,
 )

@@ -1,4 +1,4 @@
-"""The pages about people: a company's agents for its administrators, everybody's own account, and the page behind an invitation's link."""
+"""The pages about people: a company's agents for its administrators, and the page behind an invitation's link."""
 
 from collections.abc import Callable
 from urllib.parse import urlencode
@@ -12,13 +12,22 @@ from server.endpoints.admin_shell import AdminShell, done_of, form_of
 from server.endpoints.answers import path_number
 from server.endpoints.integrations import actor_of
 from server.endpoints.page_requests import is_same_origin, redirect
-from server.endpoints.sessions import address_of
 from server.errors import Forbidden, NotFound, OmniError
 from server.passwords import PASSWORD_LEAST
 from server.people import People
 
 _PAGE = "/admin/people"
-_DONE = ("disable", "enable", "sign-out", "admin", "agent", "end-invitation")
+_DONE = (
+    "disable",
+    "enable",
+    "sign-out",
+    "admin",
+    "agent",
+    "end-invitation",
+    "reset-second-factor",
+    "policy-on",
+    "policy-off",
+)
 
 
 class PeoplePages:
@@ -28,15 +37,13 @@ class PeoplePages:
         self._shell, self._people, self._cookie = shell, people, cookie
 
     def routes(self) -> list[BaseRoute]:
-        admin, agent, opened = self._shell.admin, self._shell.agent, self._shell.open
+        admin, opened = self._shell.admin, self._shell.open
         return [
             Route(_PAGE, admin(self.list_page)),
             Route(_PAGE, admin(self.invite), methods=["POST"]),
             Route(_PAGE + "/invitations/{id}/end", admin(self.end_invitation), methods=["POST"]),
             Route(_PAGE + "/{id}/{act}", admin(self.act), methods=["POST"]),
-            Route("/account", agent(self.account)),
-            Route("/account/password", agent(self.password), methods=["POST"]),
-            Route("/account/sign-out", agent(self.sign_out), methods=["POST"]),
+            Route(_PAGE + "/policy", admin(self.policy), methods=["POST"]),
             Route("/invitation", opened(self.invitation)),
             Route("/invitation", opened(self.accept), methods=["POST"]),
         ]
@@ -60,6 +67,12 @@ class PeoplePages:
             return await self._list(request, principal, trouble=error)
         return redirect(f"{_PAGE}?" + urlencode({"done": "end-invitation"}))
 
+    async def policy(self, request: Request, principal: Principal) -> Response:
+        """Ask every agent with a password for a second factor, or no longer."""
+        is_on = (await form_of(request)).get("second_factor") == "on"
+        await self._people.set_policy(actor_of(principal), requires_second_factor=is_on)
+        return redirect(f"{_PAGE}?" + urlencode({"done": "policy-on" if is_on else "policy-off"}))
+
     async def act(self, request: Request, principal: Principal) -> Response:
         actor, place, act = actor_of(principal), path_number(request, "id"), request.path_params["act"]
         try:
@@ -69,6 +82,8 @@ class PeoplePages:
                 await self._people.change(actor, place, role=act)
             elif act == "sign-out":
                 await self._people.sign_out_everywhere(actor, place)
+            elif act == "reset-second-factor":
+                await self._people.reset_second_factor(actor, place)
             else:
                 raise NotFound
         except NotFound:
@@ -76,25 +91,6 @@ class PeoplePages:
         except OmniError as error:
             return await self._list(request, principal, trouble=error)
         return redirect(f"{_PAGE}?" + urlencode({"done": act}))
-
-    async def account(self, request: Request, principal: Principal) -> Response:
-        return self._account(request, principal, None)
-
-    async def password(self, request: Request, principal: Principal) -> Response:
-        form = await form_of(request)
-        try:
-            cookie = await self._people.change_password(principal, form.get("present", ""), form.get("new", ""), address_of(request))
-        except OmniError as error:
-            return self._account(request, principal, error)
-        response = redirect("/account?done=password")
-        response.headers.append("Set-Cookie", self._cookie(cookie))
-        return response
-
-    async def sign_out(self, request: Request, principal: Principal) -> Response:
-        await self._people.sign_out_everywhere(actor_of(principal), principal.agent.id)
-        response = redirect("/sign-in")
-        response.headers.append("Set-Cookie", self._cookie(""))
-        return response
 
     async def invitation(self, request: Request) -> Response:
         return await self._invitation(request, request.query_params.get("token", ""), None)
@@ -124,16 +120,13 @@ class PeoplePages:
             principal=principal,
             people=await self._people.list_all(principal.company_id),
             invitations=await self._people.open_invitations(principal.company_id),
+            with_second_factor=await self._people.with_second_factor(principal.company_id),
+            is_second_factor_required=await self._people.policy(principal.company_id),
             done=done_of(request, _DONE),
             trouble=trouble.message if trouble else None,
             link=link,
             **{"form": {}, "invited": "", **shown},
         )
-
-    def _account(self, request: Request, principal: Principal, error: OmniError | None) -> Response:
-        done, trouble = done_of(request, ("password",)), error.message if error else None
-        status = error.status if error else 200
-        return self._shell.render(request, "account.html", status, principal=principal, least=PASSWORD_LEAST, done=done, trouble=trouble)
 
     async def _invitation(self, request: Request, token: str, error: OmniError | None) -> Response:
         invitation = await self._people.invitation(token)

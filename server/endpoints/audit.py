@@ -1,7 +1,10 @@
 """The audit log over REST and as a page: who administered what, and who reached for what is another company's."""
 
+from collections.abc import AsyncIterator
+
+import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from server.auth import Principal
@@ -14,6 +17,7 @@ from server.endpoints.answers import json_answer, query_number
 from server.endpoints.guard import Guard
 
 _LIMIT, _LIMIT_MOST = 100, 1_000
+_encode = msgspec.json.Encoder().encode
 
 
 class AuditLog:
@@ -25,6 +29,8 @@ class AuditLog:
     def routes(self) -> list[BaseRoute]:
         return [
             Route("/api/audit", self._guard.admin(self.acts), methods=["GET"]),
+            Route("/api/audit/export", self._guard.admin(self.export), methods=["GET"]),
+            Route("/admin/audit/export", self._shell.admin(self.export)),
             Route("/admin/audit", self._shell.admin(self.page)),
         ]
 
@@ -32,6 +38,19 @@ class AuditLog:
         limit = query_number(request, "limit", _LIMIT_MOST) or _LIMIT
         found = await self._read(principal, query_number(request, "before", 2**62), limit)
         return json_answer([_view(act) for act in found])
+
+    async def export(self, request: Request, principal: Principal) -> Response:
+        """Everything that is kept, the newest first, a JSON object a line: read in pages while it is sent."""
+
+        async def lines() -> AsyncIterator[bytes]:
+            before: int | None = None
+            while found := await self._read(principal, before, _LIMIT_MOST):
+                yield b"".join(_encode(_view(act)) + b"\n" for act in found)
+                before = found[-1].id
+
+        name = f"audit-{principal.company_id}.jsonl"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+        return StreamingResponse(lines(), media_type="application/x-ndjson", headers=headers)
 
     async def page(self, request: Request, principal: Principal) -> Response:
         found = await self._read(principal, number(request.query_params.get("before")), _LIMIT)
@@ -51,4 +70,6 @@ def _view(act: Act) -> dict[str, object]:
         "act": act.act,
         "target": act.target,
         "detail": act.detail,
+        "address": act.address,
+        "client": act.client,
     }

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from server.core.page_locale import LANGUAGES
 from server.endpoints.answers import read_body
-from server.errors import BadRequest
+from server.errors import BadRequest, Forbidden
 
 THEMES = ("light", "dark")
 YEAR_SECONDS = 365 * 24 * 3600
@@ -102,6 +102,12 @@ def is_same_origin(request: Request) -> bool:
         return site == "same-origin"
     origin = request.headers.get("Origin")
     return origin is not None and urlsplit(origin).netloc == request.headers.get("Host")
+
+
+def check_same_origin(request: Request) -> None:
+    """Raises Forbidden for a form that another page has sent."""
+    if not is_same_origin(request):
+        raise Forbidden
 
 
 async def read_form(request: Request) -> dict[str, str]:

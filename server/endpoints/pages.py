@@ -22,8 +22,8 @@ from server.core.preferences import CHOICES, Preferences
 from server.endpoints.build_files import BuildFiles
 from server.endpoints.page_frame import PageFrame
 from server.endpoints.page_requests import (
+    check_same_origin,
     chosen_in_address,
-    inside,
     is_same_origin,
     path_of,
     read_form,
@@ -32,7 +32,7 @@ from server.endpoints.page_requests import (
     without_choice,
 )
 from server.endpoints.page_view import FIRST_PAGE, PLATFORMS, PageFilters, View
-from server.errors import BadRequest, Forbidden, NotFound, OtherAgent, TooManyRequests
+from server.errors import BadRequest, NotFound, OtherAgent
 
 
 class PageAgent(Protocol):
@@ -54,6 +54,15 @@ class ConversationPage:
     next_before: str | None
 
 
+@dataclass(frozen=True)
+class SignInDone:
+    """Whole `Set-Cookie` values; recovery codes that are shown once; how many tries of others failed before."""
+
+    cookies: Sequence[str]
+    recovery_codes: Sequence[str] = ()
+    failures: int = 0
+
+
 class PageData(Protocol):
     """What the pages need of the rest of the server, in plain dicts and lists. What it raises of ours is shown as a page."""
 
@@ -64,8 +73,13 @@ class PageData(Protocol):
     async def authenticate(self, request: Request) -> PageAgent | None:
         """The agent of the session cookie; None when there is none, or no longer."""
 
-    async def sign_in(self, email: str, password: str, address: str) -> str | None:
-        """A whole `Set-Cookie` value for a new session; None when e-mail or password is wrong. Raises TooManyRequests."""
+    async def sign_in(self, request: Request, email: str, password: str) -> SignInDone:
+        """Raises Unauthenticated when e-mail or password is wrong, SecondFactorNeeded with what the next
+        step needs, TooManyRequests."""
+
+    async def finish_sign_in(self, request: Request, ticket: str, code: str) -> SignInDone:
+        """The second step. Raises Unauthenticated when it took too long, Unprocessable for a wrong code,
+        TooManyRequests."""
 
     async def sign_out(self, request: Request) -> str:
         """End the session of this request; the `Set-Cookie` value that clears the cookie."""
@@ -115,9 +129,6 @@ class Pages:
             Route("/inbox/settings", page(self.settings)),
             Route("/inbox/settings", page(self.change_settings), methods=["POST"]),
             Route("/inbox/{elsewhere:path}", page(self.nowhere)),
-            Route("/sign-in", page(self.sign_in_page)),
-            Route("/sign-in", page(self.sign_in), methods=["POST"]),
-            Route("/sign-out", page(self.sign_out), methods=["POST"]),
             Mount("/static/{build}", BuildFiles(self._frame.static, self._frame.build)),
         ]
 
@@ -150,7 +161,7 @@ class Pages:
 
     async def reply(self, request: Request) -> Response:
         """A reply from a page without script."""
-        _check_origin(request)
+        check_same_origin(request)
         data = self._get_data(request)
         conversation_id = request.path_params["conversation_id"]
         target = f"/inbox/c/{conversation_id}"
@@ -174,7 +185,7 @@ class Pages:
         return self._frame.render(request, "settings.html", {"choices": CHOICES, "preferences": request.state.preferences})
 
     async def change_settings(self, request: Request) -> Response:
-        _check_origin(request)
+        check_same_origin(request)
         agent = await self._signed_in(request)
         if agent is None:
             return redirect("/sign-in?next=/inbox/settings")
@@ -188,43 +199,12 @@ class Pages:
         await self._get_data(request).change_preferences(agent, given)
         return remember_look(redirect("/inbox/settings"), given)
 
-    async def sign_in_page(self, request: Request) -> Response:
-        if chosen := chosen_in_address(request):
-            return remember_look(redirect(without_choice(request)), chosen)
-        return self._sign_in_form(request, request.query_params.get("next", ""))
-
-    async def sign_in(self, request: Request) -> Response:
-        _check_origin(request)
-        form = await read_form(request)
-        address = request.client.host if request.client else ""
-        email, target = form.get("email", ""), form.get("next", "")
-        try:
-            cookie = await self._get_data(request).sign_in(email, form.get("password", ""), address)
-        except TooManyRequests as error:
-            return self._sign_in_form(request, target, email, "error.429", error.status)
-        if cookie is None:
-            return self._sign_in_form(request, target, email, "signIn.wrong", 422)
-        response = redirect(inside(target))
-        response.headers.append("Set-Cookie", cookie)
-        return response
-
-    async def sign_out(self, request: Request) -> Response:
-        _check_origin(request)
-        response = redirect("/sign-in")
-        response.headers.append("Set-Cookie", await self._get_data(request).sign_out(request))
-        return response
-
     async def _signed_in(self, request: Request) -> PageAgent | None:
         """The agent of this request; from now on it is answered in their language and look."""
         data = self._get_data(request)
         agent = await data.authenticate(request)
         request.state.preferences = await data.preferences(agent) if agent is not None else {}
         return agent
-
-    def _sign_in_form(self, request: Request, target: str, email: str = "", trouble: str | None = None, status: int = 200) -> Response:
-        needs_set_up = self._get_data(request).needs_set_up
-        context = {"next": inside(target), "email": email, "trouble": trouble, "needs_set_up": needs_set_up}
-        return self._frame.render(request, "login.html", context, status)
 
     def _inbox_page(
         self,
@@ -285,8 +265,3 @@ def _is_note(form: Mapping[str, str]) -> bool:
     if modes not in ({"note"}, {"reply"}):
         raise BadRequest
     return modes == {"note"}
-
-
-def _check_origin(request: Request) -> None:
-    if not is_same_origin(request):
-        raise Forbidden

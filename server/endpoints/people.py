@@ -33,6 +33,9 @@ class PeopleApi:
             Route("/api/people", admin(self.list_all), methods=["GET"]),
             Route("/api/people/{id}", admin(self.change), methods=["PATCH"]),
             Route("/api/people/{id}/sessions", admin(self.sign_out), methods=["DELETE"]),
+            Route("/api/people/{id}/second-factor", admin(self.reset_second_factor), methods=["DELETE"]),
+            Route("/api/policy", admin(self.policy), methods=["GET"]),
+            Route("/api/policy", admin(self.set_policy), methods=["PUT"]),
             Route("/api/invitations", admin(self.open_invitations), methods=["GET"]),
             Route("/api/invitations", admin(self.invite), methods=["POST"]),
             Route("/api/invitations/{id}", admin(self.end_invitation), methods=["DELETE"]),
@@ -60,6 +63,21 @@ class PeopleApi:
         email, name, role = await _texts(request, "email", "name", role="agent")
         link, expires_us = await self._people.invite(actor_of(principal), email, name, role)
         return json_answer({"link": link, "expiresAt": iso(expires_us)}, 201)
+
+    async def reset_second_factor(self, request: Request, principal: Principal) -> Response:
+        await self._people.reset_second_factor(actor_of(principal), path_number(request, "id"))
+        return Response(status_code=204)
+
+    async def policy(self, request: Request, principal: Principal) -> Response:
+        is_required = await self._people.policy(principal.company_id)
+        return json_answer({"requiresSecondFactor": is_required})
+
+    async def set_policy(self, request: Request, principal: Principal) -> Response:
+        given = (await read_json(request)).get("requiresSecondFactor")
+        if not isinstance(given, bool):
+            raise BadRequest("requiresSecondFactor must be true or false")
+        await self._people.set_policy(actor_of(principal), requires_second_factor=given)
+        return json_answer({"requiresSecondFactor": given})
 
     async def open_invitations(self, request: Request, principal: Principal) -> Response:
         found = await self._people.open_invitations(principal.company_id)

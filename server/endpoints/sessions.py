@@ -7,16 +7,26 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from server.auth import SESSION_COOKIE, Access, Principal
+from server.core.origins import read_cookie
+from server.db.audit import Origin
 from server.endpoints.answers import agent_json, json_answer, problem_answer, read_json
 from server.endpoints.guard import Guard
 from server.errors import BadRequest, Forbidden, OmniError
+from server.sign_in import SignedIn, SignIn
+
+DEVICE_COOKIE = "omni_device"
+_DEVICE_SECONDS = 180 * 86_400
+# attachments stay in the browser's cache otherwise, for whoever sits there next; "storage" is not named, as it holds
+# replies that have not been sent yet, and the page keeps those of each agent apart
+CLEAR_SITE_DATA = {"Clear-Site-Data": '"cache"'}
 
 
 class Sessions:
     """The endpoints, with what they were given at the start."""
 
-    def __init__(self, guard: Guard, access: Access, *, hours: int, is_secure: bool) -> None:
-        self._guard, self._access, self._hours, self._is_secure = guard, access, hours, is_secure
+    def __init__(self, guard: Guard, access: Access, sign_in: SignIn, *, hours: int, is_secure: bool) -> None:
+        self._guard, self._access, self._sign_in = guard, access, sign_in
+        self._hours, self._is_secure = hours, is_secure
 
     def routes(self) -> list[BaseRoute]:
         return [
@@ -28,29 +38,60 @@ class Sessions:
         try:
             if "origin" in request.headers and not self._access.is_own_origin(request.headers):
                 raise Forbidden("This was not sent from our own page; open the inbox and try again")
-            body = await read_json(request)
-            email, password = body.get("email"), body.get("password")
-            if not isinstance(email, str) or not isinstance(password, str):
-                raise BadRequest("email and password must be text")
-            cookie, agent = await self._access.sign_in(email, password, address_of(request))
+            signed_in = await self._step(request)
         except OmniError as error:
             return problem_answer(error)
-        return json_answer(agent_json(agent), 201, {"Set-Cookie": self.cookie(cookie)})
+        view = agent_json(signed_in.agent)
+        if signed_in.recovery_codes:
+            view["recoveryCodes"] = list(signed_in.recovery_codes)
+        response = json_answer(view, 201)
+        for value in self.cookies(signed_in):
+            response.headers.append("Set-Cookie", value)
+        return response
+
+    async def _step(self, request: Request) -> SignedIn:
+        """With `email` and `password`, or with the `ticket` of that step and a `code`."""
+        body = await read_json(request)
+        names = ("ticket", "code") if "ticket" in body else ("email", "password")
+        first, second = (body.get(name) for name in names)
+        if not isinstance(first, str) or not isinstance(second, str):
+            raise BadRequest(f"{names[0]} and {names[1]} must be text")
+        if "ticket" in body:
+            return await self._sign_in.finish(first, second, origin_of(request))
+        return await self._sign_in.begin(first, second, origin_of(request), device_of(request))
 
     async def sign_out(self, request: Request, principal: Principal) -> Response:
         if principal.session_key is not None:
-            await self._access.sign_out(principal.session_key)
-        return Response(status_code=204, headers={"Set-Cookie": self.cookie("")})
+            await self._sign_in.sign_out(principal, origin_of(request))
+        return Response(status_code=204, headers={"Set-Cookie": self.cookie(""), **CLEAR_SITE_DATA})
+
+    def cookies(self, signed_in: SignedIn) -> list[str]:
+        """`Set-Cookie` values: the session, and by what this browser is known the next time."""
+        device = self._cookie(DEVICE_COOKIE, signed_in.device, _DEVICE_SECONDS)
+        return [self.cookie(signed_in.cookie), device]
 
     def cookie(self, value: str) -> str:
-        """A `Set-Cookie` value; an empty one clears the cookie."""
-        cookie: SimpleCookie = SimpleCookie({SESSION_COOKIE: value})
-        morsel = cookie[SESSION_COOKIE]
+        """A `Set-Cookie` value of the session; an empty one clears the cookie."""
+        return self._cookie(SESSION_COOKIE, value, self._hours * 3600 if value else 0)
+
+    def _cookie(self, name: str, value: str, seconds: int) -> str:
+        cookie: SimpleCookie = SimpleCookie({name: value})
+        morsel = cookie[name]
         morsel["path"], morsel["httponly"], morsel["samesite"] = "/", True, "Lax"
-        morsel["max-age"] = self._hours * 3600 if value else 0
+        morsel["max-age"] = seconds
         if self._is_secure:
             morsel["secure"] = True
         return morsel.OutputString()
+
+
+def origin_of(request: Request) -> Origin:
+    """Where the request came from, for the audit log."""
+    return Origin(address_of(request), request.headers.get("user-agent", ""))
+
+
+def device_of(request: Request) -> str | None:
+    """By what this browser says it is known."""
+    return read_cookie(request.headers.get("cookie", ""), DEVICE_COOKIE)
 
 
 def address_of(request: Request) -> str:

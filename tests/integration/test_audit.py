@@ -19,6 +19,10 @@ from tests.unit.test_docs import _addresses
 # what agents do in their daily work, or to themselves; signing in and out; what comes from Chatwoot
 OF_AGENTS = {
     *("POST /api/webhooks/chatwoot", "POST /api/sessions", "DELETE /api/sessions", "PATCH /api/me", "POST /api/chatwoot/sync"),
+    *("DELETE /api/me/sessions/{}", "POST /api/me/sessions/end-others", "POST /account/sessions/{}/end"),
+    *("POST /account/sessions/end-others", "POST /api/me/second-factor", "PUT /api/me/second-factor"),
+    *("DELETE /api/me/second-factor", "POST /account/second-factor", "POST /account/second-factor/confirm"),
+    "POST /account/second-factor/off",
     *("PATCH /api/conversations/{}", "POST /api/conversations/{}/read", "POST /api/conversations/{}/reply"),
     *("POST /api/conversations/{}/messages/{}/retry", "POST /inbox/c/{}/reply", "POST /inbox/settings", "POST /sign-in", "POST /sign-out"),
 }
@@ -30,6 +34,9 @@ ELSEWHERE = {
     "POST /invitation": "test_people.py::test_roles_and_access_are_given_and_taken",
     "DELETE /api/invitations/{}": "access/test_invitations.py",
     "POST /admin/people/invitations/{}/end": "access/test_invitations.py",
+    "DELETE /api/people/{}/second-factor": "access/test_second_factor.py",
+    "PUT /api/policy": "access/test_second_factor.py",
+    "POST /admin/people/policy": "access/test_second_factor.py",
     "PUT /api/me/password": "test_people.py::test_a_password_is_changed_and_all_else_ends",
     "POST /account/password": "test_people.py::test_a_password_is_changed_and_all_else_ends",
     "POST /api/conversations/{}/erase-contact": "test_erasure.py",

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from server.core.preferences import Preferences, change_preferences, parse_preferences
 from server.endpoints import pages
 from server.endpoints.page_view import PageFilters
-from server.errors import OmniError
+from server.errors import OmniError, Unauthenticated
 
 OPEN_ID = 3
 
@@ -137,10 +137,17 @@ class FixedData:
             raise self.trouble
         return Agent() if self.is_signed_in else None
 
-    async def sign_in(self, email: str, password: str, address: str) -> str | None:
+    async def sign_in(self, request: Request, email: str, password: str) -> pages.SignInDone:
         if self.trouble is not None:
             raise self.trouble
-        return "omni_session=value; HttpOnly" if password == "right" else None
+        if password != "right":
+            raise Unauthenticated
+        return pages.SignInDone(["omni_session=value; HttpOnly"])
+
+    async def finish_sign_in(self, request: Request, ticket: str, code: str) -> pages.SignInDone:
+        if self.trouble is not None:
+            raise self.trouble
+        return pages.SignInDone(["omni_session=value; HttpOnly"], recovery_codes=["aaaaa-bbbbb"])
 
     async def sign_out(self, request: Request) -> str:
         return "omni_session=; Max-Age=0"

@@ -9,7 +9,9 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from server.endpoints import pages
+from server.endpoints.page_frame import PageFrame
 from server.endpoints.page_requests import FORM_MAX_BYTES
+from server.endpoints.sign_in_pages import SignInPages
 from server.errors import BadRequest, DatabaseUnavailable, NoChatwootIntegration, NotFound, OmniError, TooManyRequests
 from tests.web.fixed_data import OPEN_ID, FixedData
 
@@ -25,7 +27,8 @@ def data() -> FixedData:
 
 @pytest.fixture
 def client(data: FixedData) -> Iterator[TestClient]:
-    with TestClient(Starlette(routes=pages.routes(WEB, lambda _: data)), ORIGIN, follow_redirects=False) as opened:
+    routes = [*SignInPages(PageFrame(WEB), lambda _: data).routes(), *pages.routes(WEB, lambda _: data)]
+    with TestClient(Starlette(routes=routes), ORIGIN, follow_redirects=False) as opened:
         yield opened
 
 

@@ -13,7 +13,9 @@ async def test_signing_in_sets_a_cookie_that_scripts_cannot_read(visitor: Visito
     async with visitor.browser() as http:
         answer = await visitor.sign_in(http, email=f"  {visitor.email.upper()} ")
         assert (answer.status_code, answer.json()["email"]) == (201, visitor.email)
-        morsel = SimpleCookie(answer.headers["set-cookie"])["omni_session"]
+        session, device = (SimpleCookie(value) for value in answer.headers.get_list("set-cookie"))
+        assert device["omni_device"]["httponly"] is True
+        morsel = session["omni_session"]
         assert (morsel["httponly"], morsel["samesite"], morsel["path"], morsel["max-age"]) == (True, "Lax", "/", str(12 * 3600))
         me = (await http.get("/api/me")).json()
     assert {name: me[name] for name in answer.json()} == answer.json()
