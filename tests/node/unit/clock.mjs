@@ -7,6 +7,10 @@ export class Clock {
 
   now = () => this.ms;
 
+  setBack = 0; // by how much somebody has set the date back
+
+  date = () => this.ms - this.setBack;
+
   later = (action, ms) => {
     this.#timers.set(this.#next, { at: this.ms + ms, action });
     return this.#next++;

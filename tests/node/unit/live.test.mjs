@@ -16,12 +16,17 @@ class Line {
 function start(cursor = "e.10", random = () => 0.5) {
   const clock = new Clock();
   const lines = [];
-  const heard = { states: [], seqs: [], resets: [], aheads: [], asides: [] };
+  const heard = { states: [], seqs: [], heads: [], resets: [], aheads: [], asides: [] };
+  const page = { clock, lines, heard, breaks: null, get line() { return lines.at(-1); } };
   const live = new Live({
-    url: "/ws", client: "tab", cursor,
+    url: "/ws", agentId: 7, client: "tab", cursor,
     on: {
       state: ({ phase }) => heard.states.push(phase),
-      events: (epoch, events) => heard.seqs.push(...events.map(({ seq }) => seq)),
+      events: (epoch, events) => {
+        if (page.breaks === "events") throw new Error("a fault of the page");
+        heard.seqs.push(...events.map(({ seq }) => seq));
+      },
+      head: (cursor) => heard.heads.push(cursor),
       reset: (reason) => heard.resets.push(reason),
       clock: (ahead) => heard.aheads.push(ahead),
       aside: (frame) => heard.asides.push(frame),
@@ -29,10 +34,10 @@ function start(cursor = "e.10", random = () => 0.5) {
     system: { ...pick(clock), random, open: () => lines[lines.push(new Line()) - 1] },
   });
   live.start();
-  return { live, clock, lines, heard, get line() { return lines.at(-1); } };
+  return Object.assign(page, { live });
 }
 
-const pick = ({ now, later, cancel }) => ({ now, later, cancel });
+const pick = ({ now, date, later, cancel }) => ({ now, date, later, cancel });
 const event = (seq) => ({ type: "event", seq, kind: "message.created", data: {} });
 const welcome = (mode, cursor, more = {}) => ({ type: "welcome", mode, cursor, pingMs: 20_000, ...more });
 
@@ -93,13 +98,13 @@ test("a ping that overtakes its event by a moment is no gap", async () => {
   assert.equal(page.lines.length, 1);
 });
 
-test("45 s of silence is a dead line, and its late close is not taken for its successor's", async () => {
+test("silence for longer than a ping and a quarter is a dead line, noticed within 30 s, and its late close is not taken for its successor's", async () => {
   const page = start();
   page.line.open();
   page.line.receive(welcome("live", "e.10"));
-  await page.clock.pass(44_000);
+  await page.clock.pass(24_900);
   assert.equal(page.lines.length, 1);
-  await page.clock.pass(8_000);
+  await page.clock.pass(5_100);
   assert.equal(page.lines.length, 2);
   assert.equal(page.lines[0].onclose, null);
 });
@@ -132,11 +137,13 @@ test("30 s live make the next backoff short again", async () => {
   const page = start("e.10", () => 1);
   for (let round = 0; round < 5; round++) {
     page.line.fail(1006);
-    await page.clock.pass(20_000);
+    await page.clock.pass(14_000);
   }
   page.line.open();
   page.line.receive(welcome("live", "e.10"));
-  await page.clock.pass(31_000);
+  await page.clock.pass(20_000);
+  page.line.receive({ type: "ping", id: 1, cursor: "e.10" });
+  await page.clock.pass(11_000);
   page.line.fail(1006);
   await page.clock.pass(500);
   assert.equal(page.lines.length, 7);
@@ -213,4 +220,46 @@ test("the server's time, and what colleagues do, are handed on", () => {
   page.line.receive(welcome("live", "e.10", { now: new Date(page.clock.ms + 700).toISOString() }), { type: "presence", online: 2 });
   assert.deepEqual(page.heard.aheads, [700]);
   assert.deepEqual(page.heard.asides, [{ type: "presence", online: 2 }]);
+});
+
+test("the clock that is set measures no silence; the one that stands still in a sleep is not trusted alone", async () => {
+  const page = start();
+  page.line.open();
+  page.line.receive(welcome("live", "e.10"));
+  page.clock.setBack = 3_600_000;
+  await page.clock.pass(30_000);
+  assert.equal(page.lines.length, 2, "set back an hour, a dead line is dead all the same");
+  page.line.open();
+  page.line.receive(welcome("live", "e.10"));
+  page.clock.setBack -= 7_200_000; // slept for two hours, in which only the date went on
+  page.live.wake();
+  assert.equal(page.live.state.phase, "waiting");
+});
+
+test("a ping says up to where this line is, so that whoever listens can compare", () => {
+  const page = start();
+  page.line.open();
+  page.line.receive(welcome("live", "e.10"), event(11), { type: "ping", id: 5, cursor: "e.11" });
+  assert.deepEqual(page.heard.heads, ["e.11"]);
+});
+
+test("an error of whoever listens ends nothing", () => {
+  const page = start();
+  const told = [];
+  globalThis.reportError = ({ message }) => told.push(message); // which browsers have
+  page.breaks = "events";
+  page.line.open();
+  page.line.receive(welcome("live", "e.10"), event(11));
+  page.breaks = null;
+  page.line.receive(event(12));
+  assert.deepEqual(page.heard.seqs, [12]);
+  assert.deepEqual(told, ["a fault of the page"]);
+});
+
+test("a line that the server takes for somebody else's ends as signed out", () => {
+  const page = start();
+  page.line.open();
+  page.line.receive(welcome("live", "e.10", { agent: { id: 8 } }));
+  assert.deepEqual(page.live.state.phase, "stopped");
+  assert.equal(page.live.state.reason, "signed-out");
 });

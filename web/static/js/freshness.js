@@ -23,14 +23,14 @@ export class Freshness {
   constructor(on, system = SYSTEM) {
     this.#on = on;
     this.#system = system;
-    this.#asOf = system.now();
+    this.#asOf = system.date();
     this.#schedule(GRACE_MS);
   }
 
   // {word: live | catching-up | reconnecting | polling | offline | stopped, asOf, missing, reason}
   get view() {
     const word = this.#word();
-    return { word, asOf: word === "live" ? this.#system.now() : this.#asOf, missing: this.#behind || 0, reason: this.#stopped };
+    return { word, asOf: word === "live" ? this.#system.date() : this.#asOf, missing: this.#behind || 0, reason: this.#stopped };
   }
 
   link(state) {
@@ -80,7 +80,7 @@ export class Freshness {
     try {
       await this.#on.poll();
       this.#pollFailed = false;
-      this.#asOf = this.#system.now();
+      this.#asOf = this.#system.date();
     } catch {
       this.#pollFailed = this.#polling;
     }
@@ -116,6 +116,11 @@ export class Delay {
     if (!Number.isFinite(ms)) return;
     this.#kept.push(Math.max(0, ms));
     if (this.#kept.length > KEPT) this.#kept.shift();
+  }
+
+  // The server's clock, as far as it is known here.
+  serverNow() {
+    return Date.now() + (Number.isFinite(this.#ahead) ? this.#ahead : 0);
   }
 
   // null: nothing was measured yet

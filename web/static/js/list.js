@@ -158,8 +158,8 @@ export class List {
     const { api, reads, store } = this.#app;
     const next = this.#next;
     // without a line the observer or the agent asks again
-    const page = await reads.run(() => api.conversations({}, next), ({ items }) => store.load(items)).catch(pass);
-    this.#loading = false;
+    const page = await reads.run(() => api.conversations({}, next), ({ items }) => store.load(items)).catch(pass)
+      .finally(() => (this.#loading = false));
     if (!page || next !== this.#next) return; // of a list that is not shown any more
     this.#take(page);
     // Rows that were not there yet are no change of order.

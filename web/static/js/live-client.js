@@ -1,9 +1,12 @@
 // Gives the page its line: through a SharedWorker, so that all tabs of a browser share one socket, else a socket
-// of its own. Both look the same from here.
+// of its own. Both look the same from here. A worker can die with the tab that made it, or stand still, and nobody says so: it
+// proves that it lives by a beat, and a page that hears none makes it anew.
 
-import { Live } from "./live.js";
+import { Live, Silence } from "./live.js";
 
-const WORKER_MAX_MS = 3_000; // a worker that does not answer by then is not there
+const ANSWER_MAX_MS = 3_000; // a worker that does not answer by then is not there
+const SILENCE_MAX_MS = 15_000; // three beats
+const CHECK_EVERY_MS = 2_500;
 
 // The one place where a string becomes the address of a script.
 const policy = globalThis.trustedTypes?.createPolicy("inbox", { createScriptURL: (url) => url });
@@ -17,8 +20,8 @@ export function openLine({ wsUrl, ...more }) {
   return isRefused || !("SharedWorker" in globalThis) ? inPage(options) : inWorker(options);
 }
 
-function inPage({ wsUrl, client, cursor, on }) {
-  const live = new Live({ url: wsUrl, client, cursor: cursor(), on });
+function inPage({ wsUrl, agentId, client, cursor, on }) {
+  const live = new Live({ url: wsUrl, agentId, client, cursor: cursor(), on });
   live.visible = !document.hidden;
   live.start();
   return {
@@ -33,30 +36,64 @@ function inPage({ wsUrl, client, cursor, on }) {
 function inWorker(options) {
   const { on, wsUrl, client, cursor, agentId } = options;
   const url = new URL("live-worker.js", import.meta.url).href;
-  const worker = new SharedWorker(policy?.createScriptURL(url) ?? url,
-    { type: "module", name: `inbox-${agentId}`, extendedLifetime: true });
-  const { port } = worker;
+  const silence = new Silence();
+  let port = null;
+  let mostMs; // of silence
+  let isNew; // and has not answered yet
+  let viewing = null;
   const post = (type, more) => port.postMessage({ type, ...more });
   const line = {
-    wake: () => post("wake"),
+    wake: () => check() || post("wake"),
     leave: () => post("leave"),
-    rejoin: () => post("join", { wsUrl, client, cursor: cursor(), visible: !document.hidden }),
-    stop: (reason) => post("stop", { reason }),
-    tell: (frame) => post("tell", { frame }),
+    rejoin() {
+      silence.end();
+      mostMs = ANSWER_MAX_MS;
+      post("join", { wsUrl, agentId, client, cursor: cursor(), visible: !document.hidden });
+      if (viewing) post("tell", { frame: viewing });
+    },
+    stop(reason) {
+      clearInterval(timer);
+      post("stop", { reason });
+    },
+    tell(frame) {
+      if (frame.type === "viewing") viewing = frame;
+      post("tell", { frame });
+    },
+  };
+  const connect = () => {
+    port?.close();
+    isNew = true;
+    const worker = new SharedWorker(policy?.createScriptURL(url) ?? url,
+      { type: "module", name: `inbox-${agentId}`, extendedLifetime: true });
+    worker.onerror = () => worker.port === port && fallBack();
+    port = worker.port;
+    port.onmessage = ({ data: { type, args } }) => {
+      silence.end();
+      mostMs = SILENCE_MAX_MS;
+      isNew = false;
+      if (type === "head") post("here");
+      if (type === "again") line.rejoin();
+      on[type]?.(...args);
+    };
+    line.rejoin();
   };
   // Whoever holds the line goes on with a socket of this page's.
   const fallBack = () => {
-    clearTimeout(patience);
-    worker.onerror = null;
+    clearInterval(timer);
     port.close();
+    port = null;
     Object.assign(line, inPage(options));
+    if (viewing) line.tell(viewing);
   };
-  const patience = setTimeout(fallBack, WORKER_MAX_MS);
-  worker.onerror = fallBack;
-  port.onmessage = ({ data }) => {
-    clearTimeout(patience);
-    on[data.type]?.(...data.args);
+  // Whether the worker was silent for too long, and something was done about it.
+  const check = () => {
+    if (silence.ms <= mostMs) return false;
+    on.state({ phase: "waiting", heardAt: silence.since });
+    if (isNew) fallBack();
+    else connect();
+    return true;
   };
-  line.rejoin();
+  const timer = setInterval(check, CHECK_EVERY_MS);
+  connect();
   return line;
 }

@@ -1,12 +1,15 @@
 // Hosts the one socket of a browser for all its tabs. Each tab has its own cursor: whoever joins gets the state
-// and what it lacks from the ring; what the ring no longer holds it fetches over REST by itself.
+// and what it lacks from the ring; what the ring no longer holds it fetches over REST by itself. Every few seconds each tab is told
+// how far the line is: a beat that proves to it that the line lives, and whether it has everything.
 
 import { Colleagues } from "./later/colleagues.js";
 import { Live, splitCursor } from "./live.js";
 
 const RING_MAX = 500;
+const BEAT_EVERY_MS = 5_000;
+const GONE_MS = 60_000; // a tab that answered beats and stopped: crashed, or frozen and joins again
 
-const ports = new Set();
+const ports = new Map(); // port -> when it answered a beat; null: never yet
 const colleagues = new Colleagues(); // for tabs that come later
 const viewing = new Map(); // port -> the frame that says what it shows
 let live = null;
@@ -18,21 +21,27 @@ self.onconnect = ({ ports: [port] }) => {
   port.onmessage = ({ data }) => onRequest(port, data);
 };
 
+setInterval(() => {
+  for (const [port, at] of ports) if (at !== null && performance.now() - at > GONE_MS) forget(port);
+  if (live) tell("head")(live.cursor);
+}, BEAT_EVERY_MS);
+
 function onRequest(port, { type, ...request }) {
   switch (type) {
     case "join": return onJoin(port, request);
-    case "leave": return void ports.delete(port);
-    case "wake": return live.wake();
-    case "tell": return live.tell(merged(port, request.frame));
-    case "stop": return live.stop(request.reason);
+    case "here": return ports.has(port) ? void ports.set(port, performance.now()) : port.postMessage({ type: "again", args: [] });
+    case "leave": return forget(port);
+    case "wake": return live?.wake();
+    case "tell": return live?.tell(merged(port, request.frame));
+    case "stop": return live?.stop(request.reason);
   }
 }
 
-function onJoin(port, { wsUrl, client, cursor, visible }) {
-  ports.add(port);
+function onJoin(port, { wsUrl, agentId, client, cursor, visible }) {
+  ports.set(port, null);
   if (!live || live.state.phase === "stopped") {
     const on = { state: tell("state"), events: onEvents, reset: tell("reset"), clock: onClock, aside: onAside };
-    live = new Live({ url: wsUrl, client, cursor, on });
+    live = new Live({ url: wsUrl, agentId, client, cursor, on });
     live.visible = visible;
     live.start();
     return;
@@ -45,6 +54,11 @@ function onJoin(port, { wsUrl, client, cursor, visible }) {
   port.postMessage({ type: "clock", args: [ahead] });
   port.postMessage({ type: "aside", args: [colleagues.frame] });
   live.wake();
+}
+
+function forget(port) {
+  ports.delete(port);
+  if (viewing.has(port)) live.tell(merged(port, { type: "viewing", conversationId: null }));
 }
 
 function onEvents(epoch, events) {
@@ -76,6 +90,6 @@ function merged(port, frame) {
 
 function tell(type) {
   return (...args) => {
-    for (const port of ports) port.postMessage({ type, args });
+    for (const port of ports.keys()) port.postMessage({ type, args });
   };
 }

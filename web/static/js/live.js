@@ -9,26 +9,51 @@ const BACKOFF_MAX_MS = 20_000;
 const PROVEN_MS = 30_000; // live this long: the next trouble starts from a short backoff again
 const PUSHBACK_MS = 5_000; // what "back off first" means when the server does not say
 const RESUME_SPREAD_MS = 250; // many clients are asked to resume at the same moment
-const CHECK_EVERY_MS = 5_000;
+const CHECK_EVERY_MS = 2_500;
 const OPENING_MAX_MS = 15_000; // neither open nor refused: a middlebox swallows the upgrade
 const GAP_GRACE_MS = 2_000; // a ping may overtake events by a moment, not by more
 const DEFAULT_PING_MS = 20_000;
+const SILENT_PINGS = 1.25; // a line that is silent for longer is dead: noticed within 30 s
 const GAP = 4210;
 
 const FINAL_REASONS = { 4003: "forbidden", 4010: "outdated" };
 
-// Clock, chance and network, which tests turn by hand.
+// Clocks, chance and network, which tests turn by hand. `now` goes on evenly, and some browsers stop it while the machine sleeps;
+// `date` is what the machine takes for the time, and jumps when it is set.
 export const SYSTEM = {
-  now: () => Date.now(),
+  now: () => performance.now(),
+  date: () => Date.now(),
   random: () => Math.random(),
   later: (action, ms) => setTimeout(action, ms),
   cancel: (timer) => clearTimeout(timer),
   open: (url) => new WebSocket(url),
 };
 
+// How long nothing was heard. By both clocks: one is set by hand, the other may stand still in a sleep. Too long is only a reconnect.
+export class Silence {
+  #system;
+
+  constructor(system = SYSTEM) {
+    this.#system = system;
+    this.end();
+  }
+
+  end() {
+    this.#at = this.#system.now();
+    this.since = this.#system.date();
+  }
+
+  get ms() {
+    return Math.max(this.#system.now() - this.#at, this.#system.date() - this.since);
+  }
+
+  #at;
+}
+
 export class Live {
   #system;
   #url;
+  #agentId;
   #client;
   #on;
   #epoch;
@@ -37,7 +62,7 @@ export class Live {
   #state = { phase: "waiting" };
   #retryTimer = null;
   #checkTimer = null;
-  #heardAt = 0;
+  #silence;
   #liveSince = null;
   #quickResumeAt = -Infinity;
   #failures = 0;
@@ -46,10 +71,12 @@ export class Live {
   #viewing = null;
   visible = true;
 
-  // `on`: {state(state), events(epoch, events), reset(reason), clock(ms the server's is ahead, at least), aside(frame)}; an aside is
-  // presence or typing: never stored, and lost without harm.
-  constructor({ url, client, cursor, on, system = SYSTEM }) {
+  // `on`: {state(state), events(epoch, events), head(cursor), reset(reason), clock(ms the server's is ahead, at least), aside(frame)}; an aside
+  // is presence or typing: never stored, and lost without harm. `agentId`: whose line it is to be.
+  constructor({ url, agentId, client, cursor, on, system = SYSTEM }) {
+    this.#silence = new Silence(system);
     this.#url = url;
+    this.#agentId = agentId;
     this.#client = client;
     this.#on = on;
     this.#system = system;
@@ -67,8 +94,8 @@ export class Live {
   start() {
     if (this.#socket || this.#state.phase === "stopped") return;
     this.#system.cancel(this.#retryTimer);
-    this.#open();
     this.#watch();
+    this.#open();
   }
 
   // Something happened after which the line may be dead, or possible again: the tab is shown, the network is back.
@@ -81,7 +108,7 @@ export class Live {
     this.#system.cancel(this.#retryTimer);
     this.#system.cancel(this.#checkTimer);
     this.#drop(1000);
-    this.#become({ phase: "stopped", reason, heardAt: this.#heardAt });
+    this.#become({ phase: "stopped", reason, heardAt: this.#silence.since });
   }
 
   // To the colleagues: {type: "viewing" | "typing", ...}. What is viewed is told again after a reconnect.
@@ -92,12 +119,12 @@ export class Live {
 
   #open() {
     this.#become({ phase: "connecting" });
-    this.#heardAt = this.#system.now();
+    this.#silence.end();
     this.#pushbackMs = null;
     const socket = this.#system.open(this.#url);
     this.#socket = socket;
     socket.onopen = () => {
-      this.#heardAt = this.#system.now();
+      this.#silence.end();
       socket.send(JSON.stringify({ type: "hello", cursor: this.cursor, client: this.#client, visible: this.visible }));
     };
     socket.onmessage = ({ data }) => this.#onFrame(JSON.parse(data));
@@ -105,8 +132,8 @@ export class Live {
   }
 
   #onFrame(frame) {
-    this.#heardAt = this.#system.now();
-    if (frame.now) this.#on.clock?.(Date.parse(frame.now) - this.#heardAt);
+    this.#silence.end();
+    if (frame.now) this.#emit("clock", Date.parse(frame.now) - this.#silence.since);
     switch (frame.type) {
       case "welcome": return this.#onWelcome(frame);
       case "event": return this.#onEvent(frame);
@@ -115,12 +142,13 @@ export class Live {
       case "reset": return this.#onReset(frame);
       case "drain": return void this.#system.later(() => this.#resumeNow(this.#socket), frame.inMs);
       case "presence":
-      case "typing": return this.#on.aside?.(frame);
+      case "typing": return this.#emit("aside", frame);
       case "error": return void (this.#pushbackMs = frame.retryMs ?? this.#pushbackMs);
     }
   }
 
-  #onWelcome({ mode, reason, cursor, pingMs }) {
+  #onWelcome({ mode, reason, cursor, pingMs, agent }) {
+    if (agent && this.#agentId && agent.id !== this.#agentId) return this.stop("signed-out"); // somebody else is, in this browser
     this.#pingMs = pingMs ?? DEFAULT_PING_MS;
     if (mode === "replay") return this.#become({ phase: "catching-up", until: splitCursor(cursor).seq, seq: this.#seq });
     if (mode === "reset") this.#onReset({ reason, cursor });
@@ -136,18 +164,19 @@ export class Live {
   // Events go on arriving after the head named here; whoever holds a snapshot fetches it again by itself.
   #onReset({ reason, cursor }) {
     this.#setCursor(cursor);
-    this.#on.reset(reason);
+    this.#emit("reset", reason);
   }
 
   #onEvent(event) {
     if (event.seq <= this.#seq) return;
     if (event.seq > this.#seq + 1) return this.#resumeNow(this.#socket);
     this.#seq = event.seq;
-    this.#on.events(this.#epoch, [event]);
+    this.#emit("events", this.#epoch, [event]);
   }
 
   #onPing({ id, cursor }) {
     this.#socket.send(JSON.stringify({ type: "pong", id, cursor: this.cursor }));
+    this.#emit("head", this.cursor);
     const head = splitCursor(cursor);
     const socket = this.#socket;
     if (this.#state.phase !== "live" || head.seq <= this.#seq) return;
@@ -170,7 +199,7 @@ export class Live {
     if (wasProven) this.#failures = 0;
     const delay = this.#delay(code);
     this.#liveSince = null;
-    this.#become({ phase: "waiting", heardAt: this.#heardAt });
+    this.#become({ phase: "waiting", heardAt: this.#silence.since });
     this.#system.cancel(this.#retryTimer);
     this.#retryTimer = this.#system.later(() => this.start(), delay);
   }
@@ -190,16 +219,15 @@ export class Live {
   #watch() {
     this.#system.cancel(this.#checkTimer);
     this.#checkTimer = this.#system.later(() => {
-      this.#check();
       this.#watch();
+      this.#check();
     }, CHECK_EVERY_MS);
   }
 
   #check() {
     if (!this.#socket) return;
-    const silentMs = this.#system.now() - this.#heardAt;
-    const limit = this.#state.phase === "connecting" ? OPENING_MAX_MS : 2 * this.#pingMs + 5_000;
-    if (silentMs <= limit) return;
+    const limit = this.#state.phase === "connecting" ? OPENING_MAX_MS : SILENT_PINGS * this.#pingMs;
+    if (this.#silence.ms <= limit) return;
     this.#drop(1000);
     this.#onClose(1006);
   }
@@ -223,7 +251,15 @@ export class Live {
 
   #become(state) {
     this.#state = state;
-    this.#on.state(state);
+    this.#emit("state", state);
+  }
+
+  #emit(name, ...args) {
+    try {
+      this.#on[name]?.(...args);
+    } catch (error) {
+      reportError(error);
+    }
   }
 }
 

@@ -41,7 +41,7 @@ const drafts = new Drafts(owner, localStorage);
 const status = new Status(i18n);
 const delay = new Delay();
 const navigation = new Navigation(onView);
-const app = { agent: boot.agent, preferences: boot.preferences, store, api, reads, i18n, drafts, get view() { return navigation.view; } };
+const app = { agent: boot.agent, preferences: boot.preferences, store, api, reads, delay, i18n, drafts, get view() { return navigation.view; } };
 
 const outbox = (app.outbox = new Outbox({
   owner,
@@ -135,6 +135,11 @@ presence((it) => it.look());
 find("#toggle").addEventListener("click", () => toggleStatus(navigation.view.openId));
 find("#sign-out").addEventListener("submit", () => line.stop("signed-out"));
 
+// Whoever opens the inbox here is who is signed in: pages of somebody else show and send nothing more.
+addEventListener("storage", ({ key, newValue }) => key === "omni:agent" && newValue !== owner && stop("signed-out"));
+try {
+  localStorage.setItem("omni:agent", owner);
+} catch {} // full, or forbidden: the server refuses what is sent as somebody else
 addEventListener("online", () => freshness.online(true) ?? line.wake());
 addEventListener("offline", () => freshness.online(false));
 addEventListener("focus", () => line.wake());
@@ -182,8 +187,8 @@ function onCustomer(event) {
 async function askReadCount(id) {
   if (asked.has(id)) return;
   asked.add(id);
-  await reads.run(() => api.conversation(id), ({ data }) => store.load([data])).catch(pass);
-  asked.delete(id);
+  await reads.run(() => api.conversation(id), ({ data }) => store.load([data])).catch(pass)
+    .finally(() => asked.delete(id));
 }
 
 // A count is true for the event it was taken at: it is taken again until that is where this page stands.
@@ -210,9 +215,9 @@ async function fetchSnapshot() {
 // What could not be fetched is fetched a little later, for as long as the page is behind.
 function follow(work) {
   work?.catch((error) => {
-    pass(error);
     clearTimeout(again);
     again = setTimeout(() => resume.isBehind && follow(resume.catchUp()), AGAIN_MS);
+    pass(error);
   });
 }
 

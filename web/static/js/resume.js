@@ -101,7 +101,11 @@ export class Resume {
 
   #apply(event) {
     this.#seq = event.seq;
-    this.#io.apply(event);
+    try {
+      this.#io.apply(event);
+    } catch (error) {
+      reportError(error);
+    }
   }
 
   #set(cursor) {

@@ -186,7 +186,13 @@ export class Store {
 
   #tell(changed) {
     if (changed.size === 0) return;
-    for (const listener of this.#listeners) listener(changed);
+    for (const listener of this.#listeners) {
+      try {
+        listener(changed);
+      } catch (error) {
+        reportError(error);
+      }
+    }
   }
 }
 

@@ -8,8 +8,8 @@ const NEWS_MS = 60_000; // what is older was missed, and stands in the list
 const TONES = [660, 880];
 
 // Once per browser, whatever the number of tabs, and silent while one of them has the focus.
-// `app`: {agent, i18n, preferences}; `open(conversationId)` shows a conversation. -> onMessage(event)
-export function bindAlerts({ agent, i18n, preferences }, open) {
+// `app`: {agent, delay, i18n, preferences}; `open(conversationId)` shows a conversation. -> onMessage(event)
+export function bindAlerts({ agent, delay, i18n, preferences }, open) {
   const { sound, notifications } = preferences;
   const audio = sound ? new AudioContext() : null;
   // Browsers give no sound to pages nobody has touched yet.
@@ -17,7 +17,7 @@ export function bindAlerts({ agent, i18n, preferences }, open) {
 
   // The tab that gets the lock of an event holds it until the others have heard of it too.
   async function alertOnce({ at, seq, data: { conversation, message } }) {
-    if (Date.now() - Date.parse(at) > NEWS_MS) return;
+    if (delay.serverNow() - Date.parse(at) > NEWS_MS) return;
     if (!document.hasFocus()) await pause(SETTLE_MS);
     await navigator.locks.request(`omni:alert:${agent.id}:${seq}`, { ifAvailable: true }, (lock) => {
       if (!lock) return null;

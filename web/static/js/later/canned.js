@@ -10,7 +10,7 @@ const CANNED_MAX = 8;
 export class Canned {
   #field;
   #api;
-  #replies = null; // fetched when the first "/" is typed
+  #replies = null; // fetched with each "/" that begins a text: no event tells when they change
   #options;
 
   // `write(text)` puts the chosen one into the field.
@@ -29,7 +29,8 @@ export class Canned {
   // By shortcut first.
   async offer() {
     if (this.#typed === undefined) return this.#options.show([]);
-    this.#replies ??= await this.#api.cannedReplies().catch(pass); // without a line the next letter asks again
+    // without a line those of before are offered, and the next letter asks again
+    if (this.#typed === "" || !this.#replies) this.#replies = (await this.#api.cannedReplies().catch(pass)) ?? this.#replies;
     const text = fold(this.#typed ?? "");
     const rank = ({ shortcut, content }) => [fold(shortcut).startsWith(text), fold(`${shortcut} ${content}`).includes(text)].indexOf(true);
     const found = this.#typed === undefined ? [] : (this.#replies ?? []).filter((one) => rank(one) >= 0).sort((a, b) => rank(a) - rank(b));

@@ -10,7 +10,7 @@ export class Colleagues {
   #typing = new Map(); // conversation id -> until when its customer types
   #now;
 
-  constructor(now = () => Date.now()) {
+  constructor(now = () => performance.now()) {
     this.#now = now;
   }
 

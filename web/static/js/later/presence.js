@@ -11,7 +11,7 @@ export class Presence {
   #colleagues = new Colleagues();
   #app;
   #tell;
-  #toldAt = 0;
+  #toldAt = -Infinity;
   #viewers = new Map(); // conversation id -> those who look at it
 
   // `app`: {agent, i18n, view, list}; `tell(frame)` goes to the colleagues.
@@ -50,8 +50,8 @@ export class Presence {
 
   #onTyping(on) {
     const { openId } = this.#app.view;
-    if (openId === null || (on && Date.now() - this.#toldAt < TELL_EVERY_MS)) return;
-    this.#toldAt = on ? Date.now() : 0;
+    if (openId === null || (on && performance.now() - this.#toldAt < TELL_EVERY_MS)) return;
+    this.#toldAt = on ? performance.now() : -Infinity;
     this.#tell({ type: "typing", conversationId: openId, on });
   }
 

@@ -5,6 +5,8 @@ const STRETCH = 12; // 10 s -> 2 min, 5 s -> 1 min: a safety net, never off
 const BACKOFF = { first: 500, most: 20_000, calm: 30_000, asked: 5_000 };
 const REFETCH_MS = 1_000; // one query is refetched at most so often, however many events ask for it
 const RESUME_MS = 1_500; // a line that is back within this has missed nothing, so nothing is fetched anew
+const SILENT_PINGS = 1.25;
+const GRACE_MS = 2_000; // a ping may overtake events by a moment, not by more
 const FINAL = (code) => code >= 4000 && code < 4100;
 const attached = new WeakMap();
 
@@ -18,7 +20,7 @@ class InboxPush {
   #client; #keys; #accepts; #url; #token; #open; #random; #restore; #unsubscribe;
   #status = "connecting"; #listeners = new Set(); #intervals = new Map();
   #socket = null; #cursor = null; #agentId = null; #attempts = 0; #liveSince = 0; #pingMs = 20_000;
-  #timers = {}; #waiting = new Map(); #refetched = new WeakMap(); #isClosed = false;
+  #timers = {}; #waiting = new Map(); #refetched = new WeakMap(); #heardAt = [0, 0]; #isClosed = false;
 
   constructor(client, { url = "/ws", token = null, keys = {}, accepts = null, socket = (at) => new WebSocket(at), random = Math.random }) {
     this.#client = client;
@@ -33,7 +35,8 @@ class InboxPush {
     });
     this.#restore = this.#wrapDefaults();
     this.#unsubscribe = client.getQueryCache().subscribe(({ type, query }) => type === "updated" && this.#settled(query));
-    globalThis.addEventListener?.("online", this.#hurry);
+    globalThis.addEventListener?.("online", this.#wake);
+    globalThis.document?.addEventListener?.("visibilitychange", this.#wake);
     this.#retime();
     this.#connect();
   }
@@ -106,7 +109,7 @@ class InboxPush {
     if (!waiting || query.state.fetchStatus === "fetching") return;
     this.#waiting.delete(query);
     // not inside the cache's own notification
-    queueMicrotask(() => { for (const act of waiting) act(); });
+    queueMicrotask(() => { for (const act of waiting) survive(act); });
   }
 
   // A row that is there and stays where its list's filter put it is replaced; anything else is the server's to say.
@@ -129,14 +132,14 @@ class InboxPush {
   #refetch(query) {
     const last = this.#refetched.get(query);
     if (last?.timer) return;
-    const wait = Math.max(0, (last?.at ?? 0) + REFETCH_MS - Date.now());
+    const wait = Math.max(0, (last?.at ?? -REFETCH_MS) + REFETCH_MS - performance.now());
     const timer = setTimeout(() => {
-      this.#refetched.set(query, { at: Date.now() });
+      this.#refetched.set(query, { at: performance.now() });
       // one under way may have begun before the event and is not taken for the answer; a query's very first cannot be put off
       if (query.state.data === undefined && query.state.fetchStatus === "fetching") this.#afterFetch(query, () => this.#refetch(query));
       else this.#client.invalidateQueries({ queryKey: query.queryKey, exact: true }, { cancelRefetch: true });
     }, wait);
-    this.#refetched.set(query, { at: last?.at ?? 0, timer });
+    this.#refetched.set(query, { at: last?.at ?? -REFETCH_MS, timer });
   }
 
   #refetchAll() { for (const query of this.#ours()) if (query.state.data !== undefined || query.state.fetchStatus === "fetching") this.#refetch(query); }
@@ -166,13 +169,13 @@ class InboxPush {
     if (frame.type === "welcome") this.#welcomed(frame);
     else if (frame.type === "event") this.#event(frame);
     else if (frame.type === "live") this.#become("live");
-    else if (frame.type === "ping") this.#socket.send(JSON.stringify({ type: "pong", id: frame.id, cursor: this.#cursor }));
+    else if (frame.type === "ping") this.#pinged(frame);
     else if (frame.type === "reset") this.#reset(frame.cursor);
     else if (frame.type === "drain") this.#after("drain", frame.inMs, () => this.#leave(4200));
   }
 
   #welcomed({ mode, cursor, pingMs, agent }) {
-    [this.#pingMs, this.#agentId, this.#liveSince] = [pingMs, agent?.id ?? null, Date.now()];
+    [this.#pingMs, this.#agentId, this.#liveSince] = [pingMs, agent?.id ?? null, performance.now()];
     clearTimeout(this.#timers.refetch);
     this.#cursor ??= cursor;
     if (mode === "replay") this.#become("catching-up");
@@ -190,6 +193,16 @@ class InboxPush {
     this.#apply(frame);
   }
 
+  // Silence means that nothing happened only if we have everything up to the head that the ping names.
+  #pinged({ id, cursor }) {
+    this.#socket.send(JSON.stringify({ type: "pong", id, cursor: this.#cursor }));
+    if (this.#status !== "live") return;
+    this.#after("gap", GRACE_MS, () => {
+      const [[epoch, seq], [ours, own]] = [place(cursor), place(this.#cursor)];
+      if (epoch === ours && seq > own) this.#leave(4210);
+    });
+  }
+
   #reset(cursor) {
     this.#cursor = cursor;
     this.#refetchAll();
@@ -203,10 +216,11 @@ class InboxPush {
 
   #lost(code) {
     const wasLive = this.#status === "live" || this.#status === "catching-up";
-    if (wasLive && Date.now() - this.#liveSince >= BACKOFF.calm) this.#attempts = 0;
+    if (wasLive && performance.now() - this.#liveSince >= BACKOFF.calm) this.#attempts = 0;
     this.#socket = null;
     clearTimeout(this.#timers.silence);
     clearTimeout(this.#timers.drain);
+    clearTimeout(this.#timers.gap);
     this.#become(FINAL(code) ? "stopped" : "polling");
     if (wasLive) this.#after("refetch", RESUME_MS * this.#random(), () => this.#refetchAll());
     if (!FINAL(code)) this.#after("retry", this.#pause(code), () => this.#connect());
@@ -227,7 +241,17 @@ class InboxPush {
   };
 
   // A line can die without a word; the server pings, so silence means that.
-  #watch() { this.#after("silence", this.#pingMs * 2.5, () => this.#leave(1006)); }
+  #watch() {
+    this.#heardAt = [performance.now(), Date.now()];
+    this.#after("silence", this.#pingMs * SILENT_PINGS, () => this.#leave(1006));
+  }
+
+  // Timers stand still in a sleep, and in a tab that is frozen: by either clock, whichever went on.
+  #wake = () => {
+    if (!this.#socket) return this.#hurry();
+    const silent = Math.max(performance.now() - this.#heardAt[0], Date.now() - this.#heardAt[1]);
+    if (silent > this.#pingMs * SILENT_PINGS) this.#leave(1006);
+  };
 
   #after(name, milliseconds, act) {
     clearTimeout(this.#timers[name]);
@@ -238,7 +262,7 @@ class InboxPush {
     if (this.#isClosed || status === this.#status) return;
     this.#status = status;
     this.#retime();
-    for (const listener of [...this.#listeners]) listener();
+    for (const listener of [...this.#listeners]) survive(listener);
   }
 
   #close() {
@@ -247,12 +271,22 @@ class InboxPush {
     this.#isClosed = true;
     attached.delete(this.#client);
     for (const timer of Object.values(this.#timers)) clearTimeout(timer);
-    globalThis.removeEventListener?.("online", this.#hurry);
+    globalThis.removeEventListener?.("online", this.#wake);
+    globalThis.document?.removeEventListener?.("visibilitychange", this.#wake);
     this.#unsubscribe();
     this.#restore();
     const socket = this.#socket;
     this.#socket = null;
     socket?.close?.(1000);
+  }
+}
+
+// An error of whoever listens is told, and ends nothing of ours.
+function survive(act) {
+  try {
+    act();
+  } catch (error) {
+    queueMicrotask(() => { throw error; });
   }
 }
 
