@@ -19,7 +19,9 @@ from server.traces import CARRIED, Traces
 _logger = log.get(__name__)
 _Waiting = tuple[Delivery, asyncio.Future[None]]
 _APPEND_MOST, _APPEND_BYTES = 500, 8_000_000  # in one commit
-_JOURNAL_SECONDS = 0.7  # a webhook waits no longer for the journal before it goes to the spool
+_ANSWER_SECONDS = 4.5  # for both, of the five that Chatwoot waits for an answer: slow is not gone
+_JOURNAL_SECONDS = 0.7  # of them, a webhook waits no longer for the journal before it goes to the spool
+_SPOOL_LEAST_SECONDS = 0.5
 _WAITING_MOST, _WAITING_BYTES = 10_000, 64_000_000  # deliveries that wait for their commit
 _STRANGERS_SHARE = 4  # of these, deliveries that nobody could judge take a fourth at most
 _OVERHEAD_BYTES = 1_000  # what a delivery holds besides its body
@@ -150,15 +152,16 @@ class Recorder:
     async def _write(self, deliveries: list[Delivery]) -> dict[str, OmniError]:
         """Into the journal, or behind what waits in the spool, to keep the order; where that one fails, into the other: to be kept comes
         first. Returns what was kept nowhere, by uid, with the reason."""
+        until = time.monotonic() + _ANSWER_SECONDS
         if await self._spool.has_waiting():
-            failed = await self._into_spool(deliveries)
+            failed = await self._into_spool(deliveries, until - _JOURNAL_SECONDS)
             left = [delivery for delivery in deliveries if delivery.uid in failed]
             if not left or await self._into_journal(left) is None:
                 return {}
         else:
             if await self._into_journal(deliveries) is None:
                 return {}
-            failed = await self._into_spool(deliveries)
+            failed = await self._into_spool(deliveries, until)
         if failed:
             reason = next(iter(failed.values())).message
             _logger.error("deliveries could not be kept", count=len(failed), error=reason)
@@ -177,14 +180,15 @@ class Recorder:
             return error
         return None
 
-    async def _into_spool(self, deliveries: list[Delivery]) -> dict[str, OmniError]:
-        """Those that were judged first, as the others have a part of the spool only. Returns what it did not take, by uid."""
+    async def _into_spool(self, deliveries: list[Delivery], until: float) -> dict[str, OmniError]:
+        """Those that were judged first, as the others have a part of the spool only. Waits for its disk until that moment (monotonic).
+        Returns what it did not take, by uid."""
         failed: dict[str, OmniError] = {}
         for is_verified in (True, False):
             if not (these := [delivery for delivery in deliveries if delivery.is_verified is is_verified]):
                 continue
             try:
-                await self._spool.append(these)
+                await self._spool.append(these, max(_SPOOL_LEAST_SECONDS, until - time.monotonic()))
             except SpoolFull as error:
                 failed |= dict.fromkeys((delivery.uid for delivery in these), error)
             except Exception as error:

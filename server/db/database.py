@@ -71,7 +71,7 @@ class _Job:
             self.future.set_result(result)
 
     def fail(self, error: BaseException) -> None:
-        if not self.future.done():
+        if not self.future.done() and not self.is_abandoned:  # asyncio logs an exception that nobody fetches
             self.future.set_exception(error)
 
 

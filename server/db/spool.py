@@ -83,13 +83,13 @@ class Spool:
         """Damaged files that lie beside the spool until someone has looked."""
         return [name.name for name in damaged_spool.found_aside(self._path)]
 
-    async def append(self, deliveries: Sequence[Delivery]) -> None:
-        """Durable when it returns. Raises SpoolFull, StrangersFull, or DatabaseUnavailable when the disk does not take it."""
+    async def append(self, deliveries: Sequence[Delivery], wait_seconds: float | None = None) -> None:
+        """Durable when it returns. Raises SpoolFull, StrangersFull, or DatabaseUnavailable when the disk does not take it in time."""
         rows = [_row(delivery) for delivery in deliveries]
         try:
-            await self._run(lambda connection: _append(connection, rows, self._max_bytes))
+            await self._run(lambda connection: _append(connection, rows, self._max_bytes), wait_seconds)
             while damaged_spool.identity(self._path) != self._identity:  # set aside meanwhile: what was read of it may lack these
-                await self._run(lambda connection: _append(connection, rows, self._max_bytes))
+                await self._run(lambda connection: _append(connection, rows, self._max_bytes), wait_seconds)
         except StrangersFull:
             raise
         except Exception as error:
@@ -197,7 +197,7 @@ class Spool:
             database = self._database
             try:
                 if not self._is_ready or damaged_spool.identity(self._path) != self._identity:
-                    await self._open()
+                    await self._open(wait_seconds)
                     database = self._database
                 return await database.transaction(call, wait_seconds=wait_seconds, awaits_commit=False)
             except sqlite3.DatabaseError as error:
@@ -208,17 +208,18 @@ class Spool:
                 else:
                     raise
         if not self._is_ready:
-            await self._open()
+            await self._open(wait_seconds)
         return await self._database.transaction(call, wait_seconds=wait_seconds, awaits_commit=False)
 
-    async def _open(self) -> None:
+    async def _open(self, wait_seconds: float | None) -> None:
         async with self._opening:
             if self._identity and damaged_spool.identity(self._path) != self._identity:
                 await self._exchange()
             if not self._is_ready:
                 is_another = self._is_another or bool(damaged_spool.found_aside(self._path))
                 first = int(time.time() * SECOND) if is_another else 0
-                self._count(await self._database.transaction(lambda connection: _create(connection, first)))
+                create = self._database.transaction(lambda connection: _create(connection, first), wait_seconds=wait_seconds)
+                self._count(await create)
                 self._is_ready, self.refused = True, 0
                 self._identity = damaged_spool.identity(self._path)
 
@@ -262,7 +263,8 @@ class Spool:
         return sum(path.stat().st_size for path in (self._path, Path(f"{self._path}-wal")) if path.exists())
 
     def _note(self, error: Exception) -> None:
-        self.problem = f"spool {self._path}: {error}"
+        reason = "its disk does not answer in time" if isinstance(error, DatabaseUnavailable) else error
+        self.problem = f"spool {self._path}: {reason}"
 
     def _count(self, waiting: int) -> None:
         self.waiting = max(0, waiting)

@@ -336,12 +336,15 @@ def test_every_promise_names_a_test_that_exists() -> None:
     assert _missing(named) == []
 
 
+_WITHOUT_TESTS = {11, 12, 48, 52, 56, 69}  # tried by `make load`, or nowhere yet; whoever writes a test takes its row out
+
+
 def test_every_fault_names_tests_that_exist() -> None:
-    """docs/testing.md lists each row once; those by which nothing may be lost all have tests."""
+    """docs/testing.md lists each row once, and none that has had tests goes missing."""
     rows = table(page("testing.md"), "row")
     numbers = [int(row) for row, _, _ in rows]
     assert numbers == sorted(set(numbers))
-    assert set(numbers) >= {*range(1, 5), 10, *range(13, 46), 49, 50}
+    assert set(numbers) >= set(range(1, 71)) - _WITHOUT_TESTS
     for number, _, tests in rows:
         named = re.findall(r"`([a-z_/]+\.py)::(test_\w+)`", tests)
         assert named, number

@@ -1,6 +1,7 @@
 """A caller who was told that nothing can be done is told the truth: what was answered 503 does not happen afterwards."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
@@ -42,6 +43,25 @@ async def test_what_was_given_up_is_rolled_back(database: Database) -> None:
     await ended.wait()
     await is_whole(database)
     assert await marks(database) == set()
+
+
+async def test_a_call_that_fails_when_its_caller_has_gone_is_no_mistake_of_ours(database: Database) -> None:
+    """asyncio logs a future's exception that nobody fetches; who has given up knows already."""
+    gate, logged = asyncio.Event(), list[dict[str, object]]()
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: logged.append(context))
+
+    async def fails(c: Connection) -> None:
+        await gate.wait()
+        raise DatabaseUnavailable
+
+    with pytest.raises(DatabaseUnavailable):
+        await database.transaction(fails, wait_seconds=0.1)
+    with pytest.raises(DatabaseUnavailable):
+        await database.read(fails, wait_seconds=0.1)
+    gate.set()
+    await is_whole(database)  # each lane has let go of the call before
+    gc.collect()
+    assert logged == []
 
 
 async def test_a_cancelled_call_is_rolled_back(database: Database) -> None:

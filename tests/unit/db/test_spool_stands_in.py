@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from server.db import damaged_spool, journal
 from server.db.database import Connection, Database
 from server.db.journal import Delivery
 from server.db.spool import Spool, SpoolFull, StrangersFull
-from server.errors import Unavailable
+from server.errors import DatabaseUnavailable, Unavailable
 from server.recorder import Recorder
 from tests.kit.eventually import eventually
 from tests.unit.databases import fresh_sqlite
@@ -28,6 +28,7 @@ def _delivery(number: int, size: int = 100, *, is_verified: bool = True) -> Deli
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine must not look like a journal that is away."""
     monkeypatch.setattr("server.recorder._JOURNAL_SECONDS", 60.0)
+    monkeypatch.setattr("server.recorder._ANSWER_SECONDS", 180.0)
     monkeypatch.setattr("server.db.spool._ASK_SECONDS", 60.0)
 
 
@@ -95,6 +96,44 @@ async def test_kept_by_neither_is_refused(tmp_path: Path) -> None:
             with pytest.raises(SpoolFull):
                 await recorder.append(_delivery(11))
         assert recorder.is_refusing
+
+
+async def test_slow_disks_under_both_refuse_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The journal does not answer, and the spool's disk stands still for longer than its own patience: it is waited for as long as
+    Chatwoot waits for us."""
+    monkeypatch.setattr("server.recorder._JOURNAL_SECONDS", 0.1)
+    monkeypatch.setattr("server.db.spool._ASK_SECONDS", 0.1)
+    path, journal_path = tmp_path / "spool.db", tmp_path / "omni.db"
+    async with (
+        Database(fresh_sqlite(journal_path)) as database,
+        Spool(str(path), _MOST_BYTES, wait_seconds=0.3) as spool,
+    ):
+        with _standing_still(journal_path), _standing_still(path) as slow:
+            recorder = Recorder(database, spool, lambda: None)
+            async with _recording(recorder):
+                asyncio.get_running_loop().call_later(1.0, slow.rollback)
+                await recorder.append(_delivery(1))
+        assert (spool.waiting, spool.problem, recorder.is_refusing) == (1, None, False)
+
+
+async def test_a_disk_that_stands_still_is_named(tmp_path: Path) -> None:
+    """Not the database, which a person would look after in vain."""
+    path = tmp_path / "spool.db"
+    async with Spool(str(path), _MOST_BYTES, wait_seconds=60.0) as spool:
+        await spool.append([_delivery(1)])
+        with _standing_still(path), pytest.raises(DatabaseUnavailable):
+            await spool.append([_delivery(2)], 0.1)
+        assert str(path) in str(spool.problem)
+        assert "disk" in str(spool.problem)
+        assert "database" not in str(spool.problem)
+
+
+@contextlib.contextmanager
+def _standing_still(path: Path) -> Iterator[sqlite3.Connection]:
+    """Nobody else writes into this file until its transaction is rolled back."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield connection
 
 
 async def test_moved_but_not_deleted_waits_no_longer(tmp_path: Path) -> None:
