@@ -106,11 +106,18 @@ class Parts:
         self.database = Database.from_settings(settings)
         self.spool = Spool(settings.spool_path, settings.spool_max_bytes)
         limits_to_chatwoot = httpx.Limits(max_connections=50, max_keepalive_connections=20)
-        self.http = outgoing_client(allows_private=settings.chatwoot_allow_private, limits=limits_to_chatwoot)
+        self.http = outgoing_client(
+            allows_private=settings.chatwoot_allow_private,
+            limits=limits_to_chatwoot,
+            private_hosts=settings.private_hosts,
+            proxy=settings.outgoing_proxy,
+        )
         self.files = Files(
             allows_private=settings.chatwoot_allow_private,
-            private_hosts=[host.strip().lower() for host in settings.attachment_hosts.split(",") if host.strip()],
+            private_hosts=settings.file_hosts,
             most_bytes=settings.attachment_max_bytes,
+            chatwoot_hosts=settings.private_hosts,
+            proxy=settings.outgoing_proxy,
         )
         self.reach = ReachKeeper(self.database)
         self.traces = Traces() if settings.has_traces else None

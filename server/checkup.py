@@ -74,7 +74,8 @@ class Checkup:
         webhook_url = self._settings.webhook_url_of(overview.webhook_mode)
         private = await private_addresses(webhook_url)
         found = [checkup.judge_public_address(webhook_url, private, has_webhooks=overview.webhook_seen_us is not None)]
-        if (problem := await problem_with(webhook_url)) is not None:
+        proxy = "" if private else self._settings.outgoing_proxy
+        if (problem := await problem_with(webhook_url, proxy)) is not None:
             remedy = "Start the server, and set PUBLIC_URL to the address under which browsers and Chatwoot reach it, without a redirect"
             return [Finding("our address", "failed", problem[0].upper() + problem[1:], remedy), *found]
         return [Finding("our address", "ok", f"This server answers at {webhook_url}"), *found]

@@ -45,7 +45,9 @@ async def examine_security(settings: Settings, database: Database) -> list[Findi
         security_checks.judge_files([str(path) for path in _private_paths(settings) if is_shared(path)]),
         security_checks.judge_user(os.geteuid()),
         security_checks.judge_operation(has_token=bool(settings.operation_token), host=settings.host),
-        security_checks.judge_private_addresses(are_all_allowed=settings.chatwoot_allow_private),
+        security_checks.judge_private_addresses(
+            are_all_allowed=settings.chatwoot_allow_private, hosts=settings.private_hosts
+        ),
         await _look_at_signatures(settings, database),
     ]
 

@@ -83,7 +83,11 @@ class Integrations:
         Raises BadRequest for what cannot be right, DuplicateRow for an inbox of the company that is there already.
         """
         base_url = check_base_url(new.base_url)
-        await check_destination(base_url, allows_private=self._settings.chatwoot_allow_private)
+        await check_destination(
+            base_url,
+            allows_private=self._settings.chatwoot_allow_private,
+            private_hosts=self._settings.private_hosts,
+        )
         _check_mode(new.webhook_mode)
         _check_unsigned(actor, new.unsigned)
         values = {**msgspec.structs.asdict(new), "base_url": base_url, "company_id": actor.company_id}

@@ -148,7 +148,19 @@ class Settings:
     chatwoot_timeout_seconds: float = _setting(10.0, "How long a call to Chatwoot may take")
     chatwoot_requests_per_minute: int = _setting(2_400, "Calls a minute to one Chatwoot (its own limit is 3,000 an address)")
     chatwoot_allow_private: bool = _setting(
-        False, "Let integrations call private and loopback addresses: a Chatwoot inside your own network"
+        False,
+        "Let integrations call every private and loopback address, whosever it is: for development; "
+        "`CHATWOOT_PRIVATE_HOSTS` is for a Chatwoot inside your own network",
+    )
+    chatwoot_private_hosts: str = _setting(
+        "",
+        "Hosts in private networks that integrations may call, with commas between: `chat.internal:3000`; "
+        "without a port every port of the host",
+    )
+    outgoing_proxy: str = _setting(
+        "",
+        "Proxy for calls to Chatwoot and for files, `http://host:port`; hosts in private networks are called "
+        "without it. The environment's `HTTP_PROXY` and `HTTPS_PROXY` are not read",
     )
     attachment_hosts: str = _setting(
         "", "Hosts in private networks that attachments may be fetched from, with commas between: where Chatwoot keeps its files"
@@ -228,6 +240,16 @@ class Settings:
         return frozenset(role for part in self.jwt_admin_roles.split(",") if (role := part.strip()))
 
     @property
+    def private_hosts(self) -> frozenset[str]:
+        """Of `CHATWOOT_PRIVATE_HOSTS`: `host` or `host:port`, in small letters."""
+        return _hosts(self.chatwoot_private_hosts)
+
+    @property
+    def file_hosts(self) -> frozenset[str]:
+        """Of `ATTACHMENT_HOSTS`."""
+        return _hosts(self.attachment_hosts)
+
+    @property
     def old_secret_keys(self) -> tuple[str, ...]:
         return tuple(key for part in self.secret_key_previous.split(",") if (key := part.strip()))
 
@@ -270,6 +292,10 @@ class Settings:
             raise ConfigurationError("PUBLIC_URL must begin with http:// or https://")
         if self.tunnel_url and urlsplit(self.tunnel_url).scheme not in ("http", "https"):
             raise ConfigurationError("TUNNEL_URL must begin with http:// or https://")
+        if self.outgoing_proxy and not _is_proxy(self.outgoing_proxy):
+            raise ConfigurationError("OUTGOING_PROXY must be http://host:port or https://host:port")
+        if (wrong := next((host for host in sorted(self.private_hosts) if set(host) & set("/@*? ")), None)) is not None:
+            raise ConfigurationError(f"CHATWOOT_PRIVATE_HOSTS holds hosts, or host:port, not {wrong!r}")
         if self.socket_silence_seconds <= self.ping_seconds:
             raise ConfigurationError("SOCKET_SILENCE_SECONDS must be larger than PING_SECONDS, or every socket is cut")
         if self.reply_certain_seconds < self.chatwoot_timeout_seconds:
@@ -319,6 +345,20 @@ NOT_ENCRYPTED = (
 def wants_encryption(database_url: str) -> bool:
     """Whether the address of a MySQL asks for TLS."""
     return "ssl=true" in urlsplit(database_url).query.split("&")
+
+
+def _hosts(text: str) -> frozenset[str]:
+    """An IPv6 address without brackets gets them."""
+    given = (part.strip().lower() for part in text.split(","))
+    return frozenset(f"[{host}]" if host.count(":") > 1 and host[0] != "[" else host for host in given if host)
+
+
+def _is_proxy(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _convert(name: str, text: str, kind: type) -> object:

@@ -79,23 +79,27 @@ def failure_of(problem: Exception, *, is_write: bool) -> ChatwootError:
     return ChatwootUnavailable(f"Chatwoot cannot be reached right now ({kind})")
 
 
-def check_status(status: int, body: bytes, location: str, *, is_write: bool) -> None:
-    """Return for 2xx; otherwise raise what the status means."""
+def check_status(status: int, body: bytes, location: str, *, is_write: bool, is_quotable: bool = True) -> None:
+    """Return for 2xx; otherwise raise what the status means.
+
+    `is_quotable`: what answered may be shown in its own words; of others the class of the status is said alone.
+    """
     if 200 <= status < 300:
         return
+    told = str(status) if is_quotable else f"{status // 100}xx"
     if status == 429:
         # rack-attack refuses before Chatwoot sees the request: a write was not carried out
         raise ChatwootUnavailable("Chatwoot asks us to slow down (429)")
     if status >= 500 or status == 408:
         if is_write:
-            raise ChatwootOutcomeUnknown(f"Chatwoot did not confirm this ({status})")
-        raise ChatwootUnavailable(f"Chatwoot has a problem ({status})")
-    if 300 <= status < 400:
+            raise ChatwootOutcomeUnknown(f"Chatwoot did not confirm this ({told})")
+        raise ChatwootUnavailable(f"Chatwoot has a problem ({told})")
+    if 300 <= status < 400 and is_quotable:
         raise ChatwootRefused(status, f"Chatwoot is elsewhere: it redirects to {_origin(location)}; use that address")
-    sentence = sentence_of(body) or f"Chatwoot answered {status}"
+    sentence = sentence_of(body)
     if status == 422 and _TOO_MANY_MESSAGES in sentence:
         raise ChatwootUnavailable("Chatwoot takes no more messages in this conversation for a minute (200 a minute)")
-    raise ChatwootRefused(status, sentence)
+    raise ChatwootRefused(status, (is_quotable and sentence) or f"Chatwoot answered {told}")
 
 
 def decode_answer(body: bytes, *, is_write: bool) -> Any:

@@ -249,16 +249,18 @@ class ChatwootClient:
                 request = self._http.build_request(
                     method, self._api + path, params=params, headers=self._headers, timeout=self._timeout, **told
                 )
-                status, location, answer = await self._read_answer(request, is_write=is_write)
+                head, answer = await self._read_answer(request, is_write=is_write)
         except (httpx.HTTPError, TimeoutError, *IMPOSSIBLE) as problem:
             # from None: an httpx error holds the request, and with it the token and the text
             raise failure_of(problem, is_write=is_write) from None
-        if status == 429:
+        if head.status_code == 429:
             self._budget.on_refused()
-        check_status(status, answer, location, is_write=is_write)
+        is_quotable = head.extensions.get("is_quotable", True)
+        location = head.headers.get("location", "")
+        check_status(head.status_code, answer, location, is_write=is_write, is_quotable=is_quotable)
         return answer
 
-    async def _read_answer(self, request: httpx.Request, *, is_write: bool) -> tuple[int, str, bytes]:
+    async def _read_answer(self, request: httpx.Request, *, is_write: bool) -> tuple[httpx.Response, bytes]:
         answer = await self._http.send(request, stream=True, follow_redirects=False)
         try:
             body = await read_bounded(answer, MAX_ANSWER_BYTES)
@@ -268,7 +270,7 @@ class ChatwootClient:
             raise ChatwootUnexpected("Chatwoot's answer is far too long") from None
         finally:
             await answer.aclose()
-        return answer.status_code, answer.headers.get("location", ""), body
+        return answer, body
 
 
 def _form(body: JsonObject, files: Sequence[tuple[str, bytes, str]]) -> dict[str, Any]:

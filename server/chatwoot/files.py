@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from server.chatwoot.outgoing import outgoing_client
+from server.chatwoot.outgoing import is_named, outgoing_client
 from server.errors import AttachmentUnavailable, NotFound
 
 _REDIRECTS_MOST = 4
@@ -65,10 +65,20 @@ class OpenFile:
 class Files:
     """An async context manager."""
 
-    def __init__(self, *, allows_private: bool, private_hosts: Collection[str], most_bytes: int) -> None:
-        """`allows_private`: an integration's own Chatwoot may lie in a private network; `private_hosts` may in any case."""
+    def __init__(
+        self,
+        *,
+        allows_private: bool,
+        private_hosts: Collection[str],
+        most_bytes: int,
+        chatwoot_hosts: Collection[str] = (),
+        proxy: str = "",
+    ) -> None:
+        """`allows_private`: an integration's own Chatwoot may lie in a private network, as it may where `chatwoot_hosts`
+        names it; `private_hosts` may in any case."""
         self._allows_private, self._private_hosts, self._most_bytes = allows_private, frozenset(private_hosts), most_bytes
-        self._public = outgoing_client(allows_private=False, limits=_LIMITS)
+        self._chatwoot_hosts = frozenset(chatwoot_hosts)
+        self._public = outgoing_client(allows_private=False, limits=_LIMITS, proxy=proxy)
         self._private = outgoing_client(allows_private=True, limits=_LIMITS)
         self._stack = AsyncExitStack()
 
@@ -119,11 +129,15 @@ class Files:
         return None
 
     def _may_be_private(self, url: str, base_url: str) -> bool:
-        parts = urlsplit(url)
-        if (parts.hostname or "") in self._private_hosts:
+        parts, own = urlsplit(url), urlsplit(base_url)
+        try:
+            host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        except ValueError:
+            return False
+        if is_named(host, port, self._private_hosts):
             return True
-        own = urlsplit(base_url)
-        return self._allows_private and (parts.scheme, parts.netloc) == (own.scheme, own.netloc)
+        is_own = (parts.scheme, parts.netloc) == (own.scheme, own.netloc)
+        return is_own and (self._allows_private or is_named(host, port, self._chatwoot_hosts))
 
 
 def _joined(url: str, location: str) -> str:

@@ -2,12 +2,15 @@
 
 The check is made on the addresses a name resolves to, at the moment of connecting, and the connection goes to the very address that was
 checked: a name that answers otherwise a second later (DNS rebinding) gains nothing. Redirects are not followed (`client.py`).
+
+The environment's proxies are not read, as they would connect in our place, and unjudged. A proxy that the operator names is given
+only hosts that do not resolve to a refused address here; what they resolve to there is the proxy's to judge.
 """
 
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,7 +32,7 @@ _COMPATIBLE = ipaddress.IPv6Network("::/96")
 Place = ipaddress.IPv4Address | ipaddress.IPv6Address
 PRIVATE_PREDICATE = (
     "leads to a private or local address, which integrations may not reach; use Chatwoot's public address, "
-    "or set CHATWOOT_ALLOW_PRIVATE=true where Chatwoot runs inside your own network"
+    "or name its host in CHATWOOT_PRIVATE_HOSTS where Chatwoot runs inside your own network"
 )
 
 
@@ -40,8 +43,10 @@ class ForbiddenAddress(httpcore.ConnectError):
 class _CheckedNetwork(httpcore.AsyncNetworkBackend):
     """Resolves, judges, and connects to what was judged; TLS still verifies the name, which httpcore takes from the URL."""
 
-    def __init__(self, inner: httpcore.AsyncNetworkBackend, *, allows_private: bool) -> None:
-        self._inner, self._allows_private = inner, allows_private
+    def __init__(
+        self, inner: httpcore.AsyncNetworkBackend, *, allows_private: bool, private_hosts: Collection[str]
+    ) -> None:
+        self._inner, self._allows_private, self._private_hosts = inner, allows_private, private_hosts
 
     async def connect_tcp(
         self,
@@ -58,7 +63,8 @@ class _CheckedNetwork(httpcore.AsyncNetworkBackend):
             raise httpcore.ConnectTimeout from error
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from error
-        if any(is_refused(address, allows_private=self._allows_private) for address in found):
+        allows_private = self._allows_private or is_named(host, port, self._private_hosts)
+        if any(is_refused(address, allows_private=allows_private) for address in found):
             raise ForbiddenAddress(f"{host} is a private address")
         failure: Exception | None = None
         for address in found:
@@ -77,13 +83,73 @@ class _CheckedNetwork(httpcore.AsyncNetworkBackend):
         await self._inner.sleep(seconds)
 
 
-def outgoing_client(*, allows_private: bool, limits: httpx.Limits) -> httpx.AsyncClient:
-    """The client for all calls to Chatwoot. Where the environment names a proxy, the proxy connects, and its rules count."""
-    http = httpx.AsyncClient(limits=limits, headers={"User-Agent": "Omni-Inbox"})
+def outgoing_client(
+    *, allows_private: bool, limits: httpx.Limits, private_hosts: Collection[str] = (), proxy: str = ""
+) -> httpx.AsyncClient:
+    """The client for all calls to Chatwoot.
+
+    `private_hosts`: `host` or `host:port` that may lie in a private network; they are called without the `proxy`.
+    """
+    judge = _Judge(allows_private=allows_private, private_hosts=private_hosts)
+    http = httpx.AsyncClient(
+        limits=limits,
+        headers={"User-Agent": "Omni-Inbox"},
+        trust_env=False,
+        proxy=proxy or None,
+        mounts={f"all://{host}": None for host in private_hosts} if proxy else None,
+        event_hooks={"request": [judge.check_request] if proxy else [], "response": [judge.mark_answer]},
+    )
     # httpx offers no way to name the network of its pool; the tests of this module fail when these names change
     pool = http._transport._pool  # type: ignore[attr-defined]
-    pool._network_backend = _CheckedNetwork(pool._network_backend, allows_private=allows_private)
+    pool._network_backend = _CheckedNetwork(
+        pool._network_backend, allows_private=allows_private, private_hosts=private_hosts
+    )
     return http
+
+
+class _Judge:
+    """Hooks of a client: what a proxy is asked for, and whose words may be repeated."""
+
+    def __init__(self, *, allows_private: bool, private_hosts: Collection[str]) -> None:
+        self._allows_private, self._private_hosts = allows_private, private_hosts
+
+    async def check_request(self, request: httpx.Request) -> None:
+        """For what a proxy will connect to. Raises httpx.ConnectError."""
+        host, port = _destination(request.url)
+        if is_named(host, port, self._private_hosts):
+            return  # called directly, and judged there
+        try:
+            found = await resolve(host, port)
+        except OSError:
+            return  # a name that the proxy alone knows
+        if any(is_refused(address, allows_private=self._allows_private) for address in found):
+            raise httpx.ConnectError(f"{host} is a private address") from ForbiddenAddress()
+        request.extensions["is_public"] = not any(is_private(address) for address in found)
+
+    async def mark_answer(self, answer: httpx.Response) -> None:
+        """An answer's `is_quotable`: it comes from the public Internet, or from a host that the operator named.
+
+        Where every private address is allowed, a service in one's own network may be asked that never meant
+        to speak to a company's administrator.
+        """
+        host, port = _destination(answer.request.url)
+        if is_named(host, port, self._private_hosts):
+            answer.extensions["is_quotable"] = True
+        elif "is_public" in answer.request.extensions:
+            answer.extensions["is_quotable"] = answer.request.extensions["is_public"]
+        else:
+            peer = answer.extensions["network_stream"].get_extra_info("server_addr")
+            answer.extensions["is_quotable"] = peer is not None and not is_private(str(peer[0]))
+
+
+def _destination(url: httpx.URL) -> tuple[str, int]:
+    return url.host, url.port or (443 if url.scheme == "https" else 80)
+
+
+def is_named(host: str, port: int, hosts: Collection[str]) -> bool:
+    """Whether a list of hosts (IPv6 addresses in brackets) names this one, with its port or without."""
+    name = (f"[{host}]" if ":" in host else host).lower()
+    return name in hosts or f"{name}:{port}" in hosts
 
 
 async def resolve(host: str, port: int) -> list[str]:
@@ -145,13 +211,15 @@ def check_base_url(text: str) -> str:
     return f"{parts.scheme}://{place}{parts.path}"
 
 
-async def check_destination(base_url: str, *, allows_private: bool) -> None:
+async def check_destination(base_url: str, *, allows_private: bool, private_hosts: Collection[str] = ()) -> None:
     """Raises BadRequest when the address leads into a private network. A name that does not resolve now is judged when it is called."""
     parts = urlsplit(base_url)
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     try:
-        found = await resolve(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+        found = await resolve(host, port)
     except OSError:
         return
+    allows_private = allows_private or is_named(host, port, private_hosts)
     refused = next((address for address in found if is_refused(address, allows_private=allows_private)), None)
     if refused is not None:
         raise BadRequest(f"{parts.hostname} {PRIVATE_PREDICATE}")

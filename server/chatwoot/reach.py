@@ -11,12 +11,14 @@ from server.chatwoot.outgoing import is_private, resolve
 _SECONDS = 5.0  # Chatwoot itself waits no longer
 
 
-async def problem_with(webhook_url: str) -> str | None:
+async def problem_with(webhook_url: str, proxy: str = "") -> str | None:
     """A sentence about what answers a GET there instead of our endpoint (which says 405, as a problem of ours); None: it is us."""
     try:
         async with (
             asyncio.timeout(2 * _SECONDS),
-            httpx.AsyncClient(timeout=_SECONDS, follow_redirects=False) as http,
+            httpx.AsyncClient(
+                timeout=_SECONDS, follow_redirects=False, trust_env=False, proxy=proxy or None
+            ) as http,
             http.stream("GET", webhook_url, headers={"Accept": "application/json"}) as answer,
         ):
             pass  # the head is enough: whoever answers there may go on for ever

@@ -4,13 +4,15 @@ Nothing here asks anybody: `server/doctor.py` does. Each finding names its remed
 """
 
 import ipaddress
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from urllib.parse import urlsplit
 
 from server.core.checkup import Finding
 
 _LOCAL_NAMES = ("", "localhost")
 _MAX_NAMED = 10
+_PORT = re.compile(r":[0-9]+$")  # an IPv6 address ends with a bracket
 
 
 def judge_database_encryption(database_url: str, *, is_encrypted: bool) -> Finding:
@@ -61,11 +63,19 @@ def judge_user(user_id: int) -> Finding:
     return Finding("user", "ok", "The program does not run as root")
 
 
-def judge_private_addresses(*, are_all_allowed: bool) -> Finding:
+def judge_private_addresses(*, are_all_allowed: bool, hosts: Collection[str] = ()) -> Finding:
     name = "private addresses"
     if are_all_allowed:
         text = "CHATWOOT_ALLOW_PRIVATE is true: every company's administrator can have us call services inside your network"
-        return Finding(name, "warning", text, "Name the host of your Chatwoot alone in the settings, and set it to false")
+        remedy = "Name the host of your Chatwoot in CHATWOOT_PRIVATE_HOSTS, with its port, and set CHATWOOT_ALLOW_PRIVATE to false"
+        return Finding(name, "warning", text, remedy)
+    whole = sorted(host for host in hosts if not _PORT.search(host))
+    if whole:
+        text = f"Integrations may call every port of {', '.join(whole[:_MAX_NAMED])}"
+        return Finding(name, "warning", text, "Write host:port in CHATWOOT_PRIVATE_HOSTS")
+    if hosts:
+        text = f"Inside your network integrations may call {', '.join(sorted(hosts)[:_MAX_NAMED])} alone"
+        return Finding(name, "ok", text)
     return Finding(name, "ok", "Integrations cannot make us call services inside your network")
 
 

@@ -55,7 +55,14 @@ async def _serve(settings: Settings, state: Path) -> None:
     listener = take_port(settings.host, settings.port)
     port = listener.getsockname()[1]
     # Ctrl-C means now; the simulated Chatwoot is on this machine; few sockets, so that no limit of open files is too low for a try
-    settings = replace(settings, port=port, drain_seconds=0.0, chatwoot_allow_private=True, sockets_per_process=_SOCKETS_MOST)
+    settings = replace(
+        settings,
+        port=port,
+        drain_seconds=0.0,
+        chatwoot_allow_private=True,
+        chatwoot_private_hosts="127.0.0.1,localhost",
+        sockets_per_process=_SOCKETS_MOST,
+    )
     sim = ChatwootSim(base_url="", account_name="Northwind Support")
     async with serving(sim, host=settings.host, port=_free_port(settings.host, port + _SIMULATED_PORT_OFFSET)) as chatwoot_url:
         webhook = sim.add_webhook(settings.webhook_url, subscriptions=(*checkup.EVENTS, *checkup.TYPING_EVENTS))

@@ -52,6 +52,7 @@ class Omni:
             "SPOOL_PATH": str(directory / f"spool-{self.port}.db"),
             "PUBLIC_URL": self.base_url,
             "CHATWOOT_ALLOW_PRIVATE": "true",  # the simulated one is on this machine
+            "CHATWOOT_PRIVATE_HOSTS": "127.0.0.1,localhost",  # and is quoted
             "DRAIN_SECONDS": "0",  # a stop in a test means now
             **(env or {}),
         }

@@ -25,7 +25,7 @@ async def test_a_private_address_is_refused_however_it_is_written(host: str) -> 
     """No byte leaves: the simulated Chatwoot that listens there is never asked; the sentence says what to do."""
     sim = ChatwootSim()
     async with serving(sim) as url, outgoing_client(allows_private=False, limits=LIMITS) as http:
-        with pytest.raises(ChatwootRefused, match="CHATWOOT_ALLOW_PRIVATE"):
+        with pytest.raises(ChatwootRefused, match="CHATWOOT_PRIVATE_HOSTS"):
             await client_of(sim, http, url.replace("127.0.0.1", host)).profile()
 
 

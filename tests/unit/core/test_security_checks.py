@@ -45,6 +45,10 @@ def test_redis_is_encrypted_and_asks_for_a_password(url: str, states: list[str])
         (checks.judge_files(["/data/spool.db"]), checks.judge_files([])),
         (checks.judge_user(0), checks.judge_user(1000)),
         (checks.judge_private_addresses(are_all_allowed=True), checks.judge_private_addresses(are_all_allowed=False)),
+        (
+            checks.judge_private_addresses(are_all_allowed=False, hosts=["chat.internal", "[fd00::3000]"]),
+            checks.judge_private_addresses(are_all_allowed=False, hosts=["chat.internal:3000", "[fd00::1]:80"]),
+        ),
         (checks.judge_signatures([3, 4]), checks.judge_signatures([])),
         (
             checks.judge_operation(has_token=False, host="0.0.0.0"),
