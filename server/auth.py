@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 import secrets
 import time
 from collections import OrderedDict
@@ -28,6 +29,7 @@ from server.errors import (
     Unprocessable,
 )
 from server.passwords import PASSWORD_LEAST, PASSWORD_MOST, PasswordHashes
+from server.refused_credentials import RefusedCredentials
 from server.settings import Settings
 from server.tokens import Claims
 
@@ -35,6 +37,8 @@ SESSION_COOKIE = "omni_session"
 AGENT_HEADER = "inbox-agent"
 ROLES = ("agent", "admin")
 
+_COOKIE_BYTES = 32
+_COOKIE = re.compile(r"[A-Za-z0-9_-]{43}")  # as `open_session` makes them
 _COMPANY_AGENTS_MOST = 50_000
 _ATTEMPTS_ACCOUNT = (1 / 6, 10.0)  # sign-ins a second and burst, for one account from one address
 _ATTEMPTS_ADDRESS = (0.5, 30.0)
@@ -62,33 +66,38 @@ class Access(AccessMemory):
         super().__init__(database, settings, on_changed, on_ended)
         self._attempts: OrderedDict[str, Bucket] = OrderedDict()
         self._hashes = PasswordHashes()
+        self._refused = RefusedCredentials()
         self._meeting: dict[int, asyncio.Lock] = {}
 
-    async def authenticate(self, headers: Mapping[str, str], method: str, *, is_for_operation: bool = False) -> Principal:
-        """The principal of a request, from memory after the first time. Raises Unauthenticated, Forbidden, OtherAgent or
-        DatabaseUnavailable.
+    async def authenticate(
+        self, headers: Mapping[str, str], method: str, address: str, *, is_for_operation: bool = False
+    ) -> Principal:
+        """The principal of a request, from memory after the first time. Raises Unauthenticated, Forbidden, OtherAgent,
+        TooManyRequests (for an address that many wrong ones came from) or DatabaseUnavailable.
 
         A page says in `Inbox-Agent` whom it was made for: the browser's cookie may be another agent's since. What only shows how the
         server does (`is_for_operation`) counts on memory alone, as it is for when the database is away.
         """
-        principal = await self._principal(headers, method, is_for_operation=is_for_operation)
+        principal = await self._principal(headers, method, address, is_for_operation=is_for_operation)
         check_agent(headers.get(AGENT_HEADER), principal.agent)
         return principal
 
-    async def _principal(self, headers: Mapping[str, str], method: str, *, is_for_operation: bool) -> Principal:
+    async def _principal(
+        self, headers: Mapping[str, str], method: str, address: str, *, is_for_operation: bool
+    ) -> Principal:
         """A cookie counts for a write only with an Origin of ours: a form on a foreign page would send the cookie as well."""
         authorization = headers.get("authorization", "")
         if authorization:
             scheme, _, token = authorization.partition(" ")
             if scheme.lower() != "bearer" or not token:
                 raise Unauthenticated("The Authorization header must be: Bearer, a space, and the token")
-            return await self.authenticate_token(token, is_for_operation=is_for_operation)
+            return await self.authenticate_token(token, address, is_for_operation=is_for_operation)
         cookie = read_cookie(headers.get("cookie", ""), SESSION_COOKIE)
         if cookie is None:
             raise Unauthenticated
         if method not in ("GET", "HEAD") and not self.is_own_origin(headers):
             raise Forbidden("This was not sent from our own page; open the inbox under its own address and try again")
-        return await self.authenticate_session(cookie, is_for_operation=is_for_operation)
+        return await self.authenticate_session(cookie, address, is_for_operation=is_for_operation)
 
     def remembered(self, authorization: str) -> Principal | None:
         """The principal of a bearer token that is good and known already; None whenever that is not plain: then `authenticate` decides."""
@@ -101,11 +110,12 @@ class Access(AccessMemory):
         is_withdrawn = not agent.is_active or claims.issued_us < agent.valid_after_us
         return None if is_withdrawn else Principal(agent, claims.expires_at, None, claims.key, claims.issued_us)
 
-    async def authenticate_token(self, token: str, *, is_for_operation: bool = False) -> Principal:
-        self._tokens.get(token) or self._decode(token)
+    async def authenticate_token(self, token: str, address: str = "", *, is_for_operation: bool = False) -> Principal:
+        """`address`: whose failures are counted; empty: nobody's."""
+        self._tokens.get(token) or self._decode(token, address)
         if not is_for_operation:
             await self.confirm()
-        claims = self._tokens.get(token) or self._decode(token)  # its key may have been withdrawn meanwhile
+        claims = self._tokens.get(token) or self._decode(token, address)  # its key may have been withdrawn meanwhile
         if time.time() > claims.expires_at + self._settings.jwt_leeway_seconds:
             self._tokens.pop(token, None)
             raise TokenExpired
@@ -114,14 +124,21 @@ class Access(AccessMemory):
         _check_active(agent, claims.issued_us)
         return Principal(_with_role(agent, claims.role), claims.expires_at, None, claims.key, claims.issued_us)
 
-    async def authenticate_session(self, cookie: str, *, is_for_operation: bool = False) -> Principal:
+    async def authenticate_session(
+        self, cookie: str, address: str = "", *, is_for_operation: bool = False
+    ) -> Principal:
+        """`address`: whose failures are counted; empty: nobody's."""
+        if not _COOKIE.fullmatch(cookie):
+            raise Unauthenticated
         key = hashlib.sha256(cookie.encode()).hexdigest()
         if not is_for_operation:
             await self.confirm()
         known = self._sessions.get(key)
         if known is None:
+            self._refused.check(key, address)
             row = await self._database.read(lambda c: accounts.read_session(c, key))
             if row is None or row[3] is not None:
+                self._refused.note(key, address)
                 raise Unauthenticated
             known = self._sessions[key] = (row[0], row[1], row[2] / SECOND)
             bound(self._sessions)
@@ -140,7 +157,7 @@ class Access(AccessMemory):
 
     async def open_session(self, agent_id: int, origin: Origin = NO_ORIGIN) -> tuple[str, Agent]:
         """A new session's cookie value for somebody who has proved who they are."""
-        cookie = secrets.token_urlsafe(32)
+        cookie = secrets.token_urlsafe(_COOKIE_BYTES)
         key = hashlib.sha256(cookie.encode()).hexdigest()
 
         async def add(connection: Connection) -> None:
@@ -179,8 +196,18 @@ class Access(AccessMemory):
         settings = self._settings
         return is_own_origin(headers, [url for url in (settings.public_url, settings.tunnel_url) if url] if settings.public_url else ())
 
-    def _decode(self, token: str) -> Claims:
-        found = self._keys_of_tokens.decode(token)
+    def _decode(self, token: str, address: str) -> Claims:
+        """Verifies a token that is not known; one that only expired was good, and counts as no failure."""
+        self._keys_of_tokens.look()
+        tried = (hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest(), self._keys_of_tokens.names)
+        self._refused.check(tried, address)
+        try:
+            found = self._keys_of_tokens.decode(token)
+        except TokenExpired:
+            raise
+        except Unauthenticated as error:
+            self._refused.note(tried, address, error.message)
+            raise
         self._tokens[token] = found
         bound(self._tokens)
         return found

@@ -10,6 +10,7 @@ from server.db.accounts import Agent
 from server.db.database import Connection, Database
 from server.db.lists import Filters
 from server.db.preferences import read_preferences, write_preferences
+from server.endpoints.client_address import address_of
 from server.endpoints.limits import ApiLimits
 from server.endpoints.page_view import PageFilters
 from server.endpoints.pages import ConversationPage, PageAgent, SignInDone
@@ -101,7 +102,7 @@ class ServerPageData:
 
     async def _principal(self, request: Request) -> Principal | None:
         try:
-            return await self._access.authenticate(request.headers, request.method)
+            return await self._access.authenticate(request.headers, request.method, address_of(request))
         except OmniError as error:
             if error.status in (401, 403):
                 return None

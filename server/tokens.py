@@ -67,10 +67,7 @@ class Tokens:
     def decode(self, token: str) -> Claims:
         """Raises TokenExpired or Unauthenticated."""
         header = _header(token)
-        now = time.monotonic()
-        if now - self._read_at >= _LOOK_SECONDS:
-            self._read_at = now
-            self.read_again()
+        self.look()
         for key in self._candidates(header):
             claims = self._verified(token, key)
             if claims is not None:
@@ -104,6 +101,13 @@ class Tokens:
         except (jwt.InvalidTokenError, OverflowError, ValueError, TypeError):  # the last three: times that are no moment, such as Infinity
             raise Unauthenticated("The token is not valid here") from None
         return claims
+
+    def look(self) -> None:
+        """Take over key files that changed, where nobody has looked for a moment."""
+        now = time.monotonic()
+        if now - self._read_at >= _LOOK_SECONDS:
+            self._read_at = now
+            self.read_again()
 
     @property
     def names(self) -> frozenset[str]:
@@ -171,9 +175,7 @@ class Tokens:
 def _header(token: str) -> dict[str, Any]:
     try:
         return dict(jwt.get_unverified_header(token))
-    except jwt.InvalidTokenError:
-        raise Unauthenticated("The token is not valid here") from None
-    except RecursionError:
+    except (jwt.InvalidTokenError, RecursionError, UnicodeEncodeError):
         raise Unauthenticated("The token is not valid here") from None
 
 

@@ -1,5 +1,6 @@
 """Token buckets. They take the time, hold no clock."""
 
+import ipaddress
 from collections import OrderedDict
 from collections.abc import Hashable
 
@@ -65,3 +66,13 @@ class Buckets:
         else:
             self._buckets.move_to_end(key)
         return bucket
+
+
+def network_of(address: str) -> str:
+    """What an address is counted by: whoever has one IPv6 address has a whole network of them."""
+    if ":" not in address:
+        return address
+    try:
+        return str(ipaddress.ip_network((address.partition("%")[0], 64), strict=False))
+    except ValueError:
+        return address

@@ -10,9 +10,10 @@ from starlette.routing import BaseRoute, Route
 from server.auth import Principal
 from server.core.second_factor import qr_svg
 from server.endpoints.admin_shell import AdminShell, done_of, form_of
+from server.endpoints.client_address import address_of
 from server.endpoints.integrations import actor_of
 from server.endpoints.page_requests import redirect
-from server.endpoints.sessions import address_of, origin_of
+from server.endpoints.sessions import origin_of
 from server.errors import OmniError
 from server.passwords import PASSWORD_LEAST
 from server.people import People

@@ -13,6 +13,7 @@ from server.core.page_locale import Locale
 from server.core.preferences import Preferences
 from server.db.accounts import Agent
 from server.endpoints.answers import Handler
+from server.endpoints.client_address import address_of
 from server.endpoints.limits import ApiLimits
 from server.endpoints.page_frame import PageFrame
 from server.endpoints.page_requests import chosen_in_address, is_same_origin, path_of, read_form, redirect, remember_look, without_choice
@@ -54,7 +55,9 @@ class AdminShell:
         @functools.wraps(handler)
         async def answer(request: Request) -> Response:
             try:
-                principal = await self._access.authenticate(request.headers, request.method, is_for_operation=is_for_operation)
+                principal = await self._access.authenticate(
+                    request.headers, request.method, address_of(request), is_for_operation=is_for_operation
+                )
             except Unauthenticated:
                 return redirect("/sign-in?" + urlencode({"next": path_of(request)}))
             self._limits.check(principal)

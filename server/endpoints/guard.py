@@ -11,6 +11,7 @@ from server.answer_format import answer_format
 from server.auth import Access, Principal
 from server.core.recovery import Cursor
 from server.endpoints.answers import Handler, problem_answer
+from server.endpoints.client_address import address_of
 from server.endpoints.limits import ApiLimits
 from server.errors import Forbidden, OmniError
 from server.feed import Feed, Feeds
@@ -38,7 +39,9 @@ class Guard:
         async def answer(request: Request) -> Response:
             principal: Principal | None = None
             try:
-                principal = await self._access.authenticate(request.headers, request.method, is_for_operation=is_for_operation)
+                principal = await self._access.authenticate(
+                    request.headers, request.method, address_of(request), is_for_operation=is_for_operation
+                )
                 self._limits.check(principal)
                 return await handler(request, principal)
             except OmniError as error:
@@ -85,7 +88,7 @@ class Guard:
         async def answer(request: Request) -> Response:
             principal: Principal | None = None
             try:
-                principal = await self._access.authenticate(request.headers, request.method)
+                principal = await self._access.authenticate(request.headers, request.method, address_of(request))
                 feed = self._feeds.get(principal.company_id)
                 if feed is None:
                     feed = await self._feeds.watch(principal.company_id)

@@ -12,9 +12,9 @@ from server.core.times import iso
 from server.db.accounts import Agent
 from server.db.invitations import Invitation
 from server.endpoints.answers import json_answer, path_number, read_json
+from server.endpoints.client_address import address_of
 from server.endpoints.guard import Guard
 from server.endpoints.integrations import actor_of
-from server.endpoints.sessions import address_of
 from server.errors import BadRequest
 from server.people import People
 

@@ -10,6 +10,7 @@ from server.auth import SESSION_COOKIE, Access, Principal
 from server.core.origins import read_cookie
 from server.db.audit import Origin
 from server.endpoints.answers import agent_json, json_answer, problem_answer, read_json
+from server.endpoints.client_address import address_of
 from server.endpoints.guard import Guard
 from server.errors import BadRequest, Forbidden, OmniError
 from server.sign_in import SignedIn, SignIn
@@ -92,7 +93,3 @@ def origin_of(request: Request) -> Origin:
 def device_of(request: Request) -> str | None:
     """By what this browser says it is known."""
     return read_cookie(request.headers.get("cookie", ""), DEVICE_COOKIE)
-
-
-def address_of(request: Request) -> str:
-    return request.client.host if request.client else "unknown"

@@ -7,8 +7,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from server.endpoints.admin_shell import AdminShell, Form, form_of, number
+from server.endpoints.client_address import address_of
 from server.endpoints.page_requests import is_same_origin, redirect
-from server.endpoints.sessions import address_of
 from server.errors import Conflict, Forbidden, OmniError
 from server.passwords import PASSWORD_LEAST
 from server.set_up import SetUp

@@ -3,13 +3,12 @@
 A sender whose signature was good lately is known: nothing it shares with others (a proxy's address, say) makes us refuse it unread.
 """
 
-import ipaddress
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from server.core.limits import Bucket, Buckets
+from server.core.limits import Bucket, Buckets, network_of
 from server.errors import TooLarge, TooManyRequests, Unavailable
 
 SMALL_BYTES = 65_536  # what is larger costs time to read: Chatwoot sends such bodies for its longest messages alone
@@ -35,7 +34,7 @@ class Strangers:
 
     def check(self, address: str) -> None:
         """Before anything is read. Raises TooManyRequests for an address that has used up its budget, unless it is known."""
-        if self._addresses is not None and not self.is_known(address) and self._addresses.is_empty(_network(address), time.monotonic()):
+        if self._addresses is not None and not self.is_known(address) and self._addresses.is_empty(network_of(address), time.monotonic()):
             raise TooManyRequests("Too many webhooks from this address that no integration takes")
 
     @contextmanager
@@ -59,7 +58,7 @@ class Strangers:
         """A body that could not be read, or whose signature was wrong: it counts as a stranger's."""
         if self._addresses is not None and self._total is not None:
             now, count = time.monotonic(), 1.0 + size // SMALL_BYTES
-            self._addresses.spend(_network(address), now, count)
+            self._addresses.spend(network_of(address), now, count)
             self._total.spend(now, count)
 
     def admit(self, address: str, size: int) -> None:
@@ -69,7 +68,7 @@ class Strangers:
             raise TooLarge(f"No integration takes this; of such deliveries at most {SMALL_BYTES:,} bytes are kept")
         now = time.monotonic()
         if self._addresses is not None and self._total is not None:
-            if self._addresses.is_empty(_network(address), now) or self._total.is_empty(now):
+            if self._addresses.is_empty(network_of(address), now) or self._total.is_empty(now):
                 raise TooManyRequests("Too many webhooks that no integration takes")
             self.note_fault(address, size)
         if not self._disk.take(now, size + _KEPT_BYTES):
@@ -84,13 +83,3 @@ class Strangers:
 
     def is_known(self, address: str) -> bool:
         return time.monotonic() - self._known.get(address, float("-inf")) < _KNOWN_SECONDS
-
-
-def _network(address: str) -> str:
-    """Whoever has one IPv6 address has a whole network of them."""
-    if ":" not in address:
-        return address
-    try:
-        return str(ipaddress.ip_network((address.partition("%")[0], 64), strict=False))
-    except ValueError:
-        return address

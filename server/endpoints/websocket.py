@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Mapping
 from typing import Protocol
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -17,6 +16,7 @@ from server.core.recovery import Cursor, Mode, judge, parse_cursor
 from server.core.session import PROTOCOL_VERSION_MIN, Hello, encode_error, parse_client_message
 from server.core.times import SECOND, iso
 from server.endpoints.answers import problem_answer
+from server.endpoints.client_address import address_of
 from server.endpoints.guard import catch_up_with
 from server.errors import BadRequest, ClientTooOld, Forbidden, OmniError, TooManyRequests, Unauthenticated, Unavailable
 from server.feed import Feed, Feeds
@@ -71,7 +71,7 @@ class Sockets:
         await catch_up_with(cursor, feed, self._feeds)
         # judged again, from memory: access may have been withdrawn during these waits, when there was no socket yet that could be closed;
         # and of many that waited here at once only as many may join as there is room for
-        principal = await self._authenticate(websocket.headers, hello)
+        principal = await self._authenticate(websocket, hello)
         self._check_limits(principal)
         push: Push | None = websocket.scope.get("extensions", {}).get(EXTENSION)
         if push is not None:
@@ -121,13 +121,13 @@ class Sockets:
 
     async def _introduced(self, websocket: WebSocket) -> tuple[Hello, Principal]:
         """Who it is. Until then a socket counts by its address: an office shares one, so nobody who has signed in does."""
-        address = websocket.client.host if websocket.client else ""
+        address = address_of(websocket)
         if self._strangers[address] >= self._settings.strangers_per_address:
             raise TooManyRequests("Too many connections of this address wait to sign in")
         self._strangers[address] += 1
         try:
             hello = await self._hello(websocket)
-            return hello, await self._authenticate(websocket.headers, hello)
+            return hello, await self._authenticate(websocket, hello)
         finally:
             self._strangers[address] -= 1
             if not self._strangers[address]:
@@ -154,15 +154,16 @@ class Sockets:
             raise ClientTooOld
         return hello
 
-    async def _authenticate(self, headers: Mapping[str, str], hello: Hello) -> Principal:
+    async def _authenticate(self, websocket: WebSocket, hello: Hello) -> Principal:
+        headers, address = websocket.headers, address_of(websocket)
         if hello.token:
-            return await self._access.authenticate_token(hello.token)
+            return await self._access.authenticate_token(hello.token, address)
         cookie = read_cookie(headers.get("cookie", ""), SESSION_COOKIE)
         if cookie is None:
             raise Unauthenticated
         if not self._access.is_own_origin(headers):  # a foreign page's script would send the cookie as well
             raise Forbidden("This socket was not opened by our own page")
-        return await self._access.authenticate_session(cookie)
+        return await self._access.authenticate_session(cookie, address)
 
     async def _renew(self, principal: Principal, token: str) -> Renewal:
         renewed = await self._access.authenticate_token(token)

@@ -121,7 +121,7 @@ def test_only_our_own_pages_origin_is_ours(origin: str | None, is_own: bool, hos
 async def test_without_a_sign_in_it_is_401(headers: dict[str, str]) -> None:
     """Nothing is looked up for it."""
     with pytest.raises(Unauthenticated):
-        await _access(Database("sqlite:////tmp/unused.db")).authenticate(headers, "GET")
+        await _access(Database("sqlite:////tmp/unused.db")).authenticate(headers, "GET", "203.0.113.9")
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://[", ""])
@@ -129,7 +129,7 @@ async def test_a_cookie_writes_only_from_our_own_page(origin: str) -> None:
     """A form on a foreign page would send the cookie as well; whether it is good is not even looked up."""
     headers = {"cookie": "omni_session=x", "origin": origin}
     with pytest.raises(OmniError) as refused:
-        await _access(Database("sqlite:////tmp/unused.db")).authenticate(headers, "POST")
+        await _access(Database("sqlite:////tmp/unused.db")).authenticate(headers, "POST", "203.0.113.9")
     assert refused.value.status == 403
 
 
@@ -267,4 +267,6 @@ async def test_without_the_database_memory_counts_for_seconds(tmp_path: Path, mo
         await database.__aexit__()
         with pytest.raises(DatabaseUnavailable):
             await access.authenticate_token(token)
-        assert (await access.authenticate({"authorization": f"Bearer {token}"}, "GET", is_for_operation=True)).agent.subject == "17"
+        headers = {"authorization": f"Bearer {token}"}
+        principal = await access.authenticate(headers, "GET", "203.0.113.9", is_for_operation=True)
+        assert principal.agent.subject == "17"
