@@ -308,9 +308,11 @@ CREATE TABLE IF NOT EXISTS webhook_deliveries (
   attempts SMALLINT NOT NULL DEFAULT '0',
   next_attempt_at BIGINT NOT NULL COMMENT 'microseconds; 0: at once' DEFAULT '0',
   finished_at BIGINT COMMENT 'microseconds',
+  company_id BIGINT NOT NULL COMMENT 'whose turn it takes in ingest; 0: not judged, -1: no one''s' DEFAULT '0',
   PRIMARY KEY (id),
   KEY ix_delivery_age (received_at),
   KEY ix_delivery_state (state, next_attempt_at, id),
+  KEY ix_delivery_turn (state, next_attempt_at, company_id, id),
   UNIQUE KEY uq_delivery_uid (uid)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='The journal: every webhook delivery as it came';
 

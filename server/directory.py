@@ -123,6 +123,10 @@ class Directory:
         integration = self.integrations.get(integration_id or 0)
         return integration if integration is not None and integration.company_id == company_id else None
 
+    def companies_of(self, account_id: int | None, inbox_id: int | None) -> set[int]:
+        """Whose a delivery with this address may be: for turns, and nothing else."""
+        return {one.company_id for one in self._candidates(account_id, inbox_id)}
+
     def owner_of(self, body: str) -> int | None:
         """The one company that a delivery which no integration took may be shown to, and that may erase it; None: nobody.
 

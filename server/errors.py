@@ -190,6 +190,12 @@ class OutcomeUnknown(DatabaseUnavailable):
     title = "The database did not confirm this in time; look whether it was done before you do it again"
 
 
+class LostUnderWay(DatabaseUnavailable):
+    """The connection was there and went in the middle of a transaction: perhaps because of what it did."""
+
+    code = "database_lost"
+
+
 class CompanyBusy(DatabaseRetryable):
     """Another client of the database holds a company's stream. Nothing was changed, and no other company is concerned."""
 

@@ -3,11 +3,14 @@ what a process that died has left.
 """
 
 import asyncio
+import contextlib
 import random
+import sys
 import time
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -17,14 +20,17 @@ from server.core.changes import Change
 from server.core.events import EventBatch
 from server.core.future import within_present
 from server.core.payloads import parse_delivery, strip_credentials
-from server.core.projection import Result, Source
+from server.core.projection import Board, Result, Source
+from server.core.recovery import Stream
 from server.core.times import SECOND
-from server.db import journal, store
+from server.db import journal, journal_reads, store
 from server.db.database import Connection, Database
 from server.db.journal import Delivery
+from server.db.journal_reads import Waiting
 from server.directory import SIGNATURE_HEADER, Directory
-from server.errors import BadSignature, DatabaseUnavailable, PayloadError, Unavailable
+from server.errors import BadSignature, CompanyBusy, DatabaseRetryable, DatabaseUnavailable, LostUnderWay, PayloadError, Unavailable
 from server.log import is_debug
+from server.suspects import Suspects
 from server.traces import CARRIED, Traces
 
 _logger = log.get(__name__)
@@ -34,8 +40,9 @@ _GATHER_SECONDS = 0.02
 _RENEW_SECONDS = 0.1  # strangers' deliveries make us read the directory at most ten times a second
 _SKEW_US = 10 * SECOND  # what came later than this from now was received by a clock that is wrong, and is not waited for
 _TYPING_US = 6 * SECOND  # older than this, typing has ended
-_RETRY_FIRST_SECONDS = 0.5
-_RETRY_MOST_SECONDS = 60.0
+_FIRST = 24  # deliveries that are taken whoever sent them: more than that is a backlog, in which companies take turns
+_BUSY_FIRST_SECONDS, _BUSY_MOST_SECONDS = 0.004, 0.25  # until a company that somebody else holds is tried again
+_CRASHES_MOST = 2
 
 Publish = Callable[[EventBatch], None]
 
@@ -68,6 +75,33 @@ class Told(msgspec.Struct):
     message: Result = Result.SAME
 
 
+class Taken(msgspec.Struct):
+    """What one transaction came to. `is_full`: there is more. `busy`: companies that somebody else holds; their deliveries were left."""
+
+    is_full: bool = False
+    ingested: Ingested = Ingested()
+    counts: dict[str, int] = {}
+    busy: set[int] = set()
+    served: set[int] = set()
+    failed: list[tuple[int, Exception]] = []
+    has_held: bool = False  # deliveries that wait for the directory
+
+    @property
+    def ended(self) -> int:
+        return sum(self.counts.values())
+
+
+class _Locked(NamedTuple):
+    """Streams and deliveries that are ours until the COMMIT."""
+
+    streams: dict[int, Stream]
+    board: Board
+    free: set[int]
+
+
+Select = Callable[[Connection], Awaitable[Waiting]]
+
+
 class Ingester:
     """Turns received deliveries, and changes read from Chatwoot, into state and events."""
 
@@ -84,27 +118,36 @@ class Ingester:
     ) -> None:
         self._traces = traces
         self._database, self._directory, self._publish, self._on_typing = database, directory, publish, on_typing
-        self._batch, self._attempts = batch, attempts
+        self._batch = batch
         self._wake = asyncio.Event()
         self._is_directory_old = False
-        self._retried_at = 0.0
+        self._is_behind = False  # there is a backlog: companies take turns
+        self._turn_after: int | None = None
+        self._busy: dict[int, tuple[float, float]] = {}  # company that somebody else holds -> (next try, pause)
+        self._read: list[Delivery] = []  # what the transaction under way has read
+        self._crashes = 0
+        self._suspects = Suspects(database, self._take_suspects, batch=batch, attempts=attempts)
         self.seen: dict[int, int] = {}  # integration -> last delivery, microseconds
 
     def wake(self) -> None:
         self._wake.set()
 
     async def run(self) -> None:
-        """Take batches as long as there are full ones, then wait for the next delivery or the next sweep."""
+        """Take what is there, in turns by company; beside it, what failed is examined and tried again."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._run_turns())
+            group.create_task(self._suspects.run())
+
+    async def _run_turns(self) -> None:
+        """Take batches as long as there are more, then wait for the next delivery, the next sweep, or a company that was busy."""
         while True:
             self._wake.clear()
             if self._directory.is_loaded:
                 await self._take_all()
-                if time.monotonic() - self._retried_at >= _SWEEP_SECONDS:
-                    self._retried_at = time.monotonic()
-                    while await self._retry_one():
-                        pass
+            now = time.monotonic()
+            seconds = min([_SWEEP_SECONDS, *(due - now for due, _ in self._busy.values() if due > now)])
             try:
-                async with asyncio.timeout(_SWEEP_SECONDS):
+                async with asyncio.timeout(seconds):
                     await self._wake.wait()
             except TimeoutError:
                 continue
@@ -116,13 +159,14 @@ class Ingester:
             self._publish(batch)
 
     async def _take_all(self) -> None:
-        """Everything that is there now."""
-        taken = self._batch
-        while taken == self._batch or self._is_directory_old:
+        """Everything that is there now, but for companies that somebody else holds."""
+        while True:
             if self._is_directory_old and not await self._renew_directory():
                 return
-            taken = await self._take_batch()
-        if taken >= _BURST:
+            taken = await self._take(self._select)
+            if taken is None or not (self._is_directory_old or (taken.is_full and taken.ended)):
+                break
+        if taken is not None and taken.ended >= _BURST:
             await asyncio.sleep(_GATHER_SECONDS)
 
     async def _renew_directory(self) -> bool:
@@ -135,51 +179,180 @@ class Ingester:
         self._is_directory_old = False
         return True
 
-    async def _take_batch(self) -> int:
+    async def _take(self, select: Select) -> Taken | None:
+        """One transaction. None when it failed: then its companies are examined one by one, unless the database is away."""
         began = time.time()
+        self._read = []
         try:
-            taken, ingested = await self._database.transaction(self._ingest)
-        except DatabaseUnavailable:
-            return 0
-        except Exception:
-            _logger.exception("batch failed, trying each delivery alone")
-            return await self._take_each()
-        self._announce(ingested, began)
+            taken = await self._database.transaction(lambda c: self._ingest(c, select), attempts=2)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the others
+            await self._suspect(error)
+            return None
+        self._crashes = 0
+        await self._conclude(taken, began)
         return taken
 
-    async def _ingest(self, connection: Connection) -> tuple[int, Ingested]:
-        deliveries = await journal.claim_deliveries(connection, self._batch)
-        return len(deliveries), await self._ingest_these(connection, deliveries)
+    async def _take_suspects(self, ids: Sequence[int]) -> None:
+        """Deliveries by their ids, alone in their transaction. Raises what makes it fail, CompanyBusy when somebody holds them."""
+        began, has_begun = time.time(), False
 
-    async def _ingest_these(self, connection: Connection, deliveries: Sequence[Delivery]) -> Ingested:
-        if not deliveries:
-            return Ingested()
-        told, parked, held = [], [], set[int]()
-        for delivery in deliveries:
+        async def select(connection: Connection) -> Waiting:
+            nonlocal has_begun
+            waiting = await journal_reads.read_by_ids(connection, ids)
+            has_begun = True
+            return waiting
+
+        try:
+            taken = await self._database.transaction(lambda c: self._ingest(c, select), attempts=2)
+        except DatabaseRetryable:
+            raise
+        except DatabaseUnavailable as error:
+            raise (LostUnderWay(error.message) if has_begun else error) from None
+        await self._conclude(taken, began)
+        if taken.busy:
+            raise CompanyBusy(taken.busy)
+
+    async def _conclude(self, taken: Taken, began: float) -> None:
+        """After the commit."""
+        self._announce(taken.ingested, began)
+        self._is_directory_old |= taken.has_held
+        for state, count in taken.counts.items():
+            metrics.deliveries_ingested.labels(state).inc(count)
+        now = time.monotonic()
+        for company_id in taken.busy:
+            delay = min(_BUSY_MOST_SECONDS, 2 * self._busy[company_id][1]) if company_id in self._busy else _BUSY_FIRST_SECONDS
+            self._busy[company_id] = (now + delay * (0.5 + random.random()), delay)  # noqa: S311 - jitter, not a secret
+        for company_id in taken.served:
+            self._busy.pop(company_id, None)
+        self._database.busy.note(taken.busy)
+        self._database.busy.clear(taken.served)
+        for delivery_id, error in taken.failed:
+            with contextlib.suppress(DatabaseUnavailable):
+                await self._suspects.blame(delivery_id, error)
+
+    async def _suspect(self, error: Exception) -> None:
+        """A batch failed. Was it the database that was away, or one of these?"""
+        took_writes = await self._suspects.takes_writes()
+        if not took_writes:
+            self._crashes += bool(self._read)  # it went away under this batch; twice in a row is no chance
+        if took_writes or self._crashes >= _CRASHES_MOST:
+            _logger.error("batch failed, its companies are examined one by one", error=str(error), exc_info=error)
+            companies = {one.company_id for one in self._read}
+            with contextlib.suppress(DatabaseUnavailable):  # it failed while it was reading: any of them may be to blame
+                companies = companies or set(await self._database.read(journal_reads.read_companies))
+            self._suspects.add(companies)
+
+    async def _select(self, connection: Connection) -> Waiting:
+        """The oldest deliveries; where there are many, as many of each company."""
+        skipped = {*self._suspects.companies, *(i for i, (due, _) in self._busy.items() if due > time.monotonic())}
+        if not self._is_behind:
+            waiting = await journal_reads.read_oldest(connection, _FIRST)
+            self._is_behind = waiting.is_full
+            free = [one for one in waiting.deliveries if one.company_id not in skipped]
+            return Waiting(free, waiting.unreadable, waiting.is_full)
+        ids, self._turn_after = await journal_reads.read_turns(connection, self._batch, skipped, self._turn_after)
+        self._is_behind = len(ids) >= _FIRST or self._turn_after is not None
+        waiting = await journal_reads.read_by_ids(connection, ids) if ids else Waiting()
+        return Waiting(waiting.deliveries, waiting.unreadable, self._is_behind)
+
+    async def _ingest(self, connection: Connection, select: Select) -> Taken:
+        waiting = await select(connection)
+        self._read = list(waiting.deliveries)
+        taken = Taken(is_full=waiting.is_full)
+        told: list[Told] = []
+        parked = [(one.id, "dead", one.reason) for one in waiting.unreadable]
+        for delivery in waiting.deliveries:
             try:
                 told.append(self._understand(delivery))
             except PayloadError as error:
                 if error.is_routing and self._directory.as_of_us <= delivery.received_us <= now_us() + _SKEW_US:
-                    held.add(delivery.id)  # its integration may have been added just before it came: looked at once more
+                    taken.has_held = True  # its integration may have been added just before it came: looked at once more
                     continue
                 parked.append((delivery.id, error.outcome, error.message))
-        self._is_directory_old = bool(held)
-        batches = await self._apply(connection, [t for t in told if t.change.typing is None])
-        typing = await self._find_typing(connection, [t for t in told if t.change.typing is not None])
+            except Exception as error:  # noqa: BLE001 - a mistake of ours with this one, which the others must not pay for
+                taken.failed.append((delivery.id, error))
+        if told or parked:
+            await self._ingest_these(connection, taken, waiting.deliveries, told, parked)
+        return taken
+
+    async def _ingest_these(
+        self,
+        connection: Connection,
+        taken: Taken,
+        deliveries: Sequence[Delivery],
+        told: list[Told],
+        parked: list[tuple[int, str, str]],
+    ) -> None:
+        """Lock the companies nobody holds, then their deliveries; what is held stays in the journal, and what came after it."""
+        ids = [one.delivery_id for one in told if one.delivery_id is not None] + [one[0] for one in parked]
+        locked = await self._lock(connection, told, ids)
+        held = set(ids) - locked.free
+        if held:
+            held &= await journal_reads.read_held(connection, held)
+        edges: dict[int, int] = {}  # company -> the first of its deliveries that another process works on
+        for one in told:
+            if one.delivery_id in held:
+                edges.setdefault(one.source.company_id, one.delivery_id or 0)
+        taken.busy = {one.source.company_id for one in told if one.change.typing is None} - locked.streams.keys()
+        mine = [
+            one
+            for one in told
+            if one.delivery_id in locked.free
+            and one.source.company_id not in taken.busy
+            and (one.delivery_id or 0) < edges.get(one.source.company_id, sys.maxsize)
+        ]
+        parked = [one for one in parked if one[0] in locked.free]
+        taken.busy |= edges.keys()
+        taken.served = locked.streams.keys() - taken.busy
+        batches = await self._apply_to(connection, locked, [t for t in mine if t.change.typing is None])
+        typing = await self._find_typing(connection, [t for t in mine if t.change.typing is not None])
+        taken.ingested = Ingested(batches, typing, mine)
+        taken.counts = Counter(done=len(mine)) + Counter(state for _, state, _ in parked)
+        await self._mark(connection, deliveries, told, mine, parked)
+
+    async def _lock(self, connection: Connection, told: Sequence[Told], ids: Sequence[int]) -> "_Locked":
+        still = journal_reads.still_waiting(connection.dialect, ids)
+        changes = [(one.source, within_present(one.change, one.received_us)) for one in told if one.change.typing is None]
+        if not changes:
+            [rows] = await connection.fetch_each(still)
+            return _Locked({}, Board({}), {int(row[0]) for row in rows})
+        streams, board, [rows] = await store.load_free_board(connection, changes, store.new_epoch(), still)
+        board.entries = {key: entry for key, entry in board.entries.items() if entry.row.company_id in streams}
+        return _Locked(streams, board, {int(row[0]) for row in rows})
+
+    async def _mark(
+        self,
+        connection: Connection,
+        deliveries: Sequence[Delivery],
+        told: Sequence[Told],
+        mine: Sequence[Told],
+        parked: Sequence[tuple[int, str, str]],
+    ) -> None:
+        """What became of each, with the COMMIT."""
         now = now_us()
-        for integration_id in {t.source.integration_id for t in told}:
-            own = [t.delivery_id for t in told if t.source.integration_id == integration_id and t.delivery_id is not None]
+        for integration_id in {one.source.integration_id for one in mine}:
+            own = [one.delivery_id for one in mine if one.source.integration_id == integration_id and one.delivery_id is not None]
             await journal.mark_done(connection, own, integration_id, now)
         if parked:
             await journal.mark_parked(connection, parked, now)
-        metrics.deliveries_ingested.labels("done").inc(len(told))
+        ended = {one.delivery_id for one in mine} | {one[0] for one in parked}
         for delivery in deliveries:
-            if not delivery.is_verified and delivery.id not in held:  # kept whole until its signature could be judged
+            if not delivery.is_verified and delivery.id in ended:  # kept whole until its signature could be judged
                 stripped = strip_credentials(delivery.body.encode()).decode()
                 await journal.replace_body(connection, delivery.id, stripped)
-        for _, state, _reason in parked:
-            metrics.deliveries_ingested.labels(state).inc()
-        return Ingested(batches, typing, told)
+        hints = {delivery.id: delivery.company_id for delivery in deliveries}
+        found = {one.delivery_id: one.source.company_id for one in told if one.delivery_id is not None and one.delivery_id not in ended}
+        if new := {number: company_id for number, company_id in found.items() if hints[number] != company_id}:
+            await journal.set_companies(connection, new)
+
+    async def _apply_to(self, connection: Connection, locked: "_Locked", told: Sequence[Told]) -> list[EventBatch]:
+        if not told:
+            return []
+        with metrics.ingest_seconds.time():
+            locked.board.heal(now_us())
+            for one in told:
+                one.conversation, one.message = locked.board.apply(one.change, one.source, one.received_us)
+            return await store.save_board(connection, locked.board, locked.streams, now_us())
 
     async def _find_typing(self, connection: Connection, told: Sequence[Told]) -> Typing:
         """Where customers type: in conversations that agents have, the last of a batch. What is told too late is shown to nobody."""
@@ -214,51 +387,10 @@ class Ingester:
                 raise PayloadError(error.message, is_routing=True) from None
         is_signed = SIGNATURE_HEADER in delivery.headers
         integration = self._directory.find(change.account_id, change.inbox_id, verified_id, is_signed=is_signed)
-        self.seen[integration.id] = max(delivery.received_us, self.seen.get(integration.id, 0))
+        seen_us = min(delivery.received_us, now_us())
+        self.seen[integration.id] = max(seen_us, self.seen.get(integration.id, 0))
         traceparent = delivery.headers.get(CARRIED)
         return Told(Source(integration.id, integration.company_id), change, delivery.received_us, delivery.id, traceparent)
-
-    async def _take_each(self) -> int:
-        """A batch failed as a whole: find the one that is to blame, and let the others pass."""
-        try:
-            deliveries = await self._database.read(lambda c: journal.peek_deliveries(c, self._batch))
-            for delivery in deliveries:
-                await self._take_one(delivery.id, delivery.attempts)
-        except DatabaseUnavailable:
-            return 0
-        return len(deliveries)
-
-    async def _retry_one(self) -> bool:
-        try:
-            due = await self._database.read(lambda c: journal.peek_retry(c, now_us()))
-            if due is None:
-                return False
-            await self._take_one(due.id, due.attempts)
-        except DatabaseUnavailable:
-            return False
-        return True
-
-    async def _take_one(self, delivery_id: int, attempts: int) -> None:
-        began = time.time()
-        try:
-            self._announce(await self._database.transaction(lambda c: self._ingest_one(c, delivery_id)), began)
-        except DatabaseUnavailable:
-            raise
-        except Exception as error:
-            _logger.exception("delivery failed", delivery_id=delivery_id)
-            await self._put_off(delivery_id, attempts, f"{type(error).__name__}: {error}")
-
-    async def _ingest_one(self, connection: Connection, delivery_id: int) -> Ingested:
-        delivery = await journal.claim_delivery(connection, delivery_id)
-        return await self._ingest_these(connection, [delivery] if delivery else [])
-
-    async def _put_off(self, delivery_id: int, attempts: int, reason: str) -> None:
-        if attempts + 1 >= self._attempts:
-            metrics.deliveries_ingested.labels("dead").inc()
-            await self._database.transaction(lambda c: journal.mark_parked(c, [(delivery_id, "dead", reason)], now_us()))
-            return
-        delay = min(_RETRY_MOST_SECONDS, _RETRY_FIRST_SECONDS * 2**attempts) * (0.5 + random.random())  # noqa: S311 - jitter
-        await self._database.transaction(lambda c: journal.mark_for_retry(c, [delivery_id], reason, now_us() + int(delay * SECOND)))
 
     def _announce(self, ingested: Ingested, began: float) -> None:
         now = now_us()
@@ -293,3 +425,4 @@ class Ingester:
             publish_ms=(published_us - committed_us) / 1e3,
             trace_id=None if batch.traceparent is None else batch.traceparent.split("-")[1],
         )
+

@@ -2,23 +2,24 @@
 before its time (retention)."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
+from server import metrics
 from server.db import columns
 from server.db.connection import Dialect, Numbers
-from server.db.database import Connection, Row
+from server.db.database import Connection
 
-_SKIP_LOCKED = {"sqlite": "", "mysql": " FOR UPDATE SKIP LOCKED"}
 _REASON_MOST = 255
 STRANGER = "omni-stranger"  # beside the kept headers of a delivery that no integration knew when it came
+NOT_JUDGED, OF_NOBODY = 0, -1  # in place of a company: nobody has looked whose it is; it fitted no integration on arrival
 STATES = ("received", "done", "ignored", "dead")
 
 
 class Delivery(msgspec.Struct):
     """One webhook POST. `uid` is made on arrival: appending it twice (after a lost answer, from the spool) changes nothing.
-    `is_verified`: its signature was judged on arrival, and its body stripped of credentials."""
+    `is_verified`: its signature was judged on arrival, and its body stripped of credentials. `company_id`: whose turn it takes."""
 
     uid: str
     received_us: int
@@ -28,6 +29,7 @@ class Delivery(msgspec.Struct):
     is_verified: bool = False
     id: int = 0
     attempts: int = 0
+    company_id: int = NOT_JUDGED
 
 
 async def append_deliveries(connection: Connection, deliveries: Sequence[Delivery]) -> None:
@@ -42,6 +44,7 @@ async def append_deliveries(connection: Connection, deliveries: Sequence[Deliver
                 "is_verified": d.is_verified,
                 "headers": _encode(d.headers).decode() if d.headers else None,
                 "body": d.body,
+                "company_id": d.company_id,
             }
             for d in deliveries
         ],
@@ -49,8 +52,8 @@ async def append_deliveries(connection: Connection, deliveries: Sequence[Deliver
 
 
 _ROW = (
-    "(uid, received_at, integration_id, is_verified, headers, body) "
-    "VALUES (:uid, :received_at, :integration_id, :is_verified, :headers, :body)"
+    "(uid, received_at, integration_id, is_verified, headers, body, company_id) "
+    "VALUES (:uid, :received_at, :integration_id, :is_verified, :headers, :body, :company_id)"
 )
 # IGNORE would pass over every error, not only over the same uid: MySQL cuts what is too long, and says nothing
 _APPEND: dict[Dialect, str] = {
@@ -58,40 +61,6 @@ _APPEND: dict[Dialect, str] = {
     "mysql": f"INSERT INTO webhook_deliveries {_ROW} ON DUPLICATE KEY UPDATE uid = uid",
 }
 _encode = msgspec.json.Encoder().encode
-_NUMBERS = "id, received_at, integration_id, is_verified, attempts"
-# few columns: MySQL's driver describes each one anew for each SELECT; the body stays as it is, it is mostly quotes
-_READ: dict[Dialect, str] = {
-    "sqlite": f"SELECT uid, headers, body, {_NUMBERS} FROM webhook_deliveries ",
-    "mysql": f"SELECT JSON_ARRAY(uid, headers), body, JSON_ARRAY({_NUMBERS}) FROM webhook_deliveries ",
-}
-
-
-async def claim_deliveries(connection: Connection, limit: int) -> list[Delivery]:
-    """Lock the oldest untried deliveries that no other process works on."""
-    return await _untried(connection, limit, _SKIP_LOCKED[connection.dialect])
-
-
-async def peek_deliveries(connection: Connection, limit: int) -> list[Delivery]:
-    """The oldest untried deliveries, without locking them."""
-    return await _untried(connection, limit)
-
-
-async def peek_retry(connection: Connection, now_us: int) -> Delivery | None:
-    """A delivery that failed and whose next try is due."""
-    row = await connection.fetch_one(
-        f"{_READ[connection.dialect]}WHERE state = 'received' AND next_attempt_at > 0 AND next_attempt_at <= :now "
-        "ORDER BY next_attempt_at LIMIT 1",
-        {"now": now_us},
-    )
-    return _delivery(row) if row else None
-
-
-async def claim_delivery(connection: Connection, delivery_id: int) -> Delivery | None:
-    """Lock one delivery by its number, if it is still to be done."""
-    row = await connection.fetch_one(
-        f"{_READ[connection.dialect]}WHERE id = :id AND state = 'received'{_SKIP_LOCKED[connection.dialect]}", {"id": delivery_id}
-    )
-    return _delivery(row) if row else None
 
 
 async def mark_done(connection: Connection, delivery_ids: Iterable[int], integration_id: int, now_us: int) -> None:
@@ -115,12 +84,43 @@ async def mark_parked(connection: Connection, outcomes: Iterable[tuple[int, str,
         )
 
 
-async def mark_for_retry(connection: Connection, delivery_ids: Iterable[int], reason: str, next_attempt_us: int) -> None:
-    await connection.execute(
-        "UPDATE webhook_deliveries SET attempts = attempts + 1, next_attempt_at = :next, reason = :reason "
-        f"WHERE id IN ({columns.ids(delivery_ids)}) AND state = 'received'",
-        {"next": next_attempt_us, "reason": reason[:_REASON_MOST]},
+async def count_failure(
+    connection: Connection, delivery_id: int, reason: str, most: int, next_attempt_us: Callable[[int], int]
+) -> None:
+    """It failed: to be tried again at the moment that follows from how often it did, or `dead` after so many times."""
+    row = await connection.fetch_one(
+        "SELECT attempts FROM webhook_deliveries WHERE id = :id AND state = 'received'", {"id": delivery_id}
     )
+    if row is None:
+        return
+    attempts = 1 + (row[0] if isinstance(row[0], int) and 0 <= row[0] <= most else 0)
+    next_us = next_attempt_us(attempts)
+    reason = reason.encode(errors="replace").decode()[:_REASON_MOST]
+    if attempts >= most:
+        metrics.deliveries_ingested.labels("dead").inc()
+        await mark_parked(connection, [(delivery_id, "dead", reason)], next_us)
+        return
+    await connection.execute(
+        "UPDATE webhook_deliveries SET attempts = :attempts, next_attempt_at = :next, reason = :reason WHERE id = :id",
+        {"attempts": attempts, "next": next_us, "reason": reason, "id": delivery_id},
+    )
+
+
+async def probe(connection: Connection) -> None:
+    """A write that changes nothing, which a database that takes no writes refuses."""
+    await connection.execute("UPDATE webhook_deliveries SET attempts = attempts WHERE id = 0")
+
+
+async def set_companies(connection: Connection, company_of: Mapping[int, int]) -> None:
+    """Whose deliveries these turned out to be."""
+    grouped: dict[int, list[int]] = defaultdict(list)
+    for delivery_id, company_id in company_of.items():
+        grouped[company_id].append(delivery_id)
+    for company_id, delivery_ids in grouped.items():
+        connection.post(
+            "UPDATE webhook_deliveries SET company_id = :company_id WHERE id IN (:ids)",
+            {"company_id": company_id, "ids": Numbers(delivery_ids)},
+        )
 
 
 async def replace_body(connection: Connection, delivery_id: int, body: str) -> None:
@@ -166,16 +166,3 @@ async def trim_strangers(connection: Connection, since_us: int, before_us: int, 
     if rows:
         await connection.execute(f"DELETE FROM webhook_deliveries WHERE id IN ({columns.ids(row[0] for row in rows)})")
     return len(rows)
-
-
-async def _untried(connection: Connection, limit: int, suffix: str = "") -> list[Delivery]:
-    sql = f"{_READ[connection.dialect]}WHERE state = 'received' AND next_attempt_at = 0 ORDER BY id LIMIT :limit{suffix}"
-    return [_delivery(row) for row in await connection.fetch_all(sql, {"limit": limit})]
-
-
-def _delivery(row: Row) -> Delivery:
-    if len(row) == 3:
-        row = (*msgspec.json.decode(row[0]), row[1], *msgspec.json.decode(row[2]))
-    uid, headers, body, number, received_us, integration_id, is_verified, attempts = row
-    kept = msgspec.json.decode(headers, type=dict[str, str]) if headers else {}
-    return Delivery(uid, received_us, body, kept, integration_id, bool(is_verified), number, attempts)

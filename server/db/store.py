@@ -19,9 +19,10 @@ from server.core.recovery import Stream
 from server.core.times import SECOND
 from server.db import columns, eventlog, threads
 from server.db.columns import CONVERSATION_COLUMNS, CONVERSATIONS, MESSAGE_COLUMNS, MESSAGES
-from server.db.connection import Dialect, Numbers, Parameters
+from server.db.connection import Dialect, Numbers, Parameters, Row
 from server.db.database import Connection
 from server.db.eventlog import Select
+from server.errors import CompanyBusy
 
 _UNIDENTIFIED_MOST = 2_000  # messages without Chatwoot's id looked through for twins, newest first
 
@@ -97,7 +98,18 @@ async def entry_by_id(connection: Connection, company_id: int, conversation_id: 
 
 
 async def load_board(connection: Connection, changes: Sequence[tuple[Source, Change]], epoch: str) -> tuple[dict[int, Stream], Board]:
-    """Lock the companies' streams, and read the rows that these changes may touch: one round trip."""
+    """Lock the companies' streams, and read the rows that these changes may touch: one round trip. Raises CompanyBusy."""
+    streams, board, _ = await load_free_board(connection, changes, epoch)
+    if busy := {source.company_id for source, _ in changes} - streams.keys():
+        raise CompanyBusy(busy)
+    return streams, board
+
+
+async def load_free_board(
+    connection: Connection, changes: Sequence[tuple[Source, Change]], epoch: str, *also: Select
+) -> tuple[dict[int, Stream], Board, list[Sequence[Row]]]:
+    """As `load_board`, but for companies that another transaction holds: their streams are not in the answer, and
+    nothing of them may be changed. With what the SELECTs `also` find after the locks, in the same round trip."""
     wanted: dict[int, set[int]] = defaultdict(set)
     for source, change in changes:
         wanted[source.integration_id].add(change.conversation.display_id)
@@ -105,7 +117,8 @@ async def load_board(connection: Connection, changes: Sequence[tuple[Source, Cha
     conversations = (f"SELECT {CONVERSATIONS.select[connection.dialect]} FROM social_conversations c WHERE {where}", keys)
     messages = _messages_told(connection.dialect, changes, where, keys)
     company_ids = {source.company_id for source, _ in changes}
-    streams, found = await eventlog.lock_and_read(connection, company_ids, epoch, conversations, *messages)
+    streams, found = await eventlog.lock_free_and_read(connection, company_ids, epoch, *also, conversations, *messages)
+    others, found = found[: len(also)], found[len(also) :]
     rows = [CONVERSATIONS.entity(row) for row in found[0]]
     entries = {(row.integration_id or 0, row.chatwoot_conversation_id or 0): Entry(row) for row in rows}
     by_id = {entry.row.id: entry for entry in entries.values()}
@@ -114,7 +127,7 @@ async def load_board(connection: Connection, changes: Sequence[tuple[Source, Cha
         known |= {message.id: message for message in await threads.read_looked_at(connection, looks)}
     for message in known.values():
         by_id[message.conversation_id].messages.append(MessageEntry(message))
-    return streams, Board(entries)
+    return streams, Board(entries), others
 
 
 def _looks(changes: Sequence[tuple[Source, Change]], entries: Mapping[tuple[int, int], Entry]) -> list[tuple[int, int, int]]:

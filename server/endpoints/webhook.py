@@ -14,7 +14,7 @@ from server import metrics
 from server.core.payloads import Heading, may_lack_account, read_heading, strip_credentials
 from server.core.times import SECOND
 from server.db import journal
-from server.db.journal import Delivery
+from server.db.journal import NOT_JUDGED, OF_NOBODY, Delivery
 from server.directory import DELIVERY_HEADER, KEY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, Directory, key_of
 from server.endpoints.answers import problem_answer, receive_body
 from server.endpoints.strangers import SMALL_BYTES, Strangers
@@ -112,6 +112,7 @@ class Webhook:
             headers=headers,
             integration_id=integration_id,
             is_verified=is_judged,
+            company_id=self._turn_of(heading.account_id, heading.inbox_id, integration_id),
         )
 
     async def _verify(self, address: str, heading: Heading, headers: dict[str, str], body: bytes) -> int | None:
@@ -149,3 +150,11 @@ class Webhook:
         if (key := key_of(scope.get("query_string", b""))) is not None:
             headers[KEY_HEADER] = key
         return headers, length
+
+    def _turn_of(self, account_id: int | None, inbox_id: int | None, integration_id: int | None) -> int:
+        """Whose turn it takes in ingest; a hint, which decides nothing else."""
+        if not self._directory.is_loaded:
+            return NOT_JUDGED
+        if (known := self._directory.integrations.get(integration_id or 0)) is not None:
+            return known.company_id
+        return min(self._directory.companies_of(account_id, inbox_id), default=OF_NOBODY)

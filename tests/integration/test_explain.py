@@ -13,7 +13,7 @@ from server.core.changes import Change, ConversationState, MessageState
 from server.core.entities import Message
 from server.core.projection import Source
 from server.core.recovery import Stream
-from server.db import eventlog, journal, ledger, lists, outbox, store, threads
+from server.db import eventlog, journal_reads, ledger, lists, outbox, store, threads
 from server.db.columns import CONVERSATION_COLUMNS, MESSAGE_COLUMNS, time_to_column
 from server.db.database import Connection, Database, Parameters, Row
 from server.db.eventlog import Select
@@ -62,7 +62,13 @@ QUERIES: dict[str, Query] = {
     "events after a cursor": lambda c: eventlog.read_events(c, 3, 100, 500),
     "heads": lambda c: eventlog.read_streams(c, [1, 2, 3]),
     "board of a batch": lambda c: store.load_board(c, _told(), "unused"),
-    "claim of deliveries": lambda c: journal.claim_deliveries(c, 300),
+    "oldest deliveries": lambda c: journal_reads.read_oldest(c, 24),
+    "turns by company": lambda c: journal_reads.read_turns(c, 300, {7}),
+    "a company's deliveries": lambda c: journal_reads.read_ids(c, 3, 300),
+    "deliveries by number": lambda c: journal_reads.read_by_ids(c, [5_001, 5_002]),
+    "deliveries still to be done": lambda c: c.fetch_each(journal_reads.still_waiting("mysql", [5_001, 5_002])),
+    "retries that are due": lambda c: journal_reads.read_due_retries(c, _NOW, 20),
+    "companies that wait": lambda c: journal_reads.read_companies(c),
     "claim of replies": lambda c: outbox.claim_replies(c, Claim(_NOW, 1, 1, 8, at_work=[5], full=[6])),
     "a reply written again": lambda c: outbox.read_repeated(c, 33, 1, "auto.1", "auto.2"),
     "last landing": lambda c: outbox.read_last_landing(c, [1, 2], _NOW, _NOW + 1),
@@ -134,6 +140,10 @@ async def _fill(connection: Connection) -> None:
     await connection.execute_many("INSERT INTO inbox_streams (company_id, epoch, head) VALUES (:c, :e, 500)", streams)
     done = [{"u": f"uid-{n}"} for n in range(5_000)]
     await connection.execute_many("INSERT INTO webhook_deliveries (uid, received_at, state, body) VALUES (:u, 1, 'done', 'x')", done)
+    waiting = [{"u": f"waiting-{n}", "c": 1 + n % _COMPANIES} for n in range(2_000)]
+    await connection.execute_many(
+        "INSERT INTO webhook_deliveries (uid, received_at, company_id, body) VALUES (:u, 1, :c, 'x')", waiting
+    )
     for table in ("social_conversations", "social_messages", "inbox_events", "webhook_deliveries"):
         await connection.fetch_all(f"ANALYZE TABLE {table}")
 

@@ -8,7 +8,7 @@ import pytest
 
 from server.core.events import EventBatch
 from server.core.times import SECOND
-from server.db import eventlog, journal
+from server.db import eventlog, journal, journal_reads
 from server.db.database import Connection, Database
 from server.db.journal import Delivery
 from server.retention import Retention
@@ -81,7 +81,7 @@ async def test_deliveries_of_nobody_go_after_a_day(tmp_path: Path) -> None:
         given = [("old", old, stranger), ("young", young, stranger), ("known", old, {}), ("taken", old, stranger), ("dead", old, stranger)]
         deliveries = [Delivery(uid=uid, received_us=at, body="{}", headers=headers) for uid, at, headers in given]
         await database.transaction(lambda c: journal.append_deliveries(c, deliveries))
-        numbers = {d.uid: d.id for d in await database.read(lambda c: journal.peek_deliveries(c, 10))}
+        numbers = {d.uid: d.id for d in await database.read(lambda c: journal_reads.peek_deliveries(c, 10))}
         states = [(numbers[uid], "dead" if uid == "dead" else "ignored", "nobody's") for uid, _, _ in given if uid != "taken"]
         await database.transaction(lambda c: journal.mark_parked(c, states, now))
         await database.transaction(lambda c: journal.mark_done(c, [numbers["taken"]], 1, now))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from server.db import eventlog, journal
+from server.db import eventlog, journal, journal_reads
 from server.db.database import Connection, Database
 from server.db.journal import Delivery
 from server.db.migrations import upgrade
@@ -21,7 +21,7 @@ async def test_a_delivery_that_comes_twice_is_kept_once(database_url: str) -> No
     async with Database(database_url, wait_seconds=30) as database:
         await database.transaction(lambda c: journal.append_deliveries(c, [first]))
         await database.transaction(lambda c: journal.append_deliveries(c, again))
-        kept = await database.read(lambda c: journal.peek_deliveries(c, 10))
+        kept = await database.read(lambda c: journal_reads.peek_deliveries(c, 10))
     assert [(d.uid, d.body) for d in kept] == [("a", "first"), ("b", "b")]
 
 
@@ -32,7 +32,7 @@ async def test_what_is_too_long_is_refused_aloud(mariadb_url: str) -> None:
     async with Database(mariadb_url, wait_seconds=30) as database:
         with pytest.raises(Exception, match="Data too long"):
             await database.transaction(lambda c: journal.append_deliveries(c, [long]))
-        assert await database.read(lambda c: journal.peek_deliveries(c, 10)) == []
+        assert await database.read(lambda c: journal_reads.peek_deliveries(c, 10)) == []
 
 
 async def test_a_company_gets_its_row_once(database_url: str) -> None:

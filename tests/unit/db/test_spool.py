@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from server.db import journal
+from server.db import journal_reads
 from server.db.database import Connection, Database
 from server.db.journal import Delivery
 from server.db.spool import Spool, SpoolFull
@@ -118,7 +118,7 @@ async def test_one_that_the_journal_refuses_holds_back_no_other(tmp_path: Path, 
             await eventually(lambda: not spool.waiting, limit=60)
         finally:
             task.cancel()
-        kept = await database.read(lambda c: journal.peek_deliveries(c, 100))
+        kept = await database.read(lambda c: journal_reads.peek_deliveries(c, 100))
         assert [delivery.received_us for delivery in kept] == [n for n in range(1, 21) if n != 5]
         assert spool.refused == 1
         assert _sql(tmp_path / "spool.db", "SELECT reason FROM refused_deliveries")
@@ -142,7 +142,7 @@ async def test_what_a_process_that_died_has_left_is_moved_by_another_one(tmp_pat
 
 
 async def _count(database: Database, count: int) -> bool:
-    return len(await database.read(lambda c: journal.peek_deliveries(c, 100))) == count
+    return len(await database.read(lambda c: journal_reads.peek_deliveries(c, 100))) == count
 
 
 async def test_what_is_appended_while_an_empty_spool_is_read_still_counts(tmp_path: Path) -> None:

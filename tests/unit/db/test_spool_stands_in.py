@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from server.db import damaged_spool, journal
+from server.db import damaged_spool, journal_reads
 from server.db.database import Connection, Database
 from server.db.journal import Delivery
 from server.db.spool import Spool, SpoolFull, StrangersFull
@@ -49,7 +49,7 @@ async def _recording(recorder: Recorder, *, drains: bool = False) -> AsyncIterat
 
 
 async def _kept(database: Database) -> list[int]:
-    return [delivery.received_us for delivery in await database.read(lambda c: journal.peek_deliveries(c, 10_000))]
+    return [delivery.received_us for delivery in await database.read(lambda c: journal_reads.peek_deliveries(c, 10_000))]
 
 
 async def _fill(spool: Spool, *, is_verified: bool) -> None:

@@ -1,0 +1,208 @@
+"""What ingest reads of the journal: the oldest deliveries, or turns by company when there are many; each row by itself.
+
+Nothing here waits for a lock, and rows are not locked before their company's stream is: who holds the stream takes that company's
+deliveries, in order. A row that cannot be read is told as such, and does not keep the others from being read.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from server.core.times import SECOND
+from server.db.connection import Dialect, Numbers, Row
+from server.db.database import Connection
+from server.db.eventlog import Select
+from server.db.journal import NOT_JUDGED, Delivery
+
+TURN_COMPANIES = 64  # that have their turn in one transaction; the others follow in the next one
+TURN_BYTES = 16_000_000  # of bodies in one transaction
+_LEAST_EACH = 4
+_LATEST_US = 250_000_000_000 * SECOND  # some thousand years from now: no moment of ours
+_DUE = "state = 'received' AND next_attempt_at = 0"
+
+
+class Unreadable(msgspec.Struct, frozen=True):
+    """A row that makes no delivery."""
+
+    id: int
+    reason: str
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """Rows as they were read. `is_full`: there may be more."""
+
+    deliveries: Sequence[Delivery] = ()
+    unreadable: Sequence[Unreadable] = ()
+    is_full: bool = False
+
+    @property
+    def ids(self) -> list[int]:
+        return [one.id for one in self.deliveries] + [one.id for one in self.unreadable]
+
+
+def _whole(column: str) -> str:
+    """SQLite keeps whatever it is given: only a whole number or nothing is one."""
+    return f"CASE typeof({column}) WHEN 'integer' THEN {column} WHEN 'null' THEN NULL ELSE 'x' END"
+
+
+_NUMBERS = ("received_at", "integration_id", "is_verified", "attempts", "company_id")
+# MySQL: few columns, as its driver describes each one anew for each SELECT; the body stays as it is, it is mostly quotes.
+# SQLite: as bytes, since a text that is no UTF-8 would fail the whole SELECT.
+_READ: dict[Dialect, str] = {
+    "sqlite": f"SELECT id, CAST(uid AS BLOB), CAST(headers AS BLOB), CAST(body AS BLOB), {', '.join(map(_whole, _NUMBERS))} "
+    "FROM webhook_deliveries ",
+    "mysql": f"SELECT JSON_ARRAY(id, uid, headers), body, JSON_ARRAY({', '.join(_NUMBERS)}) FROM webhook_deliveries ",
+}
+_OF_COMPANY: dict[Dialect, str] = {"sqlite": "company_id = :company_id", "mysql": "company_id = :company_id"}
+_OF_NOBODY: dict[Dialect, str] = {"sqlite": "(company_id = 0 OR typeof(company_id) <> 'integer')", "mysql": "company_id = 0"}
+
+
+async def read_oldest(connection: Connection, limit: int) -> Waiting:
+    """The oldest untried deliveries of all companies."""
+    sql = f"{_READ[connection.dialect]}WHERE {_DUE} ORDER BY id LIMIT :limit"
+    return _waiting(await connection.fetch_all(sql, {"limit": limit}), limit)
+
+
+async def peek_deliveries(connection: Connection, limit: int) -> list[Delivery]:
+    """The oldest untried deliveries that can be read, for whoever only looks."""
+    return list((await read_oldest(connection, limit)).deliveries)
+
+
+async def read_by_ids(connection: Connection, ids: Iterable[int]) -> Waiting:
+    sql = f"{_READ[connection.dialect]}WHERE id IN (:ids) AND state = 'received' ORDER BY id"
+    return _waiting(await connection.fetch_all(sql, {"ids": Numbers(ids)}), None)
+
+
+async def read_turns(
+    connection: Connection, limit: int, skipped: Collection[int], after: int | None = None
+) -> tuple[list[int], int | None]:
+    """Untried deliveries, as many of each company, in order. Returns their ids, and the company after which
+    the next turn begins (None: all have had theirs). Deliveries of one company leave no gap between them."""
+    companies = await _companies(connection, skipped, after)
+    if not companies:
+        return [], None
+    share = max(_LEAST_EACH, limit // len(companies))
+    selects = [_of_company(connection.dialect, company_id, share) for company_id in companies]
+    found = await connection.fetch_each(*selects)
+    by_company = {company_id: [(int(row[0]), int(row[1] or 0)) for row in rows] for company_id, rows in zip(companies, found, strict=True)}
+    chosen = _within(by_company, TURN_BYTES)
+    unjudged = by_company.get(NOT_JUDGED, [])
+    if len(unjudged) >= share or len(chosen.get(NOT_JUDGED, [])) < len(unjudged):
+        # whose these are is not known yet: nothing that came after them may pass them
+        edge = max(chosen.get(NOT_JUDGED, [0]))
+        chosen = {company_id: [i for i in ids if i <= edge or company_id < 0] for company_id, ids in chosen.items()}
+    is_whole = len(companies) < TURN_COMPANIES
+    return sorted(i for ids in chosen.values() for i in ids), None if is_whole else companies[-1]
+
+
+async def read_companies(connection: Connection) -> list[int]:
+    """Companies with untried deliveries."""
+    return await _companies(connection, (), None)
+
+
+async def read_ids(connection: Connection, company_id: int, limit: int) -> list[int]:
+    """The oldest untried deliveries of a company."""
+    sql, parameters = _of_company(connection.dialect, company_id, limit)
+    return [int(row[0]) for row in await connection.fetch_all(sql, parameters)]
+
+
+def still_waiting(dialect: Dialect, ids: Iterable[int]) -> Select:
+    """Locks those of them that are still to be done and that nobody works on."""
+    suffix = " FOR UPDATE SKIP LOCKED" if dialect == "mysql" else ""
+    return f"SELECT id FROM webhook_deliveries WHERE id IN (:ids) AND state = 'received'{suffix}", {"ids": Numbers(ids)}
+
+
+async def read_held(connection: Connection, ids: Iterable[int]) -> set[int]:
+    """Those of them that are still to be done, whoever works on them."""
+    sql = "SELECT id FROM webhook_deliveries WHERE id IN (:ids) AND state = 'received'"
+    return {int(row[0]) for row in await connection.fetch_all(sql, {"ids": Numbers(ids)})}
+
+
+async def read_due_retries(connection: Connection, now_us: int, limit: int) -> list[int]:
+    """Deliveries that failed and whose next try is due; also those whose next try is at no moment that we would have chosen."""
+    rows = await connection.fetch_all(
+        "SELECT id FROM webhook_deliveries WHERE state = 'received' AND next_attempt_at <> 0 "
+        "AND (next_attempt_at <= :now OR next_attempt_at > :far) ORDER BY next_attempt_at LIMIT :limit",
+        {"now": now_us, "far": now_us + 3600 * SECOND, "limit": limit},
+    )
+    return [int(row[0]) for row in rows]
+
+
+async def _companies(connection: Connection, skipped: Collection[int], after: int | None) -> list[int]:
+    company = "company_id" if connection.dialect == "mysql" else "CASE typeof(company_id) WHEN 'integer' THEN company_id ELSE 0 END"
+    beyond = "" if after is None else " AND company_id > :after"
+    rows = await connection.fetch_all(
+        f"SELECT DISTINCT {company} FROM webhook_deliveries WHERE {_DUE}{beyond} ORDER BY 1 LIMIT :limit",
+        {"limit": TURN_COMPANIES + len(skipped)} | ({} if after is None else {"after": after}),
+    )
+    return [int(row[0]) for row in rows if row[0] not in skipped][:TURN_COMPANIES]
+
+
+def _of_company(dialect: Dialect, company_id: int, limit: int) -> Select:
+    where = (_OF_COMPANY if company_id else _OF_NOBODY)[dialect]
+    parameters: dict[str, Any] = {"limit": limit} | ({"company_id": company_id} if company_id else {})
+    return f"SELECT id, LENGTH(body) FROM webhook_deliveries WHERE {_DUE} AND {where} ORDER BY id LIMIT :limit", parameters
+
+
+def _within(by_company: dict[int, list[tuple[int, int]]], most_bytes: int) -> dict[int, list[int]]:
+    """The first of each, then the second of each, until so many bytes are together; at least one."""
+    chosen: dict[int, list[int]] = {company_id: [] for company_id in by_company}
+    ended, total = set[int](), 0
+    for place in range(max(map(len, by_company.values()), default=0)):
+        for company_id, rows in by_company.items():
+            if place >= len(rows) or company_id in ended:
+                continue
+            if total and total + rows[place][1] > most_bytes:
+                ended.add(company_id)
+                continue
+            total += rows[place][1]
+            chosen[company_id].append(rows[place][0])
+    return chosen
+
+
+def _waiting(rows: Sequence[Row], limit: int | None) -> Waiting:
+    deliveries, unreadable = [], []
+    for row in rows:
+        try:
+            deliveries.append(_delivery(row))
+        except (ValueError, TypeError, OverflowError, msgspec.MsgspecError) as error:
+            unreadable.append(Unreadable(_id(row), f"this row of the journal cannot be read: {error}"))
+    return Waiting(deliveries, unreadable, limit is not None and len(rows) >= limit)
+
+
+def _id(row: Row) -> int:
+    return int(row[0] if isinstance(row[0], int) else msgspec.json.decode(row[0])[0])
+
+
+def _delivery(row: Row) -> Delivery:
+    if len(row) == 3:  # MySQL
+        number, uid, headers = msgspec.json.decode(row[0])
+        body, numbers = row[1], msgspec.json.decode(row[2])
+    else:
+        number, uid, headers, body, *numbers = row
+    received_us, integration_id, is_verified, attempts, company_id = numbers
+    if not isinstance(received_us, int) or not 0 <= received_us < _LATEST_US:
+        raise ValueError("received_at is no moment")
+    if not all(isinstance(value, int | None) for value in (integration_id, is_verified, attempts)):
+        raise ValueError("a number is none")
+    kept = msgspec.json.decode(headers, type=dict[str, str]) if headers else {}
+    return Delivery(
+        uid=_text(uid, "replace"),
+        received_us=received_us,
+        body=_text(body, "strict"),
+        headers=kept,
+        integration_id=integration_id,
+        is_verified=bool(is_verified),
+        id=number,
+        attempts=max(0, attempts or 0),
+        company_id=company_id if isinstance(company_id, int) else NOT_JUDGED,
+    )
+
+
+def _text(value: Any, errors: str) -> str:
+    if isinstance(value, bytes):
+        return value.decode(errors=errors)
+    if not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} where a text should be")
+    return value
