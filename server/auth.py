@@ -5,13 +5,12 @@ import hashlib
 import re
 import secrets
 import time
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 
 import msgspec
 
 from server.access_memory import AccessMemory, OnChanged, OnEnded, bound
-from server.core.limits import Bucket
+from server.core.limits import Buckets, network_of
 from server.core.origins import is_own_origin, read_cookie
 from server.core.times import SECOND
 from server.db import accounts
@@ -43,6 +42,8 @@ _COMPANY_AGENTS_MOST = 50_000
 _ATTEMPTS_ACCOUNT = (1 / 6, 10.0)  # sign-ins a second and burst, for one account from one address
 _ATTEMPTS_ADDRESS = (0.5, 30.0)
 _ATTEMPTS_ANYWHERE = (1 / 30, 20.0)  # for one account from all addresses, but browsers that are known
+_ATTEMPTS_KNOWN = (1 / 6, 15.0)  # for one account from all browsers that are known
+_ATTEMPTS_CODE = (1 / 600, 20.0)  # six digits of one account: below one chance in two thousand a day
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -64,7 +65,10 @@ class Access(AccessMemory):
 
     def __init__(self, database: Database, settings: Settings, on_changed: OnChanged, on_ended: OnEnded) -> None:
         super().__init__(database, settings, on_changed, on_ended)
-        self._attempts: OrderedDict[str, Bucket] = OrderedDict()
+        # one memory for each kind: a flood of one kind makes none of another forgotten
+        self._by_address, self._by_account_and_address = Buckets(*_ATTEMPTS_ADDRESS), Buckets(*_ATTEMPTS_ACCOUNT)
+        self._by_account, self._by_known_browser = Buckets(*_ATTEMPTS_ANYWHERE), Buckets(*_ATTEMPTS_KNOWN)
+        self._by_code = Buckets(*_ATTEMPTS_CODE)
         self._hashes = PasswordHashes()
         self._refused = RefusedCredentials()
         self._meeting: dict[int, asyncio.Lock] = {}
@@ -155,12 +159,17 @@ class Access(AccessMemory):
         the account's own, and does not wait behind strangers. Raises TooManyRequests."""
         return await self._hashes.is_right(stored, password, is_known=is_known)
 
-    async def open_session(self, agent_id: int, origin: Origin = NO_ORIGIN) -> tuple[str, Agent]:
-        """A new session's cookie value for somebody who has proved who they are."""
+    async def open_session(
+        self, agent_id: int, origin: Origin = NO_ORIGIN, *, proved_by: str | None = None
+    ) -> tuple[str, Agent]:
+        """A new session's cookie value for somebody who has proved who they are. `proved_by`: the hash of the password
+        that was right a moment ago; Unauthenticated is raised when it has been replaced since, or access withdrawn."""
         cookie = secrets.token_urlsafe(_COOKIE_BYTES)
         key = hashlib.sha256(cookie.encode()).hexdigest()
 
         async def add(connection: Connection) -> None:
+            if proved_by is not None and not await accounts.hold_password(connection, agent_id, proved_by):
+                raise Unauthenticated("The e-mail address or the password is wrong")
             now_us = await self._database.clock.read(connection)  # later than what ended the sessions before it
             until_us = now_us + self._settings.session_hours * 3600 * SECOND
             await accounts.add_session(connection, key, agent_id, now_us, until_us, origin)
@@ -176,7 +185,7 @@ class Access(AccessMemory):
 
     async def check_password(self, agent: Agent, password: str, address: str) -> None:
         """Somebody who is signed in proves it once more. Raises Unprocessable or TooManyRequests."""
-        self._slow_down(f"{address} {agent.email}", _ATTEMPTS_ACCOUNT)
+        _take(self._by_account_and_address, (network_of(address), agent.email))
         email = agent.email or ""
         found = await self._database.read(lambda c: accounts.read_password(c, email))
         if found is None or found[1] is None:
@@ -232,6 +241,8 @@ class Access(AccessMemory):
             if found is None:
                 raise
             agent = found
+        if agent.subject != claims.subject:  # MySQL found what only compares alike: it ignores spaces at the end
+            raise Unauthenticated("The token names an agent who cannot be told from another one")
         self._remember(agent)
         return agent
 
@@ -247,21 +258,19 @@ class Access(AccessMemory):
 
     def slow_down(self, address: str, email: str | None = None) -> None:
         """For what strangers may try, by address, and by address and account. Raises TooManyRequests."""
+        network = network_of(address)
+        _take(self._by_address, network)  # first: an address that is refused is remembered with no account
         if email is not None:
-            self._slow_down(f"{address} {email}", _ATTEMPTS_ACCOUNT)
-        self._slow_down(address, _ATTEMPTS_ADDRESS)
+            _take(self._by_account_and_address, (network, email))
 
-    def slow_down_account(self, email: str) -> None:
-        """For guesses at one account, wherever they come from. Raises TooManyRequests."""
-        self._slow_down(f"account {email}", _ATTEMPTS_ANYWHERE)
+    def slow_down_account(self, email: str, *, is_known: bool) -> None:
+        """For guesses at one account, wherever they come from; a known browser has a budget that strangers
+        cannot use up. Raises TooManyRequests."""
+        _take(self._by_known_browser if is_known else self._by_account, email)
 
-    def _slow_down(self, key: str, pace: tuple[float, float]) -> None:
-        now = time.monotonic()
-        bucket = self._attempts.setdefault(key, Bucket(*pace, now))
-        self._attempts.move_to_end(key)
-        bound(self._attempts)
-        if not bucket.take(now):
-            raise TooManyRequests(f"Too many tries; try again in {int(bucket.wait_seconds()) + 1} seconds")
+    def slow_down_codes(self, agent_id: int) -> None:
+        """For guesses at an agent's six digits, whatever tickets they come with. Raises TooManyRequests."""
+        _take(self._by_code, agent_id)
 
 
 def _with_role(agent: Agent, told: str | None) -> Agent:
@@ -270,6 +279,11 @@ def _with_role(agent: Agent, told: str | None) -> Agent:
     if told is None or told == agent.role or (agent.has_role_of_ours and told == "admin"):
         return agent
     return msgspec.structs.replace(agent, role=told)
+
+
+def _take(buckets: Buckets, key: Hashable) -> None:
+    if wait := buckets.wait(key, time.monotonic()):
+        raise TooManyRequests(f"Too many tries; try again in {int(wait) + 1} seconds")
 
 
 def check_agent(made_for: str | None, agent: Agent) -> None:

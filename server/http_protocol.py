@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from server import log, metrics
+from server.core.limits import network_of
 
 NOTE_PROXY = "note_proxy"  # what is found in the lifespan's state, and called with the address of a proxy that is not trusted
 CONNECTIONS_PER_ADDRESS = 2_000
@@ -37,17 +38,19 @@ class ConnectionLimits:
         """Whether it may have one more."""
         if address in self._trusted:
             return True
-        if self._open[address] >= self._per_address:
+        network = network_of(address)
+        if self._open[network] >= self._per_address:
             return False
-        self._open[address] += 1
+        self._open[network] += 1
         return True
 
     def give_back(self, address: str) -> None:
         if address in self._trusted:
             return
-        self._open[address] -= 1
-        if self._open[address] <= 0:
-            del self._open[address]
+        network = network_of(address)
+        self._open[network] -= 1
+        if self._open[network] <= 0:
+            del self._open[network]
 
     def may_be_proxy(self, address: str) -> bool:
         """A machine of our own network that is not trusted: what it says of its clients is not believed."""

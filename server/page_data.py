@@ -58,7 +58,7 @@ class ServerPageData:
         return self._done(begun)
 
     async def finish_sign_in(self, request: Request, ticket: str, code: str) -> SignInDone:
-        return self._done(await self._sign_in.finish(ticket, code, origin_of(request)))
+        return self._done(await self._sign_in.finish(ticket, code, origin_of(request), device_of(request)))
 
     def _done(self, signed_in: SignedIn) -> SignInDone:
         return SignInDone(self._sessions.cookies(signed_in), signed_in.recovery_codes, signed_in.failures)

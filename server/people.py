@@ -98,23 +98,27 @@ class People:
             raise NotFound("This link was used already or has expired; ask your administrator for a new one")
         return found
 
-    async def accept(self, token: str, name: str, password: str) -> str:
+    async def accept(self, token: str, name: str, password: str) -> str | None:
         """Become the agent of the invitation, with this password; one whose access was withdrawn, or whose role
-        was changed since, stays so. Returns a new session's cookie. Raises NotFound, BadRequest."""
+        was changed since, stays so. Returns a new session's cookie; None where a second factor is asked for, as a
+        link stands in for the password alone: then the person signs in. Raises NotFound, BadRequest."""
         invitation, name = await self.invitation(token), checked_name(name)
         hashed = await self._access.hash(password)
 
-        async def write(connection: Connection) -> int:
+        async def write(connection: Connection) -> tuple[int, bool]:
             now_us = await self._database.clock.read(connection)
             if not await invitations.use_invitation(connection, _hash(token), now_us):
                 raise NotFound("This link was used already or has expired; ask your administrator for a new one")
             agent_id = await _put_agent(connection, invitation, name, hashed, now_us)
             actor = Actor(invitation.company_id, invitation.email, agent_id)
             await audit.append_act(connection, actor, "agent.accept", f"agent {agent_id}")
-            return agent_id
+            asks = await second_factors.requires_second_factor(connection, invitation.company_id)
+            return agent_id, asks or await second_factors.has_second_factor(connection, agent_id)
 
-        agent_id = await self._database.transaction(write)
+        agent_id, asks_for_code = await self._database.transaction(write)
         await self._access.look_up()
+        if asks_for_code:
+            return None
         cookie, _ = await self._access.open_session(agent_id)
         return cookie
 

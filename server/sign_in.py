@@ -22,12 +22,12 @@ from server.db.database import Connection, Database
 from server.db.second_factors import SecondFactor, Ticket
 from server.db.sessions import SignInView
 from server.db.vault import Vault
-from server.errors import NotFound, SecondFactorNeeded, Unauthenticated, Unprocessable
+from server.errors import BadRequest, NotFound, SecondFactorNeeded, Unauthenticated, Unprocessable
 
 _logger = log.get(__name__)
-_TICKET_US = 10 * 60 * SECOND
 _TICKET_ATTEMPTS = 5
 _SESSIONS_MOST = 200
+_EMAIL_MOST = 255
 _FAILURES_KEPT = 30  # lines an hour and account in the audit log; the log of the server has them all
 _HOUR_US = 3_600 * SECOND
 _OVER = "This sign-in took too long, or was tried too often; begin again"
@@ -70,34 +70,35 @@ class SignIn:
 
     async def begin(self, email: str, password: str, origin: Origin, device: str | None = None) -> SignedIn:
         """Raises Unauthenticated (the same, in the same time, for any wrong pair), TooManyRequests,
-        SecondFactorNeeded with a `ticket` for `finish`, and DatabaseUnavailable."""
+        BadRequest, SecondFactorNeeded with a `ticket` for `finish`, and DatabaseUnavailable."""
         email = email.strip().lower()
+        if len(email) > _EMAIL_MOST:
+            raise BadRequest(f"The e-mail address has at most {_EMAIL_MOST} characters")
         self._access.slow_down(origin.address, email)
         found = await self._database.read(lambda c: accounts.read_password(c, email))
         agent_id, stored = found or (0, None)
-        is_known = bool(device and stored and hmac.compare_digest(device.encode(), _device(stored, email).encode()))
-        if not is_known:
-            self._access.slow_down_account(email)
+        is_known = _is_known(device, stored, email)
+        self._access.slow_down_account(email, is_known=is_known)
         is_right = await self._access.verify(stored, password, is_known=is_known)
         if stored is None or not is_right:
             await self._refuse(email, agent_id, origin, "password")
             raise Unauthenticated("The e-mail address or the password is wrong")
-        ticket = await self._database.transaction(lambda c: self._ticket(c, agent_id, email))
+        ticket = await self._database.transaction(lambda c: self._ticket(c, agent_id, stored, email))
         if ticket is not None:
             raise ticket
-        return await self._open(agent_id, origin, _device(stored, email))
+        return await self._open(agent_id, origin, stored, email)
 
-    async def finish(self, ticket: str, code: str, origin: Origin) -> SignedIn:
+    async def finish(self, ticket: str, code: str, origin: Origin, device: str | None = None) -> SignedIn:
         """The second step: a code of the authenticator app or a recovery code; the first code where the factor is
         set up just now. Raises Unauthenticated for a ticket that is over, Unprocessable for a wrong code, TooManyRequests."""
         self._access.slow_down(origin.address)
-        agent_id, codes = await self._redeem(ticket, code, origin)
+        agent_id, codes = await self._redeem(ticket, code, origin, device)
         agent = await self._database.read(lambda c: accounts.read_agent(c, agent_id))
         email = (agent.email if agent else None) or ""
         found = await self._database.read(lambda c: accounts.read_password(c, email))
         if found is None or found[1] is None:  # disabled meanwhile
             raise Unauthenticated(_OVER)
-        opened = await self._open(agent_id, origin, _device(found[1], email))
+        opened = await self._open(agent_id, origin, found[1], email)
         return msgspec.structs.replace(opened, recovery_codes=codes)
 
     async def sign_out(self, principal: Principal, origin: Origin) -> None:
@@ -124,12 +125,14 @@ class SignIn:
 
     async def end_other_sessions(self, principal: Principal, origin: Origin) -> int:
         """All but the one that asks. Returns how many."""
-        others = [one for one in await self.sessions(principal) if one.key != principal.session_key]
-        for one in others:
-            await self._access.sign_out(one.key)
-        if others:
-            await self._note(principal.agent, origin, "sign-out", ended=len(others))
-        return len(others)
+        ended = 0
+        while others := [one for one in await self.sessions(principal) if one.key != principal.session_key]:
+            for one in others:
+                await self._access.sign_out(one.key)
+            ended += len(others)
+        if ended:
+            await self._note(principal.agent, origin, "sign-out", ended=ended)
+        return ended
 
     async def new_factor(self, agent: Agent, password: str, origin: Origin) -> NewFactor:
         """Begin to set up a second factor, or another one, for somebody who is signed in: `confirm` ends it.
@@ -143,7 +146,7 @@ class SignIn:
         """The first code of the app proves that it works. Returns the recovery codes, which are shown once.
         Raises Unauthenticated for a ticket that is over or another's, Unprocessable for a wrong code."""
         self._access.slow_down(origin.address)
-        _, codes = await self._redeem(ticket, code, origin, only_for=agent.id)
+        _, codes = await self._redeem(ticket, code, origin, None, only_for=agent.id)
         return codes
 
     async def turn_off(self, agent: Agent, password: str, origin: Origin) -> None:
@@ -180,18 +183,26 @@ class SignIn:
         )
 
     async def _redeem(
-        self, ticket: str, code: str, origin: Origin, only_for: int | None = None
+        self, ticket: str, code: str, origin: Origin, device: str | None, only_for: int | None = None
     ) -> tuple[int, tuple[str, ...]]:
-        """(agent, recovery codes of a factor that was set up). The ticket is used up by a right code alone."""
+        """(agent, recovery codes of a factor that was set up). The ticket is used up by a right code alone.
+
+        At a sign-in (`only_for` is None) a factor is set up only where there is none: two may have begun with one password.
+        """
         hashed, now_us = _hash(ticket), self._clock.now_us()
         found = await self._database.read(lambda c: second_factors.read_ticket(c, self._vault, hashed, now_us))
         if found is None or (only_for is not None and found.agent_id != only_for):
             raise Unauthenticated(_OVER)
+        if found.new_secret is None and rules.recovery_code_hash(code) is None:
+            await self._slow_down_codes(found.agent_id, device)
         if not await self._database.transaction(lambda c: second_factors.count_attempt(c, hashed, _TICKET_ATTEMPTS)):
             raise Unauthenticated(_OVER)
         codes = tuple(rules.new_recovery_codes()) if found.new_secret else ()
 
         async def write(connection: Connection) -> bool:
+            is_set_up = found.new_secret is not None and only_for is None
+            if is_set_up and await second_factors.has_second_factor(connection, found.agent_id):
+                raise Unauthenticated(_OVER)
             is_right = await self._is_right(connection, found, code, codes, origin)
             return is_right and await second_factors.drop_ticket(connection, hashed)
 
@@ -224,10 +235,19 @@ class SignIn:
             connection, ticket.agent_id, hashed, now_us
         )
 
-    async def _ticket(self, connection: Connection, agent_id: int, email: str) -> SecondFactorNeeded | None:
+    async def _slow_down_codes(self, agent_id: int, device: str | None) -> None:
+        """Whoever has the password must not get as many tries at the code as tickets. A browser that is known has its
+        limits by the password, so that nobody who guesses keeps the person out."""
+        agent = await self._database.read(lambda c: accounts.read_agent(c, agent_id))
+        email = (agent.email if agent else None) or ""
+        found = await self._database.read(lambda c: accounts.read_password(c, email))
+        if not _is_known(device, found[1] if found else None, email):
+            self._access.slow_down_codes(agent_id)
+
+    async def _ticket(self, connection: Connection, agent_id: int, stored: str, email: str) -> SecondFactorNeeded | None:
         agent = await accounts.read_agent(connection, agent_id)
-        if agent is None:
-            raise Unauthenticated
+        if agent is None or not await accounts.hold_password(connection, agent_id, stored):
+            raise Unauthenticated("The e-mail address or the password is wrong")
         if await second_factors.has_second_factor(connection, agent_id):
             return SecondFactorNeeded(ticket=await self._add_ticket(connection, agent_id, None))
         if await second_factors.requires_second_factor(connection, agent.company_id):
@@ -237,11 +257,11 @@ class SignIn:
         return None
 
     async def _add_ticket(self, connection: Connection, agent_id: int, new_secret: str | None) -> str:
-        ticket, until_us = secrets.token_urlsafe(32), self._clock.now_us() + _TICKET_US
-        await second_factors.add_ticket(connection, self._vault, _hash(ticket), agent_id, new_secret, until_us)
+        ticket, now_us = secrets.token_urlsafe(32), await self._clock.read(connection)
+        await second_factors.add_ticket(connection, self._vault, _hash(ticket), agent_id, new_secret, now_us)
         return ticket
 
-    async def _open(self, agent_id: int, origin: Origin, device: str) -> SignedIn:
+    async def _open(self, agent_id: int, origin: Origin, stored: str, email: str) -> SignedIn:
         async def write(connection: Connection) -> int:
             agent = await accounts.read_agent(connection, agent_id)
             if agent is None:
@@ -250,9 +270,9 @@ class SignIn:
             await audit.append_act(connection, _actor(agent, origin), audit.SIGN_IN, f"agent {agent_id}")
             return failures
 
+        cookie, agent = await self._access.open_session(agent_id, origin, proved_by=stored)
         failures = await self._database.transaction(write)
-        cookie, agent = await self._access.open_session(agent_id, origin)
-        return SignedIn(cookie, device, agent, failures)
+        return SignedIn(cookie, _device(stored, email), agent, failures)
 
     async def _refuse(self, email: str | None, agent_id: int, origin: Origin, what: str) -> None:
         """A line for whoever watches the log, with the address; for a known account one in its company's audit log."""
@@ -282,6 +302,11 @@ def _new_factor(ticket: str, secret: str, account: str) -> NewFactor:
 def _device(stored: str, email: str) -> str:
     """By what a browser is known again: made from the password's hash, so that it ends with the password."""
     return hmac.new(stored.encode(), f"known browser {email}".encode(), hashlib.sha256).hexdigest()
+
+
+def _is_known(device: str | None, stored: str | None, email: str) -> bool:
+    """Whether a browser's cookie says rightly that this account has signed in with it."""
+    return bool(device and stored and hmac.compare_digest(device.encode(), _device(stored, email).encode()))
 
 
 def _hash(token: str) -> str:

@@ -1,4 +1,4 @@
-"""Token buckets. They take the time, hold no clock."""
+"""Token buckets, and by what a client is counted. They take the time, hold no clock."""
 
 import ipaddress
 from collections import OrderedDict

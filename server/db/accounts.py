@@ -221,11 +221,21 @@ async def add_agent(
 
 
 async def read_password(connection: Connection, email: str) -> tuple[int, str | None] | None:
-    """(agent id, password hash) of an active agent."""
+    """(agent id, password hash) of an active agent. An address that the database takes for the same, as it
+    ignores accents and what cannot be seen, is another one."""
     row = await connection.fetch_one(
-        "SELECT id, password_hash FROM agents WHERE email = :email AND is_active = :yes", {"email": email, "yes": True}
+        "SELECT id, password_hash, email FROM agents WHERE email = :email AND is_active = :yes", {"email": email, "yes": True}
     )
-    return (row[0], row[1]) if row else None
+    return (row[0], row[1]) if row and row[2].strip().lower() == email.strip().lower() else None
+
+
+async def hold_password(connection: Connection, agent_id: int, password_hash: str) -> bool:
+    """Whether this still is the password of an active agent; nobody changes it before the transaction's end."""
+    suffix = " FOR UPDATE" if connection.dialect == "mysql" else ""
+    row = await connection.fetch_one(
+        f"SELECT password_hash FROM agents WHERE id = :id AND is_active = :yes{suffix}", {"id": agent_id, "yes": True}
+    )
+    return row is not None and row[0] == password_hash
 
 
 async def update_password(connection: Connection, agent_id: int, password_hash: str, now_us: int) -> None:

@@ -4,8 +4,11 @@ from collections.abc import Sequence
 
 import msgspec
 
+from server.core.times import SECOND
 from server.db.database import Connection
 from server.db.vault import Vault
+
+TICKET_US = 10 * 60 * SECOND  # how long a ticket lives
 
 
 class SecondFactor(msgspec.Struct, frozen=True):
@@ -103,20 +106,22 @@ async def count_recovery_codes(connection: Connection, agent_id: int) -> int:
 
 
 async def add_ticket(
-    connection: Connection, vault: Vault, token_hash: str, agent_id: int, new_secret: str | None, expires_us: int
+    connection: Connection, vault: Vault, token_hash: str, agent_id: int, new_secret: str | None, now_us: int
 ) -> None:
+    """`now_us` is by the clock that ends of access are stamped with."""
     await connection.execute(
         "INSERT INTO sign_in_tickets (token_hash, agent_id, new_secret, expires_at) "
         "VALUES (:hash, :agent_id, :secret, :expires)",
-        {"hash": token_hash, "agent_id": agent_id, "secret": vault.seal(new_secret), "expires": expires_us},
+        {"hash": token_hash, "agent_id": agent_id, "secret": vault.seal(new_secret), "expires": now_us + TICKET_US},
     )
 
 
 async def read_ticket(connection: Connection, vault: Vault, token_hash: str, now_us: int) -> Ticket | None:
-    """One whose time is not over."""
+    """One whose time is not over, and that was given after everything issued to its agent before was ended."""
     row = await connection.fetch_one(
-        "SELECT agent_id, new_secret, attempts FROM sign_in_tickets WHERE token_hash = :hash AND expires_at > :now",
-        {"hash": token_hash, "now": now_us},
+        "SELECT t.agent_id, t.new_secret, t.attempts FROM sign_in_tickets t JOIN agents a ON a.id = t.agent_id "
+        "WHERE t.token_hash = :hash AND t.expires_at > :now AND t.expires_at >= a.valid_after + :life AND a.is_active = :yes",
+        {"hash": token_hash, "now": now_us, "life": TICKET_US, "yes": True},
     )
     return Ticket(row[0], vault.open(row[1]), row[2]) if row else None
 

@@ -106,6 +106,8 @@ class PeoplePages:
             raise
         except OmniError as error:
             return await self._invitation(request, token, error)
+        if cookie is None:
+            return redirect("/sign-in")
         response = redirect("/inbox")
         response.headers.append("Set-Cookie", self._cookie(cookie))
         return response

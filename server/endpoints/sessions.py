@@ -58,7 +58,7 @@ class Sessions:
         if not isinstance(first, str) or not isinstance(second, str):
             raise BadRequest(f"{names[0]} and {names[1]} must be text")
         if "ticket" in body:
-            return await self._sign_in.finish(first, second, origin_of(request))
+            return await self._sign_in.finish(first, second, origin_of(request), device_of(request))
         return await self._sign_in.begin(first, second, origin_of(request), device_of(request))
 
     async def sign_out(self, request: Request, principal: Principal) -> Response:

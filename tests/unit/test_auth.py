@@ -1,6 +1,7 @@
 """Who is asking, as far as it is decided without a database: hostile tokens, origins and cookies are refused, never an error of ours."""
 
 import base64
+import contextlib
 import json
 import time
 from collections.abc import Collection
@@ -16,7 +17,7 @@ from server.core.origins import read_cookie
 from server.db import accounts
 from server.db.accounts import Agent
 from server.db.database import Database
-from server.errors import DatabaseUnavailable, OmniError, TokenExpired, Unauthenticated
+from server.errors import DatabaseUnavailable, OmniError, TokenExpired, TooManyRequests, Unauthenticated
 from server.passwords import hash_password
 from server.settings import Settings
 from tests.unit.databases import fresh_sqlite
@@ -270,3 +271,28 @@ async def test_without_the_database_memory_counts_for_seconds(tmp_path: Path, mo
         headers = {"authorization": f"Bearer {token}"}
         principal = await access.authenticate(headers, "GET", "203.0.113.9", is_for_operation=True)
         assert principal.agent.subject == "17"
+
+
+async def test_a_flood_of_accounts_makes_no_guess_forgotten(tmp_path: Path) -> None:
+    """What is remembered has a bound: names that cost nothing to invent must not push out the account that is guessed at."""
+    async with Database(fresh_sqlite(tmp_path / "auth.db")) as database:
+        access = _access(database)
+        for _ in range(100):
+            with contextlib.suppress(TooManyRequests):
+                access.slow_down_account("boss@example.org", is_known=False)
+        for number in range(60_000):
+            with contextlib.suppress(TooManyRequests):
+                access.slow_down("192.0.2.1", f"{number}@example.org")
+        with pytest.raises(TooManyRequests):
+            access.slow_down_account("boss@example.org", is_known=False)
+
+
+async def test_addresses_of_one_network_share_their_tries(tmp_path: Path) -> None:
+    """Whoever guesses over IPv6 has as many addresses as they like."""
+    async with Database(fresh_sqlite(tmp_path / "auth.db")) as database:
+        access = _access(database)
+        for number in range(100):
+            with contextlib.suppress(TooManyRequests):
+                access.slow_down(f"2001:db8::{number:x}", f"{number}@example.org")
+        with pytest.raises(TooManyRequests):
+            access.slow_down("2001:db8::ffff", "one@example.org")

@@ -152,3 +152,12 @@ def test_proxies_are_addresses_networks_and_names() -> None:
     assert ConnectionLimits(1, _addresses("")).may_be_proxy("10.0.0.1")
     with pytest.raises(ConfigurationError, match="TRUSTED_PROXIES"):
         _addresses("no-such-host.invalid")
+
+
+def test_an_ipv6_network_has_the_connections_of_one_address() -> None:
+    """Taken and given back by any of its addresses."""
+    limits = ConnectionLimits(2, "127.0.0.1")
+    assert [limits.take(f"2001:db8::{number}") for number in range(1, 4)] == [True, True, False]
+    limits.give_back("2001:db8::1")
+    assert limits.take("2001:db8::9")
+    assert limits.take("2001:db8:0:1::1")

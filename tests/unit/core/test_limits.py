@@ -1,6 +1,6 @@
 """The token bucket: a burst at once, then the rate; the clock may jump back."""
 
-from server.core.limits import Bucket
+from server.core.limits import Bucket, network_of
 
 
 def test_a_burst_passes_and_then_the_rate() -> None:
@@ -32,3 +32,9 @@ def test_a_clock_that_jumps_back_takes_nothing_away() -> None:
     assert bucket.take(50.0) is False
     assert bucket.take(51.0) is True
     assert bucket.wait_seconds(0.0) == 0.0
+
+
+def test_a_network_is_one_client() -> None:
+    """Of IPv6 everybody has 2^64 addresses; of IPv4 one."""
+    assert network_of("2001:db8:1:2:a::1") == network_of("2001:db8:1:2:b::2%eth0") != network_of("2001:db8:1:3::1")
+    assert (network_of("192.0.2.7"), network_of("not: one")) == ("192.0.2.7", "not: one")
