@@ -14,7 +14,9 @@ from server.core import fitness, security_checks
 from server.core.checkup import Finding
 from server.db import accounts
 from server.db import fitness as database_facts
+from server.db.accounts import GRANDFATHERED
 from server.db.database import Database
+from server.db.exposure import read_exposure
 from server.db.migrations import schema_problem
 from server.db.vault import Vault
 from server.errors import ConfigurationError, OmniError
@@ -48,7 +50,9 @@ async def examine_security(settings: Settings, database: Database) -> list[Findi
         security_checks.judge_private_addresses(
             are_all_allowed=settings.chatwoot_allow_private, hosts=settings.private_hosts
         ),
-        await _look_at_signatures(settings, database),
+        security_checks.judge_proxies(settings.host, settings.public_url, settings.trusted_proxies),
+        *await _look_at_integrations(settings, database),
+        *await _look_at_people(database),
     ]
 
 
@@ -61,13 +65,35 @@ def _private_paths(settings: Settings) -> list[Path]:
     return [*paths, *companions]
 
 
-async def _look_at_signatures(settings: Settings, database: Database) -> Finding:
+async def _look_at_integrations(settings: Settings, database: Database) -> list[Finding]:
     vault = Vault(settings.secret_key, settings.old_secret_keys)
     try:
         known = await database.read(lambda c: accounts.read_integrations(c, vault))
     except OmniError as error:
-        return Finding("signatures", "unknown", f"The database does not answer: {error.message}")
-    return security_checks.judge_signatures([one.id for one in known if one.is_active and not one.secrets])
+        return [Finding("integrations", "unknown", f"The database does not answer: {error.message}")]
+    active = [one for one in known if one.is_active]
+    unsigned = [] if settings.require_webhook_signature else [one for one in active if not one.has_secret]
+    return [
+        security_checks.judge_signatures([one.id for one in unsigned if one.unsigned == "accepted"]),
+        security_checks.judge_keys([one.id for one in unsigned if one.unsigned == "keyed"]),
+        security_checks.judge_proofs(
+            [one.id for one in active if not one.is_proved],
+            [one.id for one in active if one.proved_us == GRANDFATHERED],
+        ),
+        security_checks.judge_replaced_secrets([one.id for one in active if one.previous_webhook_secret in one.secrets]),
+    ]
+
+
+async def _look_at_people(database: Database) -> list[Finding]:
+    try:
+        found = await database.read(lambda c: read_exposure(c, database.clock.now_us()))
+    except OmniError as error:
+        return [Finding("people", "unknown", f"The database does not answer: {error.message}")]
+    return [
+        security_checks.judge_second_factors(found.password_administrators),
+        security_checks.judge_invitations(found.administrator_invitations),
+        security_checks.judge_foreign_attempts(found.foreign_attempts),
+    ]
 
 
 def look_at_process(settings: Settings) -> list[Finding]:

@@ -8,6 +8,7 @@ from collections import OrderedDict
 
 from server import log
 from server.auth import Principal
+from server.core.times import SECOND
 from server.db import audit
 from server.db.audit import Actor
 from server.db.database import Connection, Database
@@ -49,7 +50,10 @@ class Trespass:
             owner = await audit.read_owner(connection, kind, number)
             if owner is None or owner == actor.company_id:
                 return False
-            await audit.append_act(connection, actor, "foreign.refused", f"{method} {kind} {number}")
+            since_us = int((time.time() - _AGAIN_SECONDS) * SECOND)
+            if await audit.has_foreign_attempt(connection, actor.agent_id or 0, kind, number, since_us):
+                return False  # another process has written it
+            await audit.append_act(connection, actor, audit.FOREIGN_REFUSED, f"{method} {kind} {number}")
             return True
 
         try:

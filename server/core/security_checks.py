@@ -5,7 +5,7 @@ Nothing here asks anybody: `server/doctor.py` does. Each finding names its remed
 
 import ipaddress
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from server.core.checkup import Finding
@@ -82,11 +82,86 @@ def judge_private_addresses(*, are_all_allowed: bool, hosts: Collection[str] = (
 def judge_signatures(unsigned: Sequence[int]) -> Finding:
     """`unsigned`: the numbers of active integrations that take webhooks without a signature."""
     if unsigned:
-        named = ", ".join(map(str, unsigned[:_MAX_NAMED]))
-        text = f"Integrations that take webhooks without a signature: {named}; whoever knows their numbers can write to agents"
+        text = f"Integrations that take webhooks without a signature: {_named(unsigned)}; whoever knows their numbers can write to agents"
         remedy = "omni-inbox integration register --integration-id N fetches the secret (Chatwoot 4.12 and later)"
         return Finding("signatures", "warning", text, remedy)
-    return Finding("signatures", "ok", "Every integration asks for signed webhooks")
+    return Finding("signatures", "ok", "No integration takes webhooks that nothing proves")
+
+
+def judge_keys(keyed: Sequence[int]) -> Finding:
+    """`keyed`: active integrations whose webhooks are proved by a key in their address alone."""
+    if keyed:
+        text = f"Integrations with a key in the webhook's address instead of a signature: {_named(keyed)}; a proxy's log may show it"
+        remedy = "Update Chatwoot to 4.12 or later, then omni-inbox integration register --integration-id N"
+        return Finding("keys in addresses", "warning", text, remedy)
+    return Finding("keys in addresses", "ok", "No webhook's address holds a key")
+
+
+def judge_proofs(unproved: Sequence[int], unasked: Sequence[int]) -> Finding:
+    """`unproved`: they receive nothing yet. `unasked`: they are from before proofs, and receive all the same."""
+    name = "proofs"
+    remedy = "omni-inbox integration check --integration-id N says what is in the way; integration disable ends a claim"
+    if unasked:
+        text = f"Integrations that receive though Chatwoot has not shown their inbox to their access token: {_named(unasked)}"
+        return Finding(name, "warning", text, remedy)
+    if unproved:
+        text = f"Integrations that Chatwoot has not confirmed yet: {_named(unproved)}; they receive nothing"
+        return Finding(name, "warning", text, remedy)
+    return Finding(name, "ok", "Chatwoot has shown the inbox of every integration to its access token")
+
+
+def judge_replaced_secrets(replaced: Sequence[int]) -> Finding:
+    """`replaced`: integrations whose secret before this one still counts."""
+    name = "replaced secrets"
+    if replaced:
+        text = f"Integrations that still take what the secret before the present one signed: {_named(replaced)}"
+        remedy = "It ends by itself; after a leak, omni-inbox integration rotate --integration-id N --end-previous ends it now"
+        return Finding(name, "warning", text, remedy)
+    return Finding(name, "ok", "No replaced webhook secret counts any more")
+
+
+def judge_proxies(host: str, public_url: str, trusted: str) -> Finding:
+    """Whose word about a client's address is believed."""
+    name = "trusted proxies"
+    listed = [part for one in trusted.split(",") if (part := one.strip())]
+    if "*" in listed or any(_is_everybody(one) for one in listed):
+        text = "TRUSTED_PROXIES trusts everybody: any client can pretend to be at another address, and limits by address count for nothing"
+        return Finding(name, "warning", text, "Name the addresses of the proxies alone")
+    if is_local(host) or any(not is_local(one) for one in listed):
+        return Finding(name, "ok", f"X-Forwarded-For is believed of {', '.join(listed) or 'nobody'}")
+    if not public_url.startswith("https:"):
+        return Finding(name, "ok", "No proxy on another machine is trusted, and none is known of")
+    text = f"The server listens on {host} and PUBLIC_URL is https, so a proxy is before it; none but this machine's is trusted"
+    remedy = "Set TRUSTED_PROXIES to the proxy's address where it is another machine or container: else everybody behind it is one address"
+    return Finding(name, "warning", text, remedy)
+
+
+def judge_second_factors(administrators: Mapping[int, int]) -> Finding:
+    """`administrators`: by company, those who sign in with a password alone."""
+    name = "second factors"
+    if administrators:
+        text = f"Administrators who sign in with a password alone: {_counted(administrators)}"
+        return Finding(name, "warning", text, "They set one up at /account; an administrator can ask everybody for one on the page People")
+    return Finding(name, "ok", "Every administrator with a password has a second factor")
+
+
+def judge_invitations(invitations: Mapping[int, int]) -> Finding:
+    """`invitations`: by company, open ones that make somebody an administrator."""
+    name = "invitations"
+    if invitations:
+        text = f"Open links that make whoever has them an administrator: {_counted(invitations)}"
+        return Finding(name, "warning", text, "End those that nobody waits for, on the page People")
+    return Finding(name, "ok", "No open invitation makes somebody an administrator")
+
+
+def judge_foreign_attempts(attempts: Mapping[int, int]) -> Finding:
+    """`attempts`: by company of whoever tried, in the last day."""
+    name = "attempts"
+    if attempts:
+        text = f"Agents asked for what is another company's in the last day: {_counted(attempts)}; they were told that there is nothing"
+        remedy = "Look at foreign.refused in the company's audit log (the page Audit log, or GET /api/audit)"
+        return Finding(name, "warning", text, remedy)
+    return Finding(name, "ok", "Nobody asked for another company's things in the last day")
 
 
 def judge_operation(*, has_token: bool, host: str) -> Finding:
@@ -106,5 +181,23 @@ def is_local(host: str | None) -> bool:
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _named(numbers: Sequence[int]) -> str:
+    more = f" and {len(numbers) - _MAX_NAMED} more" if len(numbers) > _MAX_NAMED else ""
+    return ", ".join(map(str, numbers[:_MAX_NAMED])) + more
+
+
+def _counted(by_company: Mapping[int, int]) -> str:
+    listed = [f"{count} in company {company}" for company, count in by_company.items()]
+    more = [f"and {len(listed) - _MAX_NAMED} companies more"] if len(listed) > _MAX_NAMED else []
+    return ", ".join(listed[:_MAX_NAMED] + more)
+
+
+def _is_everybody(network: str) -> bool:
+    try:
+        return ipaddress.ip_network(network, strict=False).prefixlen == 0
     except ValueError:
         return False

@@ -12,6 +12,7 @@ from server.db.database import Connection, Row
 _TEXT_MOST = 255
 _ADDRESS_MOST = 64
 SIGN_IN, SIGN_IN_FAILED = "sign-in", "sign-in.failed"
+FOREIGN_REFUSED = "foreign.refused"
 _COLUMNS = "id, at, agent_id, actor, act, target, detail, address, client"
 COMMAND = "command on the server"  # the actor of what is done by command
 
@@ -138,3 +139,12 @@ async def read_owner(connection: Connection, kind: str, number: int) -> int | No
     """The company of a thing named in `OWNERS`; None when there is no such thing."""
     row = await connection.fetch_one(OWNERS[kind], {"id": number})
     return int(row[0]) if row else None
+
+
+async def has_foreign_attempt(connection: Connection, agent_id: int, kind: str, number: int, since_us: int) -> bool:
+    """Whether the log has a line since the moment of this agent's attempt at this thing, whichever process wrote it."""
+    row = await connection.fetch_one(
+        "SELECT 1 FROM audit_log WHERE agent_id = :id AND act = :act AND at > :since AND target LIKE :target LIMIT 1",
+        {"id": agent_id, "act": FOREIGN_REFUSED, "since": since_us, "target": f"% {kind} {number}"},
+    )
+    return row is not None

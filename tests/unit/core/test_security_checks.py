@@ -50,6 +50,26 @@ def test_redis_is_encrypted_and_asks_for_a_password(url: str, states: list[str])
             checks.judge_private_addresses(are_all_allowed=False, hosts=["chat.internal:3000", "[fd00::1]:80"]),
         ),
         (checks.judge_signatures([3, 4]), checks.judge_signatures([])),
+        (checks.judge_keys([3]), checks.judge_keys([])),
+        (checks.judge_proofs([3], []), checks.judge_proofs([], [])),
+        (checks.judge_proofs([], [4]), checks.judge_proofs([], [])),
+        (checks.judge_replaced_secrets([3]), checks.judge_replaced_secrets([])),
+        (checks.judge_second_factors({1: 2}), checks.judge_second_factors({})),
+        (checks.judge_invitations({1: 2}), checks.judge_invitations({})),
+        (checks.judge_foreign_attempts({1: 50}), checks.judge_foreign_attempts({})),
+        (
+            checks.judge_proxies("0.0.0.0", "https://inbox.example.org", "127.0.0.1,::1"),
+            checks.judge_proxies("0.0.0.0", "https://inbox.example.org", "127.0.0.1, 10.0.0.0/24"),
+        ),
+        (
+            checks.judge_proxies("0.0.0.0", "https://inbox.example.org", ""),
+            checks.judge_proxies("127.0.0.1", "https://inbox.example.org", "127.0.0.1,::1"),
+        ),
+        (
+            checks.judge_proxies("127.0.0.1", "", "*"),
+            checks.judge_proxies("0.0.0.0", "http://inbox.example.org", "127.0.0.1,::1"),
+        ),
+        (checks.judge_proxies("127.0.0.1", "", "10.0.0.1,0.0.0.0/0"), checks.judge_proxies("127.0.0.1", "", "proxy")),
         (
             checks.judge_operation(has_token=False, host="0.0.0.0"),
             checks.judge_operation(has_token=True, host="0.0.0.0"),
@@ -64,3 +84,9 @@ def test_what_is_open_has_a_remedy(bad: Finding, good: Finding) -> None:
     """What is closed is said as well, so that one sees what was looked at."""
     assert (bad.state in ("warning", "failed"), bool(bad.remedy), bad.name) == (True, True, good.name)
     assert good.state == "ok"
+
+
+def test_long_lists_are_cut_and_counted() -> None:
+    """A thousand companies do not fill the screen; how many there are is said."""
+    assert checks.judge_second_factors({number: 1 for number in range(1, 30)}).text.endswith("and 19 companies more")
+    assert "1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 19 more" in checks.judge_keys(list(range(1, 30))).text
