@@ -21,7 +21,7 @@ from server.db import accounts
 from server.db.accounts import GRANDFATHERED, Integration
 from server.db.database import Database
 from server.db.vault import Vault
-from server.errors import BadSignature, PayloadError, Unavailable
+from server.errors import BadSignature, DatabaseUnavailable, PayloadError, Unavailable
 
 REFRESH_SECONDS = 3.0
 SIGNATURE_HEADER = "x-chatwoot-signature"
@@ -120,6 +120,10 @@ class Directory:
         return _receiving(unsigned[0])
 
     def of_company(self, company_id: int, integration_id: int | None) -> Integration | None:
+        """An integration of the company; None: there is no such one. Raises DatabaseUnavailable while nothing
+        was read yet: a process that has just started must not take its own ignorance for an answer."""
+        if not self.is_loaded:
+            raise DatabaseUnavailable
         integration = self.integrations.get(integration_id or 0)
         return integration if integration is not None and integration.company_id == company_id else None
 

@@ -226,10 +226,9 @@ class Replies:
         message = outgoing.message
         if message.attachments and self._files.is_full:
             return not_yet(message, self._database.clock.now_us())  # else it would wait in a place that replies of others need
-        try:
-            integration = self._integration(outgoing.company_id, outgoing.integration_id, outgoing.display_id)
-        except NoChatwootIntegration as error:
-            return failed(message, "no_integration", error.message, is_unknown=message.is_outcome_unknown)
+        integration = await self._sure_integration(outgoing)
+        if not isinstance(integration, Integration):
+            return integration
         client, display_id = self._client_of(integration), outgoing.display_id or 0
         try:
             if message.is_outcome_unknown or self._backlogs.is_silent(integration.base_url):
@@ -347,6 +346,20 @@ class Replies:
         message, batches = await self._database.transaction(write)
         self._announce(batches)
         return message
+
+    async def _sure_integration(self, outgoing: Outgoing) -> Integration | Settle:
+        """The integration, or what becomes of a reply without one. Integrations are read anew before a reply
+        fails, as that is final: another process may have added or switched on this one a moment ago."""
+        message, place = outgoing.message, (outgoing.company_id, outgoing.integration_id, outgoing.display_id)
+        try:
+            with contextlib.suppress(NoChatwootIntegration):
+                return self._integration(*place)
+            await self._directory.refresh()
+            return self._integration(*place)
+        except NoChatwootIntegration as error:
+            return failed(message, "no_integration", error.message, is_unknown=message.is_outcome_unknown)
+        except DatabaseUnavailable:
+            return not_yet(message, self._database.clock.now_us())
 
     def _integration(self, company_id: int, integration_id: int | None, display_id: int | None) -> Integration:
         integration = self._directory.of_company(company_id, integration_id)

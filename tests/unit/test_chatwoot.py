@@ -232,7 +232,8 @@ async def test_slow_read_times_out() -> None:
 
 async def test_another_program_at_the_address_is_told() -> None:
     """200 with JSON that is not Chatwoot's."""
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"hello": "world"}))
+    # a stream, as from a socket: what a Response is made with otherwise counts as read already
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=httpx.ByteStream(b'{"hello": "world"}')))
     async with httpx.AsyncClient(transport=transport) as http:
         chatwoot = ChatwootClient(base_url="http://chat.test", account_id=1, access_token="t", http=http, retries=ONCE)
         for call in (chatwoot.profile(), chatwoot.list_inboxes(), chatwoot.list_conversations(), chatwoot.list_messages(1)):
@@ -242,7 +243,8 @@ async def test_another_program_at_the_address_is_told() -> None:
 
 async def test_redirect_names_the_right_address() -> None:
     """An http address of an https Chatwoot: not followed, since a POST would lose its body and the token would travel."""
-    moved = httpx.Response(301, headers={"location": "https://chat.test/api/v1/profile?token=x"})
+    location = {"location": "https://chat.test/api/v1/profile?token=x"}
+    moved = httpx.Response(301, headers=location, stream=httpx.ByteStream(b""))
     async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: moved)) as http:
         chatwoot = ChatwootClient(base_url="http://chat.test", account_id=1, access_token="t", http=http, retries=ONCE)
         with pytest.raises(ChatwootRefused, match=r"https://chat\.test; use that address"):

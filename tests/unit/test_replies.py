@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import msgspec
+import pytest
 
 from server.chatwoot import ChatwootClient, RequestBudget, Timeouts
 from server.core.entities import Message
@@ -24,6 +25,7 @@ from server.db.outbox import Claim, Outgoing
 from server.db.vault import Vault
 from server.dev.chatwoot_sim import ChatwootSim, serving
 from server.directory import Directory
+from server.errors import DatabaseUnavailable
 from server.ingest import Ingester, Told
 from server.replies import Replies
 from server.reply_files import ReplyFiles, Upload
@@ -218,6 +220,24 @@ async def test_what_is_under_way_here_is_not_taken_again(tmp_path: Path) -> None
         message = await one.write()
         claim = Claim(_now_us() + 3600 * SECOND, SECOND, 3600 * SECOND, 10, at_work=[message.id])
         assert await one.take(claim) == []
+
+
+async def test_a_process_that_knows_no_integrations_yet_fails_no_reply(tmp_path: Path) -> None:
+    """It has just started, or another process has added one a moment ago: not knowing is no answer."""
+    async with desk(tmp_path) as one:
+        message = await one.write()
+        known = one.directory.integrations
+        for is_loaded in (False, True):
+            one.directory.is_loaded, one.directory.integrations = is_loaded, {}
+            [outgoing] = await one.take(Claim(_now_us() + 3600 * SECOND, SECOND, 3600 * SECOND, 10))
+            await one.replies._try(outgoing)
+            row = await one.database.fetch_one("SELECT delivery_state FROM social_messages WHERE id = :id", {"id": message.id})
+            assert row is not None
+            assert row[0] == ("sent" if is_loaded else "sending")
+        assert one.directory.integrations.keys() == known.keys()
+        one.directory.is_loaded = False
+        with pytest.raises(DatabaseUnavailable):
+            await one.replies.submit(_AGENT, 1, "and one more", key=None, last_seen=None)
 
 
 async def test_a_chatwoot_that_is_full_takes_no_place(tmp_path: Path) -> None:
