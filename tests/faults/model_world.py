@@ -5,90 +5,49 @@ import contextlib
 import functools
 import sqlite3
 import time
-from collections.abc import Callable
+import uuid
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from starlette.requests import Request
 
-from server.auth import Access, Principal
-from server.bus import Bus
+from server.auth import Principal
 from server.core.changes import Change
 from server.core.entities import Message, conversation_view, message_view
-from server.core.events import EventBatch
 from server.core.frames import split_text_frames
 from server.core.payloads import parse_delivery
 from server.core.projection import Source
 from server.core.recovery import parse_cursor
 from server.core.times import SECOND
-from server.db import accounts, eventlog, lists, store, threads
+from server.db import accounts, eventlog, journal, lists, store, threads
 from server.db.accounts import Agent
 from server.db.database import Database
+from server.db.journal import Delivery
 from server.db.vault import Vault
-from server.directory import Directory
-from server.endpoints.events import Events
-from server.endpoints.guard import Guard
-from server.endpoints.limits import ApiLimits
-from server.endpoints.websocket import Sockets
-from server.feed import FeedLimits, Feeds
-from server.hub import Hub
-from server.ingest import Ingester, Told
+from server.ingest import Told
 from server.settings import Settings
-from server.trespass import Trespass
+from server.tasks import spawn
 from server.websocket_protocol import Push, Receiver
+from tests.faults.model_expected import Expected
+from tests.faults.model_process import COMPANY, FaultyBus, OwnDatabase, Process
 from tests.kit.client_model import ClientModel, Event, Json
-from tests.unit.sockets import Alone
+from tests.kit.eventually import eventually
 
-COMPANY = 1
-# small enough that replay leaves the ring and goes to the log
-_LIMITS = FeedLimits(ring_events=6, ring_bytes=100_000)
 _AGENT = Agent(1, COMPANY, "1", "a@example.org", "A", "agent", True, 0)
 
-
-class FaultyBus(Bus):
-    """What is published waits in `mail` of every other process, until a rule delivers, drops, doubles or swaps it."""
-
-    def __init__(self, others: "list[FaultyBus]") -> None:
-        super().__init__("memory://")
-        self.mail: list[str] = []
-        self._others = others
-        self._listener: Callable[[str], None] | None = None
-
-    def subscribe(self, company_id: int, on_message: Callable[[str], None]) -> None:
-        self._listener = on_message
-
-    def unsubscribe(self, company_id: int) -> None:
-        self._listener = None
-
-    def publish(self, company_id: int, message: str) -> None:
-        for other in self._others:
-            other.mail.append(message)  # our own as well, as Redis does
-
-    def deliver(self) -> None:
-        if self.mail and self._listener is not None:
-            self._listener(self.mail.pop(0))
-
-
-class Process:
-    """One life of a process."""
-
-    def __init__(self, database: Database, buses: list[FaultyBus], settings: Settings) -> None:
-        self.database, self.hub, self.bus = database, Hub(), FaultyBus(buses)
-        self.feeds = Feeds(database, self.bus, self.hub, _LIMITS, check_seconds=1.0)
-        directory = Directory(database, Vault(""), tolerance_seconds=300, require_signature=False)
-        self.ingester = Ingester(database, directory, self._published, batch=10, attempts=3)
-        access = Access(database, settings, lambda agent_id: None, lambda keys: None)
-        self.is_draining = False
-        # presence needs a running loop; this world acts between its turns
-        self.sockets = Sockets(access, self.feeds, self.hub, Alone(), settings, self)
-        guard = Guard(access, self.feeds, ApiLimits(agent_per_minute=0, company_per_minute=0), Trespass(database))
-        self.events = Events(guard, self.feeds, database)
-        self.dies_before_publish = False
-
-    def _published(self, batch: EventBatch) -> None:
-        if not self.dies_before_publish:
-            self.feeds.publish(batch)
+# by which a row of the journal cannot be read, or its change not be stored
+BREAKS = {
+    "headers": "UPDATE webhook_deliveries SET headers = '{' WHERE uid = :uid",
+    "letters": "UPDATE webhook_deliveries SET body = CAST(x'ff00ff' AS TEXT) WHERE uid = :uid",
+    "number": "UPDATE webhook_deliveries SET received_at = 'yesterday' WHERE uid = :uid",
+    "body": "UPDATE webhook_deliveries SET body = '{' WHERE uid = :uid",
+    "store": "UPDATE webhook_deliveries SET body = REPLACE(body, 'text', 'cannot be stored') WHERE uid = :uid",
+}
+REFUSE = (
+    "CREATE TRIGGER refuse BEFORE INSERT ON social_messages WHEN NEW.content LIKE '%cannot be stored%' "
+    "BEGIN SELECT RAISE(ABORT, 'refused'); END"
+)
 
 
 class Client:
@@ -178,26 +137,45 @@ class World:
         self.clients = [Client() for _ in range(3)]
         self.poller = Client()
         self.changes: list[Change] = []
-        self.has_backup = False
+        self.expected = Expected()
+        self._backup: Expected | None = None
         self._backup_path = directory / "backup.db"
+        self._may_go_on: asyncio.Event | None = None  # a process stands still in a transaction
+        self._waiting: list[asyncio.Task[None]] = []  # what waits for its locks, and itself
+
+    @property
+    def has_backup(self) -> bool:
+        return self._backup is not None
+
+    @property
+    def stands_still(self) -> bool:
+        return self._may_go_on is not None
+
+    @property
+    def clock_is_right_or_behind(self) -> bool:
+        return all(process.database.skew_seconds <= 0 for process in self.processes)
 
     async def open(self) -> None:
         self.database = Database(self.settings.database_url)
         await self.database.__aenter__()
         for _ in range(2):
-            self.processes.append(Process(self.database, self.buses, self.settings))
+            database = OwnDatabase(self.settings.database_url)
+            await database.__aenter__()
+            self.processes.append(Process(database, self.buses, self.settings))
             self.buses.append(self.processes[-1].bus)
 
     async def close(self) -> None:
+        await self.go_on()
         for client in self.clients:
             client.lose()
-        await self.database.__aexit__()
+        for database in (self.database, *(process.database for process in self.processes)):
+            await database.__aexit__()
 
     async def settle(self) -> None:
         """Let everything that was set going come to rest."""
         for _ in range(200):
             await asyncio.sleep(0)
-            busy = [task for task in asyncio.all_tasks() if task.get_name().startswith(("feed-", "catch-up"))]
+            busy = [task for task in asyncio.all_tasks() if task.get_name().startswith(("feed-", "catch-up", "marks-"))]
             if not busy:
                 return
             await asyncio.wait(busy, timeout=0.05)
@@ -205,20 +183,78 @@ class World:
     # what happens
 
     async def apply(self, number: int, payload: dict[str, Any]) -> None:
-        change = parse_delivery(msgspec.json.encode(payload), int(time.time() * SECOND))
-        self.changes.append(change)
-        await self.tell(number, change)
+        self.changes.append(parse_delivery(msgspec.json.encode(payload), self._received_us(number)))
+        await self.tell(number, len(self.changes) - 1)
 
-    async def tell(self, number: int, change: Change) -> None:
-        told = Told(Source(1, COMPANY), change, int(time.time() * SECOND))
-        await self.processes[number].ingester.apply([told])
+    async def tell(self, number: int, place: int) -> None:
+        """The change of that place, to a process. While one stands still with the locks, it waits, and nobody for it."""
+        process, received_us = self.processes[number], self._received_us(number)
+        told = Told(Source(1, COMPANY), self.changes[place], received_us)
+        self.note(number, place, received_us)
+        if not self.stands_still:
+            await process.ingester.apply([told])
+            return
+        self._waiting.append(spawn(process.ingester.apply([told]), "held"))
+        await asyncio.sleep(0)
+
+    def note(self, number: int, place: int, received_us: int) -> None:
+        """That process is told of the change."""
+        skew = self.processes[number].database.skew_seconds
+        self.expected.note(self.changes[place], place, received_us, skew, is_in_turn=not self.stands_still)
+
+    def _received_us(self, number: int) -> int:
+        return self.processes[number].database.clock.now_us()
+
+    async def stand_still(self, number: int, payload: dict[str, Any]) -> None:
+        """The process has written, and stops before its COMMIT, with all locks."""
+        there, self._may_go_on = asyncio.Event(), asyncio.Event()
+        self.processes[number].database.stands_at = (there, self._may_go_on)
+        await self.apply(number, payload)
+        await there.wait()
+
+    async def go_on(self) -> None:
+        """Who stood still commits; those who waited are next."""
+        if self._may_go_on is not None:
+            self._may_go_on.set()
+            waiting, self._waiting, self._may_go_on = self._waiting, [], None
+            await asyncio.wait(waiting)
+            for task in waiting:
+                task.result()
+
+    async def ingest_journal(self, number: int, payloads: list[dict[str, Any]], broken: str, place: int) -> None:
+        """Deliveries in the journal, one of them broken, which has to end `dead` alone: raises AssertionError where it does not."""
+        deliveries = [_delivery(payload, self._received_us(number)) for payload in payloads]
+        culprit = deliveries[place % len(deliveries)]
+        process = self.processes[number]
+        await process.database.transaction(lambda c: journal.append_deliveries(c, deliveries))
+        await process.database.transaction(lambda c: c.execute(BREAKS[broken], {"uid": culprit.uid}))
+        for payload, delivery in zip(payloads, deliveries, strict=True):
+            if delivery is not culprit:
+                self.changes.append(parse_delivery(msgspec.json.encode(payload), delivery.received_us))
+                self.note(number, len(self.changes) - 1, delivery.received_us)
+        await process.directory.refresh()
+        async with asyncio.TaskGroup() as group:
+            ingesting = group.create_task(process.ingester.run())
+            try:
+                await eventually(self.has_ended, limit=30)
+            finally:
+                ingesting.cancel()
+        found = await self.database.fetch_all("SELECT uid, state FROM webhook_deliveries")
+        states = {row[0]: row[1] for row in found}
+        assert [states[one.uid] for one in deliveries] == ["dead" if one is culprit else "done" for one in deliveries]
+
+    async def has_ended(self) -> bool:
+        """Whether every delivery is done, ignored or dead."""
+        row = await self.database.fetch_one("SELECT COUNT(*) FROM webhook_deliveries WHERE state = 'received'")
+        return row is not None and row[0] == 0
 
     async def crash(self, number: int) -> None:
         """All of its memory and its sockets are gone; a new life begins."""
         for client in self.clients:
             if client.home == number:
                 client.lose()
-        self.processes[number] = Process(self.database, self.buses, self.settings)
+        self.processes[number].dies_before_publish = True  # also what it commits from now on
+        self.processes[number] = Process(self.processes[number].database, self.buses, self.settings)
         self.buses[number] = self.processes[number].bus
 
     async def connect(self, client: Client, number: int) -> None:
@@ -268,19 +304,44 @@ class World:
 
     def keep_backup(self) -> None:
         _copy(self.path, self._backup_path)
-        self.has_backup = True
+        self._backup = self.expected.copy()
 
     async def restore(self, *, by_hand: bool) -> None:
         """The backup is put back. A new epoch is begun by hand, or by a process that knew the newest event, if there is one."""
         await self.settle()  # copying waits for a transaction under way, and blocks the loop that the transaction needs
         head = await self.head()
         knows = [process for process in self.processes if (feed := process.feeds.get(COMPANY)) is not None and feed.cursor == head]
-        _copy(self._backup_path, self.path)
+        self._put_back()
         if knows and not by_hand:
             await knows[0].feeds.check()
             await self.settle()
             return
+        await self._renew()
 
+    async def restore_unwatched(self, number: int, payloads: list[dict[str, Any]]) -> None:
+        """As `restore`, while nobody is connected and no feed is held; the log grows anew before a process's turn to compare comes."""
+        for client in self.clients:
+            client.lose()
+        await self.settle()
+        for process in self.processes:
+            await process.forget_feeds()
+        head = await self.head()
+        knows = [process for process in self.processes if process.has_seen(head)]
+        self._put_back()
+        if not knows:
+            await self._renew()
+        for payload in payloads:
+            await self.apply(number, payload)
+        await self.settle()
+        if knows:
+            await knows[0].compare_marks()
+
+    def _put_back(self) -> None:
+        assert self._backup is not None
+        _copy(self._backup_path, self.path)
+        self.expected = self._backup.copy()
+
+    async def _renew(self) -> None:
         async def renew(connection: Any) -> None:
             await eventlog.lock_streams(connection, [COMPANY], store.new_epoch())
             await eventlog.start_epoch(connection, COMPANY, store.new_epoch())
@@ -298,6 +359,11 @@ async def add_integration(path: Path) -> None:
     values |= {"unsigned": "accepted", "proved_us": 2}
     async with Database(f"sqlite:///{path}") as database:
         await database.transaction(lambda c: accounts.add_integration(c, Vault(""), values, int(time.time() * SECOND)))
+
+
+def _delivery(payload: dict[str, Any], received_us: int) -> Delivery:
+    body = msgspec.json.encode(payload).decode()
+    return Delivery(uuid.uuid4().hex, received_us, body, {}, integration_id=1, is_verified=True)
 
 
 def _as_json(view: Json) -> Json:
