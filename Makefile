@@ -18,7 +18,7 @@ SCENARIO ?= steady-day
 # tests side by side, more than there are cores, as most of their time they wait; 0 runs them one by one
 WORKERS ?= 4
 
-.PHONY: help install install-dev packages run test lint audit bench bench-web soak load screenshots schema lock clean
+.PHONY: help install install-dev packages run test lint audit bench bench-web soak page-random load screenshots schema lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ bench-web: install-dev packages ## what an agent waits for in the browser, measu
 
 soak: install-dev packages ## traffic under faults of every kind; prints what was lost, doubled or stood still: make soak ARGS='--minutes 30'
 	$(BIN)/python -m tests.soak $(ARGS)
+
+page-random: install-dev packages ## ten random minutes in the real page, as agents, customers and faults make them: make page-random ARGS='--seed 7'
+	$(BIN)/python -m tests.page_random $(ARGS)
 
 load: install-dev packages ## a scenario of tests/load/scenarios on MariaDB and Redis: make load SCENARIO=viral-post ARGS=--short
 	$(BIN)/python -m tests.load $(SCENARIO) $(ARGS)
