@@ -3,6 +3,7 @@
 import re
 from urllib.parse import quote
 
+from server.core.bidi import without_turning
 from server.core.entities import Attachment
 
 # pictures, sound and moving pictures that browsers decode and never run: SVG and PDF hold scripts, HTML is one
@@ -13,8 +14,6 @@ _SHOWN = frozenset(
         *(f"video/{kind}" for kind in ("mp4", "webm", "ogg", "quicktime", "3gpp")),
     }
 )
-# characters that turn the order of a name's letters in the browser's list of downloads: `gpj.exe` shown as `exe.jpg`
-_TURNING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _DOWNLOAD = "application/octet-stream"
 _RANGE = re.compile(r"bytes=\d{1,15}-\d{0,15}")
 SECURITY_HEADERS = {
@@ -35,7 +34,7 @@ def address_of(attachment: Attachment, *, is_thumb: bool) -> str | None:
 def shown_as(content_type: str, name: str | None) -> dict[str, str]:
     """Headers for a file of that type: shown in its place, or downloaded under its name."""
     kind = content_type.partition(";")[0].strip().lower()
-    name = _TURNING.sub("", name) if name else name
+    name = without_turning(name) if name else name
     is_shown = kind in _SHOWN
     # encoded, so that no name can end the header or begin another one
     named = f"; filename*=UTF-8''{quote(name, safe='')}" if name else ""

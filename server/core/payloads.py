@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from server.core.bidi import without_turning
 from server.core.changes import Change, ConversationState, LastMessage, MessageState
 from server.core.entities import Assignee, Attachment, Contact
 from server.core.times import SECOND, parse_time
@@ -348,11 +349,16 @@ def _attachment(a: Json) -> Attachment:
         type=_text(a.get("file_type"), 32) or "file",
         url=url,
         thumb_url=_web_address(a.get("thumb_url")),
-        name=_text(a.get("fallback_title"), _NAME_MOST) or (url.split("?")[0].rsplit("/", 1)[-1][:_NAME_MOST] if url else None),
+        name=_file_name(a.get("fallback_title")) or (url.split("?")[0].rsplit("/", 1)[-1][:_NAME_MOST] if url else None),
         size_bytes=_id(a.get("file_size")),
         width=_id(a.get("width")),
         height=_id(a.get("height")),
     )
+
+
+def _file_name(value: object) -> str | None:
+    name = _text(value, _NAME_MOST)
+    return without_turning(name).strip() or None if name else None
 
 
 def _web_address(value: object) -> str | None:

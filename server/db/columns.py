@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from server.core.bidi import without_turning
 from server.core.entities import Assignee, Attachment, Contact, Conversation, DeliveryError, Message, Preview
 from server.db.connection import Dialect, Row
 
@@ -166,7 +167,7 @@ def conversation_to_row(c: Conversation) -> dict[str, Any]:
 def _message(values: list[Any]) -> Message:
     values[3] = values[3] or ""
     values[4] = time_from_column(values[4])
-    values[12] = tuple(msgspec.json.decode(values[12], type=list[Attachment])) if values[12] else ()
+    values[12] = _attachments(values[12]) if values[12] else ()
     values[13], values[14], values[20] = bool(values[13]), bool(values[14]), bool(values[20])
     values[17] = _decode(values[17], DeliveryError)
     return Message(*values)
@@ -210,3 +211,12 @@ def _decode(text: str | None, kind: type[Any]) -> Any:
 
 CONVERSATIONS = Shape(CONVERSATION_COLUMNS, "c", _conversation)
 MESSAGES = Shape(MESSAGE_COLUMNS, "m", _message)
+
+
+def _attachments(text: str) -> tuple[Attachment, ...]:
+    """Rows may be older than the rule for names, or the CRM's."""
+    found = msgspec.json.decode(text, type=list[Attachment])
+    return tuple(
+        msgspec.structs.replace(one, name=without_turning(one.name)) if one.name and not one.name.isascii() else one
+        for one in found
+    )

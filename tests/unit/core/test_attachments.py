@@ -4,6 +4,7 @@ import pytest
 
 from server.core.attachments import address_of, checked_range, shown_as
 from server.core.entities import Attachment
+from server.core.payloads import parse_attachments
 
 
 @pytest.mark.parametrize("kind", ["image/png", "image/jpeg", "IMAGE/WEBP", "audio/ogg; codecs=opus", "video/mp4"])
@@ -64,3 +65,9 @@ def test_a_picture_without_a_small_form_is_its_own() -> None:
     assert address_of(Attachment(1, "image", "https://x/a"), is_thumb=True) == "https://x/a"
     assert address_of(Attachment(1, "video", "https://x/a"), is_thumb=True) is None
     assert address_of(Attachment(1, "image", "https://x/a", "https://x/t"), is_thumb=False) == "https://x/a"
+
+
+def test_a_file_s_name_cannot_turn_its_letters_around() -> None:
+    """In what REST, events and pages show of it: a program must not look like a picture. A name of nothing else is none."""
+    told = [{"fallback_title": name} for name in ("\u202egnp.exe\u2069", "صورة.png", "\u202e", "a.png")]
+    assert [one.name for one in parse_attachments(told)] == ["gnp.exe", "صورة.png", None, "a.png"]

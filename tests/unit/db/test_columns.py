@@ -1,8 +1,11 @@
 """A column of the CRM keeps everything but what stops it from holding our values."""
 
+import msgspec
 import pytest
 from sqlalchemy import Column
 
+from server.core.entities import Attachment
+from server.db import columns
 from server.db.migrations.columns import widened
 from server.db.tables import integrations, social_conversations, social_messages
 
@@ -56,3 +59,9 @@ def test_a_narrow_column_is_widened(column: Column[object], definition: str, wan
 def test_a_wide_column_is_left_alone(column: Column[object], definition: str) -> None:
     """No change, so no ALTER TABLE: upgrading again costs nothing."""
     assert widened(definition, column) == (definition, [])
+
+
+def test_names_of_files_in_older_rows_are_read_without_what_turns_their_letters_around() -> None:
+    """As those that come now are stored."""
+    stored = msgspec.json.encode([Attachment(1, "file", name="\u202egnp.exe"), Attachment(2, "image", name="صورة.png"), Attachment(3, "file")])
+    assert [one.name for one in columns._attachments(stored.decode())] == ["gnp.exe", "صورة.png", None]
