@@ -7,6 +7,7 @@ those of one installation (`core/envelope`), known once the database has been re
 
 import asyncio
 import secrets
+import sys
 import time
 import uuid
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from broadcaster import Broadcast
 
 from server import log, metrics
+from server.bounded_queue import BoundedQueue
 from server.bus_redis import RedisBackend
 from server.core.envelope import Installation
 from server.tasks import spawn, stop
@@ -22,6 +24,7 @@ OnMessage = Callable[[str], None]
 
 _logger = log.get(__name__)
 _OUTGOING_MOST = 5_000  # messages waiting to be published; beyond that the feeds' own comparison is quicker
+_OUTGOING_BYTES = 32_000_000
 _CANARY_SECONDS = 2.0
 _CANARY_LATE_SECONDS = 3.0
 _WARN_SECONDS = 60.0  # of messages that are not ours, one line in so long
@@ -33,7 +36,7 @@ class Bus:
     def __init__(self, url: str, on_up: Callable[[], None] = lambda: None) -> None:
         self._redis = None if url.startswith("memory") else RedisBackend(url, on_up=on_up)
         self._broadcast = Broadcast(backend=self._redis) if self._redis else Broadcast(url)
-        self._outgoing: asyncio.Queue[tuple[str, str]] = asyncio.Queue(_OUTGOING_MOST)
+        self._outgoing: BoundedQueue[tuple[str, str]] = BoundedQueue(_OUTGOING_MOST, _OUTGOING_BYTES)
         self._wished: dict[str, OnMessage] = {}  # by topic
         self._listeners: dict[str, asyncio.Task[None]] = {}
         # within one process nobody else can publish, nor has to know the name
@@ -120,7 +123,7 @@ class Bus:
 
     def _put(self, channel: str, message: str) -> None:
         try:
-            self._outgoing.put_nowait((channel, message))
+            self._outgoing.put_nowait((channel, message), sys.getsizeof(message))
         except asyncio.QueueFull:
             metrics.bus_drops.inc()
 

@@ -8,6 +8,7 @@ backoff, and asks for all wanted channels in one command.
 import asyncio
 import contextlib
 import random
+import sys
 import time
 from collections.abc import Callable
 
@@ -17,6 +18,7 @@ from redis import asyncio as aioredis
 from redis.asyncio.client import PubSub
 
 from server import log, metrics
+from server.bounded_queue import BoundedQueue
 from server.tasks import spawn, stop
 
 _logger = log.get(__name__)
@@ -25,7 +27,7 @@ _TIMEOUT_SECONDS = 2.0
 _PING_SECONDS = 5.0
 _BACKOFF_FIRST_SECONDS = 0.1
 _BACKOFF_MOST_SECONDS = 3.0
-_INCOMING_MOST = 10_000
+_INCOMING_MOST, _INCOMING_BYTES = 10_000, 64_000_000
 
 
 class RedisBackend(BroadcastBackend):
@@ -35,7 +37,7 @@ class RedisBackend(BroadcastBackend):
         self._url, self._on_up = url, on_up
         self._wanted: set[str] = set()
         self._wake = asyncio.Event()
-        self._incoming: asyncio.Queue[Event] = asyncio.Queue(_INCOMING_MOST)
+        self._incoming: BoundedQueue[Event] = BoundedQueue(_INCOMING_MOST, _INCOMING_BYTES)
         self._runner: asyncio.Task[None] | None = None
         self._publisher = self._client()
 
@@ -134,8 +136,9 @@ class RedisBackend(BroadcastBackend):
                 is_asked = True
 
     def _take(self, message: dict[str, bytes]) -> None:
+        channel, text = (message[part].decode("utf-8", "replace") for part in ("channel", "data"))
         try:
-            self._incoming.put_nowait(Event(message["channel"].decode("utf-8", "replace"), message["data"].decode("utf-8", "replace")))
+            self._incoming.put_nowait(Event(channel, text), sys.getsizeof(text))
         except asyncio.QueueFull:
             metrics.bus_drops.inc()
 

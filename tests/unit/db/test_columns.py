@@ -63,5 +63,6 @@ def test_a_wide_column_is_left_alone(column: Column[object], definition: str) ->
 
 def test_names_of_files_in_older_rows_are_read_without_what_turns_their_letters_around() -> None:
     """As those that come now are stored."""
-    stored = msgspec.json.encode([Attachment(1, "file", name="\u202egnp.exe"), Attachment(2, "image", name="صورة.png"), Attachment(3, "file")])
+    names = ("\u202egnp.exe", "صورة.png", None)
+    stored = msgspec.json.encode([Attachment(number, "file", name=name) for number, name in enumerate(names, 1)])
     assert [one.name for one in columns._attachments(stored.decode())] == ["gnp.exe", "صورة.png", None]
