@@ -157,10 +157,11 @@ class Connection:
         self._set_deadline()
 
     def start(self, *, is_replaying: bool, renew: Renew) -> None:
-        """Take the socket over; the caller has said welcome. From here on everything comes by calls."""
+        """Take the socket over; the caller has said welcome. From here on everything comes by calls. Raises
+        ConnectionResetError when the client has gone, before anybody else knows of this connection."""
         self.is_replaying, self._renew = is_replaying, renew
-        self._hub.join(self._tail.company_id, self)
         self.output = self.output.hand_over(self, self._pace.high_water_bytes)
+        self._hub.join(self._tail.company_id, self)
         self._colleagues.join(self)
         self.advance()
 

@@ -239,7 +239,12 @@ class PushWebSocketProtocol(WebSocketsSansIOProtocol):
     # -- Push ------------------------------------------------------------------------------------------------------
 
     def hand_over(self, receiver: Receiver, high_water_bytes: int) -> Push:
-        """The transport belongs to a PushSocket from here on; messages that came meanwhile are given on."""
+        """The transport belongs to a PushSocket from here on; messages that came meanwhile are given on.
+
+        Raises ConnectionResetError when the client has gone: whoever took the socket would never hear of its end.
+        """
+        if self.transport.is_closing():
+            raise ConnectionResetError("the client went while it was welcomed")
         self.is_handed_over = True
         self.transport.set_write_buffer_limits(high=high_water_bytes)
         self.connections.discard(self)

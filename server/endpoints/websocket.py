@@ -57,7 +57,7 @@ class Sockets:
         await websocket.accept()
         try:
             await self._open(websocket)
-        except WebSocketDisconnect:
+        except (WebSocketDisconnect, ConnectionResetError):
             return
         except OmniError as error:
             metrics.socket_closes.labels(str(error.close_code)).inc()
