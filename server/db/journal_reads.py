@@ -4,6 +4,7 @@ Nothing here waits for a lock, and rows are not locked before their company's st
 deliveries, in order. A row that cannot be read is told as such, and does not keep the others from being read.
 """
 
+import itertools
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from server.db.journal import NOT_JUDGED, Delivery
 
 TURN_COMPANIES = 64  # that have their turn in one transaction; the others follow in the next one
 TURN_BYTES = 16_000_000  # of bodies in one transaction
+SMALL_BYTES = 500_000  # bodies that are read before anybody has asked how long they are
 _LEAST_EACH = 4
 _LATEST_US = 250_000_000_000 * SECOND  # some thousand years from now: no moment of ours
 _DUE = "state = 'received' AND next_attempt_at = 0"
@@ -54,14 +56,25 @@ _READ: dict[Dialect, str] = {
     "FROM webhook_deliveries ",
     "mysql": f"SELECT JSON_ARRAY(id, uid, headers), body, JSON_ARRAY({', '.join(_NUMBERS)}) FROM webhook_deliveries ",
 }
+_BODY: dict[Dialect, int] = {"sqlite": 3, "mysql": 1}  # its place in what `_READ` gives
+_READ_SMALL: dict[Dialect, str] = {
+    "sqlite": _READ["sqlite"].replace("CAST(body AS BLOB)", "CASE WHEN LENGTH(body) <= :small THEN CAST(body AS BLOB) END"),
+    "mysql": _READ["mysql"].replace(" body, ", " CASE WHEN LENGTH(body) <= :small THEN body END, "),
+}
 _OF_COMPANY: dict[Dialect, str] = {"sqlite": "company_id = :company_id", "mysql": "company_id = :company_id"}
 _OF_NOBODY: dict[Dialect, str] = {"sqlite": "(company_id = 0 OR typeof(company_id) <> 'integer')", "mysql": "company_id = 0"}
 
 
 async def read_oldest(connection: Connection, limit: int) -> Waiting:
-    """The oldest untried deliveries of all companies."""
-    sql = f"{_READ[connection.dialect]}WHERE {_DUE} ORDER BY id LIMIT :limit"
-    return _waiting(await connection.fetch_all(sql, {"limit": limit}), limit)
+    """The oldest untried deliveries of all companies, in one statement; a large one ends them, or is read alone."""
+    sql = f"{_READ_SMALL[connection.dialect]}WHERE {_DUE} ORDER BY id LIMIT :limit"
+    rows = await connection.fetch_all(sql, {"limit": limit, "small": SMALL_BYTES})
+    place = _BODY[connection.dialect]
+    small = list(itertools.takewhile(lambda row: row[place] is not None, rows))
+    if len(small) == len(rows):
+        return _waiting(rows, limit)
+    found = _waiting(small, None) if small else await read_by_ids(connection, [_id(rows[0])])
+    return Waiting(found.deliveries, found.unreadable, is_full=len(rows) > 1)
 
 
 async def peek_deliveries(connection: Connection, limit: int) -> list[Delivery]:
@@ -102,9 +115,10 @@ async def read_companies(connection: Connection) -> list[int]:
 
 
 async def read_ids(connection: Connection, company_id: int, limit: int) -> list[int]:
-    """The oldest untried deliveries of a company."""
+    """The oldest untried deliveries of a company, as many as have `TURN_BYTES`."""
     sql, parameters = _of_company(connection.dialect, company_id, limit)
-    return [int(row[0]) for row in await connection.fetch_all(sql, parameters)]
+    rows = [(int(row[0]), int(row[1] or 0)) for row in await connection.fetch_all(sql, parameters)]
+    return _within({company_id: rows}, TURN_BYTES)[company_id]
 
 
 def still_waiting(dialect: Dialect, ids: Iterable[int]) -> Select:

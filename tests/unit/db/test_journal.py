@@ -35,6 +35,35 @@ async def test_what_is_too_long_is_refused_aloud(mariadb_url: str) -> None:
         assert await database.read(lambda c: journal_reads.peek_deliveries(c, 10)) == []
 
 
+async def test_large_bodies_are_not_read_together(database_url: str) -> None:
+    """The first read takes small ones up to a large one, or a large one alone; in order, and none is passed over."""
+    upgrade(database_url)
+    large = "x" * (journal_reads.SMALL_BYTES + 1)
+    bodies = ["a", "b", large, large, "c"]
+    kept = [Delivery(uid=str(place), received_us=1, body=body, headers={}) for place, body in enumerate(bodies)]
+    async with Database(database_url, wait_seconds=30) as database:
+        await database.transaction(lambda c: journal.append_deliveries(c, kept))
+        read = []
+        for _ in bodies:
+            waiting = await database.read(lambda c: journal_reads.read_oldest(c, 24))
+            read.append(([one.uid for one in waiting.deliveries], waiting.is_full))
+            done = waiting.ids
+            await database.transaction(lambda c: journal.mark_done(c, done, 1, 1))  # noqa: B023 - awaited at once
+    assert read == [(["0", "1"], True), (["2"], True), (["3"], True), (["4"], False), ([], False)]
+
+
+async def test_a_company_s_deliveries_are_bounded_in_bytes(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when they are looked through for one that fails; one that is larger than all may come alone."""
+    upgrade(database_url)
+    kept = [Delivery(uid=str(place), received_us=1, body="x" * 400, headers={}, company_id=3) for place in range(5)]
+    async with Database(database_url, wait_seconds=30) as database:
+        await database.transaction(lambda c: journal.append_deliveries(c, kept))
+        monkeypatch.setattr(journal_reads, "TURN_BYTES", 1_000)
+        assert len(await database.read(lambda c: journal_reads.read_ids(c, 3, 300))) == 2
+        monkeypatch.setattr(journal_reads, "TURN_BYTES", 10)
+        assert len(await database.read(lambda c: journal_reads.read_ids(c, 3, 300))) == 1
+
+
 async def test_a_company_gets_its_row_once(database_url: str) -> None:
     """Its first epoch stays."""
     upgrade(database_url)
