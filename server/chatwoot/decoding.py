@@ -7,10 +7,13 @@ import httpx
 
 ACCEPT_ENCODING = "gzip"
 _GZIP_WBITS = 31
+_SMALL_BYTES = 1_000_000
+_MAX_VALUES = 500_000  # a page of Chatwoot's has some thousands
 
 
 class AnswerTooLong(Exception):
     """More than the bound, before or after decoding."""
+
 
 
 async def read_bounded(answer: httpx.Response, max_bytes: int) -> bytes:
@@ -36,4 +39,19 @@ async def read_bounded(answer: httpx.Response, max_bytes: int) -> bytes:
             raise httpx.DecodingError("There is more behind the gzip of the answer")
     if inflate is not None and received and not inflate.eof:
         raise httpx.DecodingError("The gzip of the answer ends early")
-    return bytes(body)
+    whole = bytes(body)
+    if len(whole) > _SMALL_BYTES and _has_too_many_values(whole):
+        raise AnswerTooLong
+    return whole
+
+
+def _has_too_many_values(body: bytes) -> bool:
+    """Whether JSON of this size would become so many objects that reading it takes seconds and gigabytes.
+
+    Counts outside strings, as a text may be long and hold anything: without escapes each quote begins or ends one.
+    """
+    plain = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    if plain.count(b'"') > _MAX_VALUES:
+        return True
+    outside = b"".join(plain.split(b'"')[::2])
+    return outside.count(b"[") + outside.count(b"{") + outside.count(b",") > _MAX_VALUES

@@ -1,6 +1,7 @@
 """What others answer is counted before it grows: one gzip, up to a bound; anything else is refused."""
 
 import gzip
+import json
 import tracemalloc
 import zlib
 
@@ -118,3 +119,18 @@ async def test_only_well_formed_headers_are_passed_on(line: str, passed: dict[st
         opened = await files.open(url, url, None)
         assert opened.headers == {**passed, "Content-Length": "2"}
         await opened.close()
+
+
+@pytest.mark.parametrize("piece", [b"[],", b"{},", b"0,", b'"",'])
+async def test_an_answer_of_millions_of_values_is_never_decoded(piece: bytes) -> None:
+    """Small for its bytes, it would be gigabytes of objects, and the loop would stand still while they are made."""
+    async with answering(b"", b"[" + piece * (6_000_000 // len(piece)) + b"1]") as url:
+        with pytest.raises(AnswerTooLong):
+            await _read(url, 10_000_000)
+
+
+async def test_a_text_may_hold_anything() -> None:
+    """However many signs of JSON a customer writes: they are within strings."""
+    body = json.dumps({"payload": [{"content": '[{,"\\' * 100_000} for _ in range(5)]}).encode()
+    async with answering(b"", body) as url:
+        assert await _read(url, 10_000_000) == body
