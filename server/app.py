@@ -84,6 +84,7 @@ from server.retention import Retention
 from server.set_up import SetUp
 from server.settings import WEBHOOK_PATH, Settings
 from server.sign_in import SignIn
+from server.standstill import Standstill
 from server.sync import Sync
 from server.sync_runs import SyncRuns
 from server.tasks import Services, spawn
@@ -198,6 +199,7 @@ class Parts:
             audit_days=settings.audit_days,
         )
         self.services = Services()
+        self.standstill = Standstill(self.database)
         self.health = Health(
             self.services,
             self.database,
@@ -207,6 +209,8 @@ class Parts:
             self.hub,
             self._more_problems,
             lambda: doctor.look_at_disks(settings),
+            waiting_seconds=lambda: self.standstill.seconds,
+            locked=self.database.busy.locked,
         )
         metrics.database_waiting.set_function(lambda: self.database.waiting)
         metrics.record_waiting.set_function(lambda: self.recorder.waiting)
@@ -253,6 +257,7 @@ class Parts:
             for name, run in (
                 ("schema", self._watch_schema),
                 ("health", self.health.run),
+                ("standstill", self.standstill.run),
                 ("doctor", self._look_once),
                 ("installation", self._identify),
                 ("bus", self.bus.run),

@@ -6,12 +6,13 @@
 import asyncio
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from server import log, metrics
 from server.core.checkup import Finding
 from server.core.entities import Json
+from server.standstill import STANDSTILL_SECONDS
 from server.tasks import Services
 
 _logger = log.get(__name__)
@@ -70,10 +71,13 @@ class Health:
         hub: Counting,
         more: Callable[[], Iterable[str]],
         look_at_disks: Callable[[], list[Finding]],
+        waiting_seconds: Callable[[], float] = lambda: 0.0,
+        locked: Callable[[float], Mapping[int, float]] = lambda least_seconds: {},
     ) -> None:
         self._services, self._database, self._bus, self._spool, self._hub = services, database, bus, spool, hub
         self._recorder = recorder
         self._more, self._look_at_disks = more, look_at_disks
+        self._waiting_seconds, self._locked = waiting_seconds, locked
         self._disks: list[Finding] = []
         self._lag: tuple[float, float] | None = None  # (when, seconds) of the worst turn lately
         self.schema_problem: str | None = "the database has not been looked at yet"
@@ -105,7 +109,8 @@ class Health:
     def report(self) -> Json:
         problems = self._problems()
         can_take_webhooks = not self._recorder.is_refusing and (self._database.is_reachable or not self._spool.problem)
-        status = "unavailable" if not can_take_webhooks else "degraded" if problems else "ready"
+        is_useless = not can_take_webhooks or bool(self._services.dying())
+        status = "unavailable" if is_useless else "degraded" if problems else "ready"
         if told := self._draining():
             status = "draining"
             problems.append(told)
@@ -119,7 +124,15 @@ class Health:
 
     def parts(self) -> list[Finding]:
         """What everybody's work rests on, for the status page: nothing in it is a company's own."""
-        return [self._database_part(), self._bus_part(), self._spool_part(), self._disk_part(), self._client_part(), self._process_part()]
+        return [
+            self._database_part(),
+            self._journal_part(),
+            self._bus_part(),
+            self._spool_part(),
+            self._disk_part(),
+            self._client_part(),
+            self._process_part(),
+        ]
 
     def _database_part(self) -> Finding:
         if not self._database.is_reachable:
@@ -128,6 +141,17 @@ class Health:
             return Finding("database", "failed", self.schema_problem)
         slow = self._slow_calls()
         return Finding("database", "warning", slow) if slow else Finding("database", "ok", "the database answers")
+
+    def _journal_part(self) -> Finding:
+        if problem := self._standstill():
+            held = [_held(company_id, seconds) for company_id, seconds in self._locked(1.0).items()]
+            return Finding("journal", "failed", problem, held[0] if held else "")
+        return Finding("journal", "ok", "deliveries are taken in as they come")
+
+    def _standstill(self) -> str | None:
+        if (seconds := self._waiting_seconds()) < STANDSTILL_SECONDS:
+            return None
+        return f"the oldest delivery has waited for {seconds:.0f} s to be taken in; agents do not see it yet"
 
     def _bus_part(self) -> Finding:
         return Finding("bus", "ok", "the bus answers") if self._bus.is_up else Finding("bus", "failed", _BUS_DOWN)
@@ -154,6 +178,8 @@ class Health:
         return Finding("clients", "warning", paused) if paused else Finding("clients", "ok", "clients read what they are sent")
 
     def _process_part(self) -> Finding:
+        for name, count in self._services.dying().items():
+            return Finding("process", "failed", _dying(name, count))
         for name, error in self._services.failing().items():
             return Finding("process", "failed", _died(name, error))
         if told := self._draining() or self._busy():
@@ -161,7 +187,11 @@ class Health:
         return Finding("process", "ok", "the process has time for everybody")
 
     def _problems(self) -> list[str]:
-        found = [_died(name, error) for name, error in self._services.failing().items()]
+        found = [_dying(name, count) for name, count in self._services.dying().items()]
+        found += [_died(name, error) for name, error in self._services.failing().items()]
+        if problem := self._standstill():
+            found.append(problem)
+        found += [_held(company_id, seconds) for company_id, seconds in self._locked(STANDSTILL_SECONDS).items()]
         if self.schema_problem:
             found.append(self.schema_problem)
         if problem := self._database_problem():
@@ -245,6 +275,17 @@ class Health:
         for finding in found:
             if finding.state == "failed" and finding.name not in known:
                 _logger.error("disk", problem=finding.text, remedy=finding.remedy)
+
+
+def _held(company_id: int, seconds: float) -> str:
+    return (
+        f"another client of the database has held the stream of company {company_id} for {seconds:.0f} s: "
+        "look for a transaction of the CRM or of a console that stands still"
+    )
+
+
+def _dying(name: str, count: int) -> str:
+    return f"{name} died {count} times within two minutes; look at the log, and take this process out until it is mended"
 
 
 def _died(name: str, error: str) -> str:

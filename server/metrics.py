@@ -27,6 +27,9 @@ def value_of(gauge: Gauge) -> float:
 deliveries_received = _counter("deliveries_received_total", "Webhook deliveries by how they were answered", "outcome")
 deliveries_ingested = _counter("deliveries_ingested_total", "Deliveries by the state ingest left them in", "state")
 spool_waiting = _gauge("spool_waiting", "Deliveries in the local spool, not yet in the journal")
+oldest_delivery_seconds = _gauge(
+    "oldest_delivery_seconds", "How long the oldest delivery in the journal has waited to be taken in"
+)
 spool_damaged = _counter("spool_damaged_total", "Times the spool's file turned out damaged, was set aside and begun anew")
 record_seconds = _histogram("record_seconds", "From receiving a webhook to its being on disk, for the oldest of each commit")
 ingest_seconds = _histogram("ingest_seconds", "Time of one ingest transaction")

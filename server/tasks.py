@@ -5,6 +5,8 @@ The only place (with the database's door) where tasks are started by hand.
 
 import asyncio
 import random
+import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import Any
@@ -13,6 +15,7 @@ from server import log, metrics
 
 _BACKOFF_FIRST_SECONDS = 0.2
 _BACKOFF_MOST_SECONDS = 10.0
+_DYING_SECONDS, _DYING_DEATHS = 120.0, 4  # so often within that time is no accident any more
 _CALM_SECONDS = 30.0  # a service that ran this long starts again at the first backoff
 _logger = log.get(__name__)
 _spawned: set[asyncio.Task[None]] = set()  # the loop holds its tasks weakly: one that only its own future knows would be collected
@@ -24,6 +27,7 @@ class Services:
     def __init__(self) -> None:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._last_error: dict[str, str] = {}
+        self._deaths: dict[str, deque[float]] = {}
 
     async def __aenter__(self) -> "Services":
         return self
@@ -40,6 +44,12 @@ class Services:
         """Services that died and are waiting for their next start: name -> kind of error."""
         return dict(self._last_error)
 
+    def dying(self) -> dict[str, int]:
+        """Services that die again and again: name -> deaths within the last minutes."""
+        since = time.monotonic() - _DYING_SECONDS
+        counts = {name: sum(at > since for at in deaths) for name, deaths in self._deaths.items()}
+        return {name: count for name, count in counts.items() if count >= _DYING_DEATHS}
+
     async def _supervise(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         loop = asyncio.get_running_loop()
         delay = _BACKOFF_FIRST_SECONDS
@@ -49,6 +59,7 @@ class Services:
                 await run()
             except Exception as exc:  # the one net under every service
                 self._last_error[name] = type(exc).__name__
+                self._deaths.setdefault(name, deque(maxlen=_DYING_DEATHS)).append(time.monotonic())
                 _logger.exception("service died", task=name, retry_seconds=round(delay, 2))
             if loop.time() - started > _CALM_SECONDS:
                 delay = _BACKOFF_FIRST_SECONDS

@@ -77,6 +77,15 @@ async def read_oldest(connection: Connection, limit: int) -> Waiting:
     return Waiting(found.deliveries, found.unreadable, is_full=len(rows) > 1)
 
 
+async def read_edges(connection: Connection) -> tuple[int | None, int]:
+    """(number of the oldest delivery that is due, number of the newest there is; 0: there is none)."""
+    oldest, newest = await connection.fetch_each(
+        (f"SELECT id FROM webhook_deliveries WHERE {_DUE} ORDER BY id LIMIT 1", {}),
+        ("SELECT MAX(id) FROM webhook_deliveries", {}),
+    )
+    return (int(oldest[0][0]) if oldest else None), int(newest[0][0] or 0) if newest else 0
+
+
 async def peek_deliveries(connection: Connection, limit: int) -> list[Delivery]:
     """The oldest untried deliveries that can be read, for whoever only looks."""
     return list((await read_oldest(connection, limit)).deliveries)

@@ -129,3 +129,20 @@ async def test_the_status_page_names_the_part_that_is_not_well(tmp_path: Path) -
         parts.health.start_draining()
         assert "about to stop" in unwell()["process"]
         assert set(unwell()) == {"disks", "database", "spool", "process"}
+
+
+async def test_a_service_that_dies_again_and_again_is_no_use(tmp_path: Path) -> None:
+    """Once is an accident, and said; four times within two minutes, and a balancer is told to go elsewhere."""
+    async with running(tmp_path) as parts:
+        deaths = 0
+
+        async def die() -> None:
+            nonlocal deaths
+            deaths += 1
+            raise ValueError("again")
+
+        parts.services.start("mill", die)
+        await eventually(lambda: parts.health.report()["status"] == "unavailable", 30.0)
+        assert deaths >= 4
+        assert any("mill died 4 times" in problem for problem in parts.health.report()["problems"])
+        assert any(part.state == "failed" and "mill" in part.text for part in parts.health.parts())
