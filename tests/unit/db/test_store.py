@@ -3,6 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
+from server.core.bidi import without_turning
 from server.core.entities import Attachment, Contact, Conversation, DeliveryError, Message, Preview
 from server.db import columns, store, threads
 from server.db.database import Connection, Database
@@ -21,7 +22,8 @@ CONVERSATION = Conversation(
 
 @pytest.mark.parametrize("text", TEXTS)
 async def test_a_message_is_read_as_it_was_written(database_url: str, text: str) -> None:
-    """Controls, quotes, NUL, emoji, long texts; in the row and in the JSON inside it."""
+    """Controls, quotes, NUL, emoji, long texts; in the row and in the JSON inside it. A file's name alone is read
+    without what turns its letters around."""
     upgrade(database_url)
     short = text[:160]
     conversation = replace(
@@ -57,4 +59,7 @@ async def test_a_message_is_read_as_it_was_written(database_url: str, text: str)
     async with Database(database_url, wait_seconds=30) as database:
         read, messages, conversation_id, message_id = await database.transaction(work)
     assert read == replace(conversation, id=conversation_id)
-    assert messages == [replace(message, id=message_id, conversation_id=conversation_id)]
+    attachments = (Attachment(1, "image", name=without_turning(short)),)
+    assert messages == [
+        replace(message, id=message_id, conversation_id=conversation_id, attachments=attachments)
+    ]
