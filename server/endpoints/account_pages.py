@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from server.auth import Principal
-from server.core.second_factor import qr_svg
+from server.core.second_factor import qr_address
 from server.endpoints.admin_shell import AdminShell, done_of, form_of
 from server.endpoints.client_address import address_of
 from server.endpoints.integrations import actor_of
@@ -125,7 +125,7 @@ class AccountPages:
             factor=await self._sign_in.factor_state(principal.agent),
             failures=await self._sign_in.failures(principal.agent),
             new=new,
-            picture=qr_svg(new.uri) if new else "",
+            picture=qr_address(new.uri) if new else "",
             codes=codes,
         )
 

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from server.core.second_factor import provisioning_uri, qr_svg
+from server.core.second_factor import provisioning_uri, qr_address
 from server.endpoints.page_frame import PageFrame
 from server.endpoints.page_requests import (
     check_same_origin,
@@ -97,7 +97,7 @@ class SignInPages:
             "next": inside(target),
             "ticket": shown.get("ticket"),
             "set_up": set_up,
-            "picture": qr_svg(str(set_up["uri"])) if isinstance(set_up, dict) else "",
+            "picture": qr_address(str(set_up["uri"])) if isinstance(set_up, dict) else "",
             "trouble": trouble,
         }
         response = self._frame.render(request, "login_code.html", context, status)
