@@ -1,6 +1,7 @@
 """`--start-server`: a server for this run alone, in a process of its own, on a free port of 127.0.0.1."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -10,16 +11,18 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from server.db import migrations
 from server.errors import ConfigurationError
+from server.load.probe import listeners
 from server.settings import Settings, new_secret
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 30.0
 _PROBE_SECONDS = 0.05
+_LOWEST_PORT, _HIGHEST_PORT = 10_240, 32_767
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -36,12 +39,14 @@ class PrivateServer:
         return self._process.pid if self._process else 0
 
     def start(self) -> None:
-        """Returns when it answers. Raises ConfigurationError, with the end of its log, when it does not."""
+        """Returns when it answers. Raises ConfigurationError, with the end of its log, when it does not.
+
+        Another program that took the port meanwhile answers as well, and would be measured: so it must be ours that listens."""
         with self._log.open("ab") as log:
             argv = [sys.executable, "-m", "server", "serve", "--host", "127.0.0.1", "--port", str(self.port)]
             self._process = subprocess.Popen(argv, env=self._environment, stdout=log, stderr=log)  # noqa: S603 - our own program
         until = time.monotonic() + _START_SECONDS
-        while not self._answers():
+        while not (self._process.pid in listeners(self.port) and self._answers()):
             if self._process.poll() is not None or time.monotonic() > until:
                 raise ConfigurationError(f"the private server did not start:\n{self._log.read_text()[-2_000:]}")
             time.sleep(_PROBE_SECONDS)
@@ -95,6 +100,10 @@ def private_server(wanted: Mapping[str, str]) -> Iterator[tuple[PrivateServer, S
 
 
 def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """Below the range that the system takes the ports of outgoing connections from (32768 to 60999, as Linux comes), by chance: two runs
+    that begin together do not pick the same one."""
+    chance = random.SystemRandom()
+    while True:
+        port = chance.randint(_LOWEST_PORT, _HIGHEST_PORT)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
