@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import hashlib
 import math
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import parse_qs
@@ -52,7 +51,7 @@ class Directory:
             await asyncio.sleep(REFRESH_SECONDS)
 
     async def refresh(self) -> None:
-        started_us = int(time.time() * SECOND)
+        started_us = self.now_us()
         self.take(await self._database.read(lambda c: accounts.read_integrations(c, self._vault)), started_us)
 
     def take(self, found: Iterable[Integration], as_of_us: int = 0) -> None:
@@ -69,6 +68,10 @@ class Directory:
         self.integrations = {integration.id: integration for integration in found}
         self.is_loaded, self.as_of_us = True, as_of_us
 
+    def now_us(self) -> int:
+        """The time by which deliveries are received and judged: the database's, as this machine's clock may be hours wrong."""
+        return self._database.clock.now_us()
+
     def knows(self, account_id: int | None, inbox_id: int | None) -> bool:
         """Whether there is any integration for the address, so that a signature can be judged."""
         return bool(self._candidates(account_id, inbox_id))
@@ -81,7 +84,7 @@ class Directory:
         None: nothing proves whose it is, and `find` decides by the address whether anybody may have it.
         `received_us` is given when a delivery kept without a check is judged later.
         """
-        now_us = int(time.time() * SECOND) if received_us is None else received_us
+        now_us = self.now_us() if received_us is None else received_us
         if SIGNATURE_HEADER in headers:
             return self._verify_signed(account_id, inbox_id, headers, body, now_us)
         if KEY_HEADER in headers:

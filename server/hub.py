@@ -16,6 +16,7 @@ from server import metrics
 _CHUNK = 64  # members between two looks at the clock
 _TURN_SECONDS = 0.01  # a walk gives the loop back after this long
 _FLUSH_BYTES = 262_144  # one write holds at most this much; the rest is the next one
+_PENDING_BYTES = 4_194_304  # of a company; what would be more is read from the event log again, a page at a time
 
 
 T = TypeVar("T")
@@ -65,17 +66,38 @@ class Member(Protocol):
 
 
 class Room:
-    """One company's members and the frames on their way to them. `life` grows when the log those frames are of is gone."""
+    """One company's members and the frames on their way to them, with their bytes.
 
-    __slots__ = ("began", "company_id", "is_walking", "life", "members", "pending", "reached")
+    `life` grows when the log those frames are of is gone."""
+
+    __slots__ = ("began", "company_id", "is_walking", "life", "members", "pending", "pending_bytes", "reached")
 
     def __init__(self, company_id: int) -> None:
         self.company_id = company_id
         self.began, self.reached = 0.0, 0
         self.members: dict[Member, None] = {}
         self.pending: deque[tuple[int, int, bytes]] = deque()
+        self.pending_bytes = 0
         self.is_walking = False
         self.life = 0
+
+    def append(self, first_seq: int, last_seq: int, frames: bytes) -> None:
+        """Keep frames for the next walk. Where they would be too many bytes, only these stay: whoever gets them notices the gap before
+        them, and reads it from the event log."""
+        if self.pending and self.pending_bytes + len(frames) > _PENDING_BYTES:
+            self.clear()
+        self.pending.append((first_seq, last_seq, frames))
+        self.pending_bytes += len(frames)
+
+    def take(self) -> tuple[int, int, bytes]:
+        """The oldest frames that are kept."""
+        first_seq, last_seq, frames = self.pending.popleft()
+        self.pending_bytes -= len(frames)
+        return first_seq, last_seq, frames
+
+    def clear(self) -> None:
+        self.pending.clear()
+        self.pending_bytes = 0
 
 
 class Hub:
@@ -148,7 +170,7 @@ class Hub:
         room = self._rooms.get(company_id)
         if room is None:
             return
-        room.pending.append((first_seq, last_seq, frames))
+        room.append(first_seq, last_seq, frames)
         if not room.is_walking:
             room.is_walking = True
             asyncio.get_running_loop().call_soon(self._flush, room)
@@ -160,7 +182,7 @@ class Hub:
     def forget(self, company_id: int) -> None:
         """Drop the frames that are still on their way: the log they are of is gone, and after a reset nobody may get them."""
         if (room := self._rooms.get(company_id)) is not None:
-            room.pending.clear()
+            room.clear()
             room.life += 1
 
     async def run(self) -> None:
@@ -176,13 +198,13 @@ class Hub:
 
     def _flush(self, room: Room) -> None:
         if not room.pending or not self.may_send():  # forgotten meanwhile, or held back: then members are behind, and catch up
-            room.pending.clear()
+            room.clear()
             room.is_walking = False
             return
-        first_seq, last_seq, frames = room.pending.popleft()
+        first_seq, last_seq, frames = room.take()
         pieces, size = [frames], len(frames)
         while room.pending and room.pending[0][0] == last_seq + 1 and size + len(room.pending[0][2]) <= _FLUSH_BYTES:
-            _, last_seq, more = room.pending.popleft()
+            _, last_seq, more = room.take()
             pieces.append(more)
             size += len(more)
         room.began, room.reached = time.time(), 0

@@ -47,10 +47,6 @@ _CRASHES_MOST = 2
 Publish = Callable[[EventBatch], None]
 
 
-def now_us() -> int:
-    return int(time.time() * SECOND)
-
-
 # Company -> conversation -> whether its customer types: shown, and kept nowhere but in the journal
 Typing = Mapping[int, Mapping[int, bool]]
 
@@ -181,7 +177,7 @@ class Ingester:
 
     async def _take(self, select: Select) -> Taken | None:
         """One transaction. None when it failed: then its companies are examined one by one, unless the database is away."""
-        began = time.time()
+        began_us = self._database.clock.now_us()
         self._read = []
         try:
             taken = await self._database.transaction(lambda c: self._ingest(c, select), attempts=2)
@@ -189,12 +185,12 @@ class Ingester:
             await self._suspect(error)
             return None
         self._crashes = 0
-        await self._conclude(taken, began)
+        await self._conclude(taken, began_us)
         return taken
 
     async def _take_suspects(self, ids: Sequence[int]) -> None:
         """Deliveries by their ids, alone in their transaction. Raises what makes it fail, CompanyBusy when somebody holds them."""
-        began, has_begun = time.time(), False
+        began_us, has_begun = self._database.clock.now_us(), False
 
         async def select(connection: Connection) -> Waiting:
             nonlocal has_begun
@@ -208,13 +204,13 @@ class Ingester:
             raise
         except DatabaseUnavailable as error:
             raise (LostUnderWay(error.message) if has_begun else error) from None
-        await self._conclude(taken, began)
+        await self._conclude(taken, began_us)
         if taken.busy:
             raise CompanyBusy(taken.busy)
 
-    async def _conclude(self, taken: Taken, began: float) -> None:
+    async def _conclude(self, taken: Taken, began_us: int) -> None:
         """After the commit."""
-        self._announce(taken.ingested, began)
+        self._announce(taken.ingested, began_us)
         self._is_directory_old |= taken.has_held
         for state, count in taken.counts.items():
             metrics.deliveries_ingested.labels(state).inc(count)
@@ -265,7 +261,7 @@ class Ingester:
             try:
                 told.append(self._understand(delivery))
             except PayloadError as error:
-                if error.is_routing and self._directory.as_of_us <= delivery.received_us <= now_us() + _SKEW_US:
+                if error.is_routing and self._directory.as_of_us <= delivery.received_us <= self._database.clock.now_us() + _SKEW_US:
                     taken.has_held = True  # its integration may have been added just before it came: looked at once more
                     continue
                 parked.append((delivery.id, error.outcome, error.message))
@@ -329,7 +325,7 @@ class Ingester:
         parked: Sequence[tuple[int, str, str]],
     ) -> None:
         """What became of each, with the COMMIT."""
-        now = now_us()
+        now = self._database.clock.now_us()
         for integration_id in {one.source.integration_id for one in mine}:
             own = [one.delivery_id for one in mine if one.source.integration_id == integration_id and one.delivery_id is not None]
             await journal.mark_done(connection, own, integration_id, now)
@@ -349,17 +345,17 @@ class Ingester:
         if not told:
             return []
         with metrics.ingest_seconds.time():
-            locked.board.heal(now_us())
+            locked.board.heal(self._database.clock.now_us())
             for one in told:
                 one.conversation, one.message = locked.board.apply(one.change, one.source, one.received_us)
-            return await store.save_board(connection, locked.board, locked.streams, now_us())
+            return await store.save_board(connection, locked.board, locked.streams, self._database.clock.now_us())
 
     async def _find_typing(self, connection: Connection, told: Sequence[Told]) -> Typing:
         """Where customers type: in conversations that agents have, the last of a batch. What is told too late is shown to nobody."""
         found: dict[int, dict[int, bool]] = defaultdict(dict)
         for one in told:
             conversation_id = await store.find_conversation(connection, one.source.integration_id, one.change.conversation.display_id)
-            if conversation_id is not None and now_us() - one.received_us < _TYPING_US:
+            if conversation_id is not None and self._database.clock.now_us() - one.received_us < _TYPING_US:
                 found[one.source.company_id][conversation_id] = bool(one.change.typing)
         return found
 
@@ -369,10 +365,10 @@ class Ingester:
         with metrics.ingest_seconds.time():
             changes = [(t.source, within_present(t.change, t.received_us)) for t in told]
             streams, board = await store.load_board(connection, changes, store.new_epoch())
-            board.heal(now_us())
+            board.heal(self._database.clock.now_us())
             for one in told:
                 one.conversation, one.message = board.apply(one.change, one.source, one.received_us)
-            return await store.save_board(connection, board, streams, now_us())
+            return await store.save_board(connection, board, streams, self._database.clock.now_us())
 
     def _understand(self, delivery: Delivery) -> Told:
         """Parse and route one delivery. Raises PayloadError with its outcome."""
@@ -387,13 +383,13 @@ class Ingester:
                 raise PayloadError(error.message, is_routing=True) from None
         is_signed = SIGNATURE_HEADER in delivery.headers
         integration = self._directory.find(change.account_id, change.inbox_id, verified_id, is_signed=is_signed)
-        seen_us = min(delivery.received_us, now_us())
+        seen_us = min(delivery.received_us, self._database.clock.now_us())
         self.seen[integration.id] = max(seen_us, self.seen.get(integration.id, 0))
         traceparent = delivery.headers.get(CARRIED)
         return Told(Source(integration.id, integration.company_id), change, delivery.received_us, delivery.id, traceparent)
 
-    def _announce(self, ingested: Ingested, began: float) -> None:
-        now = now_us()
+    def _announce(self, ingested: Ingested, began_us: int) -> None:
+        now = self._database.clock.now_us()
         is_told = self._traces is not None or is_debug()
         for company_id, typing in ingested.typing.items():
             self._on_typing(company_id, typing)
@@ -401,7 +397,7 @@ class Ingester:
             metrics.webhook_to_publish_seconds.observe((now - batch.received_us) / SECOND)
             if is_told:
                 told = [one for one in ingested.told if one.source.company_id == batch.company_id]
-                self._publish_told(batch, told, int(began * SECOND), now)
+                self._publish_told(batch, told, began_us, now)
             else:
                 self._publish(batch)
 
@@ -413,7 +409,7 @@ class Ingester:
             ingest = self._traces.note("ingest", began_us, committed_us, belongs_to, deliveries=len(told), **about)
             batch = replace(batch, traceparent=ingest)
         self._publish(batch)
-        published_us = now_us()
+        published_us = self._database.clock.now_us()
         if self._traces is not None and batch.traceparent is not None:
             self._traces.note("publish", committed_us, published_us, [batch.traceparent], **about)
         _logger.debug(

@@ -80,7 +80,7 @@ class Suspects:
             return  # nobody's fault; all of it is looked at again
 
     async def _retry_due(self) -> None:
-        now_us = int(time.time() * SECOND)
+        now_us = self._database.clock.now_us()
         due = await self._database.read(lambda c: journal_reads.read_due_retries(c, now_us, _RETRIES_AT_ONCE))
         for delivery_id in due:
             try:
@@ -140,10 +140,11 @@ class Suspects:
 
     async def put_off(self, delivery_id: int, reason: str) -> None:
         """Try it again later, or park it. Counting is a write, so that a database that takes none blames nobody."""
+        now_us = self._database.clock.now_us()
 
         def later(attempts: int) -> int:
             seconds = min(_RETRY_MOST_SECONDS, _RETRY_FIRST_SECONDS * 2.0**min(attempts, 20))
-            return int((time.time() + seconds * (0.5 + random.random())) * SECOND)  # noqa: S311 - jitter
+            return now_us + int(seconds * (0.5 + random.random()) * SECOND)  # noqa: S311 - jitter
 
         await self._database.transaction(lambda c: journal.count_failure(c, delivery_id, reason, self._attempts, later))
 

@@ -5,14 +5,12 @@ Plain ASGI: a request object, a route and a response object together cost as muc
 
 import asyncio
 import os
-import time
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from server import metrics
 from server.core.payloads import Heading, may_lack_account, read_heading, strip_credentials
-from server.core.times import SECOND
 from server.db import journal
 from server.db.journal import NOT_JUDGED, OF_NOBODY, Delivery
 from server.directory import DELIVERY_HEADER, KEY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, Directory, key_of
@@ -60,19 +58,19 @@ class Webhook:
         except OmniError as error:
             metrics.deliveries_received.labels(error.code).inc()
             if span is not None:
-                span.end(int(time.time() * SECOND), error.code)
+                span.end(self._directory.now_us(), error.code)
             await problem_answer(error)(scope, receive, send)
             return
         _accepted.inc()
         await send({"type": "http.response.start", "status": 200, "headers": list(_ANSWER)})
         await send({"type": "http.response.body", "body": _RECEIVED})
         if span is not None:
-            span.end(int(time.time() * SECOND))
+            span.end(self._directory.now_us())
 
     async def _delivery(self, scope: Scope, receive: Receive) -> Delivery:
         """Read and judge. Raises BadRequest, TooLarge, HeaderTooLarge, UnsupportedMedia for what cannot be kept,
         BadSignature for what must not be."""
-        received_us = int(time.time() * SECOND)
+        received_us = self._directory.now_us()
         headers, length = self._kept(scope)
         address = scope["client"][0] if scope.get("client") else ""
         self._strangers.check(address)

@@ -44,11 +44,19 @@ class Cluster:
         await self.add_integration(chatwoot_url, access_token)
 
     async def add_integration(
-        self, chatwoot_url: str, access_token: str, *, inbox_id: int = INBOX, company_id: int = COMPANY, account_id: int = ACCOUNT
+        self,
+        chatwoot_url: str,
+        access_token: str,
+        *,
+        inbox_id: int = INBOX,
+        company_id: int = COMPANY,
+        account_id: int = ACCOUNT,
+        webhook_secret: str | None = None,
     ) -> int:
-        """One more; returns its number."""
+        """One more; returns its number. With a secret it takes signed deliveries only."""
         values = {"company_id": company_id, "account_id": account_id, "inbox_id": inbox_id, "base_url": chatwoot_url}
-        values |= {"access_token": access_token, "webhook_secret": None, "unsigned": "accepted", "proved_us": 2}
+        values |= {"access_token": access_token, "webhook_secret": webhook_secret, "proved_us": 2}
+        values["unsigned"] = "refused" if webhook_secret else "accepted"
         async with Database(self.database_url) as database:
             return await database.transaction(lambda c: accounts.add_integration(c, Vault(SECRET_KEY), values, int(time.time() * 1e6)))
 

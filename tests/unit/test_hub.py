@@ -180,3 +180,18 @@ async def test_members_act_when_their_time_has_come() -> None:
         await eventually(lambda: due.calls)
         running.cancel()
     assert (due.calls, waiting.calls) == (1, 0)
+
+
+async def test_frames_that_wait_are_bounded_in_bytes() -> None:
+    """Much is published at once: what is kept stays below the bound, and who gets the newest reads what lies before."""
+    hub, member = Hub(), Listener(seq=0)
+    hub.join(1, member)
+    frames = text_frame(b"x" * 1_000_000)
+    for seq in range(1, 51):
+        hub.push(1, seq, seq, frames)
+    room = hub._rooms[1]
+    assert sum(len(waiting) for _, _, waiting in room.pending) == room.pending_bytes <= 4_194_304
+    await eventually(lambda: not room.is_walking and not room.pending)
+    assert room.pending_bytes == 0
+    assert member.seq == 0  # it was written nothing that does not follow
+    assert member.behind[-1] == 50  # and knows how far it has to read
