@@ -1,6 +1,7 @@
 """Servers that tests share, one for each stack: each test has a company of its own on them and sees nothing of the others."""
 
 import itertools
+import re
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -10,6 +11,7 @@ from tests.kit.company import Company
 from tests.kit.omni import Omni
 from tests.kit.servers import Servers
 
+_TOKEN = re.compile(r"eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.")  # as JWTs begin
 # its plain protocol logs this with a traceback
 _UVICORNS_OWN = "Invalid UTF-8 sequence received from client.\nTraceback"
 
@@ -71,3 +73,4 @@ def _watched(request: pytest.FixtureRequest, servers: Servers) -> Iterator[Omni]
     yield server
     said = server.log[before:]
     assert "Traceback" not in said.replace(_UVICORNS_OWN, ""), said
+    assert not _TOKEN.search(said), "a token stands in the log"
