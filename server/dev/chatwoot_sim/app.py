@@ -1,4 +1,4 @@
-"""The simulated Chatwoot as one ASGI app: API, files, page, switches. Its lifespan sends the webhooks."""
+"""The simulated Chatwoot as one ASGI app: API, files, socket, page, switches. Its lifespan sends the webhooks."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +10,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from server.dev.chatwoot_sim import api_account, api_conversations, api_messages, page
+from server.dev.chatwoot_sim import api_account, api_conversations, api_messages, cable, page
 from server.dev.chatwoot_sim.access import MAX_BODY_BYTES, ApiError, answer_api_error
 from server.dev.chatwoot_sim.faults import Faults
 from server.dev.chatwoot_sim.state import ChatwootSim
@@ -23,7 +23,7 @@ def create_app(sim: ChatwootSim) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with sim.webhooks.running():
+        async with sim.webhooks.running(), sim.cable.running():
             yield
 
     app = Starlette(
@@ -31,6 +31,7 @@ def create_app(sim: ChatwootSim) -> Starlette:
             *api_account.routes,
             *api_messages.routes,
             *api_conversations.routes,
+            *cable.routes,
             *page.routes,
             Mount("/static", StaticFiles(directory=_HERE / "static"), name="static"),
         ],

@@ -182,6 +182,14 @@ class Installation:
         for message in conversation.messages:
             del self.messages[message.id]
 
+    def _remove_contact(self, contact: Contact) -> None:
+        for conversation in list(self._conversations_by_contact.get(contact.id, ())):
+            self._remove_conversation(conversation)
+        self._conversations_by_contact.pop(contact.id, None)
+        for key in [key for key in self.contact_inboxes if key[0] == contact.id]:
+            del self.contact_inboxes[key]
+        del self.contacts[contact.id]
+
     def _reassign_contact(self, kept: Contact, gone: Contact) -> None:
         """Everything of `gone` becomes `kept`'s (app/actions/contact_merge_action.rb)."""
         moved = self._conversations_by_contact.pop(gone.id, [])

@@ -233,7 +233,7 @@ def conversation_data(conversation: Conversation, base_url: str) -> JsonObject:
 
 
 def message_event(event: str, message: Message, base_url: str) -> JsonObject:
-    """`message_created` and `message_updated`: string `message_type`, ISO `created_at`, no status, no top-level contact."""
+    """`message_created` and `message_updated`: string `message_type`, ISO `created_at`, no top-level contact."""
     conversation = message.conversation
     content = message.content
     payload: JsonObject = {
@@ -247,6 +247,7 @@ def message_event(event: str, message: Message, base_url: str) -> JsonObject:
         "id": message.id,
         "inbox": {"id": conversation.inbox.id, "name": conversation.inbox.name},
         "message_type": MESSAGE_TYPE_NAMES[message.message_type],
+        "status": message.status,
         "private": message.private,
         "sender": sender_webhook(message.sender),
         "source_id": message.source_id,

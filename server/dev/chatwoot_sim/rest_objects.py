@@ -4,6 +4,7 @@ Sources in Chatwoot: app/views/api/v1/conversations/partials/_conversation.json.
 models/_agent.json.jbuilder, models/_webhook.json.jbuilder, app/views/api/v1/profiles/show.json.jbuilder.
 """
 
+from server.dev.chatwoot_sim.cable import pubsub_token
 from server.dev.chatwoot_sim.model import (
     ACTIVITY,
     API_CHANNEL,
@@ -198,7 +199,7 @@ def profile_object(user: User, accounts: dict[int, Account]) -> JsonObject:
         "id": user.id,
         "name": user.name,
         "provider": "email",
-        "pubsub_token": f"pubsub-{user.id}",
+        "pubsub_token": pubsub_token(user),
         "role": first_role,
         "type": None,
         "ui_settings": {},

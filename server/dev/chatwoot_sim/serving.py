@@ -23,7 +23,12 @@ async def serving(sim: ChatwootSim, *, host: str = "127.0.0.1", port: int = 0) -
     listener = socket.create_server((host, port))
     sim.base_url = f"http://{host}:{listener.getsockname()[1]}"
     config = uvicorn.Config(
-        create_app(sim), log_config=None, access_log=False, ws="none", lifespan="on", timeout_graceful_shutdown=_GRACE_SECONDS
+        create_app(sim),
+        log_config=None,
+        access_log=False,
+        ws="websockets-sansio",
+        lifespan="on",
+        timeout_graceful_shutdown=_GRACE_SECONDS,
     )
     server = _Server(config)
     async with beside(server.serve(sockets=[listener]), server.stop):

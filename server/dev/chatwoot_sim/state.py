@@ -6,14 +6,13 @@ app/controllers/api/v1/accounts/conversations/messages_controller.rb, app/listen
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import httpx
 
-from server.dev.chatwoot_sim import payloads
-from server.dev.chatwoot_sim.installation import Installation
+from server.dev.chatwoot_sim import frames, payloads
+from server.dev.chatwoot_sim.event_source import EventSource
 from server.dev.chatwoot_sim.model import (
     ACTIVITY,
     CONVERSATION_STATUSES,
@@ -26,19 +25,16 @@ from server.dev.chatwoot_sim.model import (
     Contact,
     Conversation,
     Inbox,
-    JsonObject,
     Message,
     User,
     Webhook,
 )
 from server.dev.chatwoot_sim.samples import Upload
-from server.dev.chatwoot_sim.switches import Switches
-from server.dev.chatwoot_sim.webhooks import Event, WebhookSender
 
 DELETED_TEXT = "This message was deleted"  # config/locales/en.yml
 
 
-class ChatwootSim(Installation):
+class ChatwootSim(EventSource):
     """One installation with an account, an inbox and an administrator to begin with.
 
     Every method changes the state at once and queues the webhooks that Chatwoot would send; they leave while
@@ -58,13 +54,7 @@ class ChatwootSim(Installation):
         rng: random.Random | None = None,
         http: httpx.AsyncClient | None = None,
     ) -> None:
-        super().__init__(clock, rng)
-        self.base_url = base_url.rstrip("/")
-        self.switches = Switches()
-        self.hooks: list[Webhook] = []
-        self.webhooks = WebhookSender(self.hooks, self.switches, http=http, rng=self.rng)
-        self._events: list[Event] = []
-        self._depth = 0
+        super().__init__(base_url, clock, rng, http)
         self.account = self.add_account(account_name, id=account_id)
         self.inbox = self.add_inbox("Website", account=self.account, id=inbox_id)
         self.admin = self.add_user("Nadia Karim", account=self.account, role="administrator", token=token)
@@ -90,7 +80,7 @@ class ChatwootSim(Installation):
     def add_contact(self, name: str, *, account: Account | None = None, **fields: Any) -> Contact:
         with self._transaction():
             contact = self._insert_contact(name, account or self.account, fields)
-            self._emit("contact_created", contact.account, None, lambda: payloads.contact_event("contact_created", contact))
+            self._emit_contact("contact_created", contact)
         return contact
 
     def update_contact(self, contact: Contact, **fields: Any) -> None:
@@ -101,8 +91,21 @@ class ChatwootSim(Installation):
             self._touch_contact(contact, changes)
 
     def merge_contacts(self, kept: Contact, gone: Contact) -> None:
-        """All of `gone` becomes `kept`'s. Chatwoot tells nobody: there is no event for it."""
+        """All of `gone` becomes `kept`'s: told by its incoming messages, and on the agents' socket."""
+        moved = self.conversations_of(gone)
         self._reassign_contact(kept, gone)
+        with self._transaction():
+            for message in (m for c in moved for m in c.messages if m.sender is kept):
+                self._update_message(message)
+            for found in moved:
+                self._emit_conversation("conversation.contact_changed", found)
+            self._emit_contact("contact.merged", kept)
+
+    def delete_contact(self, contact: Contact) -> None:
+        """With its conversations. Only the agents' socket tells of it, and of them not at all."""
+        with self._transaction():
+            self._emit_contact("contact.deleted", contact)
+        self._remove_contact(contact)
 
     def open_widget(self, contact: Contact, inbox: Inbox | None = None) -> None:
         """The customer opened the chat window: `webwidget_triggered`."""
@@ -183,7 +186,7 @@ class ChatwootSim(Installation):
         self._update_message(message, status="failed", content_attributes={**message.content_attributes, "external_error": reason})
 
     def mark_arrived(self, message: Message, status: str) -> None:
-        """`delivered` or `read`, as the channel tells; the webhook shows nothing of it."""
+        """`delivered` or `read`, as the channel tells."""
         self._update_message(message, status=status)
 
     def mark_sent_by_channel(self, message: Message, source_id: str) -> None:
@@ -197,7 +200,9 @@ class ChatwootSim(Installation):
         found = self.resolve(conversation)
         event = "conversation_typing_on" if on else "conversation_typing_off"
         with self._transaction():
-            self._emit(event, found.account, found.inbox, lambda: payloads.typing_event(event, found, by, self.base_url, private))
+            build = lambda: payloads.typing_event(event, found, by, self.base_url, private)  # noqa: E731
+            frame = lambda: frames.typing_frame(found, by, self.base_url, private)  # noqa: E731
+            self._emit(event, found.account, found.inbox, build, frame)
 
     # -- conversations --
 
@@ -234,6 +239,7 @@ class ChatwootSim(Installation):
             return
         with self._transaction():
             self._update(found, assignee=user)
+            self._emit_conversation("assignee.changed", found)
             actor = (by or self.admin).name
             self._activity(found, f"Assigned to {user.name} by {actor}" if user else f"Conversation unassigned by {actor}")
 
@@ -242,46 +248,17 @@ class ChatwootSim(Installation):
             self._update(self.resolve(conversation), priority=priority)
 
     def mark_seen(self, conversation: Conversation | int) -> None:
-        """`update_last_seen`: written with update_columns, so no event, and `updated_at` does not move."""
+        """`update_last_seen`: written with update_columns, so no webhook, and `updated_at` does not move."""
         found = self.resolve(conversation)
         found.agent_last_seen_at = self.now()
+        with self._transaction():
+            self._emit_conversation("conversation.read", found)
 
     def delete_conversation(self, conversation: Conversation | int) -> None:
         """Chatwoot tells nobody: there is no event for it."""
         self._remove_conversation(self.resolve(conversation))
 
     # -- how a change becomes events --
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """Events are built when the outermost change is complete: Chatwoot's jobs read the database after the commit."""
-        self._depth += 1
-        try:
-            yield
-        finally:
-            self._depth -= 1
-            if not self._depth:
-                events, self._events = self._events, []
-                for event in events:
-                    self.webhooks.enqueue(event)
-
-    def _emit(self, name: str, account: Account, inbox: Inbox | None, build: Callable[[], JsonObject]) -> None:
-        self._events.append(Event(name, account, inbox, build))
-
-    def _emit_conversation(self, event: str, conversation: Conversation, changes: dict[str, tuple[Any, Any]] | None = None) -> None:
-        listed = payloads.changed_attributes(changes) if changes else None
-        self._emit(
-            event,
-            conversation.account,
-            conversation.inbox,
-            lambda: payloads.conversation_event(event, conversation, self.base_url, listed),
-        )
-
-    def _emit_message(self, event: str, message: Message) -> None:
-        if message.message_type == ACTIVITY:
-            return  # app/models/concerns/message_filter_helpers.rb `webhook_sendable?`
-        found = message.conversation
-        self._emit(event, found.account, found.inbox, lambda: payloads.message_event(event, message, self.base_url))
 
     def _update(self, conversation: Conversation, **values: Any) -> None:
         """Save changed columns and emit `conversation_updated` with them; nothing where nothing changed."""
@@ -301,13 +278,13 @@ class ChatwootSim(Installation):
         with self._transaction():
             for name, value in values.items():
                 setattr(message, name, value)
-            message.updated_at = self.now()
-            self._emit_message("message_updated", message)
+            before, message.updated_at = message.updated_at, self.now()
+            self._emit_message("message_updated", message, before)
 
     def _touch_contact(self, contact: Contact, changes: dict[str, tuple[Any, Any]]) -> None:
         before, contact.updated_at = contact.updated_at, self.now()
         listed = payloads.changed_attributes(changes | payloads.described_change("updated_at", before, contact.updated_at))
-        self._emit("contact_updated", contact.account, None, lambda: payloads.contact_event("contact_updated", contact, listed))
+        self._emit_contact("contact_updated", contact, listed)
 
     # -- the life of a message --
 
@@ -355,8 +332,8 @@ class ChatwootSim(Installation):
             self._update(conversation, first_reply_created_at=first, waiting_since=None)
 
     def _activity(self, conversation: Conversation, text: str) -> None:
-        """A line like "Assigned to …": in REST lists, never in a webhook."""
-        self._insert_message(conversation, ACTIVITY, {"content": text})
+        """A line like "Assigned to …": in REST lists and on the agents' socket, never in a webhook."""
+        self._emit_message("message_created", self._insert_message(conversation, ACTIVITY, {"content": text}))
 
     def _attach(self, message: Message, upload: Upload) -> Attachment:
         attachment = Attachment(

@@ -58,6 +58,23 @@ class Switches(msgspec.Struct, forbid_unknown_fields=True):
     """Deliveries leave this much later than their change (a busy Sidekiq)."""
     late_payload: bool = False
     """Build the payload when it is sent instead of when the change is made: it then shows the state of that later moment."""
+    holds_webhooks: bool = False
+    """Webhooks wait in their queue while this is on: Sidekiq has other work. Replies and the agents' socket go on."""
+
+    # -- how long Sidekiq's jobs take, each by half more or less; several threads share them --
+    broadcast_job_seconds: Seconds = 0.0
+    """A frame of the agents' socket (queue `critical`)."""
+    reply_job_seconds: Seconds = 0.0
+    """Sending an agent's message on to its channel (queue `high`)."""
+    webhook_job_seconds: Seconds = 0.0
+    """A webhook (queue `medium`), besides what its receiver takes."""
+
+    # -- the agents' socket --
+    refuses_sockets: bool = False
+    """Nobody's subscription is answered: pings go on, as they do for a wrong token."""
+    cuts_sockets_after: Seconds = 0.0
+    """A socket's connection is cut after so long. 0 = never."""
+    ping_seconds: Seconds = 3.0
 
     def set(self, **values: object) -> None:
         """Change some of them. An unknown name or an impossible value raises `msgspec.ValidationError`, nothing is changed then."""

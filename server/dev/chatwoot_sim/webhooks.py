@@ -21,11 +21,12 @@ import httpx
 from server.dev.chatwoot_sim.background import beside
 from server.dev.chatwoot_sim.model import Account, Inbox, JsonObject, Webhook
 from server.dev.chatwoot_sim.payloads import encode_body
+from server.dev.chatwoot_sim.sidekiq import Workers
 from server.dev.chatwoot_sim.switches import Switches
 
 DELIVERY_TIMEOUT_SECONDS = 5.0  # trigger.rb: 5 s to connect and 5 s to read
 MAX_REDIRECTS = 10
-SIDEKIQ_CONCURRENCY = 10  # config/sidekiq.yml
+SIDEKIQ_CONCURRENCY = 10  # config/sidekiq.yml; installations often run five
 # Redis has no such bound, but a simulation that nobody listens to must not eat the machine
 MAX_QUEUED = 100_000
 LOG_LENGTH = 1000
@@ -39,6 +40,7 @@ class Event:
     account: Account
     inbox: Inbox | None
     build: Callable[[], JsonObject]
+    frame: "Callable[[], JsonObject] | None" = None  # the same for the agents' socket; none: it is not told there
 
 
 @dataclass(slots=True, eq=False)
@@ -78,13 +80,13 @@ class WebhookSender:
     """Queue and senders. `enqueue` may be called at any time; deliveries leave while `running()` is entered.
 
     `http` may be given (an ASGI transport in a test); otherwise a client is made that opens a new connection for every
-    delivery, as Net::HTTP does. `concurrency=1` keeps deliveries in order; Chatwoot's 10 do not.
+    delivery, as Net::HTTP does. `concurrency=1` keeps deliveries in order; Chatwoot's 10 do not. Its threads are those
+    of all of Sidekiq (`workers`): deliveries wait for what is in the queues before theirs.
     """
 
     webhooks: list[Webhook]
     switches: Switches
     http: httpx.AsyncClient | None = None
-    concurrency: int = SIDEKIQ_CONCURRENCY
     rng: random.Random = field(default_factory=random.Random)
     counters: Counters = field(default_factory=Counters)
     log: deque[Delivery] = field(default_factory=lambda: deque(maxlen=LOG_LENGTH))
@@ -94,6 +96,18 @@ class WebhookSender:
     _running: bool = field(default=False, init=False)
     _wake: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _idle: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    workers: Workers = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.workers = Workers(self.switches, SIDEKIQ_CONCURRENCY, self.rng)
+
+    @property
+    def concurrency(self) -> int:
+        return self.workers.threads
+
+    @concurrency.setter
+    def concurrency(self, threads: int) -> None:
+        self.workers.threads = threads
 
     def enqueue(self, event: Event) -> None:
         """Queue a delivery for each subscriber; with none, the payload is not even built."""
@@ -159,15 +173,14 @@ class WebhookSender:
         self._wake.set()
 
     async def _run(self) -> None:
-        slots = asyncio.Semaphore(self.concurrency)
         async with self._client() as http, asyncio.TaskGroup() as group:
             while True:
                 if not self._ready:
                     await self._fill_ready()
-                await slots.acquire()
+                await self.workers.take("medium")
                 delivery = self._ready.popleft()
                 task = group.create_task(self._deliver(http, delivery))
-                task.add_done_callback(lambda _: slots.release())
+                task.add_done_callback(lambda _: self.workers.give_back())
                 task.add_done_callback(partial(self._settle, delivery))
 
     @asynccontextmanager
@@ -206,6 +219,7 @@ class WebhookSender:
 
     async def _deliver(self, http: httpx.AsyncClient, delivery: Delivery) -> None:
         delivery.state = "sending"
+        await self.workers.work("medium")
         delivery.body = delivery.build()
         delivery.sent_at = time.time()
         self.counters.sent += 1

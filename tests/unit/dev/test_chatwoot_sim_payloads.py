@@ -97,17 +97,29 @@ def story() -> dict[str, dict[str, Any]]:
 SAMPLES = sorted(p.stem for p in PAYLOADS.glob("*.json") if p.stem != "signature_vector")
 
 
+def sample_of(name: str) -> dict[str, Any]:
+    """With what a running 4.16 was seen to send, and the samples are too old to have: how far the message has come."""
+    sample: dict[str, Any] = json.loads((PAYLOADS / f"{name}.json").read_text())
+    if not sample["event"].startswith("message_"):
+        return sample
+    told: dict[str, Any] = {}
+    for key, value in sample.items():
+        told[key] = value
+        if key == "message_type":
+            told["status"] = "sent"
+    return told
+
+
 @pytest.mark.parametrize("name", SAMPLES)
 def test_body_has_the_keys_of_the_sample(name: str) -> None:
     """Every key, at every depth, in the order Chatwoot writes it."""
-    sample = json.loads((PAYLOADS / f"{name}.json").read_text())
-    assert keys(story()[name]) == keys(sample)
+    assert keys(story()[name]) == keys(sample_of(name))
 
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_body_has_the_types_of_the_sample(name: str) -> None:
     """String against int message_type, ISO against unix times, null against 0: Chatwoot mixes them, and so does the simulator."""
-    sample = shape(json.loads((PAYLOADS / f"{name}.json").read_text()))
+    sample = shape(sample_of(name))
     body = shape(story()[name])
     assert _without_volatile(body) == _without_volatile(sample)
 

@@ -1,0 +1,78 @@
+"""How what happens in the simulated Chatwoot becomes webhooks and frames of the agents' socket: the same events, told twice."""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from server.dev.chatwoot_sim import frames, payloads
+from server.dev.chatwoot_sim.cable import Cable
+from server.dev.chatwoot_sim.installation import Installation
+from server.dev.chatwoot_sim.model import ACTIVITY, Account, Contact, Conversation, Inbox, JsonObject, Message, Webhook
+from server.dev.chatwoot_sim.switches import Switches
+from server.dev.chatwoot_sim.webhooks import Event, WebhookSender
+
+
+class EventSource(Installation):
+    """Records with those who are told of their changes."""
+
+    def __init__(
+        self, base_url: str, clock: Callable[[], float], rng: random.Random | None, http: httpx.AsyncClient | None
+    ) -> None:
+        super().__init__(clock, rng)
+        self.base_url = base_url.rstrip("/")
+        self.switches = Switches()
+        self.hooks: list[Webhook] = []
+        self.webhooks = WebhookSender(self.hooks, self.switches, http=http, rng=self.rng)
+        self.cable = Cable(self.users, self.accounts, self.switches, self.webhooks.workers)
+        self._events: list[Event] = []
+        self._depth = 0
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Events are built when the outermost change is complete: Chatwoot's jobs read the database after the commit."""
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+            if not self._depth:
+                events, self._events = self._events, []
+                for event in events:
+                    self.cable.tell(event)
+                    if "." not in event.name:  # a name of the socket's is no webhook's
+                        self.webhooks.enqueue(event)
+
+    def _emit(
+        self,
+        name: str,
+        account: Account,
+        inbox: Inbox | None,
+        build: Callable[[], JsonObject],
+        frame: Callable[[], JsonObject] | None = None,
+    ) -> None:
+        self._events.append(Event(name, account, inbox, build, frame))
+
+    def _emit_contact(self, event: str, contact: Contact, listed: list[JsonObject] | None = None) -> None:
+        build = lambda: payloads.contact_event(event, contact, listed)  # noqa: E731
+        self._emit(event, contact.account, None, build, lambda: frames.contact_frame(contact))
+
+    def _emit_conversation(self, event: str, conversation: Conversation, changes: dict[str, tuple[Any, Any]] | None = None) -> None:
+        listed = payloads.changed_attributes(changes) if changes else None
+        self._emit(
+            event,
+            conversation.account,
+            conversation.inbox,
+            lambda: payloads.conversation_event(event, conversation, self.base_url, listed),
+            lambda: frames.conversation_frame(conversation, self.base_url),
+        )
+
+    def _emit_message(self, event: str, message: Message, changed_from: float | None = None) -> None:
+        found = message.conversation
+        if message.message_type == ACTIVITY:  # app/models/concerns/message_filter_helpers.rb `webhook_sendable?`
+            event = event.replace("_", ".")
+        build = lambda: payloads.message_event(event, message, self.base_url)  # noqa: E731
+        frame = lambda: frames.message_frame(message, self.base_url, changed_from)  # noqa: E731
+        self._emit(event, found.account, found.inbox, build, frame)
