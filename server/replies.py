@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from server import log, metrics
 from server.backlogs import Backlogs
 from server.chatwoot import ChatwootClient, ChatwootError, ChatwootOutcomeUnknown, ChatwootRefused, ChatwootUnexpected
-from server.core.delivery import STORED_PRIVATE, STORED_PUBLIC
+from server.core.delivery import STORED_PRIVATE, STORED_PUBLIC, is_part
 from server.core.entities import Json, Message
 from server.core.events import EventBatch
 from server.core.projection import Board, MessageEntry
@@ -248,20 +248,23 @@ class Replies:
             metrics.replies.labels("unavailable").inc()
             self._backlogs.on_silence(integration.base_url)
             return self._later(message, is_unknown=message.is_outcome_unknown, answered_us=message.answered_us, error=error)
+        return await self._answered(answer, client, integration, outgoing)
+
+    async def _answered(self, answer: Json | None, client: ChatwootClient, integration: Integration, outgoing: Outgoing) -> Settle:
+        message, is_unknown = outgoing.message, outgoing.message.is_outcome_unknown
         if answer is None:
             return unchanged  # it took so long to come here that somebody else has it now
         if answer is _FILES_GONE:
-            return failed(
-                message,
-                "files_gone",
-                "The files are not kept here any more; attach them to a new reply",
-                is_unknown=message.is_outcome_unknown,
-            )
+            return failed(message, "files_gone", "The files are not kept here any more; attach them to a new reply", is_unknown=is_unknown)
         metrics.replies.labels("sent").inc()
         self._backlogs.on_answer(integration.base_url)
         now_us = self._database.clock.now_us()
         metrics.reply_seconds.observe(max(0.0, (now_us - (message.created_us or now_us)) / SECOND))
-        return sent(answer) if isinstance(answer.get("id"), int) else self._later(message, is_unknown=True)
+        if not isinstance(answer.get("id"), int):
+            return self._later(message, is_unknown=True)
+        if is_part(message, answer.get("content", message.content)):  # Chatwoot has made several messages of it, and answers with another
+            return await self._after_unknown(client, integration, outgoing.display_id or 0, message)
+        return sent(answer)
 
     async def _before_sending(
         self, client: ChatwootClient, integration: Integration, display_id: int, message: Message

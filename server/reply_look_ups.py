@@ -7,6 +7,7 @@ answer, the backlog is being worked off, and the certain time begins anew for al
 """
 
 from server.chatwoot import ChatwootClient
+from server.core.delivery import is_part
 from server.core.entities import Json, Message
 from server.core.payloads import CLIENT_ID_KEY
 from server.core.times import SECOND
@@ -25,7 +26,9 @@ class LookUps:
         self._certain_us = int(certain_seconds * SECOND)
 
     async def find(self, client: ChatwootClient, display_id: int, message: Message) -> Json | None:
-        """The message with the reply's marker as Chatwoot has it, if it is there. Raises ChatwootError, DatabaseUnavailable."""
+        """The message with the reply's marker as Chatwoot has it, if it is there: of several that it made, the one with the text.
+        Raises ChatwootError, DatabaseUnavailable."""
+        part: Json | None = None
         floor = await self._database.read(lambda c: outbox.read_floor(c, message))
         before: int | None = None
         for _ in range(_PAGES_MOST):
@@ -33,12 +36,14 @@ class LookUps:
             for item in page:
                 attributes = item.get("content_attributes")
                 if isinstance(attributes, dict) and attributes.get(CLIENT_ID_KEY) == message.client_id and isinstance(item.get("id"), int):
-                    return item
+                    if not is_part(message, item.get("content")):
+                        return item
+                    part = part or item
             oldest = min((item["id"] for item in page if isinstance(item.get("id"), int)), default=None)
             if oldest is None or (floor is not None and oldest <= floor):
-                return None
+                return part
             before = oldest
-        return None
+        return part
 
     async def wait_us(self, integration: Integration, answered_us: int) -> int:
         """How long it must be waited before Chatwoot is asked again about a reply it did not show; 0: it will not come any more, if it

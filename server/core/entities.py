@@ -10,6 +10,8 @@ from server.core.times import iso_or_none
 
 Json = dict[str, Any]
 PREVIEW_CHARACTERS = 160
+# Chatwoot has it and is still passing it on; clients see `sending`, which in the table is the outbox's own
+PROGRESS = "progress"
 
 
 class Contact(msgspec.Struct, frozen=True, omit_defaults=False):
@@ -161,10 +163,15 @@ def message_view(m: Message) -> Json:
         "chatwootMessageId": m.chatwoot_message_id,
         "clientId": m.client_id,
         "agentId": m.agent_id,
-        "deliveryState": m.delivery_state,
+        "deliveryState": shown_state(m.delivery_state),
         "deliveryError": m.delivery_error,
         "seq": m.seq,
     }
+
+
+def shown_state(delivery_state: str | None) -> str | None:
+    """The state as clients see it."""
+    return "sending" if delivery_state == PROGRESS else delivery_state
 
 
 def is_same_conversation_view(a: Conversation, b: Conversation) -> bool:
@@ -197,6 +204,7 @@ def _visible_message(m: Message) -> Message:
         m,
         chatwoot_version=0,
         told_at=0,
+        delivery_state=shown_state(m.delivery_state),
         delivery_attempts=0,
         next_attempt_us=None,
         is_outcome_unknown=False,

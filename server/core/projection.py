@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from server.core.changes import Change, ConversationState, MessageState
-from server.core.delivery import ARRIVED, arrived, seen, with_status
+from server.core.delivery import ARRIVED, Age, age_within_version, arrived, is_ours, is_part, seen, with_status
 from server.core.edits import edited_at, was_edited_at
 from server.core.entities import Conversation, Json, Message, is_same_conversation_view, is_same_message_view, preview_of
 from server.core.future import healed, healed_message, within_present
@@ -173,7 +173,11 @@ class Board:
         for known in entry.messages:
             row = known.row
             if last is not None and row.chatwoot_message_id == last.message_id and not row.is_deleted:
-                row = with_status(row, last.status, last.error, is_newer=change.conversation.version_us >= row.chatwoot_version)
+                age = _age(row, change.conversation.version_us, received_us)
+                told = with_status(row, last.status, last.error, age=age)
+                if told is not row and change.message is None:  # a list that was asked for before is older than this
+                    told = replace(told, told_at=max(row.told_at, received_us))
+                row = told
             row = seen(row, entry.row)
             if row is not known.row:
                 self.set_message(entry, known, row, change.at_us, received_us)
@@ -181,7 +185,8 @@ class Board:
     def _apply_message(self, entry: Entry, told: MessageState, at_us: int, received_us: int) -> Result:
         known = _find(entry.messages, told)
         if known is None:
-            self.put_message(entry, seen(_new_message(entry.row.id, told, received_us), entry.row), at_us, received_us)
+            row = _new_message(entry.row.id, told, received_us, _reply_of(entry.messages, told))
+            self.put_message(entry, seen(row, entry.row), at_us, received_us)
             return Result.CREATED
         return self.set_message(entry, known, seen(_told_again(known.row, told, received_us), entry.row), at_us, received_us)
 
@@ -254,7 +259,8 @@ def _status(chatwoot_status: str) -> str:
     return "Closed" if chatwoot_status == "resolved" else "Open"
 
 
-def _new_message(conversation_id: int, told: MessageState, received_us: int) -> Message:
+def _new_message(conversation_id: int, told: MessageState, received_us: int, reply: Message | None) -> Message:
+    """`reply`: the one written here that Chatwoot made this of, beside another message."""
     row = Message(
         id=0,
         conversation_id=conversation_id,
@@ -270,17 +276,19 @@ def _new_message(conversation_id: int, told: MessageState, received_us: int) -> 
         is_private=told.is_private,
         is_deleted=told.is_deleted,
     )
-    return with_status(row, told.status, told.error, is_newer=True)
+    if reply is not None:
+        row = replace(row, agent_id=reply.agent_id, sender_name=reply.sender_name, delivery_state="sent")
+    return with_status(row, told.status, told.error, age=Age.NEWER)
 
 
 def _told_again(row: Message, told: MessageState, received_us: int) -> Message:
     """What a stored message becomes when Chatwoot tells of it once more."""
-    row = _identified(row, told)
+    is_first_word, row = row.chatwoot_message_id is None, _identified(row, told)
     if row.is_deleted:
         return row
-    is_newer = _may_overwrite(row, told, received_us)
-    row = with_status(row, told.status, told.error, is_newer=is_newer)
-    if not is_newer:
+    age = _age_of(row, told, received_us)
+    row = with_status(row, told.status, told.error, age=Age.NEWER if is_first_word else age)
+    if age is Age.OLDER:
         return replace(row, edited_us=was_edited_at(row, told))
     told_at = told.asked_us or received_us
     return replace(
@@ -306,23 +314,27 @@ def _identified(row: Message, told: MessageState) -> Message:
     if row.sender_name is None:
         row = replace(row, sender_name=told.sender_name)
     if row.client_id is not None:
-        row = arrived(replace(row, next_attempt_us=None, is_outcome_unknown=False), is_private=told.is_private)
+        row = arrived(replace(row, next_attempt_us=None, is_outcome_unknown=False), is_private=told.is_private, status=told.status)
         row = replace(row, created_us=told.created_us)  # ours until then: it stands where Chatwoot, and the customer, has it
     return row
 
 
-def _may_overwrite(row: Message, told: MessageState, received_us: int) -> bool:
-    """Whether this is newer than what we have. Chatwoot gives messages no version: a webhook carries its conversation's, which edits do
-    not always move, and a list none at all. What is left open ends with the next reading of the conversation, within a round.
+def _age_of(row: Message, told: MessageState, received_us: int) -> Age:
+    """Chatwoot gives messages no version: a webhook carries its conversation's, which edits and states do not always move, and a list
+    none at all. What is left open ends with the next reading of the conversation, within a round.
     """
     if told.is_deleted:
-        return True
+        return Age.NEWER
     if told.asked_us:  # a list is younger than its question, and so than all that had been received by then
-        return row.told_at < told.asked_us
-    if not told.is_update or told.version_us < row.chatwoot_version:
-        return False
+        return Age.NEWER if row.told_at < told.asked_us else Age.OLDER
+    return _age(row, told.version_us, received_us) if told.is_update else Age.OLDER
+
+
+def _age(row: Message, version_us: int, received_us: int) -> Age:
+    if version_us != row.chatwoot_version:
+        return Age.NEWER if version_us > row.chatwoot_version else Age.OLDER
     # of the same version: one that was received before the question, and taken in after the answer, is older than that
-    return told.version_us > row.chatwoot_version or received_us >= row.told_at
+    return age_within_version(row.told_at, received_us)
 
 
 def _with_message(row: Conversation, message: Message, received_us: int) -> Conversation:
@@ -347,12 +359,20 @@ def _find(messages: list[MessageEntry], told: MessageState) -> MessageEntry | No
     if told.client_id is not None:
         for entry in messages:
             # with an id of its own already it is another message, which the customer got as well
-            if entry.row.client_id == told.client_id and (told.message_id is None or entry.row.chatwoot_message_id is None):
+            is_free = told.message_id is None or entry.row.chatwoot_message_id is None
+            if entry.row.client_id == told.client_id and is_free and not is_part(entry.row, told.content):
                 return entry
     for entry in messages:
         if _is_twin(entry.row, told):
             return entry
     return None
+
+
+def _reply_of(messages: list[MessageEntry], told: MessageState) -> Message | None:
+    """The reply that this is a further message of: Chatwoot made several of it, one a file, each with its marker."""
+    if told.client_id is None or told.sender_type != "agent":
+        return None
+    return next((entry.row for entry in messages if entry.row.client_id == told.client_id and is_ours(entry.row)), None)
 
 
 def _is_twin(row: Message, told: MessageState) -> bool:

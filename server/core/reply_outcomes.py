@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from server.core.delivery import arrived
+from server.core.delivery import arrived, is_part
 from server.core.entities import DeliveryError, Message
 from server.core.payloads import parse_attachments
 from server.core.times import SECOND, parse_time
@@ -28,12 +28,14 @@ def sent(told: Mapping[str, Any]) -> Settle:
         return arrived(
             replace(
                 current,
-                chatwoot_message_id=told["id"],
+                # of a further message made of it; that one has a row of its own
+                chatwoot_message_id=None if is_part(current, told.get("content", current.content)) else told["id"],
                 created_us=parse_time(told.get("created_at")) or current.created_us,
                 next_attempt_us=None,
                 is_outcome_unknown=False,
             ),
             is_private=told.get("private", current.is_private) is True,
+            status=told.get("status"),
         )
 
     return settle

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from server.core.entities import shown_state
 from server.core.trace import SeenDelivery, SeenEvent
 from server.db import columns
 from server.db.database import Connection, Row
@@ -171,4 +172,4 @@ def _entry(row: Any) -> Entry:
 
 
 def _found(row: Row) -> Found:
-    return Found(row[0], row[1], row[2], row[3], columns.time_from_column(row[4]), row[5], row[6], row[7] or "")
+    return Found(row[0], row[1], row[2], row[3], columns.time_from_column(row[4]), row[5], shown_state(row[6]), row[7] or "")

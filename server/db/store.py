@@ -180,6 +180,9 @@ def _messages_told(dialect: Dialect, changes: Sequence[tuple[Source, Change]], w
             one, key = _of_conversations({source.integration_id: {display_id}})
             twins = f"{select} {one} AND m.created_at BETWEEN :first AND :last LIMIT 200"
             selects.append((twins, {**key, **_within(message.created_us, message.created_us)}))
+        elif message.client_id is not None:  # of a reply that has a number already, this may be a further message
+            one, key = _of_conversations({source.integration_id: {display_id}})
+            selects.append((f"{select} {one} AND m.client_id = :marker", {**key, "marker": message.client_id}))
     return selects
 
 

@@ -28,7 +28,7 @@ async def _are(shop: Company, there: SimConversation, *states: str | None) -> bo
 
 
 async def test_delivered_and_read_are_found_by_asking(shop: Company, sim: ChatwootSim) -> None:
-    """Of a message written in Chatwoot and of a reply written here; it never goes back, whatever is told afterwards."""
+    """Of a message written in Chatwoot and of a reply written here; `read` does not go back, and a failure is shown after all that."""
     there = sim.customer_says("Rahima", "Is it still there?").conversation
     answered = sim.agent_says(there, "It is")
     await _sync(shop)
@@ -41,9 +41,13 @@ async def test_delivered_and_read_are_found_by_asking(shop: Company, sim: Chatwo
     await _sync(shop)
     assert await _are(shop, there, None, "read", "delivered")
     sim.mark_arrived(answered, "delivered")
-    sim.mark_failed(reply, "told too late")
+    sim.mark_failed(reply, "the number is not reachable")
     await _sync(shop)
-    assert await _are(shop, there, None, "read", "delivered")
+    assert await _are(shop, there, None, "read", "failed")
+    sim.retry_message(reply)
+    sim.mark_arrived(reply, "read")
+    await _sync(shop)
+    assert await _are(shop, there, None, "read", "read")
 
 
 async def test_an_event_of_the_conversation_tells_what_has_arrived(shop: Company, sim: ChatwootSim) -> None:

@@ -254,3 +254,31 @@ async def test_files_outlive_the_server(omni: Omni, sim: ChatwootSim) -> None:
         await eventually(lambda: desk.sent == [("Here", [PICTURE, LARGE])], 60)
         await desk.ended("sent")
         assert desk.sent == [("Here", [PICTURE, LARGE])]
+
+
+@pytest.mark.parametrize("split", ["text_first", "text_last"])
+async def test_a_reply_that_becomes_a_message_a_file_is_one_agents_own(desk: Desk, split: str) -> None:
+    """Some channels take one file a message. Whichever message Chatwoot answers with, nothing is sent twice, and all are the agent's."""
+    desk.sim.switches.set(splits_files=split)
+    assert (await desk.reply(PICTURE, LARGE, content="Both", key="key-2")).status_code == 201
+
+    async def settled() -> list[Json]:
+        own = [message for message in await desk.company.thread(desk.id) if message["senderType"] == "agent"]
+        assert [message["deliveryState"] for message in own] == ["sent", "sent"], own
+        return own
+
+    own = await eventually(settled, 30)
+    await desk.sim.webhooks.flushed()
+    assert sorted(message["content"] for message in await eventually(settled)) == ["", "Both"]
+    assert len({message["agentId"] for message in own}) == 1
+    assert own[0]["agentId"] is not None
+    assert len({message["senderName"] for message in own}) == 1
+    assert {message["content"]: message["clientId"] for message in own} == {"": None, "Both": "key-2"}
+    assert sorted(file["name"] for message in own for file in message["attachments"]) == ["film.mp4", "receipt.png"]
+    assert sorted(content or "" for content, _ in desk.sent) == ["", "Both"]
+
+    async def dropped() -> bool:
+        assert await desk.pieces() == 0
+        return True
+
+    await eventually(dropped, 30)

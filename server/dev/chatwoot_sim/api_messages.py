@@ -39,17 +39,15 @@ async def create(request: Request) -> Response:
     message_type = _checked_type(params, conversation)
     _check_limits(caller, conversation, params, uploads)
     sender = conversation.contact if message_type == INCOMING else caller.user
-    message = caller.sim.create_message(
-        conversation,
-        message_type,
-        params.get("content"),
-        sender,
-        uploads,
-        private=_is_true(params.get("private")) != caller.sim.switches.mistakes_private,
-        content_type=params.get("content_type") or "text",
-        content_attributes=_content_attributes(params),
-        source_id=params.get("source_id"),
-    )
+    fields = {
+        "private": _is_true(params.get("private")) != caller.sim.switches.mistakes_private,
+        "content_type": params.get("content_type") or "text",
+        "content_attributes": _content_attributes(params),
+        "source_id": params.get("source_id"),
+    }
+    parts = _parts(caller.sim.switches.splits_files, params.get("content"), uploads)
+    made = [caller.sim.create_message(conversation, message_type, text, sender, files, **fields) for text, files in parts]
+    message = made[0]
     answer = message_object(message, caller.sim.base_url)
     if params.get("echo_id"):
         answer["echo_id"] = params["echo_id"]
@@ -110,6 +108,14 @@ async def _read(request: Request) -> tuple[JsonObject, list[Upload]]:
             else:
                 params[name] = value
     return params, uploads
+
+
+def _parts(split: str, content: str | None, uploads: list[Upload]) -> list[tuple[str | None, list[Upload]]]:
+    """The messages that one request becomes."""
+    if not split or len(uploads) < 2:
+        return [(content, uploads)]
+    place = 0 if split == "text_first" else len(uploads) - 1
+    return [(content if n == place else None, [upload]) for n, upload in enumerate(uploads)]
 
 
 def _checked_type(params: JsonObject, conversation: Conversation) -> int:

@@ -32,6 +32,8 @@ class Switches(msgspec.Struct, forbid_unknown_fields=True):
     """So many POST .../messages are accepted and stored, and then the connection is cut without a byte."""
     mistakes_private: bool = False
     """Off what it should be: what is posted as a private note is stored as a public message, and the other way round."""
+    splits_files: Literal["", "text_first", "text_last"] = ""
+    """A message with several files is stored as one message a file, each with the request's content attributes; the answer is the first."""
     truncate_next: Count = 0
     """So many answers are cut in the middle of the body."""
     limit_next: Count = 0

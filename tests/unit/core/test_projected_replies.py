@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from server.core.changes import LastMessage
-from server.core.entities import DeliveryError
+from server.core.entities import DeliveryError, message_view
 from server.core.projection import Result
 from server.core.thread_order import place_of
 from tests.unit.core.desk import SAME, UPDATED, Desk
@@ -146,3 +146,51 @@ def test_an_unseen_change_of_a_reply_makes_no_event() -> None:
     assert desk.board.set_message(desk.entry, entry, replace(reply, delivery_attempts=3), at(6), at(6)) is SAME
     assert entry.is_dirty
     assert desk.kinds.count("message.updated") == 0
+
+
+def _of_reply(number: int, content: str, **fields: Any) -> Any:
+    return message_change(content, number=number, sender_type="agent", client_id="key-1", version=2, **fields)
+
+
+@pytest.mark.parametrize("is_text_first", [True, False])
+def test_a_reply_that_chatwoot_splits_stays_the_agents_own(is_text_first: bool) -> None:
+    """One message a file, each with the marker: the one with the text is the reply, the other one belongs to it."""
+    desk = Desk(message_change(version=1))
+    desk.reply(agent_id=7, sender_name="Tomas")
+    told = [_of_reply(90, "On its way", sender_name="Owner"), _of_reply(91, "", sender_name="Owner")]
+    for change in told if is_text_first else reversed(told):
+        desk.tell(change)
+    reply, part = desk.messages[1:]
+    assert (reply.chatwoot_message_id, reply.content, part.chatwoot_message_id, part.content) == (90, "On its way", 91, "")
+    assert (part.agent_id, part.sender_name, part.delivery_state) == (7, "Tomas", "sent")
+    desk.tell(_of_reply(91, "", is_update=True, status="failed"))
+    assert [message.delivery_state for message in desk.messages[1:]] == ["sent", "failed"]
+
+
+def test_a_failure_that_is_built_before_the_first_word_is_shown() -> None:
+    """A webhook shows the state of the moment when its job runs: `message_created` may say what came much later."""
+    desk = Desk(message_change(version=1))
+    desk.reply()
+    desk.tell(_of_reply(90, "On its way", status="failed", error="no such number"))
+    assert desk.messages[1].delivery_state == "failed"
+
+
+def test_a_list_that_was_asked_for_before_takes_no_failure_back() -> None:
+    """The answer was under way when the conversation's own event told of the failure."""
+    desk = Desk(message_change("Yes", version=1, sender_type="agent"))
+    desk.tell(conversation_change(2, last=LastMessage(88, "failed", "no such number")))
+    desk.tell(message_change("Yes", sender_type="agent", status="delivered", version=2, asked_us=at(999)))
+    assert desk.messages[0].delivery_state == "failed"
+    desk.tell(message_change("Yes", sender_type="agent", status="delivered", version=2, asked_us=at(1001)))
+    assert desk.messages[0].delivery_state == "delivered"
+
+
+def test_a_reply_under_way_at_chatwoot_is_shown_as_sending() -> None:
+    """And is not the outbox's, which sends what is `sending` in the table."""
+    desk = Desk(message_change(version=1))
+    desk.reply()
+    desk.tell(_of_reply(90, "On its way", status="progress"))
+    assert desk.messages[1].delivery_state == "progress"
+    assert message_view(desk.messages[1])["deliveryState"] == "sending"
+    desk.tell(_of_reply(90, "On its way", status="sent", is_update=True))
+    assert message_view(desk.messages[1])["deliveryState"] == "sent"
