@@ -57,8 +57,8 @@ async def test_an_event_of_the_conversation_tells_what_has_arrived(shop: Company
     sim.agent_says(there, "It is")
     last = sim.agent_says(there, "Shall I send it?")
     await eventually(lambda: _are(shop, there, None, None, None))
-    sim.mark_arrived(last, "delivered")
     async with shop.socket() as agent:
+        sim.mark_arrived(last, "delivered")
         sim.set_priority(there, "high")
         await agent.wait_for(lambda e: e.kind == "message.updated" and e.data["message"]["deliveryState"] == "delivered")
         there.contact_last_seen_at = last.created_at + 2
