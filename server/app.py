@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from server import doctor, log, metrics
 from server.auth import Access
 from server.bus import Bus
-from server.chatwoot import UPLOAD_SECONDS, ChatwootClient, ReadRetries, RequestBudgets, Timeouts, outgoing_client
+from server.chatwoot import UPLOAD_SECONDS, AnswerMemory, ChatwootClient, ReadRetries, RequestBudgets, Timeouts, outgoing_client
 from server.chatwoot.files import Files
 from server.checkup import Checkup
 from server.company_status import CompanyStatus
@@ -216,6 +216,7 @@ class Parts:
         metrics.record_waiting.set_function(lambda: self.recorder.waiting)
         metrics.feeds_open.set_function(lambda: self.feeds.count)
         self._budgets = RequestBudgets(per_minute=settings.chatwoot_requests_per_minute)
+        self._answer_memory = AnswerMemory(settings.chatwoot_answers_max_bytes)
 
     def client_of(self, integration: Integration, retries: ReadRetries | None = None) -> ChatwootClient:
         seconds = self.settings.chatwoot_timeout_seconds
@@ -226,6 +227,8 @@ class Parts:
             access_token=integration.access_token,
             http=self.http,
             budget=self._budgets.of(integration.base_url),
+            memory=self._answer_memory,
+            company_id=integration.company_id,
             timeouts=Timeouts(read=seconds, total=2 * seconds),
             retries=retries,
         )

@@ -47,6 +47,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "access_check_seconds": (0.1, 3),
     "chatwoot_timeout_seconds": (0.1, 120),
     "chatwoot_requests_per_minute": (1, 1_000_000),
+    "chatwoot_answers_max_bytes": (8_000_000, 1e12),
     "reply_attempts": (1, 1_000),
     "reply_certain_seconds": (0.1, 600),
     "reconcile_seconds": (1, 86_400),
@@ -147,6 +148,10 @@ class Settings:
     access_check_seconds: float = _setting(2.0, "How often withdrawn access is looked up, at most 3")
     chatwoot_timeout_seconds: float = _setting(10.0, "How long a call to Chatwoot may take")
     chatwoot_requests_per_minute: int = _setting(2_400, "Calls a minute to one Chatwoot (its own limit is 3,000 an address)")
+    chatwoot_answers_max_bytes: int = _setting(
+        256 * 1024 * 1024,
+        "Memory that large answers of all Chatwoots may take in a process; one company gets at most half of it",
+    )
     chatwoot_allow_private: bool = _setting(
         False,
         "Let integrations call every private and loopback address, whosever it is: for development; "

@@ -1,5 +1,6 @@
 """Chatwoot's REST API: the client, its exceptions, and the budget of requests that all clients of one address share."""
 
+from server.chatwoot.answer_memory import AnswerMemory
 from server.chatwoot.answers import (
     ChatwootError,
     ChatwootOutcomeUnknown,
@@ -16,6 +17,7 @@ from server.core.payloads import CLIENT_ID_KEY
 __all__ = [
     "CLIENT_ID_KEY",
     "UPLOAD_SECONDS",
+    "AnswerMemory",
     "ChatwootClient",
     "ChatwootError",
     "ChatwootOutcomeUnknown",

@@ -8,11 +8,18 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import stamina
 
+from server.chatwoot.answer_memory import (
+    AnswerMemory,
+    AnswerMemoryFull,
+    HeldBytes,
+    decoded_bytes,
+    keep_held,
+)
 from server.chatwoot.answers import (
     IMPOSSIBLE,
     ChatwootError,
@@ -32,6 +39,7 @@ from server.core.payloads import CLIENT_ID_KEY
 UPLOAD_SECONDS = 60.0  # more than for other calls: 25 MB on 4 Mbit/s
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 _WAITED_FOR_SECONDS = 10.0  # how long somebody at the screen is kept waiting by further attempts
+_FULL = "others fill the memory that is set aside for large answers"
 _UNREACHABLE = "unreachable: the last attempt returns or raises"
 
 
@@ -56,7 +64,8 @@ class ReadRetries:
 
 
 class ChatwootClient:
-    """One integration's door to Chatwoot. Cheap to make: the connection pool and the budget belong to somebody else.
+    """One integration's door to Chatwoot. Cheap to make: the connection pool, the budget and the memory that answers may
+    take belong to somebody else.
 
     Every method raises `ChatwootRefused` (final) or `ChatwootUnavailable` (nothing was done, try later); reads also
     `ChatwootUnexpected`, writes `ChatwootOutcomeUnknown`. Cancelling a read is safe; after cancelling a write its
@@ -71,6 +80,8 @@ class ChatwootClient:
         access_token: str,
         http: httpx.AsyncClient,
         budget: RequestBudget | None = None,
+        memory: AnswerMemory | None = None,
+        company_id: int = 0,
         timeouts: Timeouts | None = None,
         retries: ReadRetries | None = None,
     ) -> None:
@@ -78,6 +89,7 @@ class ChatwootClient:
         self._account = f"/accounts/{account_id}"
         self._http = http
         self._budget = budget or RequestBudget()
+        self._memory, self._company_id = memory or AnswerMemory(), company_id
         timeouts = timeouts or Timeouts()
         self._total_seconds = timeouts.total
         self._timeout = httpx.Timeout(timeouts.read, connect=timeouts.connect, pool=timeouts.pool)
@@ -93,14 +105,13 @@ class ChatwootClient:
 
     async def list_inboxes(self) -> list[JsonObject]:
         """All inboxes the token's owner may see: id, name, channel_type. An administrator's answer holds channel secrets."""
-        return _objects(_an_object(await self._get(f"{self._account}/inboxes"), "payload")["payload"])
+        return await self._list(f"{self._account}/inboxes", "payload")
 
     # -- webhooks (administrators only, otherwise ChatwootRefused 401) --
 
     async def list_webhooks(self) -> list[JsonObject]:
         """[{id, url, account_id, subscriptions, secret, name?, inbox?}]."""
-        payload = _an_object(await self._get(f"{self._account}/webhooks"), "payload")["payload"]
-        return _objects(_an_object(payload, "webhooks")["webhooks"])
+        return await self._list(f"{self._account}/webhooks", "payload", "webhooks")
 
     async def create_webhook(self, url: str, subscriptions: list[str], *, name: str | None = None) -> JsonObject:
         """The new webhook with its `secret`. 422 "Url has already been taken": look in `list_webhooks`."""
@@ -135,8 +146,7 @@ class ChatwootClient:
             params["inbox_id"] = inbox_id
         if updated_within is not None:
             params["updated_within"] = updated_within
-        data = _an_object(await self._get(f"{self._account}/conversations", params), "data")["data"]
-        return _objects(_an_object(data, "payload")["payload"])
+        return await self._list(f"{self._account}/conversations", "data", "payload", params=params)
 
     async def count_conversations(self, *, inbox_id: int | None = None) -> int:
         """All there are, whatever their status."""
@@ -154,8 +164,8 @@ class ChatwootClient:
         Activity messages (type 2) come here, though never by webhook. Edits of older messages are not seen with `after`.
         """
         params = {name: value for name, value in (("before", before), ("after", after)) if value is not None}
-        answer = await self._get(self._conversation(display_id) + "/messages", params)
-        return _objects(_an_object(answer, "payload")["payload"])
+        path = self._conversation(display_id) + "/messages"
+        return await self._list(path, "payload", params=params)
 
     # -- writing --
 
@@ -184,7 +194,7 @@ class ChatwootClient:
             "echo_id": client_id,
         }
         answer = await self._exchange("POST", self._conversation(display_id) + "/messages", body=body, files=files)
-        return _confirmed(decode_answer(answer, is_write=True), "id")
+        return _confirmed(_decoded(answer, is_write=True), "id")
 
     async def toggle_status(self, display_id: int, status: str) -> str:
         """Set `open`, `resolved`, `pending` or `snoozed`; the status it has now.
@@ -212,8 +222,19 @@ class ChatwootClient:
         async for attempt in self._attempts(self._retries.timeout_seconds, ChatwootUnavailable):
             with attempt:
                 await self._budget.take(is_write=False)
-                return decode_answer(await self._exchange("GET", path, params=params), is_write=False)
+                return _decoded(await self._exchange("GET", path, params=params), is_write=False)
         raise AssertionError(_UNREACHABLE)
+
+    async def _list(
+        self, path: str, *keys: str, params: Mapping[str, Any] | None = None
+    ) -> list[JsonObject]:
+        """The list under these keys. What a large answer takes is counted as long as the list lives."""
+        answer = await self._get(path, params)
+        held: HeldBytes | None = getattr(answer, "held", None)
+        for key in keys:
+            answer = _an_object(answer, key)[key]
+        objects = _objects(answer)
+        return objects if held is None else keep_held(objects, held)
 
     def _attempts(self, seconds: float, *on: type[ChatwootError]) -> AsyncIterator[stamina.Attempt]:
         """Tries for what may be asked again, the last of which raises what it met; none begins after so many seconds."""
@@ -230,7 +251,7 @@ class ChatwootClient:
 
     async def _write(self, method: str, path: str, body: JsonObject) -> Any:
         await self._budget.take(is_write=True)
-        return decode_answer(await self._exchange(method, path, body=body), is_write=True)
+        return _decoded(await self._exchange(method, path, body=body), is_write=True)
 
     async def _exchange(
         self,
@@ -240,8 +261,25 @@ class ChatwootClient:
         params: Mapping[str, Any] | None = None,
         body: JsonObject | None = None,
         files: Sequence[tuple[str, bytes, str]] = (),
-    ) -> bytes:
+    ) -> "_Body":
         """One request, one answer: the body of a 2xx, everything else raised in our words."""
+        held = self._memory.hold(self._company_id)
+        try:
+            content = await self._answer_of(method, path, held, params, body, files)
+        except BaseException:
+            held.release()  # the exception may live for long, and this frame with it
+            raise
+        return _Body(content, held)
+
+    async def _answer_of(
+        self,
+        method: str,
+        path: str,
+        held: HeldBytes,
+        params: Mapping[str, Any] | None,
+        body: JsonObject | None,
+        files: Sequence[tuple[str, bytes, str]],
+    ) -> bytes:
         is_write = method != "GET"
         try:
             async with asyncio.timeout(self.longest_seconds(has_files=bool(files))):
@@ -249,7 +287,7 @@ class ChatwootClient:
                 request = self._http.build_request(
                     method, self._api + path, params=params, headers=self._headers, timeout=self._timeout, **told
                 )
-                head, answer = await self._read_answer(request, is_write=is_write)
+                head, answer = await self._read_answer(request, held, is_write=is_write)
         except (httpx.HTTPError, TimeoutError, *IMPOSSIBLE) as problem:
             # from None: an httpx error holds the request, and with it the token and the text
             raise failure_of(problem, is_write=is_write) from None
@@ -260,17 +298,44 @@ class ChatwootClient:
         check_status(head.status_code, answer, location, is_write=is_write, is_quotable=is_quotable)
         return answer
 
-    async def _read_answer(self, request: httpx.Request, *, is_write: bool) -> tuple[httpx.Response, bytes]:
+    async def _read_answer(
+        self, request: httpx.Request, held: HeldBytes, *, is_write: bool
+    ) -> tuple[httpx.Response, bytes]:
         answer = await self._http.send(request, stream=True, follow_redirects=False)
         try:
-            body = await read_bounded(answer, MAX_ANSWER_BYTES)
-        except AnswerTooLong:
+            body = await read_bounded(answer, MAX_ANSWER_BYTES, held)
+            await held.settle_at(decoded_bytes(body))
+        except (AnswerTooLong, AnswerMemoryFull) as problem:
+            if isinstance(problem, AnswerMemoryFull) and not problem.is_final:
+                raise _too_much_at_once(is_write=is_write) from None
             if is_write:
                 raise ChatwootOutcomeUnknown("Chatwoot's answer is far too long") from None
             raise ChatwootUnexpected("Chatwoot's answer is far too long") from None
         finally:
             await answer.aclose()
         return answer, body
+
+
+class _Body(NamedTuple):
+    """Of an answer, with the memory it takes."""
+
+    content: bytes
+    held: HeldBytes
+
+
+def _decoded(body: _Body, *, is_write: bool) -> Any:
+    try:
+        answer = decode_answer(body.content, is_write=is_write)
+    except BaseException:
+        body.held.release()
+        raise
+    return keep_held(answer, body.held)
+
+
+def _too_much_at_once(*, is_write: bool) -> ChatwootError:
+    if is_write:
+        return ChatwootOutcomeUnknown(f"Chatwoot's confirmation is large, and {_FULL}")
+    return ChatwootUnavailable(f"Chatwoot's answer is large, and {_FULL}; try again in a moment")
 
 
 def _form(body: JsonObject, files: Sequence[tuple[str, bytes, str]]) -> dict[str, Any]:

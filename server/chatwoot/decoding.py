@@ -2,12 +2,16 @@
 bytes become 200 MB. So the bytes are counted as they come, and one gzip, the only coding that is asked for, is decoded up to the bound."""
 
 import zlib
+from collections.abc import Iterator
 
 import httpx
+
+from server.chatwoot.answer_memory import HeldBytes
 
 ACCEPT_ENCODING = "gzip"
 _GZIP_WBITS = 31
 _SMALL_BYTES = 1_000_000
+_PIECE_BYTES = 256 * 1024
 _MAX_VALUES = 500_000  # a page of Chatwoot's has some thousands
 
 
@@ -15,34 +19,48 @@ class AnswerTooLong(Exception):
     """More than the bound, before or after decoding."""
 
 
+async def read_bounded(
+    answer: httpx.Response, max_bytes: int, held: HeldBytes | None = None
+) -> bytes:
+    """The decoded body of a streamed answer; `held` grows with it.
 
-async def read_bounded(answer: httpx.Response, max_bytes: int) -> bytes:
-    """The decoded body of a streamed answer. Raises AnswerTooLong, httpx.DecodingError, and what httpx raises while it reads."""
+    Raises AnswerTooLong, AnswerMemoryFull, httpx.DecodingError, and what httpx raises while it reads.
+    """
     coding = answer.headers.get("content-encoding", "identity").strip().lower()
     if coding not in ("identity", "gzip", "x-gzip", ""):
         raise httpx.DecodingError("The answer has a coding that was not asked for")
     inflate = zlib.decompressobj(_GZIP_WBITS) if coding.endswith("gzip") else None
-    body = bytearray()
-    received = 0
+    pieces, size, received = list[bytes](), 0, 0
     async for chunk in answer.aiter_raw():
         received += len(chunk)
-        if inflate is None:
-            body += chunk
-        else:
-            try:
-                body += inflate.decompress(chunk, max_bytes - len(body) + 1)
-            except zlib.error:
-                raise httpx.DecodingError("The answer is no gzip, though it says so") from None
-        if received > max_bytes or len(body) > max_bytes:
-            raise AnswerTooLong
+        for piece in (chunk,) if inflate is None else _inflated(inflate, chunk):
+            size += len(piece)
+            if received > max_bytes or size > max_bytes:
+                raise AnswerTooLong
+            if held is not None:
+                await held.grow_for(size, max_bytes)
+            pieces.append(piece)
         if inflate is not None and inflate.unused_data:
             raise httpx.DecodingError("There is more behind the gzip of the answer")
     if inflate is not None and received and not inflate.eof:
         raise httpx.DecodingError("The gzip of the answer ends early")
-    whole = bytes(body)
-    if len(whole) > _SMALL_BYTES and _has_too_many_values(whole):
+    whole = b"".join(pieces)
+    if size > _SMALL_BYTES and _has_too_many_values(whole):
         raise AnswerTooLong
     return whole
+
+
+def _inflated(inflate: "zlib._Decompress", chunk: bytes) -> Iterator[bytes]:
+    """What a chunk holds, piece by piece: it may be a thousand times as much. Raises httpx.DecodingError."""
+    while True:
+        try:
+            piece = inflate.decompress(chunk, _PIECE_BYTES)
+        except zlib.error:
+            raise httpx.DecodingError("The answer is no gzip, though it says so") from None
+        yield piece
+        chunk = inflate.unconsumed_tail
+        if not chunk and len(piece) < _PIECE_BYTES:
+            return
 
 
 def _has_too_many_values(body: bytes) -> bool:
@@ -50,8 +68,23 @@ def _has_too_many_values(body: bytes) -> bool:
 
     Counts outside strings, as a text may be long and hold anything: without escapes each quote begins or ends one.
     """
-    plain = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    if plain.count(b'"') > _MAX_VALUES:
-        return True
-    outside = b"".join(plain.split(b'"')[::2])
-    return outside.count(b"[") + outside.count(b"{") + outside.count(b",") > _MAX_VALUES
+    quotes = signs = at = 0
+    while at < len(body):
+        end = _end_of_window(body, at)
+        pieces = body[at:end].replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')
+        outside = b"".join(pieces[quotes % 2 :: 2])
+        quotes += len(pieces) - 1
+        signs += outside.count(b"[") + outside.count(b"{") + outside.count(b",")
+        if quotes > _MAX_VALUES or signs > _MAX_VALUES:
+            return True
+        at = end
+    return False
+
+
+def _end_of_window(body: bytes, begin: int) -> int:
+    """Never between a backslash and what it escapes. A window at a time, as a copy of the whole is memory too."""
+    end = min(begin + _SMALL_BYTES, len(body))
+    first = end
+    while first > begin and body[first - 1] == 0x5C:
+        first -= 1
+    return min(end + (end - first) % 2, len(body))
