@@ -62,13 +62,15 @@ class AnswerMemory:
         """A hold of nothing, which grows. To be released, or left to the garbage collector."""
         return HeldBytes(self, company_id)
 
-    async def take(self, company_id: int, more: int, *, is_reader: bool) -> None:
-        """Wait for bytes; `is_reader`: the one who asks holds some already. Cancelling takes nothing.
+    async def take(
+        self, company_id: int, more: int, *, holds: int = 0, is_reader: bool = False
+    ) -> None:
+        """Wait for bytes, for an answer that `holds` some; `is_reader`: it is being read. Cancelling takes nothing.
 
         Raises AnswerMemoryFull.
         """
         self._settle()
-        if more > self.company_bytes:
+        if holds + more > self.company_bytes:
             raise AnswerMemoryFull(is_final=True)
         if self._fits(company_id, more):
             self._add(company_id, more)
@@ -167,9 +169,7 @@ class HeldBytes:
         while wanted < needed:
             wanted *= 2
         wanted = max(min(wanted, most, self._memory.company_bytes), needed)
-        await self._memory.take(
-            self._company_id, wanted - self._count, is_reader=self._is_reading
-        )
+        await self._take(wanted - self._count)
         self._count = wanted
         if not self._is_reading:
             self._is_reading = True
@@ -180,13 +180,17 @@ class HeldBytes:
         if count <= UNCOUNTED_BYTES:
             count = 0
         if count > self._count:
-            await self._memory.take(self._company_id, count - self._count, is_reader=self._is_reading)
+            await self._take(count - self._count)
         self._count = max(self._count, count)
         self._shrink_to(count)
 
     def release(self) -> None:
         """More than once does nothing."""
         self._shrink_to(0)
+
+    async def _take(self, more: int) -> None:
+        is_reader = self._is_reading
+        await self._memory.take(self._company_id, more, holds=self._count, is_reader=is_reader)
 
     def _shrink_to(self, count: int) -> None:
         less, readers = self._count - count, int(self._is_reading)

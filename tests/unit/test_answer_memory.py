@@ -33,8 +33,8 @@ def _client(url: str, http: httpx.AsyncClient, memory: AnswerMemory, company: in
 
 
 async def test_huge_answers_to_many_companies_have_a_bound_in_bytes() -> None:
-    """Forty companies read 4 MB each, and keep them a while: never more is held than is allowed. Some get theirs, others are told why not."""
-    memory, words, whole = AnswerMemory(BUDGET, max_wait_seconds=30), set[str](), 0
+    """Forty companies read 4 MB each: never more is held than is allowed. Some get theirs, others are told why not."""
+    memory, words = AnswerMemory(BUDGET, max_wait_seconds=30), set[str]()
 
     async def read(url: str, http: httpx.AsyncClient, company: int) -> int:
         try:
@@ -77,8 +77,8 @@ async def test_an_answer_is_counted_as_long_as_it_lives() -> None:
 async def test_a_small_answer_is_not_counted() -> None:
     """Nearly all are: no other company's can hold them up."""
     memory = AnswerMemory(BUDGET)
-    await memory.take(1, memory.company_bytes, is_reader=False)
-    await memory.take(2, memory.company_bytes, is_reader=False)
+    await memory.take(1, memory.company_bytes)
+    await memory.take(2, memory.company_bytes)
     async with large_answers(UNCOUNTED_BYTES // 2) as url, httpx.AsyncClient(trust_env=False) as http:
         assert await _client(url, http, memory, 3).profile()
 
@@ -94,11 +94,11 @@ async def test_a_failure_gives_its_bytes_back() -> None:
     others = memory.hold(2)
     await others.grow_for(memory.company_bytes, memory.company_bytes)
     async with large_answers(BODY) as url, httpx.AsyncClient(trust_env=False) as http:
-        task = asyncio.create_task(_client(url, http, memory, 2).profile())
-        await eventually(lambda: memory.waiting == 1, 30)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(_client(url, http, memory, 2).profile())
+            await eventually(lambda: memory.waiting == 1, 30)
+            task.cancel()
+        assert task.cancelled()
     assert (memory.taken, memory.waiting) == (memory.company_bytes, 0)
     others.release()
     assert memory.taken == 0
