@@ -49,8 +49,7 @@ async def test_disabled_while_the_process_has_lost_the_database_and_hears_nothin
         async with follow(cut_off, "gone") as gone, flow.running():
             await gone.wait_for(lambda _event: True, limit=_LIMIT)
             line.freeze()
-            # as a row that was deleted by hand: no process looks for it that does not use it
-            await asyncio.to_thread(cluster.sql, "DELETE FROM agents WHERE id = %s", gone.welcome["agent"]["id"])
+            await _delete(cluster, gone)
             await _past(_PAST_SECONDS)
             heard, count = len(gone.events), len(flow.posts)
             await eventually(lambda: len(flow.posts) > count + 20, limit=_LIMIT)
@@ -61,7 +60,7 @@ async def test_disabled_while_the_process_has_lost_the_database_and_hears_nothin
 
 
 async def test_disabled_while_the_process_stood_still(cluster: Cluster) -> None:
-    """A process that was stopped looks again before it sends anything of what has come meanwhile."""
+    """A process that was stopped looks again before it sends anything of what has come meanwhile; no word on the bus told it to."""
     async with clustered(cluster):
         await cluster.prepare()
         stopped, well = cluster.add_server(), cluster.add_server()
@@ -74,7 +73,7 @@ async def test_disabled_while_the_process_stood_still(cluster: Cluster) -> None:
             await gone.wait_for_seq(cluster.head(), limit=_LIMIT)
             heard = len(gone.events)
             await asyncio.to_thread(stopped.freeze)
-            await _disable(well, gone)
+            await _delete(cluster, gone)
             await flow.run(_PAST_SECONDS)
             await asyncio.to_thread(stopped.thaw)
             assert await gone.wait_closed(limit=_LIMIT) == 4003
@@ -87,6 +86,11 @@ async def test_disabled_while_the_process_stood_still(cluster: Cluster) -> None:
 async def _disable(server: Omni, agent: AgentSocket) -> None:
     done = await asyncio.to_thread(server.cli, "agent", "disable", "--agent-id", str(agent.welcome["agent"]["id"]))
     assert done.returncode == 0, done.stderr
+
+
+async def _delete(cluster: Cluster, agent: AgentSocket) -> None:
+    """By hand, as an administrator of the database would: nobody says so on the bus."""
+    await asyncio.to_thread(cluster.sql, "DELETE FROM agents WHERE id = %s", agent.welcome["agent"]["id"])
 
 
 async def _past(seconds: float) -> None:
