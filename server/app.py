@@ -166,7 +166,7 @@ class Parts:
             publish,
             self.client_of,
             self.reply_files,
-            attempts=settings.reply_attempts,
+            patience_seconds=settings.reply_patience_seconds,
             certain_seconds=settings.reply_certain_seconds,
             longest_seconds=2 * settings.chatwoot_timeout_seconds + UPLOAD_SECONDS,
         )

@@ -21,7 +21,7 @@ from server.core.delivery import STORED_PRIVATE, STORED_PUBLIC, is_part
 from server.core.entities import Json, Message
 from server.core.events import EventBatch
 from server.core.projection import Board, MessageEntry
-from server.core.reply_outcomes import Settle, failed, not_yet, put_off, sent, still_unknown, unchanged
+from server.core.reply_outcomes import RETRYING, Settle, failed, not_yet, put_off, sent, still_unknown, unchanged
 from server.core.times import SECOND
 from server.db import eventlog, outbox, outgoing_files, store
 from server.db.accounts import Agent, Integration
@@ -45,7 +45,8 @@ _KEY_PLACE = (-1, 0)
 _AT_ONCE = 64
 _SWEEP_SECONDS = 1.0
 _BACKOFF_FIRST_SECONDS = 1.0
-_BACKOFF_MOST_SECONDS = 60.0
+_BACKOFF_MOST_SECONDS = 15.0  # what a short outage costs after its end
+_TOLD_ATTEMPTS = 2  # so many without success, and people are told
 # Chatwoot gives a request up 15 s after it has begun with it (rack-timeout): a reply that it does not list by then will not come any more
 CERTAIN_SECONDS = 20.0
 LONGEST_SECONDS = 120.0  # an attempt with files, by the default settings
@@ -75,13 +76,13 @@ class Replies:
         client_of: ClientOf,
         files: ReplyFiles,
         *,
-        attempts: int,
+        patience_seconds: float,
         certain_seconds: float = CERTAIN_SECONDS,
         longest_seconds: float = LONGEST_SECONDS,
     ) -> None:
-        """`longest_seconds`: how long an attempt can take at most."""
+        """`patience_seconds`: how long a reply is tried; `longest_seconds`: how long an attempt can take at most."""
         self._database, self._directory, self._publish, self._client_of, self._files = database, directory, publish, client_of, files
-        self._attempts, self._certain_seconds = attempts, certain_seconds
+        self._patience_us, self._certain_seconds = int(patience_seconds * SECOND), certain_seconds
         self._look_ups = LookUps(database, directory, certain_seconds)
         self._furthest_us = int(max(_FURTHEST_SECONDS, 2 * (longest_seconds + certain_seconds)) * SECOND)
         self._wake = asyncio.Event()
@@ -150,8 +151,9 @@ class Replies:
             if message.delivery_state != "failed" or message.client_id is None or message.chatwoot_message_id is not None:
                 raise Conflict("Only a reply that did not reach Chatwoot can be sent again")
             # Chatwoot may still be at work on the attempt we gave up on
-            next_us = max(self._database.clock.now_us(), message.next_attempt_us or 0)
-            return replace(message, delivery_state="sending", delivery_error=None, delivery_attempts=0, next_attempt_us=next_us)
+            now_us = self._database.clock.now_us()
+            begun = replace(message, delivery_state="sending", delivery_error=None, delivery_attempts=0, told_at=now_us)
+            return replace(begun, next_attempt_us=max(now_us, message.next_attempt_us or 0))
 
         return await self._change(agent.company_id, conversation_id, message_id, renewed)
 
@@ -323,14 +325,16 @@ class Replies:
         self, message: Message, *, is_unknown: bool, answered_us: int | None = None, error: ChatwootError | None = None
     ) -> Settle:
         attempts, now_us = message.delivery_attempts + 1, self._database.clock.now_us()
-        backoff = min(_BACKOFF_MOST_SECONDS, _BACKOFF_FIRST_SECONDS * 2 ** (attempts - 1)) * (0.75 + random.random() / 2)  # noqa: S311
-        if attempts >= self._attempts:
+        backoff = min(_BACKOFF_MOST_SECONDS, _BACKOFF_FIRST_SECONDS * 2 ** min(attempts - 1, 10))
+        backoff *= 0.75 + random.random() / 2  # noqa: S311
+        if now_us - message.told_at >= self._patience_us:  # a reply was told when it was written, or sent again by a person
             sentence = (
                 error.message if error else "Chatwoot did not confirm it; look in Chatwoot whether the customer has it before sending again"
             )
             again_us = now_us + int(max(backoff, self._certain_seconds) * SECOND) if is_unknown else None
             return failed(message, "gave_up", sentence, again_us, is_unknown=is_unknown)
-        return put_off(message, now_us + int(backoff * SECOND), is_unknown=is_unknown, answered_us=answered_us)
+        told = RETRYING if attempts >= _TOLD_ATTEMPTS else None
+        return put_off(message, now_us + int(backoff * SECOND), is_unknown=is_unknown, answered_us=answered_us, error=told)
 
     async def _change(self, company_id: int, conversation_id: int, message_id: int, change: Settle) -> Message:
         async def write(connection: Connection) -> tuple[Message, list[EventBatch]]:

@@ -48,7 +48,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "chatwoot_timeout_seconds": (0.1, 120),
     "chatwoot_requests_per_minute": (1, 1_000_000),
     "chatwoot_answers_max_bytes": (8_000_000, 1e12),
-    "reply_attempts": (1, 1_000),
+    "reply_patience_seconds": (0, 86_400),
     "reply_certain_seconds": (0.1, 600),
     "reconcile_seconds": (1, 86_400),
     "reconcile_quiet_seconds": (1, 86_400),
@@ -172,7 +172,7 @@ class Settings:
     )
     attachment_max_bytes: int = _setting(100_000_000, "Largest file that is passed on to an agent, in bytes")
     upload_max_bytes: int = _setting(25_000_000, "Largest reply with files, in bytes: all files together")
-    reply_attempts: int = _setting(8, "Tries of a reply before it is `failed`")
+    reply_patience_seconds: float = _setting(7_200.0, "How long a reply is tried again and again before it is `failed`")
     reply_certain_seconds: float = _setting(
         20.0, "After this Chatwoot no longer works on a request: a reply it does not list by then is sent again (its own limit is 15 s)"
     )

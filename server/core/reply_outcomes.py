@@ -14,6 +14,8 @@ from server.core.entities import DeliveryError, Message
 from server.core.payloads import parse_attachments
 from server.core.times import SECOND, parse_time
 
+RETRYING = DeliveryError("retrying", "Chatwoot does not answer; it is being tried again by itself")
+
 Settle = Callable[[Message], Message]
 
 
@@ -52,12 +54,16 @@ def failed(claimed: Message, code: str, sentence: str, next_us: int | None = Non
     )
 
 
-def put_off(claimed: Message, next_us: int, *, is_unknown: bool, answered_us: int | None = None) -> Settle:
-    """To be tried again. `is_unknown`: it may have reached Chatwoot, so the next attempt looks first; `answered_us`: when Chatwoot first
-    answered since, without it."""
+def put_off(
+    claimed: Message, next_us: int, *, is_unknown: bool, answered_us: int | None = None, error: DeliveryError | None = None
+) -> Settle:
+    """To be tried again; `error`: what people read meanwhile. `is_unknown`: it may have reached Chatwoot, so the next attempt looks first;
+    `answered_us`: when Chatwoot first answered since, without it."""
     return _of_attempt(
         claimed,
-        lambda current: replace(current, next_attempt_us=next_us, is_outcome_unknown=is_unknown, answered_us=answered_us),
+        lambda current: replace(
+            current, next_attempt_us=next_us, is_outcome_unknown=is_unknown, answered_us=answered_us, delivery_error=error
+        ),
     )
 
 

@@ -89,6 +89,30 @@ async def test_the_webhook_that_comes_after_the_response_makes_no_second_message
     assert talk.sent == ["late bird"]
 
 
+async def test_replies_of_an_outage_go_out_in_order_and_say_that_they_are_tried(talk: Talk) -> None:
+    """More failures than a number of tries once allowed; nothing for a person to do."""
+    talk.sim.switches.set(rate_limited=True)
+    for text in ("first", "second"):
+        assert (await talk.reply(text)).status_code == 201
+
+    async def told() -> bool:
+        own = [message for message in await talk.company.thread(talk.id) if message["senderType"] == "agent"]
+        assert [message["deliveryState"] for message in own] == ["sending", "sending"]
+        assert (own[0]["deliveryError"] or {}).get("code") == "retrying"
+        return True
+
+    await eventually(told, 30)
+    talk.sim.switches.set(rate_limited=False)
+
+    async def sent() -> bool:
+        own = [message for message in await talk.company.thread(talk.id) if message["senderType"] == "agent"]
+        assert [(message["deliveryState"], message["deliveryError"]) for message in own] == [("sent", None)] * 2
+        return True
+
+    await eventually(sent, 60)
+    assert talk.sent == ["first", "second"]
+
+
 async def test_the_same_key_and_text_again_is_the_same_message(talk: Talk) -> None:
     """200 instead of 201; also five at once, as a double click makes them."""
     async with asyncio.TaskGroup() as group:

@@ -23,6 +23,7 @@ from server.cli import main
 from server.core import session
 from server.core.delivery import CHANNEL_ERROR
 from server.core.preferences import CHOICES
+from server.core.reply_outcomes import RETRYING
 from server.errors import OmniError
 from server.settings import Settings, describe
 
@@ -136,7 +137,7 @@ def test_every_error_of_a_reply_is_documented() -> None:
     text = page("errors.md")
     rows = table(text[text.index("## Errors of a reply") :], "code")
     documented = {name for row in rows for name in re.findall(r"`([\w<>]+)`", row[0])}
-    assert {name for name in documented if not name.startswith("chatwoot_")} == made | {CHANNEL_ERROR}
+    assert {name for name in documented if not name.startswith("chatwoot_")} == made | {CHANNEL_ERROR, RETRYING.code}
 
 
 # the command line

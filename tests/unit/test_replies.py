@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from server.chatwoot import ChatwootClient, RequestBudget, Timeouts
 from server.core.entities import Message
@@ -47,12 +48,13 @@ class Desk:
         self.budget = RequestBudget()
         self.directory = Directory(database, Vault(""), tolerance_seconds=300, require_signature=False)
         self.files = ReplyFiles(database)
-        self.replies = self.replies_with(attempts=3)
+        self.replies = self.replies_with()
         self.timeouts = Timeouts(read=scaled(1), total=scaled(20))
 
-    def replies_with(self, *, attempts: int) -> Replies:
+    def replies_with(self, *, patience_seconds: float = 3_600.0) -> Replies:
         return Replies(
-            self.database, self.directory, lambda batch: None, self._client, self.files, attempts=attempts, certain_seconds=_CERTAIN_SECONDS
+            self.database, self.directory, lambda batch: None, self._client, self.files, patience_seconds=patience_seconds,
+            certain_seconds=_CERTAIN_SECONDS,
         )
 
     async def open(self) -> None:
@@ -178,7 +180,7 @@ async def test_an_attempt_that_lost_its_lease_changes_nothing(tmp_path: Path) ->
 async def test_a_retry_after_giving_up_waits_until_chatwoot_is_certain_to_be_done(tmp_path: Path) -> None:
     """The person is quicker than Chatwoot, which may still write the message of the attempt that was given up."""
     async with desk(tmp_path) as one:
-        one.replies = one.replies_with(attempts=1)
+        one.replies = one.replies_with(patience_seconds=0)
         message = await one.write()
         outgoing = await one.claim()
         one.sim.switches.set(fail_next=9, fail_status=504)
@@ -189,6 +191,27 @@ async def test_a_retry_after_giving_up_waits_until_chatwoot_is_certain_to_be_don
         again = await one.replies.retry(_AGENT, 1, message.id)
         assert again.delivery_state == "sending"
         assert (again.next_attempt_us or 0) > _now_us() + (_CERTAIN_SECONDS / 2) * SECOND
+
+
+async def test_an_outage_of_an_hour_ends_no_reply(tmp_path: Path) -> None:
+    """However often it was tried; the next try is never far away, and people read that it is tried. Given up by time alone."""
+    async with desk(tmp_path) as one:
+        message = await one.write()
+        outgoing = await one.claim()
+        one.sim.switches.set(fail_next=99, fail_status=503, fail_writes_only=False)
+        long_ago = replace(outgoing.message, told_at=_now_us() - 3_590 * SECOND, delivery_attempts=500)
+        later = one.replies._later(long_ago, is_unknown=False)(replace(long_ago, delivery_attempts=501))
+        assert later.delivery_state == "sending"
+        assert later.delivery_error is not None
+        assert later.delivery_error.code == "retrying"
+        assert 0 < (later.next_attempt_us or 0) - _now_us() <= 20 * SECOND
+        over = replace(long_ago, told_at=_now_us() - 3_610 * SECOND)
+        failed = one.replies._later(over, is_unknown=False)(replace(over, delivery_attempts=501))
+        assert failed.delivery_state == "failed"
+        await one.replies._change(COMPANY, 1, message.id, lambda row: replace(failed, id=row.id))
+        again = await one.replies.retry(_AGENT, 1, message.id)
+        assert again.told_at > over.told_at, "its time begins anew"
+        assert again.delivery_error is None
 
 
 async def test_an_outcome_that_cannot_be_written_ends_no_other_attempt(tmp_path: Path) -> None:

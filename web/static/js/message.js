@@ -71,12 +71,13 @@ export function fillMessage(node, { message, day, isNew, isStart, isEnd }, i18n)
 // Stands in the bubble, where it happened, with what can be done about it.
 function fillTrouble(node, { id, chatwootMessageId, deliveryState, deliveryError }, i18n) {
   const isFailed = deliveryState === "failed";
-  setText(slot(node, "reason"), isFailed ? reasonText(deliveryError, i18n) : deliveryState === "held" ? i18n.t("message.heldReason") : "");
+  const isRetried = deliveryState === "sending" && deliveryError; // by itself, as Chatwoot does not answer
+  setText(slot(node, "reason"), isFailed || isRetried ? reasonText(deliveryError, i18n) : deliveryState === "held" ? i18n.t("message.heldReason") : "");
   // Refused before the server took it: the text can still be had back. By the channel: Chatwoot has it, and from here it cannot be sent again.
   const state = isFailed && id === null ? "refused" : isFailed && chatwootMessageId ? "" : deliveryState;
   const buttons = [...node.querySelectorAll("[data-act]")];
   for (const button of buttons) button.hidden = !button.dataset.when.split(" ").includes(state);
-  slot(node, "trouble").hidden = !isFailed && buttons.every(({ hidden }) => hidden);
+  slot(node, "trouble").hidden = !isFailed && !isRetried && buttons.every(({ hidden }) => hidden);
 }
 
 function reasonText(error, i18n) {
