@@ -17,7 +17,7 @@ from server.core.payloads import read_address
 from server.core.signatures import is_signed
 from server.core.times import SECOND
 from server.db import accounts
-from server.db.accounts import GRANDFATHERED, Integration
+from server.db.accounts import FOUNDER, GRANDFATHERED, Integration
 from server.db.database import Database
 from server.db.vault import Vault
 from server.errors import BadSignature, DatabaseUnavailable, PayloadError, Unavailable
@@ -27,6 +27,8 @@ SIGNATURE_HEADER = "x-chatwoot-signature"
 TIMESTAMP_HEADER = "x-chatwoot-timestamp"
 DELIVERY_HEADER = "x-chatwoot-delivery"
 KEY_HEADER = "webhook-key-sha256"  # none that a request can bring: kept beside its headers, so that ingest can judge by it, too
+# kept whole, and judged again once the secret is known: the reason in the journal
+UNDECIDED = "the signature cannot be judged before Chatwoot has shown the secret of an integration here"
 _MAX_SECRETS = 200  # tried for one delivery; an account has a handful of webhooks
 _MAX_HASHED_BYTES = 64_000_000  # of all tries for one delivery: each hashes the whole body
 
@@ -106,11 +108,14 @@ class Directory:
                 raise PayloadError(f"the integration for {where} was removed", outcome="ignored", is_routing=True)
             return _receiving(self._addressed(verified, inbox_id, where))
         candidates = self._candidates(account_id, inbox_id)
-        if broken := [integration for integration in candidates if integration.problem]:
-            raise PayloadError(f"integration {broken[0].id}: {broken[0].problem}", is_routing=True)
         if not candidates:
             raise PayloadError(f"no integration for {where}", outcome="ignored", is_routing=True)
+        if is_signed and self._is_undecided(candidates):
+            raise PayloadError(UNDECIDED, outcome="ignored", is_routing=True)
+        broken = [integration for integration in candidates if integration.problem]
         unsigned = self._grandfathered(candidates) if is_signed else self._unsigned(candidates)
+        if broken and (is_signed or not unsigned):
+            raise PayloadError(f"integration {broken[0].id}: {broken[0].problem}", is_routing=True)
         if not unsigned:
             raise PayloadError("the signature does not fit the integration's secret", is_routing=True)
         # a row left behind steps aside for its own company's other one, and for no other company: its Chatwoot may still deliver
@@ -165,7 +170,9 @@ class Directory:
             return [one for one in self._by_inbox.get(inbox_id, ()) if one.is_proved]
         pool = [one for one in self._by_account.get(account_id, ()) if one.is_proved]
         exact = [integration for integration in pool if integration.inbox_id == inbox_id]
-        return exact or [integration for integration in pool if integration.inbox_id is None]
+        # within a company the inbox goes before the whole account; one company's inbox hides no other company's account
+        companies = {integration.company_id for integration in exact}
+        return exact + [one for one in pool if one.inbox_id is None and one.company_id not in companies]
 
     def _verify_signed(
         self, account_id: int | None, inbox_id: int | None, headers: Mapping[str, str], body: bytes, now_us: int
@@ -180,7 +187,8 @@ class Directory:
         if KEY_HEADER in headers:  # a Chatwoot that signs since its last update, with a secret that nobody has fetched yet
             return self._verify_key(account_id, headers[KEY_HEADER])
         candidates = self._candidates(account_id, inbox_id)
-        if candidates and not self._grandfathered(candidates) and not any(one.problem for one in candidates):
+        is_open = self._grandfathered(candidates) or self._is_undecided(candidates)
+        if candidates and not is_open and not any(one.problem for one in candidates):
             raise BadSignature
         return None
 
@@ -216,14 +224,29 @@ class Directory:
         """Those that take what is not signed, at the plain address."""
         if self._require_signature:
             return []
-        return [one for one in candidates if one.unsigned == "accepted" and not one.has_secret]
+        found = [one for one in candidates if one.unsigned == "accepted" and not one.has_secret]
+        # who received before there were proofs goes on: a neighbour's proof of the same numbers elsewhere stops nothing
+        return [one for one in found if 0 < one.proved_us <= FOUNDER] or found
 
     def _grandfathered(self, candidates: Iterable[Integration]) -> list[Integration]:
         """Those that take a signature which nobody can judge: older than proofs, their secret not fetched yet (`proofs`), and of the
         one company that has the account's number here."""
-        found = [one for one in self._unsigned(candidates) if one.proved_us == GRANDFATHERED]
-        owners = {one.company_id for account in {one.account_id for one in found} for one in self._by_account[account] if one.is_proved}
-        return found if len(owners) == 1 else []
+        found = self._without_known_secret(candidates)
+        return found if len(self._owners(found)) == 1 else []
+
+    def _is_undecided(self, candidates: Iterable[Integration]) -> bool:
+        """Whether one that is older than proofs may have signed, but as well another company in an account of that number.
+
+        Then it is given to neither, and refused to neither: it is kept until the secret is known.
+        """
+        return len(self._owners(self._without_known_secret(candidates))) > 1
+
+    def _without_known_secret(self, candidates: Iterable[Integration]) -> list[Integration]:
+        return [one for one in self._unsigned(candidates) if one.proved_us == GRANDFATHERED]
+
+    def _owners(self, found: Iterable[Integration]) -> set[int]:
+        accounts = {one.account_id for one in found}
+        return {one.company_id for account in accounts for one in self._by_account[account] if one.is_proved}
 
     def _addressed(self, verified: Integration, inbox_id: int | None, where: str) -> Integration:
         """The company's integration of that inbox, at the same Chatwoot as the one whose secret or key it is."""

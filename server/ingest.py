@@ -27,7 +27,7 @@ from server.db import journal, journal_reads, store
 from server.db.database import Connection, Database
 from server.db.journal import Delivery
 from server.db.journal_reads import Waiting
-from server.directory import SIGNATURE_HEADER, Directory
+from server.directory import SIGNATURE_HEADER, UNDECIDED, Directory
 from server.errors import BadSignature, CompanyBusy, DatabaseRetryable, DatabaseUnavailable, LostUnderWay, PayloadError, Unavailable
 from server.log import is_debug
 from server.suspects import Suspects
@@ -332,8 +332,9 @@ class Ingester:
         if parked:
             await journal.mark_parked(connection, parked, now)
         ended = {one.delivery_id for one in mine} | {one[0] for one in parked}
+        undecided = {number for number, _, reason in parked if reason == UNDECIDED}
         for delivery in deliveries:
-            if not delivery.is_verified and delivery.id in ended:  # kept whole until its signature could be judged
+            if not delivery.is_verified and delivery.id in ended - undecided:  # kept whole until its signature is judged
                 stripped = strip_credentials(delivery.body.encode()).decode()
                 await journal.replace_body(connection, delivery.id, stripped)
         hints = {delivery.id: delivery.company_id for delivery in deliveries}

@@ -15,12 +15,12 @@ from server.chatwoot import ChatwootClient, ChatwootError, ChatwootRefused
 from server.core import checkup
 from server.core.proof import Proof, judge_account, judge_proof
 from server.core.times import SECOND
-from server.db import audit, integrations
-from server.db.accounts import GRANDFATHERED, Integration
+from server.db import audit, integrations, journal
+from server.db.accounts import FOUNDER, GRANDFATHERED, Integration
 from server.db.audit import Actor
 from server.db.database import Connection, Database
 from server.db.vault import Vault
-from server.directory import Directory
+from server.directory import UNDECIDED, Directory
 from server.errors import OmniError, Unavailable
 from server.settings import Settings
 
@@ -96,7 +96,8 @@ class Proofs:
         """Of two companies that prove the same inbox of the same Chatwoot the first has it; a row that only was trusted steps back."""
         if integration.proved_us == GRANDFATHERED and secret is None:
             return proof  # it may sign with a secret that nobody knows yet: what came until today goes on coming
-        values: dict[str, Any] = {"proved_at": _now_us()} if integration.proved_us <= GRANDFATHERED else {}
+        proved_us = FOUNDER if integration.proved_us == GRANDFATHERED else _now_us()
+        values: dict[str, Any] = {"proved_at": proved_us} if integration.proved_us <= GRANDFATHERED else {}
         if secret:
             values["webhook_secret"] = secret
         if not values:
@@ -114,6 +115,8 @@ class Proofs:
             if "proved_at" in values:
                 actor = Actor(integration.company_id, _PROVER)
                 await audit.append_act(connection, actor, "integration.proved", f"integration {integration.id}")
+            if secret:
+                await journal.revive_undecided(connection, UNDECIDED)
             return True
 
         is_kept = await self._database.transaction(write)
@@ -121,9 +124,15 @@ class Proofs:
         return proof if is_kept else Proof("refuted", HELD)
 
     async def _refute(self, integration: Integration) -> None:
-        """What was only trusted, and shares its account's number with another company, receives nothing more."""
+        """What was only trusted, and shares its account with another company that proved to belong to it, receives nothing more.
+
+        At this Chatwoot alone: at an address of its own a neighbour can prove any number, and must stop nobody with it.
+        """
         sharing = {
-            one.company_id for one in self._directory.integrations.values() if one.is_proved and one.account_id == integration.account_id
+            one.company_id
+            for one in self._directory.integrations.values()
+            if one.is_proved
+            and (one.account_id, one.base_url) == (integration.account_id, integration.base_url)
         }
         if integration.proved_us != GRANDFATHERED or sharing <= {integration.company_id}:
             return

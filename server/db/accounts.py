@@ -32,6 +32,7 @@ class Agent(msgspec.Struct, frozen=True):
 
 
 GRANDFATHERED = 1  # `proved_us` of a row that is older than proofs: trusted until Chatwoot has been asked
+FOUNDER = 2  # the same, proved since: it stays before all that were proved later, whoever has the same numbers
 
 
 class Integration(msgspec.Struct, frozen=True):

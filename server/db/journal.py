@@ -137,6 +137,15 @@ async def revive(connection: Connection, delivery_ids: Iterable[int]) -> int:
     )
 
 
+async def revive_undecided(connection: Connection, reason: str) -> int:
+    """Put those that were parked with this reason back in line. Returns how many."""
+    return await connection.execute(
+        "UPDATE webhook_deliveries SET state = 'received', reason = NULL, attempts = 0, next_attempt_at = 0, "
+        "finished_at = NULL WHERE state = 'ignored' AND reason = :reason",
+        {"reason": reason},
+    )
+
+
 async def dismiss(connection: Connection, delivery_ids: Iterable[int]) -> int:
     """Someone has looked at these `dead` deliveries and wants nothing of them: they age like ignored ones. Returns how many."""
     return await connection.execute(

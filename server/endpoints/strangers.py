@@ -5,16 +5,19 @@ A sender whose signature was good lately is known: nothing it shares with others
 
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from server.core.limits import Bucket, Buckets, network_of
-from server.errors import TooLarge, TooManyRequests, Unavailable
+from server.endpoints.large_bodies import LargeBodies
+from server.errors import TooLarge, TooManyRequests
 
 SMALL_BYTES = 65_536  # what is larger costs time to read: Chatwoot sends such bodies for its longest messages alone
 _ADDRESSES = 10  # so many addresses' budgets are the budget of all strangers together
 _KNOWN_MOST, _KNOWN_SECONDS = 1_000, 3_600.0
-_LARGE_BYTES = 64_000_000  # large bodies that are read at one time; a half of it for senders that are not known
+_LARGE_BYTES = 48_000_000  # large bodies of known senders that are read at one time
+_SENDER_BYTES = 16_000_000  # one sender's part of it, as large as a body can be
+_STRANGERS_LARGE_BYTES = 16_000_000  # of all others together
 _KEPT_BYTES = 1_000  # what a kept delivery costs besides its body
 _DAY_SECONDS = 86_400.0
 
@@ -29,30 +32,36 @@ class Strangers:
         self._addresses = Buckets(rate, float(per_minute)) if per_minute else None
         self._total = Bucket(rate * _ADDRESSES, float(per_minute * _ADDRESSES), now) if per_minute else None
         self._disk = Bucket(most_bytes_a_day / _DAY_SECONDS, float(most_bytes_a_day), now)
-        self._known: OrderedDict[str, float] = OrderedDict()
-        self._large_bytes = 0
+        self._known: OrderedDict[str, tuple[float, str]] = OrderedDict()  # (when, whose it was)
+        self._large = LargeBodies(_LARGE_BYTES, _SENDER_BYTES)
+        self._strangers_bytes = 0
 
     def check(self, address: str) -> None:
         """Before anything is read. Raises TooManyRequests for an address that has used up its budget, unless it is known."""
         if self._addresses is not None and not self.is_known(address) and self._addresses.is_empty(network_of(address), time.monotonic()):
             raise TooManyRequests("Too many webhooks from this address that no integration takes")
 
-    @contextmanager
-    def reading(self, address: str, size: int) -> Iterator[None]:
-        """While a body of up to so many bytes is read and judged. Raises Unavailable or TooManyRequests when too many large ones are."""
+    @asynccontextmanager
+    async def reading(self, address: str, size: int) -> AsyncIterator[None]:
+        """While a body of up to so many bytes is read and judged. Large ones of known senders wait for room.
+
+        Raises Unavailable or TooManyRequests when there is none.
+        """
         if size <= SMALL_BYTES:
             yield
-            return
-        is_known = self.is_known(address)
-        if self._large_bytes + size > (_LARGE_BYTES if is_known else _LARGE_BYTES // 2):
-            raise Unavailable("Too many large webhooks at one time") if is_known else TooManyRequests("Too many large webhooks at one time")
-        if not is_known and self._total is not None and self._total.is_empty(time.monotonic()):
-            raise TooManyRequests("Too many webhooks that no integration takes")
-        self._large_bytes += size
-        try:
-            yield
-        finally:
-            self._large_bytes -= size
+        elif self.is_known(address):
+            async with self._large.reading(self._known[address][1], size):
+                yield
+        else:
+            if self._strangers_bytes + size > max(_STRANGERS_LARGE_BYTES, size):
+                raise TooManyRequests("Too many large webhooks at one time")
+            if self._total is not None and self._total.is_empty(time.monotonic()):
+                raise TooManyRequests("Too many webhooks that no integration takes")
+            self._strangers_bytes += size
+            try:
+                yield
+            finally:
+                self._strangers_bytes -= size
 
     def note_fault(self, address: str, size: int) -> None:
         """A body that could not be read, or whose signature was wrong: it counts as a stranger's."""
@@ -74,12 +83,20 @@ class Strangers:
         if not self._disk.take(now, size + _KEPT_BYTES):
             raise TooManyRequests("Too much is kept already that no integration takes")
 
-    def note_verified(self, address: str) -> None:
-        """This address sent what an integration's secret signed."""
-        self._known[address] = time.monotonic()
+    def note_verified(self, address: str, company_id: int) -> None:
+        """This address sent what a company's secret signed.
+
+        One that signs for several companies is a sender of its own: a Chatwoot that many share. A company with many
+        addresses is one sender.
+        """
+        sender, before = f"company {company_id}", self._known.get(address)
+        if before is not None and before[1] != sender:
+            sender = f"address {network_of(address)}"
+        self._known[address] = (time.monotonic(), sender)
         self._known.move_to_end(address)
         if len(self._known) > _KNOWN_MOST:
             self._known.popitem(last=False)
 
     def is_known(self, address: str) -> bool:
-        return time.monotonic() - self._known.get(address, float("-inf")) < _KNOWN_SECONDS
+        since, _ = self._known.get(address, (float("-inf"), ""))
+        return time.monotonic() - since < _KNOWN_SECONDS

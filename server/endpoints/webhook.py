@@ -75,7 +75,7 @@ class Webhook:
         address = scope["client"][0] if scope.get("client") else ""
         self._strangers.check(address)
         size = int(length) if length.isdigit() else self._most_bytes
-        with self._strangers.reading(address, min(size, self._most_bytes)):
+        async with self._strangers.reading(address, min(size, self._most_bytes)):
             try:
                 async with asyncio.timeout(_BODY_SECONDS):
                     body = await receive_body(receive, length, self._most_bytes)
@@ -99,7 +99,9 @@ class Webhook:
         integration_id: int | None = None
         if is_judged:
             integration_id = await self._verify(address, heading, headers, body)
-            text = strip_credentials(body).decode()
+            # a signature that nobody can judge yet is judged again by ingest, which needs the body as it was signed
+            is_judged = integration_id is not None or SIGNATURE_HEADER not in headers
+            text = strip_credentials(body).decode() if is_judged else text
         elif self._directory.is_loaded:
             self._strangers.admit(address, len(body))
             headers[journal.STRANGER] = "1"
@@ -126,8 +128,9 @@ class Webhook:
         except BadSignature:
             self._strangers.note_fault(address, len(body))
             raise
-        if integration_id is not None:
-            self._strangers.note_verified(address)
+        verified = self._directory.integrations.get(integration_id or 0)
+        if verified is not None:
+            self._strangers.note_verified(address, verified.company_id)
         return integration_id
 
     def _kept(self, scope: Scope) -> tuple[dict[str, str], bytes]:

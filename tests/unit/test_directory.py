@@ -9,10 +9,10 @@ import pytest
 
 from server.core.signatures import sign
 from server.db import accounts
-from server.db.accounts import GRANDFATHERED, Integration
+from server.db.accounts import FOUNDER, GRANDFATHERED, Integration
 from server.db.database import Connection, Database
 from server.db.vault import Vault
-from server.directory import KEY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, Directory, key_of
+from server.directory import KEY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, UNDECIDED, Directory, key_of
 from server.errors import BadSignature, PayloadError
 from tests.kit.eventually import eventually
 from tests.unit.databases import fresh_sqlite
@@ -255,12 +255,33 @@ def test_the_company_that_proved_first_keeps_what_two_prove() -> None:
 
 @pytest.mark.parametrize("neighbour", [None, OTHER])
 def test_an_integration_older_than_proofs_takes_a_signature_nobody_knows_while_it_is_alone(neighbour: str | None) -> None:
-    """Its secret is fetched once its Chatwoot is asked; until then what worked works on. Not beside another company in that account."""
+    """Its secret is fetched once its Chatwoot is asked; until then what worked works on. Beside another company in an account of that
+    number it is given to neither and refused to neither: kept until the secret is known."""
     old = _integration(1, 1, proved_us=GRANDFATHERED)
     assert _route(_directory(old, _integration(3, 1, SECRET, inbox_id=13)), _headers("unknown")).id == 1
-    for directory in (_directory(old, _integration(2, 2, neighbour, inbox_id=14)), _directory(_integration(1, 1))):
+    with pytest.raises(PayloadError, match=UNDECIDED) as kept:
+        _route(_directory(old, _integration(2, 2, neighbour, inbox_id=14)), _headers("unknown"))
+    assert kept.value.outcome == "ignored"
+    for directory in (_directory(_integration(1, 1)), _directory(_integration(1, 1, proved_us=FOUNDER))):
         with pytest.raises(BadSignature):
             _route(directory, _headers("unknown"))
+
+
+@pytest.mark.parametrize("neighbours", [[None], [OTHER], [None, OTHER, None]])
+@pytest.mark.parametrize("had", [GRANDFATHERED, FOUNDER])
+@pytest.mark.parametrize("inbox_id", [12, None])
+def test_a_neighbour_s_proof_takes_no_unsigned_delivery_of_one_who_had_them(
+    inbox_id: int | None, had: int, neighbours: list[str | None]
+) -> None:
+    """Whatever neighbours there are with the same numbers, and whether the older one has the inbox or the whole account."""
+    old = _integration(9, 9, proved_us=had, inbox_id=inbox_id)
+    others = [_integration(number, number, secret) for number, secret in enumerate(neighbours, 1)]
+    assert _route(_directory(*others, old), {}).id == 9
+    if OTHER in neighbours:
+        assert _route(_directory(*others, old), _headers(OTHER)).id != 9
+    # two that both had them are told apart by nothing
+    with pytest.raises(PayloadError, match="does not tell whose"):
+        _route(_directory(old, _integration(8, 8, proved_us=had)), {})
 
 
 def test_signatures_are_required_by_default() -> None:
