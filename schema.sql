@@ -160,7 +160,9 @@ CREATE TABLE IF NOT EXISTS integrations (
   repaired_at BIGINT COMMENT 'up to when that had happened which reconcile repaired last, microseconds',
   walk_problem VARCHAR(255) COMMENT 'why the last round could not ask Chatwoot',
   lease_until BIGINT NOT NULL COMMENT 'a process walks this integration until then, microseconds' DEFAULT '0',
-  sync_page INTEGER NOT NULL COMMENT 'page an interrupted sync goes on from; 0: none under way' DEFAULT '0',
+  sync_page INTEGER NOT NULL COMMENT 'not used any more' DEFAULT '0',
+  sync_began_at BIGINT COMMENT 'when the sync began that has not come to its end, microseconds',
+  verified_at BIGINT COMMENT 'when all of its history was last found to be here, microseconds',
   repaired_count BIGINT NOT NULL COMMENT 'changes found that no webhook told' DEFAULT '0',
   PRIMARY KEY (id),
   KEY ix_integration_company (company_id)
@@ -272,6 +274,7 @@ CREATE TABLE IF NOT EXISTS social_conversations (
   last_inbound_at BIGINT COMMENT 'when the customer wrote last, microseconds: reply windows begin there',
   last_message_number BIGINT COMMENT 'chatwoot_message_id of the message in preview: which of one second is the newest',
   seq BIGINT NOT NULL COMMENT 'event that changed this row last' DEFAULT '0',
+  verified_at BIGINT COMMENT 'when all of its messages in Chatwoot were last compared, microseconds',
   PRIMARY KEY (id),
   KEY ix_conversation_list (company_id, last_message_at, id),
   KEY ix_conversation_status (company_id, status, last_message_at, id),

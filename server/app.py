@@ -229,7 +229,7 @@ class Parts:
             budget=self._budgets.of(integration.base_url),
             memory=self._answer_memory,
             company_id=integration.company_id,
-            timeouts=Timeouts(read=seconds, total=2 * seconds),
+            timeouts=Timeouts(read=seconds, total=2 * seconds, work=self.settings.reply_certain_seconds),
             retries=retries,
         )
 

@@ -128,7 +128,8 @@ def token(company_id: int, agent_id: int, hours: float) -> None:
 
 @main.command()
 @click.option("--integration-id", type=click.IntRange(1), help="Only this one; otherwise all active integrations.")
-def sync(integration_id: int | None) -> None:
+@click.option("--verify", is_flag=True, help="Only compare: write nothing, and end with status 1 where something is missing here.")
+def sync(integration_id: int | None, verify: bool) -> None:
     """Fetch all conversations and messages from Chatwoot. Prints the counts as JSON; can be run again."""
     settings = _settings()
 
@@ -139,15 +140,15 @@ def sync(integration_id: int | None) -> None:
             raise ConfigurationError("There is no such active Chatwoot integration; add one with: omni-inbox integration add")
         parts.services.start("bus", parts.bus.run)
         async with parts.services:
-            return [await _walk_with_progress(parts, one) for one in chosen]
+            return [await _walk_with_progress(parts, one, writes=not verify) for one in chosen]
 
     outcomes = _with_parts(settings, walk)
     click.echo(json.dumps({"integrations": [outcome.view() for outcome in outcomes]}))
-    if any(outcome.errors for outcome in outcomes):
+    if any(outcome.errors or outcome.comparison.is_incomplete for outcome in outcomes):
         sys.exit(1)
 
 
-async def _walk_with_progress(parts: Parts, one: accounts.Integration) -> Outcome:
+async def _walk_with_progress(parts: Parts, one: accounts.Integration, *, writes: bool) -> Outcome:
     """Ctrl-C stops it: what is done stays done, and the next sync goes on from there."""
     times = (TimeElapsedColumn(), TimeRemainingColumn())
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *times)
@@ -159,7 +160,7 @@ async def _walk_with_progress(parts: Parts, one: accounts.Integration) -> Outcom
             text = f"integration {one.id}: {messages} messages, conversations"
             progress.update(line, description=text, completed=outcome.walked, total=outcome.total)
 
-        return await parts.sync.walk(one, show)
+        return await parts.sync.walk(one, show, writes=writes)
 
 
 main.add_command(

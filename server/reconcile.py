@@ -15,12 +15,12 @@ import msgspec
 from msgspec.structs import replace
 
 from server import log, metrics
-from server.chatwoot import ChatwootClient, ChatwootError, ChatwootRefused
-from server.core.changes import Change, ConversationState
+from server.chatwoot import ChatwootClient, ChatwootError, ChatwootRefused, ChatwootUnavailable, RecentListing, message_windows
+from server.core.changes import Change
 from server.core.payloads import parse_conversation
 from server.core.projection import Result, Source
 from server.core.times import SECOND, parse_time
-from server.db import walks
+from server.db import history, walks
 from server.db.accounts import Integration
 from server.db.database import Connection, Database
 from server.db.walks import Claim
@@ -43,9 +43,9 @@ _AT_ONCE = 16
 _AT_ONCE_OF_ONE = 2  # a Chatwoot that hangs takes no more places than this
 _FAILURES_MOST = 3
 _GONE = 404  # deleted since it was listed
-_PAGE = 25
-_PAGES_MOST = 400
-_BACK_PAGES_MOST = 50
+_UPDATED_MOST_SECONDS = 900.0  # asked for by `updated_within`, which Chatwoot does not page
+_UPDATED_REST_SECONDS = 600.0  # after it could not answer that question, it is not asked
+_NEWEST = 20  # messages of each conversation that are looked at for edits
 
 Json = dict[str, Any]
 ClientOf = Callable[[Integration], ChatwootClient]
@@ -78,6 +78,7 @@ class Reconcile:
         self._tried_at: dict[int, float] = {}
         self._under_way: dict[int, str] = {}  # integration -> the Chatwoot it is asked of
         self._told_seen: dict[int, int] = {}
+        self._rests_until: dict[int, float] = {}  # integration -> when it may be asked for `updated_within` again
 
     async def run(self) -> None:
         """Look once a second whose turn it is. A Chatwoot that hangs holds back its own integrations and no others."""
@@ -198,19 +199,27 @@ class Reconcile:
 
     async def _changed(self, current: Round) -> list[Json]:
         """Conversations whose state changed since, and those active within the hours in which edits are looked for."""
-        inbox_id, now_us = current.integration.inbox_id, self._database.clock.now_us()
-        seconds = max(1, (now_us - current.since_us) // SECOND)
-        found: dict[Any, Json] = {}
-        for item in await current.client.list_conversations(1, inbox_id=inbox_id, updated_within=int(seconds)):
-            found[item.get("id")] = item
+        now_us = self._database.clock.now_us()
+        found = {item.get("id"): item for item in await self._updated(current, max(1, (now_us - current.since_us) // SECOND))}
         active_us = min(current.since_us, now_us - int(self._settings.reconcile_active_hours * 3600 * SECOND))
-        for page in range(1, _PAGES_MOST):
-            items = await current.client.list_conversations(page, inbox_id=inbox_id)
-            found |= {item.get("id"): item for item in items if item.get("id") not in found}
-            oldest = min((parse_time(item.get("last_activity_at")) or 0 for item in items), default=0)
-            if len(items) < _PAGE or oldest < active_us:
-                break
+        listing = RecentListing(current.client, current.integration.inbox_id, active_us)
+        for item in await listing.rows():
+            found.setdefault(item.get("id"), item)
+        if listing.problem:
+            current.outcome.fail(listing.problem)
         return [item for item in found.values() if _is_recent(item, active_us)]
+
+    async def _updated(self, current: Round, seconds: int) -> list[Json]:
+        """What changed without a message, lately. After a bulk act Chatwoot cannot answer this at all: then it is left in peace, and what
+        had messages is found by its last activity."""
+        place = current.integration.id
+        if seconds > _UPDATED_MOST_SECONDS or time.monotonic() < self._rests_until.get(place, 0.0):
+            return []
+        try:
+            return await current.client.list_updated(seconds, inbox_id=current.integration.inbox_id)
+        except ChatwootUnavailable:
+            self._rests_until[place] = time.monotonic() + _UPDATED_REST_SECONDS
+            return []
 
     async def _conversation(self, current: Round, item: Json) -> None:
         try:
@@ -221,28 +230,16 @@ class Reconcile:
         if state.version_us <= current.until_us:
             told = await self._apply(current, [Change(None, None, state, None, state.version_us)])
             current.conversations += _count(current, "conversation", told[0].conversation is not Result.SAME)
-        before: int | None = None
-        for _ in range(_BACK_PAGES_MOST):
-            before = await self._page(current, state, before)
-            if before is None:
-                return
-
-    async def _page(self, current: Round, state: ConversationState, before: int | None) -> int | None:
-        """One page of messages, newest first page first. Returns the id to go on below while the page reaches neither back before the
-        last round nor to anything we knew: a hole may lie under messages whose webhooks came."""
+        place, number = current.integration.id, state.display_id
+        low = await self._database.read(lambda c: history.read_low(c, place, number, current.since_us, _NEWEST))
         asked_us = self._database.clock.now_us()
-        items = await current.client.list_messages(state.display_id, before=before)
-        changes = message_changes(state, items, asked_us, current.outcome)
-        old_enough = [change for change in changes if change.message and change.message.created_us <= current.until_us]
-        told = await self._apply(current, old_enough)
-        for one in told:
-            current.messages += _count(current, "message", one.message is Result.CREATED)
-            current.edits += _count(current, "edit", one.message is Result.UPDATED)
-        numbers = [item["id"] for item in items if isinstance(item.get("id"), int)]
-        is_all_new = all(one.message is Result.CREATED for one in told)
-        oldest_us = min((parse_time(item.get("created_at")) or 0 for item in items), default=0)
-        may_hide_more = is_all_new or oldest_us >= current.since_us
-        return min(numbers) if numbers and may_hide_more and len(items) >= 20 else None
+        async for rows in message_windows(current.client, number, low):
+            changes = message_changes(state, rows, asked_us, current.outcome)
+            told = await self._apply(current, [one for one in changes if one.message and one.message.created_us <= current.until_us])
+            for one in told:
+                current.messages += _count(current, "message", one.message is Result.CREATED)
+                current.edits += _count(current, "edit", one.message is Result.UPDATED)
+            asked_us = self._database.clock.now_us()
 
     async def _apply(self, current: Round, changes: Sequence[Change]) -> list[Told]:
         source, now_us = Source(current.integration.id, current.integration.company_id), self._database.clock.now_us()

@@ -6,7 +6,7 @@ quick while writes still crawl out of a backlog. What crawls out shows: as long 
 answer, the backlog is being worked off, and the certain time begins anew for all that are still missing.
 """
 
-from server.chatwoot import ChatwootClient
+from server.chatwoot import ChatwootClient, message_windows
 from server.core.delivery import is_part
 from server.core.entities import Json, Message
 from server.core.payloads import CLIENT_ID_KEY
@@ -16,7 +16,6 @@ from server.db.accounts import Integration
 from server.db.database import Connection, Database
 from server.directory import Directory
 
-_PAGES_MOST = 10
 _LANDINGS_SECONDS = 3_600.0  # an attempt that Chatwoot answered longer ago than this has no say any more
 
 
@@ -30,19 +29,13 @@ class LookUps:
         Raises ChatwootError, DatabaseUnavailable."""
         part: Json | None = None
         floor = await self._database.read(lambda c: outbox.read_floor(c, message))
-        before: int | None = None
-        for _ in range(_PAGES_MOST):
-            page = await client.list_messages(display_id, before=before)
-            for item in page:
+        async for rows in message_windows(client, display_id, low=(floor or 0) + 1):
+            for item in rows:
                 attributes = item.get("content_attributes")
                 if isinstance(attributes, dict) and attributes.get(CLIENT_ID_KEY) == message.client_id and isinstance(item.get("id"), int):
                     if not is_part(message, item.get("content")):
                         return item
                     part = part or item
-            oldest = min((item["id"] for item in page if isinstance(item.get("id"), int)), default=None)
-            if oldest is None or (floor is not None and oldest <= floor):
-                return part
-            before = oldest
         return part
 
     async def wait_us(self, integration: Integration, answered_us: int) -> int:

@@ -1,21 +1,22 @@
-"""Sync: walk what an integration has in Chatwoot, page by page, through the same projection as webhooks.
+"""Sync: fetch what an integration has in Chatwoot, whole, through the same projection as webhooks; or compare without writing.
 
-It can be run again at any time: what is there already is recognised by its ids and only counted. Chatwoot's rows move between pages while
-one reads (newest activity first), so pages overlap and are upserted; nothing is ever deleted because a list did not have it.
+It can be run again at any time: what is there already is recognised by its ids and only counted. How nothing hides between
+two answers is `chatwoot/listing.py` and `chatwoot/paging.py`; nothing is ever deleted because a list did not have it.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from server import log
-from server.chatwoot import ChatwootClient, ChatwootError
+from server.chatwoot import ChatwootClient, ChatwootError, ChatwootRefused, Listing, message_windows
 from server.core.changes import Change, ConversationState
 from server.core.payloads import parse_conversation, parse_message
 from server.core.projection import Result, Source
-from server.db import walks
+from server.db import history
 from server.db.accounts import Integration
 from server.db.database import Database
 from server.directory import Directory
@@ -24,18 +25,59 @@ from server.ingest import Ingester, Told
 from server.tasks import spawn
 
 _logger = log.get(__name__)
-_CONVERSATIONS_PAGE = 25
-_MESSAGES_PAGE = 100  # `after=` gives the first 100 above an id
+_AT_ONCE = 100  # messages in one transaction: their company's stream is locked for it
 _ERRORS_MOST = 20
-_PAGES_MOST = 100_000  # a Chatwoot that never gives an empty page must not hold us for ever
+_DIFFERENCES_MOST = 100
+_FAILURES_MOST = 3
+_GONE = 404
 
 Json = dict[str, Any]
 ClientOf = Callable[[Integration], ChatwootClient]
 OnProgress = Callable[["Outcome"], None]
 
 
+class Difference(msgspec.Struct, frozen=True):
+    """A conversation whose messages are not all here."""
+
+    conversation: int
+    there: int
+    here: int
+    missing: int
+
+
+class Comparison(msgspec.Struct):
+    """What Chatwoot has, and what of it is here. `there` without activity lines, which are not kept here."""
+
+    conversations_there: int = 0
+    conversations_here: int = 0
+    messages_there: int = 0
+    messages_here: int = 0
+    messages_missing: int = 0
+    differences: list[Difference] = msgspec.field(default_factory=list)
+
+    def view(self) -> Json:
+        there, here = self.conversations_there, self.conversations_here
+        return {
+            "conversations": {"there": there, "here": here, "missing": max(0, there - here)},
+            "messages": {"there": self.messages_there, "here": self.messages_here, "missing": self.messages_missing},
+            "differences": [msgspec.to_builtins(one) for one in self.differences],
+        }
+
+    @property
+    def is_incomplete(self) -> bool:
+        return self.conversations_here < self.conversations_there or self.messages_missing > 0
+
+    def note(self, number: int, there: set[int], here: set[int]) -> None:
+        missing = len(there - here)
+        self.messages_there += len(there)
+        self.messages_here += len(there & here)
+        self.messages_missing += missing
+        if missing and len(self.differences) < _DIFFERENCES_MOST:
+            self.differences.append(Difference(number, len(there), len(there & here), missing))
+
+
 class Outcome(msgspec.Struct):
-    """What a walk found, so far or in the end."""
+    """What a sync found, so far or in the end."""
 
     integration_id: int
     total: int | None = None  # conversations there are in Chatwoot, once it has said so
@@ -47,13 +89,16 @@ class Outcome(msgspec.Struct):
     messages_created: int = 0
     messages_updated: int = 0
     messages_skipped: int = 0
+    comparison: Comparison = msgspec.field(default_factory=Comparison)
     errors: list[str] = msgspec.field(default_factory=list)
+    failures: int = 0  # conversations in a row that Chatwoot could not show
 
     def view(self) -> Json:
         return {
             "integrationId": self.integration_id,
             "conversations": {"created": self.conversations_created, "updated": self.conversations_updated},
             "messages": {"created": self.messages_created, "skipped": self.messages_skipped},
+            "comparison": self.comparison.view(),
             "errors": self.errors,
         }
 
@@ -76,6 +121,7 @@ class Sync:
     def __init__(self, database: Database, directory: Directory, ingester: Ingester, client_of: ClientOf) -> None:
         self._database, self._directory, self._ingester, self._client_of = database, directory, ingester, client_of
         self._under_way: dict[int, asyncio.Future[Outcome]] = {}  # by integration
+        self._absent: defaultdict[int, set[int]] = defaultdict(set)  # numbers that no conversation of an integration has
 
     async def company(self, company_id: int, integration_id: int | None) -> list[Outcome]:
         """All active integrations of a company, or the one asked for. Raises NotFound for another company's.
@@ -108,63 +154,93 @@ class Sync:
             if not outcome.done():
                 outcome.cancel()
 
-    async def walk(self, integration: Integration, on_progress: OnProgress = lambda outcome: None) -> Outcome:
-        """Everything the integration has. What goes wrong stands in `errors`; what was done stays done."""
+    async def walk(
+        self, integration: Integration, on_progress: OnProgress = lambda outcome: None, *, writes: bool = True
+    ) -> Outcome:
+        """Everything the integration has. What goes wrong stands in `errors`; what was done stays done. Without `writes` it is only
+        compared."""
         outcome = Outcome(integration.id)
         if integration.problem or not integration.base_url or integration.account_id is None:
             outcome.fail(integration.problem or "The integration has no base URL or no account id")
             return outcome
         try:
-            await self._pages(integration, outcome, on_progress)
+            await self._all(integration, outcome, on_progress, writes=writes)
         except OmniError as error:
             outcome.fail(error.message)
-        _logger.info("sync ended", **{key: value for key, value in outcome.view().items() if key != "errors"}, errors=len(outcome.errors))
+        counts = {key: value for key, value in outcome.view().items() if key not in ("errors", "comparison")}
+        _logger.info("sync ended", **counts, missing=outcome.comparison.messages_missing, errors=len(outcome.errors))
         return outcome
 
-    async def _pages(self, integration: Integration, outcome: Outcome, on_progress: OnProgress) -> None:
-        """All pages, from where an interrupted walk had come to; one page earlier, as rows move down while one reads."""
-        client, seen = self._client_of(integration), set[int]()
-        reached = await self._database.read(lambda c: walks.read_sync_page(c, integration.id))
-        first = max(1, reached - 1)
-        outcome.total, outcome.is_resumed = await client.count_conversations(inbox_id=integration.inbox_id), reached > 0
-        outcome.walked = outcome.walked_before = (first - 1) * _CONVERSATIONS_PAGE
-        for page in range(first, _PAGES_MOST):
-            conversations = await client.list_conversations(page, inbox_id=integration.inbox_id)
-            for item in conversations:
-                await self._conversation(client, integration, item, seen, outcome)
-                outcome.walked += 1
-                on_progress(outcome)
-            reached = page + 1 if conversations else 0
-            await self._database.transaction(lambda c: walks.write_sync_page(c, integration.id, reached))  # noqa: B023 - awaited at once
-            if not conversations:
-                return
+    async def _all(self, integration: Integration, outcome: Outcome, on_progress: OnProgress, *, writes: bool) -> None:
+        """Every conversation but those that an interrupted sync has fetched since it began."""
+        client, started_us = self._client_of(integration), self._database.clock.now_us()
+        began_us, done = await self._resume(integration, outcome, started_us) if writes else (started_us, set[int]())
+        listing = Listing(client, integration.inbox_id, self._absent[integration.id])
+        async for item in listing.rows():
+            outcome.total = listing.count
+            if item.get("id") in done:
+                continue
+            await self._conversation(client, integration, item, outcome, writes=writes)
+            outcome.walked += 1
+            on_progress(outcome)
+        outcome.total = outcome.comparison.conversations_there = len(listing.found - self._absent[integration.id])
+        here = await self._database.read(lambda c: history.read_present(c, integration.id, sorted(listing.found)))
+        outcome.comparison.conversations_here = len(here - self._absent[integration.id])
+        if listing.problem:
+            outcome.fail(listing.problem)
+        if writes:
+            is_whole = not outcome.errors and not outcome.comparison.messages_missing
+            await self._database.transaction(lambda c: history.end_sync(c, integration.id, began_us if is_whole else None))
 
-    async def _conversation(self, client: ChatwootClient, integration: Integration, item: Json, seen: set[int], outcome: Outcome) -> None:
+    async def _resume(self, integration: Integration, outcome: Outcome, now_us: int) -> tuple[int, set[int]]:
+        began_us = await self._database.transaction(lambda c: history.begin_sync(c, integration.id, now_us))
+        if began_us == now_us:
+            return began_us, set()
+        done, messages = await self._database.read(lambda c: history.read_verified(c, integration.id, began_us))
+        outcome.is_resumed = True
+        outcome.walked = outcome.walked_before = len(done)
+        outcome.comparison.messages_there += messages
+        outcome.comparison.messages_here += messages
+        return began_us, done
+
+    async def _conversation(
+        self, client: ChatwootClient, integration: Integration, item: Json, outcome: Outcome, *, writes: bool
+    ) -> None:
+        """One that Chatwoot cannot show does not hide those behind it. Raises what would meet them as well."""
         try:
             state = parse_conversation(item)
-            if state.display_id in seen:
+            await self.take_conversation(client, integration, state, outcome, writes=writes)
+        except ChatwootRefused as error:
+            if error.chatwoot_status == _GONE:  # deleted since it was listed
+                self._absent[integration.id].add(item["id"])
                 return
-            seen.add(state.display_id)
-            await self.take_conversation(client, integration, state, outcome)
+            outcome.fail(f"conversation {item.get('id')}: {error.message}")
         except (ChatwootError, PayloadError) as error:
             outcome.fail(f"conversation {item.get('id')}: {error.message}")
-            if isinstance(error, ChatwootError) and error.retry_seconds is not None:
+            outcome.failures += 1
+            if isinstance(error, ChatwootError) and outcome.failures >= _FAILURES_MOST:
                 raise
+        else:
+            outcome.failures = 0
 
     async def take_conversation(
-        self, client: ChatwootClient, integration: Integration, state: ConversationState, outcome: Outcome, after: int = 0
+        self, client: ChatwootClient, integration: Integration, state: ConversationState, outcome: Outcome, *, writes: bool = True
     ) -> None:
-        """One conversation with its messages above an id."""
-        await self._apply(integration, [Change(None, None, state, None, state.version_us)], outcome)
-        while True:
+        """One conversation with all of its messages."""
+        if writes:
+            await self._apply(integration, [Change(None, None, state, None, state.version_us)], outcome)
+        there, number = set[int](), state.display_id
+        asked_us = started_us = self._database.clock.now_us()
+        async for rows in message_windows(client, number):
+            changes = message_changes(state, rows, asked_us, outcome)
+            there.update(change.message.message_id for change in changes if change.message and change.message.message_id)
+            for begin in range(0, len(changes) if writes else 0, _AT_ONCE):
+                await self._apply(integration, changes[begin : begin + _AT_ONCE], outcome)
             asked_us = self._database.clock.now_us()
-            messages = await client.list_messages(state.display_id, after=after)
-            changes = message_changes(state, messages, asked_us, outcome)
-            await self._apply(integration, changes, outcome)
-            numbers = [item["id"] for item in messages if isinstance(item.get("id"), int)]
-            if len(messages) < _MESSAGES_PAGE or not numbers or max(numbers) <= after:
-                return
-            after = max(numbers)
+        here = await self._database.read(lambda c: history.read_message_numbers(c, integration.id, number))
+        outcome.comparison.note(number, there, here)
+        if writes and there <= here:
+            await self._database.transaction(lambda c: history.mark_verified(c, integration.id, number, started_us))
 
     async def _apply(self, integration: Integration, changes: Sequence[Change], outcome: Outcome) -> None:
         source, now_us = Source(integration.id, integration.company_id), self._database.clock.now_us()

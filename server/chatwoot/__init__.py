@@ -5,32 +5,41 @@ from server.chatwoot.answers import (
     ChatwootError,
     ChatwootOutcomeUnknown,
     ChatwootRefused,
+    ChatwootTooLong,
     ChatwootUnavailable,
     ChatwootUnexpected,
 )
 from server.chatwoot.budget import RequestBudget, RequestBudgets
-from server.chatwoot.client import UPLOAD_SECONDS, ChatwootClient, ReadRetries, Timeouts, client_id_of
+from server.chatwoot.client import LAST_ID, UPLOAD_SECONDS, ChatwootClient, ConversationPage, ReadRetries, Timeouts, client_id_of
+from server.chatwoot.listing import Listing, RecentListing
 from server.chatwoot.outgoing import check_base_url, check_destination, outgoing_client
+from server.chatwoot.paging import message_windows
 from server.chatwoot.reach import private_addresses, problem_with
 from server.core.payloads import CLIENT_ID_KEY
 
 __all__ = [
     "CLIENT_ID_KEY",
+    "LAST_ID",
     "UPLOAD_SECONDS",
     "AnswerMemory",
     "ChatwootClient",
     "ChatwootError",
     "ChatwootOutcomeUnknown",
     "ChatwootRefused",
+    "ChatwootTooLong",
     "ChatwootUnavailable",
     "ChatwootUnexpected",
+    "ConversationPage",
+    "Listing",
     "ReadRetries",
+    "RecentListing",
     "RequestBudget",
     "RequestBudgets",
     "Timeouts",
     "check_base_url",
     "check_destination",
     "client_id_of",
+    "message_windows",
     "outgoing_client",
     "private_addresses",
     "problem_with",

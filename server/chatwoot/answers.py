@@ -52,6 +52,10 @@ class ChatwootUnavailable(ChatwootError):
     title = "Chatwoot cannot be reached right now; try again in a moment"
 
 
+class ChatwootUnanswered(ChatwootUnavailable):
+    """A read was begun there, and no answer came in time: Chatwoot may still be at work on it."""
+
+
 class ChatwootOutcomeUnknown(ChatwootError):
     """A write whose answer never came, or came broken: look whether it took effect before making it again."""
 
@@ -67,6 +71,12 @@ class ChatwootUnexpected(ChatwootError):
     title = "What answers at this address does not look like Chatwoot"
 
 
+class ChatwootTooLong(ChatwootUnexpected):
+    """A read was answered with more bytes than we take: ask for less."""
+
+    title = "Chatwoot's answer is far too long"
+
+
 def failure_of(problem: Exception, *, is_write: bool) -> ChatwootError:
     """What an exception of httpx, or the overall timeout, means."""
     if isinstance(problem, IMPOSSIBLE):
@@ -76,7 +86,8 @@ def failure_of(problem: Exception, *, is_write: bool) -> ChatwootError:
     kind = type(problem).__name__
     if is_write and not isinstance(problem, NOT_SENT):
         return ChatwootOutcomeUnknown(f"Chatwoot did not confirm this ({kind})")
-    return ChatwootUnavailable(f"Chatwoot cannot be reached right now ({kind})")
+    is_begun = isinstance(problem, (httpx.TimeoutException, TimeoutError)) and not isinstance(problem, NOT_SENT)
+    return (ChatwootUnanswered if is_begun else ChatwootUnavailable)(f"Chatwoot cannot be reached right now ({kind})")
 
 
 def check_status(status: int, body: bytes, location: str, *, is_write: bool, is_quotable: bool = True) -> None:

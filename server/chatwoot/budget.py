@@ -40,6 +40,18 @@ class RequestBudget:
         self._tokens = self._size
         self._counted_at = monotonic()
         self._closed_until = 0.0
+        self._unanswered: dict[str, float] = {}  # question -> until when Chatwoot may still be at work on it
+
+    def check_open(self, question: str) -> None:
+        """Raises ChatwootUnavailable while the same question may still be worked on there."""
+        now = self._monotonic()
+        self._unanswered = {asked: until for asked, until in self._unanswered.items() if until > now}
+        if question in self._unanswered:
+            raise ChatwootUnavailable("Chatwoot has not answered the same question yet; it is asked again later")
+
+    def close(self, question: str, seconds: float) -> None:
+        """It was left without an answer just now."""
+        self._unanswered[question] = self._monotonic() + seconds
 
     async def take(self, *, is_write: bool) -> None:
         """Wait for one request's worth. Cancelling takes nothing. Raises `ChatwootUnavailable` when the wait would be too long."""

@@ -6,7 +6,7 @@ has no idempotency, so after a lost answer only its list of messages can tell. A
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -24,6 +24,8 @@ from server.chatwoot.answers import (
     IMPOSSIBLE,
     ChatwootError,
     ChatwootOutcomeUnknown,
+    ChatwootTooLong,
+    ChatwootUnanswered,
     ChatwootUnavailable,
     ChatwootUnexpected,
     JsonObject,
@@ -38,6 +40,9 @@ from server.core.payloads import CLIENT_ID_KEY
 # messages carry up to 150,000 characters several times over, and a page of `after`+`before` up to 1,000 of them
 UPLOAD_SECONDS = 60.0  # more than for other calls: 25 MB on 4 Mbit/s
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
+ACTIVITY = "last_activity_at_desc"
+LAST_ID = 2**53  # above every id there will be
+_ROWS_AT_LEAST = 100  # an answer to a window of ids is not cut below this; it has been 1,000 ever since windows exist
 _WAITED_FOR_SECONDS = 10.0  # how long somebody at the screen is kept waiting by further attempts
 _FULL = "others fill the memory that is set aside for large answers"
 _UNREACHABLE = "unreachable: the last attempt returns or raises"
@@ -45,12 +50,22 @@ _UNREACHABLE = "unreachable: the last attempt returns or raises"
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds. `total` bounds one attempt as a whole, so that an answer dripping in cannot hold a caller."""
+    """Seconds. `total` bounds one attempt as a whole, so that an answer dripping in cannot hold a caller. `work`: as long as Chatwoot may
+    go on with a request whose client has left (its RACK_TIMEOUT_SERVICE_TIMEOUT)."""
 
     connect: float = 5.0
     read: float = 15.0
     pool: float = 5.0
     total: float = 30.0
+    work: float = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationPage:
+    """Conversations of one answer, and how many there are in all."""
+
+    rows: list[JsonObject]
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +106,10 @@ class ChatwootClient:
         self._budget = budget or RequestBudget()
         self._memory, self._company_id = memory or AnswerMemory(), company_id
         timeouts = timeouts or Timeouts()
-        self._total_seconds = timeouts.total
+        self._total_seconds, self._work_seconds = timeouts.total, timeouts.work
         self._timeout = httpx.Timeout(timeouts.read, connect=timeouts.connect, pool=timeouts.pool)
         self._retries = retries or ReadRetries()
+        self.most_rows = _ROWS_AT_LEAST  # that an answer to a window of ids was ever seen to have
         # with hyphens: nginx drops header names with underscores, and Rails takes both
         self._headers = {"api-access-token": access_token, "Accept": "application/json", "Accept-Encoding": ACCEPT_ENCODING}
 
@@ -134,38 +150,36 @@ class ChatwootClient:
 
     # -- conversations --
 
-    async def list_conversations(
-        self, page: int = 1, *, status: str = "all", inbox_id: int | None = None, updated_within: int | None = None
-    ) -> list[JsonObject]:
-        """25 a page, newest activity first; an empty page is the end. With `updated_within` (seconds) all matches, unpaged.
+    async def list_conversations(self, page: int = 1, *, inbox_id: int | None = None, order: str = ACTIVITY) -> ConversationPage:
+        """A page of all states, with the count of all. Read by `listing.py`, which knows what a page does not say."""
+        return await self._conversations({"status": "all", "sort_by": order, "page": page}, inbox_id)
 
-        Rows move between pages while one reads: overlap and upsert.
-        """
-        params: dict[str, Any] = {"status": status, "sort_by": "last_activity_at_desc", "page": page}
-        if inbox_id is not None:
-            params["inbox_id"] = inbox_id
-        if updated_within is not None:
-            params["updated_within"] = updated_within
-        return await self._list(f"{self._account}/conversations", "data", "payload", params=params)
+    async def list_updated(self, within_seconds: int, *, inbox_id: int | None = None) -> list[JsonObject]:
+        """All conversations that changed within so many seconds, unpaged: Chatwoot takes 20 ms for each, and fails after 15 s."""
+        params = {"status": "all", "sort_by": ACTIVITY, "page": 1, "updated_within": within_seconds}
+        return (await self._conversations(params, inbox_id)).rows
 
-    async def count_conversations(self, *, inbox_id: int | None = None) -> int:
-        """All there are, whatever their status."""
-        params: dict[str, Any] = {"status": "all", "page": 1} | ({} if inbox_id is None else {"inbox_id": inbox_id})
-        data = _an_object(await self._get(f"{self._account}/conversations", params), "data")["data"]
-        count = _an_object(_an_object(data, "meta")["meta"], "all_count")["all_count"]
-        return count if isinstance(count, int) else 0
+    async def _conversations(self, params: dict[str, Any], inbox_id: int | None) -> ConversationPage:
+        params |= {} if inbox_id is None else {"inbox_id": inbox_id}
+        count: list[Any] = []
+        rows = await self._list(f"{self._account}/conversations", "data", "payload", params=params, also=count.append)
+        meta = _an_object(_an_object(count[0], "meta")["meta"], "all_count")
+        return ConversationPage(rows, meta["all_count"] if isinstance(meta["all_count"], int) else 0)
 
     async def get_conversation(self, display_id: int) -> JsonObject:
         return _an_object(await self._get(self._conversation(display_id)), "id", "status")
 
-    async def list_messages(self, display_id: int, *, before: int | None = None, after: int | None = None) -> list[JsonObject]:
-        """Ascending. Neither: the newest 20. `before` an id: 20 older. `after`: the first 100 newer. Both: `after` <= id < `before`.
+    async def list_messages(self, display_id: int, low: int = 1, high: int = LAST_ID) -> list[JsonObject]:
+        """`low` <= id < `high`, the first 1,000 by their times. Read by `paging.py`, which finds out whether these are all.
 
-        Activity messages (type 2) come here, though never by webhook. Edits of older messages are not seen with `after`.
+        Activity messages (type 2) come here, though never by webhook.
         """
-        params = {name: value for name, value in (("before", before), ("after", after)) if value is not None}
-        path = self._conversation(display_id) + "/messages"
-        return await self._list(path, "payload", params=params)
+        return await self._list(self._conversation(display_id) + "/messages", "payload", params={"after": low, "before": high})
+
+    async def list_newest(self, display_id: int, *, before: int = LAST_ID) -> list[JsonObject]:
+        """The last 20 by their times of those below an id: a look, which says nothing of what else there is."""
+        return await self._list(self._conversation(display_id) + "/messages", "payload", params={"before": before})
+
 
     # -- writing --
 
@@ -219,6 +233,17 @@ class ChatwootClient:
         return f"{self._account}/conversations/{display_id}"
 
     async def _get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
+        """Tried again unless it was left without an answer: Chatwoot goes on with such a request, and a second one would double its
+        work. The question is then not asked again, by anybody here, until Chatwoot has given it up."""
+        question = f"{self._account}{path}?{params}"
+        self._budget.check_open(question)
+        try:
+            return await self._ask(path, params)
+        except ChatwootUnanswered:
+            self._budget.close(question, self._work_seconds)
+            raise
+
+    async def _ask(self, path: str, params: Mapping[str, Any] | None) -> Any:
         async for attempt in self._attempts(self._retries.timeout_seconds, ChatwootUnavailable):
             with attempt:
                 await self._budget.take(is_write=False)
@@ -226,13 +251,18 @@ class ChatwootClient:
         raise AssertionError(_UNREACHABLE)
 
     async def _list(
-        self, path: str, *keys: str, params: Mapping[str, Any] | None = None
+        self,
+        path: str,
+        *keys: str,
+        params: Mapping[str, Any] | None = None,
+        also: Callable[[JsonObject], object] = lambda parent: None,
     ) -> list[JsonObject]:
-        """The list under these keys. What a large answer takes is counted as long as the list lives."""
+        """The list under these keys. What a large answer takes is counted as long as the list lives. `also` sees the object around it."""
         answer = await self._get(path, params)
         held: HeldBytes | None = getattr(answer, "held", None)
         for key in keys:
-            answer = _an_object(answer, key)[key]
+            parent, answer = answer, _an_object(answer, key)[key]
+        also(parent)
         objects = _objects(answer)
         return objects if held is None else keep_held(objects, held)
 
@@ -240,7 +270,7 @@ class ChatwootClient:
         """Tries for what may be asked again, the last of which raises what it met; none begins after so many seconds."""
         return aiter(
             stamina.retry_context(
-                on=on,
+                on=lambda problem: isinstance(problem, on) and not isinstance(problem, ChatwootUnanswered),
                 attempts=self._retries.attempts,
                 timeout=seconds,
                 wait_initial=self._retries.first_wait_seconds,
@@ -310,7 +340,7 @@ class ChatwootClient:
                 raise _too_much_at_once(is_write=is_write) from None
             if is_write:
                 raise ChatwootOutcomeUnknown("Chatwoot's answer is far too long") from None
-            raise ChatwootUnexpected("Chatwoot's answer is far too long") from None
+            raise ChatwootTooLong from None
         finally:
             await answer.aclose()
         return answer, body

@@ -79,13 +79,3 @@ async def write_seen(connection: Connection, seen: Mapping[int, int]) -> None:
             "UPDATE integrations SET webhook_seen_at = :seen WHERE id = :id AND (webhook_seen_at IS NULL OR webhook_seen_at < :seen)",
             {"id": integration_id, "seen": seen[integration_id]},
         )
-
-
-async def read_sync_page(connection: Connection, integration_id: int) -> int:
-    """The page an interrupted sync had come to; 0 when none was."""
-    row = await connection.fetch_one("SELECT sync_page FROM integrations WHERE id = :id", {"id": integration_id})
-    return int(row[0]) if row else 0
-
-
-async def write_sync_page(connection: Connection, integration_id: int, page: int) -> None:
-    await connection.execute("UPDATE integrations SET sync_page = :page WHERE id = :id", {"page": page, "id": integration_id})

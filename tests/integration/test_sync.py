@@ -117,6 +117,33 @@ async def test_the_command_does_the_same(shop: Company, sim: ChatwootSim) -> Non
     assert await _shown(shop) == _expected(sim)
 
 
+async def test_the_command_compares_without_writing(shop: Company, sim: ChatwootSim) -> None:
+    """`--verify`: what is missing, by conversation, and status 1; nothing is fetched. After a sync nothing is missing."""
+    verify = ("sync", "--verify", "--integration-id", str(shop.integration_id))
+    assert (await _sync(shop))["errors"] == []
+    head = await shop.head()
+    talk = next(iter(sim.conversations.values()))
+    talk.messages[-1].created_at -= 100_000
+    sim.customer_says(talk.contact, "not here", conversation=talk)
+    sim.customer_says("Somebody else", "not here either")
+    done = await asyncio.to_thread(shop.omni.cli, *verify)
+    assert (done.returncode, await shop.head()) == (1, head), done.stderr
+    (outcome,) = json.loads(done.stdout)["integrations"]
+    count, messages = len(sim.conversations), _message_count(sim)
+    own = len(_expected(sim)[talk.display_id]["messages"])
+    assert outcome["comparison"] == {
+        "conversations": {"there": count, "here": count - 1, "missing": 1},
+        "messages": {"there": messages, "here": messages - 2, "missing": 2},
+        "differences": [
+            {"conversation": count, "there": 1, "here": 0, "missing": 1},
+            {"conversation": talk.display_id, "there": own, "here": own - 1, "missing": 1},
+        ],
+    }
+    await _sync(shop)
+    done = await asyncio.to_thread(shop.omni.cli, *verify)
+    assert done.returncode == 0, done.stderr
+
+
 async def test_the_command_says_what_went_wrong(shop: Company, sim: ChatwootSim) -> None:
     """A refused token: a sentence in the JSON, exit status 1."""
     sim.switches.set(unauthorized=True)
@@ -166,6 +193,52 @@ async def test_what_webhooks_brought_is_not_doubled(shop: Company, sim: Chatwoot
         return True
 
     await eventually(same)
+
+
+async def test_times_that_do_not_rise_hide_nothing(shop: Company, sim: ChatwootSim) -> None:
+    """Imports, some channels, and two messages saved at once have times against their ids; the comparison says that all are here."""
+    for name, order in {"old last": [*range(174), -900], "swapped": [n ^ 1 for n in range(240)], "reversed": range(1_100, 0, -1)}.items():
+        talk = sim.customer_says(name, "0").conversation
+        for number in range(1, len(order)):
+            sim.customer_says(talk.contact, str(number), conversation=talk)
+        for message, place in zip(talk.messages, order, strict=True):
+            message.created_at += place - 5_000
+    outcome = await _sync(shop)
+    assert outcome["errors"] == []
+    assert await _shown(shop) == _expected(sim)
+    count, messages = len(sim.conversations), _message_count(sim)
+    assert outcome["comparison"] == {
+        "conversations": {"there": count, "here": count, "missing": 0},
+        "messages": {"there": messages, "here": messages, "missing": 0},
+        "differences": [],
+    }
+
+
+@pytest.mark.parametrize("fault", ["page=2&", "page=1&", "sort_by=last_activity_at_desc", "/conversations/21/messages"])
+async def test_one_question_that_always_fails(shop: Company, sim: ChatwootSim, fault: str) -> None:
+    """Chatwoot answers 500 to one question and all others: only what nothing else can tell is missing, and that is said."""
+    for number in range(40):
+        sim.customer_says(f"Customer {number}", "Hello")
+    sim.switches.set(fail_matching=fault)
+    outcome = await _sync(shop)
+    expected = _expected(sim)
+    if "messages" in fault:
+        assert any("conversation 21" in sentence for sentence in outcome["errors"])
+        expected[21]["messages"] = {}
+    else:
+        assert outcome["errors"] == []
+    assert await _shown(shop) == expected
+
+
+async def test_rows_with_equal_times_hide_no_conversation(shop: Company, sim: ChatwootSim) -> None:
+    """A bulk act gives them all one time: they stand differently from page to page."""
+    for number in range(120):
+        sim.customer_says(f"Customer {number}", "Hello")
+    for one in sim.conversations.values():
+        one.last_activity_at = sim.now()
+    outcome = await _sync(shop)
+    assert (outcome["errors"], outcome["comparison"]["conversations"]["missing"]) == ([], 0)
+    assert len(await shop.conversations()) == len(sim.conversations)
 
 
 BROKEN: dict[str, dict[str, object]] = {

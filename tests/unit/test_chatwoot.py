@@ -75,8 +75,9 @@ async def test_conversations_in_pages() -> None:
             sim.customer_says(f"Customer {number}", "Hello")
         sim.set_status(3, "resolved")
         pages = [await chatwoot.list_conversations(page) for page in (1, 2, 3)]
-        assert [len(page) for page in pages] == [25, 2, 0]
-        assert pages[0][0]["id"] == 3
+        assert [len(page.rows) for page in pages] == [25, 2, 0]
+        assert [page.count for page in pages] == [27] * 3
+        assert pages[0].rows[0]["id"] == 3
         assert (await chatwoot.get_conversation(3))["status"] == "resolved"
 
 
@@ -87,22 +88,23 @@ async def test_conversations_changed_lately_come_at_once() -> None:
             sim.customer_says("Long ago", "Hello")
         for number in range(30):
             sim.customer_says(f"Customer {number}", "Hello")
-        assert len(await chatwoot.list_conversations(updated_within=600)) == 30
-        assert len(await chatwoot.list_conversations(updated_within=600, inbox_id=999)) == 0
+        assert len(await chatwoot.list_updated(600)) == 30
+        assert len(await chatwoot.list_updated(600, inbox_id=999)) == 0
 
 
-async def test_messages_in_all_four_ways() -> None:
-    """Newest 20, 20 before, first 100 after, and both, where `after` itself is included."""
+async def test_messages_by_windows_of_ids() -> None:
+    """From the first id on, below the second; and a look at the newest, which says nothing of what else there is."""
     async with connected() as (sim, chatwoot):
         ids = [sim.customer_says("Léa", str(number)).id for number in range(130)]
 
-        async def listed(**where: int) -> list[int]:
-            return [message["id"] for message in await chatwoot.list_messages(1, **where)]
+        async def listed(*window: int) -> list[int]:
+            return [message["id"] for message in await chatwoot.list_messages(1, *window)]
 
-        assert await listed() == ids[-20:]
-        assert await listed(before=ids[50]) == ids[30:50]
-        assert await listed(after=ids[9]) == ids[10:110]
-        assert await listed(after=ids[9], before=ids[20]) == ids[9:20]
+        assert await listed() == ids
+        assert await listed(ids[9], ids[20]) == ids[9:20]
+        assert await listed(ids[120]) == ids[120:]
+        assert [message["id"] for message in await chatwoot.list_newest(1)] == ids[-20:]
+        assert [message["id"] for message in await chatwoot.list_newest(1, before=ids[50])] == ids[30:50]
 
 
 # -- writing --

@@ -310,7 +310,7 @@ async def test_certain_time_begins_with_the_first_answer(tmp_path: Path) -> None
         message = await one.write()
         outgoing = await one.claim()
         one.sim.switches.set(stands_still=True)
-        one.timeouts = Timeouts(read=0.2, total=0.4)
+        one.timeouts = Timeouts(read=0.2, total=0.4, work=0.0)
         await one.replies._try(outgoing)
         silent = await one.read(message)
         assert (silent.is_outcome_unknown, silent.answered_us) == (True, None)

@@ -4,6 +4,8 @@ Sources in Chatwoot: app/finders/conversation_finder.rb, app/controllers/api/v1/
 conversations/assignments_controller.rb, conversations/labels_controller.rb.
 """
 
+import asyncio
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +17,6 @@ from server.dev.chatwoot_sim.access import Caller, body_of, caller_of, rails_jso
 from server.dev.chatwoot_sim.model import CONVERSATION_STATUSES, Conversation
 from server.dev.chatwoot_sim.rest_objects import assignee_object, conversation_object
 
-PAGE_LENGTH = 25  # CONVERSATION_RESULTS_PER_PAGE
 SEEN_AGAIN_SECONDS = 3600  # update_last_seen writes at most hourly when nothing is unread
 
 _SORTS: dict[str, tuple[Callable[[Conversation], Any], bool]] = {
@@ -29,21 +30,39 @@ _SORTS: dict[str, tuple[Callable[[Conversation], Any], bool]] = {
 
 
 async def index(request: Request) -> Response:
-    """25 a page, newest activity first, open ones unless told otherwise; with `updated_within` all matches at once."""
+    """A page, newest activity first, open ones unless told otherwise; with `updated_within` all matches at once, which takes long."""
     caller = caller_of(request)
+    switches = caller.sim.switches
     found = _filtered(caller, request)
     counts = _counts(found, caller)
     found = _of_assignee(found, request.query_params.get("assignee_type", "all"), caller)
     key, is_descending = _SORTS.get(request.query_params.get("sort_by", ""), _SORTS["last_activity_at_desc"])
-    found.sort(key=key, reverse=is_descending)
+    # ORDER BY one column: rows that are equal in it stand differently from one question to the next
+    found.sort(key=lambda c: (key(c), random.random()), reverse=is_descending)  # noqa: S311 - no secret
     within = whole_param(request.query_params, "updated_within")
     if within:
         found = [c for c in found if c.updated_at > caller.sim.now() - within]
+        await _build_rows(caller, len(found))
     else:
         page = max(whole_param(request.query_params, "page") or 1, 1)
-        found = found[(page - 1) * PAGE_LENGTH : page * PAGE_LENGTH]
+        found = _page(found, 1 if switches.repeats_page else page, switches.page_length)
+        if switches.empty_page and page == switches.empty_page:
+            found = []
     items = [conversation_object(c, caller.sim.base_url) for c in found]
     return rails_json({"data": {"meta": counts, "payload": items}})
+
+
+def _page(found: list[Conversation], page: int, length: int) -> list[Conversation]:
+    return found[(page - 1) * length : page * length]
+
+
+async def _build_rows(caller: Caller, count: int) -> None:
+    """Ten-odd queries a row. It goes on when the client has left; rack-timeout ends it."""
+    switches = caller.sim.switches
+    seconds = count * switches.row_seconds
+    await asyncio.sleep(min(seconds, switches.rack_timeout_seconds))
+    if seconds > switches.rack_timeout_seconds:
+        raise refusal(500, "Internal Server Error")
 
 
 async def meta(request: Request) -> Response:

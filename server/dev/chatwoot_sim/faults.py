@@ -32,10 +32,11 @@ class Faults:
         if self._is_over_limit():
             # rack-attack 6.7 configuration.rb: plain text, and no Retry-After
             await _answer(send, 429, b"Retry later\n", _PLAIN)
-        elif self._may_fail(scope) and not switches.fail_after_commit and switches.take("fail_next"):
+        elif self._fails_at_once(scope):
             await self._fail(send)
         else:
-            await self._pass_on(scope, receive, send)
+            with self.sim.questions.asked(_question(scope)):
+                await self._pass_on(scope, receive, send)
 
     async def _in_backlog(self, scope: Scope, receive: Receive) -> Receive:
         """Wait for the request's turn. Its body is here already, so that it is worked off whether or not its client is still there."""
@@ -60,6 +61,12 @@ class Faults:
             del self._minutes[old]
         is_over = 0 < switches.requests_per_minute < self._minutes[minute]
         return switches.take("limit_next") or switches.rate_limited or is_over
+
+    def _fails_at_once(self, scope: Scope) -> bool:
+        switches = self.sim.switches
+        if switches.fail_matching and switches.fail_matching in _question(scope):
+            return True
+        return self._may_fail(scope) and not switches.fail_after_commit and switches.take("fail_next")
 
     def _may_fail(self, scope: Scope) -> bool:
         return not self.sim.switches.fail_writes_only or scope["method"] != "GET"
@@ -92,6 +99,10 @@ class Faults:
         else:
             for message in answer:
                 await send(message)
+
+
+def _question(scope: Scope) -> str:
+    return f"{scope['method']} {scope['path']}?{scope['query_string'].decode()}"
 
 
 async def _answer(send: Send, status: int, body: bytes, media_type: str) -> None:

@@ -29,6 +29,7 @@ from server.dev.chatwoot_sim.model import (
     User,
     Webhook,
 )
+from server.dev.chatwoot_sim.questions import Questions
 from server.dev.chatwoot_sim.samples import Upload
 
 DELETED_TEXT = "This message was deleted"  # config/locales/en.yml
@@ -55,6 +56,7 @@ class ChatwootSim(EventSource):
         http: httpx.AsyncClient | None = None,
     ) -> None:
         super().__init__(base_url, clock, rng, http)
+        self.questions = Questions()
         self.account = self.add_account(account_name, id=account_id)
         self.inbox = self.add_inbox("Website", account=self.account, id=inbox_id)
         self.admin = self.add_user("Nadia Karim", account=self.account, role="administrator", token=token)

@@ -44,6 +44,18 @@ class Switches(msgspec.Struct, forbid_unknown_fields=True):
     """Above so many requests in a calendar minute: 429. 0 = no limit, as for Chatwoot's own machine."""
     unauthorized: bool = False
     """Every token is refused from now on."""
+    fail_matching: str = ""
+    """Every request whose path and query contain this text fails with `fail_status`, however often it is made."""
+    page_length: Annotated[int, msgspec.Meta(ge=1)] = 25
+    """CONVERSATION_RESULTS_PER_PAGE: conversations a page."""
+    repeats_page: bool = False
+    """Every page of conversations is the first one, whatever page is asked for."""
+    empty_page: Count = 0
+    """This page of conversations is empty although there are more behind it. 0 = off."""
+    row_seconds: Seconds = 0.0
+    """What each row of an answer to `updated_within` takes to build: it is not paged. Really about 0.02."""
+    rack_timeout_seconds: Seconds = 15.0
+    """Work that would take longer than this ends so late, with 500 (rack-timeout)."""
     knows_typing: bool = True
     """Off: a Chatwoot before 4.2, which refuses to be asked for typing events."""
 

@@ -1,0 +1,85 @@
+"""How much of Chatwoot's history is known to be here: what there is of each conversation, and when it was last compared."""
+
+from collections.abc import Sequence
+
+from server.db.connection import Numbers
+from server.db.database import Connection
+
+_GO_ON_US = 24 * 3600 * 1_000_000  # an interrupted sync older than this begins anew
+_NUMBERS_AT_ONCE = 500
+
+
+async def begin_sync(connection: Connection, integration_id: int, now_us: int) -> int:
+    """When the sync began that is to go on: now, or that of an interrupted one. What was fetched since then need not be again."""
+    row = await connection.fetch_one("SELECT sync_began_at FROM integrations WHERE id = :id", {"id": integration_id})
+    began_us = int(row[0]) if row and row[0] else 0
+    if now_us - _GO_ON_US < began_us <= now_us:
+        return began_us
+    await connection.execute("UPDATE integrations SET sync_began_at = :now WHERE id = :id", {"now": now_us, "id": integration_id})
+    return now_us
+
+
+async def end_sync(connection: Connection, integration_id: int, verified_us: int | None) -> None:
+    """The next one begins anew. `verified_us`: everything that was there then is here."""
+    await connection.execute(
+        "UPDATE integrations SET sync_began_at = NULL, verified_at = COALESCE(:verified, verified_at) WHERE id = :id",
+        {"verified": verified_us, "id": integration_id},
+    )
+
+
+async def mark_verified(connection: Connection, integration_id: int, display_id: int, now_us: int) -> None:
+    """All messages that a conversation had then are here."""
+    await connection.execute(
+        "UPDATE social_conversations SET verified_at = :now WHERE integration_id = :id AND chatwoot_conversation_id = :number",
+        {"now": now_us, "id": integration_id, "number": display_id},
+    )
+
+
+async def read_verified(connection: Connection, integration_id: int, since_us: int) -> tuple[set[int], int]:
+    """Conversations (Chatwoot's numbers) that were verified since, and how many messages they have here."""
+    rows = await connection.fetch_all(
+        "SELECT chatwoot_conversation_id FROM social_conversations WHERE integration_id = :id AND verified_at >= :since",
+        {"id": integration_id, "since": since_us},
+    )
+    row = await connection.fetch_one(
+        "SELECT COUNT(*) FROM social_messages m JOIN social_conversations c ON c.id = m.conversation_id "
+        "WHERE c.integration_id = :id AND c.verified_at >= :since AND m.chatwoot_message_id IS NOT NULL",
+        {"id": integration_id, "since": since_us},
+    )
+    return {int(number) for (number,) in rows}, int(row[0]) if row else 0
+
+
+async def read_message_numbers(connection: Connection, integration_id: int, display_id: int) -> set[int]:
+    """Chatwoot's numbers of a conversation's messages that are here."""
+    rows = await connection.fetch_all(
+        "SELECT m.chatwoot_message_id FROM social_messages m JOIN social_conversations c ON c.id = m.conversation_id "
+        "WHERE c.integration_id = :id AND c.chatwoot_conversation_id = :number AND m.chatwoot_message_id IS NOT NULL",
+        {"id": integration_id, "number": display_id},
+    )
+    return {int(number) for (number,) in rows}
+
+
+async def read_present(connection: Connection, integration_id: int, display_ids: Sequence[int]) -> set[int]:
+    """Those of these conversations that are here."""
+    found = set[int]()
+    for begin in range(0, len(display_ids), _NUMBERS_AT_ONCE):
+        rows = await connection.fetch_all(
+            "SELECT chatwoot_conversation_id FROM social_conversations "
+            "WHERE integration_id = :id AND chatwoot_conversation_id IN (:numbers)",
+            {"id": integration_id, "numbers": Numbers(display_ids[begin : begin + _NUMBERS_AT_ONCE])},
+        )
+        found.update(int(number) for (number,) in rows)
+    return found
+
+
+async def read_low(connection: Connection, integration_id: int, display_id: int, since_us: int, newest: int) -> int:
+    """From which id on a conversation may have messages that are not here: above those that were here before `since_us`, as ids
+    rise; and not above the `newest` last ones, which may have been edited."""
+    where = "c.integration_id = :id AND c.chatwoot_conversation_id = :number AND m.chatwoot_message_id IS NOT NULL"
+    keys: dict[str, object] = {"id": integration_id, "number": display_id}
+    joined = f"SELECT m.chatwoot_message_id FROM social_messages m JOIN social_conversations c ON c.id = m.conversation_id WHERE {where}"
+    last = await connection.fetch_all(f"{joined} ORDER BY m.chatwoot_message_id DESC LIMIT :limit", {**keys, "limit": newest})
+    known = await connection.fetch_one(
+        f"{joined} AND m.told_at < :since ORDER BY m.chatwoot_message_id DESC LIMIT 1", {**keys, "since": since_us}
+    )
+    return min(int(last[-1][0]), int(known[0])) if last and known else 1
