@@ -14,6 +14,7 @@ import msgspec
 from server.core.bidi import without_turning
 from server.core.changes import Change, ConversationState, LastMessage, MessageState
 from server.core.entities import Assignee, Attachment, Contact
+from server.core.normal_form import in_order, plain_text
 from server.core.times import SECOND, parse_time
 from server.errors import PayloadError
 
@@ -221,9 +222,10 @@ def parse_message(m: Json, *, asked_us: int = 0, version_us: int = 0, is_update:
     attributes = _dict(m.get("content_attributes"))
     sender = _dict(m.get("sender"))
     content = m.get("content")
+    text = content if isinstance(content, str) else "" if content is None else json.dumps(content, ensure_ascii=False)
     return MessageState(
         sender_type=_SENDER_TYPES.get(kind, "agent"),
-        content=content if isinstance(content, str) else "" if content is None else json.dumps(content, ensure_ascii=False),
+        content=plain_text(text),
         created_us=created_us,
         message_id=_id(m.get("id")),
         sender_name=_text(sender.get("name"), _NAME_MOST),
@@ -339,7 +341,7 @@ def parse_attachments(value: object) -> tuple[Attachment, ...]:
     """`attachments` of a message, of a webhook or of REST."""
     if not isinstance(value, list):
         return ()
-    return tuple(_attachment(item) for item in value[:50] if isinstance(item, dict))
+    return in_order(tuple(_attachment(item) for item in value[:50] if isinstance(item, dict)))
 
 
 def _attachment(a: Json) -> Attachment:

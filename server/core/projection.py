@@ -12,10 +12,11 @@ import msgspec
 from msgspec.structs import replace
 
 from server.core.changes import Change, ConversationState, MessageState
-from server.core.delivery import ARRIVED, Age, age_within_version, arrived, is_ours, is_part, seen, with_status
+from server.core.delivery import Age, age_within_version, arrived, is_ours, is_part, seen, with_status
 from server.core.edits import edited_at, was_edited_at
 from server.core.entities import Conversation, Json, Message, is_same_conversation_view, is_same_message_view, preview_of
 from server.core.future import healed, healed_message, within_present
+from server.core.normal_form import differs_in_dress, kept_content, with_known_sizes
 from server.core.thread_order import is_newest, is_shown
 from server.core.times import SECOND
 
@@ -26,7 +27,7 @@ TWIN_SECONDS = 1  # two equal texts of one sender within this, where at least on
 class Result(Enum):
     CREATED = "created"
     UPDATED = "updated"
-    ARRIVED = "arrived"  # a message that was updated by its delivery alone, which today's webhooks do not tell
+    DRESSED = "dressed"  # a message that says the same in another form, or was updated in what webhooks do not tell
     SAME = "same"
 
 
@@ -132,9 +133,7 @@ class Board:
             entry.row = replace(_showing(entry.row, message, is_moved=was_shown), updated_us=received_us)
             entry.is_dirty = True
         self._draft("message.updated", entry, message_entry, at_us, received_us)
-        old = replace(before, delivery_state=message.delivery_state, delivery_error=message.delivery_error)
-        has_only_arrived = message.delivery_state in ARRIVED and is_same_message_view(old, message)
-        return Result.ARRIVED if has_only_arrived else Result.UPDATED
+        return Result.DRESSED if differs_in_dress(before, message) else Result.UPDATED
 
     def set_conversation(self, entry: Entry, row: Conversation, at_us: int, received_us: int) -> Result:
         """Replace a conversation's state (an agent's own act), with its event where clients see a difference."""
@@ -293,8 +292,8 @@ def _told_again(row: Message, told: MessageState, received_us: int) -> Message:
     told_at = told.asked_us or received_us
     return replace(
         row,
-        content=told.content,
-        attachments=told.attachments,
+        content=kept_content(row, told.content, was_asked=bool(told.asked_us), is_deleted=told.is_deleted),
+        attachments=with_known_sizes(told.attachments, row.attachments),
         is_deleted=told.is_deleted,
         edited_us=edited_at(row, told, told_at),
         content_type=told.content_type or row.content_type,

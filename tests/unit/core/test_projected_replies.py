@@ -65,7 +65,7 @@ def test_a_retry_that_worked_takes_the_error_away(is_ours: bool) -> None:
 def test_a_message_that_only_arrived_is_told_from_one_that_changed() -> None:
     """Today's webhooks do not tell it: finding it by asking is no lost webhook."""
     desk = Desk(message_change("Yes", version=1, sender_type="agent"))
-    assert desk.tell(message_change("Yes", sender_type="agent", status="read", asked_us=at(1001)))[1] is Result.ARRIVED
+    assert desk.tell(message_change("Yes", sender_type="agent", status="read", asked_us=at(1001)))[1] is Result.DRESSED
     assert desk.tell(message_change("Yes, two", sender_type="agent", status="read", asked_us=at(1002)))[1] is UPDATED
     assert desk.messages[0].delivery_state == "read"
 
