@@ -74,6 +74,22 @@ CREATE TABLE IF NOT EXISTS canned_replies (
   UNIQUE KEY uq_canned_shortcut (company_id, shortcut)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='Texts a company answers with again and again';
 
+-- Which process listens to the agents' socket of a company's Chatwoot account, and how that goes
+CREATE TABLE IF NOT EXISTS chatwoot_sockets (
+  id BIGINT NOT NULL AUTO_INCREMENT,
+  company_id BIGINT NOT NULL,
+  place VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT 'SHA-256 of the Chatwoot''s address and the account''s number',
+  holder VARCHAR(32) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT 'process that listens there',
+  lease_until BIGINT NOT NULL COMMENT 'by then it has said that it lives, microseconds',
+  state VARCHAR(16) NOT NULL COMMENT 'away, connecting, live, refused' DEFAULT 'away',
+  problem VARCHAR(255),
+  connected_at BIGINT COMMENT 'microseconds',
+  heard_at BIGINT COMMENT 'last news, microseconds',
+  behind_us BIGINT COMMENT 'how long the last new message had taken, microseconds',
+  PRIMARY KEY (id),
+  UNIQUE KEY uq_chatwoot_socket (company_id, place)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='Which process listens to the agents'' socket of a company''s Chatwoot account, and how that goes';
+
 -- What a company's administrators ask of its agents
 CREATE TABLE IF NOT EXISTS company_policies (
   company_id BIGINT NOT NULL,
@@ -151,6 +167,7 @@ CREATE TABLE IF NOT EXISTS integrations (
   webhook_secret TEXT,
   previous_webhook_secret TEXT COMMENT 'accepted beside the new one while a rotation is under way',
   previous_secret_until BIGINT COMMENT 'what was received later is not accepted with the previous secret, microseconds',
+  is_socket_active BOOL NOT NULL COMMENT 'hears /cable, too' DEFAULT '1',
   unsigned_webhooks VARCHAR(16) NOT NULL COMMENT 'refused, keyed, accepted' DEFAULT 'refused',
   webhook_key TEXT COMMENT 'stands in the webhook''s address where unsigned ones are `keyed`',
   proved_at BIGINT COMMENT 'when Chatwoot showed the inbox to the access token, microseconds; 1: older than proofs',
@@ -276,6 +293,7 @@ CREATE TABLE IF NOT EXISTS social_conversations (
   seq BIGINT NOT NULL COMMENT 'event that changed this row last' DEFAULT '0',
   verified_at BIGINT COMMENT 'when all of its messages in Chatwoot were last compared, microseconds',
   PRIMARY KEY (id),
+  KEY ix_conversation_contact (integration_id, external_user_id),
   KEY ix_conversation_list (company_id, last_message_at, id),
   KEY ix_conversation_status (company_id, status, last_message_at, id),
   UNIQUE KEY uq_conversation_chatwoot (integration_id, chatwoot_conversation_id)

@@ -17,7 +17,9 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from server import doctor, log, metrics
 from server.auth import Access
 from server.bus import Bus
+from server.cable_leader import CableLeader
 from server.chatwoot import UPLOAD_SECONDS, AnswerMemory, ChatwootClient, ReadRetries, RequestBudgets, Timeouts, outgoing_client
+from server.chatwoot.cable import CableNetwork
 from server.chatwoot.files import Files
 from server.checkup import Checkup
 from server.company_status import CompanyStatus
@@ -158,6 +160,21 @@ class Parts:
         self.recorder = Recorder(
             self.database, self.spool, self.ingester.wake, self.traces, may_judge=lambda: self.directory.is_loaded
         )
+        network = CableNetwork(
+            allows_private=settings.chatwoot_allow_private,
+            private_hosts=settings.private_hosts,
+            proxy=settings.outgoing_proxy,
+            most_bytes=settings.webhook_max_bytes,
+        )
+        self.cables = CableLeader(
+            self.database,
+            self.directory,
+            network,
+            self.impatient_client_of,
+            self.recorder.append,
+            is_on=settings.chatwoot_sockets,
+            pause_seconds=settings.chatwoot_socket_wait_seconds,
+        )
         self.inbox = Inbox(self.database, self.directory, publish, self.client_of)
         self.reply_files = ReplyFiles(self.database)
         self.replies = Replies(
@@ -276,6 +293,7 @@ class Parts:
                 ("replies", self.replies.run),
                 ("reconcile", self.reconcile.run),
                 ("retention", self.retention.run),
+                ("sockets-to-chatwoot", self.cables.run),
                 ("reach", self.reach.run),
                 ("sync-runs", self.sync_runs.run),
                 ("proofs", self.proofs.run),

@@ -201,10 +201,15 @@ def _switches(group: click.Group, with_parts: WithParts) -> None:
         @group.command(name, help=text)
         @_BY_ID
         @click.option("--webhook-only", is_flag=True, help="Only its webhooks (is_webhook_active).")
-        def command(integration_id: int, webhook_only: bool) -> None:
-            values = {"is_webhook_active": is_on} if webhook_only else {"is_active": is_on}
-            if is_on and not webhook_only:
-                values["is_webhook_active"] = True
+        @click.option(
+            "--socket-only", is_flag=True, help="Only listening to the socket of Chatwoot's agents (is_socket_active)."
+        )
+        def command(integration_id: int, webhook_only: bool, socket_only: bool) -> None:
+            if webhook_only or socket_only:
+                values = {"is_webhook_active": is_on} if webhook_only else {}
+                values |= {"is_socket_active": is_on} if socket_only else {}
+            else:
+                values = {"is_active": is_on} | ({"is_webhook_active": True} if is_on else {})
             _act(with_parts, integration_id, lambda parts, actor: parts.integrations.change(actor, integration_id, values))
 
     switch("enable", "Switch an integration on, with its webhooks.", is_on=True)
@@ -240,6 +245,7 @@ def _line(one: Overview) -> dict[str, object]:
         "baseUrl": own.base_url,
         "isActive": own.is_active,
         "isWebhookActive": own.is_webhook_active,
+        "isSocketActive": own.is_socket_active,
         "webhookMode": one.webhook_mode,
         "isProved": own.proved_us > GRANDFATHERED,
         "isReceiving": own.is_proved,

@@ -135,6 +135,14 @@ class Directory:
         integration = self.integrations.get(integration_id or 0)
         return integration if integration is not None and integration.company_id == company_id else None
 
+    def siblings(self, integration_id: int) -> list[int]:
+        """The company's integrations of the same Chatwoot account, this one among them."""
+        own = self.integrations.get(integration_id)
+        if own is None:
+            return []
+        place = (own.company_id, own.base_url)
+        return [one.id for one in self._by_account[own.account_id] if (one.company_id, one.base_url) == place and one.is_proved]
+
     def companies_of(self, account_id: int | None, inbox_id: int | None) -> set[int]:
         """Whose a delivery with this address may be: for turns, and nothing else."""
         return {one.company_id for one in self._candidates(account_id, inbox_id)}

@@ -24,8 +24,9 @@ from server.core.projection import Board, Result, Source
 from server.core.recovery import Stream
 from server.core.times import SECOND
 from server.db import journal, journal_reads, store
+from server.db.contacts import find_conversations
 from server.db.database import Connection, Database
-from server.db.journal import Delivery
+from server.db.journal import SOCKET, SOURCE, Delivery
 from server.db.journal_reads import Waiting
 from server.directory import SIGNATURE_HEADER, UNDECIDED, Directory
 from server.errors import BadSignature, CompanyBusy, DatabaseRetryable, DatabaseUnavailable, LostUnderWay, PayloadError, Unavailable
@@ -259,7 +260,7 @@ class Ingester:
         parked = [(one.id, "dead", one.reason) for one in waiting.unreadable]
         for delivery in waiting.deliveries:
             try:
-                told.append(self._understand(delivery))
+                told += await self._spread(connection, self._understand(delivery))
             except PayloadError as error:
                 if error.is_routing and self._directory.as_of_us <= delivery.received_us <= self._database.clock.now_us() + _SKEW_US:
                     taken.has_held = True  # its integration may have been added just before it came: looked at once more
@@ -270,6 +271,19 @@ class Ingester:
         if told or parked:
             await self._ingest_these(connection, taken, waiting.deliveries, told, parked)
         return taken
+
+    async def _spread(self, connection: Connection, told: Told) -> list[Told]:
+        """A contact's news for each of their conversations, in every inbox of the account. Raises PayloadError where there is none."""
+        contact = told.change.contact_told
+        if contact is None:
+            return [told]
+        company_id, siblings = told.source.company_id, self._directory.siblings(told.source.integration_id)
+        found = await find_conversations(connection, siblings, contact.id or 0)
+        if not found:
+            raise PayloadError("the contact has no conversation here", outcome="ignored")
+        state = told.change.conversation
+        changes = [(one, replace(told.change, conversation=replace(state, display_id=number))) for one, number in found]
+        return [replace(told, source=Source(one, company_id), change=change) for one, change in changes]
 
     async def _ingest_these(
         self,
@@ -303,7 +317,7 @@ class Ingester:
         batches = await self._apply_to(connection, locked, [t for t in mine if t.change.typing is None])
         typing = await self._find_typing(connection, [t for t in mine if t.change.typing is not None])
         taken.ingested = Ingested(batches, typing, mine)
-        taken.counts = Counter(done=len(mine)) + Counter(state for _, state, _ in parked)
+        taken.counts = Counter(done=len({one.delivery_id for one in mine})) + Counter(state for _, state, _ in parked)
         await self._mark(connection, deliveries, told, mine, parked)
 
     async def _lock(self, connection: Connection, told: Sequence[Told], ids: Sequence[int]) -> "_Locked":
@@ -375,6 +389,7 @@ class Ingester:
         """Parse and route one delivery. Raises PayloadError with its outcome."""
         change = parse_delivery(delivery.body, delivery.received_us)
         verified_id = delivery.integration_id
+        is_heard = delivery.headers.get(SOURCE) == SOCKET
         if not delivery.is_verified:  # kept while the directory was not there: judged now, by the time it came
             try:
                 verified_id = self._directory.verify(
@@ -385,7 +400,8 @@ class Ingester:
         is_signed = SIGNATURE_HEADER in delivery.headers
         integration = self._directory.find(change.account_id, change.inbox_id, verified_id, is_signed=is_signed)
         seen_us = min(delivery.received_us, self._database.clock.now_us())
-        self.seen[integration.id] = max(seen_us, self.seen.get(integration.id, 0))
+        if not is_heard:  # a webhook has come: what the socket tells says nothing of that
+            self.seen[integration.id] = max(seen_us, self.seen.get(integration.id, 0))
         traceparent = delivery.headers.get(CARRIED)
         return Told(Source(integration.id, integration.company_id), change, delivery.received_us, delivery.id, traceparent)
 

@@ -151,7 +151,8 @@ class Integrations:
         return await self.get(integration_id, actor.company_id)
 
     async def change(self, actor: Actor, integration_id: int, changes: Json) -> Overview:
-        """`is_active`, `is_webhook_active`, `webhook_mode`, `access_token`, `webhook_secret`, `unsigned_webhooks`, `end_previous_secret`.
+        """`is_active`, `is_webhook_active`, `is_socket_active`, `webhook_mode`, `access_token`, `webhook_secret`, `unsigned_webhooks`,
+        `end_previous_secret`.
 
         A new token is tried before it is kept. Raises NotFound, BadRequest, Unprocessable.
         """
@@ -159,8 +160,8 @@ class Integrations:
         values = await self._checked_changes(actor, overview, changes)
         if not values:
             raise BadRequest(
-                "Say what to change: isActive, isWebhookActive, webhookMode, accessToken, webhookSecret, unsignedWebhooks "
-                "or endPreviousSecret"
+                "Say what to change: isActive, isWebhookActive, isSocketActive, webhookMode, accessToken, webhookSecret, "
+                "unsignedWebhooks or endPreviousSecret"
             )
         told = {name: value for name, value in values.items() if name.startswith(("is_", "webhook_mode", "unsigned"))}
         renewed = [name for name in ("access_token", "webhook_secret", "webhook_key") if name in values]
@@ -178,7 +179,7 @@ class Integrations:
 
     async def _checked_changes(self, actor: Actor, overview: Overview, changes: Json) -> Json:
         values: Json = {}
-        for name in ("is_active", "is_webhook_active"):
+        for name in ("is_active", "is_webhook_active", "is_socket_active"):
             if changes.get(name) is not None:
                 values[name] = bool(changes[name])
         if changes.get("webhook_mode") is not None:

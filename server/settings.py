@@ -162,6 +162,12 @@ class Settings:
         "Hosts in private networks that integrations may call, with commas between: `chat.internal:3000`; "
         "without a port every port of the host",
     )
+    chatwoot_sockets: bool = _setting(
+        True, "Listen to the socket of Chatwoot's agents beside its webhooks, where an integration has that switched on"
+    )
+    chatwoot_socket_wait_seconds: float = _setting(
+        10.0, "Least pause before Chatwoot's socket is opened again; each opening shows the token's owner as online for 20 s"
+    )
     outgoing_proxy: str = _setting(
         "",
         "Proxy for calls to Chatwoot and for files, `http://host:port`; hosts in private networks are called "

@@ -119,6 +119,7 @@ class NewIntegrationBody(Struct, rename="camel", omit_defaults=True):
 class IntegrationChange(Struct, rename="camel", omit_defaults=True):
     is_active: bool = True
     is_webhook_active: bool = True
+    is_socket_active: bool = True
     webhook_mode: Literal["live", "local"] = "live"
     access_token: Secret = ""
     webhook_secret: Secret = ""
@@ -135,6 +136,7 @@ class IntegrationView(Struct, rename="camel"):
     base_url: str
     is_active: bool
     is_webhook_active: bool
+    is_socket_active: bool
     webhook_mode: Literal["live", "local"]
     webhook_url: str
     is_proved: bool

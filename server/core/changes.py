@@ -30,6 +30,7 @@ class ConversationState(msgspec.Struct, frozen=True):
     created_us: int | None = None
     contact_seen_us: int | None = None
     last: LastMessage | None = None
+    is_silent: bool = False  # says nothing of the status, where another source does: a new word does not open it again
 
 
 class MessageState(msgspec.Struct, frozen=True):
@@ -53,7 +54,11 @@ class MessageState(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """`at_us` is when Chatwoot says it happened. `typing`: the customer began or stopped to type, and nothing else is told."""
+    """`at_us` is when Chatwoot says it happened. `typing`: the customer began or stopped to type, and nothing else is told.
+
+    `contact_told`: nothing but a contact's present name and numbers; the conversation is one of theirs, which ingest looks up.
+    `agents_seen_us`: an agent has read the conversation in Chatwoot, up to then.
+    """
 
     account_id: int | None
     inbox_id: int | None
@@ -61,3 +66,5 @@ class Change(msgspec.Struct, frozen=True):
     message: MessageState | None
     at_us: int
     typing: bool | None = None
+    contact_told: Contact | None = None
+    agents_seen_us: int | None = None

@@ -5,7 +5,6 @@ Shapes: Chatwoot 4.16, `app/models/message.rb` (webhook_data), `app/presenters/c
 """
 
 import json
-import re
 from collections.abc import Container
 from typing import Any
 
@@ -14,6 +13,8 @@ import msgspec
 from server.core.bidi import without_turning
 from server.core.changes import Change, ConversationState, LastMessage, MessageState
 from server.core.entities import Assignee, Attachment, Contact
+from server.core.json_bodies import decode_json as decode_json
+from server.core.json_bodies import strip_credentials as strip_credentials
 from server.core.normal_form import in_order, plain_text
 from server.core.times import SECOND, parse_time
 from server.errors import PayloadError
@@ -22,8 +23,9 @@ Json = dict[str, Any]
 
 CLIENT_ID_KEY = "omni_client_id"  # our marker in a message's content_attributes; visitors can read it, so it is an opaque id
 _MESSAGE_EVENTS = ("message_created", "message_updated")
-_CONVERSATION_EVENTS = ("conversation_created", "conversation_updated", "conversation_status_changed")
-_CONTACT_EVENTS = ("contact_created", "contact_updated")
+_READ_EVENT = "conversation_read"  # of the agents' socket alone
+_CONVERSATION_EVENTS = ("conversation_created", "conversation_updated", "conversation_status_changed", _READ_EVENT)
+_CONTACT_EVENTS = ("contact_created", "contact_updated", "contact_deleted")
 _TYPING_EVENTS = ("conversation_typing_on", "conversation_typing_off")
 _SENDER_TYPES = {0: "customer", "0": "customer", "incoming": "customer"}
 _AGENT_TYPES = (1, 3, "1", "3", "outgoing", "template")
@@ -32,32 +34,6 @@ _DELIVERIES = ("progress", "sent", "delivered", "read", "failed")
 _ID_MOST = 2**63 - 1
 _NAME_MOST = 255
 _LABELS_MOST = 42  # 255 characters each, six bytes where they are controls (\u0001), fit a TEXT column
-_CREDENTIAL = re.compile(rb'"pubsub_token"\s*:\s*"(?:[^"\\]|\\.)*"')
-
-
-def strip_credentials(body: bytes) -> bytes:
-    """The body without the contact's live websocket credential (`contact_inbox.pubsub_token`)."""
-    kept, end = [], 0
-    while (at := body.find(b'"pubsub_token"', end)) >= 0:  # found so, and only then matched: a body has 4 KB and one token
-        match = _CREDENTIAL.match(body, at)
-        stop = match.end() if match else at + len(b'"pubsub_token"')
-        kept += [body[end:at], b'"pubsub_token":""' if match else body[at:stop]]
-        end = stop
-    return b"".join([*kept, body[end:]]) if kept else body
-
-
-def decode_json(body: bytes | str) -> Any:
-    """Any JSON value. Lone surrogates, which some senders escape, become U+FFFD. Raises ValueError for what is no JSON."""
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        try:
-            # the strict decoder refuses lone surrogates and huge numbers; Python's takes them
-            return _scrub(json.loads(body, parse_constant=_refuse_constant))
-        except RecursionError:
-            raise ValueError("nested too deeply") from None
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
 
 
 class _Numbered(msgspec.Struct):
@@ -171,7 +147,11 @@ def _change(payload: Json, received_us: int) -> Change:
         return _message_change(payload, event, received_us)
     if event in _CONVERSATION_EVENTS:
         state = parse_conversation(payload)
-        return Change(*_address(payload), state, None, state.version_us or received_us)
+        # told before the column is written: then it is of now
+        seen_us = (parse_time(payload.get("agent_last_seen_at")) or received_us) if event == _READ_EVENT else None
+        return Change(*_address(payload), state, None, state.version_us or received_us, agents_seen_us=seen_us)
+    if event == "contact_updated":
+        return _contact_change(payload, received_us)
     if event in _TYPING_EVENTS:
         return _typing_change(payload, event, received_us)
     if isinstance(event, str) and event:
@@ -271,13 +251,35 @@ def _message_change(payload: Json, event: str, received_us: int) -> Change:
         )
     if payload.get("created_at") is None:
         payload = {**payload, "created_at": received_us / SECOND}
-    message = parse_message(payload, version_us=state.version_us, is_update=event == "message_updated")
+    own_us = parse_time(payload.get("updated_at")) or 0  # of the agents' socket: the message's own version
+    version_us = max(state.version_us, own_us, _nested_version(payload, conversation))
+    state = msgspec.structs.replace(state, is_silent=own_us > 0)
+    message = parse_message(payload, version_us=version_us, is_update=event == "message_updated")
     if message is None:
         raise PayloadError("activity lines are not kept", outcome="ignored")
     if state.contact_name is None and message.sender_type == "customer":
         state = msgspec.structs.replace(state, contact_name=message.sender_name)
     at_us = message.created_us if event == "message_created" else max(state.version_us, message.created_us)
     return Change(*_address(payload), state, message, at_us)
+
+
+def _nested_version(payload: Json, conversation: Json) -> int:
+    """A webhook's message has no time of its last change, but for the one that its conversation shows as the last."""
+    messages = conversation.get("messages")
+    nested = _dict(messages[0]) if isinstance(messages, list) and messages else {}
+    is_same = _id(nested.get("id")) is not None and _id(nested.get("id")) == _id(payload.get("id"))
+    return (parse_time(nested.get("updated_at")) or 0) if is_same else 0
+
+
+def _contact_change(payload: Json, received_us: int) -> Change:
+    """A contact's present state. It names no inbox and no conversation."""
+    contact_id = _id(payload.get("id"))
+    if contact_id is None:
+        raise PayloadError("there is no contact id")
+    contact = _contact(payload, contact_id)
+    state = ConversationState(display_id=0, contact=contact, contact_name=_name(payload))
+    account_id = _first_id(_dict(payload.get("account")).get("id"))
+    return Change(account_id, None, state, None, received_us, contact_told=contact)
 
 
 def _typing_change(payload: Json, event: str, received_us: int) -> Change:
@@ -386,17 +388,3 @@ def _id(value: object) -> int | None:
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _ID_MOST:
         return value
     return None
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _scrub(value: Any) -> Any:
-    if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
-    if isinstance(value, list):
-        return [_scrub(item) for item in value]
-    if isinstance(value, dict):
-        return {_scrub(key): _scrub(item) for key, item in value.items()}
-    return value

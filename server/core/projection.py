@@ -81,6 +81,8 @@ class Board:
         """Take in one change. Returns what became of the conversation and of the message (SAME where there is none)."""
         key = (source.integration_id, change.conversation.display_id)
         entry = self.entries.get(key)
+        if change.contact_told is not None:
+            return self._apply_contact(entry, change, received_us), Result.SAME
         change = within_present(change, received_us, entry.row.chatwoot_version if entry is not None else 0)
         seen_us = entry.row.contact_seen_us if entry is not None else None
         if entry is None:
@@ -151,6 +153,15 @@ class Board:
     def _draft(self, kind: str, entry: Entry, message: MessageEntry | None, at_us: int, received_us: int) -> None:
         row = message.row if message else None
         self.drafts.append(Draft(kind, entry, entry.row, message, row, at_us, received_us))
+
+    def _apply_contact(self, entry: Entry | None, change: Change, received_us: int) -> Result:
+        """A contact's conversation shows them by their present name. It has no version: what comes later is newer."""
+        if entry is None:
+            return Result.SAME
+        row, told = entry.row, change.conversation
+        name = told.contact_name or row.external_user_name
+        after = replace(row, contact=told.contact, external_user_name=name, external_user_id=_external_user_id(row, told))
+        return self.set_conversation(entry, after, change.at_us, received_us)
 
     def _update_conversation(self, entry: Entry, change: Change, received_us: int) -> Result:
         told, before = change.conversation, entry.row
@@ -243,7 +254,7 @@ def _take_hints(row: Conversation, change: Change) -> Conversation:
     )
     message = change.message
     is_new_word = message is not None and message.sender_type == "customer" and message.created_us > (row.last_message_us or 0)
-    if is_new_word and told.status is None and row.status == "Closed":
+    if is_new_word and told.status is None and row.status == "Closed" and not told.is_silent:
         row = replace(row, status="Open", chatwoot_status="open")
     return row
 

@@ -58,6 +58,7 @@ class Integration(msgspec.Struct, frozen=True):
     unsigned: str = "refused"  # refused; keyed: with the key in the address; accepted: at the plain address, too
     webhook_key: str | None = None
     previous_until_us: int = 0  # 0: no end was set yet
+    is_socket_active: bool = True
 
     @property
     def is_proved(self) -> bool:
@@ -91,7 +92,7 @@ _AGENT_CHANGE = f"SELECT {_AGENT_COLUMNS}, updated_at, created_at FROM agents "
 INTEGRATION_COLUMNS = (
     "id, company_id, account_id, page_id, base_url, access_token, is_active, is_webhook_active, webhook_secret, "
     "previous_webhook_secret, webhook_seen_at, walked_at, repaired_at, repaired_count, walk_problem, "
-    "proved_at, unsigned_webhooks, webhook_key, previous_secret_until"
+    "proved_at, unsigned_webhooks, webhook_key, previous_secret_until, is_socket_active"
 )
 _INTEGRATION = f"SELECT {INTEGRATION_COLUMNS} FROM integrations "
 
@@ -419,6 +420,7 @@ def integration_of(row: Row, vault: Vault) -> Integration:
         unsigned=row[16] or "refused",
         webhook_key=key,
         previous_until_us=row[18] or 0,
+        is_socket_active=row[19] is None or bool(row[19]),
     )
 
 

@@ -1,6 +1,6 @@
 """Everything that is kept of one contact: finding it, and erasing it for good."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -35,6 +35,21 @@ async def find_contact(connection: Connection, company_id: int, conversation_id:
         {"company_id": company_id, "integration_id": row[0], "pattern": f'%"id":{contact_id}%', "limit": _CONVERSATIONS_MOST},
     )
     return Kept(row[0], contact_id, [(one[0], one[1]) for one in rows if columns.contact_number(one[2]) == contact_id])
+
+
+async def find_conversations(
+    connection: Connection, integration_ids: Sequence[int], contact_id: int
+) -> list[tuple[int, int]]:
+    """(integration, Chatwoot's number) of a contact's conversations, the newest first."""
+    if not integration_ids:
+        return []
+    rows = await connection.fetch_all(
+        "SELECT integration_id, chatwoot_conversation_id FROM social_conversations "
+        f"WHERE integration_id IN ({columns.ids(integration_ids)}) AND external_user_id LIKE :pattern ESCAPE '=' "
+        "AND chatwoot_conversation_id IS NOT NULL ORDER BY id DESC LIMIT :limit",
+        {"pattern": f"chatwoot=_{contact_id}=_%", "limit": _CONVERSATIONS_MOST},
+    )
+    return [(row[0], row[1]) for row in rows]
 
 
 async def erase_conversations(connection: Connection, company_id: int, conversation_ids: Iterable[int]) -> int:

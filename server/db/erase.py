@@ -57,6 +57,7 @@ _OF_COMPANIES = (
     ("webhook_deliveries", "id", _INTEGRATIONS),
     ("sync_runs", "integration_id", _INTEGRATIONS),
     ("integrations", "id", _RANGE),
+    ("chatwoot_sockets", "id", _RANGE),
     ("agent_sessions", "agent_id", _AGENTS),
     ("second_factors", "agent_id", _AGENTS),
     ("recovery_codes", "agent_id", _AGENTS),

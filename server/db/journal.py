@@ -13,6 +13,7 @@ from server.db.database import Connection
 
 _REASON_MOST = 255
 STRANGER = "omni-stranger"  # beside the kept headers of a delivery that no integration knew when it came
+SOURCE, SOCKET = "omni-source", "socket"  # beside the kept headers of what the agents' socket told; no request can bring it
 NOT_JUDGED, OF_NOBODY = 0, -1  # in place of a company: nobody has looked whose it is; it fitted no integration on arrival
 STATES = ("received", "done", "ignored", "dead")
 

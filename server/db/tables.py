@@ -76,6 +76,7 @@ social_conversations = Table(
     Index("uq_conversation_chatwoot", "integration_id", "chatwoot_conversation_id", unique=True),
     Index("ix_conversation_list", "company_id", "last_message_at", "id"),
     Index("ix_conversation_status", "company_id", "status", "last_message_at", "id"),
+    Index("ix_conversation_contact", "integration_id", "external_user_id", mysql_length={"external_user_id": 40}),
     comment="A customer's conversation with a company",
     **_OPTIONS,
 )
@@ -139,6 +140,7 @@ integrations = Table(
     Column("webhook_secret", Text),
     Column("previous_webhook_secret", Text, comment="accepted beside the new one while a rotation is under way"),
     Column("previous_secret_until", _BIG, comment="what was received later is not accepted with the previous secret, microseconds"),
+    Column("is_socket_active", Boolean(create_constraint=False), nullable=False, server_default="1", comment="hears /cable, too"),
     Column("unsigned_webhooks", String(16), nullable=False, server_default="refused", comment="refused, keyed, accepted"),
     Column("webhook_key", Text, comment="stands in the webhook's address where unsigned ones are `keyed`"),
     Column("proved_at", _BIG, comment="when Chatwoot showed the inbox to the access token, microseconds; 1: older than proofs"),
@@ -394,6 +396,24 @@ sync_runs = Table(
     Column("created", Integer, nullable=False, server_default="0", comment="messages that were not here"),
     Column("problem", String(255)),
     comment="The last sync of each integration that was asked for on its page: how far it came",
+    **_OPTIONS,
+)
+
+chatwoot_sockets = Table(
+    "chatwoot_sockets",
+    metadata,
+    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("company_id", _BIG, nullable=False),
+    Column("place", _id_text(64), nullable=False, comment="SHA-256 of the Chatwoot's address and the account's number"),
+    Column("holder", _id_text(32), nullable=False, comment="process that listens there"),
+    Column("lease_until", _BIG, nullable=False, comment="by then it has said that it lives, microseconds"),
+    Column("state", String(16), nullable=False, server_default="away", comment="away, connecting, live, refused"),
+    Column("problem", String(255)),
+    Column("connected_at", _BIG, comment="microseconds"),
+    Column("heard_at", _BIG, comment="last news, microseconds"),
+    Column("behind_us", _BIG, comment="how long the last new message had taken, microseconds"),
+    Index("uq_chatwoot_socket", "company_id", "place", unique=True),
+    comment="Which process listens to the agents' socket of a company's Chatwoot account, and how that goes",
     **_OPTIONS,
 )
 

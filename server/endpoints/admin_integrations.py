@@ -24,7 +24,7 @@ from server.sync_runs import SyncRuns, run_view
 _PAGE = "/admin/integrations"
 _DONE = (
     *("welcome", "added", "unregistered", "register", "rotate", "token", "secret", "mode"),
-    *("enable", "disable", "webhooks-on", "webhooks-off", "sync", "sync-stop"),
+    *("enable", "disable", "webhooks-on", "webhooks-off", "socket-on", "socket-off", "sync", "sync-stop"),
     *("unsigned-keyed", "unsigned-refused", "end-previous"),
 )
 _SWITCHES: dict[str, dict[str, object]] = {
@@ -32,6 +32,8 @@ _SWITCHES: dict[str, dict[str, object]] = {
     "disable": {"is_active": False},
     "webhooks-on": {"is_webhook_active": True},
     "webhooks-off": {"is_webhook_active": False},
+    "socket-on": {"is_socket_active": True},
+    "socket-off": {"is_socket_active": False},
     "unsigned-keyed": {"unsigned_webhooks": "keyed"},
     "unsigned-refused": {"unsigned_webhooks": "refused"},
     "end-previous": {"end_previous_secret": True},

@@ -21,7 +21,7 @@ from server.integrations import Integrations, NewIntegration, previous_end_us
 from server.settings import Settings
 
 _NUMBER_MOST = 2**53
-_CHANGES = {"isActive": bool, "isWebhookActive": bool, "webhookMode": str, "accessToken": str, "webhookSecret": str}
+_CHANGES = {"isActive": bool, "isWebhookActive": bool, "isSocketActive": bool, "webhookMode": str, "accessToken": str, "webhookSecret": str}
 _CHANGES |= {"unsignedWebhooks": str, "endPreviousSecret": bool}
 
 
@@ -78,6 +78,7 @@ def integration_view(one: Overview, settings: Settings) -> Json:
         "baseUrl": own.base_url,
         "isActive": own.is_active,
         "isWebhookActive": own.is_webhook_active,
+        "isSocketActive": own.is_socket_active,
         "webhookMode": one.webhook_mode,
         "webhookUrl": settings.webhook_url_of(one.webhook_mode, own.address_key),
         "isProved": own.proved_us > GRANDFATHERED,
@@ -120,7 +121,7 @@ def parse_new(body: dict[str, Any]) -> NewIntegration:
 def parse_changes(body: dict[str, Any]) -> Json:
     """The fields that may be changed, under the names of their columns. Raises BadRequest."""
     columns = {"isActive": "is_active", "isWebhookActive": "is_webhook_active", "webhookMode": "webhook_mode"}
-    columns |= {"accessToken": "access_token", "webhookSecret": "webhook_secret"}
+    columns |= {"accessToken": "access_token", "webhookSecret": "webhook_secret", "isSocketActive": "is_socket_active"}
     columns |= {"unsignedWebhooks": "unsigned_webhooks", "endPreviousSecret": "end_previous_secret"}
     for name, value in body.items():
         if name in _CHANGES and not isinstance(value, _CHANGES[name]):

@@ -53,6 +53,7 @@ class Omni:
             "PUBLIC_URL": self.base_url,
             "CHATWOOT_ALLOW_PRIVATE": "true",  # the simulated one is on this machine
             "CHATWOOT_PRIVATE_HOSTS": "127.0.0.1,localhost",  # and is quoted
+            "CHATWOOT_SOCKETS": "false",  # a second source would bring what a test has lost on purpose
             "DRAIN_SECONDS": "0",  # a stop in a test means now
             **(env or {}),
         }

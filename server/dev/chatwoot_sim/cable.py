@@ -69,6 +69,7 @@ class Cable:
     subscriptions: list[Subscription] = field(default_factory=list)
     connects: int = 0
     heard: list[JsonObject] = field(default_factory=list)  # commands of clients, as they came
+    _limits: set[asyncio.Timeout] = field(default_factory=set)
     _online_until: dict[int, float] = field(default_factory=dict)
     _jobs: deque[tuple[Account, Inbox | None, JsonObject]] = field(default_factory=deque)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -91,6 +92,11 @@ class Cable:
         for subscription in self.subscriptions:
             subscription.outgoing.put_nowait(text)
 
+    def cut(self) -> None:
+        """End every connection now."""
+        for limit in self._limits:
+            limit.reschedule(asyncio.get_running_loop().time())
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Frames leave while inside."""
@@ -105,15 +111,18 @@ class Cable:
         outgoing: asyncio.Queue[str] = asyncio.Queue()
         outgoing.put_nowait(json.dumps({"type": "welcome"}))
         mine: list[Subscription] = []
-        limit = self.switches.cuts_sockets_after or None
+        limit: asyncio.Timeout | None = None
+        seconds = self.switches.cuts_sockets_after or None
         try:
             with suppress(TimeoutError, WebSocketDisconnect, RuntimeError):
-                async with asyncio.timeout(limit), beside(self._write(websocket, outgoing)):
+                async with asyncio.timeout(seconds) as limit, beside(self._write(websocket, outgoing)):
+                    self._limits.add(limit)
                     while True:
                         await self._take(await websocket.receive_text(), outgoing, mine)
             with suppress(RuntimeError, WebSocketDisconnect):
                 await websocket.close(1011)
         finally:
+            self._limits -= {limit} if limit else set()
             self.subscriptions = [one for one in self.subscriptions if one not in mine]
 
     async def _write(self, websocket: WebSocket, outgoing: "asyncio.Queue[str]") -> None:
