@@ -86,6 +86,7 @@ from server.retention import Retention
 from server.set_up import SetUp
 from server.settings import WEBHOOK_PATH, Settings
 from server.sign_in import SignIn
+from server.sources import Sources
 from server.standstill import Standstill
 from server.sync import Sync
 from server.sync_runs import SyncRuns
@@ -175,6 +176,7 @@ class Parts:
             is_on=settings.chatwoot_sockets,
             pause_seconds=settings.chatwoot_socket_wait_seconds,
         )
+        self.sources = Sources(self.directory, self.cables, self.ingester)
         self.inbox = Inbox(self.database, self.directory, publish, self.client_of)
         self.reply_files = ReplyFiles(self.database)
         self.replies = Replies(
@@ -195,8 +197,9 @@ class Parts:
             self.directory,
             self.spool,
             online=lambda company_id: len(self.presence.online(company_id)),
-            problems=lambda: self.reconcile.problems(),
+            problems=lambda: [*self.reconcile.problems(), *self.sources.problems()],
             parts=lambda: self.health.parts(),
+            source_of=lambda one: self.sources.of(one),
         )
         self.limits = ApiLimits(
             agent_per_minute=settings.api_requests_per_minute, company_per_minute=settings.api_requests_per_minute_company
@@ -228,6 +231,7 @@ class Parts:
             lambda: doctor.look_at_disks(settings),
             waiting_seconds=lambda: self.standstill.seconds,
             locked=self.database.busy.locked,
+            sources=lambda: self.sources.report(),
         )
         metrics.database_waiting.set_function(lambda: self.database.waiting)
         metrics.record_waiting.set_function(lambda: self.recorder.waiting)
@@ -310,7 +314,7 @@ class Parts:
     def _more_problems(self) -> list[str]:
         unusable = [f"integration {i.id}: {i.problem}" for i in self.directory.integrations.values() if i.problem]
         held = ["whether access was withdrawn cannot be looked up: events are held back, and follow"] if self.hub.is_holding else []
-        return [*self.reconcile.problems(), *unusable, *held]
+        return [*self.reconcile.problems(), *self.sources.problems(), *unusable, *held]
 
     async def _identify(self) -> None:
         """The bus is told which installation it belongs to; again now and then, as a restored backup may say another one."""

@@ -168,7 +168,8 @@ class Link:
             self._drop()
             return []
         now_us = self._now_us()
-        self.state.heard_us = now_us
+        if news.contact_id is None and news.event != "conversation_read":  # of these no webhook comes
+            self.state.heard_us = now_us
         if news.is_new_message and news.at_us:
             self.state.behind_us = max(0, now_us - news.at_us)
         return [self._delivery(one, news, now_us) for one in self._addressed(news)]

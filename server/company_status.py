@@ -49,9 +49,10 @@ class CompanyStatus:
         online: Callable[[int], int],
         problems: Callable[[], list[str]],
         parts: Callable[[], list[Finding]],
+        source_of: Callable[[Integration], tuple[str, Json]],
     ) -> None:
         self._database, self._directory, self._spool = database, directory, spool
-        self._online, self._problems, self._parts = online, problems, parts
+        self._online, self._problems, self._parts, self._source_of = online, problems, parts, source_of
         self._kept: dict[int, tuple[float, Json]] = {}
 
     async def look(self, company_id: int) -> Json:
@@ -111,7 +112,9 @@ class CompanyStatus:
         if problem is None and not one.secrets:
             problem = "its webhooks are unsigned: whoever knows the address can send messages"
         name = f"Account {one.account_id}, inbox {one.inbox_id or 'any'}"
-        return {"id": one.id, "name": name, "lastWebhookAt": iso_or_none(one.seen_us or None), "isWell": problem is None, "text": problem}
+        told = {"id": one.id, "name": name, "lastWebhookAt": iso_or_none(one.seen_us or None), "isWell": problem is None, "text": problem}
+        sentence, sources = self._source_of(one)
+        return told | {"socketText": sentence, "sources": sources}
 
 
 def _part(found: Finding) -> Json:

@@ -73,11 +73,12 @@ class Health:
         look_at_disks: Callable[[], list[Finding]],
         waiting_seconds: Callable[[], float] = lambda: 0.0,
         locked: Callable[[float], Mapping[int, float]] = lambda least_seconds: {},
+        sources: Callable[[], list[Json]] = lambda: [],
     ) -> None:
         self._services, self._database, self._bus, self._spool, self._hub = services, database, bus, spool, hub
         self._recorder = recorder
         self._more, self._look_at_disks = more, look_at_disks
-        self._waiting_seconds, self._locked = waiting_seconds, locked
+        self._waiting_seconds, self._locked, self._sources = waiting_seconds, locked, sources
         self._disks: list[Finding] = []
         self._lag: tuple[float, float] | None = None  # (when, seconds) of the worst turn lately
         self.schema_problem: str | None = "the database has not been looked at yet"
@@ -120,6 +121,7 @@ class Health:
             "notes": self._notes(),
             "sockets": self._hub.count,
             "spooled": self._spool.waiting,
+            "sources": self._sources(),
         }
 
     def parts(self) -> list[Finding]:

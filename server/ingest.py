@@ -125,6 +125,7 @@ class Ingester:
         self._crashes = 0
         self._suspects = Suspects(database, self._take_suspects, batch=batch, attempts=attempts)
         self.seen: dict[int, int] = {}  # integration -> last delivery, microseconds
+        self.behind: dict[int, int] = {}  # integration -> how long its last new message took by webhook, microseconds
 
     def wake(self) -> None:
         self._wake.set()
@@ -402,6 +403,8 @@ class Ingester:
         seen_us = min(delivery.received_us, self._database.clock.now_us())
         if not is_heard:  # a webhook has come: what the socket tells says nothing of that
             self.seen[integration.id] = max(seen_us, self.seen.get(integration.id, 0))
+            if change.message is not None and not change.message.is_update:
+                self.behind[integration.id] = max(0, delivery.received_us - change.message.created_us)
         traceparent = delivery.headers.get(CARRIED)
         return Told(Source(integration.id, integration.company_id), change, delivery.received_us, delivery.id, traceparent)
 

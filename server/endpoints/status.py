@@ -81,7 +81,7 @@ def _integration(one: Json, locale: Locale) -> Json:
         "last": locale.ago(last_us),
         "lastExact": locale.exact(last_us),
         "state": "ok" if one["isWell"] else "warning",
-        "text": _capital(text),
+        "text": f"{_capital(text)} {locale.tell(one['socketText'])}",
     }
 
 

@@ -101,6 +101,14 @@ async def test_without_webhooks_everything_is_heard(shop: Company, sim: Chatwoot
     await eventually(is_as_in_chatwoot, limit=30)
     assert {command["command"] for command in sim.cable.heard} == {"subscribe"}, "the owner is never kept online"
 
+    async def is_said() -> bool:
+        async with shop.omni.client(shop.token(9, role="admin")) as admin:
+            [told] = (await admin.get("/api/status")).json()["integrations"]
+        socket = told["sources"]["socket"]
+        return socket["state"] == "live" and socket["behindMs"] is not None and "is heard" in told["socketText"]
+
+    await eventually(is_said, limit=30)
+
 
 async def test_a_rename_is_shown_at_once(heard: Company, sim: ChatwootSim) -> None:
     """In every conversation of the contact, and as an event; before their next message."""
@@ -178,6 +186,14 @@ async def test_a_refused_socket_changes_nothing_but_speed(shop: Company, sim: Ch
     sim.customer_says("Lea", "by webhook")
     await eventually(lambda: _has(shop, ["by webhook"]), limit=30)
     assert not sim.cable.subscriptions
+
+    async def is_said() -> bool:
+        async with shop.omni.client() as http:
+            sources = (await http.get("/readyz")).json()["sources"]
+        [own] = [one for one in sources if one["integrationId"] == shop.integration_id]
+        return own["socket"]["state"] == "refused" and own["webhook"]["lastAt"] is not None
+
+    await eventually(is_said, limit=60)
 
 
 async def test_a_socket_that_is_cut_again_and_again_loses_and_doubles_nothing(heard: Company, sim: ChatwootSim) -> None:

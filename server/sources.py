@@ -1,0 +1,52 @@
+"""Which source of each integration is alive: webhooks, the agents' socket. From memory, for `/readyz` and the status."""
+
+from collections import defaultdict
+
+from server.cable_leader import CableLeader
+from server.core.entities import Json
+from server.core.sources import Silence, socket_sentence, view
+from server.db.accounts import Integration
+from server.directory import Directory
+from server.ingest import Ingester
+
+_LISTED_MOST = 100
+
+
+class Sources:
+    """`webhook.behindMs` is what this process has seen, the socket's what the process that listens wrote down."""
+
+    def __init__(self, directory: Directory, cables: CableLeader, ingester: Ingester) -> None:
+        self._directory, self._cables, self._ingester = directory, cables, ingester
+        self._silences: dict[int, Silence] = defaultdict(Silence)
+
+    def of(self, integration: Integration) -> tuple[str, Json]:
+        """(a sentence about the socket, both sources in figures)."""
+        found = self._cables.state_of(integration)
+        state = found.state if found else None
+        behind_us = found.behind_us if found else None
+        figures = view(
+            state,
+            webhook_us=self._seen_us(integration),
+            webhook_behind_us=self._ingester.behind.get(integration.id),
+            heard_us=found.heard_us if found else None,
+            behind_us=behind_us,
+        )
+        return socket_sentence(state, found.problem if found else None, behind_us), figures
+
+    def report(self) -> list[Json]:
+        """A line for each of the first integrations."""
+        listed = sorted(self._directory.integrations.values(), key=lambda one: one.id)[:_LISTED_MOST]
+        return [{"integrationId": one.id, **self.of(one)[1]} for one in listed]
+
+    def problems(self) -> list[str]:
+        """Webhooks that do not come while the socket tells of what they should bring."""
+        return [
+            f"integration {one.id}: webhooks do not arrive, and the socket of Chatwoot's agents does; "
+            "check the webhook in Chatwoot and that it can reach us"
+            for one in self._directory.integrations.values()
+            if (found := self._cables.state_of(one)) is not None
+            and self._silences[one.id].look(self._seen_us(one), found.heard_us or 0)
+        ]
+
+    def _seen_us(self, integration: Integration) -> int:
+        return max(integration.seen_us, self._ingester.seen.get(integration.id, 0))
