@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -71,7 +72,7 @@ class Recorder:
 
     async def append(self, delivery: Delivery) -> None:
         """Returns when the delivery is on disk. Raises Unavailable when neither journal nor spool take it, or too much waits for them."""
-        size = len(delivery.body) + _OVERHEAD_BYTES
+        size = sys.getsizeof(delivery.body) + _OVERHEAD_BYTES
         strangers = 0 if delivery.is_verified else size
         if (
             len(self._waiting) >= _WAITING_MOST
@@ -95,8 +96,8 @@ class Recorder:
             await self._wake.wait()
             batch, size = [self._waiting.popleft()], 0
             while self._waiting and len(batch) < _APPEND_MOST:
-                size += len(batch[-1][0].body) + _OVERHEAD_BYTES
-                if size + len(self._waiting[0][0].body) > _APPEND_BYTES:
+                size += sys.getsizeof(batch[-1][0].body) + _OVERHEAD_BYTES
+                if size + sys.getsizeof(self._waiting[0][0].body) > _APPEND_BYTES:
                     break
                 batch.append(self._waiting.popleft())
             if not self._waiting:

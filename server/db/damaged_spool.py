@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import sqlite3
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,7 +66,7 @@ def read_rows(aside: Path, chunk_bytes: int) -> Iterator[list[str]]:
             chunk, size = [], 0
             for text in _readable(connection, table):
                 chunk.append(text)
-                size += len(text)
+                size += sys.getsizeof(text)
                 if size >= chunk_bytes:
                     yield chunk
                     chunk, size = [], 0

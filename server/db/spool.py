@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
+import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -272,8 +273,8 @@ class Spool:
 
 
 def _row(delivery: Delivery) -> dict[str, str | int]:
-    text = _encoder.encode(delivery).decode()
-    return {"delivery": text, "stranger_bytes": 0 if delivery.is_verified else len(text) + _ROW_BYTES}
+    encoded = _encoder.encode(delivery)
+    return {"delivery": encoded.decode(), "stranger_bytes": 0 if delivery.is_verified else len(encoded) + _ROW_BYTES}
 
 
 async def _look(connection: Connection) -> None:
@@ -318,7 +319,7 @@ async def _read(connection: Connection, after: int, limit: int) -> list[tuple[in
         if not rows:
             break
         found += [(number, text) for number, text in rows]
-        size += sum(len(text) for _, text in rows)
+        size += sum(sys.getsizeof(text) for _, text in rows)
     return found
 
 

@@ -247,13 +247,18 @@ async def test_strangers_have_a_tenth_of_the_spool(tmp_path: Path) -> None:
         await spool.append([_delivery(1001, 10_000, is_verified=False)])
 
 
-async def test_what_waits_is_bounded_in_bytes(tmp_path: Path) -> None:
-    """In memory; and of it strangers have a part only."""
-    async with Database(fresh_sqlite(tmp_path / "omni.db")) as database, _spool(tmp_path / "spool.db", _MOST_BYTES) as spool:
+@pytest.mark.parametrize(("letter", "length"), [("x", 4_000_000), ("\N{GRINNING FACE}", 1_000_000)], ids=["ascii", "emoji"])
+async def test_what_waits_is_bounded_in_bytes(tmp_path: Path, letter: str, length: int) -> None:
+    """In memory, where a letter takes one to four bytes; and of it strangers have a part only."""
+
+    def large(number: int, *, is_verified: bool = True) -> Delivery:
+        return Delivery(uid=f"uid-{number}", received_us=number, body=letter * length, headers={}, is_verified=is_verified)
+
+    async with Database(fresh_sqlite(tmp_path / "omni.db")) as database, _spool(tmp_path / "spool.db", 10 * _MOST_BYTES) as spool:
         recorder = Recorder(database, spool, lambda: None)  # which does not run yet: all of them wait
         loop = asyncio.get_running_loop()
-        strangers = [loop.create_task(recorder.append(_delivery(n, 4_000_000, is_verified=False))) for n in range(10)]
-        verified = [loop.create_task(recorder.append(_delivery(n, 4_000_000))) for n in range(100, 120)]
+        strangers = [loop.create_task(recorder.append(large(n, is_verified=False))) for n in range(10)]
+        verified = [loop.create_task(recorder.append(large(n))) for n in range(100, 120)]
         await asyncio.sleep(0)
         await eventually(lambda: recorder.waiting and all(task.done() for task in strangers[3:]))
         assert recorder.waiting < 17
@@ -261,7 +266,7 @@ async def test_what_waits_is_bounded_in_bytes(tmp_path: Path) -> None:
         assert all(isinstance(task.exception(), Unavailable) for task in refused)
         async with _recording(recorder):
             await asyncio.wait([*strangers, *verified])
-            await recorder.append(_delivery(200, 4_000_000))
+            await recorder.append(large(200))
         count = await database.fetch_one("SELECT COUNT(*) FROM webhook_deliveries")
         assert count is not None
         assert count[0] == 31 - len(refused)
