@@ -10,7 +10,7 @@ from collections.abc import Callable
 from server import log, metrics
 from server.core.times import SECOND
 from server.db import journal
-from server.db.database import Database
+from server.db.database import Connection, Database
 from server.db.journal import Delivery
 from server.db.spool import Spool, SpoolFull
 from server.errors import DatabaseUnavailable, OmniError, Unavailable
@@ -37,6 +37,10 @@ class KeptNowhere(Unavailable):
     """Both were tried."""
 
     title = "Neither the database nor the spool can keep this right now; try again in a moment"
+
+
+class _Tried(OmniError):
+    """It can be written: rolled back."""
 
 
 class Recorder:
@@ -120,7 +124,7 @@ class Recorder:
                         await self._spool.find_left()
 
     async def _record(self, batch: list[_Waiting]) -> None:
-        began = time.time()
+        began_us = self._database.clock.now_us()
         failed = await self._write([delivery for delivery, _ in batch])
         for delivery, future in batch:
             if future.done():
@@ -136,19 +140,19 @@ class Recorder:
         elif kept:
             self._refused_at = float("-inf")
         if kept:
-            metrics.record_seconds.observe(max(0.0, time.time() - kept[0].received_us / SECOND))
+            metrics.record_seconds.observe(max(0.0, (self._database.clock.now_us() - kept[0].received_us) / SECOND))
             self._on_recorded()
             if self._traces is not None or is_debug():
-                self._tell(began, kept)
+                self._tell(began_us, kept)
 
-    def _tell(self, began: float, deliveries: list[Delivery]) -> None:
+    def _tell(self, began_us: int, deliveries: list[Delivery]) -> None:
         """For whoever follows single messages: which deliveries went to the disk together, and how long that took."""
-        ended = time.time()
+        ended_us = self._database.clock.now_us()
         if self._traces is not None:
             carried = [delivery.headers.get(CARRIED) for delivery in deliveries]
-            self._traces.note("journal append", int(began * SECOND), int(ended * SECOND), carried, deliveries=len(deliveries))
+            self._traces.note("journal append", began_us, ended_us, carried, deliveries=len(deliveries))
         uids = [delivery.uid for delivery in deliveries]
-        _logger.debug("deliveries kept", uids=uids, ms=round((ended - began) * 1e3, 2), spooled=self._spool.waiting)
+        _logger.debug("deliveries kept", uids=uids, ms=round((ended_us - began_us) / 1e3, 2), spooled=self._spool.waiting)
 
     async def _write(self, deliveries: list[Delivery]) -> dict[str, OmniError]:
         """Into the journal, or behind what waits in the spool, to keep the order; where that one fails, into the other: to be kept comes
@@ -216,18 +220,29 @@ class Recorder:
 
     async def _drain_one(self) -> bool:
         """A delivery that the journal will never take (larger than the database's packets, say) must not hold back all behind it. It is
-        to blame, and put aside, when the one behind it is taken: else nothing can be written at all. Raises what the journal says."""
+        to blame, and put aside, when the one behind it could be taken: else nothing can be written at all. The one behind is only tried,
+        as it must not come first if the trouble has just passed. Raises what the journal says."""
         spooled = await self._spool.read(2)
         try:
             await self._move(spooled[:1])
         except Exception:
             if len(spooled) < 2:
                 raise
-            await self._move(spooled[1:], up_to=0)
+            await self._try_only(spooled[1][1])
             await self._try_again(*spooled[0])
-            await self._spool.remove(spooled[1][0])
             self._stuck = 0
         return bool(spooled)
+
+    async def _try_only(self, delivery: Delivery) -> None:
+        """Whether the journal would take it. Raises what the journal says."""
+
+        async def write(connection: Connection) -> None:
+            await journal.append_deliveries(connection, [delivery])
+            await connection.flush()
+            raise _Tried
+
+        with contextlib.suppress(_Tried):
+            await self._database.transaction(write, attempts=1)
 
     async def _try_again(self, number: int, delivery: Delivery) -> None:
         """Once more, now that another one was taken: it may have been a passing trouble."""
@@ -236,11 +251,11 @@ class Recorder:
         except Exception as error:  # noqa: BLE001 - what it was stands with the delivery
             await self._spool.put_aside(number, f"{type(error).__name__}: {error}")
 
-    async def _move(self, spooled: list[tuple[int, Delivery]], up_to: int | None = None) -> None:
+    async def _move(self, spooled: list[tuple[int, Delivery]]) -> None:
         """From the spool into the journal."""
         await self._database.transaction(lambda c: journal.append_deliveries(c, [delivery for _, delivery in spooled]), attempts=1)
         if spooled:
-            await self._spool.remove(spooled[-1][0] if up_to is None else up_to)
+            await self._spool.remove(spooled[-1][0])
         self._on_recorded()
 
     async def _database_answers(self) -> bool:

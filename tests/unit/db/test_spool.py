@@ -124,6 +124,37 @@ async def test_one_that_the_journal_refuses_holds_back_no_other(tmp_path: Path, 
         assert _sql(tmp_path / "spool.db", "SELECT reason FROM refused_deliveries")
 
 
+async def test_trouble_that_passes_between_two_tries_keeps_the_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first was refused, then all is well: the second is tried to find out whose fault it was, and must not come before the first."""
+    monkeypatch.setattr("server.recorder._DRAIN_SECONDS", 0.005)
+    async with Database(fresh_sqlite(tmp_path / "omni.db")) as database, _spool(tmp_path / "spool.db") as spool:
+        recorder = Recorder(database, spool, lambda: None)
+        await spool.append([_delivery(number) for number in range(1, 6)])
+        await database.transaction(_refuse_all)
+        move, tries = recorder._move, 0
+
+        async def then_well(spooled: list[tuple[int, Delivery]], **options: int) -> None:
+            nonlocal tries
+            try:
+                await move(spooled, **options)
+            except Exception:
+                tries += 1
+                if recorder._stuck >= 3:  # they are tried one by one by now
+                    with contextlib.suppress(sqlite3.OperationalError):
+                        await database.transaction(_accept_all)
+                raise
+
+        monkeypatch.setattr(recorder, "_move", then_well)
+        task = asyncio.get_running_loop().create_task(recorder.run_drain())
+        try:
+            await eventually(lambda: not spool.waiting, limit=60)
+        finally:
+            task.cancel()
+        kept = await database.read(lambda c: journal_reads.peek_deliveries(c, 100))
+        assert [delivery.received_us for delivery in kept] == [1, 2, 3, 4, 5]
+        assert (tries > 3, spool.refused) == (True, 0)
+
+
 async def test_what_a_process_that_died_has_left_is_moved_by_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The processes of a machine share the file; one of them may never come back. What another one has moved meanwhile waits no more."""
     monkeypatch.setattr("server.recorder._DRAIN_SECONDS", 0.005)
