@@ -407,7 +407,7 @@ def create_app(settings: Settings) -> Starlette:
         exception_handlers={OmniError: _on_problem, HTTPException: _on_http_error},
     )
     app.router.redirect_slashes = False  # the address it would lead to is made of the request's own Host
-    app.state.parts = parts
+    app.state.parts, app.state.public_urls = parts, parts.access.public_urls
     return app
 
 

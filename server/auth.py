@@ -15,7 +15,7 @@ from server.core.origins import is_own_origin, read_cookie
 from server.core.times import SECOND
 from server.db import accounts
 from server.db.accounts import Agent
-from server.db.audit import NO_ORIGIN, Origin
+from server.db.audit import NO_ORIGIN, Actor, Origin
 from server.db.database import Connection, Database
 from server.errors import (
     BadRequest,
@@ -33,6 +33,9 @@ from server.settings import Settings
 from server.tokens import Claims
 
 SESSION_COOKIE = "omni_session"
+# What the cookie is called where the site is https: browsers take it from this very host alone, over TLS, for the whole
+# site, so that a page on a neighbouring name can plant no session of its own.
+SECURE_SESSION_COOKIE = "__Host-" + SESSION_COOKIE
 AGENT_HEADER = "inbox-agent"
 ROLES = ("agent", "admin")
 
@@ -54,6 +57,7 @@ class Principal(msgspec.Struct, frozen=True):
     session_key: str | None = None
     token_key: str | None = None  # the name of the key that its token was verified by
     issued_us: int = 0
+    origin: Origin = NO_ORIGIN  # of the request it was made for
 
     @property
     def company_id(self) -> int:
@@ -84,7 +88,8 @@ class Access(AccessMemory):
         """
         principal = await self._principal(headers, method, address, is_for_operation=is_for_operation)
         check_agent(headers.get(AGENT_HEADER), principal.agent)
-        return principal
+        origin = Origin(address, headers.get("user-agent", ""))
+        return msgspec.structs.replace(principal, origin=origin)
 
     async def _principal(
         self, headers: Mapping[str, str], method: str, address: str, *, is_for_operation: bool
@@ -96,7 +101,7 @@ class Access(AccessMemory):
             if scheme.lower() != "bearer" or not token:
                 raise Unauthenticated("The Authorization header must be: Bearer, a space, and the token")
             return await self.authenticate_token(token, address, is_for_operation=is_for_operation)
-        cookie = read_cookie(headers.get("cookie", ""), SESSION_COOKIE)
+        cookie = session_cookie(headers)
         if cookie is None:
             raise Unauthenticated
         if method not in ("GET", "HEAD") and not self.is_own_origin(headers):
@@ -202,8 +207,13 @@ class Access(AccessMemory):
 
     def is_own_origin(self, headers: Mapping[str, str]) -> bool:
         """Whether the request comes from a page of this server: at PUBLIC_URL; where that is not set, at the Host it was sent to."""
+        return is_own_origin(headers, self.public_urls)
+
+    @property
+    def public_urls(self) -> list[str]:
+        """The addresses of our pages; none: the operator has not said."""
         settings = self._settings
-        return is_own_origin(headers, [url for url in (settings.public_url, settings.tunnel_url) if url] if settings.public_url else ())
+        return [url for url in (settings.public_url, settings.tunnel_url) if url] if settings.public_url else []
 
     def _decode(self, token: str, address: str) -> Claims:
         """Verifies a token that is not known; one that only expired was good, and counts as no failure."""
@@ -271,6 +281,19 @@ class Access(AccessMemory):
     def slow_down_codes(self, agent_id: int) -> None:
         """For guesses at an agent's six digits, whatever tickets they come with. Raises TooManyRequests."""
         _take(self._by_code, agent_id)
+
+
+def session_cookie(headers: Mapping[str, str]) -> str | None:
+    """The session's cookie. The name from before `__Host-`, which http on one's own machine still has, counts where
+    there is no other: who signed in before an update stays signed in."""
+    found = headers.get("cookie", "")
+    return read_cookie(found, SECURE_SESSION_COOKIE) or read_cookie(found, SESSION_COOKIE)
+
+
+def actor_of(principal: Principal) -> Actor:
+    """Whoever is signed in, for the audit log."""
+    agent = principal.agent
+    return Actor(agent.company_id, agent.email or agent.name, agent.id, principal.origin)
 
 
 def _with_role(agent: Agent, told: str | None) -> Agent:

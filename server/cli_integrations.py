@@ -12,7 +12,7 @@ from server.app import Parts
 from server.core.checkup import Finding, is_well, report
 from server.core.times import iso_or_none
 from server.db.accounts import GRANDFATHERED, Integration
-from server.db.audit import COMMAND, Actor
+from server.db.audit import Actor, server_actor
 from server.db.integrations import Overview
 from server.errors import ConfigurationError
 from server.integrations import MODES, UNSIGNED, NewIntegration, previous_end_us
@@ -78,7 +78,7 @@ def _add(group: click.Group, with_parts: WithParts, after_add: Callable[[], obje
         new = NewIntegration(**values, webhook_mode=mode, is_trusted=trusted)
 
         async def run(parts: Parts) -> tuple[Integration, str]:
-            actor = Actor(company_id, COMMAND)
+            actor = server_actor(company_id)
             added = (await parts.integrations.add(actor, new)).integration
             if register:
                 added = (await parts.integrations.register(actor, added.id)).integration
@@ -219,7 +219,7 @@ def _switches(group: click.Group, with_parts: WithParts) -> None:
 def _act(with_parts: WithParts, integration_id: int, call: Callable[[Parts, Actor], Awaitable[Overview]]) -> None:
     async def run(parts: Parts) -> Overview:
         own = (await parts.integrations.get(integration_id, None)).integration
-        return await call(parts, Actor(own.company_id, COMMAND))
+        return await call(parts, server_actor(own.company_id))
 
     click.echo(json.dumps(_line(with_parts(run))))
 

@@ -10,7 +10,7 @@ import click
 from server.app import Parts
 from server.core.times import SECOND
 from server.db import eventlog, journal, ledger, store
-from server.db.audit import COMMAND, Actor
+from server.db.audit import server_actor
 from server.db.database import Connection
 from server.directory import DELIVERY_HEADER
 from server.errors import ConfigurationError, NotFound
@@ -158,7 +158,7 @@ def _contact(with_parts: WithParts) -> click.Group:
 
         async def run(parts: Parts) -> None:
             await parts.directory.refresh()
-            erased = await parts.erasure.erase(Actor(company_id, COMMAND), conversation_id)
+            erased = await parts.erasure.erase(server_actor(company_id), conversation_id)
             click.echo(json.dumps(erased.view()))
 
         with_parts(run)

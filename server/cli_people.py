@@ -11,7 +11,7 @@ from server.app import Parts
 from server.auth import ROLES
 from server.core.times import iso
 from server.db import accounts, audit
-from server.db.audit import COMMAND, Actor
+from server.db.audit import Actor, server_actor
 from server.db.database import Connection
 from server.errors import ConfigurationError, NotFound
 from server.passwords import PASSWORD_LEAST
@@ -51,7 +51,7 @@ def _add(group: click.Group, with_parts: WithParts) -> None:
 
             async def write(connection: Connection) -> int:
                 agent_id = await accounts.add_agent(connection, company_id, email, name, role, hashed, now_us)
-                await audit.append_act(connection, Actor(company_id, COMMAND), "agent.add", f"agent {agent_id}", role=role)
+                await audit.append_act(connection, server_actor(company_id), "agent.add", f"agent {agent_id}", role=role)
                 return agent_id
 
             return await parts.database.transaction(write)
@@ -65,7 +65,7 @@ def _add(group: click.Group, with_parts: WithParts) -> None:
     @_ROLE
     def invite(company_id: int, email: str, name: str, role: str) -> None:
         """Make a link by which somebody becomes an agent, or an agent sets a new password. Prints JSON: link, expiresAt."""
-        link, expires_us = with_parts(lambda parts: parts.people.invite(Actor(company_id, COMMAND), email, name, role))
+        link, expires_us = with_parts(lambda parts: parts.people.invite(server_actor(company_id), email, name, role))
         click.echo(json.dumps({"link": link, "expiresAt": iso(expires_us)}))
 
 
@@ -85,7 +85,7 @@ def _access(group: click.Group, with_parts: WithParts) -> None:
             known = await parts.database.read(lambda c: accounts.read_agent(c, agent_id))
             if known is None:
                 raise NotFound(f"There is no agent {agent_id}")
-            await call(parts, Actor(known.company_id, COMMAND))
+            await call(parts, server_actor(known.company_id))
 
         with_parts(run)
 

@@ -17,7 +17,7 @@ from server.core import checkup
 from server.core.times import SECOND
 from server.db import accounts, audit, integrations
 from server.db.accounts import GRANDFATHERED, Integration
-from server.db.audit import Actor
+from server.db.audit import Actor, server_actor
 from server.db.database import Connection, Database
 from server.db.integrations import Overview
 from server.db.vault import Vault
@@ -264,7 +264,7 @@ class Integrations:
             await audit.append_act(connection, actor, act, f"integration {own.id}", **detail)
             for one in others:
                 if one in changed:
-                    by = Actor(one.company_id, _SERVER)
+                    by = server_actor(one.company_id, _SERVER)
                     await audit.append_act(connection, by, "integration.secret-renewed", f"integration {one.id}")
 
         await self._database.transaction(write)

@@ -63,11 +63,11 @@ class ServerPageData:
     def _done(self, signed_in: SignedIn) -> SignInDone:
         return SignInDone(self._sessions.cookies(signed_in), signed_in.recovery_codes, signed_in.failures)
 
-    async def sign_out(self, request: Request) -> str:
+    async def sign_out(self, request: Request) -> list[str]:
         principal = await self._principal(request)
         if principal is not None:
             await self._sign_in.sign_out(principal, origin_of(request))
-        return self._sessions.cookie("")
+        return self._sessions.ended()
 
     async def cursor(self, agent: PageAgent) -> str:
         return (await self._feeds.watch(agent.company_id)).cursor

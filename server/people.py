@@ -8,11 +8,11 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from server.auth import ROLES, Access, Principal
+from server.auth import ROLES, Access, Principal, actor_of
 from server.core.times import SECOND
 from server.db import accounts, audit, invitations, second_factors
 from server.db.accounts import Agent
-from server.db.audit import Actor
+from server.db.audit import Actor, Origin
 from server.db.database import Connection, Database
 from server.db.invitations import Invitation
 from server.errors import BadRequest, Conflict, NotFound, Unprocessable
@@ -98,7 +98,9 @@ class People:
             raise NotFound("This link was used already or has expired; ask your administrator for a new one")
         return found
 
-    async def accept(self, token: str, name: str, password: str) -> str | None:
+    async def accept(
+        self, token: str, name: str, password: str, origin: Origin
+    ) -> str | None:
         """Become the agent of the invitation, with this password; one whose access was withdrawn, or whose role
         was changed since, stays so. Returns a new session's cookie; None where a second factor is asked for, as a
         link stands in for the password alone: then the person signs in. Raises NotFound, BadRequest."""
@@ -110,7 +112,7 @@ class People:
             if not await invitations.use_invitation(connection, _hash(token), now_us):
                 raise NotFound("This link was used already or has expired; ask your administrator for a new one")
             agent_id = await _put_agent(connection, invitation, name, hashed, now_us)
-            actor = Actor(invitation.company_id, invitation.email, agent_id)
+            actor = Actor(invitation.company_id, invitation.email, agent_id, origin)
             await audit.append_act(connection, actor, "agent.accept", f"agent {agent_id}")
             asks = await second_factors.requires_second_factor(connection, invitation.company_id)
             return agent_id, asks or await second_factors.has_second_factor(connection, agent_id)
@@ -119,7 +121,7 @@ class People:
         await self._access.look_up()
         if asks_for_code:
             return None
-        cookie, _ = await self._access.open_session(agent_id)
+        cookie, _ = await self._access.open_session(agent_id, origin)
         return cookie
 
     async def change_password(self, principal: Principal, present: str, new: str, address: str) -> str:
@@ -127,8 +129,8 @@ class People:
         agent = principal.agent
         await self._access.check_password(agent, present, address)
         values = {"password_hash": await self._access.hash(new), "valid_after": self._database.clock.now_us()}
-        await self._write(Actor(agent.company_id, agent.email or agent.name, agent.id), agent.id, "agent.password", values)
-        cookie, _ = await self._access.open_session(agent.id)
+        await self._write(actor_of(principal), agent.id, "agent.password", values)
+        cookie, _ = await self._access.open_session(agent.id, principal.origin)
         return cookie
 
     async def set_password(self, actor: Actor, agent_id: int, password: str) -> None:

@@ -17,7 +17,7 @@ from server.core.proof import Proof, judge_account, judge_proof
 from server.core.times import SECOND
 from server.db import audit, integrations, journal
 from server.db.accounts import FOUNDER, GRANDFATHERED, Integration
-from server.db.audit import Actor
+from server.db.audit import server_actor
 from server.db.database import Connection, Database
 from server.db.vault import Vault
 from server.directory import UNDECIDED, Directory
@@ -110,10 +110,10 @@ class Proofs:
                 return False
             for number, company, _ in others:
                 await integrations.write_integration(connection, self._vault, number, {"proved_at": None})
-                await audit.append_act(connection, Actor(company, _PROVER), "integration.unproved", f"integration {number}")
+                await audit.append_act(connection, server_actor(company, _PROVER), "integration.unproved", f"integration {number}")
             await integrations.write_integration(connection, self._vault, integration.id, values)
             if "proved_at" in values:
-                actor = Actor(integration.company_id, _PROVER)
+                actor = server_actor(integration.company_id, _PROVER)
                 await audit.append_act(connection, actor, "integration.proved", f"integration {integration.id}")
             if secret:
                 await journal.revive_undecided(connection, UNDECIDED)
@@ -139,7 +139,7 @@ class Proofs:
 
         async def write(connection: Connection) -> None:
             await integrations.write_integration(connection, self._vault, integration.id, {"proved_at": None})
-            actor = Actor(integration.company_id, _PROVER)
+            actor = server_actor(integration.company_id, _PROVER)
             await audit.append_act(connection, actor, "integration.unproved", f"integration {integration.id}")
 
         await self._database.transaction(write)

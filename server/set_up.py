@@ -18,7 +18,7 @@ from server import log
 from server.auth import Access
 from server.core.times import SECOND
 from server.db import accounts, audit, setup_keys
-from server.db.audit import Actor
+from server.db.audit import Actor, Origin
 from server.db.database import Connection, Database
 from server.errors import BadRequest, Conflict, DatabaseUnavailable, DuplicateRow, Forbidden
 from server.people import checked_email, checked_name
@@ -84,12 +84,12 @@ class SetUp:
         if not is_right:
             raise _wrong()
 
-    async def complete(self, key: str, company_id: int, name: str, email: str, password: str, address: str) -> str:
+    async def complete(self, key: str, company_id: int, name: str, email: str, password: str, origin: Origin) -> str:
         """Make the first administrator. Returns a new session's cookie.
 
         Raises Conflict, Forbidden, BadRequest, DuplicateRow, TooManyRequests.
         """
-        await self.check(key, address)
+        await self.check(key, origin.address)
         if not 0 < company_id < _COMPANY_MOST:
             raise BadRequest("The company's number must be a whole number above 0")
         email, name = checked_email(email), checked_name(name)
@@ -101,13 +101,14 @@ class SetUp:
             if not await setup_keys.drop_key(connection, _hash(key)):
                 raise _wrong()
             agent_id = await accounts.add_agent(connection, company_id, email, name, "admin", hashed, now_us)
-            await audit.append_act(connection, Actor(company_id, email, agent_id), "agent.set-up", f"agent {agent_id}", role="admin")
+            actor = Actor(company_id, email, agent_id, origin)
+            await audit.append_act(connection, actor, "agent.set-up", f"agent {agent_id}", role="admin")
             return agent_id
 
         agent_id = await self._database.transaction(write)
         self.is_needed = False
         _logger.info("the first administrator was made", company_id=company_id, agent_id=agent_id)
-        cookie, _ = await self._access.open_session(agent_id)
+        cookie, _ = await self._access.open_session(agent_id, origin)
         return cookie
 
     async def _keep(self, connection: Connection) -> bool:

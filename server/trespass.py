@@ -7,10 +7,10 @@ import time
 from collections import OrderedDict
 
 from server import log
-from server.auth import Principal
+from server.auth import Principal, actor_of
 from server.core.times import SECOND
 from server.db import audit
-from server.db.audit import Actor
+from server.db.audit import NO_ORIGIN, Actor
 from server.db.database import Connection, Database
 from server.errors import DatabaseUnavailable
 
@@ -29,12 +29,11 @@ class Trespass:
         named = _named(path)
         if named is None:
             return
-        agent = principal.agent
-        await self._note(Actor(agent.company_id, agent.email or agent.name, agent.id), method, *named)
+        await self._note(actor_of(principal), method, *named)
 
     async def note_frame(self, company_id: int, agent_id: int, agent_name: str, conversation_id: int) -> None:
         """After a frame on a socket named a conversation that is not the agent's company's. Never raises."""
-        await self._note(Actor(company_id, agent_name, agent_id), "socket", "conversations", conversation_id)
+        await self._note(Actor(company_id, agent_name, agent_id, NO_ORIGIN), "socket", "conversations", conversation_id)
 
     async def _note(self, actor: Actor, method: str, kind: str, number: int) -> None:
         """Once an hour for each agent and thing: a page that asks every five seconds must not fill the log, nor lock rows for it."""

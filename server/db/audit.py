@@ -41,12 +41,17 @@ NO_ORIGIN = Origin()
 
 
 class Actor(msgspec.Struct, frozen=True):
-    """Who acts, in whose company, and where from. `agent_id` is None for a command on the server."""
+    """Who acts, in whose company, and where from: nobody who acts over the network is without an origin."""
 
     company_id: int
     name: str
-    agent_id: int | None = None
-    origin: Origin = NO_ORIGIN
+    agent_id: int | None
+    origin: Origin
+
+
+def server_actor(company_id: int, name: str = COMMAND) -> Actor:
+    """A command on the server, or the server itself."""
+    return Actor(company_id, name, None, NO_ORIGIN)
 
 
 class Act(msgspec.Struct, frozen=True, rename="camel"):

@@ -7,11 +7,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from server.auth import Principal
+from server.auth import Principal, actor_of
 from server.core.second_factor import qr_address
 from server.endpoints.admin_shell import AdminShell, done_of, form_of
 from server.endpoints.client_address import address_of
-from server.endpoints.integrations import actor_of
 from server.endpoints.page_requests import redirect
 from server.endpoints.sessions import origin_of
 from server.errors import OmniError

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from server.auth import Principal
+from server.auth import Principal, actor_of
 from server.checkup import Checkup
 from server.core.checkup import is_well
 from server.core.page_locale import Locale
@@ -14,7 +14,6 @@ from server.db.integrations import Overview
 from server.db.sync_runs import SyncRun
 from server.endpoints.admin_shell import AdminShell, Form, done_of, form_of, number
 from server.endpoints.answers import json_answer, path_number
-from server.endpoints.integrations import actor_of
 from server.endpoints.page_requests import redirect
 from server.errors import BadRequest, NotFound, OmniError
 from server.integrations import Integrations, NewIntegration, previous_end_us

@@ -7,11 +7,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from server.auth import Principal
+from server.auth import Principal, actor_of
 from server.endpoints.admin_shell import AdminShell, done_of, form_of
 from server.endpoints.answers import path_number
-from server.endpoints.integrations import actor_of
 from server.endpoints.page_requests import is_same_origin, redirect
+from server.endpoints.sessions import origin_of
 from server.errors import Forbidden, NotFound, OmniError
 from server.passwords import PASSWORD_LEAST
 from server.people import People
@@ -101,7 +101,7 @@ class PeoplePages:
         form = await form_of(request)
         token = form.get("token", "")
         try:
-            cookie = await self._people.accept(token, form.get("name", ""), form.get("password", ""))
+            cookie = await self._people.accept(token, form.get("name", ""), form.get("password", ""), origin_of(request))
         except NotFound:
             raise
         except OmniError as error:

@@ -6,14 +6,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from server.auth import Principal
+from server.auth import Principal, actor_of
 from server.core.canned_replies import COMPANY_MOST, CannedReply, checked_content, checked_shortcut
 from server.core.times import SECOND
 from server.db import audit, canned_replies
 from server.db.database import Connection, Database
 from server.endpoints.answers import json_answer, path_number, read_json
 from server.endpoints.guard import Guard
-from server.endpoints.integrations import actor_of
 from server.errors import Conflict, DuplicateRow, Forbidden, NotFound, Unprocessable
 
 

@@ -6,13 +6,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from server.auth import Principal
+from server.auth import Principal, actor_of
 from server.checkup import Checkup
 from server.core.checkup import report
 from server.core.entities import Json
 from server.core.times import iso_or_none
 from server.db.accounts import GRANDFATHERED
-from server.db.audit import Actor
 from server.db.integrations import Overview
 from server.endpoints.answers import json_answer, path_number, read_json
 from server.endpoints.guard import AgentHandler, Guard
@@ -91,11 +90,6 @@ def integration_view(one: Overview, settings: Settings) -> Json:
         "repairedCount": one.repaired_count,
         "problem": own.problem,
     }
-
-
-def actor_of(principal: Principal) -> Actor:
-    agent = principal.agent
-    return Actor(agent.company_id, agent.email or agent.name, agent.id)
 
 
 def parse_new(body: dict[str, Any]) -> NewIntegration:

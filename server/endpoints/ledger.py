@@ -7,13 +7,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from server.auth import Principal
+from server.auth import Principal, actor_of
 from server.core.times import SECOND
 from server.db.journal import STATES
 from server.endpoints.admin_shell import AdminShell, form_of, number
 from server.endpoints.answers import json_answer, path_number, query_number
 from server.endpoints.guard import Guard
-from server.endpoints.integrations import actor_of
 from server.endpoints.page_requests import redirect
 from server.erasure import Erasure
 from server.errors import BadRequest

@@ -1,14 +1,15 @@
 """What the pages read from a request besides its address, and the headers every answer of theirs carries."""
 
 import re
-from collections.abc import Mapping
-from urllib.parse import parse_qs, urlencode, urlsplit
+from collections.abc import Collection, Mapping
+from urllib.parse import parse_qs, urlencode
 from zoneinfo import ZoneInfo
 
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from server.core.origins import is_own_origin
 from server.core.page_locale import LANGUAGES
 from server.endpoints.answers import read_body
 from server.errors import BadRequest, Forbidden
@@ -100,8 +101,9 @@ def is_same_origin(request: Request) -> bool:
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
         return site == "same-origin"
-    origin = request.headers.get("Origin")
-    return origin is not None and urlsplit(origin).netloc == request.headers.get("Host")
+    public_urls: Collection[str] = getattr(request.app.state, "public_urls", ())
+    here = f"{request.url.scheme}://{request.headers.get('host', '')}"
+    return is_own_origin(request.headers, public_urls or (here,))
 
 
 def check_same_origin(request: Request) -> None:

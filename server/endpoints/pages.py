@@ -81,7 +81,7 @@ class PageData(Protocol):
         """The second step. Raises Unauthenticated when it took too long, Unprocessable for a wrong code,
         TooManyRequests."""
 
-    async def sign_out(self, request: Request) -> str:
+    async def sign_out(self, request: Request) -> list[str]:
         """End the session of this request; the `Set-Cookie` value that clears the cookie."""
 
     async def cursor(self, agent: PageAgent) -> str:

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from server.auth import Principal
+from server.auth import Principal, actor_of
 from server.core.entities import Json
 from server.core.times import iso
 from server.db.accounts import Agent
@@ -14,7 +14,6 @@ from server.db.invitations import Invitation
 from server.endpoints.answers import json_answer, path_number, read_json
 from server.endpoints.client_address import address_of
 from server.endpoints.guard import Guard
-from server.endpoints.integrations import actor_of
 from server.errors import BadRequest
 from server.people import People
 

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from server.auth import SESSION_COOKIE, Access, Principal
+from server.auth import SECURE_SESSION_COOKIE, SESSION_COOKIE, Access, Principal
 from server.core.origins import read_cookie
 from server.db.audit import Origin
 from server.endpoints.answers import agent_json, json_answer, problem_answer, read_json
@@ -16,6 +16,7 @@ from server.errors import BadRequest, Forbidden, OmniError
 from server.sign_in import SignedIn, SignIn
 
 DEVICE_COOKIE = "omni_device"
+SECURE_DEVICE_COOKIE = "__Host-" + DEVICE_COOKIE
 _DEVICE_SECONDS = 180 * 86_400
 # attachments stay in the browser's cache otherwise, for whoever sits there next; "storage" is not named, as it holds
 # replies that have not been sent yet, and the page keeps those of each agent apart
@@ -28,6 +29,8 @@ class Sessions:
     def __init__(self, guard: Guard, access: Access, sign_in: SignIn, *, hours: int, is_secure: bool) -> None:
         self._guard, self._access, self._sign_in = guard, access, sign_in
         self._hours, self._is_secure = hours, is_secure
+        self._session_name = SECURE_SESSION_COOKIE if is_secure else SESSION_COOKIE
+        self._device_name = SECURE_DEVICE_COOKIE if is_secure else DEVICE_COOKIE
 
     def routes(self) -> list[BaseRoute]:
         return [
@@ -64,16 +67,24 @@ class Sessions:
     async def sign_out(self, request: Request, principal: Principal) -> Response:
         if principal.session_key is not None:
             await self._sign_in.sign_out(principal, origin_of(request))
-        return Response(status_code=204, headers={"Set-Cookie": self.cookie(""), **CLEAR_SITE_DATA})
+        response = Response(status_code=204, headers=CLEAR_SITE_DATA)
+        for value in self.ended():
+            response.headers.append("Set-Cookie", value)
+        return response
 
     def cookies(self, signed_in: SignedIn) -> list[str]:
         """`Set-Cookie` values: the session, and by what this browser is known the next time."""
-        device = self._cookie(DEVICE_COOKIE, signed_in.device, _DEVICE_SECONDS)
+        device = self._cookie(self._device_name, signed_in.device, _DEVICE_SECONDS)
         return [self.cookie(signed_in.cookie), device]
 
     def cookie(self, value: str) -> str:
-        """A `Set-Cookie` value of the session; an empty one clears the cookie."""
-        return self._cookie(SESSION_COOKIE, value, self._hours * 3600 if value else 0)
+        """A `Set-Cookie` value of the session."""
+        return self._cookie(self._session_name, value, self._hours * 3600)
+
+    def ended(self) -> list[str]:
+        """`Set-Cookie` values that clear the session, under every name it is read by."""
+        names = dict.fromkeys((self._session_name, SESSION_COOKIE))
+        return [self._cookie(name, "", 0) for name in names]
 
     def _cookie(self, name: str, value: str, seconds: int) -> str:
         cookie: SimpleCookie = SimpleCookie({name: value})
@@ -92,4 +103,5 @@ def origin_of(request: Request) -> Origin:
 
 def device_of(request: Request) -> str | None:
     """By what this browser says it is known."""
-    return read_cookie(request.headers.get("cookie", ""), DEVICE_COOKIE)
+    found = request.headers.get("cookie", "")
+    return read_cookie(found, SECURE_DEVICE_COOKIE) or read_cookie(found, DEVICE_COOKIE)

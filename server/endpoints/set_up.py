@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute, Route
 from server.endpoints.admin_shell import AdminShell, Form, form_of, number
 from server.endpoints.client_address import address_of
 from server.endpoints.page_requests import is_same_origin, redirect
+from server.endpoints.sessions import origin_of
 from server.errors import Conflict, Forbidden, OmniError
 from server.passwords import PASSWORD_LEAST
 from server.set_up import SetUp
@@ -42,7 +43,7 @@ class SetUpPages:
         key, company_id = form.get("key", ""), number(form.get("company")) or 0
         try:
             cookie = await self._set_up.complete(
-                key, company_id, form.get("name", ""), form.get("email", ""), form.get("password", ""), address_of(request)
+                key, company_id, form.get("name", ""), form.get("email", ""), form.get("password", ""), origin_of(request)
             )
         except (Conflict, Forbidden) as error:
             return self._refused(request, error)

@@ -73,7 +73,8 @@ class SignInPages:
     async def sign_out(self, request: Request) -> Response:
         check_same_origin(request)
         response = redirect("/sign-in")
-        response.headers.append("Set-Cookie", await self._get_data(request).sign_out(request))
+        for cookie in await self._get_data(request).sign_out(request):
+            response.headers.append("Set-Cookie", cookie)
         response.headers.update(CLEAR_SITE_DATA)
         return response
 

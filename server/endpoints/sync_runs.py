@@ -4,10 +4,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from server.auth import Principal
+from server.auth import Principal, actor_of
 from server.endpoints.answers import json_answer, path_number
 from server.endpoints.guard import Guard
-from server.endpoints.integrations import actor_of
 from server.sync_runs import SyncRuns, run_view
 
 _PATH = "/api/integrations/{id}/sync"

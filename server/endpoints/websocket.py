@@ -9,9 +9,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server import log, metrics
 from server.asgi_push import AsgiPush
-from server.auth import SESSION_COOKIE, Access, Principal
+from server.auth import Access, Principal, session_cookie
 from server.connection import Colleagues, Connection, Pace, Renewal
-from server.core.origins import read_cookie
 from server.core.recovery import Cursor, Mode, judge, parse_cursor
 from server.core.session import PROTOCOL_VERSION_MIN, Hello, encode_error, parse_client_message
 from server.core.times import SECOND, iso
@@ -158,7 +157,7 @@ class Sockets:
         headers, address = websocket.headers, address_of(websocket)
         if hello.token:
             return await self._access.authenticate_token(hello.token, address)
-        cookie = read_cookie(headers.get("cookie", ""), SESSION_COOKIE)
+        cookie = session_cookie(headers)
         if cookie is None:
             raise Unauthenticated
         if not self._access.is_own_origin(headers):  # a foreign page's script would send the cookie as well

@@ -123,7 +123,7 @@ def test_every_write_is_an_act_or_said_to_be_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("server", ["embedded"], indirect=True)
 async def test_every_act_leaves_its_line(shop: Company, sim: ChatwootSim) -> None:
-    """With who did it, and to what; one line for each."""
+    """With who did it, from where, and to what; one line for each."""
     await registered(shop)
     for route, acts in CALLS.items():
         # an administrator for each: some of the acts end everything that was issued to them
@@ -135,13 +135,15 @@ async def test_every_act_leaves_its_line(shop: Company, sim: ChatwootSim) -> Non
                 answer = await call(ground)
                 assert answer.status_code < 400, (route, answer.text)
             rows = await shop.rows(
-                "SELECT act, actor, target FROM audit_log WHERE company_id = :company AND id > :before ORDER BY id",
+                "SELECT act, actor, target, address, client FROM audit_log WHERE company_id = :company AND id > :before ORDER BY id",
                 company=shop.id,
                 before=before,
             )
             assert rows[-1][0] == act, (route, [tuple(row) for row in rows])
             assert rows[-1][1] == "Chief"
             assert rows[-1][2], route
+            # where from: as sign-ins say it
+            assert (rows[-1][3], (rows[-1][4] or "")[:6]) == ("127.0.0.1", "python"), route
 
 
 async def _ground(http: httpx.AsyncClient, shop: Company, sim: ChatwootSim) -> Ground:

@@ -7,7 +7,7 @@ import httpx
 
 from server.chatwoot import ChatwootClient
 from server.db.accounts import Integration
-from server.db.audit import Actor
+from server.db.audit import NO_ORIGIN, Actor
 from server.db.database import Database
 from server.db.vault import Vault
 from server.dev.chatwoot_sim import ChatwootSim, serving
@@ -20,7 +20,7 @@ from tests.unit.databases import fresh_sqlite
 from tests.unit.integrations import COMPANY, add_integration
 
 ACCOUNT, INBOX = 3, 12
-_ADMIN = Actor(COMPANY, "an administrator", 1)
+_ADMIN = Actor(COMPANY, "an administrator", 1, NO_ORIGIN)
 
 
 async def test_a_walk_that_breaks_leaves_the_others_alone(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from server.core.times import SECOND
-from server.db.audit import Actor
+from server.db.audit import NO_ORIGIN, Actor
 from server.db.connection import Connection
 from server.db.database import Database
 from server.db.migrations import upgrade
@@ -35,7 +35,7 @@ async def processes(database_url: str) -> AsyncIterator[list[Database]]:
 
 
 async def attempt(process: Trespass, number: int, *, agent_id: int = 5, method: str = "GET") -> None:
-    await process._note(Actor(STRANGER, "Tomas", agent_id), method, "canned-replies", number)
+    await process._note(Actor(STRANGER, "Tomas", agent_id, NO_ORIGIN), method, "canned-replies", number)
 
 
 async def lines(database: Database) -> list[tuple[int, str]]:

@@ -179,6 +179,24 @@ async def test_one_notification_for_all_tabs(site: Site, open_window: OpenWindow
     assert sorted(body for _, body in await notes()) == ["and look", "look"]
 
 
+async def test_a_name_turns_no_letters_around(site: Site, open_window: OpenWindow, preferences: Any) -> None:
+    """Neither in the system's notification, where it stands among our words, nor in the window's title."""
+    customer = f"\u202e{site.new_customer()}\u2066"
+    window = await open_window()
+    await window.context.add_init_script(COUNT_NOTES)
+    await preferences(notifications=True)
+    tab = await window.open("/inbox")
+    await site.writes(customer, "look")
+
+    async def notes() -> list[Any]:
+        found: list[Any] = await tab.evaluate("notes")
+        return found
+
+    [[title, _]] = await eventually(notes, 30)
+    assert customer.strip("\u202e\u2066") in title
+    assert not {"\u202e", "\u2066"} & set(title + await tab.title())
+
+
 async def _has(notes: Any, wanted: list[str]) -> bool:
     return any(wanted[0] in title and body == wanted[1] for title, body in await notes())
 

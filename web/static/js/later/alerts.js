@@ -5,6 +5,8 @@ import { find } from "../dom.js";
 const SETTLE_MS = 150; // a tab with the focus comes first
 const HEARD_MS = 10_000; // longer than a tab without a line takes to poll
 const NEWS_MS = 60_000; // what is older was missed, and stands in the list
+// turn the order of letters: a name must not write what stands around it in a window of the system's
+const TURNING = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 const TONES = [660, 880];
 
 // Once per browser, whatever the number of tabs, and silent while one of them has the focus.
@@ -33,7 +35,7 @@ export function bindAlerts({ agent, delay, i18n, preferences }, open) {
 
   function notify(conversation, { content }) {
     const { id } = conversation;
-    const name = i18n.nameOf(conversation);
+    const name = i18n.nameOf(conversation).replace(TURNING, "");
     const note = new Notification(i18n.t("alert.title", { name }), { body: content, tag: `omni-${id}`, icon: find("link[rel=icon]").href });
     note.onclick = () => {
       note.close();
