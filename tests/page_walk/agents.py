@@ -14,7 +14,7 @@ from tests.kit.eventually import scaled
 from tests.kit.tcp_proxy import TcpProxy
 from tests.web.site import Window
 
-DEAD_WORKER_SECONDS = 20.0  # until a tab misses its beats
+DEAD_WORKER_SECONDS = 5.0  # until a tab has its worker's lock, on a busy machine
 DEAD_LINE_SECONDS = 30.0  # until a half-open line is known as one
 
 

@@ -17,7 +17,7 @@ new PerformanceObserver((list) => {
     if (!hadRecentInput) shifts.push([value, moved]);
   }
 }).observe({ type: "layout-shift", buffered: true });"""
-DRAFT = r"""if (origin !== "null") localStorage.setItem("omni:draft:1:%d", "a draft\nof\nmany\nlines\nand\none\nmore");"""
+DRAFT = r"""if (origin !== "null") localStorage.setItem("omni:reply:1.1:%d", "a draft\nof\nmany\nlines\nand\none\nmore");"""
 POOR_LINE = {"offline": False, "latency": 100, "downloadThroughput": 60_000, "uploadThroughput": 60_000}
 MOST = 0.02
 

@@ -1,4 +1,4 @@
-"""The worker that holds the line for all tabs dies, or a tab stands still: who is left says so, and is live again in half a minute."""
+"""The worker that holds the line for all tabs dies, or a tab stands still: who is left says so, and is live again."""
 
 import asyncio
 import contextlib
@@ -15,6 +15,11 @@ from tests.web.site import Site, Window, says, shown_ids
 from tests.web.test_inbox_line import all_shown
 
 AGAIN_SECONDS = 30
+NO_CHECKS = "globalThis.setInterval = () => 0;"  # no tab looks whether it still hears a beat
+NO_LOCK = """const { locks } = navigator; // none in the blank page before
+const request = locks?.request;
+if (locks) locks.request = (name, ...more) => (name.startsWith("omni:life:") ? new Promise(() => {}) : request.call(locks, name, ...more));
+"""
 NOTE_WORDS = """() => {
   globalThis.words = [];
   const chip = document.querySelector("#chip");
@@ -60,14 +65,17 @@ async def freeze(window: Window, tab: Page) -> Callable[[], Awaitable[None]]:
     return thaw
 
 
+@pytest.mark.parametrize("without", [NO_CHECKS, NO_LOCK], ids=["by-the-lock", "by-the-beat"])
 @pytest.mark.parametrize("what", ["crash", "worker"])
 async def test_the_worker_dies_and_the_other_tab_is_live_again(
-    site: Site, open_window: OpenWindow, browser: Browser, what: str
+    site: Site, open_window: OpenWindow, browser: Browser, what: str, without: str
 ) -> None:
-    """With the tab that made it, or alone. Nobody tells the tab: it misses the beat, makes the worker anew and has what was missed."""
+    """With the tab that made it, or alone. The tab gets the worker's lock, or misses its beat: it makes the worker anew and has what
+    was missed."""
     customer = site.new_customer()
     number = await site.writes(customer, "before")
     window = await open_window()
+    await window.context.add_init_script(without)
     first = await window.open("/inbox")
     second = await window.open(f"/inbox/c/{number}")
     await second.evaluate(NOTE_WORDS)
@@ -84,6 +92,20 @@ async def test_the_worker_dies_and_the_other_tab_is_live_again(
     await site.writes(customer, "after")
     await expect(second.locator("#messages > li").last.locator("[data-f=body]")).to_have_text("after")
     assert await all_shown(second, site, number)
+
+
+async def test_a_worker_may_die_again_and_again(site: Site, open_window: OpenWindow, browser: Browser) -> None:
+    """Each one that is made anew is watched as the first was."""
+    customer = site.new_customer()
+    number = await site.writes(customer, "before")
+    window = await open_window()
+    await window.context.add_init_script(NO_CHECKS)
+    tabs = [await window.open(f"/inbox/c/{number}") for _ in range(2)]
+    for n in range(3):
+        assert await end_workers(browser)
+        await site.writes(customer, f"death {n}")
+        for tab in tabs:
+            await expect(tab.locator("#messages > li").last.locator("[data-f=body]")).to_have_text(f"death {n}")
 
 
 async def test_a_tab_that_was_frozen_has_everything_when_it_is_thawed(site: Site, open_window: OpenWindow) -> None:

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Drafts, Outbox, adopt } from "../../../web/static/js/outbox.js";
+import { adopt } from "../../../web/static/js/later/adopt.js";
+import { Drafts, Outbox } from "../../../web/static/js/outbox.js";
 import { request } from "../../../web/static/js/later/leases.js";
 import { Clock, settle } from "./clock.mjs";
 

@@ -1,7 +1,8 @@
 // Gives the page its line: through a SharedWorker, so that all tabs of a browser share one socket, else a socket
 // of its own. Both look the same from here. A worker can die with the tab that made it, or stand still, and nobody says so: it
-// proves that it lives by a beat, and a page that hears none makes it anew.
+// proves that it lives by a lock, which ends with it, and by a beat where there are no locks or it stands still. A page makes it anew.
 
+import { lazily, pass } from "./api.js";
 import { Live, Silence } from "./live.js";
 
 const ANSWER_MAX_MS = 3_000; // a worker that does not answer by then is not there
@@ -40,19 +41,27 @@ function inWorker(options) {
   let port = null;
   let mostMs; // of silence
   let isNew; // and has not answered yet
+  let waiting; // for the lock
   let viewing = null;
+  const loadLife = lazily(() => import("./later/worker-life.js"));
   const post = (type, more) => port.postMessage({ type, ...more });
   const line = {
     wake: () => check() || post("wake"),
-    leave: () => post("leave"),
+    leave() {
+      waiting.abort();
+      post("leave");
+    },
     rejoin() {
       silence.end();
+      waiting?.abort();
+      waiting = new AbortController();
       mostMs = ANSWER_MAX_MS;
       post("join", { wsUrl, agentId, client, cursor: cursor(), visible: !document.hidden });
       if (viewing) post("tell", { frame: viewing });
     },
     stop(reason) {
       clearInterval(timer);
+      waiting.abort();
       post("stop", { reason });
     },
     tell(frame) {
@@ -73,6 +82,7 @@ function inWorker(options) {
       isNew = false;
       if (type === "head") post("here");
       if (type === "again") line.rejoin();
+      if (type === "life") watch(waiting.signal, ...args);
       on[type]?.(...args);
     };
     line.rejoin();
@@ -80,17 +90,22 @@ function inWorker(options) {
   // Whoever holds the line goes on with a socket of this page's.
   const fallBack = () => {
     clearInterval(timer);
+    waiting.abort();
     port.close();
     port = null;
     Object.assign(line, inPage(options));
     if (viewing) line.tell(viewing);
   };
-  // Whether the worker was silent for too long, and something was done about it.
-  const check = () => {
-    if (silence.ms <= mostMs) return false;
+  const watch = (signal, name) => loadLife().then(({ onEnd }) => onEnd(name, signal, renew)).catch(pass);
+  const renew = () => {
     on.state({ phase: "waiting", heardAt: silence.since });
     if (isNew) fallBack();
     else connect();
+  };
+  // Whether the worker was silent for too long, and something was done about it.
+  const check = () => {
+    if (silence.ms <= mostMs) return false;
+    renew();
     return true;
   };
   const timer = setInterval(check, CHECK_EVERY_MS);

@@ -15,11 +15,18 @@ const viewing = new Map(); // port -> the frame that says what it shows
 let live = null;
 let ring = []; // the newest events, of one epoch
 let ringEpoch = null;
+let life = null; // the name of a lock that lasts as long as this worker does
 let ahead = -Infinity; // the server's clock, for tabs that come later
 
 self.onconnect = ({ ports: [port] }) => {
   port.onmessage = ({ data }) => onRequest(port, data);
 };
+
+// Tabs wait for it: they get it when this worker has died, and know at once.
+navigator.locks?.request(`omni:life:${performance.timeOrigin}:${Math.random()}`, ({ name }) => {
+  tell("life")((life = name));
+  return new Promise(() => {});
+});
 
 setInterval(() => {
   for (const [port, at] of ports) if (at !== null && performance.now() - at > GONE_MS) forget(port);
@@ -39,6 +46,7 @@ function onRequest(port, { type, ...request }) {
 
 function onJoin(port, { wsUrl, agentId, client, cursor, visible }) {
   ports.set(port, null);
+  if (life) port.postMessage({ type: "life", args: [life] });
   if (!live || live.state.phase === "stopped") {
     const on = { state: tell("state"), events: onEvents, reset: tell("reset"), clock: onClock, aside: onAside };
     live = new Live({ url: wsUrl, agentId, client, cursor, on });

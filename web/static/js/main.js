@@ -10,7 +10,7 @@ import { List } from "./list.js";
 import { openLine } from "./live-client.js";
 import { Navigation, queryOf } from "./navigation.js";
 import { showUnread } from "./notify.js";
-import { Drafts, Outbox, adopt } from "./outbox.js";
+import { Drafts, Outbox } from "./outbox.js";
 import { Reads } from "./reads.js";
 import { Resume } from "./resume.js";
 import { Status } from "./status.js";
@@ -36,7 +36,9 @@ const store = new Store(boot.agent.id);
 const api = new Api({ agentId: boot.agent.id, onSignedOut: () => stop("signed-out") });
 const reads = new Reads(store, () => resume.cursor);
 const owner = `${boot.agent.companyId}.${boot.agent.id}`; // of what this browser keeps
-adopt(localStorage, owner, boot.agent.id);
+if (Object.keys(localStorage).some((key) => /^omni:(draft|outbox):\d+:/.test(key))) {
+  await import("./later/adopt.js").then(({ adopt }) => adopt(localStorage, owner, boot.agent.id), () => {}); // the next page does it
+}
 const drafts = new Drafts(owner, localStorage);
 const status = new Status(i18n);
 const delay = new Delay();

@@ -1,9 +1,8 @@
 // Files of replies: chosen by the button, by paste, by drop; and kept by the browser until they are sent, so that they survive a
 // reload as the reply's text does.
 
+import { lazily } from "./api.js";
 import { fillList, fillSlots, find } from "./dom.js";
-
-const STORE = "files";
 
 export class Uploads {
   files = [];
@@ -49,19 +48,9 @@ export class Uploads {
   }
 }
 
-function run(mode, act) {
-  return new Promise((done, fail) => {
-    const asked = indexedDB.open("omni", 1);
-    asked.onupgradeneeded = () => asked.result.createObjectStore(STORE);
-    asked.onerror = () => fail(asked.error);
-    asked.onsuccess = () => {
-      const change = asked.result.transaction(STORE, mode);
-      const got = act(change.objectStore(STORE));
-      change.oncomplete = () => done(got.result);
-      change.onabort = () => fail(change.error);
-    };
-  }).catch(() => undefined); // a browser that keeps nothing still sends what the page holds
-}
+// A browser that keeps nothing still sends what the page holds.
+const load = lazily(() => import("./later/kept-files.js"));
+const run = (mode, act) => load().then(({ inStore }) => inStore(mode, act)).catch(() => undefined);
 
 export const keepFiles = (key, files) => run("readwrite", (store) => store.put(files, key));
 export const readFiles = (key) => run("readonly", (store) => store.get(key));
