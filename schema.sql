@@ -181,6 +181,8 @@ CREATE TABLE IF NOT EXISTS integrations (
   sync_began_at BIGINT COMMENT 'when the sync began that has not come to its end, microseconds',
   verified_at BIGINT COMMENT 'when all of its history was last found to be here, microseconds',
   repaired_count BIGINT NOT NULL COMMENT 'changes found that no webhook told' DEFAULT '0',
+  inbox_name VARCHAR(255) COMMENT 'as Chatwoot had it last',
+  deleted_at BIGINT COMMENT 'when an administrator deleted it; the row stays for its conversations, microseconds',
   PRIMARY KEY (id),
   KEY ix_integration_company (company_id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='A Chatwoot inbox (or an older provider) of a company';

@@ -64,6 +64,7 @@ from server.endpoints.websocket import Sockets
 from server.erasure import Erasure
 from server.errors import ConfigurationError, DatabaseUnavailable, NotFound, OmniError
 from server.feed import FeedLimits, Feeds
+from server.form_tokens import FormTokens
 from server.health import Health
 from server.http_protocol import NOTE_PROXY
 from server.hub import Hub
@@ -93,6 +94,7 @@ from server.sync_runs import SyncRuns
 from server.tasks import Services, spawn
 from server.traces import FanOuts, Traces
 from server.trespass import Trespass
+from server.trial import Trial
 
 _logger = log.get(__name__)
 WEB = Path(__file__).parent.parent / "web"
@@ -190,7 +192,8 @@ class Parts:
             longest_seconds=2 * settings.chatwoot_timeout_seconds + UPLOAD_SECONDS,
         )
         self.proofs = Proofs(self.database, self.vault, self.directory, self.impatient_client_of, settings)
-        self.integrations = Integrations(self.database, self.vault, self.directory, self.client_of, self.proofs, settings)
+        trial = Trial(self.impatient_client_of)
+        self.integrations = Integrations(self.database, self.vault, self.directory, self.client_of, self.proofs, trial, settings)
         self.checkup = Checkup(self.impatient_client_of, self.proofs, settings)
         self.status = CompanyStatus(
             self.database,
@@ -444,9 +447,13 @@ def _routes(parts: Parts, guard: Guard) -> list[BaseRoute]:
     ]
 
 
+def _form_tokens(parts: Parts) -> FormTokens:
+    return FormTokens(parts.vault, has_key=bool(parts.settings.secret_key))
+
+
 def _admin_pages(parts: Parts, guard: Guard, sessions: Sessions, shell: AdminShell) -> list[BaseRoute]:
     return [
-        *IntegrationPages(shell, parts.integrations, parts.checkup, parts.sync_runs, parts.settings).routes(),
+        *IntegrationPages(shell, parts.integrations, parts.checkup, parts.sync_runs, parts.settings, _form_tokens(parts)).routes(),
         *PeoplePages(shell, parts.people, sessions.cookie).routes(),
         *AccountPages(shell, parts.people, parts.sign_in, sessions.cookie).routes(),
         *SetUpPages(shell, parts.set_up, sessions.cookie).routes(),

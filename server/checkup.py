@@ -5,6 +5,7 @@ from collections.abc import Callable
 from server.chatwoot import ChatwootClient, ChatwootError, ChatwootRefused, ChatwootUnexpected, private_addresses, problem_with
 from server.core import checkup
 from server.core.checkup import Finding
+from server.core.proof import NOT_ACCEPTED
 from server.db.accounts import GRANDFATHERED, Integration
 from server.db.integrations import Overview
 from server.proofs import Proofs
@@ -57,6 +58,9 @@ class Checkup:
         return found
 
     def _unreachable(self, own: Integration, error: ChatwootError) -> Finding:
+        if isinstance(error, ChatwootRefused) and error.chatwoot_status in (401, 403) and NOT_ACCEPTED not in error.sentence:
+            text = f"Chatwoot refuses the access token's owner: {error.sentence}"
+            return Finding("account", "failed", text, "Look at the account in Chatwoot")
         if isinstance(error, ChatwootRefused) and error.chatwoot_status in (401, 403):
             return Finding(
                 "access token",

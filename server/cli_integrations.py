@@ -15,7 +15,8 @@ from server.db.accounts import GRANDFATHERED, Integration
 from server.db.audit import Actor, server_actor
 from server.db.integrations import Overview
 from server.errors import ConfigurationError
-from server.integrations import MODES, UNSIGNED, NewIntegration, previous_end_us
+from server.integration_rules import MODES, UNSIGNED, previous_end_us
+from server.integrations import NewIntegration
 
 _TOKEN_STDIN = click.option(
     "--access-token-stdin",
@@ -39,7 +40,9 @@ def integration_group(with_parts: WithParts, after_add: Callable[[], object]) ->
         """Chatwoot inboxes of companies."""
 
     _add(integration, with_parts, after_add)
+    _choose(integration, with_parts)
     _look(integration, with_parts)
+    _edit(integration, with_parts)
     _register(integration, with_parts)
     _rotate(integration, with_parts)
     _signing(integration, with_parts)
@@ -54,7 +57,12 @@ def _add(group: click.Group, with_parts: WithParts, after_add: Callable[[], obje
         "--account-id", type=click.IntRange(1), required=True, help="Account number in Chatwoot's address: /app/accounts/<number>/"
     )
     @click.option(
-        "--inbox-id", type=click.IntRange(1), required=True, help="Inbox number in Chatwoot's address: /settings/inboxes/<number>"
+        "--inbox-id",
+        "inbox_ids",
+        type=click.IntRange(1),
+        required=True,
+        multiple=True,
+        help="Inbox number in Chatwoot's address: /settings/inboxes/<number>; may be given several times. The command inboxes lists them.",
     )
     @click.option(
         "--access-token", help="Access token of a Chatwoot administrator: Profile settings, at the end of the page."
@@ -69,31 +77,105 @@ def _add(group: click.Group, with_parts: WithParts, after_add: Callable[[], obje
     @click.option(
         "--unsigned", type=click.Choice(UNSIGNED), default="refused", show_default=True, help="As of the command signing, which tells more."
     )
+    @click.option("--unproved", is_flag=True, help="Keep it although Chatwoot cannot be asked now; nothing is received until it answers.")
     @click.option("--trusted", is_flag=True, help="Receive webhooks although this server cannot ask Chatwoot whether the inbox is theirs.")
-    def add(company_id: int, mode: str, register: bool, trusted: bool, access_token_stdin: bool, **values: Any) -> None:
-        """Add a Chatwoot inbox to a company. Prints JSON: id, webhookUrl, isProved."""
+    def add(company_id: int, mode: str, inbox_ids: tuple[int, ...], access_token_stdin: bool, **values: Any) -> None:
+        """Add Chatwoot inboxes to a company. Chatwoot is asked first; nothing that is wrong is kept. Prints JSON: id, webhookUrl,
+        isProved, a line each."""
+        register, trusted, unproved = (values.pop(name) for name in ("register", "trusted", "unproved"))
         values["access_token"] = _chosen_token(values["access_token"], from_stdin=access_token_stdin)
         if not values["access_token"]:
             raise ConfigurationError("An access token is needed: --access-token-stdin, or --access-token")
-        new = NewIntegration(**values, webhook_mode=mode, is_trusted=trusted)
+        new = NewIntegration(
+            **values, inbox_id=inbox_ids[0], webhook_mode=mode, is_trusted=trusted, accepts_unproved=unproved
+        )
 
-        async def run(parts: Parts) -> tuple[Integration, str]:
+        async def run(parts: Parts) -> list[tuple[Integration, str]]:
             actor = server_actor(company_id)
-            added = (await parts.integrations.add(actor, new)).integration
+            added = [one.integration for one in await parts.integrations.add_all(actor, new, inbox_ids)]
             if register:
-                added = (await parts.integrations.register(actor, added.id)).integration
+                added = [(await parts.integrations.register(actor, one.id)).integration for one in added]
             if not parts.settings.secret_key:
                 _notes.print("[yellow]SECRET_KEY is not set: the access token is stored as it is.[/]")
-            return added, parts.settings.webhook_url_of(mode, added.address_key)
+            return [(one, parts.settings.webhook_url_of(mode, one.address_key)) for one in added]
 
-        added, webhook_url = with_parts(run)
+        found = with_parts(run)
         after_add()
-        if not added.is_proved:
-            _notes.print(
-                "[yellow]Nothing is received yet: Chatwoot has not shown this inbox to the access token.[/] "
-                f"Why: omni-inbox integration check --integration-id {added.id}"
+        for added, webhook_url in found:
+            _print_added(added, webhook_url)
+
+
+def _print_added(added: Integration, webhook_url: str) -> None:
+    if not added.is_proved:
+        _notes.print(
+            "[yellow]Nothing is received yet: Chatwoot has not shown this inbox to the access token.[/] "
+            f"Why: omni-inbox integration check --integration-id {added.id}"
+        )
+    click.echo(json.dumps({"id": added.id, "webhookUrl": webhook_url, "isProved": added.is_proved}))
+
+
+def _choose(group: click.Group, with_parts: WithParts) -> None:
+    @group.command("inboxes")
+    @click.option("--account-id", type=click.IntRange(0), default=0, help="Account number in Chatwoot; without it the first one.")
+    @click.option("--access-token", help="Access token of a Chatwoot administrator.")
+    @_TOKEN_STDIN
+    @click.option("--base-url", required=True, help="Chatwoot's address, for example https://app.chatwoot.com")
+    def inboxes(account_id: int, access_token: str | None, access_token_stdin: bool, base_url: str) -> None:
+        """List what an access token sees in a Chatwoot: its accounts and inboxes, as JSON. Keeps nothing."""
+        token = _chosen_token(access_token, from_stdin=access_token_stdin)
+        if not token:
+            raise ConfigurationError("An access token is needed: --access-token-stdin, or --access-token")
+        new = NewIntegration(account_id=account_id, inbox_id=0, base_url=base_url, access_token=token)
+        place = with_parts(lambda parts: parts.integrations.look(server_actor(0), new))
+        click.echo(
+            json.dumps(
+                {
+                    "owner": place.owner,
+                    "accountId": place.account_id,
+                    "accounts": [{"id": number, "name": name} for number, name in place.accounts],
+                    "inboxes": [{"id": number, "name": name, "channel": channel} for number, name, channel in place.inboxes],
+                },
+                ensure_ascii=False,
             )
-        click.echo(json.dumps({"id": added.id, "webhookUrl": webhook_url, "isProved": added.is_proved}))
+        )
+
+
+def _edit(group: click.Group, with_parts: WithParts) -> None:
+    @group.command("edit")
+    @_BY_ID
+    @click.option("--base-url", help="Chatwoot's address, after it has moved; it must be the same Chatwoot.")
+    @click.option("--inbox-id", type=click.IntRange(1), help="Another inbox of the same account.")
+    @click.option("--access-token", help="A new access token, tried together with the rest.")
+    @_TOKEN_STDIN
+    def edit(
+        integration_id: int, base_url: str | None, inbox_id: int | None, access_token: str | None, access_token_stdin: bool
+    ) -> None:
+        """Correct an integration's address, inbox or token. All of it is tried before any of it is kept."""
+        values = {"base_url": base_url, "inbox_id": inbox_id}
+        values["access_token"] = _chosen_token(access_token, from_stdin=access_token_stdin)
+        _act(with_parts, integration_id, lambda parts, actor: parts.integrations.change(actor, integration_id, values))
+
+    @group.command("delete")
+    @_BY_ID
+    @click.option("--yes", is_flag=True, help="Do not ask.")
+    def delete(integration_id: int, yes: bool) -> None:
+        """Delete an integration. Its conversations stay and can be read and closed, not answered; its webhook goes from Chatwoot where no
+        other inbox uses it. Added again, it goes on with its conversations."""
+
+        async def count(parts: Parts) -> int:
+            await parts.integrations.get(integration_id, None)
+            return await parts.integrations.count_conversations(integration_id)
+
+        number = with_parts(count)
+        if not yes:
+            click.confirm(f"{number} conversations stay to be read, and cannot be answered any more. Delete it?", abort=True, err=True)
+
+        async def run(parts: Parts) -> None:
+            own = (await parts.integrations.get(integration_id, None)).integration
+            await parts.integrations.delete(server_actor(own.company_id), integration_id)
+
+        with_parts(run)
+        click.echo(json.dumps({"id": integration_id, "conversations": number}))
 
 
 def _look(group: click.Group, with_parts: WithParts) -> None:
@@ -242,6 +324,7 @@ def _line(one: Overview) -> dict[str, object]:
         "companyId": own.company_id,
         "accountId": own.account_id,
         "inboxId": own.inbox_id,
+        "inboxName": own.inbox_name,
         "baseUrl": own.base_url,
         "isActive": own.is_active,
         "isWebhookActive": own.is_webhook_active,

@@ -123,6 +123,13 @@ class Unprocessable(OmniError):
     title = "The request is well-formed but cannot be carried out"
 
 
+class ChatwootAway(Unprocessable):
+    """What was written about an integration may be right: Chatwoot cannot be asked now. May be kept as not proved, by a person's choice."""
+
+    code = "chatwoot_away"
+    title = "Chatwoot cannot be asked now; nothing was stored"
+
+
 class IdempotencyKeyReused(Unprocessable):
     code = "idempotency_key_reused"
     title = "This Idempotency-Key was already used for another text, or for a note; use a new key for a new reply"

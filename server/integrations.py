@@ -6,13 +6,13 @@ registering a second webhook before the first one goes: for that moment events c
 
 import asyncio
 import secrets
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
-from server.chatwoot import ChatwootClient, ChatwootError, ChatwootRefused, check_base_url, check_destination
+from server import log
+from server.chatwoot import ChatwootClient, ChatwootError, check_base_url, check_destination
 from server.core import checkup
 from server.core.times import SECOND
 from server.db import accounts, audit, integrations
@@ -22,16 +22,26 @@ from server.db.database import Connection, Database
 from server.db.integrations import Overview
 from server.db.vault import Vault
 from server.directory import REFRESH_SECONDS, Directory
-from server.errors import BadRequest, ChatwootFailed, NotFound, Unprocessable
-from server.proofs import Proofs, previous_secret_us
+from server.errors import BadRequest, ChatwootAway, NotFound, Unprocessable
+from server.integration_rules import (
+    check_mode,
+    check_unsigned,
+    checked_secret,
+    failure,
+    new_key,
+    now_us,
+    replaced_secret,
+    secrets_of,
+    with_events,
+)
+from server.proofs import Proofs
 from server.settings import Settings
+from server.trial import NOTHING, Place, Trial
 
-MODES = ("live", "local")
-UNSIGNED = ("refused", "keyed", "accepted")
 _QUEUED_US = 300 * SECOND  # what Chatwoot had queued for a deleted webhook has come by then; 153 s were seen
-_TOKEN_MOST = 500
 _SETTLED_SECONDS = 2 * REFRESH_SECONDS  # by then every process knows a secret that was just stored
 _WEBHOOK_NAME = "Omni Inbox"
+_logger = log.get(__name__)
 _SERVER = "server"  # who did what another company's act made necessary
 
 ClientOf = Callable[[Integration], ChatwootClient]
@@ -49,6 +59,7 @@ class NewIntegration(msgspec.Struct, frozen=True):
     webhook_mode: str = "live"
     unsigned: str = "refused"
     is_trusted: bool = False  # by whoever runs the server: taken as proved without asking Chatwoot
+    accepts_unproved: bool = False  # kept where Chatwoot cannot be asked now, by a person's choice
 
 
 class Integrations:
@@ -61,11 +72,13 @@ class Integrations:
         directory: Directory,
         client_of: ClientOf,
         proofs: Proofs,
+        trial: Trial,
         settings: Settings,
         settled_seconds: float = _SETTLED_SECONDS,
     ) -> None:
         self._database, self._vault, self._directory, self._proofs = database, vault, directory, proofs
         self._client_of, self._settings, self._settled_seconds = client_of, settings, settled_seconds
+        self._trial = trial
 
     async def list_all(self, company_id: int | None) -> list[Overview]:
         return await self._database.read(lambda c: integrations.read_overviews(c, self._vault, company_id))
@@ -78,33 +91,75 @@ class Integrations:
         return found
 
     async def add(self, actor: Actor, new: NewIntegration) -> Overview:
-        """Chatwoot is asked at once whether the inbox is theirs; added all the same when it does not say so yet.
+        """See `add_all`, for one inbox."""
+        [added] = await self.add_all(actor, new, [new.inbox_id])
+        return added
 
-        Raises BadRequest for what cannot be right, DuplicateRow for an inbox of the company that is there already.
+    async def add_all(self, actor: Actor, new: NewIntegration, inbox_ids: Sequence[int]) -> list[Overview]:
+        """Several inboxes of one account, all or none: Chatwoot is asked first, and nothing that is wrong is kept.
+
+        Raises BadRequest and Unprocessable for what is wrong, ChatwootAway when Chatwoot cannot be asked (unless `accepts_unproved`),
+        DuplicateRow for an inbox of the company that is there already.
         """
-        base_url = check_base_url(new.base_url)
-        await check_destination(
-            base_url,
-            allows_private=self._settings.chatwoot_allow_private,
-            private_hosts=self._settings.private_hosts,
-        )
-        _check_mode(new.webhook_mode)
-        _check_unsigned(actor, new.unsigned)
-        values = {**msgspec.structs.asdict(new), "base_url": base_url, "company_id": actor.company_id}
-        values["access_token"] = _checked_secret(new.access_token, "access token")
-        values["webhook_secret"] = _checked_secret(new.webhook_secret, "webhook secret") if new.webhook_secret else None
-        values["proved_us"] = _now_us() if new.is_trusted else None
-        values["webhook_key"] = _new_key() if new.unsigned == "keyed" else None
+        draft = await self._draft(actor, new)
+        names = {} if new.is_trusted else await self._tried(draft, inbox_ids, accepts_unproved=new.accepts_unproved)
+        values = {**msgspec.structs.asdict(new), "base_url": draft.base_url, "company_id": actor.company_id}
+        values |= {"access_token": draft.access_token, "webhook_secret": draft.webhook_secret}
+        values["proved_us"] = now_us() if new.is_trusted else None
 
-        async def write(connection: Connection) -> int:
-            integration_id = await accounts.add_integration(connection, self._vault, values, _now_us())
-            where = {"baseUrl": base_url, "accountId": new.account_id, "inboxId": new.inbox_id}
-            await audit.append_act(connection, actor, "integration.add", f"integration {integration_id}", **where)
-            return integration_id
+        async def write(connection: Connection) -> list[int]:
+            added = []
+            for inbox_id in inbox_ids:
+                key = new_key() if new.unsigned == "keyed" else None
+                own = values | {"inbox_id": inbox_id, "webhook_key": key, "inbox_name": names.get(inbox_id)}
+                added.append(await accounts.add_integration(connection, self._vault, own, now_us()))
+                where = {"baseUrl": draft.base_url, "accountId": new.account_id, "inboxId": inbox_id}
+                await audit.append_act(connection, actor, "integration.add", f"integration {added[-1]}", **where)
+            return added
 
-        integration_id = await self._database.transaction(write)
+        added = await self._database.transaction(write)
         await self._directory.refresh()
-        return await self.prove(integration_id, actor.company_id)
+        return [await self.prove(integration_id, actor.company_id) for integration_id in added]
+
+    async def look(self, actor: Actor, new: NewIntegration) -> Place:
+        """What there is to connect at an address, as its access token sees it; nothing is kept. `account_id` 0: the first account.
+
+        Raises BadRequest, Unprocessable, ChatwootAway.
+        """
+        return await self._trial.look(await self._draft(actor, new))
+
+    async def _draft(self, actor: Actor, new: NewIntegration) -> Integration:
+        """As it would be kept; its number is nobody's."""
+        base_url = await self._checked_address(new.base_url)
+        check_mode(new.webhook_mode)
+        check_unsigned(actor, new.unsigned)
+        return Integration(
+            id=0,
+            company_id=actor.company_id,
+            account_id=new.account_id,
+            inbox_id=new.inbox_id,
+            base_url=base_url,
+            access_token=checked_secret(new.access_token, "access token"),
+            is_active=True,
+            is_webhook_active=True,
+            webhook_secret=checked_secret(new.webhook_secret, "webhook secret") if new.webhook_secret else None,
+            previous_webhook_secret=None,
+        )
+
+    async def _checked_address(self, text: str) -> str:
+        base_url = check_base_url(text)
+        allows_private, hosts = self._settings.chatwoot_allow_private, self._settings.private_hosts
+        await check_destination(base_url, allows_private=allows_private, private_hosts=hosts)
+        return base_url
+
+    async def _tried(self, draft: Integration, inbox_ids: Sequence[int], *, accepts_unproved: bool) -> dict[int, str]:
+        """The inboxes' names."""
+        try:
+            return await self._trial.check(draft, inbox_ids)
+        except ChatwootAway as error:
+            if not accepts_unproved:
+                raise ChatwootAway(f"{NOTHING}{error.message}") from None
+            return {}
 
     async def prove(self, integration_id: int, company_id: int | None) -> Overview:
         """Ask Chatwoot, where it has not shown the inbox to the access token yet. Raises NotFound."""
@@ -124,7 +179,7 @@ class Integrations:
         try:
             hook, replaced = await self._settled_hook(client, overview)
         except ChatwootError as error:
-            raise _failure(error) from None
+            raise failure(error) from None
         await self._keep_secret(actor, overview, str(hook.get("secret") or ""), replaced, "integration.register")
         return await self.get(integration_id, actor.company_id)
 
@@ -139,36 +194,39 @@ class Integrations:
         try:
             old = [hook for hook in await client.list_webhooks() if checkup.is_ours(hook.get("url"), webhook_url)]
             fresh_url = f"{webhook_url}{'&' if '?' in webhook_url else '?'}v={secrets.token_hex(4)}"  # Chatwoot takes each address once
-            hook = await client.create_webhook(fresh_url, list(checkup.EVENTS), name=_WEBHOOK_NAME)
-            replaced = _secrets_of(old)
+            hook = await with_events(lambda events: client.create_webhook(fresh_url, events, name=_WEBHOOK_NAME))
+            replaced = secrets_of(old)
             changed = await self._keep_secret(actor, overview, str(hook.get("secret") or ""), replaced, "integration.rotate-secret")
             await asyncio.sleep(self._settled_seconds)
             for one in old:
                 await client.delete_webhook(int(one["id"]))
             await self._end_soon(changed)
         except ChatwootError as error:
-            raise _failure(error) from None
+            raise failure(error) from None
         return await self.get(integration_id, actor.company_id)
 
     async def change(self, actor: Actor, integration_id: int, changes: Json) -> Overview:
         """`is_active`, `is_webhook_active`, `is_socket_active`, `webhook_mode`, `access_token`, `webhook_secret`, `unsigned_webhooks`,
-        `end_previous_secret`.
+        `end_previous_secret`, `base_url`, `inbox_id`.
 
-        A new token is tried before it is kept. Raises NotFound, BadRequest, Unprocessable.
+        A new token, address or inbox is tried before it is kept. Raises NotFound, BadRequest, Unprocessable, ChatwootAway.
         """
         overview = await self.get(integration_id, actor.company_id)
         values = await self._checked_changes(actor, overview, changes)
         if not values:
             raise BadRequest(
                 "Say what to change: isActive, isWebhookActive, isSocketActive, webhookMode, accessToken, webhookSecret, "
-                "unsignedWebhooks or endPreviousSecret"
+                "unsignedWebhooks, endPreviousSecret, baseUrl or inboxId"
             )
-        told = {name: value for name, value in values.items() if name.startswith(("is_", "webhook_mode", "unsigned"))}
+        shown = ("is_", "webhook_mode", "unsigned", "base_url", "page_id")
+        told = {name: value for name, value in values.items() if name.startswith(shown)}
         renewed = [name for name in ("access_token", "webhook_secret", "webhook_key") if name in values]
         if changes.get("end_previous_secret"):
             told["end_previous_secret"] = True
 
         async def write(connection: Connection) -> None:
+            if "page_id" in values:
+                await integrations.check_free(connection, overview.integration, values["page_id"])
             await integrations.write_integration(connection, self._vault, integration_id, values)
             detail = told | ({"renewed": renewed} if renewed else {})
             await audit.append_act(connection, actor, "integration.change", f"integration {integration_id}", **detail)
@@ -183,32 +241,84 @@ class Integrations:
             if changes.get(name) is not None:
                 values[name] = bool(changes[name])
         if changes.get("webhook_mode") is not None:
-            _check_mode(changes["webhook_mode"])
+            check_mode(changes["webhook_mode"])
             values["webhook_mode"] = changes["webhook_mode"]
         if changes.get("webhook_secret"):
-            secret = _checked_secret(changes["webhook_secret"], "webhook secret")
-            values |= _replaced_secret(overview.integration, secret)
+            secret = checked_secret(changes["webhook_secret"], "webhook secret")
+            values |= replaced_secret(overview.integration, secret)
         if changes.get("end_previous_secret"):
             values |= {"previous_webhook_secret": None, "previous_secret_until": None}
         if changes.get("unsigned_webhooks") is not None:
-            _check_unsigned(actor, changes["unsigned_webhooks"])
+            check_unsigned(actor, changes["unsigned_webhooks"])
             values["unsigned_webhooks"] = changes["unsigned_webhooks"]
             if changes["unsigned_webhooks"] == "keyed":
-                values["webhook_key"] = _new_key()
+                values["webhook_key"] = new_key()
+        return values | await self._tried_changes(overview.integration, changes)
+
+    async def _tried_changes(self, own: Integration, changes: Json) -> Json:
+        """The token, the address and the inbox: together they must work, or none of them is kept. Raises Unprocessable, ChatwootAway."""
+        values: Json = {}
         if changes.get("access_token"):
-            values["access_token"] = _checked_secret(changes["access_token"], "access token")
-            await self._try_token(msgspec.structs.replace(overview.integration, access_token=values["access_token"]))
+            values["access_token"] = checked_secret(changes["access_token"], "access token")
+        if changes.get("base_url"):
+            values["base_url"] = await self._checked_address(changes["base_url"])
+        if changes.get("inbox_id"):
+            values["inbox_id"] = int(changes["inbox_id"])
+        if not values:
+            return {}
+        changed = msgspec.structs.replace(own, **values)
+        if "base_url" in values:
+            await self._check_moved(changed)
+        inbox_ids = [] if changed.inbox_id is None else [changed.inbox_id]
+        try:
+            names = await self._trial.check(changed, inbox_ids)
+        except Unprocessable as error:
+            if changes.get("access_token") and len(values) == 1:
+                raise Unprocessable(f"The new access token was not kept: {error.message.removeprefix(NOTHING)}") from None
+            raise
+        if changed.inbox_id is not None and changed.inbox_id in names:
+            values["inbox_name"] = names[changed.inbox_id]
+        if "inbox_id" in values:
+            values["page_id"] = str(values.pop("inbox_id"))
         return values
 
-    async def _try_token(self, integration: Integration) -> None:
-        """A token that does not work must not replace one that may. Raises Unprocessable."""
+    async def _check_moved(self, changed: Integration) -> None:
+        """Another installation has numbers of its own, so that its conversations would be taken for ours. Raises Unprocessable,
+        ChatwootAway."""
+        known = await self._database.read(lambda c: integrations.read_known_conversation(c, changed.id))
+        if known is not None and not await self._trial.has_conversation(changed, *known):
+            what = f"another Chatwoot answers at {changed.base_url}, which does not have these conversations"
+            raise Unprocessable(f"{NOTHING}{what}. Add it as an integration of its own; this one can be deleted")
+
+    async def count_conversations(self, integration_id: int) -> int:
+        return await self._database.read(lambda c: integrations.count_conversations(c, integration_id))
+
+    async def delete(self, actor: Actor, integration_id: int) -> None:
+        """Its conversations stay and can be read and closed, but not be answered; its token and secrets are forgotten; its webhook goes,
+        where no other inbox uses it. Connected again it goes on with its conversations. Raises NotFound."""
+        overview = await self.get(integration_id, actor.company_id)
+        await self._directory.refresh()
+        await self._remove_hook(overview)
+
+        async def write(connection: Connection) -> None:
+            await integrations.write_integration(connection, self._vault, integration_id, integrations.DELETED | {"deleted_at": now_us()})
+            await audit.append_act(connection, actor, "integration.delete", f"integration {integration_id}")
+
+        await self._database.transaction(write)
+        await self._directory.refresh()
+
+    async def _remove_hook(self, overview: Overview) -> None:
+        """As far as Chatwoot lets us: what cannot be removed calls us in vain, and is ignored."""
+        own = overview.integration
+        if not own.is_proved or own.problem or any(one.id != own.id for one in self._sharing(own)):
+            return
+        client, webhook_url = self._client_of(own), self._url_of(overview)
         try:
-            profile = await self._client_of(integration).profile()
+            for hook in await client.list_webhooks():
+                if checkup.is_ours(hook.get("url"), webhook_url):
+                    await client.delete_webhook(int(hook["id"]))
         except ChatwootError as error:
-            raise Unprocessable(f"The new access token was not kept: {error.message}") from None
-        failed = [finding for finding in checkup.judge_account(profile, integration.account_id or 0) if finding.state == "failed"]
-        if failed and failed[0].name == "account":
-            raise Unprocessable(f"The new access token was not kept: {failed[0].text}")
+            _logger.info("webhook not removed", integration_id=own.id, reason=error.message)
 
     def _url_of(self, overview: Overview) -> str:
         return self._settings.webhook_url_of(overview.webhook_mode, overview.integration.address_key)
@@ -219,14 +329,14 @@ class Integrations:
         ours = [hook for hook in hooks if checkup.is_ours(hook.get("url"), webhook_url)]
         surplus = [*ours[1:], *[hook for hook in hooks if hook not in ours and self._is_obsolete(hook, overview)]]
         if not ours:
-            made = await _with_events(lambda events: client.create_webhook(webhook_url, events, name=_WEBHOOK_NAME))
+            made = await with_events(lambda events: client.create_webhook(webhook_url, events, name=_WEBHOOK_NAME))
         elif set(ours[0].get("subscriptions") or ()) == {*checkup.EVENTS, *checkup.TYPING_EVENTS}:
             made = ours[0]
         else:
-            made = ours[0] | await _with_events(lambda events: client.update_webhook(int(ours[0]["id"]), subscriptions=events))
+            made = ours[0] | await with_events(lambda events: client.update_webhook(int(ours[0]["id"]), subscriptions=events))
         for hook in surplus:
             await client.delete_webhook(int(hook["id"]))
-        return made, _secrets_of([*ours, *surplus])
+        return made, secrets_of([*ours, *surplus])
 
     def _is_obsolete(self, hook: Json, overview: Overview) -> bool:
         """A webhook with the address this integration had before: with its key, or without one while no other company uses that."""
@@ -259,7 +369,7 @@ class Integrations:
 
         async def write(connection: Connection) -> None:
             for one in changed:
-                await integrations.write_integration(connection, self._vault, one.id, _replaced_secret(one, secret))
+                await integrations.write_integration(connection, self._vault, one.id, replaced_secret(one, secret))
             detail = {"isSigned": bool(secret), "integrations": [sibling.id for sibling in siblings]}
             await audit.append_act(connection, actor, act, f"integration {own.id}", **detail)
             for one in others:
@@ -273,7 +383,7 @@ class Integrations:
 
     async def _end_soon(self, changed: list[Integration]) -> None:
         """Their old webhook is deleted: its secret signs nothing more than what Chatwoot had queued."""
-        until = _now_us() + _QUEUED_US
+        until = now_us() + _QUEUED_US
 
         async def write(connection: Connection) -> None:
             for one in changed:
@@ -282,62 +392,3 @@ class Integrations:
 
         await self._database.transaction(write)
         await self._directory.refresh()
-
-
-def previous_end_us(own: Integration) -> int | None:
-    """Until when a replaced secret counts; None where there is none, or it has ended."""
-    if not own.previous_webhook_secret or own.previous_webhook_secret not in own.secrets:
-        return None
-    return own.previous_until_us or None
-
-
-def _replaced_secret(integration: Integration, secret: str) -> Json:
-    """The columns of a new secret; the one before counts for a day."""
-    before = integration.webhook_secret
-    until = _now_us() + previous_secret_us() if before else None
-    return {"webhook_secret": secret, "previous_webhook_secret": before, "previous_secret_until": until}
-
-
-def _secrets_of(hooks: list[Json]) -> set[str]:
-    return {str(hook["secret"]) for hook in hooks if hook.get("secret")}
-
-
-def _new_key() -> str:
-    return secrets.token_urlsafe(24)
-
-
-def _check_unsigned(actor: Actor, unsigned: object) -> None:
-    """At the plain address anybody may send what is not signed, and only numbers say whose it is: for who runs the server to allow."""
-    if unsigned not in UNSIGNED or (unsigned == "accepted" and actor.agent_id is not None):
-        raise BadRequest("unsignedWebhooks must be refused or keyed")
-
-
-def _check_mode(mode: object) -> None:
-    if mode not in MODES:
-        raise BadRequest("webhookMode must be live or local")
-
-
-def _checked_secret(text: str, what: str) -> str:
-    """It goes into a header or a digest. Raises BadRequest without quoting it."""
-    stripped = text.strip()
-    if not 0 < len(stripped) <= _TOKEN_MOST or not stripped.isascii() or not stripped.isprintable() or " " in stripped:
-        raise BadRequest(f"The {what} must be one word of letters, digits and signs, as Chatwoot shows it")
-    return stripped
-
-
-def _failure(error: ChatwootError) -> ChatwootFailed:
-    return ChatwootFailed(f"Chatwoot did not carry it out: {error.message}")
-
-
-def _now_us() -> int:
-    return int(time.time() * SECOND)
-
-
-async def _with_events(write: Callable[[list[str]], Awaitable[Json]]) -> Json:
-    """With a customer's typing as well; a Chatwoot older than that refuses it, and gets the rest."""
-    try:
-        return await write([*checkup.EVENTS, *checkup.TYPING_EVENTS])
-    except ChatwootRefused as error:
-        if error.chatwoot_status != 422:
-            raise
-        return await write(list(checkup.EVENTS))

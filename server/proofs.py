@@ -13,7 +13,7 @@ from typing import Any
 from server import log
 from server.chatwoot import ChatwootClient, ChatwootError, ChatwootRefused
 from server.core import checkup
-from server.core.proof import Proof, judge_account, judge_proof
+from server.core.proof import NOT_ACCEPTED, Proof, judge_account, judge_proof
 from server.core.times import SECOND
 from server.db import audit, integrations, journal
 from server.db.accounts import FOUNDER, GRANDFATHERED, Integration
@@ -63,7 +63,9 @@ class Proofs:
             if proof.state == "proved":  # another account's inboxes would be refused as if the token were wrong
                 proof = judge_proof(proof, await client.list_inboxes(), integration.account_id, integration.inbox_id)
         except ChatwootRefused as error:
-            if error.chatwoot_status in (401, 403, 404):
+            if error.chatwoot_status == 401 and NOT_ACCEPTED not in error.sentence:
+                proof = Proof("unknown", f"Chatwoot says: {error.sentence}")  # of the account, or of what the token's owner may do
+            elif error.chatwoot_status in (401, 403, 404):
                 proof = Proof("refuted", "Chatwoot does not accept the access token")
             else:
                 proof = Proof("unknown", error.message)

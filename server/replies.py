@@ -21,6 +21,7 @@ from server.core.delivery import STORED_PRIVATE, STORED_PUBLIC, is_part
 from server.core.entities import Json, Message
 from server.core.events import EventBatch
 from server.core.projection import Board, MessageEntry
+from server.core.proof import NOT_ACCEPTED
 from server.core.reply_outcomes import RETRYING, Settle, failed, not_yet, put_off, sent, still_unknown, unchanged
 from server.core.times import SECOND
 from server.db import eventlog, outbox, outgoing_files, store
@@ -241,6 +242,8 @@ class Replies:
         except ChatwootRefused as error:
             metrics.replies.labels("refused").inc()
             self._backlogs.on_answer(integration.base_url)
+            if error.chatwoot_status == 401 and NOT_ACCEPTED not in error.sentence:  # the account, or what the token's owner may do
+                return failed(message, "chatwoot_denied", f"Chatwoot refused it: {error.sentence}")
             sentence = _SENTENCES.get(error.chatwoot_status, f"Chatwoot refused it: {error.sentence}")
             return failed(message, f"chatwoot_{error.chatwoot_status}", sentence)
         except ChatwootOutcomeUnknown:

@@ -4,6 +4,8 @@ Error bodies as in Chatwoot's request_exception_handler.rb: `{"error"}`, `{"mess
 """
 
 import json
+import socket
+import ssl
 from typing import Any
 
 import httpx
@@ -87,7 +89,25 @@ def failure_of(problem: Exception, *, is_write: bool) -> ChatwootError:
     if is_write and not isinstance(problem, NOT_SENT):
         return ChatwootOutcomeUnknown(f"Chatwoot did not confirm this ({kind})")
     is_begun = isinstance(problem, (httpx.TimeoutException, TimeoutError)) and not isinstance(problem, NOT_SENT)
-    return (ChatwootUnanswered if is_begun else ChatwootUnavailable)(f"Chatwoot cannot be reached right now ({kind})")
+    return (ChatwootUnanswered if is_begun else ChatwootUnavailable)(f"Chatwoot cannot be reached right now ({_reason(problem)})")
+
+
+def _reason(problem: BaseException) -> str:
+    """Which part of the address does not lead to Chatwoot: its name, its port, or its certificate."""
+    cause: BaseException | None = problem
+    while cause is not None:
+        if isinstance(cause, socket.gaierror):
+            return "DNS does not know the name of its host"
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not accepted: {cause.verify_message}"
+        if isinstance(cause, ssl.SSLError):
+            return "it does not speak TLS at this port: https:// or the port is wrong"
+        if isinstance(cause, ConnectionRefusedError):
+            return "nothing listens at this port of its host"
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(problem, httpx.ConnectTimeout):
+        return "its host does not answer at this port"
+    return type(problem).__name__
 
 
 def check_status(status: int, body: bytes, location: str, *, is_write: bool, is_quotable: bool = True) -> None:

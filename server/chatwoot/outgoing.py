@@ -9,6 +9,7 @@ only hosts that do not resolve to a refused address here; what they resolve to t
 
 import asyncio
 import ipaddress
+import re
 import socket
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -20,6 +21,7 @@ import httpx
 from server.errors import BadRequest
 
 _BASE_URL_MOST = 500
+_PAGES = re.compile(r"/(?:app|api)(?=/|$)")
 # the machine's own keys and addresses at cloud providers: nobody's Chatwoot, so refused even where private addresses are allowed
 _METADATA = frozenset(
     {
@@ -192,8 +194,8 @@ def _places(address: str) -> list[Place]:
 
 
 def check_base_url(text: str) -> str:
-    """Chatwoot's address without a slash at its end. Raises BadRequest with a sentence."""
-    url = text.strip().rstrip("/")
+    """Chatwoot's address, as far as what stands before /app; without a slash at its end. Raises BadRequest with a sentence."""
+    url = text.strip().partition("#")[0].rstrip("/")
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -203,12 +205,11 @@ def check_base_url(text: str) -> str:
         raise BadRequest("The base URL must begin with http:// or https:// and name a host, for example https://chat.example.com")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise BadRequest("The base URL holds no user, question mark or hash: only https://, the host, and a path if Chatwoot has one")
-    if "/app/" in f"{parts.path}/" or "/api/" in f"{parts.path}/":
-        raise BadRequest(f"The base URL ends before /app or /api: {parts.scheme}://{parts.netloc}")
+    path = _PAGES.split(parts.path, maxsplit=1)[0].rstrip("/")  # people paste the address of a page of Chatwoot's
     if len(url) > _BASE_URL_MOST:
         raise BadRequest(f"The base URL has at most {_BASE_URL_MOST} characters")
     place = parts.netloc.lower()  # one spelling, so that the same inbox is noticed
-    return f"{parts.scheme}://{place}{parts.path}"
+    return f"{parts.scheme}://{place}{path}"
 
 
 async def check_destination(base_url: str, *, allows_private: bool, private_hosts: Collection[str] = ()) -> None:

@@ -114,6 +114,7 @@ class NewIntegrationBody(Struct, rename="camel", omit_defaults=True):
     webhook_secret: Secret | None = None
     webhook_mode: Literal["live", "local"] = "live"
     unsigned_webhooks: Literal["refused", "keyed"] = "refused"
+    accept_unproved: bool = False
 
 
 class IntegrationChange(Struct, rename="camel", omit_defaults=True):
@@ -125,6 +126,8 @@ class IntegrationChange(Struct, rename="camel", omit_defaults=True):
     webhook_secret: Secret = ""
     unsigned_webhooks: Literal["refused", "keyed"] = "refused"
     end_previous_secret: bool = False
+    base_url: Annotated[str, Meta(max_length=500)] = ""
+    inbox_id: Number = 1
 
 
 class IntegrationView(Struct, rename="camel"):
@@ -133,6 +136,7 @@ class IntegrationView(Struct, rename="camel"):
     id: int
     account_id: int | None
     inbox_id: int | None
+    inbox_name: str | None
     base_url: str
     is_active: bool
     is_webhook_active: bool

@@ -70,6 +70,7 @@ OPERATIONS = (
     Operation("delete", "/api/canned-replies/{id}", "Delete one (administrators)", 204),
     Operation("get", "/api/integrations", "Chatwoot inboxes (administrators)", answer=list[m.IntegrationView]),
     Operation("post", "/api/integrations", "Add one (administrators)", 201, m.IntegrationView, m.NewIntegrationBody),
+    Operation("delete", "/api/integrations/{id}", "Delete one; its conversations stay to be read (administrators)", 204),
     Operation("patch", _INTEGRATION, "Change one (administrators)", answer=m.IntegrationView, body=m.IntegrationChange),
     Operation("post", _INTEGRATION + "/check", "Look whether it works (administrators)", answer=m.CheckAnswer),
     Operation("post", _INTEGRATION + "/register", "Register its webhook (administrators)", answer=m.IntegrationView),

@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 import msgspec
 
+NOT_ACCEPTED = "Invalid Access Token"  # every other 401 speaks of the account, or of what its owner may do
+
 
 class Proof(msgspec.Struct, frozen=True):
     """`refuted`: Chatwoot answered, and does not show the inbox to this token; `unknown`: it could not be asked."""

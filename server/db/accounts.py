@@ -59,6 +59,7 @@ class Integration(msgspec.Struct, frozen=True):
     webhook_key: str | None = None
     previous_until_us: int = 0  # 0: no end was set yet
     is_socket_active: bool = True
+    inbox_name: str | None = None  # as Chatwoot had it last
 
     @property
     def is_proved(self) -> bool:
@@ -92,7 +93,7 @@ _AGENT_CHANGE = f"SELECT {_AGENT_COLUMNS}, updated_at, created_at FROM agents "
 INTEGRATION_COLUMNS = (
     "id, company_id, account_id, page_id, base_url, access_token, is_active, is_webhook_active, webhook_secret, "
     "previous_webhook_secret, webhook_seen_at, walked_at, repaired_at, repaired_count, walk_problem, "
-    "proved_at, unsigned_webhooks, webhook_key, previous_secret_until, is_socket_active"
+    "proved_at, unsigned_webhooks, webhook_key, previous_secret_until, is_socket_active, inbox_name"
 )
 _INTEGRATION = f"SELECT {INTEGRATION_COLUMNS} FROM integrations "
 
@@ -325,7 +326,7 @@ async def read_sessions_revoked(connection: Connection, since_us: int, page: int
 
 async def read_integrations(connection: Connection, vault: Vault) -> list[Integration]:
     """All Chatwoot integrations, of every company: the directory of each process."""
-    rows = await connection.fetch_all(f"{_INTEGRATION} WHERE provider = 'chatwoot' ORDER BY id")
+    rows = await connection.fetch_all(f"{_INTEGRATION} WHERE provider = 'chatwoot' AND deleted_at IS NULL ORDER BY id")
     return [integration_of(row, vault) for row in rows]
 
 
@@ -337,7 +338,7 @@ async def add_integration(connection: Connection, vault: Vault, values: dict[str
     inbox is shows when its Chatwoot is asked, and a refusal here would tell a stranger who is a customer.
     """
     row = await connection.fetch_one(
-        "SELECT id FROM integrations WHERE provider = 'chatwoot' AND base_url = :base_url AND account_id = :account_id "
+        "SELECT id, deleted_at FROM integrations WHERE provider = 'chatwoot' AND base_url = :base_url AND account_id = :account_id "
         "AND page_id = :page_id AND company_id = :company_id",
         {
             "base_url": values["base_url"],
@@ -346,14 +347,17 @@ async def add_integration(connection: Connection, vault: Vault, values: dict[str
             "company_id": values["company_id"],
         },
     )
-    if row is not None:
+    if row is not None and row[1] is None:
         raise DuplicateRow(f"Integration {row[0]} is this Chatwoot inbox already; nothing was added")
-    return await connection.insert(
-        "INSERT INTO integrations (company_id, provider, page_id, access_token, account_id, base_url, is_active, is_webhook_active, "
-        "webhook_mode, created_at, updated_at, webhook_secret, proved_at, unsigned_webhooks, webhook_key) "
-        "VALUES (:company_id, 'chatwoot', :page_id, :access_token, :account_id, "
-        ":base_url, :yes, :yes, :mode, :now, :now, :webhook_secret, :proved, :unsigned, :key)",
+    if row is not None:
+        await connection.execute("DELETE FROM integrations WHERE id = :id", {"id": row[0]})  # it comes again under its number
+    number = await connection.insert(
+        "INSERT INTO integrations (id, company_id, provider, page_id, access_token, account_id, base_url, is_active, is_webhook_active, "
+        "webhook_mode, created_at, updated_at, webhook_secret, proved_at, unsigned_webhooks, webhook_key, inbox_name) "
+        "VALUES (:id, :company_id, 'chatwoot', :page_id, :access_token, :account_id, "
+        ":base_url, :yes, :yes, :mode, :now, :now, :webhook_secret, :proved, :unsigned, :key, :name)",
         {
+            "id": row[0] if row is not None else None,
             "company_id": values["company_id"],
             "page_id": str(values["inbox_id"]),
             "account_id": str(values["account_id"]),
@@ -364,10 +368,12 @@ async def add_integration(connection: Connection, vault: Vault, values: dict[str
             "proved": values.get("proved_us"),
             "unsigned": values.get("unsigned", "refused"),
             "key": vault.seal(values.get("webhook_key")),
+            "name": (values.get("inbox_name") or "")[:255] or None,
             "yes": True,
             "now": columns.time_to_column(now_us),
         },
     )
+    return number if row is None else int(row[0])
 
 
 async def trim_sessions(connection: Connection, before_us: int, limit: int) -> int:
@@ -421,6 +427,7 @@ def integration_of(row: Row, vault: Vault) -> Integration:
         webhook_key=key,
         previous_until_us=row[18] or 0,
         is_socket_active=row[19] is None or bool(row[19]),
+        inbox_name=row[20],
     )
 
 

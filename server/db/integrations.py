@@ -10,10 +10,17 @@ from server.db import columns
 from server.db.accounts import INTEGRATION_COLUMNS, Integration, integration_of
 from server.db.database import Connection
 from server.db.vault import Vault
+from server.errors import DuplicateRow
 
 _SECRETS = ("access_token", "webhook_secret", "previous_webhook_secret", "webhook_key")
 _SELECT = f"SELECT {INTEGRATION_COLUMNS}, webhook_mode, reconciled_at FROM integrations "
 _MOST = 500
+# what a deleted one keeps is its place, so that its conversations are there again when it is connected again
+DELETED: dict[str, Any] = {
+    **dict.fromkeys(("access_token", "webhook_secret", "previous_webhook_secret", "webhook_key", "proved_at", "walk_problem")),
+    "is_active": False,
+    "is_webhook_active": False,
+}
 
 
 class Overview(msgspec.Struct, frozen=True):
@@ -36,14 +43,14 @@ async def read_overviews(connection: Connection, vault: Vault, company_id: int |
     """The Chatwoot integrations of a company; of all companies for those who run the server."""
     condition, values = ("", {}) if company_id is None else ("AND company_id = :company_id ", {"company_id": company_id})
     rows = await connection.fetch_all(
-        f"{_SELECT} WHERE provider = 'chatwoot' {condition}ORDER BY id LIMIT :limit", values | {"limit": _MOST}
+        f"{_SELECT} WHERE provider = 'chatwoot' AND deleted_at IS NULL {condition}ORDER BY id LIMIT :limit", values | {"limit": _MOST}
     )
     return [_overview(row, vault) for row in rows]
 
 
 async def read_overview(connection: Connection, vault: Vault, integration_id: int, company_id: int | None) -> Overview | None:
-    """One of them; None for another company's."""
-    row = await connection.fetch_one(f"{_SELECT} WHERE provider = 'chatwoot' AND id = :id", {"id": integration_id})
+    """One of them; None for another company's, and for one that was deleted."""
+    row = await connection.fetch_one(f"{_SELECT} WHERE provider = 'chatwoot' AND deleted_at IS NULL AND id = :id", {"id": integration_id})
     return _overview(row, vault) if row is not None and company_id in (None, row[1]) else None
 
 
@@ -53,6 +60,32 @@ async def write_integration(connection: Connection, vault: Vault, integration_id
     sealed["updated_at"] = columns.time_to_column(int(time.time() * SECOND))
     assignments = ", ".join(f"{name} = :{name}" for name in sealed)
     await connection.execute(f"UPDATE integrations SET {assignments} WHERE id = :id", sealed | {"id": integration_id})
+
+
+async def check_free(connection: Connection, own: Integration, page_id: str) -> None:
+    """Raises DuplicateRow when the company has this inbox as another integration."""
+    row = await connection.fetch_one(
+        "SELECT id FROM integrations WHERE provider = 'chatwoot' AND deleted_at IS NULL AND company_id = :company_id AND id <> :id "
+        "AND base_url = :base_url AND account_id = :account_id AND page_id = :page_id",
+        {"company_id": own.company_id, "id": own.id, "base_url": own.base_url, "account_id": str(own.account_id), "page_id": page_id},
+    )
+    if row is not None:
+        raise DuplicateRow(f"Integration {row[0]} is this Chatwoot inbox already; nothing was changed")
+
+
+async def read_known_conversation(connection: Connection, integration_id: int) -> tuple[int, int] | None:
+    """Chatwoot's numbers of a conversation of the integration and of its contact: the newest whose contact is known."""
+    rows = await connection.fetch_all(
+        "SELECT chatwoot_conversation_id, contact FROM social_conversations WHERE integration_id = :id AND contact IS NOT NULL "
+        "ORDER BY chatwoot_conversation_id DESC LIMIT 10",
+        {"id": integration_id},
+    )
+    return next(((row[0], number) for row in rows if row[0] and (number := columns.contact_number(row[1])) is not None), None)
+
+
+async def count_conversations(connection: Connection, integration_id: int) -> int:
+    row = await connection.fetch_one("SELECT COUNT(*) FROM social_conversations WHERE integration_id = :id", {"id": integration_id})
+    return int(row[0]) if row else 0
 
 
 async def lock_same_inbox(connection: Connection, integration: Integration) -> list[tuple[int, int, int]]:

@@ -154,6 +154,8 @@ integrations = Table(
     Column("sync_began_at", _BIG, comment="when the sync began that has not come to its end, microseconds"),
     Column("verified_at", _BIG, comment="when all of its history was last found to be here, microseconds"),
     Column("repaired_count", _BIG, nullable=False, server_default="0", comment="changes found that no webhook told"),
+    Column("inbox_name", String(255), comment="as Chatwoot had it last"),
+    Column("deleted_at", _BIG, comment="when an administrator deleted it; the row stays for its conversations, microseconds"),
     Index("ix_integration_company", "company_id"),
     comment="A Chatwoot inbox (or an older provider) of a company",
     **_OPTIONS,

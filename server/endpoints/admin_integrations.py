@@ -15,14 +15,17 @@ from server.db.sync_runs import SyncRun
 from server.endpoints.admin_shell import AdminShell, Form, done_of, form_of, number
 from server.endpoints.answers import json_answer, path_number
 from server.endpoints.page_requests import redirect
-from server.errors import BadRequest, NotFound, OmniError
-from server.integrations import Integrations, NewIntegration, previous_end_us
+from server.errors import BadRequest, ChatwootAway, NotFound, OmniError
+from server.form_tokens import FormTokens
+from server.integration_rules import previous_end_us
+from server.integrations import Integrations, NewIntegration
 from server.settings import Settings
 from server.sync_runs import SyncRuns, run_view
+from server.trial import Place
 
 _PAGE = "/admin/integrations"
 _DONE = (
-    *("welcome", "added", "unregistered", "register", "rotate", "token", "secret", "mode"),
+    *("welcome", "added", "unregistered", "deleted", "address", "inbox", "register", "rotate", "token", "secret", "mode"),
     *("enable", "disable", "webhooks-on", "webhooks-off", "socket-on", "socket-off", "sync", "sync-stop"),
     *("unsigned-keyed", "unsigned-refused", "end-previous"),
 )
@@ -39,12 +42,24 @@ _SWITCHES: dict[str, dict[str, object]] = {
 }
 
 
+_COLUMNS = {
+    "token": "access_token",
+    "secret": "webhook_secret",
+    "mode": "webhook_mode",
+    "address": "base_url",
+    "inbox": "inbox_id",
+}
+_INBOX = "inbox_"  # of a form's field: inbox_7 is ticked
+
+
 class IntegrationPages:
     """The pages' endpoints, with what they were given at the start."""
 
-    def __init__(self, shell: AdminShell, integrations: Integrations, checkup: Checkup, runs: SyncRuns, settings: Settings) -> None:
+    def __init__(
+        self, shell: AdminShell, integrations: Integrations, checkup: Checkup, runs: SyncRuns, settings: Settings, tokens: FormTokens
+    ) -> None:
         self._shell, self._integrations, self._checkup, self._settings = shell, integrations, checkup, settings
-        self._runs = runs
+        self._runs, self._tokens = runs, tokens
 
     def routes(self) -> list[BaseRoute]:
         admin = self._shell.admin
@@ -60,18 +75,25 @@ class IntegrationPages:
         return await self._list(request, principal, {}, None)
 
     async def add(self, request: Request, principal: Principal) -> Response:
-        """Add, then register at once: two steps of which the second may fail without taking back the first."""
+        """First the address and the token, which show the inboxes to choose from; then those that were chosen, which are registered."""
         form = await form_of(request)
+        actor = actor_of(principal)
         try:
-            added = await self._integrations.add(actor_of(principal), _new(form))
+            form["access_token"] = form.get("access_token") or self._tokens.open(actor, form.get("kept_token", ""))
+            chosen = _chosen(form)
+            if form.get("look") or not (chosen or form.get("accept_unproved")):
+                place = await self._integrations.look(actor, _new(form, account_id=number(form.get("account_id")) or 0))
+                return await self._list(request, principal, form, None, place)
+            added = await self._integrations.add_all(actor, _new(form), chosen)
         except OmniError as error:
             return await self._list(request, principal, form, error)
-        place, done = added.integration.id, "added"
+        done = "added"
         try:
-            await self._integrations.register(actor_of(principal), place)
+            await self._integrations.register(actor, added[0].integration.id)  # the account's webhook is one for all its inboxes
         except OmniError:
             done = "unregistered"  # the check on the next page says what is wrong
-        return redirect(f"{_PAGE}/{place}?" + urlencode({"done": done}))
+        path = f"{_PAGE}/{added[0].integration.id}" if len(added) == 1 else _PAGE
+        return redirect(f"{path}?" + urlencode({"done": done}))
 
     async def one_page(self, request: Request, principal: Principal) -> Response:
         return await self._one(request, principal, None)
@@ -94,7 +116,8 @@ class IntegrationPages:
             raise
         except OmniError as error:
             return await self._one(request, principal, error)
-        return redirect(f"{_PAGE}/{place}?" + urlencode({"done": act}))
+        path = _PAGE if act == "delete" else f"{_PAGE}/{place}"
+        return redirect(f"{path}?" + urlencode({"done": "deleted" if act == "delete" else act}))
 
     async def _carry_out(self, principal: Principal, place: int, act: str, form: Form) -> None:
         actor = actor_of(principal)
@@ -106,26 +129,34 @@ class IntegrationPages:
             await self._runs.ask(actor, place)
         elif act == "sync-stop":
             await self._runs.stop(actor, place)
-        elif act in _SWITCHES:
-            await self._integrations.change(actor, place, dict(_SWITCHES[act]))
-        elif act in ("token", "secret", "mode"):
-            column = {"token": "access_token", "secret": "webhook_secret", "mode": "webhook_mode"}[act]
-            if not form.get("value"):
-                raise BadRequest("The field was empty; nothing was changed")
-            await self._integrations.change(actor, place, {column: form["value"]})
+        elif act == "delete":
+            if not form.get("confirm"):
+                raise BadRequest("Nothing was deleted: tick the box beside the button first")
+            await self._integrations.delete(actor, place)
         else:
-            raise NotFound
+            await self._integrations.change(actor, place, _changes(act, form))
 
-    async def _list(self, request: Request, principal: Principal, form: Form, error: OmniError | None) -> Response:
+    async def _list(
+        self, request: Request, principal: Principal, form: Form, error: OmniError | None, place: Place | None = None
+    ) -> Response:
         found = await self._integrations.list_all(principal.company_id)
-        kept = {name: value for name, value in form.items() if name != "access_token"}  # a token is never sent back
+        actor = actor_of(principal)
+        sealed = self._tokens.seal(actor, form.get("access_token", ""))
+        kept = {name: value for name, value in form.items() if name not in ("access_token", "kept_token")}  # it is never sent back
+        base_url = form.get("base_url", "").rstrip("/")
+        connected = {one.integration.inbox_id for one in found if place and one.integration.account_id == place.account_id}
         return self._shell.render(
             request,
             "admin_integrations.html",
             error.status if error else 200,
             principal=principal,
-            integrations=found,
+            integrations=sorted(found, key=_is_well),
             form=kept,
+            place=place,
+            connected=connected if base_url else set(),
+            chosen=set(_chosen(form)),
+            kept_token=sealed,
+            is_away=isinstance(error, ChatwootAway),
             trouble=error.message if error else None,
             has_key=bool(self._settings.secret_key),
             webhook_url=self._settings.webhook_url,
@@ -146,6 +177,7 @@ class IntegrationPages:
             principal=principal,
             one=overview,
             findings=findings,
+            conversations=await self._integrations.count_conversations(overview.integration.id),
             sync=run,
             sync_words=sync_words(run, self._shell.locale(request)) if run else None,
             is_well=is_well(findings),
@@ -173,16 +205,44 @@ def sync_words(run: SyncRun, locale: Locale) -> str:
     return " ".join(parts)
 
 
-def _new(form: Form) -> NewIntegration:
-    """Raises BadRequest that says which field."""
-    account_id, inbox_id = number(form.get("account_id")), number(form.get("inbox_id"))
-    if account_id is None or inbox_id is None:
-        what = "account" if account_id is None else "inbox"
-        raise BadRequest(f"The {what}'s number is the number in Chatwoot's address, for example 7")
+def _changes(act: str, form: Form) -> dict[str, object]:
+    """What a form changes. Raises NotFound, BadRequest."""
+    if act in _SWITCHES:
+        return dict(_SWITCHES[act])
+    if act not in _COLUMNS:
+        raise NotFound
+    if not form.get("value"):
+        raise BadRequest("The field was empty; nothing was changed")
+    if act == "inbox" and number(form["value"]) is None:
+        raise BadRequest("The inbox's number is the number in Chatwoot's address, for example 7")
+    return {_COLUMNS[act]: form["value"]}
+
+
+def _is_well(one: Overview) -> tuple[bool, int]:
+    """What is wrong comes first."""
+    own = one.integration
+    is_taken = own.is_active and own.is_webhook_active and own.is_proved and not own.problem
+    return (is_taken and (bool(own.secrets) or own.unsigned != "refused"), own.id)
+
+
+def _chosen(form: Form) -> list[int]:
+    ticked = [name.removeprefix(_INBOX) for name, value in form.items() if name.startswith(_INBOX) and name != "inbox_id" and value]
+    return [found for text in (*ticked, form.get("inbox_id")) if (found := number(text)) is not None]
+
+
+def _new(form: Form, account_id: int | None = None) -> NewIntegration:
+    """`account_id` is given when only the address and the token are to be looked at. Raises BadRequest that says which field."""
+    inbox_id = next(iter(_chosen(form)), None)
+    if account_id is None:
+        account_id = number(form.get("account_id"))
+        if account_id is None or inbox_id is None:
+            what = "account" if account_id is None else "inbox"
+            raise BadRequest(f"The {what}'s number is the number in Chatwoot's address, for example 7")
     return NewIntegration(
         account_id=account_id,
-        inbox_id=inbox_id,
+        inbox_id=inbox_id or 0,
         base_url=form.get("base_url", ""),
         access_token=form.get("access_token", ""),
         webhook_mode=form.get("webhook_mode") or "live",
+        accepts_unproved=bool(form.get("accept_unproved")),
     )

@@ -16,12 +16,13 @@ from server.db.integrations import Overview
 from server.endpoints.answers import json_answer, path_number, read_json
 from server.endpoints.guard import AgentHandler, Guard
 from server.errors import BadRequest
-from server.integrations import Integrations, NewIntegration, previous_end_us
+from server.integration_rules import previous_end_us
+from server.integrations import Integrations, NewIntegration
 from server.settings import Settings
 
 _NUMBER_MOST = 2**53
 _CHANGES = {"isActive": bool, "isWebhookActive": bool, "isSocketActive": bool, "webhookMode": str, "accessToken": str, "webhookSecret": str}
-_CHANGES |= {"unsignedWebhooks": str, "endPreviousSecret": bool}
+_CHANGES |= {"unsignedWebhooks": str, "endPreviousSecret": bool, "baseUrl": str, "inboxId": int}
 
 
 class IntegrationsApi:
@@ -38,6 +39,7 @@ class IntegrationsApi:
             route("", self.list_all, "GET"),
             route("", self.add, "POST"),
             route("/{id}", self.change, "PATCH"),
+            route("/{id}", self.delete, "DELETE"),
             route("/{id}/check", self.check, "POST"),
             route("/{id}/register", self.register, "POST"),
             route("/{id}/rotate", self.rotate, "POST"),
@@ -53,6 +55,10 @@ class IntegrationsApi:
     async def change(self, request: Request, principal: Principal) -> Response:
         changes = parse_changes(await read_json(request))
         return json_answer(self._view(await self._integrations.change(actor_of(principal), path_number(request, "id"), changes)))
+
+    async def delete(self, request: Request, principal: Principal) -> Response:
+        await self._integrations.delete(actor_of(principal), path_number(request, "id"))
+        return Response(status_code=204)
 
     async def check(self, request: Request, principal: Principal) -> Response:
         overview = await self._integrations.get(path_number(request, "id"), principal.company_id)
@@ -74,6 +80,7 @@ def integration_view(one: Overview, settings: Settings) -> Json:
         "id": own.id,
         "accountId": own.account_id,
         "inboxId": own.inbox_id,
+        "inboxName": own.inbox_name,
         "baseUrl": own.base_url,
         "isActive": own.is_active,
         "isWebhookActive": own.is_webhook_active,
@@ -101,6 +108,8 @@ def parse_new(body: dict[str, Any]) -> NewIntegration:
     for name in ("webhookSecret", "webhookMode", "unsignedWebhooks"):
         if not isinstance(body.get(name, ""), str):
             raise BadRequest(f"{name} must be text")
+    if not isinstance(body.get("acceptUnproved", False), bool):
+        raise BadRequest("acceptUnproved must be true or false")
     return NewIntegration(
         account_id=body["accountId"],
         inbox_id=body["inboxId"],
@@ -109,6 +118,7 @@ def parse_new(body: dict[str, Any]) -> NewIntegration:
         webhook_secret=body.get("webhookSecret") or None,
         webhook_mode=body.get("webhookMode") or "live",
         unsigned=body.get("unsignedWebhooks") or "refused",
+        accepts_unproved=body.get("acceptUnproved") is True,
     )
 
 
@@ -117,6 +127,10 @@ def parse_changes(body: dict[str, Any]) -> Json:
     columns = {"isActive": "is_active", "isWebhookActive": "is_webhook_active", "webhookMode": "webhook_mode"}
     columns |= {"accessToken": "access_token", "webhookSecret": "webhook_secret", "isSocketActive": "is_socket_active"}
     columns |= {"unsignedWebhooks": "unsigned_webhooks", "endPreviousSecret": "end_previous_secret"}
+    columns |= {"baseUrl": "base_url", "inboxId": "inbox_id"}
+    inbox_id = body.get("inboxId", 1)
+    if not isinstance(inbox_id, int) or isinstance(inbox_id, bool) or not 0 < inbox_id < _NUMBER_MOST:
+        raise BadRequest("inboxId must be a whole number above 0")
     for name, value in body.items():
         if name in _CHANGES and not isinstance(value, _CHANGES[name]):
             raise BadRequest(f"{name} must be {'true or false' if _CHANGES[name] is bool else 'text'}")

@@ -16,6 +16,7 @@ from server.errors import BadRequest, Forbidden
 
 THEMES = ("light", "dark")
 YEAR_SECONDS = 365 * 24 * 3600
+_MAX_FIELDS = 220  # a form of inboxes to choose has one each
 FORM_MAX_BYTES = 2_000_000  # the longest reply, every character of it three bytes, each byte escaped
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
@@ -116,7 +117,7 @@ async def read_form(request: Request) -> dict[str, str]:
     """The fields of a submitted form. Raises TooLarge, BadRequest."""
     body = await read_body(request, FORM_MAX_BYTES)
     try:
-        fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=20)
+        fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_MAX_FIELDS)
     except ValueError:  # more fields than any form of ours has
         raise BadRequest from None
     return {name: values[-1] for name, values in fields.items()}

@@ -66,7 +66,9 @@ async def test_an_inbox_that_another_company_proved_is_proved_by_nobody_else(ser
     async with Company(server, chatwoot=sim), Company(server) as other, admin(other) as http:
         for token, cause in (("x", "does not accept the access token"), (sim.admin.access_token, "another integration on this server")):
             values = {"accountId": sim.account.id, "inboxId": sim.inbox.id, "baseUrl": sim.base_url, "accessToken": token}
-            added = await http.post("/api/integrations", json=values)
+            sim.switches.set(rate_limited=token == "x")  # else it says no, and nothing is kept
+            added = await http.post("/api/integrations", json=values | {"acceptUnproved": True})
+            sim.switches.set(rate_limited=False)
             assert (added.status_code, added.json()["isReceiving"]) == (201, False)
             found = (await http.post(f"/api/integrations/{added.json()['id']}/check")).json()["findings"]
             [proof] = [finding for finding in found if finding["name"] == "proof"]

@@ -1,0 +1,79 @@
+"""What administrators may write about an integration, and the columns that follow from it: checks without asking anybody."""
+
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from server.chatwoot import ChatwootError, ChatwootRefused
+from server.core import checkup
+from server.core.times import SECOND
+from server.db.accounts import Integration
+from server.db.audit import Actor
+from server.errors import BadRequest, ChatwootFailed
+from server.proofs import previous_secret_us
+
+MODES = ("live", "local")
+UNSIGNED = ("refused", "keyed", "accepted")
+_TOKEN_MOST = 500
+
+Json = dict[str, Any]
+
+
+def previous_end_us(own: Integration) -> int | None:
+    """Until when a replaced secret counts; None where there is none, or it has ended."""
+    if not own.previous_webhook_secret or own.previous_webhook_secret not in own.secrets:
+        return None
+    return own.previous_until_us or None
+
+
+def replaced_secret(integration: Integration, secret: str) -> Json:
+    """The columns of a new secret; the one before counts for a day."""
+    before = integration.webhook_secret
+    until = now_us() + previous_secret_us() if before else None
+    return {"webhook_secret": secret, "previous_webhook_secret": before, "previous_secret_until": until}
+
+
+def secrets_of(hooks: list[Json]) -> set[str]:
+    return {str(hook["secret"]) for hook in hooks if hook.get("secret")}
+
+
+def new_key() -> str:
+    return secrets.token_urlsafe(24)
+
+
+def check_unsigned(actor: Actor, unsigned: object) -> None:
+    """At the plain address anybody may send what is not signed, and only numbers say whose it is: for who runs the server to allow."""
+    if unsigned not in UNSIGNED or (unsigned == "accepted" and actor.agent_id is not None):
+        raise BadRequest("unsignedWebhooks must be refused or keyed")
+
+
+def check_mode(mode: object) -> None:
+    if mode not in MODES:
+        raise BadRequest("webhookMode must be live or local")
+
+
+def checked_secret(text: str, what: str) -> str:
+    """It goes into a header or a digest. Raises BadRequest without quoting it."""
+    stripped = text.strip()
+    if not 0 < len(stripped) <= _TOKEN_MOST or not stripped.isascii() or not stripped.isprintable() or " " in stripped:
+        raise BadRequest(f"The {what} must be one word of letters, digits and signs, as Chatwoot shows it")
+    return stripped
+
+
+def failure(error: ChatwootError) -> ChatwootFailed:
+    return ChatwootFailed(f"Chatwoot did not carry it out: {error.message}")
+
+
+def now_us() -> int:
+    return int(time.time() * SECOND)
+
+
+async def with_events(write: Callable[[list[str]], Awaitable[Json]]) -> Json:
+    """With a customer's typing as well; a Chatwoot older than that refuses it, and gets the rest."""
+    try:
+        return await write([*checkup.EVENTS, *checkup.TYPING_EVENTS])
+    except ChatwootRefused as error:
+        if error.chatwoot_status != 422:
+            raise
+        return await write(list(checkup.EVENTS))
