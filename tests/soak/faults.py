@@ -89,6 +89,7 @@ async def _caught_in_transaction(site: Site, node: Node, rng: random.Random) -> 
             await asyncio.sleep(_SETTLED_SECONDS)
             with contextlib.suppress(pymysql.err.MySQLError):
                 if await asyncio.to_thread(_holds_locks, site, node.database.server_side_ports()):
+                    site.meter.note_death()
                     return True
             node.server.thaw()
     finally:

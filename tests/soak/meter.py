@@ -9,6 +9,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 Interval = tuple[float, float]
 
@@ -49,6 +50,7 @@ class Meter:
         self.messages: dict[str, Journey] = {}
         self.replies: list[Journey] = []
         self.windows: list[Window] = []
+        self.deaths: list[float] = []  # when a process ended or stood still while it held locks
         self.refused: list[tuple[float, int]] = []  # (when, status) of webhooks that were answered, but not with 200
         self._heard: dict[str, float] = {}
 
@@ -61,6 +63,10 @@ class Meter:
 
     def refuse(self, status: int) -> None:
         self.refused.append((time.monotonic(), status))
+
+    def note_death(self) -> None:
+        """A process holds locks and will do nothing more: they are given back after a while, which begins now."""
+        self.deaths.append(time.monotonic())
 
     def heard(self, text: str) -> None:
         """The first of a company's agents counts."""
@@ -84,9 +90,14 @@ class Meter:
     # what it came to
 
     def unexcused_seconds(self, journey: Journey) -> float:
-        """How long it took, without the windows."""
+        """The longest time that it stood still because of one thing, without the windows.
+
+        Who dies while holding locks holds others up for the limit of an idle transaction; who dies after that, anew. So deaths part a
+        standstill: the promise is made for each of them.
+        """
         windows = [w.interval for w in self.windows if w.company_id in (None, journey.company_id)]
-        return journey.seconds - covered((journey.start, journey.end), windows)
+        edges = [journey.start, *sorted(at for at in self.deaths if journey.start < at < journey.end), journey.end]
+        return max(end - start - covered((start, end), windows) for start, end in pairwise(edges))
 
     def worst(self, journeys: Iterable[Journey]) -> dict[int, float]:
         """The longest unexcused standstill of each company."""

@@ -38,3 +38,15 @@ def test_a_refused_webhook_needs_a_reason() -> None:
     meter.windows = [Window("its row", 1, 0.0, 0.0, 50.0), Window("MariaDB", None, 20.0, 0.0, 25.0)]
     meter.refused = [(10.0, 503), (22.0, 503), (30.0, 413)]
     assert meter.refused_without_reason() == {503: 1, 413: 1}
+
+
+def test_one_death_after_the_other_is_each_its_own_standstill() -> None:
+    """Three processes that die in turn may each hold a company up; one that holds it up for as long as all three together may not."""
+    meter, waited = Meter(), Journey(1, "a", 0.0, 24.0)
+    assert meter.late([waited], 15.0) == [waited]
+    meter.deaths = [-3.0, 8.0, 16.0, 90.0]
+    assert meter.unexcused_seconds(waited) == 8.0
+    meter.windows = [Window("MariaDB", None, 9.0, 0.0, 12.0)]
+    assert meter.unexcused_seconds(waited) == 8.0
+    meter.deaths = [4.0]
+    assert meter.unexcused_seconds(waited) == 17.0
