@@ -281,7 +281,8 @@ class _End(asyncio.Protocol):
         assert self.transport is not None
         if data is None:
             self._was_told_end = True
-            self.transport.write_eof()
+            with contextlib.suppress(OSError):  # reset meanwhile: there is nobody to tell
+                self.transport.write_eof()
             if self._has_ended:
                 self.transport.close()
             return

@@ -154,6 +154,7 @@ def _time_rows(soak: Soak) -> list[tuple[str, object]]:
         *((f"longest wait of a reply of company {n}, seconds", round(s, 1)) for n, s in meter.worst(meter.replies).items()),
         ("messages that waited for more than 8 s / not named by /readyz", f"{len(long)} / {len(unnamed)}"),
         ("webhooks refused, in all / without a reason", f"{len(meter.refused)} / {meter.refused_without_reason().total()}"),
+        ("longest turn of the harness's own loop, seconds", round(meter.longest_turn_seconds, 2)),
         ("what /readyz said", dict(soak.readiness.problems().most_common(12))),
     ]
 

@@ -3,6 +3,7 @@
 All times are seconds of the monotonic clock of this process.
 """
 
+import asyncio
 import contextlib
 import math
 import time
@@ -10,6 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+
+_TURN_SECONDS = 0.1
 
 Interval = tuple[float, float]
 
@@ -52,9 +55,17 @@ class Meter:
         self.windows: list[Window] = []
         self.deaths: list[float] = []  # when a process ended or stood still while it held locks
         self.refused: list[tuple[float, int]] = []  # (when, status) of webhooks that were answered, but not with 200
+        self.longest_turn_seconds = 0.0  # of our own loop, in which all proxies and the simulated Chatwoot live
         self._heard: dict[str, float] = {}
 
     # what happens
+
+    async def watch_own_turns(self) -> None:
+        """Until cancelled: how late our own loop is. Where it is seconds, it is the harness that stood still."""
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(_TURN_SECONDS)
+            self.longest_turn_seconds = max(self.longest_turn_seconds, time.monotonic() - began - _TURN_SECONDS)
 
     def acknowledged(self, company_id: int, text: str) -> None:
         now = time.monotonic()

@@ -104,10 +104,12 @@ class Soak:
                 group.create_task(repliers.run(stopped))
             group.create_task(self.pollers.run(stopped))
             group.create_task(self.readiness.run(stopped))
+            own_turns = group.create_task(self.site.meter.watch_own_turns())
             await self.chaos.run(self.plan.minutes * 60, say)
             self.site.sim.switches.reset()
             await asyncio.sleep(2.0)  # traffic meets the whole installation once more
             stopped.set()
+            own_turns.cancel()
 
     async def _settle(self) -> None:
         """Faults have stopped: within minutes all is as if there had been none."""

@@ -18,6 +18,7 @@ from tests.soak.meter import Meter
 from tests.soak.site import Tenant
 
 _POLL_SECONDS = 2.0
+_REPLIERS_EACH = 12  # of a company
 _PATIENCE_SECONDS = 60.0
 
 
@@ -41,14 +42,17 @@ class Repliers:
     def __init__(self, servers: Sequence[Omni], tenant: Tenant, meter: Meter, rng: random.Random) -> None:
         self._servers, self._tenant, self._meter, self._rng = servers, tenant, meter, rng
         self._headers = {"Authorization": f"Bearer {tenant.token(servers[0], 'replier')}"}
+        self._idle = asyncio.Semaphore(_REPLIERS_EACH)
         self.taken: list[str] = []
         self.attempts = 0
         self.given_up: list[str] = []
         self.refused: Counter[str] = Counter()
 
     async def run(self, stopped: asyncio.Event) -> None:
+        """Those who wait for an answer write nothing else meanwhile, as people do: what is under way is bounded."""
         async with httpx.AsyncClient(timeout=5.0, trust_env=False) as http, asyncio.TaskGroup() as group:
             while not await _is_set_within(stopped, self._rng.expovariate(self._tenant.replies_per_second)):
+                await self._idle.acquire()
                 group.create_task(self._reply(http, f"reply {uuid.uuid4().hex[:12]}", stopped))
 
     async def _reply(self, http: httpx.AsyncClient, text: str, stopped: asyncio.Event) -> None:
@@ -56,6 +60,8 @@ class Repliers:
             await self._reply_until_taken(http, text, stopped)
         except TimeoutError:
             self.given_up.append(text)
+        finally:
+            self._idle.release()
 
     async def _reply_until_taken(self, http: httpx.AsyncClient, text: str, stopped: asyncio.Event) -> None:
         """Raises TimeoutError when all faults are over, and still nobody takes it."""
