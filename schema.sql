@@ -122,6 +122,21 @@ CREATE TABLE IF NOT EXISTS event_reach (
   KEY ix_reach_seq (company_id, last_seq)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='When runs of events were written to the agents of one process: a row for each walk, not for each socket';
 
+-- What asking Chatwoot found before any webhook told of it
+CREATE TABLE IF NOT EXISTS found_by_asking (
+  id BIGINT NOT NULL AUTO_INCREMENT,
+  integration_id BIGINT NOT NULL,
+  kind VARCHAR(16) NOT NULL COMMENT 'message, edit, conversation',
+  number BIGINT NOT NULL COMMENT 'Chatwoot''s number of the message or conversation',
+  happened_at BIGINT NOT NULL COMMENT 'by Chatwoot''s clock, microseconds',
+  found_at BIGINT NOT NULL COMMENT 'microseconds',
+  came_at BIGINT COMMENT 'when its webhook came after all, microseconds',
+  state VARCHAR(8) NOT NULL COMMENT 'open, late, lost',
+  PRIMARY KEY (id),
+  KEY ix_found_integration (integration_id, found_at),
+  KEY ix_found_state (state, id)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='What asking Chatwoot found before any webhook told of it';
+
 -- The event log: ordered and immutable
 CREATE TABLE IF NOT EXISTS inbox_events (
   company_id BIGINT NOT NULL,
@@ -179,8 +194,10 @@ CREATE TABLE IF NOT EXISTS integrations (
   lease_until BIGINT NOT NULL COMMENT 'a process walks this integration until then, microseconds' DEFAULT '0',
   sync_page INTEGER NOT NULL COMMENT 'not used any more' DEFAULT '0',
   sync_began_at BIGINT COMMENT 'when the sync began that has not come to its end, microseconds',
+  history_began_at BIGINT COMMENT 'when the comparison of its history began that is under way, microseconds',
+  history_until BIGINT NOT NULL COMMENT 'a process compares its history until then, microseconds' DEFAULT '0',
   verified_at BIGINT COMMENT 'when all of its history was last found to be here, microseconds',
-  repaired_count BIGINT NOT NULL COMMENT 'changes found that no webhook told' DEFAULT '0',
+  repaired_count BIGINT NOT NULL COMMENT 'changes whose webhook was lost' DEFAULT '0',
   inbox_name VARCHAR(255) COMMENT 'as Chatwoot had it last',
   deleted_at BIGINT COMMENT 'when an administrator deleted it; the row stays for its conversations, microseconds',
   PRIMARY KEY (id),

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from server import doctor, log, metrics
+from server.arrivals import Arrivals
 from server.auth import Access
 from server.bus import Bus
 from server.cable_leader import CableLeader
@@ -72,6 +73,7 @@ from server.inbox import Inbox
 from server.ingest import Ingester
 from server.integrations import Integrations
 from server.ledger import Ledger
+from server.losses import Losses
 from server.middleware import Outermost
 from server.page_data import ServerPageData
 from server.people import People
@@ -151,6 +153,7 @@ class Parts:
             self.access.announce = partial(self.bus.tell, _ACCESS)
             self.bus.follow(_ACCESS, self.access.hear)
         publish = self.feeds.publish
+        self.arrivals = Arrivals()
         self.ingester = Ingester(
             self.database,
             self.directory,
@@ -158,6 +161,7 @@ class Parts:
             batch=settings.ingest_batch,
             attempts=settings.ingest_attempts,
             on_typing=lambda company_id, typing: self.presence.show_customer_typing(company_id, typing),
+            arrivals=self.arrivals,
             traces=self.traces,
         )
         self.recorder = Recorder(
@@ -194,7 +198,8 @@ class Parts:
         self.proofs = Proofs(self.database, self.vault, self.directory, self.impatient_client_of, settings)
         trial = Trial(self.impatient_client_of)
         self.integrations = Integrations(self.database, self.vault, self.directory, self.client_of, self.proofs, trial, settings)
-        self.checkup = Checkup(self.impatient_client_of, self.proofs, settings)
+        self.losses = Losses(self.database, settings.webhook_lost_seconds)
+        self.checkup = Checkup(self.impatient_client_of, self.proofs, settings, self.losses.recent_delay)
         self.status = CompanyStatus(
             self.database,
             self.directory,
@@ -203,6 +208,7 @@ class Parts:
             problems=lambda: [*self.reconcile.problems(), *self.sources.problems()],
             parts=lambda: self.health.parts(),
             source_of=lambda one: self.sources.of(one),
+            delay=self.arrivals.delay_seconds,
         )
         self.limits = ApiLimits(
             agent_per_minute=settings.api_requests_per_minute, company_per_minute=settings.api_requests_per_minute_company
@@ -214,7 +220,7 @@ class Parts:
         self.set_up = SetUp(self.database, self.access, f"{settings.base_url}/setup")
         self.sync = Sync(self.database, self.directory, self.ingester, self.client_of)
         self.sync_runs = SyncRuns(self.database, self.directory, self.sync, self.presence.show_sync)
-        self.reconcile = Reconcile(self.database, self.directory, self.ingester, self.client_of, settings)
+        self.reconcile = Reconcile(self.database, self.directory, self.ingester, self.client_of, settings, self.arrivals)
         self.retention = Retention(
             self.database,
             event_days=settings.event_days,
@@ -299,6 +305,7 @@ class Parts:
                 ("presence", self.presence.run),
                 ("replies", self.replies.run),
                 ("reconcile", self.reconcile.run),
+                ("losses", self.losses.run),
                 ("retention", self.retention.run),
                 ("sockets-to-chatwoot", self.cables.run),
                 ("reach", self.reach.run),

@@ -1,7 +1,8 @@
 """Looking whether an integration works: asks Chatwoot and our own address, and hands the answers to `core.checkup` for judgement."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
+from server.arrivals import LATE_SECONDS, REMEDY
 from server.chatwoot import ChatwootClient, ChatwootError, ChatwootRefused, ChatwootUnexpected, private_addresses, problem_with
 from server.core import checkup
 from server.core.checkup import Finding
@@ -12,12 +13,19 @@ from server.proofs import Proofs
 from server.settings import Settings
 
 ClientOf = Callable[[Integration], ChatwootClient]
+DelayOf = Callable[[int], Awaitable[float | None]]
+
+
+async def _unknown_delay(integration_id: int) -> float | None:
+    return None
 
 
 class Checkup:
     """Changes nothing but that what Chatwoot proves is kept; takes as long as Chatwoot takes to answer a few calls."""
 
-    def __init__(self, client_of: ClientOf, proofs: Proofs, settings: Settings) -> None:
+    def __init__(self, client_of: ClientOf, proofs: Proofs, settings: Settings, delay: DelayOf = _unknown_delay) -> None:
+        """`delay`: how many seconds late an integration's webhooks came lately."""
+        self._delay = delay
         self._client_of, self._proofs, self._settings = client_of, proofs, settings
 
     async def look(self, overview: Overview) -> list[Finding]:
@@ -34,6 +42,8 @@ class Checkup:
         if own.proved_us <= GRANDFATHERED:
             proof = await self._proofs.prove(own)
             found.append(checkup.judge_proof(proof.state, proof.text, is_trusted=own.is_proved))
+        if (seconds := await self._delay(own.id)) is not None and seconds >= LATE_SECONDS:
+            found.append(Finding("delay", "warning", f"Its webhooks come {seconds:.0f} s late", REMEDY))
         return [*found, *await self._ourselves(overview)]
 
     async def _chatwoot(self, overview: Overview, account_id: int) -> list[Finding]:

@@ -4,9 +4,10 @@ Told from the journal and from when events were written to agents, so it is the 
 administrators may watch it.
 """
 
+import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -14,9 +15,10 @@ import msgspec
 from server.core.checkup import Finding
 from server.core.plots import HEIGHT, WIDTH, percentile, polylines, round_top
 from server.core.times import SECOND, iso, iso_or_none, parse_time
-from server.db import reach, status
+from server.db import finds, reach, status
 from server.db.accounts import Integration
 from server.db.database import Connection, Database
+from server.db.finds import Losses
 from server.db.spool import Spool
 from server.directory import Directory
 from server.errors import DatabaseUnavailable
@@ -25,6 +27,9 @@ _MINUTES = 60
 _MINUTE_US = 60 * SECOND
 _DELAYS_MOST = 3_000
 _KEPT_SECONDS = 1.0
+_LOSSES_SECONDS = 10.0
+_DAY_US = 24 * 3600 * SECOND
+_DELAY_MOST_US = 180 * SECOND  # a busy Chatwoot was seen to be 153 s late; what is older was fetched
 _SILENT_SECONDS = 24 * 3600  # a quiet day is worth a word, not an alarm
 _SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
@@ -50,7 +55,11 @@ class CompanyStatus:
         problems: Callable[[], list[str]],
         parts: Callable[[], list[Finding]],
         source_of: Callable[[Integration], tuple[str, Json]],
+        delay: Callable[[Iterable[int]], float | None] = lambda integration_ids: None,
     ) -> None:
+        """`delay`: how many seconds late the webhooks of some integrations come at the moment."""
+        self._delay = delay
+        self._losses: dict[int, tuple[float, Losses]] = {}
         self._database, self._directory, self._spool = database, directory, spool
         self._online, self._problems, self._parts, self._source_of = online, problems, parts, source_of
         self._kept: dict[int, tuple[float, Json]] = {}
@@ -90,10 +99,21 @@ class CompanyStatus:
             "agentsOnline": self._online(company_id),
             "backlog": {"deliveries": backlog.deliveries, "replies": backlog.replies, "dead": backlog.dead, "spooled": self._spool.waiting},
             "repaired": sum(one.repaired_count for one in own),
+            "losses": await self._losses_today(company_id, {one.id for one in own}, now_us),
             "parts": [_part(found) for found in self._parts()],
             "integrations": [self._integration(one, now_us) for one in own],
             "plots": {"webhooks": _plot({"webhooks": webhooks}), "delay": _plot(_percentiles(delays))},
         }
+
+    async def _losses_today(self, company_id: int, numbers: set[int], now_us: int) -> Json:
+        """Of the webhooks of this day (UTC); counted at most every ten seconds."""
+        at, losses = self._losses.get(company_id, (float("-inf"), Losses(0, 0, 0)))
+        if time.monotonic() - at >= _LOSSES_SECONDS:
+            with contextlib.suppress(DatabaseUnavailable):
+                losses = await self._database.read(lambda c: finds.read_losses(c, numbers, now_us - now_us % _DAY_US))
+                self._losses[company_id] = (time.monotonic(), losses)
+        delay = self._delay(numbers)
+        return {"came": losses.came, "lost": losses.lost, "late": losses.late, "delaySeconds": None if delay is None else round(delay, 1)}
 
     def _integration(self, one: Integration, now_us: int) -> Json:
         seconds = (now_us - one.seen_us) / SECOND if one.seen_us else None
@@ -128,7 +148,7 @@ def _delays_by_minute(walks: list[tuple[int, bytes]], first: int) -> list[list[f
         event = msgspec.json.decode(body, type=_Event)
         at_us = parse_time(event.at)
         place = ended_us // _MINUTE_US - first
-        if event.kind == "message.created" and at_us is not None and 0 <= place < _MINUTES and ended_us - at_us < 10 * _MINUTE_US:
+        if event.kind == "message.created" and at_us is not None and 0 <= place < _MINUTES and ended_us - at_us < _DELAY_MOST_US:
             minutes[place].append(max(0.0, (ended_us - at_us) / SECOND))
     return minutes
 

@@ -16,6 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from server import log, metrics
+from server.arrivals import Arrivals
 from server.core.changes import Change
 from server.core.events import EventBatch
 from server.core.future import within_present
@@ -112,8 +113,9 @@ class Ingester:
         attempts: int,
         on_typing: Callable[[int, Mapping[int, bool]], None] = lambda company_id, typing: None,
         traces: Traces | None = None,
+        arrivals: Arrivals | None = None,
     ) -> None:
-        self._traces = traces
+        self._traces, self._arrivals = traces, arrivals or Arrivals()
         self._database, self._directory, self._publish, self._on_typing = database, directory, publish, on_typing
         self._batch = batch
         self._wake = asyncio.Event()
@@ -405,6 +407,8 @@ class Ingester:
             self.seen[integration.id] = max(seen_us, self.seen.get(integration.id, 0))
             if change.message is not None and not change.message.is_update:
                 self.behind[integration.id] = max(0, delivery.received_us - change.message.created_us)
+        if change.message is not None and not change.message.is_update:
+            self._arrivals.note("socket" if is_heard else "webhook", integration.id, change.message.created_us, delivery.received_us)
         traceparent = delivery.headers.get(CARRIED)
         return Told(Source(integration.id, integration.company_id), change, delivery.received_us, delivery.id, traceparent)
 

@@ -57,7 +57,16 @@ database_calls = _counter("database_calls_total", "Database calls (a transaction
 socket_frames = _counter("socket_frames_total", "Frames of Chatwoot's agents' socket, by what became of them", "outcome")
 sockets_to_chatwoot = _gauge("sockets_to_chatwoot", "Chatwoot accounts whose agents' socket this process hears at present")
 replies = _counter("replies_total", "Replies by outcome of an attempt", "outcome")
-repairs = _counter("repairs_total", "What reconcile found that no webhook told", "kind")
+repairs = _counter("repairs_total", "What reconcile found before any webhook told of it", "kind")
+webhooks_late = _counter("webhooks_late_total", "Webhooks that came after reconcile had found what they tell")
+webhooks_lost = _counter("webhooks_lost_total", "Webhooks that did not come in time for what reconcile had found")
+arrival_delay_seconds = Histogram(
+    "omni_inbox_arrival_delay_seconds",
+    "From Chatwoot's own moment of a message to its arrival, by what brought it",
+    ("source",),
+    registry=REGISTRY,
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 45, 90, 180, 600),
+)
 requests = _counter("http_requests_total", "Answered HTTP requests", "route", "status")
 connections_refused = _counter("connections_refused_total", "HTTP connections ended before a whole request had come", "status")
 task_restarts = _counter("task_restarts_total", "Background services started again after an error", "task")

@@ -1,7 +1,7 @@
 """Reconcile: find by ourselves what no webhook told. Chatwoot sends each webhook once and forgets it.
 
-Runs at the start (for the time we were away), every few minutes, and more often while an integration's webhooks are silent. What it has to
-repair is counted: that number is the webhook's loss. Changes younger than a grace are left to their webhook, which may be under way.
+Runs at the start (for the time we were away), every few minutes, and more often while an integration's webhooks are silent or late. What it
+finds is noted: `losses.py` tells whether its webhook was only late. Changes younger than a grace are left to their webhook.
 """
 
 import asyncio
@@ -15,14 +15,16 @@ import msgspec
 from msgspec.structs import replace
 
 from server import log, metrics
+from server.arrivals import LATE_SECONDS, Arrivals
 from server.chatwoot import ChatwootClient, ChatwootError, ChatwootRefused, ChatwootUnavailable, RecentListing, message_windows
 from server.core.changes import Change
 from server.core.payloads import parse_conversation
 from server.core.projection import Result, Source
 from server.core.times import SECOND, parse_time
-from server.db import history, walks
+from server.db import finds, history, walks
 from server.db.accounts import Integration
 from server.db.database import Connection, Database
+from server.db.finds import Find
 from server.db.walks import Claim
 from server.directory import Directory
 from server.errors import DatabaseUnavailable, OmniError, PayloadError
@@ -43,6 +45,7 @@ _AT_ONCE = 16
 _AT_ONCE_OF_ONE = 2  # a Chatwoot that hangs takes no more places than this
 _FAILURES_MOST = 3
 _GONE = 404  # deleted since it was listed
+_LATE_EVERY_SECONDS = LATE_SECONDS  # between two rounds while webhooks are later than this
 _UPDATED_MOST_SECONDS = 900.0  # asked for by `updated_within`, which Chatwoot does not page
 _UPDATED_REST_SECONDS = 600.0  # after it could not answer that question, it is not asked
 _NEWEST = 20  # messages of each conversation that are looked at for edits
@@ -72,7 +75,17 @@ class Round(msgspec.Struct):
 
 
 class Reconcile:
-    def __init__(self, database: Database, directory: Directory, ingester: Ingester, client_of: ClientOf, settings: Settings) -> None:
+    def __init__(
+        self,
+        database: Database,
+        directory: Directory,
+        ingester: Ingester,
+        client_of: ClientOf,
+        settings: Settings,
+        arrivals: Arrivals | None = None,
+    ) -> None:
+        self._arrivals = arrivals or Arrivals()
+        self._whole_at: dict[int, float] = {}  # integration -> when a round last looked for edits of hours ago
         self._database, self._directory, self._ingester = database, directory, ingester
         self._client_of, self._settings = client_of, settings
         self._tried_at: dict[int, float] = {}
@@ -97,11 +110,12 @@ class Reconcile:
         # a round ends so long before its own beginning; an integration counts as silent when it was quiet as that began
         until_quiet_us = int(max(0.0, self._settings.reconcile_quiet_seconds - self._settings.reconcile_grace_seconds) * SECOND)
         silent = [
-            f"integration {i.id}: webhooks do not arrive ({i.repaired_count} changes were found by asking so far); "
+            f"integration {i.id}: webhooks do not arrive ({i.repaired_count} were lost so far, others may only be late); "
             "check the webhook in Chatwoot and that it can reach us"
             for i in active
             if self._seen_us(i) < i.repaired_us - until_quiet_us
         ]
+        silent += self._arrivals.problems([i.id for i in active])
         return silent + [f"integration {i.id}: Chatwoot cannot be asked ({i.walk_problem})" for i in active if i.walk_problem]
 
     async def reconcile(self, integration: Integration, every_seconds: float = 0.0) -> Round | None:
@@ -201,7 +215,10 @@ class Reconcile:
         """Conversations whose state changed since, and those active within the hours in which edits are looked for."""
         now_us = self._database.clock.now_us()
         found = {item.get("id"): item for item in await self._updated(current, max(1, (now_us - current.since_us) // SECOND))}
-        active_us = min(current.since_us, now_us - int(self._settings.reconcile_active_hours * 3600 * SECOND))
+        active_us = current.since_us
+        if not self._is_short(current.integration):
+            self._whole_at[current.integration.id] = time.monotonic()
+            active_us = min(active_us, now_us - int(self._settings.reconcile_active_hours * 3600 * SECOND))
         listing = RecentListing(current.client, current.integration.inbox_id, active_us)
         for item in await listing.rows():
             found.setdefault(item.get("id"), item)
@@ -228,25 +245,36 @@ class Reconcile:
             current.outcome.fail(error.message)
             return
         if state.version_us <= current.until_us:
-            told = await self._apply(current, [Change(None, None, state, None, state.version_us)])
-            current.conversations += _count(current, "conversation", told[0].conversation is not Result.SAME)
+            await self._apply(current, [Change(None, None, state, None, state.version_us)])
         place, number = current.integration.id, state.display_id
         low = await self._database.read(lambda c: history.read_low(c, place, number, current.since_us, _NEWEST))
         asked_us = self._database.clock.now_us()
         async for rows in message_windows(current.client, number, low):
             changes = message_changes(state, rows, asked_us, current.outcome)
-            told = await self._apply(current, [one for one in changes if one.message and one.message.created_us <= current.until_us])
-            for one in told:
-                current.messages += _count(current, "message", one.message is Result.CREATED)
-                current.edits += _count(current, "edit", one.message is Result.UPDATED)
+            await self._apply(current, [one for one in changes if one.message and one.message.created_us <= current.until_us])
             asked_us = self._database.clock.now_us()
 
-    async def _apply(self, current: Round, changes: Sequence[Change]) -> list[Told]:
+    async def _apply(self, current: Round, changes: Sequence[Change]) -> None:
         source, now_us = Source(current.integration.id, current.integration.company_id), self._database.clock.now_us()
         told = [Told(source, change, now_us) for change in changes]
         if told:
             await self._ingester.apply(told)
-        return told
+            await self._note_finds(current, told)
+
+    async def _note_finds(self, current: Round, told: Sequence[Told]) -> None:
+        """What was there before the integration was added is no loss of its webhook."""
+        if current.is_first:
+            return
+        found = [find for one in told if (find := _find_of(one)) is not None]
+        for one in found:
+            metrics.repairs.labels(one.kind).inc()
+            current.conversations += one.kind == "conversation"
+            current.messages += one.kind == "message"
+            current.edits += one.kind == "edit"
+            if one.kind == "message":
+                self._arrivals.note("asking", one.integration_id, one.happened_us)
+        if found:
+            await self._database.transaction(lambda c: finds.append_finds(c, found))
 
     def _due(self) -> list[Integration]:
         """Whose turn it is, those who wait longest first: not too many at once, and few of one Chatwoot."""
@@ -275,7 +303,15 @@ class Reconcile:
         """Seconds between two rounds, of all processes together."""
         is_quiet = self._database.clock.now_seconds() - self._seen_us(integration) / SECOND > self._settings.reconcile_quiet_seconds
         often = self._settings.reconcile_seconds
+        if self._arrivals.is_late(integration.id):
+            return min(often, _LATE_EVERY_SECONDS)
         return min(self._settings.reconcile_quiet_seconds, often) if is_quiet else often
+
+    def _is_short(self, integration: Integration) -> bool:
+        """While webhooks are late it is asked often, and then only for what changed since the last time."""
+        whole_at = self._whole_at.get(integration.id)
+        is_due = whole_at is None or time.monotonic() - whole_at >= self._settings.reconcile_seconds
+        return self._arrivals.is_late(integration.id) and not is_due
 
     def _seen_us(self, integration: Integration) -> int:
         """When its webhooks came last, to whatever process."""
@@ -293,11 +329,16 @@ class Reconcile:
         self._told_seen |= new
 
 
-def _count(current: Round, kind: str, is_repair: bool) -> int:
-    if not is_repair or current.is_first:
-        return 0
-    metrics.repairs.labels(kind).inc()
-    return 1
+def _find_of(told: Told) -> Find | None:
+    """What this brought that no webhook had told of."""
+    source, change, message = told.source, told.change, told.change.message
+    if message is None or message.message_id is None:
+        if told.conversation is Result.SAME:
+            return None
+        number, version_us = change.conversation.display_id, change.conversation.version_us
+        return Find(source.integration_id, "conversation", number, version_us, told.received_us)
+    kind = {Result.CREATED: "message", Result.UPDATED: "edit"}.get(told.message)
+    return Find(source.integration_id, kind, message.message_id, message.created_us, told.received_us) if kind else None
 
 
 def _is_recent(item: Json, active_us: int) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from server import log
 from server.core.times import SECOND
-from server.db import accounts, audit, eventlog, journal, outgoing_files, reach, second_factors, store
+from server.db import accounts, audit, eventlog, finds, journal, outgoing_files, reach, second_factors, store
 from server.db.database import Connection, Database
 from server.errors import CompanyBusy, DatabaseUnavailable
 
@@ -82,6 +82,7 @@ class Retention:
             lambda c: accounts.trim_sessions(c, day_us, _BATCH),
             lambda c: second_factors.trim_tickets(c, day_us, _BATCH),
             lambda c: audit.trim_acts(c, audit_us, _BATCH),
+            lambda c: finds.trim_finds(c, journal_us, _BATCH),
             lambda c: reach.trim_reach(c, event_us, _BATCH),
             lambda c: outgoing_files.trim_content(c, orphan_us, _UPLOADS),
             lambda c: outgoing_files.trim_lines(c, journal_us, _UPLOADS),

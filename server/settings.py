@@ -54,6 +54,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "reconcile_quiet_seconds": (1, 86_400),
     "reconcile_grace_seconds": (0, 3600),
     "reconcile_active_hours": (0, 720),
+    "webhook_lost_seconds": (1, 86_400),
     "event_days": (0.01, 3650),
     "journal_days": (0.01, 3650),
     "audit_days": (1, 36_500),
@@ -186,6 +187,9 @@ class Settings:
     reconcile_quiet_seconds: float = _setting(45.0, "An integration without webhooks for this long is reconciled this often")
     reconcile_grace_seconds: float = _setting(15.0, "Changes younger than this are left to their webhook, which may be under way")
     reconcile_active_hours: float = _setting(6.0, "Conversations active within this are read again for edits and deletions")
+    webhook_lost_seconds: float = _setting(
+        3_600.0, "A webhook that has not come so long after asking found its change counts as lost; until then it is late"
+    )
     event_days: float = _setting(7.0, "How long events are kept")
     journal_days: float = _setting(30.0, "How long finished deliveries are kept")
     audit_days: float = _setting(365.0, "How long lines of the audit log are kept")

@@ -244,6 +244,7 @@ class StatusView(Struct, rename="camel"):
     agents_online: int
     backlog: dict[str, int | None]
     repaired: int
+    losses: dict[str, float | None]
     parts: list[dict[str, Any]]
     integrations: list[dict[str, Any]]
     plots: dict[str, Any]

@@ -152,12 +152,31 @@ integrations = Table(
     Column("lease_until", _BIG, nullable=False, server_default="0", comment="a process walks this integration until then, microseconds"),
     Column("sync_page", Integer, nullable=False, server_default="0", comment="not used any more"),
     Column("sync_began_at", _BIG, comment="when the sync began that has not come to its end, microseconds"),
+    Column("history_began_at", _BIG, comment="when the comparison of its history began that is under way, microseconds"),
+    Column("history_until", _BIG, nullable=False, server_default="0", comment="a process compares its history until then, microseconds"),
     Column("verified_at", _BIG, comment="when all of its history was last found to be here, microseconds"),
-    Column("repaired_count", _BIG, nullable=False, server_default="0", comment="changes found that no webhook told"),
+    Column("repaired_count", _BIG, nullable=False, server_default="0", comment="changes whose webhook was lost"),
     Column("inbox_name", String(255), comment="as Chatwoot had it last"),
     Column("deleted_at", _BIG, comment="when an administrator deleted it; the row stays for its conversations, microseconds"),
     Index("ix_integration_company", "company_id"),
     comment="A Chatwoot inbox (or an older provider) of a company",
+    **_OPTIONS,
+)
+
+found_by_asking = Table(
+    "found_by_asking",
+    metadata,
+    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("integration_id", _BIG, nullable=False),
+    Column("kind", String(16), nullable=False, comment="message, edit, conversation"),
+    Column("number", _BIG, nullable=False, comment="Chatwoot's number of the message or conversation"),
+    Column("happened_at", _BIG, nullable=False, comment="by Chatwoot's clock, microseconds"),
+    Column("found_at", _BIG, nullable=False, comment="microseconds"),
+    Column("came_at", _BIG, comment="when its webhook came after all, microseconds"),
+    Column("state", String(8), nullable=False, comment="open, late, lost"),
+    Index("ix_found_state", "state", "id"),
+    Index("ix_found_integration", "integration_id", "found_at"),
+    comment="What asking Chatwoot found before any webhook told of it",
     **_OPTIONS,
 )
 

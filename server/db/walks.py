@@ -58,7 +58,7 @@ async def release_walk(
     """
     found = await connection.execute(
         "UPDATE integrations SET lease_until = 0, reconciled_at = COALESCE(:reconciled, reconciled_at), walk_problem = :problem, "
-        "repaired_count = repaired_count + :repaired, repaired_at = CASE WHEN :repaired > 0 THEN :until ELSE repaired_at END "
+        "repaired_at = CASE WHEN :repaired > 0 THEN :until ELSE repaired_at END "
         "WHERE id = :id AND lease_until = :held",
         {
             "reconciled": reconciled_us,

@@ -62,10 +62,19 @@ def _shown(found: Json, locale: Locale) -> Json:
     return {
         "time": locale.digits(found["now"][11:19]),
         "figures": {name: _UNKNOWN if value is None else locale.thousands(value) for name, value in counts.items()},
+        "losses": _losses(found["losses"], locale),
         "parts": [{"name": one["name"], "state": one["state"], "text": _sentences(one, locale)} for one in found["parts"]],
         "integrations": [_integration(one, locale) for one in found["integrations"]],
         "plots": {name: _plot(name, plot, locale) for name, plot in found["plots"].items()},
     }
+
+
+def _losses(losses: Json, locale: Locale) -> str:
+    """How many webhooks of today were lost, and how late they come."""
+    lost, came = locale.thousands(losses["lost"]), locale.thousands(losses["came"] + losses["lost"])
+    told = locale.t("admin.status.losses", lost=lost, all=came)
+    delay = losses["delaySeconds"]
+    return told if delay is None or delay < 1 else f"{told} {locale.t('admin.status.late', seconds=locale.thousands(round(delay)))}"
 
 
 def _sentences(part: Json, locale: Locale) -> str:

@@ -27,6 +27,7 @@ function show(status) {
   for (const figure of document.querySelectorAll("[data-figure]")) figure.textContent = status.figures[figure.dataset.figure];
   for (const section of document.querySelectorAll("[data-plot]")) showPlot(section, status.plots[section.dataset.plot]);
   status.parts.forEach(showPart);
+  document.getElementById("losses").textContent = status.losses;
   status.integrations.forEach(showIntegration);
   freshness.textContent = freshness.dataset.live.replace("…", status.time);
 }
