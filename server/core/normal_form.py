@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
+from server.core.changes import MessageState
 from server.core.delivery import ARRIVED
 from server.core.edits import SURVEY, is_other_text
 from server.core.entities import Attachment, Message, is_same_message_view
@@ -48,11 +49,16 @@ def kept_content(row: Message, content: str, *, was_asked: bool, is_deleted: boo
     return row.content if row.content_type == SURVEY and not was_asked and not is_deleted else content
 
 
+def present_name(row: Message, told: MessageState) -> str | None:
+    """A customer's older messages show the name they have now, as in Chatwoot."""
+    return told.sender_name or row.sender_name if row.sender_type == "customer" else row.sender_name
+
+
 def differs_in_dress(before: Message, after: Message) -> bool:
     """Whether two forms of a message that look different say the same, or differ in what webhooks do not tell."""
     if is_other_text(before.content, after.content, after.content_type) or before.is_deleted != after.is_deleted:
         return False
-    old = replace(before, content=after.content, content_type=after.content_type)
+    old = replace(before, content=after.content, content_type=after.content_type, sender_name=after.sender_name)
     if after.delivery_state in ARRIVED:
         old = replace(old, delivery_state=after.delivery_state, delivery_error=after.delivery_error)
     bare = replace(after, attachments=_bare(after.attachments))

@@ -16,7 +16,7 @@ from server.core.delivery import Age, age_within_version, arrived, is_ours, is_p
 from server.core.edits import edited_at, was_edited_at
 from server.core.entities import Conversation, Json, Message, is_same_conversation_view, is_same_message_view, preview_of
 from server.core.future import healed, healed_message, within_present
-from server.core.normal_form import differs_in_dress, kept_content, with_known_sizes
+from server.core.normal_form import differs_in_dress, kept_content, present_name, with_known_sizes
 from server.core.thread_order import is_newest, is_shown
 from server.core.times import SECOND
 
@@ -82,7 +82,7 @@ class Board:
         key = (source.integration_id, change.conversation.display_id)
         entry = self.entries.get(key)
         if change.contact_told is not None:
-            return self._apply_contact(entry, change, received_us), Result.SAME
+            return self._apply_contact(entry, change, received_us) if entry else Result.SAME, Result.SAME
         change = within_present(change, received_us, entry.row.chatwoot_version if entry is not None else 0)
         seen_us = entry.row.contact_seen_us if entry is not None else None
         if entry is None:
@@ -154,13 +154,13 @@ class Board:
         row = message.row if message else None
         self.drafts.append(Draft(kind, entry, entry.row, message, row, at_us, received_us))
 
-    def _apply_contact(self, entry: Entry | None, change: Change, received_us: int) -> Result:
+    def _apply_contact(self, entry: Entry, change: Change, received_us: int) -> Result:
         """A contact's conversation shows them by their present name. It has no version: what comes later is newer."""
-        if entry is None:
-            return Result.SAME
-        row, told = entry.row, change.conversation
-        name = told.contact_name or row.external_user_name
-        after = replace(row, contact=told.contact, external_user_name=name, external_user_id=_external_user_id(row, told))
+        told, before = change.conversation, entry.row.external_user_name
+        name = told.contact_name or before
+        for known in (one for one in entry.messages if one.row.sender_type == "customer" and one.row.sender_name == before):
+            self.set_message(entry, known, replace(known.row, sender_name=name), change.at_us, received_us)
+        after = replace(entry.row, contact=told.contact, external_user_name=name, external_user_id=_external_user_id(entry.row, told))
         return self.set_conversation(entry, after, change.at_us, received_us)
 
     def _update_conversation(self, entry: Entry, change: Change, received_us: int) -> Result:
@@ -295,7 +295,7 @@ def _told_again(row: Message, told: MessageState, received_us: int) -> Message:
     """What a stored message becomes when Chatwoot tells of it once more."""
     is_first_word, row = row.chatwoot_message_id is None, _identified(row, told)
     if row.is_deleted:
-        return row
+        return replace(row, sender_name=present_name(row, told)) if told.asked_us else row
     age = _age_of(row, told, received_us)
     row = with_status(row, told.status, told.error, age=Age.NEWER if is_first_word else age)
     if age is Age.OLDER:
@@ -308,6 +308,7 @@ def _told_again(row: Message, told: MessageState, received_us: int) -> Message:
         is_deleted=told.is_deleted,
         edited_us=edited_at(row, told, told_at),
         content_type=told.content_type or row.content_type,
+        sender_name=present_name(row, told),
         chatwoot_version=max(row.chatwoot_version, told.version_us),
         # a newer version begins anew: an older one that was received later says nothing about what follows
         told_at=told_at if told.version_us > row.chatwoot_version else max(row.told_at, told_at),

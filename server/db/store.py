@@ -125,6 +125,8 @@ async def load_free_board(
     known = {message.id: message for rows in found[1:] for message in map(MESSAGES.entity, rows)}
     if (looks := _looks(changes, entries)):
         known |= {message.id: message for message in await threads.read_looked_at(connection, looks)}
+    if (renamed := _renamed(changes, entries)):
+        known |= {message.id: message for message in await threads.read_of_customers(connection, renamed)}
     for message in known.values():
         by_id[message.conversation_id].messages.append(MessageEntry(message))
     return streams, Board(entries), others
@@ -141,6 +143,17 @@ def _looks(changes: Sequence[tuple[Source, Change]], entries: Mapping[tuple[int,
         if told.contact_seen_us // SECOND > since_us // SECOND:
             looks.append((entry.row.id, since_us, told.contact_seen_us))
     return looks
+
+
+def _renamed(changes: Sequence[tuple[Source, Change]], entries: Mapping[tuple[int, int], Entry]) -> list[int]:
+    """Conversations whose contact has another name now: their messages show it, too."""
+    found = []
+    for source, change in changes:
+        entry = entries.get((source.integration_id, change.conversation.display_id))
+        name = change.conversation.contact_name
+        if change.contact_told is not None and entry is not None and name not in (None, entry.row.external_user_name):
+            found.append(entry.row.id)
+    return found
 
 
 def _of_conversations(wanted: dict[int, set[int]]) -> tuple[str, Parameters]:

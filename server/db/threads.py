@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from server.core.entities import Message
 from server.core.thread_order import LAST
 from server.core.times import SECOND
-from server.db.columns import MESSAGES, time_from_column, time_to_column
+from server.db.columns import MESSAGES, ids, time_from_column, time_to_column
 from server.db.database import Connection
 
 _OF_CONVERSATION = (
@@ -19,6 +19,7 @@ _OF_CONVERSATION = (
 _NUMBER = f"COALESCE(m.chatwoot_message_id, {LAST})"
 _TIME = "CASE WHEN m.created_at >= '1000-01-01 00:00:00' THEN m.created_at END"  # older programs left zero dates
 _NEWEST_FIRST = f"SUBSTR({_TIME}, 1, 19) DESC, {_NUMBER} DESC, m.id DESC"
+_RENAMED_MOST = 500  # with one name: what is older gets it when it is read again
 _LOOKED_AT_MOST = 100  # of one conversation and look, the newest
 _END_US = 10 * 60 * SECOND  # so far back from what an agent saw last, a message that came late still matters to a reply
 
@@ -86,6 +87,17 @@ async def read_looked_at(connection: Connection, looks: Sequence[tuple[int, int,
         "AND m.sender_type = 'agent' AND m.is_private = :no AND (m.delivery_state IS NULL OR m.delivery_state IN ('sent', 'delivered')) "
         "ORDER BY m.created_at DESC, m.id DESC LIMIT :limit",
         values,
+    )
+    return [MESSAGES.entity(row) for row in rows]
+
+
+async def read_of_customers(connection: Connection, conversation_ids: Sequence[int]) -> list[Message]:
+    """The newest messages of the customers of these conversations."""
+    rows = await connection.fetch_all(
+        f"SELECT {MESSAGES.select[connection.dialect]} FROM social_messages m "
+        f"WHERE m.conversation_id IN ({ids(conversation_ids)}) AND m.sender_type = 'customer' "
+        "ORDER BY m.created_at DESC, m.id DESC LIMIT :limit",
+        {"limit": _RENAMED_MOST},
     )
     return [MESSAGES.entity(row) for row in rows]
 

@@ -124,6 +124,9 @@ async def test_a_rename_is_shown_at_once(heard: Company, sim: ChatwootSim) -> No
         await eventually(is_renamed, limit=30)
         await agent.wait_for_seq(await heard.head())
         assert {c["externalUserName"] for c in agent.model.conversations.values()} == {"Léa Moreau"}
+        [row] = await heard.conversations()
+        assert [one["senderName"] for one in await heard.thread(row["id"])] == ["Léa Moreau"]
+        assert [e.kind for e in agent.events if e.kind == "message.updated"], "older bubbles are told, too"
 
 
 async def test_a_merge_moves_conversations_to_the_kept_contact(heard: Company, sim: ChatwootSim) -> None:

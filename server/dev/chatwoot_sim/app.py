@@ -28,6 +28,7 @@ def create_app(sim: ChatwootSim) -> Starlette:
 
     app = Starlette(
         routes=[
+            *sim.own_routes,
             *api_account.routes,
             *api_messages.routes,
             *api_conversations.routes,
