@@ -19,7 +19,17 @@ from server.arrivals import Arrivals
 from server.auth import Access
 from server.bus import Bus
 from server.cable_leader import CableLeader
-from server.chatwoot import UPLOAD_SECONDS, AnswerMemory, ChatwootClient, ReadRetries, RequestBudgets, Timeouts, outgoing_client
+from server.chatwoot import (
+    UPLOAD_SECONDS,
+    AnswerMemory,
+    ChatwootClient,
+    ReadRetries,
+    RequestBudget,
+    RequestBudgets,
+    SlowBudget,
+    Timeouts,
+    outgoing_client,
+)
 from server.chatwoot.cable import CableNetwork
 from server.chatwoot.files import Files
 from server.checkup import Checkup
@@ -33,6 +43,7 @@ from server.db.installation import read_installation
 from server.db.migrations import schema_problem
 from server.db.spool import Spool
 from server.db.vault import Vault
+from server.deep_walk import DeepWalk
 from server.directory import Directory
 from server.endpoints import ops, pages
 from server.endpoints.account import AccountApi
@@ -219,6 +230,8 @@ class Parts:
         self.sign_in = SignIn(self.database, self.access, self.vault)
         self.set_up = SetUp(self.database, self.access, f"{settings.base_url}/setup")
         self.sync = Sync(self.database, self.directory, self.ingester, self.client_of)
+        is_on = settings.history_requests_per_hour > 0
+        self.deep_walk = DeepWalk(self.database, self.directory, self.sync, self.slow_client_of, is_on=is_on)
         self.sync_runs = SyncRuns(self.database, self.directory, self.sync, self.presence.show_sync)
         self.reconcile = Reconcile(self.database, self.directory, self.ingester, self.client_of, settings, self.arrivals)
         self.retention = Retention(
@@ -248,7 +261,9 @@ class Parts:
         self._budgets = RequestBudgets(per_minute=settings.chatwoot_requests_per_minute)
         self._answer_memory = AnswerMemory(settings.chatwoot_answers_max_bytes)
 
-    def client_of(self, integration: Integration, retries: ReadRetries | None = None) -> ChatwootClient:
+    def client_of(
+        self, integration: Integration, retries: ReadRetries | None = None, budget: RequestBudget | None = None
+    ) -> ChatwootClient:
         seconds = self.settings.chatwoot_timeout_seconds
         make: Callable[..., ChatwootClient] = partial(TracedClient, self.traces) if self.traces else ChatwootClient
         return make(
@@ -256,12 +271,17 @@ class Parts:
             account_id=integration.account_id or 0,
             access_token=integration.access_token,
             http=self.http,
-            budget=self._budgets.of(integration.base_url),
+            budget=budget or self._budgets.of(integration.base_url),
             memory=self._answer_memory,
             company_id=integration.company_id,
             timeouts=Timeouts(read=seconds, total=2 * seconds, work=self.settings.reply_certain_seconds),
             retries=retries,
         )
+
+    def slow_client_of(self, integration: Integration) -> ChatwootClient:
+        """For the comparison of all history."""
+        shared, per_hour = self._budgets.of(integration.base_url), self.settings.history_requests_per_hour
+        return self.client_of(integration, budget=SlowBudget(shared, max(1.0, per_hour)))
 
     def impatient_client_of(self, integration: Integration) -> ChatwootClient:
         """For a person who waits for the answer: one try, whose failure is the answer."""
@@ -306,6 +326,7 @@ class Parts:
                 ("replies", self.replies.run),
                 ("reconcile", self.reconcile.run),
                 ("losses", self.losses.run),
+                ("history", self.deep_walk.run),
                 ("retention", self.retention.run),
                 ("sockets-to-chatwoot", self.cables.run),
                 ("reach", self.reach.run),

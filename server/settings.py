@@ -55,6 +55,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "reconcile_grace_seconds": (0, 3600),
     "reconcile_active_hours": (0, 720),
     "webhook_lost_seconds": (1, 86_400),
+    "history_requests_per_hour": (0, 1_000_000),
     "event_days": (0.01, 3650),
     "journal_days": (0.01, 3650),
     "audit_days": (1, 36_500),
@@ -187,6 +188,9 @@ class Settings:
     reconcile_quiet_seconds: float = _setting(45.0, "An integration without webhooks for this long is reconciled this often")
     reconcile_grace_seconds: float = _setting(15.0, "Changes younger than this are left to their webhook, which may be under way")
     reconcile_active_hours: float = _setting(6.0, "Conversations active within this are read again for edits and deletions")
+    history_requests_per_hour: float = _setting(
+        1_200.0, "Requests to Chatwoot an hour for the slow comparison of all history, which goes on for ever; 0: none"
+    )
     webhook_lost_seconds: float = _setting(
         3_600.0, "A webhook that has not come so long after asking found its change counts as lost; until then it is late"
     )

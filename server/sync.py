@@ -155,26 +155,43 @@ class Sync:
                 outcome.cancel()
 
     async def walk(
-        self, integration: Integration, on_progress: OnProgress = lambda outcome: None, *, writes: bool = True
+        self,
+        integration: Integration,
+        on_progress: OnProgress = lambda outcome: None,
+        *,
+        writes: bool = True,
+        client: ChatwootClient | None = None,
+        since_us: int | None = None,
     ) -> Outcome:
         """Everything the integration has. What goes wrong stands in `errors`; what was done stays done. Without `writes` it is only
-        compared."""
+        compared. `since_us`: what was verified since then is left out; else what an interrupted sync has fetched."""
         outcome = Outcome(integration.id)
         if integration.problem or not integration.base_url or integration.account_id is None:
             outcome.fail(integration.problem or "The integration has no base URL or no account id")
             return outcome
         try:
-            await self._all(integration, outcome, on_progress, writes=writes)
+            client = client or self._client_of(integration)
+            await self._all(client, integration, outcome, on_progress, writes=writes, since_us=since_us)
         except OmniError as error:
             outcome.fail(error.message)
         counts = {key: value for key, value in outcome.view().items() if key not in ("errors", "comparison")}
         _logger.info("sync ended", **counts, missing=outcome.comparison.messages_missing, errors=len(outcome.errors))
         return outcome
 
-    async def _all(self, integration: Integration, outcome: Outcome, on_progress: OnProgress, *, writes: bool) -> None:
+    async def _all(
+        self,
+        client: ChatwootClient,
+        integration: Integration,
+        outcome: Outcome,
+        on_progress: OnProgress,
+        *,
+        writes: bool,
+        since_us: int | None,
+    ) -> None:
         """Every conversation but those that an interrupted sync has fetched since it began."""
-        client, started_us = self._client_of(integration), self._database.clock.now_us()
-        began_us, done = await self._resume(integration, outcome, started_us) if writes else (started_us, set[int]())
+        began_us, done = since_us or self._database.clock.now_us(), set[int]()
+        if writes:
+            began_us, done = await self._resume(integration, outcome, began_us, is_own=since_us is None)
         listing = Listing(client, integration.inbox_id, self._absent[integration.id])
         async for item in listing.rows():
             outcome.total = listing.count
@@ -190,12 +207,17 @@ class Sync:
             outcome.fail(listing.problem)
         if writes:
             is_whole = not outcome.errors and not outcome.comparison.messages_missing
-            await self._database.transaction(lambda c: history.end_sync(c, integration.id, began_us if is_whole else None))
+            verified_us = began_us if is_whole else None
+            await self._database.transaction(lambda c: history.end_sync(c, integration.id, verified_us, is_own=since_us is None))
 
-    async def _resume(self, integration: Integration, outcome: Outcome, now_us: int) -> tuple[int, set[int]]:
-        began_us = await self._database.transaction(lambda c: history.begin_sync(c, integration.id, now_us))
-        if began_us == now_us:
-            return began_us, set()
+    async def _resume(
+        self, integration: Integration, outcome: Outcome, now_us: int, *, is_own: bool
+    ) -> tuple[int, set[int]]:
+        began_us = now_us
+        if is_own:
+            began_us = await self._database.transaction(lambda c: history.begin_sync(c, integration.id, now_us))
+            if began_us == now_us:
+                return began_us, set()
         done, messages = await self._database.read(lambda c: history.read_verified(c, integration.id, began_us))
         outcome.is_resumed = True
         outcome.walked = outcome.walked_before = len(done)

@@ -9,7 +9,7 @@ from server.chatwoot.answers import (
     ChatwootUnavailable,
     ChatwootUnexpected,
 )
-from server.chatwoot.budget import RequestBudget, RequestBudgets
+from server.chatwoot.budget import RequestBudget, RequestBudgets, SlowBudget
 from server.chatwoot.client import LAST_ID, UPLOAD_SECONDS, ChatwootClient, ConversationPage, ReadRetries, Timeouts, client_id_of
 from server.chatwoot.listing import Listing, RecentListing
 from server.chatwoot.outgoing import check_base_url, check_destination, outgoing_client
@@ -35,6 +35,7 @@ __all__ = [
     "RecentListing",
     "RequestBudget",
     "RequestBudgets",
+    "SlowBudget",
     "Timeouts",
     "check_base_url",
     "check_destination",

@@ -77,6 +77,31 @@ class RequestBudget:
         self._closed_until = self._counted_at + self._pause_seconds
 
 
+class SlowBudget(RequestBudget):
+    """Another budget's, and of that so many an hour: for what has time. Made for one walk."""
+
+    def __init__(self, shared: RequestBudget, per_hour: float, monotonic: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(monotonic=monotonic)
+        self._shared, self._pause = shared, 3_600.0 / per_hour
+        self._next_at = monotonic()
+
+    async def take(self, *, is_write: bool) -> None:
+        """Wait for the next turn, then for the shared budget."""
+        turn_at = max(self._next_at, self._monotonic())
+        self._next_at = turn_at + self._pause
+        await asyncio.sleep(turn_at - self._monotonic())
+        await self._shared.take(is_write=is_write)
+
+    def check_open(self, question: str) -> None:
+        self._shared.check_open(question)
+
+    def close(self, question: str, seconds: float) -> None:
+        self._shared.close(question, seconds)
+
+    def on_refused(self) -> None:
+        self._shared.on_refused()
+
+
 class RequestBudgets:
     """The budgets of all addresses; one object for the process."""
 

@@ -2,10 +2,14 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from server.db.connection import Numbers
 from server.db.database import Connection
 
 _GO_ON_US = 24 * 3600 * 1_000_000  # an interrupted sync older than this begins anew
+_CYCLE_MOST_US = 30 * 24 * 3600 * 1_000_000  # a comparison of all history that began longer ago begins anew
+_AHEAD_MOST_US = 2 * 24 * 3600 * 1_000_000
 _NUMBERS_AT_ONCE = 500
 
 
@@ -19,10 +23,11 @@ async def begin_sync(connection: Connection, integration_id: int, now_us: int) -
     return now_us
 
 
-async def end_sync(connection: Connection, integration_id: int, verified_us: int | None) -> None:
-    """The next one begins anew. `verified_us`: everything that was there then is here."""
+async def end_sync(connection: Connection, integration_id: int, verified_us: int | None, *, is_own: bool) -> None:
+    """The next sync begins anew, where it was one and no slow comparison. `verified_us`: everything that was there then is here."""
+    began = "NULL" if is_own else "sync_began_at"
     await connection.execute(
-        "UPDATE integrations SET sync_began_at = NULL, verified_at = COALESCE(:verified, verified_at) WHERE id = :id",
+        f"UPDATE integrations SET sync_began_at = {began}, verified_at = COALESCE(:verified, verified_at) WHERE id = :id",
         {"verified": verified_us, "id": integration_id},
     )
 
@@ -83,3 +88,47 @@ async def read_low(connection: Connection, integration_id: int, display_id: int,
         f"{joined} AND m.told_at < :since ORDER BY m.chatwoot_message_id DESC LIMIT 1", {**keys, "since": since_us}
     )
     return min(int(last[-1][0]), int(known[0])) if last and known else 1
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """An integration whose history this process compares. What was verified since `began_us` is done."""
+
+    integration_id: int
+    began_us: int
+
+
+async def claim(connection: Connection, integration_ids: Sequence[int], now_us: int, until_us: int) -> Claim | None:
+    """The one whose turn it is, unless a process is at one: those that were never whole first, then the longest ago."""
+    rows = await connection.fetch_all(
+        "SELECT id, history_until, history_began_at FROM integrations WHERE id IN (:ids) "
+        "ORDER BY verified_at IS NOT NULL, verified_at, id",
+        {"ids": Numbers(integration_ids)},
+    )
+    if any(began is not None and now_us < until <= until_us for _, until, began in rows):
+        return None
+    for integration_id, until, began in rows:
+        # what is further ahead than one can be was written by a clock that was wrong
+        if now_us < until <= now_us + _AHEAD_MOST_US:
+            continue
+        began_us = int(began) if began and now_us - _CYCLE_MOST_US < began <= now_us else now_us
+        taken = await connection.execute(
+            "UPDATE integrations SET history_until = :until, history_began_at = :began WHERE id = :id AND history_until = :seen",
+            {"until": until_us, "began": began_us, "id": integration_id, "seen": until},
+        )
+        if taken:
+            return Claim(int(integration_id), began_us)
+    return None
+
+
+async def renew(connection: Connection, integration_id: int, until_us: int) -> None:
+    await connection.execute(
+        "UPDATE integrations SET history_until = :until WHERE id = :id AND history_began_at IS NOT NULL",
+        {"until": until_us, "id": integration_id},
+    )
+
+
+async def release(connection: Connection, integration_id: int, next_us: int) -> None:
+    """It is over; its next turn comes then."""
+    await connection.execute(
+        "UPDATE integrations SET history_until = :next, history_began_at = NULL WHERE id = :id", {"next": next_us, "id": integration_id}
+    )
