@@ -77,6 +77,7 @@ from server.erasure import Erasure
 from server.errors import ConfigurationError, DatabaseUnavailable, NotFound, OmniError
 from server.feed import FeedLimits, Feeds
 from server.form_tokens import FormTokens
+from server.gone import GoneConversations
 from server.health import Health
 from server.http_protocol import NOTE_PROXY
 from server.hub import Hub
@@ -108,6 +109,7 @@ from server.tasks import Services, spawn
 from server.traces import FanOuts, Traces
 from server.trespass import Trespass
 from server.trial import Trial
+from server.watch import Watch
 
 _logger = log.get(__name__)
 WEB = Path(__file__).parent.parent / "web"
@@ -216,7 +218,7 @@ class Parts:
             self.directory,
             self.spool,
             online=lambda company_id: len(self.presence.online(company_id)),
-            problems=lambda: [*self.reconcile.problems(), *self.sources.problems()],
+            problems=lambda: [*self.watch.problems(), *self.reconcile.problems(), *self.sources.problems()],
             parts=lambda: self.health.parts(),
             source_of=lambda one: self.sources.of(one),
             delay=self.arrivals.delay_seconds,
@@ -234,6 +236,8 @@ class Parts:
         self.deep_walk = DeepWalk(self.database, self.directory, self.sync, self.slow_client_of, is_on=is_on)
         self.sync_runs = SyncRuns(self.database, self.directory, self.sync, self.presence.show_sync)
         self.reconcile = Reconcile(self.database, self.directory, self.ingester, self.client_of, settings, self.arrivals)
+        gone = GoneConversations(self.database, self.client_of, publish, settings.integration_watch_seconds)
+        self.watch = Watch(self.database, self.vault, self.directory, self.impatient_client_of, self.integrations, gone, settings)
         self.retention = Retention(
             self.database,
             event_days=settings.event_days,
@@ -327,6 +331,7 @@ class Parts:
                 ("reconcile", self.reconcile.run),
                 ("losses", self.losses.run),
                 ("history", self.deep_walk.run),
+                ("watch", self.watch.run),
                 ("retention", self.retention.run),
                 ("sockets-to-chatwoot", self.cables.run),
                 ("reach", self.reach.run),
@@ -345,7 +350,7 @@ class Parts:
     def _more_problems(self) -> list[str]:
         unusable = [f"integration {i.id}: {i.problem}" for i in self.directory.integrations.values() if i.problem]
         held = ["whether access was withdrawn cannot be looked up: events are held back, and follow"] if self.hub.is_holding else []
-        return [*self.reconcile.problems(), *self.sources.problems(), *unusable, *held]
+        return [*self.watch.problems(), *self.reconcile.problems(), *self.sources.problems(), *unusable, *held]
 
     async def _identify(self) -> None:
         """The bus is told which installation it belongs to; again now and then, as a restored backup may say another one."""
@@ -454,7 +459,7 @@ def _routes(parts: Parts, guard: Guard) -> list[BaseRoute]:
     is_secure = settings.base_url.startswith("https:")
     sessions = Sessions(guard, parts.access, parts.sign_in, hours=settings.session_hours, is_secure=is_secure)
     of_pages = (parts.database, parts.limits, parts.set_up, parts.sign_in, sessions)
-    page_data = ServerPageData(parts.access, parts.feeds, parts.inbox, parts.replies, *of_pages)
+    page_data = ServerPageData(parts.access, parts.feeds, parts.inbox, parts.replies, *of_pages, parts.directory)
     frame = PageFrame(WEB)
     return [
         *Conversations(guard, parts.inbox, parts.replies, parts.sync, Uploads(settings.upload_max_bytes), parts.traces).routes(),

@@ -336,5 +336,5 @@ def _line(one: Overview) -> dict[str, object]:
         "unsignedWebhooks": own.unsigned,
         "previousSecretEndsAt": iso_or_none(previous_end_us(own)),
         "lastWebhookAt": iso_or_none(one.webhook_seen_us),
-        "problem": own.problem,
+        "problem": own.problem or own.chatwoot_problem,
     }

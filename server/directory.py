@@ -143,6 +143,11 @@ class Directory:
         place = (own.company_id, own.base_url)
         return [one.id for one in self._by_account[own.account_id] if (one.company_id, one.base_url) == place and one.is_proved]
 
+    def has_trouble(self, company_id: int) -> bool:
+        """Whether an integration of the company, that should work, does not."""
+        own = (one for one in self.integrations.values() if one.company_id == company_id and one.is_active)
+        return any(one.problem or one.chatwoot_problem for one in own)
+
     def companies_of(self, account_id: int | None, inbox_id: int | None) -> set[int]:
         """Whose a delivery with this address may be: for turns, and nothing else."""
         return {one.company_id for one in self._candidates(account_id, inbox_id)}

@@ -87,6 +87,11 @@ class Conflict(OmniError):
     title = "Someone else was quicker"
 
 
+class ConversationGone(Conflict):
+    code = "conversation_gone"
+    title = "Chatwoot no longer has this conversation: it can be read here and closed, but not answered"
+
+
 class NewerMessages(Conflict):
     code = "newer_messages"
     title = "Someone wrote in this conversation after the last message you have seen"

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from msgspec.structs import replace
 
-from server.chatwoot import ChatwootClient, ChatwootError, ChatwootOutcomeUnknown
+from server.chatwoot import ChatwootClient, ChatwootError, ChatwootOutcomeUnknown, ChatwootRefused
 from server.core.entities import Conversation, Json, Message, agent_view, message_view
 from server.core.events import EventBatch
 from server.core.projection import Board
@@ -17,10 +17,12 @@ from server.db.accounts import Agent, Integration
 from server.db.database import Connection, Database
 from server.db.lists import Filters
 from server.directory import Directory
-from server.errors import BadRequest, ChatwootFailed, DatabaseUnavailable, NotFound, OutcomeUnknown
+from server.errors import BadRequest, ChatwootFailed, ConversationGone, DatabaseUnavailable, NotFound, OutcomeUnknown
+from server.gone_marks import mark_gone
 
 STATUSES = ("Open", "Closed")
 _PAGE = 500
+_NOT_FOUND = 404
 _CHATWOOT_STATUS = {"Open": "open", "Closed": "resolved"}
 _LATEST_US = 253_402_300_799 * SECOND  # the end of year 9999: no row of ours is later, and no DATETIME could be
 _LOCAL_KEY = (-1, 0)  # the board's place for a conversation that was looked up by its own id
@@ -111,16 +113,14 @@ class Inbox:
         """Open or close a conversation, in Chatwoot first where it comes from there. Raises NotFound or ChatwootFailed."""
         before = await self._database.read(lambda c: _conversation(c, agent, conversation_id))
         integration = self._directory.of_company(agent.company_id, before.integration_id)
-        chatwoot_status = before.chatwoot_status
-        if integration is not None and before.chatwoot_conversation_id is not None and before.status != status:
-            try:
-                chatwoot_status = await self._client_of(integration).toggle_status(
-                    before.chatwoot_conversation_id, _CHATWOOT_STATUS[status]
-                )
-            except ChatwootOutcomeUnknown as error:
-                raise ChatwootFailed(f"Look whether Chatwoot has changed the status: {error.message}") from None
-            except ChatwootError as error:
-                raise ChatwootFailed(f"Chatwoot did not change the status: {error.message}") from None
+        is_gone, chatwoot_status = before.gone_us is not None, before.chatwoot_status
+        if integration is not None and not is_gone and before.chatwoot_conversation_id is not None and before.status != status:
+            told = await self._set_there(integration, before.chatwoot_conversation_id, status)
+            is_gone, chatwoot_status = told is None, told or chatwoot_status
+        if is_gone:
+            if status == "Open":
+                raise ConversationGone
+            return await self.conversation(agent, conversation_id)
 
         async def write(connection: Connection) -> tuple[Json, list[EventBatch]]:
             streams = await eventlog.lock_streams(connection, [agent.company_id], store.new_epoch())
@@ -140,6 +140,19 @@ class Inbox:
                 raise
             # only half of it is undone by a rollback: the other half stands in Chatwoot, and comes here by its webhook
             raise OutcomeUnknown("Chatwoot has changed the status; it shows here in a moment") from None
+
+    async def _set_there(self, integration: Integration, display_id: int, status: str) -> str | None:
+        """The status that Chatwoot has now; None when it no longer has the conversation, which is marked then. Raises ChatwootFailed."""
+        try:
+            return await self._client_of(integration).toggle_status(display_id, _CHATWOOT_STATUS[status])
+        except ChatwootOutcomeUnknown as error:
+            raise ChatwootFailed(f"Look whether Chatwoot has changed the status: {error.message}") from None
+        except ChatwootError as error:
+            if not isinstance(error, ChatwootRefused) or error.chatwoot_status != _NOT_FOUND:
+                raise ChatwootFailed(f"Chatwoot did not change the status: {error.message}") from None
+        for batch in await mark_gone(self._database, integration, display_id):
+            self._publish(batch)
+        return None
 
     async def _act(self, write: Callable[[Connection], Awaitable[tuple[Json, list[EventBatch]]]]) -> Json:
         view, batches = await self._database.transaction(write)

@@ -370,6 +370,8 @@ class Integrations:
         async def write(connection: Connection) -> None:
             for one in changed:
                 await integrations.write_integration(connection, self._vault, one.id, replaced_secret(one, secret))
+            for one in siblings:
+                await integrations.write_integration(connection, self._vault, one.id, {"chatwoot_problem": None})
             detail = {"isSigned": bool(secret), "integrations": [sibling.id for sibling in siblings]}
             await audit.append_act(connection, actor, act, f"integration {own.id}", **detail)
             for one in others:

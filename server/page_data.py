@@ -10,6 +10,7 @@ from server.db.accounts import Agent
 from server.db.database import Connection, Database
 from server.db.lists import Filters
 from server.db.preferences import read_preferences, write_preferences
+from server.directory import Directory
 from server.endpoints.client_address import address_of
 from server.endpoints.limits import ApiLimits
 from server.endpoints.page_view import PageFilters
@@ -37,9 +38,15 @@ class ServerPageData:
         set_up: SetUp,
         sign_in: SignIn,
         sessions: Sessions,
+        directory: Directory,
     ) -> None:
+        self._directory = directory
         self._access, self._feeds, self._inbox, self._replies, self._database = access, feeds, inbox, replies, database
         self._limits, self._set_up, self._sign_in, self._sessions = limits, set_up, sign_in, sessions
+
+    def has_trouble(self, agent: PageAgent) -> bool:
+        """Whether an administrator must be told that an inbox of the company does not work."""
+        return _own(agent).role == "admin" and self._directory.has_trouble(agent.company_id)
 
     @property
     def needs_set_up(self) -> bool:

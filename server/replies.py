@@ -31,12 +31,14 @@ from server.db.outbox import Claim, Outgoing
 from server.directory import Directory
 from server.errors import (
     Conflict,
+    ConversationGone,
     DatabaseUnavailable,
     IdempotencyKeyReused,
     NoChatwootIntegration,
     NotFound,
     Unavailable,
 )
+from server.gone_marks import mark_gone
 from server.new_replies import check_key, check_seen, checked_content, differs, fresh_key, new_reply, read_twin
 from server.reply_files import Kept, ReplyFiles, Upload
 from server.reply_look_ups import LookUps
@@ -54,6 +56,7 @@ LONGEST_SECONDS = 120.0  # an attempt with files, by the default settings
 _RENEWAL_SECONDS = 5.0  # a lease that took longer to renew is renewed once more
 _FURTHEST_SECONDS = 300.0  # more than any lease or due time of any process, whose settings may be others
 
+GONE = "chatwoot_404"
 _SENTENCES = {
     401: "Chatwoot did not accept the access token; an administrator must renew it in the integration",
     403: "Chatwoot does not allow this access token to write; an administrator must check the integration",
@@ -115,6 +118,8 @@ class Replies:
             entry = await store.entry_by_id(connection, agent.company_id, conversation_id)
             if entry is None:
                 raise NotFound
+            if entry.row.gone_us is not None:
+                raise ConversationGone
             if (known := await outbox.read_reply(connection, conversation_id, client_id)) is not None:
                 if known.is_private != is_private or await differs(connection, known, content, kept.lines):
                     raise IdempotencyKeyReused
@@ -220,10 +225,17 @@ class Replies:
                 _logger.error("reply stored as the other kind", message_id=message.id, code=settled.delivery_error.code)
             if message.attachments and settled.chatwoot_message_id is not None:
                 await self._files.drop(message.id)
+            if settled.delivery_error is not None and settled.delivery_error.code == GONE:
+                await self._mark_gone(outgoing)
         except (Unavailable, NotFound):
             _logger.warning("reply outcome not written, the lease decides", message_id=message.id)
         except Exception:  # in one reply's data: it must not end the attempts of all others, which may be at Chatwoot this very moment
             _logger.exception("reply outcome not written, the lease decides", message_id=message.id)
+
+    async def _mark_gone(self, outgoing: Outgoing) -> None:
+        integration = self._directory.of_company(outgoing.company_id, outgoing.integration_id)
+        if integration is not None and outgoing.display_id is not None:
+            self._announce(await mark_gone(self._database, integration, outgoing.display_id))
 
     async def _outcome(self, outgoing: Outgoing) -> Settle:
         message = outgoing.message

@@ -50,6 +50,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "chatwoot_answers_max_bytes": (8_000_000, 1e12),
     "reply_patience_seconds": (0, 86_400),
     "reply_certain_seconds": (0.1, 600),
+    "integration_watch_seconds": (0.5, 86_400),
     "reconcile_seconds": (1, 86_400),
     "reconcile_quiet_seconds": (1, 86_400),
     "reconcile_grace_seconds": (0, 3600),
@@ -184,6 +185,10 @@ class Settings:
     reply_certain_seconds: float = _setting(
         20.0, "After this Chatwoot no longer works on a request: a reply it does not list by then is sent again (its own limit is 15 s)"
     )
+    integration_watch_seconds: float = _setting(
+        30.0, "How often it is looked whether Chatwoot still has what an integration needs: token, account, inbox, webhook"
+    )
+    webhook_repair: bool = _setting(False, "Register a webhook again by itself when somebody has deleted or changed it in Chatwoot")
     reconcile_seconds: float = _setting(180.0, "How often each integration is reconciled")
     reconcile_quiet_seconds: float = _setting(45.0, "An integration without webhooks for this long is reconciled this often")
     reconcile_grace_seconds: float = _setting(15.0, "Changes younger than this are left to their webhook, which may be under way")

@@ -150,9 +150,11 @@ class ChatwootClient:
 
     # -- conversations --
 
-    async def list_conversations(self, page: int = 1, *, inbox_id: int | None = None, order: str = ACTIVITY) -> ConversationPage:
-        """A page of all states, with the count of all. Read by `listing.py`, which knows what a page does not say."""
-        return await self._conversations({"status": "all", "sort_by": order, "page": page}, inbox_id)
+    async def list_conversations(
+        self, page: int = 1, *, inbox_id: int | None = None, order: str = ACTIVITY, status: str = "all"
+    ) -> ConversationPage:
+        """A page of all states, or of one, with the count of all. Read by `listing.py`, which knows what a page does not say."""
+        return await self._conversations({"status": status, "sort_by": order, "page": page}, inbox_id)
 
     async def list_updated(self, within_seconds: int, *, inbox_id: int | None = None) -> list[JsonObject]:
         """All conversations that changed within so many seconds, unpaged: Chatwoot takes 20 ms for each, and fails after 15 s."""

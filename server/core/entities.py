@@ -76,6 +76,7 @@ class Conversation(msgspec.Struct, frozen=True):
     last_inbound_us: int | None = None
     last_message_number: int | None = None
     contact_seen_us: int | None = None
+    gone_us: int | None = None  # when Chatwoot said that it no longer has it
     seq: int = 0
 
 
@@ -109,7 +110,7 @@ class Message(msgspec.Struct, frozen=True):
 
 def conversation_view(c: Conversation) -> Json:
     """The conversation as every agent of its company sees it."""
-    window = reply_window(c.channel, c.last_inbound_us, c.can_reply, c.chatwoot_version)
+    window = _window(c)
     return {
         "id": c.id,
         "companyId": c.company_id,
@@ -133,10 +134,17 @@ def conversation_view(c: Conversation) -> Json:
         "replyUntil": iso_or_none(window.until_us),
         "replyWindow": window.state,
         "replyClosedReason": window.reason,
+        "goneAt": iso_or_none(c.gone_us),
         "preview": c.preview,
         "inboundCount": c.inbound_count,
         "seq": c.seq,
     }
+
+
+def _window(c: Conversation) -> ReplyWindow:
+    if c.gone_us is not None:
+        return ReplyWindow(None, "closed", "gone")
+    return reply_window(c.channel, c.last_inbound_us, c.can_reply, c.chatwoot_version)
 
 
 def agent_view(c: Conversation, read_count: int) -> Json:
@@ -184,7 +192,7 @@ def is_same_message_view(a: Message, b: Message) -> bool:
 
 
 def _visible_conversation(c: Conversation) -> tuple[Conversation, ReplyWindow, int | None]:
-    window = reply_window(c.channel, c.last_inbound_us, c.can_reply, c.chatwoot_version)
+    window = _window(c)
     row = replace(
         c,
         chatwoot_version=0,
@@ -195,6 +203,7 @@ def _visible_conversation(c: Conversation) -> tuple[Conversation, ReplyWindow, i
         created_us=_to_milliseconds(c.created_us),
         updated_us=_to_milliseconds(c.updated_us),
         waiting_since_us=_to_milliseconds(c.waiting_since_us),
+        gone_us=_to_milliseconds(c.gone_us),
     )
     return row, replace(window, until_us=None), _to_milliseconds(window.until_us)
 

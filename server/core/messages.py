@@ -38,7 +38,8 @@ class ConversationView(Struct, rename="camel", kw_only=True):
     can_reply: bool | None
     reply_until: Moment | None
     reply_window: Literal["open", "closed"] | None
-    reply_closed_reason: Literal["expired", "no_message", "channel"] | None
+    reply_closed_reason: Literal["expired", "no_message", "channel", "gone"] | None
+    gone_at: Annotated[Moment | None, Meta(description="When Chatwoot said that it no longer has it: to be read, not answered")]
     preview: Preview | None
     inbound_count: Annotated[int, Meta(description="Messages the customer has ever sent here")]
     seq: Annotated[int, Meta(description="Of the event that changed it last")]

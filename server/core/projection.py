@@ -21,6 +21,7 @@ from server.core.thread_order import is_newest, is_shown
 from server.core.times import SECOND
 
 ConversationKey = tuple[int, int]  # (integration id, Chatwoot display id)
+_LATE_GONE_US = 600 * SECOND  # what Chatwoot tells of a conversation this long after it was gone is no late word
 TWIN_SECONDS = 1  # two equal texts of one sender within this, where at least one has no id, are one message
 
 
@@ -145,6 +146,11 @@ class Board:
         self._draft("conversation.updated", entry, None, at_us, received_us)
         return Result.UPDATED
 
+    def mark_gone(self, entry: Entry, now_us: int) -> Result:
+        """Chatwoot no longer has it: it leaves the open ones, and stays to be read."""
+        row = replace(entry.row, status="Closed", chatwoot_status="resolved", gone_us=now_us)
+        return self.set_conversation(entry, row, now_us, now_us)
+
     def note_read(self, entry: Entry, agent_id: int, read_count: int, message_id: int, now_us: int) -> None:
         """An agent has read; the conversation itself stays as it is."""
         extra: Json = {"agentId": agent_id, "readCount": read_count, "messageId": message_id}
@@ -222,6 +228,8 @@ def _new_conversation(change: Change, source: Source, received_us: int) -> Conve
 
 def _take_state(row: Conversation, told: ConversationState) -> Conversation:
     """The conversation with everything the newer state says; what it does not say stays."""
+    if row.gone_us is not None and told.version_us <= row.gone_us + _LATE_GONE_US:
+        return row  # what was under way when it was deleted
     is_whole = told.version_us > 0
     contact = told.contact or row.contact
     status = told.status or row.chatwoot_status
@@ -231,6 +239,7 @@ def _take_state(row: Conversation, told: ConversationState) -> Conversation:
         external_user_name=told.contact_name or row.external_user_name,
         status=_status(told.status) if told.status else row.status,
         chatwoot_status=status,
+        gone_us=None,
         chatwoot_version=max(told.version_us, row.chatwoot_version),
         channel=told.channel or row.channel,
         contact=contact,

@@ -22,7 +22,8 @@ _HOURS: Mapping[str, tuple[int, ...]] = {
 
 class ReplyWindow(msgspec.Struct, frozen=True):
     """`state`: `open` (until then), `closed`, or None where the channel has no window. `reason`, when closed: `expired`, `no_message`
-    (the customer has yet to write), `channel` (Chatwoot says so, for a reason of the channel's own)."""
+    (the customer has yet to write), `channel` (Chatwoot says so, for a reason of the channel's own),
+    `gone` (Chatwoot no longer has the conversation)."""
 
     until_us: int | None = None
     state: str | None = None

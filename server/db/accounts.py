@@ -60,6 +60,7 @@ class Integration(msgspec.Struct, frozen=True):
     previous_until_us: int = 0  # 0: no end was set yet
     is_socket_active: bool = True
     inbox_name: str | None = None  # as Chatwoot had it last
+    chatwoot_problem: str | None = None  # what Chatwoot lacks or refuses, as it was seen last
 
     @property
     def is_proved(self) -> bool:
@@ -93,7 +94,7 @@ _AGENT_CHANGE = f"SELECT {_AGENT_COLUMNS}, updated_at, created_at FROM agents "
 INTEGRATION_COLUMNS = (
     "id, company_id, account_id, page_id, base_url, access_token, is_active, is_webhook_active, webhook_secret, "
     "previous_webhook_secret, webhook_seen_at, walked_at, repaired_at, repaired_count, walk_problem, "
-    "proved_at, unsigned_webhooks, webhook_key, previous_secret_until, is_socket_active, inbox_name"
+    "proved_at, unsigned_webhooks, webhook_key, previous_secret_until, is_socket_active, inbox_name, chatwoot_problem"
 )
 _INTEGRATION = f"SELECT {INTEGRATION_COLUMNS} FROM integrations "
 
@@ -428,6 +429,7 @@ def integration_of(row: Row, vault: Vault) -> Integration:
         previous_until_us=row[18] or 0,
         is_socket_active=row[19] is None or bool(row[19]),
         inbox_name=row[20],
+        chatwoot_problem=row[21],
     )
 
 

@@ -42,6 +42,7 @@ CONVERSATION_COLUMNS = (
     "last_inbound_at",
     "last_message_number",
     "contact_seen_at",
+    "gone_at",
     "seq",
 )
 MESSAGE_COLUMNS = (
@@ -160,6 +161,7 @@ def conversation_to_row(c: Conversation) -> dict[str, Any]:
         "last_inbound_at": c.last_inbound_us,
         "last_message_number": c.last_message_number,
         "contact_seen_at": c.contact_seen_us,
+        "gone_at": c.gone_us,
         "seq": c.seq,
     }
 

@@ -18,6 +18,7 @@ _MOST = 500
 # what a deleted one keeps is its place, so that its conversations are there again when it is connected again
 DELETED: dict[str, Any] = {
     **dict.fromkeys(("access_token", "webhook_secret", "previous_webhook_secret", "webhook_key", "proved_at", "walk_problem")),
+    "chatwoot_problem": None,
     "is_active": False,
     "is_webhook_active": False,
 }
@@ -86,6 +87,15 @@ async def read_known_conversation(connection: Connection, integration_id: int) -
 async def count_conversations(connection: Connection, integration_id: int) -> int:
     row = await connection.fetch_one("SELECT COUNT(*) FROM social_conversations WHERE integration_id = :id", {"id": integration_id})
     return int(row[0]) if row else 0
+
+
+async def claim_watch(connection: Connection, integration_id: int, now_us: int, every_us: int) -> bool:
+    """Whether it is this process that looks now: nobody has within `every_us`. A moment in the future was written by a wrong clock."""
+    found = await connection.execute(
+        "UPDATE integrations SET watched_at = :now WHERE id = :id AND (watched_at IS NULL OR watched_at <= :before OR watched_at > :now)",
+        {"id": integration_id, "now": now_us, "before": now_us - every_us},
+    )
+    return found > 0
 
 
 async def lock_same_inbox(connection: Connection, integration: Integration) -> list[tuple[int, int, int]]:

@@ -221,7 +221,7 @@ def _changes(act: str, form: Form) -> dict[str, object]:
 def _is_well(one: Overview) -> tuple[bool, int]:
     """What is wrong comes first."""
     own = one.integration
-    is_taken = own.is_active and own.is_webhook_active and own.is_proved and not own.problem
+    is_taken = own.is_active and own.is_webhook_active and own.is_proved and not (own.problem or own.chatwoot_problem)
     return (is_taken and (bool(own.secrets) or own.unsigned != "refused"), own.id)
 
 

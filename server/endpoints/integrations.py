@@ -95,7 +95,7 @@ def integration_view(one: Overview, settings: Settings) -> Json:
         "lastWebhookAt": iso_or_none(one.webhook_seen_us),
         "reconciledAt": iso_or_none(one.reconciled_us),
         "repairedCount": one.repaired_count,
-        "problem": own.problem,
+        "problem": own.problem or own.chatwoot_problem,
     }
 
 

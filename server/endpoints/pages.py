@@ -70,6 +70,9 @@ class PageData(Protocol):
     def needs_set_up(self) -> bool:
         """Whether it is known that there is no administrator yet."""
 
+    def has_trouble(self, agent: PageAgent) -> bool:
+        """Whether an administrator must be told that an inbox does not work."""
+
     async def authenticate(self, request: Request) -> PageAgent | None:
         """The agent of the session cookie; None when there is none, or no longer."""
 
@@ -221,6 +224,7 @@ class Pages:
         older = {**view.filters.params(), "before_list": page.next_before} if page.next_before else {}
         context = {
             "agent": agent,
+            "has_trouble": self._get_data(request).has_trouble(agent),
             "view": view,
             "filters": view.filters,
             "platforms": PLATFORMS,

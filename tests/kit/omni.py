@@ -54,6 +54,7 @@ class Omni:
             "CHATWOOT_ALLOW_PRIVATE": "true",  # the simulated one is on this machine
             "CHATWOOT_PRIVATE_HOSTS": "127.0.0.1,localhost",  # and is quoted
             "CHATWOOT_SOCKETS": "false",  # a second source would bring what a test has lost on purpose
+            "INTEGRATION_WATCH_SECONDS": "3600",  # most tests break things on purpose
             "DRAIN_SECONDS": "0",  # a stop in a test means now
             "HISTORY_REQUESTS_PER_HOUR": "0",  # what it would find beside a test is missing from the test's own counts
             **(env or {}),

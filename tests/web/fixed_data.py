@@ -125,6 +125,9 @@ class Agent:
 class FixedData:
     """The same objects for every question; notes the replies it is given."""
 
+    def has_trouble(self, agent: pages.PageAgent) -> bool:
+        return False
+
     def __init__(self, is_signed_in: bool = True) -> None:
         self.is_signed_in = is_signed_in
         self.needs_set_up = False
