@@ -321,6 +321,15 @@ CREATE TABLE IF NOT EXISTS social_conversations (
   UNIQUE KEY uq_conversation_chatwoot (integration_id, chatwoot_conversation_id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='A customer''s conversation with a company';
 
+-- Which walk through an integration's Chatwoot is the only one of all processes
+CREATE TABLE IF NOT EXISTS sync_leases (
+  integration_id BIGINT NOT NULL,
+  holder VARCHAR(32) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT 'the walk that has it',
+  lease_until BIGINT NOT NULL COMMENT 'by then it has said that it lives, microseconds; 0: it has ended',
+  outcome TEXT COMMENT 'JSON of what the last walk found, for those who waited for it',
+  PRIMARY KEY (integration_id)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='Which walk through an integration''s Chatwoot is the only one of all processes';
+
 -- The last sync of each integration that was asked for on its page: how far it came
 CREATE TABLE IF NOT EXISTS sync_runs (
   integration_id BIGINT NOT NULL,

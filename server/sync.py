@@ -22,6 +22,7 @@ from server.db.database import Database
 from server.directory import Directory
 from server.errors import NotFound, OmniError, PayloadError
 from server.ingest import Ingester, Told
+from server.sole_walks import LeaseLost, SoleWalks
 from server.tasks import spawn
 
 _logger = log.get(__name__)
@@ -121,6 +122,7 @@ class Sync:
     def __init__(self, database: Database, directory: Directory, ingester: Ingester, client_of: ClientOf) -> None:
         self._database, self._directory, self._ingester, self._client_of = database, directory, ingester, client_of
         self._under_way: dict[int, asyncio.Future[Outcome]] = {}  # by integration
+        self._sole = SoleWalks(database)
         self._absent: defaultdict[int, set[int]] = defaultdict(set)  # numbers that no conversation of an integration has
 
     async def company(self, company_id: int, integration_id: int | None) -> list[Outcome]:
@@ -163,14 +165,42 @@ class Sync:
         client: ChatwootClient | None = None,
         since_us: int | None = None,
     ) -> Outcome:
-        """Everything the integration has. What goes wrong stands in `errors`; what was done stays done. Without `writes` it is only
-        compared. `since_us`: what was verified since then is left out; else what an interrupted sync has fetched."""
+        """Everything the integration has, or what the sync of another process finds that is under way. What goes wrong stands in
+        `errors`; what was done stays done. Without `writes` it is only compared. `since_us`: what was verified since then is left out,
+        slowly and beside the syncs that people ask for; else what an interrupted sync has fetched."""
         outcome = Outcome(integration.id)
         if integration.problem or not integration.base_url or integration.account_id is None:
             outcome.fail(integration.problem or "The integration has no base URL or no account id")
             return outcome
+        client = client or self._client_of(integration)
+        if not writes or since_us is not None:
+            return await self._walked(client, integration, outcome, on_progress, writes=writes, since_us=since_us)
+
+        async def walk() -> str:
+            found = await self._walked(client, integration, outcome, on_progress, writes=True, since_us=None)
+            return msgspec.json.encode(found).decode()
+
         try:
-            client = client or self._client_of(integration)
+            found = await self._sole.run(integration.id, walk, lambda: on_progress(outcome))
+        except OmniError as error:
+            outcome.fail(error.message)
+            return outcome
+        except LeaseLost:
+            outcome.fail("This process stood still, and another one goes on with the sync")
+            return outcome
+        return msgspec.json.decode(found, type=Outcome)
+
+    async def _walked(
+        self,
+        client: ChatwootClient,
+        integration: Integration,
+        outcome: Outcome,
+        on_progress: OnProgress,
+        *,
+        writes: bool,
+        since_us: int | None,
+    ) -> Outcome:
+        try:
             await self._all(client, integration, outcome, on_progress, writes=writes, since_us=since_us)
         except OmniError as error:
             outcome.fail(error.message)

@@ -423,6 +423,17 @@ sync_runs = Table(
     **_OPTIONS,
 )
 
+sync_leases = Table(
+    "sync_leases",
+    metadata,
+    Column("integration_id", _BIG, primary_key=True, autoincrement=False),
+    Column("holder", _id_text(32), nullable=False, comment="the walk that has it"),
+    Column("lease_until", _BIG, nullable=False, comment="by then it has said that it lives, microseconds; 0: it has ended"),
+    Column("outcome", Text, comment="JSON of what the last walk found, for those who waited for it"),
+    comment="Which walk through an integration's Chatwoot is the only one of all processes",
+    **_OPTIONS,
+)
+
 chatwoot_sockets = Table(
     "chatwoot_sockets",
     metadata,

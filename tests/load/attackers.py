@@ -75,7 +75,7 @@ async def repeated(stopped: asyncio.Event, haul: Haul, *acts: Callable[[int], Aw
 
     async def repeat(act: Callable[[int], Awaitable[None]]) -> None:
         for turn in itertools.count():
-            if stopped.is_set():
+            if stopped.is_set() and turn:  # once in any case: who did nothing has tried nothing
                 return
             try:
                 await act(turn)

@@ -6,13 +6,14 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from tests.kit.webhook import WEBHOOK_PATH
 
 _TASKS = 8
 _NOBODY = b'{"event": "message_created", "account": {"id": 987654321}, "s": "%s"}'
 _HALVES = 300
+_SOMEBODY = b'{"event": "message_created", "account": {"id": 3}, "inbox": {"id": 12}, "s": "%s"}'  # as `faults.kit` has it
 
 
 def _post(body: bytes, headers: bytes = b"") -> bytes:
@@ -23,19 +24,30 @@ def _endless_head() -> bytes:
     return b"GET / HTTP/1.1\r\nHost: a\r\nX-Long: " + b"a" * 150_000_000
 
 
+def _forged(size: int) -> bytes:
+    """Of an account that is known here, at this moment, with a signature that nobody's secret makes."""
+    headers = b"X-Chatwoot-Timestamp: %d\r\nX-Chatwoot-Signature: sha256=%s\r\n" % (time.time(), os.urandom(32).hex().encode())
+    return _post(_SOMEBODY % (b"x" * size), headers)
+
+
 def _unknown_cookie() -> bytes:
     return b"GET /api/me HTTP/1.1\r\nHost: a\r\nCookie: omni_session=%s\r\n\r\n" % os.urandom(21).hex().encode()
 
 
-_WHOLE = {
+# what is made anew for each request
+_FRESH: dict[str, Callable[[], bytes]] = {
+    "unknown cookies": _unknown_cookie,
+    "bad signatures": lambda: _forged(4_000),
+    "large bad signatures": lambda: _forged(4_900_000),
+}
+_WHOLE: dict[str, Callable[[], bytes]] = {
     "large bodies": lambda: _post(_NOBODY % (b"x" * 4_900_000)),
     "unusual JSON": lambda: _post(b'{"event":"x","account":5,"s":"\\ud800","a":[' + b"[]," * 1_600_000 + b"1]}"),
     "small webhooks": lambda: _post(_NOBODY % (b"x" * 4_000)),
     "long headers": lambda: _post(_NOBODY % b"", b"X-Chatwoot-Delivery: " + b"a" * 60_000 + b"\r\n"),
     "endless head": _endless_head,
-    "unknown cookies": None,
 }
-ATTACKS = (*_WHOLE, "half requests")
+ATTACKS = (*_WHOLE, *_FRESH, "half requests")
 
 
 async def attack(name: str, port: int, seconds: float) -> Counter[str]:
@@ -44,17 +56,16 @@ async def attack(name: str, port: int, seconds: float) -> Counter[str]:
     if name == "half requests":
         await _hold(port, until, answers)
         return answers
-    make = _WHOLE[name]
-    requests = _fresh() if make is None else _same(make())
+    requests = _fresh(_FRESH[name]) if name in _FRESH else _same(_WHOLE[name]())
     async with asyncio.TaskGroup() as group:
         for number in range(_TASKS):
             group.create_task(_send(port, f"127.0.0.{number + 2}", requests, until, answers))
     return answers
 
 
-def _fresh() -> Iterator[bytes]:
+def _fresh(make: Callable[[], bytes]) -> Iterator[bytes]:
     while True:
-        yield _unknown_cookie()
+        yield make()
 
 
 def _same(request: bytes) -> Iterator[bytes]:

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.xdist_group("load"), pytest.mark.timeout(scaled(240))]
 
 
 async def test_attacks_stop_nobody(tmp_path: Path, mariadb: MariaDB, redis_server: Redis) -> None:
-    """Seven kinds of them, one after the other, beside ten agents and customers who write."""
+    """All kinds of them, one after the other, beside ten agents and customers who write."""
     async with clustered(Cluster(tmp_path, mariadb, redis_server)) as cluster:
         runs = await play(cluster, ATTACKS, seconds=1.0, agents=10)
     assert [run.name for run in runs] == ["none", *ATTACKS]
