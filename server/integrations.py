@@ -34,7 +34,7 @@ from server.integration_rules import (
     secrets_of,
     with_events,
 )
-from server.proofs import Proofs
+from server.proofs import HELD, Proofs
 from server.settings import Settings
 from server.trial import NOTHING, Place, Trial
 
@@ -227,6 +227,8 @@ class Integrations:
         async def write(connection: Connection) -> None:
             if "page_id" in values:
                 await integrations.check_free(connection, overview.integration, values["page_id"])
+            if "page_id" in values or "base_url" in values:
+                await _take_place(connection, overview.integration, values)
             await integrations.write_integration(connection, self._vault, integration_id, values)
             detail = told | ({"renewed": renewed} if renewed else {})
             await audit.append_act(connection, actor, "integration.change", f"integration {integration_id}", **detail)
@@ -394,3 +396,16 @@ class Integrations:
 
         await self._database.transaction(write)
         await self._directory.refresh()
+
+
+async def _take_place(connection: Connection, own: Integration, values: Json) -> None:
+    """What was proved, or trusted, was proved of another place: at the new one it is proved now, after whoever is there already.
+
+    Raises Unprocessable where another company has that inbox.
+    """
+    inbox_id = int(values["page_id"]) if "page_id" in values else own.inbox_id
+    moved = msgspec.structs.replace(own, base_url=values.get("base_url", own.base_url), inbox_id=inbox_id)
+    holders = await integrations.lock_same_inbox(connection, moved)
+    if any(company != own.company_id and at > GRANDFATHERED for _, company, at in holders):
+        raise Unprocessable(NOTHING + HELD)
+    values["proved_at"] = now_us()

@@ -81,3 +81,22 @@ async def test_what_cannot_be_judged_is_kept_until_it_can(server: Omni, sim: Cha
             assert await neighbour.conversations() == []
             forged = await delivery_of(company.message(3), secret="unknown").post(company.http)
             assert forged.status_code == 401
+
+
+async def test_who_moves_takes_no_precedence_along(server: Omni, sim: ChatwootSim) -> None:
+    """The trust of an older integration is for its place: at another inbox it is the last that was proved, and where another company
+    is already, it cannot go."""
+    second = sim.add_inbox("Second", account=sim.account, id=sim.inbox.id + 500_000)
+    third = sim.add_inbox("Third", account=sim.account, id=sim.inbox.id + 500_001)
+    async with Company(server, chatwoot=sim) as mover:
+        await mover.change_integration(proved_at=FOUNDER)
+        async with Company(server, chatwoot=sim, numbers=(sim.account.id, second.id)) as settled, admin(mover) as http:
+            path = f"/api/integrations/{mover.integration_id}"
+            refused = await http.patch(path, json={"inboxId": second.id})
+            assert refused.status_code == 422, refused.text
+            assert (await http.patch(path, json={"inboxId": third.id})).status_code == 200
+            sql = "SELECT page_id, proved_at FROM integrations WHERE id = :id"
+            [(page_id, proved_at)] = await mover.rows(sql, id=mover.integration_id)
+            assert (page_id, proved_at > FOUNDER) == (str(third.id), True)
+            [(page_id, _)] = await settled.rows(sql, id=settled.integration_id)
+            assert page_id == str(second.id)
