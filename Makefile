@@ -18,7 +18,7 @@ SCENARIO ?= steady-day
 # tests side by side, more than there are cores, as most of their time they wait; 0 runs them one by one
 WORKERS ?= 4
 
-.PHONY: help install install-dev packages run test lint audit bench bench-web soak page-random load screenshots schema lock clean
+.PHONY: help install install-dev packages run test lint audit bench bench-web history soak page-random load screenshots schema lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ bench: install-dev packages ## print costs as ratios, all measured in one run
 
 bench-web: install-dev packages ## what an agent waits for in the browser, measured in a real one
 	$(BIN)/python -m tests.bench_web $(ARGS)
+
+history: install-dev packages ## fetch and compare 75,000 messages in every disorder of time; prints what is missing, requests, time and memory
+	$(BIN)/python -m tests.history $(ARGS)
 
 soak: install-dev packages ## traffic under faults of every kind; prints what was lost, doubled or stood still: make soak ARGS='--minutes 30'
 	$(BIN)/python -m tests.soak $(ARGS)

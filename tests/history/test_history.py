@@ -1,0 +1,77 @@
+"""Much history, in every disorder of time, is fetched whole; after a bulk act reconcile comes to its end."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+
+from server.db.database import Database
+from server.dev.chatwoot_sim import ChatwootSim, serving
+from server.reconcile import Reconcile
+from server.settings import Settings
+from tests.history.world import ACCOUNT, INBOX, World, delete_some, filled
+from tests.unit.databases import fresh_sqlite
+
+
+@asynccontextmanager
+async def _world(tmp_path: Path, conversations: int, messages: int) -> AsyncIterator[World]:
+    sim = ChatwootSim(account_id=ACCOUNT, inbox_id=INBOX)
+    filled(sim, conversations, messages)
+    async with serving(sim), Database(fresh_sqlite(tmp_path / "omni.db")) as database, httpx.AsyncClient(trust_env=False) as http:
+        yield World(sim, database, http)
+
+
+async def test_all_of_it_comes_and_nothing_is_asked_for_in_vain(tmp_path: Path) -> None:
+    """The short form of `python -m tests.history`: nothing missing, and the comparison afterwards says the same."""
+    async with _world(tmp_path, 80, 2_500) as world:
+        one = await world.add()
+        figures, outcome = await world.measured("sync", one)
+        assert (figures.missing, outcome.errors) == (0, [])
+        assert figures.requests < 4 * 80
+        figures, outcome = await world.measured("verify", one, writes=False)
+        assert not outcome.comparison.is_incomplete
+        assert outcome.comparison.messages_there == figures.there
+
+
+async def test_nothing_is_missed_while_conversations_go(tmp_path: Path) -> None:
+    """Deletions and messages during the walk: what was there all the while is here."""
+    async with _world(tmp_path, 60, 300) as world:
+        one, done = await world.add(), asyncio.Event()
+        before = world._there()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(delete_some(world.sim, done, 0.05))
+            outcome = await world.sync.walk(one)
+            done.set()
+        assert outcome.errors == []
+        rows = await world.database.fetch_all("SELECT chatwoot_message_id FROM social_messages")
+        assert {number for _, number in before & world._there()} <= {int(row[0]) for row in rows}
+
+
+async def test_reconcile_ends_after_a_bulk_act(tmp_path: Path) -> None:
+    """All conversations are touched at once: `updated_within` fails, is not asked again and again, and a lost message is found."""
+    async with _world(tmp_path, 60, 120) as world:
+        one = await world.add()
+        await world.sync.walk(one)
+        settings = Settings(reconcile_grace_seconds=0.0, reconcile_active_hours=0.0)
+        reconcile = Reconcile(world.database, world.directory, world.ingester, world.client_of, settings)
+        await world.database.transaction(
+            lambda c: c.execute("UPDATE integrations SET reconciled_at = :at", {"at": int((time.time() - 60) * 1e6)})
+        )
+        for talk in world.sim.conversations.values():
+            world.sim.set_status(talk, "resolved", by=world.sim.admin)
+        lost = next(iter(world.sim.conversations.values()))
+        world.sim.customer_says(lost.contact, "lost", conversation=lost)
+        world.sim.switches.set(row_seconds=0.02, rack_timeout_seconds=0.05)
+        world.sim.questions.log.clear()
+        ended = await reconcile.reconcile(one)
+        assert ended is not None, "the round came to its end"
+        assert await world.missing() == 0
+        rows = await world.database.fetch_all("SELECT COUNT(*) FROM social_conversations WHERE chatwoot_status = 'resolved'")
+        assert rows[0][0] >= 59
+        asked = sum("updated_within" in question for question in world.sim.questions.log)
+        assert await reconcile.reconcile(one) is not None
+        assert sum("updated_within" in question for question in world.sim.questions.log) == asked, "left in peace"
+        assert not world.sim.questions.most_at_once
