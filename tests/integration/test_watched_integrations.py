@@ -108,8 +108,8 @@ async def test_what_chatwoot_says_no_to_is_told_in_its_words(watched: Company, s
     sim.account.status = "suspended"
     assert await eventually(lambda: _is_said(watched, "suspended"), 30)
     async with admin(watched) as http, watched.client() as agent:
-        assert 'class="bar-alert"' in (await http.get("/inbox")).text
-        assert 'class="bar-alert"' not in (await agent.get("/inbox")).text
+        assert "data-trouble" in (await http.get("/inbox")).text
+        assert "data-trouble" not in (await agent.get("/inbox")).text
     assert "access token:" not in (await _problem(watched) or "")
     sim.account.status = "active"
     assert await eventually(lambda: _is_well(watched), 30)
