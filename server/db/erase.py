@@ -11,7 +11,7 @@ async def erase_integration(connection: Connection, integration_id: int) -> None
         return
     rows = await connection.fetch_all("SELECT id FROM social_conversations WHERE integration_id = :id", {"id": integration_id})
     await contacts.erase_conversations(connection, row[0], [found[0] for found in rows])
-    for table in ("sync_runs", "sync_leases", "webhook_deliveries"):
+    for table in ("sync_runs", "sync_leases", "found_by_asking", "webhook_deliveries"):
         await connection.execute(f"DELETE FROM {table} WHERE integration_id = :id", {"id": integration_id})
     await connection.execute("DELETE FROM integrations WHERE id = :id", {"id": integration_id})
 
@@ -57,6 +57,7 @@ _OF_COMPANIES = (
     ("webhook_deliveries", "id", _INTEGRATIONS),
     ("sync_runs", "integration_id", _INTEGRATIONS),
     ("sync_leases", "integration_id", _INTEGRATIONS),
+    ("found_by_asking", "id", _INTEGRATIONS),
     ("integrations", "id", _RANGE),
     ("chatwoot_sockets", "id", _RANGE),
     ("agent_sessions", "agent_id", _AGENTS),

@@ -34,7 +34,9 @@ def _value(table: Table, column: Column[Any], company: int) -> object:
         return b"x"
     if hasattr(column.type, "enums"):
         return column.type.enums[0]
-    return f"{table.name}-{company}" if column.type.python_type is str else 1
+    if column.type.python_type is not str:
+        return 1
+    return f"{table.name}-{company}"[-(getattr(column.type, "length", None) or 255) :]  # the company is at its end
 
 
 async def _fill(c: Connection, company: int) -> None:
