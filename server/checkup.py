@@ -65,7 +65,8 @@ class Checkup:
         except ChatwootError as error:
             text = f"Chatwoot did not show its inboxes or webhooks: {error.message}"
             found.append(Finding("webhook", "unknown", text, "Look again in a minute; if it stays, look at the account's plan and role"))
-        return found
+        is_on = own.is_socket_active and self._settings.chatwoot_sockets
+        return [*found, checkup.judge_socket(profile, is_on=is_on)]
 
     def _unreachable(self, own: Integration, error: ChatwootError) -> Finding:
         if isinstance(error, ChatwootRefused) and error.chatwoot_status in (401, 403) and NOT_ACCEPTED not in error.sentence:

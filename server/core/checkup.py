@@ -77,6 +77,19 @@ def judge_account(profile: Mapping[str, Any], account_id: int) -> list[Finding]:
     ]
 
 
+def judge_socket(profile: Mapping[str, Any], *, is_on: bool) -> Finding:
+    """Listening to the socket of Chatwoot's agents shows the token's owner as online for a moment, which is not harmless everywhere."""
+    if not is_on:
+        return Finding("socket", "ok", "The socket of Chatwoot's agents is not listened to: news comes by webhook alone")
+    owner = str(profile.get("name") or profile.get("email") or "its owner")
+    return Finding(
+        "socket",
+        "ok",
+        f"The socket of Chatwoot's agents is listened to as {owner}, whom Chatwoot shows as online for some 20 seconds after each connect",
+        "Where conversations are assigned automatically, use the token of an administrator who is no member of the inbox",
+    )
+
+
 def judge_proof(state: str, why: str, *, is_trusted: bool) -> Finding:
     """Whether deliveries are the company's. `is_trusted`: it received them before proofs were asked for, and goes on."""
     if state == "proved":

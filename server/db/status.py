@@ -4,6 +4,7 @@ import msgspec
 
 from server.db import columns
 from server.db.database import Connection
+from server.db.journal import SOURCE
 
 _COUNT_MOST = 10_000  # beyond this it does not matter how many
 _MINUTE = {"sqlite": "received_at / 60000000", "mysql": "received_at DIV 60000000"}
@@ -19,12 +20,12 @@ class Backlog(msgspec.Struct, frozen=True):
 
 
 async def count_by_minute(connection: Connection, integration_ids: set[int], since_us: int) -> dict[int, int]:
-    """Deliveries of these integrations by minute (since the epoch)."""
+    """Webhooks of these integrations by minute (since the epoch); what the agents' socket told is none."""
     minute = _MINUTE[connection.dialect]
     rows = await connection.fetch_all(
         f"SELECT {minute}, COUNT(*) FROM webhook_deliveries WHERE received_at >= :since "
-        f"AND integration_id IN ({columns.ids(integration_ids)}) GROUP BY {minute}",
-        {"since": since_us},
+        f"AND integration_id IN ({columns.ids(integration_ids)}) AND (headers IS NULL OR headers NOT LIKE :socket) GROUP BY {minute}",
+        {"since": since_us, "socket": f"%{SOURCE}%"},
     )
     return {int(row[0]): int(row[1]) for row in rows}
 

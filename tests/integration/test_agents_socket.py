@@ -1,6 +1,7 @@
 """The socket of Chatwoot's agents as a second source: quicker than webhooks, and never the only one."""
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -103,7 +104,9 @@ async def test_without_webhooks_everything_is_heard(shop: Company, sim: Chatwoot
 
     async def is_said() -> bool:
         async with shop.omni.client(shop.token(9, role="admin")) as admin:
-            [told] = (await admin.get("/api/status")).json()["integrations"]
+            status = (await admin.get("/api/status")).json()
+        assert status["plots"]["webhooks"]["newest"] == {"webhooks": 0}, "what the socket tells is no webhook"
+        [told] = status["integrations"]
         socket = told["sources"]["socket"]
         return socket["state"] == "live" and socket["behindMs"] is not None and "is heard" in told["socketText"]
 
@@ -171,6 +174,7 @@ async def test_a_flood_is_bounded_and_ends(heard: Company, sim: ChatwootSim) -> 
     """Thousands of frames at once: the server answers others meanwhile, and what it leaves out comes by webhook."""
     data = {"account_id": sim.account.id, "inbox_id": sim.inbox.id, "status": "open", "id": 1, "updated_at": 5.0}
     text = json.dumps({"identifier": "x", "message": {"event": "conversation.updated", "data": data | {"pad": "x" * 2_000}}})
+    began = time.monotonic()
     for _ in range(8_000):
         sim.cable.shout(text)
     sim.customer_says("Lea", "through the flood")
@@ -180,7 +184,8 @@ async def test_a_flood_is_bounded_and_ends(heard: Company, sim: ChatwootSim) -> 
 
     await eventually(is_there, limit=60)
     kept = await heard.rows("SELECT COUNT(*) FROM webhook_deliveries WHERE integration_id = :i", i=heard.integration_id)
-    assert int(kept[0][0]) < 8_000
+    most = 5_000 + 200 * (time.monotonic() - began) + 100  # a bucket and what fills it, and some webhooks
+    assert int(kept[0][0]) <= most
 
 
 async def test_a_refused_socket_changes_nothing_but_speed(shop: Company, sim: ChatwootSim) -> None:

@@ -106,3 +106,10 @@ def test_what_fails_has_a_remedy_and_no_secret_is_told() -> None:
 def test_a_registered_address_is_ours_or_not(url: object, is_ours: bool) -> None:
     """Whatever Chatwoot gives for it."""
     assert checkup.is_ours(url, URL) is is_ours
+
+
+def test_listening_says_who_is_shown_as_online() -> None:
+    """By name, with what to do where that is not harmless; nothing of it where nobody listens."""
+    on = checkup.judge_socket({"name": "Nadia Karim"}, is_on=True)
+    assert (on.state, "Nadia Karim" in on.text, "no member of the inbox" in on.remedy) == ("ok", True, True)
+    assert checkup.judge_socket({"name": "Nadia Karim"}, is_on=False).remedy == ""
