@@ -53,12 +53,12 @@ async def _set_up(page: Page, address: str, record: Record) -> None:
 
 async def _connect(page: Page, chatwoot: Chatwoot, record: Record) -> None:
     await page.get_by_label("Chatwoot's address").fill(chatwoot.address)
-    await page.get_by_label("Account number").fill(str(chatwoot.account))
-    await page.get_by_label("Inbox number").fill(str(chatwoot.inbox))
     await page.get_by_label("Access token").fill(chatwoot.token)
+    await page.get_by_role("button", name="Look for inboxes").click()
+    await page.locator(f"[name=inbox_{chatwoot.inbox}]").check()
     await page.get_by_role("button", name="Connect").click()
     await expect(page.get_by_role("heading", name="Everything works")).to_be_visible()
-    await record.look(page, "address, two numbers, token; Connect", "setup-works")
+    await record.look(page, "address, token; Look for inboxes; Connect", "setup-works")
     await page.get_by_role("button", name="Fetch everything").click()
     await expect(page.locator("[data-words]")).to_contain_text("Everything was fetched", timeout=scaled(30.0) * 1000)
     await record.look(page, "Fetch everything", "setup-fetched")
