@@ -84,13 +84,16 @@ def _sentences(part: Json, locale: Locale) -> str:
 def _integration(one: Json, locale: Locale) -> Json:
     last_us = parse_time(one["lastWebhookAt"])
     text = locale.tell(one["text"]) if one["text"] else locale.t("admin.status.works")
+    text = _capital(text)
+    if one["sources"]["socket"]["state"] != "off":  # who switched it off knows, and need not read it on each line
+        text = f"{text.rstrip('.।')}. {locale.tell(one['socketText'])}"
     return {
         "id": one["id"],
         "name": locale.words(one["name"]),
         "last": locale.ago(last_us),
         "lastExact": locale.exact(last_us),
         "state": "ok" if one["isWell"] else "warning",
-        "text": f"{_capital(text)} {locale.tell(one['socketText'])}",
+        "text": text,
     }
 
 
