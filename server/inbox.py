@@ -11,6 +11,7 @@ from server.chatwoot import ChatwootClient, ChatwootError, ChatwootOutcomeUnknow
 from server.core.entities import Conversation, Json, Message, agent_view, message_view
 from server.core.events import EventBatch
 from server.core.projection import Board
+from server.core.recovery import Cursor
 from server.core.times import SECOND
 from server.db import eventlog, lists, store, threads
 from server.db.accounts import Agent, Integration
@@ -62,10 +63,19 @@ class Inbox:
             )
             yield [agent_view(conversation, read_count) for conversation, read_count in found]
 
-    async def unread(self, agent: Agent) -> dict[str, int]:
-        """How many messages this agent has not read, in open and in closed conversations: all of them, not one page's."""
-        counts = await self._database.read(lambda c: lists.count_unread(c, agent.company_id, agent.id))
-        return {status: counts.get(status, 0) for status in STATUSES}
+    async def unread(self, agent: Agent) -> tuple[dict[str, int], Cursor | None]:
+        """How many messages this agent has not read, in open and in closed conversations: all of them, not one page's.
+
+        With the place in the log at which that is so; None: nothing was ever logged.
+        """
+
+        async def read(connection: Connection) -> tuple[dict[str, int], Cursor | None]:
+            stream = (await eventlog.read_streams(connection, [agent.company_id])).get(agent.company_id)
+            counts = await lists.count_unread(connection, agent.company_id, agent.id)
+            at = None if stream is None else Cursor(stream.epoch, stream.head)
+            return {status: counts.get(status, 0) for status in STATUSES}, at
+
+        return await self._database.snapshot(read)
 
     async def conversation(self, agent: Agent, conversation_id: int) -> Json:
         """Raises NotFound, also for another company's."""

@@ -94,7 +94,7 @@ class ServerPageData:
         await self._database.transaction(write)
 
     async def count_unread(self, agent: PageAgent) -> dict[str, int]:
-        return await self._inbox.unread(_own(agent))
+        return (await self._inbox.unread(_own(agent)))[0]
 
     async def get_thread(self, agent: PageAgent, conversation_id: int, *, limit: int, before: int | None) -> Json | None:
         try:

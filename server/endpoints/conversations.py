@@ -13,7 +13,7 @@ from server.auth import Principal
 from server.core.entities import Json, message_view
 from server.db.lists import Filters
 from server.endpoints.answers import json_answer, path_number, query_number, read_json
-from server.endpoints.guard import Guard
+from server.endpoints.guard import Guard, snapshot_headers
 from server.endpoints.uploads import Uploads
 from server.errors import BadRequest
 from server.inbox import STATUSES, Inbox, parse_place
@@ -68,7 +68,12 @@ class Conversations:
         return answer
 
     async def unread(self, request: Request, principal: Principal) -> Response:
-        return json_answer(await self._inbox.unread(principal.agent))
+        """What is counted cannot be applied again: its cursor is the very place in the log that it was counted at."""
+        counts, cursor = await self._inbox.unread(principal.agent)
+        answer = json_answer(counts)
+        if cursor is not None:
+            answer.headers.update(snapshot_headers(str(cursor), principal))
+        return answer
 
     async def read(self, request: Request, principal: Principal) -> Response:
         return json_answer(await self._inbox.conversation(principal.agent, path_number(request, "id")))

@@ -74,7 +74,7 @@ class Guard:
         if not asked or (principal := self._access.remembered(authorization.decode("latin-1"))) is None:
             return None
         feed = self._feeds.get(principal.company_id)
-        headers = None if feed is None else _headers(feed.cursor, principal)
+        headers = None if feed is None else snapshot_headers(feed.cursor, principal)
         if headers is None or headers["ETag"].encode() not in asked:
             return None
         return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
@@ -92,7 +92,7 @@ class Guard:
                 feed = self._feeds.get(principal.company_id)
                 if feed is None:
                     feed = await self._feeds.watch(principal.company_id)
-                headers = _headers(feed.cursor, principal)
+                headers = snapshot_headers(feed.cursor, principal)
                 if headers["ETag"] in request.headers.get("if-none-match", "") and self._feeds.is_fresh:
                     return Response(status_code=304, headers=headers)
                 self._limits.check(principal)
@@ -101,13 +101,15 @@ class Guard:
                 if error.status == 404 and principal is not None:
                     await self._trespass.note(principal, request.method, request.url.path)
                 return problem_answer(error)
-            response.headers.update(headers)
+            for name, value in headers.items():
+                response.headers.setdefault(name, value)  # a handler may know the very place its data was read at
             return response
 
         return answer
 
 
-def _headers(cursor: str, principal: Principal) -> dict[str, str]:
+def snapshot_headers(cursor: str, principal: Principal) -> dict[str, str]:
+    """Of an answer that has everything up to `cursor`."""
     tag = f'W/"{_FORMAT}.{cursor}.{principal.agent.id}"'
     return {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie", "Inbox-Cursor": cursor}
 

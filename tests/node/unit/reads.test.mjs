@@ -100,3 +100,71 @@ test("the answer of a write is taken once, and not across a reset", async () => 
   await late;
   assert.deepEqual(taken, ["now"]);
 });
+
+// As `start`, for a count: the server's answers are given by hand, and this page counts what its store holds.
+function counting() {
+  const page = start("e.10");
+  page.store.load([{ ...conversation(1), readCount: 0, unreadCount: 1 }]);
+  page.store.countUnread({ Open: 3, Closed: 0 });
+  page.counted = page.reads.count(
+    () => new Promise((resolve) => page.answers.push({ resolve })),
+    () => page.store.unreadByStatus(), (...counts) => page.store.countUnread(...counts));
+  page.unread = (inboundCount, seq) => {
+    page.cursor = `e.${seq}`;
+    const heard = { kind: "conversation.updated", data: { conversation: { ...conversation(seq), inboundCount } } };
+    page.store.apply(heard);
+    page.reads.note(heard);
+  };
+  page.say = (cursor, Open) => page.answers.shift().resolve({ cursor, data: { Open, Closed: 0 } });
+  return page;
+}
+
+test("a count is compared with what was counted here at its place, whatever has come since", async () => {
+  const page = counting();
+  page.unread(2, 11);
+  page.unread(4, 12);
+  page.unread(5, 13);
+  page.say("e.11", 9); // with two of the one held here: seven elsewhere
+  await page.counted;
+  assert.deepEqual(page.store.unreadByStatus(), { Open: 12, Closed: 0 });
+});
+
+test("a count whose last events are still on their way waits for them", async () => {
+  const page = counting();
+  page.say("e.11", 9);
+  await page.clock.pass(100);
+  page.unread(2, 11);
+  await page.clock.pass(500);
+  await page.counted;
+  assert.deepEqual(page.store.unreadByStatus(), { Open: 9, Closed: 0 });
+});
+
+test("a count is taken again when something was loaded, written or counted meanwhile", async () => {
+  for (const disturb of [
+    (page) => page.reads.run(() => Promise.resolve({ cursor: "e.10" }), () => {}),
+    (page) => page.reads.take(Promise.resolve({}), () => {}),
+    (page) => page.reads.take(new Promise(() => {}), () => {}),
+    (page) => page.store.replace([], null),
+  ]) {
+    const page = counting();
+    disturb(page);
+    page.say("e.10", 9);
+    await page.clock.pass(500);
+    assert.equal(page.answers.length, 1, `${disturb}`);
+    assert.deepEqual(page.store.unreadByStatus(), { Open: 3, Closed: 0 });
+  }
+});
+
+test("two counts at once correct this page once", async () => {
+  const page = counting();
+  const second = page.reads.count(
+    () => new Promise((resolve) => page.answers.push({ resolve })),
+    () => page.store.unreadByStatus(), (...counts) => page.store.countUnread(...counts));
+  page.say("e.10", 9);
+  page.say("e.10", 9);
+  await page.counted;
+  await page.clock.pass(500);
+  page.say("e.10", 9);
+  await second;
+  assert.deepEqual(page.store.unreadByStatus(), { Open: 9, Closed: 0 });
+});

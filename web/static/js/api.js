@@ -24,6 +24,8 @@ export function lazily(load) {
   }));
 }
 
+const loadUpload = lazily(() => import("./later/upload.js"));
+
 export class Api {
   // `agentId`: whom the page was made for. `onSignedOut()`: nobody is signed in in this browser any more, or somebody else.
   constructor({ agentId, onSignedOut }) {
@@ -66,7 +68,8 @@ export class Api {
     const form = new FormData();
     for (const [name, value] of Object.entries(body)) form.append(name, value);
     for (const file of files) form.append("attachments", file);
-    return upload(path, form, headers, onProgress).then((answer) => this.#settle(answer).data);
+    const { upload } = await loadUpload();
+    return this.#settle(await upload(path, form, headers, onProgress)).data;
   }
 
   async cannedReplies() {
@@ -116,20 +119,6 @@ export class Api {
     if (status === 401 || code === "other_agent") this.onSignedOut();
     throw new ApiError(kindOf(status), { status, code, message: message ?? detail, body: data });
   }
-}
-
-// fetch does not tell how far it has come with a body.
-function upload(path, form, headers, onProgress) {
-  return new Promise((done, fail) => {
-    const request = new XMLHttpRequest();
-    request.open("POST", path);
-    request.responseType = "json";
-    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
-    request.upload.onprogress = ({ loaded, total }) => onProgress(loaded / total);
-    request.onload = () => done({ status: request.status, data: request.response });
-    request.onerror = () => fail(new ApiError("offline"));
-    request.send(form);
-  });
 }
 
 function kindOf(status) {

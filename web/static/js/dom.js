@@ -94,6 +94,17 @@ export function perFrame(paint) {
   };
 }
 
+// At most one run in that time, and one for certain after the last call: a stream that never pauses does not put it off.
+export function throttle(action, ms) {
+  let timer = null;
+  return () => {
+    timer ??= setTimeout(() => {
+      timer = null;
+      action();
+    }, ms);
+  };
+}
+
 export function debounce(action, ms) {
   let timer = null;
   return (...args) => {

@@ -2,7 +2,7 @@
 
 import { Api, lazily, pass } from "./api.js";
 import { Composer } from "./composer.js";
-import { debounce, find, setAttrs } from "./dom.js";
+import { find, setAttrs, throttle } from "./dom.js";
 import { Delay, Freshness } from "./freshness.js";
 import { createI18n } from "./i18n.js";
 import { bindKeys } from "./keys.js";
@@ -25,7 +25,7 @@ const AGAIN_MS = 3_000;
 const boot = JSON.parse(find("#boot").textContent);
 document.documentElement.dataset.js = "";
 
-const countSoon = debounce(() => countUnread(), 300);
+const countSoon = throttle(() => countUnread(), 300);
 const asked = new Set(); // conversations whose readCount is on its way
 let isListStale = false; // its filter was changed without a line
 let again = null; // timer of the next try to catch up
@@ -43,7 +43,7 @@ const drafts = new Drafts(owner, localStorage);
 const status = new Status(i18n);
 const delay = new Delay();
 const navigation = new Navigation(onView);
-const app = { agent: boot.agent, preferences: boot.preferences, store, api, reads, delay, i18n, drafts, get view() { return navigation.view; } };
+const app = { act, agent: boot.agent, preferences: boot.preferences, store, api, reads, delay, i18n, drafts, get view() { return navigation.view; } };
 
 const outbox = (app.outbox = new Outbox({
   owner,
@@ -78,7 +78,6 @@ if (!isNewest("before_list")) onFilter(navigation.view);
 list.paint();
 outbox.restore();
 showUnread(app);
-rememberZone();
 
 // What the first look at the page does not need is fetched when it is used, or once the page is live: later there may be no line.
 const loadPresence = lazily(async () => {
@@ -105,6 +104,9 @@ document.addEventListener("keydown", (event) => {
   }).catch(pass);
 });
 
+const loadZone = lazily(() => import("./later/zone.js"));
+const loadToast = lazily(async () => new (await import("./later/toast.js")).Toast(i18n));
+
 const line = openLine({
   wsUrl: boot.wsUrl,
   agentId: boot.agent.id,
@@ -122,14 +124,14 @@ const line = openLine({
 
 bindKeys({
   isOn: boot.preferences.shortcuts,
-  onSwitch: (shortcuts) => follow(api.prefer({ shortcuts })),
+  onSwitch: (shortcuts) => act(() => api.prefer({ shortcuts })),
   actions: {
     KeyJ: () => list.neighbour(1)?.focus(),
     KeyK: () => list.neighbour(-1)?.focus(),
     KeyR: () => composer.focus(),
     KeyE: () => find("#toggle").click(),
     Slash: () => find("#q").focus(),
-    KeyU: () => status.undo(),
+    KeyU: () => loadToast().then((toast) => toast.act()).catch(pass),
     Escape: () => navigation.go({ openId: null }),
   },
 });
@@ -165,7 +167,7 @@ function paint() {
 }
 
 function onEvent(event) {
-  const isForeign = !store.conversation(event.data.conversation?.id) && event.kind !== "conversation.created";
+  const isForeign = store.unread(event.data.conversation?.id) === null && event.kind !== "conversation.created";
   store.apply(event);
   reads.note(event);
   if (isForeign) countSoon();
@@ -193,11 +195,9 @@ async function askReadCount(id) {
     .finally(() => asked.delete(id));
 }
 
-// A count is true for the event it was taken at: it is taken again until that is where this page stands.
-async function countUnread(tries = 5) {
-  const told = await api.unread().catch(pass); // without a line: counted again when it is back
-  if (told?.cursor === resume.cursor) store.countUnread(told.data);
-  else if (told && tries) setTimeout(countUnread, AGAIN_MS / 3, tries - 1);
+// Without a line: counted again when it is back.
+function countUnread() {
+  return reads.count(() => api.unread(), () => store.unreadByStatus(), (...counts) => store.countUnread(...counts)).catch(pass);
 }
 
 // The list before the thread: its cursor is the older one, and what comes after it is applied again, harmlessly. As much of both as was
@@ -236,7 +236,7 @@ function onFreshness(view) {
     thread.wake();
     if (isListStale) onFilter(navigation.view);
     if (resume.cursor !== boot.cursor) countSoon();
-    for (const load of [composer.loadCanned, loadPalette]) load().catch(pass);
+    for (const load of [composer.loadCanned, loadPalette, loadToast, loadZone]) load().catch(pass);
   }
   lastWord = view.word;
 }
@@ -278,20 +278,25 @@ async function onFilter(view) {
   if (page) list.show(page);
 }
 
-async function toggleStatus(id) {
+function toggleStatus(id) {
   const conversation = store.conversation(id);
-  if (!conversation) return;
-  try {
-    await reads.take(api.setStatus(id, conversation.status === "Open" ? "Closed" : "Open"), (changed) => store.load([changed]));
-    status.offer(i18n.t(`status.now${store.conversation(id).status}`), () => toggleStatus(id));
-  } catch (error) {
-    pass(error);
-    status.say(error.message || i18n.t("error.unknown"));
-  }
+  if (conversation) setStatus(id, conversation.status === "Open" ? "Closed" : "Open");
 }
 
-// The server prints times in the agent's zone from the next page on.
-function rememberZone() {
-  const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
-  if (timeZone !== boot.zone) document.cookie = `omni_tz=${encodeURIComponent(timeZone)}; path=/; max-age=31536000; SameSite=Lax`;
+function setStatus(id, status) {
+  return act(async () => {
+    const before = store.conversation(id).status;
+    await reads.take(api.setStatus(id, status), (changed) => store.load([changed]));
+    await tell("done", i18n.t(`status.now${status}`), () => setStatus(id, before));
+  });
+}
+
+// What the agent does: that it was refused is shown, with the button that tries it again.
+async function act(work) {
+  await work().catch((error) => pass(error) ?? tell("refused", error, () => act(work)));
+}
+
+// Shown and said: `how` it ended, as Toast has it, and what its button does.
+async function tell(how, what, act) {
+  status.say((await loadToast().catch(pass))?.[how](what, act) ?? what.message ?? what);
 }

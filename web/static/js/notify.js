@@ -1,7 +1,7 @@
 // What is told outside the conversations: unread at each view, in title, icon and app badge. Not painted per frame: a hidden tab
 // gets no frames.
 
-import { debounce, fillCount, find } from "./dom.js";
+import { fillCount, find, throttle } from "./dom.js";
 
 export function showUnread({ store, i18n }) {
   const icon = find("link[rel=icon]");
@@ -14,6 +14,6 @@ export function showUnread({ store, i18n }) {
     icon.href = all ? icon.dataset.unread : icon.dataset.read;
     navigator.setAppBadge?.(all).catch(() => {}); // 0 takes it away
   };
-  store.subscribe(debounce(show, 100));
+  store.subscribe(throttle(show, 100));
   show();
 }

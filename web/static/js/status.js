@@ -2,15 +2,11 @@
 
 import { debounce, fillSlots, find, setText } from "./dom.js";
 
-const OFFER_MS = 8_000;
 const ANNOUNCE_AFTER_MS = 5_000; // a short break is not worth interrupting anybody
 
 export class Status {
   #chip = find("#chip");
   #region = find("#status");
-  #toast = find("#toast");
-  #timer = null;
-  #undo = null;
   #i18n;
   #said = "live";
   #announceSoon = debounce((word, text) => {
@@ -21,7 +17,6 @@ export class Status {
 
   constructor(i18n) {
     this.#i18n = i18n;
-    find("button", this.#toast).addEventListener("click", () => this.undo());
   }
 
   // `view` as Freshness gives it.
@@ -40,22 +35,6 @@ export class Status {
   // Read out once by a screen reader.
   say(text) {
     setText(this.#region, text);
-  }
-
-  // Said and shown for a while, with a way back.
-  offer(text, undo) {
-    this.say(text);
-    this.#undo = undo;
-    this.#toast.hidden = false;
-    fillSlots(this.#toast, { text });
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => (this.#toast.hidden = true), OFFER_MS);
-  }
-
-  undo() {
-    if (this.#toast.hidden) return;
-    this.#toast.hidden = true;
-    this.#undo?.();
   }
 
   #text(word, asOf, missing, reason) {

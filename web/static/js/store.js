@@ -65,10 +65,9 @@ export class Store {
     return { Open: this.#elsewhere.Open + held.Open, Closed: this.#elsewhere.Closed + held.Closed };
   }
 
-  // `counts`: what the server counted at the very moment up to which this page has applied events.
-  countUnread(counts) {
-    const held = this.#heldUnread();
-    for (const status of Object.keys(held)) this.#elsewhere[status] = counts[status] - held[status];
+  // `theirs`: what the server counted; `ours`: what was counted here at the same place of the log.
+  countUnread(theirs, ours = this.unreadByStatus()) {
+    for (const status in ours) this.#elsewhere[status] += theirs[status] - ours[status];
     this.#tell(new Set([0]));
   }
 
@@ -106,11 +105,13 @@ export class Store {
   // `thread`: the open conversation with at most `limit` messages, or null. The others are fetched when they are opened.
   replace(conversations, thread, limit) {
     this.life++;
+    const counts = this.unreadByStatus(); // the best there is, until they are counted again
     const changed = new Set(this.#conversations.keys());
     for (const held of [this.#conversations, this.#threads, this.#lastReply]) held.clear();
     this.#order = [];
     for (const conversation of conversations) this.#putOwn(conversation, changed);
     if (thread) this.loadThread(thread, limit);
+    this.countUnread(counts);
     this.#tell(changed);
   }
 

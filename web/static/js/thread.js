@@ -9,6 +9,7 @@ const PAGE = 50;
 const SHOWN_MAX = 300;
 const FAR_PAGES = 40; // a link to a message further back than this leads to the end
 const STICK_PX = 100;
+const TELL_AGAIN_MS = 1_500; // that something was read: it is read, whatever becomes of the line
 
 export class Thread {
   #els = {
@@ -224,8 +225,12 @@ export class Thread {
     const last = store.messages(id).at(-1);
     if (!last || document.hidden || !this.#isStuck || !store.unread(id)) return;
     store.markRead(id);
-    // the next message, or the next visit, tells it again
-    await reads.take(api.markRead(id, last.id), (conversation) => store.load([conversation])).catch(pass);
+    const tell = () => api.markRead(id, last.id).catch(async (error) => {
+      if (error.kind !== "offline" && error.kind !== "server") throw error;
+      await new Promise((done) => setTimeout(done, TELL_AGAIN_MS));
+      return tell();
+    });
+    await reads.take(tell(), (conversation) => store.load([conversation])).catch(pass);
   }
 
   async #onAction({ target }) {
@@ -234,13 +239,13 @@ export class Thread {
     const key = target.closest("[data-key]").dataset.key;
     const message = this.#items().find((item) => messageKey(item) === key);
     if (!message) return; // sent or taken back in another tab, before this one has painted it
-    const { api, outbox, reads, store } = this.#app;
+    const { act, api, outbox, reads, store } = this.#app;
     if (action === "anyway") outbox.sendAnyway(message.clientId);
     else if (action === "edit") this.onEdit(outbox.discard(message.clientId));
     else if (message.id === null) outbox.retry(message.clientId);
     else {
-      // The server has it and could not deliver it. Without a line its bubble goes on saying what is wrong, with the button.
-      await reads.take(api.retry(message.conversationId, message.id), (tried) => store.loadMessage(tried)).catch(pass);
+      // The server has it and could not deliver it: its bubble goes on saying what is wrong.
+      await act(() => reads.take(api.retry(message.conversationId, message.id), (tried) => store.loadMessage(tried)));
     }
   }
 
