@@ -18,6 +18,7 @@ MOVING = "it changed while it was read"
 SHOWN = """() => {
   const find = (selector) => document.querySelector(selector);
   const isHeld = !find("#moved").hidden; // the order stands still under the pointer, and says so
+  const count = (node) => Number(node.querySelector("[data-f=count]:not([hidden])")?.textContent ?? 0);
   return {
     word: find("#chip").dataset.word,
     openId: Number(/^\\/inbox\\/c\\/(\\d+)$/.exec(location.pathname)?.[1] ?? 0),
@@ -29,6 +30,8 @@ SHOWN = """() => {
       return [Number(node.id.slice(1)), "deleted" in body.dataset ? null : body.textContent];
     }),
     rows: isHeld ? null : [...document.querySelectorAll("#rows > li")].map((node) => Number(node.dataset.key)),
+    unread: [...document.querySelectorAll("#rows > li")].map((node) => [Number(node.dataset.key), count(node)]),
+    views: Object.fromEntries([...document.querySelectorAll("a[data-view]")].map((node) => [node.dataset.view, count(node)])),
   };
 }"""
 
@@ -82,6 +85,7 @@ class Judge:
                 self.counts[f"said {shown['word']}"] += 1
                 return None
             listed = (await agent.http.get("/api/conversations", params={"status": "Open"})).json()
+            unread = (await agent.http.get("/api/conversations/unread")).json()
             number = shown["openId"]
             stored = (await agent.http.get(f"/api/conversations/{number}/messages")).json()["messages"] if number else []
             again = await tab.page.evaluate(SHOWN)
@@ -95,7 +99,7 @@ class Judge:
         if shown["isInTrouble"]:
             self.counts["thread could not be had"] += 1  # and says so, with a button
             return _differing_rows(shown, listed)
-        found = _differing_rows(shown, listed) or _differing_messages(shown, stored)
+        found = _differing_rows(shown, listed) or _differing_messages(shown, stored) or _differing_unread(shown, listed, unread)
         return found or EQUAL
 
 
@@ -119,3 +123,12 @@ def _differing_messages(shown: dict[str, Any], stored: list[dict[str, Any]]) -> 
     missing = [one for one in wanted[oldest:] if one not in messages]
     surplus = [one for one in messages if one not in wanted[oldest:]]
     return f"{len(messages)} messages instead of {len(wanted) - oldest}: lacks {missing[:5]}, has {surplus[:5]}"
+
+
+def _differing_unread(shown: dict[str, Any], listed: list[dict[str, Any]], unread: dict[str, int]) -> str | None:
+    wanted = {one["id"]: one["unreadCount"] for one in listed}
+    wrong = [(number, count, wanted[number]) for number, count in shown["unread"] if count != wanted.get(number, count)]
+    if wrong:
+        return f"unread (conversation, shown, stored): {wrong}"
+    views = {**unread, "all": sum(unread.values())}
+    return None if shown["views"] == views else f"unread by view: {shown['views']} instead of {views}"
