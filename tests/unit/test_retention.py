@@ -88,3 +88,15 @@ async def test_deliveries_of_nobody_go_after_a_day(tmp_path: Path) -> None:
         assert await Retention(database, event_days=7, journal_days=30).trim() == 2
         kept = await database.fetch_all("SELECT uid FROM webhook_deliveries ORDER BY uid")
         assert [uid for (uid,) in kept] == ["known", "taken", "young"]
+
+
+async def test_the_audit_log_has_a_retention_of_its_own(tmp_path: Path) -> None:
+    """Longer than that of events and deliveries, and an end."""
+    async with Database(fresh_sqlite(tmp_path / "omni.db")) as database:
+        now_us = int(time.time() * SECOND)
+        rows = [{"at": now_us - age * _DAY_US, "act": f"{age} days ago"} for age in (401, 399, 100, 1)]
+        sql = "INSERT INTO audit_log (company_id, at, actor, act) VALUES (1, :at, 'Asha', :act)"
+        await database.transaction(lambda c: c.execute_many(sql, rows))
+        assert await Retention(database, event_days=7, journal_days=30, audit_days=400).trim() == 1
+        kept = await database.fetch_all("SELECT act FROM audit_log ORDER BY at")
+        assert [act for (act,) in kept] == ["399 days ago", "100 days ago", "1 days ago"]

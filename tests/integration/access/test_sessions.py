@@ -48,6 +48,7 @@ async def test_signing_out_ends_the_session_and_its_socket(visitor: Visitor, bro
     cookie = browser.cookies["omni_session"]
     async with visitor.socket(cookie, visitor.omni.base_url) as agent:
         answer = await browser.delete("/api/sessions", headers={"Origin": visitor.omni.base_url})
+        assert answer.headers["clear-site-data"] == '"cache"'  # files of conversations are kept there for an hour
         assert answer.status_code == 204
         assert SimpleCookie(answer.headers["set-cookie"])["omni_session"]["max-age"] == "0"
         assert await agent.wait_closed(limit=5) == 4003
