@@ -110,7 +110,7 @@ const loadToast = lazily(async () => new (await import("./later/toast.js")).Toas
 const line = openLine({
   wsUrl: boot.wsUrl,
   agentId: boot.agent.id,
-  client: crypto.randomUUID(),
+  client: `${Math.random()}`,
   cursor: () => resume.cursor,
   on: {
     state: onLink,

@@ -21,6 +21,10 @@ export function bindAlerts({ agent, delay, i18n, preferences }, open) {
   async function alertOnce({ at, seq, data: { conversation, message } }) {
     if (delay.serverNow() - Date.parse(at) > NEWS_MS) return;
     if (!document.hasFocus()) await pause(SETTLE_MS);
+    if (!navigator.locks) { // without https: each tab for itself
+      if (!document.hasFocus()) tell(conversation, message);
+      return;
+    }
     await navigator.locks.request(`omni:alert:${agent.id}:${seq}`, { ifAvailable: true }, (lock) => {
       if (!lock) return null;
       if (!document.hasFocus()) tell(conversation, message);
