@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from server import metrics
+from server.core.changes import Change
 from server.core.times import SECOND
 
 Source = Literal["webhook", "socket", "asking"]
@@ -20,6 +21,24 @@ _KEPT_MOST = 200
 _HISTORY_SECONDS = 1_800.0
 
 
+def seconds_late(change: Change, received_us: int) -> float | None:
+    """How late a delivery with a new message came. None: no message is new in it, or one that happened long ago.
+
+    A message may be older than the moment in which Chatwoot wrote it down (an import, a channel that keeps its own
+    times): its conversation was changed in that moment, and the later of both counts.
+    """
+    message = change.message
+    if message is None or message.is_update:
+        return None
+    happened_us = max(message.created_us, message.version_us or 0, change.conversation.version_us or 0)
+    return _late(happened_us, received_us)
+
+
+def _late(happened_us: int, received_us: int) -> float | None:
+    seconds = max(0.0, (received_us - happened_us) / SECOND)
+    return seconds if seconds <= _HISTORY_SECONDS else None
+
+
 class Arrivals:
     """The last arrivals of each integration and source, in this process."""
 
@@ -27,14 +46,20 @@ class Arrivals:
         self._recent: dict[tuple[int, str], deque[tuple[float, float]]] = {}  # (monotonic moment, delay in seconds)
 
     def note(self, source: Source, integration_id: int, happened_us: int, received_us: int | None = None) -> None:
-        """A new message came from a source. `happened_us`: its created_at at Chatwoot; `received_us`: now, where left out."""
-        received = time.time() if received_us is None else received_us / SECOND
-        delay = max(0.0, received - happened_us / SECOND)
-        if delay > _HISTORY_SECONDS:
+        """A new message came from a source, and happened then at Chatwoot; `received_us`: now, where left out."""
+        delay = _late(happened_us, int(time.time() * SECOND) if received_us is None else received_us)
+        if delay is None:
             return
         metrics.arrival_delay_seconds.labels(source).observe(delay)
         kept = self._recent.setdefault((integration_id, source), deque(maxlen=_KEPT_MOST))
         kept.append((time.monotonic(), delay))
+
+    def note_change(self, source: Source, integration_id: int, change: Change, received_us: int) -> float | None:
+        """As `note`, for whatever a source brought. Returns how many seconds late it was."""
+        seconds = seconds_late(change, received_us)
+        if seconds is not None:
+            self.note(source, integration_id, received_us - int(seconds * SECOND), received_us)
+        return seconds
 
     def delay_seconds(self, integration_ids: Iterable[int], source: Source = "webhook") -> float | None:
         """The middle of what came lately; None when nothing did."""

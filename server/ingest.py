@@ -405,10 +405,9 @@ class Ingester:
         seen_us = min(delivery.received_us, self._database.clock.now_us())
         if not is_heard:  # a webhook has come: what the socket tells says nothing of that
             self.seen[integration.id] = max(seen_us, self.seen.get(integration.id, 0))
-            if change.message is not None and not change.message.is_update:
-                self.behind[integration.id] = max(0, delivery.received_us - change.message.created_us)
-        if change.message is not None and not change.message.is_update:
-            self._arrivals.note("socket" if is_heard else "webhook", integration.id, change.message.created_us, delivery.received_us)
+        seconds = self._arrivals.note_change("socket" if is_heard else "webhook", integration.id, change, delivery.received_us)
+        if seconds is not None and not is_heard:
+            self.behind[integration.id] = int(seconds * SECOND)
         traceparent = delivery.headers.get(CARRIED)
         return Told(Source(integration.id, integration.company_id), change, delivery.received_us, delivery.id, traceparent)
 

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from server import log, metrics
+from server.arrivals import seconds_late
 from server.core.changes import Change
 from server.core.payloads import parse_delivery
 from server.core.times import SECOND
@@ -65,9 +66,9 @@ class Losses:
         since_us = self._database.clock.now_us() - _RECENT_US
         rows = await self._database.read(lambda c: finds.read_deliveries(c, integration_id, 0, since_us, _BATCH))
         delays = [
-            (received_us - message.created_us) / SECOND
+            seconds
             for change, received_us in _changes(rows)
-            if (message := change.message) is not None and not message.is_update
+            if (seconds := seconds_late(change, received_us)) is not None
         ]
         return statistics.median(delays) if delays else None
 

@@ -1,9 +1,11 @@
 """How late Chatwoot's news comes, and when that is said."""
 
+import json
 import time
 
-from server.arrivals import Arrivals
-from server.core.times import SECOND
+from server.arrivals import Arrivals, seconds_late
+from server.core.payloads import parse_delivery
+from server.core.times import SECOND, iso
 
 
 def _us(seconds_ago: float) -> int:
@@ -38,3 +40,14 @@ def test_fetched_history_is_no_delay() -> None:
     assert arrivals.delay_seconds([1]) is None
     arrivals.note("webhook", 1, _us(-5))
     assert arrivals.delay_seconds([1]) == 0
+
+
+def test_a_message_that_is_written_down_only_now_is_not_late() -> None:
+    """An import keeps the messages' own times; its conversation was changed a moment ago."""
+    now_us = _us(0)
+    body = {"event": "message_created", "id": 7, "message_type": "incoming", "content": "hello", "created_at": iso(_us(300))}
+    body["conversation"] = {"id": 9, "updated_at": (now_us - 2 * SECOND) / SECOND}
+    imported = parse_delivery(json.dumps(body), now_us)
+    assert 1.5 < (seconds_late(imported, now_us) or 0) < 2.5
+    body["conversation"] = {"id": 9, "updated_at": _us(300) / SECOND}
+    assert (seconds_late(parse_delivery(json.dumps(body), now_us), now_us) or 0) > 250

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from server.core.times import iso
 from server.db import finds, journal
 from server.db.database import Database
 from server.db.finds import Find
@@ -31,16 +32,18 @@ async def _found(database: Database, kind: str, number: int, seconds_ago: float)
     await database.transaction(lambda c: finds.append_finds(c, [find]))
 
 
-async def _deliver(database: Database, event: str, number: int, seconds_ago: float = 0, uid: str = "") -> None:
+async def _deliver(
+    database: Database, event: str, number: int, seconds_ago: float = 0, uid: str = "", *, late_seconds: float = 0
+) -> None:
+    received_us = database.clock.now_us() - int(seconds_ago * 1e6)
     payload = {
         "event": event,
         "id": number,
         "content": "hello",
         "message_type": "incoming",
-        "created_at": "2026-11-28T06:00:00Z",
+        "created_at": iso(received_us - int(late_seconds * 1e6)),
         "conversation": {"id": 9, "updated_at": 1_700_000_000.5},
     }
-    received_us = database.clock.now_us() - int(seconds_ago * 1e6)
     fields: dict[str, Any] = {"uid": uid or f"{event}{number}{seconds_ago}", "received_us": received_us, "body": json.dumps(payload)}
     delivery = Delivery(**fields, integration_id=1, is_verified=True, headers={})
     await database.transaction(lambda c: journal.append_deliveries(c, [delivery]))
@@ -103,10 +106,12 @@ async def test_two_processes_count_a_loss_once(tmp_path: Path) -> None:
 
 
 async def test_how_late_is_told_by_the_journal(tmp_path: Path) -> None:
-    """For a command, which has heard nothing itself."""
+    """For a command, which has heard nothing itself. A message of last year, written down only now, was not late."""
     async with _opened(tmp_path) as (database, losses):
         assert await losses.recent_delay(1) is None
-        await _deliver(database, "message_created", 5)
-        assert (await losses.recent_delay(1) or 0) != 0
+        await _deliver(database, "message_created", 4, late_seconds=365 * 86_400)
+        assert await losses.recent_delay(1) is None
+        await _deliver(database, "message_created", 5, late_seconds=43)
+        assert round(await losses.recent_delay(1) or 0) == 43
         today = await database.read(lambda c: finds.read_losses(c, {1}, 0))
-        assert (today.came, today.lost, today.late) == (1, 0, 0)
+        assert (today.came, today.lost, today.late) == (2, 0, 0)
