@@ -191,10 +191,19 @@ class Run:
     def _is_whole(self, chatwoot: _Process, tokens: Tokens) -> bool:
         """Whether what a refused webhook did not bring has been found by reconcile meanwhile. Reads the logs only where one was refused."""
         told = chatwoot.told or {}
+        if not self._are_replies_there(chatwoot):
+            return False
         if set(told.get("webhooks", {})) <= {"200"}:
             return True
         logs = audit.read_logs(self._plan.url, self._ground.streams(), tokens.of)
         return sum(number < FIRST_NUMBER for log in logs.values() for number in log.numbers.values()) >= int(told["written"])
+
+    def _are_replies_there(self, chatwoot: _Process) -> bool:
+        """Whether every reply that was taken is at its customer: one whose process was stopped is sent when its lease has ended."""
+        found = self._ask_all("found")
+        at_customer = found[chatwoot.name]["at_customer"]
+        taken = [value["taken"] for name, value in found.items() if name != chatwoot.name]
+        return all(number in at_customer for companies in taken for numbers in companies.values() for number in numbers)
 
     def _is_level(self, streams: dict[int, tuple[str, int]]) -> bool:
         for process in self._processes:

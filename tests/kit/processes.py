@@ -79,6 +79,10 @@ class ServerProcess:
         """Everything written so far, over all starts."""
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
+    def set_environment(self, **values: str) -> None:
+        """From the next start on."""
+        self.env = (self.env or {}) | values
+
     def start(self, limit: float = 30.0) -> None:
         """Start and wait until ready, at most `limit` seconds (scaled). Raises NotReady, with the process gone."""
         if self.is_running:

@@ -146,6 +146,8 @@ async def site(directory: Path, rng: random.Random, rates: Sequence[tuple[float,
         for tenant in made.tenants:
             url = f"http://127.0.0.1:{balancer.port}{WEBHOOK_PATH}"
             sim.add_webhook(url, account=tenant.inbox.account, secret="")
+        for server in made.servers:
+            server.process.set_environment(PUBLIC_URL=f"http://127.0.0.1:{balancer.port}")
         async with asyncio.TaskGroup() as group:
             for server in made.servers:
                 group.create_task(asyncio.to_thread(server.start, START_SECONDS))

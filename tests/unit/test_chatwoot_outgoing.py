@@ -81,12 +81,22 @@ def test_public_addresses_are_reached(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["http://[", "http://", "https://host:99999", "https://h/?x=1", "https://h/#x", "https://h/api/v1", "x" * 600]
+    "text", ["http://[", "http://", "https://host:99999", "https://h/?x=1", "x" * 600]
 )
 def test_what_is_no_base_url_is_refused(text: str) -> None:
     """With a sentence, never an error of ours."""
     with pytest.raises(BadRequest):
         check_base_url(text)
+
+
+@pytest.mark.parametrize("page", ["#x", "api/v1", "app/accounts/1/inbox/2", "app/login?x#y"])
+def test_the_address_of_a_page_of_chatwoot_s_is_cut(page: str) -> None:
+    """People paste what stands in their browser."""
+    if "?" in page:
+        with pytest.raises(BadRequest):
+            check_base_url(f"https://h/{page}")
+    else:
+        assert check_base_url(f"https://h/{page}") == "https://h"
 
 
 def test_a_base_url_loses_its_slash_and_keeps_its_path() -> None:

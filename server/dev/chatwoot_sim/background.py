@@ -5,24 +5,23 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
+from server.tasks import spawn
+
 
 @asynccontextmanager
 async def beside(
     work: Coroutine[Any, Any, None], stop: Callable[[asyncio.Task[None]], object] = asyncio.Task.cancel
 ) -> AsyncIterator[None]:
-    """Run `work` while inside; at the end `stop` it and wait for it. If it fails, the body is cancelled and the failure raised.
+    """Run `work` while inside; at the end `stop` it, wait for it, and raise what it has failed with.
 
-    What the body raises comes out as it is: a task group alone would wrap it, and a test could not expect it.
+    Its failure does not cancel the body, as a task group would: the body of a fixture waits in the one task that runs
+    all tests of a process, and all of them would fail. What the body raises comes out as it is.
     """
-    failure: BaseException | None = None
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(work)
-        try:
-            yield
-        except asyncio.CancelledError:
-            raise
-        except BaseException as problem:  # noqa: BLE001 - raised again below, outside of the group
-            failure = problem
+    task = spawn(work, "beside")
+    try:
+        yield
+    finally:
         stop(task)
-    if failure is not None:
-        raise failure
+        await asyncio.wait([task])
+    if not task.cancelled() and (error := task.exception()) is not None:
+        raise error
