@@ -10,11 +10,14 @@ from server.core import checkup
 from server.core.times import SECOND
 from server.db.accounts import Integration
 from server.db.audit import Actor
-from server.errors import BadRequest, ChatwootFailed
+from server.errors import BadRequest, ChatwootFailed, Unprocessable
 from server.proofs import previous_secret_us
 
 MODES = ("live", "local")
 UNSIGNED = ("refused", "keyed", "accepted")
+TOKEN_NEEDED = (
+    "Nothing was stored: to another address the stored access token is not sent. Write the access token as well"
+)
 _TOKEN_MOST = 500
 
 Json = dict[str, Any]
@@ -32,6 +35,15 @@ def replaced_secret(integration: Integration, secret: str) -> Json:
     before = integration.webhook_secret
     until = now_us() + previous_secret_us() if before else None
     return {"webhook_secret": secret, "previous_webhook_secret": before, "previous_secret_until": until}
+
+
+def check_token_is_written(actor: Actor, own: Integration, values: Json) -> None:
+    """A stored token goes to the address it was given for, and to no other: no administrator could read it here, but
+    anybody could have it sent to a server of theirs. The same address may go over to TLS. Raises Unprocessable."""
+    base_url = values.get("base_url", own.base_url)
+    is_same = base_url in (own.base_url, own.base_url.replace("http://", "https://", 1))
+    if not is_same and "access_token" not in values and actor.agent_id is not None:
+        raise Unprocessable(TOKEN_NEEDED)
 
 
 def secrets_of(hooks: list[Json]) -> set[str]:

@@ -25,6 +25,7 @@ from server.directory import REFRESH_SECONDS, Directory
 from server.errors import BadRequest, ChatwootAway, NotFound, Unprocessable
 from server.integration_rules import (
     check_mode,
+    check_token_is_written,
     check_unsigned,
     checked_secret,
     failure,
@@ -255,9 +256,9 @@ class Integrations:
             values["unsigned_webhooks"] = changes["unsigned_webhooks"]
             if changes["unsigned_webhooks"] == "keyed":
                 values["webhook_key"] = new_key()
-        return values | await self._tried_changes(overview.integration, changes)
+        return values | await self._tried_changes(actor, overview.integration, changes)
 
-    async def _tried_changes(self, own: Integration, changes: Json) -> Json:
+    async def _tried_changes(self, actor: Actor, own: Integration, changes: Json) -> Json:
         """The token, the address and the inbox: together they must work, or none of them is kept. Raises Unprocessable, ChatwootAway."""
         values: Json = {}
         if changes.get("access_token"):
@@ -268,6 +269,7 @@ class Integrations:
             values["inbox_id"] = int(changes["inbox_id"])
         if not values:
             return {}
+        check_token_is_written(actor, own, values)
         changed = msgspec.structs.replace(own, **values)
         if "base_url" in values:
             await self._check_moved(changed)

@@ -215,7 +215,8 @@ def _changes(act: str, form: Form) -> dict[str, object]:
         raise BadRequest("The field was empty; nothing was changed")
     if act == "inbox" and number(form["value"]) is None:
         raise BadRequest("The inbox's number is the number in Chatwoot's address, for example 7")
-    return {_COLUMNS[act]: form["value"]}
+    token = {"access_token": form["access_token"]} if act == "address" and form.get("access_token") else {}
+    return {_COLUMNS[act]: form["value"]} | token
 
 
 def _is_well(one: Overview) -> tuple[bool, int]:

@@ -16,6 +16,7 @@ from tests.integration.test_integrations import TYPING, admin, command, findings
 from tests.kit.client_model import Json
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
+from tests.kit.overhearing import overhearing
 
 pytestmark = one_stack
 
@@ -135,10 +136,32 @@ async def test_inboxes_are_chosen_by_name_several_at_once(chief: httpx.AsyncClie
 async def test_a_token_of_the_database_is_not_sent_by_a_form(chief: httpx.AsyncClient, shop: Company, sim: ChatwootSim) -> None:
     """Somebody who has read a row must not have it opened and sent to an address of theirs."""
     [(sealed,)] = await shop.rows("SELECT access_token FROM integrations WHERE id = :id", id=shop.integration_id)
-    before = len(sim.requests) if hasattr(sim, "requests") else 0
-    page = await submit(chief, "/admin/integrations", base_url=sim.base_url, kept_token=sealed or "enc1:x")
-    assert page.status_code == 400
-    assert before == (len(sim.requests) if hasattr(sim, "requests") else 0)
+    async with overhearing() as (elsewhere, heard):
+        page = await submit(chief, "/admin/integrations", base_url=elsewhere, kept_token=sealed or "enc1:x")
+        assert page.status_code == 400
+        assert heard == []
+        await submit(chief, "/admin/integrations", base_url=elsewhere, access_token="written-by-hand")
+        assert any("written-by-hand" in one for one in heard), "else nothing would be heard of the other one, either"
+
+
+async def test_a_stored_token_is_sent_to_no_new_address(shop: Company, sim: ChatwootSim) -> None:
+    """No administrator can read a token here; moving the integration to a server of one's own must not show it, either."""
+    async with overhearing() as (elsewhere, heard), admin(shop) as http:
+        refused = await http.patch(f"/api/integrations/{shop.integration_id}", json={"baseUrl": elsewhere})
+        assert (refused.status_code, "access token as well" in refused.json()["message"]) == (422, True)
+        refused = await http.patch(
+            f"/api/integrations/{shop.integration_id}", json={"baseUrl": elsewhere, "inboxId": sim.inbox.id}
+        )
+        assert refused.status_code == 422
+        page = await submit(http, f"/admin/integrations/{shop.integration_id}/address", value=elsewhere)
+        assert page.status_code == 422
+        assert heard == []
+        given = await http.patch(
+            f"/api/integrations/{shop.integration_id}", json={"baseUrl": elsewhere, "accessToken": "written-by-hand"}
+        )
+        assert given.status_code == 422, "it is no Chatwoot"
+        assert any("written-by-hand" in one for one in heard)
+        assert not any(sim.admin.access_token in one for one in heard)
 
 
 async def test_address_and_inbox_are_corrected_when_they_work(shop: Company, sim: ChatwootSim) -> None:
@@ -152,7 +175,7 @@ async def test_address_and_inbox_are_corrected_when_they_work(shop: Company, sim
     async with admin(shop) as http:
         wrong = await http.patch(place, json={"inboxId": second.id + 9})
         assert (wrong.status_code, "no inbox" in wrong.json()["message"]) == (422, True)
-        away = await http.patch(place, json={"baseUrl": f"http://127.0.0.1:{_closed_port()}"})
+        away = await http.patch(place, json={"baseUrl": f"http://127.0.0.1:{_closed_port()}", "accessToken": "x"})
         assert (away.status_code, away.json()["code"]) == (422, "chatwoot_away")
         changed = await http.patch(place, json={"inboxId": second.id, "baseUrl": f"{sim.base_url}/app"})
         assert (changed.status_code, changed.json()["inboxName"]) == (200, "Second"), changed.text
