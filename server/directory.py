@@ -29,7 +29,8 @@ DELIVERY_HEADER = "x-chatwoot-delivery"
 KEY_HEADER = "webhook-key-sha256"  # none that a request can bring: kept beside its headers, so that ingest can judge by it, too
 # kept whole, and judged again once the secret is known: the reason in the journal
 UNDECIDED = "the signature cannot be judged before Chatwoot has shown the secret of an integration here"
-_MAX_SECRETS = 200  # tried for one delivery; an account has a handful of webhooks
+_MAX_SECRETS = 2_000  # tried for one delivery: every self-hosted Chatwoot begins with account 1, so companies share its number
+_MAX_QUICK_SECRETS, _MAX_QUICK_BYTES = 200, 13_000_000  # more than this is not hashed in the event loop
 _MAX_HASHED_BYTES = 64_000_000  # of all tries for one delivery: each hashes the whole body
 
 
@@ -77,6 +78,11 @@ class Directory:
     def knows(self, account_id: int | None, inbox_id: int | None) -> bool:
         """Whether there is any integration for the address, so that a signature can be judged."""
         return bool(self._candidates(account_id, inbox_id))
+
+    def takes_long(self, account_id: int | None, inbox_id: int | None, body_bytes: int) -> bool:
+        """Whether there is so much to hash for a delivery that `verify` belongs into a thread."""
+        count = 2 * len(self._pool(account_id, inbox_id))
+        return count > _MAX_QUICK_SECRETS or count * body_bytes > _MAX_QUICK_BYTES
 
     def verify(
         self, account_id: int | None, inbox_id: int | None, headers: Mapping[str, str], body: bytes, received_us: int | None = None
@@ -208,17 +214,20 @@ class Directory:
     def _secrets(self, account_id: int | None, inbox_id: int | None, now_us: int, body_bytes: int) -> Iterator[tuple[Integration, str]]:
         """All secrets of the account, whatever the inbox: an account's webhook brings every inbox. Those of the inbox come first.
 
-        One without a proof is tried last: what it signed is its own, and must not go to whoever else has the numbers.
+        One without a proof is tried last: what it signed is its own, and must not go to whoever else has the numbers. Companies take
+        turns, as their number of secrets is theirs to choose: who has hundreds must not use up the tries of who has one.
         """
-        pool = self._by_inbox.get(inbox_id, []) if account_id is None else self._by_account.get(account_id, [])
+        pool = self._pool(account_id, inbox_id)
         tried, most = set[str](), min(_MAX_SECRETS, 1 + _MAX_HASHED_BYTES // max(1, body_bytes))
-        for integration in sorted(pool, key=lambda one: (not one.is_proved, one.inbox_id != inbox_id)):
-            for secret in integration.secrets_at(now_us):
-                if secret not in tried:
-                    if len(tried) >= most:
-                        return
-                    tried.add(secret)
-                    yield integration, secret
+        for integration, secret in _by_turns(pool, inbox_id, now_us):
+            if secret not in tried:
+                if len(tried) >= most:
+                    return
+                tried.add(secret)
+                yield integration, secret
+
+    def _pool(self, account_id: int | None, inbox_id: int | None) -> list[Integration]:
+        return self._by_inbox.get(inbox_id, []) if account_id is None else self._by_account.get(account_id, [])
 
     def _verify_key(self, account_id: int | None, key: str) -> int:
         """Only where no secret is known: a Chatwoot that signs is held to it."""
@@ -274,6 +283,28 @@ class Directory:
         if not fitting:
             raise PayloadError(f"no integration for {where}", outcome="ignored", is_routing=True)
         return next((one for one in fitting if one.is_active and one.is_webhook_active), fitting[0])
+
+
+def _by_turns(pool: list[Integration], inbox_id: int | None, now_us: int) -> Iterator[tuple[Integration, str]]:
+    """Each company's first secret, then each one's second, and so on; those of integrations without a proof last."""
+    if len(pool) == 1:
+        yield from ((pool[0], secret) for secret in pool[0].secrets_at(now_us))
+        return
+    ordered = sorted(pool, key=lambda one: one.inbox_id != inbox_id)
+    for is_proved in (True, False):
+        companies: dict[int, dict[str, Integration]] = defaultdict(dict)
+        for integration in ordered:
+            if integration.is_proved == is_proved:
+                for secret in integration.secrets_at(now_us):
+                    companies[integration.company_id].setdefault(secret, integration)
+        waiting = [iter(own.items()) for own in companies.values()]
+        while waiting:
+            following = []
+            for own in waiting:
+                if (found := next(own, None)) is not None:
+                    yield found[1], found[0]
+                    following.append(own)
+            waiting = following
 
 
 def hashed_key(key: str | None) -> str:

@@ -15,7 +15,7 @@ from server.proofs import previous_secret_us
 
 MODES = ("live", "local")
 UNSIGNED = ("refused", "keyed", "accepted")
-TOKEN_NEEDED = (
+UNWRITTEN = (
     "Nothing was stored: to another address the stored access token is not sent. Write the access token as well"
 )
 _TOKEN_MOST = 500
@@ -43,7 +43,7 @@ def check_token_is_written(actor: Actor, own: Integration, values: Json) -> None
     base_url = values.get("base_url", own.base_url)
     is_same = base_url in (own.base_url, own.base_url.replace("http://", "https://", 1))
     if not is_same and "access_token" not in values and actor.agent_id is not None:
-        raise Unprocessable(TOKEN_NEEDED)
+        raise Unprocessable(UNWRITTEN)
 
 
 def secrets_of(hooks: list[Json]) -> set[str]:

@@ -118,7 +118,8 @@ class Webhook:
     async def _verify(self, address: str, heading: Heading, headers: dict[str, str], body: bytes) -> int | None:
         """In a thread where there is much to hash: a large body, or many secrets for one that names no account. Raises BadSignature."""
         try:
-            if heading.account_id is not None and len(body) <= SMALL_BYTES:
+            is_long = self._directory.takes_long(heading.account_id, heading.inbox_id, len(body))
+            if heading.account_id is not None and len(body) <= SMALL_BYTES and not is_long:
                 integration_id = self._directory.verify(heading.account_id, heading.inbox_id, headers, body)
             else:
                 async with self._judging:

@@ -215,6 +215,31 @@ def test_a_secret_of_the_account_decides_whatever_the_inbox(theirs: str | None, 
         _route(directory, _headers("unknown"), inbox_id=inbox_id)
 
 
+@pytest.mark.parametrize(("inbox_id", "theirs"), [(12, 12), (12, 13), (13, 12)])
+@pytest.mark.parametrize("size", [30, 5_000_000])
+def test_who_has_many_secrets_uses_up_nobody_s_tries(size: int, inbox_id: int, theirs: int) -> None:
+    """All beside Chatwoots of its own, where it can prove any number, before the other company was here."""
+    many = [
+        _integration(n, 2, f"secret-{n}", previous_webhook_secret=f"before-{n}", inbox_id=theirs, base_url=f"https://{n}.example.com")
+        for n in range(2, 3_000)
+    ]
+    late = _integration(9_999, 1, SECRET, proved_us=NOW_US + 10_000)
+    body = BODY + b" " * (size - len(BODY))
+    directory = _directory(*many, late)
+    assert directory.verify(1, inbox_id, _headers(SECRET, body), body, NOW_US) == 9_999
+    assert directory.takes_long(1, inbox_id, len(body)), "so much is hashed in a thread"
+    assert not _directory(late).takes_long(1, inbox_id, 60_000)
+
+
+def test_hundreds_of_companies_share_an_account_s_number() -> None:
+    """Every self-hosted Chatwoot begins with account 1 and inbox 1."""
+    several = [_integration(n, n, f"secret-{n}", inbox_id=1) for n in range(1, 801)]
+    directory = _directory(*several)
+    assert _route(directory, _headers("secret-800"), inbox_id=1).id == 800
+    with pytest.raises(BadSignature):
+        _route(directory, _headers("unknown"), inbox_id=1)
+
+
 def test_a_company_s_secret_serves_all_its_inboxes_of_the_account() -> None:
     """The secret was fetched for one of them; the account has one webhook. Not those at another Chatwoot with that number."""
     there = _integration(3, 1, inbox_id=14, base_url="https://second.example.com")
@@ -336,12 +361,12 @@ def test_a_previous_secret_ends_by_when_a_delivery_was_received() -> None:
 
 def test_tries_for_one_delivery_are_bounded_and_the_inbox_s_own_come_first() -> None:
     """However many claim an account, and however large the body."""
-    crowd = [_integration(n, n, f"secret-{n}", inbox_id=n + 100, proved_us=n) for n in range(1, 400)]
-    directory = _directory(*crowd, _integration(1_000, 1_000, SECRET, proved_us=10_000))
-    assert _route(directory, _headers(SECRET)).id == 1_000
+    crowd = [_integration(n, n, f"secret-{n}", inbox_id=n + 100, proved_us=n) for n in range(1, 2_500)]
+    directory = _directory(*crowd, _integration(9_000, 9_000, SECRET, proved_us=10_000))
+    assert _route(directory, _headers(SECRET)).id == 9_000
     large = b"{" + b" " * 30_000_000 + b"}"
-    assert _route(directory, _headers(SECRET, large), body=large).id == 1_000
-    for number, body in ((300, BODY), (10, large)):  # fits a secret that is not tried any more
+    assert _route(directory, _headers(SECRET, large), body=large).id == 9_000
+    for number, body in ((2_300, BODY), (10, large)):  # fits a secret that is not tried any more
         with pytest.raises(BadSignature):
             _route(directory, _headers(f"secret-{number}", body), body=body)
 
