@@ -215,8 +215,10 @@ def _changes(act: str, form: Form) -> dict[str, object]:
         raise BadRequest("The field was empty; nothing was changed")
     if act == "inbox" and number(form["value"]) is None:
         raise BadRequest("The inbox's number is the number in Chatwoot's address, for example 7")
-    token = {"access_token": form["access_token"]} if act == "address" and form.get("access_token") else {}
-    return {_COLUMNS[act]: form["value"]} | token
+    changes: dict[str, object] = {_COLUMNS[act]: form["value"]}
+    if act == "address" and form.get("access_token"):
+        changes["access_token"] = form["access_token"]
+    return changes
 
 
 def _is_well(one: Overview) -> tuple[bool, int]:
