@@ -310,6 +310,8 @@ CREATE TABLE IF NOT EXISTS social_conversations (
   preview TEXT COMMENT 'JSON: content, senderType, hasAttachments of the newest public message',
   inbound_count INTEGER NOT NULL COMMENT 'messages the customer ever sent here' DEFAULT '0',
   last_inbound_at BIGINT COMMENT 'when the customer wrote last, microseconds: reply windows begin there',
+  read_count INTEGER NOT NULL COMMENT 'of inbound_count: how many are read for everyone' DEFAULT '0',
+  read_to BIGINT NOT NULL COMMENT 'what came until then is read for everyone, microseconds' DEFAULT '0',
   gone_at BIGINT COMMENT 'when Chatwoot said that it no longer has it, microseconds',
   last_message_number BIGINT COMMENT 'chatwoot_message_id of the message in preview: which of one second is the newest',
   seq BIGINT NOT NULL COMMENT 'event that changed this row last' DEFAULT '0',

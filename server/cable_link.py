@@ -17,7 +17,7 @@ from server import log, metrics
 from server.chatwoot import ChatwootClient, ChatwootError
 from server.chatwoot.cable import Cable, CableFailed, CableNetwork, CableRefused
 from server.core.entities import Json
-from server.core.socket_frames import News, news_of, read_frame
+from server.core.socket_frames import ACTIVITY, News, news_of, read_frame
 from server.db.accounts import Integration
 from server.db.journal import SOCKET, SOURCE, Delivery
 from server.errors import OmniError, PayloadError
@@ -28,7 +28,7 @@ _REFUSED_PAUSE_SECONDS = 300.0  # by then somebody may have put right what is wr
 _CALM_SECONDS = 600.0  # a connection that lasted so long begins at the shortest pause again
 _HELD_MOST, _HELD_BYTES = 200, 8_000_000  # frames that wait for their commit; meanwhile no more is read
 _FRAMES_SECOND, _FRAMES_BURST = 200.0, 5_000.0  # beyond this they are left to their webhooks
-_CONTACTS_MOST = 20_000
+_CONTACTS_MOST = _UNREAD_MOST = 20_000
 _CONTACT_KEYS = ("name", "email", "phone_number", "identifier")
 
 Record = Callable[[Delivery], Awaitable[None]]
@@ -73,6 +73,7 @@ class Link:
         self._record, self._now_us, self._pause_seconds = record, now_us, pause_seconds
         self._account_id = integrations[0].account_id or 0
         self._contacts: OrderedDict[int, int] = OrderedDict()  # contact -> digest of what was told of them
+        self._unread: OrderedDict[int, int] = OrderedDict()  # conversation -> Chatwoot's number of unread messages
         self._tokens, self._tokens_at = _FRAMES_BURST, 0.0
         self._held_bytes = self._held = 0
         self._room = asyncio.Event()
@@ -194,7 +195,9 @@ class Link:
 
     def _is_new(self, news: News, data: Json) -> bool:
         """A contact is told after each of their messages: only what has changed is worth a look."""
-        if news.contact_id is None or news.event != "contact_updated":
+        if news.contact_id is None:
+            return self._changes_unread(data) or data.get("message_type") != ACTIVITY
+        if news.event != "contact_updated":
             return True
         digest = hash(tuple(str(data.get(key)) for key in _CONTACT_KEYS))
         if self._contacts.get(news.contact_id) == digest:
@@ -204,6 +207,20 @@ class Link:
         if len(self._contacts) > _CONTACTS_MOST:
             self._contacts.popitem(last=False)
         return True
+
+    def _changes_unread(self, data: Json) -> bool:
+        """Whether a frame tells another number of unread messages than the one before it: a line that does not is worth no look."""
+        nested = data.get("conversation")
+        told = nested if isinstance(nested, dict) else data
+        number, unread = data.get("conversation_id", data.get("id")), told.get("unread_count")
+        if not isinstance(number, int) or not isinstance(unread, int):
+            return False
+        is_new = self._unread.get(number) != unread
+        self._unread[number] = unread
+        self._unread.move_to_end(number)
+        if len(self._unread) > _UNREAD_MOST:
+            self._unread.popitem(last=False)
+        return is_new
 
     def _may_pass(self) -> bool:
         """A bucket of frames, filled by the second."""

@@ -64,7 +64,7 @@ class Inbox:
             yield [agent_view(conversation, read_count) for conversation, read_count in found]
 
     async def unread(self, agent: Agent) -> tuple[dict[str, int], Cursor | None]:
-        """How many messages this agent has not read, in open and in closed conversations: all of them, not one page's.
+        """In how many conversations, open and closed, there is something this agent has not read: in all, not in one page.
 
         With the place in the log at which that is so; None: nothing was ever logged.
         """
@@ -109,8 +109,9 @@ class Inbox:
             if entry is None or message is None:
                 raise NotFound
             count = await threads.count_inbound(connection, message)
-            if count <= await lists.read_read_count(connection, agent.id, conversation_id):
-                return agent_view(entry.row, await lists.read_read_count(connection, agent.id, conversation_id)), []
+            own = await lists.read_read_count(connection, agent.id, conversation_id)
+            if count <= max(entry.row.read_count, own):
+                return agent_view(entry.row, own), []
             await lists.write_read_count(connection, agent.id, conversation_id, count, message_id, self._database.clock.now_us())
             board = Board({_LOCAL_KEY: entry})
             board.note_read(entry, agent.id, count, message_id, self._database.clock.now_us())

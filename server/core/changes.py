@@ -14,7 +14,10 @@ class LastMessage(msgspec.Struct, frozen=True):
 
 
 class ConversationState(msgspec.Struct, frozen=True):
-    """A conversation as Chatwoot told it. `version_us` is its updated_at (0: not told, as in the simple payload)."""
+    """A conversation as Chatwoot told it. `version_us` is its updated_at (0: not told, as in the simple payload).
+
+    `unread`, `agents_seen_us`: one number and one moment for all of Chatwoot's agents. `as_of_us`: this was so then, or later.
+    """
 
     display_id: int
     version_us: int = 0
@@ -29,6 +32,9 @@ class ConversationState(msgspec.Struct, frozen=True):
     can_reply: bool | None = None
     created_us: int | None = None
     contact_seen_us: int | None = None
+    unread: int | None = None
+    agents_seen_us: int | None = None
+    as_of_us: int = 0
     last: LastMessage | None = None
     is_silent: bool = False  # says nothing of the status, where another source does: a new word does not open it again
 
@@ -45,6 +51,7 @@ class MessageState(msgspec.Struct, frozen=True):
     attachments: tuple[Attachment, ...] = ()
     is_private: bool = False
     is_deleted: bool = False
+    is_by_person: bool = False  # written by one of Chatwoot's agents: no bot, no rule
     is_update: bool = False
     client_id: str | None = None
     error: str | None = None
@@ -57,7 +64,6 @@ class Change(msgspec.Struct, frozen=True):
     """`at_us` is when Chatwoot says it happened. `typing`: the customer began or stopped to type, and nothing else is told.
 
     `contact_told`: nothing but a contact's present name and numbers; the conversation is one of theirs, which ingest looks up.
-    `agents_seen_us`: an agent has read the conversation in Chatwoot, up to then.
     """
 
     account_id: int | None
@@ -67,4 +73,3 @@ class Change(msgspec.Struct, frozen=True):
     at_us: int
     typing: bool | None = None
     contact_told: Contact | None = None
-    agents_seen_us: int | None = None

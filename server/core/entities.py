@@ -77,6 +77,8 @@ class Conversation(msgspec.Struct, frozen=True):
     last_message_number: int | None = None
     contact_seen_us: int | None = None
     gone_us: int | None = None  # when Chatwoot said that it no longer has it
+    read_count: int = 0  # of inbound_count: how many are read for everyone, as in Chatwoot
+    read_to_us: int = 0  # what the customer wrote until then is read for everyone
     seq: int = 0
 
 
@@ -150,8 +152,8 @@ def _window(c: Conversation) -> ReplyWindow:
 def agent_view(c: Conversation, read_count: int) -> Json:
     """The conversation with what belongs to one agent alone."""
     view = conversation_view(c)
-    view["readCount"] = read_count
-    view["unreadCount"] = max(0, c.inbound_count - read_count)
+    view["readCount"] = max(read_count, c.read_count)
+    view["unreadCount"] = max(0, c.inbound_count - view["readCount"])
     return view
 
 
@@ -199,6 +201,8 @@ def _visible_conversation(c: Conversation) -> tuple[Conversation, ReplyWindow, i
         last_inbound_us=None,
         last_message_number=None,
         contact_seen_us=None,
+        read_count=0,
+        read_to_us=0,
         last_message_us=_to_milliseconds(c.last_message_us),
         created_us=_to_milliseconds(c.created_us),
         updated_us=_to_milliseconds(c.updated_us),

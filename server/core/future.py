@@ -22,7 +22,8 @@ def within_present(change: Change, received_us: int, known_us: int = 0) -> Chang
     stored: what claims to be of the future is taken as it comes, also where the clock that is wrong is ours, and behind."""
     latest_us = received_us + SKEW_US
     conversation, message = change.conversation, change.message
-    told = (change.at_us, conversation.version_us, conversation.created_us, conversation.waiting_since_us, conversation.contact_seen_us)
+    told = (change.at_us, conversation.version_us, conversation.created_us, conversation.waiting_since_us, conversation.contact_seen_us,
+            conversation.agents_seen_us, conversation.as_of_us)
     of_message = () if message is None else (message.created_us, message.version_us)
     if all((moment or 0) <= latest_us for moment in (*told, *of_message)):
         return change
@@ -46,6 +47,8 @@ def _capped_conversation(told: ConversationState, version_us: int, cap: Callable
         created_us=cap(told.created_us),
         waiting_since_us=cap(told.waiting_since_us),
         contact_seen_us=cap(told.contact_seen_us),
+        agents_seen_us=cap(told.agents_seen_us),
+        as_of_us=cap(told.as_of_us) or 0,
     )
 
 
@@ -61,7 +64,7 @@ def _capped_message(told: MessageState, received_us: int, newest_us: int) -> Mes
 def healed(row: Conversation, now_us: int) -> Conversation:
     """A stored conversation without what a wrong clock left in it. Its version is forgotten: the next one told is newer."""
     latest_us = now_us + _WRONG_US
-    names = ("last_message_us", "last_inbound_us", "waiting_since_us", "contact_seen_us", "created_us")
+    names = ("last_message_us", "last_inbound_us", "waiting_since_us", "contact_seen_us", "created_us", "read_to_us")
     ahead = {name: now_us for name in names if (getattr(row, name) or 0) > latest_us}
     if row.chatwoot_version > latest_us:
         ahead["chatwoot_version"] = 0

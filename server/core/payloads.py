@@ -23,7 +23,7 @@ Json = dict[str, Any]
 
 CLIENT_ID_KEY = "omni_client_id"  # our marker in a message's content_attributes; visitors can read it, so it is an opaque id
 _MESSAGE_EVENTS = ("message_created", "message_updated")
-_READ_EVENT = "conversation_read"  # of the agents' socket alone
+_READ_EVENT = "conversation_read"  # of the agents' socket alone: the customer has seen it (conversation.rb, contact_last_seen_at)
 _CONVERSATION_EVENTS = ("conversation_created", "conversation_updated", "conversation_status_changed", _READ_EVENT)
 _CONTACT_EVENTS = ("contact_created", "contact_updated", "contact_deleted")
 _TYPING_EVENTS = ("conversation_typing_on", "conversation_typing_off")
@@ -147,9 +147,7 @@ def _change(payload: Json, received_us: int) -> Change:
         return _message_change(payload, event, received_us)
     if event in _CONVERSATION_EVENTS:
         state = parse_conversation(payload)
-        # told before the column is written: then it is of now
-        seen_us = (parse_time(payload.get("agent_last_seen_at")) or received_us) if event == _READ_EVENT else None
-        return Change(*_address(payload), state, None, state.version_us or received_us, agents_seen_us=seen_us)
+        return Change(*_address(payload), state, None, state.version_us or received_us)
     if event == "contact_updated":
         return _contact_change(payload, received_us)
     if event in _TYPING_EVENTS:
@@ -182,6 +180,9 @@ def parse_conversation(c: Json) -> ConversationState:
         can_reply=c["can_reply"] if isinstance(c.get("can_reply"), bool) else None,
         created_us=parse_time(c.get("created_at")),
         contact_seen_us=parse_time(c.get("contact_last_seen_at")),
+        unread=_count(c.get("unread_count")),
+        agents_seen_us=parse_time(c.get("agent_last_seen_at")) or None,
+        as_of_us=_as_of(c),
         last=_last_message(c.get("messages")),
     )
 
@@ -213,6 +214,7 @@ def parse_message(m: Json, *, asked_us: int = 0, version_us: int = 0, is_update:
         attachments=parse_attachments(m.get("attachments")),
         is_private=m.get("private") is True,
         is_deleted=attributes.get("deleted") is True,
+        is_by_person=_is_by_person(kind, sender, attributes),
         is_update=is_update,
         client_id=_text(attributes.get(CLIENT_ID_KEY), 64),
         error=_text(attributes.get("external_error"), 500),
@@ -220,6 +222,19 @@ def parse_message(m: Json, *, asked_us: int = 0, version_us: int = 0, is_update:
         version_us=version_us,
         asked_us=asked_us,
     )
+
+
+def _is_by_person(kind: object, sender: Json, attributes: Json) -> bool:
+    is_reply = kind in (1, "1", "outgoing") and sender.get("type") == "user"
+    return is_reply and attributes.get("automation_rule_id") is None
+
+
+def _as_of(c: Json) -> int:
+    """The newest moment that the conversation speaks of: what is told of it was so then, or later."""
+    messages = c.get("messages")
+    shown = [_dict(one) for one in messages[:2]] if isinstance(messages, list) else []
+    told = [c.get("updated_at"), c.get("agent_last_seen_at"), *(one.get(key) for one in shown for key in ("created_at", "updated_at"))]
+    return max((parse_time(one) or 0 for one in told if one is not None), default=0)
 
 
 def _last_message(messages: object) -> LastMessage | None:
@@ -253,10 +268,11 @@ def _message_change(payload: Json, event: str, received_us: int) -> Change:
         payload = {**payload, "created_at": received_us / SECOND}
     own_us = parse_time(payload.get("updated_at")) or 0  # of the agents' socket: the message's own version
     version_us = max(state.version_us, own_us, _nested_version(payload, conversation))
-    state = msgspec.structs.replace(state, is_silent=own_us > 0)
     message = parse_message(payload, version_us=version_us, is_update=event == "message_updated")
     if message is None:
         raise PayloadError("activity lines are not kept", outcome="ignored")
+    as_of_us = max(state.as_of_us, own_us, message.created_us)
+    state = msgspec.structs.replace(state, is_silent=own_us > 0, as_of_us=as_of_us)
     if state.contact_name is None and message.sender_type == "customer":
         state = msgspec.structs.replace(state, contact_name=message.sender_name)
     at_us = message.created_us if event == "message_created" else max(state.version_us, message.created_us)
@@ -379,6 +395,10 @@ def _text(value: object, most: int) -> str | None:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         value = str(value)  # the old documentation shows identifiers as numbers
     return value[:most] if isinstance(value, str) and value.strip() else None
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _ID_MOST else None
 
 
 def _id(value: object) -> int | None:

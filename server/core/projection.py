@@ -17,6 +17,7 @@ from server.core.edits import edited_at, was_edited_at
 from server.core.entities import Conversation, Json, Message, is_same_conversation_view, is_same_message_view, preview_of
 from server.core.future import healed, healed_message, within_present
 from server.core.normal_form import differs_in_dress, kept_content, present_name, with_known_sizes
+from server.core.reading import is_born_read, with_reading
 from server.core.thread_order import is_newest, is_shown
 from server.core.times import SECOND
 
@@ -44,10 +45,11 @@ class MessageEntry:
 class Entry:
     """A conversation on the board with those of its messages that the batch may touch."""
 
-    __slots__ = ("is_dirty", "messages", "row")
+    __slots__ = ("is_dirty", "messages", "read_before", "row")
 
     def __init__(self, row: Conversation, messages: Iterable[Message] = ()) -> None:
         self.row, self.is_dirty = row, False
+        self.read_before = row.read_count  # as far as clients were told
         self.messages = [MessageEntry(message) for message in messages]
 
 
@@ -84,6 +86,8 @@ class Board:
         entry = self.entries.get(key)
         if change.contact_told is not None:
             return self._apply_contact(entry, change, received_us) if entry else Result.SAME, Result.SAME
+        if entry is None and change.message is None and not change.conversation.version_us:
+            return Result.SAME, Result.SAME  # how far it is read, and nothing else: there is nothing to show
         change = within_present(change, received_us, entry.row.chatwoot_version if entry is not None else 0)
         seen_us = entry.row.contact_seen_us if entry is not None else None
         if entry is None:
@@ -96,10 +100,12 @@ class Board:
         if change.conversation.last is not None or entry.row.contact_seen_us != seen_us:
             self._take_deliveries(entry, change, received_us)
         if change.message is None:
+            self._note_reading(entry, change)
             if result is Result.UPDATED:
                 self._draft("conversation.updated", entry, None, change.at_us, received_us)
             return result, Result.SAME
         told = self._apply_message(entry, change.message, change.at_us, received_us)
+        self._note_reading(entry, change)
         if told is Result.SAME and result is Result.UPDATED:
             self._draft("conversation.updated", entry, None, change.at_us, received_us)
         return result, told
@@ -155,6 +161,19 @@ class Board:
         """An agent has read; the conversation itself stays as it is."""
         extra: Json = {"agentId": agent_id, "readCount": read_count, "messageId": message_id}
         self.drafts.append(Draft("conversation.read", entry, entry.row, None, None, now_us, now_us, extra))
+
+    def draft_reading(self, now_us: int) -> None:
+        """How far conversations are read for everyone by now: one event each, however many changes told of it."""
+        for entry in self.entries.values():
+            if entry.row.read_count > entry.read_before:
+                extra: Json = {"agentId": None, "readCount": entry.row.read_count, "messageId": None}
+                self.drafts.append(Draft("conversation.read", entry, entry.row, None, None, now_us, now_us, extra))
+                entry.read_before = entry.row.read_count
+
+    def _note_reading(self, entry: Entry, change: Change) -> None:
+        row = with_reading(entry.row, change)
+        entry.is_dirty |= row is not entry.row
+        entry.row = row
 
     def _draft(self, kind: str, entry: Entry, message: MessageEntry | None, at_us: int, received_us: int) -> None:
         row = message.row if message else None
@@ -359,7 +378,8 @@ def _age(row: Message, version_us: int, received_us: int) -> Age:
 
 def _with_message(row: Conversation, message: Message, received_us: int) -> Conversation:
     is_inbound = message.sender_type == "customer" and not message.is_private
-    row = replace(row, inbound_count=row.inbound_count + is_inbound, updated_us=received_us)
+    is_read = is_inbound and is_born_read(row, message)
+    row = replace(row, inbound_count=row.inbound_count + is_inbound, read_count=row.read_count + is_read, updated_us=received_us)
     if is_inbound and message.created_us is not None:
         row = replace(row, last_inbound_us=max(message.created_us, row.last_inbound_us or 0))
     return row if message.is_private or not is_newest(message, row) else _showing(row, message)

@@ -96,7 +96,7 @@ def _translated(event: str, data: Json) -> tuple[Json, int | None] | None:
     inbox_id = _number(data.get("inbox_id"))
     if event in _MESSAGES:
         if data.get("message_type") == ACTIVITY:
-            return None
+            return _activity(event, data, inbox_id)
         return _message(event, data, inbox_id), inbox_id
     if event in _CONVERSATIONS:
         return {**data, "event": _CONVERSATIONS[event]}, inbox_id
@@ -110,6 +110,16 @@ def _translated(event: str, data: Json) -> tuple[Json, int | None] | None:
     return None
 
 
+def _activity(event: str, data: Json, inbox_id: int | None) -> tuple[Json, int | None] | None:
+    """A line is no message here, but it tells when agents have read: some Chatwoots write one when one of them looks."""
+    nested = data.get("conversation")
+    if event != "message.created" or not isinstance(nested, dict) or nested.get("unread_count") != 0:
+        return None
+    at = {"created_at": data.get("created_at"), "updated_at": data.get("updated_at")}
+    told = {"id": data.get("conversation_id"), "inbox_id": inbox_id, "unread_count": 0, "messages": [at]}
+    return {**told, "event": "conversation_read"}, inbox_id
+
+
 def _message(event: str, data: Json, inbox_id: int | None) -> Json:
     """`updated_at` stays: it is the message's own version, which webhooks do not tell. A conversation says little here."""
     nested = data.get("conversation")
@@ -119,6 +129,8 @@ def _message(event: str, data: Json, inbox_id: int | None) -> Json:
     if event == "message.created" and created_us and updated_us and created_us // SECOND == updated_us // SECOND:
         payload["created_at"] = data["updated_at"]  # the same moment, and by the millisecond as a webhook has it
     conversation = {"id": data.get("conversation_id"), "inbox_id": inbox_id, "contact_inbox": contact_inbox}
+    if isinstance(nested, dict) and "unread_count" in nested:
+        conversation["unread_count"] = nested["unread_count"]
     return {**payload, "event": _MESSAGES[event], "inbox": {"id": inbox_id}, "conversation": conversation}
 
 

@@ -43,6 +43,8 @@ CONVERSATION_COLUMNS = (
     "last_message_number",
     "contact_seen_at",
     "gone_at",
+    "read_count",
+    "read_to",
     "seq",
 )
 MESSAGE_COLUMNS = (
@@ -162,6 +164,8 @@ def conversation_to_row(c: Conversation) -> dict[str, Any]:
         "last_message_number": c.last_message_number,
         "contact_seen_at": c.contact_seen_us,
         "gone_at": c.gone_us,
+        "read_count": c.read_count,
+        "read_to": c.read_to_us,
         "seq": c.seq,
     }
 

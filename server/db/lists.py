@@ -59,11 +59,12 @@ async def read_listed(
 
 
 async def count_unread(connection: Connection, company_id: int, agent_id: int) -> dict[str, int]:
-    """How many messages of customers this agent has not read, by the status of their conversations."""
+    """In how many conversations there is a message of the customer that this agent has not read, by their status."""
     rows = await connection.fetch_all(
-        "SELECT c.status, SUM(c.inbound_count - COALESCE(r.read_count, 0)) FROM social_conversations c "
+        "SELECT c.status, COUNT(*) FROM social_conversations c "
         "LEFT JOIN conversation_reads r ON r.agent_id = :agent_id AND r.conversation_id = c.id "
-        "WHERE c.company_id = :company_id AND c.inbound_count > COALESCE(r.read_count, 0) GROUP BY c.status",
+        "WHERE c.company_id = :company_id AND c.inbound_count > c.read_count "
+        "AND c.inbound_count > COALESCE(r.read_count, 0) GROUP BY c.status",
         {"company_id": company_id, "agent_id": agent_id},
     )
     return {str(status): int(count) for status, count in rows}

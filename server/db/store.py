@@ -205,6 +205,7 @@ def _within(first_us: int, last_us: int) -> dict[str, str | None]:
 
 async def save_board(connection: Connection, board: Board, streams: dict[int, Stream], now_us: int) -> list[EventBatch]:
     """Write what the board holds and append its events. Returns the events by company, to be published after the commit."""
+    board.draft_reading(now_us)
     numbered = _number(board, streams)
     await _save_conversations(connection, board)
     await _save_messages(connection, board)

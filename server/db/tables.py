@@ -70,6 +70,8 @@ social_conversations = Table(
     Column("preview", Text, comment="JSON: content, senderType, hasAttachments of the newest public message"),
     Column("inbound_count", Integer, nullable=False, server_default="0", comment="messages the customer ever sent here"),
     Column("last_inbound_at", _BIG, comment="when the customer wrote last, microseconds: reply windows begin there"),
+    Column("read_count", Integer, nullable=False, server_default="0", comment="of inbound_count: how many are read for everyone"),
+    Column("read_to", _BIG, nullable=False, server_default="0", comment="what came until then is read for everyone, microseconds"),
     Column("gone_at", _BIG, comment="when Chatwoot said that it no longer has it, microseconds"),
     Column("last_message_number", _BIG, comment="chatwoot_message_id of the message in preview: which of one second is the newest"),
     Column("seq", _BIG, nullable=False, server_default="0", comment="event that changed this row last"),

@@ -35,7 +35,7 @@ def _template(conversation: int, company_id: int, second: int) -> bytes:
         "account": account,
         "content": f"#{_PLACE_NUMBER} Hello, where is order {_PLACE_NUMBER}?",
         "created_at": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)) + ".000Z",
-        "conversation": {"id": conversation, "account": account, "inbox_id": 12, "updated_at": float(second)},
+        "conversation": {"id": conversation, "account": account, "inbox_id": 12, "updated_at": float(second), "unread_count": 10},
         "sender": {"custom_attributes": {"note": "n" * 400}},
     }
     body = encode_body(realistic_payload("message_created.incoming", changes))

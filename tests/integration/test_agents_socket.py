@@ -264,3 +264,20 @@ async def _has(company: Company, expected: list[str]) -> bool:
     found = await texts(company)
     assert sorted(found) == sorted(expected), f"{len(found)} of {len(expected)}: {found[:10]}"
     return True
+
+
+async def test_a_look_in_chatwoot_is_shown_at_once_and_a_customer_s_look_reads_nothing(heard: Company, sim: ChatwootSim) -> None:
+    """Where Chatwoot writes a line of it, which comes by no webhook. `conversation.read` is the customer's look at our answer."""
+    conversation = sim.customer_says("Lea", "Is anybody there?").conversation
+    await eventually(lambda: _has(heard, ["Is anybody there?"]), limit=30)
+    async with heard.socket() as agent:
+        sim.customer_looks(conversation)
+        sim.set_priority(conversation, "high")
+        await agent.wait_for(lambda e: e.data["conversation"]["priority"] == "high", 30)
+        assert [one["unreadCount"] for one in await heard.conversations()] == [1]
+        sim.switches.set(writes_views=True, holds_webhooks=True)
+        sim.mark_seen(conversation)
+        event = await agent.wait_for(lambda e: e.kind == "conversation.read", 30)
+        assert (event.data["agentId"], event.data["readCount"]) == (None, 1)
+        assert [one["unreadCount"] for one in await heard.conversations()] == [0]
+    assert await texts(heard) == ["Is anybody there?"], "the line is no message"

@@ -153,6 +153,7 @@ def _conversation(n: int) -> dict[str, Any]:
     at = time_to_column(_NOW - n * 1_000_000)
     row |= {"company_id": 1 + n % _COMPANIES, "platform": "chatwoot", "status": "Open" if n % 3 else "Closed", "last_message_at": at}
     row |= {"integration_id": 1 + n % _COMPANIES, "chatwoot_conversation_id": n, "chatwoot_version": 1, "inbound_count": 1, "seq": n}
+    row |= {"read_count": 0, "read_to": 0}
     return row
 
 

@@ -51,7 +51,7 @@ class ClientModel:
         _upsert(self.conversations, data["conversation"])
         if "message" in data:
             _upsert(self.messages, data["message"])
-        if event.kind == "conversation.read" and data["agentId"] == self.agent_id:
+        if event.kind == "conversation.read" and data["agentId"] in (None, self.agent_id):
             self._read(data["conversation"]["id"], data["readCount"])
 
     def unread_count(self, conversation_id: int) -> int:

@@ -170,13 +170,13 @@ class Company:
         return payload
 
     def message(self, number: int, content: str | None = None, *, conversation_id: int = 481, **changes: Any) -> Payload:
-        """A customer's message: `number` is Chatwoot's id and, in milliseconds after a fixed moment, its time."""
+        """A customer's message: `number` is Chatwoot's id and, in milliseconds after a fixed moment, its time. No agent has read any."""
         at = 1_784_365_265_000_000 + number * 1000
         told = {
             "id": number,
             "content": f"message {number}" if content is None else content,
             "created_at": iso(at),
-            "conversation": {"id": conversation_id, "updated_at": at / SECOND},
+            "conversation": {"id": conversation_id, "updated_at": at / SECOND, "unread_count": 10},
         }
         return self.sample("message_created.incoming", {**told, **changes})
 

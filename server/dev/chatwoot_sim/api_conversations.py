@@ -120,15 +120,14 @@ async def update_last_seen(request: Request) -> Response:
     conversation = caller.conversation(request)
     age = caller.sim.now() - (conversation.agent_last_seen_at or 0.0)
     if conversation.unread_count or age > SEEN_AGAIN_SECONDS:
-        caller.sim.mark_seen(conversation)
+        caller.sim.mark_seen(conversation, by=caller.user)
     return rails_json(conversation_object(conversation, caller.sim.base_url))
 
 
 async def unread(request: Request) -> Response:
     caller = caller_of(request)
     conversation = caller.conversation(request)
-    last = next((m for m in reversed(conversation.messages) if m.message_type == 0), None)
-    conversation.agent_last_seen_at = last.created_at - 1 if last else None
+    caller.sim.mark_unread(conversation)
     return rails_json(conversation_object(conversation, caller.sim.base_url))
 
 

@@ -71,6 +71,11 @@ class EventSource(Installation):
             lambda: frames.conversation_frame(conversation, self.base_url),
         )
 
+    def _emit_unread_change(self, conversation: Conversation) -> None:
+        """It names no conversation."""
+        told = lambda: {"account_id": conversation.account.id}  # noqa: E731
+        self._emit("conversation.unread_count_changed", conversation.account, conversation.inbox, dict, told)
+
     def _emit_message(self, event: str, message: Message, changed_from: float | None = None) -> None:
         found = message.conversation
         if message.message_type == ACTIVITY:  # app/models/concerns/message_filter_helpers.rb `webhook_sendable?`

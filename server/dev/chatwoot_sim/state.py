@@ -249,11 +249,31 @@ class ChatwootSim(EventSource):
         with self._transaction():
             self._update(self.resolve(conversation), priority=priority)
 
-    def mark_seen(self, conversation: Conversation | int) -> None:
-        """`update_last_seen`: written with update_columns, so no webhook, and `updated_at` does not move."""
-        found = self.resolve(conversation)
+    def mark_seen(self, conversation: Conversation | int, *, by: User | None = None) -> None:
+        """`update_last_seen`: written with update_columns, so no webhook, `updated_at` does not move, and the agents' socket tells
+        nothing of it either: newer Chatwoots can say there that some number has changed, and some write a line."""
+        found, user = self.resolve(conversation), by or self.admin
+        had_unread = found.unread_count > 0
         found.agent_last_seen_at = self.now()
         with self._transaction():
+            if self.switches.writes_views:
+                self._activity(found, f"Conversation viewed by {user.id} - {user.name}")
+            if self.switches.tells_unread_changes and had_unread:
+                self._emit_unread_change(found)
+
+    def mark_unread(self, conversation: Conversation | int) -> None:
+        found = self.resolve(conversation)
+        last = next((m for m in reversed(found.messages) if m.message_type == INCOMING), None)
+        found.agent_last_seen_at = last.created_at - 1 if last else None
+
+    def customer_looks(self, conversation: Conversation | int) -> None:
+        """The customer has the chat open: what agents wrote is read, and the conversation says when it was looked at."""
+        found = self.resolve(conversation)
+        with self._transaction():
+            for message in found.messages:
+                if message.message_type != INCOMING and message.status in ("sent", "delivered"):
+                    self._update_message(message, status="read")
+            found.contact_last_seen_at = found.updated_at = self.now()
             self._emit_conversation("conversation.read", found)
 
     def delete_conversation(self, conversation: Conversation | int) -> None:

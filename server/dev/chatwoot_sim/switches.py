@@ -89,6 +89,10 @@ class Switches(msgspec.Struct, forbid_unknown_fields=True):
     cuts_sockets_after: Seconds = 0.0
     """A socket's connection is cut after so long. 0 = never."""
     ping_seconds: Seconds = 3.0
+    writes_views: bool = False
+    """An agent's look is written into the conversation as a line, which the agents' socket tells: some Chatwoots do."""
+    tells_unread_changes: bool = False
+    """The agents' socket says that a number of unread messages has changed, of which conversation not: newer Chatwoots can."""
 
     def set(self, **values: object) -> None:
         """Change some of them. An unknown name or an impossible value raises `msgspec.ValidationError`, nothing is changed then."""

@@ -104,19 +104,31 @@ test("listeners hear which conversations changed, and nothing when nothing did",
   assert.deepEqual(heard, [[1]]);
 });
 
-test("unread counts what the server counted elsewhere, and each conversation once", () => {
+test("unread counts conversations: what the server counted elsewhere, and each that is held once", () => {
   const store = new Store(7);
   const row = (id, unread, more = {}) => ({ id, status: "Open", seq: 1, inboundCount: 5, readCount: 5 - unread, unreadCount: unread, ...more });
-  store.countUnread({ Open: 9, Closed: 2 });
+  store.countUnread({ Open: 4, Closed: 2 });
   store.load([row(1, 3), row(2, 0, { status: "Closed" })]);
-  assert.deepEqual(store.unreadByStatus(), { Open: 9, Closed: 2 });
+  assert.deepEqual(store.unreadByStatus(), { Open: 4, Closed: 2 });
   store.apply({ kind: "message.created", data: { conversation: { id: 1, status: "Open", seq: 2, inboundCount: 6 } } });
-  assert.deepEqual(store.unreadByStatus(), { Open: 10, Closed: 2 });
+  assert.deepEqual(store.unreadByStatus(), { Open: 4, Closed: 2 });
   store.apply({ kind: "conversation.updated", data: { conversation: { id: 1, status: "Closed", seq: 3, inboundCount: 6 } } });
-  assert.deepEqual(store.unreadByStatus(), { Open: 6, Closed: 6 });
+  assert.deepEqual(store.unreadByStatus(), { Open: 3, Closed: 3 });
   store.markRead(1);
   store.load([row(3, 1)]); // the next page: it was counted among the others until now
-  assert.deepEqual(store.unreadByStatus(), { Open: 6, Closed: 2 });
+  assert.deepEqual(store.unreadByStatus(), { Open: 3, Closed: 2 });
+});
+
+test("what is read in Chatwoot is read for every agent", () => {
+  const store = new Store(7);
+  const read = (agentId, readCount) => store.apply({
+    kind: "conversation.read", data: { agentId, readCount, conversation: { id: 1, status: "Open", seq: 1, inboundCount: 5 } },
+  });
+  store.load([{ id: 1, status: "Open", seq: 1, inboundCount: 5, readCount: 1, unreadCount: 4 }]);
+  read(8, 4);
+  assert.equal(store.unread(1), 4);
+  read(null, 5);
+  assert.equal(store.unread(1), 0);
 });
 
 test("a conversation first heard of in an event is counted once its read mark is known", () => {

@@ -58,8 +58,8 @@ def test_a_message_means_the_same_by_both_sources() -> None:
         if body["event"] == "message_created":
             by_webhook[body["id"]] = parsed(one["body"])
     heard = {}
-    for event, told in recorded():
-        if event == "message.created":
+    for _, told in recorded():
+        if told.event == "message_created":
             change = parsed(told.body)
             assert change.message is not None
             heard[change.message.message_id] = change
@@ -97,10 +97,24 @@ def test_a_conversation_means_the_same_by_both_sources() -> None:
             assert getattr(mine, name) == getattr(theirs, name), name
 
 
-def test_reading_by_an_agent_is_told() -> None:
+def test_the_customer_s_look_is_no_agent_s() -> None:
+    """`conversation.read`: the customer has seen it, while two of their messages were unread for every agent, as they say."""
     [read] = [parsed(told.body) for event, told in recorded() if event == "conversation.read"]
-    assert read.conversation.display_id == 30
-    assert read.agents_seen_us == 1_795_846_700 * SECOND
+    told = read.conversation
+    assert (told.display_id, told.contact_seen_us, told.agents_seen_us, told.unread) == (30, 1_795_846_690 * SECOND, None, 2)
+
+
+def test_an_agent_s_look_is_a_line_with_a_number() -> None:
+    """This Chatwoot writes "viewed by" into the conversation: no message, but nothing is unread as of its moment."""
+    [look] = [parsed(told.body) for event, told in recorded() if event == "message.created" and told.event == "conversation_read"]
+    assert (look.message, look.conversation.display_id, look.conversation.unread) == (None, 30, 0)
+    assert look.conversation.as_of_us == 1_795_846_691_327_000
+
+
+def test_a_message_tells_how_many_are_unread() -> None:
+    numbers = {(one.conversation.unread, one.conversation.as_of_us >= one.message.created_us) for event, told in recorded()
+               if event == "message.created" and (one := parsed(told.body)).message is not None}
+    assert numbers == {(1, True), (2, True)}
 
 
 @pytest.mark.parametrize(

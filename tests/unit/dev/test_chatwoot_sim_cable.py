@@ -109,7 +109,9 @@ async def test_frames_have_the_shapes_of_the_recorded_ones() -> None:
         sim.set_status(found, "resolved")
         sim.typing(found, contact, on=True)
         sim.typing(found, sim.admin, on=False)
+        sim.switches.set(writes_views=True)
         sim.mark_seen(found)
+        sim.customer_looks(found)
         other = sim.customer_says("Leo", "It is me again").conversation.contact
         sim.merge_contacts(contact, other)
         sim.delete_contact(contact)

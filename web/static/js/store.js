@@ -59,7 +59,7 @@ export class Store {
     return Math.max(0, conversation.inboundCount - conversation.readCount);
   }
 
-  // {Open, Closed}: unread in all conversations, also in those that are not held here.
+  // {Open, Closed}: how many conversations have something unread, also of those that are not held here.
   unreadByStatus() {
     const held = this.#heldUnread();
     return { Open: this.#elsewhere.Open + held.Open, Closed: this.#elsewhere.Closed + held.Closed };
@@ -73,7 +73,7 @@ export class Store {
 
   #heldUnread() {
     const held = { Open: 0, Closed: 0 };
-    for (const [id, { status }] of this.#conversations) held[status] += this.unread(id) ?? 0;
+    for (const [id, { status }] of this.#conversations) held[status] += this.unread(id) ? 1 : 0;
     return held;
   }
 
@@ -128,7 +128,7 @@ export class Store {
       if (kind === "conversation.created") this.#put({ readCount: 0, ...conversation }, changed);
       else this.#put(conversation, changed);
     }
-    if (kind === "conversation.read" && data.agentId === this.agentId) this.#read(conversation.id, data.readCount, changed);
+    if (kind === "conversation.read" && (data.agentId ?? this.agentId) === this.agentId) this.#read(conversation.id, data.readCount, changed);
     if (message && this.#putMessage(this.#threads.get(message.conversationId), message)) changed.add(message.conversationId);
     this.#tell(changed);
   }
@@ -157,7 +157,7 @@ export class Store {
 
   // As REST gives it, with what belongs to this agent: what was counted among the others is counted here from now on.
   #putOwn(conversation, changed) {
-    if (this.unread(conversation.id) === null) this.#elsewhere[conversation.status] -= conversation.unreadCount ?? 0;
+    if (this.unread(conversation.id) === null) this.#elsewhere[conversation.status] -= conversation.unreadCount ? 1 : 0;
     this.#put(conversation, changed);
   }
 

@@ -121,7 +121,7 @@ class InboxPush {
     if (held && (held.seq ?? 0) >= conversation.seq && kind !== "conversation.read") return rows;
     const others = rows.filter((row) => row !== held);
     if (isWanted === false) return held ? others : rows;
-    const isOwnRead = kind === "conversation.read" && agentId === this.#agentId;
+    const isOwnRead = kind === "conversation.read" && (agentId ?? this.#agentId) === this.#agentId;
     const reads = Math.max(held?.readCount ?? 0, isOwnRead ? readCount : 0);
     const newer = held && (held.seq ?? 0) > conversation.seq ? held : conversation;
     const row = { ...held, ...newer, readCount: reads, unreadCount: Math.max(0, (newer.inboundCount ?? 0) - reads) };
