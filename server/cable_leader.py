@@ -8,12 +8,13 @@ import asyncio
 import contextlib
 import hashlib
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
 from server import log, metrics
 from server.cable_link import ClientOf, Link, LinkState, Record
 from server.chatwoot.cable import CableNetwork
+from server.core.limits import Bucket
 from server.core.times import SECOND
 from server.db import socket_leases
 from server.db.accounts import Integration
@@ -28,6 +29,8 @@ _EVERY_SECONDS = 0.5
 _LEASE_SECONDS = 4.0
 _HEARD_EVERY_US = 2 * SECOND  # news is written down no more often than this
 _LEAVE_SECONDS = 2.0
+_PLACES_MOST = 16  # of one company: each holds some MB where a Chatwoot sends what it can, and a company has one account or two
+_UNITS_A_SECOND, _UNITS_BURST = 1_000.0, 10_000.0  # frames of one company, a large one counts as several
 
 
 class CableLeader:
@@ -48,6 +51,7 @@ class CableLeader:
         self._client_of, self._record, self._is_on, self._pause_seconds = client_of, record, is_on, pause_seconds
         self._me = uuid.uuid4().hex
         self._links: dict[Place, tuple[list[Integration], Link, asyncio.Task[None]]] = {}
+        self._paces: dict[int, Bucket] = {}
         self._told: dict[Place, SocketState] = {}
         self.states: dict[Place, SocketState] = {}
 
@@ -112,11 +116,21 @@ class CableLeader:
     def _wanted(self) -> dict[Place, list[Integration]]:
         """Places with the integrations that listen there."""
         found: dict[Place, list[Integration]] = defaultdict(list)
+        counts = Counter[int]()
         if self._is_on:
             for integration in sorted(self._directory.integrations.values(), key=lambda one: one.id):
-                if _is_wanted(integration):
-                    found[place_of(integration)].append(integration)
+                if not _is_wanted(integration):
+                    continue
+                place = place_of(integration)
+                counts[place[0]] += place not in found
+                if place in found or counts[place[0]] <= _PLACES_MOST:
+                    found[place].append(integration)
         return dict(found)
+
+    def _pace_of(self, company_id: int) -> Bucket:
+        if company_id not in self._paces:
+            self._paces[company_id] = Bucket(_UNITS_A_SECOND, _UNITS_BURST, asyncio.get_running_loop().time())
+        return self._paces[company_id]
 
     def _begin(self, place: Place, integrations: list[Integration]) -> None:
         link = Link(
@@ -126,6 +140,7 @@ class CableLeader:
             self._record,
             now_us=self._database.clock.now_us,
             pause_seconds=self._pause_seconds,
+            pace=self._pace_of(place[0]),
         )
         self._links[place] = (integrations, link, spawn(link.run(), f"socket-{integrations[0].id}"))
 

@@ -17,6 +17,8 @@ from server import log, metrics
 from server.chatwoot import ChatwootClient, ChatwootError
 from server.chatwoot.cable import Cable, CableFailed, CableNetwork, CableRefused
 from server.core.entities import Json
+from server.core.json_bodies import MOST_VALUES, has_too_many_values
+from server.core.limits import Bucket
 from server.core.socket_frames import ACTIVITY, News, news_of, read_frame
 from server.db.accounts import Integration
 from server.db.journal import SOCKET, SOURCE, Delivery
@@ -28,6 +30,8 @@ _REFUSED_PAUSE_SECONDS = 300.0  # by then somebody may have put right what is wr
 _CALM_SECONDS = 600.0  # a connection that lasted so long begins at the shortest pause again
 _HELD_MOST, _HELD_BYTES = 200, 8_000_000  # frames that wait for their commit; meanwhile no more is read
 _FRAMES_SECOND, _FRAMES_BURST = 200.0, 5_000.0  # beyond this they are left to their webhooks
+_UNIT_BYTES = 16_384
+_SMALL_BYTES = 65_536
 _CONTACTS_MOST = _UNREAD_MOST = 20_000
 _CONTACT_KEYS = ("name", "email", "phone_number", "identifier")
 
@@ -68,7 +72,10 @@ class Link:
         *,
         now_us: Callable[[], int],
         pause_seconds: float,
+        pace: Bucket,
     ) -> None:
+        """`pace`: how fast frames of any kind are read; shared by the company's links."""
+        self._pace = pace
         self._integrations, self._network, self._client_of = integrations, network, client_of
         self._record, self._now_us, self._pause_seconds = record, now_us, pause_seconds
         self._account_id = integrations[0].account_id or 0
@@ -93,6 +100,9 @@ class Link:
                 pause = max(pause, min(_REFUSED_PAUSE_SECONDS, 30 * self._pause_seconds))
             except (CableFailed, OmniError, ChatwootError) as failed:
                 self._note("away", str(failed))
+            except Exception as error:  # else it would be begun anew at once, again and again
+                _logger.exception("socket failed", integration=self._integrations[0].id)
+                self._note("away", f"it failed here ({type(error).__name__})")
             if loop.time() - began > _CALM_SECONDS:
                 pause = self._pause_seconds
             await asyncio.sleep(pause * (1.0 + random.random() / 2))  # noqa: S311 - jitter, not a secret
@@ -142,6 +152,7 @@ class Link:
         async with asyncio.TaskGroup() as group:
             try:
                 async for frame in cable.frames():
+                    await self._wait_for_turn(len(frame))
                     for delivery in self._deliveries(frame):
                         await self._wait_for_room(len(delivery.body))
                         group.create_task(self._keep(delivery))
@@ -155,6 +166,8 @@ class Link:
         try:
             if not frame:
                 raise PayloadError("the frame is too large")
+            if len(frame) > _SMALL_BYTES and has_too_many_values(frame, MOST_VALUES):
+                raise PayloadError("the frame has too many values")
             kind, message = read_frame(frame)
             if kind:
                 return []
@@ -221,6 +234,13 @@ class Link:
         if len(self._unread) > _UNREAD_MOST:
             self._unread.popitem(last=False)
         return is_new
+
+    async def _wait_for_turn(self, size: int) -> None:
+        """Whatever it holds, taking a frame apart costs time that is everybody's: meanwhile the sender waits."""
+        loop = asyncio.get_running_loop()
+        self._pace.spend(loop.time(), 1.0 + size // _UNIT_BYTES)
+        if (seconds := self._pace.wait_seconds()) > 0.0:
+            await asyncio.sleep(seconds)
 
     def _may_pass(self) -> bool:
         """A bucket of frames, filled by the second."""

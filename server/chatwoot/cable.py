@@ -15,6 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidProxy, InvalidURI
 from websockets.typing import Origin, Subprotocol
 
+from server.chatwoot.cable_connection import BoundedConnection
 from server.chatwoot.outgoing import is_named, is_refused, resolve
 from server.core.socket_frames import read_frame
 from server.errors import PayloadError
@@ -24,7 +25,8 @@ _OPEN_SECONDS = 10.0
 _CONFIRM_SECONDS = 10.0
 _SILENT_SECONDS = 15.0  # five of Chatwoot's pings
 _CLOSE_SECONDS = 1.0
-_FRAMES_AHEAD = 4  # of the largest size each
+_FRAMES_AHEAD = 1  # a frame may be of the largest size
+_FRAME_BYTES = 1_000_000  # a larger one is left to its webhook: Chatwoot's longest message has 150,000 letters
 _OVERSIZE = 3  # a frame so many times too large is left out; a larger one ends the connection
 
 
@@ -60,7 +62,7 @@ class CableNetwork:
 
     def __init__(self, *, allows_private: bool, private_hosts: Collection[str], proxy: str, most_bytes: int) -> None:
         self._allows_private, self._private_hosts = allows_private, private_hosts
-        self._proxy, self._most_bytes = proxy, most_bytes
+        self._proxy, self._most_bytes = proxy, min(most_bytes, _FRAME_BYTES)
         self.confirm_seconds, self.silent_seconds = _CONFIRM_SECONDS, _SILENT_SECONDS
 
     @asynccontextmanager
@@ -95,6 +97,7 @@ class CableNetwork:
             close_timeout=_CLOSE_SECONDS,
             max_size=_OVERSIZE * self._most_bytes,
             max_queue=_FRAMES_AHEAD,
+            create_connection=BoundedConnection,
             sock=wire,
             ssl=httpx.create_ssl_context(trust_env=False) if is_secure else None,  # the same authorities as for calls
         )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import httpx
 
 from server.chatwoot.answer_memory import HeldBytes
+from server.core.json_bodies import has_too_many_values
 
 ACCEPT_ENCODING = "gzip"
 _GZIP_WBITS = 31
@@ -45,7 +46,7 @@ async def read_bounded(
     if inflate is not None and received and not inflate.eof:
         raise httpx.DecodingError("The gzip of the answer ends early")
     whole = b"".join(pieces)
-    if size > _SMALL_BYTES and _has_too_many_values(whole):
+    if size > _SMALL_BYTES and has_too_many_values(whole, _MAX_VALUES):
         raise AnswerTooLong
     return whole
 
@@ -61,30 +62,3 @@ def _inflated(inflate: "zlib._Decompress", chunk: bytes) -> Iterator[bytes]:
         chunk = inflate.unconsumed_tail
         if not chunk and len(piece) < _PIECE_BYTES:
             return
-
-
-def _has_too_many_values(body: bytes) -> bool:
-    """Whether JSON of this size would become so many objects that reading it takes seconds and gigabytes.
-
-    Counts outside strings, as a text may be long and hold anything: without escapes each quote begins or ends one.
-    """
-    quotes = signs = at = 0
-    while at < len(body):
-        end = _end_of_window(body, at)
-        pieces = body[at:end].replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')
-        outside = b"".join(pieces[quotes % 2 :: 2])
-        quotes += len(pieces) - 1
-        signs += outside.count(b"[") + outside.count(b"{") + outside.count(b",")
-        if quotes > _MAX_VALUES or signs > _MAX_VALUES:
-            return True
-        at = end
-    return False
-
-
-def _end_of_window(body: bytes, begin: int) -> int:
-    """Never between a backslash and what it escapes. A window at a time, as a copy of the whole is memory too."""
-    end = min(begin + _SMALL_BYTES, len(body))
-    first = end
-    while first > begin and body[first - 1] == 0x5C:
-        first -= 1
-    return min(end + (end - first) % 2, len(body))

@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from server import metrics
+from server.core.json_bodies import MOST_VALUES, has_too_many_values
 from server.core.payloads import Heading, may_lack_account, read_heading, strip_credentials
 from server.db import journal
 from server.db.journal import NOT_JUDGED, OF_NOBODY, Delivery
@@ -86,11 +87,13 @@ class Webhook:
     async def _judged(self, address: str, headers: dict[str, str], body: bytes, received_us: int) -> Delivery:
         """Whose it is, and what may be kept of it. What turns out to be nobody's or forged is counted against its address."""
         try:
+            if len(body) > SMALL_BYTES and has_too_many_values(body, MOST_VALUES):
+                raise ValueError("too many values: reading them would keep everybody waiting")
             heading = read_heading(body, SMALL_BYTES)
             text = body.decode()
         except ValueError:
             self._strangers.note_fault(address, len(body))
-            raise BadRequest("The body must be JSON in UTF-8") from None
+            raise BadRequest("The body must be JSON in UTF-8, of at most 50,000 values") from None
         if heading.account_id is None and (not may_lack_account(heading.event) or len(body) > SMALL_BYTES):
             self._strangers.note_fault(address, len(body))
             raise BadRequest("The delivery names no account")

@@ -1,6 +1,7 @@
 """The socket of Chatwoot's agents as a second source: quicker than webhooks, and never the only one."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +15,7 @@ from tests.kit.eventually import eventually
 from tests.kit.omni import Omni
 from tests.kit.servers import QUICK
 
-LISTENS = {"CHATWOOT_SOCKETS": "true", "CHATWOOT_SOCKET_WAIT_SECONDS": "0.1", "WEBHOOK_MAX_BYTES": "100000"}
+LISTENS = {"CHATWOOT_SOCKETS": "true", "CHATWOOT_SOCKET_WAIT_SECONDS": "0.1", "WEBHOOK_MAX_BYTES": "130000"}
 pytestmark = pytest.mark.xdist_group("agents' socket")  # they share the servers of this file
 
 
@@ -186,6 +187,40 @@ async def test_a_flood_is_bounded_and_ends(heard: Company, sim: ChatwootSim) -> 
     kept = await heard.rows("SELECT COUNT(*) FROM webhook_deliveries WHERE integration_id = :i", i=heard.integration_id)
     most = 5_000 + 200 * (time.monotonic() - began) + 100  # a bucket and what fills it, and some webhooks
     assert int(kept[0][0]) <= most
+
+
+async def test_frames_that_mean_nothing_are_read_slowly(heard: Company, sim: ChatwootSim) -> None:
+    """They leave nothing in the journal, and reading them costs time that is everybody's: after a burst their sender waits."""
+    before, began = await _bad_frames(heard), time.monotonic()
+    for _ in range(25_000):
+        sim.cable.shout("{" + " " * 150)
+
+    async def are_read() -> bool:
+        return await _bad_frames(heard) - before > 14_000
+
+    await eventually(are_read, limit=120)
+    assert time.monotonic() - began >= 3.5, "a burst of 10,000 and 1,000 a second"
+    sim.customer_says("Lea", "through the flood")
+    await eventually(lambda: _has(heard, ["through the flood"]), limit=60)
+
+
+async def test_a_frame_of_very_many_values_is_not_taken_apart(shop: Company, sim: ChatwootSim) -> None:
+    """No frame of Chatwoot's has as many, and reading them keeps everybody waiting; the next one is heard."""
+    await eventually(lambda: sim.cable.subscriptions, limit=30)
+    data = {"account_id": sim.account.id, "inbox_id": sim.inbox.id, "status": "open", "id": 1, "updated_at": 5.0}
+    message = {"event": "conversation.updated", "data": data | {"pad": [1] * 60_000}}
+    sim.cable.shout(json.dumps({"message": message}, separators=(",", ":")))
+    sim.customer_says("Lea", "after all that")
+    await eventually(lambda: _has(shop, ["after all that"]), limit=60)
+    of_pad = "SELECT COUNT(*) FROM webhook_deliveries WHERE integration_id = :i AND body LIKE '%1,1,1,1,1%'"
+    assert (await shop.rows(of_pad, i=shop.integration_id))[0][0] == 0
+
+
+async def _bad_frames(company: Company) -> float:
+    async with company.omni.client() as http:
+        text = (await http.get("/metrics")).text
+    found = re.search(r'^omni_inbox_socket_frames_total\{outcome="bad"\} (\S+)', text, re.M)
+    return float(found[1]) if found else 0.0
 
 
 async def test_a_refused_socket_changes_nothing_but_speed(shop: Company, sim: ChatwootSim) -> None:

@@ -202,6 +202,7 @@ UNKEEPABLE: dict[str, tuple[bytes, dict[str, str], int]] = {
     "only nulls": (b'{"event": null, "account": null, "id": null}', {}, 400),
     "no account": (b'{"event": "message_created", "conversation": {"id": 1}, "content": "x"}', {}, 400),
     "large and unusual": (b'{"event": "x", "account": 5, "s": "\\ud800", "a": [' + b"[]," * 100_000 + b"1]}", {}, 400),
+    "very many values": (b'{"event": "x", "account": {"id": 5}, "a": [' + b"[]," * 100_000 + b"1]}", {}, 400),
     "gzip": (gzip.compress(b'{"event": "message_created"}'), {"Content-Encoding": "gzip"}, 415),
     "6 MB": (b'{"event": "message_created", "content": "' + b"x" * 6_000_000 + b'"}', {}, 413),
 }
