@@ -10,12 +10,14 @@ from starlette.responses import Response
 from starlette.types import Receive
 
 from server.core.entities import Json
-from server.core.payloads import decode_json
+from server.core.json_bodies import decode_json, has_too_many_values
 from server.db.accounts import Agent
 from server.errors import BadRequest, OmniError, TooLarge
 
 _encoder = msgspec.json.Encoder()
 _BODY_MOST_BYTES = 1_000_000  # a reply has up to 150,000 characters, four bytes each, escaped
+
+_MOST_VALUES = 5_000  # no call has a hundred
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -71,11 +73,13 @@ async def receive_body(receive: Receive, length: bytes, most_bytes: int) -> byte
             return b"".join(chunks)
 
 
-async def read_json(request: Request) -> dict[str, Any]:
-    """The body as a JSON object; an empty body is an empty object. Raises BadRequest."""
-    body = await read_body(request)
+async def read_json(request: Request, most_bytes: int = _BODY_MOST_BYTES) -> dict[str, Any]:
+    """The body as a JSON object; an empty body is an empty object. Raises BadRequest, TooLarge."""
+    body = await read_body(request, most_bytes)
     if not body:
         return {}
+    if len(body) > _MOST_VALUES and has_too_many_values(body, _MOST_VALUES):  # reading them would keep everybody waiting
+        raise BadRequest(f"The body has more than {_MOST_VALUES:,} values")
     try:
         value = decode_json(body)
     except ValueError:

@@ -1,5 +1,6 @@
 """What the pages read from a request besides its address, and the headers every answer of theirs carries."""
 
+import asyncio
 import re
 from collections.abc import Collection, Mapping
 from urllib.parse import parse_qs, urlencode
@@ -17,6 +18,7 @@ from server.errors import BadRequest, Forbidden
 THEMES = ("light", "dark")
 YEAR_SECONDS = 365 * 24 * 3600
 _MAX_FIELDS = 220  # a form of inboxes to choose has one each
+_SMALL_FORM_BYTES = 65_536
 FORM_MAX_BYTES = 2_000_000  # the longest reply, every character of it three bytes, each byte escaped
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
@@ -113,11 +115,16 @@ def check_same_origin(request: Request) -> None:
         raise Forbidden
 
 
-async def read_form(request: Request) -> dict[str, str]:
-    """The fields of a submitted form. Raises TooLarge, BadRequest."""
-    body = await read_body(request, FORM_MAX_BYTES)
+async def read_form(request: Request, most_bytes: int = _SMALL_FORM_BYTES) -> dict[str, str]:
+    """The fields of a submitted form, which anybody may send, so that it is short but where a reply is written. A long one is
+    taken apart in a thread: two megabytes of escapes take half a second. Raises TooLarge, BadRequest."""
+    body = await read_body(request, most_bytes)
     try:
-        fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_MAX_FIELDS)
+        fields = _fields(body) if len(body) <= _SMALL_FORM_BYTES else await asyncio.to_thread(_fields, body)
     except ValueError:  # more fields than any form of ours has
         raise BadRequest from None
     return {name: values[-1] for name, values in fields.items()}
+
+
+def _fields(body: bytes) -> dict[str, list[str]]:
+    return parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_MAX_FIELDS)

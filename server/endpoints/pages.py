@@ -22,6 +22,7 @@ from server.core.preferences import CHOICES, Preferences
 from server.endpoints.build_files import BuildFiles
 from server.endpoints.page_frame import PageFrame
 from server.endpoints.page_requests import (
+    FORM_MAX_BYTES,
     check_same_origin,
     chosen_in_address,
     is_same_origin,
@@ -171,7 +172,7 @@ class Pages:
         agent = await data.authenticate(request)
         if agent is None:
             return redirect("/sign-in?" + urlencode({"next": target}))
-        form = await read_form(request)
+        form = await read_form(request, FORM_MAX_BYTES)
         if form.get("agent", str(agent.id)) != str(agent.id):
             raise OtherAgent
         content = form.get("content", "").replace("\r\n", "\n").strip()

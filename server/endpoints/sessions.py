@@ -21,6 +21,7 @@ _DEVICE_SECONDS = 180 * 86_400
 # attachments stay in the browser's cache otherwise, for whoever sits there next; "storage" is not named, as it holds
 # replies that have not been sent yet, and the page keeps those of each agent apart
 CLEAR_SITE_DATA = {"Clear-Site-Data": '"cache"'}
+_SIGN_IN_BYTES = 10_000  # anybody may send it
 
 
 class Sessions:
@@ -55,7 +56,7 @@ class Sessions:
 
     async def _step(self, request: Request) -> SignedIn:
         """With `email` and `password`, or with the `ticket` of that step and a `code`."""
-        body = await read_json(request)
+        body = await read_json(request, _SIGN_IN_BYTES)
         names = ("ticket", "code") if "ticket" in body else ("email", "password")
         first, second = (body.get(name) for name in names)
         if not isinstance(first, str) or not isinstance(second, str):

@@ -32,13 +32,19 @@ async def test_a_flood_of_nothing_ends_the_connection(flood: bytes) -> None:
 
 async def test_a_frame_that_is_too_large_is_left_out() -> None:
     """Whatever WEBHOOK_MAX_BYTES says; one that is far too large ends the connection."""
-    async with asyncio.timeout(60), hostile_cable(framed(b"x" * 1_100_000)) as chatwoot:
-        async with _network().listening(chatwoot.base_url, 1, 1, "token") as cable:
-            assert await anext(cable.frames()) == b""
-    async with asyncio.timeout(60), hostile_cable(framed(b"x" * 4_000_000)) as chatwoot:
-        with pytest.raises(CableFailed, match="the connection ended"):
-            async with _network().listening(chatwoot.base_url, 1, 1, "token") as cable:
-                await _read(cable)
+    async with (
+        asyncio.timeout(60),
+        hostile_cable(framed(b"x" * 1_100_000)) as chatwoot,
+        _network().listening(chatwoot.base_url, 1, 1, "token") as cable,
+    ):
+        assert await anext(cable.frames()) == b""
+    with pytest.raises(CableFailed, match="the connection ended"):
+        async with (
+            asyncio.timeout(60),
+            hostile_cable(framed(b"x" * 4_000_000)) as chatwoot,
+            _network().listening(chatwoot.base_url, 1, 1, "token") as cable,
+        ):
+            await _read(cable)
 
 
 async def _read(cable: Cable) -> None:

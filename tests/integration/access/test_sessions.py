@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from tests.integration.access.visitor import Visitor, refusal
+from tests.kit.company import Company
 
 
 async def test_signing_in_sets_a_cookie_that_scripts_cannot_read(visitor: Visitor) -> None:
@@ -41,6 +42,24 @@ async def test_a_sign_in_that_cannot_be_meant_is_400(visitor: Visitor, body: str
     """Never 500."""
     async with visitor.browser() as http:
         assert (await http.post("/api/sessions", content=body)).status_code == 400
+
+
+async def test_what_a_stranger_sends_is_short(visitor: Visitor) -> None:
+    """Taking apart a megabyte of odd JSON, or of escapes in a form, keeps everybody waiting: it is refused unread."""
+    odd = b'{"email": "a@b.c", "password": "x", "s": "\\ud800", "a": [' + b"[]," * 100_000 + b"1]}"
+    escapes = {"Content-Type": "application/x-www-form-urlencoded", "Origin": visitor.omni.base_url}
+    async with visitor.browser() as http:
+        assert (await http.post("/api/sessions", content=odd)).status_code == 413
+        for path in ("/sign-in", "/setup", "/invitation"):
+            answer = await http.post(path, content=b"email=a&password=" + b"%41" * 100_000, headers=escapes)
+            assert (path, answer.status_code) in ((path, 413), ("/setup", 404), ("/setup", 303)), answer.text
+
+
+async def test_an_agent_s_call_has_few_values(company: Company) -> None:
+    """Each is read in the loop that serves everybody."""
+    body = b'{"preferences": {}, "s": "\\ud800", "a": [' + b"[]," * 100_000 + b"1]}"
+    answer = await company.http.patch("/api/me", content=body)
+    assert (answer.status_code, "values" in answer.json()["message"]) == (400, True)
 
 
 async def test_signing_out_ends_the_session_and_its_socket(visitor: Visitor, browser: httpx.AsyncClient) -> None:
