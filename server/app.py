@@ -1,6 +1,7 @@
 """The application: the one module that knows everybody. Wires the parts, runs the services, lists the routes."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -195,7 +196,7 @@ class Parts:
             is_on=settings.chatwoot_sockets,
             pause_seconds=settings.chatwoot_socket_wait_seconds,
         )
-        self.sources = Sources(self.directory, self.cables, self.ingester)
+        self.sources = Sources(self.directory, self.cables, self.ingester, self.arrivals)
         self.inbox = Inbox(self.database, self.directory, publish, self.client_of)
         self.reply_files = ReplyFiles(self.database)
         self.replies = Replies(
@@ -424,6 +425,10 @@ def create_app(settings: Settings) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Callable[..., None]]]:
         async with parts.running(is_serving=True):
+            # what the start has made stays: looking at all of it again in each full collection stopped every socket
+            # for a tenth of a second
+            gc.collect()
+            gc.freeze()
             _logger.info("serving", database=parts.database.dialect, bus=settings.broadcast_url.split(":")[0])
             yield {START_DRAINING: parts.health.start_draining, NOTE_PROXY: parts.health.note_proxy}
 

@@ -19,6 +19,8 @@ REMEDY = "Chatwoot's queue is busy: give its webhooks (the Sidekiq queue `medium
 _KEPT_SECONDS = 120.0
 _KEPT_MOST = 200
 _HISTORY_SECONDS = 1_800.0
+_SOURCES: tuple[Source, ...] = ("webhook", "socket", "asking")
+_DELAYS = {source: metrics.arrival_delay_seconds.labels(source) for source in _SOURCES}
 
 
 def seconds_late(change: Change, received_us: int) -> float | None:
@@ -47,25 +49,34 @@ class Arrivals:
 
     def note(self, source: Source, integration_id: int, happened_us: int, received_us: int | None = None) -> None:
         """A new message came from a source, and happened then at Chatwoot; `received_us`: now, where left out."""
-        delay = _late(happened_us, int(time.time() * SECOND) if received_us is None else received_us)
-        if delay is None:
-            return
-        metrics.arrival_delay_seconds.labels(source).observe(delay)
-        kept = self._recent.setdefault((integration_id, source), deque(maxlen=_KEPT_MOST))
-        kept.append((time.monotonic(), delay))
-
-    def note_change(self, source: Source, integration_id: int, change: Change, received_us: int) -> float | None:
-        """As `note`, for whatever a source brought. Returns how many seconds late it was."""
-        seconds = seconds_late(change, received_us)
+        seconds = _late(happened_us, int(time.time() * SECOND) if received_us is None else received_us)
         if seconds is not None:
-            self.note(source, integration_id, received_us - int(seconds * SECOND), received_us)
-        return seconds
+            self._keep(source, integration_id, seconds)
+
+    def note_all(self, arrived: Iterable[tuple[Source, int, Change, int]]) -> None:
+        """As `note`, of a committed batch: (source, integration, what it brought, when it was received)."""
+        for source, integration_id, change, received_us in arrived:
+            seconds = seconds_late(change, received_us)
+            if seconds is not None:
+                self._keep(source, integration_id, seconds)
+
+    def _keep(self, source: Source, integration_id: int, seconds: float) -> None:
+        _DELAYS[source].observe(seconds)
+        kept = self._recent.get((integration_id, source))
+        if kept is None:
+            kept = self._recent[integration_id, source] = deque(maxlen=_KEPT_MOST)
+        kept.append((time.monotonic(), seconds))
 
     def delay_seconds(self, integration_ids: Iterable[int], source: Source = "webhook") -> float | None:
         """The middle of what came lately; None when nothing did."""
         since = time.monotonic() - _KEPT_SECONDS
         delays = [delay for one in integration_ids for at, delay in self._recent.get((one, source), ()) if at >= since]
         return statistics.median(delays) if delays else None
+
+    def newest_us(self, integration_id: int, source: Source = "webhook") -> int | None:
+        """How late the last one came, microseconds; None when none came yet."""
+        kept = self._recent.get((integration_id, source))
+        return int(kept[-1][1] * SECOND) if kept else None
 
     def is_late(self, integration_id: int) -> bool:
         delay = self.delay_seconds([integration_id])
@@ -74,8 +85,7 @@ class Arrivals:
     def problems(self, integration_ids: Sequence[int]) -> list[str]:
         """Sentences for `/readyz`."""
         return [
-            f"integration {one}: webhooks come {self.delay_seconds([one]) or 0.0:.0f} s late; Chatwoot's queue is busy: "
-            "give its webhooks (the Sidekiq queue `medium`) a Sidekiq process of their own"
+            f"integration {one}: webhooks come {self.delay_seconds([one]) or 0.0:.0f} s late; {REMEDY}"
             for one in integration_ids
             if self.is_late(one)
         ]

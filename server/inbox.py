@@ -56,7 +56,11 @@ class Inbox:
             yield [agent_view(conversation, read_count) for conversation, read_count in found]
             return
         ids = await self._database.read(lambda c: lists.list_ids(c, agent.company_id, filters))
-        for start in range(0, len(ids), _PAGE):
+        shown = 0
+        if ids[:_PAGE] == [conversation.id for conversation, _ in found]:  # nothing has moved since: no row twice
+            yield [agent_view(conversation, read_count) for conversation, read_count in found]
+            shown = _PAGE
+        for start in range(shown, len(ids), _PAGE):
             page = ids[start : start + _PAGE]
             found = await self._database.read(
                 lambda c: lists.read_listed(c, agent.company_id, agent.id, page, filters.status)  # noqa: B023 - awaited at once

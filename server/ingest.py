@@ -25,6 +25,7 @@ from server.core.projection import Board, Result, Source
 from server.core.recovery import Stream
 from server.core.times import SECOND
 from server.db import journal, journal_reads, store
+from server.db.connection import Row
 from server.db.contacts import find_conversations
 from server.db.database import Connection, Database
 from server.db.journal import SOCKET, SOURCE, Delivery
@@ -71,6 +72,7 @@ class Told(msgspec.Struct):
     traceparent: str | None = None
     conversation: Result = Result.SAME
     message: Result = Result.SAME
+    is_heard: bool = False  # by Chatwoot's socket, not by a webhook
 
 
 class Taken(msgspec.Struct):
@@ -127,7 +129,6 @@ class Ingester:
         self._crashes = 0
         self._suspects = Suspects(database, self._take_suspects, batch=batch, attempts=attempts)
         self.seen: dict[int, int] = {}  # integration -> last delivery, microseconds
-        self.behind: dict[int, int] = {}  # integration -> how long its last new message took by webhook, microseconds
 
     def wake(self) -> None:
         self._wake.set()
@@ -215,6 +216,10 @@ class Ingester:
     async def _conclude(self, taken: Taken, began_us: int) -> None:
         """After the commit."""
         self._announce(taken.ingested, began_us)
+        self._arrivals.note_all(
+            ("socket" if one.is_heard else "webhook", one.source.integration_id, one.change, one.received_us)
+            for one in taken.ingested.told
+        )
         self._is_directory_old |= taken.has_held
         for state, count in taken.counts.items():
             metrics.deliveries_ingested.labels(state).inc(count)
@@ -263,7 +268,11 @@ class Ingester:
         parked = [(one.id, "dead", one.reason) for one in waiting.unreadable]
         for delivery in waiting.deliveries:
             try:
-                told += await self._spread(connection, self._understand(delivery))
+                one = self._understand(delivery)
+                if (contact := one.change.contact_told) is None:
+                    told.append(one)
+                else:
+                    told += await self._spread(connection, one, contact.id or 0)
             except PayloadError as error:
                 if error.is_routing and self._directory.as_of_us <= delivery.received_us <= self._database.clock.now_us() + _SKEW_US:
                     taken.has_held = True  # its integration may have been added just before it came: looked at once more
@@ -275,13 +284,10 @@ class Ingester:
             await self._ingest_these(connection, taken, waiting.deliveries, told, parked)
         return taken
 
-    async def _spread(self, connection: Connection, told: Told) -> list[Told]:
+    async def _spread(self, connection: Connection, told: Told, contact_id: int) -> list[Told]:
         """A contact's news for each of their conversations, in every inbox of the account. Raises PayloadError where there is none."""
-        contact = told.change.contact_told
-        if contact is None:
-            return [told]
         company_id, siblings = told.source.company_id, self._directory.siblings(told.source.integration_id)
-        found = await find_conversations(connection, siblings, contact.id or 0)
+        found = await find_conversations(connection, siblings, contact_id)
         if not found:
             raise PayloadError("the contact has no conversation here", outcome="ignored")
         state = told.change.conversation
@@ -324,14 +330,20 @@ class Ingester:
         await self._mark(connection, deliveries, told, mine, parked)
 
     async def _lock(self, connection: Connection, told: Sequence[Told], ids: Sequence[int]) -> "_Locked":
-        still = journal_reads.still_waiting(connection.dialect, ids)
+        lock = journal_reads.lock_waiting(connection.dialect, ids)
         changes = [(one.source, within_present(one.change, one.received_us)) for one in told if one.change.typing is None]
         if not changes:
-            [rows] = await connection.fetch_each(still)
-            return _Locked({}, Board({}), {int(row[0]) for row in rows})
-        streams, board, [rows] = await store.load_free_board(connection, changes, store.new_epoch(), still)
+            [rows] = await connection.fetch_each(lock)
+            return _Locked({}, Board({}), await self._locked_ids(connection, ids, rows))
+        streams, board, [rows] = await store.load_free_board(connection, changes, store.new_epoch(), lock)
         board.entries = {key: entry for key, entry in board.entries.items() if entry.row.company_id in streams}
-        return _Locked(streams, board, {int(row[0]) for row in rows})
+        return _Locked(streams, board, await self._locked_ids(connection, ids, rows))
+
+    async def _locked_ids(self, connection: Connection, ids: Sequence[int], counted: Sequence[Row]) -> set[int]:
+        """Which of them are ours: all, as their number nearly always says, or those that are asked for by name."""
+        if int(counted[0][0]) == len(set(ids)):
+            return set(ids)
+        return await journal_reads.lock_each(connection, ids)
 
     async def _mark(
         self,
@@ -405,11 +417,9 @@ class Ingester:
         seen_us = min(delivery.received_us, self._database.clock.now_us())
         if not is_heard:  # a webhook has come: what the socket tells says nothing of that
             self.seen[integration.id] = max(seen_us, self.seen.get(integration.id, 0))
-        seconds = self._arrivals.note_change("socket" if is_heard else "webhook", integration.id, change, delivery.received_us)
-        if seconds is not None and not is_heard:
-            self.behind[integration.id] = int(seconds * SECOND)
         traceparent = delivery.headers.get(CARRIED)
-        return Told(Source(integration.id, integration.company_id), change, delivery.received_us, delivery.id, traceparent)
+        source = Source(integration.id, integration.company_id)
+        return Told(source, change, delivery.received_us, delivery.id, traceparent, is_heard=is_heard)
 
     def _announce(self, ingested: Ingested, began_us: int) -> None:
         now = self._database.clock.now_us()

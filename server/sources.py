@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 
+from server.arrivals import Arrivals
 from server.cable_leader import CableLeader
 from server.core.entities import Json
 from server.core.sources import Silence, socket_sentence, view
@@ -15,8 +16,8 @@ _LISTED_MOST = 100
 class Sources:
     """`webhook.behindMs` is what this process has seen, the socket's what the process that listens wrote down."""
 
-    def __init__(self, directory: Directory, cables: CableLeader, ingester: Ingester) -> None:
-        self._directory, self._cables, self._ingester = directory, cables, ingester
+    def __init__(self, directory: Directory, cables: CableLeader, ingester: Ingester, arrivals: Arrivals) -> None:
+        self._directory, self._cables, self._ingester, self._arrivals = directory, cables, ingester, arrivals
         self._silences: dict[int, Silence] = defaultdict(Silence)
 
     def of(self, integration: Integration) -> tuple[str, Json]:
@@ -27,7 +28,7 @@ class Sources:
         figures = view(
             state,
             webhook_us=self._seen_us(integration),
-            webhook_behind_us=self._ingester.behind.get(integration.id),
+            webhook_behind_us=self._arrivals.newest_us(integration.id),
             heard_us=found.heard_us if found else None,
             behind_us=behind_us,
         )

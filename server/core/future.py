@@ -22,10 +22,18 @@ def within_present(change: Change, received_us: int, known_us: int = 0) -> Chang
     stored: what claims to be of the future is taken as it comes, also where the clock that is wrong is ours, and behind."""
     latest_us = received_us + SKEW_US
     conversation, message = change.conversation, change.message
-    told = (change.at_us, conversation.version_us, conversation.created_us, conversation.waiting_since_us, conversation.contact_seen_us,
-            conversation.agents_seen_us, conversation.as_of_us)
-    of_message = () if message is None else (message.created_us, message.version_us)
-    if all((moment or 0) <= latest_us for moment in (*told, *of_message)):
+    newest = max(
+        change.at_us or 0,
+        conversation.version_us or 0,
+        conversation.created_us or 0,
+        conversation.waiting_since_us or 0,
+        conversation.contact_seen_us or 0,
+        conversation.agents_seen_us or 0,
+        conversation.as_of_us or 0,
+    )
+    if message is not None:
+        newest = max(newest, message.created_us or 0, message.version_us or 0)
+    if newest <= latest_us:
         return change
 
     def cap(moment: int | None) -> int | None:

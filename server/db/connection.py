@@ -24,7 +24,6 @@ _PACKET_HEADER_BYTES = 64
 _SQLITE_PARAMETERS_MOST = 32_766  # SQLITE_MAX_VARIABLE_NUMBER since 3.32
 _PARAMETER = re.compile(r"(?<!:):([a-z_][a-z0-9_]*)")
 _VALUES = re.compile(r"(.*\bVALUES )(\([^()]*\))(.*)", re.DOTALL)
-_BINDABLE = (int, float, str, bytes, type(None))  # anything else would be guessed at by the driver
 
 
 class Numbers(tuple[int, ...]):
@@ -54,6 +53,9 @@ class _Wire(Protocol):
 
     async def run(self, statements: Sequence[Any], wanted: int) -> list[Outcome]:
         """What the last `wanted` of them came to."""
+
+
+_BINDABLE = (int, float, str, bytes, type(None), Numbers)  # anything else would be guessed at by the driver
 
 
 class Connection:
@@ -255,6 +257,8 @@ class _MysqlWire:
             return "NULL"
         if isinstance(value, str):
             return f"'{self._raw.escape_string(value)}'"
+        if type(value) is int:  # most of them are: asked before what is rare
+            return str(value)
         if isinstance(value, bytes):
             return f"_binary X'{value.hex()}'"
         if isinstance(value, float):
@@ -306,6 +310,6 @@ def _insert_template(sql: str) -> tuple[str, str, list[str], str]:
 def _checked(parameters: Parameters | None) -> Parameters:
     if parameters:
         for name, value in parameters.items():
-            if not isinstance(value, (*_BINDABLE, Numbers)):
+            if not isinstance(value, _BINDABLE):
                 raise TypeError(f"{name}: {type(value).__name__} cannot be bound")
     return parameters or {}

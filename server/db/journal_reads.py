@@ -5,7 +5,7 @@ deliveries, in order. A row that cannot be read is told as such, and does not ke
 """
 
 import itertools
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,6 +15,7 @@ from server.db.connection import Dialect, Numbers, Row
 from server.db.database import Connection
 from server.db.eventlog import Select
 from server.db.journal import NOT_JUDGED, Delivery
+from server.db.packed import as_numbers, select_packed, select_plain, unpacked
 
 TURN_COMPANIES = 64  # that have their turn in one transaction; the others follow in the next one
 TURN_BYTES = 16_000_000  # of bodies in one transaction
@@ -107,7 +108,10 @@ async def read_turns(
     share = max(_LEAST_EACH, limit // len(companies))
     selects = [_of_company(connection.dialect, company_id, share) for company_id in companies]
     found = await connection.fetch_each(*selects)
-    by_company = {company_id: [(int(row[0]), int(row[1] or 0)) for row in rows] for company_id, rows in zip(companies, found, strict=True)}
+    by_company: dict[int, list[tuple[int, ...]]] = {}
+    for company_id, rows in zip(companies, found, strict=True):
+        numbers = unpacked(connection.dialect, rows)
+        by_company[company_id] = await _read_company(connection, company_id, share) if numbers is None else numbers
     chosen = _within(by_company, TURN_BYTES)
     unjudged = by_company.get(NOT_JUDGED, [])
     if len(unjudged) >= share or len(chosen.get(NOT_JUDGED, [])) < len(unjudged):
@@ -125,15 +129,20 @@ async def read_companies(connection: Connection) -> list[int]:
 
 async def read_ids(connection: Connection, company_id: int, limit: int) -> list[int]:
     """The oldest untried deliveries of a company, as many as have `TURN_BYTES`."""
-    sql, parameters = _of_company(connection.dialect, company_id, limit)
-    rows = [(int(row[0]), int(row[1] or 0)) for row in await connection.fetch_all(sql, parameters)]
-    return _within({company_id: rows}, TURN_BYTES)[company_id]
+    return _within({company_id: await _read_company(connection, company_id, limit)}, TURN_BYTES)[company_id]
 
 
-def still_waiting(dialect: Dialect, ids: Iterable[int]) -> Select:
-    """Locks those of them that are still to be done and that nobody works on."""
+def lock_waiting(dialect: Dialect, ids: Iterable[int], columns: str = "COUNT(*)") -> Select:
+    """Locks those of them that are still to be done and that nobody works on. Its one row is their number: a row
+    for each would cost the batch more than all its other reads."""
     suffix = " FOR UPDATE SKIP LOCKED" if dialect == "mysql" else ""
-    return f"SELECT id FROM webhook_deliveries WHERE id IN (:ids) AND state = 'received'{suffix}", {"ids": Numbers(ids)}
+    sql = f"SELECT {columns} FROM webhook_deliveries WHERE id IN (:ids) AND state = 'received'{suffix}"
+    return sql, {"ids": Numbers(ids)}
+
+
+async def lock_each(connection: Connection, ids: Iterable[int]) -> set[int]:
+    """As `lock_waiting`; returns which they are."""
+    return {int(row[0]) for row in await connection.fetch_all(*lock_waiting(connection.dialect, ids, "id"))}
 
 
 async def read_held(connection: Connection, ids: Iterable[int]) -> set[int]:
@@ -162,13 +171,22 @@ async def _companies(connection: Connection, skipped: Collection[int], after: in
     return [int(row[0]) for row in rows if row[0] not in skipped][:TURN_COMPANIES]
 
 
-def _of_company(dialect: Dialect, company_id: int, limit: int) -> Select:
+def _of_company(dialect: Dialect, company_id: int, limit: int, *, is_packed: bool = True) -> Select:
+    """(id, bytes of the body) of each."""
     where = (_OF_COMPANY if company_id else _OF_NOBODY)[dialect]
     parameters: dict[str, Any] = {"limit": limit} | ({"company_id": company_id} if company_id else {})
-    return f"SELECT id, LENGTH(body) FROM webhook_deliveries WHERE {_DUE} AND {where} ORDER BY id LIMIT :limit", parameters
+    oldest = f"SELECT id, LENGTH(body) AS bytes FROM webhook_deliveries WHERE {_DUE} AND {where} ORDER BY id LIMIT :limit"
+    select = select_packed if is_packed else select_plain
+    return select(dialect, ["id", "bytes"], f"({oldest}) AS oldest", "id"), parameters
 
 
-def _within(by_company: dict[int, list[tuple[int, int]]], most_bytes: int) -> dict[int, list[int]]:
+async def _read_company(connection: Connection, company_id: int, limit: int) -> list[tuple[int, ...]]:
+    """The same, in as many rows."""
+    sql, parameters = _of_company(connection.dialect, company_id, limit, is_packed=False)
+    return as_numbers(await connection.fetch_all(sql, parameters))
+
+
+def _within(by_company: Mapping[int, Sequence[tuple[int, ...]]], most_bytes: int) -> dict[int, list[int]]:
     """The first of each, then the second of each, until so many bytes are together; at least one."""
     chosen: dict[int, list[int]] = {company_id: [] for company_id in by_company}
     ended, total = set[int](), 0

@@ -9,6 +9,7 @@ from server.db import columns
 from server.db.columns import CONVERSATIONS
 from server.db.connection import Numbers
 from server.db.database import Connection
+from server.db.packed import fetch_packed
 
 
 class Filters(msgspec.Struct, frozen=True):
@@ -37,8 +38,11 @@ async def list_conversations(
 async def list_ids(connection: Connection, company_id: int, filters: Filters) -> list[int]:
     """The numbers of all of them, in the list's order: one statement, so of one moment."""
     conditions, values = _conditions(filters)
-    rows = await connection.fetch_all(
-        f"SELECT c.id FROM social_conversations c WHERE c.company_id = :company_id {conditions} ORDER BY c.last_message_at DESC, c.id DESC",
+    rows = await fetch_packed(
+        connection,
+        ["c.id"],
+        f"social_conversations c WHERE c.company_id = :company_id {conditions}",
+        "c.last_message_at DESC, c.id DESC",
         values | {"company_id": company_id},
     )
     return [row[0] for row in rows]

@@ -15,6 +15,8 @@ from server.errors import TooLarge, TooManyRequests
 SMALL_BYTES = 65_536  # what is larger costs time to read: Chatwoot sends such bodies for its longest messages alone
 _ADDRESSES = 10  # so many addresses' budgets are the budget of all strangers together
 _KNOWN_MOST, _KNOWN_SECONDS = 1_000, 3_600.0
+_NOTED_SECONDS = 30.0  # what was noted so lately is not noted again
+_SHARED = 0  # no company: one address that signs for several
 _LARGE_BYTES = 48_000_000  # large bodies of known senders that are read at one time
 _SENDER_BYTES = 16_000_000  # one sender's part of it, as large as a body can be
 _STRANGERS_LARGE_BYTES = 16_000_000  # of all others together
@@ -32,7 +34,7 @@ class Strangers:
         self._addresses = Buckets(rate, float(per_minute)) if per_minute else None
         self._total = Bucket(rate * _ADDRESSES, float(per_minute * _ADDRESSES), now) if per_minute else None
         self._disk = Bucket(most_bytes_a_day / _DAY_SECONDS, float(most_bytes_a_day), now)
-        self._known: OrderedDict[str, tuple[float, str]] = OrderedDict()  # (when, whose it was)
+        self._known: OrderedDict[str, tuple[float, int]] = OrderedDict()  # (when, the company, or _SHARED)
         self._large = LargeBodies(_LARGE_BYTES, _SENDER_BYTES)
         self._strangers_bytes = 0
 
@@ -43,14 +45,12 @@ class Strangers:
 
     @asynccontextmanager
     async def reading(self, address: str, size: int) -> AsyncIterator[None]:
-        """While a body of up to so many bytes is read and judged. Large ones of known senders wait for room.
+        """While a body of more than `SMALL_BYTES`, and up to `size`, is read and judged. Those of known senders wait for room.
 
         Raises Unavailable or TooManyRequests when there is none.
         """
-        if size <= SMALL_BYTES:
-            yield
-        elif self.is_known(address):
-            async with self._large.reading(self._known[address][1], size):
+        if self.is_known(address):
+            async with self._large.reading(self._sender(address), size):
                 yield
         else:
             if self._strangers_bytes + size > max(_STRANGERS_LARGE_BYTES, size):
@@ -89,14 +89,23 @@ class Strangers:
         One that signs for several companies is a sender of its own: a Chatwoot that many share. A company with many
         addresses is one sender.
         """
-        sender, before = f"company {company_id}", self._known.get(address)
-        if before is not None and before[1] != sender:
-            sender = f"address {network_of(address)}"
-        self._known[address] = (time.monotonic(), sender)
+        now, before, owner = time.monotonic(), self._known.get(address), company_id
+        if before is not None:
+            if before[1] not in (company_id, _SHARED):
+                owner = _SHARED
+            elif now - before[0] < _NOTED_SECONDS:
+                return
+            else:
+                owner = before[1]
+        self._known[address] = (now, owner)
         self._known.move_to_end(address)
         if len(self._known) > _KNOWN_MOST:
             self._known.popitem(last=False)
 
+    def _sender(self, address: str) -> str:
+        _, owner = self._known[address]
+        return f"address {network_of(address)}" if owner == _SHARED else f"company {owner}"
+
     def is_known(self, address: str) -> bool:
-        since, _ = self._known.get(address, (float("-inf"), ""))
-        return time.monotonic() - since < _KNOWN_SECONDS
+        known = self._known.get(address)
+        return known is not None and time.monotonic() - known[0] < _KNOWN_SECONDS

@@ -66,7 +66,7 @@ QUERIES: dict[str, Query] = {
     "turns by company": lambda c: journal_reads.read_turns(c, 300, {7}),
     "a company's deliveries": lambda c: journal_reads.read_ids(c, 3, 300),
     "deliveries by number": lambda c: journal_reads.read_by_ids(c, [5_001, 5_002]),
-    "deliveries still to be done": lambda c: c.fetch_each(journal_reads.still_waiting("mysql", [5_001, 5_002])),
+    "deliveries still to be done": lambda c: c.fetch_each(journal_reads.lock_waiting("mysql", [5_001, 5_002])),
     "retries that are due": lambda c: journal_reads.read_due_retries(c, _NOW, 20),
     "companies that wait": lambda c: journal_reads.read_companies(c),
     "claim of replies": lambda c: outbox.claim_replies(c, Claim(_NOW, 1, 1, 8, at_work=[5], full=[6])),
@@ -177,6 +177,8 @@ async def test_a_hot_query_uses_an_index(filled: Database, name: str) -> None:
     plans = await filled.transaction(explain)
     assert plans, "the query was not explained"
     for step in plans:
+        if str(step["table"]).startswith("<derived"):
+            continue  # the few rows that an inner SELECT has found; that one is a step of its own
         assert step["type"] != "ALL", step
         is_constant = step["table"] is None
         assert is_constant or step["key"] is not None, step
