@@ -32,7 +32,7 @@ run: install ## everything on this machine, with a simulated Chatwoot; prints th
 
 test: install-dev packages tests/node/node_modules/.package-lock.json lint ## everything: lint, types, then all tests against the real parts
 	@bash tests/run-node-tests.sh
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+	@WORKERS=$(WORKERS) bash tests/run-tests.sh $(ARGS)
 
 lint: install-dev ## ruff, import layers, types, and nothing that looks like a key
 	$(BIN)/ruff check .

@@ -255,7 +255,7 @@ async def readyz(server: Omni) -> Json:
         return report
 
 
-async def wait_ready(server: Omni, limit: float = 10.0, *, ignoring: str = "(nothing is ignored)") -> None:
+async def wait_ready(server: Omni, limit: float = 20.0, *, ignoring: str = "(nothing is ignored)") -> None:
     """Until nothing is wrong any more, but for problems with that text in them."""
 
     async def is_ready() -> bool:
@@ -266,7 +266,7 @@ async def wait_ready(server: Omni, limit: float = 10.0, *, ignoring: str = "(not
     await eventually(is_ready, limit)
 
 
-async def wait_problem(server: Omni, word: str, limit: float = 10.0) -> Json:
+async def wait_problem(server: Omni, word: str, limit: float = 20.0) -> Json:
     """Until `/readyz` names a problem with that word in it; returns the report."""
 
     async def has_problem() -> Json:
@@ -341,7 +341,7 @@ def crowd_of(servers: Sequence[Omni], count: int, *, per_subject: int = 40) -> l
     return agents
 
 
-async def wait_level(agents: Sequence[LeanAgent], head: Callable[[], int], limit: float = 10.0) -> None:
+async def wait_level(agents: Sequence[LeanAgent], head: Callable[[], int], limit: float = 20.0) -> None:
     """Until all agents are at the database's head."""
 
     async def is_level() -> bool:
@@ -379,7 +379,7 @@ def check_stored(cluster: Cluster, flow: Flow) -> None:
     assert set(stored) <= {post.text for post in flow.posts}
 
 
-async def wait_drained(cluster: Cluster, flow: Flow, limit: float = 10.0) -> float:
+async def wait_drained(cluster: Cluster, flow: Flow, limit: float = 20.0) -> float:
     """Until everything acknowledged is in the store; returns how many seconds that took."""
     started = time.monotonic()
 

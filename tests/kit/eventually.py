@@ -23,14 +23,14 @@ def scaled(seconds: float) -> float:
 
 
 @overload
-async def eventually(check: Callable[[], Awaitable[T | None]], limit: float = 5.0) -> T: ...
+async def eventually(check: Callable[[], Awaitable[T | None]], limit: float = 15.0) -> T: ...
 
 
 @overload
-async def eventually(check: Callable[[], T | None], limit: float = 5.0) -> T: ...
+async def eventually(check: Callable[[], T | None], limit: float = 15.0) -> T: ...
 
 
-async def eventually(check: Callable[[], Any], limit: float = 5.0) -> Any:
+async def eventually(check: Callable[[], Any], limit: float = 15.0) -> Any:
     """Call `check` until it returns something true without an AssertionError; returns that value.
 
     `check` may be plain or async. After `limit` seconds (scaled) an AssertionError tells what the last call came to.
@@ -49,7 +49,7 @@ async def eventually(check: Callable[[], Any], limit: float = 5.0) -> Any:
         await asyncio.sleep(attempts.next_pause())
 
 
-def eventually_sync(check: Callable[[], T | None], limit: float = 5.0) -> T:
+def eventually_sync(check: Callable[[], T | None], limit: float = 15.0) -> T:
     """`eventually` for code without an event loop."""
     attempts = _Attempts(limit)
     while True:

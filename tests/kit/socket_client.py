@@ -115,7 +115,7 @@ class AgentSocket:
         )
         self._tasks.create_task(self._read(self._connection))
 
-    async def resume(self, limit: float = 10.0) -> Json:
+    async def resume(self, limit: float = 20.0) -> Json:
         """Connect (again) with our own cursor, say hello and wait for the answer; returns the new `welcome`."""
         await self.open()
         known = len(self.frames_of("welcome"))
@@ -161,7 +161,7 @@ class AgentSocket:
 
     # waiting
 
-    async def wait_until(self, check: Callable[[], T | None], limit: float = 5.0) -> T:
+    async def wait_until(self, check: Callable[[], T | None], limit: float = 15.0) -> T:
         """Wait for `check` to return something true; called after each frame. `limit` in seconds (scaled)."""
         deadline = time.monotonic() + scaled(limit)
         while not (value := check()):
@@ -174,19 +174,19 @@ class AgentSocket:
                 raise AssertionError(f"not within {limit:g} s; {self._state()}") from None
         return value
 
-    async def wait_for(self, predicate: Callable[[Event], bool], limit: float = 5.0) -> Event:
+    async def wait_for(self, predicate: Callable[[Event], bool], limit: float = 15.0) -> Event:
         """The first event, from the beginning, for which that holds."""
         return await self.wait_until(lambda: next(filter(predicate, self.events), None), limit)
 
-    async def wait_for_seq(self, seq: int, limit: float = 5.0) -> None:
+    async def wait_for_seq(self, seq: int, limit: float = 15.0) -> None:
         """Until this client has come that far."""
         await self.wait_until(lambda: self.seq >= seq, limit)
 
-    async def wait_for_frame(self, frame_type: str, *, known: int = 0, limit: float = 5.0) -> Json:
+    async def wait_for_frame(self, frame_type: str, *, known: int = 0, limit: float = 15.0) -> Json:
         """The first frame of that type after `known` of them."""
         return await self.wait_until(lambda: next(iter(self.frames_of(frame_type)[known:]), None), limit)
 
-    async def wait_closed(self, limit: float = 10.0) -> int:
+    async def wait_closed(self, limit: float = 20.0) -> int:
         """The close code (1006: no close frame came)."""
         await self.wait_until(lambda: self.close_code is not None, limit)
         assert self.close_code is not None

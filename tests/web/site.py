@@ -137,7 +137,7 @@ async def new_window(
 ) -> Window:
     """A window in which the agent is signed in (None: nobody is). `options` are those of the browser's context."""
     context = await browser.new_context(timezone_id=ZONE, **({"viewport": {"width": 1280, "height": 800}} | options))
-    context.set_default_timeout(scaled(10.0) * 1000)
+    context.set_default_timeout(scaled(20.0) * 1000)
     address = base_url or site.omni.base_url
     cookies = {"omni_lang": lang, "omni_theme": theme, "omni_tz": ZONE}
     if agent is not None:
