@@ -16,6 +16,7 @@ DEFAULT_MAX_BYTES = 256 * 1024 * 1024
 # one company's part: the others' answers go on while a hostile or a huge Chatwoot is read
 COMPANY_SHARE = 0.5
 MAX_WAIT_SECONDS = 10.0
+_VALUE_BYTES = 100  # of four bytes of JSON, `[],`, or `"a":{}`, as much as a dictionary and its place
 _CONTINUATION_BYTES = bytes(range(0x80, 0xC0))
 
 
@@ -221,12 +222,14 @@ def keep_held(answer: Any, held: HeldBytes) -> Any:
 
 
 def decoded_bytes(body: bytes) -> int:
-    """About what the texts of a body take once they are decoded: Python keeps each with the width of its widest sign.
+    """About what a body takes once it is decoded: its texts, and an object for each value.
 
-    The widest of all is taken for all: one emoji in a text of a million letters makes it four million bytes.
+    Python keeps each text with the width of its widest sign. The widest of all is taken for all: one emoji in a text of a
+    million letters makes it four million bytes. Signs of JSON within texts are counted as values too: rather too much.
     """
+    values = body.count(b",") + body.count(b"{") + body.count(b"[") + 1
     if body.isascii():
-        return len(body)
+        return len(body) + _VALUE_BYTES * values
     signs = len(body.translate(None, _CONTINUATION_BYTES))
     widest = max(body)
-    return signs * (4 if widest >= 0xF0 else 2 if widest >= 0xC4 else 1)
+    return signs * (4 if widest >= 0xF0 else 2 if widest >= 0xC4 else 1) + _VALUE_BYTES * values

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import json
 import tracemalloc
 
 import httpx
@@ -170,4 +171,18 @@ async def test_more_than_a_company_may_have_is_refused_for_good() -> None:
 )
 def test_texts_are_counted_as_they_are_kept(text: str, size: int) -> None:
     """Python keeps each sign of a text as wide as its widest."""
-    assert decoded_bytes(text.encode()) == size
+    assert decoded_bytes(text.encode()) == size + decoded_bytes(b"")
+
+
+@pytest.mark.parametrize("piece", ["[],", "{},", '{"a":{}},', '{"a":[1,{"b":2}]},', '"a",', "7,", '{"id":1.5,"name":"x"},'])
+def test_values_are_counted_as_they_are_kept(piece: str) -> None:
+    """Four bytes of JSON may be a hundred of memory: no answer takes more than is counted for it."""
+    body = b"[" + piece.encode() * 20_000 + b"1]"
+    tracemalloc.start()
+    try:
+        kept = json.loads(body)
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert kept
+    assert taken < decoded_bytes(body)
