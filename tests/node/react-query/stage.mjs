@@ -2,6 +2,9 @@
 import { attachInboxPush } from "../../../web/static/js/react-query/inbox-push.js";
 
 globalThis.window ??= globalThis; // else the library takes itself for a server, and does not poll
+const wakers = new Set();
+globalThis.addEventListener ??= (type, act) => type === "online" && wakers.add(act);
+globalThis.removeEventListener ??= (type, act) => type === "online" && wakers.delete(act);
 
 export const MAJORS = [["5", "@tanstack/query-core"], ["4", "query-core-4"]];
 
@@ -41,6 +44,8 @@ export async function stage(packageName, options = {}) {
       seen.observer = observer;
       return seen;
     },
+    /** The machine is back from sleep, or on the network again. */
+    wake() { for (const act of [...wakers]) act(); },
     end() {
       push.close();
       for (const stop of watched) stop();
@@ -48,6 +53,22 @@ export async function stage(packageName, options = {}) {
       client.clear();
     },
   };
+}
+
+/** What fails uncaught while `act` runs and right after it, instead of ending the test. */
+export async function uncaught(act) {
+  const errors = [];
+  const others = process.listeners("uncaughtException");
+  process.removeAllListeners("uncaughtException");
+  process.on("uncaughtException", (error) => errors.push(error));
+  try {
+    await act();
+    await turn();
+  } finally {
+    process.removeAllListeners("uncaughtException");
+    for (const other of others) process.on("uncaughtException", other);
+  }
+  return errors;
 }
 
 /** Let everything that is ready run, timers of no length included. */

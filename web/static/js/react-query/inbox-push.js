@@ -197,10 +197,12 @@ class InboxPush {
   #pinged({ id, cursor }) {
     this.#socket.send(JSON.stringify({ type: "pong", id, cursor: this.#cursor }));
     if (this.#status !== "live") return;
-    this.#after("gap", GRACE_MS, () => {
+    // one check at a time: a ping that put the check of the one before off would put it off for ever
+    this.#timers.gap ??= setTimeout(() => {
+      this.#timers.gap = null;
       const [[epoch, seq], [ours, own]] = [place(cursor), place(this.#cursor)];
       if (epoch === ours && seq > own) this.#leave(4210);
-    });
+    }, GRACE_MS);
   }
 
   #reset(cursor) {
@@ -221,6 +223,7 @@ class InboxPush {
     clearTimeout(this.#timers.silence);
     clearTimeout(this.#timers.drain);
     clearTimeout(this.#timers.gap);
+    this.#timers.gap = null;
     this.#become(FINAL(code) ? "stopped" : "polling");
     if (wasLive) this.#after("refetch", RESUME_MS * this.#random(), () => this.#refetchAll());
     if (!FINAL(code)) this.#after("retry", this.#pause(code), () => this.#connect());
