@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import os
 import socket
 import struct
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -14,8 +12,10 @@ import pytest
 
 from server.dev.chatwoot_sim import ChatwootSim
 from server.dev.chatwoot_sim.samples import picture
+from tests.kit.broken_cable import STEPS, broken_cable
 from tests.kit.client_model import Json
 from tests.kit.company import Company
+from tests.kit.descriptors import nothing_more_than, settled_descriptors
 from tests.kit.eventually import eventually, scaled
 from tests.kit.omni import Omni
 from tests.kit.rude_http import answering
@@ -201,40 +201,38 @@ async def test_a_fault_at_any_step_leaves_nothing_open(alone: Omni, sim: Chatwoo
         shop, (break_it, times) = Shop(company, conversation), PATHS[path]
         home = shop.place
         await shop.good()
-        before = await _settled(alone)
+        before = await settled_descriptors(alone)
         for _ in range(times):
             await break_it(shop)
         await shop.at(home)
         for _ in range(3):
             await shop.good()
-
-        async def is_as_before() -> bool:
-            left = _open(alone) - before
-            return not {kind: count for kind, count in left.items() if count > 0}
-
-        await eventually(is_as_before, 60)
+        await nothing_more_than(alone, before)
 
 
-def _open(server: Omni) -> Counter[str]:
-    """The server's open descriptors by kind; a file by its path."""
-    found: Counter[str] = Counter()
-    folder = Path(f"/proc/{server.process.pid}/fd")
-    for number in os.listdir(folder):
-        with contextlib.suppress(OSError):
-            target = os.readlink(folder / number)
-            found[target.split(":")[0] if ":[" in target else target] += 1
-    return found
+@pytest.fixture
+def listening(tmp_path: Path) -> Iterator[Omni]:
+    """A server that listens to its company's Chatwoot, and soon again after each break."""
+    env = {"CHATWOOT_SOCKETS": "true", "CHATWOOT_SOCKET_WAIT_SECONDS": "0.05"}
+    server = Omni(tmp_path, database_url=f"sqlite:///{tmp_path / 'omni.db'}", env=env)
+    server.prepare()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill9()
 
 
-async def _settled(server: Omni) -> Counter[str]:
-    """What stays open when nothing happens: kept connections end by themselves. The least of what is seen."""
-    least: Counter[str] = _open(server)
-
-    async def is_still() -> bool:
-        nonlocal least
-        now = _open(server)
-        is_same, least = now == least, now
-        return is_same and now["socket"] <= 12
-
-    await eventually(is_still, 60)
-    return least
+async def test_the_agents_socket_may_break_at_any_step(listening: Omni, sim: ChatwootSim) -> None:
+    """Before the handshake, within it, instead of the subscription, within a message: then it listens again, and nothing is left."""
+    async with Company(listening, chatwoot=sim) as company:
+        await eventually(lambda: len(sim.cable.subscriptions) == 1, 60)
+        before = await settled_descriptors(listening)
+        for steps in (STEPS[:4], STEPS[4:8], STEPS[8:]):  # a new address each, where the pauses begin anew
+            async with broken_cable(company.account_id, company.inbox_id, steps) as broken:
+                await company.change_integration(base_url=broken.url)
+                await eventually(lambda: broken.ended >= set(steps), 60)  # noqa: B023 - awaited at once
+            assert not sim.cable.subscriptions
+        await company.change_integration(base_url=sim.base_url)
+        await eventually(lambda: len(sim.cable.subscriptions) == 1, 60)
+        await nothing_more_than(listening, before)

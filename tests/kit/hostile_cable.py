@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from websockets.frames import Frame, Opcode
 from websockets.utils import accept_key
 
-_HEAD = (
+HEAD = (
     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Accept: {}\r\nSec-WebSocket-Protocol: actioncable-v1-json\r\n\r\n"
 )
@@ -26,7 +26,7 @@ class HostileCable:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             [key] = re.findall(r"(?i)sec-websocket-key: (\S+)", head)
             confirmed = json.dumps({"type": "confirm_subscription"}).encode()
-            writer.write(_HEAD.format(accept_key(key)).encode() + framed(confirmed))
+            writer.write(HEAD.format(accept_key(key)).encode() + framed(confirmed))
             while True:
                 writer.write(self.flood)
                 await writer.drain()
