@@ -24,6 +24,7 @@ from server.directory import Directory
 from server.errors import DuplicateRow
 from server.ingest import Ingester, Told
 from server.tasks import spawn, stop
+from tests.faults.figures import sized
 from tests.kit.eventually import eventually, scaled
 from tests.kit.mariadb import MariaDB
 from tests.unit.db.test_streams import held
@@ -173,7 +174,7 @@ async def test_rows_held_below_the_stream_stop_their_company_alone(mariadb: Mari
 async def test_companies_take_turns(database_url: str, hint: int | None) -> None:
     """A backlog of company 1 is not worked off before company 2 has its turn; its order is kept, also of what nobody had judged."""
     async with _site(database_url, runs=False) as site:
-        texts = [f"{number}" for number in range(3_000)]
+        texts = [f"{number}" for number in range(int(sized(3_000, 30_000)))]
         await site.append(1, *texts[:200], hint=hint)
         await site.append(1, *texts[200:])
         await site.append(2, "b")
@@ -181,7 +182,7 @@ async def test_companies_take_turns(database_url: str, hint: int | None) -> None
         site.ingester._publish = lambda batch: order.append(batch.company_id)
         task = spawn(site.ingester.run(), "ingest")
         try:
-            await eventually(lambda: site.shows(1, *texts), limit=60)
+            await eventually(lambda: site.shows(1, *texts), limit=sized(60, 600))
             await eventually(lambda: site.shows(2, "b"), limit=30)
         finally:
             await stop(task)
