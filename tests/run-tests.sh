@@ -10,7 +10,7 @@ most=${MOST_UNSTEADY:-5}
 failed=.pytest_cache/v/cache/lastfailed
 
 rm -f "$failed"
-"$python" -m pytest -n "${WORKERS:-4}" --dist loadgroup "$@"
+"$python" -m pytest -n "${WORKERS:-4}" --dist loadgroup --durations 25 --durations-min 10 "$@"
 result=$?
 ((result == 1)) || exit "$result"
 
