@@ -16,10 +16,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from server import doctor, log, metrics
+from server.agents_looks import AgentsLooks
 from server.arrivals import Arrivals
 from server.auth import Access
 from server.bus import Bus
 from server.cable_leader import CableLeader
+from server.cable_link import Hints
 from server.chatwoot import (
     UPLOAD_SECONDS,
     AnswerMemory,
@@ -79,12 +81,14 @@ from server.errors import ConfigurationError, DatabaseUnavailable, NotFound, Omn
 from server.feed import FeedLimits, Feeds
 from server.form_tokens import FormTokens
 from server.gone import GoneConversations
+from server.gone_contacts import GoneContacts
 from server.health import Health
 from server.http_protocol import NOTE_PROXY
 from server.hub import Hub
 from server.inbox import Inbox
 from server.ingest import Ingester
 from server.integrations import Integrations
+from server.last_seen import LastSeen
 from server.ledger import Ledger
 from server.losses import Losses
 from server.middleware import Outermost
@@ -174,13 +178,15 @@ class Parts:
             publish,
             batch=settings.ingest_batch,
             attempts=settings.ingest_attempts,
-            on_typing=lambda company_id, typing: self.presence.show_customer_typing(company_id, typing),
+            on_typing=lambda company_id, typing: self.presence.show_typing(company_id, typing),
             arrivals=self.arrivals,
             traces=self.traces,
         )
         self.recorder = Recorder(
             self.database, self.spool, self.ingester.wake, self.traces, may_judge=lambda: self.directory.is_loaded
         )
+        self.agents_looks = AgentsLooks(self.database, self.ingester, self.impatient_client_of)
+        self.gone_contacts = GoneContacts(self.database, self.impatient_client_of, publish)
         network = CableNetwork(
             allows_private=settings.chatwoot_allow_private,
             private_hosts=settings.private_hosts,
@@ -195,9 +201,11 @@ class Parts:
             self.recorder.append,
             is_on=settings.chatwoot_sockets,
             pause_seconds=settings.chatwoot_socket_wait_seconds,
+            hints=Hints(self.agents_looks.note, self.gone_contacts.note),
         )
         self.sources = Sources(self.directory, self.cables, self.ingester, self.arrivals)
-        self.inbox = Inbox(self.database, self.directory, publish, self.client_of)
+        self.last_seen = LastSeen(self.database, self.directory, self.impatient_client_of, publish)
+        self.inbox = Inbox(self.database, self.directory, publish, self.client_of, self.last_seen.note)
         self.reply_files = ReplyFiles(self.database)
         self.replies = Replies(
             self.database,
@@ -237,7 +245,7 @@ class Parts:
         self.deep_walk = DeepWalk(self.database, self.directory, self.sync, self.slow_client_of, is_on=is_on)
         self.sync_runs = SyncRuns(self.database, self.directory, self.sync, self.presence.show_sync)
         self.reconcile = Reconcile(self.database, self.directory, self.ingester, self.client_of, settings, self.arrivals)
-        gone = GoneConversations(self.database, self.client_of, publish, settings.integration_watch_seconds)
+        gone = GoneConversations(self.database, self.client_of, publish, settings.integration_watch_seconds, self.agents_looks.take)
         self.watch = Watch(self.database, self.vault, self.directory, self.impatient_client_of, self.integrations, gone, settings)
         self.retention = Retention(
             self.database,
@@ -333,6 +341,9 @@ class Parts:
                 ("losses", self.losses.run),
                 ("history", self.deep_walk.run),
                 ("watch", self.watch.run),
+                ("last-seen", self.last_seen.run),
+                ("agents-looks", self.agents_looks.run),
+                ("gone-contacts", self.gone_contacts.run),
                 ("retention", self.retention.run),
                 ("sockets-to-chatwoot", self.cables.run),
                 ("reach", self.reach.run),

@@ -85,7 +85,8 @@ class Arrivals:
     def problems(self, integration_ids: Sequence[int]) -> list[str]:
         """Sentences for `/readyz`."""
         return [
-            f"integration {one}: webhooks come {self.delay_seconds([one]) or 0.0:.0f} s late; {REMEDY}"
+            f"integration {one}: webhooks come {self.delay_seconds([one]) or 0.0:.0f} s late; Chatwoot's queue is busy: "
+            "give its webhooks (the Sidekiq queue `medium`) a Sidekiq process of their own"
             for one in integration_ids
             if self.is_late(one)
         ]

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
 from server import log, metrics
-from server.cable_link import ClientOf, Link, LinkState, Record
+from server.cable_link import ClientOf, Hints, Link, LinkState, Record
 from server.chatwoot.cable import CableNetwork
 from server.core.limits import Bucket
 from server.core.times import SECOND
@@ -46,7 +46,9 @@ class CableLeader:
         *,
         is_on: bool,
         pause_seconds: float,
+        hints: Hints | None = None,
     ) -> None:
+        self._hints = hints or Hints()
         self._database, self._directory, self._network = database, directory, network
         self._client_of, self._record, self._is_on, self._pause_seconds = client_of, record, is_on, pause_seconds
         self._me = uuid.uuid4().hex
@@ -141,6 +143,7 @@ class CableLeader:
             now_us=self._database.clock.now_us,
             pause_seconds=self._pause_seconds,
             pace=self._pace_of(place[0]),
+            hints=self._hints,
         )
         self._links[place] = (integrations, link, spawn(link.run(), f"socket-{integrations[0].id}"))
 

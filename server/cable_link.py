@@ -19,7 +19,7 @@ from server.chatwoot.cable import Cable, CableFailed, CableNetwork, CableRefused
 from server.core.entities import Json
 from server.core.json_bodies import MOST_VALUES, has_too_many_values
 from server.core.limits import Bucket
-from server.core.socket_frames import ACTIVITY, News, news_of, read_frame
+from server.core.socket_frames import ACTIVITY, UNREAD_CHANGED, News, news_of, read_frame
 from server.db.accounts import Integration
 from server.db.journal import SOCKET, SOURCE, Delivery
 from server.errors import OmniError, PayloadError
@@ -37,6 +37,13 @@ _CONTACT_KEYS = ("name", "email", "phone_number", "identifier")
 
 Record = Callable[[Delivery], Awaitable[None]]
 ClientOf = Callable[[Integration], ChatwootClient]
+
+
+class Hints(msgspec.Struct, frozen=True):
+    """Who is told of what the socket says and no delivery can: each with all integrations of the account."""
+
+    on_unread: Callable[[Sequence[Integration]], None] = lambda integrations: None  # some number of unread messages has changed
+    on_contact_deleted: Callable[[Sequence[Integration], int], None] = lambda integrations, contact_id: None
 
 
 class LinkState(msgspec.Struct):
@@ -73,9 +80,10 @@ class Link:
         now_us: Callable[[], int],
         pause_seconds: float,
         pace: Bucket,
+        hints: Hints,
     ) -> None:
         """`pace`: how fast frames of any kind are read; shared by the company's links."""
-        self._pace = pace
+        self._pace, self._hints = pace, hints
         self._integrations, self._network, self._client_of = integrations, network, client_of
         self._record, self._now_us, self._pause_seconds = record, now_us, pause_seconds
         self._account_id = integrations[0].account_id or 0
@@ -172,6 +180,7 @@ class Link:
             if kind:
                 return []
             news = news_of(message, self._account_id)
+            self._pass_on(message, news)
         except PayloadError as error:
             metrics.socket_frames.labels("bad").inc()
             _logger.debug("socket frame", integration=self._integrations[0].id, problem=error.message)
@@ -187,6 +196,12 @@ class Link:
         if news.is_new_message and news.at_us:
             self.state.behind_us = max(0, now_us - news.at_us)
         return [self._delivery(one, news, now_us) for one in self._addressed(news)]
+
+    def _pass_on(self, message: Json, news: News | None) -> None:
+        if message["event"] == UNREAD_CHANGED and message["data"].get("account_id") == self._account_id:
+            self._hints.on_unread(self._integrations)
+        if news is not None and news.event == "contact_deleted" and news.contact_id is not None:
+            self._hints.on_contact_deleted(self._integrations, news.contact_id)
 
     def _addressed(self, news: News) -> list[Integration]:
         """Whose inbox it is. A contact may be in several: ingest finds their conversations."""
@@ -226,7 +241,7 @@ class Link:
         nested = data.get("conversation")
         told = nested if isinstance(nested, dict) else data
         number, unread = data.get("conversation_id", data.get("id")), told.get("unread_count")
-        if not isinstance(number, int) or not isinstance(unread, int):
+        if not (isinstance(number, int) and isinstance(unread, int) and 0 < number < 2**63 and 0 <= unread < 2**31):
             return False
         is_new = self._unread.get(number) != unread
         self._unread[number] = unread

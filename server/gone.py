@@ -5,7 +5,8 @@ here and not in the list is asked for: 404 is the only proof. A number that stay
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from server import log
 from server.chatwoot import ChatwootClient, ChatwootError, ChatwootRefused
@@ -18,6 +19,7 @@ from server.gone_marks import mark_gone
 ClientOf = Callable[[Integration], ChatwootClient]
 Publish = Callable[[EventBatch], None]
 Counts = tuple[int, ...]
+OnRows = Callable[[Sequence[Integration], Sequence[dict[str, Any]]], Awaitable[None]]
 OPEN = ("open", "pending", "snoozed")
 _EVERY_SECONDS = 45.0
 _AGAIN_SECONDS = 900.0  # numbers that differ, and were looked into
@@ -27,11 +29,24 @@ _NOT_FOUND = 404
 _logger = log.get(__name__)
 
 
+async def _ignored(integrations: Sequence[Integration], rows: Sequence[dict[str, Any]]) -> None:
+    return
+
+
 class GoneConversations:
     """`look` is called more often than it asks."""
 
-    def __init__(self, database: Database, client_of: ClientOf, publish: Publish, every_seconds: float = _EVERY_SECONDS) -> None:
+    def __init__(
+        self,
+        database: Database,
+        client_of: ClientOf,
+        publish: Publish,
+        every_seconds: float = _EVERY_SECONDS,
+        on_rows: OnRows = _ignored,
+    ) -> None:
+        """`on_rows` gets the conversations that came with the counts: those of each state that were active last."""
         self._database, self._client_of, self._publish, self._every_seconds = database, client_of, publish, every_seconds
+        self._on_rows = on_rows
         self._asked_at: dict[int, float] = {}
         self._looked_into: dict[int, tuple[float, Counts, Counts]] = {}
 
@@ -43,7 +58,9 @@ class GoneConversations:
         self._asked_at[integration.id] = now
         client = self._client_of(integration)
         try:
-            theirs = tuple([(await client.list_conversations(inbox_id=integration.inbox_id, status=one)).count for one in OPEN])
+            pages = [await client.list_conversations(inbox_id=integration.inbox_id, status=one) for one in OPEN]
+            theirs = tuple(page.count for page in pages)
+            await self._on_rows([integration], [row for page in pages for row in page.rows])
             known = await self._database.read(lambda c: conversations_gone.read_open(c, integration.id))
             ours = tuple(sum(status == one for status in known.values()) for one in OPEN)
             if ours == theirs or self._is_explained(integration.id, now, ours, theirs):

@@ -30,12 +30,17 @@ _LOCAL_KEY = (-1, 0)  # the board's place for a conversation that was looked up 
 
 Publish = Callable[[EventBatch], None]
 ClientOf = Callable[[Integration], ChatwootClient]
+OnRead = Callable[[Conversation, int], None]
 
 
 class Inbox:
     """Reads, and the acts that change state with an event."""
 
-    def __init__(self, database: Database, directory: Directory, publish: Publish, client_of: ClientOf) -> None:
+    def __init__(
+        self, database: Database, directory: Directory, publish: Publish, client_of: ClientOf, on_read: OnRead = lambda row, count: None
+    ) -> None:
+        """`on_read` gets a conversation and how far an agent has read it, after the commit."""
+        self._on_read = on_read
         self._database, self._directory, self._publish, self._client_of = database, directory, publish, client_of
 
     async def page(self, agent: Agent, filters: Filters, limit: int) -> tuple[list[Json], str | None]:
@@ -106,7 +111,10 @@ class Inbox:
     async def mark_read(self, agent: Agent, conversation_id: int, message_id: int) -> Json:
         """This agent has read up to a message; an event where that is further than before. Raises NotFound."""
 
+        read: tuple[Conversation, int] | None = None
+
         async def write(connection: Connection) -> tuple[Json, list[EventBatch]]:
+            nonlocal read
             streams = await eventlog.lock_streams(connection, [agent.company_id], store.new_epoch())
             entry = await store.entry_by_id(connection, agent.company_id, conversation_id)
             message = await store.read_message(connection, agent.company_id, conversation_id, message_id)
@@ -120,9 +128,13 @@ class Inbox:
             board = Board({_LOCAL_KEY: entry})
             board.note_read(entry, agent.id, count, message_id, self._database.clock.now_us())
             batches = await store.save_board(connection, board, streams, self._database.clock.now_us())
+            read = entry.row, count
             return agent_view(entry.row, count), batches
 
-        return await self._act(write)
+        view = await self._act(write)
+        if read is not None:
+            self._on_read(*read)
+        return view
 
     async def set_status(self, agent: Agent, conversation_id: int, status: str) -> Json:
         """Open or close a conversation, in Chatwoot first where it comes from there. Raises NotFound or ChatwootFailed."""

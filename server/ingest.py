@@ -21,6 +21,7 @@ from server.core.changes import Change
 from server.core.events import EventBatch
 from server.core.future import within_present
 from server.core.payloads import parse_delivery, strip_credentials
+from server.core.presence import TypingNews
 from server.core.projection import Board, Result, Source
 from server.core.recovery import Stream
 from server.core.times import SECOND
@@ -50,8 +51,8 @@ _CRASHES_MOST = 2
 Publish = Callable[[EventBatch], None]
 
 
-# Company -> conversation -> whether its customer types: shown, and kept nowhere but in the journal
-Typing = Mapping[int, Mapping[int, bool]]
+# Company -> (conversation, agent in Chatwoot or None: its customer) -> whether they type: shown, and kept nowhere but in the journal
+Typing = Mapping[int, TypingNews]
 
 
 class Ingested(msgspec.Struct, frozen=True):
@@ -113,7 +114,7 @@ class Ingester:
         *,
         batch: int,
         attempts: int,
-        on_typing: Callable[[int, Mapping[int, bool]], None] = lambda company_id, typing: None,
+        on_typing: Callable[[int, TypingNews], None] = lambda company_id, typing: None,
         traces: Traces | None = None,
         arrivals: Arrivals | None = None,
     ) -> None:
@@ -381,12 +382,12 @@ class Ingester:
             return await store.save_board(connection, locked.board, locked.streams, self._database.clock.now_us())
 
     async def _find_typing(self, connection: Connection, told: Sequence[Told]) -> Typing:
-        """Where customers type: in conversations that agents have, the last of a batch. What is told too late is shown to nobody."""
-        found: dict[int, dict[int, bool]] = defaultdict(dict)
+        """Who types: in conversations that agents have, the last of a batch. What is told too late is shown to nobody."""
+        found: dict[int, dict[tuple[int, str | None], bool]] = defaultdict(dict)
         for one in told:
             conversation_id = await store.find_conversation(connection, one.source.integration_id, one.change.conversation.display_id)
             if conversation_id is not None and self._database.clock.now_us() - one.received_us < _TYPING_US:
-                found[one.source.company_id][conversation_id] = bool(one.change.typing)
+                found[one.source.company_id][conversation_id, one.change.typist] = bool(one.change.typing)
         return found
 
     async def _apply(self, connection: Connection, told: Sequence[Told]) -> list[EventBatch]:

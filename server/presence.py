@@ -8,7 +8,7 @@ import asyncio
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from server import log
@@ -21,14 +21,17 @@ from server.core.presence import (
     Elsewhere,
     Note,
     Seen,
+    TypingNews,
     difference,
-    encode_customer_typing,
     encode_note,
     encode_presence,
     encode_sync,
+    encode_typing,
     listed,
     merge,
+    note_of_typing,
     parse_note,
+    typing_of,
 )
 from server.errors import Unavailable
 from server.hub import Hub, spread
@@ -144,10 +147,10 @@ class Presence:
 
     # -- what the bus and webhooks bring ---------------------------------------------------------------------------
 
-    def show_customer_typing(self, company_id: int, typing: Mapping[int, bool]) -> None:
-        """Conversation -> whether its customer types: to our own agents at once, to the other processes by the bus."""
-        self._tell_of_customers(company_id, typing)
-        self._publish(company_id, Note(self._process, customers=dict(typing)))
+    def show_typing(self, company_id: int, typing: TypingNews) -> None:
+        """What customers type, and agents in Chatwoot: to our own agents at once, to the other processes by the bus."""
+        self._tell_of_typing(company_id, typing)
+        self._publish(company_id, note_of_typing(self._process, typing))
 
     def show_sync(self, company_id: int, run: Json) -> None:
         """How far a sync is: to the company's administrators here at once, to those at other processes by the bus."""
@@ -165,8 +168,8 @@ class Presence:
         note = parse_note(text)
         if note.process == self._process:
             return
-        if note.customers:
-            self._tell_of_customers(company_id, note.customers)
+        if note.customers or note.writers:
+            self._tell_of_typing(company_id, typing_of(note))
             return
         if note.sync is not None:
             self._tell_administrators(company_id, note.sync)
@@ -281,9 +284,9 @@ class Presence:
             company.here[viewer.agent_id] = after
             self._soon(viewer.company_id, company)
 
-    def _tell_of_customers(self, company_id: int, typing: Mapping[int, bool]) -> None:
-        """One write for each socket, whatever number of customers."""
-        frames = b"".join(text_frame(encode_customer_typing(conversation_id, on=on)) for conversation_id, on in typing.items())
+    def _tell_of_typing(self, company_id: int, typing: TypingNews) -> None:
+        """One write for each socket, however many type."""
+        frames = b"".join(text_frame(encode_typing(*place, on=on)) for place, on in typing.items())
         self._hub.tell(company_id, frames, _nothing)
 
     def _tell_administrators(self, company_id: int, run: Json) -> None:

@@ -225,9 +225,14 @@ class ChatwootClient:
                 return str(payload["current_status"])
         raise AssertionError(_UNREACHABLE)
 
-    async def update_last_seen(self, display_id: int) -> None:
-        """Clear Chatwoot's own unread count. It sends no webhook for this."""
-        await self._write("POST", self._conversation(display_id) + "/update_last_seen", {})
+    async def update_last_seen(self, display_id: int) -> JsonObject | None:
+        """All of it counts as seen by Chatwoot's agents; the conversation as it is then, where Chatwoot shows it. It sends no webhook
+        for this, and may be asked again. Nobody waits for it: the last part of the budget is left to replies."""
+        return await self._write_beside(self._conversation(display_id) + "/update_last_seen")
+
+    async def mark_unread(self, display_id: int) -> None:
+        """The customer's newest message counts as unseen again."""
+        await self._write_beside(self._conversation(display_id) + "/unread")
 
     # -- the request itself --
 
@@ -284,6 +289,15 @@ class ChatwootClient:
     async def _write(self, method: str, path: str, body: JsonObject) -> Any:
         await self._budget.take(is_write=True)
         return _decoded(await self._exchange(method, path, body=body), is_write=True)
+
+    async def _write_beside(self, path: str) -> JsonObject | None:
+        await self._budget.take(is_write=False)
+        answer = await self._exchange("POST", path, body={})
+        try:
+            found = _decoded(answer, is_write=True)
+        except ChatwootOutcomeUnknown:  # done, whatever it says of it
+            return None
+        return found if isinstance(found, dict) else None
 
     async def _exchange(
         self,

@@ -61,7 +61,8 @@ class MessageState(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """`at_us` is when Chatwoot says it happened. `typing`: the customer began or stopped to type, and nothing else is told.
+    """`at_us` is when Chatwoot says it happened. `typing`: somebody began or stopped to type, and nothing else is told; `typist`
+    is the name of an agent in Chatwoot, None the customer.
 
     `contact_told`: nothing but a contact's present name and numbers; the conversation is one of theirs, which ingest looks up.
     """
@@ -72,4 +73,5 @@ class Change(msgspec.Struct, frozen=True):
     message: MessageState | None
     at_us: int
     typing: bool | None = None
+    typist: str | None = None
     contact_told: Contact | None = None

@@ -165,12 +165,13 @@ class Presence(Struct, tag="presence", tag_field="type"):
     whole: bool
 
 
-class CustomerTyping(Struct, tag="typing", tag_field="type", rename="camel"):
-    """Never stored; let it end by itself after 30 s."""
+class OthersTyping(Struct, tag="typing", tag_field="type", rename="camel", omit_defaults=True):
+    """Never stored; let it end by itself after 30 s. `name`: of an agent who writes in Chatwoot's own page."""
 
     conversation_id: int
-    who: Literal["customer"]
+    who: Literal["customer", "agent"]
     on: bool
+    name: str | None = None
 
 
 class Sync(Struct, tag="sync", tag_field="type", rename="camel"):
@@ -190,5 +191,5 @@ class Sync(Struct, tag="sync", tag_field="type", rename="camel"):
     problem: str | None
 
 
-ServerMessage = Welcome | Event | Live | Ping | Reset | AuthRenewed | Drain | Error | Presence | CustomerTyping | Sync
-SERVER_MESSAGES = (Welcome, Event, Live, Ping, Reset, AuthRenewed, Drain, Error, Presence, CustomerTyping, Sync)
+ServerMessage = Welcome | Event | Live | Ping | Reset | AuthRenewed | Drain | Error | Presence | OthersTyping | Sync
+SERVER_MESSAGES = (Welcome, Event, Live, Ping, Reset, AuthRenewed, Drain, Error, Presence, OthersTyping, Sync)

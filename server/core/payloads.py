@@ -299,12 +299,16 @@ def _contact_change(payload: Json, received_us: int) -> Change:
 
 
 def _typing_change(payload: Json, event: str, received_us: int) -> Change:
-    """Only a customer's: agents see each other by presence, and what an agent types in Chatwoot comes back here as well."""
+    """A customer's, or that of an agent in Chatwoot: what is typed here is not told there, so none of it is an echo."""
     user = _dict(payload.get("user"))
-    if user.get("type", "contact") != "contact" or payload.get("is_private") is True:  # a contact has no `type` (contact.rb)
-        raise PayloadError("only a customer's typing is shown", outcome="ignored")
+    kind, typist = user.get("type", "contact"), None  # a contact has no `type` in webhooks (contact.rb)
+    if kind == "user":
+        typist = _text(user.get("name"), _NAME_MOST) or _text(user.get("available_name"), _NAME_MOST)
+    is_of_contact = kind == "contact" and payload.get("is_private") is not True
+    if typist is None and not is_of_contact:
+        raise PayloadError("only typing of people is shown", outcome="ignored")
     state = parse_conversation(_dict(payload.get("conversation")))
-    return Change(*_address(payload), state, None, received_us, typing=event == "conversation_typing_on")
+    return Change(*_address(payload), state, None, received_us, typing=event == "conversation_typing_on", typist=typist)
 
 
 def _address(payload: Json) -> tuple[int | None, int | None]:

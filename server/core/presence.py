@@ -29,6 +29,15 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 Picture = Mapping[int, Seen]
+TypingNews = Mapping[tuple[int, str | None], bool]  # (conversation, agent in Chatwoot or None: its customer) -> whether they type
+
+
+class Writer(msgspec.Struct, frozen=True):
+    """An agent in Chatwoot who types, or has stopped."""
+
+    conversation: int
+    name: str
+    on: bool
 
 
 class Note(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -40,6 +49,7 @@ class Note(msgspec.Struct, frozen=True, omit_defaults=True):
     is_whole: bool = False
     asks: bool = False
     customers: dict[int, bool] = {}  # conversation -> whether its customer types
+    writers: tuple[Writer, ...] = ()
     sync: dict[str, Any] | None = None  # how far one is, for administrators
 
 
@@ -118,8 +128,22 @@ def encode_presence(online: int, agents: Iterable[Seen], gone: Iterable[int], *,
     return encode_message("presence", online=online, agents=list(agents), gone=list(gone), whole=whole)
 
 
-def encode_customer_typing(conversation_id: int, *, on: bool) -> bytes:
-    return encode_message("typing", conversationId=conversation_id, who="customer", on=on)
+def encode_typing(conversation_id: int, name: str | None, *, on: bool) -> bytes:
+    """`name`: of an agent in Chatwoot; None: the customer."""
+    if name is None:
+        return encode_message("typing", conversationId=conversation_id, who="customer", on=on)
+    return encode_message("typing", conversationId=conversation_id, who="agent", name=name, on=on)
+
+
+def note_of_typing(process: str, typing: TypingNews) -> Note:
+    customers = {conversation: on for (conversation, name), on in typing.items() if name is None}
+    writers = tuple(Writer(conversation, name, on) for (conversation, name), on in typing.items() if name is not None)
+    return Note(process, customers=customers, writers=writers)
+
+
+def typing_of(note: Note) -> TypingNews:
+    customers: dict[tuple[int, str | None], bool] = {(conversation, None): on for conversation, on in note.customers.items()}
+    return customers | {(one.conversation, one.name): one.on for one in note.writers}
 
 
 def encode_sync(run: Mapping[str, Any]) -> bytes:

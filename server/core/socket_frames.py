@@ -17,6 +17,7 @@ from server.errors import PayloadError
 Json = dict[str, Any]
 CONTROLS = ("welcome", "ping", "confirm_subscription", "reject_subscription", "disconnect")
 ACTIVITY = 2  # message_type of a line like "Assigned to ...", which is no message here
+UNREAD_CHANGED = "conversation.unread_count_changed"  # of newer Chatwoots: of some conversation of the account
 _CONVERSATIONS = {
     "conversation.created": "conversation_created",
     "conversation.updated": "conversation_updated",

@@ -316,3 +316,53 @@ async def test_a_look_in_chatwoot_is_shown_at_once_and_a_customer_s_look_reads_n
         assert (event.data["agentId"], event.data["readCount"]) == (None, 1)
         assert [one["unreadCount"] for one in await heard.conversations()] == [0]
     assert await texts(heard) == ["Is anybody there?"], "the line is no message"
+
+
+async def test_a_changed_number_is_asked_about(heard: Company, sim: ChatwootSim) -> None:
+    """Newer Chatwoots say that some number of unread messages has changed, of which conversation not; many such words are one question."""
+    conversations = [sim.customer_says(name, "Hello").conversation for name in ("Lea", "Leo", "Lia")]
+    await eventually(lambda: _has(heard, ["Hello"] * 3), limit=30)
+    sim.switches.set(tells_unread_changes=True, holds_webhooks=True)
+    before = len(sim.questions.log)
+    for conversation in conversations:
+        sim.mark_seen(conversation)
+
+    async def all_read() -> bool:
+        return [one["unreadCount"] for one in await heard.conversations()] == [0, 0, 0]
+
+    await eventually(all_read, limit=30)
+    asked = [one for one in list(sim.questions.log)[before:] if "status=open" in one]
+    assert 1 <= len(asked) <= 2
+
+
+async def test_a_deleted_contact_s_conversations_are_gone_and_a_merged_one_s_are_not(heard: Company, sim: ChatwootSim) -> None:
+    """Both are told as deletions; only what Chatwoot answers with 404 is gone, and that is seen at once."""
+    found = {name: sim.customer_says(name, "Hello").conversation for name in ("Goes", "Kept", "Merged")}
+    await eventually(lambda: _has(heard, ["Hello"] * 3), limit=30)
+    async with heard.socket() as agent:
+        sim.merge_contacts(found["Kept"].contact, found["Merged"].contact)
+        sim.tell_contact_deleted(found["Kept"].contact)  # a false word: it is still there
+        sim.delete_contact(found["Goes"].contact)
+        event = await agent.wait_for(lambda e: e.data["conversation"]["goneAt"] is not None, 30)
+        assert event.data["conversation"]["externalUserName"] == "Goes"
+    assert {row["externalUserName"] for row in await heard.conversations(status="Open")} == {"Kept"}
+    gone = [row for row in await heard.conversations() if row["goneAt"]]
+    assert [(row["externalUserName"], row["status"]) for row in gone] == [("Goes", "Closed")]
+
+
+async def test_an_agent_who_writes_in_chatwoot_is_shown(heard: Company, sim: ChatwootSim) -> None:
+    """With their name, at once, until they stop; a note is written like a reply. Of what is typed here nothing comes back."""
+    sim.switches.set(holds_webhooks=True)
+    conversation = sim.customer_says("Lea", "Hello").conversation
+    await eventually(lambda: _has(heard, ["Hello"]), limit=30)
+    colleague = sim.add_user("Bo Agent", account=sim.account)
+    [row] = await heard.conversations()
+    async with heard.socket() as agent:
+        await agent.wait_for_frame("presence")
+        for number, (on, private) in enumerate(((True, False), (False, False), (True, True))):
+            sim.typing(conversation, colleague, on=on, private=private)
+            told = await agent.wait_for_frame("typing", known=number)
+            assert told == {"type": "typing", "conversationId": row["id"], "who": "agent", "name": "Bo Agent", "on": on}
+        sim.typing(conversation, sim.admin, on=True)  # the owner of the token that listens
+        sim.typing(conversation, conversation.contact, on=True)
+        assert (await agent.wait_for_frame("typing", known=3))["who"] == "customer"

@@ -99,3 +99,15 @@ async def test_a_chatwoot_that_does_not_answer_has_lost_nothing(watched: Company
 
     assert await eventually(is_over, 30)
     assert {one["id"] for one in await watched.conversations(status="Open")} == {goes["id"], stays["id"]}
+
+
+async def test_what_is_read_in_chatwoot_is_seen_when_open_ones_are_counted(watched: Company, sim: ChatwootSim) -> None:
+    """Nothing tells of it; the answer that is asked for anyway does."""
+    read, other = await _two(watched, sim)
+    assert {one["unreadCount"] for one in await watched.conversations()} == {1}
+    sim.mark_seen(read["chatwootConversationId"])
+
+    async def unread() -> bool:
+        return {one["id"]: one["unreadCount"] for one in await watched.conversations()} == {read["id"]: 0, other["id"]: 1}
+
+    assert await eventually(unread, 30)

@@ -142,7 +142,7 @@ async def test_two_processes_know_of_each_other_s_agents(pair: Company, second_p
 
 
 async def test_a_customer_s_typing_reaches_both_processes_and_no_table(pair: Company, second_process: Omni, sim: ChatwootSim) -> None:
-    """The webhooks are `done` in the journal; the head of the event log does not move. An agent's own typing is `ignored`."""
+    """The webhooks are `done` in the journal; the head of the event log does not move. An agent's in Chatwoot has their name."""
     async with Company(pair.omni, chatwoot=sim) as shop:
         sim.add_webhook(
             shop.omni.base_url + WEBHOOK_PATH,
@@ -163,6 +163,9 @@ async def test_a_customer_s_typing_reaches_both_processes_and_no_table(pair: Com
                 assert await far.wait_for_frame("typing", known=int(not on)) == expected
             sim.typing(said.conversation, sim.admin, on=True)
             await sim.webhooks.flushed()
+            expected = {"type": "typing", "conversationId": here, "who": "agent", "name": sim.admin.name, "on": True}
+            assert await near.wait_for_frame("typing", known=2) == expected
+            assert await far.wait_for_frame("typing", known=2) == expected
 
             async def are_dealt_with() -> bool:
                 rows = await shop.rows(
@@ -170,8 +173,8 @@ async def test_a_customer_s_typing_reaches_both_processes_and_no_table(pair: Com
                     typing="%conversation_typing_o%",
                     account=f'%"id":{shop.account_id},%',
                 )
-                return {row[0]: row[1] for row in rows} == {"done": 2, "ignored": 1}
+                return {row[0]: row[1] for row in rows} == {"done": 3}
 
             await eventually(are_dealt_with)
-            assert len(near.frames_of("typing")) == len(far.frames_of("typing")) == 2
+            assert len(near.frames_of("typing")) == len(far.frames_of("typing")) == 3
         assert await shop.head() == head

@@ -213,8 +213,8 @@ async def test_a_customer_s_typing_goes_to_everyone_at_once() -> None:
     _, first = office.sit_down(3)
     _, second = office.sit_down(4)
     await eventually(lambda: first.of_type("presence") and second.of_type("presence"))
-    office.presence.show_customer_typing(1, {OWN: True, 18: False})
-    office.presence.show_customer_typing(2, {FOREIGN: True})
+    office.presence.show_typing(1, {(OWN, None): True, (18, None): False})
+    office.presence.show_typing(2, {(FOREIGN, None): True})
     told = [(frame["conversationId"], frame["who"], frame["on"]) for frame in first.of_type("typing")]
     assert told == [(OWN, "customer", True), (18, "customer", False)]
     assert first.of_type("typing") == second.of_type("typing")

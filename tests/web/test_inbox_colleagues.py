@@ -30,6 +30,20 @@ async def test_colleagues_are_seen_while_they_look_and_write(site: Site, open_wi
     await expect(here).to_be_hidden(timeout=scaled(30.0) * 1000)
 
 
+async def test_an_agent_who_writes_in_chatwoot_is_seen(site: Site, open_window: OpenWindow) -> None:
+    """With their name, until they stop; the page's own agent of that name is no colleague."""
+    number = await site.writes(site.new_customer(), "who takes it?")
+    page = await (await open_window("asha")).open(f"/inbox/c/{number}")
+    told = page.locator("[data-f=colleagues]")
+    conversation = max(site.sim.conversations.values(), key=lambda one: one.last_activity_at)
+    typing = ("conversation_typing_on", "conversation_typing_off")
+    site.hook.subscriptions = (*site.hook.subscriptions, *typing)
+    site.sim.typing(conversation, site.sim.admin, on=True)
+    await expect(told).to_have_text(f"{site.sim.admin.name} is writing …")
+    site.sim.typing(conversation, site.sim.admin, on=False)
+    await expect(told).to_be_hidden()
+
+
 async def test_a_hidden_tab_does_not_hide_what_another_shows(site: Site, open_window: OpenWindow) -> None:
     """An agent with two tabs looks at what the visible one shows, in whatever order the tabs tell."""
     number = await site.writes(site.new_customer(), "who looks?")

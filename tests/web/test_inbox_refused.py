@@ -26,13 +26,14 @@ async def test_a_close_that_chatwoot_refuses_says_so_and_can_be_tried_again(
     window = await open_window(lang=lang, theme=theme, viewport={"width": width, "height": 844})
     window.expected.append("Failed to load resource")
     page = await window.open(f"/inbox/c/{number}")
-    site.sim.switches.set(fail_next=1, fail_status=422, fail_writes_only=True)
+    site.sim.switches.set(fail_matching="toggle_status", fail_status=422)
     await page.click("#toggle")
     toast, catalogue = page.locator("#toast"), CATALOGUES[lang]
     await expect(toast.locator("[data-f=text]")).to_have_text(catalogue["act.server"])
     await expect(toast).to_be_in_viewport(ratio=1)
     await expect(page.locator("#status")).to_have_text(catalogue["act.server"])
     assert await violations(page) == []
+    site.sim.switches.reset()
     await toast.get_by_role("button", name=catalogue["thread.tryAgain"]).click()
     await expect(page.locator("#thread-head")).to_have_attribute("data-status", "Closed")
     await expect(toast.locator("[data-f=text]")).to_have_text(catalogue["status.nowClosed"])

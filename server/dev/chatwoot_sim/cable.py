@@ -50,6 +50,11 @@ class Subscription:
     identifier: str
     outgoing: "asyncio.Queue[str]"
 
+    def is_own_typing(self, message: JsonObject) -> bool:
+        """Whoever types is not told (action_cable_listener.rb, typing_event_listener_tokens)."""
+        user = message["data"].get("user") if ".typing_o" in message["event"] else None
+        return user is not None and user.get("type") == "user" and user.get("id") == self.user.id
+
     def may_hear(self, account: Account, inbox: Inbox | None) -> bool:
         """An administrator hears every inbox of the account, an agent those they are a member of; contacts are everybody's."""
         if account is not self.account or account.id not in self.user.roles:
@@ -182,7 +187,7 @@ class Cable:
     async def _broadcast(self, account: Account, inbox: Inbox | None, message: JsonObject) -> None:
         async with self.workers.thread("critical"):
             for subscription in self.subscriptions:
-                if subscription.may_hear(account, inbox):
+                if subscription.may_hear(account, inbox) and not subscription.is_own_typing(message):
                     told = {"identifier": subscription.identifier, "message": message}
                     subscription.outgoing.put_nowait(json.dumps(told, ensure_ascii=False, separators=(",", ":")))
 

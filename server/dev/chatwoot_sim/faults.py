@@ -69,7 +69,8 @@ class Faults:
         return self._may_fail(scope) and not switches.fail_after_commit and switches.take("fail_next")
 
     def _may_fail(self, scope: Scope) -> bool:
-        return not self.sim.switches.fail_writes_only or scope["method"] != "GET"
+        is_mark = scope["path"].endswith(("/update_last_seen", "/unread"))
+        return not self.sim.switches.fail_writes_only or (scope["method"] != "GET" and not is_mark)
 
     async def _fail(self, send: Send) -> None:
         status = self.sim.switches.fail_status

@@ -93,7 +93,7 @@ class ChatwootSim(EventSource):
             self._touch_contact(contact, changes)
 
     def merge_contacts(self, kept: Contact, gone: Contact) -> None:
-        """All of `gone` becomes `kept`'s: told by its incoming messages, and on the agents' socket."""
+        """All of `gone` becomes `kept`'s: told by its incoming messages, and on the agents' socket, which tells `gone`'s deletion last."""
         moved = self.conversations_of(gone)
         self._reassign_contact(kept, gone)
         with self._transaction():
@@ -102,12 +102,16 @@ class ChatwootSim(EventSource):
             for found in moved:
                 self._emit_conversation("conversation.contact_changed", found)
             self._emit_contact("contact.merged", kept)
+            self._emit_contact("contact.deleted", gone)
 
     def delete_contact(self, contact: Contact) -> None:
         """With its conversations. Only the agents' socket tells of it, and of them not at all."""
+        self.tell_contact_deleted(contact)
+        self._remove_contact(contact)
+
+    def tell_contact_deleted(self, contact: Contact) -> None:
         with self._transaction():
             self._emit_contact("contact.deleted", contact)
-        self._remove_contact(contact)
 
     def open_widget(self, contact: Contact, inbox: Inbox | None = None) -> None:
         """The customer opened the chat window: `webwidget_triggered`."""

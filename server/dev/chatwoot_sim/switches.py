@@ -20,7 +20,7 @@ class Switches(msgspec.Struct, forbid_unknown_fields=True):
     fail_after_commit: bool = False
     """With `fail_next`: the failing answer is given after the request has taken effect (a gateway's 502, for example)."""
     fail_writes_only: bool = False
-    """With `fail_next`: only POST, PATCH and DELETE fail."""
+    """With `fail_next`: only POST, PATCH and DELETE fail, and none that marks as read, which pages make unasked."""
     stands_still: bool = False
     """Requests wait in the backlog while this is on; afterwards they are worked off, also those of clients who have left."""
     write_seconds: Seconds = 0.0

@@ -17,18 +17,14 @@ test("a whole frame replaces what was known, a delta changes it", () => {
   assert.deepEqual(colleagues.others(null).map(({ id }) => id), [3]);
 });
 
-test("typing that is not repeated has ended, a colleague's and a customer's", () => {
+test("typing that is not repeated has ended; a customer's is no colleague's", () => {
   const clock = new Clock();
   const colleagues = new Colleagues(clock.now);
   colleagues.apply(presence(true, [asha]));
   colleagues.apply({ type: "typing", conversationId: 17, who: "customer", on: true });
   assert.equal(colleagues.others(null)[0].typing, true);
-  assert.equal(colleagues.isCustomerTyping(17), true);
   clock.ms += 6_001;
   assert.equal(colleagues.others(null)[0].typing, false);
-  assert.equal(colleagues.isCustomerTyping(17), true);
-  clock.ms += 24_000;
-  assert.equal(colleagues.isCustomerTyping(17), false);
 });
 
 test("whoever comes later gets the whole of it", () => {

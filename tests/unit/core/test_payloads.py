@@ -69,12 +69,24 @@ def test_a_customer_s_typing_is_understood() -> None:
     assert ended.typing is False
 
 
+def test_an_agent_s_typing_in_chatwoot_has_a_name() -> None:
+    change = parse(realistic_payload("conversation_typing_off.agent"))
+    assert (change.typing, change.typist, change.conversation.display_id) == (False, "Tomas Berg", 481)
+    assert parse(realistic_payload("conversation_typing_on.contact")).typist is None
+
+
 @pytest.mark.parametrize(
-    ("name", "changes"), [("conversation_typing_off.agent", {}), ("conversation_typing_on.contact", {"is_private": True})]
+    ("name", "changes"),
+    [
+        ("conversation_typing_on.contact", {"is_private": True}),
+        ("conversation_typing_off.agent", {"user": {"type": "agent_bot"}}),
+        ("conversation_typing_off.agent", {"user": {"name": None}}),
+        ("conversation_typing_off.agent", {"user": {"name": 7, "type": ["user"]}}),
+    ],
 )
-def test_an_agent_s_typing_is_ignored(name: str, changes: dict[str, Any]) -> None:
-    """In Chatwoot, or ours come back."""
-    with pytest.raises(PayloadError, match="only a customer's typing is shown") as refused:
+def test_nobody_s_typing_is_ignored(name: str, changes: dict[str, Any]) -> None:
+    """A bot's, one without a name, and what no customer can do."""
+    with pytest.raises(PayloadError, match="only typing of people is shown") as refused:
         parse(realistic_payload(name, changes))
     assert refused.value.outcome == "ignored"
 

@@ -13,14 +13,17 @@ from server.core.presence import (
     Elsewhere,
     Note,
     Seen,
+    TypingNews,
     difference,
-    encode_customer_typing,
     encode_note,
     encode_presence,
+    encode_typing,
     is_note,
     listed,
     merge,
+    note_of_typing,
     parse_note,
+    typing_of,
 )
 
 agents = st.builds(Seen, id=st.integers(1, 5), name=st.just("Asha"), viewing=st.none() | st.integers(1, 3), typing=st.booleans())
@@ -110,4 +113,15 @@ def test_frames_are_as_the_protocol_says() -> None:
         "gone": [5],
         "whole": False,
     }
-    assert json.loads(encode_customer_typing(17, on=True)) == {"type": "typing", "conversationId": 17, "who": "customer", "on": True}
+    assert json.loads(encode_typing(17, None, on=True)) == {"type": "typing", "conversationId": 17, "who": "customer", "on": True}
+
+
+def test_an_agent_who_types_in_chatwoot_has_a_name() -> None:
+    """On the bus beside customers, whom processes of before know alone."""
+    assert json.loads(encode_typing(17, "Nadia", on=False)) == {
+        "type": "typing", "conversationId": 17, "who": "agent", "name": "Nadia", "on": False,
+    }
+    typing: TypingNews = {(17, None): True, (17, "Nadia"): False, (18, "Nadia"): True}
+    note = note_of_typing("p", typing)
+    assert note.customers == {17: True}
+    assert typing_of(parse_note(encode_note(note))) == typing

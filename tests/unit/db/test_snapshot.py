@@ -118,6 +118,9 @@ states = st.builds(
     waiting_since_us=st.sampled_from([None, at(3)]),
     channel=st.sampled_from([None, "Channel::WebWidget"]),
     contact_seen_us=st.sampled_from([None, None, at(3), at(7)]),
+    unread=st.sampled_from([None, 0, 1, 2, 10]),
+    agents_seen_us=st.sampled_from([None, None, at(2), at(6), at(5000)]),
+    as_of_us=st.sampled_from([0, at(2), at(6), at(10)]),
     last=st.sampled_from([None, None, LastMessage(88, "delivered"), LastMessage(89, "failed", "blocked"), LastMessage(1000, "read")]),
 )
 messages = st.builds(
@@ -127,6 +130,7 @@ messages = st.builds(
     second=st.sampled_from([1, 1.5, 2, 5, 9]),
     told=states,
     sender_type=st.sampled_from(["customer", "agent"]),
+    is_by_person=st.booleans(),
     is_update=st.booleans(),
     is_private=st.booleans(),
     is_deleted=st.sampled_from([False, False, False, True]),

@@ -2,6 +2,7 @@
 
 import { fillSlots, find, slot } from "../dom.js";
 import { Colleagues } from "./colleagues.js";
+import { Typists } from "./typists.js";
 
 const TELL_EVERY_MS = 2_000;
 const NAMED_MOST = 3;
@@ -9,6 +10,7 @@ const EXPIRY_CHECK_MS = 3_000;
 
 export class Presence {
   #colleagues = new Colleagues();
+  #typists = new Typists();
   #app;
   #tell;
   #toldAt = -Infinity;
@@ -24,7 +26,8 @@ export class Presence {
   }
 
   apply(frame) {
-    this.#colleagues.apply(frame);
+    if (frame.type === "typing") this.#typists.apply(frame);
+    else this.#colleagues.apply(frame);
     if (frame.type === "presence") {
       this.#viewers = Map.groupBy(this.#colleagues.others(this.#app.agent.id), ({ viewing }) => viewing);
       this.#app.list.paint();
@@ -64,8 +67,10 @@ export class Presence {
     slot(bar, "here").title = names(others);
     const viewers = others.filter(({ viewing }) => viewing !== null && viewing === view.openId);
     const writers = viewers.filter(({ typing }) => typing);
+    const isNew = ({ name }) => name !== agent.name && !writers.some((writer) => writer.name === name);
+    writers.push(...this.#typists.agents(view.openId).filter(isNew));
     fillSlots(find("#thread"), { colleagues: writers.length ? this.#say("thread.writes", writers)
-      : this.#colleagues.isCustomerTyping(view.openId) ? i18n.t("thread.customer")
+      : this.#typists.isCustomerTyping(view.openId) ? i18n.t("thread.customer")
       : viewers.length && this.#say("thread.here", viewers) });
   }
 }

@@ -1,0 +1,38 @@
+"""What is known here of a conversation that was read to its end."""
+
+import msgspec
+
+from server.db import columns
+from server.db.connection import Numbers
+from server.db.database import Connection
+
+
+class Known(msgspec.Struct, frozen=True):
+    """`newest_number`: the greatest of Chatwoot's message numbers."""
+
+    inbound_count: int
+    newest_number: int
+
+
+async def read_known(connection: Connection, conversation_id: int) -> Known | None:
+    row = await connection.fetch_one(
+        "SELECT c.inbound_count, "
+        "(SELECT MAX(m.chatwoot_message_id) FROM social_messages m WHERE m.conversation_id = c.id) "
+        "FROM social_conversations c WHERE c.id = :id AND c.gone_at IS NULL",
+        {"id": conversation_id},
+    )
+    return Known(row[0], row[1] or 0) if row else None
+
+
+async def read_unread(connection: Connection, places: dict[int, set[int]]) -> set[tuple[int, int]]:
+    """(integration, Chatwoot's number) of those that are not read for everyone."""
+    found: set[tuple[int, int]] = set()
+    for integration_id, display_ids in places.items():
+        rows = await connection.fetch_all(
+            "SELECT c.chatwoot_conversation_id FROM social_conversations c "
+            f"WHERE c.integration_id = {columns.ids([integration_id])} AND c.chatwoot_conversation_id IN (:numbers) "
+            "AND c.inbound_count > c.read_count",
+            {"numbers": Numbers(display_ids)},
+        )
+        found |= {(integration_id, row[0]) for row in rows}
+    return found
