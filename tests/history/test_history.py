@@ -40,14 +40,14 @@ async def test_nothing_is_missed_while_conversations_go(tmp_path: Path) -> None:
     """Deletions and messages during the walk: what was there all the while is here."""
     async with _world(tmp_path, 60, 300) as world:
         one, done = await world.add(), asyncio.Event()
-        before = world._there()
+        before = world.there()
         async with asyncio.TaskGroup() as group:
             group.create_task(delete_some(world.sim, done, 0.05))
             outcome = await world.sync.walk(one)
             done.set()
         assert outcome.errors == []
         rows = await world.database.fetch_all("SELECT chatwoot_message_id FROM social_messages")
-        assert {number for _, number in before & world._there()} <= {int(row[0]) for row in rows}
+        assert {number for _, number in before & world.there()} <= {int(row[0]) for row in rows}
 
 
 async def test_reconcile_ends_after_a_bulk_act(tmp_path: Path) -> None:

@@ -17,11 +17,11 @@ from server.dev.chatwoot_sim import ChatwootSim
 from server.dev.chatwoot_sim.model import ACTIVITY
 from server.directory import Directory
 from server.ingest import Ingester
-from server.sync import Outcome, Sync
+from server.sync import OnProgress, Outcome, Sync
 from tests.unit.integrations import add_integration
 
 ACCOUNT, INBOX = 3, 12
-_DELETIONS = 15
+_SHORT_DELETIONS = 15
 DISORDERS: tuple[Callable[[int, int, random.Random], float], ...] = (
     lambda place, count, rng: place,
     lambda place, count, rng: -90_000.0 if place == count - 1 else place,  # one old
@@ -41,13 +41,14 @@ class Figures:
     seconds: float
     requests: int
     megabytes: float  # the most the process had, with the simulated Chatwoot in it
+    megabytes_before: float
     there: int
     missing: int
 
     def line(self) -> str:
         return (
             f"{self.name:<28} {self.there:>7,} messages, {self.missing} missing, {self.requests:>6,} requests, "
-            f"{self.seconds:6.1f} s, {self.megabytes:.0f} MB"
+            f"{self.seconds:6.1f} s, {self.megabytes:.0f} MB at most, {self.megabytes_before:.0f} MB before"
         )
 
 
@@ -86,24 +87,30 @@ class World:
         await self.directory.refresh()
         return self.directory.integrations[number]
 
-    async def measured(self, name: str, one: Integration, *, writes: bool = True) -> tuple[Figures, Outcome]:
+    async def measured(
+        self, name: str, one: Integration, *, writes: bool = True, on_progress: OnProgress = lambda outcome: None
+    ) -> tuple[Figures, Outcome]:
         self.sim.questions.log.clear()
-        began = time.monotonic()
-        outcome = await self.sync.walk(one, writes=writes)
-        seconds = time.monotonic() - began
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        there, missing = len(self._there()), await self.missing()
-        return Figures(name, seconds, len(self.sim.questions.log), memory, there, missing), outcome
+        began, before = time.monotonic(), _most_megabytes()
+        outcome = await self.sync.walk(one, on_progress, writes=writes)
+        seconds, requests = time.monotonic() - began, len(self.sim.questions.log)
+        there = self.there()
+        figures = Figures(name, seconds, requests, _most_megabytes(), before, len(there), len(there - await self.here()))
+        return figures, outcome
 
     async def missing(self) -> int:
         """Messages of Chatwoot's that are not in the database, compared by ourselves."""
+        return len(self.there() - await self.here())
+
+    async def here(self) -> set[tuple[int, int]]:
+        """(conversation, message), by Chatwoot's numbers."""
         rows = await self.database.fetch_all(
             "SELECT c.chatwoot_conversation_id, m.chatwoot_message_id FROM social_messages m "
             "JOIN social_conversations c ON c.id = m.conversation_id"
         )
-        return len(self._there() - {(int(row[0]), int(row[1])) for row in rows})
+        return {(int(row[0]), int(row[1])) for row in rows}
 
-    def _there(self) -> set[tuple[int, int]]:
+    def there(self) -> set[tuple[int, int]]:
         return {
             (talk.display_id, message.id)
             for talk in self.sim.conversations.values()
@@ -112,12 +119,16 @@ class World:
         }
 
 
-async def delete_some(sim: ChatwootSim, done: asyncio.Event, every_seconds: float) -> None:
-    """Conversations go while they are read; others get a message."""
+def _most_megabytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+async def delete_some(sim: ChatwootSim, done: asyncio.Event, every_seconds: float, most: int = _SHORT_DELETIONS) -> int:
+    """Conversations go while they are read; others get a message. Returns how many went."""
     rng = random.Random(3)
-    for _ in range(_DELETIONS):
+    for number in range(most):
         if done.is_set():
-            return
+            return number
         talks = list(sim.conversations.values())
         sim.delete_conversation(rng.choice(talks))
         one = rng.choice(list(sim.conversations.values()))
@@ -127,3 +138,4 @@ async def delete_some(sim: ChatwootSim, done: asyncio.Event, every_seconds: floa
                 await done.wait()
         except TimeoutError:
             continue
+    return most

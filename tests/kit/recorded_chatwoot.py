@@ -1,6 +1,7 @@
 """A Chatwoot that answers what a running one answered when the recorded day was over, with its paging, and that plays the day.
 
-Its times are moved so that the day ends now; nothing else of what was recorded is touched, but that webhooks are signed anew.
+Its times are moved so that the day ends now, and webhooks are signed anew. States of delivery are added, as the recorded day
+has none but `sent`: shaped as they were recorded elsewhere (`real/kinds`). Nothing else is touched.
 """
 
 import asyncio
@@ -8,6 +9,8 @@ import json
 import random
 import re
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,7 +29,17 @@ _TYPES = {"incoming": 0, "outgoing": 1, "activity": 2, "template": 3}
 _SECOND = re.compile(r"(?<![\w.])1795[0-9]{6}(?![0-9])")
 _ISO = re.compile(r'"(20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:]{8})(\.[0-9]+)?Z"')
 _BEFORE_NOW_SECONDS = 120
+_STEPS = (("delivered", "read"), ("delivered",), ("failed",), ())  # by the message's number
 _PAGE, _NEWEST, _OLDEST, _WINDOW = 25, 20, 100, 1_000
+
+
+@dataclass
+class Line:
+    """What becomes of each of the day's webhooks, as bodies. Those in time are out of order, and some of them come twice."""
+
+    in_time: list[str] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
 
 
 class RecordedChatwoot(ChatwootSim):
@@ -38,6 +51,8 @@ class RecordedChatwoot(ChatwootSim):
         self._shift = int(time.time()) - int(lines[-1]["at"]) - _BEFORE_NOW_SECONDS
         self.deliveries = [self._shifted(line["body"]) for line in lines]
         self.rest: dict[str, Any] = json.loads(self._shifted(json.dumps(read_rest(), ensure_ascii=False)))
+        self.is_over = False  # before that REST has nothing to show
+        self._add_states()
         self.secret = self.new_token()  # not the recorded one: several of these may call one server
         self.own_routes = [
             Route("/api/v1/accounts/1/inboxes", self._fixed("inboxes")),
@@ -73,6 +88,8 @@ class RecordedChatwoot(ChatwootSim):
 
     async def _list(self, request: Request) -> Response:
         """25 a page by the last activity; with `updated_within` all that changed, unpaged."""
+        if not self.is_over:
+            return JSONResponse({"data": {"meta": {"all_count": 0}, "payload": []}})
         rows = sorted(self.told, key=lambda one: -one["last_activity_at"])
         asked = request.query_params
         if asked.get("sort_by", "").endswith("created_at_asc"):
@@ -127,28 +144,52 @@ class RecordedChatwoot(ChatwootSim):
         answer = await http.post(url, content=body.encode(), headers=headers)
         assert answer.status_code == 200, answer.text
 
-    async def play(self, url: str, rng: random.Random, *, late_seconds: float, lost: float, doubled: float) -> int:
-        """The whole day in some moments: each webhook up to so late, some never, some twice. Returns how many were lost."""
-        plan: list[tuple[float, str]] = []
-        lost_count = 0
+    def line(self, rng: random.Random, *, late: float, lost: float, doubled: float) -> Line:
+        """A bad line: the shares of webhooks that come late, never, and twice."""
+        line = Line()
         for body in self.deliveries:
-            if rng.random() < lost:
-                lost_count += 1
-                continue
-            plan += [(rng.random() * late_seconds, body)] * (2 if rng.random() < doubled else 1)
+            draw = rng.random()
+            if draw < lost:
+                line.lost.append(body)
+            elif draw < lost + late:
+                line.late.append(body)
+            else:
+                line.in_time += [body] * (2 if rng.random() < doubled else 1)
+        rng.shuffle(line.in_time)
+        rng.shuffle(line.late)
+        return line
+
+    async def deliver(self, url: str, bodies: Sequence[str], rng: random.Random, *, within_seconds: float = 0.0) -> None:
+        """Five at a time, in no order; each up to so late."""
         slots = asyncio.Semaphore(5)
 
-        async def deliver(seconds: float, body: str) -> None:
+        async def one(body: str, seconds: float) -> None:
             await asyncio.sleep(seconds)
             async with slots:
                 await self.post(http, url, body)
 
         async with httpx.AsyncClient(timeout=30, trust_env=False) as http, asyncio.TaskGroup() as group:
-            for body in self.deliveries:
-                self.tell_socket(body)
-            for seconds, body in plan:
-                group.create_task(deliver(seconds, body))
-        return lost_count
+            for body in bodies:
+                group.create_task(one(body, rng.random() * within_seconds))
+
+    def _add_states(self) -> None:
+        """Agents' messages are delivered, read, or refused by their channel: a webhook for each step, and REST has the last one."""
+        theirs = {one["id"]: one for rows in map(self.messages_of, range(100)) for one in rows}
+        for body in list(self.deliveries):
+            payload = json.loads(body)
+            message = theirs.get(payload.get("id"), {})
+            is_told = payload["event"] == "message_created" and message.get("message_type") == 1
+            if not is_told or message["private"] or message["content_attributes"].get("deleted"):
+                continue
+            for status in _STEPS[payload["id"] % len(_STEPS)]:
+                message["status"] = status
+                if status == "failed":
+                    message["content_attributes"]["external_error"] = "131047: Re-engagement message"
+                told = {name: message[name] for name in ("status", "content", "content_attributes")}
+                nested = [one | told if one["id"] == message["id"] else one for one in payload["conversation"]["messages"]]
+                conversation = payload["conversation"] | {"messages": nested}
+                update = payload | told | {"event": "message_updated", "conversation": conversation}
+                self.deliveries.append(json.dumps(update, ensure_ascii=False))
 
 
 def _frame(payload: Json) -> tuple[str, Json] | None:
