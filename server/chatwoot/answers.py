@@ -89,10 +89,10 @@ def failure_of(problem: Exception, *, is_write: bool) -> ChatwootError:
     if is_write and not isinstance(problem, NOT_SENT):
         return ChatwootOutcomeUnknown(f"Chatwoot did not confirm this ({kind})")
     is_begun = isinstance(problem, (httpx.TimeoutException, TimeoutError)) and not isinstance(problem, NOT_SENT)
-    return (ChatwootUnanswered if is_begun else ChatwootUnavailable)(f"Chatwoot cannot be reached right now ({_reason(problem)})")
+    return (ChatwootUnanswered if is_begun else ChatwootUnavailable)(f"Chatwoot cannot be reached right now ({reason_of(problem)})")
 
 
-def _reason(problem: BaseException) -> str:
+def reason_of(problem: BaseException) -> str:
     """Which part of the address does not lead to Chatwoot: its name, its port, or its certificate."""
     cause: BaseException | None = problem
     while cause is not None:

@@ -15,6 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidProxy, InvalidURI
 from websockets.typing import Origin, Subprotocol
 
+from server.chatwoot.answers import reason_of
 from server.chatwoot.cable_connection import BoundedConnection
 from server.chatwoot.outgoing import is_named, is_refused, resolve
 from server.core.socket_frames import read_frame
@@ -186,4 +187,4 @@ def _open_problem(error: Exception) -> str:
         return f"Chatwoot's socket answered with status {status}; is /cable passed on by the proxy before it?"
     if isinstance(error, PermissionError):
         return f"{error}, which integrations may not reach"
-    return f"Chatwoot's socket cannot be reached ({type(error).__name__})"
+    return f"Chatwoot's socket cannot be reached ({reason_of(error)})"

@@ -1,11 +1,14 @@
 """Two processes and one agents' socket: one of them listens, and the other goes on when it dies."""
 
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from server.core.times import SECOND
 from server.dev.chatwoot_sim import ChatwootSim, serving
+from tests.faults.figures import told
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
 from tests.kit.mariadb import MariaDB
@@ -27,7 +30,8 @@ async def sim() -> AsyncIterator[ChatwootSim]:
 async def test_when_the_listening_process_dies_the_other_goes_on(
     tmp_path: Path, mariadb: MariaDB, redis_server: Redis, sim: ChatwootSim
 ) -> None:
-    """Nobody tells it. One connection at a time, and every message once."""
+    """Nobody tells it. One connection at a time, and every message once. By the lease it waits for four seconds at most, and half of one
+    until it looks again (`unit/test_cable_leader.py`); how long it took here is printed."""
     url = mariadb.create_database()
     first = Omni(tmp_path, database_url=url, broadcast_url=redis_server.url, env=QUICK | LISTENS)
     first.prepare()
@@ -40,7 +44,12 @@ async def test_when_the_listening_process_dies_the_other_goes_on(
             sim.customer_says("Lea", "to the first")
             await _is_told(company, 1)
             first.kill9()
+            killed = time.monotonic()
+            rows = await company.rows("SELECT lease_until FROM chatwoot_sockets")
+            left_us = int(rows[0][0]) - await company.database.read(company.database.clock.read)
+            assert left_us <= 4 * SECOND, "nobody can hold it for longer without living"
             await eventually(lambda: sim.cable.connects == 2 and len(sim.cable.subscriptions) == 1, limit=30)
+            told("socket failover", seconds=time.monotonic() - killed, of_which_lease=left_us / SECOND)
             company.http = second.client(company.token())
             sim.customer_says("Lea", "to the second")
             await _is_told(company, 2)

@@ -10,6 +10,7 @@ import pytest
 
 from server.db.migrations import upgrade
 from server.dev.chatwoot_sim import ChatwootSim
+from tests.faults.figures import sized
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
 from tests.kit.omni import Omni
@@ -240,8 +241,8 @@ async def test_a_refused_socket_changes_nothing_but_speed(shop: Company, sim: Ch
 
 
 async def test_a_socket_that_is_cut_again_and_again_loses_and_doubles_nothing(heard: Company, sim: ChatwootSim) -> None:
-    """In the middle of everything, with webhooks that come late and in any order."""
-    sim.switches.set(cuts_sockets_after=0.3, shuffle_window=5, shuffle_seconds=0.05, webhook_job_seconds=0.02)
+    """In the middle of everything, with webhooks that come late and in any order; with OMNI_TEST_FULL=1 every 3 s."""
+    sim.switches.set(cuts_sockets_after=sized(0.3, 3.0), shuffle_window=5, shuffle_seconds=0.05, webhook_job_seconds=0.02)
     connects = sim.cable.connects
     sim.cable.cut()
     expected = [f"{number}" for number in range(60)]

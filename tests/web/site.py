@@ -3,7 +3,7 @@
 import itertools
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -148,10 +148,10 @@ async def new_window(
 
 
 @asynccontextmanager
-async def running_site(directory: Path) -> AsyncIterator[Site]:
-    """Server on SQLite, simulated Chatwoot in this event loop, two agents, nothing written yet."""
+async def running_site(directory: Path, env: Mapping[str, str] | None = None) -> AsyncIterator[Site]:
+    """Server on SQLite, simulated Chatwoot in this event loop, two agents, nothing written yet. `env`: settings besides."""
     # windows also come through proxies of the tests, each under an address of its own
-    omni = Omni(directory, database_url=f"sqlite:///{directory / 'omni.db'}", env={"PUBLIC_URL": ""})
+    omni = Omni(directory, database_url=f"sqlite:///{directory / 'omni.db'}", env={"PUBLIC_URL": "", **(env or {})})
     sim = ChatwootSim()
     hook = sim.add_webhook(f"{omni.base_url}/api/webhooks/chatwoot")
     async with serving(sim):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from server.core.page_sentences import Sentences
+from server.endpoints import account_pages, admin_integrations, admin_people
 
 ROOT = Path(__file__).parents[2]
 WEB = ROOT / "web"
@@ -55,6 +56,20 @@ def test_both_languages_have_the_same_keys() -> None:
     for english, bengali in CATALOGUES.values():
         assert list(english) == list(bengali)
     assert not CATALOGUES["inbox"][0].keys() & CATALOGUES["admin"][0].keys()
+
+
+@pytest.mark.parametrize(
+    ("prefix", "names"),
+    [
+        ("admin.account.done.", account_pages._DONE),
+        ("admin.integration.done.", admin_integrations._DONE),
+        ("admin.people.done.", admin_people._DONE),
+        ("admin.integration.", tuple(admin_integrations._SWITCHES)),
+    ],
+)
+def test_each_act_of_a_page_has_its_texts(prefix: str, names: tuple[str, ...]) -> None:
+    """Their keys are put together from names, so that nothing else notices one that is missing: pressing the button would end in 500."""
+    assert [name for name in names if prefix + name not in ENGLISH] == []
 
 
 @pytest.mark.parametrize("key", ENGLISH)
