@@ -126,7 +126,7 @@ async def _ask(company: Company) -> None:
     async def has_ended() -> bool:
         rows = await company.rows("SELECT reconciled_at, lease_until, walk_problem FROM integrations")
         assert rows[0][2] is None
-        return rows[0][0] > began_us - 3_600 * SECOND and rows[0][1] == 0
+        return int(rows[0][0]) > began_us - 3_600 * SECOND and rows[0][1] == 0
 
     await eventually(has_ended, limit=60)
 
