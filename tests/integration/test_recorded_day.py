@@ -56,8 +56,11 @@ async def test_after_a_bad_day_nothing_differs_and_late_and_lost_are_counted_exa
         async with company.socket() as agent:
             for body in sim.deliveries:
                 sim.tell_socket(body)
+            await company.hold_reconcile()
             await sim.deliver(url, line.in_time, rng)
             await eventually(lambda: _is_at_rest(company), limit=60)
+            rows = await company.rows("SELECT reconciled_at FROM integrations")
+            assert not rows[0][0], "nothing has been asked for yet"
             sim.is_over = True
             expected = await _unlike_now(company, sim)
             if listens:
@@ -103,7 +106,7 @@ async def test_the_same_day_in_its_own_time(tmp_path: Path) -> None:
     try:
         async with serving(sim), Company(server, chatwoot=sim, webhook_secret=sim.secret) as company:
             line = sim.line(rng, late=0.0, lost=0.05, doubled=0.05)
-            await company.change_integration(walked_at=0, reconciled_at=company.database.clock.now_us() - 7_200 * SECOND)
+            await company.change_integration(lease_until=0, walked_at=0, reconciled_at=company.database.clock.now_us() - 7_200 * SECOND)
             sim.is_over = True
             late = _LATE_SECONDS
             await sim.deliver(f"{server.base_url}/api/webhooks/chatwoot", line.in_time, rng, within_seconds=late)
@@ -119,9 +122,9 @@ async def test_the_same_day_in_its_own_time(tmp_path: Path) -> None:
 
 
 async def _ask(company: Company) -> None:
-    """One round of reconcile, from before the day on."""
+    """One round of reconcile, from before the day on, and no other."""
     began_us = company.database.clock.now_us()
-    await company.change_integration(walked_at=0, reconciled_at=began_us - 7_200 * SECOND)
+    await company.change_integration(lease_until=0, walked_at=0, reconciled_at=began_us - 7_200 * SECOND)
 
     async def has_ended() -> bool:
         rows = await company.rows("SELECT reconciled_at, lease_until, walk_problem FROM integrations")
@@ -129,6 +132,7 @@ async def _ask(company: Company) -> None:
         return int(rows[0][0]) > began_us - 3_600 * SECOND and rows[0][1] == 0
 
     await eventually(has_ended, limit=60)
+    await company.hold_reconcile()
 
 
 async def _let_pass(company: Company, seconds: float) -> None:

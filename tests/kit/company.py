@@ -25,6 +25,7 @@ from tests.kit.webhook import Delivery, Payload, delivery_of, realistic_payload,
 _numbers = itertools.count(1001)
 _NOWHERE = "http://127.0.0.1:9"  # refuses connections
 _NO_INTEGRATION = 2**53
+_HELD_US = 80 * SECOND  # one that is further ahead than two leases is the work of a clock that was wrong, and holds nobody back
 
 
 @dataclass(frozen=True)
@@ -93,17 +94,20 @@ class Company:
     # the integration
 
     async def _add_integration(self, connection: Connection, values: dict[str, Any]) -> int:
-        """As if a round of reconcile had just begun, so that it stays out of what tests count. (A lease that nobody could have got would
-        be taken for the work of a clock that was wrong, and hold nobody back.)"""
+        """As if a round of reconcile were under way elsewhere, so that it stays out of what tests count."""
         now_us = int(time.time() * SECOND)
         integration_id = await accounts.add_integration(connection, self._vault, values, now_us)
-        await accounts.update_integration(connection, integration_id, {"walked_at": now_us})
+        await accounts.update_integration(connection, integration_id, {"walked_at": now_us, "lease_until": now_us + _HELD_US})
         return integration_id
 
     async def tell_server(self) -> None:
         """Make the server read the integrations now instead of within seconds: a sync of one that is not there does only that."""
         answer = await self.http.post("/api/chatwoot/sync", json={"integrationId": _NO_INTEGRATION})
         assert answer.status_code == 404, answer.text
+
+    async def hold_reconcile(self) -> None:
+        """For more than a minute."""
+        await self.change_integration(lease_until=int(time.time() * SECOND) + _HELD_US)
 
     async def change_integration(self, **values: object) -> None:
         """Set columns of the integration; secrets are sealed on the way."""
