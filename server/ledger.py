@@ -5,6 +5,7 @@ proved integrations and no other's (`Directory.may_list`); its body is not, as n
 """
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -12,15 +13,15 @@ import msgspec
 from server.core import trace
 from server.core.payloads import parse_delivery
 from server.core.times import SECOND, iso, iso_or_none, parse_time
-from server.core.trace import SeenDelivery, SeenEvent, SeenWalk, Step
-from server.db import audit, journal, ledger, reach
+from server.core.trace import SeenDelivery, SeenEvent, SeenFind, SeenWalk, Step
+from server.db import audit, finds, journal, ledger, reach
 from server.db.audit import Actor
 from server.db.database import Connection, Database
 from server.db.ledger import Entry, Found
 from server.directory import Directory
 from server.errors import Conflict, NotFound, PayloadError
 
-_EVENTS_MOST, _DELIVERIES_MOST, _WALKS_MOST, _FOUND_MOST = 50, 50, 20, 50
+_EVENTS_MOST, _DELIVERIES_MOST, _WALKS_MOST, _FOUND_MOST, _FINDS_MOST = 50, 50, 20, 50, 20
 _AROUND_US = 3_600 * SECOND  # a message's events are looked for so far around the moments known of it
 _DAY_US = 86_400 * SECOND
 
@@ -100,13 +101,15 @@ class Ledger:
 
         async def read(connection: Connection) -> Way:
             events = await self._events(connection, owner, message, told_us)
-            deliveries = await self._deliveries(connection, integration_id, message, events)
+            found = await self._finds(connection, integration_id, message, told_us)
+            moments = [parse_time(event.body["receivedAt"]) for event in events] + [one.came_us for one in found]
+            deliveries = await self._deliveries(connection, integration_id, message, moments)
             walks = [
                 SeenWalk(event.seq, walk.first_us, walk.last_us, walk.sockets)
                 for event in events
                 for walk in await reach.read_reach(connection, owner, event.seq, _WALKS_MOST)
             ]
-            return Way(message, events, deliveries, trace.steps(events, deliveries, walks))
+            return Way(message, events, deliveries, trace.steps(events, deliveries, walks, found))
 
         return await self._database.read(read)
 
@@ -126,13 +129,18 @@ class Ledger:
                 found[event.seq] = event
         return [found[seq] for seq in sorted(found)]
 
+    async def _finds(self, connection: Connection, integration_id: int | None, message: Found, told_us: int) -> list[SeenFind]:
+        if integration_id is None or message.chatwoot_message_id is None:
+            return []
+        since_us = min(message.created_us or told_us, told_us) - _AROUND_US
+        return await finds.read_of_message(connection, integration_id, message.chatwoot_message_id, since_us, _FINDS_MOST)
+
     async def _deliveries(
-        self, connection: Connection, integration_id: int | None, message: Found, events: list[SeenEvent]
+        self, connection: Connection, integration_id: int | None, message: Found, moments: Iterable[int | None]
     ) -> list[SeenDelivery]:
-        """Those whose moment an event bears, and which brought the message."""
+        """Those received in one of these moments, and which brought the message."""
         found: dict[int, SeenDelivery] = {}
-        for event in events:
-            moment = parse_time(event.body["receivedAt"])
+        for moment in moments:
             if moment is None or integration_id is None:
                 continue
             for delivery, body in await ledger.read_deliveries_at(connection, integration_id, moment, _DELIVERIES_MOST):

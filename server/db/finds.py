@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from server.core.trace import SeenFind
 from server.db import columns
 from server.db.database import Connection
 from server.db.journal import SOURCE
@@ -68,6 +69,16 @@ async def read_deliveries(
         {"socket": _SOCKET, "after": after, "since": since_us, "integration_id": integration_id, "limit": limit},
     )
     return [(int(row[0]), int(row[1]), str(row[2])) for row in rows]
+
+
+async def read_of_message(connection: Connection, integration_id: int, number: int, since_us: int, limit: int) -> list[SeenFind]:
+    """What asking found of a message and its edits, in order; `number` is Chatwoot's."""
+    rows = await connection.fetch_all(
+        "SELECT kind, found_at, came_at, state FROM found_by_asking WHERE integration_id = :integration_id AND found_at >= :since "
+        "AND number = :number AND kind IN ('message', 'edit') ORDER BY found_at LIMIT :limit",
+        {"integration_id": integration_id, "number": number, "since": since_us, "limit": limit},
+    )
+    return [SeenFind(str(row[0]), int(row[1]), None if row[2] is None else int(row[2]), str(row[3])) for row in rows]
 
 
 async def mark_came(connection: Connection, came: Sequence[tuple[int, int]]) -> None:

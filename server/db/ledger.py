@@ -8,6 +8,7 @@ from server.core.entities import shown_state
 from server.core.trace import SeenDelivery, SeenEvent
 from server.db import columns
 from server.db.database import Connection, Row
+from server.db.journal import SOURCE
 
 _ENTRY = "id, received_at, state, reason, integration_id, attempts, finished_at, is_verified"
 _FOUND = (
@@ -160,11 +161,11 @@ async def read_deliveries_at(connection: Connection, integration_id: int, receiv
     """Deliveries of an integration that were received in this millisecond, with their bodies."""
     low = received_us - received_us % 1000
     rows = await connection.fetch_all(
-        "SELECT id, received_at, finished_at, state, body FROM webhook_deliveries "
+        "SELECT id, received_at, finished_at, state, body, headers FROM webhook_deliveries "
         "WHERE received_at BETWEEN :low AND :high AND integration_id = :integration_id ORDER BY id LIMIT :limit",
         {"low": low, "high": low + 999, "integration_id": integration_id, "limit": limit},
     )
-    return [(SeenDelivery(row[0], row[1], row[2], row[3]), row[4]) for row in rows]
+    return [(SeenDelivery(*row[:4], is_heard=SOURCE in (row[5] or "")), row[4]) for row in rows]
 
 
 def _entry(row: Any) -> Entry:

@@ -2,6 +2,7 @@
 
 import json
 
+from server.core.times import SECOND
 from server.dev.chatwoot_sim import ChatwootSim
 from tests.integration.test_admin_pages import submit, text_of
 from tests.integration.test_integrations import admin, command, registered
@@ -81,6 +82,36 @@ async def test_what_no_webhook_told_is_said_so(shop: Company, sim: ChatwootSim) 
     answer = await shop.http.post("/api/chatwoot/sync", json={"integrationId": shop.integration_id})
     assert answer.status_code == 200
     assert any("found by asking Chatwoot" in step for step in await way(shop, await only_message(shop)))
+
+
+async def test_what_asking_found_first_is_said_to_be_late_or_lost(shop: Company, sim: ChatwootSim) -> None:
+    """Its webhook comes after all; another one never does."""
+    await registered(shop)
+    sim.switches.set(holds_webhooks=True)
+    late = sim.customer_says("Léa", "Late")
+    late.created_at -= 60.0  # older than what is left to its webhook
+    asked_us = shop.database.clock.now_us()
+    await shop.change_integration(lease_until=0, walked_at=0, reconciled_at=asked_us - 120 * SECOND)
+
+    async def is_asked() -> bool:
+        found = await shop.rows("SELECT number FROM found_by_asking WHERE kind = 'message' AND integration_id = :i", i=shop.integration_id)
+        return [row[0] for row in found] == [late.id]
+
+    await eventually(is_asked, limit=60)
+    number = await only_message(shop)
+    words = "asking Chatwoot found it before any webhook told"
+    assert words in await way(shop, number)
+    sim.switches.set(holds_webhooks=False)
+    await sim.webhooks.flushed()
+
+    async def is_late() -> bool:
+        steps = await way(shop, number)
+        assert any(step.startswith("its webhook came after all") for step in steps), steps
+        return words in steps and any("webhook received (delivery" in step for step in steps)
+
+    await eventually(is_late, limit=60)
+    await shop.execute("UPDATE found_by_asking SET state = 'lost', came_at = NULL WHERE integration_id = :i", i=shop.integration_id)
+    assert f"{words}; its webhook has not come in time and counts as lost" in await way(shop, number)
 
 
 async def test_a_dead_delivery_is_found_and_put_back(company: Company) -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from server.core.times import iso
-from server.core.trace import SeenDelivery, SeenEvent, SeenWalk, steps
+from server.core.trace import SeenDelivery, SeenEvent, SeenFind, SeenWalk, steps
 
 AT = 1_784_365_265_000_000
 
@@ -37,6 +37,35 @@ def test_a_message_no_webhook_told() -> None:
     assert written.what == "written, as Chatwoot says"
     assert stored.what.endswith("(found by asking Chatwoot: no webhook told it)")
     assert [step.what for step in steps([], [SeenDelivery(3, AT, None, "received")], [])] == ["webhook received (delivery 3)"]
+
+
+def test_which_source_came_first() -> None:
+    """The socket's is no webhook; what asking found was late or is lost."""
+    words = [
+        step.what
+        for step in steps(
+            [event(7, AT + 2_000, AT + 5_000)],
+            [
+                SeenDelivery(3, AT + 2_000, AT + 6_000, "done", is_heard=True),
+                SeenDelivery(4, AT + 40_000_000, AT + 40_010_000, "done"),
+            ],
+            [],
+        )
+    ]
+    assert words[1:3] == ["heard by Chatwoot's socket (delivery 3)", "stored as event 7, message.created"]
+    assert words[-2:] == ["webhook received (delivery 4)", "delivery 4 is done"]
+
+    late = SeenFind("message", AT + 3_000, AT + 43_003_000, "late")
+    words = [step.what for step in steps([event(7, AT + 3_000, AT + 5_000)], [], [], [late])]
+    assert words[1] == "asking Chatwoot found it before any webhook told"
+    assert words[-1] == "its webhook came after all, 43 s after asking: it was late"
+
+    lost = SeenFind("edit", AT + 3_000, None, "lost")
+    assert [step.what for step in steps([], [], [], [lost])] == [
+        "asking Chatwoot found its edit before any webhook told; its webhook has not come in time and counts as lost"
+    ]
+    still_open = SeenFind("message", AT + 3_000, None, "open")
+    assert [step.what for step in steps([], [], [], [still_open])] == ["asking Chatwoot found it before any webhook told"]
 
 
 def test_a_reply() -> None:
