@@ -79,6 +79,7 @@ from server.endpoints.websocket import Sockets
 from server.erasure import Erasure
 from server.errors import ConfigurationError, DatabaseUnavailable, NotFound, OmniError
 from server.feed import FeedLimits, Feeds
+from server.file_trial import FileTrial
 from server.form_tokens import FormTokens
 from server.gone import GoneConversations
 from server.gone_contacts import GoneContacts
@@ -218,10 +219,11 @@ class Parts:
             longest_seconds=2 * settings.chatwoot_timeout_seconds + UPLOAD_SECONDS,
         )
         self.proofs = Proofs(self.database, self.vault, self.directory, self.impatient_client_of, settings)
-        trial = Trial(self.impatient_client_of)
+        file_trial = FileTrial(self.impatient_client_of, self.files)
+        trial = Trial(self.impatient_client_of, file_trial)
         self.integrations = Integrations(self.database, self.vault, self.directory, self.client_of, self.proofs, trial, settings)
         self.losses = Losses(self.database, settings.webhook_lost_seconds)
-        self.checkup = Checkup(self.impatient_client_of, self.proofs, settings, self.losses.recent_delay)
+        self.checkup = Checkup(self.impatient_client_of, self.proofs, file_trial, settings, self.losses.recent_delay)
         self.status = CompanyStatus(
             self.database,
             self.directory,

@@ -9,6 +9,7 @@ from server.core.checkup import Finding
 from server.core.proof import NOT_ACCEPTED
 from server.db.accounts import GRANDFATHERED, Integration
 from server.db.integrations import Overview
+from server.file_trial import FileTrial
 from server.proofs import Proofs
 from server.settings import Settings
 
@@ -23,9 +24,11 @@ async def _unknown_delay(integration_id: int) -> float | None:
 class Checkup:
     """Changes nothing but that what Chatwoot proves is kept; takes as long as Chatwoot takes to answer a few calls."""
 
-    def __init__(self, client_of: ClientOf, proofs: Proofs, settings: Settings, delay: DelayOf = _unknown_delay) -> None:
+    def __init__(
+        self, client_of: ClientOf, proofs: Proofs, files: FileTrial, settings: Settings, delay: DelayOf = _unknown_delay
+    ) -> None:
         """`delay`: how many seconds late an integration's webhooks came lately."""
-        self._delay = delay
+        self._files, self._delay = files, delay
         self._client_of, self._proofs, self._settings = client_of, proofs, settings
 
     async def look(self, overview: Overview) -> list[Finding]:
@@ -65,6 +68,8 @@ class Checkup:
         except ChatwootError as error:
             text = f"Chatwoot did not show its inboxes or webhooks: {error.message}"
             found.append(Finding("webhook", "unknown", text, "Look again in a minute; if it stays, look at the account's plan and role"))
+        if (files := await self._files.look(own, own.inbox_id)) is not None:
+            found.append(files)
         is_on = own.is_socket_active and self._settings.chatwoot_sockets
         return [*found, checkup.judge_socket(profile, is_on=is_on)]
 

@@ -127,7 +127,7 @@ class Integrations:
 
         Raises BadRequest, Unprocessable, ChatwootAway.
         """
-        return await self._trial.look(await self._draft(actor, new))
+        return await self._trial.look(await self._draft(actor, new), tries_files=True)
 
     async def _draft(self, actor: Actor, new: NewIntegration) -> Integration:
         """As it would be kept; its number is nobody's."""

@@ -16,6 +16,7 @@ from server.core.payloads import parse_conversation
 from server.core.proof import NOT_ACCEPTED
 from server.db.accounts import Integration
 from server.errors import ChatwootAway, Unprocessable
+from server.file_trial import FileTrial
 
 ClientOf = Callable[[Integration], ChatwootClient]
 Json = dict[str, Any]
@@ -31,16 +32,18 @@ class Place(msgspec.Struct, frozen=True):
     accounts: tuple[tuple[int, str], ...]
     account_id: int
     inboxes: tuple[tuple[int, str, str], ...]  # number, name, channel
+    files: Finding | None = None  # what became of one of its files; None where there was none to try
 
 
 class Trial:
     """Asks Chatwoot and stores nothing. A trial takes two calls, or as long as Chatwoot's timeouts."""
 
-    def __init__(self, client_of: ClientOf) -> None:
-        self._client_of = client_of
+    def __init__(self, client_of: ClientOf, files: FileTrial) -> None:
+        self._client_of, self._files = client_of, files
 
-    async def look(self, integration: Integration) -> Place:
-        """What there is to choose from; without an account number the first account whose administrator the token's owner is.
+    async def look(self, integration: Integration, *, tries_files: bool = False) -> Place:
+        """What there is to choose from; without an account number the first account whose administrator the token's owner is. A file
+        that does not open is no reason to refuse the rest, and is told besides.
 
         Raises ChatwootAway, Unprocessable.
         """
@@ -61,6 +64,7 @@ class Trial:
                 for one in inboxes
                 if isinstance(one.get("id"), int)
             ),
+            files=await self._files.look(own, None) if tries_files else None,
         )
 
     async def check(self, integration: Integration, inbox_ids: Sequence[int]) -> dict[int, str]:

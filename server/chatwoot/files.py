@@ -32,6 +32,10 @@ _PASSED = {
 _GONE = (403, 404, 410)  # storage says 403 for what does not exist
 
 
+class NotPassedOn(AttachmentUnavailable):
+    """The file is there, and too large or in a form that is not passed on."""
+
+
 class OpenFile:
     """A file whose head has come; `chunks` gives the rest, `close` must be called."""
 
@@ -98,7 +102,7 @@ class Files:
                 problem = self._problem_of(answer)
                 if problem is not None:
                     await answer.aclose()
-                    raise AttachmentUnavailable(problem)
+                    raise NotPassedOn(problem)
                 return OpenFile(answer, self._most_bytes)
             location = answer.headers.get("location")
             await answer.aclose()
