@@ -165,7 +165,7 @@ async def read_deliveries_at(connection: Connection, integration_id: int, receiv
         "WHERE received_at BETWEEN :low AND :high AND integration_id = :integration_id ORDER BY id LIMIT :limit",
         {"low": low, "high": low + 999, "integration_id": integration_id, "limit": limit},
     )
-    return [(SeenDelivery(*row[:4], is_heard=SOURCE in (row[5] or "")), row[4]) for row in rows]
+    return [(SeenDelivery(row[0], row[1], row[2], row[3], SOURCE in (row[5] or "")), row[4]) for row in rows]
 
 
 def _entry(row: Any) -> Entry:
