@@ -48,7 +48,7 @@ class AccessMemory:
         self.on_keys: Callable[[Collection[str]], None] = lambda names: None
         self.on_confirmed: Callable[[], None] = lambda: None
         self.announce: Callable[[str], None] = lambda message: None  # to the other processes, which may have lost the database
-        self._keys_of_tokens = Tokens(settings)
+        self._keys_of_tokens = Tokens(settings, database.clock.now_seconds)
         self._names = self._keys_of_tokens.names
         self._agents: dict[tuple[int, str], Agent] = {}
         self._keys: dict[int, tuple[int, str]] = {}

@@ -108,12 +108,16 @@ class Access(AccessMemory):
             raise Forbidden("This was not sent from our own page; open the inbox under its own address and try again")
         return await self.authenticate_session(cookie, address, is_for_operation=is_for_operation)
 
+    def now_seconds(self) -> float:
+        """The clock by which sign-ins of all kinds end: the database's, in unix seconds."""
+        return self._database.clock.now_seconds()
+
     def remembered(self, authorization: str) -> Principal | None:
         """The principal of a bearer token that is good and known already; None whenever that is not plain: then `authenticate` decides."""
         token = authorization[7:] if authorization.startswith("Bearer ") else ""
         claims = self._tokens.get(token)
         agent = self._agents.get((claims.company_id, claims.subject)) if claims is not None else None
-        if claims is None or agent is None or time.time() > claims.expires_at or not self._freshness.is_current:
+        if claims is None or agent is None or self.now_seconds() > claims.expires_at or not self._freshness.is_current:
             return None
         self._used.add(agent.id)
         is_withdrawn = not agent.is_active or claims.issued_us < agent.valid_after_us
@@ -125,7 +129,7 @@ class Access(AccessMemory):
         if not is_for_operation:
             await self.confirm()
         claims = self._tokens.get(token) or self._decode(token, address)  # its key may have been withdrawn meanwhile
-        if time.time() > claims.expires_at + self._settings.jwt_leeway_seconds:
+        if self.now_seconds() > claims.expires_at + self._settings.jwt_leeway_seconds:
             self._tokens.pop(token, None)
             raise TokenExpired
         agent = self._agents.get((claims.company_id, claims.subject)) or await self._meet(claims)
@@ -152,7 +156,7 @@ class Access(AccessMemory):
             known = self._sessions[key] = (row[0], row[1], row[2] / SECOND)
             bound(self._sessions)
         agent_id, created_us, expires_at = known
-        if self._database.clock.now_seconds() >= expires_at:
+        if self.now_seconds() >= expires_at:
             raise TokenExpired
         agent = await self._agent(agent_id)
         self._used.add(agent.id)

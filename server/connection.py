@@ -103,6 +103,7 @@ class Connection:
         "_heard_at",
         "_hub",
         "_is_informed",
+        "_now_seconds",
         "_pace",
         "_pinged_at",
         "_renew",
@@ -139,8 +140,10 @@ class Connection:
         session_key: str | None,
         token_key: str | None = None,
         issued_us: int = 0,
+        now_seconds: Callable[[], float] = time.time,
     ) -> None:
-        now = time.monotonic()
+        """`now_seconds`: the clock by which the sign-in ends."""
+        now, self._now_seconds = time.monotonic(), now_seconds
         self.output, self._hub, self._tail, self._colleagues, self._pace = push, hub, tail, colleagues, pace
         self.agent_id, self.agent_name, self.seq, self.expires_at, self.session_key = agent_id, agent_name, seq, expires_at, session_key
         self.token_key, self.issued_us = token_key, issued_us
@@ -339,7 +342,7 @@ class Connection:
     # -- time ------------------------------------------------------------------------------------------------------
 
     def on_deadline(self, now: float) -> None:
-        if self.expires_at is not None and time.time() >= self.expires_at:
+        if self.expires_at is not None and self._now_seconds() >= self.expires_at:
             self.close(CLOSE_EXPIRED, "sign-in expired")
             return
         if now - self._heard_at >= self._pace.silence:
@@ -351,14 +354,14 @@ class Connection:
         if self.paused_at is None and now - self._pinged_at >= self._pace.ping:
             self._pinged_at = now
             self.advance()  # what the hub still holds goes first: a ping says that everything up to its cursor has been sent
-            self.output.write(text_frame(encode_ping(next(_ping_numbers), self.cursor, int(time.time() * SECOND))))
+            self.output.write(text_frame(encode_ping(next(_ping_numbers), self.cursor, int(self._now_seconds() * SECOND))))
         self._set_deadline()
 
     def _set_deadline(self) -> None:
         times = [self._heard_at + self._pace.silence]
         times.append(self._pinged_at + self._pace.ping if self.paused_at is None else self.paused_at + self._pace.slow)
         if self.expires_at is not None:
-            times.append(time.monotonic() + self.expires_at - time.time())
+            times.append(time.monotonic() + self.expires_at - self._now_seconds())
         self.deadline = min(times)
 
 

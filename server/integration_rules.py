@@ -1,13 +1,11 @@
 """What administrators may write about an integration, and the columns that follow from it: checks without asking anybody."""
 
 import secrets
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from server.chatwoot import ChatwootError, ChatwootRefused
 from server.core import checkup
-from server.core.times import SECOND
 from server.db.accounts import Integration
 from server.db.audit import Actor
 from server.errors import BadRequest, ChatwootFailed, Unprocessable
@@ -30,10 +28,10 @@ def previous_end_us(own: Integration) -> int | None:
     return own.previous_until_us or None
 
 
-def replaced_secret(integration: Integration, secret: str) -> Json:
+def replaced_secret(integration: Integration, secret: str, now_us: int) -> Json:
     """The columns of a new secret; the one before counts for a day."""
     before = integration.webhook_secret
-    until = now_us() + previous_secret_us() if before else None
+    until = now_us + previous_secret_us() if before else None
     return {"webhook_secret": secret, "previous_webhook_secret": before, "previous_secret_until": until}
 
 
@@ -75,10 +73,6 @@ def checked_secret(text: str, what: str) -> str:
 
 def failure(error: ChatwootError) -> ChatwootFailed:
     return ChatwootFailed(f"Chatwoot did not carry it out: {error.message}")
-
-
-def now_us() -> int:
-    return int(time.time() * SECOND)
 
 
 async def with_events(write: Callable[[list[str]], Awaitable[Json]]) -> Json:

@@ -30,7 +30,6 @@ from server.integration_rules import (
     checked_secret,
     failure,
     new_key,
-    now_us,
     replaced_secret,
     secrets_of,
     with_events,
@@ -106,14 +105,15 @@ class Integrations:
         names = {} if new.is_trusted else await self._tried(draft, inbox_ids, accepts_unproved=new.accepts_unproved)
         values = {**msgspec.structs.asdict(new), "base_url": draft.base_url, "company_id": actor.company_id}
         values |= {"access_token": draft.access_token, "webhook_secret": draft.webhook_secret}
-        values["proved_us"] = now_us() if new.is_trusted else None
+        now_us = self._database.clock.now_us()
+        values["proved_us"] = now_us if new.is_trusted else None
 
         async def write(connection: Connection) -> list[int]:
             added = []
             for inbox_id in inbox_ids:
                 key = new_key() if new.unsigned == "keyed" else None
                 own = values | {"inbox_id": inbox_id, "webhook_key": key, "inbox_name": names.get(inbox_id)}
-                added.append(await accounts.add_integration(connection, self._vault, own, now_us()))
+                added.append(await accounts.add_integration(connection, self._vault, own, now_us))
                 where = {"baseUrl": draft.base_url, "accountId": new.account_id, "inboxId": inbox_id}
                 await audit.append_act(connection, actor, "integration.add", f"integration {added[-1]}", **where)
             return added
@@ -224,12 +224,13 @@ class Integrations:
         renewed = [name for name in ("access_token", "webhook_secret", "webhook_key") if name in values]
         if changes.get("end_previous_secret"):
             told["end_previous_secret"] = True
+        now_us = self._database.clock.now_us()
 
         async def write(connection: Connection) -> None:
             if "page_id" in values:
                 await integrations.check_free(connection, overview.integration, values["page_id"])
             if "page_id" in values or "base_url" in values:
-                await _take_place(connection, overview.integration, values)
+                await _take_place(connection, overview.integration, values, now_us)
             await integrations.write_integration(connection, self._vault, integration_id, values)
             detail = told | ({"renewed": renewed} if renewed else {})
             await audit.append_act(connection, actor, "integration.change", f"integration {integration_id}", **detail)
@@ -248,7 +249,7 @@ class Integrations:
             values["webhook_mode"] = changes["webhook_mode"]
         if changes.get("webhook_secret"):
             secret = checked_secret(changes["webhook_secret"], "webhook secret")
-            values |= replaced_secret(overview.integration, secret)
+            values |= replaced_secret(overview.integration, secret, self._database.clock.now_us())
         if changes.get("end_previous_secret"):
             values |= {"previous_webhook_secret": None, "previous_secret_until": None}
         if changes.get("unsigned_webhooks") is not None:
@@ -304,8 +305,10 @@ class Integrations:
         await self._directory.refresh()
         await self._remove_hook(overview)
 
+        now_us = self._database.clock.now_us()
+
         async def write(connection: Connection) -> None:
-            await integrations.write_integration(connection, self._vault, integration_id, integrations.DELETED | {"deleted_at": now_us()})
+            await integrations.write_integration(connection, self._vault, integration_id, integrations.DELETED | {"deleted_at": now_us})
             await audit.append_act(connection, actor, "integration.delete", f"integration {integration_id}")
 
         await self._database.transaction(write)
@@ -370,10 +373,11 @@ class Integrations:
         others = [one for one in sharing if one.company_id != own.company_id and one.is_proved and own.is_proved]
         others = [one for one in others if one.webhook_secret and one.webhook_secret in replaced]
         changed = [one for one in (*siblings, *others) if secret and one.webhook_secret != secret]
+        now_us = self._database.clock.now_us()
 
         async def write(connection: Connection) -> None:
             for one in changed:
-                await integrations.write_integration(connection, self._vault, one.id, replaced_secret(one, secret))
+                await integrations.write_integration(connection, self._vault, one.id, replaced_secret(one, secret, now_us))
             for one in siblings:
                 await integrations.write_integration(connection, self._vault, one.id, {"chatwoot_problem": None})
             detail = {"isSigned": bool(secret), "integrations": [sibling.id for sibling in siblings]}
@@ -389,7 +393,7 @@ class Integrations:
 
     async def _end_soon(self, changed: list[Integration]) -> None:
         """Their old webhook is deleted: its secret signs nothing more than what Chatwoot had queued."""
-        until = now_us() + _QUEUED_US
+        until = self._database.clock.now_us() + _QUEUED_US
 
         async def write(connection: Connection) -> None:
             for one in changed:
@@ -400,7 +404,7 @@ class Integrations:
         await self._directory.refresh()
 
 
-async def _take_place(connection: Connection, own: Integration, values: Json) -> None:
+async def _take_place(connection: Connection, own: Integration, values: Json, now_us: int) -> None:
     """What was proved, or trusted, was proved of another place: at the new one it is proved now, after whoever is there already.
 
     Raises Unprocessable where another company has that inbox.
@@ -410,4 +414,4 @@ async def _take_place(connection: Connection, own: Integration, values: Json) ->
     holders = await integrations.lock_same_inbox(connection, moved)
     if any(company != own.company_id and at > GRANDFATHERED for _, company, at in holders):
         raise Unprocessable(NOTHING + HELD)
-    values["proved_at"] = now_us()
+    values["proved_at"] = now_us

@@ -46,7 +46,8 @@ class Proofs:
         while True:
             if self._directory.is_loaded:
                 try:
-                    await self._database.transaction(lambda c: integrations.end_previous_secrets(c, _now_us() + previous_secret_us()))
+                    until_us = self._database.clock.now_us() + previous_secret_us()
+                    await self._database.transaction(lambda c: integrations.end_previous_secrets(c, until_us))  # noqa: B023 - awaited at once
                     await self._prove_all(self._due())
                 except Unavailable:
                     pass
@@ -98,7 +99,7 @@ class Proofs:
         """Of two companies that prove the same inbox of the same Chatwoot the first has it; a row that only was trusted steps back."""
         if integration.proved_us == GRANDFATHERED and secret is None:
             return proof  # it may sign with a secret that nobody knows yet: what came until today goes on coming
-        proved_us = FOUNDER if integration.proved_us == GRANDFATHERED else _now_us()
+        proved_us = FOUNDER if integration.proved_us == GRANDFATHERED else self._database.clock.now_us()
         values: dict[str, Any] = {"proved_at": proved_us} if integration.proved_us <= GRANDFATHERED else {}
         if secret:
             values["webhook_secret"] = secret
@@ -182,7 +183,3 @@ class Proofs:
 
 def previous_secret_us() -> int:
     return PREVIOUS_SECRET_HOURS * 3_600 * SECOND
-
-
-def _now_us() -> int:
-    return int(time.time() * SECOND)

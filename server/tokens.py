@@ -7,7 +7,7 @@ algorithms of its own kind only: a public key is never taken for a shared secret
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +55,9 @@ class _Key(msgspec.Struct, frozen=True):
 class Tokens:
     """Verifies tokens. Raises ConfigurationError at the start for key files that cannot be used."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, now_seconds: Callable[[], float] = time.time) -> None:
+        """`now_seconds`: the clock by which tokens begin and end, in unix seconds."""
+        self._settings, self._now_seconds = settings, now_seconds
         secrets = (settings.jwt_secret, settings.jwt_secret_previous)
         self._shared = [_Key(secret, ("HS256",)) for secret in secrets if secret]
         self._files = [Path(path) for path in (settings.jwt_public_key_path, settings.jwt_jwks_path) if path]
@@ -84,16 +85,18 @@ class Tokens:
         """The claims; None when another key may have signed it."""
         settings = self._settings
         subject = settings.jwt_subject_claim
+        options: Any = {"require": ["exp", subject], "verify_aud": bool(settings.jwt_audience), "verify_sub": False}
+        options |= {"verify_exp": False, "verify_nbf": False, "verify_iat": False}  # by `_check_times`
         try:
             claims: dict[str, Any] = jwt.decode(
                 token,
                 key.material,
                 algorithms=list(key.algorithms),
-                leeway=settings.jwt_leeway_seconds,
                 audience=settings.jwt_audience or None,
                 issuer=settings.jwt_issuer or None,
-                options={"require": ["exp", subject], "verify_aud": bool(settings.jwt_audience), "verify_sub": False},
+                options=options,
             )
+            self._check_times(claims)
         except jwt.ExpiredSignatureError:
             raise TokenExpired from None
         except jwt.InvalidSignatureError:
@@ -101,6 +104,15 @@ class Tokens:
         except (jwt.InvalidTokenError, OverflowError, ValueError, TypeError):  # the last three: times that are no moment, such as Infinity
             raise Unauthenticated("The token is not valid here") from None
         return claims
+
+    def _check_times(self, claims: dict[str, Any]) -> None:
+        """As PyJWT does, which asks this machine's clock: an hour's error there would be an hour of a token's life. Raises what PyJWT
+        raises, and OverflowError, ValueError or TypeError for what is no moment."""
+        now, leeway = self._now_seconds(), self._settings.jwt_leeway_seconds
+        if any(int(claims[name]) > now + leeway for name in ("iat", "nbf") if name in claims):
+            raise jwt.ImmatureSignatureError
+        if int(claims["exp"]) <= now - leeway:
+            raise jwt.ExpiredSignatureError
 
     def look(self) -> None:
         """Take over key files that changed, where nobody has looked for a moment."""

@@ -1,7 +1,6 @@
 """`/ws`: from the handshake to the welcome; then the socket belongs to a `connection.Connection`."""
 
 import asyncio
-import time
 from collections import Counter
 from typing import Protocol
 
@@ -100,6 +99,7 @@ class Sockets:
             session_key=principal.session_key,
             token_key=principal.token_key,
             issued_us=principal.issued_us,
+            now_seconds=self._access.now_seconds,
         )
         agent = principal.agent
         connection.is_admin = agent.role == "admin"
@@ -112,7 +112,7 @@ class Sockets:
             reason=verdict.reason,
             cursor=feed.cursor,
             pingMs=int(self._settings.ping_seconds * 1000),
-            now=iso(int(time.time() * SECOND)),
+            now=iso(int(self._access.now_seconds() * SECOND)),
             expiresAt=None if principal.expires_at is None else iso(int(principal.expires_at * SECOND)),
         )
         connection.start(is_replaying=is_replaying, renew=lambda token: self._renew(principal, token))

@@ -3,6 +3,7 @@
 import asyncio
 import struct
 import time
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from tests.faults.kit import (
 )
 from tests.kit.eventually import eventually
 from tests.kit.omni import Omni
+from tests.kit.socket_client import AgentSocket
 from tests.kit.webhook import delivery_of, simple_payload
 
 _HOUR = 3600.0
@@ -91,6 +93,49 @@ async def test_a_signature_is_judged_by_the_database_s_clock(cluster: Cluster, t
             answer = await delivery.post(http)
         assert answer.status_code == 200, answer.text
         await eventually(lambda: cluster.sql("SELECT COUNT(*) AS n FROM social_messages")[0]["n"] == 1, limit=30)
+
+
+@pytest.mark.parametrize("seconds", [_HOUR, -_HOUR])
+async def test_a_token_ends_by_the_database_s_clock(cluster: Cluster, tmp_path: Path, seconds: float) -> None:
+    """Also at a machine whose clock is an hour off: good for half an hour is good there, socket and all; what has ended has ended."""
+    clock = tmp_path / "clock"
+    clock.write_bytes(struct.pack("d", seconds))
+    async with clustered(cluster):
+        await cluster.prepare()
+        wrong = cluster.add_server(env={"PYTHONPATH": str(_FOLDER), "OMNI_TEST_CLOCK": str(clock)})
+        await cluster.start(wrong)
+        for hours, status in ((0.5, 200), (-0.5, 401)):
+            for _ in range(2):  # the second time from memory
+                async with wrong.client(wrong.token(COMPANY, "first", hours=hours, iat=None)) as http:
+                    assert (await http.get("/api/me")).status_code == status
+        async with AgentSocket(wrong.ws_url, token=wrong.token(COMPANY, "first", hours=0.5, iat=None)) as agent:
+            until = datetime.fromisoformat(agent.welcome["expiresAt"]) - datetime.fromisoformat(agent.welcome["now"])
+            assert abs(until.total_seconds() - 1_800) < 600
+            await agent.wait_for_frame("ping", known=len(agent.frames_of("ping")), limit=60)
+            assert agent.is_open
+        ending = wrong.token(COMPANY, "first", iat=None, exp=int(time.time()) + 5)
+        async with AgentSocket(wrong.ws_url, token=ending) as agent:
+            assert await agent.wait_closed(limit=60) == 4205
+
+
+@pytest.mark.parametrize("hours", [25.0, -25.0])
+async def test_a_replaced_secret_ends_by_the_database_s_clock(cluster: Cluster, tmp_path: Path, hours: float) -> None:
+    """What Chatwoot has queued with the old one is taken for a day, wherever it was replaced: refused, it would be lost."""
+    clock = tmp_path / "clock"
+    clock.write_bytes(struct.pack("d", hours * _HOUR))
+    async with clustered(cluster):
+        await asyncio.to_thread(migrations.upgrade, cluster.database_url)
+        number = await cluster.add_integration("", "token-of-a-chatwoot-agent", webhook_secret="a-secret")
+        wrong = cluster.add_server(env={"PYTHONPATH": str(_FOLDER), "OMNI_TEST_CLOCK": str(clock)})
+        await cluster.start(wrong)
+        async with wrong.client(wrong.token(COMPANY, "chief", role="admin", iat=None)) as http:
+            changed = await http.patch(f"/api/integrations/{number}", json={"webhookSecret": "another-secret"})
+            assert changed.status_code == 200, changed.text
+            [row] = cluster.sql("SELECT previous_secret_until AS ends FROM integrations WHERE id = %s", number)
+            assert abs(row["ends"] / 1e6 - time.time() - 24 * _HOUR) < _HOUR
+            for secret in ("a-secret", "another-secret"):
+                delivery = delivery_of(simple_payload(account_id=ACCOUNT), secret=secret, timestamp=int(time.time()))
+                assert (await delivery.post(http)).status_code == 200
 
 
 @pytest.mark.parametrize("seconds", [_HOUR, -_HOUR])

@@ -219,6 +219,17 @@ async def test_what_cannot_be_kept_is_refused(company: Company, case: str) -> No
     await _shows_the_next(company)
 
 
+@pytest.mark.parametrize(("name", "most"), [("X-Chatwoot-Signature", 71), ("X-Chatwoot-Timestamp", 12), ("X-Chatwoot-Delivery", 64)])
+async def test_a_header_that_is_too_long_is_refused(company: Company, name: str, most: int) -> None:
+    """Nothing of it is cut: it is judged later, and names the delivery."""
+    body = encode_body(company.simple("with a long header"))
+    for length, status in ((most + 1, 431), (50_000, 431)):
+        answer = await company.http.post(WEBHOOK_PATH, content=body, headers={name: "1" * length})
+        assert (answer.status_code, answer.json()["code"]) == (status, "header_too_large")
+    if name == "X-Chatwoot-Delivery":
+        assert (await company.http.post(WEBHOOK_PATH, content=body, headers={name: "1" * most})).status_code == 200
+
+
 async def test_a_body_without_end_is_refused_while_it_comes(company: Company) -> None:
     """Chunked, without a length: refused at the limit."""
 

@@ -46,6 +46,18 @@ async def test_withdrawn_access_does_not_come_back_by_an_invitation(company: Com
     await bob.http.aclose()
 
 
+async def test_a_link_is_nothing_to_somebody_whose_access_was_withdrawn_otherwise(company: Company) -> None:
+    """By the CRM's own hand or an older process, which ends no links: neither let in, nor given a new password."""
+    email = f"gone{company.id}@example.org"
+    person = await join(company, email, "agent")
+    link = await invited(company, email, "agent")
+    before = await company.rows("SELECT password_hash FROM agents WHERE id = :id", id=person.number)
+    await company.execute("UPDATE agents SET is_active = :no WHERE id = :id", no=False, id=person.number)
+    assert (await accept(company.omni, link)).status_code == 404
+    assert await company.rows("SELECT password_hash FROM agents WHERE id = :id", id=person.number) == before
+    await person.http.aclose()
+
+
 async def test_a_demotion_ends_the_links_of_an_administrator(company: Company) -> None:
     """An agent has no links to give, and none of their own raises them again."""
     email = f"demoted{company.id}@example.org"
