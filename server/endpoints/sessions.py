@@ -21,7 +21,7 @@ _DEVICE_SECONDS = 180 * 86_400
 # attachments stay in the browser's cache otherwise, for whoever sits there next; "storage" is not named, as it holds
 # replies that have not been sent yet, and the page keeps those of each agent apart
 CLEAR_SITE_DATA = {"Clear-Site-Data": '"cache"'}
-_SIGN_IN_BYTES = 10_000  # anybody may send it
+_SIGN_IN_BYTES = 65_536  # anybody may send it
 
 
 class Sessions:
