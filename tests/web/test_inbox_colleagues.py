@@ -34,6 +34,8 @@ async def test_an_agent_who_writes_in_chatwoot_is_seen(site: Site, open_window: 
     """With their name, until they stop; the page's own agent of that name is no colleague."""
     number = await site.writes(site.new_customer(), "who takes it?")
     page = await (await open_window("asha")).open(f"/inbox/c/{number}")
+    await (await open_window("tomas")).open()
+    await expect(page.locator(".menu [data-f=here]")).to_have_text("1 colleague here")  # from here on it is told who types
     told = page.locator("[data-f=colleagues]")
     conversation = max(site.sim.conversations.values(), key=lambda one: one.last_activity_at)
     typing = ("conversation_typing_on", "conversation_typing_off")
