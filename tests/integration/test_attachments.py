@@ -1,5 +1,7 @@
 """Attachments over REST: the files of one's own company's messages, through us, and nothing a browser would run."""
 
+import contextlib
+
 import pytest
 
 from server.core.attachments import shown_as
@@ -7,7 +9,7 @@ from server.dev.chatwoot_sim import ChatwootSim
 from server.dev.chatwoot_sim.samples import Upload, picture
 from tests.kit.client_model import Json
 from tests.kit.company import Company
-from tests.kit.rude_http import answering
+from tests.kit.rude_http import answering, stalling
 from tests.kit.webhook import WEBHOOK_PATH
 
 PAGE = Upload("bill.html", b"<script>alert(1)</script>", "text/html")
@@ -99,6 +101,29 @@ async def test_a_rude_storage_takes_no_place_for_good(shop: Company, message: Js
         await shop.execute("UPDATE social_messages SET attachments = REPLACE(attachments, :old, :new)", old=_place(message), new=url)
         statuses = [(await shop.http.get(path)).status_code for _ in range(45)]
     assert set(statuses) == {502} if "Encoding" in head else set(statuses) == {200}
+
+
+async def test_slow_files_of_one_company_leave_room_for_another_s(shop: Company, company: Company, message: Json) -> None:
+    """Four agents fetch files that do not come on: the company's places are taken, and neither the pool's nor another company's."""
+    path = f"/api/attachments/{message['id']}/0"
+    own = {"id": 1, "file_type": "image", "data_url": message["attachments"][0]["url"]}
+    await company.change_integration(base_url=_place(message))
+    theirs = company.message(1) | {"attachments": [own]}
+    await company.post(theirs)
+    other = (await company.conversation_with(1))["messages"][0]["id"]
+    async with stalling() as url, contextlib.AsyncExitStack() as stack:
+        await shop.change_integration(base_url=url)
+        sql = "UPDATE social_messages SET attachments = REPLACE(attachments, :old, :new) WHERE id = :id"
+        await shop.execute(sql, old=_place(message), new=url, id=message["id"])
+        statuses = []
+        for agent in range(4):
+            http = await stack.enter_async_context(shop.omni.client(shop.token(f"slow {agent}")))
+            for _ in range(12):
+                answer = await stack.enter_async_context(http.stream("GET", path))
+                statuses.append(answer.status_code)
+        assert statuses == [200] * 40 + [429] * 8
+        answer = await company.http.get(f"/api/attachments/{other}/0")
+        assert answer.status_code == 200, answer.text
 
 
 def _place(message: Json) -> str:

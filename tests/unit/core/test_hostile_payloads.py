@@ -1,6 +1,7 @@
 """Payloads that are broken or hostile: a change or a PayloadError, whatever they hold; and what is found and taken out before that."""
 
 import json
+import os
 import sys
 from typing import Any
 
@@ -18,6 +19,8 @@ from server.core.projection import Board, Source
 from server.errors import PayloadError
 from tests.kit.webhook import encode_body, realistic_payload
 from tests.unit.core.payloads import CONVERSATIONS, MESSAGES, RECEIVED_US, documented
+
+_EXAMPLES = 14_000 if os.environ.get("OMNI_TEST_FULL") == "1" else 400
 
 
 @pytest.mark.parametrize(
@@ -115,7 +118,7 @@ def mutated(draw: st.DrawFn) -> dict[str, Any]:
     return payload | changes
 
 
-@settings(max_examples=400)
+@settings(max_examples=_EXAMPLES)
 @given(mutated())
 def test_wrong_types_anywhere_are_a_change_or_a_payload_error(payload: dict[str, Any]) -> None:
     """Never anything else; and what is taken can be projected, read for its address, and written."""
@@ -128,6 +131,7 @@ def test_wrong_types_anywhere_are_a_change_or_a_payload_error(payload: dict[str,
     Board().apply(change, Source(3, 1), RECEIVED_US)
 
 
+@settings(max_examples=_EXAMPLES)
 @given(st.binary() | st.text() | JSON_VALUES.map(json.dumps))
 def test_any_body_is_a_change_or_a_payload_error(body: bytes | str) -> None:
     """Bytes of any kind."""
