@@ -46,7 +46,7 @@ from server.db.installation import read_installation
 from server.db.migrations import schema_problem
 from server.db.spool import Spool
 from server.db.vault import Vault
-from server.deep_walk import DeepWalk
+from server.deep_walk import START_REQUESTS, DeepWalk
 from server.directory import Directory
 from server.endpoints import ops, pages
 from server.endpoints.account import AccountApi
@@ -243,8 +243,10 @@ class Parts:
         self.sign_in = SignIn(self.database, self.access, self.vault)
         self.set_up = SetUp(self.database, self.access, f"{settings.base_url}/setup")
         self.sync = Sync(self.database, self.directory, self.ingester, self.client_of)
-        is_on = settings.history_requests_per_hour > 0
-        self.deep_walk = DeepWalk(self.database, self.directory, self.sync, self.slow_client_of, is_on=is_on)
+        per_hour = settings.history_requests_per_hour
+        wait = START_REQUESTS * 3_600.0 / per_hour if per_hour else 0.0
+        slow = (self.database, self.directory, self.sync, self.slow_client_of)
+        self.deep_walk = DeepWalk(*slow, is_on=per_hour > 0, start_seconds=min(60.0, wait))
         self.sync_runs = SyncRuns(self.database, self.directory, self.sync, self.presence.show_sync)
         self.reconcile = Reconcile(self.database, self.directory, self.ingester, self.client_of, settings, self.arrivals)
         gone = GoneConversations(self.database, self.client_of, publish, settings.integration_watch_seconds, self.agents_looks.take)

@@ -20,7 +20,7 @@ from server.sync import Outcome, Sync
 
 _logger = log.get(__name__)
 _POLL_SECONDS = 5.0
-_START_SECONDS = 60.0  # a process that has just started has more urgent things to ask
+START_REQUESTS = 20  # a process that has just started has more urgent things to ask: it waits as long as so many take
 _LEASE_SECONDS = 120.0  # after a process died, its integration is taken by another one
 _AGAIN_SECONDS = 24 * 3_600.0  # from the end of one comparison to the beginning of the next
 _RETRY_SECONDS = 3_600.0  # after one that left something out
@@ -37,7 +37,7 @@ class DeepWalk:
         client_of: Callable[[Integration], ChatwootClient],
         *,
         is_on: bool = True,
-        start_seconds: float = _START_SECONDS,
+        start_seconds: float,
     ) -> None:
         self._database, self._directory, self._sync, self._client_of = database, directory, sync, client_of
         self._is_on, self._start_seconds = is_on, start_seconds

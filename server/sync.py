@@ -116,6 +116,22 @@ class Outcome(msgspec.Struct):
             self.errors.append(sentence)
 
 
+class _Walk(msgspec.Struct, frozen=True):
+    """What one walk was asked to do. `since_us`: what was verified since then is left out; None: what an interrupted sync has fetched."""
+
+    client: ChatwootClient
+    integration: Integration
+    outcome: Outcome
+    on_progress: OnProgress
+    writes: bool
+    since_us: int | None
+
+    @property
+    def is_own(self) -> bool:
+        """A sync that somebody asked for, not the slow comparison."""
+        return self.since_us is None
+
+
 class Sync:
     """Walks for the REST endpoint and the command."""
 
@@ -172,13 +188,12 @@ class Sync:
         if integration.problem or not integration.base_url or integration.account_id is None:
             outcome.fail(integration.problem or "The integration has no base URL or no account id")
             return outcome
-        client = client or self._client_of(integration)
+        asked = _Walk(client or self._client_of(integration), integration, outcome, on_progress, writes, since_us)
         if not writes or since_us is not None:
-            return await self._walked(client, integration, outcome, on_progress, writes=writes, since_us=since_us)
+            return await self._walked(asked)
 
         async def walk() -> str:
-            found = await self._walked(client, integration, outcome, on_progress, writes=True, since_us=None)
-            return msgspec.json.encode(found).decode()
+            return msgspec.json.encode(await self._walked(asked)).decode()
 
         try:
             found = await self._sole.run(integration.id, walk, lambda: on_progress(outcome))
@@ -190,55 +205,39 @@ class Sync:
             return outcome
         return msgspec.json.decode(found, type=Outcome)
 
-    async def _walked(
-        self,
-        client: ChatwootClient,
-        integration: Integration,
-        outcome: Outcome,
-        on_progress: OnProgress,
-        *,
-        writes: bool,
-        since_us: int | None,
-    ) -> Outcome:
+    async def _walked(self, walk: _Walk) -> Outcome:
+        outcome = walk.outcome
         try:
-            await self._all(client, integration, outcome, on_progress, writes=writes, since_us=since_us)
+            await self._all(walk)
         except OmniError as error:
             outcome.fail(error.message)
         counts = {key: value for key, value in outcome.view().items() if key not in ("errors", "comparison")}
         _logger.info("sync ended", **counts, missing=outcome.comparison.messages_missing, errors=len(outcome.errors))
         return outcome
 
-    async def _all(
-        self,
-        client: ChatwootClient,
-        integration: Integration,
-        outcome: Outcome,
-        on_progress: OnProgress,
-        *,
-        writes: bool,
-        since_us: int | None,
-    ) -> None:
+    async def _all(self, walk: _Walk) -> None:
         """Every conversation but those that an interrupted sync has fetched since it began."""
-        began_us, done = since_us or self._database.clock.now_us(), set[int]()
-        if writes:
-            began_us, done = await self._resume(integration, outcome, began_us, is_own=since_us is None)
-        listing = Listing(client, integration.inbox_id, self._absent[integration.id])
+        integration, outcome = walk.integration, walk.outcome
+        began_us, done = walk.since_us or self._database.clock.now_us(), set[int]()
+        if walk.writes:
+            began_us, done = await self._resume(integration, outcome, began_us, is_own=walk.is_own)
+        listing = Listing(walk.client, integration.inbox_id, self._absent[integration.id])
         async for item in listing.rows():
             outcome.total = listing.count
             if item.get("id") in done:
                 continue
-            await self._conversation(client, integration, item, outcome, writes=writes)
+            await self._conversation(walk, item)
             outcome.walked += 1
-            on_progress(outcome)
+            walk.on_progress(outcome)
         outcome.total = outcome.comparison.conversations_there = len(listing.found - self._absent[integration.id])
         here = await self._database.read(lambda c: history.read_present(c, integration.id, sorted(listing.found)))
         outcome.comparison.conversations_here = len(here - self._absent[integration.id])
         if listing.problem:
             outcome.fail(listing.problem)
-        if writes:
+        if walk.writes:
             is_whole = not outcome.errors and not outcome.comparison.messages_missing
             verified_us = began_us if is_whole else None
-            await self._database.transaction(lambda c: history.end_sync(c, integration.id, verified_us, is_own=since_us is None))
+            await self._database.transaction(lambda c: history.end_sync(c, integration.id, verified_us, is_own=walk.is_own))
 
     async def _resume(
         self, integration: Integration, outcome: Outcome, now_us: int, *, is_own: bool
@@ -255,16 +254,15 @@ class Sync:
         outcome.comparison.messages_here += messages
         return began_us, done
 
-    async def _conversation(
-        self, client: ChatwootClient, integration: Integration, item: Json, outcome: Outcome, *, writes: bool
-    ) -> None:
+    async def _conversation(self, walk: _Walk, item: Json) -> None:
         """One that Chatwoot cannot show does not hide those behind it. Raises what would meet them as well."""
+        outcome = walk.outcome
         try:
             state = parse_conversation(item)
-            await self.take_conversation(client, integration, state, outcome, writes=writes)
+            await self.take_conversation(walk.client, walk.integration, state, outcome, writes=walk.writes)
         except ChatwootRefused as error:
             if error.chatwoot_status == _GONE:  # deleted since it was listed
-                self._absent[integration.id].add(item["id"])
+                self._absent[walk.integration.id].add(item["id"])
                 return
             outcome.fail(f"conversation {item.get('id')}: {error.message}")
         except (ChatwootError, PayloadError) as error:

@@ -179,6 +179,7 @@ class IntegrationPages:
             findings=findings,
             conversations=await self._integrations.count_conversations(overview.integration.id),
             sync=run,
+            is_history_compared=self._settings.history_requests_per_hour > 0,
             sync_words=sync_words(run, self._shell.locale(request)) if run else None,
             is_well=is_well(findings),
             webhook_url=self._settings.webhook_url_of(overview.webhook_mode, overview.integration.address_key),
