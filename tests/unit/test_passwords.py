@@ -1,8 +1,11 @@
 """A sign-in computes the same for a name that is there and for one that is not."""
 
+import asyncio
+
 import argon2
 import pytest
 
+from server.errors import TooManyRequests
 from server.passwords import PasswordHashes, hash_password
 
 
@@ -29,3 +32,22 @@ async def test_nothing_stored_is_never_right() -> None:
     """Whatever is tried."""
     for password in ("", "A" * 43, "\x00"):
         assert not await PasswordHashes().is_right(None, password)
+
+
+async def test_strangers_queue_is_bounded_and_nobody_known_waits_in_it() -> None:
+    """Each guess takes a core for a tenth of a second: of sixty at once forty wait, and the others are told to come later."""
+    stored = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("right one")
+    hashes = PasswordHashes()
+
+    async def is_refused() -> bool:
+        try:
+            return await hashes.is_right(stored, "wrong")
+        except TooManyRequests:
+            return True
+
+    async with asyncio.TaskGroup() as group:
+        guesses = [group.create_task(is_refused()) for _ in range(60)]
+        known = group.create_task(hashes.is_right(stored, "right one", is_known=True))
+    assert known.result()
+    assert [guess.result() for guess in guesses] == [False] * 40 + [True] * 20
+    assert await hashes.is_right(stored, "right one")

@@ -58,6 +58,19 @@ async def test_a_link_is_nothing_to_somebody_whose_access_was_withdrawn_otherwis
     await person.http.aclose()
 
 
+async def test_an_invitation_says_what_is_known_here_and_nothing_of_another_company(company: Company, shop: Company) -> None:
+    """One's own administrator stays one, whatever the form said; of somebody else's nothing shows."""
+    own, foreign = f"own{company.id}@example.org", f"foreign{shop.id}@example.org"
+    people = [await join(company, own, "admin"), await join(shop, foreign, "admin")]
+    for email in (own, foreign):
+        await invited(company, email, "agent")
+    async with admin(company) as chief:
+        listed = {one["email"]: one["role"] for one in (await chief.get("/api/invitations")).json()}
+    assert listed == {own: "admin", foreign: "agent"}
+    for person in people:
+        await person.http.aclose()
+
+
 async def test_a_demotion_ends_the_links_of_an_administrator(company: Company) -> None:
     """An agent has no links to give, and none of their own raises them again."""
     email = f"demoted{company.id}@example.org"

@@ -39,7 +39,7 @@ async def test_the_cookies_are_bound_to_the_host(https_site: Omni) -> None:
     """`__Host-` asks for Secure, the path `/` and no domain; whoever has the old name stays signed in; the new one goes first."""
     async with https_site.client() as http:
         value, answer = await _signed_in(http)
-        for line, name in zip(answer.headers.get_list("set-cookie"), (SECURE_SESSION_COOKIE, "__Host-omni_device"), strict=True):
+        for line, name in zip(answer.headers.get_list("set-cookie"), ("__Host-omni_session", "__Host-omni_device"), strict=True):
             morsel = SimpleCookie(line)[name]
             assert (morsel["secure"], morsel["httponly"], morsel["path"], morsel["domain"]) == (True, True, "/", "")
         http.cookies.clear()
