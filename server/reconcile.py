@@ -17,7 +17,9 @@ from msgspec.structs import replace
 from server import log, metrics
 from server.arrivals import LATE_SECONDS, Arrivals
 from server.chatwoot import ChatwootClient, ChatwootError, ChatwootRefused, ChatwootUnavailable, RecentListing, message_windows
+from server.core import edit_turns
 from server.core.changes import Change
+from server.core.edit_turns import EditTurns
 from server.core.payloads import parse_conversation
 from server.core.projection import Result, Source
 from server.core.times import SECOND, parse_time
@@ -91,6 +93,7 @@ class Reconcile:
         self._tried_at: dict[int, float] = {}
         self._under_way: dict[int, str] = {}  # integration -> the Chatwoot it is asked of
         self._told_seen: dict[int, int] = {}
+        self._turns: dict[int, EditTurns] = {}
         self._rests_until: dict[int, float] = {}  # integration -> when it may be asked for `updated_within` again
 
     async def run(self) -> None:
@@ -177,18 +180,22 @@ class Reconcile:
     async def _walk(self, current: Round) -> str | None:
         """Ask for every conversation that changed, or was active lately. Returns why it could not come to its end, else None."""
         try:
-            for item in await self._changed(current):
+            turns = self._turns.setdefault(current.integration.id, EditTurns())
+            for item in turns.choose(await self._changed(current), edit_turns.UNCHANGED_MOST):
                 if not await self._keeps_lease(current):
                     return "another process went on with it"
-                await self._try_conversation(current, item)
+                if await self._try_conversation(current, item):
+                    turns.note(item, current.until_us)
         except DatabaseUnavailable:
             raise
         except OmniError as error:
             return error.message
         return None
 
-    async def _try_conversation(self, current: Round, item: Json) -> None:
-        """One that Chatwoot cannot show does not hide those behind it. Raises what several in a row cannot be got past."""
+    async def _try_conversation(self, current: Round, item: Json) -> bool:
+        """Whether it was read whole. One that Chatwoot cannot show does not hide those behind it. Raises what several in a row cannot be
+        got past."""
+        broken = current.outcome.error_count
         try:
             await self._conversation(current, item)
         except ChatwootRefused as error:
@@ -201,6 +208,8 @@ class Reconcile:
             current.outcome.fail(f"conversation {item.get('id')}: {error.message}")
         else:
             current.failures = 0
+            return current.outcome.error_count == broken
+        return False
 
     async def _keeps_lease(self, current: Round) -> bool:
         now_us, claim = self._database.clock.now_us(), current.claim

@@ -92,6 +92,7 @@ class Outcome(msgspec.Struct):
     messages_skipped: int = 0
     comparison: Comparison = msgspec.field(default_factory=Comparison)
     errors: list[str] = msgspec.field(default_factory=list)
+    error_count: int = 0  # `errors` has the first ones
     failures: int = 0  # conversations in a row that Chatwoot could not show
 
     def view(self) -> Json:
@@ -112,6 +113,7 @@ class Outcome(msgspec.Struct):
             self.messages_skipped += told.message is not Result.CREATED
 
     def fail(self, sentence: str) -> None:
+        self.error_count += 1
         if len(self.errors) < _ERRORS_MOST:
             self.errors.append(sentence)
 

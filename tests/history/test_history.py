@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from server.core import edit_turns
 from server.db.database import Database
 from server.dev.chatwoot_sim import ChatwootSim, serving
 from server.reconcile import Reconcile
@@ -53,12 +54,13 @@ async def test_nothing_is_missed_while_conversations_go(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(sized(120, 1_200))
-async def test_reconcile_ends_after_a_bulk_act(tmp_path: Path) -> None:
+async def test_reconcile_ends_after_a_bulk_act(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All conversations are touched at once: `updated_within` fails, is not asked again and again, and a lost message is found.
 
     With OMNI_TEST_FULL=1 they are 3,000, and rows take Chatwoot as long as they were seen to take.
     """
     count = int(sized(60, 3_000))
+    monkeypatch.setattr(edit_turns, "UNCHANGED_MOST", int(sized(20, 300)))
     async with _world(tmp_path, count, 2 * count) as world:
         one = await world.add()
         await world.sync.walk(one)
@@ -81,8 +83,20 @@ async def test_reconcile_ends_after_a_bulk_act(tmp_path: Path) -> None:
         rows = await world.database.fetch_all("SELECT COUNT(*) FROM social_conversations WHERE chatwoot_status = 'resolved'")
         assert rows[0][0] >= count - 1
         asked = sum("updated_within" in question for question in world.sim.questions.log)
-        began = time.monotonic()
+        began, before = time.monotonic(), len(world.sim.questions.log)
         assert await reconcile.reconcile(one) is not None
-        told("the round after it", seconds=time.monotonic() - began, requests=len(world.sim.questions.log))
+        told("the round after it", seconds=time.monotonic() - began, requests=len(world.sim.questions.log) - before)
+        edited = list(world.sim.conversations.values())[-1].messages[0]
+        world.sim.edit_message(edited, "edited behind our back")
+        for _ in range(count // edit_turns.UNCHANGED_MOST + 2):  # each round reads some of those that have not changed
+            before = len(world.sim.questions.log)
+            assert await reconcile.reconcile(one) is not None
+            read = sum("/messages" in question for question in list(world.sim.questions.log)[before:])
+            assert read <= edit_turns.UNCHANGED_MOST + 1
+            rows = await world.database.fetch_all("SELECT content FROM social_messages WHERE chatwoot_message_id = :id", {"id": edited.id})
+            if rows[0][0] == "edited behind our back":
+                break
+        else:
+            pytest.fail("the edit has not been found by the time that all have had their turn")
         assert sum("updated_within" in question for question in world.sim.questions.log) == asked, "left in peace"
         assert not world.sim.questions.most_at_once
