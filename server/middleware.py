@@ -38,7 +38,10 @@ class Outermost:
     """Every request passes here. Successful ones are counted, not logged: a line for each poll would cost more than the poll."""
 
     def __init__(self, app: ASGIApp, unchanged: Unchanged, direct: Mapping[tuple[str, str], ASGIApp], *, is_https: bool = False) -> None:
-        """`direct`: applications reached by method and path at once; asking every route in turn costs more than they do."""
+        """`direct`: applications reached by method and path at once; asking every route in turn costs more than they do.
+
+        They are for programs: of what keeps browsers safe, their 200 carries what it says itself.
+        """
         self._plain, self._unchanged, self._direct = app, unchanged, direct
         self._safe = (*_SAFE, _HTTPS_ONLY) if is_https else _SAFE
         self._compressing = GZipMiddleware(app, minimum_size=_GZIP_FROM_BYTES, compresslevel=_GZIP_LEVEL)
@@ -55,11 +58,15 @@ class Outermost:
             return
         started = time.monotonic()
         status, is_answered, request_id = 500, False, ""
+        direct = self._direct.get((scope["method"], path))
 
         async def send_on(message: Message) -> None:
             nonlocal status, is_answered, request_id
             if message["type"] == "http.response.start":
                 status, is_answered = message["status"], True
+                if direct is not None and status == 200:  # a program asked, and the answer is whole
+                    await send(message)
+                    return
                 headers = message["headers"]
                 given = {name for name, _ in headers}  # pages have a policy of their own
                 headers += [header for header in self._safe if header[0] not in given]
@@ -68,7 +75,7 @@ class Outermost:
                     headers.append((b"x-request-id", request_id.encode()))
             await send(message)
 
-        app = self._direct.get((scope["method"], path)) or (self._plain if path.startswith(_PLAIN) else self._compressing)
+        app = direct or (self._plain if path.startswith(_PLAIN) else self._compressing)
         try:
             await app(scope, receive, send_on)
         except Exception:  # something we did not think of: people get a sentence, the log the traceback, both the same id

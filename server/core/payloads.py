@@ -166,9 +166,10 @@ def parse_conversation(c: Json) -> ConversationState:
     sender = _dict(meta.get("sender"))
     contact_id = _id(sender.get("id")) or _id(_dict(c.get("contact_inbox")).get("contact_id"))
     labels = c.get("labels")
+    version_us, agents_seen_us = parse_time(c.get("updated_at")) or 0, parse_time(c.get("agent_last_seen_at"))
     return ConversationState(
         display_id=display_id,
-        version_us=parse_time(c.get("updated_at")) or 0,
+        version_us=version_us,
         contact=_contact(sender, contact_id),
         contact_name=_name(sender),
         status=c.get("status") if c.get("status") in _STATUSES else None,
@@ -181,8 +182,8 @@ def parse_conversation(c: Json) -> ConversationState:
         created_us=parse_time(c.get("created_at")),
         contact_seen_us=parse_time(c.get("contact_last_seen_at")),
         unread=_count(c.get("unread_count")),
-        agents_seen_us=parse_time(c.get("agent_last_seen_at")) or None,
-        as_of_us=_as_of(c),
+        agents_seen_us=agents_seen_us,
+        as_of_us=_as_of(c, max(version_us, agents_seen_us or 0)),
         last=_last_message(c.get("messages")),
     )
 
@@ -229,12 +230,15 @@ def _is_by_person(kind: object, sender: Json, attributes: Json) -> bool:
     return is_reply and attributes.get("automation_rule_id") is None
 
 
-def _as_of(c: Json) -> int:
+def _as_of(c: Json, newest_us: int) -> int:
     """The newest moment that the conversation speaks of: what is told of it was so then, or later."""
     messages = c.get("messages")
-    shown = [_dict(one) for one in messages[:2]] if isinstance(messages, list) else []
-    told = [c.get("updated_at"), c.get("agent_last_seen_at"), *(one.get(key) for one in shown for key in ("created_at", "updated_at"))]
-    return max((parse_time(one) or 0 for one in told if one is not None), default=0)
+    for one in messages[:2] if isinstance(messages, list) else ():
+        if isinstance(one, dict):
+            for key in ("created_at", "updated_at"):
+                if (value := one.get(key)) is not None:
+                    newest_us = max(newest_us, parse_time(value) or 0)
+    return newest_us
 
 
 def _last_message(messages: object) -> LastMessage | None:
@@ -283,7 +287,8 @@ def _nested_version(payload: Json, conversation: Json) -> int:
     """A webhook's message has no time of its last change, but for the one that its conversation shows as the last."""
     messages = conversation.get("messages")
     nested = _dict(messages[0]) if isinstance(messages, list) and messages else {}
-    is_same = _id(nested.get("id")) is not None and _id(nested.get("id")) == _id(payload.get("id"))
+    number = _id(nested.get("id"))
+    is_same = number is not None and number == _id(payload.get("id"))
     return (parse_time(nested.get("updated_at")) or 0) if is_same else 0
 
 

@@ -38,6 +38,8 @@ def parse_time(value: object) -> int | None:
         return _from_seconds(value)
     if isinstance(value, str):
         text = value.strip()
+        if text[4:5] == "-" == text[7:8]:  # a date: to be told by an exception that it is no number costs more
+            return _from_text(text.removesuffix(" UTC"))
         try:
             return _from_seconds(float(text))
         except ValueError:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 import sys
 import time
@@ -54,6 +55,7 @@ class Spool:
 
     def __init__(self, path: str, max_bytes: int, wait_seconds: float = 2.0) -> None:
         self._path, self._max_bytes, self._wait_seconds = Path(path), max_bytes, wait_seconds
+        self._wal = f"{path}-wal"
         self._database = self._new_database()
         self._opening = asyncio.Lock()  # a file is exchanged by one task at a time
         self._identity = damaged_spool.identity(self._path)  # 0: there is no file yet
@@ -255,7 +257,7 @@ class Spool:
     def _log_state(self) -> tuple[int, int]:
         """Changes when any process writes into the file."""
         try:
-            found = Path(f"{self._path}-wal").stat()
+            found = os.stat(self._wal)
         except OSError:
             return (0, 0)
         return (found.st_mtime_ns, found.st_size)

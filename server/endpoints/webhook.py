@@ -4,6 +4,7 @@ Plain ASGI: a request object, a route and a response object together cost as muc
 """
 
 import asyncio
+import itertools
 import os
 
 from starlette.requests import ClientDisconnect
@@ -31,7 +32,11 @@ _KEPT_HEADERS = {
 _TRACE_HEADER, _TRACE_BYTES = CARRIED.encode(), 55
 _ENCODING, _LENGTH = b"content-encoding", b"content-length"
 _RECEIVED = b"EVENT_RECEIVED"
-_ANSWER = ((_LENGTH, str(len(_RECEIVED)).encode()), (b"content-type", b"text/plain; charset=utf-8"))
+_ANSWER = [
+    (_LENGTH, str(len(_RECEIVED)).encode()),
+    (b"content-type", b"text/plain; charset=utf-8"),
+    (b"x-content-type-options", b"nosniff"),
+]
 _BODY_SECONDS = 20.0  # Chatwoot itself waits 5
 _JUDGED_AT_ONCE = 2  # bodies that are hashed in threads
 _accepted = metrics.deliveries_received.labels("accepted")
@@ -46,6 +51,8 @@ class Webhook:
         self._recorder, self._directory, self._most_bytes, self._traces = recorder, directory, most_bytes, traces
         self._strangers = strangers
         self._judging = asyncio.Semaphore(_JUDGED_AT_ONCE)
+        # one of a kind, and no secret: chance for the process, a count within it
+        self._uid_prefix, self._uids = os.urandom(8).hex(), itertools.count()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         span: OpenSpan | None = None
@@ -63,7 +70,7 @@ class Webhook:
             await problem_answer(error)(scope, receive, send)
             return
         _accepted.inc()
-        await send({"type": "http.response.start", "status": 200, "headers": list(_ANSWER)})
+        await send({"type": "http.response.start", "status": 200, "headers": _ANSWER})
         await send({"type": "http.response.body", "body": _RECEIVED})
         if span is not None:
             span.end(self._directory.now_us())
@@ -104,7 +111,17 @@ class Webhook:
         is_judged = self._directory.is_loaded and self._directory.knows(heading.account_id, heading.inbox_id)
         integration_id: int | None = None
         if is_judged:
-            integration_id = await self._verify(address, heading, headers, body)
+            account_id, inbox_id = heading.account_id, heading.inbox_id
+            try:
+                if account_id is None or len(body) > SMALL_BYTES or self._directory.takes_long(account_id, inbox_id, len(body)):
+                    integration_id = await self._verify_in_thread(heading, headers, body)
+                else:
+                    integration_id = self._directory.verify(account_id, inbox_id, headers, body)
+            except BadSignature:
+                self._strangers.note_fault(address, len(body))
+                raise
+            if integration_id is not None and (verified := self._directory.integrations.get(integration_id)) is not None:
+                self._strangers.note_verified(address, verified.company_id)
             # a signature that nobody can judge yet is judged again by ingest, which needs the body as it was signed
             is_judged = integration_id is not None or SIGNATURE_HEADER not in headers
             text = strip_credentials(body).decode() if is_judged else text
@@ -112,7 +129,7 @@ class Webhook:
             self._strangers.admit(address, len(body))
             headers[journal.STRANGER] = "1"
         return Delivery(
-            uid=os.urandom(16).hex(),
+            uid=f"{self._uid_prefix}{next(self._uids):016x}",
             received_us=received_us,
             body=text,
             headers=headers,
@@ -121,24 +138,12 @@ class Webhook:
             company_id=self._turn_of(heading.account_id, heading.inbox_id, integration_id),
         )
 
-    async def _verify(self, address: str, heading: Heading, headers: dict[str, str], body: bytes) -> int | None:
-        """In a thread where there is much to hash: a large body, or many secrets for one that names no account. Raises BadSignature."""
-        try:
-            is_long = self._directory.takes_long(heading.account_id, heading.inbox_id, len(body))
-            if heading.account_id is not None and len(body) <= SMALL_BYTES and not is_long:
-                integration_id = self._directory.verify(heading.account_id, heading.inbox_id, headers, body)
-            else:
-                async with self._judging:
-                    integration_id = await asyncio.to_thread(
-                        self._directory.verify, heading.account_id, heading.inbox_id, headers, body
-                    )
-        except BadSignature:
-            self._strangers.note_fault(address, len(body))
-            raise
-        verified = self._directory.integrations.get(integration_id or 0)
-        if verified is not None:
-            self._strangers.note_verified(address, verified.company_id)
-        return integration_id
+    async def _verify_in_thread(self, heading: Heading, headers: dict[str, str], body: bytes) -> int | None:
+        """Where there is much to hash: a large body, or many secrets. Raises BadSignature."""
+        async with self._judging:
+            return await asyncio.to_thread(
+                self._directory.verify, heading.account_id, heading.inbox_id, headers, body
+            )
 
     def _kept(self, scope: Scope) -> tuple[dict[str, str], bytes]:
         """(what is kept of the headers, and the address's key as `KEY_HEADER`; the length). Raises HeaderTooLarge, UnsupportedMedia."""
