@@ -38,9 +38,11 @@ async def read_reach(connection: Connection, company_id: int, seq: int, limit: i
 
 
 async def read_delays(connection: Connection, company_id: int, since_us: int, limit: int) -> list[tuple[int, bytes]]:
-    """(written to the last socket in microseconds, the event as clients get it) of the newest walks: what delays are reckoned from."""
+    """(written to the last socket in microseconds, the event as clients get it) of all events of the newest walks: what delays are
+    reckoned from. Of the last event alone they would be too short: the others of its walk have waited for longer."""
     rows = await connection.fetch_all(
-        "SELECT r.last_at, e.body FROM event_reach r JOIN inbox_events e ON e.company_id = r.company_id AND e.seq = r.last_seq "
+        "SELECT r.last_at, e.body FROM event_reach r JOIN inbox_events e ON e.company_id = r.company_id "
+        "AND e.seq BETWEEN r.first_seq AND r.last_seq "
         "WHERE r.company_id = :company_id AND r.last_at >= :since AND r.sockets > 0 ORDER BY r.last_seq DESC LIMIT :limit",
         {"company_id": company_id, "since": since_us, "limit": limit},
     )

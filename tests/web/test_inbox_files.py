@@ -1,8 +1,12 @@
-"""Files with replies: chosen, pasted, dropped; sent once; kept over a reload; refused with a sentence."""
+"""Files with replies: chosen, pasted, dropped; sent once; kept over a reload; refused with a sentence. Customers' files that are gone."""
 
+import re
+
+import pytest
 from playwright.async_api import FilePayload, Page, Route, expect
 
 from server.dev.chatwoot_sim.model import Message
+from server.dev.chatwoot_sim.samples import picture
 from tests.kit.eventually import eventually
 from tests.web.conftest import OpenWindow
 from tests.web.site import Site
@@ -112,3 +116,23 @@ async def test_chosen_files_stay_with_their_conversation(site: Site, open_window
     await expect(page.locator("#chosen > li")).to_have_count(0)
     await page.click(f'#rows > li[data-key="{number}"] a')
     await expect(page.locator("#chosen > li [data-f=name]")).to_have_text("mine.txt")
+
+
+@pytest.mark.parametrize("is_gone", [True, False], ids=["gone", "out of reach"])
+async def test_a_picture_that_cannot_be_had_says_why(site: Site, open_window: OpenWindow, is_gone: bool) -> None:
+    """No longer in Chatwoot: a sentence; out of reach: a sentence and a way to try again. No broken picture."""
+    customer = site.new_customer()
+    known = set(site.sim.attachments)
+    number = await site.writes(customer, "see", attachments=[picture()])
+    window = await open_window()
+    window.expected.append("404|net::ERR_FAILED")
+    if is_gone:
+        for key in set(site.sim.attachments) - known:
+            del site.sim.attachments[key]
+    else:
+        await window.context.route("**/api/attachments/**", lambda route: route.abort())
+    page = await window.open(f"/inbox/c/{number}")
+    link = page.locator("#messages [data-f=files] .file a")
+    await expect(link).to_have_text(re.compile("no longer in Chatwoot" if is_gone else "open it to try again"))
+    assert (await link.get_attribute("href") is None) == is_gone
+    assert await page.locator("#messages img").count() == 0

@@ -105,6 +105,8 @@ document.addEventListener("keydown", (event) => {
 });
 
 const loadZone = lazily(() => import("./later/zone.js"));
+const loadLost = lazily(() => import("./later/lost-files.js"));
+document.addEventListener("error", ({ target }) => target.dataset?.f === "file" && loadLost().then(({ showLost }) => showLost(target, i18n)).catch(pass), true);
 const loadToast = lazily(async () => new (await import("./later/toast.js")).Toast(i18n));
 
 const line = openLine({
