@@ -24,6 +24,7 @@ from tests.load.rude_chatwoot import rude_chatwoot
 
 pytestmark = pytest.mark.timeout(scaled(240))
 TIMES = 13  # one more than an agent may fetch files at once, and more than any other place there is
+KEPT = 2  # calls to Chatwoot keep a connection or two for the next ones; what is left open by a step is so each time
 FORM = {"Content-Type": "multipart/form-data; boundary=x"}
 PART = b'--x\r\nContent-Disposition: form-data; name="attachments"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n'
 NOWHERE = "http://127.0.0.1:9"
@@ -184,9 +185,9 @@ async def _sockets(shop: Shop) -> None:
 
 PATHS: dict[str, tuple[Callable[[Shop], Awaitable[None]], int]] = {
     "webhooks": (_webhooks, TIMES),
-    "uploads": (_uploads, 3),
-    "files": (_files, 2),
-    "answers": (_answers, 1),
+    "uploads": (_uploads, 4),
+    "files": (_files, 3),
+    "answers": (_answers, 3),
     "sockets": (_sockets, TIMES),
 }
 
@@ -202,6 +203,7 @@ async def test_a_fault_at_any_step_leaves_nothing_open(alone: Omni, sim: Chatwoo
         home = shop.place
         await shop.good()
         before = await settled_descriptors(alone)
+        before["socket"] += KEPT
         for _ in range(times):
             await break_it(shop)
         await shop.at(home)

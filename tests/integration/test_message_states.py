@@ -16,9 +16,16 @@ async def _sync(shop: Company) -> None:
 
 
 async def _messages(shop: Company, there: SimConversation) -> list[Json]:
-    whole = await shop.conversation_with(len(there.messages), display_id=there.display_id)
-    found: list[Json] = whole["messages"]
-    return found
+    """The thread, once it has as many messages as Chatwoot's: a reply is here before it is there."""
+
+    async def found() -> list[Json] | None:
+        for one in await shop.conversations():
+            if one["chatwootConversationId"] == there.display_id:
+                thread = await shop.thread(one["id"])
+                return thread if len(thread) == len(there.messages) else None
+        return None
+
+    return await eventually(found)
 
 
 async def _are(shop: Company, there: SimConversation, *states: str | None) -> bool:

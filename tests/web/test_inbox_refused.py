@@ -12,7 +12,7 @@ from tests.web.test_inbox_access import violations
 
 LOCALE = Path(__file__).parents[2] / "web" / "locale"
 CATALOGUES = {lang: json.loads((LOCALE / f"{lang}.json").read_text(encoding="utf-8")) for lang in ("en", "bn")}
-HAS_MODULE = "performance.getEntriesByType('resource').some(({ name }) => name.endsWith('later/toast.js'))"
+HAS_MODULE = "() => performance.getEntriesByType('resource').some(({ name }) => name.endsWith('later/toast.js'))"
 
 
 @pytest.mark.parametrize(

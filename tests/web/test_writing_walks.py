@@ -239,7 +239,7 @@ def _tokens(text: str | None) -> list[str]:
 
 async def _is_ready(page: Page) -> None:
     await page.wait_for_selector("html[data-js] .composer .primary")
-    await page.wait_for_function("document.querySelector('#reply').required === false")
+    await page.wait_for_function("() => document.querySelector('#reply').required === false")
 
 
 @pytest.mark.timeout(0 if SECONDS else 120)
