@@ -6,7 +6,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 
 python=.venv/bin/python
-most=${MOST_UNSTEADY:-5}
+most=${MOST_UNSTEADY:-10}
 failed=.pytest_cache/v/cache/lastfailed
 
 rm -f "$failed"
