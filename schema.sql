@@ -189,7 +189,7 @@ CREATE TABLE IF NOT EXISTS integrations (
   webhook_seen_at BIGINT COMMENT 'last accepted delivery, microseconds',
   reconciled_at BIGINT COMMENT 'up to here reconcile has looked, microseconds',
   walked_at BIGINT COMMENT 'when the last round of reconcile began, in whatever process, microseconds',
-  repaired_at BIGINT COMMENT 'up to when that had happened which reconcile repaired last, microseconds',
+  repaired_at BIGINT COMMENT 'when the newest of what reconcile repaired had happened, microseconds',
   walk_problem VARCHAR(255) COMMENT 'why the last round could not ask Chatwoot',
   lease_until BIGINT NOT NULL COMMENT 'a process walks this integration until then, microseconds' DEFAULT '0',
   sync_page INTEGER NOT NULL COMMENT 'not used any more' DEFAULT '0',

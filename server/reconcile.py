@@ -70,6 +70,7 @@ class Round(msgspec.Struct):
     messages: int = 0
     edits: int = 0
     failures: int = 0
+    newest_us: int = 0  # when the newest of what it repaired had happened, by Chatwoot's clock
 
     @property
     def repaired(self) -> int:
@@ -110,13 +111,13 @@ class Reconcile:
     def problems(self) -> list[str]:
         """Sentences for the status: webhooks that do not arrive, a Chatwoot that cannot be asked. The same in every process."""
         active = [integration for integration in self._directory.integrations.values() if integration.is_active]
-        # a round ends so long before its own beginning; an integration counts as silent when it was quiet as that began
-        until_quiet_us = int(max(0.0, self._settings.reconcile_quiet_seconds - self._settings.reconcile_grace_seconds) * SECOND)
+        # something happened so long after the last webhook, and none told of it: an old loss that is found late is no sign of that
+        quiet_us = int(self._settings.reconcile_quiet_seconds * SECOND)
         silent = [
             f"integration {i.id}: webhooks do not arrive ({i.repaired_count} were lost so far, others may only be late); "
             "check the webhook in Chatwoot and that it can reach us"
             for i in active
-            if self._seen_us(i) < i.repaired_us - until_quiet_us
+            if self._seen_us(i) < i.repaired_us - quiet_us
         ]
         silent += self._arrivals.problems([i.id for i in active])
         return silent + [f"integration {i.id}: Chatwoot cannot be asked ({i.walk_problem})" for i in active if i.walk_problem]
@@ -165,7 +166,7 @@ class Reconcile:
     async def _release(self, current: Round, reconciled_us: int | None, problem: str | None) -> None:
         await self._database.transaction(
             lambda c: walks.release_walk(
-                c, current.claim, reconciled_us=reconciled_us, repaired=current.repaired, until_us=current.until_us, problem=problem
+                c, current.claim, reconciled_us=reconciled_us, newest_us=current.newest_us, problem=problem
             )
         )
         if current.repaired:
@@ -280,6 +281,7 @@ class Reconcile:
             current.conversations += one.kind == "conversation"
             current.messages += one.kind == "message"
             current.edits += one.kind == "edit"
+            current.newest_us = max(current.newest_us, one.happened_us)
             if one.kind == "message":
                 self._arrivals.note("asking", one.integration_id, one.happened_us)
         if found:

@@ -49,7 +49,7 @@ _BEGIN_SNAPSHOT: dict[Dialect, tuple[str, ...]] = {
     "mysql": ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "START TRANSACTION READ ONLY"),
 }
 PACKED_BYTES = 16_777_216  # of many rows in one (`packed.py`); by itself MySQL allows 1,024
-IDLE_TRANSACTION_SECONDS = 10  # a client that says nothing for so long in a transaction gives its locks back
+IDLE_TRANSACTION_SECONDS = 5  # a client that says nothing for so long in a transaction gives its locks back
 _LOCK_WAIT_SECONDS = 2  # of InnoDB; below every caller's patience, so that a lane is free again before it is missed
 _BUSY_FIRST_SECONDS, _BUSY_MOST_SECONDS = 0.004, 0.05
 

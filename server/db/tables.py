@@ -150,7 +150,7 @@ integrations = Table(
     Column("webhook_seen_at", _BIG, comment="last accepted delivery, microseconds"),
     Column("reconciled_at", _BIG, comment="up to here reconcile has looked, microseconds"),
     Column("walked_at", _BIG, comment="when the last round of reconcile began, in whatever process, microseconds"),
-    Column("repaired_at", _BIG, comment="up to when that had happened which reconcile repaired last, microseconds"),
+    Column("repaired_at", _BIG, comment="when the newest of what reconcile repaired had happened, microseconds"),
     Column("walk_problem", String(255), comment="why the last round could not ask Chatwoot"),
     Column("lease_until", _BIG, nullable=False, server_default="0", comment="a process walks this integration until then, microseconds"),
     Column("sync_page", Integer, nullable=False, server_default="0", comment="not used any more"),

@@ -50,21 +50,21 @@ async def renew_walk(connection: Connection, claim: Claim, lease_us: int) -> boo
 
 
 async def release_walk(
-    connection: Connection, claim: Claim, *, reconciled_us: int | None, repaired: int, until_us: int, problem: str | None
+    connection: Connection, claim: Claim, *, reconciled_us: int | None, newest_us: int, problem: str | None
 ) -> bool:
     """Write down what the round found and give the lease back; a repetition after a lost answer changes nothing.
 
-    `reconciled_us` is None when the walk did not come to its end; `until_us` is up to when what it repaired had happened.
+    `reconciled_us` is None when the walk did not come to its end; `newest_us` is when the newest of what it
+    repaired had happened (0: it repaired nothing).
     """
     found = await connection.execute(
         "UPDATE integrations SET lease_until = 0, reconciled_at = COALESCE(:reconciled, reconciled_at), walk_problem = :problem, "
-        "repaired_at = CASE WHEN :repaired > 0 THEN :until ELSE repaired_at END "
+        "repaired_at = CASE WHEN :newest > COALESCE(repaired_at, 0) THEN :newest ELSE repaired_at END "
         "WHERE id = :id AND lease_until = :held",
         {
             "reconciled": reconciled_us,
             "problem": problem[:_PROBLEM_MOST] if problem else None,
-            "repaired": repaired,
-            "until": until_us,
+            "newest": newest_us,
             "id": claim.integration_id,
             "held": claim.lease_us,
         },

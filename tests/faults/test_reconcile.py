@@ -120,6 +120,7 @@ async def test_changes_while_webhooks_are_off(cluster: Cluster) -> None:
             return True
 
         await eventually(is_whole, limit=40)
+        sim.customer_says("Noor", "still unheard")  # long after the last webhook
         await wait_problem(server, "webhooks do not arrive")
         sim.switches.reset()
         sim.customer_says("Noor", "heard again")

@@ -9,10 +9,12 @@ import random
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pymysql
 
+from server.db.damaged_spool import found_aside, is_read
 from tests.kit.clocks import has_faketime
 from tests.kit.mariadb import PASSWORD, PLAIN_USER, USER
 from tests.kit.processes import ServerProcess
@@ -288,7 +290,16 @@ async def damaged_spool(site: Site, rng: random.Random, pace: float) -> str:
             await asyncio.sleep(1.5)
             await asyncio.to_thread(_damage, node)
     await asyncio.sleep(5.0 + 10.0 * pace)
+    await asyncio.to_thread(remove_read_ones, node)
     return node.name
+
+
+def remove_read_ones(node: Node) -> None:
+    """As an operator does, after a look: while a damaged file lies there, `/readyz` speaks of it."""
+    for aside in found_aside(node.spool):
+        if is_read(aside):
+            for end in ("-wal", "-shm", ""):
+                Path(f"{aside}{end}").unlink(missing_ok=True)
 
 
 def _damage(node: Node) -> None:

@@ -1,11 +1,14 @@
 """Rounds of reconcile beside each other: what one integration meets is no other's trouble."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import httpx
 
 from server.chatwoot import ChatwootClient
+from server.core.times import SECOND
+from server.db import walks
 from server.db.accounts import Integration
 from server.db.database import Database
 from server.db.vault import Vault
@@ -44,6 +47,46 @@ async def test_a_round_that_breaks_leaves_the_others_alone(tmp_path: Path) -> No
             assert not task.done()
         finally:
             task.cancel()
+
+
+async def test_an_old_loss_that_is_found_late_is_no_silence(tmp_path: Path) -> None:
+    """What happened before the last webhook says nothing of webhooks now; what happened long after it does."""
+    behind_seconds = 0.0
+    sim = ChatwootSim(account_id=ACCOUNT, inbox_id=INBOX, clock=lambda: time.time() - behind_seconds)
+    async with (
+        serving(sim),
+        Database(fresh_sqlite(tmp_path / "omni.db")) as database,
+        httpx.AsyncClient(trust_env=False) as http,
+    ):
+        directory = Directory(database, Vault(""), tolerance_seconds=300, require_signature=False)
+        number = await add_integration(database, sim)
+        ingester = Ingester(database, directory, lambda batch: None, batch=10, attempts=3)
+
+        def client_of(integration: Integration) -> ChatwootClient:
+            token = integration.access_token
+            return ChatwootClient(base_url=sim.base_url, account_id=ACCOUNT, access_token=token, http=http)
+
+        settings = Settings(reconcile_grace_seconds=0.0, reconcile_quiet_seconds=60.0)
+        reconcile = Reconcile(database, directory, ingester, client_of, settings)
+
+        async def repair() -> int:
+            await directory.refresh()
+            done = await reconcile.reconcile(directory.integrations[number])
+            await directory.refresh()
+            assert done is not None
+            return done.repaired
+
+        await repair()  # what was there before the integration is no loss
+        behind_seconds = 400.0
+        sim.customer_says("Mira", "never told of")
+        behind_seconds = 0.0
+        seen_us = database.clock.now_us() - 300 * SECOND
+        await database.transaction(lambda c: walks.write_seen(c, {number: seen_us}))
+        assert await repair() > 0
+        assert reconcile.problems() == []
+        sim.customer_says("Mira", "never told of either")
+        assert await repair() > 0
+        assert ["webhooks do not arrive" in problem for problem in reconcile.problems()] == [True]
 
 
 async def _has_conversation(database: Database, integration_id: int) -> bool:

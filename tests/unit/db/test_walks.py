@@ -30,9 +30,9 @@ async def _claim(database: Database, now_us: int, every_us: int = _EVERY_US) -> 
     return await database.transaction(lambda c: walks.claim_walk(c, 1, now_us, now_us + _LEASE_US, every_us))
 
 
-async def _release(database: Database, claim: Claim, repaired: int = 0, problem: str | None = None) -> bool:
+async def _release(database: Database, claim: Claim, newest_us: int = 0, problem: str | None = None) -> bool:
     return await database.transaction(
-        lambda c: walks.release_walk(c, claim, reconciled_us=NOW_US, repaired=repaired, until_us=NOW_US, problem=problem)
+        lambda c: walks.release_walk(c, claim, reconciled_us=NOW_US, newest_us=newest_us, problem=problem)
     )
 
 
@@ -61,8 +61,8 @@ async def test_a_dead_process_s_round_is_taken_over(database: Database) -> None:
     taken = await _claim(database, NOW_US + _LEASE_US + 1, every_us=0)
     assert taken is not None
     assert not await database.transaction(lambda c: walks.renew_walk(c, dead, NOW_US + 9 * _LEASE_US))
-    assert not await _release(database, dead, repaired=5)
-    assert await _release(database, taken, repaired=2)
+    assert not await _release(database, dead, newest_us=NOW_US + SECOND)
+    assert await _release(database, taken, newest_us=NOW_US)
     assert (await _integration(database)).repaired_us == NOW_US
 
 
@@ -73,8 +73,8 @@ async def test_a_lost_answer_changes_nothing(database: Database) -> None:
     for _ in range(2):
         assert await database.transaction(lambda c: walks.renew_walk(c, claim, claim.lease_us + SECOND))
     renewed = Claim(1, claim.lease_us + SECOND, 0)
-    assert await _release(database, renewed, repaired=3, problem="x" * 300)
-    assert not await _release(database, renewed, repaired=3)
+    assert await _release(database, renewed, newest_us=NOW_US, problem="x" * 300)
+    assert not await _release(database, renewed, newest_us=NOW_US + SECOND)
     after = await _integration(database)
     assert (after.repaired_us, after.walk_problem) == (NOW_US, "x" * 255)
 
