@@ -10,7 +10,6 @@ from pathlib import Path
 import httpx
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
@@ -92,7 +91,7 @@ from server.integrations import Integrations
 from server.last_seen import LastSeen
 from server.ledger import Ledger
 from server.losses import Losses
-from server.middleware import Outermost
+from server.middleware import Application, Outermost
 from server.page_data import ServerPageData
 from server.people import People
 from server.presence import Presence, Viewer
@@ -449,17 +448,16 @@ def create_app(settings: Settings) -> Starlette:
 
     strangers = Strangers(settings.webhook_strangers_per_minute, settings.webhook_strangers_max_bytes)
     webhook = Webhook(parts.recorder, parts.directory, settings.webhook_max_bytes, strangers, parts.traces)
-    app = Starlette(
+    around = partial(
+        Outermost,
+        unchanged=guard.unchanged,
+        direct={("POST", WEBHOOK_PATH): webhook},
+        is_https=settings.base_url.startswith("https:"),
+    )
+    app = Application(
+        around,
         routes=[Route(WEBHOOK_PATH, webhook, methods=["POST"]), *_routes(parts, guard)],
         lifespan=lifespan,
-        middleware=[
-            Middleware(
-                Outermost,
-                unchanged=guard.unchanged,
-                direct={("POST", WEBHOOK_PATH): webhook},
-                is_https=settings.base_url.startswith("https:"),
-            )
-        ],
         exception_handlers={OmniError: _on_problem, HTTPException: _on_http_error},
     )
     app.router.redirect_slashes = False  # the address it would lead to is made of the request's own Host

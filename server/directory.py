@@ -90,7 +90,7 @@ class Directory:
         """The integration whose secret signed this delivery, or whose key it was sent with. Raises BadSignature.
 
         None: nothing proves whose it is, and `find` decides by the address whether anybody may have it.
-        `received_us` is given when a delivery kept without a check is judged later.
+        `received_us`: when it came, by `now_us`; without it, now.
         """
         now_us = self.now_us() if received_us is None else received_us
         if SIGNATURE_HEADER in headers:

@@ -121,8 +121,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._is_in_head, self._is_in_body, self._body_bytes = False, True, 0
         self._stop_watching()
-        if self._may_be_proxy and b"x-forwarded-for" in [name for name, _ in self.headers]:
-            self._limits.note_proxy(self._address or "", self.app_state.get(NOTE_PROXY))
+        if self._may_be_proxy:
+            self._may_be_proxy = False  # a proxy says it with each request, so the first of a connection tells
+            if b"x-forwarded-for" in [name for name, _ in self.headers]:
+                self._limits.note_proxy(self._address or "", self.app_state.get(NOTE_PROXY))
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:

@@ -6,9 +6,13 @@ Plain ASGI: a middleware class of Starlette's costs more than the whole hot path
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from prometheus_client import Counter
+from starlette.applications import Starlette
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server import log, metrics
@@ -21,6 +25,7 @@ _logger = log.get(__name__)
 _GZIP_LEVEL = 5
 _GZIP_FROM_BYTES = 1_000
 _SLOW_SECONDS = 1.0
+_WENT_AWAY = 499  # nobody is there to be answered; counted by the number that nginx made usual
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
 # what an answer that is no page needs: it is shown in nobody's frame, and nothing in it runs
 _SAFE = (
@@ -40,7 +45,8 @@ class Outermost:
     def __init__(self, app: ASGIApp, unchanged: Unchanged, direct: Mapping[tuple[str, str], ASGIApp], *, is_https: bool = False) -> None:
         """`direct`: applications reached by method and path at once; asking every route in turn costs more than they do.
 
-        They are for programs: of what keeps browsers safe, their 200 carries what it says itself.
+        They are for programs. Each sends a 200, which carries of what keeps browsers safe what it says itself, or
+        raises OmniError, which is answered here.
         """
         self._plain, self._unchanged, self._direct = app, unchanged, direct
         self._safe = (*_SAFE, _HTTPS_ONLY) if is_https else _SAFE
@@ -51,22 +57,23 @@ class Outermost:
             await self._plain(scope, receive, send)
             return
         path: str = scope["path"]
-        if (headers := self._unchanged(scope)) is not None:
+        direct = self._direct.get((scope["method"], path))
+        if direct is None and (headers := self._unchanged(scope)) is not None:
             _count(path, 304)
             await send({"type": "http.response.start", "status": 304, "headers": [*headers, _NOSNIFF]})
             await send({"type": "http.response.body", "body": b""})
             return
-        started = time.monotonic()
-        status, is_answered, request_id = 500, False, ""
-        direct = self._direct.get((scope["method"], path))
+        app = direct or (self._plain if path.startswith(_PLAIN) else self._compressing)
+        await self._pass_on(app, scope, receive, send, is_direct=direct is not None)
+
+    async def _pass_on(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, is_direct: bool) -> None:
+        started, path = time.monotonic(), scope["path"]
+        status, is_answered, request_id = 200 if is_direct else 500, False, ""
 
         async def send_on(message: Message) -> None:
             nonlocal status, is_answered, request_id
             if message["type"] == "http.response.start":
                 status, is_answered = message["status"], True
-                if direct is not None and status == 200:  # a program asked, and the answer is whole
-                    await send(message)
-                    return
                 headers = message["headers"]
                 given = {name for name, _ in headers}  # pages have a policy of their own
                 headers += [header for header in self._safe if header[0] not in given]
@@ -75,9 +82,12 @@ class Outermost:
                     headers.append((b"x-request-id", request_id.encode()))
             await send(message)
 
-        app = direct or (self._plain if path.startswith(_PLAIN) else self._compressing)
         try:
-            await app(scope, receive, send_on)
+            await app(scope, receive, send if is_direct else send_on)
+        except ClientDisconnect:
+            status = _WENT_AWAY
+        except OmniError as error:
+            await problem_answer(error)(scope, receive, send_on)
         except Exception:  # something we did not think of: people get a sentence, the log the traceback, both the same id
             request_id = _new_id()
             _logger.exception("request died", path=path, request_id=request_id)
@@ -88,10 +98,27 @@ class Outermost:
             seconds = time.monotonic() - started
             _count(path, status)
             if status >= 400 or seconds > _SLOW_SECONDS:
-                log_line = _logger.warning if status >= 500 else _logger.info
-                log_line(
-                    "request", method=scope["method"], path=path, status=status, seconds=round(seconds, 3), request_id=request_id or None
-                )
+                _note(scope, status, seconds, request_id)
+
+
+class Application(Starlette):
+    """Starlette with `Outermost` around all of it, in place of its own outermost layer: each layer is paid for by every
+    webhook and every poll."""
+
+    def __init__(self, around: Callable[[ASGIApp], ASGIApp], **given: Any) -> None:
+        """`around`: what stands outside of routing. `given`: as Starlette takes it."""
+        super().__init__(**given)
+        self._around = around
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return self._around(ExceptionMiddleware(self.router, handlers=self.exception_handlers))
+
+
+def _note(scope: Scope, status: int, seconds: float, request_id: str) -> None:
+    """A line for what went wrong, or was slow."""
+    log_line = _logger.warning if status >= 500 else _logger.info
+    about = {"method": scope["method"], "path": scope["path"], "status": status, "seconds": round(seconds, 3)}
+    log_line("request", **about, request_id=request_id or None)
 
 
 def _new_id() -> str:

@@ -22,18 +22,17 @@ def within_present(change: Change, received_us: int, known_us: int = 0) -> Chang
     stored: what claims to be of the future is taken as it comes, also where the clock that is wrong is ours, and behind."""
     latest_us = received_us + SKEW_US
     conversation, message = change.conversation, change.message
-    newest = max(
-        change.at_us or 0,
-        conversation.version_us or 0,
-        conversation.created_us or 0,
-        conversation.waiting_since_us or 0,
-        conversation.contact_seen_us or 0,
-        conversation.agents_seen_us or 0,
-        conversation.as_of_us or 0,
+    told = (
+        change.at_us,
+        conversation.version_us,
+        conversation.created_us,
+        conversation.waiting_since_us,
+        conversation.contact_seen_us,
+        conversation.agents_seen_us,
+        conversation.as_of_us,
     )
-    if message is not None:
-        newest = max(newest, message.created_us or 0, message.version_us or 0)
-    if newest <= latest_us:
+    newest = max(filter(None, told), default=0)
+    if newest <= latest_us and (message is None or (message.created_us <= latest_us and message.version_us <= latest_us)):
         return change
 
     def cap(moment: int | None) -> int | None:

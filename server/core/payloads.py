@@ -124,7 +124,10 @@ def names_contact(body: str, account_id: int | None, contact_id: int | None, dis
 
 
 def _first_id(*values: object) -> int | None:
-    return next((number for value in values if (number := _id(value)) is not None), None)
+    for value in values:
+        if (number := _id(value)) is not None:
+            return number
+    return None
 
 
 def parse_delivery(body: bytes | str, received_us: int) -> Change:
@@ -276,7 +279,8 @@ def _message_change(payload: Json, event: str, received_us: int) -> Change:
     if message is None:
         raise PayloadError("activity lines are not kept", outcome="ignored")
     as_of_us = max(state.as_of_us, own_us, message.created_us)
-    state = msgspec.structs.replace(state, is_silent=own_us > 0, as_of_us=as_of_us)
+    if own_us or as_of_us != state.as_of_us:
+        state = msgspec.structs.replace(state, is_silent=own_us > 0, as_of_us=as_of_us)
     if state.contact_name is None and message.sender_type == "customer":
         state = msgspec.structs.replace(state, contact_name=message.sender_name)
     at_us = message.created_us if event == "message_created" else max(state.version_us, message.created_us)

@@ -8,6 +8,7 @@ SECOND = 1_000_000
 
 _LATEST_SECONDS = 253_370_764_799  # the end of year 9998: datetime ends a year later, and a look around a moment must not leave it
 _LATEST = _LATEST_SECONDS * SECOND
+_LONGEST_DATE = 40  # characters; what is remembered has a bound in bytes as well
 
 
 def iso(moment_us: int) -> str:
@@ -55,6 +56,12 @@ def _from_seconds(seconds: float) -> int | None:
 
 
 def _from_text(text: str) -> int | None:
+    return _from_date(text) if len(text) <= _LONGEST_DATE else None
+
+
+@functools.lru_cache(maxsize=8192)
+def _from_date(text: str) -> int | None:
+    """Remembered: a delivery says the same moments several times."""
     try:
         moment = dt.datetime.fromisoformat(text)
     except ValueError:

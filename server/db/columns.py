@@ -15,6 +15,12 @@ T = TypeVar("T")
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - the documented DATETIME columns are naive UTC
 _MICROSECOND = dt.timedelta(microseconds=1)
 _decode_array = msgspec.json.Decoder(list[Any]).decode
+_decode_labels = msgspec.json.Decoder(list[str]).decode
+_decode_attachments = msgspec.json.Decoder(list[Attachment]).decode
+_decoders: dict[type[Any], msgspec.json.Decoder[Any]] = {
+    kind: msgspec.json.Decoder(kind) for kind in (Contact, Assignee, Preview, DeliveryError)
+}  # taking a type apart costs more than reading a small text
+_encode_json = msgspec.json.Encoder().encode
 
 CONVERSATION_COLUMNS = (
     "id",
@@ -130,7 +136,7 @@ def _conversation(values: list[Any]) -> Conversation:
     values[6], values[7], values[8] = (time_from_column(value) for value in values[6:9])
     values[14] = _decode(values[14], Contact)
     values[15] = _decode(values[15], Assignee)
-    values[16] = tuple(msgspec.json.decode(values[16], type=list[str])) if values[16] else ()
+    values[16] = tuple(_decode_labels(values[16])) if values[16] else ()
     values[19] = None if values[19] is None else bool(values[19])
     values[20] = _decode(values[20], Preview)
     return Conversation(*values)
@@ -208,11 +214,11 @@ def message_to_row(m: Message) -> dict[str, Any]:
 
 
 def _encode(value: object) -> str | None:
-    return None if value is None else msgspec.json.encode(value).decode()
+    return None if value is None else _encode_json(value).decode()
 
 
 def _decode(text: str | None, kind: type[Any]) -> Any:
-    return msgspec.json.decode(text, type=kind) if text else None
+    return _decoders[kind].decode(text) if text else None
 
 
 CONVERSATIONS = Shape(CONVERSATION_COLUMNS, "c", _conversation)
@@ -221,7 +227,7 @@ MESSAGES = Shape(MESSAGE_COLUMNS, "m", _message)
 
 def _attachments(text: str) -> tuple[Attachment, ...]:
     """Rows may be older than the rule for names, or the CRM's."""
-    found = msgspec.json.decode(text, type=list[Attachment])
+    found = _decode_attachments(text)
     return tuple(
         msgspec.structs.replace(one, name=without_turning(one.name)) if one.name and not one.name.isascii() else one
         for one in found

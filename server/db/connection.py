@@ -211,16 +211,21 @@ class _MysqlWire:
         if not names:
             return sql
         statement = text % tuple([self._literal(parameters[name]) for name in names])
-        self._check(utf8_bytes(statement))
+        if 4 * len(statement) > self._most_bytes:  # else it fits, whatever its letters are
+            self._check(utf8_bytes(statement))
         return statement
 
     def prepare_many(self, sql: str, rows: Sequence[Parameters]) -> list[str]:
         """Raises StatementTooLarge when a row alone is."""
         head, values, names, tail = _insert_template(sql)
+        literal = self._literal
+        rendered = [values % tuple([literal(row[name]) for name in names]) for row in rows]
+        whole = f"{head}{','.join(rendered)}{tail}"
+        if 4 * len(whole) <= self._group_bytes:  # it fits, whatever its letters are
+            return [whole]
         frame = utf8_bytes(head) + utf8_bytes(tail)
         statements, pieces, size = [], list[str](), frame
-        for row in rows:
-            piece = values % tuple([self._literal(row[name]) for name in names])
+        for piece in rendered:
             piece_bytes = utf8_bytes(piece) + 1
             self._check(frame + piece_bytes)
             if pieces and size + piece_bytes > self._group_bytes:

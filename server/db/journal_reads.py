@@ -216,6 +216,10 @@ def _id(row: Row) -> int:
     return int(row[0] if isinstance(row[0], int) else msgspec.json.decode(row[0])[0])
 
 
+_NUMBER = (int, type(None))
+_decode_headers = msgspec.json.Decoder(dict[str, str]).decode
+
+
 def _delivery(row: Row) -> Delivery:
     if len(row) == 3:  # MySQL
         number, uid, headers = msgspec.json.decode(row[0])
@@ -225,9 +229,9 @@ def _delivery(row: Row) -> Delivery:
     received_us, integration_id, is_verified, attempts, company_id = numbers
     if not isinstance(received_us, int) or not 0 <= received_us < _LATEST_US:
         raise ValueError("received_at is no moment")
-    if not all(isinstance(value, int | None) for value in (integration_id, is_verified, attempts)):
-        raise ValueError("a number is none")
-    kept = msgspec.json.decode(headers, type=dict[str, str]) if headers else {}
+    if not (isinstance(integration_id, _NUMBER) and isinstance(is_verified, _NUMBER) and isinstance(attempts, _NUMBER)):
+        raise TypeError("a number is none")
+    kept = _decode_headers(headers) if headers else {}
     return Delivery(
         uid=_text(uid, "replace"),
         received_us=received_us,

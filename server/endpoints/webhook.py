@@ -7,7 +7,6 @@ import asyncio
 import itertools
 import os
 
-from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from server import metrics
@@ -16,7 +15,7 @@ from server.core.payloads import Heading, may_lack_account, read_heading, strip_
 from server.db import journal
 from server.db.journal import NOT_JUDGED, OF_NOBODY, Delivery
 from server.directory import DELIVERY_HEADER, KEY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, Directory, key_of
-from server.endpoints.answers import problem_answer, receive_body
+from server.endpoints.answers import receive_body
 from server.endpoints.strangers import SMALL_BYTES, Strangers
 from server.errors import BadRequest, BadSignature, HeaderTooLarge, OmniError, UnsupportedMedia
 from server.recorder import Recorder
@@ -55,20 +54,18 @@ class Webhook:
         self._uid_prefix, self._uids = os.urandom(8).hex(), itertools.count()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Raises OmniError where it does not answer 200, and ClientDisconnect when the client goes: nothing is taken then."""
         span: OpenSpan | None = None
         try:
             delivery = await self._delivery(scope, receive)
             if self._traces is not None:
                 span = self._traces.open("webhook", delivery.received_us, delivery.headers)
             await self._recorder.append(delivery)
-        except ClientDisconnect:
-            return  # it went away before all was said: nothing was taken, and nobody waits for an answer
         except OmniError as error:
             metrics.deliveries_received.labels(error.code).inc()
             if span is not None:
                 span.end(self._directory.now_us(), error.code)
-            await problem_answer(error)(scope, receive, send)
-            return
+            raise
         _accepted.inc()
         await send({"type": "http.response.start", "status": 200, "headers": _ANSWER})
         await send({"type": "http.response.body", "body": _RECEIVED})
@@ -114,9 +111,9 @@ class Webhook:
             account_id, inbox_id = heading.account_id, heading.inbox_id
             try:
                 if account_id is None or len(body) > SMALL_BYTES or self._directory.takes_long(account_id, inbox_id, len(body)):
-                    integration_id = await self._verify_in_thread(heading, headers, body)
+                    integration_id = await self._verify_in_thread(heading, headers, body, received_us)
                 else:
-                    integration_id = self._directory.verify(account_id, inbox_id, headers, body)
+                    integration_id = self._directory.verify(account_id, inbox_id, headers, body, received_us)
             except BadSignature:
                 self._strangers.note_fault(address, len(body))
                 raise
@@ -138,11 +135,13 @@ class Webhook:
             company_id=self._turn_of(heading.account_id, heading.inbox_id, integration_id),
         )
 
-    async def _verify_in_thread(self, heading: Heading, headers: dict[str, str], body: bytes) -> int | None:
+    async def _verify_in_thread(
+        self, heading: Heading, headers: dict[str, str], body: bytes, received_us: int
+    ) -> int | None:
         """Where there is much to hash: a large body, or many secrets. Raises BadSignature."""
         async with self._judging:
             return await asyncio.to_thread(
-                self._directory.verify, heading.account_id, heading.inbox_id, headers, body
+                self._directory.verify, heading.account_id, heading.inbox_id, headers, body, received_us
             )
 
     def _kept(self, scope: Scope) -> tuple[dict[str, str], bytes]:

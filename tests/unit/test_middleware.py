@@ -2,8 +2,10 @@
 
 import httpx
 import pytest
-from starlette.types import Receive, Scope, Send
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope, Send
 
+from server.errors import BadRequest
 from server.middleware import Outermost
 
 
@@ -35,3 +37,38 @@ async def test_a_bug_in_the_middle_of_an_answer_ends_the_line() -> None:
     async with client() as http:
         with pytest.raises(ZeroDivisionError):
             await http.get("/livez")
+
+
+async def test_who_went_away_is_no_fault_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    """The client goes while its request is read: nobody is answered, and no traceback is written."""
+
+    async def leaves(scope: Scope, receive: Receive, send: Send) -> None:
+        raise ClientDisconnect
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    for direct in ({}, {("GET", "/livez"): leaves}):
+        scope = {"type": "http", "method": "GET", "path": "/livez", "headers": []}
+        await Outermost(leaves, lambda scope: None, direct)(scope, receive, send)
+    assert sent == []
+    assert "died" not in caplog.text
+
+
+async def test_a_direct_application_says_what_is_wrong_by_raising() -> None:
+    """The answer has what every failed one has: the sentence, what keeps browsers safe, the id to ask by."""
+
+    async def refuses(scope: Scope, receive: Receive, send: Send) -> None:
+        raise BadRequest("Not like this")
+
+    app = Outermost(dies, lambda scope: None, {("GET", "/livez"): refuses})
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://inbox.example") as http:
+        answer = await http.get("/livez")
+    assert (answer.status_code, answer.json()["message"]) == (400, "Not like this")
+    assert answer.headers["x-frame-options"] == "DENY"
+    assert len(answer.headers["x-request-id"]) == 12
