@@ -103,6 +103,7 @@ from server.replies import Replies
 from server.reply_files import ReplyFiles
 from server.reply_traces import TracedClient
 from server.retention import Retention
+from server.search_texts import SearchTexts
 from server.set_up import SetUp
 from server.settings import WEBHOOK_PATH, Settings
 from server.sign_in import SignIn
@@ -348,6 +349,7 @@ class Parts:
                 ("agents-looks", self.agents_looks.run),
                 ("gone-contacts", self.gone_contacts.run),
                 ("retention", self.retention.run),
+                ("search-texts", SearchTexts(self.database).run),
                 ("sockets-to-chatwoot", self.cables.run),
                 ("reach", self.reach.run),
                 ("sync-runs", self.sync_runs.run),

@@ -8,6 +8,7 @@ import msgspec
 
 from server.core.bidi import without_turning
 from server.core.entities import Assignee, Attachment, Contact, Conversation, DeliveryError, Message, Preview
+from server.core.search_text import customer_form, message_form
 from server.db.connection import Dialect, Row
 
 T = TypeVar("T")
@@ -79,6 +80,10 @@ MESSAGE_COLUMNS = (
     "seq",
 )
 
+# a row is written with what it is found by, which is read by nobody but the search
+CONVERSATION_ROW = (*CONVERSATION_COLUMNS, "omni_search_text")
+MESSAGE_ROW = (*MESSAGE_COLUMNS, "omni_search_text")
+
 
 class Shape(Generic[T]):
     """How rows of an entity are asked for and read.
@@ -128,8 +133,14 @@ def ids(values: Iterable[int]) -> str:
 
 def contact_number(value: str | None) -> int | None:
     """Chatwoot's number of the contact in a conversation's column `contact`."""
-    contact = _decode(value, Contact)
+    contact = contact_of(value)
     return contact.id if contact is not None else None
+
+
+def contact_of(value: str | None) -> Contact | None:
+    """The column `contact` of a conversation."""
+    found: Contact | None = _decode(value, Contact)
+    return found
 
 
 def _conversation(values: list[Any]) -> Conversation:
@@ -173,6 +184,7 @@ def conversation_to_row(c: Conversation) -> dict[str, Any]:
         "read_count": c.read_count,
         "read_to": c.read_to_us,
         "seq": c.seq,
+        "omni_search_text": customer_form(c.external_user_name, c.contact),
     }
 
 
@@ -210,6 +222,7 @@ def message_to_row(m: Message) -> dict[str, Any]:
         "is_outcome_unknown": m.is_outcome_unknown,
         "chatwoot_answered_at": m.answered_us,
         "seq": m.seq,
+        "omni_search_text": message_form(m),
     }
 
 

@@ -6,7 +6,7 @@ import msgspec
 
 from server.core.entities import shown_state
 from server.core.trace import SeenDelivery, SeenEvent
-from server.db import columns
+from server.db import columns, search
 from server.db.database import Connection, Row
 from server.db.journal import SOURCE
 
@@ -103,13 +103,13 @@ async def find_messages(connection: Connection, company_id: int, text: str, sinc
     Three SELECTs, each by an index of its own: in one, the numbers of whatever age would have the text looked for in all there is.
     """
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
-    pattern = "%" + text.replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%"
+    found_by, values_of_text = search.messages_with(text)
     by: dict[str, dict[str, object]] = {
         "m.id = :number": {"number": number},
         "m.chatwoot_message_id = :number": {"number": number},
-        "c.last_message_at >= :since AND (m.content LIKE :pattern ESCAPE '!' OR c.external_user_name LIKE :pattern ESCAPE '!')": {
+        f"c.last_message_at >= :since AND {found_by}": {
             "since": columns.time_to_column(since_us),
-            "pattern": pattern,
+            **values_of_text,
         },
     }
     selects = [

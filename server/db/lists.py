@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from server.core.entities import Conversation
-from server.db import columns
+from server.db import columns, search
 from server.db.columns import CONVERSATIONS
 from server.db.connection import Numbers
 from server.db.database import Connection
@@ -110,11 +110,9 @@ def _conditions(filters: Filters) -> tuple[str, dict[str, object]]:
         parts.append("AND c.platform = :platform")
         values["platform"] = filters.platform
     if filters.q:
-        parts.append(
-            "AND (c.external_user_name LIKE :q ESCAPE '!' OR EXISTS (SELECT 1 FROM social_messages m "
-            "WHERE m.conversation_id = c.id AND m.content LIKE :q ESCAPE '!'))"
-        )
-        values["q"] = "%" + "".join(f"!{letter}" if letter in "!%_" else letter for letter in filters.q) + "%"
+        condition, wanted = search.conversations_with(filters.q)
+        parts.append(f"AND {condition}")
+        values |= wanted
     if filters.before is not None:
         moment, values["edge_id"] = filters.before
         if moment is None:

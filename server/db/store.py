@@ -18,7 +18,7 @@ from server.core.projection import Board, Draft, Entry, MessageEntry, Source
 from server.core.recovery import Stream
 from server.core.times import SECOND
 from server.db import columns, eventlog, threads
-from server.db.columns import CONVERSATION_COLUMNS, CONVERSATIONS, MESSAGE_COLUMNS, MESSAGES
+from server.db.columns import CONVERSATION_ROW, CONVERSATIONS, MESSAGE_ROW, MESSAGES
 from server.db.connection import Dialect, Numbers, Parameters, Row
 from server.db.database import Connection
 from server.db.eventlog import Select
@@ -41,7 +41,7 @@ def _upsert(table: str, names: Sequence[str]) -> str:
     return f"{_insert(table, names)} ON DUPLICATE KEY UPDATE {', '.join(f'{n} = VALUES({n})' for n in names if n != 'id')}"
 
 
-_TABLES = {"social_conversations": CONVERSATION_COLUMNS, "social_messages": MESSAGE_COLUMNS}
+_TABLES = {"social_conversations": CONVERSATION_ROW, "social_messages": MESSAGE_ROW}
 _INSERT = {table: _insert(table, [n for n in names if n != "id"]) for table, names in _TABLES.items()}
 _CHANGE = {
     "sqlite": {table: _update(table, names) for table, names in _TABLES.items()},

@@ -37,6 +37,10 @@ _BIG = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by it
 _TIME = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 _LONG = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")  # a message has up to 150,000 characters, four bytes each
 
+_SEARCHED = Text().with_variant(
+    mysql.MEDIUMTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
+)
+
 
 def _id_text(length: int) -> String:
     """Text that is compared byte by byte: MySQL's default would call `a` and `A ` equal."""
@@ -76,6 +80,11 @@ social_conversations = Table(
     Column("last_message_number", _BIG, comment="chatwoot_message_id of the message in preview: which of one second is the newest"),
     Column("seq", _BIG, nullable=False, server_default="0", comment="event that changed this row last"),
     Column("verified_at", _BIG, comment="when all of its messages in Chatwoot were last compared, microseconds"),
+    Column(
+        "omni_search_text",
+        _SEARCHED,
+        comment="customer's name, numbers and addresses in the form that is searched",
+    ),
     Index("uq_conversation_chatwoot", "integration_id", "chatwoot_conversation_id", unique=True),
     Index("ix_conversation_list", "company_id", "last_message_at", "id"),
     Index("ix_conversation_status", "company_id", "status", "last_message_at", "id"),
@@ -116,6 +125,7 @@ social_messages = Table(
     ),
     Column("chatwoot_answered_at", _BIG, comment="outbox: when Chatwoot first answered after an attempt of unknown outcome, microseconds"),
     Column("seq", _BIG, nullable=False, server_default="0", comment="event that changed this row last"),
+    Column("omni_search_text", _SEARCHED, comment="content in the form that is searched; NULL: not made yet"),
     Index("uq_message_chatwoot", "conversation_id", "chatwoot_message_id", unique=True),
     Index("uq_message_client", "conversation_id", "client_id", unique=True),
     Index("ix_message_thread", "conversation_id", "created_at", "id"),

@@ -1,6 +1,5 @@
 """Conversations over REST: the polling fallback, exact, and what agents do in them."""
 
-import unicodedata
 from collections.abc import AsyncIterator, Sequence
 from urllib.parse import urlencode
 
@@ -158,7 +157,7 @@ def _filters(request: Request) -> Filters:
         raise BadRequest("status must be Open or Closed")
     if platform is not None and platform not in _PLATFORMS:
         raise BadRequest("platform must be facebook or chatwoot")
-    q = unicodedata.normalize("NFC", query.get("q", "").strip())[:200] or None
+    q = query.get("q", "").strip()[:200] or None
     return Filters(status, platform, q, parse_place(query["before"]) if query.get("before") else None)
 
 

@@ -1,6 +1,5 @@
 """What the address of a page asks for."""
 
-import unicodedata
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -46,7 +45,7 @@ class View:
         query = request.query_params
         asked = query.get("status")
         status = None if asked == "all" else "Closed" if asked == "Closed" else "Open"
-        q = unicodedata.normalize("NFC", query.get("q", "").strip())[:SEARCH_MOST_CHARACTERS]
+        q = query.get("q", "").strip()[:SEARCH_MOST_CHARACTERS]
         open_id: int | None = request.path_params.get("conversation_id")
         if open_id is not None and open_id > ID_MOST:
             raise NotFound

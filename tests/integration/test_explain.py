@@ -14,7 +14,7 @@ from server.core.entities import Message
 from server.core.projection import Source
 from server.core.recovery import Stream
 from server.db import eventlog, journal_reads, ledger, lists, outbox, store, threads
-from server.db.columns import CONVERSATION_COLUMNS, MESSAGE_COLUMNS, time_to_column
+from server.db.columns import CONVERSATION_ROW, MESSAGE_ROW, time_to_column
 from server.db.database import Connection, Database, Parameters, Row
 from server.db.eventlog import Select
 from server.db.lists import Filters
@@ -149,7 +149,7 @@ async def _fill(connection: Connection) -> None:
 
 
 def _conversation(n: int) -> dict[str, Any]:
-    row: dict[str, Any] = dict.fromkeys(CONVERSATION_COLUMNS)
+    row: dict[str, Any] = dict.fromkeys(CONVERSATION_ROW)
     at = time_to_column(_NOW - n * 1_000_000)
     row |= {"company_id": 1 + n % _COMPANIES, "platform": "chatwoot", "status": "Open" if n % 3 else "Closed", "last_message_at": at}
     row |= {"integration_id": 1 + n % _COMPANIES, "chatwoot_conversation_id": n, "chatwoot_version": 1, "inbound_count": 1, "seq": n}
@@ -158,7 +158,7 @@ def _conversation(n: int) -> dict[str, Any]:
 
 
 def _message(conversation_id: int, n: int) -> dict[str, Any]:
-    row: dict[str, Any] = dict.fromkeys(MESSAGE_COLUMNS)
+    row: dict[str, Any] = dict.fromkeys(MESSAGE_ROW)
     row |= {"conversation_id": conversation_id, "sender_type": "customer", "content": "x", "created_at": time_to_column(_NOW + n)}
     row |= {"chatwoot_message_id": conversation_id * 10 + n, "chatwoot_version": 1, "told_at": 1, "seq": 1}
     row |= {"is_private": False, "is_deleted": False, "delivery_attempts": 0, "is_outcome_unknown": False}

@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from server.db.migrations import backfill, shape
+from server.db.migrations import backfill, search_texts, shape
 from server.db.migrations.connection import connected, exclusive
 from server.errors import ConfigurationError
 
@@ -41,6 +41,7 @@ def upgrade(database_url: str) -> list[str]:
         if was_complete:  # no revision ran: look whether someone took away what they made, or added an integration to link to
             done += shape.complete(connection)
             done += backfill.fill(connection)
+            done += search_texts.fill(connection)
     return done
 
 

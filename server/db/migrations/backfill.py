@@ -75,19 +75,19 @@ def fill(connection: Connection) -> list[str]:
     if connection.dialect.name == "sqlite":
         for table, columns in _SQLITE_TIMES.items():
             for column in columns:
-                _run(connection, _WIDEN.format(table=table, column=column))
-    touched = _touched_by_updates(connection)
+                run(connection, _WIDEN.format(table=table, column=column))
+    touched = _touched_by_updates(connection, "social_conversations")
     keep = _keep(touched)
     keep_but_last_message = _keep(touched - {"last_message_at"})
     microseconds = _MICROSECONDS["sqlite" if connection.dialect.name == "sqlite" else "mysql"].format(time="MAX(m.created_at)")
     counts = dict.fromkeys(("last message time", "inbound count", "time of the customer's last message", "Chatwoot status", "preview"), 0)
     for page in _pages(connection):
-        counts["last message time"] += _run(connection, _LAST_MESSAGE.format(keep=keep_but_last_message), page).rowcount
-        counts["inbound count"] += _run(connection, _INBOUND.format(keep=keep), page).rowcount
-        counts["time of the customer's last message"] += _run(
+        counts["last message time"] += run(connection, _LAST_MESSAGE.format(keep=keep_but_last_message), page).rowcount
+        counts["inbound count"] += run(connection, _INBOUND.format(keep=keep), page).rowcount
+        counts["time of the customer's last message"] += run(
             connection, _LAST_INBOUND.format(microseconds=microseconds, keep=keep), page
         ).rowcount
-        counts["Chatwoot status"] += _run(connection, _STATUS.format(keep=keep), page).rowcount
+        counts["Chatwoot status"] += run(connection, _STATUS.format(keep=keep), page).rowcount
         counts["preview"] += _fill_previews(connection, page, keep)
     done = [f"{what} filled in {_conversations(count)}" for what, count in counts.items() if count]
     return done + _separate_subjects(connection) + _link(connection, keep)
@@ -97,7 +97,7 @@ def _separate_subjects(connection: Connection) -> list[str]:
     """Give agents with a password a subject of their own name space: earlier versions used their
     numbers, and a user of the CRM with that number became that agent."""
     joined = "'local:' || id" if connection.dialect.name == "sqlite" else "CONCAT('local:', id)"
-    changed = _run(
+    changed = run(
         connection,
         f"UPDATE agents SET subject = {joined} WHERE email IS NOT NULL AND subject NOT LIKE 'local:%'",
     ).rowcount
@@ -105,7 +105,7 @@ def _separate_subjects(connection: Connection) -> list[str]:
 
 
 def _fill_previews(connection: Connection, page: Mapping[str, int], keep: str) -> int:
-    rows = _run(connection, _NEWEST, {**page, "characters": _PREVIEW_CHARACTERS}).all()
+    rows = run(connection, _NEWEST, {**page, "characters": _PREVIEW_CHARACTERS}).all()
     previews = {
         row.conversation_id: json.dumps(
             {"content": row.content or "", "senderType": row.sender_type, "hasAttachments": False}, ensure_ascii=False
@@ -136,10 +136,10 @@ def _choose(connection: Connection) -> dict[int, dict[int, int]]:
     All of a company's rows are seen before the first is written, so an interrupted run has linked no wrong one.
     Needs about 300 bytes of memory for each conversation not yet linked.
     """
-    integrations = {row[0]: row[1] for row in _run(connection, _ONLY_INTEGRATION)}
+    integrations = {row[0]: row[1] for row in run(connection, _ONLY_INTEGRATION)}
     best: dict[tuple[int, int], tuple[str, int]] = {}
     for page in _pages(connection) if integrations else ():
-        for row in _run(connection, _UNLINKED, page):
+        for row in run(connection, _UNLINKED, page):
             match = _EXTERNAL_ID.fullmatch(row.external_user_id)
             if match and row.company_id in integrations:
                 key = integrations[row.company_id], int(match[1])
@@ -157,7 +157,7 @@ def _without_taken(connection: Connection, integration: int, numbers: Mapping[in
     marks = ", ".join(f":n{place}" for place in range(len(numbers)))
     sql = f"SELECT chatwoot_conversation_id FROM social_conversations WHERE integration_id = :i AND chatwoot_conversation_id IN ({marks})"
     values = {f"n{place}": number for place, number in enumerate(numbers.values())}
-    taken = {row[0] for row in _run(connection, sql, {"i": integration, **values})}
+    taken = {row[0] for row in run(connection, sql, {"i": integration, **values})}
     return {id_: number for id_, number in numbers.items() if number not in taken}
 
 
@@ -169,7 +169,7 @@ def _set_by_id(connection: Connection, column: str, values: Mapping[int, object]
     marks = ", ".join(f":i{place}" for place in range(len(values)))
     bound = {f"{letter}{place}": item for place, pair in enumerate(values.items()) for letter, item in zip("iv", pair, strict=True)}
     sql = f"UPDATE social_conversations SET {column} = CASE id {cases} END{also} WHERE id IN ({marks}) AND {condition}"
-    return int(_run(connection, sql, bound).rowcount)
+    return int(run(connection, sql, bound).rowcount)
 
 
 def _pages(connection: Connection) -> Iterator[dict[str, int]]:
@@ -177,7 +177,7 @@ def _pages(connection: Connection) -> Iterator[dict[str, int]]:
     sql = """SELECT MIN(id), MAX(id) FROM (SELECT id FROM social_conversations WHERE id > :after ORDER BY id LIMIT :most) page"""
     after = -1
     while True:
-        low, high = _run(connection, sql, {"after": after, "most": _PAGE}).one()
+        low, high = run(connection, sql, {"after": after, "most": _PAGE}).one()
         if high is None:
             return
         yield {"low": low, "high": high}
@@ -194,16 +194,21 @@ def _keep(touched: set[str]) -> str:
     return "".join(f", `{name}` = `{name}`" for name in sorted(touched))
 
 
-def _touched_by_updates(connection: Connection) -> set[str]:
+def keep_of(connection: Connection, table: str) -> str:
+    """Assignments for an UPDATE of this table that is no change of the CRM's."""
+    return _keep(_touched_by_updates(connection, table))
+
+
+def _touched_by_updates(connection: Connection, table: str) -> set[str]:
     """Columns declared ON UPDATE CURRENT_TIMESTAMP: MySQL would set them to now."""
     if connection.dialect.name == "sqlite":
         return set()
     sql = """SELECT column_name FROM information_schema.columns
-    WHERE table_schema = DATABASE() AND table_name = 'social_conversations' AND LOWER(extra) LIKE :like"""
-    return {row[0] for row in _run(connection, sql, {"like": "%on update%"})}
+    WHERE table_schema = DATABASE() AND table_name = :name AND LOWER(extra) LIKE :like"""
+    return {row[0] for row in run(connection, sql, {"name": table, "like": "%on update%"})}
 
 
-def _run(connection: Connection, sql: str, values: Mapping[str, object] | None = None) -> Any:
+def run(connection: Connection, sql: str, values: Mapping[str, object] | None = None) -> Any:
     """Execute, and again after a deadlock with the CRM's own writes: every statement commits by itself and may be repeated."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:

@@ -193,6 +193,7 @@ function previewText(preview, i18n) {
   return preview.senderType === "agent" ? i18n.t("row.reply", { text }) : text;
 }
 
-// Bengali digits and Latin ones are one number; composed and decomposed letters are one letter.
+// Nearly as the server's search (core/search_text.py): spelling, accents, case and digits make no difference.
 export const fold = (text) =>
-  text.normalize("NFC").toLowerCase().replace(/[০-৯]/g, (digit) => String.fromCharCode(digit.charCodeAt(0) - 0x09b6));
+  text.normalize("NFKD").toLowerCase().replace(/[\u0300-\u036f\u200b-\u200f]/g, "")
+    .replace(/[০-৯]/g, (digit) => String.fromCharCode(digit.charCodeAt(0) - 0x09b6));

@@ -1,0 +1,15 @@
+"""The form in which messages and customers are searched."""
+
+from alembic import context, op
+
+from server.db.migrations import search_texts, shape
+
+revision = "0013"
+down_revision = "0010"
+
+
+def upgrade() -> None:
+    connection = op.get_bind()
+    done: list[str] = context.config.attributes["done"]
+    done += shape.complete(connection)
+    done += search_texts.fill(connection)
