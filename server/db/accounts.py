@@ -13,6 +13,7 @@ from server.db import columns
 from server.db.audit import NO_ORIGIN, Origin
 from server.db.connection import Numbers
 from server.db.database import Connection, Row
+from server.db.names import column
 from server.db.vault import Vault
 from server.errors import ConfigurationError, DuplicateRow, Unauthenticated
 
@@ -89,12 +90,14 @@ class Integration(msgspec.Struct, frozen=True):
 
 
 _AGENT_COLUMNS = "id, company_id, subject, name, role, email, is_active, valid_after, is_role_ours"
-_AGENT = f"SELECT {_AGENT_COLUMNS} FROM agents "
-_AGENT_CHANGE = f"SELECT {_AGENT_COLUMNS}, updated_at, created_at FROM agents "
+_AGENT = f"SELECT {_AGENT_COLUMNS} FROM omni_agents "
+_AGENT_CHANGE = f"SELECT {_AGENT_COLUMNS}, updated_at, created_at FROM omni_agents "
 INTEGRATION_COLUMNS = (
-    "id, company_id, account_id, page_id, base_url, access_token, is_active, is_webhook_active, webhook_secret, "
-    "previous_webhook_secret, webhook_seen_at, walked_at, repaired_at, repaired_count, walk_problem, "
-    "proved_at, unsigned_webhooks, webhook_key, previous_secret_until, is_socket_active, inbox_name, chatwoot_problem"
+    "id, company_id, account_id, page_id, base_url, access_token, is_active, is_webhook_active, "
+    "omni_webhook_secret, omni_previous_webhook_secret, omni_webhook_seen_at, omni_walked_at, "
+    "omni_repaired_at, omni_repaired_count, omni_walk_problem, omni_proved_at, "
+    "omni_unsigned_webhooks, omni_webhook_key, omni_previous_secret_until, "
+    "omni_is_socket_active, omni_inbox_name, omni_chatwoot_problem"
 )
 _INTEGRATION = f"SELECT {INTEGRATION_COLUMNS} FROM integrations "
 
@@ -121,7 +124,7 @@ async def read_agents(connection: Connection, company_id: int, limit: int) -> li
 
 async def read_newest_changes(connection: Connection) -> tuple[int, int]:
     """The newest moments at which an agent's row was changed and a session ended: from these on one has to look again."""
-    row = await connection.fetch_one("SELECT (SELECT MAX(updated_at) FROM agents), (SELECT MAX(revoked_at) FROM agent_sessions)")
+    row = await connection.fetch_one("SELECT (SELECT MAX(updated_at) FROM omni_agents), (SELECT MAX(revoked_at) FROM omni_agent_sessions)")
     return (row[0] or 0, row[1] or 0) if row else (0, 0)
 
 
@@ -176,7 +179,8 @@ def sum_access(agents: Iterable[Agent]) -> AccessSums:
 async def read_access_sums(connection: Connection, agent_ids: Iterable[int]) -> AccessSums:
     """One row for thousands of agents: a deleted row, or one that was changed by hand without its `updated_at`, shows in it."""
     row = await connection.fetch_one(
-        "SELECT COUNT(*), SUM(is_active), SUM(CASE WHEN role = 'admin' THEN 1 ELSE 0 END), SUM(valid_after) FROM agents WHERE id IN (:ids)",
+        "SELECT COUNT(*), SUM(is_active), SUM(CASE WHEN role = 'admin' THEN 1 ELSE 0 END), "
+        "SUM(valid_after) FROM omni_agents WHERE id IN (:ids)",
         {"ids": Numbers(sorted(agent_ids))},
     )
     return (int(row[0]), int(row[1] or 0), int(row[2] or 0), int(row[3] or 0)) if row else (0, 0, 0, 0)
@@ -191,7 +195,7 @@ async def list_agent(connection: Connection, company_id: int, subject: str, name
     if is_local(subject):
         raise Unauthenticated("The token is not valid here")
     await connection.insert(
-        "INSERT INTO agents (company_id, subject, name, role, created_at, updated_at) "
+        "INSERT INTO omni_agents (company_id, subject, name, role, created_at, updated_at) "
         "VALUES (:company_id, :subject, :name, :role, :now, :now)",
         {"company_id": company_id, "subject": subject, "name": name, "role": role, "now": now_us},
     )
@@ -209,16 +213,16 @@ async def add_agent(
     Its subject has a name space of its own: the CRM numbers its users as it likes, and user 1 there
     is not agent 1 here.
     """
-    if await connection.fetch_one("SELECT id FROM agents WHERE email = :email", {"email": email}):
+    if await connection.fetch_one("SELECT id FROM omni_agents WHERE email = :email", {"email": email}):
         raise DuplicateRow(f"There is an agent with the address {email} already")
     values = {"company_id": company_id, "email": email, "name": name, "role": role, "hash": password_hash, "now": now_us}
     agent_id = await connection.insert(
-        "INSERT INTO agents (company_id, subject, email, name, role, password_hash, created_at, updated_at) "
+        "INSERT INTO omni_agents (company_id, subject, email, name, role, password_hash, created_at, updated_at) "
         "VALUES (:company_id, :subject, :email, :name, :role, :hash, :now, :now)",
         values | {"subject": f"{LOCAL_SUBJECT}{uuid.uuid4().hex}"},
     )
     await connection.execute(
-        "UPDATE agents SET subject = :subject WHERE id = :id",
+        "UPDATE omni_agents SET subject = :subject WHERE id = :id",
         {"subject": f"{LOCAL_SUBJECT}{agent_id}", "id": agent_id},
     )
     return agent_id
@@ -228,7 +232,7 @@ async def read_password(connection: Connection, email: str) -> tuple[int, str | 
     """(agent id, password hash) of an active agent. An address that the database takes for the same, as it
     ignores accents and what cannot be seen, is another one."""
     row = await connection.fetch_one(
-        "SELECT id, password_hash, email FROM agents WHERE email = :email AND is_active = :yes", {"email": email, "yes": True}
+        "SELECT id, password_hash, email FROM omni_agents WHERE email = :email AND is_active = :yes", {"email": email, "yes": True}
     )
     return (row[0], row[1]) if row and row[2].strip().lower() == email.strip().lower() else None
 
@@ -237,7 +241,7 @@ async def hold_password(connection: Connection, agent_id: int, password_hash: st
     """Whether this still is the password of an active agent; nobody changes it before the transaction's end."""
     suffix = " FOR UPDATE" if connection.dialect == "mysql" else ""
     row = await connection.fetch_one(
-        f"SELECT password_hash FROM agents WHERE id = :id AND is_active = :yes{suffix}", {"id": agent_id, "yes": True}
+        f"SELECT password_hash FROM omni_agents WHERE id = :id AND is_active = :yes{suffix}", {"id": agent_id, "yes": True}
     )
     return row is not None and row[0] == password_hash
 
@@ -257,12 +261,12 @@ async def update_agent(connection: Connection, agent_id: int, values: dict[str, 
         values = values | {"is_role_ours": True}
     assignments = ", ".join(f"{name} = :{name}" for name in values)
     changed = values | {"now": await _after_all(connection, now_us), "id": agent_id}
-    await connection.execute(f"UPDATE agents SET {assignments}, updated_at = :now WHERE id = :id", changed)
+    await connection.execute(f"UPDATE omni_agents SET {assignments}, updated_at = :now WHERE id = :id", changed)
 
 
 async def heal_valid_after(connection: Connection, now_us: int) -> int:
     """Nothing was ended later than now, by the database's clock. Returns how many agents' rows said so."""
-    rows = await connection.fetch_all("SELECT id FROM agents WHERE valid_after > :now LIMIT 1000", {"now": now_us})
+    rows = await connection.fetch_all("SELECT id FROM omni_agents WHERE valid_after > :now LIMIT 1000", {"now": now_us})
     for (agent_id,) in rows:
         await update_agent(connection, agent_id, {"valid_after": now_us}, now_us)
     return len(rows)
@@ -281,7 +285,7 @@ async def add_session(
     origin: Origin = NO_ORIGIN,
 ) -> None:
     await connection.execute(
-        "INSERT INTO agent_sessions (token_hash, agent_id, created_at, expires_at, address, client) "
+        "INSERT INTO omni_agent_sessions (token_hash, agent_id, created_at, expires_at, address, client) "
         "VALUES (:token_hash, :agent_id, :now, :expires, :address, :client)",
         {
             "token_hash": token_hash,
@@ -297,14 +301,16 @@ async def add_session(
 async def read_session(connection: Connection, token_hash: str) -> tuple[int, int, int, int | None] | None:
     """(agent id, created, expires, revoked) in microseconds."""
     row = await connection.fetch_one(
-        "SELECT agent_id, created_at, expires_at, revoked_at FROM agent_sessions WHERE token_hash = :token_hash", {"token_hash": token_hash}
+        "SELECT agent_id, created_at, expires_at, revoked_at FROM omni_agent_sessions WHERE "
+        "token_hash = :token_hash",
+        {"token_hash": token_hash},
     )
     return (row[0], row[1], row[2], row[3]) if row else None
 
 
 async def revoke_session(connection: Connection, token_hash: str, now_us: int) -> None:
     await connection.execute(
-        "UPDATE agent_sessions SET revoked_at = :now WHERE token_hash = :token_hash AND revoked_at IS NULL",
+        "UPDATE omni_agent_sessions SET revoked_at = :now WHERE token_hash = :token_hash AND revoked_at IS NULL",
         {"now": await _after_all(connection, now_us), "token_hash": token_hash},
     )
 
@@ -315,7 +321,8 @@ async def read_sessions_revoked(connection: Connection, since_us: int, page: int
     edge: dict[str, object] = {"since": since_us, "key": ""}
     while True:
         rows = await connection.fetch_all(
-            "SELECT token_hash, revoked_at FROM agent_sessions WHERE revoked_at >= :since AND (revoked_at > :since OR token_hash > :key) "
+            "SELECT token_hash, revoked_at FROM omni_agent_sessions WHERE revoked_at >= :since "
+            "AND (revoked_at > :since OR token_hash > :key) "
             "ORDER BY revoked_at, token_hash LIMIT :limit",
             edge | {"limit": page},
         )
@@ -327,7 +334,7 @@ async def read_sessions_revoked(connection: Connection, since_us: int, page: int
 
 async def read_integrations(connection: Connection, vault: Vault) -> list[Integration]:
     """All Chatwoot integrations, of every company: the directory of each process."""
-    rows = await connection.fetch_all(f"{_INTEGRATION} WHERE provider = 'chatwoot' AND deleted_at IS NULL ORDER BY id")
+    rows = await connection.fetch_all(f"{_INTEGRATION} WHERE provider = 'chatwoot' AND omni_deleted_at IS NULL ORDER BY id")
     return [integration_of(row, vault) for row in rows]
 
 
@@ -339,7 +346,7 @@ async def add_integration(connection: Connection, vault: Vault, values: dict[str
     inbox is shows when its Chatwoot is asked, and a refusal here would tell a stranger who is a customer.
     """
     row = await connection.fetch_one(
-        "SELECT id, deleted_at FROM integrations WHERE provider = 'chatwoot' AND base_url = :base_url AND account_id = :account_id "
+        "SELECT id, omni_deleted_at FROM integrations WHERE provider = 'chatwoot' AND base_url = :base_url AND account_id = :account_id "
         "AND page_id = :page_id AND company_id = :company_id",
         {
             "base_url": values["base_url"],
@@ -354,7 +361,8 @@ async def add_integration(connection: Connection, vault: Vault, values: dict[str
         await connection.execute("DELETE FROM integrations WHERE id = :id", {"id": row[0]})  # it comes again under its number
     number = await connection.insert(
         "INSERT INTO integrations (id, company_id, provider, page_id, access_token, account_id, base_url, is_active, is_webhook_active, "
-        "webhook_mode, created_at, updated_at, webhook_secret, proved_at, unsigned_webhooks, webhook_key, inbox_name) "
+        "webhook_mode, created_at, updated_at, omni_webhook_secret, omni_proved_at, "
+        "omni_unsigned_webhooks, omni_webhook_key, omni_inbox_name) "
         "VALUES (:id, :company_id, 'chatwoot', :page_id, :access_token, :account_id, "
         ":base_url, :yes, :yes, :mode, :now, :now, :webhook_secret, :proved, :unsigned, :key, :name)",
         {
@@ -380,17 +388,17 @@ async def add_integration(connection: Connection, vault: Vault, values: dict[str
 async def trim_sessions(connection: Connection, before_us: int, limit: int) -> int:
     """Forget sessions that ended before the moment. Returns how many."""
     rows = await connection.fetch_all(
-        "SELECT token_hash FROM agent_sessions WHERE expires_at < :before ORDER BY expires_at LIMIT :limit",
+        "SELECT token_hash FROM omni_agent_sessions WHERE expires_at < :before ORDER BY expires_at LIMIT :limit",
         {"before": before_us, "limit": limit},
     )
     for (token_hash,) in rows:
-        await connection.execute("DELETE FROM agent_sessions WHERE token_hash = :token_hash", {"token_hash": token_hash})
+        await connection.execute("DELETE FROM omni_agent_sessions WHERE token_hash = :token_hash", {"token_hash": token_hash})
     return len(rows)
 
 
 async def update_integration(connection: Connection, integration_id: int, values: dict[str, Any]) -> None:
     """Set some columns of one integration; the names come from our own code."""
-    assignments = ", ".join(f"{name} = :{name}" for name in values)
+    assignments = ", ".join(f"{column('integrations', name)} = :{name}" for name in values)
     await connection.execute(f"UPDATE integrations SET {assignments} WHERE id = :id", values | {"id": integration_id})
 
 

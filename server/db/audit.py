@@ -24,9 +24,9 @@ OWNERS = {
     "messages": _OF_A_MESSAGE,
     "attachments": _OF_A_MESSAGE,
     "integrations": "SELECT company_id FROM integrations WHERE id = :id",
-    "people": "SELECT company_id FROM agents WHERE id = :id",
-    "canned-replies": "SELECT company_id FROM canned_replies WHERE id = :id",
-    "deliveries": "SELECT i.company_id FROM webhook_deliveries d JOIN integrations i ON i.id = d.integration_id WHERE d.id = :id",
+    "people": "SELECT company_id FROM omni_agents WHERE id = :id",
+    "canned-replies": "SELECT company_id FROM omni_canned_replies WHERE id = :id",
+    "deliveries": "SELECT i.company_id FROM omni_webhook_deliveries d JOIN integrations i ON i.id = d.integration_id WHERE d.id = :id",
 }
 
 
@@ -70,7 +70,7 @@ class Act(msgspec.Struct, frozen=True, rename="camel"):
 
 async def append_act(connection: Connection, actor: Actor, act: str, target: str | None = None, **detail: Any) -> None:
     await connection.execute(
-        "INSERT INTO audit_log (company_id, at, agent_id, actor, act, target, detail, address, client) "
+        "INSERT INTO omni_audit_log (company_id, at, agent_id, actor, act, target, detail, address, client) "
         "VALUES (:company_id, :at, :agent_id, :actor, :act, :target, :detail, :address, :client)",
         {
             "company_id": actor.company_id,
@@ -90,7 +90,7 @@ async def list_acts(connection: Connection, company_id: int, before: int | None,
     """Newest first; `before` is the id of the line above the page."""
     condition = "" if before is None else "AND id < :before "
     rows = await connection.fetch_all(
-        f"SELECT {_COLUMNS} FROM audit_log WHERE company_id = :company_id "
+        f"SELECT {_COLUMNS} FROM omni_audit_log WHERE company_id = :company_id "
         f"{condition}ORDER BY id DESC LIMIT :limit",
         {"company_id": company_id, "limit": limit} | ({} if before is None else {"before": before}),
     )
@@ -100,7 +100,7 @@ async def list_acts(connection: Connection, company_id: int, before: int | None,
 async def count_acts(connection: Connection, agent_id: int, act: str, since_us: int) -> int:
     """How many lines about an agent have this act since the moment."""
     row = await connection.fetch_one(
-        "SELECT COUNT(*) FROM audit_log WHERE agent_id = :id AND act = :act AND at > :since",
+        "SELECT COUNT(*) FROM omni_audit_log WHERE agent_id = :id AND act = :act AND at > :since",
         {"id": agent_id, "act": act, "since": since_us},
     )
     return int(row[0]) if row else 0
@@ -109,7 +109,7 @@ async def count_acts(connection: Connection, agent_id: int, act: str, since_us: 
 async def count_failures(connection: Connection, agent_id: int) -> int:
     """How many sign-ins as this agent have failed since the last one that did not."""
     row = await connection.fetch_one(
-        "SELECT MAX(at) FROM audit_log WHERE agent_id = :id AND act = :act", {"id": agent_id, "act": SIGN_IN}
+        "SELECT MAX(at) FROM omni_audit_log WHERE agent_id = :id AND act = :act", {"id": agent_id, "act": SIGN_IN}
     )
     return await count_acts(connection, agent_id, SIGN_IN_FAILED, (row[0] or 0) if row else 0)
 
@@ -117,7 +117,7 @@ async def count_failures(connection: Connection, agent_id: int) -> int:
 async def count_failures_before(connection: Connection, agent_id: int) -> int:
     """How many had failed, since the one before, when the last good sign-in came, and since."""
     rows = await connection.fetch_all(
-        "SELECT at FROM audit_log WHERE agent_id = :id AND act = :act ORDER BY at DESC LIMIT 2",
+        "SELECT at FROM omni_audit_log WHERE agent_id = :id AND act = :act ORDER BY at DESC LIMIT 2",
         {"id": agent_id, "act": SIGN_IN},
     )
     return await count_acts(connection, agent_id, SIGN_IN_FAILED, rows[1][0] if len(rows) == 2 else 0)
@@ -126,11 +126,11 @@ async def count_failures_before(connection: Connection, agent_id: int) -> int:
 async def trim_acts(connection: Connection, before_us: int, limit: int) -> int:
     """Delete lines that are older than the moment. Returns how many."""
     rows = await connection.fetch_all(
-        "SELECT id FROM audit_log WHERE at < :before ORDER BY at LIMIT :limit", {"before": before_us, "limit": limit}
+        "SELECT id FROM omni_audit_log WHERE at < :before ORDER BY at LIMIT :limit", {"before": before_us, "limit": limit}
     )
     if rows:
         numbers = Numbers(row[0] for row in rows)
-        await connection.execute("DELETE FROM audit_log WHERE id IN (:ids)", {"ids": numbers})
+        await connection.execute("DELETE FROM omni_audit_log WHERE id IN (:ids)", {"ids": numbers})
     return len(rows)
 
 
@@ -149,7 +149,7 @@ async def read_owner(connection: Connection, kind: str, number: int) -> int | No
 async def has_foreign_attempt(connection: Connection, agent_id: int, kind: str, number: int, since_us: int) -> bool:
     """Whether the log has a line since the moment of this agent's attempt at this thing, whichever process wrote it."""
     row = await connection.fetch_one(
-        "SELECT 1 FROM audit_log WHERE agent_id = :id AND act = :act AND at > :since AND target LIKE :target LIMIT 1",
+        "SELECT 1 FROM omni_audit_log WHERE agent_id = :id AND act = :act AND at > :since AND target LIKE :target LIMIT 1",
         {"id": agent_id, "act": FOREIGN_REFUSED, "since": since_us, "target": f"% {kind} {number}"},
     )
     return row is not None

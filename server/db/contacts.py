@@ -21,7 +21,8 @@ class Kept(msgspec.Struct, frozen=True):
 async def find_contact(connection: Connection, company_id: int, conversation_id: int) -> Kept | None:
     """The contact of a conversation with all its conversations; without a number in Chatwoot, that conversation alone."""
     row = await connection.fetch_one(
-        "SELECT integration_id, contact, chatwoot_conversation_id FROM social_conversations WHERE id = :id AND company_id = :company_id",
+        "SELECT omni_integration_id, omni_contact, omni_chatwoot_conversation_id FROM "
+        "social_conversations WHERE id = :id AND company_id = :company_id",
         {"id": conversation_id, "company_id": company_id},
     )
     if row is None:
@@ -30,8 +31,8 @@ async def find_contact(connection: Connection, company_id: int, conversation_id:
     if row[0] is None or contact_id is None:
         return Kept(row[0], contact_id, [(conversation_id, row[2])])
     rows = await connection.fetch_all(
-        "SELECT id, chatwoot_conversation_id, contact FROM social_conversations "
-        "WHERE company_id = :company_id AND integration_id = :integration_id AND contact LIKE :pattern ORDER BY id LIMIT :limit",
+        "SELECT id, omni_chatwoot_conversation_id, omni_contact FROM social_conversations "
+        "WHERE company_id = :company_id AND omni_integration_id = :integration_id AND omni_contact LIKE :pattern ORDER BY id LIMIT :limit",
         {"company_id": company_id, "integration_id": row[0], "pattern": f'%"id":{contact_id}%', "limit": _CONVERSATIONS_MOST},
     )
     return Kept(row[0], contact_id, [(one[0], one[1]) for one in rows if columns.contact_number(one[2]) == contact_id])
@@ -44,9 +45,9 @@ async def find_conversations(
     if not integration_ids:
         return []
     rows = await connection.fetch_all(
-        "SELECT integration_id, chatwoot_conversation_id FROM social_conversations "
-        f"WHERE integration_id IN ({columns.ids(integration_ids)}) AND external_user_id LIKE :pattern ESCAPE '=' "
-        "AND chatwoot_conversation_id IS NOT NULL ORDER BY id DESC LIMIT :limit",
+        "SELECT omni_integration_id, omni_chatwoot_conversation_id FROM social_conversations "
+        f"WHERE omni_integration_id IN ({columns.ids(integration_ids)}) AND external_user_id LIKE :pattern ESCAPE '=' "
+        "AND omni_chatwoot_conversation_id IS NOT NULL ORDER BY id DESC LIMIT :limit",
         {"pattern": f"chatwoot=_{contact_id}=_%", "limit": _CONVERSATIONS_MOST},
     )
     return [(row[0], row[1]) for row in rows]
@@ -58,10 +59,10 @@ async def erase_conversations(connection: Connection, company_id: int, conversat
     numbers = columns.ids(conversation_ids)
     messages = f"SELECT id FROM social_messages WHERE conversation_id IN ({numbers})"
     await connection.execute(
-        f"DELETE FROM outgoing_pieces WHERE upload IN (SELECT upload FROM outgoing_files WHERE message_id IN ({messages}))"
+        f"DELETE FROM omni_outgoing_pieces WHERE upload IN (SELECT upload FROM omni_outgoing_files WHERE message_id IN ({messages}))"
     )
-    await connection.execute(f"DELETE FROM outgoing_files WHERE message_id IN ({messages})")
-    await connection.execute(f"DELETE FROM conversation_reads WHERE conversation_id IN ({numbers})")
+    await connection.execute(f"DELETE FROM omni_outgoing_files WHERE message_id IN ({messages})")
+    await connection.execute(f"DELETE FROM omni_conversation_reads WHERE conversation_id IN ({numbers})")
     count = await connection.execute(f"DELETE FROM social_messages WHERE conversation_id IN ({numbers})")
     await connection.execute(f"DELETE FROM social_conversations WHERE id IN ({numbers})")
     await eventlog.start_epoch(connection, company_id, store.new_epoch())
@@ -76,7 +77,7 @@ async def read_journal_page(
     Of the latter the caller has to tell whose they are.
     """
     rows = await connection.fetch_all(
-        "SELECT id, body, integration_id FROM webhook_deliveries WHERE id > :after "
+        "SELECT id, body, integration_id FROM omni_webhook_deliveries WHERE id > :after "
         "AND (integration_id = :integration_id OR integration_id IS NULL) "
         "ORDER BY id LIMIT :limit",
         {"after": after_id, "integration_id": integration_id, "limit": limit},
@@ -87,7 +88,7 @@ async def read_journal_page(
 async def blank_deliveries(connection: Connection, delivery_ids: Iterable[int]) -> int:
     """Their bodies go; that they came stays. One that was not dealt with yet never will be."""
     return await connection.execute(
-        "UPDATE webhook_deliveries SET body = '{}', headers = NULL, reason = 'erased', "
+        "UPDATE omni_webhook_deliveries SET body = '{}', headers = NULL, reason = 'erased', "
         "state = CASE state WHEN 'done' THEN 'done' ELSE 'ignored' END "
         f"WHERE id IN ({columns.ids(delivery_ids)})"
     )

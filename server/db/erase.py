@@ -9,9 +9,9 @@ async def erase_integration(connection: Connection, integration_id: int) -> None
     row = await connection.fetch_one("SELECT company_id FROM integrations WHERE id = :id", {"id": integration_id})
     if row is None:
         return
-    rows = await connection.fetch_all("SELECT id FROM social_conversations WHERE integration_id = :id", {"id": integration_id})
+    rows = await connection.fetch_all("SELECT id FROM social_conversations WHERE omni_integration_id = :id", {"id": integration_id})
     await contacts.erase_conversations(connection, row[0], [found[0] for found in rows])
-    for table in ("sync_runs", "sync_leases", "found_by_asking", "webhook_deliveries"):
+    for table in ("omni_sync_runs", "omni_sync_leases", "omni_found_by_asking", "omni_webhook_deliveries"):
         await connection.execute(f"DELETE FROM {table} WHERE integration_id = :id", {"id": integration_id})
     await connection.execute("DELETE FROM integrations WHERE id = :id", {"id": integration_id})
 
@@ -31,14 +31,16 @@ async def erase_companies(connection: Connection, first: int, last: int, limit: 
 async def _erase_events(connection: Connection, keys: dict[str, object]) -> int:
     """Their key is company and number together."""
     rows = await connection.fetch_all(
-        "SELECT company_id, seq FROM inbox_events WHERE company_id BETWEEN :first AND :last ORDER BY company_id, seq LIMIT :limit", keys
+        "SELECT company_id, seq FROM omni_inbox_events WHERE company_id BETWEEN :first AND :last "
+        "ORDER BY company_id, seq LIMIT :limit",
+        keys,
     )
     numbers: dict[int, list[int]] = {}
     for company_id, seq in rows:
         numbers.setdefault(company_id, []).append(seq)
     for company_id, seqs in numbers.items():
         await connection.execute(
-            f"DELETE FROM inbox_events WHERE company_id = :company_id AND seq IN ({columns.ids(seqs)})", {"company_id": company_id}
+            f"DELETE FROM omni_inbox_events WHERE company_id = :company_id AND seq IN ({columns.ids(seqs)})", {"company_id": company_id}
         )
     return len(rows)
 
@@ -47,28 +49,28 @@ _RANGE = "company_id BETWEEN :first AND :last"
 _CONVERSATIONS = f"conversation_id IN (SELECT id FROM social_conversations WHERE {_RANGE})"
 _MESSAGES = f"message_id IN (SELECT m.id FROM social_messages m JOIN social_conversations c ON c.id = m.conversation_id WHERE c.{_RANGE})"
 _INTEGRATIONS = f"integration_id IN (SELECT id FROM integrations WHERE {_RANGE})"
-_AGENTS = f"agent_id IN (SELECT id FROM agents WHERE {_RANGE})"
+_AGENTS = f"agent_id IN (SELECT id FROM omni_agents WHERE {_RANGE})"
 _OF_COMPANIES = (
-    ("outgoing_pieces", "upload", f"upload IN (SELECT upload FROM outgoing_files WHERE {_MESSAGES})"),
-    ("outgoing_files", "message_id", _MESSAGES),
-    ("conversation_reads", "conversation_id", _CONVERSATIONS),
+    ("omni_outgoing_pieces", "upload", f"upload IN (SELECT upload FROM omni_outgoing_files WHERE {_MESSAGES})"),
+    ("omni_outgoing_files", "message_id", _MESSAGES),
+    ("omni_conversation_reads", "conversation_id", _CONVERSATIONS),
     ("social_messages", "id", _CONVERSATIONS),
     ("social_conversations", "id", _RANGE),
-    ("webhook_deliveries", "id", _INTEGRATIONS),
-    ("sync_runs", "integration_id", _INTEGRATIONS),
-    ("sync_leases", "integration_id", _INTEGRATIONS),
-    ("found_by_asking", "id", _INTEGRATIONS),
+    ("omni_webhook_deliveries", "id", _INTEGRATIONS),
+    ("omni_sync_runs", "integration_id", _INTEGRATIONS),
+    ("omni_sync_leases", "integration_id", _INTEGRATIONS),
+    ("omni_found_by_asking", "id", _INTEGRATIONS),
     ("integrations", "id", _RANGE),
-    ("chatwoot_sockets", "id", _RANGE),
-    ("agent_sessions", "agent_id", _AGENTS),
-    ("second_factors", "agent_id", _AGENTS),
-    ("recovery_codes", "agent_id", _AGENTS),
-    ("sign_in_tickets", "agent_id", _AGENTS),
-    ("company_policies", "company_id", _RANGE),
-    ("agents", "id", _RANGE),
-    ("canned_replies", "id", _RANGE),
-    ("invitations", "token_hash", _RANGE),
-    ("audit_log", "id", _RANGE),
-    ("event_reach", "id", _RANGE),
-    ("inbox_streams", "company_id", _RANGE),
+    ("omni_chatwoot_sockets", "id", _RANGE),
+    ("omni_agent_sessions", "agent_id", _AGENTS),
+    ("omni_second_factors", "agent_id", _AGENTS),
+    ("omni_recovery_codes", "agent_id", _AGENTS),
+    ("omni_sign_in_tickets", "agent_id", _AGENTS),
+    ("omni_company_policies", "company_id", _RANGE),
+    ("omni_agents", "id", _RANGE),
+    ("omni_canned_replies", "id", _RANGE),
+    ("omni_invitations", "token_hash", _RANGE),
+    ("omni_audit_log", "id", _RANGE),
+    ("omni_event_reach", "id", _RANGE),
+    ("omni_inbox_streams", "company_id", _RANGE),
 )

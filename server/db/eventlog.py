@@ -14,11 +14,11 @@ Select = tuple[str, Parameters]
 _PLACES_MOST = 100  # in one statement
 _STREAM = "company_id, epoch, head, floor"
 _STREAMS: dict[Dialect, str] = {  # one column: see `columns.Shape`
-    "sqlite": f"SELECT {_STREAM} FROM inbox_streams",
-    "mysql": f"SELECT JSON_ARRAY({_STREAM}) FROM inbox_streams",
+    "sqlite": f"SELECT {_STREAM} FROM omni_inbox_streams",
+    "mysql": f"SELECT JSON_ARRAY({_STREAM}) FROM omni_inbox_streams",
 }
 _decode_stream = msgspec.json.Decoder(tuple[int, str, int, int]).decode
-_NEW_STREAM = "INTO inbox_streams (company_id, epoch, head, floor) VALUES (:company_id, :epoch, 0, 0)"
+_NEW_STREAM = "INTO omni_inbox_streams (company_id, epoch, head, floor) VALUES (:company_id, :epoch, 0, 0)"
 _INSERT_STREAM: dict[Dialect, str] = {
     "sqlite": f"INSERT {_NEW_STREAM} ON CONFLICT (company_id) DO NOTHING",
     "mysql": f"INSERT {_NEW_STREAM} ON DUPLICATE KEY UPDATE company_id = company_id",
@@ -78,7 +78,7 @@ def _by_company(rows: Sequence[Row]) -> dict[int, Stream]:
 async def read_companies_to_trim(connection: Connection, before_us: int, limit: int) -> list[int]:
     """Companies with events older than that."""
     rows = await connection.fetch_all(
-        "SELECT DISTINCT company_id FROM inbox_events WHERE created_at < :before ORDER BY company_id LIMIT :limit",
+        "SELECT DISTINCT company_id FROM omni_inbox_events WHERE created_at < :before ORDER BY company_id LIMIT :limit",
         {"before": before_us, "limit": limit},
     )
     return [row[0] for row in rows]
@@ -87,21 +87,23 @@ async def read_companies_to_trim(connection: Connection, before_us: int, limit: 
 async def append_events(connection: Connection, batch: EventBatch, now_us: int) -> None:
     """Write the events and move the head, with the COMMIT at the latest; the stream is locked."""
     connection.post_many(
-        "INSERT INTO inbox_events (company_id, seq, created_at, body) VALUES (:company_id, :seq, :created_at, :body)",
+        "INSERT INTO omni_inbox_events (company_id, seq, created_at, body) VALUES (:company_id, :seq, :created_at, :body)",
         [
             {"company_id": batch.company_id, "seq": batch.first_seq + n, "created_at": now_us, "body": body.decode()}
             for n, body in enumerate(batch.bodies)
         ],
     )
     connection.post(
-        "UPDATE inbox_streams SET head = :head WHERE company_id = :company_id", {"head": batch.last_seq, "company_id": batch.company_id}
+        "UPDATE omni_inbox_streams SET head = :head WHERE company_id = "
+        ":company_id",
+        {"head": batch.last_seq, "company_id": batch.company_id},
     )
 
 
 async def read_events(connection: Connection, company_id: int, after_seq: int, limit: int) -> list[tuple[int, bytes]]:
     """Events above `after_seq`, in order: (seq, JSON)."""
     rows = await connection.fetch_all(
-        "SELECT seq, body FROM inbox_events WHERE company_id = :company_id AND seq > :after ORDER BY seq LIMIT :limit",
+        "SELECT seq, body FROM omni_inbox_events WHERE company_id = :company_id AND seq > :after ORDER BY seq LIMIT :limit",
         {"company_id": company_id, "after": after_seq, "limit": limit},
     )
     return [(row[0], row[1].encode()) for row in rows]
@@ -113,7 +115,7 @@ async def read_written(connection: Connection, seqs: Mapping[int, int]) -> dict[
     places = [f"(company_id = {int(company_id)} AND seq = {int(seq)})" for company_id, seq in seqs.items()]
     for at in range(0, len(places), _PLACES_MOST):
         where = " OR ".join(places[at : at + _PLACES_MOST])
-        rows = await connection.fetch_all(f"SELECT company_id, created_at FROM inbox_events WHERE {where}")
+        rows = await connection.fetch_all(f"SELECT company_id, created_at FROM omni_inbox_events WHERE {where}")
         found |= {row[0]: row[1] for row in rows}
     return found
 
@@ -121,22 +123,24 @@ async def read_written(connection: Connection, seqs: Mapping[int, int]) -> dict[
 async def trim_events(connection: Connection, company_id: int, before_us: int, limit: int) -> int:
     """Delete up to `limit` of the oldest events that are older than `before_us`, and move the floor with them. Returns how many."""
     row = await connection.fetch_one(
-        "SELECT MAX(seq), COUNT(*) FROM (SELECT seq, created_at FROM inbox_events WHERE company_id = :company_id "
+        "SELECT MAX(seq), COUNT(*) FROM (SELECT seq, created_at FROM omni_inbox_events WHERE company_id = :company_id "
         "ORDER BY seq LIMIT :limit) AS oldest WHERE created_at < :before",
         {"company_id": company_id, "before": before_us, "limit": limit},
     )
     if row is None or row[0] is None:
         return 0
     keys = {"company_id": company_id, "seq": row[0]}
-    await connection.execute("UPDATE inbox_streams SET floor = :seq WHERE company_id = :company_id AND floor < :seq", keys)
-    await connection.execute("DELETE FROM inbox_events WHERE company_id = :company_id AND seq <= :seq", keys)
+    await connection.execute("UPDATE omni_inbox_streams SET floor = :seq WHERE company_id = :company_id AND floor < :seq", keys)
+    await connection.execute("DELETE FROM omni_inbox_events WHERE company_id = :company_id AND seq <= :seq", keys)
     return int(row[1])
 
 
 async def start_epoch(connection: Connection, company_id: int, epoch: str) -> Stream:
     """Give the log a new life: every client must take a snapshot. After a restored backup, by a process that sees it or by hand."""
-    await connection.execute("DELETE FROM inbox_events WHERE company_id = :company_id", {"company_id": company_id})
+    await connection.execute("DELETE FROM omni_inbox_events WHERE company_id = :company_id", {"company_id": company_id})
     await connection.execute(
-        "UPDATE inbox_streams SET epoch = :epoch, floor = head WHERE company_id = :company_id", {"company_id": company_id, "epoch": epoch}
+        "UPDATE omni_inbox_streams SET epoch = :epoch, floor = head WHERE company_id = "
+        ":company_id",
+        {"company_id": company_id, "epoch": epoch},
     )
     return (await read_streams(connection, [company_id]))[company_id]

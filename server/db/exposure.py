@@ -22,18 +22,18 @@ async def read_exposure(connection: Connection, now_us: int) -> Exposure:
     return Exposure(
         await _by_company(
             connection,
-            "agents a WHERE a.role = 'admin' AND a.is_active = :yes AND a.password_hash IS NOT NULL "
-            "AND NOT EXISTS (SELECT 1 FROM second_factors f WHERE f.agent_id = a.id)",
+            "omni_agents a WHERE a.role = 'admin' AND a.is_active = :yes AND a.password_hash IS NOT NULL "
+            "AND NOT EXISTS (SELECT 1 FROM omni_second_factors f WHERE f.agent_id = a.id)",
             yes=True,
         ),
         await _by_company(
             connection,
-            "invitations a WHERE a.role = 'admin' AND a.accepted_at IS NULL AND a.expires_at > :now",
+            "omni_invitations a WHERE a.role = 'admin' AND a.accepted_at IS NULL AND a.expires_at > :now",
             now=now_us,
         ),
         await _by_company(
             connection,
-            "audit_log a WHERE a.act = :act AND a.at > :since",
+            "omni_audit_log a WHERE a.act = :act AND a.at > :since",
             act=FOREIGN_REFUSED,
             since=now_us - _DAY_US,
         ),

@@ -35,7 +35,7 @@ class Losses(msgspec.Struct, frozen=True):
 
 async def append_finds(connection: Connection, finds: Sequence[Find]) -> None:
     await connection.execute_many(
-        "INSERT INTO found_by_asking (integration_id, kind, number, happened_at, found_at, state) "
+        "INSERT INTO omni_found_by_asking (integration_id, kind, number, happened_at, found_at, state) "
         "VALUES (:integration_id, :kind, :number, :happened_at, :found_at, 'open')",
         [
             {
@@ -53,7 +53,8 @@ async def append_finds(connection: Connection, finds: Sequence[Find]) -> None:
 async def read_open(connection: Connection) -> list[Find]:
     """The oldest ones, of all integrations."""
     rows = await connection.fetch_all(
-        "SELECT integration_id, kind, number, happened_at, found_at, id FROM found_by_asking WHERE state = 'open' ORDER BY id LIMIT :most",
+        "SELECT integration_id, kind, number, happened_at, found_at, id FROM "
+        "omni_found_by_asking WHERE state = 'open' ORDER BY id LIMIT :most",
         {"most": _OPEN_MOST},
     )
     return [Find(*row) for row in rows]
@@ -64,7 +65,7 @@ async def read_deliveries(
 ) -> list[tuple[int, int, str]]:
     """(id, when received, body) of what came for an integration, in order."""
     rows = await connection.fetch_all(
-        "SELECT id, received_at, body FROM webhook_deliveries WHERE id > :after AND received_at >= :since "
+        "SELECT id, received_at, body FROM omni_webhook_deliveries WHERE id > :after AND received_at >= :since "
         "AND integration_id = :integration_id AND " + _WEBHOOK + " ORDER BY id LIMIT :limit",
         {"socket": _SOCKET, "after": after, "since": since_us, "integration_id": integration_id, "limit": limit},
     )
@@ -74,7 +75,7 @@ async def read_deliveries(
 async def read_of_message(connection: Connection, integration_id: int, number: int, since_us: int, limit: int) -> list[SeenFind]:
     """What asking found of a message and its edits, in order; `number` is Chatwoot's."""
     rows = await connection.fetch_all(
-        "SELECT kind, found_at, came_at, state FROM found_by_asking WHERE integration_id = :integration_id AND found_at >= :since "
+        "SELECT kind, found_at, came_at, state FROM omni_found_by_asking WHERE integration_id = :integration_id AND found_at >= :since "
         "AND number = :number AND kind IN ('message', 'edit') ORDER BY found_at LIMIT :limit",
         {"integration_id": integration_id, "number": number, "since": since_us, "limit": limit},
     )
@@ -85,19 +86,19 @@ async def mark_came(connection: Connection, came: Sequence[tuple[int, int]]) -> 
     """(find, when its webhook came). What was counted as lost stays lost."""
     for find_id, at_us in came:
         await connection.execute(
-            "UPDATE found_by_asking SET state = 'late', came_at = :at WHERE id = :id AND state = 'open'", {"at": at_us, "id": find_id}
+            "UPDATE omni_found_by_asking SET state = 'late', came_at = :at WHERE id = :id AND state = 'open'", {"at": at_us, "id": find_id}
         )
 
 
 async def mark_lost(connection: Connection, integration_id: int, before_us: int) -> int:
     """What was found before and has not come. Returns how many, which are counted once, whichever processes do this."""
     lost = await connection.execute(
-        "UPDATE found_by_asking SET state = 'lost' WHERE state = 'open' AND integration_id = :id AND found_at <= :before",
+        "UPDATE omni_found_by_asking SET state = 'lost' WHERE state = 'open' AND integration_id = :id AND found_at <= :before",
         {"id": integration_id, "before": before_us},
     )
     if lost:
         await connection.execute(
-            "UPDATE integrations SET repaired_count = repaired_count + :lost WHERE id = :id", {"lost": lost, "id": integration_id}
+            "UPDATE integrations SET omni_repaired_count = omni_repaired_count + :lost WHERE id = :id", {"lost": lost, "id": integration_id}
         )
     return lost
 
@@ -105,11 +106,11 @@ async def mark_lost(connection: Connection, integration_id: int, before_us: int)
 async def read_losses(connection: Connection, integration_ids: set[int], since_us: int) -> Losses:
     numbers = columns.ids(integration_ids)
     came = await connection.fetch_one(
-        f"SELECT COUNT(*) FROM webhook_deliveries WHERE received_at >= :since AND integration_id IN ({numbers}) AND " + _WEBHOOK,
+        f"SELECT COUNT(*) FROM omni_webhook_deliveries WHERE received_at >= :since AND integration_id IN ({numbers}) AND " + _WEBHOOK,
         {"since": since_us, "socket": _SOCKET},
     )
     rows = await connection.fetch_all(
-        f"SELECT state, COUNT(*) FROM found_by_asking WHERE integration_id IN ({numbers}) AND found_at >= :since GROUP BY state",
+        f"SELECT state, COUNT(*) FROM omni_found_by_asking WHERE integration_id IN ({numbers}) AND found_at >= :since GROUP BY state",
         {"since": since_us},
     )
     counts = {str(state): int(count) for state, count in rows}
@@ -118,9 +119,9 @@ async def read_losses(connection: Connection, integration_ids: set[int], since_u
 
 async def trim_finds(connection: Connection, before_us: int, limit: int) -> int:
     rows = await connection.fetch_all(
-        "SELECT id FROM found_by_asking WHERE found_at < :before AND state <> 'open' ORDER BY id LIMIT :limit",
+        "SELECT id FROM omni_found_by_asking WHERE found_at < :before AND state <> 'open' ORDER BY id LIMIT :limit",
         {"before": before_us, "limit": limit},
     )
     if not rows:
         return 0
-    return await connection.execute(f"DELETE FROM found_by_asking WHERE id IN ({columns.ids(row[0] for row in rows)})", {})
+    return await connection.execute(f"DELETE FROM omni_found_by_asking WHERE id IN ({columns.ids(row[0] for row in rows)})", {})

@@ -7,7 +7,7 @@ from server.core.envelope import Installation, derive
 from server.core.times import SECOND
 from server.db.database import Connection, Database
 
-_READ = "SELECT name, secret FROM installation WHERE id = 1"
+_READ = "SELECT name, secret FROM omni_installation WHERE id = 1"
 # passes over the row that another process has made meanwhile, and over nothing else
 _UNLESS_THERE = {
     "sqlite": "ON CONFLICT (id) DO NOTHING",
@@ -20,7 +20,7 @@ async def read_installation(database: Database) -> Installation:
 
     async def make(connection: Connection) -> None:
         await connection.execute(
-            "INSERT INTO installation (id, name, secret, created_at) VALUES (1, :name, :secret, :now) "
+            "INSERT INTO omni_installation (id, name, secret, created_at) VALUES (1, :name, :secret, :now) "
             f"{_UNLESS_THERE[connection.dialect]}",
             {"name": secrets.token_hex(8), "secret": secrets.token_hex(32), "now": int(time.time() * SECOND)},
         )

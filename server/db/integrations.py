@@ -9,11 +9,12 @@ from server.core.times import SECOND
 from server.db import columns
 from server.db.accounts import INTEGRATION_COLUMNS, Integration, integration_of
 from server.db.database import Connection
+from server.db.names import column
 from server.db.vault import Vault
 from server.errors import DuplicateRow
 
 _SECRETS = ("access_token", "webhook_secret", "previous_webhook_secret", "webhook_key")
-_SELECT = f"SELECT {INTEGRATION_COLUMNS}, webhook_mode, reconciled_at FROM integrations "
+_SELECT = f"SELECT {INTEGRATION_COLUMNS}, webhook_mode, omni_reconciled_at FROM integrations "
 _MOST = 500
 # what a deleted one keeps is its place, so that its conversations are there again when it is connected again
 DELETED: dict[str, Any] = {
@@ -44,14 +45,17 @@ async def read_overviews(connection: Connection, vault: Vault, company_id: int |
     """The Chatwoot integrations of a company; of all companies for those who run the server."""
     condition, values = ("", {}) if company_id is None else ("AND company_id = :company_id ", {"company_id": company_id})
     rows = await connection.fetch_all(
-        f"{_SELECT} WHERE provider = 'chatwoot' AND deleted_at IS NULL {condition}ORDER BY id LIMIT :limit", values | {"limit": _MOST}
+        f"{_SELECT} WHERE provider = 'chatwoot' AND omni_deleted_at IS NULL {condition}ORDER BY id LIMIT :limit", values | {"limit": _MOST}
     )
     return [_overview(row, vault) for row in rows]
 
 
 async def read_overview(connection: Connection, vault: Vault, integration_id: int, company_id: int | None) -> Overview | None:
     """One of them; None for another company's, and for one that was deleted."""
-    row = await connection.fetch_one(f"{_SELECT} WHERE provider = 'chatwoot' AND deleted_at IS NULL AND id = :id", {"id": integration_id})
+    row = await connection.fetch_one(
+        f"{_SELECT} WHERE provider = 'chatwoot' AND omni_deleted_at IS NULL AND id = :id",
+        {"id": integration_id},
+    )
     return _overview(row, vault) if row is not None and company_id in (None, row[1]) else None
 
 
@@ -59,14 +63,14 @@ async def write_integration(connection: Connection, vault: Vault, integration_id
     """Set columns; secrets are sealed on the way. The names come from our own code."""
     sealed = {name: vault.seal(value) if name in _SECRETS else value for name, value in values.items()}
     sealed["updated_at"] = columns.time_to_column(int(time.time() * SECOND))
-    assignments = ", ".join(f"{name} = :{name}" for name in sealed)
+    assignments = ", ".join(f"{column('integrations', name)} = :{name}" for name in sealed)
     await connection.execute(f"UPDATE integrations SET {assignments} WHERE id = :id", sealed | {"id": integration_id})
 
 
 async def check_free(connection: Connection, own: Integration, page_id: str) -> None:
     """Raises DuplicateRow when the company has this inbox as another integration."""
     row = await connection.fetch_one(
-        "SELECT id FROM integrations WHERE provider = 'chatwoot' AND deleted_at IS NULL AND company_id = :company_id AND id <> :id "
+        "SELECT id FROM integrations WHERE provider = 'chatwoot' AND omni_deleted_at IS NULL AND company_id = :company_id AND id <> :id "
         "AND base_url = :base_url AND account_id = :account_id AND page_id = :page_id",
         {"company_id": own.company_id, "id": own.id, "base_url": own.base_url, "account_id": str(own.account_id), "page_id": page_id},
     )
@@ -77,22 +81,24 @@ async def check_free(connection: Connection, own: Integration, page_id: str) -> 
 async def read_known_conversation(connection: Connection, integration_id: int) -> tuple[int, int] | None:
     """Chatwoot's numbers of a conversation of the integration and of its contact: the newest whose contact is known."""
     rows = await connection.fetch_all(
-        "SELECT chatwoot_conversation_id, contact FROM social_conversations WHERE integration_id = :id AND contact IS NOT NULL "
-        "ORDER BY chatwoot_conversation_id DESC LIMIT 10",
+        "SELECT omni_chatwoot_conversation_id, omni_contact FROM social_conversations WHERE "
+        "omni_integration_id = :id AND omni_contact IS NOT NULL "
+        "ORDER BY omni_chatwoot_conversation_id DESC LIMIT 10",
         {"id": integration_id},
     )
     return next(((row[0], number) for row in rows if row[0] and (number := columns.contact_number(row[1])) is not None), None)
 
 
 async def count_conversations(connection: Connection, integration_id: int) -> int:
-    row = await connection.fetch_one("SELECT COUNT(*) FROM social_conversations WHERE integration_id = :id", {"id": integration_id})
+    row = await connection.fetch_one("SELECT COUNT(*) FROM social_conversations WHERE omni_integration_id = :id", {"id": integration_id})
     return int(row[0]) if row else 0
 
 
 async def claim_watch(connection: Connection, integration_id: int, now_us: int, every_us: int) -> bool:
     """Whether it is this process that looks now: nobody has within `every_us`. A moment in the future was written by a wrong clock."""
     found = await connection.execute(
-        "UPDATE integrations SET watched_at = :now WHERE id = :id AND (watched_at IS NULL OR watched_at <= :before OR watched_at > :now)",
+        "UPDATE integrations SET omni_watched_at = :now WHERE id = :id AND (omni_watched_at IS "
+        "NULL OR omni_watched_at <= :before OR omni_watched_at > :now)",
         {"id": integration_id, "now": now_us, "before": now_us - every_us},
     )
     return found > 0
@@ -102,7 +108,7 @@ async def lock_same_inbox(connection: Connection, integration: Integration) -> l
     """(id, company, when proved) of every integration with the same inbox at the same address; nobody else proves one meanwhile."""
     suffix = " FOR UPDATE" if connection.dialect == "mysql" else ""
     rows = await connection.fetch_all(
-        "SELECT id, company_id, proved_at, base_url, account_id, page_id FROM integrations WHERE provider = 'chatwoot' "
+        "SELECT id, company_id, omni_proved_at, base_url, account_id, page_id FROM integrations WHERE provider = 'chatwoot' "
         f"AND account_id = :account_id ORDER BY id{suffix}",
         {"account_id": str(integration.account_id)},
     )
@@ -113,8 +119,8 @@ async def lock_same_inbox(connection: Connection, integration: Integration) -> l
 async def end_previous_secrets(connection: Connection, until_us: int) -> int:
     """Give an end to previous secrets that have none (an older version kept them for ever). Returns how many."""
     return await connection.execute(
-        "UPDATE integrations SET previous_secret_until = :until "
-        "WHERE previous_webhook_secret IS NOT NULL AND previous_secret_until IS NULL",
+        "UPDATE integrations SET omni_previous_secret_until = :until "
+        "WHERE omni_previous_webhook_secret IS NOT NULL AND omni_previous_secret_until IS NULL",
         {"until": until_us},
     )
 
@@ -125,16 +131,17 @@ async def reseal(connection: Connection, vault: Vault) -> int:
     Only Chatwoot's rows: tokens of other providers are the CRM's, which reads them as they are.
     """
     rows = await connection.fetch_all(
-        "SELECT id, access_token, webhook_secret, previous_webhook_secret, webhook_key "
+        "SELECT id, access_token, omni_webhook_secret, omni_previous_webhook_secret, omni_webhook_key "
         "FROM integrations WHERE provider = 'chatwoot' ORDER BY id"
     )
     count = 0
     for integration_id, *stored in rows:
         for name, value in zip(_SECRETS, stored, strict=True):
             if not vault.is_current(value) and (opened := vault.try_open(value)) is not None:
+                stored_in = column("integrations", name)
                 # only while it is what was read: another process may just have stored a new one
                 count += await connection.execute(
-                    f"UPDATE integrations SET {name} = :sealed WHERE id = :id AND {name} = :stored",
+                    f"UPDATE integrations SET {stored_in} = :sealed WHERE id = :id AND {stored_in} = :stored",
                     {"sealed": vault.seal(opened), "id": integration_id, "stored": value},
                 )
     return count

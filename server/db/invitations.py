@@ -29,7 +29,7 @@ async def add_invitation(connection: Connection, token_hash: str, invitation: In
     """Earlier ones for the same address end with it: one link works, the newest."""
     await end_invitations_of(connection, invitation.company_id, invitation.email, None, now_us)
     await connection.execute(
-        "INSERT INTO invitations (token_hash, company_id, email, name, role, created_at, expires_at, invited_by) "
+        "INSERT INTO omni_invitations (token_hash, company_id, email, name, role, created_at, expires_at, invited_by) "
         "VALUES (:token_hash, :company_id, :email, :name, :role, :now, :expires, :invited_by)",
         {
             "token_hash": token_hash,
@@ -47,7 +47,7 @@ async def add_invitation(connection: Connection, token_hash: str, invitation: In
 async def read_invitation(connection: Connection, token_hash: str, now_us: int) -> Invitation | None:
     """One that is open."""
     row = await connection.fetch_one(
-        f"SELECT {_COLUMNS} FROM invitations WHERE token_hash = :token_hash AND {_IS_OPEN}",
+        f"SELECT {_COLUMNS} FROM omni_invitations WHERE token_hash = :token_hash AND {_IS_OPEN}",
         {"token_hash": token_hash, "now": now_us},
     )
     return _invitation(row) if row else None
@@ -58,7 +58,7 @@ async def read_open_invitations(
 ) -> list[Invitation]:
     """Those of a company that can still be used, the one that ends first before the others."""
     rows = await connection.fetch_all(
-        f"SELECT {_COLUMNS} FROM invitations WHERE company_id = :company_id AND {_IS_OPEN} "
+        f"SELECT {_COLUMNS} FROM omni_invitations WHERE company_id = :company_id AND {_IS_OPEN} "
         "ORDER BY expires_at LIMIT :limit",
         {"company_id": company_id, "now": now_us, "limit": limit},
     )
@@ -68,7 +68,7 @@ async def read_open_invitations(
 async def use_invitation(connection: Connection, token_hash: str, now_us: int) -> bool:
     """Whether it was still there to be used: of two that use it at once, one."""
     used = await connection.execute(
-        f"UPDATE invitations SET accepted_at = :now WHERE token_hash = :token_hash AND {_IS_OPEN}",
+        f"UPDATE omni_invitations SET accepted_at = :now WHERE token_hash = :token_hash AND {_IS_OPEN}",
         {"token_hash": token_hash, "now": now_us},
     )
     return used == 1
@@ -77,7 +77,7 @@ async def use_invitation(connection: Connection, token_hash: str, now_us: int) -
 async def end_invitation(connection: Connection, company_id: int, invitation: Invitation, now_us: int) -> bool:
     """Whether it was still open."""
     ended = await connection.execute(
-        "UPDATE invitations SET expires_at = :now WHERE company_id = :company_id AND email = :email "
+        "UPDATE omni_invitations SET expires_at = :now WHERE company_id = :company_id AND email = :email "
         f"AND SUBSTR(token_hash, 1, {_ID_CHARACTERS}) = :id AND {_IS_OPEN}",
         {"now": now_us, "company_id": company_id, "email": invitation.email, "id": invitation.id},
     )
@@ -89,7 +89,7 @@ async def end_invitations_of(
 ) -> int:
     """End the open ones for an address, and those that an agent has made. Returns how many."""
     return await connection.execute(
-        "UPDATE invitations SET expires_at = :now WHERE company_id = :company_id "
+        "UPDATE omni_invitations SET expires_at = :now WHERE company_id = :company_id "
         f"AND (email = :email OR invited_by = :invited_by) AND {_IS_OPEN}",
         {"now": now_us, "company_id": company_id, "email": email, "invited_by": invited_by},
     )

@@ -58,8 +58,8 @@ _ROW = (
 )
 # IGNORE would pass over every error, not only over the same uid: MySQL cuts what is too long, and says nothing
 _APPEND: dict[Dialect, str] = {
-    "sqlite": f"INSERT INTO webhook_deliveries {_ROW} ON CONFLICT (uid) DO NOTHING",
-    "mysql": f"INSERT INTO webhook_deliveries {_ROW} ON DUPLICATE KEY UPDATE uid = uid",
+    "sqlite": f"INSERT INTO omni_webhook_deliveries {_ROW} ON CONFLICT (uid) DO NOTHING",
+    "mysql": f"INSERT INTO omni_webhook_deliveries {_ROW} ON DUPLICATE KEY UPDATE uid = uid",
 }
 _encode = msgspec.json.Encoder().encode
 
@@ -67,7 +67,7 @@ _encode = msgspec.json.Encoder().encode
 async def mark_done(connection: Connection, delivery_ids: Iterable[int], integration_id: int, now_us: int) -> None:
     """Deliveries of one integration have become state and events."""
     connection.post(
-        "UPDATE webhook_deliveries SET state = 'done', reason = NULL, integration_id = :integration_id, finished_at = :now "
+        "UPDATE omni_webhook_deliveries SET state = 'done', reason = NULL, integration_id = :integration_id, finished_at = :now "
         "WHERE id IN (:ids)",
         {"now": now_us, "integration_id": integration_id, "ids": Numbers(delivery_ids)},
     )
@@ -80,7 +80,7 @@ async def mark_parked(connection: Connection, outcomes: Iterable[tuple[int, str,
         grouped[state, reason[:_REASON_MOST]].append(delivery_id)
     for (state, reason), delivery_ids in grouped.items():
         connection.post(
-            "UPDATE webhook_deliveries SET state = :state, reason = :reason, finished_at = :now WHERE id IN (:ids)",
+            "UPDATE omni_webhook_deliveries SET state = :state, reason = :reason, finished_at = :now WHERE id IN (:ids)",
             {"state": state, "reason": reason, "now": now_us, "ids": Numbers(delivery_ids)},
         )
 
@@ -90,7 +90,7 @@ async def count_failure(
 ) -> None:
     """It failed: to be tried again at the moment that follows from how often it did, or `dead` after so many times."""
     row = await connection.fetch_one(
-        "SELECT attempts FROM webhook_deliveries WHERE id = :id AND state = 'received'", {"id": delivery_id}
+        "SELECT attempts FROM omni_webhook_deliveries WHERE id = :id AND state = 'received'", {"id": delivery_id}
     )
     if row is None:
         return
@@ -102,14 +102,14 @@ async def count_failure(
         await mark_parked(connection, [(delivery_id, "dead", reason)], next_us)
         return
     await connection.execute(
-        "UPDATE webhook_deliveries SET attempts = :attempts, next_attempt_at = :next, reason = :reason WHERE id = :id",
+        "UPDATE omni_webhook_deliveries SET attempts = :attempts, next_attempt_at = :next, reason = :reason WHERE id = :id",
         {"attempts": attempts, "next": next_us, "reason": reason, "id": delivery_id},
     )
 
 
 async def probe(connection: Connection) -> None:
     """A write that changes nothing, which a database that takes no writes refuses."""
-    await connection.execute("UPDATE webhook_deliveries SET attempts = attempts WHERE id = 0")
+    await connection.execute("UPDATE omni_webhook_deliveries SET attempts = attempts WHERE id = 0")
 
 
 async def set_companies(connection: Connection, company_of: Mapping[int, int]) -> None:
@@ -119,21 +119,21 @@ async def set_companies(connection: Connection, company_of: Mapping[int, int]) -
         grouped[company_id].append(delivery_id)
     for company_id, delivery_ids in grouped.items():
         connection.post(
-            "UPDATE webhook_deliveries SET company_id = :company_id WHERE id IN (:ids)",
+            "UPDATE omni_webhook_deliveries SET company_id = :company_id WHERE id IN (:ids)",
             {"company_id": company_id, "ids": Numbers(delivery_ids)},
         )
 
 
 async def replace_body(connection: Connection, delivery_id: int, body: str) -> None:
     connection.post(
-        "UPDATE webhook_deliveries SET body = :body, is_verified = :yes WHERE id = :id", {"body": body, "yes": True, "id": delivery_id}
+        "UPDATE omni_webhook_deliveries SET body = :body, is_verified = :yes WHERE id = :id", {"body": body, "yes": True, "id": delivery_id}
     )
 
 
 async def revive(connection: Connection, delivery_ids: Iterable[int]) -> int:
     """Put `dead` or `ignored` deliveries back in line. Returns how many."""
     return await connection.execute(
-        "UPDATE webhook_deliveries SET state = 'received', reason = NULL, attempts = 0, next_attempt_at = 0, finished_at = NULL "
+        "UPDATE omni_webhook_deliveries SET state = 'received', reason = NULL, attempts = 0, next_attempt_at = 0, finished_at = NULL "
         f"WHERE id IN ({columns.ids(delivery_ids)}) AND state IN ('dead', 'ignored')"
     )
 
@@ -141,7 +141,7 @@ async def revive(connection: Connection, delivery_ids: Iterable[int]) -> int:
 async def revive_undecided(connection: Connection, reason: str) -> int:
     """Put those that were parked with this reason back in line. Returns how many."""
     return await connection.execute(
-        "UPDATE webhook_deliveries SET state = 'received', reason = NULL, attempts = 0, next_attempt_at = 0, "
+        "UPDATE omni_webhook_deliveries SET state = 'received', reason = NULL, attempts = 0, next_attempt_at = 0, "
         "finished_at = NULL WHERE state = 'ignored' AND reason = :reason",
         {"reason": reason},
     )
@@ -150,7 +150,7 @@ async def revive_undecided(connection: Connection, reason: str) -> int:
 async def dismiss(connection: Connection, delivery_ids: Iterable[int]) -> int:
     """Someone has looked at these `dead` deliveries and wants nothing of them: they age like ignored ones. Returns how many."""
     return await connection.execute(
-        f"UPDATE webhook_deliveries SET state = 'ignored' WHERE id IN ({columns.ids(delivery_ids)}) AND state = 'dead'"
+        f"UPDATE omni_webhook_deliveries SET state = 'ignored' WHERE id IN ({columns.ids(delivery_ids)}) AND state = 'dead'"
     )
 
 
@@ -158,21 +158,22 @@ async def dismiss(connection: Connection, delivery_ids: Iterable[int]) -> int:
 async def trim_deliveries(connection: Connection, before_us: int, limit: int) -> int:
     """Delete up to `limit` finished deliveries older than `before_us`; `dead` ones stay until someone has looked. Returns how many."""
     rows = await connection.fetch_all(
-        "SELECT id FROM webhook_deliveries WHERE received_at < :before AND state IN ('done', 'ignored') ORDER BY received_at LIMIT :limit",
+        "SELECT id FROM omni_webhook_deliveries WHERE received_at < :before AND state IN "
+        "('done', 'ignored') ORDER BY received_at LIMIT :limit",
         {"before": before_us, "limit": limit},
     )
     if rows:
-        await connection.execute(f"DELETE FROM webhook_deliveries WHERE id IN ({columns.ids(row[0] for row in rows)})")
+        await connection.execute(f"DELETE FROM omni_webhook_deliveries WHERE id IN ({columns.ids(row[0] for row in rows)})")
     return len(rows)
 
 
 async def trim_strangers(connection: Connection, since_us: int, before_us: int, limit: int) -> int:
     """Delete up to `limit` deliveries of that time that no integration knew and none has taken. Returns how many."""
     rows = await connection.fetch_all(
-        "SELECT id FROM webhook_deliveries WHERE received_at >= :since AND received_at < :before AND state IN ('ignored', 'dead') "
+        "SELECT id FROM omni_webhook_deliveries WHERE received_at >= :since AND received_at < :before AND state IN ('ignored', 'dead') "
         "AND headers LIKE :stranger ORDER BY received_at LIMIT :limit",
         {"since": since_us, "before": before_us, "stranger": f'%"{STRANGER}"%', "limit": limit},
     )
     if rows:
-        await connection.execute(f"DELETE FROM webhook_deliveries WHERE id IN ({columns.ids(row[0] for row in rows)})")
+        await connection.execute(f"DELETE FROM omni_webhook_deliveries WHERE id IN ({columns.ids(row[0] for row in rows)})")
     return len(rows)

@@ -54,8 +54,8 @@ _NUMBERS = ("received_at", "integration_id", "is_verified", "attempts", "company
 # SQLite: as bytes, since a text that is no UTF-8 would fail the whole SELECT.
 _READ: dict[Dialect, str] = {
     "sqlite": f"SELECT id, CAST(uid AS BLOB), CAST(headers AS BLOB), CAST(body AS BLOB), {', '.join(map(_whole, _NUMBERS))} "
-    "FROM webhook_deliveries ",
-    "mysql": f"SELECT JSON_ARRAY(id, uid, headers), body, JSON_ARRAY({', '.join(_NUMBERS)}) FROM webhook_deliveries ",
+    "FROM omni_webhook_deliveries ",
+    "mysql": f"SELECT JSON_ARRAY(id, uid, headers), body, JSON_ARRAY({', '.join(_NUMBERS)}) FROM omni_webhook_deliveries ",
 }
 _BODY: dict[Dialect, int] = {"sqlite": 3, "mysql": 1}  # its place in what `_READ` gives
 _READ_SMALL: dict[Dialect, str] = {
@@ -81,8 +81,8 @@ async def read_oldest(connection: Connection, limit: int) -> Waiting:
 async def read_edges(connection: Connection) -> tuple[int | None, int]:
     """(number of the oldest delivery that is due, number of the newest there is; 0: there is none)."""
     oldest, newest = await connection.fetch_each(
-        (f"SELECT id FROM webhook_deliveries WHERE {_DUE} ORDER BY id LIMIT 1", {}),
-        ("SELECT MAX(id) FROM webhook_deliveries", {}),
+        (f"SELECT id FROM omni_webhook_deliveries WHERE {_DUE} ORDER BY id LIMIT 1", {}),
+        ("SELECT MAX(id) FROM omni_webhook_deliveries", {}),
     )
     return (int(oldest[0][0]) if oldest else None), int(newest[0][0] or 0) if newest else 0
 
@@ -136,7 +136,7 @@ def lock_waiting(dialect: Dialect, ids: Iterable[int], columns: str = "COUNT(*)"
     """Locks those of them that are still to be done and that nobody works on. Its one row is their number: a row
     for each would cost the batch more than all its other reads."""
     suffix = " FOR UPDATE SKIP LOCKED" if dialect == "mysql" else ""
-    sql = f"SELECT {columns} FROM webhook_deliveries WHERE id IN (:ids) AND state = 'received'{suffix}"
+    sql = f"SELECT {columns} FROM omni_webhook_deliveries WHERE id IN (:ids) AND state = 'received'{suffix}"
     return sql, {"ids": Numbers(ids)}
 
 
@@ -147,14 +147,14 @@ async def lock_each(connection: Connection, ids: Iterable[int]) -> set[int]:
 
 async def read_held(connection: Connection, ids: Iterable[int]) -> set[int]:
     """Those of them that are still to be done, whoever works on them."""
-    sql = "SELECT id FROM webhook_deliveries WHERE id IN (:ids) AND state = 'received'"
+    sql = "SELECT id FROM omni_webhook_deliveries WHERE id IN (:ids) AND state = 'received'"
     return {int(row[0]) for row in await connection.fetch_all(sql, {"ids": Numbers(ids)})}
 
 
 async def read_due_retries(connection: Connection, now_us: int, limit: int) -> list[int]:
     """Deliveries that failed and whose next try is due; also those whose next try is at no moment that we would have chosen."""
     rows = await connection.fetch_all(
-        "SELECT id FROM webhook_deliveries WHERE state = 'received' AND next_attempt_at <> 0 "
+        "SELECT id FROM omni_webhook_deliveries WHERE state = 'received' AND next_attempt_at <> 0 "
         "AND (next_attempt_at <= :now OR next_attempt_at > :far) ORDER BY next_attempt_at LIMIT :limit",
         {"now": now_us, "far": now_us + 3600 * SECOND, "limit": limit},
     )
@@ -165,7 +165,7 @@ async def _companies(connection: Connection, skipped: Collection[int], after: in
     company = "company_id" if connection.dialect == "mysql" else "CASE typeof(company_id) WHEN 'integer' THEN company_id ELSE 0 END"
     beyond = "" if after is None else " AND company_id > :after"
     rows = await connection.fetch_all(
-        f"SELECT DISTINCT {company} FROM webhook_deliveries WHERE {_DUE}{beyond} ORDER BY 1 LIMIT :limit",
+        f"SELECT DISTINCT {company} FROM omni_webhook_deliveries WHERE {_DUE}{beyond} ORDER BY 1 LIMIT :limit",
         {"limit": TURN_COMPANIES + len(skipped)} | ({} if after is None else {"after": after}),
     )
     return [int(row[0]) for row in rows if row[0] not in skipped][:TURN_COMPANIES]
@@ -175,7 +175,7 @@ def _of_company(dialect: Dialect, company_id: int, limit: int, *, is_packed: boo
     """(id, bytes of the body) of each."""
     where = (_OF_COMPANY if company_id else _OF_NOBODY)[dialect]
     parameters: dict[str, Any] = {"limit": limit} | ({"company_id": company_id} if company_id else {})
-    oldest = f"SELECT id, LENGTH(body) AS bytes FROM webhook_deliveries WHERE {_DUE} AND {where} ORDER BY id LIMIT :limit"
+    oldest = f"SELECT id, LENGTH(body) AS bytes FROM omni_webhook_deliveries WHERE {_DUE} AND {where} ORDER BY id LIMIT :limit"
     select = select_packed if is_packed else select_plain
     return select(dialect, ["id", "bytes"], f"({oldest}) AS oldest", "id"), parameters
 

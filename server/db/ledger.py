@@ -12,7 +12,7 @@ from server.db.journal import SOURCE
 
 _ENTRY = "id, received_at, state, reason, integration_id, attempts, finished_at, is_verified"
 _FOUND = (
-    "m.id, m.conversation_id, c.external_user_name, m.sender_type, m.created_at, m.chatwoot_message_id, m.delivery_state, "
+    "m.id, m.conversation_id, c.external_user_name, m.sender_type, m.created_at, m.omni_chatwoot_message_id, m.omni_delivery_state, "
     "SUBSTR(m.content, 1, 80)"
 )
 _BODY_MOST = 200_000  # characters of a body that is shown
@@ -66,7 +66,7 @@ async def list_deliveries(
         conditions.append("id < :before")
         values["before"] = before
     rows = await connection.fetch_all(
-        f"SELECT {_ENTRY} FROM webhook_deliveries WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT :limit",
+        f"SELECT {_ENTRY} FROM omni_webhook_deliveries WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT :limit",
         values | {"state": state, "integration_id": integration_id},
     )
     return [_entry(row) for row in rows]
@@ -74,25 +74,25 @@ async def list_deliveries(
 
 async def read_bodies(connection: Connection, delivery_ids: list[int]) -> dict[int, str]:
     rows = await connection.fetch_all(
-        f"SELECT id, SUBSTR(body, 1, {_BODY_MOST}) FROM webhook_deliveries WHERE id IN ({columns.ids(delivery_ids)})"
+        f"SELECT id, SUBSTR(body, 1, {_BODY_MOST}) FROM omni_webhook_deliveries WHERE id IN ({columns.ids(delivery_ids)})"
     )
     return {row[0]: row[1] for row in rows}
 
 
 async def read_body(connection: Connection, delivery_id: int) -> tuple[Entry, str] | None:
-    row = await connection.fetch_one(f"SELECT {_ENTRY}, body FROM webhook_deliveries WHERE id = :id", {"id": delivery_id})
+    row = await connection.fetch_one(f"SELECT {_ENTRY}, body FROM omni_webhook_deliveries WHERE id = :id", {"id": delivery_id})
     return (_entry(row), row[8]) if row else None
 
 
 async def read_joins(connection: Connection, delivery_id: int) -> tuple[str, dict[str, str]]:
     """(its uid, as the log names it; the headers that were kept of it)."""
-    row = await connection.fetch_one("SELECT uid, headers FROM webhook_deliveries WHERE id = :id", {"id": delivery_id})
+    row = await connection.fetch_one("SELECT uid, headers FROM omni_webhook_deliveries WHERE id = :id", {"id": delivery_id})
     return (row[0], msgspec.json.decode(row[1] or "{}")) if row else ("", {})
 
 
 async def ids_in_state(connection: Connection, state: str, limit: int) -> list[int]:
     rows = await connection.fetch_all(
-        "SELECT id FROM webhook_deliveries WHERE state = :state ORDER BY id LIMIT :limit", {"state": state, "limit": limit}
+        "SELECT id FROM omni_webhook_deliveries WHERE state = :state ORDER BY id LIMIT :limit", {"state": state, "limit": limit}
     )
     return [row[0] for row in rows]
 
@@ -106,7 +106,7 @@ async def find_messages(connection: Connection, company_id: int, text: str, sinc
     found_by, values_of_text = search.messages_with(text)
     by: dict[str, dict[str, object]] = {
         "m.id = :number": {"number": number},
-        "m.chatwoot_message_id = :number": {"number": number},
+        "m.omni_chatwoot_message_id = :number": {"number": number},
         f"c.last_message_at >= :since AND {found_by}": {
             "since": columns.time_to_column(since_us),
             **values_of_text,
@@ -128,7 +128,7 @@ async def find_messages(connection: Connection, company_id: int, text: str, sinc
 async def read_found(connection: Connection, company_id: int | None, message_id: int) -> tuple[Found, int, int | None, int] | None:
     """(the message, its company, its integration, when it was told last in microseconds); None for another company's."""
     row = await connection.fetch_one(
-        f"SELECT {_FOUND}, c.company_id, c.integration_id, m.told_at FROM social_messages m "
+        f"SELECT {_FOUND}, c.company_id, c.omni_integration_id, m.omni_told_at FROM social_messages m "
         "JOIN social_conversations c ON c.id = m.conversation_id WHERE m.id = :id",
         {"id": message_id},
     )
@@ -141,7 +141,7 @@ async def read_message_number(connection: Connection, integration_id: int, chatw
     """Our number of a message that Chatwoot numbers so."""
     row = await connection.fetch_one(
         "SELECT m.id FROM social_messages m JOIN social_conversations c ON c.id = m.conversation_id "
-        "WHERE c.integration_id = :integration_id AND m.chatwoot_message_id = :number",
+        "WHERE c.omni_integration_id = :integration_id AND m.omni_chatwoot_message_id = :number",
         {"integration_id": integration_id, "number": chatwoot_message_id},
     )
     return int(row[0]) if row else None
@@ -150,7 +150,7 @@ async def read_message_number(connection: Connection, integration_id: int, chatw
 async def read_events_of(connection: Connection, company_id: int, message_id: int, between: tuple[int, int], limit: int) -> list[SeenEvent]:
     """Events that hold the message, of those written between two moments, in order."""
     rows = await connection.fetch_all(
-        "SELECT seq, created_at, body FROM inbox_events WHERE created_at BETWEEN :low AND :high AND company_id = :company_id "
+        "SELECT seq, created_at, body FROM omni_inbox_events WHERE created_at BETWEEN :low AND :high AND company_id = :company_id "
         "AND body LIKE :pattern ORDER BY seq LIMIT :limit",
         {"low": between[0], "high": between[1], "company_id": company_id, "pattern": f'%"message":{{"id":{message_id},%', "limit": limit},
     )
@@ -161,7 +161,7 @@ async def read_deliveries_at(connection: Connection, integration_id: int, receiv
     """Deliveries of an integration that were received in this millisecond, with their bodies."""
     low = received_us - received_us % 1000
     rows = await connection.fetch_all(
-        "SELECT id, received_at, finished_at, state, body, headers FROM webhook_deliveries "
+        "SELECT id, received_at, finished_at, state, body, headers FROM omni_webhook_deliveries "
         "WHERE received_at BETWEEN :low AND :high AND integration_id = :integration_id ORDER BY id LIMIT :limit",
         {"low": low, "high": low + 999, "integration_id": integration_id, "limit": limit},
     )

@@ -28,7 +28,7 @@ async def list_conversations(
     conditions, values = _conditions(filters)
     rows = await connection.fetch_all(
         f"SELECT {CONVERSATIONS.select[connection.dialect]}, r.read_count FROM social_conversations c "
-        "LEFT JOIN conversation_reads r ON r.agent_id = :agent_id AND r.conversation_id = c.id "
+        "LEFT JOIN omni_conversation_reads r ON r.agent_id = :agent_id AND r.conversation_id = c.id "
         f"WHERE c.company_id = :company_id {conditions} ORDER BY c.last_message_at DESC, c.id DESC LIMIT :limit",
         values | {"company_id": company_id, "agent_id": agent_id, "limit": limit},
     )
@@ -54,7 +54,7 @@ async def read_listed(
     """Those rows as they are now, in the order of the numbers; without those that have another status by now."""
     rows = await connection.fetch_all(
         f"SELECT {CONVERSATIONS.select[connection.dialect]}, r.read_count FROM social_conversations c "
-        "LEFT JOIN conversation_reads r ON r.agent_id = :agent_id AND r.conversation_id = c.id "
+        "LEFT JOIN omni_conversation_reads r ON r.agent_id = :agent_id AND r.conversation_id = c.id "
         "WHERE c.company_id = :company_id AND c.id IN (:ids)",
         {"company_id": company_id, "agent_id": agent_id, "ids": Numbers(conversation_ids)},
     )
@@ -66,9 +66,9 @@ async def count_unread(connection: Connection, company_id: int, agent_id: int) -
     """In how many conversations there is a message of the customer that this agent has not read, by their status."""
     rows = await connection.fetch_all(
         "SELECT c.status, COUNT(*) FROM social_conversations c "
-        "LEFT JOIN conversation_reads r ON r.agent_id = :agent_id AND r.conversation_id = c.id "
-        "WHERE c.company_id = :company_id AND c.inbound_count > c.read_count "
-        "AND c.inbound_count > COALESCE(r.read_count, 0) GROUP BY c.status",
+        "LEFT JOIN omni_conversation_reads r ON r.agent_id = :agent_id AND r.conversation_id = c.id "
+        "WHERE c.company_id = :company_id AND c.omni_inbound_count > c.omni_read_count "
+        "AND c.omni_inbound_count > COALESCE(r.read_count, 0) GROUP BY c.status",
         {"company_id": company_id, "agent_id": agent_id},
     )
     return {str(status): int(count) for status, count in rows}
@@ -76,7 +76,7 @@ async def count_unread(connection: Connection, company_id: int, agent_id: int) -
 
 async def read_read_count(connection: Connection, agent_id: int, conversation_id: int) -> int:
     row = await connection.fetch_one(
-        "SELECT read_count FROM conversation_reads WHERE agent_id = :agent_id AND conversation_id = :conversation_id",
+        "SELECT read_count FROM omni_conversation_reads WHERE agent_id = :agent_id AND conversation_id = :conversation_id",
         {"agent_id": agent_id, "conversation_id": conversation_id},
     )
     return int(row[0]) if row else 0
@@ -88,13 +88,13 @@ async def write_read_count(
     """Called with the company's stream locked, so that nobody writes the same row between the two statements."""
     values = {"a": agent_id, "c": conversation_id, "count": read_count, "m": message_id, "now": now_us}
     found = await connection.execute(
-        "UPDATE conversation_reads SET read_count = :count, message_id = :m, updated_at = :now "
+        "UPDATE omni_conversation_reads SET read_count = :count, message_id = :m, updated_at = :now "
         "WHERE agent_id = :a AND conversation_id = :c",
         values,
     )
     if not found:
         await connection.execute(
-            "INSERT INTO conversation_reads (agent_id, conversation_id, read_count, message_id, updated_at) "
+            "INSERT INTO omni_conversation_reads (agent_id, conversation_id, read_count, message_id, updated_at) "
             "VALUES (:a, :c, :count, :m, :now)",
             values,
         )

@@ -11,7 +11,7 @@ from server.db.columns import MESSAGES
 from server.db.connection import Connection, Numbers
 
 _NOT_FULL = (
-    " AND NOT EXISTS (SELECT 1 FROM social_conversations c WHERE c.id = m.conversation_id AND c.integration_id IN (:full))"
+    " AND NOT EXISTS (SELECT 1 FROM social_conversations c WHERE c.id = m.conversation_id AND c.omni_integration_id IN (:full))"
 )
 _SKIP_LOCKED = {"sqlite": "", "mysql": " FOR UPDATE SKIP LOCKED"}
 
@@ -44,10 +44,10 @@ async def claim_replies(connection: Connection, claim: Claim) -> list[Outgoing]:
     The lease makes others leave them alone; until it ends nobody knows whether the attempt reached Chatwoot, and the row says so.
     """
     due = await connection.fetch_all(
-        "SELECT m.id, m.conversation_id FROM social_messages m WHERE m.delivery_state = 'sending' "
-        "AND (m.next_attempt_at <= :now OR m.next_attempt_at > :impossible) AND m.id NOT IN (:at_work) "
-        "AND NOT EXISTS (SELECT 1 FROM social_messages o WHERE o.conversation_id = m.conversation_id AND o.delivery_state = 'sending' "
-        f"AND o.id < m.id){_NOT_FULL if claim.full else ''} ORDER BY m.next_attempt_at LIMIT :limit{_SKIP_LOCKED[connection.dialect]}",
+        "SELECT m.id, m.conversation_id FROM social_messages m WHERE m.omni_delivery_state = 'sending' "
+        "AND (m.omni_next_attempt_at <= :now OR m.omni_next_attempt_at > :impossible) AND m.id NOT IN (:at_work) "
+        "AND NOT EXISTS (SELECT 1 FROM social_messages o WHERE o.conversation_id = m.conversation_id AND o.omni_delivery_state = 'sending' "
+        f"AND o.id < m.id){_NOT_FULL if claim.full else ''} ORDER BY m.omni_next_attempt_at LIMIT :limit{_SKIP_LOCKED[connection.dialect]}",
         {
             "now": claim.now_us,
             "impossible": claim.now_us + claim.furthest_us,
@@ -60,14 +60,16 @@ async def claim_replies(connection: Connection, claim: Claim) -> list[Outgoing]:
         return []
     numbers = columns.ids(row[0] for row in due)
     rows = await connection.fetch_all(
-        f"SELECT {MESSAGES.select[connection.dialect]}, c.company_id, c.integration_id, c.chatwoot_conversation_id FROM social_messages m "
+        f"SELECT {MESSAGES.select[connection.dialect]}, c.company_id, c.omni_integration_id, "
+        "c.omni_chatwoot_conversation_id FROM social_messages m "
         f"JOIN social_conversations c ON c.id = m.conversation_id WHERE m.id IN ({numbers})"
     )
     order = {row[0]: place for place, row in enumerate(due)}
     found = sorted((Outgoing(MESSAGES.entity(row), *MESSAGES.rest(row)) for row in rows), key=lambda one: order[one.message.id])
     taken = _fitting(found, claim)
     await connection.execute(
-        "UPDATE social_messages SET delivery_attempts = delivery_attempts + 1, next_attempt_at = :until, is_outcome_unknown = :yes "
+        "UPDATE social_messages SET omni_delivery_attempts = omni_delivery_attempts + 1, "
+        "omni_next_attempt_at = :until, omni_is_outcome_unknown = :yes "
         f"WHERE id IN ({columns.ids(one.message.id for one in taken)})",
         {"until": claim.now_us + claim.lease_us, "yes": True},
     )
@@ -90,8 +92,8 @@ async def renew_lease(connection: Connection, message_id: int, attempts: int, un
     """Keep a claimed reply for longer, as it is about to be sent: what Chatwoot said before is no answer to that. False when it is
     settled, or another process has claimed it since."""
     found = await connection.execute(
-        "UPDATE social_messages SET next_attempt_at = :until, chatwoot_answered_at = NULL "
-        "WHERE id = :id AND delivery_state = 'sending' AND delivery_attempts = :attempts",
+        "UPDATE social_messages SET omni_next_attempt_at = :until, omni_chatwoot_answered_at = NULL "
+        "WHERE id = :id AND omni_delivery_state = 'sending' AND omni_delivery_attempts = :attempts",
         {"until": until_us, "id": message_id, "attempts": attempts},
     )
     return found > 0
@@ -101,9 +103,9 @@ async def read_last_landing(connection: Connection, integration_ids: Sequence[in
     """When Chatwoot last made a message of a reply that it had not shown when it was first asked: it was still working off what it had
     taken in before. None: not since then."""
     row = await connection.fetch_one(
-        "SELECT MAX(m.told_at) FROM social_messages m JOIN social_conversations c ON c.id = m.conversation_id "
-        "WHERE m.chatwoot_answered_at > :since AND m.chatwoot_message_id IS NOT NULL AND m.told_at <= :now "
-        "AND c.integration_id IN (:integrations)",
+        "SELECT MAX(m.omni_told_at) FROM social_messages m JOIN social_conversations c ON c.id = m.conversation_id "
+        "WHERE m.omni_chatwoot_answered_at > :since AND m.omni_chatwoot_message_id IS NOT NULL AND m.omni_told_at <= :now "
+        "AND c.omni_integration_id IN (:integrations)",
         {"since": since_us, "now": now_us, "integrations": Numbers(integration_ids)},
     )
     return row[0] if row else None
@@ -112,7 +114,7 @@ async def read_last_landing(connection: Connection, integration_ids: Sequence[in
 async def read_floor(connection: Connection, message: Message) -> int | None:
     """Chatwoot's number of a message that was there before this reply was written: Chatwoot's numbers rise, so the reply's is higher."""
     row = await connection.fetch_one(
-        "SELECT MAX(chatwoot_message_id) FROM social_messages WHERE conversation_id = :conversation_id AND id < :id "
+        "SELECT MAX(omni_chatwoot_message_id) FROM social_messages WHERE conversation_id = :conversation_id AND id < :id "
         "AND sender_type = 'customer'",
         {"conversation_id": message.conversation_id, "id": message.id},
     )
@@ -123,7 +125,7 @@ async def read_reply(connection: Connection, conversation_id: int, client_id: st
     """The reply written under this Idempotency-Key."""
     row = await connection.fetch_one(
         f"SELECT {MESSAGES.select[connection.dialect]} FROM social_messages m "
-        "WHERE m.conversation_id = :conversation_id AND m.client_id = :client_id",
+        "WHERE m.conversation_id = :conversation_id AND m.omni_client_id = :client_id",
         {"conversation_id": conversation_id, "client_id": client_id},
     )
     return MESSAGES.entity(row) if row else None
@@ -134,8 +136,8 @@ async def read_repeated(connection: Connection, conversation_id: int, agent_id: 
     certainly did not reach Chatwoot is none: writing it again is how a person tries again."""
     rows = await connection.fetch_all(
         f"SELECT {MESSAGES.select[connection.dialect]} FROM social_messages m WHERE m.conversation_id = :conversation_id "
-        "AND m.client_id >= :since AND m.client_id < :until AND m.agent_id = :agent_id "
-        "AND (m.delivery_state <> 'failed' OR m.is_outcome_unknown = :yes) AND NOT EXISTS (SELECT 1 FROM social_messages o "
+        "AND m.omni_client_id >= :since AND m.omni_client_id < :until AND m.omni_agent_id = :agent_id "
+        "AND (m.omni_delivery_state <> 'failed' OR m.omni_is_outcome_unknown = :yes) AND NOT EXISTS (SELECT 1 FROM social_messages o "
         "WHERE o.conversation_id = m.conversation_id AND o.sender_type = 'customer' AND o.id > m.id) ORDER BY m.id DESC LIMIT 50",
         {"conversation_id": conversation_id, "since": since, "until": until, "agent_id": agent_id, "yes": True},
     )

@@ -5,11 +5,11 @@ from server.db.database import Connection
 
 
 async def read_preferences(connection: Connection, agent_id: int) -> Preferences:
-    row = await connection.fetch_one("SELECT preferences FROM agents WHERE id = :id", {"id": agent_id})
+    row = await connection.fetch_one("SELECT preferences FROM omni_agents WHERE id = :id", {"id": agent_id})
     return parse_preferences(row[0] if row else None)
 
 
 async def write_preferences(connection: Connection, agent_id: int, preferences: Preferences) -> None:
     await connection.execute(
-        "UPDATE agents SET preferences = :preferences WHERE id = :id", {"preferences": encode_preferences(preferences), "id": agent_id}
+        "UPDATE omni_agents SET preferences = :preferences WHERE id = :id", {"preferences": encode_preferences(preferences), "id": agent_id}
     )

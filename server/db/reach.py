@@ -21,7 +21,7 @@ class Reach(msgspec.Struct, frozen=True):
 
 async def append_reach(connection: Connection, rows: Sequence[Reach]) -> None:
     await connection.execute_many(
-        "INSERT INTO event_reach (company_id, first_seq, last_seq, first_at, last_at, sockets) "
+        "INSERT INTO omni_event_reach (company_id, first_seq, last_seq, first_at, last_at, sockets) "
         "VALUES (:company_id, :first_seq, :last_seq, :first_us, :last_us, :sockets)",
         [msgspec.structs.asdict(row) for row in rows],
     )
@@ -30,7 +30,7 @@ async def append_reach(connection: Connection, rows: Sequence[Reach]) -> None:
 async def read_reach(connection: Connection, company_id: int, seq: int, limit: int) -> list[Reach]:
     """The walks of all processes that held one event: runs end at or after it, and begin at or before it."""
     rows = await connection.fetch_all(
-        "SELECT company_id, first_seq, last_seq, first_at, last_at, sockets FROM event_reach "
+        "SELECT company_id, first_seq, last_seq, first_at, last_at, sockets FROM omni_event_reach "
         "WHERE company_id = :company_id AND last_seq >= :seq ORDER BY last_seq LIMIT :limit",
         {"company_id": company_id, "seq": seq, "limit": limit},
     )
@@ -41,7 +41,7 @@ async def read_delays(connection: Connection, company_id: int, since_us: int, li
     """(written to the last socket in microseconds, the event as clients get it) of all events of the newest walks: what delays are
     reckoned from. Of the last event alone they would be too short: the others of its walk have waited for longer."""
     rows = await connection.fetch_all(
-        "SELECT r.last_at, e.body FROM event_reach r JOIN inbox_events e ON e.company_id = r.company_id "
+        "SELECT r.last_at, e.body FROM omni_event_reach r JOIN omni_inbox_events e ON e.company_id = r.company_id "
         "AND e.seq BETWEEN r.first_seq AND r.last_seq "
         "WHERE r.company_id = :company_id AND r.last_at >= :since AND r.sockets > 0 ORDER BY r.last_seq DESC LIMIT :limit",
         {"company_id": company_id, "since": since_us, "limit": limit},
@@ -52,8 +52,8 @@ async def read_delays(connection: Connection, company_id: int, since_us: int, li
 async def trim_reach(connection: Connection, before_us: int, limit: int) -> int:
     """Forget walks before the moment. Returns how many."""
     rows = await connection.fetch_all(
-        "SELECT id FROM event_reach WHERE last_at < :before ORDER BY last_at LIMIT :limit", {"before": before_us, "limit": limit}
+        "SELECT id FROM omni_event_reach WHERE last_at < :before ORDER BY last_at LIMIT :limit", {"before": before_us, "limit": limit}
     )
     if rows:
-        await connection.execute(f"DELETE FROM event_reach WHERE id IN ({columns.ids(row[0] for row in rows)})")
+        await connection.execute(f"DELETE FROM omni_event_reach WHERE id IN ({columns.ids(row[0] for row in rows)})")
     return len(rows)

@@ -16,9 +16,9 @@ class Known(msgspec.Struct, frozen=True):
 
 async def read_known(connection: Connection, conversation_id: int) -> Known | None:
     row = await connection.fetch_one(
-        "SELECT c.inbound_count, "
-        "(SELECT MAX(m.chatwoot_message_id) FROM social_messages m WHERE m.conversation_id = c.id) "
-        "FROM social_conversations c WHERE c.id = :id AND c.gone_at IS NULL",
+        "SELECT c.omni_inbound_count, "
+        "(SELECT MAX(m.omni_chatwoot_message_id) FROM social_messages m WHERE m.conversation_id = c.id) "
+        "FROM social_conversations c WHERE c.id = :id AND c.omni_gone_at IS NULL",
         {"id": conversation_id},
     )
     return Known(row[0], row[1] or 0) if row else None
@@ -29,9 +29,9 @@ async def read_unread(connection: Connection, places: dict[int, set[int]]) -> se
     found: set[tuple[int, int]] = set()
     for integration_id, display_ids in places.items():
         rows = await connection.fetch_all(
-            "SELECT c.chatwoot_conversation_id FROM social_conversations c "
-            f"WHERE c.integration_id = {columns.ids([integration_id])} AND c.chatwoot_conversation_id IN (:numbers) "
-            "AND c.inbound_count > c.read_count",
+            "SELECT c.omni_chatwoot_conversation_id FROM social_conversations c "
+            f"WHERE c.omni_integration_id = {columns.ids([integration_id])} AND c.omni_chatwoot_conversation_id IN (:numbers) "
+            "AND c.omni_inbound_count > c.omni_read_count",
             {"numbers": Numbers(display_ids)},
         )
         found |= {(integration_id, row[0]) for row in rows}

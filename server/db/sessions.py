@@ -22,7 +22,7 @@ class SignInView(msgspec.Struct, frozen=True):
 async def list_sessions(connection: Connection, agent_id: int, now_us: int, limit: int) -> list[SignInView]:
     """The newest first."""
     rows = await connection.fetch_all(
-        "SELECT token_hash, created_at, expires_at, address, client FROM agent_sessions "
+        "SELECT token_hash, created_at, expires_at, address, client FROM omni_agent_sessions "
         "WHERE agent_id = :id AND revoked_at IS NULL AND expires_at > :now ORDER BY created_at DESC LIMIT :limit",
         {"id": agent_id, "now": now_us, "limit": limit},
     )

@@ -9,7 +9,7 @@ async def is_in_use(connection: Connection) -> bool:
     """Whether there are people or integrations, of any company: then a key in a log would open what is
     others' already, and an administrator is made by a command."""
     people, connected = await connection.fetch_each(
-        ("SELECT 1 FROM agents LIMIT 1", {}), ("SELECT 1 FROM integrations LIMIT 1", {})
+        ("SELECT 1 FROM omni_agents LIMIT 1", {}), ("SELECT 1 FROM integrations LIMIT 1", {})
     )
     return bool(people or connected)
 
@@ -22,26 +22,26 @@ async def keep_key(connection: Connection, key_hash: str, now_us: int, silent_us
     """
     values = {"purpose": _PURPOSE, "hash": key_hash, "now": now_us}
     kept = await connection.execute(
-        "UPDATE setup_keys SET token_hash = :hash, heard_at = :now "
+        "UPDATE omni_setup_keys SET token_hash = :hash, heard_at = :now "
         "WHERE purpose = :purpose AND (token_hash = :hash OR heard_at < :past OR heard_at > :future)",
         values | {"past": now_us - silent_us, "future": now_us + silent_us},
     )
     if kept:
         return True
-    if await connection.fetch_one("SELECT 1 FROM setup_keys WHERE purpose = :purpose", {"purpose": _PURPOSE}) is not None:
+    if await connection.fetch_one("SELECT 1 FROM omni_setup_keys WHERE purpose = :purpose", {"purpose": _PURPOSE}) is not None:
         return False
-    await connection.execute("INSERT INTO setup_keys (purpose, token_hash, heard_at) VALUES (:purpose, :hash, :now)", values)
+    await connection.execute("INSERT INTO omni_setup_keys (purpose, token_hash, heard_at) VALUES (:purpose, :hash, :now)", values)
     return True
 
 
 async def is_key(connection: Connection, key_hash: str, heard_since_us: int) -> bool:
     """Whether this is the key, and the process that shows it has been heard since then."""
     row = await connection.fetch_one(
-        "SELECT 1 FROM setup_keys WHERE token_hash = :hash AND heard_at >= :since", {"hash": key_hash, "since": heard_since_us}
+        "SELECT 1 FROM omni_setup_keys WHERE token_hash = :hash AND heard_at >= :since", {"hash": key_hash, "since": heard_since_us}
     )
     return row is not None
 
 
 async def drop_key(connection: Connection, key_hash: str) -> bool:
     """Whether it was still there: of two that use it at once, one."""
-    return await connection.execute("DELETE FROM setup_keys WHERE token_hash = :hash", {"hash": key_hash}) == 1
+    return await connection.execute("DELETE FROM omni_setup_keys WHERE token_hash = :hash", {"hash": key_hash}) == 1

@@ -23,7 +23,7 @@ async def count_by_minute(connection: Connection, integration_ids: set[int], sin
     """Webhooks of these integrations by minute (since the epoch); what the agents' socket told is none."""
     minute = _MINUTE[connection.dialect]
     rows = await connection.fetch_all(
-        f"SELECT {minute}, COUNT(*) FROM webhook_deliveries WHERE received_at >= :since "
+        f"SELECT {minute}, COUNT(*) FROM omni_webhook_deliveries WHERE received_at >= :since "
         f"AND integration_id IN ({columns.ids(integration_ids)}) AND (headers IS NULL OR headers NOT LIKE :socket) GROUP BY {minute}",
         {"since": since_us, "socket": f"%{SOURCE}%"},
     )
@@ -32,16 +32,18 @@ async def count_by_minute(connection: Connection, integration_ids: set[int], sin
 
 async def read_backlog(connection: Connection, company_id: int, integration_ids: set[int]) -> Backlog:
     waiting = await connection.fetch_one(
-        "SELECT COUNT(*) FROM (SELECT id FROM webhook_deliveries WHERE state = 'received' LIMIT :most) AS waiting", {"most": _COUNT_MOST}
+        "SELECT COUNT(*) FROM (SELECT id FROM omni_webhook_deliveries WHERE state = 'received' "
+        "LIMIT :most) AS waiting",
+        {"most": _COUNT_MOST},
     )
     dead = await connection.fetch_one(
-        "SELECT COUNT(*) FROM (SELECT id FROM webhook_deliveries WHERE state = 'dead' "
+        "SELECT COUNT(*) FROM (SELECT id FROM omni_webhook_deliveries WHERE state = 'dead' "
         f"AND integration_id IN ({columns.ids(integration_ids)}) LIMIT :most) AS dead",
         {"most": _COUNT_MOST},
     )
     replies = await connection.fetch_one(
         "SELECT COUNT(*) FROM social_messages m JOIN social_conversations c ON c.id = m.conversation_id "
-        "WHERE m.delivery_state = 'sending' AND c.company_id = :company_id",
+        "WHERE m.omni_delivery_state = 'sending' AND c.company_id = :company_id",
         {"company_id": company_id},
     )
     return Backlog(waiting[0] if waiting else 0, replies[0] if replies else 0, dead[0] if dead else 0)

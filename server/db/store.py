@@ -66,7 +66,7 @@ async def read_company(connection: Connection, conversation_id: int) -> int | No
 async def find_conversation(connection: Connection, integration_id: int, display_id: int) -> int | None:
     """The id of a Chatwoot conversation."""
     row = await connection.fetch_one(
-        "SELECT id FROM social_conversations WHERE integration_id = :integration_id AND chatwoot_conversation_id = :display_id",
+        "SELECT id FROM social_conversations WHERE omni_integration_id = :integration_id AND omni_chatwoot_conversation_id = :display_id",
         {"integration_id": integration_id, "display_id": display_id},
     )
     return int(row[0]) if row else None
@@ -84,7 +84,7 @@ async def read_message(connection: Connection, company_id: int, conversation_id:
 async def read_message_with_integration(connection: Connection, company_id: int, message_id: int) -> tuple[Message, int | None] | None:
     """A message of the company, wherever it is, and its conversation's integration."""
     row = await connection.fetch_one(
-        f"SELECT {MESSAGES.select[connection.dialect]}, c.integration_id FROM social_messages m "
+        f"SELECT {MESSAGES.select[connection.dialect]}, c.omni_integration_id FROM social_messages m "
         "JOIN social_conversations c ON c.id = m.conversation_id WHERE m.id = :id AND c.company_id = :company_id",
         {"id": message_id, "company_id": company_id},
     )
@@ -161,7 +161,7 @@ def _of_conversations(wanted: dict[int, set[int]]) -> tuple[str, Parameters]:
     where: list[str] = []
     keys: dict[str, object] = {}
     for n, (integration_id, display_ids) in enumerate(wanted.items()):
-        where.append(f"(c.integration_id = :i{n} AND c.chatwoot_conversation_id IN (:d{n}))")
+        where.append(f"(c.omni_integration_id = :i{n} AND c.omni_chatwoot_conversation_id IN (:d{n}))")
         keys |= {f"i{n}": integration_id, f"d{n}": Numbers(display_ids)}
     return f"({' OR '.join(where)})", keys
 
@@ -179,12 +179,12 @@ def _messages_told(dialect: Dialect, changes: Sequence[tuple[Source, Change]], w
     moments = [message.created_us for _, _, message in told]
     numbers = Numbers(last | {message.message_id for _, _, message in told if message.message_id is not None})
     if not told:
-        return [(f"{select} {where} AND m.chatwoot_message_id IN (:numbers)", {**keys, "numbers": numbers})]
+        return [(f"{select} {where} AND m.omni_chatwoot_message_id IN (:numbers)", {**keys, "numbers": numbers})]
     selects: list[Select] = [
         (
-            f"{select} {where} AND (m.chatwoot_message_id IN (:numbers) OR (m.chatwoot_message_id IS NULL AND "
-            "(m.client_id IS NOT NULL OR m.created_at BETWEEN :first AND :last))) "
-            "ORDER BY m.chatwoot_message_id IS NULL, m.id DESC LIMIT :limit",
+            f"{select} {where} AND (m.omni_chatwoot_message_id IN (:numbers) OR (m.omni_chatwoot_message_id IS NULL AND "
+            "(m.omni_client_id IS NOT NULL OR m.created_at BETWEEN :first AND :last))) "
+            "ORDER BY m.omni_chatwoot_message_id IS NULL, m.id DESC LIMIT :limit",
             {**keys, **_within(min(moments), max(moments)), "numbers": numbers, "limit": len(numbers) + _UNIDENTIFIED_MOST},
         )
     ]
@@ -195,7 +195,7 @@ def _messages_told(dialect: Dialect, changes: Sequence[tuple[Source, Change]], w
             selects.append((twins, {**key, **_within(message.created_us, message.created_us)}))
         elif message.client_id is not None:  # of a reply that has a number already, this may be a further message
             one, key = _of_conversations({source.integration_id: {display_id}})
-            selects.append((f"{select} {one} AND m.client_id = :marker", {**key, "marker": message.client_id}))
+            selects.append((f"{select} {one} AND m.omni_client_id = :marker", {**key, "marker": message.client_id}))
     return selects
 
 
@@ -260,7 +260,7 @@ async def _save_conversations(connection: Connection, board: Board) -> None:
         wanted[integration_id].add(display_id)
     where, keys = _of_conversations(wanted)
     rows = await connection.fetch_all(
-        f"SELECT c.integration_id, c.chatwoot_conversation_id, c.id FROM social_conversations c WHERE {where}", keys
+        f"SELECT c.omni_integration_id, c.omni_chatwoot_conversation_id, c.id FROM social_conversations c WHERE {where}", keys
     )
     for integration_id, display_id, conversation_id in rows:
         entry = new[integration_id, display_id]
@@ -296,8 +296,8 @@ async def _insert_numbered(connection: Connection, numbered: dict[tuple[int, int
         return
     connection.post_many(_INSERT["social_messages"], [columns.message_to_row(message.row) for message in numbered.values()])
     rows = await connection.fetch_all(
-        "SELECT conversation_id, chatwoot_message_id, id FROM social_messages "
-        "WHERE conversation_id IN (:conversations) AND chatwoot_message_id IN (:numbers)",
+        "SELECT conversation_id, omni_chatwoot_message_id, id FROM social_messages "
+        "WHERE conversation_id IN (:conversations) AND omni_chatwoot_message_id IN (:numbers)",
         {"conversations": Numbers({key[0] for key in numbered}), "numbers": Numbers(key[1] for key in numbered)},
     )
     for conversation_id, number, message_id in rows:

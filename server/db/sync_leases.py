@@ -5,9 +5,9 @@ import msgspec
 from server.db.database import Connection
 
 _INSERT = {
-    "sqlite": "INSERT INTO sync_leases (integration_id, holder, lease_until) VALUES (:id, :holder, 0) "
+    "sqlite": "INSERT INTO omni_sync_leases (integration_id, holder, lease_until) VALUES (:id, :holder, 0) "
     "ON CONFLICT (integration_id) DO NOTHING",
-    "mysql": "INSERT INTO sync_leases (integration_id, holder, lease_until) VALUES (:id, :holder, 0) "
+    "mysql": "INSERT INTO omni_sync_leases (integration_id, holder, lease_until) VALUES (:id, :holder, 0) "
     "ON DUPLICATE KEY UPDATE integration_id = integration_id",
 }
 
@@ -22,7 +22,7 @@ class SyncLease(msgspec.Struct, frozen=True):
 
 async def read_lease(connection: Connection, integration_id: int) -> SyncLease | None:
     row = await connection.fetch_one(
-        "SELECT holder, lease_until, outcome FROM sync_leases WHERE integration_id = :id", {"id": integration_id}
+        "SELECT holder, lease_until, outcome FROM omni_sync_leases WHERE integration_id = :id", {"id": integration_id}
     )
     return SyncLease(*row) if row else None
 
@@ -34,7 +34,7 @@ async def take_lease(
     values = {"id": integration_id, "holder": holder}
     await connection.execute(_INSERT[connection.dialect], values)
     await connection.execute(
-        "UPDATE sync_leases SET holder = :holder, lease_until = :until, outcome = NULL "
+        "UPDATE omni_sync_leases SET holder = :holder, lease_until = :until, outcome = NULL "
         "WHERE integration_id = :id AND (lease_until < :now OR lease_until > :impossible)",
         values | {"now": now_us, "until": until_us, "impossible": until_us + (until_us - now_us)},
     )
@@ -47,7 +47,7 @@ async def renew_lease(
 ) -> bool:
     """False when another walk has it now. May be repeated after a lost answer."""
     await connection.execute(
-        "UPDATE sync_leases SET lease_until = :until WHERE integration_id = :id AND holder = :holder",
+        "UPDATE omni_sync_leases SET lease_until = :until WHERE integration_id = :id AND holder = :holder",
         {"until": until_us, "id": integration_id, "holder": holder},
     )
     found = await read_lease(connection, integration_id)
@@ -59,6 +59,6 @@ async def end_lease(
 ) -> None:
     """Give it back, with what was found; nothing where another walk has it by now."""
     await connection.execute(
-        "UPDATE sync_leases SET lease_until = 0, outcome = :outcome WHERE integration_id = :id AND holder = :holder",
+        "UPDATE omni_sync_leases SET lease_until = 0, outcome = :outcome WHERE integration_id = :id AND holder = :holder",
         {"outcome": outcome, "id": integration_id, "holder": holder},
     )

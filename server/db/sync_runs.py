@@ -5,10 +5,10 @@ import msgspec
 from server.db.database import Connection
 
 _REPLACE = {
-    "sqlite": "INSERT INTO sync_runs (integration_id, state, asked_at, updated_at) VALUES (:id, 'asked', :now, :now) "
+    "sqlite": "INSERT INTO omni_sync_runs (integration_id, state, asked_at, updated_at) VALUES (:id, 'asked', :now, :now) "
     "ON CONFLICT (integration_id) DO UPDATE SET state = 'asked', asked_at = :now, updated_at = :now, problem = NULL "
-    "WHERE sync_runs.state NOT IN ('asked', 'running', 'stopping')",
-    "mysql": "INSERT INTO sync_runs (integration_id, state, asked_at, updated_at) VALUES (:id, 'asked', :now, :now) "
+    "WHERE omni_sync_runs.state NOT IN ('asked', 'running', 'stopping')",
+    "mysql": "INSERT INTO omni_sync_runs (integration_id, state, asked_at, updated_at) VALUES (:id, 'asked', :now, :now) "
     # assignments are made from left to right: `state` changes last, so that all look at the one before
     "ON DUPLICATE KEY UPDATE asked_at = IF(state IN ('asked', 'running', 'stopping'), asked_at, :now), "
     "updated_at = IF(state IN ('asked', 'running', 'stopping'), updated_at, :now), "
@@ -16,7 +16,8 @@ _REPLACE = {
     "state = IF(state IN ('asked', 'running', 'stopping'), state, 'asked')",
 }
 _SELECT = (
-    "SELECT integration_id, state, started_at, updated_at, total, conversations, messages, created, problem, walked_before FROM sync_runs "
+    "SELECT integration_id, state, started_at, updated_at, total, conversations, messages, "
+    "created, problem, walked_before FROM omni_sync_runs "
 )
 _PROBLEM_MOST = 255
 _MOST = 20
@@ -44,7 +45,7 @@ async def ask_for_run(connection: Connection, integration_id: int, now_us: int) 
 
 async def ask_to_stop(connection: Connection, integration_id: int, now_us: int) -> None:
     await connection.execute(
-        "UPDATE sync_runs SET state = 'stopping' WHERE integration_id = :id AND state IN ('asked', 'running')", {"id": integration_id}
+        "UPDATE omni_sync_runs SET state = 'stopping' WHERE integration_id = :id AND state IN ('asked', 'running')", {"id": integration_id}
     )
 
 
@@ -68,7 +69,7 @@ async def claim_run(connection: Connection, run: SyncRun, now_us: int) -> bool:
     """Whether it is ours now: of two processes that see it at once, one. What somebody wanted stopped is not begun again."""
     state = "stopped" if run.state == "stopping" else "running"
     taken = await connection.execute(
-        "UPDATE sync_runs SET state = :state, started_at = :now, updated_at = :now "
+        "UPDATE omni_sync_runs SET state = :state, started_at = :now, updated_at = :now "
         "WHERE integration_id = :id AND state = :before AND updated_at = :seen",
         {"state": state, "now": now_us, "id": run.integration_id, "before": run.state, "seen": run.updated_us},
     )
@@ -77,10 +78,10 @@ async def claim_run(connection: Connection, run: SyncRun, now_us: int) -> bool:
 
 async def write_progress(connection: Connection, run: SyncRun) -> str:
     """How far it came; ends it where `run.state` is an end. Returns the state as it is now: `stopping` when somebody asked for it."""
-    row = await connection.fetch_one("SELECT state FROM sync_runs WHERE integration_id = :id", {"id": run.integration_id})
+    row = await connection.fetch_one("SELECT state FROM omni_sync_runs WHERE integration_id = :id", {"id": run.integration_id})
     asked = str(row[0]) if row else "stopping"
     await connection.execute(
-        "UPDATE sync_runs SET state = :state, updated_at = :updated, total = :total, conversations = :conversations, "
+        "UPDATE omni_sync_runs SET state = :state, updated_at = :updated, total = :total, conversations = :conversations, "
         "walked_before = :before, messages = :messages, created = :created, problem = :problem WHERE integration_id = :id",
         {
             "state": asked if run.state == "running" else run.state,

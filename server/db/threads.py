@@ -16,7 +16,7 @@ _OF_CONVERSATION = (
     "FROM social_messages m JOIN social_conversations c ON c.id = m.conversation_id "
     "WHERE m.conversation_id = :conversation_id AND c.company_id = :company_id"
 )
-_NUMBER = f"COALESCE(m.chatwoot_message_id, {LAST})"
+_NUMBER = f"COALESCE(m.omni_chatwoot_message_id, {LAST})"
 _TIME = "CASE WHEN m.created_at >= '1000-01-01 00:00:00' THEN m.created_at END"  # older programs left zero dates
 _NEWEST_FIRST = f"SUBSTR({_TIME}, 1, 19) DESC, {_NUMBER} DESC, m.id DESC"
 _RENAMED_MOST = 500  # with one name: what is older gets it when it is read again
@@ -59,7 +59,7 @@ async def read_unseen(connection: Connection, company_id: int, conversation_id: 
     row = await connection.fetch_one(seen, {"conversation_id": conversation_id, "seen_id": seen_id})
     seen_us = time_from_column(row[0]) if row else None
     rows = await connection.fetch_all(
-        f"SELECT {MESSAGES.select[connection.dialect]} {_OF_CONVERSATION} AND m.id > :seen_id AND m.is_private = :no "
+        f"SELECT {MESSAGES.select[connection.dialect]} {_OF_CONVERSATION} AND m.id > :seen_id AND m.omni_is_private = :no "
         "AND m.created_at >= :since ORDER BY m.id LIMIT :limit",
         {
             "conversation_id": conversation_id,
@@ -84,7 +84,8 @@ async def read_looked_at(connection: Connection, looks: Sequence[tuple[int, int,
         values |= {f"c{n}": conversation_id, f"s{n}": since, f"u{n}": until}
     rows = await connection.fetch_all(
         f"SELECT {MESSAGES.select[connection.dialect]} FROM social_messages m WHERE ({' OR '.join(conditions)}) "
-        "AND m.sender_type = 'agent' AND m.is_private = :no AND (m.delivery_state IS NULL OR m.delivery_state IN ('sent', 'delivered')) "
+        "AND m.sender_type = 'agent' AND m.omni_is_private = :no AND (m.omni_delivery_state IS "
+        "NULL OR m.omni_delivery_state IN ('sent', 'delivered')) "
         "ORDER BY m.created_at DESC, m.id DESC LIMIT :limit",
         values,
     )
@@ -107,7 +108,7 @@ async def count_inbound(connection: Connection, message: Message) -> int:
     edge, values = _before(message)
     row = await connection.fetch_one(
         "SELECT COUNT(*) FROM social_messages m WHERE m.conversation_id = :conversation_id AND m.sender_type = 'customer' "
-        f"AND m.is_private = :no AND (m.id = :id OR (TRUE {edge}))",
+        f"AND m.omni_is_private = :no AND (m.id = :id OR (TRUE {edge}))",
         values | {"conversation_id": message.conversation_id, "no": False, "id": message.id},
     )
     return int(row[0]) if row else 0

@@ -24,8 +24,9 @@ async def claim_walk(connection: Connection, integration_id: int, now_us: int, l
     back. Times are the database's.
     """
     taken = await connection.execute(
-        "UPDATE integrations SET lease_until = :until, walked_at = :now WHERE id = :id "
-        "AND (lease_until < :now OR lease_until > :impossible) AND (walked_at IS NULL OR walked_at <= :due OR walked_at > :now)",
+        "UPDATE integrations SET omni_lease_until = :until, omni_walked_at = :now WHERE id = :id "
+        "AND (omni_lease_until < :now OR omni_lease_until > :impossible) AND (omni_walked_at "
+        "IS NULL OR omni_walked_at <= :due OR omni_walked_at > :now)",
         {
             "until": lease_us,
             "id": integration_id,
@@ -36,14 +37,14 @@ async def claim_walk(connection: Connection, integration_id: int, now_us: int, l
     )
     if not taken:
         return None
-    row = await connection.fetch_one("SELECT reconciled_at FROM integrations WHERE id = :id", {"id": integration_id})
+    row = await connection.fetch_one("SELECT omni_reconciled_at FROM integrations WHERE id = :id", {"id": integration_id})
     return Claim(integration_id, lease_us, (row[0] or 0) if row else 0)
 
 
 async def renew_walk(connection: Connection, claim: Claim, lease_us: int) -> bool:
     """Keep the lease for longer. False when somebody else has it now. May be repeated after a lost answer."""
     found = await connection.execute(
-        "UPDATE integrations SET lease_until = :until WHERE id = :id AND lease_until IN (:held, :until)",
+        "UPDATE integrations SET omni_lease_until = :until WHERE id = :id AND omni_lease_until IN (:held, :until)",
         {"until": lease_us, "id": claim.integration_id, "held": claim.lease_us},
     )
     return found > 0
@@ -58,9 +59,10 @@ async def release_walk(
     repaired had happened (0: it repaired nothing).
     """
     found = await connection.execute(
-        "UPDATE integrations SET lease_until = 0, reconciled_at = COALESCE(:reconciled, reconciled_at), walk_problem = :problem, "
-        "repaired_at = CASE WHEN :newest > COALESCE(repaired_at, 0) THEN :newest ELSE repaired_at END "
-        "WHERE id = :id AND lease_until = :held",
+        "UPDATE integrations SET omni_lease_until = 0, omni_reconciled_at = "
+        "COALESCE(:reconciled, omni_reconciled_at), omni_walk_problem = :problem, "
+        "omni_repaired_at = CASE WHEN :newest > COALESCE(omni_repaired_at, 0) THEN :newest ELSE omni_repaired_at END "
+        "WHERE id = :id AND omni_lease_until = :held",
         {
             "reconciled": reconciled_us,
             "problem": problem[:_PROBLEM_MOST] if problem else None,
@@ -76,6 +78,7 @@ async def write_seen(connection: Connection, seen: Mapping[int, int]) -> None:
     """When each integration's webhooks came last, as one process saw it: the newest of all processes stays."""
     for integration_id in sorted(seen):  # in one order, so that no two processes wait for each other in a circle
         await connection.execute(
-            "UPDATE integrations SET webhook_seen_at = :seen WHERE id = :id AND (webhook_seen_at IS NULL OR webhook_seen_at < :seen)",
+            "UPDATE integrations SET omni_webhook_seen_at = :seen WHERE id = :id AND "
+            "(omni_webhook_seen_at IS NULL OR omni_webhook_seen_at < :seen)",
             {"id": integration_id, "seen": seen[integration_id]},
         )

@@ -84,7 +84,9 @@ def frame_bytes(running: Running) -> int:
     """The usual size of an event's frame."""
 
     async def read(connection: Connection) -> int:
-        row = await connection.fetch_one("SELECT AVG(LENGTH(body)) FROM (SELECT body FROM inbox_events ORDER BY seq DESC LIMIT 50) AS last")
+        row = await connection.fetch_one(
+            "SELECT AVG(LENGTH(body)) FROM (SELECT body FROM omni_inbox_events ORDER BY seq DESC LIMIT 50) AS last"
+        )
         return int(row[0]) + 4 if row else 0
 
     return running.do(read)

@@ -58,7 +58,8 @@ def fill_conversations(running: Running, count: int, *, first_id: int = 1) -> No
         ]
         await connection.execute_many(
             "INSERT INTO social_conversations (id, company_id, platform, external_user_id, external_user_name, status, last_message_at, "
-            "created_at, updated_at, integration_id, chatwoot_conversation_id, chatwoot_status, channel, contact, preview, inbound_count) "
+            "created_at, updated_at, omni_integration_id, omni_chatwoot_conversation_id, "
+            "omni_chatwoot_status, omni_channel, omni_contact, omni_preview, omni_inbound_count) "
             "VALUES (:id, 1, 'chatwoot', :external, :name, 'Open', :moment, :moment, :moment, 1, :id, 'open', 'Channel::WebWidget', "
             ":contact, :preview, 3)",
             rows,
@@ -83,7 +84,7 @@ def fill_messages(running: Running, conversation_id: int, count: int) -> None:
         ]
         await connection.execute_many(
             "INSERT INTO social_messages "
-            "(conversation_id, sender_type, content, created_at, chatwoot_message_id, sender_name, content_type) VALUES "
+            "(conversation_id, sender_type, content, created_at, omni_chatwoot_message_id, omni_sender_name, omni_content_type) VALUES "
             "(:conversation_id, :sender, :content, :moment, :number, 'Léa Moreau', 'text')",
             rows,
         )

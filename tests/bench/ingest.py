@@ -48,7 +48,7 @@ def _drain(bench: Bench, count: int, *, companies: int, processes: int, is_free:
 def _rate(running: Running, count: int) -> float:
     async def read(connection: Connection) -> list[tuple[int, int]]:
         rows = await connection.fetch_all(
-            "SELECT finished_at, COUNT(*) FROM webhook_deliveries GROUP BY finished_at ORDER BY finished_at LIMIT 100000"
+            "SELECT finished_at, COUNT(*) FROM omni_webhook_deliveries GROUP BY finished_at ORDER BY finished_at LIMIT 100000"
         )
         return [(row[0], row[1]) for row in rows]
 

@@ -75,7 +75,7 @@ class Running:
         """Newest seq by company."""
 
         async def read(connection: Connection) -> dict[int, int]:
-            rows = await connection.fetch_all("SELECT company_id, head FROM inbox_streams WHERE head > 0 LIMIT 10000")
+            rows = await connection.fetch_all("SELECT company_id, head FROM omni_inbox_streams WHERE head > 0 LIMIT 10000")
             return {row[0]: row[1] for row in rows}
 
         return self.do(read)
@@ -84,7 +84,10 @@ class Running:
         """Until nothing in the journal is to be done. Raises AssertionError when something was not understood."""
 
         async def read(connection: Connection) -> dict[str, int]:
-            return {row[0]: row[1] for row in await connection.fetch_all("SELECT state, COUNT(*) FROM webhook_deliveries GROUP BY state")}
+            return {row[0]: row[1] for row in await connection.fetch_all(
+                "SELECT state, COUNT(*) FROM omni_webhook_deliveries GROUP BY "
+                "state",
+            )}
 
         until = time.monotonic() + limit
         while (states := self.do(read)).get("received"):

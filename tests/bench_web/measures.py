@@ -181,7 +181,8 @@ async def _fill(site: Site) -> None:
     async def insert(connection: Connection) -> None:
         await connection.execute_many(
             "INSERT INTO social_conversations (company_id, platform, external_user_id, external_user_name, status, last_message_at, "
-            "created_at, updated_at, integration_id, chatwoot_conversation_id, chatwoot_status, channel, inbound_count) "
+            "created_at, updated_at, omni_integration_id, omni_chatwoot_conversation_id, "
+            "omni_chatwoot_status, omni_channel, omni_inbound_count) "
             "VALUES (1, 'chatwoot', :external, :name, 'Open', :moment, :moment, :moment, 1, :number, 'open', 'Channel::WebWidget', 0)",
             rows,
         )

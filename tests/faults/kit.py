@@ -91,12 +91,12 @@ class Cluster:
 
     def head(self, company_id: int = COMPANY) -> int:
         """The newest seq of the company in the database."""
-        rows = self.sql("SELECT head FROM inbox_streams WHERE company_id = %s", company_id)
+        rows = self.sql("SELECT head FROM omni_inbox_streams WHERE company_id = %s", company_id)
         return int(rows[0]["head"]) if rows else 0
 
     def states(self) -> Counter[str]:
         """How many deliveries the journal has in each state."""
-        rows = self.sql("SELECT state, COUNT(*) AS n FROM webhook_deliveries GROUP BY state")
+        rows = self.sql("SELECT state, COUNT(*) AS n FROM omni_webhook_deliveries GROUP BY state")
         return Counter({row["state"]: int(row["n"]) for row in rows})
 
     def stored(self) -> Counter[str]:
@@ -105,7 +105,7 @@ class Cluster:
 
     def check_log(self, floor: int = 0, company_id: int = COMPANY) -> int:
         """The event log is gapless from its floor to its head; returns the head."""
-        seqs = [int(row["seq"]) for row in self.sql("SELECT seq FROM inbox_events WHERE company_id = %s ORDER BY seq", company_id)]
+        seqs = [int(row["seq"]) for row in self.sql("SELECT seq FROM omni_inbox_events WHERE company_id = %s ORDER BY seq", company_id)]
         head = self.head(company_id)
         assert seqs == list(range(floor + 1, head + 1)), f"head {head}, {len(seqs)} events, from {seqs[:3]} to {seqs[-3:]}"
         return head

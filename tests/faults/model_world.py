@@ -38,11 +38,11 @@ _AGENT = Agent(1, COMPANY, "1", "a@example.org", "A", "agent", True, 0)
 
 # by which a row of the journal cannot be read, or its change not be stored
 BREAKS = {
-    "headers": "UPDATE webhook_deliveries SET headers = '{' WHERE uid = :uid",
-    "letters": "UPDATE webhook_deliveries SET body = CAST(x'ff00ff' AS TEXT) WHERE uid = :uid",
-    "number": "UPDATE webhook_deliveries SET received_at = 'yesterday' WHERE uid = :uid",
-    "body": "UPDATE webhook_deliveries SET body = '{' WHERE uid = :uid",
-    "store": "UPDATE webhook_deliveries SET body = REPLACE(body, 'text', 'cannot be stored') WHERE uid = :uid",
+    "headers": "UPDATE omni_webhook_deliveries SET headers = '{' WHERE uid = :uid",
+    "letters": "UPDATE omni_webhook_deliveries SET body = CAST(x'ff00ff' AS TEXT) WHERE uid = :uid",
+    "number": "UPDATE omni_webhook_deliveries SET received_at = 'yesterday' WHERE uid = :uid",
+    "body": "UPDATE omni_webhook_deliveries SET body = '{' WHERE uid = :uid",
+    "store": "UPDATE omni_webhook_deliveries SET body = REPLACE(body, 'text', 'cannot be stored') WHERE uid = :uid",
 }
 REFUSE = (
     "CREATE TRIGGER refuse BEFORE INSERT ON social_messages WHEN NEW.content LIKE '%cannot be stored%' "
@@ -239,13 +239,13 @@ class World:
                 await eventually(self.has_ended, limit=30)
             finally:
                 ingesting.cancel()
-        found = await self.database.fetch_all("SELECT uid, state FROM webhook_deliveries")
+        found = await self.database.fetch_all("SELECT uid, state FROM omni_webhook_deliveries")
         states = {row[0]: row[1] for row in found}
         assert [states[one.uid] for one in deliveries] == ["dead" if one is culprit else "done" for one in deliveries]
 
     async def has_ended(self) -> bool:
         """Whether every delivery is done, ignored or dead."""
-        row = await self.database.fetch_one("SELECT COUNT(*) FROM webhook_deliveries WHERE state = 'received'")
+        row = await self.database.fetch_one("SELECT COUNT(*) FROM omni_webhook_deliveries WHERE state = 'received'")
         return row is not None and row[0] == 0
 
     async def crash(self, number: int) -> None:

@@ -90,7 +90,7 @@ async def _disable(server: Omni, agent: AgentSocket) -> None:
 
 async def _delete(cluster: Cluster, agent: AgentSocket) -> None:
     """By hand, as an administrator of the database would: nobody says so on the bus."""
-    await asyncio.to_thread(cluster.sql, "DELETE FROM agents WHERE id = %s", agent.welcome["agent"]["id"])
+    await asyncio.to_thread(cluster.sql, "DELETE FROM omni_agents WHERE id = %s", agent.welcome["agent"]["id"])
 
 
 async def _past(seconds: float) -> None:

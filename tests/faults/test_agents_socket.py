@@ -45,7 +45,7 @@ async def test_when_the_listening_process_dies_the_other_goes_on(
             await _is_told(company, 1)
             first.kill9()
             killed = time.monotonic()
-            rows = await company.rows("SELECT lease_until FROM chatwoot_sockets")
+            rows = await company.rows("SELECT lease_until FROM omni_chatwoot_sockets")
             left_us = int(rows[0][0]) - await company.database.read(company.database.clock.read)
             assert left_us <= 4 * SECOND, "nobody can hold it for longer without living"
             await eventually(lambda: sim.cable.connects == 2 and len(sim.cable.subscriptions) == 1, limit=30)
@@ -53,7 +53,7 @@ async def test_when_the_listening_process_dies_the_other_goes_on(
             company.http = second.client(company.token())
             sim.customer_says("Lea", "to the second")
             await _is_told(company, 2)
-            assert [one[0] for one in await company.rows("SELECT seq FROM inbox_events ORDER BY seq")] == list(
+            assert [one[0] for one in await company.rows("SELECT seq FROM omni_inbox_events ORDER BY seq")] == list(
                 range(1, await company.head() + 1)
             )
     finally:

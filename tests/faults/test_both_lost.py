@@ -74,7 +74,7 @@ def _find_again(how: str, *lines: TcpProxy) -> None:
 
 async def _disable_in_the_database(cluster: Cluster, subject: str) -> None:
     """By the CRM, past every process."""
-    cluster.sql("UPDATE agents SET is_active = 0 WHERE company_id = %s AND subject = %s", COMPANY, subject)
+    cluster.sql("UPDATE omni_agents SET is_active = 0 WHERE company_id = %s AND subject = %s", COMPANY, subject)
 
 
 async def _says_503(server: Omni, path: str) -> bool:

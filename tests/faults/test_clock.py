@@ -63,7 +63,7 @@ async def test_the_server_s_clock_jumps(cluster: Cluster, tmp_path: Path) -> Non
             assert all(agent.welcomes.total() == 1 for agent in agents)
         check_stored(cluster, flow)
         assert set(flow.statuses()) == {200}
-        received = [int(row["received_at"]) // 1_000_000 for row in cluster.sql("SELECT received_at FROM webhook_deliveries")]
+        received = [int(row["received_at"]) // 1_000_000 for row in cluster.sql("SELECT received_at FROM omni_webhook_deliveries")]
         assert max(received) - min(received) < _HOUR / 2, "deliveries are received by the database's clock"
 
 
@@ -131,7 +131,7 @@ async def test_a_replaced_secret_ends_by_the_database_s_clock(cluster: Cluster, 
         async with wrong.client(wrong.token(COMPANY, "chief", role="admin", iat=None)) as http:
             changed = await http.patch(f"/api/integrations/{number}", json={"webhookSecret": "another-secret"})
             assert changed.status_code == 200, changed.text
-            [row] = cluster.sql("SELECT previous_secret_until AS ends FROM integrations WHERE id = %s", number)
+            [row] = cluster.sql("SELECT omni_previous_secret_until AS ends FROM integrations WHERE id = %s", number)
             assert abs(row["ends"] / 1e6 - time.time() - 24 * _HOUR) < _HOUR
             for secret in ("a-secret", "another-secret"):
                 delivery = delivery_of(simple_payload(account_id=ACCOUNT), secret=secret, timestamp=int(time.time()))

@@ -36,9 +36,9 @@ def _lose_commits(cluster: Cluster, head: int, conversations: list[dict[str, obj
     for row in conversations:
         names = ", ".join(f"{name} = %s" for name in row)
         cluster.sql(f"UPDATE social_conversations SET {names} WHERE id = %s", *row.values(), row["id"])
-    for table in ("social_messages", "inbox_events"):
-        cluster.sql(f"DELETE FROM {table} WHERE seq > %s", head)
-    cluster.sql("UPDATE inbox_streams SET head = %s", head)
+    cluster.sql("DELETE FROM social_messages WHERE omni_seq > %s", head)
+    cluster.sql("DELETE FROM omni_inbox_events WHERE seq > %s", head)
+    cluster.sql("UPDATE omni_inbox_streams SET head = %s", head)
 
 
 async def _grow(cluster: Cluster, flow: Flow, agent: AgentSocket) -> None:

@@ -83,12 +83,12 @@ async def test_a_stop_in_the_middle_of_a_round_gives_the_lease_back(cluster: Clu
         await cluster.start(server)
 
         async def is_held() -> bool:
-            assert cluster.sql("SELECT lease_until FROM integrations")[0]["lease_until"] > time.time() * 1e6
+            assert cluster.sql("SELECT omni_lease_until FROM integrations")[0]["omni_lease_until"] > time.time() * 1e6
             return True
 
         await eventually(is_held, limit=15)
         await asyncio.to_thread(server.terminate)
-        assert cluster.sql("SELECT lease_until FROM integrations")[0]["lease_until"] < time.time() * 1e6
+        assert cluster.sql("SELECT omni_lease_until FROM integrations")[0]["omni_lease_until"] < time.time() * 1e6
 
 
 async def test_drain_stops_the_server_on_its_port_and_waits_for_its_end(cluster: Cluster) -> None:

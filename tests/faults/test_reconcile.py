@@ -29,7 +29,10 @@ async def _shop(
         sim.add_webhook(server.base_url + WEBHOOK_PATH, secret="")
         await cluster.start(server)
         # what the first round finds was there before us, and is not counted
-        await eventually(lambda: int(cluster.sql("SELECT reconciled_at FROM integrations")[0]["reconciled_at"] or 0) > 0, limit=10)
+        await eventually(lambda: int(cluster.sql(
+            "SELECT omni_reconciled_at FROM "
+            "integrations",
+        )[0]["omni_reconciled_at"] or 0) > 0, limit=10)
         yield server, proxy
 
 
@@ -61,11 +64,11 @@ async def test_dropped_webhooks_are_found_and_counted(cluster: Cluster) -> None:
             await agent.wait_for_seq(cluster.check_log())
             assert agent.model == await fetch_snapshot(server)
         assert await metric(server, "repairs_total", kind="message") == len(dropped)
-        lost = "SELECT COUNT(*) AS n FROM found_by_asking WHERE state = 'lost'"
+        lost = "SELECT COUNT(*) AS n FROM omni_found_by_asking WHERE state = 'lost'"
         await eventually(lambda: int(cluster.sql(f"{lost} AND kind = 'message'")[0]["n"]) == len(dropped), limit=20)
-        await eventually(lambda: not cluster.sql("SELECT id FROM found_by_asking WHERE state = 'open'"), limit=20)
+        await eventually(lambda: not cluster.sql("SELECT id FROM omni_found_by_asking WHERE state = 'open'"), limit=20)
         found = int(cluster.sql(lost)[0]["n"])
-        assert int(cluster.sql("SELECT repaired_count FROM integrations")[0]["repaired_count"]) == found
+        assert int(cluster.sql("SELECT omni_repaired_count FROM integrations")[0]["omni_repaired_count"]) == found
         told("41", messages=count, dropped=len(dropped), repaired=found)
 
 
@@ -77,11 +80,11 @@ async def test_late_webhooks_are_not_lost(cluster: Cluster) -> None:
         for number in range(5):
             sim.customer_says(f"Customer {number}", f"late {number}")
         await eventually(lambda: _has_all(server, sim))
-        assert {row["state"] for row in cluster.sql("SELECT state FROM found_by_asking WHERE kind = 'message'")} == {"open"}
+        assert {row["state"] for row in cluster.sql("SELECT state FROM omni_found_by_asking WHERE kind = 'message'")} == {"open"}
         await wait_problem(server, "s late")
-        late = "SELECT id FROM found_by_asking WHERE kind = 'message' AND state = 'late'"
+        late = "SELECT id FROM omni_found_by_asking WHERE kind = 'message' AND state = 'late'"
         await eventually(lambda: len(cluster.sql(late)) == 5, limit=30)
-        assert int(cluster.sql("SELECT repaired_count FROM integrations")[0]["repaired_count"]) == 0
+        assert int(cluster.sql("SELECT omni_repaired_count FROM integrations")[0]["omni_repaired_count"]) == 0
         assert await metric(server, "webhooks_lost_total") == 0
 
 
@@ -102,11 +105,11 @@ async def test_changes_while_webhooks_are_off(cluster: Cluster) -> None:
             sim.customer_says("Noor", f"unheard {number}")
         await wait_problem(server, "Chatwoot cannot be asked")
         sim.switches.set(latency_seconds=1.0)  # a round is under way, and its process dies: the others may go on soon
-        await eventually(lambda: int(cluster.sql("SELECT lease_until FROM integrations")[0]["lease_until"]) > 0)
+        await eventually(lambda: int(cluster.sql("SELECT omni_lease_until FROM integrations")[0]["omni_lease_until"]) > 0)
         await asyncio.to_thread(server.kill9)
-        left_us = int(cluster.sql("SELECT lease_until FROM integrations")[0]["lease_until"]) - int(time.time() * 1e6)
+        left_us = int(cluster.sql("SELECT omni_lease_until FROM integrations")[0]["omni_lease_until"]) - int(time.time() * 1e6)
         assert left_us < 60_000_000, f"nobody reconciles for {left_us / 1e6} s"
-        cluster.sql("UPDATE integrations SET lease_until = 0")  # that time passes
+        cluster.sql("UPDATE integrations SET omni_lease_until = 0")  # that time passes
         await asyncio.to_thread(server.start)
         sim.switches.set(latency_seconds=0.0)
         sim.switches.set(unauthorized=False, fail_next=4, truncate_next=2, limit_next=1)
@@ -165,8 +168,8 @@ async def test_a_chatwoot_that_hangs_holds_back_no_other(cluster: Cluster) -> No
         server = cluster.add_server(env=_OFTEN | {"RECONCILE_GRACE_SECONDS": "0"})
         await cluster.start(server)
         await eventually(lambda: cluster.stored() == {"never told of": 1}, limit=15)
-        found = cluster.sql("SELECT integration_id FROM social_conversations")
-        assert [row["integration_id"] for row in found] == [last]
+        found = cluster.sql("SELECT omni_integration_id FROM social_conversations")
+        assert [row["omni_integration_id"] for row in found] == [last]
         proxy.thaw()
 
 

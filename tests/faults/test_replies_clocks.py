@@ -84,7 +84,8 @@ class Office:
 
     async def all_sent(self) -> bool:
         rows = await asyncio.to_thread(
-            self.cluster.sql, "SELECT delivery_state AS state, COUNT(*) AS n FROM social_messages WHERE client_id IS NOT NULL GROUP BY 1"
+            self.cluster.sql,
+            "SELECT omni_delivery_state AS state, COUNT(*) AS n FROM social_messages WHERE omni_client_id IS NOT NULL GROUP BY 1",
         )
         states = {row["state"]: row["n"] for row in rows}
         assert set(states) <= {"sent", "delivered", "read"}, states
@@ -190,9 +191,9 @@ async def _killed(server: Omni) -> None:
 
 
 async def _is_held(cluster: Cluster) -> bool:
-    text = "SELECT state FROM information_schema.processlist WHERE info LIKE 'UPDATE inbox_streams SET head = head + SLEEP%'"
+    text = "SELECT state FROM information_schema.processlist WHERE info LIKE 'UPDATE omni_inbox_streams SET head = head + SLEEP%'"
     return any("sleep" in str(row["state"]).lower() for row in await asyncio.to_thread(cluster.sql, text))
 
 
 def _hold_company(cluster: Cluster, seconds: float) -> None:
-    cluster.sql(f"UPDATE inbox_streams SET head = head + SLEEP({seconds}) WHERE company_id = {COMPANY}")
+    cluster.sql(f"UPDATE omni_inbox_streams SET head = head + SLEEP({seconds}) WHERE company_id = {COMPANY}")

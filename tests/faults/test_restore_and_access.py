@@ -26,9 +26,9 @@ async def test_restored_from_a_backup(cluster: Cluster) -> None:
             for row in conversations:
                 names = ", ".join(f"{name} = %s" for name in row)
                 cluster.sql(f"UPDATE social_conversations SET {names} WHERE id = %s", *row.values(), row["id"])
-            for table in ("social_messages", "inbox_events"):
-                cluster.sql(f"DELETE FROM {table} WHERE seq > %s", head)
-            cluster.sql("UPDATE inbox_streams SET head = %s", head)
+            cluster.sql("DELETE FROM social_messages WHERE omni_seq > %s", head)
+            cluster.sql("DELETE FROM omni_inbox_events WHERE seq > %s", head)
+            cluster.sql("UPDATE omni_inbox_streams SET head = %s", head)
             assert (await live.wait_for_frame("reset"))["reason"] == "epoch"
             await eventually(lambda: any("went back" in server.log for server in servers))
             grown = Flow(servers, conversations=3, above=10_000)

@@ -124,8 +124,8 @@ async def test_asleep_until_the_floor_has_passed(cluster: Cluster) -> None:
 async def _trim(cluster: Cluster, keep: int) -> int:
     """Let all but the newest events grow old, and the retention see it; returns the floor."""
     edge, old_us = cluster.head() - keep, int(time.time() * SECOND) - 10 * 86_400 * SECOND
-    cluster.sql("UPDATE inbox_events SET created_at = %s WHERE company_id = %s AND seq <= %s", old_us, COMPANY, edge)
+    cluster.sql("UPDATE omni_inbox_events SET created_at = %s WHERE company_id = %s AND seq <= %s", old_us, COMPANY, edge)
     async with Database(cluster.database_url) as database:
         await Retention(database, event_days=7, journal_days=30).trim()
-    assert int(cluster.sql("SELECT floor FROM inbox_streams")[0]["floor"]) == edge
+    assert int(cluster.sql("SELECT floor FROM omni_inbox_streams")[0]["floor"]) == edge
     return edge

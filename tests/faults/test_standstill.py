@@ -26,7 +26,7 @@ async def test_a_company_that_is_held_is_named(tmp_path: Path, mariadb: MariaDB,
             with console.cursor() as cursor:
                 cursor.execute("SET SESSION idle_transaction_timeout = 0")
                 cursor.execute("BEGIN")
-                cursor.execute("SELECT head FROM inbox_streams WHERE company_id = %s FOR UPDATE", (COMPANY,))
+                cursor.execute("SELECT head FROM omni_inbox_streams WHERE company_id = %s FOR UPDATE", (COMPANY,))
             assert (await flow.post(http, 1)).status == 200
             report = await wait_problem(server, "has waited for", 60.0)
             assert report["status"] == "degraded"

@@ -49,7 +49,7 @@ async def test_nothing_is_missed_while_conversations_go(tmp_path: Path) -> None:
             outcome = await world.sync.walk(one)
             done.set()
         assert outcome.errors == []
-        rows = await world.database.fetch_all("SELECT chatwoot_message_id FROM social_messages")
+        rows = await world.database.fetch_all("SELECT omni_chatwoot_message_id FROM social_messages")
         assert {number for _, number in before & world.there()} <= {int(row[0]) for row in rows}
 
 
@@ -67,7 +67,7 @@ async def test_reconcile_ends_after_a_bulk_act(tmp_path: Path, monkeypatch: pyte
         settings = Settings(reconcile_grace_seconds=0.0, reconcile_active_hours=0.0)
         reconcile = Reconcile(world.database, world.directory, world.ingester, world.client_of, settings)
         await world.database.transaction(
-            lambda c: c.execute("UPDATE integrations SET reconciled_at = :at", {"at": int((time.time() - 60) * 1e6)})
+            lambda c: c.execute("UPDATE integrations SET omni_reconciled_at = :at", {"at": int((time.time() - 60) * 1e6)})
         )
         for talk in world.sim.conversations.values():
             world.sim.set_status(talk, "resolved", by=world.sim.admin)
@@ -80,7 +80,7 @@ async def test_reconcile_ends_after_a_bulk_act(tmp_path: Path, monkeypatch: pyte
         told("bulk act", conversations=count, seconds=time.monotonic() - began, requests=len(world.sim.questions.log))
         assert ended is not None, "the round came to its end"
         assert await world.missing() == 0
-        rows = await world.database.fetch_all("SELECT COUNT(*) FROM social_conversations WHERE chatwoot_status = 'resolved'")
+        rows = await world.database.fetch_all("SELECT COUNT(*) FROM social_conversations WHERE omni_chatwoot_status = 'resolved'")
         assert rows[0][0] >= count - 1
         asked = sum("updated_within" in question for question in world.sim.questions.log)
         began, before = time.monotonic(), len(world.sim.questions.log)
@@ -93,7 +93,11 @@ async def test_reconcile_ends_after_a_bulk_act(tmp_path: Path, monkeypatch: pyte
             assert await reconcile.reconcile(one) is not None
             read = sum("/messages" in question for question in list(world.sim.questions.log)[before:])
             assert read <= edit_turns.UNCHANGED_MOST + 1
-            rows = await world.database.fetch_all("SELECT content FROM social_messages WHERE chatwoot_message_id = :id", {"id": edited.id})
+            rows = await world.database.fetch_all(
+                "SELECT content FROM social_messages WHERE omni_chatwoot_message_id = "
+                ":id",
+                {"id": edited.id},
+            )
             if rows[0][0] == "edited behind our back":
                 break
         else:

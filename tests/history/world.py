@@ -105,7 +105,7 @@ class World:
     async def here(self) -> set[tuple[int, int]]:
         """(conversation, message), by Chatwoot's numbers."""
         rows = await self.database.fetch_all(
-            "SELECT c.chatwoot_conversation_id, m.chatwoot_message_id FROM social_messages m "
+            "SELECT c.omni_chatwoot_conversation_id, m.omni_chatwoot_message_id FROM social_messages m "
             "JOIN social_conversations c ON c.id = m.conversation_id"
         )
         return {(int(row[0]), int(row[1])) for row in rows}

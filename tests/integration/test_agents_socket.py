@@ -54,7 +54,7 @@ async def texts(company: Company) -> list[str]:
 
 
 async def is_at_rest(company: Company) -> bool:
-    rows = await company.rows("SELECT COUNT(*) FROM webhook_deliveries WHERE state = 'received'")
+    rows = await company.rows("SELECT COUNT(*) FROM omni_webhook_deliveries WHERE state = 'received'")
     return int(rows[0][0]) == 0
 
 
@@ -73,7 +73,7 @@ async def test_news_comes_while_webhooks_wait_and_the_webhook_only_confirms(hear
         assert [e.kind for e in agent.events if e.kind.startswith("message.")] == ["message.created"] * 2
         assert [e.seq for e in agent.events] == list(range(1, len(agent.events) + 1))
     assert await texts(heard) == ["Is anybody there?", "Hello?"]
-    rows = await heard.rows("SELECT headers, state FROM webhook_deliveries WHERE integration_id = :i", i=heard.integration_id)
+    rows = await heard.rows("SELECT headers, state FROM omni_webhook_deliveries WHERE integration_id = :i", i=heard.integration_id)
     by_socket = [row for row in rows if "omni-source" in (row[0] or "")]
     assert len(by_socket) >= 2
     assert len(rows) - len(by_socket) >= 2
@@ -185,7 +185,7 @@ async def test_a_flood_is_bounded_and_ends(heard: Company, sim: ChatwootSim) -> 
         return "through the flood" in await texts(heard)
 
     await eventually(is_there, limit=60)
-    kept = await heard.rows("SELECT COUNT(*) FROM webhook_deliveries WHERE integration_id = :i", i=heard.integration_id)
+    kept = await heard.rows("SELECT COUNT(*) FROM omni_webhook_deliveries WHERE integration_id = :i", i=heard.integration_id)
     most = 5_000 + 200 * (time.monotonic() - began) + 100  # a bucket and what fills it, and some webhooks
     assert int(kept[0][0]) <= most
 
@@ -213,7 +213,7 @@ async def test_a_frame_of_very_many_values_is_not_taken_apart(shop: Company, sim
     sim.cable.shout(json.dumps({"message": message}, separators=(",", ":")))
     sim.customer_says("Lea", "after all that")
     await eventually(lambda: _has(shop, ["after all that"]), limit=60)
-    of_pad = "SELECT COUNT(*) FROM webhook_deliveries WHERE integration_id = :i AND body LIKE '%1,1,1,1,1%'"
+    of_pad = "SELECT COUNT(*) FROM omni_webhook_deliveries WHERE integration_id = :i AND body LIKE '%1,1,1,1,1%'"
     assert (await shop.rows(of_pad, i=shop.integration_id))[0][0] == 0
 
 
@@ -258,7 +258,7 @@ async def test_a_socket_that_is_cut_again_and_again_loses_and_doubles_nothing(he
     async with heard.socket(cursor=None) as agent:
         await agent.wait_for_seq(await heard.head())
     rows = await heard.rows(
-        "SELECT COUNT(*), COUNT(DISTINCT seq) FROM inbox_events WHERE company_id = :c", c=heard.id
+        "SELECT COUNT(*), COUNT(DISTINCT seq) FROM omni_inbox_events WHERE company_id = :c", c=heard.id
     )
     assert rows[0][0] == rows[0][1] == await heard.head()
 

@@ -98,7 +98,11 @@ async def test_a_rude_storage_takes_no_place_for_good(shop: Company, message: Js
     path = f"/api/attachments/{message['id']}/0"
     async with answering(f"{head}\r\n".encode(), b"ab") as url:
         await shop.change_integration(base_url=url)
-        await shop.execute("UPDATE social_messages SET attachments = REPLACE(attachments, :old, :new)", old=_place(message), new=url)
+        await shop.execute(
+            "UPDATE social_messages SET omni_attachments = REPLACE(omni_attachments, "
+            ":old, :new)",
+            old=_place(message), new=url,
+        )
         statuses = [(await shop.http.get(path)).status_code for _ in range(45)]
     assert set(statuses) == {502} if "Encoding" in head else set(statuses) == {200}
 
@@ -113,7 +117,7 @@ async def test_slow_files_of_one_company_leave_room_for_another_s(shop: Company,
     other = (await company.conversation_with(1))["messages"][0]["id"]
     async with stalling() as url, contextlib.AsyncExitStack() as stack:
         await shop.change_integration(base_url=url)
-        sql = "UPDATE social_messages SET attachments = REPLACE(attachments, :old, :new) WHERE id = :id"
+        sql = "UPDATE social_messages SET omni_attachments = REPLACE(omni_attachments, :old, :new) WHERE id = :id"
         await shop.execute(sql, old=_place(message), new=url, id=message["id"])
         statuses = []
         for agent in range(4):

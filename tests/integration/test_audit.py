@@ -148,7 +148,7 @@ async def test_every_act_leaves_its_line(shop: Company, sim: ChatwootSim) -> Non
                 answer = await call(ground)
                 assert answer.status_code < 400, (route, answer.text)
             rows = await shop.rows(
-                "SELECT act, actor, target, address, client FROM audit_log WHERE company_id = :company AND id > :before ORDER BY id",
+                "SELECT act, actor, target, address, client FROM omni_audit_log WHERE company_id = :company AND id > :before ORDER BY id",
                 company=shop.id,
                 before=before,
             )
@@ -164,7 +164,7 @@ async def _ground(http: httpx.AsyncClient, shop: Company, sim: ChatwootSim) -> G
     """Something to act on, made anew where an act has used it up."""
     async with shop.client("somebody") as other:
         await other.get("/api/me")  # whoever comes with a token is listed; later acts withdraw the access
-    [row] = await shop.rows("SELECT id FROM agents WHERE company_id = :company AND subject = 'somebody'", company=shop.id)
+    [row] = await shop.rows("SELECT id FROM omni_agents WHERE company_id = :company AND subject = 'somebody'", company=shop.id)
     delivery = await shop.post(shop.message(1) | {"event": "not_used_here"}, secret=sim.hooks[0].secret)
     await shop.outcome(delivery)
     entry = (await http.get("/api/deliveries", params={"state": "ignored"})).json()[0]

@@ -57,7 +57,7 @@ def test_open_doors_of_people_and_integrations_are_found(tmp_path: Path) -> None
             (old, "proved_at = 1"),
         ):
             database.execute(f"UPDATE integrations SET {change} WHERE id = ?", (number,))
-        line = "INSERT INTO audit_log (company_id, at, actor, act) VALUES (?, ?, 'Tomas', 'foreign.refused')"
+        line = "INSERT INTO omni_audit_log (company_id, at, actor, act) VALUES (?, ?, 'Tomas', 'foreign.refused')"
         database.executemany(line, [(1, int(time.time() * 1e6)), (1, int((time.time() - 90_000) * 1e6))])
     found = _found(omni)
     assert {name: found[name]["state"] for name in (*names, "trusted proxies")} == dict.fromkeys((*names, "trusted proxies"), "warning")

@@ -17,11 +17,11 @@ WORD = "zymurgy"
 async def left(shop: Company) -> list[str]:
     """The tables in which the word, or the customer's name, still stands."""
     columns = {
-        "social_conversations": "external_user_name, contact, preview",
-        "social_messages": "content, sender_name",
-        "inbox_events": "body",
-        "webhook_deliveries": "body",
-        "audit_log": "target, detail",
+        "social_conversations": "external_user_name, omni_contact, omni_preview",
+        "social_messages": "content, omni_sender_name",
+        "omni_inbox_events": "body",
+        "omni_webhook_deliveries": "body",
+        "omni_audit_log": "target, detail",
     }
     found = {name: str(await shop.rows(f"SELECT {selected} FROM {name}")) for name, selected in columns.items()}
     return [name for name, text in found.items() if WORD in text or "Zuleikha" in text]
@@ -63,7 +63,7 @@ async def test_nothing_of_an_erased_contact_is_left(shop: Company, sim: Chatwoot
         assert (await http.post(f"/api/conversations/{number}/erase-contact")).status_code == 404
     assert await left(shop) == []
     assert [one["externalUserName"] for one in await shop.conversations()] == ["Bystander"]
-    rows = await shop.rows("SELECT act, actor FROM audit_log WHERE company_id = :id AND act = 'contact.erase'", id=shop.id)
+    rows = await shop.rows("SELECT act, actor FROM omni_audit_log WHERE company_id = :id AND act = 'contact.erase'", id=shop.id)
     assert [tuple(row) for row in rows] == [("contact.erase", "Chief")]
 
 

@@ -59,7 +59,7 @@ class Shop:
         """Chatwoot, and where it keeps files, are there from now on."""
         await self.company.change_integration(base_url=url)
         await self.company.execute(
-            "UPDATE social_messages SET attachments = REPLACE(attachments, :old, :new)", old=self.place, new=url
+            "UPDATE social_messages SET omni_attachments = REPLACE(omni_attachments, :old, :new)", old=self.place, new=url
         )
         self.place = url
 

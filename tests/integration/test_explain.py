@@ -135,16 +135,16 @@ async def _fill(connection: Connection) -> None:
     messages = [_message(c, n) for c in range(1, _CONVERSATIONS + 1) for n in range(_MESSAGES_EACH)]
     await connection.execute_many(store._INSERT["social_messages"], messages)
     events = [{"c": 1 + n % _COMPANIES, "s": 1 + n // _COMPANIES, "b": "{}"} for n in range(5_000)]
-    await connection.execute_many("INSERT INTO inbox_events (company_id, seq, created_at, body) VALUES (:c, :s, 1, :b)", events)
+    await connection.execute_many("INSERT INTO omni_inbox_events (company_id, seq, created_at, body) VALUES (:c, :s, 1, :b)", events)
     streams = [{"c": n, "e": "epoch"} for n in range(1, 500)]
-    await connection.execute_many("INSERT INTO inbox_streams (company_id, epoch, head) VALUES (:c, :e, 500)", streams)
+    await connection.execute_many("INSERT INTO omni_inbox_streams (company_id, epoch, head) VALUES (:c, :e, 500)", streams)
     done = [{"u": f"uid-{n}"} for n in range(5_000)]
-    await connection.execute_many("INSERT INTO webhook_deliveries (uid, received_at, state, body) VALUES (:u, 1, 'done', 'x')", done)
+    await connection.execute_many("INSERT INTO omni_webhook_deliveries (uid, received_at, state, body) VALUES (:u, 1, 'done', 'x')", done)
     waiting = [{"u": f"waiting-{n}", "c": 1 + n % _COMPANIES} for n in range(2_000)]
     await connection.execute_many(
-        "INSERT INTO webhook_deliveries (uid, received_at, company_id, body) VALUES (:u, 1, :c, 'x')", waiting
+        "INSERT INTO omni_webhook_deliveries (uid, received_at, company_id, body) VALUES (:u, 1, :c, 'x')", waiting
     )
-    for table in ("social_conversations", "social_messages", "inbox_events", "webhook_deliveries"):
+    for table in ("social_conversations", "social_messages", "omni_inbox_events", "omni_webhook_deliveries"):
         await connection.fetch_all(f"ANALYZE TABLE {table}")
 
 
@@ -152,16 +152,22 @@ def _conversation(n: int) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(CONVERSATION_ROW)
     at = time_to_column(_NOW - n * 1_000_000)
     row |= {"company_id": 1 + n % _COMPANIES, "platform": "chatwoot", "status": "Open" if n % 3 else "Closed", "last_message_at": at}
-    row |= {"integration_id": 1 + n % _COMPANIES, "chatwoot_conversation_id": n, "chatwoot_version": 1, "inbound_count": 1, "seq": n}
-    row |= {"read_count": 0, "read_to": 0}
+    row |= {
+        "omni_integration_id": 1 + n % _COMPANIES,
+        "omni_chatwoot_conversation_id": n,
+        "omni_chatwoot_version": 1,
+        "omni_inbound_count": 1,
+        "omni_seq": n,
+    }
+    row |= {"omni_read_count": 0, "omni_read_to": 0}
     return row
 
 
 def _message(conversation_id: int, n: int) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(MESSAGE_ROW)
     row |= {"conversation_id": conversation_id, "sender_type": "customer", "content": "x", "created_at": time_to_column(_NOW + n)}
-    row |= {"chatwoot_message_id": conversation_id * 10 + n, "chatwoot_version": 1, "told_at": 1, "seq": 1}
-    row |= {"is_private": False, "is_deleted": False, "delivery_attempts": 0, "is_outcome_unknown": False}
+    row |= {"omni_chatwoot_message_id": conversation_id * 10 + n, "omni_chatwoot_version": 1, "omni_told_at": 1, "omni_seq": 1}
+    row |= {"omni_is_private": False, "omni_is_deleted": False, "omni_delivery_attempts": 0, "omni_is_outcome_unknown": False}
     return row
 
 
@@ -228,6 +234,6 @@ async def test_a_text_is_looked_for_in_active_conversations_alone(filled: Databa
         return explaining.plans
 
     plans = {step["table"]: step for step in await filled.transaction(search)}
-    assert (plans["c"]["type"], plans["c"]["key"]) == ("range", "ix_conversation_list")
+    assert (plans["c"]["type"], plans["c"]["key"]) == ("range", "omni_ix_conversation_list")
     assert int(plans["c"]["rows"]) < _CONVERSATIONS / _COMPANIES / 2
     assert plans["m"]["type"] == "ref"

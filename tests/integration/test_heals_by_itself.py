@@ -10,8 +10,8 @@ from tests.kit.servers import QUICK
 
 # what an earlier version had not got: whether a history was ever found to be whole
 _NEW = {
-    "social_conversations": ("verified_at",),
-    "integrations": ("sync_began_at", "verified_at", "history_until", "history_began_at"),
+    "social_conversations": ("omni_verified_at",),
+    "integrations": ("omni_sync_began_at", "omni_verified_at", "omni_history_until", "omni_history_began_at"),
 }
 
 
@@ -48,6 +48,6 @@ async def test_an_upgrade_heals_what_an_earlier_sync_left_out(tmp_path: Path, si
 
 
 async def _is_whole(company: Company) -> bool:
-    messages = await company.rows("SELECT COUNT(*), COUNT(DISTINCT chatwoot_message_id) FROM social_messages")
+    messages = await company.rows("SELECT COUNT(*), COUNT(DISTINCT omni_chatwoot_message_id) FROM social_messages")
     conversations = await company.rows("SELECT COUNT(*) FROM social_conversations")
     return (*messages[0], conversations[0][0]) == (40, 40, 30)

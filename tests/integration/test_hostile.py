@@ -74,17 +74,17 @@ async def belongings(shop: Company) -> str:
     tables = {
         "social_conversations": "company_id = :id",
         "social_messages": "conversation_id IN (SELECT id FROM social_conversations WHERE company_id = :id)",
-        "canned_replies": "company_id = :id",
-        "conversation_reads": "conversation_id IN (SELECT id FROM social_conversations WHERE company_id = :id)",
+        "omni_canned_replies": "company_id = :id",
+        "omni_conversation_reads": "conversation_id IN (SELECT id FROM social_conversations WHERE company_id = :id)",
     }
     found: dict[str, Any] = {
         name: await shop.rows(f"SELECT * FROM {name} WHERE {where} ORDER BY 1", id=shop.id) for name, where in tables.items()
     }
     found["agents"] = await shop.rows(
-        "SELECT id, role, is_active, valid_after, password_hash FROM agents WHERE company_id = :id ORDER BY id", id=shop.id
+        "SELECT id, role, is_active, valid_after, password_hash FROM omni_agents WHERE company_id = :id ORDER BY id", id=shop.id
     )
     found["integrations"] = await shop.rows(
-        "SELECT id, is_active, is_webhook_active, access_token, webhook_secret, webhook_mode FROM integrations WHERE company_id = :id",
+        "SELECT id, is_active, is_webhook_active, access_token, omni_webhook_secret, webhook_mode FROM integrations WHERE company_id = :id",
         id=shop.id,
     )
     return json.dumps(found, default=str)
@@ -127,11 +127,11 @@ async def test_no_number_of_another_company_opens_anything(
                     reached += 1
     assert reached > 30
     assert await belongings(shop) == before
-    lines = await company.rows("SELECT target FROM audit_log WHERE company_id = :id AND act = 'foreign.refused'", id=company.id)
+    lines = await company.rows("SELECT target FROM omni_audit_log WHERE company_id = :id AND act = 'foreign.refused'", id=company.id)
     kinds = {target.split()[1] for (target,) in lines}
     assert kinds >= {"conversations", "messages", "attachments", "integrations", "canned-replies", "people", "deliveries"}
     assert f"GET conversations {loot['conversations']}" in {target for (target,) in lines}
-    assert not await shop.rows("SELECT 1 FROM audit_log WHERE company_id = :id AND act = 'foreign.refused'", id=shop.id)
+    assert not await shop.rows("SELECT 1 FROM omni_audit_log WHERE company_id = :id AND act = 'foreign.refused'", id=shop.id)
 
 
 async def test_a_foreign_cursor_and_foreign_frames_bring_nothing(
@@ -154,7 +154,7 @@ async def test_a_foreign_cursor_and_foreign_frames_bring_nothing(
         assert str(company.id) not in json.dumps([frame.get("companyId") for frame in told])
 
     async def noted() -> list[Any]:
-        lines = await company.rows("SELECT target FROM audit_log WHERE company_id = :id AND act = 'foreign.refused'", id=company.id)
+        lines = await company.rows("SELECT target FROM omni_audit_log WHERE company_id = :id AND act = 'foreign.refused'", id=company.id)
         return [target for (target,) in lines]
 
     await eventually(noted)

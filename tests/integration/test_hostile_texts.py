@@ -5,7 +5,8 @@ import pytest
 
 from tests.kit.company import Company
 
-TEXTS = ["' OR '1'='1", "\\' OR 1=1 -- ", '"; DROP TABLE agents; #', "\\", "%s %d :id {0}", "ʼ OR ʼ1ʼ=ʼ1", "/*! SLEEP(5) */", "\\0'\u0000'"]
+TEXTS = ["' OR '1'='1", "\\' OR 1=1 -- ", '"; DROP TABLE omni_agents; #', "\\"]
+TEXTS += ["%s %d :id {0}", "ʼ OR ʼ1ʼ=ʼ1", "/*! SLEEP(5) */", "\\0'\u0000'"]
 
 
 async def test_texts_come_back_as_they_were_written(company: Company) -> None:

@@ -304,7 +304,7 @@ async def test_switched_off_and_on_again_by_command(company: Company) -> None:
     assert "is_active" in (entry.reason or "")
     line = json.loads((await command(company.omni, "integration", "enable", "--integration-id", number)).stdout)
     assert (line["isActive"], line["isWebhookActive"]) == (True, True)
-    acts = await company.rows("SELECT act, actor, detail FROM audit_log WHERE company_id = :company ORDER BY id", company=company.id)
+    acts = await company.rows("SELECT act, actor, detail FROM omni_audit_log WHERE company_id = :company ORDER BY id", company=company.id)
     assert [(act, actor) for act, actor, _ in acts] == [("integration.change", "command on the server")] * 2
     assert json.loads(acts[0][2]) == {"is_active": False}
 

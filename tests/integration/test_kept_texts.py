@@ -20,7 +20,7 @@ async def test_a_header_longer_than_it_can_be_is_refused(company: Company, name:
     body = b'{"event": "message_created", "account": {"id": 999999}}'
     answer = await company.http.post(WEBHOOK_PATH, content=body, headers={name: _LONG[name]})
     assert answer.status_code == 431
-    row = await company.rows("SELECT 1 FROM webhook_deliveries WHERE body LIKE '%\"id\": 999999}%'")
+    row = await company.rows("SELECT 1 FROM omni_webhook_deliveries WHERE body LIKE '%\"id\": 999999}%'")
     assert not row
     await company.post(company.message(1))
     await company.conversation_with(1)

@@ -94,7 +94,9 @@ async def test_what_asking_found_first_is_said_to_be_late_or_lost(shop: Company,
     await shop.change_integration(lease_until=0, walked_at=0, reconciled_at=asked_us - 120 * SECOND)
 
     async def is_asked() -> bool:
-        found = await shop.rows("SELECT number FROM found_by_asking WHERE kind = 'message' AND integration_id = :i", i=shop.integration_id)
+        found = await shop.rows(
+            "SELECT number FROM omni_found_by_asking WHERE kind = 'message' AND integration_id = :i", i=shop.integration_id
+        )
         return [row[0] for row in found] == [late.id]
 
     await eventually(is_asked, limit=60)
@@ -110,7 +112,7 @@ async def test_what_asking_found_first_is_said_to_be_late_or_lost(shop: Company,
         return words in steps and any("webhook received (delivery" in step for step in steps)
 
     await eventually(is_late, limit=60)
-    await shop.execute("UPDATE found_by_asking SET state = 'lost', came_at = NULL WHERE integration_id = :i", i=shop.integration_id)
+    await shop.execute("UPDATE omni_found_by_asking SET state = 'lost', came_at = NULL WHERE integration_id = :i", i=shop.integration_id)
     assert f"{words}; its webhook has not come in time and counts as lost" in await way(shop, number)
 
 
@@ -131,7 +133,7 @@ async def test_a_dead_delivery_is_found_and_put_back(company: Company) -> None:
         assert await eventually(company.conversations)
         assert (await http.post(f"/api/deliveries/{entry['id']}/retry")).status_code == 409
         assert "While it was off" in (await http.get(f"/api/deliveries/{entry['id']}")).json()["body"]
-    acts = await company.rows("SELECT act FROM audit_log WHERE company_id = :company", company=company.id)
+    acts = await company.rows("SELECT act FROM omni_audit_log WHERE company_id = :company", company=company.id)
     assert [act for (act,) in acts] == ["delivery.retry"]
 
 

@@ -29,7 +29,7 @@ async def test_a_neighbour_s_proof_stops_no_unsigned_delivery(
         async with Company(server, numbers=numbers, webhook_secret=secret) as neighbour:
             if theirs == "cannot be read":
                 await neighbour.execute(
-                    "UPDATE integrations SET webhook_secret = :broken WHERE id = :id",
+                    "UPDATE integrations SET omni_webhook_secret = :broken WHERE id = :id",
                     id=neighbour.integration_id,
                     broken="fernet:nothing",
                 )
@@ -58,7 +58,7 @@ async def test_what_cannot_be_judged_is_kept_until_it_can(server: Omni, sim: Cha
             async with admin(company) as http:
                 await http.post(f"/api/integrations/{company.integration_id}/check")
             [(proved_at,)] = await company.rows(
-                "SELECT proved_at FROM integrations WHERE id = :id", id=company.integration_id
+                "SELECT omni_proved_at FROM integrations WHERE id = :id", id=company.integration_id
             )
             assert proved_at == GRANDFATHERED
 
@@ -68,7 +68,7 @@ async def test_what_cannot_be_judged_is_kept_until_it_can(server: Omni, sim: Cha
             assert (await company.outcome(unsigned)).state == "done"
 
             async def is_kept() -> bool:
-                found = await company.rows("SELECT reason FROM webhook_deliveries WHERE state = 'ignored'")
+                found = await company.rows("SELECT reason FROM omni_webhook_deliveries WHERE state = 'ignored'")
                 return any("cannot be judged" in (reason or "") for (reason,) in found)
 
             await eventually(is_kept, 30)
@@ -95,7 +95,7 @@ async def test_who_moves_takes_no_precedence_along(server: Omni, sim: ChatwootSi
             refused = await http.patch(path, json={"inboxId": second.id})
             assert refused.status_code == 422, refused.text
             assert (await http.patch(path, json={"inboxId": third.id})).status_code == 200
-            sql = "SELECT page_id, proved_at FROM integrations WHERE id = :id"
+            sql = "SELECT page_id, omni_proved_at FROM integrations WHERE id = :id"
             [(page_id, proved_at)] = await mover.rows(sql, id=mover.integration_id)
             assert (page_id, proved_at > FOUNDER) == (str(third.id), True)
             [(page_id, _)] = await settled.rows(sql, id=settled.integration_id)

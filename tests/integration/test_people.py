@@ -58,7 +58,7 @@ async def test_a_link_makes_an_agent_once(company: Company) -> None:
     assert (me["companyId"], me["name"], me["role"], me["email"]) == (company.id, "Rahim Uddin", "admin", email)
     assert (await accept(company.omni, token)).status_code == 404
     assert await signed_in(company, email) == 201
-    rows = await company.rows("SELECT COUNT(*) FROM invitations WHERE token_hash = :token", token=token)
+    rows = await company.rows("SELECT COUNT(*) FROM omni_invitations WHERE token_hash = :token", token=token)
     assert rows[0][0] == 0  # only its hash is kept
 
 
@@ -117,7 +117,7 @@ async def test_roles_and_access_are_given_and_taken(company: Company) -> None:
         assert (await chief.patch(f"/api/people/{number}", json={"isActive": True})).status_code == 204
         assert (await http.get("/api/me")).status_code == 401  # earlier sign-ins stay ended
     assert await signed_in(company, email) == 201
-    acts = await company.rows("SELECT act FROM audit_log WHERE company_id = :company ORDER BY id", company=company.id)
+    acts = await company.rows("SELECT act FROM omni_audit_log WHERE company_id = :company ORDER BY id", company=company.id)
     assert [act for (act,) in acts] == [
         *("agent.invite", "agent.accept", "agent.change", "agent.change", "agent.change"),
         "sign-in",
@@ -150,5 +150,5 @@ async def test_by_command(company: Company) -> None:
     assert done.returncode == 0, done.stderr
     assert await signed_in(company, email, "another, longer one") == 201
     assert (await command(company.omni, "agent", "role", "--agent-id", str(one["id"]), "--role", "agent")).returncode == 0
-    rows = await company.rows("SELECT role FROM agents WHERE id = :id", id=one["id"])
+    rows = await company.rows("SELECT role FROM omni_agents WHERE id = :id", id=one["id"])
     assert rows[0][0] == "agent"

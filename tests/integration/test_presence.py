@@ -169,7 +169,7 @@ async def test_a_customer_s_typing_reaches_both_processes_and_no_table(pair: Com
 
             async def are_dealt_with() -> bool:
                 rows = await shop.rows(
-                    "SELECT state, COUNT(*) FROM webhook_deliveries WHERE body LIKE :typing AND body LIKE :account GROUP BY state",
+                    "SELECT state, COUNT(*) FROM omni_webhook_deliveries WHERE body LIKE :typing AND body LIKE :account GROUP BY state",
                     typing="%conversation_typing_o%",
                     account=f'%"id":{shop.account_id},%',
                 )

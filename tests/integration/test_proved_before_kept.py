@@ -199,7 +199,9 @@ async def test_a_deleted_integration_leaves_its_conversations(shop: Company, sim
         assert sim.hooks == []
         assert (await http.get("/api/integrations")).json() == []
         assert (await http.get(page)).status_code == 404
-        [(token, secret)] = await shop.rows("SELECT access_token, webhook_secret FROM integrations WHERE id = :id", id=shop.integration_id)
+        [(token, secret)] = await shop.rows(
+            "SELECT access_token, omni_webhook_secret FROM integrations WHERE id = :id", id=shop.integration_id
+        )
         assert (token, secret) == (None, None)
         answer = await shop.http.post(f"/api/conversations/{conversation['id']}/reply", json={"content": "x"})
         assert answer.json()["code"] == "no_chatwoot_integration"

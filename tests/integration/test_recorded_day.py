@@ -59,7 +59,7 @@ async def test_after_a_bad_day_nothing_differs_and_late_and_lost_are_counted_exa
             await company.hold_reconcile()
             await sim.deliver(url, line.in_time, rng)
             await eventually(lambda: _is_at_rest(company), limit=60)
-            rows = await company.rows("SELECT reconciled_at FROM integrations")
+            rows = await company.rows("SELECT omni_reconciled_at FROM integrations")
             assert not rows[0][0], "nothing has been asked for yet"
             sim.is_over = True
             expected = await _unlike_now(company, sim)
@@ -81,7 +81,7 @@ async def test_after_a_bad_day_nothing_differs_and_late_and_lost_are_counted_exa
             for kind, came in late.items():
                 assert await _finds(company, "late", kind) == expected[kind] & came
                 assert await _finds(company, "lost", kind) == expected[kind] - came
-            lost = await company.rows("SELECT COUNT(*) FROM found_by_asking WHERE state = 'lost'")
+            lost = await company.rows("SELECT COUNT(*) FROM omni_found_by_asking WHERE state = 'lost'")
             [integration] = await company.integrations()
             assert integration.repaired_count == lost[0][0]
             await agent.wait_for_seq(await company.head())
@@ -127,7 +127,7 @@ async def _ask(company: Company) -> None:
     await company.change_integration(lease_until=0, walked_at=0, reconciled_at=began_us - 7_200 * SECOND)
 
     async def has_ended() -> bool:
-        rows = await company.rows("SELECT reconciled_at, lease_until, walk_problem FROM integrations")
+        rows = await company.rows("SELECT omni_reconciled_at, omni_lease_until, omni_walk_problem FROM integrations")
         assert rows[0][2] is None
         return int(rows[0][0]) > began_us - 3_600 * SECOND and rows[0][1] == 0
 
@@ -137,17 +137,17 @@ async def _ask(company: Company) -> None:
 
 async def _let_pass(company: Company, seconds: float) -> None:
     """As if it had been so long since reconcile found what it found."""
-    await company.execute("UPDATE found_by_asking SET found_at = found_at - :us WHERE state = 'open'", us=int(seconds * SECOND))
+    await company.execute("UPDATE omni_found_by_asking SET found_at = found_at - :us WHERE state = 'open'", us=int(seconds * SECOND))
 
 
 async def _is_judged(company: Company) -> bool:
-    rows = await company.rows("SELECT COUNT(*) FROM found_by_asking WHERE state = 'open'")
+    rows = await company.rows("SELECT COUNT(*) FROM omni_found_by_asking WHERE state = 'open'")
     return int(rows[0][0]) == 0
 
 
 async def _finds(company: Company, state: str | None = None, kind: str | None = None) -> Any:
     """Numbers of what was found by asking: of one kind, or by kind. A message is found once."""
-    rows = await company.rows("SELECT kind, number, state FROM found_by_asking")
+    rows = await company.rows("SELECT kind, number, state FROM omni_found_by_asking")
     found: dict[str, list[int]] = {"message": [], "edit": [], "conversation": []}
     for row in rows:
         if state in (None, row[2]):
@@ -168,7 +168,7 @@ def _numbers(sim: RecordedChatwoot) -> set[int]:
 
 async def _is_at_rest(company: Company) -> bool:
     await asyncio.sleep(0)
-    rows = await company.rows("SELECT COUNT(*) FROM webhook_deliveries WHERE state = 'received'")
+    rows = await company.rows("SELECT COUNT(*) FROM omni_webhook_deliveries WHERE state = 'received'")
     return int(rows[0][0]) == 0
 
 

@@ -56,7 +56,7 @@ class Desk:
 
     async def pieces(self) -> int:
         rows = await self.company.rows(
-            "SELECT COUNT(*) FROM outgoing_pieces p JOIN outgoing_files f ON f.upload = p.upload JOIN social_messages m "
+            "SELECT COUNT(*) FROM omni_outgoing_pieces p JOIN omni_outgoing_files f ON f.upload = p.upload JOIN social_messages m "
             "ON m.id = f.message_id WHERE m.conversation_id = :id",
             id=self.id,
         )
@@ -242,7 +242,7 @@ async def test_files_outlive_the_server(omni: Omni, sim: ChatwootSim) -> None:
 
         async def was_refused() -> bool:  # between two attempts: one under way would keep its lease for as long as an upload may take
             rows = await shop.rows(
-                "SELECT is_outcome_unknown FROM social_messages WHERE delivery_attempts > 0 AND conversation_id = :id", id=desk.id
+                "SELECT omni_is_outcome_unknown FROM social_messages WHERE omni_delivery_attempts > 0 AND conversation_id = :id", id=desk.id
             )
             return [bool(row[0]) for row in rows] == [False]
 

@@ -40,7 +40,7 @@ async def test_only_what_is_signed_is_taken(strict: Omni) -> None:
         assert (await signed.outcome(await signed.post(signed.message(2)))).state == "done"
         assert len((await signed.conversation_with(1))["messages"]) == 1
         assert await without.conversations() == []
-        assert len(await signed.rows("SELECT id FROM webhook_deliveries")) == 1
+        assert len(await signed.rows("SELECT id FROM omni_webhook_deliveries")) == 1
 
 
 async def test_what_came_before_its_integration_is_judged_when_it_is_tried_again(strict: Omni) -> None:
@@ -48,7 +48,7 @@ async def test_what_came_before_its_integration_is_judged_when_it_is_tried_again
     late = Company(strict, webhook_secret=SECRET)
     async with Company(strict, webhook_secret=SECRET) as other:
         assert (await delivery_of(late.message(1), secret="another").post(other.http)).status_code == 200
-        await eventually(lambda: other.rows("SELECT id FROM webhook_deliveries WHERE state = 'ignored'"))
+        await eventually(lambda: other.rows("SELECT id FROM omni_webhook_deliveries WHERE state = 'ignored'"))
 
         async def parked(state: str) -> Json | None:
             async with admin(late) as http:

@@ -68,7 +68,7 @@ async def test_the_address_makes_the_first_administrator_once(fresh: Omni) -> No
         assert [act["act"] for act in (await http.get("/api/audit")).json()] == ["agent.set-up"]
         assert (await http.post("/api/sessions", json={"email": me["email"], "password": PERSON["password"]})).status_code == 201
     async with Database(fresh.env["DATABASE_URL"]) as database:
-        assert await database.fetch_one("SELECT token_hash FROM setup_keys") is None
+        assert await database.fetch_one("SELECT token_hash FROM omni_setup_keys") is None
 
 
 async def _with_hint(http: httpx.AsyncClient) -> httpx.Response | None:
@@ -117,7 +117,7 @@ async def test_two_who_use_it_at_once_are_one(fresh: Omni) -> None:
         ]
     assert sorted(task.result().status_code for task in tasks)[0] == 303
     async with Database(fresh.env["DATABASE_URL"]) as database:
-        assert len(await database.fetch_all("SELECT id FROM agents")) == 1
+        assert len(await database.fetch_all("SELECT id FROM omni_agents")) == 1
 
 
 @pytest.mark.parametrize("stack", ["production"], indirect=True)
@@ -161,7 +161,7 @@ async def test_where_people_or_integrations_are_no_address_is_shown(fresh: Omni,
         fresh.add_agent(role="admin" if in_use_by == "administrator" else "agent")
     if in_use_by == "withdrawn":
         async with Database(fresh.env["DATABASE_URL"]) as database:
-            await database.transaction(lambda c: c.execute("UPDATE agents SET is_active = 0"))
+            await database.transaction(lambda c: c.execute("UPDATE omni_agents SET is_active = 0"))
     fresh.start()
     async with visitor(fresh) as http:
         assert (await http.get("/setup")).status_code == 409

@@ -84,7 +84,9 @@ async def test_a_delivery_that_fits_nobody_says_why(company: Company, sim: Chatw
     await sim.webhooks.flushed()
 
     async def parked() -> bool:
-        rows = await company.rows("SELECT state, reason FROM webhook_deliveries WHERE reason LIKE :r", r=f"%account {sim.account.id},%")
+        rows = await company.rows(
+            "SELECT state, reason FROM omni_webhook_deliveries WHERE reason LIKE :r", r=f"%account {sim.account.id},%"
+        )
         return bool(rows) and {state for state, _ in rows} == {"ignored"}
 
     await eventually(parked)

@@ -73,7 +73,7 @@ async def test_strangers_share_a_budget_of_bytes(tmp_path: Path) -> None:
                 answers.append((await delivery_of(_of_nobody(60_000)).post(stranger)).status_code)
         assert answers == [200] * 3 + [429] * 5
 
-        rows = await company.rows("SELECT COUNT(*) FROM webhook_deliveries WHERE body LIKE '%987654321%'")
+        rows = await company.rows("SELECT COUNT(*) FROM omni_webhook_deliveries WHERE body LIKE '%987654321%'")
         assert rows[0][0] == 3
         assert (await delivery_of(company.message(1, "z" * 100_000), secret=SECRET).post(company.http)).status_code == 200
         await company.conversation_with(1)
@@ -112,4 +112,4 @@ async def test_many_large_bodies_at_once_have_a_bound(tmp_path: Path) -> None:
         assert good.status_code == 200
         assert {task.result() for task in sent} <= {0, 413, 429, 503}
         await company.conversation_with(1)
-        assert not await company.rows("SELECT 1 FROM webhook_deliveries WHERE body LIKE '%987654321%'")
+        assert not await company.rows("SELECT 1 FROM omni_webhook_deliveries WHERE body LIKE '%987654321%'")

@@ -63,7 +63,7 @@ async def test_it_tells_how_far_it_is_stops_and_goes_on(shop: Company, sim: Chat
     found = await shop.conversations()
     assert len(found) == CONVERSATIONS
     assert [len(await shop.thread(one["id"])) for one in found[:3]] == [2, 2, 2]
-    acts = await shop.rows("SELECT act FROM audit_log WHERE company_id = :id ORDER BY id", id=shop.id)
+    acts = await shop.rows("SELECT act FROM omni_audit_log WHERE company_id = :id ORDER BY id", id=shop.id)
     assert [act for (act,) in acts] == ["sync.start", "sync.stop", "sync.start"]
 
 
@@ -71,7 +71,7 @@ async def test_a_walk_whose_process_died_goes_on(shop: Company, sim: ChatwootSim
     """Noticed by its silence; taken by a process that lives."""
     filled(sim)
     await shop.execute(
-        "INSERT INTO sync_runs (integration_id, state, asked_at, started_at, updated_at) VALUES (:id, 'running', 1, 1, 1)",
+        "INSERT INTO omni_sync_runs (integration_id, state, asked_at, started_at, updated_at) VALUES (:id, 'running', 1, 1, 1)",
         id=shop.integration_id,
     )
     assert (await reaches(shop, "done"))["created"] == 2 * CONVERSATIONS
@@ -132,7 +132,7 @@ async def _look_on_at(other: Omni, shop: Company, walking: Omni, sim: ChatwootSi
 async def test_one_that_was_to_stop_when_its_process_died_stays_stopped(shop: Company, sim: ChatwootSim) -> None:
     """Nobody wants it any more."""
     await shop.execute(
-        "INSERT INTO sync_runs (integration_id, state, asked_at, started_at, updated_at) VALUES (:id, 'stopping', 1, 1, 1)",
+        "INSERT INTO omni_sync_runs (integration_id, state, asked_at, started_at, updated_at) VALUES (:id, 'stopping', 1, 1, 1)",
         id=shop.integration_id,
     )
     await reaches(shop, "stopped")
@@ -152,4 +152,4 @@ async def test_another_company_s_cannot_be_begun(shop: Company, company: Company
     async with admin(company) as http:
         for method in ("GET", "POST", "DELETE"):
             assert (await http.request(method, f"/api/integrations/{shop.integration_id}/sync")).status_code == 404
-    assert not await shop.rows("SELECT 1 FROM sync_runs WHERE integration_id = :id", id=shop.integration_id)
+    assert not await shop.rows("SELECT 1 FROM omni_sync_runs WHERE integration_id = :id", id=shop.integration_id)

@@ -156,7 +156,7 @@ async def test_at_debug_level_the_lines_of_a_delivery_join(tmp_path: Path) -> No
     async with serving(server) as company, company.socket() as agent:
         await company.post(company.message(1, "words of a customer"))
         await agent.wait_until(lambda: len(agent.events) >= 1)
-        [(number, uid)] = [tuple(row) for row in await company.rows("SELECT id, uid FROM webhook_deliveries")]
+        [(number, uid)] = [tuple(row) for row in await company.rows("SELECT id, uid FROM omni_webhook_deliveries")]
         [kept] = lines(server, "deliveries kept")
         [batch] = lines(server, "batch")
         [walk] = lines(server, "fan-out")

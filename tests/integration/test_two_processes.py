@@ -63,7 +63,7 @@ async def test_two_thousand_webhooks_to_both_processes(company: Company, second_
         assert polling.result() == expected
         assert here.model == there.model
     counted = await company.rows(
-        "SELECT COUNT(*), COUNT(DISTINCT m.chatwoot_message_id) FROM social_messages m "
+        "SELECT COUNT(*), COUNT(DISTINCT m.omni_chatwoot_message_id) FROM social_messages m "
         "JOIN social_conversations c ON c.id = m.conversation_id WHERE c.company_id = :company",
         company=company.id,
     )

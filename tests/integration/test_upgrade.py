@@ -3,27 +3,20 @@
 import datetime as dt
 import json
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
 
 from server.db.migrations import backfill, schema_problem, shape, upgrade
 from server.db.migrations.connection import connected
 from server.db.tables import metadata
 from server.errors import ConfigurationError, DatabaseUnavailable
 from tests import crm
+from tests.crm.killed import Interrupted, killed_after_writes
 from tests.kit.mariadb import MariaDB
 from tests.kit.ports import free_port
 
 # (integration, Chatwoot's number) of each conversation of the fixture that gets one
 _LINKS = {2: (3, 101), 4: (3, 102), 6: (3, 103), 10: (3, 104), 12: (3, 105)}
-
-
-class Interrupted(Exception):
-    """Stands for kill -9 between two statements."""
 
 
 @pytest.fixture
@@ -65,18 +58,25 @@ def test_columns_are_filled(crm_url: str) -> None:
     """Status, count and preview come from what the CRM wrote."""
     upgrade(crm_url)
     rows = {row["id"]: row for row in crm.execute(crm_url, "SELECT * FROM social_conversations")}
-    assert {id_: row["inbound_count"] for id_, row in rows.items() if row["inbound_count"]} == {1: 1, 2: 2, 4: 3, 5: 1, 8: 1, 12: 1}
-    assert {id_: row["last_inbound_at"] for id_, row in rows.items() if row["last_inbound_at"]} == _last_inbound(crm_url)
-    assert [rows[id_]["chatwoot_status"] for id_ in (1, 3, 5, 15)] == ["open", "resolved", None, None]
-    assert json.loads(rows[2]["preview"]) == {
+    assert {id_: row["omni_inbound_count"] for id_, row in rows.items() if row["omni_inbound_count"]} == {
+        1: 1,
+        2: 2,
+        4: 3,
+        5: 1,
+        8: 1,
+        12: 1,
+    }
+    assert {id_: row["omni_last_inbound_at"] for id_, row in rows.items() if row["omni_last_inbound_at"]} == _last_inbound(crm_url)
+    assert [rows[id_]["omni_chatwoot_status"] for id_ in (1, 3, 5, 15)] == ["open", "resolved", None, None]
+    assert json.loads(rows[2]["omni_preview"]) == {
         "content": "hello? \U0001f469\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466 it's me",
         "senderType": "customer",
         "hasAttachments": False,
     }
-    assert json.loads(rows[4]["preview"])["content"] == ""
+    assert json.loads(rows[4]["omni_preview"])["content"] == ""
     whole = crm.execute(crm_url, "SELECT content FROM social_messages WHERE id = 11")[0]["content"]
-    assert json.loads(rows[8]["preview"])["content"] == whole[:160] != whole
-    assert rows[6]["preview"] is None
+    assert json.loads(rows[8]["omni_preview"])["content"] == whole[:160] != whole
+    assert rows[6]["omni_preview"] is None
 
 
 def _last_inbound(url: str) -> dict[int, int]:
@@ -121,7 +121,7 @@ def test_an_upgrade_killed_after_every_single_statement(mariadb: MariaDB) -> Non
     while True:
         runs += 1
         try:
-            with _killed_after_writes(1):
+            with killed_after_writes(1):
                 upgrade(disturbed)
         except Interrupted:
             assert runs < 200, "the upgrade does not get on"
@@ -137,7 +137,7 @@ def test_an_interrupted_upgrade_of_sqlite_leaves_no_trace(tmp_path: object) -> N
     url = f"sqlite:///{tmp_path}/crm.db"
     crm.load(url)
     before = crm.execute(url, "SELECT sql FROM sqlite_master")
-    with pytest.raises(Interrupted), _killed_after_writes(12):
+    with pytest.raises(Interrupted), killed_after_writes(12):
         upgrade(url)
     assert crm.execute(url, "SELECT sql FROM sqlite_master") == before
     upgrade(url)
@@ -158,7 +158,7 @@ def test_a_number_that_is_taken_stays_with_its_conversation(crm_url: str) -> Non
         shape.complete(connection)
     crm.execute(
         crm_url,
-        "INSERT INTO social_conversations (id, company_id, platform, integration_id, chatwoot_conversation_id, created_at)"
+        "INSERT INTO social_conversations (id, company_id, platform, omni_integration_id, omni_chatwoot_conversation_id, created_at)"
         " VALUES (50, 1, 'chatwoot', 3, 101, '2024-04-01 09:00:00')",
     )
     upgrade(crm_url)
@@ -168,10 +168,18 @@ def test_a_number_that_is_taken_stays_with_its_conversation(crm_url: str) -> Non
 def test_what_the_inbox_has_written_is_kept(crm_url: str) -> None:
     """Filling touches only what is missing: a newer preview, status and count stay."""
     upgrade(crm_url)
-    crm.execute(crm_url, "UPDATE social_conversations SET preview = '{}', chatwoot_status = 'snoozed', inbound_count = 40 WHERE id = 2")
+    crm.execute(
+        crm_url,
+        "UPDATE social_conversations SET omni_preview = '{}', omni_chatwoot_status = 'snoozed', "
+        "omni_inbound_count = 40 WHERE id = 2",
+    )
     assert upgrade(crm_url) == []
-    row = crm.execute(crm_url, "SELECT preview, chatwoot_status, inbound_count FROM social_conversations WHERE id = 2")[0]
-    assert row == {"preview": "{}", "chatwoot_status": "snoozed", "inbound_count": 40}
+    row = crm.execute(crm_url, "SELECT omni_preview, omni_chatwoot_status, omni_inbound_count FROM social_conversations WHERE id = 2")[0]
+    assert row == {
+        "omni_preview": "{}",
+        "omni_chatwoot_status": "snoozed",
+        "omni_inbound_count": 40,
+    }
 
 
 def test_messages_without_a_conversation_are_kept(crm_url: str) -> None:
@@ -188,7 +196,7 @@ def test_many_conversations_are_filled_page_by_page(crm_url: str, monkeypatch: p
     monkeypatch.setattr(backfill, "_PAGE", 2)
     upgrade(crm_url)
     assert _links(crm_url) == _LINKS
-    assert crm.execute(crm_url, "SELECT COUNT(*) AS n FROM social_conversations WHERE preview IS NOT NULL")[0]["n"] == 6
+    assert crm.execute(crm_url, "SELECT COUNT(*) AS n FROM social_conversations WHERE omni_preview IS NOT NULL")[0]["n"] == 6
 
 
 def test_the_crms_tables_without_rows(database_url: str) -> None:
@@ -212,10 +220,10 @@ def test_a_column_we_cannot_fill_is_told(crm_url: str) -> None:
 
 def test_a_strangers_table_is_refused_before_anything_is_changed(crm_url: str) -> None:
     """A table that only shares the name is not taken over."""
-    crm.execute(crm_url, "CREATE TABLE inbox_events (id INT PRIMARY KEY, title VARCHAR(20))")
-    with pytest.raises(ConfigurationError, match="inbox_events without a column company_id"):
+    crm.execute(crm_url, "CREATE TABLE omni_inbox_events (id INT PRIMARY KEY, title VARCHAR(20))")
+    with pytest.raises(ConfigurationError, match="omni_inbox_events without a column company_id"):
         upgrade(crm_url)
-    assert "integration_id" not in crm.execute(crm_url, "SELECT * FROM social_conversations")[0]
+    assert "omni_integration_id" not in crm.execute(crm_url, "SELECT * FROM social_conversations")[0]
 
 
 def test_the_crms_types_and_settings_on_mariadb(mariadb: MariaDB) -> None:
@@ -294,30 +302,10 @@ def test_a_newer_programs_database(database_url: str) -> None:
         upgrade(database_url)
 
 
-@contextmanager
-def _killed_after_writes(most: int) -> Iterator[None]:
-    """Raise Interrupted right after the statement that is number `most` of those that change something."""
-    count = 0
-
-    def after(_connection: object, cursor: Any, statement: str, *_rest: object) -> None:
-        nonlocal count
-        count += statement.startswith(("ALTER", "CREATE", "\nCREATE")) or (
-            statement.startswith(("INSERT", "UPDATE")) and cursor.rowcount > 0
-        )
-        if count >= most:
-            raise Interrupted
-
-    event.listen(Engine, "after_cursor_execute", after)
-    try:
-        yield
-    finally:
-        event.remove(Engine, "after_cursor_execute", after)
-
-
 def _links(url: str) -> dict[int, tuple[int, int]]:
-    sql = """SELECT id, integration_id, chatwoot_conversation_id FROM social_conversations
-    WHERE integration_id IS NOT NULL OR chatwoot_conversation_id IS NOT NULL"""
-    return {row["id"]: (row["integration_id"], row["chatwoot_conversation_id"]) for row in crm.execute(url, sql)}
+    sql = """SELECT id, omni_integration_id, omni_chatwoot_conversation_id FROM social_conversations
+    WHERE omni_integration_id IS NOT NULL OR omni_chatwoot_conversation_id IS NOT NULL"""
+    return {row["id"]: (row["omni_integration_id"], row["omni_chatwoot_conversation_id"]) for row in crm.execute(url, sql)}
 
 
 def _columns(url: str) -> dict[str, tuple[str, str, str | None]]:

@@ -70,7 +70,7 @@ async def test_what_is_gone_is_marked_once_and_heard_at_both(pair: Pair, sim: Ch
         rows = (await http.get("/api/conversations")).json()
     states = {row["externalUserName"]: (row["status"], bool(row["goneAt"])) for row in rows}
     assert states == {"Goes": ("Closed", True), "Goes later": ("Closed", True), "Stays": ("Open", False)}
-    sql = "SELECT body FROM inbox_events WHERE company_id = :c AND body LIKE :gone"
+    sql = "SELECT body FROM omni_inbox_events WHERE company_id = :c AND body LIKE :gone"
     events = await company.rows(sql, c=company.id, gone='%"goneAt":"%')
     assert len(events) == 2
 

@@ -97,7 +97,7 @@ async def test_a_webhook_is_put_right_by_itself_where_that_is_wished(watched: Co
     assert await eventually(lambda: _is_well(watched), 30)
 
     async def is_told() -> bool:
-        acts = await watched.rows("SELECT actor FROM audit_log WHERE act = 'integration.register' ORDER BY id DESC LIMIT 1")
+        acts = await watched.rows("SELECT actor FROM omni_audit_log WHERE act = 'integration.register' ORDER BY id DESC LIMIT 1")
         return str(acts[0][0]) == "server"
 
     assert await eventually(is_told, 30)
@@ -127,7 +127,7 @@ async def test_a_chatwoot_that_is_away_changes_nothing(watched: Company, sim: Ch
     """That is reconcile's to tell; what was known stays."""
     sim.hooks.clear()
     assert await eventually(lambda: _is_said(watched, "has no webhook"), 30)
-    before = len(await watched.rows("SELECT id FROM audit_log"))
+    before = len(await watched.rows("SELECT id FROM omni_audit_log"))
     sim.switches.set(fail_next=6, fail_status=503)
 
     def is_over() -> bool:
@@ -135,4 +135,4 @@ async def test_a_chatwoot_that_is_away_changes_nothing(watched: Company, sim: Ch
 
     assert await eventually(is_over, 30)
     assert "has no webhook" in (await _problem(watched) or "")
-    assert len(await watched.rows("SELECT id FROM audit_log")) == before
+    assert len(await watched.rows("SELECT id FROM omni_audit_log")) == before

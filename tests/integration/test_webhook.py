@@ -283,7 +283,7 @@ async def test_a_bad_signature_is_refused(signed: Company, case: str) -> None:
     answer = await signed.http.post(WEBHOOK_PATH, content=body, headers=raw_headers)
     assert (answer.status_code, answer.json()["code"]) == (401, "bad_signature")
     uid = headers["X-Chatwoot-Delivery"]
-    assert not await signed.rows("SELECT id FROM webhook_deliveries WHERE headers LIKE :uid", uid=f"%{uid}%")
+    assert not await signed.rows("SELECT id FROM omni_webhook_deliveries WHERE headers LIKE :uid", uid=f"%{uid}%")
     assert await signed.conversations() == []
 
 
@@ -321,13 +321,13 @@ async def test_the_contacts_credential_is_never_stored(company: Company) -> None
         spaced = json.dumps(company.sample(name, {"extra": number}), indent=1).encode()
         await company.outcome(await company.post(spaced))
     for table, column in (
-        ("webhook_deliveries", "body"),
-        ("inbox_events", "body"),
+        ("omni_webhook_deliveries", "body"),
+        ("omni_inbox_events", "body"),
         ("social_messages", "content"),
-        ("social_conversations", "contact"),
+        ("social_conversations", "omni_contact"),
     ):
         assert not await company.rows(f"SELECT 1 FROM {table} WHERE {column} LIKE :token LIMIT 1", token=f"%{TOKEN}%"), table
-    assert await company.rows("SELECT 1 FROM webhook_deliveries WHERE body LIKE :key LIMIT 1", key='%"pubsub_token":""%')
+    assert await company.rows("SELECT 1 FROM omni_webhook_deliveries WHERE body LIKE :key LIMIT 1", key='%"pubsub_token":""%')
 
 
 async def test_150_000_bengali_characters_arrive_whole(company: Company) -> None:

@@ -103,7 +103,7 @@ async def test_a_check_proves_once_the_token_sees_the_inbox(company: Company, si
         assert (await findings(company))["proof"]["state"] == "ok"
         [shown] = [one for one in (await http.get("/api/integrations")).json() if one["id"] == place]
         assert (shown["isProved"], shown["isReceiving"]) == (True, True)
-    acts = await company.rows("SELECT act FROM audit_log WHERE target = :target", target=f"integration {place}")
+    acts = await company.rows("SELECT act FROM omni_audit_log WHERE target = :target", target=f"integration {place}")
     assert "integration.proved" in {act for (act,) in acts}
 
 
@@ -122,8 +122,8 @@ async def test_an_old_chatwoot_calls_an_address_with_a_key(shop: Company, sim: C
     for query, status in (("", 401), ("?key=wrong", 401), (f"?key={key}", 200)):
         assert (await shop.http.post(WEBHOOK_PATH + query, content=body)).status_code == status
     await shop.conversation_with(1)
-    assert not await shop.rows("SELECT 1 FROM webhook_deliveries WHERE headers LIKE :key", key=f"%{key}%")
-    rows = await shop.rows("SELECT webhook_key FROM integrations WHERE id = :id", id=shop.integration_id)
+    assert not await shop.rows("SELECT 1 FROM omni_webhook_deliveries WHERE headers LIKE :key", key=f"%{key}%")
+    rows = await shop.rows("SELECT omni_webhook_key FROM integrations WHERE id = :id", id=shop.integration_id)
     assert rows[0][0].startswith("enc1:")
     stranger = sim.add_webhook(f"{address}?key=another-company-s")
     await registered(shop)
@@ -146,7 +146,7 @@ async def test_a_replaced_secret_ends(shop: Company, sim: ChatwootSim) -> None:
         await shop.post(shop.message(3), secret="renewed")
         began = time.time()
         assert (await http.post(f"{place}/rotate")).json()["previousSecretEndsAt"]
-    [(until,)] = await shop.rows("SELECT previous_secret_until FROM integrations WHERE id = :id", id=shop.integration_id)
+    [(until,)] = await shop.rows("SELECT omni_previous_secret_until FROM integrations WHERE id = :id", id=shop.integration_id)
     assert began < until / SECOND <= time.time() + 300
     await shop.change_integration(previous_secret_until=1)
     assert (await delivery_of(shop.message(4), secret="renewed").post(shop.http)).status_code == 401
@@ -175,7 +175,7 @@ async def test_renewing_keeps_another_company_of_the_account_connected(server: O
                 return [row["preview"]["content"] for row in await company.conversations() if row["preview"]] == [text]
 
             await eventually(shown)
-        acts = await two.rows("SELECT act FROM audit_log WHERE company_id = :id", id=two.id)
+        acts = await two.rows("SELECT act FROM omni_audit_log WHERE company_id = :id", id=two.id)
         assert "integration.secret-renewed" in {act for (act,) in acts}
 
 
@@ -193,7 +193,7 @@ async def test_erasing_touches_no_delivery_that_was_never_the_company_s(server: 
         async with admin(company) as http:
             erased = await http.post(f"/api/conversations/{conversation['id']}/erase-contact")
             assert erased.status_code == 200, erased.text
-        rows = await company.rows("SELECT body FROM webhook_deliveries WHERE body LIKE :text", text="%another company's customer%")
+        rows = await company.rows("SELECT body FROM omni_webhook_deliveries WHERE body LIKE :text", text="%another company's customer%")
         assert len(rows) == 1
 
 

@@ -134,7 +134,7 @@ class Company:
 
     async def agent_number(self, agent_id: int | str = 1) -> int:
         """The number in our `agents` table of whoever has this `sub`."""
-        rows = await self.rows("SELECT id FROM agents WHERE company_id = :company AND subject = :s", company=self.id, s=str(agent_id))
+        rows = await self.rows("SELECT id FROM omni_agents WHERE company_id = :company AND subject = :s", company=self.id, s=str(agent_id))
         return int(rows[0][0])
 
     async def get(self, path: str, **options: Any) -> Any:
@@ -202,7 +202,7 @@ class Company:
         uid = delivery.headers["X-Chatwoot-Delivery"]
 
         async def found() -> JournalEntry | None:
-            rows = await self.rows("SELECT state, reason, body FROM webhook_deliveries WHERE headers LIKE :uid", uid=f"%{uid}%")
+            rows = await self.rows("SELECT state, reason, body FROM omni_webhook_deliveries WHERE headers LIKE :uid", uid=f"%{uid}%")
             assert {row[0] for row in rows} != {"received"}, "not dealt with yet"
             return JournalEntry(*rows[0]) if rows else None
 
@@ -217,7 +217,7 @@ class Company:
         await self.database.transaction(lambda c: c.execute(sql, values))
 
     async def head(self) -> int:
-        rows = await self.rows("SELECT head FROM inbox_streams WHERE company_id = :company", company=self.id)
+        rows = await self.rows("SELECT head FROM omni_inbox_streams WHERE company_id = :company", company=self.id)
         return int(rows[0][0]) if rows else 0
 
     def _addressed(self, value: Any, key: str = "") -> Any:

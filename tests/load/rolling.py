@@ -59,7 +59,7 @@ class Site:
 
         async def count() -> dict[str, int]:
             async with Database(self.servers[0].env["DATABASE_URL"]) as database:
-                counted = [table for table in metadata.tables if table != "setup_keys"]
+                counted = [table for table in metadata.tables if table != "omni_setup_keys"]
                 return {table: (await database.fetch_all(f"SELECT COUNT(*) FROM {table}"))[0][0] for table in counted}
 
         return asyncio.run(count())

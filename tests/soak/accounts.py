@@ -86,7 +86,7 @@ def _wrong_messages(soak: Soak) -> list[str]:
         found.append(f"{len(given_up)} replies were never taken: {excerpt(given_up)}")
     dead = soak.site.cluster.states()["dead"]
     if dead > soak.site.broken_rows:
-        reasons = soak.site.cluster.sql("SELECT reason, COUNT(*) AS n FROM webhook_deliveries WHERE state = 'dead' GROUP BY reason")
+        reasons = soak.site.cluster.sql("SELECT reason, COUNT(*) AS n FROM omni_webhook_deliveries WHERE state = 'dead' GROUP BY reason")
         found.append(f"{dead} deliveries are dead, {soak.site.broken_rows} rows were unreadable: {reasons}")
     return found
 
@@ -161,7 +161,7 @@ def _time_rows(soak: Soak) -> list[tuple[str, object]]:
 
 def _end_rows(soak: Soak) -> list[tuple[str, object]]:
     before, after = soak.weights
-    repaired = soak.site.cluster.sql("SELECT SUM(repaired_count) AS n FROM integrations")[0]["n"]
+    repaired = soak.site.cluster.sql("SELECT SUM(omni_repaired_count) AS n FROM integrations")[0]["n"]
     return [
         ("resets", dict(_resets(soak))),
         ("reconnects", sum(agent.welcomes.total() - 1 for agent in soak.agents)),

@@ -220,7 +220,7 @@ async def unreadable_row(site: Site, rng: random.Random, pace: float) -> str:
     headers, body = rng.choice(_UNREADABLE)
     await asyncio.to_thread(
         site.cluster.sql,
-        "INSERT INTO webhook_deliveries (uid, received_at, headers, body) VALUES (%s, UNIX_TIMESTAMP() * 1000000, %s, %s)",
+        "INSERT INTO omni_webhook_deliveries (uid, received_at, headers, body) VALUES (%s, UNIX_TIMESTAMP() * 1000000, %s, %s)",
         uuid.uuid4().hex,
         headers,
         body,
@@ -265,7 +265,7 @@ def _lock_row(site: Site, tenant: Tenant) -> "pymysql.Connection[Any]":
         database=site.cluster.database_name,
     )
     with connection.cursor() as cursor:
-        cursor.execute("SELECT head FROM inbox_streams WHERE company_id = %s FOR UPDATE", (tenant.id,))
+        cursor.execute("SELECT head FROM omni_inbox_streams WHERE company_id = %s FOR UPDATE", (tenant.id,))
     return connection
 
 

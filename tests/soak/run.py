@@ -170,9 +170,12 @@ class Soak:
         return True
 
     async def _are_replies_sent(self) -> bool:
-        text = "SELECT delivery_state, COUNT(*) AS n FROM social_messages WHERE client_id IS NOT NULL GROUP BY delivery_state"
+        text = (
+            "SELECT omni_delivery_state AS state, COUNT(*) AS n FROM social_messages "
+            "WHERE omni_client_id IS NOT NULL GROUP BY omni_delivery_state"
+        )
         rows = await asyncio.to_thread(self.site.cluster.sql, text)
-        states = Counter({row["delivery_state"]: row["n"] for row in rows})
+        states = Counter({row["state"]: row["n"] for row in rows})
         arrived = sum(states[state] for state in _ARRIVED)
         assert (arrived, states.total()) == (len(self.taken),) * 2, f"{states}, {len(self.taken)} were taken"
         return True
@@ -181,7 +184,7 @@ class Soak:
         """A client that reads all events from the floor on holds what a fresh client holds, at either process."""
         snapshots = [await fetch_snapshot(server, tenant.id) for server in self.site.servers]
         assert snapshots[0] == snapshots[1]
-        rows = self.site.cluster.sql("SELECT epoch, head FROM inbox_streams WHERE company_id = %s", tenant.id)
+        rows = self.site.cluster.sql("SELECT epoch, head FROM omni_inbox_streams WHERE company_id = %s", tenant.id)
         cursor = f"{rows[0]['epoch']}.0"
         async with follow(self.site.servers[0], company_id=tenant.id, cursor=cursor) as agent:
             await agent.wait_for_seq(rows[0]["head"], limit=30)

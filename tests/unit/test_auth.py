@@ -170,7 +170,7 @@ async def test_whose_row_changed_is_told_of_once(tmp_path: Path) -> None:
         agent = (await access.authenticate_token(_token(role="admin"))).agent
         await access.look_up()
         for n, role in enumerate(("admin", "agent", "agent", "admin"), start=1):
-            change = "UPDATE agents SET role = :role, updated_at = updated_at + :n WHERE id = :id"
+            change = "UPDATE omni_agents SET role = :role, updated_at = updated_at + :n WHERE id = :id"
             await database.transaction(lambda c: c.execute(change, {"role": role, "n": n, "id": agent.id}))  # noqa: B023 - awaited at once
             await access.look_up()
         assert told == ["agent", "admin"]
@@ -198,10 +198,10 @@ async def test_no_number_of_changes_hides_one(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("change", "status"),
     [
-        ("DELETE FROM agents WHERE id = :id", "gone"),
-        ("UPDATE agents SET is_active = 0 WHERE id = :id", "gone"),
-        ("UPDATE agents SET valid_after = 4000000000000000 WHERE id = :id", "ended"),
-        ("UPDATE agents SET role = 'agent' WHERE id = :id", "agent"),
+        ("DELETE FROM omni_agents WHERE id = :id", "gone"),
+        ("UPDATE omni_agents SET is_active = 0 WHERE id = :id", "gone"),
+        ("UPDATE omni_agents SET valid_after = 4000000000000000 WHERE id = :id", "ended"),
+        ("UPDATE omni_agents SET role = 'agent' WHERE id = :id", "agent"),
     ],
 )
 async def test_what_is_changed_by_hand_is_noticed(tmp_path: Path, change: str, status: str) -> None:
@@ -230,7 +230,7 @@ async def test_a_database_that_went_back_is_read_anew(tmp_path: Path) -> None:
         far_us = int(time.time() * 1e6) + 3_600_000_000  # that machine's clock was an hour ahead
         await database.transaction(lambda c: accounts.update_agent(c, agent.id, {"name": "Tomas"}, far_us))
         await access.look_up()
-        await database.transaction(lambda c: c.execute("UPDATE agents SET updated_at = created_at, name = 'As it was'", {}))
+        await database.transaction(lambda c: c.execute("UPDATE omni_agents SET updated_at = created_at, name = 'As it was'", {}))
         await access.look_up()
         assert (await access.authenticate_token(_token())).agent.name == "As it was"
 

@@ -50,7 +50,7 @@ async def _leaders(url: str) -> AsyncIterator[tuple[ChatwootSim, Database, list[
 
 
 async def _lease(database: Database) -> tuple[str, int]:
-    rows = await database.fetch_all("SELECT holder, lease_until FROM chatwoot_sockets")
+    rows = await database.fetch_all("SELECT holder, lease_until FROM omni_chatwoot_sockets")
     assert len(rows) == 1
     return str(rows[0][0]), int(rows[0][1])
 
@@ -74,7 +74,7 @@ async def test_the_first_look_after_the_lease_has_run_out_takes_it(database_url:
         await second._look()
         assert await _lease(database) == (first._me, until_us)
         assert sim.cable.connects == 1
-        await database.transaction(lambda c: c.execute("UPDATE chatwoot_sockets SET lease_until = 1"))  # it died so long ago
+        await database.transaction(lambda c: c.execute("UPDATE omni_chatwoot_sockets SET lease_until = 1"))  # it died so long ago
         await second._look()
         assert (await _lease(database))[0] == second._me
         await eventually(lambda: sim.cable.connects == 2, limit=30)

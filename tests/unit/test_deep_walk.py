@@ -61,14 +61,14 @@ async def test_what_an_earlier_sync_missed_is_found(tmp_path: Path) -> None:
         await _execute(database, "DELETE FROM social_messages WHERE id % 3 = 0")
         await _execute(database, "DELETE FROM social_messages WHERE conversation_id = 5")
         await _execute(database, "DELETE FROM social_conversations WHERE id = 5")
-        await _execute(database, "UPDATE integrations SET verified_at = NULL, history_until = 0")
-        await _execute(database, "UPDATE social_conversations SET verified_at = NULL")
+        await _execute(database, "UPDATE integrations SET omni_verified_at = NULL, omni_history_until = 0")
+        await _execute(database, "UPDATE social_conversations SET omni_verified_at = NULL")
         missing = 40 - await _count(database)
         outcome = await walk.walk_next()
         assert outcome is not None
         assert (outcome.integration_id, outcome.messages_created, outcome.errors) == (first, missing, [])
         assert (await _count(database), await _count(database, "social_conversations")) == (40, 30)
-        assert await _count(database, "integrations", "verified_at IS NOT NULL") == 1
+        assert await _count(database, "integrations", "omni_verified_at IS NOT NULL") == 1
         other = await walk.walk_next()
         assert other is not None
         assert other.integration_id == second
@@ -84,14 +84,14 @@ async def test_those_never_whole_come_first(tmp_path: Path) -> None:
             claim = await database.transaction(lambda c: history.claim(c, [first, second], at_us, at_us + 10**6))
             return None if claim is None else claim.integration_id
 
-        await _execute(database, f"UPDATE integrations SET verified_at = 5 WHERE id = {first}")
+        await _execute(database, f"UPDATE integrations SET omni_verified_at = 5 WHERE id = {first}")
         assert await claimed(now_us) == second
         assert await claimed(now_us) is None, "one is under way"
         await database.transaction(lambda c: history.release(c, second, now_us + _DAY_US))
         assert await claimed(now_us) == first
         await database.transaction(lambda c: history.release(c, first, now_us + _DAY_US))
         assert await claimed(now_us) is None
-        await _execute(database, f"UPDATE integrations SET verified_at = 4 WHERE id = {second}")
+        await _execute(database, f"UPDATE integrations SET omni_verified_at = 4 WHERE id = {second}")
         assert await claimed(now_us + 2 * _DAY_US) == second
 
 
@@ -102,10 +102,12 @@ async def test_one_that_was_interrupted_goes_on(tmp_path: Path) -> None:
             sim.customer_says(f"Customer {number}", "hello", inbox_id=INBOX)
         await walk.walk_next()
         now_us = database.clock.now_us()
-        await _execute(database, f"UPDATE social_conversations SET verified_at = {now_us - 10**6} WHERE id <= 10")
-        await _execute(database, f"UPDATE social_conversations SET verified_at = {now_us - 10**9} WHERE id > 10")
-        await _execute(database, f"UPDATE integrations SET history_began_at = {now_us - 10**8}, history_until = 1 WHERE id = {first}")
-        await _execute(database, f"UPDATE integrations SET verified_at = NULL WHERE id = {first}")
+        await _execute(database, f"UPDATE social_conversations SET omni_verified_at = {now_us - 10**6} WHERE id <= 10")
+        await _execute(database, f"UPDATE social_conversations SET omni_verified_at = {now_us - 10**9} WHERE id > 10")
+        await _execute(
+            database, f"UPDATE integrations SET omni_history_began_at = {now_us - 10**8}, omni_history_until = 1 WHERE id = {first}"
+        )
+        await _execute(database, f"UPDATE integrations SET omni_verified_at = NULL WHERE id = {first}")
         sim.questions.log.clear()
         outcome = await walk.walk_next()
         assert outcome is not None

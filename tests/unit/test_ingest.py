@@ -54,13 +54,13 @@ class Site:
         """In the order they were taken in."""
         rows = await self.database.fetch_all(
             "SELECT m.content FROM social_messages m JOIN social_conversations c ON c.id = m.conversation_id "
-            "WHERE c.company_id = :company_id ORDER BY m.seq",
+            "WHERE c.company_id = :company_id ORDER BY m.omni_seq",
             {"company_id": company_id},
         )
         return [row[0] for row in rows]
 
     async def states(self) -> dict[str, int]:
-        rows = await self.database.fetch_all("SELECT state, COUNT(*) FROM webhook_deliveries GROUP BY state")
+        rows = await self.database.fetch_all("SELECT state, COUNT(*) FROM omni_webhook_deliveries GROUP BY state")
         return {row[0]: int(row[1]) for row in rows}
 
     async def shows(self, company_id: int, *texts: str) -> bool:
@@ -123,7 +123,7 @@ async def test_a_company_that_is_held_is_left_for_later(mariadb: MariaDB) -> Non
     async with _site(url) as site:
         await site.append(1, "a")
         await eventually(lambda: site.shows(1, "a"), limit=30)
-        with held(mariadb, url, "SELECT * FROM inbox_streams WHERE company_id = 1 FOR UPDATE"):
+        with held(mariadb, url, "SELECT * FROM omni_inbox_streams WHERE company_id = 1 FOR UPDATE"):
             for number in range(40):  # more than are taken whoever sent them
                 await site.append(1, f"held-{number}")
             await site.append(2, "b")
@@ -143,7 +143,7 @@ async def test_what_another_process_works_on_is_not_passed_by_what_came_after_it
     async with _site(url, runs=False) as site:
         await site.append(1, "first", "second")
         await site.append(2, "b")
-        with held(mariadb, url, "SELECT * FROM webhook_deliveries WHERE id = 1 FOR UPDATE"):
+        with held(mariadb, url, "SELECT * FROM omni_webhook_deliveries WHERE id = 1 FOR UPDATE"):
             task = spawn(site.ingester.run(), "ingest")
             await eventually(lambda: site.shows(2, "b"), limit=30)
             assert await site.texts(1) == []
@@ -219,7 +219,7 @@ async def test_a_batch_that_fails_is_halved_until_the_culprit_is_alone(
             return True
 
         await eventually(is_parked, limit=30)
-        [row] = await site.database.fetch_all("SELECT reason FROM webhook_deliveries WHERE state = 'dead'")
+        [row] = await site.database.fetch_all("SELECT reason FROM omni_webhook_deliveries WHERE state = 'dead'")
         assert row[0]
         await site.append(1, "four")
         await eventually(lambda: site.shows(1, "one", "two", "three", "four"), limit=30)
@@ -254,7 +254,7 @@ def test_rows_that_cannot_be_read_hold_nobody_up(database_url: str, broken: list
 
     async def run() -> None:
         async with _site(database_url) as site:
-            await site.database.transaction(lambda c: c.execute("DELETE FROM webhook_deliveries"))
+            await site.database.transaction(lambda c: c.execute("DELETE FROM omni_webhook_deliveries"))
             await site.database.transaction(lambda c: c.execute("DELETE FROM social_messages"))
             await site.append(1, "before")
             for number, (column, value) in enumerate(broken):
@@ -263,7 +263,7 @@ def test_rows_that_cannot_be_read_hold_nobody_up(database_url: str, broken: list
 
             async def all_ended() -> bool:
                 assert {"before", "behind"} <= set(await site.texts(1))
-                rows = await site.database.fetch_all("SELECT id FROM webhook_deliveries WHERE state = 'received'")
+                rows = await site.database.fetch_all("SELECT id FROM omni_webhook_deliveries WHERE state = 'received'")
                 assert not rows
                 return True
 
@@ -278,7 +278,7 @@ async def _insert_broken(site: Site, number: int, column: str, value: Any) -> No
     names = ", ".join(row)
     try:
         await site.database.transaction(
-            lambda c: c.execute(f"INSERT INTO webhook_deliveries ({names}) VALUES ({', '.join(':' + n for n in row)})", row)
+            lambda c: c.execute(f"INSERT INTO omni_webhook_deliveries ({names}) VALUES ({', '.join(':' + n for n in row)})", row)
         )
     except Exception:
         if site.database.dialect == "sqlite":

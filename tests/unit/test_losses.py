@@ -50,12 +50,12 @@ async def _deliver(
 
 
 async def _states(database: Database) -> dict[int, str]:
-    rows = await database.fetch_all("SELECT number, state FROM found_by_asking")
+    rows = await database.fetch_all("SELECT number, state FROM omni_found_by_asking")
     return {int(row[0]): str(row[1]) for row in rows}
 
 
 async def _count(database: Database) -> int:
-    row = await database.fetch_one("SELECT repaired_count FROM integrations WHERE id = 1")
+    row = await database.fetch_one("SELECT omni_repaired_count FROM integrations WHERE id = 1")
     return int(row[0]) if row else -1
 
 

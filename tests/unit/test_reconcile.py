@@ -90,5 +90,5 @@ async def test_an_old_loss_that_is_found_late_is_no_silence(tmp_path: Path) -> N
 
 
 async def _has_conversation(database: Database, integration_id: int) -> bool:
-    row = await database.fetch_one("SELECT COUNT(*) FROM social_conversations WHERE integration_id = :id", {"id": integration_id})
+    row = await database.fetch_one("SELECT COUNT(*) FROM social_conversations WHERE omni_integration_id = :id", {"id": integration_id})
     return row is not None and row[0] == 1

@@ -79,7 +79,9 @@ class Desk:
         return message
 
     async def customer_writes(self) -> None:
-        insert = "INSERT INTO social_messages (conversation_id, sender_type, content, chatwoot_message_id) VALUES (1, 'customer', 'x', :n)"
+        insert = (
+            "INSERT INTO social_messages (conversation_id, sender_type, content, omni_chatwoot_message_id) VALUES (1, 'customer', 'x', :n)"
+        )
         await self.database.transaction(lambda c: c.execute(insert, {"n": 1 + max(self.sim.messages)}))
 
     async def claim(self, lease_seconds: float = _CERTAIN_SECONDS) -> Outgoing:
@@ -96,7 +98,7 @@ class Desk:
 
     async def make_due(self, message: Message, due_us: int = 0) -> None:
         row = {"id": message.id, "due": due_us}
-        await self.database.transaction(lambda c: c.execute("UPDATE social_messages SET next_attempt_at = :due WHERE id = :id", row))
+        await self.database.transaction(lambda c: c.execute("UPDATE social_messages SET omni_next_attempt_at = :due WHERE id = :id", row))
 
     def at_customer(self) -> int:
         return sum(message.content == "good day" for message in self.sim.messages.values())
@@ -156,7 +158,9 @@ async def test_a_reply_with_files_waits_outside_while_others_send_theirs(tmp_pat
         waiting = await one.read(message)
         assert (waiting.delivery_state, waiting.delivery_attempts, waiting.is_outcome_unknown) == ("sending", 0, False)
         assert one.at_customer() == 0
-        await one.database.transaction(lambda c: c.execute("UPDATE social_messages SET next_attempt_at = 0 WHERE client_id IS NOT NULL"))
+        await one.database.transaction(
+            lambda c: c.execute("UPDATE social_messages SET omni_next_attempt_at = 0 WHERE omni_client_id IS NOT NULL")
+        )
         await one.replies._try(await one.claim())
         assert (await one.read(message)).delivery_state == "sent"
         assert one.at_customer() == 1
@@ -220,7 +224,7 @@ async def test_an_outcome_that_cannot_be_written_ends_no_other_attempt(tmp_path:
         message = await one.write()
         outgoing = await one.claim()
         row = {"number": max(one.sim.messages) + 1}
-        insert = "INSERT INTO social_messages (conversation_id, sender_type, chatwoot_message_id) VALUES (1, 'agent', :number)"
+        insert = "INSERT INTO social_messages (conversation_id, sender_type, omni_chatwoot_message_id) VALUES (1, 'agent', :number)"
         await one.database.transaction(lambda c: c.execute(insert, row))
         await one.replies._try(outgoing)
         assert one.at_customer() == 1
@@ -254,7 +258,7 @@ async def test_a_process_that_knows_no_integrations_yet_fails_no_reply(tmp_path:
             one.directory.is_loaded, one.directory.integrations = is_loaded, {}
             [outgoing] = await one.take(Claim(_now_us() + 3600 * SECOND, SECOND, 3600 * SECOND, 10))
             await one.replies._try(outgoing)
-            row = await one.database.fetch_one("SELECT delivery_state FROM social_messages WHERE id = :id", {"id": message.id})
+            row = await one.database.fetch_one("SELECT omni_delivery_state FROM social_messages WHERE id = :id", {"id": message.id})
             assert row is not None
             assert row[0] == ("sent" if is_loaded else "sending")
         assert one.directory.integrations.keys() == known.keys()
@@ -294,12 +298,12 @@ async def test_a_second_one_without_a_key_is_the_first(tmp_path: Path) -> None:
         assert await numbers() == (second, False)
         older = f"auto.{_now_us() - 61 * SECOND:014x}.x"
         await one.database.transaction(
-            lambda c: c.execute("UPDATE social_messages SET client_id = :key WHERE id = :id", {"key": older, "id": second})
+            lambda c: c.execute("UPDATE social_messages SET omni_client_id = :key WHERE id = :id", {"key": older, "id": second})
         )
         third, is_new = await numbers()
         assert is_new, "a minute is over"
         await one.database.transaction(
-            lambda c: c.execute("UPDATE social_messages SET delivery_state = 'failed' WHERE id = :id", {"id": third})
+            lambda c: c.execute("UPDATE social_messages SET omni_delivery_state = 'failed' WHERE id = :id", {"id": third})
         )
         assert (await numbers())[1], "it did not reach Chatwoot, and the agent tries again"
 
@@ -338,7 +342,9 @@ async def test_as_long_as_late_replies_appear_nothing_is_sent_again(tmp_path: Pa
         long_ago = _now_us() - 2 * certain_us
         assert await look_ups.wait_us(integration, long_ago) == 0
         assert 0 < await look_ups.wait_us(integration, _now_us()) <= certain_us // 2, "asked again in between"
-        late = "INSERT INTO social_messages (conversation_id, sender_type, chatwoot_message_id, told_at, chatwoot_answered_at) "
+        late = (
+            "INSERT INTO social_messages (conversation_id, sender_type, omni_chatwoot_message_id, omni_told_at, omni_chatwoot_answered_at) "
+        )
         row = {"told": _now_us(), "answered": long_ago}
         await one.database.transaction(lambda c: c.execute(f"{late} VALUES (1, 'agent', 999, :told, :answered)", row))
         assert await look_ups.wait_us(integration, long_ago) > 0

@@ -44,12 +44,12 @@ async def _reply(database: Database, state: str, age_us: int = 0, contents: list
             "INSERT INTO social_conversations (company_id, platform, status) VALUES (1, 'chatwoot', 'Open')", {}
         )
         message_id = await connection.insert(
-            "INSERT INTO social_messages (conversation_id, sender_type, delivery_state) VALUES (:conversation, 'agent', :state)",
+            "INSERT INTO social_messages (conversation_id, sender_type, omni_delivery_state) VALUES (:conversation, 'agent', :state)",
             {"conversation": conversation, "state": state},
         )
         outgoing_files.post_lines(connection, kept.id, message_id, kept.lines, 100 * HOUR_US - age_us)
         await connection.execute(
-            "UPDATE outgoing_pieces SET created_at = :at WHERE upload = :upload", {"at": 100 * HOUR_US - age_us, "upload": kept.id}
+            "UPDATE omni_outgoing_pieces SET created_at = :at WHERE upload = :upload", {"at": 100 * HOUR_US - age_us, "upload": kept.id}
         )
         return message_id
 
@@ -80,7 +80,7 @@ async def test_dropped_files_are_said_to_be_gone(database: Database) -> None:
 async def test_a_file_that_lacks_a_piece_is_gone(database: Database) -> None:
     """Half a picture reaches nobody."""
     message = await _reply(database, "sending")
-    await database.transaction(lambda c: c.execute("DELETE FROM outgoing_pieces WHERE position = 1 AND piece = 1"))
+    await database.transaction(lambda c: c.execute("DELETE FROM omni_outgoing_pieces WHERE position = 1 AND piece = 1"))
     assert await _contents(database, message) is None
 
 
@@ -88,7 +88,7 @@ async def test_a_piece_written_twice_is_one(database: Database) -> None:
     """The answer to its COMMIT was lost, so it was written again."""
     for _ in range(2):
         await database.transaction(lambda c: outgoing_files.write_piece(c, "u", 0, 0, b"once", 1))
-    assert list(await database.fetch_all("SELECT content FROM outgoing_pieces")) == [(b"once",)]
+    assert list(await database.fetch_all("SELECT content FROM omni_outgoing_pieces")) == [(b"once",)]
 
 
 async def test_content_nobody_waits_for_goes(database: Database) -> None:
@@ -102,7 +102,7 @@ async def test_content_nobody_waits_for_goes(database: Database) -> None:
     assert [await _contents(database, message) for message in waiting] == [[b"kept"], [b"kept"]]
     assert await _contents(database, sent) is None
     assert await _contents(database, young) == [b"young"]
-    assert list(await database.fetch_all("SELECT content FROM outgoing_pieces WHERE upload IN ('orphan', 'under way')")) == [
+    assert list(await database.fetch_all("SELECT content FROM omni_outgoing_pieces WHERE upload IN ('orphan', 'under way')")) == [
         (b"somebody's",)
     ]
 

@@ -57,7 +57,9 @@ async def test_a_floor_never_moves_without_its_events(tmp_path: Path) -> None:
 
 
 async def _refuse_deletion(connection: Connection) -> None:
-    await connection.execute("CREATE TRIGGER never BEFORE DELETE ON inbox_events WHEN OLD.seq = 5 BEGIN SELECT RAISE(FAIL, 'not now'); END")
+    await connection.execute(
+        "CREATE TRIGGER never BEFORE DELETE ON omni_inbox_events WHEN OLD.seq = 5 BEGIN SELECT RAISE(FAIL, 'not now'); END"
+    )
 
 
 async def test_finished_deliveries_go_and_dead_ones_stay(tmp_path: Path) -> None:
@@ -68,7 +70,7 @@ async def test_finished_deliveries_go_and_dead_ones_stay(tmp_path: Path) -> None
         await database.transaction(lambda c: journal.append_deliveries(c, deliveries))
         await database.transaction(lambda c: journal.mark_parked(c, [(1, "ignored", "-"), (2, "dead", "-"), (3, "ignored", "-")], old_us))
         assert await Retention(database, event_days=7, journal_days=30).trim() == 2
-        rows = await database.fetch_all("SELECT id, state FROM webhook_deliveries ORDER BY id")
+        rows = await database.fetch_all("SELECT id, state FROM omni_webhook_deliveries ORDER BY id")
         assert [tuple(row) for row in rows] == [(2, "dead"), (4, "received")]
 
 
@@ -86,7 +88,7 @@ async def test_deliveries_of_nobody_go_after_a_day(tmp_path: Path) -> None:
         await database.transaction(lambda c: journal.mark_parked(c, states, now))
         await database.transaction(lambda c: journal.mark_done(c, [numbers["taken"]], 1, now))
         assert await Retention(database, event_days=7, journal_days=30).trim() == 2
-        kept = await database.fetch_all("SELECT uid FROM webhook_deliveries ORDER BY uid")
+        kept = await database.fetch_all("SELECT uid FROM omni_webhook_deliveries ORDER BY uid")
         assert [uid for (uid,) in kept] == ["known", "taken", "young"]
 
 
@@ -95,8 +97,8 @@ async def test_the_audit_log_has_a_retention_of_its_own(tmp_path: Path) -> None:
     async with Database(fresh_sqlite(tmp_path / "omni.db")) as database:
         now_us = int(time.time() * SECOND)
         rows = [{"at": now_us - age * _DAY_US, "act": f"{age} days ago"} for age in (401, 399, 100, 1)]
-        sql = "INSERT INTO audit_log (company_id, at, actor, act) VALUES (1, :at, 'Asha', :act)"
+        sql = "INSERT INTO omni_audit_log (company_id, at, actor, act) VALUES (1, :at, 'Asha', :act)"
         await database.transaction(lambda c: c.execute_many(sql, rows))
         assert await Retention(database, event_days=7, journal_days=30, audit_days=400).trim() == 1
-        kept = await database.fetch_all("SELECT act FROM audit_log ORDER BY at")
+        kept = await database.fetch_all("SELECT act FROM omni_audit_log ORDER BY at")
         assert [act for (act,) in kept] == ["399 days ago", "100 days ago", "1 days ago"]

@@ -82,9 +82,9 @@ async def _write_lease(database: Database, holder: str, seconds: float) -> None:
 
     async def write(connection: Connection) -> None:
         until_us = await database.clock.read(connection) + int(seconds * 1_000_000)
-        await connection.execute("DELETE FROM sync_leases")
+        await connection.execute("DELETE FROM omni_sync_leases")
         await connection.execute(
-            "INSERT INTO sync_leases (integration_id, holder, lease_until) VALUES (:id, :holder, :until)",
+            "INSERT INTO omni_sync_leases (integration_id, holder, lease_until) VALUES (:id, :holder, :until)",
             {"id": NUMBER, "holder": holder, "until": until_us},
         )
 

@@ -38,8 +38,8 @@ async def test_the_edges_of_the_journal_are_read(tmp_path: Path) -> None:
         rows = [Delivery(uid=f"u{n}", received_us=1, body="{}", headers={}) for n in range(3)]
         await database.transaction(lambda c: append_deliveries(c, rows))
         assert await database.read(read_edges) == (1, 3)
-        done = "UPDATE webhook_deliveries SET state = 'done' WHERE id = 1"
-        later = "UPDATE webhook_deliveries SET next_attempt_at = 5 WHERE id = 2"
+        done = "UPDATE omni_webhook_deliveries SET state = 'done' WHERE id = 1"
+        later = "UPDATE omni_webhook_deliveries SET next_attempt_at = 5 WHERE id = 2"
         for statement in (done, later):
             await database.transaction(lambda c: c.execute(statement))  # noqa: B023 - awaited at once
         assert await database.read(read_edges) == (3, 3)

@@ -24,7 +24,7 @@ async def processes(database_url: str) -> AsyncIterator[list[Database]]:
     async def add(connection: Connection) -> None:
         for number, company_id in COMPANIES.items():
             await connection.execute(
-                "INSERT INTO canned_replies (id, company_id, shortcut, content, updated_at) "
+                "INSERT INTO omni_canned_replies (id, company_id, shortcut, content, updated_at) "
                 "VALUES (:id, :company_id, :shortcut, 'x', 1)",
                 {"id": number, "company_id": company_id, "shortcut": f"s{number}"},
             )
@@ -39,7 +39,7 @@ async def attempt(process: Trespass, number: int, *, agent_id: int = 5, method: 
 
 
 async def lines(database: Database) -> list[tuple[int, str]]:
-    query = "SELECT agent_id, target FROM audit_log WHERE act = 'foreign.refused' ORDER BY id"
+    query = "SELECT agent_id, target FROM omni_audit_log WHERE act = 'foreign.refused' ORDER BY id"
     return [(row[0], row[1]) for row in await database.read(lambda c: c.fetch_all(query))]
 
 
@@ -62,7 +62,7 @@ async def test_an_hour_later_it_is_written_again(processes: list[Database]) -> N
     before_us = int((time.time() - 3_601) * SECOND)
 
     async def age(connection: Connection) -> None:
-        await connection.execute("UPDATE audit_log SET at = :at", {"at": before_us})
+        await connection.execute("UPDATE omni_audit_log SET at = :at", {"at": before_us})
 
     await processes[0].transaction(age)
     await attempt(Trespass(processes[1]), 7)

@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from server.db.migrations import backfill, search_texts, shape
+from server.db.migrations import backfill, own_names, search_texts, shape
 from server.db.migrations.connection import connected, exclusive
 from server.errors import ConfigurationError
 
@@ -34,6 +34,7 @@ def upgrade(database_url: str) -> list[str]:
     with exclusive(database_url) as connection:
         config = _config(connection, done)
         was_complete = _revision(connection) == _head(config)
+        done += own_names.rename(connection)
         try:
             command.upgrade(config, "head")
         except CommandError as error:

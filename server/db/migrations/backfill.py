@@ -23,44 +23,44 @@ _PREVIEW_CHARACTERS = 160
 _EXTERNAL_ID = re.compile(r"chatwoot_[^_]+_([1-9][0-9]{0,17})")
 
 _STATUS = """\
-UPDATE social_conversations SET chatwoot_status = CASE status WHEN 'Open' THEN 'open' ELSE 'resolved' END{keep}
-WHERE id BETWEEN :low AND :high AND platform = 'chatwoot' AND chatwoot_status IS NULL AND status IN ('Open', 'Closed')"""
+UPDATE social_conversations SET omni_chatwoot_status = CASE status WHEN 'Open' THEN 'open' ELSE 'resolved' END{keep}
+WHERE id BETWEEN :low AND :high AND platform = 'chatwoot' AND omni_chatwoot_status IS NULL AND status IN ('Open', 'Closed')"""
 _LAST_MESSAGE = """\
 UPDATE social_conversations SET last_message_at = (
-  SELECT MAX(m.created_at) FROM social_messages m WHERE m.conversation_id = social_conversations.id AND m.is_private = 0){keep}
+  SELECT MAX(m.created_at) FROM social_messages m WHERE m.conversation_id = social_conversations.id AND m.omni_is_private = 0){keep}
 WHERE id BETWEEN :low AND :high AND last_message_at IS NULL AND EXISTS (
   SELECT 1 FROM social_messages m
-  WHERE m.conversation_id = social_conversations.id AND m.is_private = 0 AND m.created_at IS NOT NULL)"""
+  WHERE m.conversation_id = social_conversations.id AND m.omni_is_private = 0 AND m.created_at IS NOT NULL)"""
 _INBOUND = """\
-UPDATE social_conversations SET inbound_count = (
+UPDATE social_conversations SET omni_inbound_count = (
   SELECT COUNT(*) FROM social_messages m WHERE m.conversation_id = social_conversations.id AND m.sender_type = 'customer'){keep}
-WHERE id BETWEEN :low AND :high AND inbound_count < (
+WHERE id BETWEEN :low AND :high AND omni_inbound_count < (
   SELECT COUNT(*) FROM social_messages m WHERE m.conversation_id = social_conversations.id AND m.sender_type = 'customer')"""
 _MICROSECONDS = {
     "sqlite": "CAST(strftime('%s', {time}) AS INTEGER) * 1000000 + CAST(substr({time}, 21, 6) AS INTEGER)",
     "mysql": "TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', {time})",
 }
 _LAST_INBOUND = """\
-UPDATE social_conversations SET last_inbound_at = (
+UPDATE social_conversations SET omni_last_inbound_at = (
   SELECT {microseconds} FROM social_messages m
-  WHERE m.conversation_id = social_conversations.id AND m.sender_type = 'customer' AND m.is_private = 0
+  WHERE m.conversation_id = social_conversations.id AND m.sender_type = 'customer' AND m.omni_is_private = 0
   AND m.created_at > '1970-01-02'){keep}
-WHERE id BETWEEN :low AND :high AND last_inbound_at IS NULL AND EXISTS (
+WHERE id BETWEEN :low AND :high AND omni_last_inbound_at IS NULL AND EXISTS (
   SELECT 1 FROM social_messages m WHERE m.conversation_id = social_conversations.id
-  AND m.sender_type = 'customer' AND m.is_private = 0 AND m.created_at > '1970-01-02')"""
+  AND m.sender_type = 'customer' AND m.omni_is_private = 0 AND m.created_at > '1970-01-02')"""
 _NEWEST = """\
 SELECT conversation_id, sender_type, content FROM (
   SELECT m.conversation_id, m.sender_type, SUBSTR(m.content, 1, :characters) AS content,
     ROW_NUMBER() OVER (PARTITION BY m.conversation_id ORDER BY m.created_at DESC, m.id DESC) AS place
   FROM social_messages m JOIN social_conversations c ON c.id = m.conversation_id
-  WHERE c.id BETWEEN :low AND :high AND c.preview IS NULL AND m.is_private = 0) newest
+  WHERE c.id BETWEEN :low AND :high AND c.omni_preview IS NULL AND m.omni_is_private = 0) newest
 WHERE place = 1"""
 _ONLY_INTEGRATION = """\
 SELECT company_id, MIN(id) FROM integrations WHERE provider = 'chatwoot' AND company_id IS NOT NULL
 GROUP BY company_id HAVING COUNT(*) = 1"""
 _UNLINKED = """\
 SELECT id, company_id, external_user_id, last_message_at FROM social_conversations
-WHERE platform = 'chatwoot' AND integration_id IS NULL AND external_user_id IS NOT NULL AND id BETWEEN :low AND :high"""
+WHERE platform = 'chatwoot' AND omni_integration_id IS NULL AND external_user_id IS NOT NULL AND id BETWEEN :low AND :high"""
 
 
 # SQLite keeps times as text and orders them as text: pages end for ever before a row whose time lacks the fraction
@@ -99,7 +99,7 @@ def _separate_subjects(connection: Connection) -> list[str]:
     joined = "'local:' || id" if connection.dialect.name == "sqlite" else "CONCAT('local:', id)"
     changed = run(
         connection,
-        f"UPDATE agents SET subject = {joined} WHERE email IS NOT NULL AND subject NOT LIKE 'local:%'",
+        f"UPDATE omni_agents SET subject = {joined} WHERE email IS NOT NULL AND subject NOT LIKE 'local:%'",
     ).rowcount
     return [f"{changed} agents with a password separated from the CRM's users"] if changed else []
 
@@ -112,7 +112,7 @@ def _fill_previews(connection: Connection, page: Mapping[str, int], keep: str) -
         )
         for row in rows
     }
-    return sum(_set_by_id(connection, "preview", chunk, keep, "preview IS NULL") for chunk in _chunks(previews))
+    return sum(_set_by_id(connection, "omni_preview", chunk, keep, "omni_preview IS NULL") for chunk in _chunks(previews))
 
 
 def _link(connection: Connection, keep: str) -> list[str]:
@@ -123,8 +123,8 @@ def _link(connection: Connection, keep: str) -> list[str]:
         for chunk in _chunks(numbers):
             free = _without_taken(connection, integration, chunk)
             # the number alone is nobody's key: both columns are set by one statement
-            also = f", integration_id = {int(integration)}{keep}"
-            count += _set_by_id(connection, "chatwoot_conversation_id", free, also, "integration_id IS NULL")
+            also = f", omni_integration_id = {int(integration)}{keep}"
+            count += _set_by_id(connection, "omni_chatwoot_conversation_id", free, also, "omni_integration_id IS NULL")
         if count:
             done.append(f"{_conversations(count)} linked to integration {integration}")
     return done
@@ -155,7 +155,10 @@ def _choose(connection: Connection) -> dict[int, dict[int, int]]:
 def _without_taken(connection: Connection, integration: int, numbers: Mapping[int, int]) -> dict[int, int]:
     """Numbers a conversation has already, since an earlier run or a webhook, stay with it."""
     marks = ", ".join(f":n{place}" for place in range(len(numbers)))
-    sql = f"SELECT chatwoot_conversation_id FROM social_conversations WHERE integration_id = :i AND chatwoot_conversation_id IN ({marks})"
+    sql = (
+        "SELECT omni_chatwoot_conversation_id FROM social_conversations "
+        f"WHERE omni_integration_id = :i AND omni_chatwoot_conversation_id IN ({marks})"
+    )
     values = {f"n{place}": number for place, number in enumerate(numbers.values())}
     taken = {row[0] for row in run(connection, sql, {"i": integration, **values})}
     return {id_: number for id_, number in numbers.items() if number not in taken}

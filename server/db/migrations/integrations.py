@@ -15,17 +15,22 @@ def trust_older(connection: Connection) -> list[str]:
     """
     rows = connection.execute(
         text(
-            "SELECT id, company_id, account_id, page_id, webhook_seen_at, webhook_secret, proved_at FROM integrations "
+            "SELECT id, company_id, account_id, page_id, omni_webhook_seen_at, omni_webhook_secret, omni_proved_at FROM integrations "
             "WHERE provider = 'chatwoot' ORDER BY id"
         )
     ).all()
     owners: dict[tuple[Any, Any], set[Any]] = defaultdict(set)
     for row in rows:
         owners[row.account_id, row.page_id].add(row.company_id)
-    trusted = [row for row in rows if not row.proved_at and (row.webhook_seen_at or len(owners[row.account_id, row.page_id]) == 1)]
+    trusted = [
+        row
+        for row in rows
+        if not row.omni_proved_at
+        and (row.omni_webhook_seen_at or len(owners[row.account_id, row.page_id]) == 1)
+    ]
     for row in trusted:
         connection.execute(
-            text("UPDATE integrations SET proved_at = :at, unsigned_webhooks = :unsigned WHERE id = :id"),
-            {"at": GRANDFATHERED, "unsigned": "refused" if row.webhook_secret else "accepted", "id": row.id},
+            text("UPDATE integrations SET omni_proved_at = :at, omni_unsigned_webhooks = :unsigned WHERE id = :id"),
+            {"at": GRANDFATHERED, "unsigned": "refused" if row.omni_webhook_secret else "accepted", "id": row.id},
         )
     return [f"{len(trusted)} integrations go on receiving webhooks; Chatwoot is asked about them once the server runs"] if trusted else []

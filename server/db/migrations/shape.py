@@ -28,7 +28,7 @@ def complete(connection: Connection) -> list[str]:
 
 
 def missing(connection: Connection) -> list[str]:
-    """What `complete` would add, as names: `table inbox_events`, `column social_messages.seq`, `index social_messages.ix_...`."""
+    """What `complete` would add, as names: `table omni_inbox_events`, `column social_messages.omni_seq`, `index ...`."""
     inspector = inspect(connection)
     names: list[str] = []
     for table in tables.metadata.sorted_tables:

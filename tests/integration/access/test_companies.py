@@ -106,7 +106,7 @@ async def test_a_disabled_agent_is_refused_everywhere(company: Company) -> None:
     async with company.client(5) as http:
         assert (await http.get("/api/me")).status_code == 200
         await company.execute(
-            "UPDATE agents SET is_active = :no, updated_at = :now WHERE company_id = :c AND subject = '5'",
+            "UPDATE omni_agents SET is_active = :no, updated_at = :now WHERE company_id = :c AND subject = '5'",
             no=False,
             now=int(time.time() * SECOND),
             c=company.id,

@@ -51,10 +51,10 @@ async def test_a_link_is_nothing_to_somebody_whose_access_was_withdrawn_otherwis
     email = f"gone{company.id}@example.org"
     person = await join(company, email, "agent")
     link = await invited(company, email, "agent")
-    before = await company.rows("SELECT password_hash FROM agents WHERE id = :id", id=person.number)
-    await company.execute("UPDATE agents SET is_active = :no WHERE id = :id", no=False, id=person.number)
+    before = await company.rows("SELECT password_hash FROM omni_agents WHERE id = :id", id=person.number)
+    await company.execute("UPDATE omni_agents SET is_active = :no WHERE id = :id", no=False, id=person.number)
     assert (await accept(company.omni, link)).status_code == 404
-    assert await company.rows("SELECT password_hash FROM agents WHERE id = :id", id=person.number) == before
+    assert await company.rows("SELECT password_hash FROM omni_agents WHERE id = :id", id=person.number) == before
     await person.http.aclose()
 
 
@@ -141,5 +141,5 @@ async def test_open_invitations_are_listed_and_can_be_ended(company: Company, sh
         assert "works no more" in text_of(ended)
         assert (await chief.get("/api/invitations")).json() == []
     assert [(await accept(company.omni, one)).status_code for one in (token, by_page)] == [404, 404]
-    acts = await company.rows("SELECT act, target FROM audit_log WHERE company_id = :company", company=company.id)
+    acts = await company.rows("SELECT act, target FROM omni_audit_log WHERE company_id = :company", company=company.id)
     assert {target for act, target in acts if act == "agent.invite-end"} == {email, second}

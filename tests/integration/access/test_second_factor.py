@@ -54,7 +54,7 @@ async def test_a_code_is_asked_for_and_counts_once(visitor: Visitor, browser: ht
         tries = [(await second_step(http, again, "000000")).status_code for _ in range(6)]
         assert tries == [422] * 5 + [401]
         assert (await http.get("/api/me")).status_code == 401
-    row = await visitor.company.rows("SELECT secret FROM second_factors WHERE agent_id = :id", id=visitor.number)
+    row = await visitor.company.rows("SELECT secret FROM omni_second_factors WHERE agent_id = :id", id=visitor.number)
     assert secret not in row[0][0]  # sealed
 
 
@@ -66,7 +66,7 @@ async def test_a_recovery_code_stands_in_once(visitor: Visitor, browser: httpx.A
         assert (await http.get(FACTOR)).json()["recoveryCodesLeft"] == 9
     async with visitor.browser() as http:
         assert (await second_step(http, await visitor.sign_in(http), codes[0])).status_code == 422
-    rows = await visitor.company.rows("SELECT code_hash FROM recovery_codes WHERE agent_id = :id", id=visitor.number)
+    rows = await visitor.company.rows("SELECT code_hash FROM omni_recovery_codes WHERE agent_id = :id", id=visitor.number)
     assert not {code.replace("-", "") for code in codes} & {row[0] for row in rows}
 
 

@@ -20,7 +20,7 @@ async def test_signing_in_sets_a_cookie_that_scripts_cannot_read(visitor: Visito
         assert (morsel["httponly"], morsel["samesite"], morsel["path"], morsel["max-age"]) == (True, "Lax", "/", str(12 * 3600))
         me = (await http.get("/api/me")).json()
     assert {name: me[name] for name in answer.json()} == answer.json()
-    assert not await visitor.company.rows("SELECT 1 FROM agent_sessions WHERE token_hash = :cookie", cookie=morsel.value)
+    assert not await visitor.company.rows("SELECT 1 FROM omni_agent_sessions WHERE token_hash = :cookie", cookie=morsel.value)
 
 
 async def test_a_wrong_pair_is_answered_alike(visitor: Visitor) -> None:
@@ -28,7 +28,7 @@ async def test_a_wrong_pair_is_answered_alike(visitor: Visitor) -> None:
     async with visitor.browser() as http:
         wrong = await visitor.sign_in(http, password="wrong")
         unknown = await visitor.sign_in(http, email="nobody@example.org")
-        await visitor.company.execute("UPDATE agents SET is_active = :no WHERE email = :email", no=False, email=visitor.email)
+        await visitor.company.execute("UPDATE omni_agents SET is_active = :no WHERE email = :email", no=False, email=visitor.email)
         disabled = await visitor.sign_in(http)
     assert {(a.status_code, a.text) for a in (wrong, unknown, disabled)} == {(401, wrong.text)}
     assert "set-cookie" not in wrong.headers

@@ -8,7 +8,7 @@ from tests.kit.company import Company
 
 
 async def number_of(company: Company, email: str) -> int:
-    rows = await company.rows("SELECT id FROM agents WHERE email = :email", email=email)
+    rows = await company.rows("SELECT id FROM omni_agents WHERE email = :email", email=email)
     return int(rows[0][0])
 
 
@@ -43,12 +43,12 @@ async def test_agents_of_an_earlier_version_are_separated_by_the_upgrade(company
         await accept(company.omni, await invited(company, email))
     numbers = [await number_of(company, email) for email in emails]
     for number, subject in zip(numbers, (str(numbers[0]), emails[1]), strict=True):
-        await company.execute("UPDATE agents SET subject = :s WHERE id = :id", s=subject, id=number)
+        await company.execute("UPDATE omni_agents SET subject = :s WHERE id = :id", s=subject, id=number)
     async with company.client("crm-user") as http:
         assert (await http.get("/api/me")).status_code == 200
     assert "2 agents with a password separated" in (await command(company.omni, "db", "upgrade")).stdout
     assert "agents with a password" not in (await command(company.omni, "db", "upgrade")).stdout
-    rows = await company.rows("SELECT subject FROM agents WHERE company_id = :c ORDER BY id", c=company.id)
+    rows = await company.rows("SELECT subject FROM omni_agents WHERE company_id = :c ORDER BY id", c=company.id)
     assert {f"local:{number}" for number in numbers} <= {subject for (subject,) in rows}
     assert "crm-user" in {subject for (subject,) in rows}
     assert [await signed_in(company, email, PASSWORD) for email in emails] == [201, 201]

@@ -115,7 +115,7 @@ async def test_an_agent_first_seen_in_a_token_is_listed(company: Company) -> Non
         me = (await http.get("/api/me")).json()
         assert (me["name"], me["role"], me["companyId"]) == ("Rupa Akter", "admin", company.id)
         await http.get("/api/me")
-    rows = await company.rows("SELECT id, name, role FROM agents WHERE company_id = :c AND subject = 'crm-42'", c=company.id)
+    rows = await company.rows("SELECT id, name, role FROM omni_agents WHERE company_id = :c AND subject = 'crm-42'", c=company.id)
     assert [tuple(row) for row in rows] == [(me["id"], "Rupa Akter", "admin")]
 
 

@@ -38,7 +38,7 @@ async def test_a_ticket_ends_with_the_access_it_was_given_for(visitor: Visitor, 
         late = await second_step(thief, first, code_of(first.json()["setUp"]["secret"]))
         assert late.status_code == 401, late.text
         assert (await thief.get("/api/me")).status_code == 401
-    rows = await visitor.company.rows("SELECT 1 FROM second_factors WHERE agent_id = :id", id=visitor.number)
+    rows = await visitor.company.rows("SELECT 1 FROM omni_second_factors WHERE agent_id = :id", id=visitor.number)
     assert not rows
 
 
@@ -117,7 +117,7 @@ async def test_all_other_sign_ins_are_ended_however_many(visitor: Visitor, brows
     answer = await browser.post("/api/me/sessions/end-others", headers={"Origin": visitor.omni.base_url})
     assert answer.json() == {"ended": 230}
     left = await visitor.company.rows(
-        "SELECT COUNT(*) FROM agent_sessions WHERE agent_id = :id AND revoked_at IS NULL", id=visitor.number
+        "SELECT COUNT(*) FROM omni_agent_sessions WHERE agent_id = :id AND revoked_at IS NULL", id=visitor.number
     )
     assert left[0][0] == 1
 
@@ -148,7 +148,7 @@ async def _is_held_up(visitor: Visitor, other: httpx.AsyncClient) -> bool:
     if visitor.company.database.dialect == "mysql":
         waiting = await visitor.company.rows(
             "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT' AND trx_query LIKE :text",
-            text=f"%FROM agents WHERE id = {visitor.number} %FOR UPDATE%",
+            text=f"%FROM omni_agents WHERE id = {visitor.number} %FOR UPDATE%",
         )
         return bool(waiting[0][0])
     for _ in range(3):

@@ -76,6 +76,7 @@ async def test_a_sync_heard_of_in_the_future_is_taken_over(tmp_path: Path) -> No
         await database.transaction(lambda c: sync_runs.ask_for_run(c, 1, now_us))
         for heard_us, is_taken in ((now_us + 3600 * SECOND, True), (now_us, False), (now_us - 3600 * SECOND, True)):
             row = {"heard": heard_us}
-            await database.transaction(lambda c, row=row: c.execute("UPDATE sync_runs SET state = 'running', updated_at = :heard", row))  # type: ignore[misc]
+            taken = "UPDATE omni_sync_runs SET state = 'running', updated_at = :heard"
+            await database.transaction(lambda c, row=row, taken=taken: c.execute(taken, row))  # type: ignore[misc]
             waiting = await database.read(lambda c: sync_runs.read_waiting(c, now_us - 20 * SECOND, now_us + 20 * SECOND))
             assert bool(waiting) is is_taken

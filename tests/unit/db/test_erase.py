@@ -9,6 +9,7 @@ from sqlalchemy import Column, LargeBinary, Table
 from server.db import contacts, erase
 from server.db.database import Connection, Database
 from server.db.migrations import upgrade
+from server.db.names import PREFIX
 from server.db.tables import metadata
 
 _OURS, _OTHERS = 71, 72  # companies; whatever belongs to one carries its number
@@ -16,15 +17,19 @@ _OURS, _OTHERS = 71, 72  # companies; whatever belongs to one carries its number
 _OF_COMPANY = {"company_id", "integration_id", "conversation_id", "message_id", "agent_id", "upload"}
 _OF_CONVERSATION = {"conversation_id", "message_id", "upload"}
 _OF_INTEGRATION = _OF_CONVERSATION | {"integration_id"}
-_NUMBERED = {"social_conversations", "social_messages", "integrations", "agents"}  # others say their numbers
+_NUMBERED = {"social_conversations", "social_messages", "integrations", "omni_agents"}  # others say their numbers
 
 
 def _tied(columns: set[str]) -> set[str]:
-    return {name for name, table in metadata.tables.items() if columns & set(table.c.keys())}
+    return {name for name, table in metadata.tables.items() if columns & {_plain(c.name) for c in table.columns}}
+
+
+def _plain(column: str) -> str:
+    return column.removeprefix(PREFIX)
 
 
 def _is_number(table: Table, column: Column[Any]) -> bool:
-    return column.name in _OF_COMPANY or (column.name == "id" and table.name in _NUMBERED)
+    return _plain(column.name) in _OF_COMPANY or (column.name == "id" and table.name in _NUMBERED)
 
 
 def _value(table: Table, column: Column[Any], company: int) -> object:
@@ -72,8 +77,8 @@ async def _the_conversation(c: Connection) -> None:
 
 _CASES: dict[str, tuple[Callable[[Connection], Awaitable[None]], set[str]]] = {
     "companies": (_all_companies, _tied(_OF_COMPANY)),
-    "an integration": (_the_integration, _tied(_OF_INTEGRATION) | {"integrations", "inbox_events"}),
-    "a contact": (_the_conversation, _tied(_OF_CONVERSATION) | {"social_conversations", "inbox_events"}),
+    "an integration": (_the_integration, _tied(_OF_INTEGRATION) | {"integrations", "omni_inbox_events"}),
+    "a contact": (_the_conversation, _tied(_OF_CONVERSATION) | {"social_conversations", "omni_inbox_events"}),
 }
 
 

@@ -41,9 +41,9 @@ async def test_what_received_before_goes_on_and_a_claim_on_anothers_numbers_does
     place = {"base_url": "https://chat.example.com", "account_id": "3", "access_token": "t"}
     _older(
         url,
-        {"id": 1, "company_id": 1, "page_id": "12", "webhook_seen_at": 5, **place},
+        {"id": 1, "company_id": 1, "page_id": "12", "omni_webhook_seen_at": 5, **place},
         {"id": 2, "company_id": 2, "page_id": "12", **place},
-        {"id": 3, "company_id": 2, "page_id": "13", "webhook_secret": "s", **place},
+        {"id": 3, "company_id": 2, "page_id": "13", "omni_webhook_secret": "s", **place},
     )
     assert "2 integrations go on receiving webhooks" in " ".join(upgrade(url))
     found = await _read(url)

@@ -90,12 +90,12 @@ async def test_what_cannot_be_read_is_put_aside_and_offered_again_by_the_next_st
 async def _refuse_five(connection: Connection) -> None:
     """As MySQL refuses what is larger than its packets."""
     await connection.execute(
-        "CREATE TRIGGER picky BEFORE INSERT ON webhook_deliveries WHEN NEW.uid = 'uid-5' BEGIN SELECT RAISE(FAIL, 'too large'); END"
+        "CREATE TRIGGER picky BEFORE INSERT ON omni_webhook_deliveries WHEN NEW.uid = 'uid-5' BEGIN SELECT RAISE(FAIL, 'too large'); END"
     )
 
 
 async def _refuse_all(connection: Connection) -> None:
-    await connection.execute("CREATE TRIGGER full BEFORE INSERT ON webhook_deliveries BEGIN SELECT RAISE(FAIL, 'disk is full'); END")
+    await connection.execute("CREATE TRIGGER full BEFORE INSERT ON omni_webhook_deliveries BEGIN SELECT RAISE(FAIL, 'disk is full'); END")
 
 
 async def _accept_all(connection: Connection) -> None:

@@ -58,7 +58,7 @@ async def _fill(spool: Spool, *, is_verified: bool) -> None:
 
 
 async def _refuse(connection: Connection) -> None:
-    await connection.execute("CREATE TRIGGER away BEFORE INSERT ON webhook_deliveries BEGIN SELECT RAISE(FAIL, 'away'); END")
+    await connection.execute("CREATE TRIGGER away BEFORE INSERT ON omni_webhook_deliveries BEGIN SELECT RAISE(FAIL, 'away'); END")
 
 
 def _damage(path: Path, first: int, last: int) -> None:
@@ -267,7 +267,7 @@ async def test_what_waits_is_bounded_in_bytes(tmp_path: Path, letter: str, lengt
         async with _recording(recorder):
             await asyncio.wait([*strangers, *verified])
             await recorder.append(large(200))
-        count = await database.fetch_one("SELECT COUNT(*) FROM webhook_deliveries")
+        count = await database.fetch_one("SELECT COUNT(*) FROM omni_webhook_deliveries")
         assert count is not None
         assert count[0] == 31 - len(refused)
 

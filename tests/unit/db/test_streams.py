@@ -53,7 +53,7 @@ async def test_a_company_that_is_held_holds_up_no_other(
 ) -> None:
     """Twenty callers wait for company 1, more than there are lanes; company 2 is served as if they were not there."""
     opened, url = database
-    with held(mariadb, url, "SELECT * FROM inbox_streams WHERE company_id = 1 FOR UPDATE"):
+    with held(mariadb, url, "SELECT * FROM omni_inbox_streams WHERE company_id = 1 FOR UPDATE"):
         async with asyncio.TaskGroup() as group:
             waiting = [group.create_task(_lock(opened, 1, wait_seconds=60)) for _ in range(20)]
             await eventually(lambda: opened.busy.locked(0.3), limit=30)
@@ -71,7 +71,7 @@ async def test_who_has_no_patience_left_is_told_which_company_it_was(
 ) -> None:
     """And not that the database cannot be reached."""
     opened, url = database
-    with held(mariadb, url, "SELECT * FROM inbox_streams WHERE company_id = 1 FOR UPDATE"):
+    with held(mariadb, url, "SELECT * FROM omni_inbox_streams WHERE company_id = 1 FOR UPDATE"):
         with pytest.raises(CompanyBusy) as caught:
             await _lock(opened, 1, 2, wait_seconds=0.2)
         assert caught.value.company_ids == {1}
@@ -94,7 +94,7 @@ async def test_it_goes_on_by_itself_when_the_row_is_free(
     """The caller waits outside of the lane, and takes its turn."""
     opened, url = database
     async with asyncio.TaskGroup() as group:
-        with held(mariadb, url, "SELECT * FROM inbox_streams WHERE company_id = 1 FOR UPDATE"):
+        with held(mariadb, url, "SELECT * FROM omni_inbox_streams WHERE company_id = 1 FOR UPDATE"):
             task = group.create_task(_lock(opened, 1, wait_seconds=60))
             await eventually(lambda: opened.busy.locked(0.0), limit=30)
         assert set(await task) == {1}
@@ -108,12 +108,12 @@ async def test_many_lock_one_company_and_each_has_its_turn(database: tuple[Datab
     async def append(connection: Connection) -> None:
         stream = (await eventlog.lock_streams(connection, [1], "epoch"))[1]
         await asyncio.sleep(0.001)
-        await connection.execute("UPDATE inbox_streams SET head = :head WHERE company_id = 1", {"head": stream.head + 1})
+        await connection.execute("UPDATE omni_inbox_streams SET head = :head WHERE company_id = 1", {"head": stream.head + 1})
 
     async with Database(url, pool=4, wait_seconds=scaled(30)) as other, asyncio.TaskGroup() as group:
         for number in range(60):
             group.create_task((other if number % 2 else opened).transaction(append, wait_seconds=scaled(30)))
-    assert await opened.fetch_one("SELECT head FROM inbox_streams WHERE company_id = 1") == (60,)
+    assert await opened.fetch_one("SELECT head FROM omni_inbox_streams WHERE company_id = 1") == (60,)
 
 
 async def test_two_make_the_first_row_of_a_company_at_once(database: tuple[Database, str]) -> None:
@@ -123,5 +123,5 @@ async def test_two_make_the_first_row_of_a_company_at_once(database: tuple[Datab
         for company_id in range(10, 20):
             for _ in range(4):
                 group.create_task(_lock(opened, company_id, wait_seconds=scaled(30)))
-    rows = await opened.fetch_all("SELECT company_id FROM inbox_streams WHERE company_id >= 10")
+    rows = await opened.fetch_all("SELECT company_id FROM omni_inbox_streams WHERE company_id >= 10")
     assert len(rows) == 10

@@ -134,5 +134,5 @@ async def test_sqlite_finds_a_page_by_the_index(tmp_path: Path) -> None:
     for (sql, _), plan in zip(asked, plans, strict=True):
         assert not [step for step in plan if step.startswith("SCAN")], (sql, plan)
         # what is not sorted may come by either index that begins with the conversation: to SQLite they cost the same
-        wanted = "ix_message_thread" if "ORDER BY" in sql else "INDEX"
+        wanted = "omni_ix_message_thread" if "ORDER BY" in sql else "INDEX"
         assert [step for step in plan if wanted in step or "INTEGER PRIMARY KEY" in step], (sql, plan)

@@ -51,8 +51,8 @@ class Written:
 
     async def go_back(self, head: int) -> None:
         """As a restored backup does."""
-        await self.database.transaction(lambda c: c.execute("DELETE FROM inbox_events WHERE seq > :head", {"head": head}))
-        await self.database.transaction(lambda c: c.execute("UPDATE inbox_streams SET head = :head", {"head": head}))
+        await self.database.transaction(lambda c: c.execute("DELETE FROM omni_inbox_events WHERE seq > :head", {"head": head}))
+        await self.database.transaction(lambda c: c.execute("UPDATE omni_inbox_streams SET head = :head", {"head": head}))
         self.head = head
 
     async def feed(self, hub: Hub, limits: FeedLimits = LIMITS) -> Feed:

@@ -23,7 +23,7 @@ async def _feeds(log: Written) -> AsyncIterator[Feeds]:
 async def _write(log: Written, count: int = 1, content: str = "", *, at_us: int) -> EventBatch:
     """As one transaction of ours does, at that moment."""
     batch = await log.append(count, content)
-    change = "UPDATE inbox_events SET created_at = :at WHERE seq >= :first"
+    change = "UPDATE omni_inbox_events SET created_at = :at WHERE seq >= :first"
     await log.database.transaction(lambda c: c.execute(change, {"at": at_us, "first": batch.first_seq}))
     return EventBatch(batch.company_id, batch.epoch, batch.first_seq, batch.bodies, written_us=at_us)
 
@@ -83,10 +83,10 @@ async def test_two_of_our_own_in_the_other_order_are_no_step_back(log: Written) 
 
 async def test_trimmed_and_renewed_logs_are_no_step_back(log: Written) -> None:
     """Retention has taken the event; an operator began a new epoch."""
-    for change in ("UPDATE inbox_streams SET floor = head", "UPDATE inbox_streams SET epoch = 'e2'"):
+    for change in ("UPDATE omni_inbox_streams SET floor = head", "UPDATE omni_inbox_streams SET epoch = 'e2'"):
         marks = LogMarks(log.database)
         marks.note(COMPANY, Mark("e1", 3, 1))
-        await log.database.transaction(lambda c: c.execute("DELETE FROM inbox_events", {}))
+        await log.database.transaction(lambda c: c.execute("DELETE FROM omni_inbox_events", {}))
         await log.database.transaction(lambda c: c.execute(change, {}))  # noqa: B023 - awaited at once
         before = await log.stream()
         await marks.compare()

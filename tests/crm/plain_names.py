@@ -1,0 +1,38 @@
+"""A database as versions left it whose tables and columns had no prefix."""
+
+from typing import Any
+
+from sqlalchemy import Connection, inspect
+
+from server.db.migrations.connection import connected
+from server.db.names import DOCUMENTED, PREFIX
+
+
+def take_back(database_url: str) -> None:
+    """Give everything of ours the name it had then; rows, comments and indexes stay."""
+    with connected(database_url) as connection:
+        for table in inspect(connection).get_table_names():
+            if table.startswith(PREFIX) and table != "omni_inbox_version":
+                connection.exec_driver_sql(f"ALTER TABLE {table} RENAME TO {table.removeprefix(PREFIX)}")
+        for table in DOCUMENTED:
+            names = {column["name"] for column in inspect(connection).get_columns(table)}
+            for column in inspect(connection).get_columns(table):
+                new = column["name"].removeprefix(PREFIX)
+                if new in names:  # that version took the CRM's for its own, and added none
+                    if new != column["name"]:
+                        connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {column['name']}")
+                    continue
+                connection.exec_driver_sql(f"ALTER TABLE {table} RENAME COLUMN {column['name']} TO {new}")
+        connection.exec_driver_sql("UPDATE omni_inbox_version SET version_num = '0010'")
+
+
+def picture(database_url: str) -> dict[str, Any]:
+    """Tables with their columns and how many rows they have."""
+    with connected(database_url) as connection:
+        return {table: _table(connection, table) for table in inspect(connection).get_table_names()}
+
+
+def _table(connection: Connection, table: str) -> Any:
+    columns = [(column["name"], str(column["type"]), column["nullable"]) for column in inspect(connection).get_columns(table)]
+    indexes = sorted((index["column_names"], index["unique"]) for index in inspect(connection).get_indexes(table))
+    return columns, indexes, connection.exec_driver_sql(f"SELECT COUNT(*) FROM {table}").scalar_one()
