@@ -10,7 +10,7 @@ _NAMES = "c.omni_search_text LIKE :q ESCAPE '!' OR c.external_user_name LIKE :ra
 _PHONE = " OR c.omni_search_text LIKE :digits ESCAPE '!'"
 _TEXT = (
     "m.omni_search_text LIKE :q ESCAPE '!' OR ((m.omni_search_text IS NULL "
-    "OR m.chatwoot_message_id IS NULL) AND m.content LIKE :raw ESCAPE '!')"
+    "OR m.omni_chatwoot_message_id IS NULL) AND m.content LIKE :raw ESCAPE '!')"
 )
 _ANY_TEXT = f"EXISTS (SELECT 1 FROM social_messages m WHERE m.conversation_id = c.id AND ({_TEXT}))"
 

@@ -14,11 +14,11 @@ Unfilled = tuple[int, str]  # (id, form)
 
 FORMS = {
     "social_conversations": (
-        "SELECT id, external_user_name, contact FROM social_conversations "
+        "SELECT id, external_user_name, omni_contact FROM social_conversations "
         "WHERE id > :after AND omni_search_text IS NULL ORDER BY id LIMIT :limit"
     ),
     "social_messages": (
-        "SELECT id, content, is_deleted FROM social_messages WHERE id > :after AND omni_search_text IS NULL ORDER BY id LIMIT :limit"
+        "SELECT id, content, omni_is_deleted FROM social_messages WHERE id > :after AND omni_search_text IS NULL ORDER BY id LIMIT :limit"
     ),
 }
 _READ = {

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import Connection, inspect
 
 from server.db.migrations.connection import connected
+from server.db.migrations.plain_comments import COLUMNS, TABLES
 from server.db.names import DOCUMENTED, PREFIX
 
 
@@ -12,15 +13,17 @@ def take_back(database_url: str) -> None:
     """Give everything of ours the name it had then; rows, comments and indexes stay."""
     with connected(database_url) as connection:
         for table in inspect(connection).get_table_names():
-            if table.startswith(PREFIX) and table != "omni_inbox_version":
+            if table.removeprefix(PREFIX) in TABLES:
                 connection.exec_driver_sql(f"ALTER TABLE {table} RENAME TO {table.removeprefix(PREFIX)}")
         for table in DOCUMENTED:
+            plain = {PREFIX + name for name in COLUMNS[table]}
             names = {column["name"] for column in inspect(connection).get_columns(table)}
             for column in inspect(connection).get_columns(table):
+                if column["name"] not in plain:
+                    continue
                 new = column["name"].removeprefix(PREFIX)
                 if new in names:  # that version took the CRM's for its own, and added none
-                    if new != column["name"]:
-                        connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {column['name']}")
+                    connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {column['name']}")
                     continue
                 connection.exec_driver_sql(f"ALTER TABLE {table} RENAME COLUMN {column['name']} TO {new}")
         connection.exec_driver_sql("UPDATE omni_inbox_version SET version_num = '0010'")

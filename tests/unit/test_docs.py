@@ -24,6 +24,7 @@ from server.core import session
 from server.core.delivery import CHANNEL_ERROR
 from server.core.preferences import CHOICES
 from server.core.reply_outcomes import RETRYING
+from server.db.tables import metadata
 from server.errors import OmniError
 from server.settings import Settings, describe
 

@@ -15,8 +15,8 @@ from server.db.migrations import plain_comments
 from server.db.names import DOCUMENTED, PREFIX
 from server.errors import ConfigurationError
 
-# until then names had no prefix; later versions never had one without
-_LAST_PLAIN = "0010"
+# revisions whose names had no prefix
+_PLAIN = {*(f"{number:04}" for number in range(1, 11)), "0013"}
 
 
 def plain_names(connection: Connection) -> list[tuple[str, str]]:
@@ -67,7 +67,7 @@ def _is_older(connection: Connection) -> bool:
         revision = row[0]
     if revision is None:
         return connection.dialect.name != "sqlite"
-    return str(revision) <= _LAST_PLAIN
+    return str(revision) in _PLAIN
 
 
 def _shared(connection: Connection) -> Iterator[Table]:

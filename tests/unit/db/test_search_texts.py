@@ -13,11 +13,11 @@ from server.db.migrations.connection import connected
 
 _COUNT = 450
 _CONVERSATION = (
-    "INSERT INTO social_conversations (id, company_id, platform, external_user_name, contact) "
+    "INSERT INTO social_conversations (id, company_id, platform, external_user_name, omni_contact) "
     """VALUES (:id, 1, 'facebook', :name, '{"id"\\:1,"email"\\:"A@b.c","phone"\\:null,"identifier"\\:null}')"""
 )
 _MESSAGE = (
-    "INSERT INTO social_messages (id, conversation_id, sender_type, content, is_deleted) VALUES (:id, 1, 'customer', :content, :gone)"
+    "INSERT INTO social_messages (id, conversation_id, sender_type, content, omni_is_deleted) VALUES (:id, 1, 'customer', :content, :gone)"
 )
 
 
@@ -69,7 +69,7 @@ def test_an_interrupted_upgrade_goes_on(database_url: str, monkeypatch: pytest.M
     assert told == [*conversations, f"made {left[1]} messages ready for search"]
     assert upgrade(database_url) == []
     with connected(database_url) as connection:
-        for content, is_deleted, form in connection.execute(text("SELECT content, is_deleted, omni_search_text FROM social_messages")):
+        for content, is_deleted, form in connection.execute(text("SELECT content, omni_is_deleted, omni_search_text FROM social_messages")):
             assert form == ("" if is_deleted else search_form(content or ""))
         names = connection.execute(text("SELECT omni_search_text FROM social_conversations ORDER BY id")).scalars().all()
     assert names == [f"name e{n}\na@b.c" for n in range(1, 4)]

@@ -7,8 +7,8 @@ from alembic import context, op
 
 from server.db.migrations import shape
 
-revision = "0011"
-down_revision = "0010"
+revision = "0014"
+down_revision = "0013"
 
 
 def upgrade() -> None:
