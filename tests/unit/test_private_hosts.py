@@ -120,6 +120,15 @@ async def test_a_named_proxy_is_asked_for_public_addresses_alone() -> None:
         assert len(chatwoot.asked) == 1
 
 
+async def test_what_a_proxy_brings_from_a_private_address_is_not_quoted() -> None:
+    """Where every private address is allowed; the line itself ends at the proxy, so the address that was asked for decides."""
+    async with service() as proxy:
+        async with outgoing_client(allows_private=True, limits=LIMITS, proxy=proxy.address) as http:
+            assert await ask(http, "http://10.0.0.1") == "Chatwoot answered 4xx"
+            assert await ask(http, "http://93.184.216.34") == WORDS
+        assert len(proxy.asked) == 2
+
+
 async def test_files_of_a_named_chatwoot_are_fetched_and_no_neighbour_s() -> None:
     """The integration's own host, where the list names it; never another host of the list."""
     async with service(200) as chatwoot, service(200) as neighbour:

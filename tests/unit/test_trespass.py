@@ -56,6 +56,18 @@ async def test_one_line_an_agent_and_thing_whichever_process_it_meets(processes:
     assert (await lines(processes[0]))[1:] == [(5, "GET canned-replies 77"), (6, "GET canned-replies 7")]
 
 
+async def test_within_the_hour_the_database_is_not_asked_again(processes: list[Database]) -> None:
+    """A page that asks every five seconds for what is not its own opens no transaction each time: of a line that
+    somebody has deleted meanwhile nothing is noticed."""
+    process = Trespass(processes[0])
+    await attempt(process, 7)
+    await processes[0].transaction(lambda c: c.execute("DELETE FROM audit_log"))
+    await attempt(process, 7)
+    assert await lines(processes[0]) == []
+    await attempt(process, 77)
+    assert len(await lines(processes[0])) == 1
+
+
 async def test_an_hour_later_it_is_written_again(processes: list[Database]) -> None:
     """By the process that wrote it as by another one."""
     await attempt(Trespass(processes[0]), 7)

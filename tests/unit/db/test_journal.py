@@ -35,6 +35,21 @@ async def test_what_is_too_long_is_refused_aloud(mariadb_url: str) -> None:
         assert await database.read(lambda c: journal_reads.peek_deliveries(c, 10)) == []
 
 
+async def test_a_row_that_cannot_be_read_is_named_beside_the_others(database_url: str) -> None:
+    """It fails alone: what is read with it in one statement is read."""
+    upgrade(database_url)
+    kept = [Delivery(uid=uid, received_us=1, body="{}", headers={}) for uid in ("a", "b", "c")]
+    async with Database(database_url, wait_seconds=30) as database:
+        await database.transaction(lambda c: journal.append_deliveries(c, kept))
+        await database.transaction(
+            lambda c: c.execute("UPDATE webhook_deliveries SET headers = 'no JSON' WHERE uid = 'b'")
+        )
+        waiting = await database.read(lambda c: journal_reads.read_oldest(c, 24))
+    assert [one.uid for one in waiting.deliveries] == ["a", "c"]
+    assert ["cannot be read" in one.reason for one in waiting.unreadable] == [True]
+    assert len(set(waiting.ids)) == 3
+
+
 async def test_large_bodies_are_not_read_together(database_url: str) -> None:
     """The first read takes small ones up to a large one, or a large one alone; in order, and none is passed over."""
     upgrade(database_url)

@@ -165,3 +165,31 @@ async def test_who_stands_still_in_a_transaction_gives_its_locks_back(
         await task
         assert await other.fetch_one("SELECT value FROM counters WHERE id = 1") == (111,)
         assert tries == 2
+
+
+_BREAKING_OUT = (
+    "'", "\\'", "\\", "''", "\\\\' OR 1 = 1 -- ", "\0", "%s %(id)s :body {0}", "\u02bc \uff07 \u2019", "/*! */ ; DROP TABLE texts",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", ["", "NO_BACKSLASH_ESCAPES", "ANSI_QUOTES,PIPES_AS_CONCAT"])
+async def test_texts_made_to_break_out_are_texts_in_every_sql_mode(small: MariaDB, database: Database, mode: str) -> None:
+    """How a text is quoted depends on the session's mode: it is set for each one, also for those made anew after a cut."""
+    before = (await database.fetch_all("SELECT @@GLOBAL.sql_mode"))[0][0]
+    try:
+        await asyncio.to_thread(small.sql, f"SET GLOBAL sql_mode = '{mode}'")
+        for _ in range(2):
+            await asyncio.to_thread(small.drop_connections)
+            rows = [{"id": number, "body": text} for number, text in enumerate(_BREAKING_OUT)]
+
+            async def write(c: Connection) -> None:
+                await c.execute("DELETE FROM texts")
+                await c.execute_many("INSERT INTO texts (id, body) VALUES (:id, :body)", rows)  # noqa: B023 - awaited at once
+                for row in rows:  # noqa: B023
+                    await c.execute("UPDATE texts SET body = :body WHERE id = :id AND body = :body", row)
+
+            await database.transaction(write)
+            held = await database.fetch_all("SELECT body FROM texts ORDER BY id")
+            assert [row[0] for row in held] == list(_BREAKING_OUT)
+    finally:
+        await asyncio.to_thread(small.sql, f"SET GLOBAL sql_mode = '{before}'")
