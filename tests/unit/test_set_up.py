@@ -51,5 +51,5 @@ async def test_who_was_first_while_the_password_was_hashed_stays_the_only_one(tm
                 await late
         finally:
             running.cancel()
-        names = await database.fetch_all("SELECT name FROM agents")
+        names = await database.fetch_all("SELECT name FROM omni_agents")
         assert [row[0] for row in names] == ["First"]

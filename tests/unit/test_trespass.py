@@ -61,7 +61,7 @@ async def test_within_the_hour_the_database_is_not_asked_again(processes: list[D
     somebody has deleted meanwhile nothing is noticed."""
     process = Trespass(processes[0])
     await attempt(process, 7)
-    await processes[0].transaction(lambda c: c.execute("DELETE FROM audit_log"))
+    await processes[0].transaction(lambda c: c.execute("DELETE FROM omni_audit_log"))
     await attempt(process, 7)
     assert await lines(processes[0]) == []
     await attempt(process, 77)

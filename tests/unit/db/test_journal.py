@@ -42,7 +42,7 @@ async def test_a_row_that_cannot_be_read_is_named_beside_the_others(database_url
     async with Database(database_url, wait_seconds=30) as database:
         await database.transaction(lambda c: journal.append_deliveries(c, kept))
         await database.transaction(
-            lambda c: c.execute("UPDATE webhook_deliveries SET headers = 'no JSON' WHERE uid = 'b'")
+            lambda c: c.execute("UPDATE omni_webhook_deliveries SET headers = 'no JSON' WHERE uid = 'b'")
         )
         waiting = await database.read(lambda c: journal_reads.read_oldest(c, 24))
     assert [one.uid for one in waiting.deliveries] == ["a", "c"]
