@@ -42,9 +42,9 @@ from server.db import store
 from server.db.accounts import Agent, Integration
 from server.db.database import Database
 from server.db.installation import read_installation
-from server.db.migrations import schema_problem
 from server.db.spool import Spool
 from server.db.vault import Vault
+from server.db.write_probe import WriteProbe
 from server.deep_walk import START_REQUESTS, DeepWalk
 from server.directory import Directory
 from server.endpoints import ops, pages
@@ -76,7 +76,7 @@ from server.endpoints.uploads import Uploads
 from server.endpoints.webhook import Webhook
 from server.endpoints.websocket import Sockets
 from server.erasure import Erasure
-from server.errors import ConfigurationError, DatabaseUnavailable, NotFound, OmniError
+from server.errors import DatabaseUnavailable, NotFound, OmniError
 from server.feed import FeedLimits, Feeds
 from server.file_trial import FileTrial
 from server.form_tokens import FormTokens
@@ -103,6 +103,7 @@ from server.replies import Replies
 from server.reply_files import ReplyFiles
 from server.reply_traces import TracedClient
 from server.retention import Retention
+from server.schema_watch import SchemaWatch
 from server.search_texts import SearchTexts
 from server.set_up import SetUp
 from server.settings import WEBHOOK_PATH, Settings
@@ -119,7 +120,6 @@ from server.watch import Watch
 
 _logger = log.get(__name__)
 WEB = Path(__file__).parent.parent / "web"
-_SCHEMA_SECONDS = 5.0
 _IDENTIFY_SECONDS, _IDENTIFY_RETRY_SECONDS = 30.0, 0.5
 _ACCESS = "access"  # the bus' topic of withdrawn access
 START_DRAINING = "start_draining"  # what `serve` finds in the lifespan's state, and calls when it is to stop
@@ -325,7 +325,8 @@ class Parts:
             await stack.enter_async_context(self.set_up)
             services = await stack.enter_async_context(self.services)
             for name, run in (
-                ("schema", self._watch_schema),
+                ("schema", SchemaWatch(self.database, self.settings.database_url, self.health).run),
+                ("write-probe", WriteProbe(self.database).run),
                 ("health", self.health.run),
                 ("standstill", self.standstill.run),
                 ("doctor", self._look_once),
@@ -379,18 +380,6 @@ class Parts:
             else:
                 await asyncio.sleep(_IDENTIFY_SECONDS)
         await asyncio.Event().wait()  # a service that ends would be started again
-
-    async def _watch_schema(self) -> None:
-        while True:
-            try:
-                self.health.schema_problem = await asyncio.to_thread(schema_problem, self.settings.database_url)
-            except DatabaseUnavailable:
-                self.health.schema_problem = None  # the database's own problem is reported as such
-            except ConfigurationError as error:
-                self.health.schema_problem = error.message
-            if self.health.schema_problem:
-                _logger.error("schema", problem=self.health.schema_problem)
-            await asyncio.sleep(_SCHEMA_SECONDS if self.health.schema_problem or not self.database.is_reachable else 600)
 
     async def _look_once(self) -> None:
         """After the start: whether what we run on is fit for what we promise, as `omni-inbox doctor` would say."""

@@ -195,6 +195,15 @@ class DatabaseRetryable(DatabaseUnavailable):
     code = "database_busy"
 
 
+class DatabaseRefuses(DatabaseUnavailable):
+    """The database answers, and refuses us or everybody (see `db/refusals.py`); nothing that was to be stored is to
+    blame. Its own words are for operators, in the log and in `/readyz`."""
+
+    code = "database_refuses"
+    retry_seconds = 5
+    title = "The database does not do this right now, and nothing was changed; try again in a moment"
+
+
 class OutcomeUnknown(DatabaseUnavailable):
     """COMMIT had left, and its answer did not come: the write took place or it did not."""
 
@@ -227,7 +236,25 @@ class StatementTooLarge(OmniError):
     title = "This is larger than the database takes (max_allowed_packet)"
 
 
-class DuplicateRow(OmniError):
+class StatementRefused(OmniError):
+    """The database refused a statement for a reason that nobody thought of; the connection serves on."""
+
+    code = "statement_refused"
+    status = 503
+    close_code = 4113
+    retry_seconds = 5
+    title = "The database refuses this; try again in a moment"
+
+
+class RowRefused(OmniError):
+    """The database does not take what was to be stored: too long, of a wrong kind, against a rule of its own."""
+
+    code = "row_refused"
+    status = 422
+    title = "The database does not take this"
+
+
+class DuplicateRow(RowRefused):
     """A unique index refused a row; callers turn it into what it means."""
 
     code = "duplicate"

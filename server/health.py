@@ -27,10 +27,17 @@ _BUS_DOWN = "the bus does not answer; events between processes arrive within abo
 _REFUSING = "webhooks are refused: neither the database nor the spool takes them"
 
 
+class Refusing(Protocol):
+    def problem(self) -> str | None: ...
+
+
 class Answering(Protocol):
     """A part that is reachable or not, and remembers how long its last calls took: (monotonic moment, seconds)."""
 
     is_reachable: bool
+
+    @property
+    def refusals(self) -> Refusing: ...
 
     def recent_seconds(self) -> list[float]: ...
 
@@ -137,8 +144,8 @@ class Health:
         ]
 
     def _database_part(self) -> Finding:
-        if not self._database.is_reachable:
-            return Finding("database", "failed", _DATABASE_AWAY)
+        if problem := self._away():
+            return Finding("database", "failed", problem)
         if self.schema_problem:
             return Finding("database", "failed", self.schema_problem)
         slow = self._slow_calls()
@@ -214,9 +221,13 @@ class Health:
         return [*found, *self._more()]
 
     def _database_problem(self) -> str | None:
-        if not self._database.is_reachable:
-            return _DATABASE_AWAY
-        return self._slow_calls()
+        return self._away() or self._slow_calls()
+
+    def _away(self) -> str | None:
+        """In the database's own words where it answers, and says no."""
+        if problem := self._database.refusals.problem():
+            return problem
+        return None if self._database.is_reachable else _DATABASE_AWAY
 
     def _slow_calls(self) -> str | None:
         seconds = self._database.recent_seconds()

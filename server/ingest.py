@@ -32,9 +32,18 @@ from server.db.database import Connection, Database
 from server.db.journal import SOCKET, SOURCE, Delivery
 from server.db.journal_reads import Waiting
 from server.directory import SIGNATURE_HEADER, UNDECIDED, Directory
-from server.errors import BadSignature, CompanyBusy, DatabaseRetryable, DatabaseUnavailable, LostUnderWay, PayloadError, Unavailable
+from server.errors import (
+    BadSignature,
+    CompanyBusy,
+    DatabaseRefuses,
+    DatabaseRetryable,
+    DatabaseUnavailable,
+    LostUnderWay,
+    PayloadError,
+    Unavailable,
+)
 from server.log import is_debug
-from server.suspects import Suspects
+from server.suspects import Suspects, traceback_of
 from server.traces import CARRIED, Traces
 
 _logger = log.get(__name__)
@@ -206,7 +215,7 @@ class Ingester:
 
         try:
             taken = await self._database.transaction(lambda c: self._ingest(c, select), attempts=2)
-        except DatabaseRetryable:
+        except (DatabaseRetryable, DatabaseRefuses):
             raise
         except DatabaseUnavailable as error:
             raise (LostUnderWay(error.message) if has_begun else error) from None
@@ -238,11 +247,13 @@ class Ingester:
 
     async def _suspect(self, error: Exception) -> None:
         """A batch failed. Was it the database that was away, or one of these?"""
+        if isinstance(error, DatabaseRefuses):  # in words that accuse no row; the next sweep tries again
+            return
         took_writes = await self._suspects.takes_writes()
         if not took_writes:
             self._crashes += bool(self._read)  # it went away under this batch; twice in a row is no chance
         if took_writes or self._crashes >= _CRASHES_MOST:
-            _logger.error("batch failed, its companies are examined one by one", error=str(error), exc_info=error)
+            _logger.error("batch failed, its companies are examined one by one", error=str(error), exc_info=traceback_of(error))
             companies = {one.company_id for one in self._read}
             with contextlib.suppress(DatabaseUnavailable):  # it failed while it was reading: any of them may be to blame
                 companies = companies or set(await self._database.read(journal_reads.read_companies))

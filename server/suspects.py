@@ -13,7 +13,7 @@ from server import log
 from server.core.times import SECOND
 from server.db import journal, journal_reads
 from server.db.database import Database
-from server.errors import DatabaseRetryable, DatabaseUnavailable, LostUnderWay
+from server.errors import DatabaseRefuses, DatabaseRetryable, DatabaseUnavailable, LostUnderWay, OmniError, RowRefused
 
 _logger = log.get(__name__)
 _POLL_SECONDS = 0.25
@@ -109,7 +109,7 @@ class Suspects:
             return
         try:
             await self._take(ids)
-        except DatabaseRetryable:
+        except (DatabaseRetryable, DatabaseRefuses):
             raise
         except Exception as error:
             if len(ids) == 1:
@@ -131,11 +131,13 @@ class Suspects:
 
     async def blame(self, delivery_id: int, error: Exception) -> None:
         """It failed alone. Raises DatabaseUnavailable when that was the database's doing."""
+        if isinstance(error, DatabaseRefuses):  # in words that accuse no row
+            raise error
         if isinstance(error, DatabaseUnavailable) and not await self.takes_writes():
             if isinstance(error, LostUnderWay):
                 self._lost_under[delivery_id] = _sentence(error)
             raise error
-        _logger.error("delivery failed", delivery_id=delivery_id, error=_sentence(error), exc_info=error)
+        _logger.error("delivery failed", delivery_id=delivery_id, error=_sentence(error), exc_info=traceback_of(error))
         await self.put_off(delivery_id, _sentence(error))
 
     async def put_off(self, delivery_id: int, reason: str) -> None:
@@ -149,7 +151,12 @@ class Suspects:
         await self._database.transaction(lambda c: journal.count_failure(c, delivery_id, reason, self._attempts, later))
 
 
+def traceback_of(error: Exception) -> Exception | None:
+    """For the log: only of what nobody thought of. One of ours is told whole by its sentence."""
+    return None if isinstance(error, OmniError) else error
+
+
 def _sentence(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, RowRefused) else f"{type(error).__name__}: {error}"
 
 

@@ -29,7 +29,9 @@ from server.db.connection import Connection as Connection
 from server.db.connection import Dialect as Dialect
 from server.db.connection import Parameters as Parameters
 from server.db.connection import Row as Row
-from server.db.driver_errors import is_demoted, translate
+from server.db.driver_errors import is_demoted, keeps_connection, translate, translate_at_the_door
+from server.db.primary import IS_READ_ONLY, PrimaryWatch, says_read_only
+from server.db.refusals import Refusals
 from server.errors import CompanyBusy, DatabaseRetryable, DatabaseUnavailable, OmniError, OutcomeUnknown
 from server.private_files import make_private_file
 from server.settings import NOT_ENCRYPTED, Settings, sqlite_path, wants_encryption
@@ -99,6 +101,7 @@ class Database:
         self.dialect: Dialect = "sqlite" if url.startswith("sqlite") else "mysql"
         self.is_reachable = True  # what the last call saw
         self.busy = BusyCompanies()
+        self.refusals = Refusals()
         self.clock = DatabaseClock(self.dialect)
         self._generation = 0  # of connections: those of an older one are given up before their next call
         self._wait_seconds = wait_seconds
@@ -248,11 +251,16 @@ class Database:
                         held = await stack.enter_async_context(self._database.connection())
                         raw, generation = held.raw_connection, self._generation
                         _check_encrypted(raw, is_wanted=self._is_encrypted)
-                        packet_bytes = await self._prepare(raw, is_writer=queue is self._writes)
+                        packet_bytes, primary = await self._prepare(raw, is_writer=queue is self._writes)
                     connection = Connection(raw, self.dialect, packet_bytes)
                     # looked at before each call: while idle it may have been killed, or given up with all others
                     is_well = True
-                    while is_well and generation == self._generation and not _has_ended(raw):
+                    while (
+                        is_well
+                        and generation == self._generation
+                        and not _has_ended(raw)
+                        and await self._is_primary(connection, primary)
+                    ):
                         is_well = await self._serve(job, connection)
                         queue.task_done()
                         if not is_well:
@@ -261,23 +269,29 @@ class Database:
                     if is_well:
                         await _close_raw(raw)
             except Exception as error:  # noqa: BLE001 - the driver's errors end here, as ours
-                translated = translate(error)
-                # refused at the door: unknown user, host or database. SQLite's own errors say that a file is damaged
-                if self.dialect == "mysql" and not isinstance(translated, DatabaseUnavailable):
-                    translated = DatabaseUnavailable(f"the database could not be entered: {error}")
+                self.refusals.note(error)
                 self.is_reachable = False
-                job.fail(translated)
+                job.fail(translate_at_the_door(error))
                 queue.task_done()
                 job = await queue.get()
 
-    async def _prepare(self, raw: Any, *, is_writer: bool) -> int:
-        """Set the session's limits. Returns the server's max_allowed_packet.
+    async def _is_primary(self, connection: Connection, primary: PrimaryWatch) -> bool:
+        """False: the server has become read-only, and the connection is to be given up; so are all others of that moment."""
+        if not primary.is_due:
+            return True
+        async with asyncio.timeout(self._statement_seconds):
+            await primary.look(connection)
+        self._generation += primary.was_demoted
+        return not primary.is_read_only
+
+    async def _prepare(self, raw: Any, *, is_writer: bool) -> tuple[int, PrimaryWatch]:
+        """Set the session's limits. Returns the server's max_allowed_packet, and the watch whether it takes writes.
 
         MariaDB ends a session that is idle within a transaction. MySQL knows only idle sessions: there a
         writer's is ended between its calls as well, and made anew for the next one (see `_has_ended`).
         """
         if self.dialect == "sqlite":
-            return SMALLEST_PACKET_BYTES
+            return SMALLEST_PACKET_BYTES, PrimaryWatch(is_asked=False)
         limits = [
             f"net_read_timeout = {IDLE_TRANSACTION_SECONDS}",
             f"net_write_timeout = {IDLE_TRANSACTION_SECONDS}",
@@ -289,8 +303,8 @@ class Database:
             limits.append(f"wait_timeout = {IDLE_TRANSACTION_SECONDS}")
         connection = Connection(raw, self.dialect)
         connection.post(f"SET SESSION {', '.join(limits)}")
-        row = await connection.fetch_one("SELECT @@max_allowed_packet")
-        return int(row[0]) if row else SMALLEST_PACKET_BYTES
+        [row] = await connection.fetch_all(f"SELECT @@max_allowed_packet, {IS_READ_ONLY}")
+        return int(row[0]), PrimaryWatch(is_asked=True, is_read_only=says_read_only(row[1]))
 
     async def _serve(self, job: _Job, connection: Connection) -> bool:
         """Run one job. Returns False when the connection must not be used again."""
@@ -305,13 +319,14 @@ class Database:
             return await _rolled_back(connection)
         except Exception as error:  # noqa: BLE001 - the driver's errors end here, as ours
             translated = translate(error)
+            self.refusals.note(error)
             if is_demoted(error):
                 self._generation += 1
             if not isinstance(error, OmniError):  # else the call itself refused, which is no error of the database
                 metrics.database_errors.labels(getattr(translated, "code", "call")).inc()
             job.fail(translated)
-            is_lost = isinstance(translated, DatabaseUnavailable) and not isinstance(translated, DatabaseRetryable)
-            if is_lost:
+            is_away = isinstance(translated, DatabaseUnavailable) and not isinstance(translated, DatabaseRetryable)
+            if is_away and not keeps_connection(error):
                 self.is_reachable = False
                 return False
             return await _rolled_back(connection)

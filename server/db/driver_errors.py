@@ -1,4 +1,7 @@
-"""What the drivers' errors mean for us: gone, to be tried again, a duplicate, or the call's own."""
+"""The drivers' errors as ours: gone, to be tried again, the database's own doing, or the fault of what was to be stored.
+
+Every error of a database becomes one of ours here, so that none reaches a person as a mistake of the server.
+"""
 
 import asyncio
 import re
@@ -6,54 +9,88 @@ import sqlite3
 
 import pymysql
 
-from server.errors import DatabaseRetryable, DatabaseUnavailable, DuplicateRow
+from server.db.refusals import TABLE, Act, number_of, words_of
+from server.errors import (
+    DatabaseRefuses,
+    DatabaseRetryable,
+    DatabaseUnavailable,
+    DuplicateRow,
+    RowRefused,
+    StatementRefused,
+)
 
-# MySQL client and server errors (dev.mysql.com and mariadb.com, error reference).
-# This connection is gone, or the server is going, or it takes no more of us.
-_LOST = {2002, 2003, 2006, 2013, 2014, 2055, 1040, 1042, 1043, 1053, 1077, 1079, 1152, 1153, 1156, 1158, 1159, 1160, 1161, 1184, 1317, 1927}
-_LOST |= {1203, 1226, 3169, 4031}  # connection limits, killed, idle for too long
-# This server takes no writes (any more): another one does, and only new connections find it.
-_DEMOTED = {1290, 1792, 1836, 3032, 3100}
-# The server cannot write for want of room or memory: nobody's data is to blame.
-_EXHAUSTED = {1021, 1026, 1030, 1037, 1038, 1041, 1114}
-_RETRYABLE = {1205, 1213, 1020}
 _DUPLICATE = 1062
+_UNTRUE_SCHEMA = re.compile("no such (table|column)|has no column")
+_AWAY = re.compile("disk|full|readonly|unable to open")
 
 
 def translate(error: Exception) -> Exception:
     """A driver's error as one of ours; anything else is given back as it is."""
     if isinstance(error, pymysql.err.MySQLError):
         return _translate_mysql(error)
-    if isinstance(error, sqlite3.IntegrityError) and "UNIQUE" in str(error):
-        return DuplicateRow(str(error))
-    if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
-        return DatabaseRetryable("the database is locked")
-    if isinstance(error, sqlite3.OperationalError) and re.search("disk|full|readonly|unable to open", str(error)):
-        return DatabaseUnavailable(f"SQLite: {error}")
+    if isinstance(error, sqlite3.Error):
+        translated = _translate_sqlite(error)
+        translated.__cause__ = error  # the spool asks it whether the file is damaged
+        return translated
     if isinstance(error, (OSError, TimeoutError, asyncio.IncompleteReadError, EOFError, RuntimeError)):
         return DatabaseUnavailable(f"the database could not be reached ({type(error).__name__})")
     return error
 
 
+def translate_at_the_door(error: Exception) -> Exception:
+    """Why no connection could be made. Whoever is refused there has stored nothing yet; SQLite says that a file is damaged."""
+    translated = translate(error)
+    is_ours = isinstance(translated, DatabaseUnavailable) or isinstance(error, sqlite3.Error)
+    return translated if is_ours else DatabaseRefuses()
+
+
 def is_demoted(error: Exception) -> bool:
     """Whether the server has stopped taking writes: all connections to it are to be made anew."""
-    return isinstance(error, pymysql.err.MySQLError) and _number(error) in _DEMOTED
+    return (refusal := TABLE.get(number_of(error))) is not None and refusal.act is Act.DEMOTED
+
+
+def keeps_connection(error: Exception) -> bool:
+    """Whether the connection is as good as before, though the database refuses: a table is not as it must be."""
+    if isinstance(error, sqlite3.Error):
+        return bool(_UNTRUE_SCHEMA.search(str(error)))
+    return (refusal := TABLE.get(number_of(error))) is not None and refusal.act is Act.SCHEMA
 
 
 def _translate_mysql(error: pymysql.err.MySQLError) -> Exception:
-    number = _number(error)
-    if number in _RETRYABLE:
-        return DatabaseRetryable(f"the database asked to try again ({number})")
+    number = number_of(error)
     if number == _DUPLICATE:
-        return DuplicateRow(str(error.args[1]))
-    if number in _DEMOTED:
-        return DatabaseUnavailable(f"the database takes no writes ({number})")
-    if number in _EXHAUSTED:
-        return DatabaseUnavailable(f"the database has no room or memory left ({number})")
-    if number in _LOST or isinstance(error, pymysql.err.InterfaceError):
-        return DatabaseUnavailable(f"the connection to the database was lost ({number})")
-    return error
+        return DuplicateRow(words_of(error))
+    match refusal.act if (refusal := TABLE.get(number)) is not None else None:
+        case Act.RETRY:
+            return DatabaseRetryable(f"the database asked to try again ({number})")
+        case Act.RECONNECT:
+            return DatabaseUnavailable(f"the connection to the database was lost ({number})")
+        case Act.DEMOTED | Act.AWAY | Act.RIGHTS | Act.FULL | Act.SCHEMA:
+            return DatabaseRefuses()
+        case Act.ROW:
+            return _row_refused(error)
+    if number == 0 or isinstance(error, pymysql.err.InterfaceError):
+        return DatabaseUnavailable("the connection to the database was lost")
+    if isinstance(error, (pymysql.err.DataError, pymysql.err.IntegrityError)):
+        return _row_refused(error)
+    return StatementRefused(f"The database refuses this: {words_of(error)}")
 
 
-def _number(error: pymysql.err.MySQLError) -> int:
-    return error.args[0] if error.args and isinstance(error.args[0], int) else 0
+def _translate_sqlite(error: sqlite3.Error) -> Exception:
+    words = str(error)
+    if isinstance(error, sqlite3.IntegrityError) and "UNIQUE" in words:
+        return DuplicateRow(words)
+    if isinstance(error, (sqlite3.IntegrityError, sqlite3.DataError)):
+        return _row_refused(error)
+    if isinstance(error, sqlite3.OperationalError):  # a damaged file is no such one, and speaks of a disk as well
+        if "locked" in words:
+            return DatabaseRetryable("the database is locked")
+        if _AWAY.search(words):
+            return DatabaseUnavailable(f"SQLite: {words}")
+        if _UNTRUE_SCHEMA.search(words):
+            return DatabaseRefuses()
+    return StatementRefused(f"The database refuses this: {words_of(error)}")
+
+
+def _row_refused(error: Exception) -> RowRefused:
+    return RowRefused(f"The database does not take this: {words_of(error)}")

@@ -203,11 +203,12 @@ class Spool:
                     await self._open(wait_seconds)
                     database = self._database
                 return await database.transaction(call, wait_seconds=wait_seconds, awaits_commit=False)
-            except sqlite3.DatabaseError as error:
-                if "no such table" in str(error):  # emptied by another hand
+            except OmniError as error:
+                said = error.__cause__ or error
+                if "no such table" in str(said):  # emptied by another hand
                     self._is_ready = False
-                elif damaged_spool.is_damage(error):
-                    await self._begin_anew(error, database)
+                elif damaged_spool.is_damage(said):
+                    await self._begin_anew(said, database)
                 else:
                     raise
         if not self._is_ready:
@@ -226,7 +227,7 @@ class Spool:
                 self._is_ready, self.refused = True, 0
                 self._identity = damaged_spool.identity(self._path)
 
-    async def _begin_anew(self, error: Exception, database: Database) -> None:
+    async def _begin_anew(self, error: BaseException, database: Database) -> None:
         async with self._opening:
             if self._database is not database:
                 return  # another task has done it

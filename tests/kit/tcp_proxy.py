@@ -67,6 +67,13 @@ class TcpProxy:
             link.cut()
         return len(links)
 
+    def cut_half(self) -> int:
+        """`cut_all` for every second connection."""
+        links = list(self._links)[::2]
+        for link in links:
+            link.cut()
+        return len(links)
+
     def lose_clients(self) -> int:
         """The clients' machine loses its power: the server hears nothing more of them, neither FIN nor RST, and goes on waiting.
 

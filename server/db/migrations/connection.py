@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import logging
 import ssl
 from collections.abc import Iterator
 from typing import Any
@@ -10,10 +11,13 @@ import sqlalchemy.exc
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
+from server.db.refusals import TABLE, Act
 from server.errors import ConfigurationError, DatabaseUnavailable, OmniError
 from server.private_files import make_private_file
 from server.settings import NOT_ENCRYPTED, sqlite_path, wants_encryption
 
+# a connection that breaks is told by our errors; SQLAlchemy would log a traceback as well when it is put away
+logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
 _LOCK_SECONDS = 600  # how long to wait for another upgrade: rebuilding a large table takes minutes
 _SQLITE_SECONDS = 30
 # lock_wait_timeout: an ALTER that waits behind a long transaction makes everyone else wait behind itself, by default for a day.
@@ -23,8 +27,9 @@ _SESSION = (
     "sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'"
 )
 _NO_GAP_LOCKS = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"  # it must be a statement of its own
-# server gone, too many connections, lock wait timeout, deadlock, interrupted (dev.mysql.com, error reference)
-_PASSING = {1040, 1053, 1205, 1213, 1317, 2002, 2003, 2006, 2013, 2055}
+# what may be otherwise in a moment; what a user lacks is not: somebody must grant it
+_PASSING = {Act.RECONNECT, Act.RETRY, Act.DEMOTED, Act.FULL}
+_TOO_MANY = {1040, 1203, 1226}  # connections
 
 
 @contextlib.contextmanager
@@ -111,6 +116,8 @@ def _translated(error: sqlalchemy.exc.DBAPIError) -> OmniError:
     arguments = getattr(error.orig, "args", ())
     words = ", ".join(str(argument) for argument in arguments) or type(error.orig).__name__
     number = arguments[0] if arguments and isinstance(arguments[0], int) else 0
-    if number in _PASSING or "database is locked" in words:
+    refusal = TABLE.get(number)
+    is_passing = refusal is not None and (refusal.act in _PASSING or number in _TOO_MANY)
+    if is_passing or "database is locked" in words:
         return DatabaseUnavailable(f"The database could not be upgraded right now: {words}")
     return ConfigurationError(f"The database refused the upgrade: {words}")
