@@ -101,6 +101,7 @@ class OtherAgent(Conflict):
     """The page that asks was made for one agent, and the browser's cookie is another's by now."""
 
     code = "other_agent"
+    close_code = 4003
     title = "Somebody else is signed in in this browser now; sign in again as yourself, then try again"
 
 

@@ -3,7 +3,7 @@
 import msgspec
 from starlette.requests import Request
 
-from server.auth import Access, Principal
+from server.auth import Access, Principal, session_cookie
 from server.core.entities import Json
 from server.core.preferences import Preferences, change_preferences
 from server.db.accounts import Agent
@@ -62,17 +62,21 @@ class ServerPageData:
 
     async def sign_in(self, request: Request, email: str, password: str) -> SignInDone:
         begun = await self._sign_in.begin(email, password, origin_of(request), device_of(request))
-        return self._done(begun)
+        return await self._done(request, begun)
 
     async def finish_sign_in(self, request: Request, ticket: str, code: str) -> SignInDone:
-        return self._done(await self._sign_in.finish(ticket, code, origin_of(request), device_of(request)))
+        finished = await self._sign_in.finish(ticket, code, origin_of(request), device_of(request))
+        return await self._done(request, finished)
 
-    def _done(self, signed_in: SignedIn) -> SignInDone:
+    async def _done(self, request: Request, signed_in: SignedIn) -> SignInDone:
+        await self._sign_in.end_replaced(session_cookie(request.headers), signed_in.agent, origin_of(request))
         return SignInDone(self._sessions.cookies(signed_in), signed_in.recovery_codes, signed_in.failures)
 
-    async def sign_out(self, request: Request) -> list[str]:
+    async def sign_out(self, request: Request, made_for: str | None) -> list[str]:
         principal = await self._principal(request)
         if principal is not None:
+            if made_for not in (None, str(principal.agent.id)):
+                return []
             await self._sign_in.sign_out(principal, origin_of(request))
         return self._sessions.ended()
 

@@ -5,6 +5,7 @@ would let strangers keep the rightful person out: so a browser that this person 
 before does not count against it.
 """
 
+import contextlib
 import hashlib
 import hmac
 import secrets
@@ -22,7 +23,7 @@ from server.db.database import Connection, Database
 from server.db.second_factors import SecondFactor, Ticket
 from server.db.sessions import SignInView
 from server.db.vault import Vault
-from server.errors import BadRequest, NotFound, SecondFactorNeeded, Unauthenticated, Unprocessable
+from server.errors import BadRequest, NotFound, OmniError, SecondFactorNeeded, Unauthenticated, Unprocessable
 
 _logger = log.get(__name__)
 _TICKET_ATTEMPTS = 5
@@ -106,6 +107,16 @@ class SignIn:
         if principal.session_key is not None:
             await self._access.sign_out(principal.session_key)
             await self._note(principal.agent, origin, "sign-out")
+
+    async def end_replaced(self, cookie: str | None, agent: Agent, origin: Origin) -> None:
+        """End the session of another agent that this browser had until `agent` signed in: nobody can use it any more, and pages
+        that are still open hear that they are signed out."""
+        if cookie is None:
+            return
+        with contextlib.suppress(OmniError):  # it has ended, or cannot be looked up: `agent` is signed in all the same
+            before = await self._access.authenticate_session(cookie)
+            if before.agent.id != agent.id:
+                await self.sign_out(before, origin)
 
     async def sessions(self, principal: Principal) -> list[SignInView]:
         """The agent's own sign-ins that have not ended, the newest first."""

@@ -21,6 +21,7 @@ class Hello(msgspec.Struct, tag="hello", tag_field="type", frozen=True):
     client: str | None = None
     visible: bool = True
     version: int = PROTOCOL_VERSION
+    agent: int | None = None  # whom the page was made for
 
 
 class Pong(msgspec.Struct, tag="pong", tag_field="type", frozen=True):

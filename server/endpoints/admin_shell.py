@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from server.auth import Access, Principal
+from server.auth import Access, Principal, check_agent
 from server.core.page_locale import Locale
 from server.core.preferences import Preferences
 from server.db.accounts import Agent
@@ -61,6 +61,9 @@ class AdminShell:
             except Unauthenticated:
                 return redirect("/sign-in?" + urlencode({"next": path_of(request)}))
             self._limits.check(principal)
+            if request.method == "POST":
+                check_agent((await read_form(request)).get("agent"), principal.agent)
+            request.state.agent_id = principal.agent.id
             request.state.preferences = await self._preferences(principal.agent)
             if chosen := _chosen(request):
                 if is_same_origin(request):  # a link from elsewhere changes nothing for good

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from server.endpoints.answers import Handler
 from server.endpoints.build_files import hash_files
 from server.endpoints.page_requests import PAGE_HEADERS, THEMES, zone_of
 from server.errors import OmniError
+
+_WRITES = re.compile(r'<form\b[^>]*\bmethod="post"[^>]*>')  # what people write is escaped, and so is no form
 
 
 class PageFrame:
@@ -63,6 +66,7 @@ class PageFrame:
             "in_language": functools.partial(_in_language, request),
         }
         html = self._templates.get_template(template).render({**shared, **context})
+        html = _made_for(getattr(request.state, "agent_id", None), html)
         return HTMLResponse(html, status, {"Vary": "Cookie, Accept-Language", **PAGE_HEADERS})
 
     def error(self, request: Request, error: OmniError) -> Response:
@@ -84,6 +88,12 @@ class PageFrame:
         digits = _chosen(request, "digits") or ("beng" if lang == "bn" else "latn")
         catalogue = (self._wide if is_wide else self._catalogues)[lang]
         return Locale(lang, catalogue, zone_of(request), datetime.now(UTC), digits == "beng", self._sentences[lang])
+
+
+def _made_for(agent_id: int | None, html: str) -> str:
+    """The page with the agent it was made for in each form that writes, so that none can be forgotten: somebody else may be signed in in
+    this browser when it is sent."""
+    return html if agent_id is None else _WRITES.sub(rf'\g<0><input type="hidden" name="agent" value="{agent_id}">', html)
 
 
 def _chosen(request: Request, name: str) -> str | None:

@@ -118,12 +118,15 @@ def check_same_origin(request: Request) -> None:
 async def read_form(request: Request, most_bytes: int = _SMALL_FORM_BYTES) -> dict[str, str]:
     """The fields of a submitted form, which anybody may send, so that it is short but where a reply is written. A long one is
     taken apart in a thread: two megabytes of escapes take half a second. Raises TooLarge, BadRequest."""
+    if (form := getattr(request.state, "form", None)) is not None:
+        return dict(form)
     body = await read_body(request, most_bytes)
     try:
         fields = _fields(body) if len(body) <= _SMALL_FORM_BYTES else await asyncio.to_thread(_fields, body)
     except ValueError:  # more fields than any form of ours has
         raise BadRequest from None
-    return {name: values[-1] for name, values in fields.items()}
+    request.state.form = {name: values[-1] for name, values in fields.items()}
+    return dict(request.state.form)
 
 
 def _fields(body: bytes) -> dict[str, list[str]]:

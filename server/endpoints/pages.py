@@ -85,8 +85,9 @@ class PageData(Protocol):
         """The second step. Raises Unauthenticated when it took too long, Unprocessable for a wrong code,
         TooManyRequests."""
 
-    async def sign_out(self, request: Request) -> list[str]:
-        """End the session of this request; the `Set-Cookie` value that clears the cookie."""
+    async def sign_out(self, request: Request, made_for: str | None) -> list[str]:
+        """End the session of this request; the `Set-Cookie` value that clears the cookie. None of both where the page was made for another
+        agent than the one who is signed in: that one stays so."""
 
     async def cursor(self, agent: PageAgent) -> str:
         """Head of the company's event log. Asked before the lists, so that nothing falls between."""
@@ -173,8 +174,7 @@ class Pages:
         if agent is None:
             return redirect("/sign-in?" + urlencode({"next": target}))
         form = await read_form(request, FORM_MAX_BYTES)
-        if form.get("agent", str(agent.id)) != str(agent.id):
-            raise OtherAgent
+        _check_agent(form, agent)
         content = form.get("content", "").replace("\r\n", "\n").strip()
         is_private = _is_note(form)
         if content:
@@ -194,6 +194,7 @@ class Pages:
         if agent is None:
             return redirect("/sign-in?next=/inbox/settings")
         form = await read_form(request)
+        _check_agent(form, agent)
         # an unchecked box is not sent at all
         given: Preferences = {
             name: name in form if isinstance(values[0], bool) else _chosen(values, form[name])
@@ -208,6 +209,7 @@ class Pages:
         data = self._get_data(request)
         agent = await data.authenticate(request)
         request.state.preferences = await data.preferences(agent) if agent is not None else {}
+        request.state.agent_id = agent.id if agent is not None else None
         return agent
 
     def _inbox_page(
@@ -254,6 +256,12 @@ class Pages:
             },
         }
         return self._frame.render(request, "inbox.html", context)
+
+
+def _check_agent(form: Mapping[str, str], agent: PageAgent) -> None:
+    """Raises OtherAgent for a form of a page that was made for somebody else."""
+    if form.get("agent", str(agent.id)) != str(agent.id):
+        raise OtherAgent
 
 
 def _chosen(values: Sequence[str | int], text: str) -> str | int:

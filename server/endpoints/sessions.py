@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from server.auth import SECURE_SESSION_COOKIE, SESSION_COOKIE, Access, Principal
+from server.auth import SECURE_SESSION_COOKIE, SESSION_COOKIE, Access, Principal, session_cookie
 from server.core.origins import read_cookie
 from server.db.audit import Origin
 from server.endpoints.answers import agent_json, json_answer, problem_answer, read_json
@@ -46,6 +46,7 @@ class Sessions:
             signed_in = await self._step(request)
         except OmniError as error:
             return problem_answer(error)
+        await self._sign_in.end_replaced(session_cookie(request.headers), signed_in.agent, origin_of(request))
         view = agent_json(signed_in.agent)
         if signed_in.recovery_codes:
             view["recoveryCodes"] = list(signed_in.recovery_codes)

@@ -20,7 +20,7 @@ from server.endpoints.page_requests import (
 )
 from server.endpoints.pages import PageData, SignInDone
 from server.endpoints.sessions import CLEAR_SITE_DATA
-from server.errors import SecondFactorNeeded, TooManyRequests, Unauthenticated, Unprocessable
+from server.errors import OmniError, SecondFactorNeeded, TooManyRequests, Unauthenticated, Unprocessable
 
 _FAILURES_SHOWN = 3  # tries of others, from which on a person is told at once
 
@@ -42,7 +42,7 @@ class SignInPages:
     async def form(self, request: Request) -> Response:
         if chosen := chosen_in_address(request):
             return remember_look(redirect(without_choice(request)), chosen)
-        return self._form(request, request.query_params.get("next", ""))
+        return self._form(request, request.query_params.get("next", ""), present=await self._present(request))
 
     async def sign_in(self, request: Request) -> Response:
         """With e-mail and password, or with the ticket of that step and a code."""
@@ -72,17 +72,37 @@ class SignInPages:
 
     async def sign_out(self, request: Request) -> Response:
         check_same_origin(request)
+        made_for = (await read_form(request)).get("agent")
         response = redirect("/sign-in")
-        for cookie in await self._get_data(request).sign_out(request):
+        for cookie in await self._get_data(request).sign_out(request, made_for):
             response.headers.append("Set-Cookie", cookie)
         response.headers.update(CLEAR_SITE_DATA)
         return response
 
+    async def _present(self, request: Request) -> str | None:
+        """Who is signed in in this browser already."""
+        try:
+            agent = await self._get_data(request).authenticate(request)
+        except OmniError:  # the form is shown all the same
+            return None
+        return agent.name if agent is not None else None
+
     def _form(
-        self, request: Request, target: str, email: str = "", trouble: str | None = None, status: int = 200
+        self,
+        request: Request,
+        target: str,
+        email: str = "",
+        trouble: str | None = None,
+        status: int = 200,
+        present: str | None = None,
     ) -> Response:
-        needs_set_up = self._get_data(request).needs_set_up
-        context = {"next": inside(target), "email": email, "trouble": trouble, "needs_set_up": needs_set_up}
+        context = {
+            "next": inside(target),
+            "email": email,
+            "trouble": trouble,
+            "needs_set_up": self._get_data(request).needs_set_up,
+            "present": present,
+        }
         return self._frame.render(request, "login.html", context, status)
 
     def _code_form(

@@ -8,7 +8,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server import log, metrics
 from server.asgi_push import AsgiPush
-from server.auth import Access, Principal, session_cookie
+from server.auth import Access, Principal, check_agent, session_cookie
 from server.connection import Colleagues, Connection, Pace, Renewal
 from server.core.recovery import Cursor, Mode, judge, parse_cursor
 from server.core.session import PROTOCOL_VERSION_MIN, Hello, encode_error, parse_client_message
@@ -154,6 +154,12 @@ class Sockets:
         return hello
 
     async def _authenticate(self, websocket: WebSocket, hello: Hello) -> Principal:
+        """Raises OtherAgent for a page that was made for somebody else: it is to show and say nothing in this agent's name."""
+        principal = await self._principal(websocket, hello)
+        check_agent(None if hello.agent is None else str(hello.agent), principal.agent)
+        return principal
+
+    async def _principal(self, websocket: WebSocket, hello: Hello) -> Principal:
         headers, address = websocket.headers, address_of(websocket)
         if hello.token:
             return await self._access.authenticate_token(hello.token, address)

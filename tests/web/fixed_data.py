@@ -152,7 +152,7 @@ class FixedData:
             raise self.trouble
         return pages.SignInDone(["omni_session=value; HttpOnly"], recovery_codes=["aaaaa-bbbbb"])
 
-    async def sign_out(self, request: Request) -> list[str]:
+    async def sign_out(self, request: Request, made_for: str | None) -> list[str]:
         return ["omni_session=; Max-Age=0"]
 
     async def cursor(self, agent: pages.PageAgent) -> str:

@@ -248,7 +248,7 @@ async def test_without_a_script_the_button_says_what_it_is(site: Site, open_wind
     page = await (await open_window(java_script_enabled=False)).open(f"/inbox/c/{number}", until=None)
     await expect(page.locator("#note")).to_be_hidden()
     await page.fill(FIELD, "as plain as it gets")
-    form = {name: await page.get_attribute(f"[name={name}]", "value") for name in ("client_id", "agent")}
+    form = {name: await page.get_attribute(f"#composer [name={name}]", "value") for name in ("client_id", "agent")}
     await page.get_by_role("button", name=button).click()
     await expect(page.locator("#messages > li")).to_have_count(2)
     body = {**form, "content": "as plain as it gets", "mode": "note" if button == "Add note" else "reply"}

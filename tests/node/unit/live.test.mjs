@@ -256,10 +256,10 @@ test("an error of whoever listens ends nothing", () => {
   assert.deepEqual(told, ["a fault of the page"]);
 });
 
-test("a line that the server takes for somebody else's ends as signed out", () => {
+test("a line that the server takes for somebody else's ends", () => {
   const page = start();
   page.line.open();
   page.line.receive(welcome("live", "e.10", { agent: { id: 8 } }));
   assert.deepEqual(page.live.state.phase, "stopped");
-  assert.equal(page.live.state.reason, "signed-out");
+  assert.equal(page.live.state.reason, "replaced");
 });

@@ -27,7 +27,7 @@ export function lazily(load) {
 const loadUpload = lazily(() => import("./later/upload.js"));
 
 export class Api {
-  // `agentId`: whom the page was made for. `onSignedOut()`: nobody is signed in in this browser any more, or somebody else.
+  // `agentId`: whom the page was made for. `onSignedOut(reason)`: nobody is signed in in this browser any more, or somebody else.
   constructor({ agentId, onSignedOut }) {
     this.agentId = agentId;
     this.onSignedOut = onSignedOut;
@@ -116,7 +116,7 @@ export class Api {
   #settle({ status, data, headers }) {
     if (status < 300) return { data, cursor: headers?.get("Inbox-Cursor"), next: nextAddress(headers?.get("Link")) };
     const { code, message, detail } = data ?? {};
-    if (status === 401 || code === "other_agent") this.onSignedOut();
+    if (status === 401 || code === "other_agent") this.onSignedOut(code === "other_agent" ? "replaced" : "signed-out");
     throw new ApiError(kindOf(status), { status, code, message: message ?? detail, body: data });
   }
 }

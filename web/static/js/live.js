@@ -125,7 +125,7 @@ export class Live {
     this.#socket = socket;
     socket.onopen = () => {
       this.#silence.end();
-      socket.send(JSON.stringify({ type: "hello", cursor: this.cursor, client: this.#client, visible: this.visible }));
+      socket.send(JSON.stringify({ type: "hello", cursor: this.cursor, client: this.#client, visible: this.visible, agent: this.#agentId }));
     };
     socket.onmessage = ({ data }) => this.#onFrame(JSON.parse(data));
     socket.onclose = ({ code }) => this.#onClose(code);
@@ -148,7 +148,7 @@ export class Live {
   }
 
   #onWelcome({ mode, reason, cursor, pingMs, agent }) {
-    if (agent && this.#agentId && agent.id !== this.#agentId) return this.stop("signed-out"); // somebody else is, in this browser
+    if (agent && this.#agentId && agent.id !== this.#agentId) return this.stop("replaced"); // in this browser
     this.#pingMs = pingMs ?? DEFAULT_PING_MS;
     if (mode === "replay") return this.#become({ phase: "catching-up", until: splitCursor(cursor).seq, seq: this.#seq });
     if (mode === "reset") this.#onReset({ reason, cursor });

@@ -33,7 +33,7 @@ let lastWord = null; // of the chip
 
 const i18n = createI18n(boot);
 const store = new Store(boot.agent.id);
-const api = new Api({ agentId: boot.agent.id, onSignedOut: () => stop("signed-out") });
+const api = new Api({ agentId: boot.agent.id, onSignedOut: stop });
 const reads = new Reads(store, () => resume.cursor);
 const owner = `${boot.agent.companyId}.${boot.agent.id}`; // of what this browser keeps
 if (Object.keys(localStorage).some((key) => /^omni:(draft|outbox):\d+:/.test(key))) {
@@ -142,14 +142,16 @@ find("#toggle").addEventListener("click", () => toggleStatus(navigation.view.ope
 find("#sign-out").addEventListener("submit", () => line.stop("signed-out"));
 
 // Whoever opens the inbox here is who is signed in: pages of somebody else show and send nothing more.
-addEventListener("storage", ({ key, newValue }) => key === "omni:agent" && newValue !== owner && stop("signed-out"));
+addEventListener("storage", ({ key, newValue }) => key === "omni:agent" && newValue !== owner && stop("replaced"));
 try {
   localStorage.setItem("omni:agent", owner);
 } catch {} // full, or forbidden: the server refuses what is sent as somebody else
 addEventListener("online", () => freshness.online(true) ?? line.wake());
 addEventListener("offline", () => freshness.online(false));
-addEventListener("focus", () => line.wake());
-document.addEventListener("visibilitychange", () => (document.hidden ? composer.save() : line.wake()));
+// Whoever comes back to this page finds it live, or hears that it is not theirs any more: each answer compares who is signed in.
+const look = () => line.wake() ?? countSoon();
+addEventListener("focus", look);
+document.addEventListener("visibilitychange", () => (document.hidden ? composer.save() : look()));
 addEventListener("pagehide", () => {
   composer.save();
   line.leave();
