@@ -135,7 +135,7 @@ async def test_a_page_notices_that_somebody_else_has_signed_in(site: Site, open_
     cookie = SetCookieParam(name=SESSION_COOKIE, value=site.sessions["tomas"], url=window.base_url)
     await window.context.add_cookies([cookie])
     await window.open("/inbox")
-    await expect(page.locator("#chip [data-f=word]")).to_have_text("You are signed out")
+    await expect(page.locator("#chip [data-f=word]")).to_have_text("Somebody else is signed in")
     window.expected.append("409")
     await page.fill("#reply", "in whose name?")
     await page.press("#reply", "Enter")
