@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 from tests.kit.mariadb import MariaDB, has_mariadb
-from tests.kit.omni import Omni
+from tests.kit.omni import Omni, running
 from tests.kit.processes import find_program
 from tests.kit.redis import Redis, has_redis
 
@@ -99,13 +99,8 @@ def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Stack:
 @pytest.fixture
 def omni(stack: Stack, tmp_path: Path) -> Iterator[Omni]:
     """The server, running on a fresh stack: once embedded, once as in production."""
-    server = Omni(tmp_path, database_url=stack.database_url, broadcast_url=stack.broadcast_url)
-    server.prepare()
-    try:
-        server.start()
+    with running(tmp_path, database_url=stack.database_url, broadcast_url=stack.broadcast_url) as server:
         yield server
-    finally:
-        server.kill9()
 
 
 @pytest.fixture(params=["sqlite", "mariadb"])

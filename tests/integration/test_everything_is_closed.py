@@ -17,7 +17,7 @@ from tests.kit.client_model import Json
 from tests.kit.company import Company
 from tests.kit.descriptors import nothing_more_than, settled_descriptors
 from tests.kit.eventually import eventually, scaled
-from tests.kit.omni import Omni
+from tests.kit.omni import Omni, running
 from tests.kit.rude_http import answering
 from tests.kit.webhook import WEBHOOK_PATH
 from tests.load.rude_chatwoot import rude_chatwoot
@@ -35,13 +35,8 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Omni]:
     """A server that nobody else opens anything at."""
     folder = tmp_path_factory.mktemp("closed")
     env = {"UPLOAD_MAX_BYTES": "200000", "CHATWOOT_TIMEOUT_SECONDS": "1", "CONNECTIONS_PER_ADDRESS": "1000"}
-    server = Omni(folder, database_url=f"sqlite:///{folder / 'omni.db'}", env=env)
-    server.prepare()
-    try:
-        server.start()
+    with running(folder, env=env) as server:
         yield server
-    finally:
-        server.kill9()
 
 
 class Shop:
@@ -216,13 +211,8 @@ async def test_a_fault_at_any_step_leaves_nothing_open(alone: Omni, sim: Chatwoo
 def listening(tmp_path: Path) -> Iterator[Omni]:
     """A server that listens to its company's Chatwoot, and soon again after each break."""
     env = {"CHATWOOT_SOCKETS": "true", "CHATWOOT_SOCKET_WAIT_SECONDS": "0.05"}
-    server = Omni(tmp_path, database_url=f"sqlite:///{tmp_path / 'omni.db'}", env=env)
-    server.prepare()
-    try:
-        server.start()
+    with running(tmp_path, env=env) as server:
         yield server
-    finally:
-        server.kill9()
 
 
 async def test_the_agents_socket_may_break_at_any_step(listening: Omni, sim: ChatwootSim) -> None:

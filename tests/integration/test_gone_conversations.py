@@ -10,20 +10,15 @@ from tests.integration.test_integrations import one_stack, registered
 from tests.kit.client_model import Json
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
-from tests.kit.omni import Omni
+from tests.kit.omni import running
 
 
 @pytest.fixture
 async def watched(tmp_path: Path, sim: ChatwootSim) -> AsyncIterator[Company]:
-    server = Omni(tmp_path, database_url=f"sqlite:///{tmp_path / 'omni.db'}", env={"INTEGRATION_WATCH_SECONDS": "1"})
-    server.prepare()
-    server.start()
-    try:
+    with running(tmp_path, env={"INTEGRATION_WATCH_SECONDS": "1"}) as server:
         async with Company(server, chatwoot=sim) as company:
             await registered(company)
             yield company
-    finally:
-        server.terminate()
 
 
 async def _two(company: Company, sim: ChatwootSim) -> tuple[Json, Json]:

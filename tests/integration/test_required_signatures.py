@@ -11,7 +11,7 @@ from tests.integration.test_integrations import admin, command
 from tests.kit.client_model import Json
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
-from tests.kit.omni import Omni
+from tests.kit.omni import Omni, running
 from tests.kit.webhook import delivery_of
 
 SECRET = "u7Qm3ZtJ1xYb9Kc2Vw5Rn8Ld"  # pragma: allowlist secret
@@ -22,13 +22,8 @@ _REASON = "the signature does not fit the integration's secret"
 def strict(stack: Stack, tmp_path: Path) -> Iterator[Omni]:
     """A server that takes signed webhooks alone."""
     env = {"REQUIRE_WEBHOOK_SIGNATURE": "true"}
-    server = Omni(tmp_path, database_url=stack.database_url, broadcast_url=stack.broadcast_url, env=env)
-    server.prepare()
-    try:
-        server.start()
+    with running(tmp_path, database_url=stack.database_url, broadcast_url=stack.broadcast_url, env=env) as server:
         yield server
-    finally:
-        server.kill9()
 
 
 async def test_only_what_is_signed_is_taken(strict: Omni) -> None:

@@ -10,22 +10,17 @@ from tests.integration.test_admin_pages import submit, text_of
 from tests.integration.test_integrations import admin, registered
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
-from tests.kit.omni import Omni
+from tests.kit.omni import running
 
 
 @pytest.fixture
 async def watched(request: pytest.FixtureRequest, tmp_path: Path, sim: ChatwootSim) -> AsyncIterator[Company]:
     """A company whose server looks every second; `param`: further settings."""
     env = {"INTEGRATION_WATCH_SECONDS": "1", **getattr(request, "param", {})}
-    server = Omni(tmp_path, database_url=f"sqlite:///{tmp_path / 'omni.db'}", env=env)
-    server.prepare()
-    server.start()
-    try:
+    with running(tmp_path, env=env) as server:
         async with Company(server, chatwoot=sim) as company:
             await registered(company)
             yield company
-    finally:
-        server.terminate()
 
 
 async def _problem(company: Company) -> str | None:

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -207,3 +208,23 @@ class Omni:
 
 def _options(values: Mapping[str, object | None]) -> list[str]:
     return [word for name, value in values.items() if value is not None for word in (f"--{name}", str(value))]
+
+
+@contextmanager
+def running(
+    directory: Path,
+    *,
+    database_url: str = "",
+    broadcast_url: str = "memory://",
+    workers: int | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Omni]:
+    """A server while inside, on a new database: a SQLite file in the directory, unless another is named."""
+    url = database_url or f"sqlite:///{directory / 'omni.db'}"
+    server = Omni(directory, database_url=url, broadcast_url=broadcast_url, workers=workers, env=env)
+    server.prepare()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill9()

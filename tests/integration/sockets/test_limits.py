@@ -8,7 +8,7 @@ import pytest
 from tests.integration.sockets.clients import head_after
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
-from tests.kit.omni import Omni
+from tests.kit.omni import running
 
 BIG = "x" * 100_000
 
@@ -41,10 +41,7 @@ async def test_too_many_sockets_of_one_agent_are_refused(company: Company, at_on
 
 async def test_strangers_of_one_address_are_bounded(tmp_path: Path) -> None:
     """Sockets that nobody signs in on count by their address; those who have signed in do not (row 9)."""
-    server = Omni(tmp_path, database_url=f"sqlite:///{tmp_path / 'omni.db'}", env={"STRANGERS_PER_ADDRESS": "3", "HELLO_SECONDS": "60"})
-    server.prepare()
-    server.start()
-    try:
+    with running(tmp_path, env={"STRANGERS_PER_ADDRESS": "3", "HELLO_SECONDS": "60"}) as server:
         async with Company(server) as company, asyncio.TaskGroup() as group:
             strangers = [company.socket() for _ in range(4)]
             for stranger in strangers:
@@ -57,8 +54,6 @@ async def test_strangers_of_one_address_are_bounded(tmp_path: Path) -> None:
                 assert colleague.welcome["companyId"] == company.id
             for stranger in strangers[:3]:
                 await stranger.close()
-    finally:
-        server.kill9()
 
 
 async def test_a_reader_that_stops_is_let_go_and_resumes(pushed: Company) -> None:
