@@ -5,8 +5,9 @@ Handlers check and build these by hand, as their refusals are sentences for peop
 
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
+from server.core.canned_replies import CONTENT_MOST_CHARACTERS, SHORTCUT_MOST_CHARACTERS
 from server.core.messages import ConversationView, Cursor, MessageView, Moment
 
 Number = Annotated[int, Meta(ge=1, le=2**53 - 1)]
@@ -98,8 +99,8 @@ class Colleague(Struct, rename="camel"):
 
 
 class NewCannedReply(Struct):
-    shortcut: Annotated[str, Meta(min_length=1, max_length=40)]
-    content: Annotated[str, Meta(min_length=1, max_length=5_000)]
+    shortcut: Annotated[str, Meta(min_length=1, max_length=SHORTCUT_MOST_CHARACTERS)]
+    content: Annotated[str, Meta(min_length=1, max_length=CONTENT_MOST_CHARACTERS)]
 
 
 class CannedReplyView(NewCannedReply, kw_only=True):
@@ -117,17 +118,19 @@ class NewIntegrationBody(Struct, rename="camel", omit_defaults=True):
     accept_unproved: bool = False
 
 
-class IntegrationChange(Struct, rename="camel", omit_defaults=True):
-    is_active: bool = True
-    is_webhook_active: bool = True
-    is_socket_active: bool = True
-    webhook_mode: Literal["live", "local"] = "live"
-    access_token: Secret = ""
-    webhook_secret: Secret = ""
-    unsigned_webhooks: Literal["refused", "keyed"] = "refused"
-    end_previous_secret: bool = False
-    base_url: Annotated[str, Meta(max_length=500)] = ""
-    inbox_id: Number = 1
+class IntegrationChange(Struct, rename="camel"):
+    """What is left out stays as it is: so nothing here has a default that a generated client could fill in."""
+
+    is_active: bool | UnsetType = UNSET
+    is_webhook_active: bool | UnsetType = UNSET
+    is_socket_active: bool | UnsetType = UNSET
+    webhook_mode: Literal["live", "local"] | UnsetType = UNSET
+    access_token: Secret | UnsetType = UNSET
+    webhook_secret: Secret | UnsetType = UNSET
+    unsigned_webhooks: Literal["refused", "keyed"] | UnsetType = UNSET
+    end_previous_secret: bool | UnsetType = UNSET
+    base_url: Annotated[str, Meta(max_length=500)] | UnsetType = UNSET
+    inbox_id: Number | UnsetType = UNSET
 
 
 class IntegrationView(Struct, rename="camel"):
@@ -180,9 +183,11 @@ class Person(Struct, rename="camel"):
     is_active: bool
 
 
-class PersonChange(Struct, rename="camel", omit_defaults=True):
-    is_active: bool = True
-    role: Role = "agent"
+class PersonChange(Struct, rename="camel"):
+    """What is left out stays as it is."""
+
+    is_active: bool | UnsetType = UNSET
+    role: Role | UnsetType = UNSET
 
 
 class NewInvitation(Struct, omit_defaults=True):

@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from server.app import create_app
 from server.core import openapi
+from server.core.canned_replies import CONTENT_MOST_CHARACTERS, SHORTCUT_MOST_CHARACTERS
 from server.settings import Settings
 from tests.integration.test_integrations import admin, one_stack
 from tests.kit.company import Company
@@ -40,6 +41,19 @@ def test_every_call_is_described_and_nothing_else(tmp_path: Any) -> None:
     served = {(method, without_names(route.path)) for route in routes for method in (route.methods or ()) if method != "HEAD"}
     wanted = {place for place in served if place[1].startswith("/api/") or place[1] in ("/livez", "/readyz", "/metrics")}
     assert {(one.method.upper(), without_names(one.path)) for one in openapi.OPERATIONS} == wanted
+
+
+def test_a_change_has_no_defaults() -> None:
+    """A client that is generated from the description fills defaults in: a name changed would demote an administrator."""
+    document = openapi.document("https://inbox.example.org")
+    for path, methods in document["paths"].items():
+        if "patch" in methods:
+            name = methods["patch"]["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+            schema = document["components"]["schemas"][name]
+            assert [field for field, told in schema["properties"].items() if "default" in told] == [], path
+    reply = document["components"]["schemas"]["NewCannedReply"]["properties"]
+    assert reply["content"]["maxLength"] == CONTENT_MOST_CHARACTERS
+    assert reply["shortcut"]["maxLength"] == SHORTCUT_MOST_CHARACTERS
 
 
 async def test_it_is_served_to_everybody(company: Company) -> None:
