@@ -77,6 +77,7 @@ from server.endpoints.webhook import Webhook
 from server.endpoints.websocket import Sockets
 from server.erasure import Erasure
 from server.errors import DatabaseUnavailable, NotFound, OmniError
+from server.failed_deliveries import FailedDeliveries
 from server.feed import FeedLimits, Feeds
 from server.file_trial import FileTrial
 from server.form_tokens import FormTokens
@@ -116,6 +117,7 @@ from server.tasks import Services, spawn
 from server.traces import FanOuts, Traces
 from server.trespass import Trespass
 from server.trial import Trial
+from server.unstored_retries import UnstoredRetries
 from server.watch import Watch
 
 _logger = log.get(__name__)
@@ -229,7 +231,7 @@ class Parts:
             self.directory,
             self.spool,
             online=lambda company_id: len(self.presence.online(company_id)),
-            problems=lambda: [*self.watch.problems(), *self.reconcile.problems(), *self.sources.problems()],
+            problems=self._problems_of_integrations,
             parts=lambda: self.health.parts(),
             source_of=lambda one: self.sources.of(one),
             delay=self.arrivals.delay_seconds,
@@ -243,6 +245,8 @@ class Parts:
         self.sign_in = SignIn(self.database, self.access, self.vault)
         self.set_up = SetUp(self.database, self.access, f"{settings.base_url}/setup")
         self.sync = Sync(self.database, self.directory, self.ingester, self.client_of)
+        self.failed = FailedDeliveries(self.database, settings.ingest_attempts)
+        self.unstored_retries = UnstoredRetries(self.ingester.unstored, self.directory, self.sync, self.client_of)
         per_hour = settings.history_requests_per_hour
         wait = START_REQUESTS * 3_600.0 / per_hour if per_hour else 0.0
         slow = (self.database, self.directory, self.sync, self.slow_client_of)
@@ -345,6 +349,8 @@ class Parts:
                 ("reconcile", self.reconcile.run),
                 ("losses", self.losses.run),
                 ("history", self.deep_walk.run),
+                ("failed-deliveries", self.failed.run),
+                ("unstored", self.unstored_retries.run),
                 ("watch", self.watch.run),
                 ("last-seen", self.last_seen.run),
                 ("agents-looks", self.agents_looks.run),
@@ -365,10 +371,14 @@ class Parts:
         """The body of `/readyz`."""
         return self.health.report()
 
+    def _problems_of_integrations(self) -> list[str]:
+        unstored = [*self.failed.problems(), *self.ingester.unstored.problems()]
+        return [*unstored, *self.watch.problems(), *self.reconcile.problems(), *self.sources.problems()]
+
     def _more_problems(self) -> list[str]:
         unusable = [f"integration {i.id}: {i.problem}" for i in self.directory.integrations.values() if i.problem]
         held = ["whether access was withdrawn cannot be looked up: events are held back, and follow"] if self.hub.is_holding else []
-        return [*self.watch.problems(), *self.reconcile.problems(), *self.sources.problems(), *unusable, *held]
+        return [*self._problems_of_integrations(), *unusable, *held]
 
     async def _identify(self) -> None:
         """The bus is told which installation it belongs to; again now and then, as a restored backup may say another one."""

@@ -45,6 +45,7 @@ from server.errors import (
 from server.log import is_debug
 from server.suspects import Suspects, traceback_of
 from server.traces import CARRIED, Traces
+from server.unstored import Place, Unstored
 
 _logger = log.get(__name__)
 _SWEEP_SECONDS = 1.0
@@ -56,6 +57,7 @@ _TYPING_US = 6 * SECOND  # older than this, typing has ended
 _FIRST = 24  # deliveries that are taken whoever sent them: more than that is a backlog, in which companies take turns
 _BUSY_FIRST_SECONDS, _BUSY_MOST_SECONDS = 0.004, 0.25  # until a company that somebody else holds is tried again
 _CRASHES_MOST = 2
+_MAX_REMEMBERED = 5_000
 
 Publish = Callable[[EventBatch], None]
 
@@ -83,6 +85,13 @@ class Told(msgspec.Struct):
     conversation: Result = Result.SAME
     message: Result = Result.SAME
     is_heard: bool = False  # by Chatwoot's socket, not by a webhook
+    problem: str = ""  # why it could not be stored
+
+
+def place_of(told: Told) -> Place:
+    """Where it stands in Chatwoot."""
+    message = told.change.message
+    return Place(told.source.integration_id, told.change.conversation.display_id, message.message_id if message else None)
 
 
 class Taken(msgspec.Struct):
@@ -137,7 +146,11 @@ class Ingester:
         self._busy: dict[int, tuple[float, float]] = {}  # company that somebody else holds -> (next try, pause)
         self._read: list[Delivery] = []  # what the transaction under way has read
         self._crashes = 0
-        self._suspects = Suspects(database, self._take_suspects, batch=batch, attempts=attempts)
+        self._integration_of: dict[int, int] = {}  # delivery that was understood lately -> whose it is
+        self._suspects = Suspects(
+            database, self._take_suspects, batch=batch, attempts=attempts, integration_of=self._integration_of.get
+        )
+        self.unstored = Unstored()
         self.seen: dict[int, int] = {}  # integration -> last delivery, microseconds
 
     def wake(self) -> None:
@@ -164,7 +177,13 @@ class Ingester:
                 continue
 
     async def apply(self, told: Sequence[Told]) -> None:
-        """Take in changes that no delivery carries (sync, reconcile). Sets what became of each. Raises DatabaseUnavailable."""
+        """Take in changes that no delivery carries (sync, reconcile). Sets what became of each; one that cannot be stored has its
+        `problem`, and ends nothing for the others. Raises DatabaseUnavailable."""
+        for one, reason in await self.unstored.store_each(told, place_of, self._store):
+            one.conversation = one.message = Result.SAME
+            one.problem = reason
+
+    async def _store(self, told: Sequence[Told]) -> None:
         batches = await self._database.transaction(lambda c: self._apply(c, told))
         for batch in batches:
             self._publish(batch)
@@ -226,6 +245,7 @@ class Ingester:
     async def _conclude(self, taken: Taken, began_us: int) -> None:
         """After the commit."""
         self._announce(taken.ingested, began_us)
+        self.unstored.forget(place_of(one) for one in taken.ingested.told)
         self._arrivals.note_all(
             ("socket" if one.is_heard else "webhook", one.source.integration_id, one.change, one.received_us)
             for one in taken.ingested.told
@@ -281,6 +301,7 @@ class Ingester:
         for delivery in waiting.deliveries:
             try:
                 one = self._understand(delivery)
+                self._remember(delivery.id, one.source.integration_id)
                 if (contact := one.change.contact_told) is None:
                     told.append(one)
                 else:
@@ -295,6 +316,11 @@ class Ingester:
         if told or parked:
             await self._ingest_these(connection, taken, waiting.deliveries, told, parked)
         return taken
+
+    def _remember(self, delivery_id: int, integration_id: int) -> None:
+        if len(self._integration_of) >= _MAX_REMEMBERED:
+            self._integration_of.clear()
+        self._integration_of[delivery_id] = integration_id
 
     async def _spread(self, connection: Connection, told: Told, contact_id: int) -> list[Told]:
         """A contact's news for each of their conversations, in every inbox of the account. Raises PayloadError where there is none."""

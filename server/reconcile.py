@@ -33,6 +33,7 @@ from server.errors import DatabaseUnavailable, OmniError, PayloadError
 from server.ingest import Ingester, Told
 from server.settings import Settings
 from server.sync import Outcome, message_changes
+from server.unstored import Place
 
 _logger = log.get(__name__)
 _LOOK_SECONDS = 1.0
@@ -198,7 +199,8 @@ class Reconcile:
         got past."""
         broken = current.outcome.error_count
         try:
-            await self._conversation(current, item)
+            with current.outcome.sparing(item):
+                await self._conversation(current, item)
         except ChatwootRefused as error:
             if error.chatwoot_status != _GONE:
                 raise
@@ -284,6 +286,9 @@ class Reconcile:
             current.newest_us = max(current.newest_us, one.happened_us)
             if one.kind == "message":
                 self._arrivals.note("asking", one.integration_id, one.happened_us)
+        await self._ingester.unstored.store_each(found, lambda one: Place(one.integration_id, 0, one.number), self._append_finds)
+
+    async def _append_finds(self, found: Sequence[Find]) -> None:
         if found:
             await self._database.transaction(lambda c: finds.append_finds(c, found))
 

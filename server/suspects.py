@@ -23,6 +23,7 @@ _RETRY_FIRST_SECONDS = 0.5
 _RETRY_MOST_SECONDS = 60.0
 
 Take = Callable[[Sequence[int]], Awaitable[None]]
+IntegrationOf = Callable[[int], int | None]
 
 
 class _Suspect:
@@ -40,7 +41,11 @@ class _Suspect:
 class Suspects:
     """`take` ingests deliveries by their ids, in one transaction; it raises CompanyBusy when their company is held."""
 
-    def __init__(self, database: Database, take: Take, *, batch: int, attempts: int) -> None:
+    def __init__(
+        self, database: Database, take: Take, *, batch: int, attempts: int, integration_of: IntegrationOf = lambda delivery_id: None
+    ) -> None:
+        """`integration_of`: whose a delivery turned out to be before it failed."""
+        self._integration_of = integration_of
         self._database, self._take, self._batch, self._attempts = database, take, batch, attempts
         self._suspects: dict[int, _Suspect] = {}
         self._lost_under: dict[int, str] = {}  # deliveries that were alone when the database went away, with the reason
@@ -142,13 +147,13 @@ class Suspects:
 
     async def put_off(self, delivery_id: int, reason: str) -> None:
         """Try it again later, or park it. Counting is a write, so that a database that takes none blames nobody."""
-        now_us = self._database.clock.now_us()
+        now_us, integration_id = self._database.clock.now_us(), self._integration_of(delivery_id)
 
         def later(attempts: int) -> int:
             seconds = min(_RETRY_MOST_SECONDS, _RETRY_FIRST_SECONDS * 2.0**min(attempts, 20))
             return now_us + int(seconds * (0.5 + random.random()) * SECOND)  # noqa: S311 - jitter
 
-        await self._database.transaction(lambda c: journal.count_failure(c, delivery_id, reason, self._attempts, later))
+        await self._database.transaction(lambda c: journal.count_failure(c, delivery_id, reason, self._attempts, later, integration_id))
 
 
 def traceback_of(error: Exception) -> Exception | None:

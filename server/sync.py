@@ -5,8 +5,9 @@ two answers is `chatwoot/listing.py` and `chatwoot/paging.py`; nothing is ever d
 """
 
 import asyncio
+import contextlib
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -21,7 +22,7 @@ from server.db.accounts import Integration
 from server.db.database import Database
 from server.directory import Directory
 from server.errors import NotFound, OmniError, PayloadError
-from server.ingest import Ingester, Told
+from server.ingest import Ingester, Told, place_of
 from server.sole_walks import LeaseLost, SoleWalks
 from server.tasks import spawn
 
@@ -111,6 +112,17 @@ class Outcome(msgspec.Struct):
             self.messages_created += told.message is Result.CREATED
             self.messages_updated += told.message is Result.UPDATED
             self.messages_skipped += told.message is not Result.CREATED
+
+    @contextlib.contextmanager
+    def sparing(self, item: Json) -> Iterator[None]:
+        """What nobody thought of in one conversation must not end the walk through all others: it stands in `errors`, and in the log."""
+        try:
+            yield
+        except OmniError:
+            raise
+        except Exception as error:
+            _logger.exception("conversation cannot be read", integration_id=self.integration_id, conversation=item.get("id"))
+            self.fail(f"conversation {item.get('id')}: {type(error).__name__}")
 
     def fail(self, sentence: str) -> None:
         self.error_count += 1
@@ -260,8 +272,9 @@ class Sync:
         """One that Chatwoot cannot show does not hide those behind it. Raises what would meet them as well."""
         outcome = walk.outcome
         try:
-            state = parse_conversation(item)
-            await self.take_conversation(walk.client, walk.integration, state, outcome, writes=walk.writes)
+            with outcome.sparing(item):
+                state = parse_conversation(item)
+                await self.take_conversation(walk.client, walk.integration, state, outcome, writes=walk.writes)
         except ChatwootRefused as error:
             if error.chatwoot_status == _GONE:  # deleted since it was listed
                 self._absent[walk.integration.id].add(item["id"])
@@ -301,6 +314,8 @@ class Sync:
             await self._ingester.apply(told)
         for one in told:
             outcome.count(one)
+            if one.problem:
+                outcome.fail(f"{place_of(one)} cannot be stored: {one.problem}")
 
 
 def message_changes(state: ConversationState, messages: Sequence[Json], asked_us: int, outcome: Outcome) -> list[Change]:

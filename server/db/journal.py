@@ -86,7 +86,12 @@ async def mark_parked(connection: Connection, outcomes: Iterable[tuple[int, str,
 
 
 async def count_failure(
-    connection: Connection, delivery_id: int, reason: str, most: int, next_attempt_us: Callable[[int], int]
+    connection: Connection,
+    delivery_id: int,
+    reason: str,
+    most: int,
+    next_attempt_us: Callable[[int], int],
+    integration_id: int | None = None,
 ) -> None:
     """It failed: to be tried again at the moment that follows from how often it did, or `dead` after so many times."""
     row = await connection.fetch_one(
@@ -95,15 +100,22 @@ async def count_failure(
     if row is None:
         return
     attempts = 1 + (row[0] if isinstance(row[0], int) and 0 <= row[0] <= most else 0)
-    next_us = next_attempt_us(attempts)
-    reason = reason.encode(errors="replace").decode()[:_REASON_MOST]
-    if attempts >= most:
+    is_dead = attempts >= most
+    if attempts == most:  # not one that was tried again after its death
         metrics.deliveries_ingested.labels("dead").inc()
-        await mark_parked(connection, [(delivery_id, "dead", reason)], next_us)
-        return
+    next_us = next_attempt_us(attempts)
     await connection.execute(
-        "UPDATE omni_webhook_deliveries SET attempts = :attempts, next_attempt_at = :next, reason = :reason WHERE id = :id",
-        {"attempts": attempts, "next": next_us, "reason": reason, "id": delivery_id},
+        "UPDATE omni_webhook_deliveries SET attempts = :attempts, next_attempt_at = :next, reason = :reason, state = :state, "
+        "finished_at = :finished, integration_id = COALESCE(integration_id, :integration_id) WHERE id = :id",
+        {
+            "attempts": min(attempts, most),
+            "next": next_us,
+            "reason": reason.encode(errors="replace").decode()[:_REASON_MOST],
+            "state": "dead" if is_dead else "received",
+            "finished": next_us if is_dead else None,
+            "integration_id": integration_id,
+            "id": delivery_id,
+        },
     )
 
 
