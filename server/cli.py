@@ -13,7 +13,7 @@ import jwt
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from server import cli_integrations, cli_operations, cli_people, cli_service, log
+from server import cli_integrations, cli_operations, cli_people, cli_service, cli_upgrade, log
 from server.app import Parts
 from server.core.subjects import LOCAL_CLAIM
 from server.db import accounts, integrations, migrations
@@ -88,10 +88,14 @@ def db() -> None:
 
 
 @db.command("upgrade")
-def db_upgrade() -> None:
+@click.option("--plan", "only_plan", is_flag=True, help="Say what would be done, and what speaks against it; change nothing.")
+def db_upgrade(only_plan: bool) -> None:
     """Create what is missing, in an empty database or in a CRM's; can be run again."""
     settings = _settings()
-    done = migrations.upgrade(settings.database_url)
+    if only_plan:
+        cli_upgrade.print_plan(settings.database_url)
+        return
+    done = cli_upgrade.run(settings.database_url, _notes)
     if count := _with_parts(settings, _reseal):
         done.append(f"{count} tokens and secrets encrypted with SECRET_KEY")
     for sentence in done or ["nothing to do: the database is up to date"]:

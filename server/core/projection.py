@@ -45,11 +45,12 @@ class MessageEntry:
 class Entry:
     """A conversation on the board with those of its messages that the batch may touch."""
 
-    __slots__ = ("is_dirty", "messages", "read_before", "row")
+    __slots__ = ("external_before", "is_dirty", "messages", "read_before", "row")
 
     def __init__(self, row: Conversation, messages: Iterable[Message] = ()) -> None:
         self.row, self.is_dirty = row, False
         self.read_before = row.read_count  # as far as clients were told
+        self.external_before = row.external_user_id  # as it is stored; of a new one nothing is
         self.messages = [MessageEntry(message) for message in messages]
 
 

@@ -10,6 +10,7 @@ from server.core.bidi import without_turning
 from server.core.entities import Assignee, Attachment, Contact, Conversation, DeliveryError, Message, Preview
 from server.core.search_text import customer_form, message_form
 from server.db.connection import Dialect, Row
+from server.db.crm_columns import shown_status
 
 T = TypeVar("T")
 
@@ -144,6 +145,8 @@ def contact_of(value: str | None) -> Contact | None:
 
 
 def _conversation(values: list[Any]) -> Conversation:
+    # a CRM's lists may be in capitals, or have words of its own
+    values[2], values[5] = values[2].lower(), shown_status(values[5] or "")
     values[6], values[7], values[8] = (time_from_column(value) for value in values[6:9])
     values[14] = _decode(values[14], Contact)
     values[15] = _decode(values[15], Assignee)
@@ -189,7 +192,7 @@ def conversation_to_row(c: Conversation) -> dict[str, Any]:
 
 
 def _message(values: list[Any]) -> Message:
-    values[3] = values[3] or ""
+    values[2], values[3] = values[2].lower(), values[3] or ""
     values[4] = time_from_column(values[4])
     values[12] = _attachments(values[12]) if values[12] else ()
     values[13], values[14], values[20] = bool(values[13]), bool(values[14]), bool(values[20])

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
+from server.db.crm_columns import STANDARD, CrmColumns
 from server.errors import StatementTooLarge
 
 Row = tuple[Any, ...]
@@ -62,10 +63,14 @@ class Connection:
     """A connection lent to one call. Parameters are named (`:name`); rows are tuples in the order of the SELECT."""
 
     def __init__(
-        self, raw: Any, dialect: Dialect, packet_bytes: int = SMALLEST_PACKET_BYTES
+        self,
+        raw: Any,
+        dialect: Dialect,
+        packet_bytes: int = SMALLEST_PACKET_BYTES,
+        crm: CrmColumns = STANDARD,
     ) -> None:
         """`packet_bytes`: the server's max_allowed_packet."""
-        self.raw, self.dialect, self.packet_bytes = raw, dialect, packet_bytes
+        self.raw, self.dialect, self.packet_bytes, self.crm = raw, dialect, packet_bytes, crm
         self._wire: _Wire = (
             _SqliteWire(raw) if dialect == "sqlite" else _MysqlWire(raw, packet_bytes)
         )

@@ -7,7 +7,7 @@ async def read_open(connection: Connection, integration_id: int) -> dict[int, st
     """Chatwoot's number of each conversation that is open here -> its state there."""
     rows = await connection.fetch_all(
         "SELECT omni_chatwoot_conversation_id, omni_chatwoot_status FROM social_conversations WHERE omni_integration_id = :id "
-        "AND status = 'Open' AND omni_gone_at IS NULL AND omni_chatwoot_conversation_id IS NOT NULL",
+        "AND status <> 'Closed' AND omni_gone_at IS NULL AND omni_chatwoot_conversation_id IS NOT NULL",
         {"id": integration_id},
     )
     return {row[0]: row[1] or "open" for row in rows}

@@ -22,6 +22,7 @@ import pymysql
 from databases import Database as DatabasesDatabase
 
 from server import log, metrics
+from server.db import crm_columns
 from server.db.busy import BusyCompanies
 from server.db.clock import DatabaseClock
 from server.db.connection import SMALLEST_PACKET_BYTES
@@ -251,8 +252,7 @@ class Database:
                         held = await stack.enter_async_context(self._database.connection())
                         raw, generation = held.raw_connection, self._generation
                         _check_encrypted(raw, is_wanted=self._is_encrypted)
-                        packet_bytes, primary = await self._prepare(raw, is_writer=queue is self._writes)
-                    connection = Connection(raw, self.dialect, packet_bytes)
+                        connection, primary = await self._prepare(raw, is_writer=queue is self._writes)
                     # looked at before each call: while idle it may have been killed, or given up with all others
                     is_well = True
                     while (
@@ -284,14 +284,17 @@ class Database:
         self._generation += primary.was_demoted
         return not primary.is_read_only
 
-    async def _prepare(self, raw: Any, *, is_writer: bool) -> tuple[int, PrimaryWatch]:
-        """Set the session's limits. Returns the server's max_allowed_packet, and the watch whether it takes writes.
+    async def _prepare(self, raw: Any, *, is_writer: bool) -> tuple[Connection, PrimaryWatch]:
+        """Set the session's limits. Returns the connection, which knows the server's max_allowed_packet and what the
+        CRM's columns ask, and the watch whether it takes writes.
 
         MariaDB ends a session that is idle within a transaction. MySQL knows only idle sessions: there a
         writer's is ended between its calls as well, and made anew for the next one (see `_has_ended`).
         """
         if self.dialect == "sqlite":
-            return SMALLEST_PACKET_BYTES, PrimaryWatch(is_asked=False)
+            found = await Connection(raw, self.dialect).fetch_one(crm_columns.SQLITE)
+            crm = crm_columns.columns_of(found or ())
+            return Connection(raw, self.dialect, crm=crm), PrimaryWatch(is_asked=False)
         limits = [
             f"net_read_timeout = {IDLE_TRANSACTION_SECONDS}",
             f"net_write_timeout = {IDLE_TRANSACTION_SECONDS}",
@@ -303,8 +306,11 @@ class Database:
             limits.append(f"wait_timeout = {IDLE_TRANSACTION_SECONDS}")
         connection = Connection(raw, self.dialect)
         connection.post(f"SET SESSION {', '.join(limits)}")
-        [row] = await connection.fetch_all(f"SELECT @@max_allowed_packet, {IS_READ_ONLY}")
-        return int(row[0]), PrimaryWatch(is_asked=True, is_read_only=says_read_only(row[1]))
+        [row] = await connection.fetch_all(
+            f"SELECT @@max_allowed_packet, {IS_READ_ONLY}, {crm_columns.MYSQL}"
+        )
+        primary = PrimaryWatch(is_asked=True, is_read_only=says_read_only(row[1]))
+        return Connection(raw, self.dialect, int(row[0]), crm_columns.columns_of(row[2:])), primary
 
     async def _serve(self, job: _Job, connection: Connection) -> bool:
         """Run one job. Returns False when the connection must not be used again."""

@@ -1,5 +1,6 @@
 """Lists of conversations as one agent sees them: keyset pages, newest `last_message_at` first."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -8,6 +9,7 @@ from server.core.entities import Conversation
 from server.db import columns, search
 from server.db.columns import CONVERSATIONS
 from server.db.connection import Numbers
+from server.db.crm_columns import CrmColumns, shown_status
 from server.db.database import Connection
 from server.db.packed import fetch_packed
 
@@ -25,7 +27,7 @@ async def list_conversations(
     connection: Connection, company_id: int, agent_id: int, filters: Filters, limit: int
 ) -> list[tuple[Conversation, int]]:
     """One page: (conversation, this agent's read_count)."""
-    conditions, values = _conditions(filters)
+    conditions, values = _conditions(filters, connection.crm)
     rows = await connection.fetch_all(
         f"SELECT {CONVERSATIONS.select[connection.dialect]}, r.read_count FROM social_conversations c "
         "LEFT JOIN omni_conversation_reads r ON r.agent_id = :agent_id AND r.conversation_id = c.id "
@@ -37,7 +39,7 @@ async def list_conversations(
 
 async def list_ids(connection: Connection, company_id: int, filters: Filters) -> list[int]:
     """The numbers of all of them, in the list's order: one statement, so of one moment."""
-    conditions, values = _conditions(filters)
+    conditions, values = _conditions(filters, connection.crm)
     rows = await fetch_packed(
         connection,
         ["c.id"],
@@ -71,7 +73,10 @@ async def count_unread(connection: Connection, company_id: int, agent_id: int) -
         "AND c.omni_inbound_count > COALESCE(r.read_count, 0) GROUP BY c.status",
         {"company_id": company_id, "agent_id": agent_id},
     )
-    return {str(status): int(count) for status, count in rows}
+    found: Counter[str] = Counter()
+    for status, count in rows:
+        found[shown_status(str(status))] += int(count)
+    return dict(found)
 
 
 async def read_read_count(connection: Connection, agent_id: int, conversation_id: int) -> int:
@@ -100,11 +105,11 @@ async def write_read_count(
         )
 
 
-def _conditions(filters: Filters) -> tuple[str, dict[str, object]]:
+def _conditions(filters: Filters, crm: CrmColumns) -> tuple[str, dict[str, object]]:
     parts: list[str] = []
     values: dict[str, object] = {}
     if filters.status is not None:
-        parts.append("AND c.status = :status")
+        parts.append(f"AND {crm.is_status(filters.status)}")
         values["status"] = filters.status
     if filters.platform is not None:
         parts.append("AND c.platform = :platform")

@@ -7,6 +7,7 @@ import secrets
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -17,7 +18,7 @@ from server.core.events import EventBatch, encode_event
 from server.core.projection import Board, Draft, Entry, MessageEntry, Source
 from server.core.recovery import Stream
 from server.core.times import SECOND
-from server.db import columns, eventlog, threads
+from server.db import columns, eventlog, external_ids, threads
 from server.db.columns import CONVERSATION_ROW, CONVERSATIONS, MESSAGE_ROW, MESSAGES
 from server.db.connection import Dialect, Numbers, Parameters, Row
 from server.db.database import Connection
@@ -32,13 +33,23 @@ def _insert(table: str, names: Sequence[str]) -> str:
     return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join(':' + name for name in names)})"
 
 
+# the CRM's own word for open (`Pending`) stays until we close it or open it again
+_STATUS = "status = CASE WHEN {new} = 'Open' AND LOWER(status) <> 'closed' THEN status ELSE {new} END"
+
+
 def _update(table: str, names: Sequence[str]) -> str:
-    return f"UPDATE {table} SET {', '.join(f'{name} = :{name}' for name in names if name != 'id')} WHERE id = :id"
+    assignments = (
+        _STATUS.format(new=":status") if name == "status" else f"{name} = :{name}" for name in names if name != "id"
+    )
+    return f"UPDATE {table} SET {', '.join(assignments)} WHERE id = :id"
 
 
 def _upsert(table: str, names: Sequence[str]) -> str:
     """MySQL runs many updates in one statement only in this form."""
-    return f"{_insert(table, names)} ON DUPLICATE KEY UPDATE {', '.join(f'{n} = VALUES({n})' for n in names if n != 'id')}"
+    assignments = (
+        _STATUS.format(new="VALUES(status)") if name == "status" else f"{name} = VALUES({name})" for name in names if name != "id"
+    )
+    return f"{_insert(table, names)} ON DUPLICATE KEY UPDATE {', '.join(assignments)}"
 
 
 _TABLES = {"social_conversations": CONVERSATION_ROW, "social_messages": MESSAGE_ROW}
@@ -206,6 +217,7 @@ def _within(first_us: int, last_us: int) -> dict[str, str | None]:
 async def save_board(connection: Connection, board: Board, streams: dict[int, Stream], now_us: int) -> list[EventBatch]:
     """Write what the board holds and append its events. Returns the events by company, to be published after the commit."""
     board.draft_reading(now_us)
+    await external_ids.keep_apart(connection, board)
     numbered = _number(board, streams)
     await _save_conversations(connection, board)
     await _save_messages(connection, board)
@@ -250,11 +262,11 @@ async def _save_conversations(connection: Connection, board: Board) -> None:
     new = {key: entry for key, entry in board.entries.items() if entry.row.id == 0}
     changed = [entry for key, entry in board.entries.items() if entry.is_dirty and key not in new]
     connection.post_many(
-        _CHANGE[connection.dialect]["social_conversations"], [columns.conversation_to_row(entry.row) for entry in changed]
+        _CHANGE[connection.dialect]["social_conversations"], [_conversation_row(connection, entry) for entry in changed]
     )
     if not new:
         return
-    connection.post_many(_INSERT["social_conversations"], [columns.conversation_to_row(entry.row) for entry in new.values()])
+    connection.post_many(_INSERT["social_conversations"], [_conversation_row(connection, entry) for entry in new.values()])
     wanted: dict[int, set[int]] = defaultdict(set)
     for integration_id, display_id in new:
         wanted[integration_id].add(display_id)
@@ -267,9 +279,17 @@ async def _save_conversations(connection: Connection, board: Board) -> None:
         entry.row = replace(entry.row, id=conversation_id)
 
 
+def _conversation_row(connection: Connection, entry: Entry) -> dict[str, Any]:
+    return connection.crm.fitted("social_conversations", columns.conversation_to_row(entry.row))
+
+
+def _message_row(connection: Connection, message: MessageEntry) -> dict[str, Any]:
+    return connection.crm.fitted("social_messages", columns.message_to_row(message.row))
+
+
 async def _save_messages(connection: Connection, board: Board) -> None:
     touched = [(entry, message) for entry in board.entries.values() for message in entry.messages if message.is_dirty]
-    changed = [columns.message_to_row(message.row) for _, message in touched if message.row.id]
+    changed = [_message_row(connection, message) for _, message in touched if message.row.id]
     connection.post_many(_CHANGE[connection.dialect]["social_messages"], changed)
     numbered: dict[tuple[int, int], MessageEntry] = {}
     alone: list[MessageEntry] = []  # known by no number of Chatwoot's, or the only new one: an INSERT of its own tells its id
@@ -286,7 +306,7 @@ async def _save_messages(connection: Connection, board: Board) -> None:
     else:
         await _insert_numbered(connection, numbered)
     if alone:
-        numbers = await connection.insert_each(_INSERT["social_messages"], [columns.message_to_row(message.row) for message in alone])
+        numbers = await connection.insert_each(_INSERT["social_messages"], [_message_row(connection, message) for message in alone])
         for message, number in zip(alone, numbers, strict=True):
             message.row = replace(message.row, id=number)
 
@@ -294,7 +314,7 @@ async def _save_messages(connection: Connection, board: Board) -> None:
 async def _insert_numbered(connection: Connection, numbered: dict[tuple[int, int], MessageEntry]) -> None:
     if not numbered:
         return
-    connection.post_many(_INSERT["social_messages"], [columns.message_to_row(message.row) for message in numbered.values()])
+    connection.post_many(_INSERT["social_messages"], [_message_row(connection, message) for message in numbered.values()])
     rows = await connection.fetch_all(
         "SELECT conversation_id, omni_chatwoot_message_id, id FROM social_messages "
         "WHERE conversation_id IN (:conversations) AND omni_chatwoot_message_id IN (:numbers)",

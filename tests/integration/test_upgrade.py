@@ -208,14 +208,20 @@ def test_the_crms_tables_without_rows(database_url: str) -> None:
 
 
 def test_a_column_we_cannot_fill_is_told(crm_url: str) -> None:
-    """The CRM's own NOT NULL column stays as it is; readiness says why nothing can be added."""
+    """The CRM's own NOT NULL column stays as it is: refused before anything is changed, and readiness says so later."""
     if crm_url.startswith("sqlite"):
         crm.execute(crm_url, "ALTER TABLE social_messages ADD COLUMN crm_code INT NOT NULL DEFAULT 0")
     else:
         crm.execute(crm_url, "ALTER TABLE social_messages ADD COLUMN crm_code INT NOT NULL")
+        with pytest.raises(ConfigurationError, match=r"nothing was changed:\nColumn social_messages\.crm_code takes no NULL"):
+            upgrade(crm_url)
+        assert "omni_seq" not in crm.execute(crm_url, "SELECT * FROM social_messages")[0]
+        crm.execute(crm_url, "ALTER TABLE social_messages DROP COLUMN crm_code")
     upgrade(crm_url)
-    problem = schema_problem(crm_url)
-    assert problem is None if crm_url.startswith("sqlite") else "social_messages.crm_code" in str(problem)
+    assert schema_problem(crm_url) is None
+    if not crm_url.startswith("sqlite"):
+        crm.execute(crm_url, "ALTER TABLE social_messages ADD COLUMN crm_code INT NOT NULL")
+        assert "social_messages.crm_code" in str(schema_problem(crm_url))
 
 
 def test_a_strangers_table_is_refused_before_anything_is_changed(crm_url: str) -> None:
@@ -234,9 +240,9 @@ def test_the_crms_types_and_settings_on_mariadb(mariadb: MariaDB) -> None:
     columns = _columns(url)
     assert columns["social_conversations.updated_at"] == ("datetime(6)", "NO", None)
     assert columns["social_conversations.crm_owner"] == ("varchar(50)", "YES", "utf8mb3")
-    assert columns["social_conversations.external_user_name"] == ("varchar(255)", "YES", "utf8mb4")
+    assert columns["social_conversations.external_user_name"] == ("varchar(255)", "NO", "utf8mb4")
     assert columns["social_messages.content"] == ("mediumtext", "YES", "utf8mb4")
-    assert columns["integrations.access_token"] == ("text", "YES", "utf8mb4")
+    assert columns["integrations.access_token"] == ("text", "NO", "utf8mb4")
     content = "😀" * 150_000
     crm.execute(
         url,

@@ -6,6 +6,7 @@ what an earlier run may have done: each looks at the database and does what is m
 
 from pathlib import Path
 
+import msgspec
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -13,27 +14,40 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from server.db.migrations import backfill, own_names, search_texts, shape
+from server.db.migrations import backfill, fit, own_names, search_texts, shape
 from server.db.migrations.connection import connected, exclusive
+from server.db.migrations.plan import Plan, plan_of
+from server.db.migrations.progress import Progress, silent, telling
 from server.errors import ConfigurationError
 
-__all__ = ["VERSION_TABLE", "schema_problem", "upgrade"]
+__all__ = ["VERSION_TABLE", "Plan", "plan", "schema_problem", "upgrade"]
 
 VERSION_TABLE = "omni_inbox_version"
 _HINT = "run `omni-inbox db upgrade`"
 
 
-def upgrade(database_url: str) -> list[str]:
+def plan(database_url: str) -> Plan:
+    """What `upgrade` would do and what it refuses; nothing is changed. Blocks. Raises as `upgrade` does."""
+    with connected(database_url) as connection:
+        found = plan_of(connection)
+        is_complete = _revision(connection) == _head(_config(connection, []))
+        return msgspec.structs.replace(found, steps=found.steps[:-1]) if is_complete and found.steps else found
+
+
+def upgrade(database_url: str, progress: Progress = silent) -> list[str]:
     """Create or complete the tables and fill our columns of rows that are older than this program.
 
     Returns one sentence for each thing done; an empty list when there was nothing to do. Blocks: from an event loop, call it in a
     thread. Waits for another upgrade of the same database to end. Raises DatabaseUnavailable when a retry may help, else
-    ConfigurationError. May be killed at any moment and run again.
+    ConfigurationError: then nothing was changed if it is the CRM's own definitions that are in the way. May be killed at any
+    moment and run again. `progress` is called with what is done, rows done and rows in all.
     """
     done: list[str] = []
-    with exclusive(database_url) as connection:
+    with exclusive(database_url) as connection, telling(progress):
         config = _config(connection, done)
         was_complete = _revision(connection) == _head(config)
+        if refusals := fit.look(connection).refusals:
+            raise ConfigurationError("\n".join(["The database was not upgraded, and nothing was changed:", *refusals]))
         done += own_names.rename(connection)
         try:
             command.upgrade(config, "head")
@@ -57,9 +71,12 @@ def schema_problem(database_url: str) -> str | None:
             return f"{', '.join(missing[:3])}{' and more' if len(missing) > 3 else ''} missing in the database; {_HINT}"
         if _revision(connection) is None:  # a revision unknown to us is a newer program's, and all we need is there
             return f"The upgrade of the database was not finished; {_HINT}"
-        blocking = shape.uninsertable(connection)
-        if blocking:
-            return f"Column {blocking[0]} takes no NULL and has no default, so the inbox cannot add rows; give it a default"
+        refusals = fit.look(connection).refusals
+        if refusals:
+            return refusals[0]
+        narrow = [] if connection.dialect.name == "sqlite" else fit.narrow(connection)
+        if narrow:
+            return f"{', '.join(narrow)} too narrow for what the inbox stores; {_HINT}"
     return None
 
 

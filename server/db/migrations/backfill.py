@@ -12,9 +12,11 @@ from typing import Any, TypeVar
 import sqlalchemy.exc
 from sqlalchemy import Connection, text
 
+from server.db.migrations.progress import report
+
 T = TypeVar("T")
 
-_PAGE = 2_000  # rows in one statement: short enough that the CRM's own writes do not notice
+_PAGE = 500  # rows in one statement: short enough that the CRM's own writes do not notice
 _UPDATE_ROWS = 200  # rows that each get a value of their own in one statement: MySQL looks through all WHENs for each of them
 _ATTEMPTS = 5
 _BUSY = {1205, 1213}  # lock wait timeout, deadlock: MySQL rolled the statement back
@@ -23,8 +25,9 @@ _PREVIEW_CHARACTERS = 160
 _EXTERNAL_ID = re.compile(r"chatwoot_[^_]+_([1-9][0-9]{0,17})")
 
 _STATUS = """\
-UPDATE social_conversations SET omni_chatwoot_status = CASE status WHEN 'Open' THEN 'open' ELSE 'resolved' END{keep}
-WHERE id BETWEEN :low AND :high AND platform = 'chatwoot' AND omni_chatwoot_status IS NULL AND status IN ('Open', 'Closed')"""
+UPDATE social_conversations SET omni_chatwoot_status = CASE LOWER(status)
+  WHEN 'closed' THEN 'resolved' WHEN 'pending' THEN 'pending' ELSE 'open' END{keep}
+WHERE id BETWEEN :low AND :high AND platform = 'chatwoot' AND omni_chatwoot_status IS NULL AND status <> ''"""
 _LAST_MESSAGE = """\
 UPDATE social_conversations SET last_message_at = (
   SELECT MAX(m.created_at) FROM social_messages m WHERE m.conversation_id = social_conversations.id AND m.omni_is_private = 0){keep}
@@ -81,7 +84,11 @@ def fill(connection: Connection) -> list[str]:
     keep_but_last_message = _keep(touched - {"last_message_at"})
     microseconds = _MICROSECONDS["sqlite" if connection.dialect.name == "sqlite" else "mysql"].format(time="MAX(m.created_at)")
     counts = dict.fromkeys(("last message time", "inbound count", "time of the customer's last message", "Chatwoot status", "preview"), 0)
+    total = int(run(connection, "SELECT COUNT(*) FROM social_conversations").scalar_one())
+    seen = 0
     for page in _pages(connection):
+        report("filling conversations", seen, total)
+        seen = min(total, seen + _PAGE)
         counts["last message time"] += run(connection, _LAST_MESSAGE.format(keep=keep_but_last_message), page).rowcount
         counts["inbound count"] += run(connection, _INBOUND.format(keep=keep), page).rowcount
         counts["time of the customer's last message"] += run(
@@ -108,7 +115,7 @@ def _fill_previews(connection: Connection, page: Mapping[str, int], keep: str) -
     rows = run(connection, _NEWEST, {**page, "characters": _PREVIEW_CHARACTERS}).all()
     previews = {
         row.conversation_id: json.dumps(
-            {"content": row.content or "", "senderType": row.sender_type, "hasAttachments": False}, ensure_ascii=False
+            {"content": row.content or "", "senderType": row.sender_type.lower(), "hasAttachments": False}, ensure_ascii=False
         )
         for row in rows
     }

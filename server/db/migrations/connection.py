@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import logging
 import ssl
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,16 +21,19 @@ from server.settings import NOT_ENCRYPTED, sqlite_path, wants_encryption
 logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
 _LOCK_SECONDS = 600  # how long to wait for another upgrade: rebuilding a large table takes minutes
 _SQLITE_SECONDS = 30
-# lock_wait_timeout: an ALTER that waits behind a long transaction makes everyone else wait behind itself, by default for a day.
+# lock_wait_timeout: an ALTER that waits behind a long transaction makes everyone else wait behind itself, by default for a day;
+# `change` gives way, and tries again.
 # sql_mode: strict, but old rows may hold zero dates, which a table rebuild would otherwise refuse.
 _SESSION = (
-    "SET SESSION time_zone = '+00:00', lock_wait_timeout = 60, innodb_lock_wait_timeout = 30, "
+    "SET SESSION time_zone = '+00:00', lock_wait_timeout = 2, innodb_lock_wait_timeout = 30, "
     "sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'"
 )
 _NO_GAP_LOCKS = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"  # it must be a statement of its own
 # what may be otherwise in a moment; what a user lacks is not: somebody must grant it
 _PASSING = {Act.RECONNECT, Act.RETRY, Act.DEMOTED, Act.FULL}
 _TOO_MANY = {1040, 1203, 1226}  # connections
+_CHANGE_SECONDS = 120  # how long a table may be in use by long transactions
+_LOCKED = 1205
 
 
 @contextlib.contextmanager
@@ -47,6 +51,22 @@ def connected(database_url: str) -> Iterator[Connection]:
         raise _translated(error) from error
     except sqlalchemy.exc.ArgumentError:  # its text would hold the address, and with it the password
         raise ConfigurationError("DATABASE_URL is not an address SQLAlchemy understands") from None
+
+
+def change(connection: Connection, statement: str) -> None:
+    """Run one statement that changes a table. It waits for the table for two seconds at a time, in which others
+    wait behind it, and leaves them as much between its tries."""
+    until = time.monotonic() + _CHANGE_SECONDS
+    while True:
+        try:
+            connection.exec_driver_sql(statement)
+        except sqlalchemy.exc.OperationalError as error:
+            number = getattr(error.orig, "args", (0,))[0]
+            if number != _LOCKED or time.monotonic() > until:
+                raise
+            time.sleep(2.0)
+        else:
+            return
 
 
 @contextlib.contextmanager

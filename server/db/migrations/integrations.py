@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from server.db.accounts import GRANDFATHERED
+from server.db.migrations import backfill
 
 
 def trust_older(connection: Connection) -> list[str]:
@@ -28,9 +29,10 @@ def trust_older(connection: Connection) -> list[str]:
         if not row.omni_proved_at
         and (row.omni_webhook_seen_at or len(owners[row.account_id, row.page_id]) == 1)
     ]
+    keep = backfill.keep_of(connection, "integrations")  # no change of the CRM's
     for row in trusted:
         connection.execute(
-            text("UPDATE integrations SET omni_proved_at = :at, omni_unsigned_webhooks = :unsigned WHERE id = :id"),
+            text(f"UPDATE integrations SET omni_proved_at = :at, omni_unsigned_webhooks = :unsigned{keep} WHERE id = :id"),
             {"at": GRANDFATHERED, "unsigned": "refused" if row.omni_webhook_secret else "accepted", "id": row.id},
         )
     return [f"{len(trusted)} integrations go on receiving webhooks; Chatwoot is asked about them once the server runs"] if trusted else []

@@ -12,6 +12,7 @@ from sqlalchemy import Column, Connection, Table, inspect
 
 from server.db import tables
 from server.db.migrations import plain_comments
+from server.db.migrations.connection import change
 from server.db.names import DOCUMENTED, PREFIX
 from server.errors import ConfigurationError
 
@@ -21,6 +22,8 @@ _PLAIN = {*(f"{number:04}" for number in range(1, 11)), "0013"}
 
 def plain_names(connection: Connection) -> list[tuple[str, str]]:
     """What `rename` would do: ("agents", "omni_agents"), ("social_messages.seq", ...)."""
+    if not _is_older(connection):
+        return []
     found = list(_tables(connection))
     for table in _shared(connection):
         found += [(f"{table.name}.{old}", f"{table.name}.{new}") for old, new in _columns(connection, table)]
@@ -43,7 +46,7 @@ def rename(connection: Connection) -> list[str]:
             connection.exec_driver_sql(f"ALTER TABLE {old} RENAME TO {new}")
     elif pairs:  # one statement: either all have the prefix or none
         moves = ", ".join(f"`{old}` TO `{new}`" for old, new in pairs)
-        connection.exec_driver_sql(f"RENAME TABLE {moves}")
+        change(connection, f"RENAME TABLE {moves}")
     done = [f"renamed table {old} to {new}" for old, new in pairs]
     for table in _shared(connection):
         done += _rename_columns(connection, table)
@@ -55,7 +58,7 @@ def _rename_columns(connection: Connection, table: Table) -> list[str]:
     parts = [f"RENAME COLUMN `{old}` TO `{new}`" for old, new in pairs]
     is_sqlite = connection.dialect.name == "sqlite"
     for statement in parts if is_sqlite else [", ".join(parts)] if parts else []:
-        connection.exec_driver_sql(f"ALTER TABLE {table.name} {statement}")
+        change(connection, f"ALTER TABLE {table.name} {statement}")
     return [f"renamed column {table.name}.{old} to {new}" for old, new in pairs]
 
 

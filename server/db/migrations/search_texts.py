@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from server.db.migrations import backfill
+from server.db.migrations.progress import report
 from server.db.search_texts import FORMS, ROWS, Unfilled, chunks, conversation_of, message_of, update_of
 
 
@@ -18,7 +19,12 @@ def fill(connection: Connection) -> list[str]:
     done = []
     for table, what in (("social_conversations", "conversations"), ("social_messages", "messages")):
         keep = backfill.keep_of(connection, table)
-        count = sum(_fill(connection, table, chunk, keep) for page in _pages(connection, table) for chunk in chunks(page))
+        count = seen = 0
+        total = int(backfill.run(connection, f"SELECT COUNT(*) FROM {table} WHERE omni_search_text IS NULL").scalar_one())
+        for page in _pages(connection, table):
+            count += sum(_fill(connection, table, chunk, keep) for chunk in chunks(page))
+            seen += len(page)
+            report(f"making {what} ready for search", min(seen, total), total)
         if count:
             done.append(f"made {count} {what} ready for search")
     return done

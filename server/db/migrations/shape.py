@@ -1,12 +1,15 @@
 """Tables, columns and indexes: what of `tables.py` a database lacks, and adding it. Nothing is ever dropped."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from sqlalchemy import Column, Connection, Index, Inspector, MetaData, Table, inspect
 from sqlalchemy.schema import CreateColumn
 
 from server.db import tables
 from server.db.migrations import columns
+from server.db.migrations.connection import change
+from server.db.migrations.progress import report
+from server.db.names import DOCUMENTED
 from server.errors import ConfigurationError
 
 # made by the CRM, which goes on using them: their rows, columns and indexes are not ours to judge
@@ -16,7 +19,8 @@ LEGACY = (tables.social_conversations, tables.social_messages, tables.integratio
 def complete(connection: Connection) -> list[str]:
     """Add every missing table, column and index, and widen the CRM's columns to what we store. Returns sentences."""
     done: list[str] = []
-    _refuse_foreign(inspect(connection))
+    for sentence in foreign(connection):
+        raise ConfigurationError(sentence)
     for table in tables.metadata.sorted_tables:
         if not inspect(connection).has_table(table.name):
             _fitted(table, inspect(connection)).create(connection)
@@ -35,30 +39,85 @@ def missing(connection: Connection) -> list[str]:
         if not inspector.has_table(table.name):
             names.append(f"table {table.name}")
             continue
-        names += [f"column {table.name}.{column.name}" for column in _missing_columns(inspector, table)]
-        names += [f"index {table.name}.{index.name}" for index in _missing_indexes(inspector, table)]
+        names += [f"column {table.name}.{column.name}" for column in missing_columns(inspector, table)]
+        names += [f"index {table.name}.{index.name}" for index in missing_indexes(inspector, table)]
     return names
 
 
-def uninsertable(connection: Connection) -> list[str]:
+def uninsertable(connection: Connection, table: str) -> list[str]:
     """Columns of the CRM's own that take no NULL and have no default: our inserts do not know them and would be refused."""
-    inspector = inspect(connection)
     return [
-        f"{table.name}.{column['name']}"
-        for table in (tables.social_conversations, tables.social_messages)
-        for column in inspector.get_columns(table.name)
-        if column["name"] not in table.c and not column["nullable"] and column["default"] is None and "computed" not in column
+        f"{table}.{column['name']}"
+        for column in inspect(connection).get_columns(table)
+        if column["name"] not in tables.metadata.tables[table].c
+        and not column["nullable"]
+        and column["default"] is None
+        and "computed" not in column
+        and not hasattr(column["type"], "enums")  # MySQL takes the first word of the list
     ]
 
 
+def foreign(connection: Connection) -> Iterator[str]:
+    """A table of our name but without our key columns is someone else's, or its columns are named otherwise."""
+    inspector = inspect(connection)
+    for table in tables.metadata.sorted_tables:
+        if not inspector.has_table(table.name):
+            continue
+        lacking = list(missing_columns(inspector, table))
+        if table.name in DOCUMENTED:
+            present = {column["name"] for column in inspector.get_columns(table.name)}
+            otherwise = [column.name for column in lacking if _camel(column.name) in present]
+            if otherwise:
+                yield (
+                    f"Table {table.name} has {', '.join(map(_camel, otherwise))} where the inbox reads and writes "
+                    f"{', '.join(otherwise)}; give the columns these names (in Prisma: @map on each field)"
+                )
+                continue
+        for column in lacking:
+            if not column.nullable and column.server_default is None:
+                yield (
+                    f"The database has a table {table.name} without a column {column.name}, so it is not the one the inbox knows; "
+                    "rename that table, or give the inbox a database of its own"
+                )
+                break
+
+
+def missing_columns(inspector: Inspector, table: Table) -> Iterator[Column[object]]:
+    present = {column["name"] for column in inspector.get_columns(table.name)}
+    return (column for column in table.columns if column.name not in present)
+
+
+def missing_indexes(inspector: Inspector, table: Table, renamed: Mapping[str, str] | None = None) -> Iterator[Index]:
+    """Told by columns, not by name: an index the CRM has already is as good as ours. `renamed`: old names -> new ones."""
+    new = renamed or {}
+    present = [
+        ([new.get(str(name), name) for name in index["column_names"]], index["unique"])
+        for index in inspector.get_indexes(table.name)
+    ]
+    for index in sorted(table.indexes, key=lambda index: str(index.name)):
+        names = [column.name for column in index.columns]
+        if not any(names == other and (is_unique or not index.unique) for other, is_unique in present):
+            yield index
+
+
 def _complete_columns(connection: Connection, table: Table) -> list[str]:
-    """One ALTER for all columns of a table: MySQL may have to copy a large table for it, but only once."""
-    widened = columns.widenings(connection, table) if table in LEGACY and connection.dialect.name != "sqlite" else {}
-    added = list(_missing_columns(inspect(connection), table))
-    parts = [f"MODIFY COLUMN {definition}" for definition, _ in widened.values()]
-    parts += [f"ADD COLUMN {CreateColumn(column).compile(dialect=connection.dialect)}" for column in added]
-    _alter(connection, table, parts)
-    return [sentence for _, sentences in widened.values() for sentence in sentences] + [
+    """MySQL may have to copy a large table: then once, for everything. Where it need not, nothing makes it."""
+    is_crm = table in LEGACY and connection.dialect.name != "sqlite"
+    options = columns.table_options(connection, table) if is_crm else []
+    widened = columns.widenings(connection, table) if is_crm else {}
+    added = list(missing_columns(inspect(connection), table))
+    modified = [f"MODIFY COLUMN {one.definition}" for one in widened.values()]
+    new = [f"ADD COLUMN {CreateColumn(column).compile(dialect=connection.dialect)}" for column in added]
+    if table in LEGACY and (options or modified or new):
+        report(f"changing table {table.name}")
+    if options:  # by itself: what comes after inherits from it
+        _alter(connection, table, options)
+    if any(one.copies for one in widened.values()):
+        _alter(connection, table, modified + new)
+    else:
+        _alter(connection, table, modified)
+        _alter(connection, table, new)
+    return [sentence for one in widened.values() for sentence in one.sentences] + [
         f"added column {table.name}.{column.name}" for column in added
     ]
 
@@ -69,33 +128,20 @@ def _alter(connection: Connection, table: Table, parts: list[str]) -> None:
     # SQLite takes one change a statement; there it costs nothing, and all is one transaction
     statements = parts if connection.dialect.name == "sqlite" else [", ".join(parts)]
     for statement in statements:
-        connection.exec_driver_sql(columns.driver_text(connection, f"ALTER TABLE {table.name} {statement}"))
+        change(connection, columns.driver_text(connection, f"ALTER TABLE {table.name} {statement}"))
 
 
 def _complete_indexes(connection: Connection, table: Table) -> list[str]:
     taken = {index["name"] for index in inspect(connection).get_indexes(table.name)}
     done = []
-    for index in list(_missing_indexes(inspect(connection), table)):
-        name = f"omni_{index.name}" if index.name in taken else str(index.name)  # the CRM has one of this name, for something else
+    for index in list(missing_indexes(inspect(connection), table)):
+        name = f"{index.name}_2" if index.name in taken else str(index.name)  # the CRM has one of this name, for something else
         unique = "UNIQUE " if index.unique else ""
         names = ", ".join(column.name for column in index.columns)
-        connection.exec_driver_sql(f"CREATE {unique}INDEX {name} ON {table.name} ({names})")
+        report(f"adding index {name}")
+        change(connection, f"CREATE {unique}INDEX {name} ON {table.name} ({names})")
         done.append(f"added index {table.name}.{name}")
     return done
-
-
-def _missing_columns(inspector: Inspector, table: Table) -> Iterator[Column[object]]:
-    present = {column["name"] for column in inspector.get_columns(table.name)}
-    return (column for column in table.columns if column.name not in present)
-
-
-def _missing_indexes(inspector: Inspector, table: Table) -> Iterator[Index]:
-    """Told by columns, not by name: an index the CRM has already is as good as ours."""
-    present = [(index["column_names"], index["unique"]) for index in inspector.get_indexes(table.name)]
-    for index in sorted(table.indexes, key=lambda index: str(index.name)):
-        names = [column.name for column in index.columns]
-        if not any(names == other and (is_unique or not index.unique) for other, is_unique in present):
-            yield index
 
 
 def _fitted(table: Table, inspector: Inspector) -> Table:
@@ -111,14 +157,6 @@ def _fitted(table: Table, inspector: Inspector) -> Table:
     return fitted
 
 
-def _refuse_foreign(inspector: Inspector) -> None:
-    """A table of our name but without our key columns is someone else's. Raises ConfigurationError before anything is changed."""
-    for table in tables.metadata.sorted_tables:
-        if not inspector.has_table(table.name):
-            continue
-        for column in _missing_columns(inspector, table):
-            if not column.nullable and column.server_default is None:
-                raise ConfigurationError(
-                    f"The database has a table {table.name} without a column {column.name}, so it is not the inbox's; "
-                    "rename that table or give the inbox a database of its own"
-                )
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)

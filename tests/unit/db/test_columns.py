@@ -13,6 +13,8 @@ _CONTENT: Column[object] = social_messages.c.content
 _CREATED: Column[object] = social_messages.c.created_at
 _NAME: Column[object] = social_conversations.c.external_user_name
 _TOKEN: Column[object] = integrations.c.access_token
+_STATUS: Column[object] = social_conversations.c.status
+_PLATFORM: Column[object] = social_conversations.c.platform
 
 
 @pytest.mark.parametrize(
@@ -32,16 +34,23 @@ _TOKEN: Column[object] = integrations.c.access_token
         (
             _CONTENT,
             "text CHARACTER SET utf8mb3 COLLATE utf8mb3_general_ci NOT NULL",
-            "mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci NULL",
+            "mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci NOT NULL",
         ),
-        (_NAME, "varchar(100) NOT NULL DEFAULT '' COMMENT 'NOT NULL'", "varchar(255) NULL DEFAULT '' COMMENT 'NOT NULL'"),
+        (_NAME, "varchar(100) NOT NULL DEFAULT '' COMMENT 'NOT NULL'", "varchar(255) NOT NULL DEFAULT '' COMMENT 'NOT NULL'"),
         (_NAME, "varchar(255) CHARACTER SET ascii COLLATE ascii_bin", "varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"),
         (_NAME, "varchar(255) CHARACTER SET latin1", "varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci"),
-        (_TOKEN, "text NOT NULL", "text NULL"),
+        (_CONTENT, "varchar(191) NOT NULL DEFAULT 'x'", "mediumtext NOT NULL DEFAULT 'x'"),
+        (_CONTENT, "char(100) COLLATE utf8mb4_bin NOT NULL", "mediumtext COLLATE utf8mb4_bin NOT NULL"),
+        (_CONTENT, "varchar(2000)", "mediumtext"),
+        (_CONTENT, "tinytext NOT NULL", "mediumtext NOT NULL"),
+        (_TOKEN, "varchar(100) NOT NULL COMMENT 'secret'", "text NOT NULL COMMENT 'secret'"),
+        (_NAME, "char(36) NOT NULL", "varchar(255) NOT NULL"),
+        (_STATUS, "enum('Pending','Open') NOT NULL", "enum('Pending','Open','Closed') NOT NULL"),
+        (_PLATFORM, "enum('FACEBOOK')", "enum('FACEBOOK','chatwoot')"),
     ],
 )
 def test_a_narrow_column_is_widened(column: Column[object], definition: str, wanted: str) -> None:
-    """Type, character set and NULL change; default, ON UPDATE and comment stay."""
+    """Type and character set change; NOT NULL, default, ON UPDATE, collation and comment stay. A list grows at its end."""
     assert widened(definition, column)[0] == wanted
 
 
@@ -54,6 +63,8 @@ def test_a_narrow_column_is_widened(column: Column[object], definition: str, wan
         (_CONTENT, "longtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL"),
         (_NAME, "varchar(500) COLLATE utf8mb4_general_ci DEFAULT NULL"),
         (_TOKEN, "mediumtext DEFAULT NULL"),
+        (_TOKEN, "text NOT NULL"),
+        (_STATUS, "enum('OPEN','PENDING','CLOSED') NOT NULL DEFAULT 'OPEN'"),
     ],
 )
 def test_a_wide_column_is_left_alone(column: Column[object], definition: str) -> None:

@@ -1,0 +1,88 @@
+"""What an upgrade would do, in words, and what speaks against it: nothing is changed."""
+
+from collections.abc import Iterator
+
+import msgspec
+from sqlalchemy import Connection, Table, inspect, text
+
+from server.db import tables
+from server.db.migrations import columns, fit, own_names, shape
+from server.db.names import DOCUMENTED
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """`steps` are in the order in which they are done; with a refusal none of them is."""
+
+    refusals: list[str]
+    warnings: list[str]
+    steps: list[str]
+
+
+def plan_of(connection: Connection) -> Plan:
+    found = fit.look(connection)
+    return Plan(found.refusals, found.warnings, list(_steps(connection)))
+
+
+def _steps(connection: Connection) -> Iterator[str]:
+    pairs = own_names.plain_names(connection)
+    yield from (f"rename {old} to {new.rpartition('.')[2]} (at once, on tables of any size)" for old, new in pairs)
+    renamed = {new for _, new in pairs}
+    inspector = inspect(connection)
+    for table in tables.metadata.sorted_tables:
+        if inspector.has_table(table.name):
+            yield from _of_table(connection, table, dict(pairs), renamed)
+        elif table.name not in renamed:
+            yield f"create table {table.name}"
+    yield from _filling(connection)
+
+
+def _of_table(
+    connection: Connection, table: Table, pairs: dict[str, str], renamed: set[str]
+) -> Iterator[str]:
+    inspector = inspect(connection)
+    is_crm = table in shape.LEGACY and connection.dialect.name != "sqlite"
+    options = columns.table_options(connection, table) if is_crm else []
+    widened = columns.widenings(connection, table) if is_crm else {}
+    added = [
+        column.name
+        for column in shape.missing_columns(inspector, table)
+        if f"{table.name}.{column.name}" not in renamed
+    ]
+    size = _size(connection, table) if is_crm else ""
+    copied = f"the table is copied{size}, and writes of other programs to it wait for that long"
+    if options:
+        yield f"alter table {table.name}: {', '.join(options)}; {copied}"
+    for one in widened.values():
+        yield f"{', '.join(one.sentences)}: {one.definition.partition(' ')[2]}"
+    if any(one.copies for one in widened.values()):
+        yield f"for these columns of {table.name} {copied}"
+    if added:
+        yield f"add to {table.name}: {', '.join(added)}"
+    new = {old.partition(".")[2]: name.partition(".")[2] for old, name in pairs.items() if old.startswith(f"{table.name}.")}
+    for index in shape.missing_indexes(inspector, table, new):
+        names = ", ".join(column.name for column in index.columns)
+        yield f"add index {index.name} ({names}) to {table.name}; other programs go on writing meanwhile"
+
+
+def _size(connection: Connection, table: Table) -> str:
+    row = connection.execute(
+        text(
+            "SELECT table_rows, data_length + index_length FROM information_schema.tables "
+            "WHERE table_schema = DATABASE() AND table_name = :t"
+        ),
+        {"t": table.name},
+    ).one()
+    return f" (about {int(row[0] or 0):,} rows, {int(row[1] or 0) / 1e6:,.0f} MB)"
+
+
+def _filling(connection: Connection) -> Iterator[str]:
+    inspector = inspect(connection)
+    if not all(inspector.has_table(table) for table in DOCUMENTED):
+        return
+    counts = {table: connection.exec_driver_sql(f"SELECT COUNT(*) FROM {table}").scalar_one() for table in DOCUMENTED}
+    if counts["social_conversations"]:
+        yield (
+            f"fill the inbox's own columns of {counts['social_conversations']:,} conversations and "
+            f"{counts['social_messages']:,} messages where they are empty, some hundred rows at a time; "
+            "an empty last_message_at is filled, no other value of the CRM's is written"
+        )

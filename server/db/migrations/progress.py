@@ -1,0 +1,28 @@
+"""How far an upgrade is: revisions and steps report here, without knowing who looks."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+# what is done, rows done, rows in all; 0 of 0: nobody can say
+Progress = Callable[[str, int, int], None]
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Nobody looks."""
+
+
+_progress: ContextVar[Progress] = ContextVar("progress", default=silent)
+
+
+@contextmanager
+def telling(progress: Progress) -> Iterator[None]:
+    token = _progress.set(progress)
+    try:
+        yield
+    finally:
+        _progress.reset(token)
+
+
+def report(what: str, done: int = 0, total: int = 0) -> None:
+    _progress.get()(what, done, total)

@@ -1,0 +1,253 @@
+"""At home in a database that Prisma made: upgraded with every value as it was, or refused with a sentence and nothing changed."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.db.migrations import plan, schema_problem, upgrade
+from server.dev.chatwoot_sim import ChatwootSim
+from server.errors import ConfigurationError
+from tests import crm
+from tests.crm import prisma
+from tests.crm.killed import Interrupted, killed_after_writes
+from tests.integration.test_integrations import registered
+from tests.kit.company import Company
+from tests.kit.eventually import eventually
+from tests.kit.mariadb import MariaDB
+from tests.kit.omni import Omni
+from tests.kit.servers import QUICK
+
+# columns and tables of the CRM's own with names that sound like ours, and columns narrower than what is stored
+TAKEN = [
+    "ALTER TABLE social_messages MODIFY content CHAR(100) COLLATE utf8mb4_bin NOT NULL",
+    "ALTER TABLE social_conversations ADD COLUMN contact VARCHAR(100) NULL DEFAULT 'mine'",
+    "ALTER TABLE social_conversations ADD COLUMN labels VARCHAR(255) NULL DEFAULT 'vip,late'",
+    "ALTER TABLE social_conversations ADD COLUMN preview VARCHAR(100) NULL DEFAULT 'old one'",
+    "ALTER TABLE social_conversations ADD COLUMN assignee INT NULL DEFAULT 7",
+    "ALTER TABLE social_conversations ADD COLUMN channel ENUM('messenger','whatsapp','web') NULL DEFAULT 'web'",
+    "ALTER TABLE social_conversations ADD COLUMN priority TINYINT NOT NULL DEFAULT 0",
+    "ALTER TABLE social_messages ADD COLUMN client_id INT NULL DEFAULT 5",
+    "ALTER TABLE social_messages ADD COLUMN agent_id INT NULL, ADD FOREIGN KEY (agent_id) REFERENCES companies (id)",
+    "ALTER TABLE social_messages ADD COLUMN attachments JSON NULL",
+    "ALTER TABLE integrations MODIFY access_token VARCHAR(100) NOT NULL",
+    "CREATE TABLE agents (id INT AUTO_INCREMENT PRIMARY KEY, user_id INT, full_name VARCHAR(100), email VARCHAR(191))",
+    "CREATE TABLE invitations (id INT AUTO_INCREMENT PRIMARY KEY, email VARCHAR(191), accepted TINYINT(1))",
+    "CREATE TABLE canned_replies (id INT AUTO_INCREMENT PRIMARY KEY, company_id INT NOT NULL, title VARCHAR(100), content TEXT)",
+    "CREATE TABLE audit_log (id BIGINT AUTO_INCREMENT PRIMARY KEY, company_id INT NOT NULL, at BIGINT NOT NULL, "
+    "actor VARCHAR(50) NOT NULL, act VARCHAR(20) NOT NULL)",
+    "ALTER TABLE social_conversations MODIFY status ENUM('Open','Pending','Closed') NOT NULL DEFAULT 'Open'",
+    "ALTER TABLE social_messages MODIFY sender_type ENUM('CUSTOMER','AGENT') NOT NULL",
+]
+REFUSED = {
+    "ALTER TABLE integrations ADD COLUMN name VARCHAR(191) NOT NULL": "Column integrations.name takes no NULL",
+    "ALTER TABLE social_messages ADD CONSTRAINT c1 CHECK (CHAR_LENGTH(content) > 0)": "Constraint c1 of social_messages",
+    "ALTER TABLE social_messages MODIFY id VARCHAR(36) NOT NULL": "Column social_messages.id is varchar(36)",
+    "ALTER TABLE social_messages ADD UNIQUE KEY once (conversation_id, created_at)": "Unique key once (conversation_id, created_at)",
+    "ALTER TABLE social_messages ADD INDEX whole (content)": "Column social_messages.content is too short",
+    "ALTER TABLE social_conversations MODIFY status TINYINT NOT NULL": "Column social_conversations.status is tinyint",
+    "ALTER TABLE social_conversations MODIFY status ENUM('OPEN','CLOSED') COLLATE utf8mb4_bin NOT NULL": "has OPEN where",
+    "ALTER TABLE social_conversations CHANGE external_user_id externalUserId VARCHAR(191) NOT NULL": "has externalUserId where",
+}
+
+
+@pytest.fixture
+def url(mariadb: MariaDB) -> str:
+    """The database as Prisma made it, with rows."""
+    url = mariadb.create_database()
+    prisma.load(url)
+    return url
+
+
+@pytest.mark.parametrize("statement", TAKEN)
+def test_what_the_crm_calls_as_we_might_is_upgraded_and_kept(url: str, statement: str) -> None:
+    """Each alone: all of its values and definitions are as before, and ours stand beside them."""
+    crm.execute(url, statement)
+    before, rows = prisma.values(url), _everything(url)
+    upgrade(url)
+    assert schema_problem(url) is None
+    assert prisma.values(url) == before
+    after = _everything(url)
+    assert {table: [{name: row[name] for name in old[0]} for row in after[table]] for table, old in rows.items() if old} == {
+        table: old for table, old in rows.items() if old
+    }
+    assert upgrade(url) == []
+
+
+@pytest.mark.parametrize("statement", REFUSED)
+def test_what_cannot_be_lived_with_is_refused_before_anything_is_changed(url: str, statement: str) -> None:
+    """With a sentence that names it; the plan says the same."""
+    if statement.startswith("ALTER TABLE social_conversations CHANGE"):
+        crm.execute(url, "DELETE FROM social_messages")
+    crm.execute(url, statement)
+    before = prisma.definitions(url)
+    assert any(REFUSED[statement] in sentence for sentence in plan(url).refusals), plan(url).refusals
+    with pytest.raises(ConfigurationError) as caught:
+        upgrade(url)
+    assert REFUSED[statement] in caught.value.message
+    assert prisma.definitions(url) == before
+
+
+def test_the_plan_changes_nothing_and_says_what_will_be_done(url: str) -> None:
+    before = prisma.definitions(url)
+    found = plan(url)
+    assert prisma.definitions(url) == before
+    assert found.refusals == []
+    text = "\n".join(found.steps)
+    assert "widened column social_messages.content: mediumtext NOT NULL" in text
+    assert "the table is copied" in text
+    assert "create table omni_agents" in text
+    assert "add to integrations: omni_webhook_secret" in text
+    upgrade(url)
+    assert plan(url).steps == []
+
+
+def test_a_column_that_a_foreign_key_holds_is_left_and_named(url: str) -> None:
+    """Chatwoot's numbers fit; what does not is said."""
+    crm.execute(url, "ALTER TABLE integrations ADD UNIQUE KEY u_page (page_id)")
+    crm.execute(
+        url,
+        "CREATE TABLE page_rules (id INT AUTO_INCREMENT PRIMARY KEY, page_id VARCHAR(191) NOT NULL, "
+        "FOREIGN KEY (page_id) REFERENCES integrations (page_id)) COLLATE utf8mb4_unicode_ci",
+    )
+    warnings = "\n".join(plan(url).warnings)
+    assert "Column integrations.page_id is left as it is (varchar(191)): the foreign key page_rules_ibfk_1 holds it" in warnings
+    assert "Unique key u_page (page_id)" in warnings
+    upgrade(url)
+    assert schema_problem(url) is None
+
+
+def test_tables_that_prisma_named_after_its_models_are_not_overlooked_in_silence(mariadb: MariaDB) -> None:
+    url = mariadb.create_database()
+    crm.execute(url, "CREATE TABLE SocialConversation (id INT PRIMARY KEY)")
+    [warning] = plan(url).warnings
+    assert "SocialConversation (looked for: social_conversations)" in warning
+
+
+def test_a_trigger_of_the_crm_is_named(url: str) -> None:
+    crm.execute(url, "CREATE TRIGGER touch BEFORE UPDATE ON social_conversations FOR EACH ROW SET NEW.updated_at = NOW(3)")
+    assert any("trigger touch" in sentence for sentence in plan(url).warnings)
+
+
+def test_narrow_columns_are_named_by_readiness(url: str) -> None:
+    """A CRM's own migration after ours may make them narrow again."""
+    upgrade(url)
+    crm.execute(url, "ALTER TABLE social_messages MODIFY content VARCHAR(191) NOT NULL")
+    assert "social_messages.content (varchar(191)) too narrow" in str(schema_problem(url))
+
+
+def test_an_upgrade_killed_after_every_single_statement(url: str) -> None:
+    """No value of the CRM's is touched on the way, and it comes to its end."""
+    before = prisma.values(url)
+    runs = 0
+    while True:
+        runs += 1
+        try:
+            with killed_after_writes(4):
+                upgrade(url)
+        except Interrupted:
+            assert runs < 60, "the upgrade does not get on"
+            assert prisma.values(url) == before
+        else:
+            break
+    assert runs > 5
+    assert prisma.values(url) == before
+    assert schema_problem(url) is None
+
+
+@pytest.fixture
+async def shop(url: str, sim: ChatwootSim, tmp_path: Path) -> AsyncIterator[Company]:
+    """A company on a server of its own, in a CRM that has everything of the list at once."""
+    for statement in TAKEN:
+        crm.execute(url, statement)
+    omni = Omni(tmp_path, database_url=url, env=QUICK)
+    company = Company(omni, chatwoot=sim)
+    crm.execute(url, f"INSERT INTO companies (id, name) VALUES ({company.id}, 'Eastwind')")
+    omni.prepare()
+    omni.start()
+    try:
+        async with company:
+            yield company
+    finally:
+        omni.kill9()
+
+
+async def test_messages_come_and_go_in_such_a_database(shop: Company, sim: ChatwootSim, url: str) -> None:
+    """Webhook in, list, thread, reply out, sync: and nothing of the CRM's is changed by it."""
+    before = prisma.values(url)
+    await registered(shop)
+    sim.customer_says("Mira", "x" * 323)
+    talk = await eventually(lambda: _only(shop))
+    assert [message["content"] for message in await shop.thread(talk["id"])] == ["x" * 323]
+    answer = await shop.http.post(f"/api/conversations/{talk['id']}/reply", json={"content": "y" * 285})
+    assert answer.status_code == 201, answer.text
+    await eventually(lambda: "y" * 285 in _texts(sim))
+    answer = await shop.http.post("/api/chatwoot/sync", json={}, timeout=60)
+    assert answer.json()["integrations"][0]["errors"] == []
+    crm.execute(url, f"UPDATE social_conversations SET status = 'Pending' WHERE id = {talk['id']}")
+    assert [row["status"] for row in await shop.conversations(status="Open")] == ["Open"]
+    sim.customer_says("Mira", "and again")
+    await eventually(lambda: _has_count(shop, talk["id"], 3))
+    assert (await shop.get("/api/conversations/unread")) == {"Open": 1, "Closed": 0}
+    [row] = crm.execute(url, f"SELECT status, contact, labels, priority FROM social_conversations WHERE id = {talk['id']}")
+    assert row == {"status": "Pending", "contact": "mine", "labels": "vip,late", "priority": 0}
+    assert prisma.values(url) == before
+
+
+def _texts(sim: ChatwootSim) -> set[str | None]:
+    return {message.content for talk in sim.conversations.values() for message in talk.messages}
+
+
+async def _only(shop: Company) -> dict[str, Any] | None:
+    found = [one for one in await shop.conversations() if one["preview"]]
+    return found[0] if found else None
+
+
+async def _has_count(shop: Company, conversation_id: int, count: int) -> bool:
+    return len(await shop.thread(conversation_id)) == count
+
+
+def _everything(url: str) -> dict[str, list[dict[str, object]]]:
+    tables = [next(iter(row.values())) for row in crm.execute(url, "SHOW TABLES")]
+    return {
+        table: [
+            {name: str(value)[:23] if name.endswith("_at") else value for name, value in row.items()}
+            for row in crm.execute(url, f"SELECT * FROM `{table}`")
+        ]
+        for table in tables
+        if table.startswith(("social_", "integrations", "agents", "invitations", "canned", "audit"))
+    }
+
+
+async def test_a_merged_contact_and_a_second_chatwoot_meet_the_crms_unique_key(shop: Company, url: str) -> None:
+    """On company, platform and external_user_id: rows keep the text they have, or get another; every message arrives."""
+
+    def rows() -> dict[int, str]:
+        sql = f"SELECT id, external_user_id FROM social_conversations WHERE company_id = {shop.id} ORDER BY id"
+        return {row["id"]: row["external_user_id"] for row in crm.execute(url, sql)}
+
+    await shop.outcome(await shop.post(shop.message(1, "before the merge", conversation_id=101)))
+    [(number, before)] = rows().items()
+    contact = before.split("_")[1]
+    merged = f"chatwoot_{int(contact) + 1}_101"
+    crm.execute(
+        url,
+        "INSERT INTO social_conversations (company_id, platform, external_user_id, external_user_name, updated_at) "
+        f"VALUES ({shop.id}, 'chatwoot', '{merged}', 'made by the CRM', NOW(3))",
+    )
+    later = shop.message(2, "after the merge", conversation_id=101)
+    text = json.dumps(later).replace(f'"id": {contact},', f'"id": {int(contact) + 1},')
+    assert (await shop.outcome(await shop.post(text.encode()))).state == "done"
+    assert rows()[number] == before
+    assert [message["content"] for message in await shop.thread(number)] == ["before the merge", "after the merge"]
+    second = Company(shop.omni, numbers=(shop.account_id + 1, shop.inbox_id + 1))
+    second.id = shop.id
+    async with second:
+        assert (await second.outcome(await second.post(second.message(1, "elsewhere", conversation_id=101)))).state == "done"
+    found = rows()
+    assert len(found) == 3
+    assert f"{before}_{second.integration_id}" in found.values()
+    listed = {row["id"]: row["externalUserId"] for row in await shop.conversations()}
+    assert listed == found
