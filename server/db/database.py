@@ -25,7 +25,6 @@ from server import log, metrics
 from server.db import crm_columns
 from server.db.busy import BusyCompanies
 from server.db.clock import DatabaseClock
-from server.db.connection import SMALLEST_PACKET_BYTES
 from server.db.connection import Connection as Connection
 from server.db.connection import Dialect as Dialect
 from server.db.connection import Parameters as Parameters
