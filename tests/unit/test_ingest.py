@@ -280,6 +280,8 @@ async def _insert_broken(site: Site, number: int, column: str, value: Any) -> No
         await site.database.transaction(
             lambda c: c.execute(f"INSERT INTO omni_webhook_deliveries ({names}) VALUES ({', '.join(':' + n for n in row)})", row)
         )
+    except DuplicateRow:
+        pass  # two rows of one uid: the journal's own key
     except Exception:
         if site.database.dialect == "sqlite":
             raise  # it takes anything; MySQL refuses what it can
