@@ -18,7 +18,7 @@ SCENARIO ?= steady-day
 # tests side by side, more than there are cores, as most of their time they wait; 0 runs them one by one
 WORKERS ?= 4
 
-.PHONY: help install install-dev packages run test lint audit bench bench-web history soak page-random load screenshots schema lock clean
+.PHONY: help install install-dev packages run test lint audit bench bench-web history soak prisma page-random load screenshots schema lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,10 @@ packages: ## Debian packages the tests need (installed when root, named otherwis
 
 bench: install-dev packages ## print costs as ratios, all measured in one run
 	$(BIN)/python -m tests.bench $(ARGS)
+
+prisma: ## a CRM's Prisma client for its test, 300 MB; no scripts of packages are run, and no engine is fetched
+	cd tests/prisma && npm ci --ignore-scripts --no-audit --no-fund
+	cd tests/prisma && PRISMA_SCHEMA_ENGINE_BINARY=/bin/true npx prisma generate --schema schema.prisma
 
 bench-web: install-dev packages ## what an agent waits for in the browser, measured in a real one
 	$(BIN)/python -m tests.bench_web $(ARGS)

@@ -149,6 +149,18 @@ CREATE TABLE IF NOT EXISTS omni_conversation_reads (
   PRIMARY KEY (agent_id, conversation_id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='How far each agent has read';
 
+-- Rows that another program wrote and that have no event yet; written by triggers, in that program's transaction
+CREATE TABLE IF NOT EXISTS omni_crm_changes (
+  id BIGINT NOT NULL AUTO_INCREMENT,
+  company_id BIGINT COMMENT 'whose turn it takes; NULL: not looked up; below 0: of no company',
+  subject SMALLINT NOT NULL COMMENT '1 conversation, 2 message, 3 integration, 4 compare everything, 5 polled so far',
+  act VARCHAR(1) NOT NULL COMMENT 'I inserted, U updated, D deleted or moved, A address of an integration',
+  row_id BIGINT NOT NULL,
+  conversation_id BIGINT NOT NULL DEFAULT '0',
+  PRIMARY KEY (id),
+  KEY omni_ix_crm_change_turn (company_id, id)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='Rows that another program wrote and that have no event yet; written by triggers, in that program''s transaction';
+
 -- When runs of events were written to the agents of one process: a row for each walk, not for each socket
 CREATE TABLE IF NOT EXISTS omni_event_reach (
   id BIGINT NOT NULL AUTO_INCREMENT,

@@ -38,6 +38,9 @@ from server.checkup import Checkup
 from server.company_status import CompanyStatus
 from server.connection import CLOSE_EXPIRED, CLOSE_NOT_ALLOWED
 from server.core.entities import Json
+from server.crm_integrations import CrmIntegrations
+from server.crm_rows import CrmRows
+from server.crm_watch import CrmWatch
 from server.db import store
 from server.db.accounts import Agent, Integration
 from server.db.database import Database
@@ -190,6 +193,13 @@ class Parts:
         )
         self.agents_looks = AgentsLooks(self.database, self.ingester, self.impatient_client_of)
         self.gone_contacts = GoneContacts(self.database, self.impatient_client_of, publish)
+        crm_integrations = CrmIntegrations(self.database, self.vault, self.directory)
+        self.crm_rows = CrmRows(
+            self.database, publish, check_heads=self.feeds.check_soon, on_integrations=crm_integrations.take
+        )
+        self.crm_watch = CrmWatch(
+            self.database, settings.database_url, watched=lambda: self.feeds.companies, check_heads=self.feeds.check_soon
+        )
         network = CableNetwork(
             allows_private=settings.chatwoot_allow_private,
             private_hosts=settings.private_hosts,
@@ -275,10 +285,11 @@ class Parts:
             waiting_seconds=lambda: self.standstill.seconds,
             locked=self.database.busy.locked,
             sources=lambda: self.sources.report(),
+            more_notes=self.crm_watch.notes,
         )
         metrics.database_waiting.set_function(lambda: self.database.waiting)
         metrics.record_waiting.set_function(lambda: self.recorder.waiting)
-        metrics.feeds_open.set_function(lambda: self.feeds.count)
+        metrics.feeds_open.set_function(lambda: len(self.feeds.companies))
         self._budgets = RequestBudgets(per_minute=settings.chatwoot_requests_per_minute)
         self._answer_memory = AnswerMemory(settings.chatwoot_answers_max_bytes)
 
@@ -357,6 +368,8 @@ class Parts:
                 ("gone-contacts", self.gone_contacts.run),
                 ("retention", self.retention.run),
                 ("search-texts", SearchTexts(self.database).run),
+                ("crm-rows", self.crm_rows.run),
+                ("crm-watch", self.crm_watch.run),
                 ("sockets-to-chatwoot", self.cables.run),
                 ("reach", self.reach.run),
                 ("sync-runs", self.sync_runs.run),
@@ -435,7 +448,7 @@ class Parts:
 def create_app(settings: Settings) -> Starlette:
     """The ASGI application of one process."""
     parts = Parts(settings)
-    guard = Guard(parts.access, parts.feeds, parts.limits, parts.trespass)
+    guard = Guard(parts.access, parts.feeds, parts.limits, parts.trespass, parts.crm_watch.tag_suffix)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Callable[..., None]]]:

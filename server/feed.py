@@ -312,9 +312,9 @@ class Feeds:
         return feed
 
     @property
-    def count(self) -> int:
-        """Companies that are watched."""
-        return len(self._feeds)
+    def companies(self) -> list[int]:
+        """Those that are watched."""
+        return list(self._feeds)
 
     def publish(self, batch: EventBatch) -> None:
         """After the commit: to our own agents at once, to the other processes by the bus."""

@@ -81,11 +81,13 @@ class Health:
         waiting_seconds: Callable[[], float] = lambda: 0.0,
         locked: Callable[[float], Mapping[int, float]] = lambda least_seconds: {},
         sources: Callable[[], list[Json]] = lambda: [],
+        more_notes: Callable[[], list[str]] = lambda: [],
     ) -> None:
         self._services, self._database, self._bus, self._spool, self._hub = services, database, bus, spool, hub
         self._recorder = recorder
         self._more, self._look_at_disks = more, look_at_disks
         self._waiting_seconds, self._locked, self._sources = waiting_seconds, locked, sources
+        self._more_notes = more_notes
         self._disks: list[Finding] = []
         self._lag: tuple[float, float] | None = None  # (when, seconds) of the worst turn lately
         self.schema_problem: str | None = "the database has not been looked at yet"
@@ -239,7 +241,7 @@ class Health:
         )
 
     def _notes(self) -> list[str]:
-        return [note for note in (self._paused(), self._busy(), self._proxy) if note]
+        return [*(note for note in (self._paused(), self._busy(), self._proxy) if note), *self._more_notes()]
 
     def _paused(self) -> str | None:
         paused = int(metrics.value_of(metrics.sockets_paused))

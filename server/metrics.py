@@ -35,6 +35,7 @@ record_seconds = _histogram("record_seconds", "From receiving a webhook to its b
 ingest_seconds = _histogram("ingest_seconds", "Time of one ingest transaction")
 webhook_to_publish_seconds = _histogram("webhook_to_publish_seconds", "From receiving a delivery to handing its frames to the hub")
 events_appended = _counter("events_appended_total", "Events written to event logs")
+crm_rows = _counter("crm_rows_total", "Changes by other programs to the shared tables that became events")
 events_delivered = _counter("events_delivered_total", "Events written to sockets")
 reply_seconds = _histogram("reply_seconds", "From writing a reply to knowing that Chatwoot has it")
 database_seconds = _histogram("database_seconds", "Database calls with the wait for a lane, by kind", "kind")

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from server.db import columns, eventlog, store
+from server.db import columns, crm_changes, eventlog, store
 from server.db.database import Connection
 
 _CONVERSATIONS_MOST = 1_000
@@ -65,6 +65,7 @@ async def erase_conversations(connection: Connection, company_id: int, conversat
     await connection.execute(f"DELETE FROM omni_conversation_reads WHERE conversation_id IN ({numbers})")
     count = await connection.execute(f"DELETE FROM social_messages WHERE conversation_id IN ({numbers})")
     await connection.execute(f"DELETE FROM social_conversations WHERE id IN ({numbers})")
+    await crm_changes.forget(connection, f"conversation_id IN ({numbers})")
     await eventlog.start_epoch(connection, company_id, store.new_epoch())
     return count
 

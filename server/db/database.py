@@ -394,6 +394,7 @@ def _open_mysql(url: str, connections: int) -> DatabasesDatabase:
         # READ COMMITTED: no gap locks, so the journal's inserts never wait for a claim. MariaDB and MySQL 8 name it differently.
         "init_command": "SET SESSION time_zone = '+00:00', "
         f"innodb_lock_wait_timeout = {_LOCK_WAIT_SECONDS}, "
+        "@omni_inbox = 1, "  # what is written here has its event, see `crm_triggers`
         # NO_BACKSLASH_ESCAPES: quoting a body of 4 KB is then one replace, not a walk through every character
         "sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION,NO_BACKSLASH_ESCAPES' /*M! , tx_isolation = 'READ-COMMITTED' */ "
         "/*!80000 , transaction_isolation = 'READ-COMMITTED' */",

@@ -50,12 +50,14 @@ _CONVERSATIONS = f"conversation_id IN (SELECT id FROM social_conversations WHERE
 _MESSAGES = f"message_id IN (SELECT m.id FROM social_messages m JOIN social_conversations c ON c.id = m.conversation_id WHERE c.{_RANGE})"
 _INTEGRATIONS = f"integration_id IN (SELECT id FROM integrations WHERE {_RANGE})"
 _AGENTS = f"agent_id IN (SELECT id FROM omni_agents WHERE {_RANGE})"
+_NOBODYS = "(company_id IS NULL AND conversation_id NOT IN (SELECT id FROM social_conversations))"
 _OF_COMPANIES = (
     ("omni_outgoing_pieces", "upload", f"upload IN (SELECT upload FROM omni_outgoing_files WHERE {_MESSAGES})"),
     ("omni_outgoing_files", "message_id", _MESSAGES),
     ("omni_conversation_reads", "conversation_id", _CONVERSATIONS),
     ("social_messages", "id", _CONVERSATIONS),
     ("social_conversations", "id", _RANGE),
+    ("omni_crm_changes", "id", f"({_RANGE} OR {_NOBODYS})"),
     ("omni_webhook_deliveries", "id", _INTEGRATIONS),
     ("omni_sync_runs", "integration_id", _INTEGRATIONS),
     ("omni_sync_leases", "integration_id", _INTEGRATIONS),

@@ -254,6 +254,25 @@ inbox_events = Table(
     **_OPTIONS,
 )
 
+omni_crm_changes = Table(
+    "omni_crm_changes",
+    metadata,
+    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("company_id", _BIG, comment="whose turn it takes; NULL: not looked up; below 0: of no company"),
+    Column(
+        "subject",
+        SmallInteger,
+        nullable=False,
+        comment="1 conversation, 2 message, 3 integration, 4 compare everything, 5 polled so far",
+    ),
+    Column("act", String(1), nullable=False, comment="I inserted, U updated, D deleted or moved, A address of an integration"),
+    Column("row_id", _BIG, nullable=False),
+    Column("conversation_id", _BIG, nullable=False, server_default="0"),
+    Index("omni_ix_crm_change_turn", "company_id", "id"),
+    comment="Rows that another program wrote and that have no event yet; written by triggers, in that program's transaction",
+    **_OPTIONS,
+)
+
 agents = Table(
     "omni_agents",
     metadata,

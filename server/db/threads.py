@@ -18,7 +18,7 @@ _OF_CONVERSATION = (
 )
 _NUMBER = f"COALESCE(m.omni_chatwoot_message_id, {LAST})"
 _TIME = "CASE WHEN m.created_at >= '1000-01-01 00:00:00' THEN m.created_at END"  # older programs left zero dates
-_NEWEST_FIRST = f"SUBSTR({_TIME}, 1, 19) DESC, {_NUMBER} DESC, m.id DESC"
+NEWEST_FIRST = f"SUBSTR({_TIME}, 1, 19) DESC, {_NUMBER} DESC, m.id DESC"
 _RENAMED_MOST = 500  # with one name: what is older gets it when it is read again
 _LOOKED_AT_MOST = 100  # of one conversation and look, the newest
 _END_US = 10 * 60 * SECOND  # so far back from what an agent saw last, a message that came late still matters to a reply
@@ -33,7 +33,7 @@ async def read_messages(
     from_us = await _first_second(connection, keys, limit, before)
     since = "" if from_us is None else "AND m.created_at >= :since"
     rows = await connection.fetch_all(
-        f"SELECT {MESSAGES.select[connection.dialect]} {_OF_CONVERSATION} {edge} {since} ORDER BY {_NEWEST_FIRST} LIMIT :limit",
+        f"SELECT {MESSAGES.select[connection.dialect]} {_OF_CONVERSATION} {edge} {since} ORDER BY {NEWEST_FIRST} LIMIT :limit",
         keys | values | {"limit": limit} | ({} if from_us is None else {"since": time_to_column(from_us)}),
     )
     return [MESSAGES.entity(row) for row in reversed(rows)]

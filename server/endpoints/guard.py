@@ -30,7 +30,11 @@ _AHEAD_SECONDS = (0.02, 0.1, 0.4)
 class Guard:
     """Wraps handlers."""
 
-    def __init__(self, access: Access, feeds: Feeds, limits: ApiLimits, trespass: Trespass) -> None:
+    def __init__(
+        self, access: Access, feeds: Feeds, limits: ApiLimits, trespass: Trespass, tag_suffix: Callable[[], str] = str
+    ) -> None:
+        """`tag_suffix`: added to every tag, where the head of the log does not prove everything."""
+        self._tag_suffix = tag_suffix
         self._access, self._feeds, self._limits, self._trespass = access, feeds, limits, trespass
 
     def agent(self, handler: AgentHandler, *, is_for_operation: bool = False) -> Handler:
@@ -74,7 +78,7 @@ class Guard:
         if not asked or (principal := self._access.remembered(authorization.decode("latin-1"))) is None:
             return None
         feed = self._feeds.get(principal.company_id)
-        headers = None if feed is None else snapshot_headers(feed.cursor, principal)
+        headers = None if feed is None else snapshot_headers(feed.cursor, principal, self._tag_suffix())
         if headers is None or headers["ETag"].encode() not in asked:
             return None
         return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
@@ -92,7 +96,7 @@ class Guard:
                 feed = self._feeds.get(principal.company_id)
                 if feed is None:
                     feed = await self._feeds.watch(principal.company_id)
-                headers = snapshot_headers(feed.cursor, principal)
+                headers = snapshot_headers(feed.cursor, principal, self._tag_suffix())
                 if headers["ETag"] in request.headers.get("if-none-match", "") and self._feeds.is_fresh:
                     return Response(status_code=304, headers=headers)
                 self._limits.check(principal)
@@ -108,9 +112,9 @@ class Guard:
         return answer
 
 
-def snapshot_headers(cursor: str, principal: Principal) -> dict[str, str]:
+def snapshot_headers(cursor: str, principal: Principal, suffix: str = "") -> dict[str, str]:
     """Of an answer that has everything up to `cursor`."""
-    tag = f'W/"{_FORMAT}.{cursor}.{principal.agent.id}"'
+    tag = f'W/"{_FORMAT}.{cursor}.{principal.agent.id}{suffix}"'
     return {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie", "Inbox-Cursor": cursor}
 
 

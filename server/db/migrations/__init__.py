@@ -14,13 +14,14 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
+from server.db import crm_triggers
 from server.db.migrations import backfill, fit, own_names, search_texts, shape
 from server.db.migrations.connection import connected, exclusive
 from server.db.migrations.plan import Plan, plan_of
 from server.db.migrations.progress import Progress, silent, telling
 from server.errors import ConfigurationError
 
-__all__ = ["VERSION_TABLE", "Plan", "plan", "schema_problem", "upgrade"]
+__all__ = ["VERSION_TABLE", "Plan", "plan", "put_triggers_back", "schema_problem", "upgrade"]
 
 VERSION_TABLE = "omni_inbox_version"
 _HINT = "run `omni-inbox db upgrade`"
@@ -57,7 +58,14 @@ def upgrade(database_url: str, progress: Progress = silent) -> list[str]:
             done += shape.complete(connection)
             done += backfill.fill(connection)
             done += search_texts.fill(connection)
+        done += _note_crm_changes(connection)
     return done
+
+
+def put_triggers_back(database_url: str) -> list[str]:
+    """Create the triggers that are missing. Blocks. Raises PermissionError where the account may not, else as `upgrade`."""
+    with exclusive(database_url) as connection:
+        return crm_triggers.ensure(connection)
 
 
 def schema_problem(database_url: str) -> str | None:
@@ -78,6 +86,13 @@ def schema_problem(database_url: str) -> str | None:
         if narrow:
             return f"{', '.join(narrow)} too narrow for what the inbox stores; {_HINT}"
     return None
+
+
+def _note_crm_changes(connection: Connection) -> list[str]:
+    try:
+        return crm_triggers.ensure(connection)
+    except PermissionError as error:
+        return [f"no triggers: what the CRM writes is found by polling, changes of its rows late ({error}); see docs/operation.md"]
 
 
 def _config(connection: Connection, done: list[str]) -> Config:

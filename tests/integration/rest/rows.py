@@ -3,8 +3,8 @@
 from tests.kit.company import Company
 
 INSERT_CONVERSATION = (
-    "INSERT INTO social_conversations (company_id, platform, external_user_id, external_user_name, status, last_message_at, created_at)"
-    " VALUES (:company, :platform, :user, :name, :status, :at, '2024-01-01 00:00:00')"
+    "INSERT INTO social_conversations (company_id, platform, external_user_id, external_user_name, status, last_message_at, "
+    "created_at, omni_seq) VALUES (:company, :platform, :user, :name, :status, :at, '2024-01-01 00:00:00', 1)"  # as if they had their event
 )
 
 

@@ -157,7 +157,9 @@ async def test_a_thread_longer_than_a_page_of_the_server_is_whole(company: Compa
     rows = [{"c": conversation["id"], "at": f"2027-01-01 00:{n // 60 % 60:02d}:{n % 60:02d}.000000", "n": n} for n in range(1_100)]
     await company.database.transaction(
         lambda c: c.execute_many(
-            "INSERT INTO social_messages (conversation_id, sender_type, content, created_at) VALUES (:c, 'customer', :n, :at)", rows
+            "INSERT INTO social_messages (conversation_id, sender_type, content, created_at, omni_seq) "
+            "VALUES (:c, 'customer', :n, :at, 1)",  # as if they had their event
+            rows,
         )
     )
     messages = await company.thread(conversation["id"])
@@ -173,7 +175,9 @@ async def test_messages_without_a_time_stand_before_all_others(company: Company)
     rows = [{"c": conversation["id"], "at": None if n % 2 else "2025-01-01 00:00:00.000000", "n": n} for n in range(1_100)]
     await company.database.transaction(
         lambda c: c.execute_many(
-            "INSERT INTO social_messages (conversation_id, sender_type, content, created_at) VALUES (:c, 'customer', :n, :at)", rows
+            "INSERT INTO social_messages (conversation_id, sender_type, content, created_at, omni_seq) "
+            "VALUES (:c, 'customer', :n, :at, 1)",  # as if they had their event
+            rows,
         )
     )
     whole = await company.thread(conversation["id"])

@@ -52,11 +52,15 @@ class Office:
             return await store.save_board(c, await work(c), streams, self.now())
 
         for batch in await self.database.transaction(write):
-            for n, body in enumerate(batch.bodies):
-                event = Event.parse(json.loads(body))
-                assert event.seq == batch.first_seq + n == self.seqs[batch.company_id] + 1
-                self.seqs[batch.company_id] = event.seq
-                self.clients[batch.company_id].apply(event)
+            self.hear(batch)
+
+    def hear(self, batch: EventBatch) -> None:
+        """The company's client gets these events."""
+        for n, body in enumerate(batch.bodies):
+            event = Event.parse(json.loads(body))
+            assert event.seq == batch.first_seq + n == self.seqs[batch.company_id] + 1
+            self.seqs[batch.company_id] = event.seq
+            self.clients[batch.company_id].apply(event)
 
     async def tell(self, changes: Sequence[tuple[int, Change]], received_us: int | None = None) -> None:
         """A batch of ingest: deliveries of several companies in one transaction."""
