@@ -10,12 +10,14 @@ import contextlib
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 from broadcaster import BroadcastBackend, Event
 from redis import asyncio as aioredis
 from redis.asyncio.client import PubSub
+from redis.exceptions import NoPermissionError
 
 from server import log, metrics
 from server.bounded_queue import BoundedQueue
@@ -150,21 +152,33 @@ async def _close(closing: "PubSub | aioredis.Redis") -> None:
 
 
 class RedisFacts(msgspec.Struct):
-    version: str
+    version: str | None
     ping_seconds: float
-    ahead_seconds: float  # its clock, against ours
+    ahead_seconds: float | None  # its clock, against ours
+    forbidden: list[str]  # commands that our user may not use, and that only these facts need
 
 
 async def read_facts(url: str) -> RedisFacts:
     """Asks once, over a connection of its own. Raises what redis-py raises, or TimeoutError."""
     client = aioredis.from_url(url, socket_timeout=_TIMEOUT_SECONDS, socket_connect_timeout=_TIMEOUT_SECONDS)
+    forbidden: list[str] = []
+
+    async def ask(name: str, command: Callable[[], Awaitable[Any]]) -> Any:
+        try:
+            return await command()
+        except NoPermissionError:  # an answer as well
+            forbidden.append(name)
+            return None
+
     try:
         async with asyncio.timeout(2 * _TIMEOUT_SECONDS):
-            version = str((await client.info("server")).get("redis_version", "?"))
+            info = await ask("INFO", lambda: client.info("server"))
             started = time.monotonic()
-            await client.echo(_KEEPALIVE)
+            await ask("ECHO", lambda: client.echo(_KEEPALIVE))
             ping_seconds = time.monotonic() - started
-            seconds, microseconds = await client.time()
-            return RedisFacts(version, ping_seconds, seconds + microseconds / 1e6 - time.time())
+            now = await ask("TIME", client.time)
+            ahead = None if now is None else now[0] + now[1] / 1e6 - time.time()
+            version = None if info is None else str(info.get("redis_version", "?"))
+            return RedisFacts(version, ping_seconds, ahead, [name for name in forbidden if name != "ECHO"])
     finally:
         await _close(client)

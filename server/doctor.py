@@ -162,4 +162,5 @@ async def _look_at_bus(settings: Settings) -> list[Finding]:
     except Exception as error:  # noqa: BLE001 - redis-py, sockets, timeouts: all mean the same here
         text = f"Redis does not answer ({type(error).__name__}): events between processes take about a second"
         return [Finding("bus", "failed", text, "Look whether it runs, and whether BROADCAST_URL is right")]
-    return [fitness.judge_bus(facts.ping_seconds, facts.version), fitness.judge_clock("Redis", facts.ahead_seconds)]
+    found = [fitness.judge_bus(facts.ping_seconds, facts.version, facts.forbidden)]
+    return found if facts.ahead_seconds is None else [*found, fitness.judge_clock("Redis", facts.ahead_seconds)]

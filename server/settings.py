@@ -307,6 +307,8 @@ class Settings:
     def _check(self) -> None:
         self._check_numbers()
         self._check_secrets()
+        _check_address("DATABASE_URL", self.database_url)
+        _check_address("BROADCAST_URL", self.broadcast_url)
         scheme = self.database_url.split(":", 1)[0].split("+")[0]
         if scheme not in ("sqlite", "mysql", "mariadb"):
             raise ConfigurationError(f"DATABASE_URL must begin with sqlite:/// or mysql://, not {scheme}:")
@@ -375,6 +377,21 @@ def _hosts(text: str) -> frozenset[str]:
     """An IPv6 address without brackets gets them."""
     given = (part.strip().lower() for part in text.split(","))
     return frozenset(f"[{host}]" if host.count(":") > 1 and host[0] != "[" else host for host in given if host)
+
+
+def _check_address(name: str, url: str) -> None:
+    """A user's name or password with a sign that means something in an address ends it there. Nothing of it may be shown."""
+    try:
+        parts = urlsplit(url)
+        is_cut = bool(parts.netloc) and "@" not in parts.netloc and "@" in parts.path + parts.query + parts.fragment
+        is_cut |= parts.port == -1  # asked for, as it raises ValueError for what is no port
+    except ValueError:
+        is_cut = True
+    if is_cut:
+        raise ConfigurationError(
+            f"{name} cannot be read as an address: signs in the user's name or password must be escaped "
+            "(# as %23, / as %2F, ? as %3F, @ as %40, : as %3A, [ as %5B, % as %25)"
+        ) from None
 
 
 def _is_proxy(text: str) -> bool:

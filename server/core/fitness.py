@@ -3,7 +3,7 @@
 Nothing here asks anybody: `server/doctor.py` does. Each finding names its remedy.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from server.core.checkup import Finding
 
@@ -91,7 +91,12 @@ def judge_disk(what: str, path: str, free_bytes: int, least_bytes: int) -> Findi
     return Finding(f"disk of {what}", "ok", f"The disk of {what} has {free_bytes / 1e6:,.0f} MB left")
 
 
-def judge_bus(ping_seconds: float, version: str) -> Finding:
+def judge_bus(ping_seconds: float, version: str | None, forbidden: Sequence[str] = ()) -> Finding:
+    """`forbidden`: commands that our user may not use, of those that only this look needs."""
+    if forbidden:
+        names = " and ".join(forbidden)
+        text = f"The Redis user of BROADCAST_URL may not use {names}: the bus works, only version and clock are not looked at"
+        return Finding("bus", "warning", text, "Nothing must be done; to have them looked at: ACL SETUSER with +info +time")
     if ping_seconds > _REDIS_SLOW_SECONDS:
         text = f"Redis {version} answers after {ping_seconds * 1e3:.0f} ms: every event between processes waits for that"
         return Finding("bus", "warning", text, "Put Redis near the processes, and look for commands that block it (SLOWLOG GET)")

@@ -9,6 +9,7 @@ import msgspec
 # of a webhook or a frame: 50,000 take 10 ms to read, and Chatwoot's largest have some hundreds
 MOST_VALUES = 50_000
 _WINDOW_BYTES = 1_000_000
+_MARK = b"\xef\xbb\xbf"
 _CREDENTIAL = re.compile(rb'"pubsub_token"\s*:\s*"(?:[^"\\]|\\.)*"')
 
 
@@ -23,8 +24,15 @@ def strip_credentials(body: bytes) -> bytes:
     return b"".join([*kept, body[end:]]) if kept else body
 
 
+def without_mark(body: bytes) -> bytes:
+    """Some senders begin with a byte order mark. Every reader of a body must pass over it, or one takes what another refuses."""
+    return body.removeprefix(_MARK)
+
+
 def decode_json(body: bytes | str) -> Any:
-    """Any JSON value. Lone surrogates, which some senders escape, become U+FFFD. Raises ValueError for what is no JSON."""
+    """Any JSON value. Lone surrogates, which some senders escape, become U+FFFD; a byte order mark is passed over.
+    Raises ValueError for what is no JSON."""
+    body = without_mark(body) if isinstance(body, bytes) else body.removeprefix("\ufeff")
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -15,6 +15,7 @@ from server.core.changes import Change, ConversationState, LastMessage, MessageS
 from server.core.entities import Assignee, Attachment, Contact
 from server.core.json_bodies import decode_json as decode_json
 from server.core.json_bodies import strip_credentials as strip_credentials
+from server.core.json_bodies import without_mark
 from server.core.normal_form import in_order, plain_text
 from server.core.times import SECOND, parse_time
 from server.errors import PayloadError
@@ -78,6 +79,7 @@ def read_address(body: bytes) -> tuple[int | None, int | None]:
 
 def read_heading(body: bytes, most_patient_bytes: int | None = None) -> Heading:
     """Raises ValueError for what is no JSON, and for what is unusual JSON above `most_patient_bytes`: it takes a hundred times as long."""
+    body = without_mark(body)
     try:
         envelope = _envelope.decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
@@ -271,7 +273,7 @@ def _message_change(payload: Json, event: str, received_us: int) -> Change:
             contact=state.contact if is_told else _contact(simple, known_id or _id(simple.get("id"))),
             contact_name=state.contact_name or _name(simple),
         )
-    if payload.get("created_at") is None:
+    if parse_time(payload.get("created_at")) is None:  # none, or no time that anybody could read: it came when it came
         payload = {**payload, "created_at": received_us / SECOND}
     own_us = parse_time(payload.get("updated_at")) or 0  # of the agents' socket: the message's own version
     version_us = max(state.version_us, own_us, _nested_version(payload, conversation))

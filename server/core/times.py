@@ -1,6 +1,7 @@
 """Times: microseconds since the epoch inside, ISO 8601 with milliseconds and `Z` on the wire."""
 
 import datetime as dt
+import email.utils
 import functools
 import time
 
@@ -8,6 +9,8 @@ SECOND = 1_000_000
 
 _LATEST_SECONDS = 253_370_764_799  # the end of year 9998: datetime ends a year later, and a look around a moment must not leave it
 _LATEST = _LATEST_SECONDS * SECOND
+# a number this large is no moment in seconds that any message has: between 2001 and 2100 in a smaller unit
+_EARLIEST, _FARTHEST = 1_000_000_000, 4_102_444_800
 _LONGEST_DATE = 40  # characters; what is remembered has a bound in bytes as well
 
 
@@ -29,7 +32,8 @@ def iso_or_none(moment_us: int | None) -> str | None:
 
 
 def parse_time(value: object) -> int | None:
-    """Microseconds from what Chatwoot and its imitators send: unix seconds (int, float, digits), ISO 8601, `2020-03-03 13:05:57 UTC`.
+    """Microseconds from what Chatwoot and its imitators send: unix seconds (int, float, digits), also in milliseconds or
+    microseconds, ISO 8601, `2020-03-03 13:05:57 UTC`, and dates of mails.
 
     Returns None for what is no time, and for 0, which Chatwoot uses for "never".
     """
@@ -49,6 +53,9 @@ def parse_time(value: object) -> int | None:
 
 
 def _from_seconds(seconds: float) -> int | None:
+    for unit in (1_000, 1_000_000):  # senders that count in milliseconds or microseconds
+        if _EARLIEST * unit <= seconds <= _FARTHEST * unit:
+            seconds = seconds / unit
     if not 0 < seconds <= _LATEST_SECONDS:  # also not a number, infinite, or too large for a float
         return None
     moment = round(seconds * 1000) * 1000 if isinstance(seconds, float) else seconds * SECOND
@@ -63,11 +70,21 @@ def _from_text(text: str) -> int | None:
 def _from_date(text: str) -> int | None:
     """Remembered: a delivery says the same moments several times."""
     try:
-        moment = dt.datetime.fromisoformat(text)
+        moment: dt.datetime | None = dt.datetime.fromisoformat(text)
     except ValueError:
+        moment = _from_mail(text)
+    if moment is None:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=dt.UTC)
     since = moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
     us = since // dt.timedelta(microseconds=1)
     return us if 0 < us <= _LATEST else None
+
+
+def _from_mail(text: str) -> dt.datetime | None:
+    """`Sat, 28 Nov 2026 04:00:00 +0000`, as in the head of a mail or of an HTTP answer."""
+    try:
+        return email.utils.parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None

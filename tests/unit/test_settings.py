@@ -37,6 +37,25 @@ def test_a_contradiction_is_said_in_a_sentence(environ: dict[str, str], sentence
         Settings.from_environment(environ)
 
 
+@pytest.mark.parametrize("name", ["DATABASE_URL", "BROADCAST_URL"])
+@pytest.mark.parametrize("password", ["my#secret", "my/secret", "my?secret", "12#secret", "12/secret", "[my]secret", "12?se#cr/et"])
+def test_an_address_that_is_cut_by_its_password_shows_nothing_of_it(name: str, password: str) -> None:
+    """One sentence that says to escape it."""
+    scheme = {"DATABASE_URL": "mysql", "BROADCAST_URL": "redis"}[name]
+    with pytest.raises(ConfigurationError, match=f"{name} cannot be read.*# as %23") as refused:
+        Settings.from_environment({name: f"{scheme}://{'omni'}:{password}@db.example:3306/inbox"})
+    assert not any(part in str(refused.value) for part in ("secret", "my", "12", "omni", "example"))
+    assert refused.value.__cause__ is None
+    assert refused.value.__suppress_context__
+
+
+@pytest.mark.parametrize("password", ["my%23secret", "my@secret", "my:secret", "%2F%3F", ""])
+def test_an_escaped_password_is_an_address(password: str) -> None:
+    """As are those signs that the last @ makes clear."""
+    url = f"mysql://{'omni'}:{password}@db.example:3306/inbox"
+    assert Settings.from_environment({"DATABASE_URL": url}).database_url == url
+
+
 def test_a_log_level_is_understood_in_small_letters() -> None:
     """As other programs take it."""
     assert Settings.from_environment({"LOG_LEVEL": "debug"}).log_level == "DEBUG"

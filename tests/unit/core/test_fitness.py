@@ -85,3 +85,10 @@ def test_a_slow_redis_and_a_missing_key_are_told() -> None:
     assert fitness.judge_key("", 32).remedy
     assert fitness.judge_key("x" * 31, 32).state == "failed"
     assert fitness.judge_key("x" * 32, 32).state == "ok"
+
+
+def test_a_redis_user_with_few_rights_is_a_warning() -> None:
+    """The bus works; what cannot be looked at is named."""
+    found = fitness.judge_bus(0.001, None, ["INFO", "TIME"])
+    assert found.state == "warning"
+    assert "INFO and TIME" in found.text

@@ -24,10 +24,16 @@ MOMENT_US = 1_784_365_265_204_000
         ("2026-07-18T11:01:05.204+02:00", MOMENT_US),
         ("2026-07-18 09:01:05 UTC", 1_784_365_265_000_000),
         ("2026-07-18T09:01:05.204", MOMENT_US),
+        (1784365265204, MOMENT_US),
+        ("1784365265204", MOMENT_US),
+        (1784365265204000, MOMENT_US),
+        ("Sat, 18 Jul 2026 09:01:05 +0000", 1_784_365_265_000_000),
+        ("Sat, 18 Jul 2026 11:01:05 +0200", 1_784_365_265_000_000),
+        ("Sat, 18 Jul 2026 09:01:05 GMT", 1_784_365_265_000_000),
     ],
 )
 def test_a_time_in_any_form_is_read(value: object, moment_us: int) -> None:
-    """Numbers, digits, ISO 8601 with and without a zone, and the old documentation's form."""
+    """Numbers of any unit, digits, ISO 8601 with and without a zone, the old documentation's form, and a mail's."""
     assert parse_time(value) == moment_us
 
 
@@ -43,7 +49,11 @@ def test_a_time_in_any_form_is_read(value: object, moment_us: int) -> None:
         "0",
         "",
         "yesterday",
+        "Sat, 99 Jul 2026 09:01:05 +0000",
+        "Sat, 18 Jul 2026 09:01:05 +9900",
         "2026-13-01",
+        10**14,
+        10**17,
         [],
         {},
         float("nan"),
