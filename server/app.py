@@ -126,6 +126,7 @@ from server.watch import Watch
 _logger = log.get(__name__)
 WEB = Path(__file__).parent.parent / "web"
 _IDENTIFY_SECONDS, _IDENTIFY_RETRY_SECONDS = 30.0, 0.5
+_WEBHOOK_PATHS = (WEBHOOK_PATH, f"{WEBHOOK_PATH}/")  # as people type it; Chatwoot follows no redirect before 4.14
 _ACCESS = "access"  # the bus' topic of withdrawn access
 START_DRAINING = "start_draining"  # what `serve` finds in the lifespan's state, and calls when it is to stop
 
@@ -465,7 +466,7 @@ def create_app(settings: Settings) -> Starlette:
     around = partial(
         Outermost,
         unchanged=guard.unchanged,
-        direct={("POST", WEBHOOK_PATH): webhook},
+        direct={("POST", path): webhook for path in _WEBHOOK_PATHS},
         is_https=settings.base_url.startswith("https:"),
     )
     app = Application(

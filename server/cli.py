@@ -19,6 +19,7 @@ from server.core.subjects import LOCAL_CLAIM
 from server.db import accounts, integrations, migrations
 from server.dev.run import dev as run_dev
 from server.errors import ConfigurationError, OmniError
+from server.heartbeat import beat_until, heartbeat_path
 from server.load.command import load
 from server.serve import serve as run_serve
 from server.settings import JWT_SECRET_MIN_BYTES, Settings
@@ -76,7 +77,7 @@ def worker() -> None:
         stopped = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-        await stopped.wait()
+        await beat_until(stopped, heartbeat_path(settings.spool_path))
 
     asyncio.run(_running(settings, run))
     _notes.print("worker stopped")
@@ -177,6 +178,7 @@ main.add_command(
 main.add_command(load)
 main.add_command(cli_service.doctor)
 main.add_command(cli_service.drain)
+main.add_command(cli_service.health)
 cli_operations.register(main, lambda call: _with_parts(_settings(), call))
 main.add_command(cli_people.agent_group(lambda call: _with_parts(_settings(), call)), "agent")
 

@@ -16,6 +16,7 @@ from server import log
 from server.core.checkup import Finding, is_well
 from server.db.database import Database
 from server.errors import ConfigurationError
+from server.health_check import sign_of_life
 from server.load.probe import listeners
 from server.settings import Settings, sqlite_path
 
@@ -51,6 +52,15 @@ def doctor(processes: int, is_security: bool, is_json: bool) -> None:
         _console.print(_table(found))
     if not is_well(found):
         sys.exit(1)
+
+
+@click.command()
+def health() -> None:
+    """Does the process of this machine or container live? `serve` is asked at HOST and PORT, `worker` shows it by a file beside SPOOL_PATH.
+
+    Exit status 0 when one of them does, 1 when neither does. For the health check of a container.
+    """
+    click.echo(sign_of_life())
 
 
 @click.command()

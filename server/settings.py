@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, get_type_hints
 from urllib.parse import urlsplit
 
+from server.addresses import bare_host, public_url_problem, url_host
 from server.errors import ConfigurationError
 
-WEBHOOK_PATH = "/api/webhooks/chatwoot"
 WEBHOOK_PATH = "/api/webhooks/chatwoot"
 JWT_SECRET_MIN_BYTES = 32  # HS256: RFC 7518 section 3.2 wants a key as long as the hash
 SECRET_KEY_MIN_BYTES = 32  # what is sealed with it can be guessed at offline, by whoever has a backup
@@ -226,7 +226,10 @@ class Settings:
             text = environ.get(setting.name.upper(), "")
             if text != "":
                 given[setting.name] = _convert(setting.name.upper(), text, kinds[setting.name])
-        settings = cls(**given | dict(overrides or {}))
+        given |= dict(overrides or {})
+        if "host" in given:
+            given["host"] = bare_host(given["host"])
+        settings = cls(**given)
         settings._check()
         return settings
 
@@ -245,7 +248,7 @@ class Settings:
     @property
     def base_url(self) -> str:
         """Public address without a slash at its end."""
-        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+        return (self.public_url or f"http://{url_host(self.host)}:{self.port}").rstrip("/")
 
     @property
     def webhook_url(self) -> str:
@@ -314,8 +317,8 @@ class Settings:
             raise ConfigurationError(f"DATABASE_URL must begin with sqlite:/// or mysql://, not {scheme}:")
         if urlsplit(self.broadcast_url).scheme not in ("memory", "redis", "rediss"):
             raise ConfigurationError("BROADCAST_URL must be memory:// or redis://host:port/0")
-        if self.public_url and urlsplit(self.public_url).scheme not in ("http", "https"):
-            raise ConfigurationError("PUBLIC_URL must begin with http:// or https://")
+        if self.public_url and (problem := public_url_problem(self.public_url)) is not None:
+            raise ConfigurationError(f"PUBLIC_URL {problem}")
         if self.tunnel_url and urlsplit(self.tunnel_url).scheme not in ("http", "https"):
             raise ConfigurationError("TUNNEL_URL must begin with http:// or https://")
         if self.outgoing_proxy and not _is_proxy(self.outgoing_proxy):

@@ -146,7 +146,7 @@ def judge_webhooks(
 
 def _no_webhook(hooks: Sequence[Mapping[str, Any]], webhook_url: str) -> Finding:
     path = urlsplit(webhook_url).path
-    other = next((str(hook.get("url")) for hook in hooks if urlsplit(str(hook.get("url"))).path == path), None)
+    other = next((str(hook.get("url")) for hook in hooks if urlsplit(_place(str(hook.get("url")))).path == path), None)
     text = f"Chatwoot has no webhook with the address {webhook_url}"
     if other is not None:
         text += f", but one with {without_query(other)}: another PUBLIC_URL, or another mode (local, live)"
@@ -210,7 +210,12 @@ def is_ours(url: object, webhook_url: str) -> bool:
 
     One with another key is another company's in the same account.
     """
-    return isinstance(url, str) and without_query(url) == without_query(webhook_url) and _key_of(url) == _key_of(webhook_url)
+    return isinstance(url, str) and _place(url) == _place(webhook_url) and _key_of(url) == _key_of(webhook_url)
+
+
+def _place(url: str) -> str:
+    """A slash at the end is taken as well."""
+    return without_query(url).rstrip("/")
 
 
 def _key_of(url: str) -> str | None:

@@ -17,6 +17,15 @@ SECRET = "x" * 32
         ({"DATABASE_URL": "postgres://x"}, "DATABASE_URL must begin with sqlite:/// or mysql://, not postgres:"),
         ({"BROADCAST_URL": "kafka://x"}, "BROADCAST_URL must be memory:// or redis://"),
         ({"PUBLIC_URL": "inbox.example.org"}, "PUBLIC_URL must begin with http:// or https://"),
+        ({"PUBLIC_URL": "https://example.org/inbox"}, "PUBLIC_URL must not have a path, as /inbox is"),
+        ({"PUBLIC_URL": "https://example.org/inbox/"}, "Give the inbox a host name or a port of its own"),
+        ({"PUBLIC_URL": "https://example.org/?a=1"}, "PUBLIC_URL must end after the host and the port"),
+        ({"PUBLIC_URL": "https://me:pw@example.org"}, "PUBLIC_URL must not hold a user or a password"),
+        ({"PUBLIC_URL": "https://"}, "PUBLIC_URL must name a host"),
+        ({"PUBLIC_URL": "https://exam ple.org"}, "PUBLIC_URL must name a host"),
+        ({"PUBLIC_URL": "http://fd00::1:8000"}, "an IPv6 address stands in brackets"),
+        ({"PUBLIC_URL": "http://[fd00::1"}, "an IPv6 address stands in brackets"),
+        ({"PUBLIC_URL": "http://example.org:port"}, "PUBLIC_URL must be an address as"),
         ({"PING_SECONDS": "45"}, "SOCKET_SILENCE_SECONDS must be larger than PING_SECONDS"),
         ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR"),
         ({"PORT": "http"}, "PORT must be a whole number, not 'http'"),
@@ -54,6 +63,25 @@ def test_an_escaped_password_is_an_address(password: str) -> None:
     """As are those signs that the last @ makes clear."""
     url = f"mysql://{'omni'}:{password}@db.example:3306/inbox"
     assert Settings.from_environment({"DATABASE_URL": url}).database_url == url
+
+
+@pytest.mark.parametrize(
+    ("environ", "base_url"),
+    [
+        ({"HOST": "::1", "PORT": "80"}, "http://[::1]:80"),
+        ({"HOST": "[fd00::5]"}, "http://[fd00::5]:8000"),
+        ({"HOST": "::"}, "http://[::1]:8000"),
+        ({"HOST": "0.0.0.0"}, "http://127.0.0.1:8000"),
+        ({"HOST": "inbox.lan"}, "http://inbox.lan:8000"),
+        ({"PUBLIC_URL": "https://inbox.example.org/"}, "https://inbox.example.org"),
+        ({"PUBLIC_URL": "http://[fd00::5]:8000"}, "http://[fd00::5]:8000"),
+    ],
+)
+def test_the_address_can_be_opened_as_it_is_shown(environ: dict[str, str], base_url: str) -> None:
+    """IPv6 in brackets, and something better than "every address"."""
+    settings = Settings.from_environment(environ)
+    assert settings.base_url == base_url
+    assert settings.webhook_url == f"{base_url}/api/webhooks/chatwoot"
 
 
 def test_a_log_level_is_understood_in_small_letters() -> None:

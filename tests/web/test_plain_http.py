@@ -39,3 +39,18 @@ async def test_the_inbox_works_without_tls(site: Site, office_browser: Browser) 
     finally:
         await window.context.close()
     assert window.faults == []
+
+
+async def test_the_settings_say_what_does_not_work_without_tls(site: Site, office_browser: Browser) -> None:
+    """Browsers show no notifications then; a box that is ticked all the same says it once more, and breaks nothing."""
+    window = await new_window(site, office_browser, base_url=f"http://{_NAME}:{site.omni.port}")
+    window.expected.append("Cross-Origin-Opener-Policy header has been ignored")
+    try:
+        page = await window.open("/inbox/settings", until=None)
+        await page.wait_for_selector("#insecure:visible >> text=without https")
+        await page.click("#notifications")
+        await page.wait_for_selector("#refused:visible")
+        assert not await page.is_checked("#notifications")
+    finally:
+        await window.context.close()
+    assert window.faults == []

@@ -34,7 +34,7 @@ export function bindAlerts({ agent, delay, i18n, preferences }, open) {
 
   function tell(conversation, message) {
     if (audio?.state === "running") ding(audio);
-    if (notifications && Notification.permission === "granted") notify(conversation, message);
+    if (notifications && globalThis.Notification?.permission === "granted") notify(conversation, message);
   }
 
   function notify(conversation, { content }) {

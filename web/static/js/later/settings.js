@@ -3,6 +3,8 @@
 import { find } from "../dom.js";
 
 const box = find("#notifications");
+// Browsers show none to pages that come without TLS.
+if (!isSecureContext) find("#insecure").hidden = false;
 box.addEventListener("change", async () => {
   if (!box.checked) return;
   box.checked = "Notification" in globalThis && (await Notification.requestPermission()) === "granted";
