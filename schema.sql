@@ -375,6 +375,7 @@ CREATE TABLE IF NOT EXISTS social_conversations (
   omni_last_message_number BIGINT COMMENT 'chatwoot_message_id of the message in preview: which of one second is the newest',
   omni_seq BIGINT NOT NULL COMMENT 'event that changed this row last' DEFAULT '0',
   omni_verified_at BIGINT COMMENT 'when all of its messages in Chatwoot were last compared, microseconds',
+  omni_told_at BIGINT NOT NULL COMMENT 'when this state was told to us, microseconds of our clock' DEFAULT '0',
   omni_search_text MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin COMMENT 'customer''s name, numbers and addresses in the form that is searched',
   PRIMARY KEY (id),
   KEY omni_ix_conversation_contact (omni_integration_id, external_user_id),

@@ -20,6 +20,7 @@ from server.chatwoot import ChatwootClient, ChatwootError, ChatwootRefused, Chat
 from server.core import edit_turns
 from server.core.changes import Change
 from server.core.edit_turns import EditTurns
+from server.core.future import SKEW_US
 from server.core.payloads import parse_conversation
 from server.core.projection import Result, Source
 from server.core.times import SECOND, parse_time
@@ -66,6 +67,7 @@ class Round(msgspec.Struct):
     since_us: int
     until_us: int
     outcome: Outcome
+    asked_us: int = 0  # by our clock; no answer it gets is older
     is_first: bool = False  # what was there before the integration was added is no loss of its webhook
     conversations: int = 0
     messages: int = 0
@@ -225,7 +227,7 @@ class Reconcile:
 
     async def _changed(self, current: Round) -> list[Json]:
         """Conversations whose state changed since, and those active within the hours in which edits are looked for."""
-        now_us = self._database.clock.now_us()
+        now_us = current.asked_us = self._database.clock.now_us()
         found = {item.get("id"): item for item in await self._updated(current, max(1, (now_us - current.since_us) // SECOND))}
         active_us = current.since_us
         if not self._is_short(current.integration):
@@ -252,19 +254,23 @@ class Reconcile:
 
     async def _conversation(self, current: Round, item: Json) -> None:
         try:
-            state = parse_conversation(item)
+            state = parse_conversation(item, asked_us=current.asked_us)
         except PayloadError as error:
             current.outcome.fail(error.message)
             return
-        if state.version_us <= current.until_us:
+        if self._is_due_by(state.version_us, current):
             await self._apply(current, [Change(None, None, state, None, state.version_us)])
         place, number = current.integration.id, state.display_id
         low = await self._database.read(lambda c: history.read_low(c, place, number, current.since_us, _NEWEST))
         asked_us = self._database.clock.now_us()
         async for rows in message_windows(current.client, number, low):
             changes = message_changes(state, rows, asked_us, current.outcome)
-            await self._apply(current, [one for one in changes if one.message and one.message.created_us <= current.until_us])
+            await self._apply(current, [one for one in changes if one.message and self._is_due_by(one.message.created_us, current)])
             asked_us = self._database.clock.now_us()
+
+    def _is_due_by(self, moment_us: int, current: Round) -> bool:
+        """What is younger than the grace is left to its webhook; what is of the future, by a clock of Chatwoot's that is ahead, is not."""
+        return moment_us <= current.until_us or moment_us > self._database.clock.now_us() + SKEW_US
 
     async def _apply(self, current: Round, changes: Sequence[Change]) -> None:
         source, now_us = Source(current.integration.id, current.integration.company_id), self._database.clock.now_us()

@@ -130,7 +130,7 @@ class Outcome(msgspec.Struct):
             self.errors.append(sentence)
 
 
-class _Walk(msgspec.Struct, frozen=True):
+class _Walk(msgspec.Struct):
     """What one walk was asked to do. `since_us`: what was verified since then is left out; None: what an interrupted sync has fetched."""
 
     client: ChatwootClient
@@ -139,6 +139,7 @@ class _Walk(msgspec.Struct, frozen=True):
     on_progress: OnProgress
     writes: bool
     since_us: int | None
+    asked_us: int = 0  # by our clock; no answer it gets is older
 
     @property
     def is_own(self) -> bool:
@@ -235,6 +236,7 @@ class Sync:
         began_us, done = walk.since_us or self._database.clock.now_us(), set[int]()
         if walk.writes:
             began_us, done = await self._resume(integration, outcome, began_us, is_own=walk.is_own)
+        walk.asked_us = self._database.clock.now_us()
         listing = Listing(walk.client, integration.inbox_id, self._absent[integration.id])
         async for item in listing.rows():
             outcome.total = listing.count
@@ -273,7 +275,7 @@ class Sync:
         outcome = walk.outcome
         try:
             with outcome.sparing(item):
-                state = parse_conversation(item)
+                state = parse_conversation(item, asked_us=walk.asked_us)
                 await self.take_conversation(walk.client, walk.integration, state, outcome, writes=walk.writes)
         except ChatwootRefused as error:
             if error.chatwoot_status == _GONE:  # deleted since it was listed

@@ -16,7 +16,8 @@ class LastMessage(msgspec.Struct, frozen=True):
 class ConversationState(msgspec.Struct, frozen=True):
     """A conversation as Chatwoot told it. `version_us` is its updated_at (0: not told, as in the simple payload).
 
-    `unread`, `agents_seen_us`: one number and one moment for all of Chatwoot's agents. `as_of_us`: this was so then, or later.
+    `asked_us` is our clock when it was asked for by REST (0: it came by webhook). `as_of_us`: this was so then, or later.
+    `unread`, `agents_seen_us`: one number and one moment for all of Chatwoot's agents.
     """
 
     display_id: int
@@ -36,6 +37,7 @@ class ConversationState(msgspec.Struct, frozen=True):
     agents_seen_us: int | None = None
     as_of_us: int = 0
     last: LastMessage | None = None
+    asked_us: int = 0
     is_silent: bool = False  # says nothing of the status, where another source does: a new word does not open it again
 
 

@@ -79,6 +79,7 @@ class Conversation(msgspec.Struct, frozen=True):
     gone_us: int | None = None  # when Chatwoot said that it no longer has it
     read_count: int = 0  # of inbound_count: how many are read for everyone, as in Chatwoot
     read_to_us: int = 0  # what the customer wrote until then is read for everyone
+    told_at: int = 0  # when this state was told to us, by our clock
     seq: int = 0
 
 
@@ -203,6 +204,7 @@ def _visible_conversation(c: Conversation) -> tuple[Conversation, ReplyWindow, i
         contact_seen_us=None,
         read_count=0,
         read_to_us=0,
+        told_at=0,
         last_message_us=_to_milliseconds(c.last_message_us),
         created_us=_to_milliseconds(c.created_us),
         updated_us=_to_milliseconds(c.updated_us),

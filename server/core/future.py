@@ -75,6 +75,8 @@ def healed(row: Conversation, now_us: int) -> Conversation:
     ahead = {name: now_us for name in names if (getattr(row, name) or 0) > latest_us}
     if row.chatwoot_version > latest_us:
         ahead["chatwoot_version"] = 0
+    if row.told_at > latest_us:
+        ahead["told_at"] = 0
     return replace(row, **ahead) if ahead else row
 
 

@@ -162,7 +162,7 @@ def _change(payload: Json, received_us: int) -> Change:
     raise PayloadError("there is no event name")
 
 
-def parse_conversation(c: Json) -> ConversationState:
+def parse_conversation(c: Json, *, asked_us: int = 0) -> ConversationState:
     """A conversation of a webhook or of REST; the two differ in small ways (`contact_inbox` is absent in REST)."""
     display_id = _id(c.get("id"))
     if display_id is None:
@@ -190,6 +190,7 @@ def parse_conversation(c: Json) -> ConversationState:
         agents_seen_us=agents_seen_us,
         as_of_us=_as_of(c, max(version_us, agents_seen_us or 0)),
         last=_last_message(c.get("messages")),
+        asked_us=asked_us,
     )
 
 

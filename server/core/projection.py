@@ -149,7 +149,8 @@ class Board:
         """Replace a conversation's state (an agent's own act), with its event where clients see a difference."""
         if is_same_conversation_view(row, entry.row):
             return Result.SAME
-        entry.row, entry.is_dirty = replace(row, updated_us=received_us), True
+        told_at = max(row.told_at, received_us)  # what was asked before is older than this
+        entry.row, entry.is_dirty = replace(row, updated_us=received_us, told_at=told_at), True
         self._draft("conversation.updated", entry, None, at_us, received_us)
         return Result.UPDATED
 
@@ -191,10 +192,10 @@ class Board:
 
     def _update_conversation(self, entry: Entry, change: Change, received_us: int) -> Result:
         told, before = change.conversation, entry.row
-        after = _take_state(before, told) if told.version_us >= before.chatwoot_version else before
+        after = _take_state(before, told, received_us) if _is_newer(told, before) else before
         if not told.version_us:
             after = _take_hints(before, change)
-        if after == before:
+        if after == before or replace(after, told_at=before.told_at) == before:
             return Result.SAME
         entry.is_dirty = True
         if is_same_conversation_view(after, before):
@@ -243,12 +244,19 @@ def _new_conversation(change: Change, source: Source, received_us: int) -> Conve
         integration_id=source.integration_id,
         chatwoot_conversation_id=told.display_id,
     )
-    return _take_state(empty, told)
+    return _take_state(empty, told, received_us)
 
 
-def _take_state(row: Conversation, told: ConversationState) -> Conversation:
+def _is_newer(told: ConversationState, row: Conversation) -> bool:
+    """By its version, which is Chatwoot's clock. Where that was set back, an answer is still younger than its question, and so than
+    all that had been received by then."""
+    return told.version_us >= row.chatwoot_version or row.told_at < told.asked_us
+
+
+def _take_state(row: Conversation, told: ConversationState, received_us: int) -> Conversation:
     """The conversation with everything the newer state says; what it does not say stays."""
-    if row.gone_us is not None and told.version_us <= row.gone_us + _LATE_GONE_US:
+    is_late = row.gone_us is not None and told.version_us <= row.gone_us + _LATE_GONE_US
+    if is_late and told.asked_us <= (row.gone_us or 0):
         return row  # what was under way when it was deleted
     is_whole = told.version_us > 0
     contact = told.contact or row.contact
@@ -260,7 +268,8 @@ def _take_state(row: Conversation, told: ConversationState) -> Conversation:
         status=_status(told.status) if told.status else row.status,
         chatwoot_status=status,
         gone_us=None,
-        chatwoot_version=max(told.version_us, row.chatwoot_version),
+        chatwoot_version=told.version_us or row.chatwoot_version,
+        told_at=max(row.told_at, told.asked_us or received_us) if is_whole else row.told_at,
         channel=told.channel or row.channel,
         contact=contact,
         assignee=told.assignee if is_whole else row.assignee,

@@ -53,6 +53,7 @@ CONVERSATION_COLUMNS = (
     "omni_gone_at",
     "omni_read_count",
     "omni_read_to",
+    "omni_told_at",
     "omni_seq",
 )
 MESSAGE_COLUMNS = (
@@ -186,6 +187,7 @@ def conversation_to_row(c: Conversation) -> dict[str, Any]:
         "omni_gone_at": c.gone_us,
         "omni_read_count": c.read_count,
         "omni_read_to": c.read_to_us,
+        "omni_told_at": c.told_at,
         "omni_seq": c.seq,
         "omni_search_text": customer_form(c.external_user_name, c.contact),
     }

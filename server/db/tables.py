@@ -84,6 +84,13 @@ social_conversations = Table(
     Column("omni_seq", _BIG, nullable=False, server_default="0", comment="event that changed this row last"),
     Column("omni_verified_at", _BIG, comment="when all of its messages in Chatwoot were last compared, microseconds"),
     Column(
+        "omni_told_at",
+        _BIG,
+        nullable=False,
+        server_default="0",
+        comment="when this state was told to us, microseconds of our clock",
+    ),
+    Column(
         "omni_search_text",
         _SEARCHED,
         comment="customer's name, numbers and addresses in the form that is searched",

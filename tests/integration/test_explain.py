@@ -159,7 +159,7 @@ def _conversation(n: int) -> dict[str, Any]:
         "omni_inbound_count": 1,
         "omni_seq": n,
     }
-    row |= {"omni_read_count": 0, "omni_read_to": 0}
+    row |= {"omni_read_count": 0, "omni_read_to": 0, "omni_told_at": 0}
     return row
 
 

@@ -98,3 +98,46 @@ def test_a_clock_that_was_an_hour_ahead() -> None:
     assert (row.status, row.last_message_us) == ("Closed", received_us)
 
 
+
+
+def test_an_answer_is_newer_than_what_came_before_its_question() -> None:
+    """Chatwoot's clock was set back: what its REST says now is so, whatever version the last webhook had, and what follows goes
+    by that clock. An answer to a question from before the webhook says nothing."""
+    desk = _desk(conversation_change(version=3_600, status="open"), at(3_600))
+    desk.tell(conversation_change(version=70, status="resolved", asked_us=at(3_599)), received_us=at(3_700))
+    assert desk.row.chatwoot_status == "open"
+    desk.tell(conversation_change(version=70, status="resolved", asked_us=at(3_601)), received_us=at(3_701))
+    assert (desk.row.chatwoot_status, desk.row.chatwoot_version) == ("resolved", at(70))
+    desk.tell(conversation_change(version=80, status="pending"), received_us=at(3_710))
+    assert desk.row.chatwoot_status == "pending"
+    desk.tell(conversation_change(version=75, status="open"), received_us=at(3_711))
+    assert desk.row.chatwoot_status == "pending"
+
+
+def test_what_an_agent_did_here_is_newer_than_an_answer_asked_for_before() -> None:
+    """A round of reconcile that had begun does not take it back."""
+    desk = _desk(conversation_change(version=10, status="open"), at(10))
+    desk.board.set_conversation(desk.entry, replace(desk.row, status="Closed", chatwoot_status="resolved"), at(20), at(20))
+    desk.tell(conversation_change(version=9, status="open", asked_us=at(15)), received_us=at(21))
+    assert desk.row.chatwoot_status == "resolved"
+
+
+def test_a_conversation_that_chatwoot_has_again_comes_back() -> None:
+    """It was gone, and an answer asked for later has it: by whatever version. What was under way when it was deleted does not
+    bring it back."""
+    desk = _desk(conversation_change(version=10, status="open"), at(10))
+    desk.board.mark_gone(desk.entry, at(100))
+    desk.tell(conversation_change(version=50, status="open"), received_us=at(101))
+    desk.tell(conversation_change(version=50, status="open", asked_us=at(90)), received_us=at(102))
+    assert desk.row.gone_us == at(100)
+    desk.tell(conversation_change(version=50, status="open", asked_us=at(103)), received_us=at(104))
+    assert desk.row.gone_us is None
+    assert desk.row.status == "Open"
+
+
+def test_an_answer_that_says_the_same_is_not_written() -> None:
+    """Reconcile asks for hundreds of conversations that have not changed."""
+    desk = _desk(conversation_change(version=10, status="open"), at(10))
+    desk.entry.is_dirty = False
+    desk.tell(conversation_change(version=10, status="open", asked_us=at(50)), received_us=at(51))
+    assert not desk.entry.is_dirty

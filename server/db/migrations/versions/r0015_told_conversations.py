@@ -1,0 +1,12 @@
+"""When the state of a conversation was told, by our own clock."""
+
+from alembic import context, op
+
+from server.db.migrations import shape
+
+revision = "0015"
+down_revision = "0014"
+
+
+def upgrade() -> None:
+    context.config.attributes["done"] += shape.complete(op.get_bind())
