@@ -101,7 +101,16 @@ def test_what_fails_has_a_remedy_and_no_secret_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "is_ours"), [(URL, True), (f"{URL}?v=1", True), (f"{URL}/", True), (f"{URL}//x", False), ("http://[", False), (None, False), (7, False)]
+    ("url", "is_ours"),
+    [
+        (URL, True),
+        (f"{URL}?v=1", True),
+        (f"{URL}/", True),
+        (f"{URL}//x", False),
+        ("http://[", False),
+        (None, False),
+        (7, False),
+    ],
 )
 def test_a_registered_address_is_ours_or_not(url: object, is_ours: bool) -> None:
     """Whatever Chatwoot gives for it."""
