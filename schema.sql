@@ -46,6 +46,7 @@ CREATE TABLE IF NOT EXISTS integrations (
   omni_watched_at BIGINT COMMENT 'when that was looked at last, in whatever process, microseconds',
   omni_inbox_name VARCHAR(255) COMMENT 'as Chatwoot had it last',
   omni_deleted_at BIGINT COMMENT 'when an administrator deleted it; the row stays for its conversations, microseconds',
+  omni_reissued_at BIGINT COMMENT 'when Chatwoot last gave out a number again, microseconds',
   PRIMARY KEY (id),
   KEY omni_ix_integration_company (company_id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='A Chatwoot inbox (or an older provider) of a company';
@@ -376,6 +377,7 @@ CREATE TABLE IF NOT EXISTS social_conversations (
   omni_seq BIGINT NOT NULL COMMENT 'event that changed this row last' DEFAULT '0',
   omni_verified_at BIGINT COMMENT 'when all of its messages in Chatwoot were last compared, microseconds',
   omni_told_at BIGINT NOT NULL COMMENT 'when this state was told to us, microseconds of our clock' DEFAULT '0',
+  omni_former_number BIGINT COMMENT 'display id that Chatwoot has given to another conversation since',
   omni_search_text MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin COMMENT 'customer''s name, numbers and addresses in the form that is searched',
   PRIMARY KEY (id),
   KEY omni_ix_conversation_contact (omni_integration_id, external_user_id),
@@ -409,6 +411,7 @@ CREATE TABLE IF NOT EXISTS social_messages (
   omni_is_outcome_unknown BOOL NOT NULL COMMENT 'an attempt may have reached Chatwoot' DEFAULT '0',
   omni_chatwoot_answered_at BIGINT COMMENT 'outbox: when Chatwoot first answered after an attempt of unknown outcome, microseconds',
   omni_seq BIGINT NOT NULL COMMENT 'event that changed this row last' DEFAULT '0',
+  omni_former_number BIGINT COMMENT 'id that Chatwoot has given to another message since',
   omni_search_text MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin COMMENT 'content in the form that is searched; NULL: not made yet',
   PRIMARY KEY (id),
   KEY omni_ix_message_answered (omni_chatwoot_answered_at),

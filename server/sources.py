@@ -6,11 +6,13 @@ from server.arrivals import Arrivals
 from server.cable_leader import CableLeader
 from server.core.entities import Json
 from server.core.sources import Silence, socket_sentence, view
+from server.core.times import SECOND, iso
 from server.db.accounts import Integration
 from server.directory import Directory
 from server.ingest import Ingester
 
 _LISTED_MOST = 100
+_SAID_US = 3 * 86_400 * SECOND  # for so long after the last one it is said that numbers were given out again
 
 
 class Sources:
@@ -40,8 +42,16 @@ class Sources:
         return [{"integrationId": one.id, **self.of(one)[1]} for one in listed]
 
     def problems(self) -> list[str]:
-        """Webhooks that do not come while the socket tells of what they should bring."""
-        return [
+        """Webhooks that do not come while the socket tells of what they should bring; numbers that were given out again."""
+        now_us = self._directory.now_us()
+        again = [
+            f"integration {one.id}: Chatwoot gave out numbers again, last on {iso(one.reissued_us)[:10]}: it was restored "
+            "from a backup or set up anew; what had them before is kept apart; run a sync, and connect a new Chatwoot as "
+            "an integration of its own"
+            for one in self._directory.integrations.values()
+            if now_us - one.reissued_us < _SAID_US
+        ]
+        return again + [
             f"integration {one.id}: webhooks do not arrive, and the socket of Chatwoot's agents does; "
             "check the webhook in Chatwoot and that it can reach us"
             for one in self._directory.integrations.values()

@@ -80,6 +80,7 @@ class Conversation(msgspec.Struct, frozen=True):
     read_count: int = 0  # of inbound_count: how many are read for everyone, as in Chatwoot
     read_to_us: int = 0  # what the customer wrote until then is read for everyone
     told_at: int = 0  # when this state was told to us, by our clock
+    former_number: int | None = None  # Chatwoot's, which it has given to another conversation since
     seq: int = 0
 
 
@@ -108,6 +109,7 @@ class Message(msgspec.Struct, frozen=True):
     next_attempt_us: int | None = None
     is_outcome_unknown: bool = False
     answered_us: int | None = None
+    former_number: int | None = None  # Chatwoot's, which it has given to another message since
     seq: int = 0
 
 

@@ -17,6 +17,7 @@ from server.core.edits import edited_at, was_edited_at
 from server.core.entities import Conversation, Json, Message, is_same_conversation_view, is_same_message_view, preview_of
 from server.core.future import healed, healed_message, within_present
 from server.core.normal_form import differs_in_dress, kept_content, present_name, with_known_sizes
+from server.core.numbers_again import is_another_conversation, is_another_message
 from server.core.reading import is_born_read, with_reading
 from server.core.thread_order import is_newest, is_shown
 from server.core.times import SECOND
@@ -80,6 +81,7 @@ class Board:
     def __init__(self, entries: dict[ConversationKey, Entry] | None = None) -> None:
         self.entries: dict[ConversationKey, Entry] = entries or {}
         self.drafts: list[Draft] = []
+        self.reissued: list[tuple[int, str, int]] = []  # (integration, conversation or message, number) given out again
 
     def apply(self, change: Change, source: Source, received_us: int) -> tuple[Result, Result]:
         """Take in one change. Returns what became of the conversation and of the message (SAME where there is none)."""
@@ -90,6 +92,9 @@ class Board:
         if entry is None and change.message is None and not change.conversation.version_us:
             return Result.SAME, Result.SAME  # how far it is read, and nothing else: there is nothing to show
         change = within_present(change, received_us, entry.row.chatwoot_version if entry is not None else 0)
+        if entry is not None and entry.row.id and is_another_conversation(entry.row, change.conversation, received_us):
+            self._set_aside(key, entry, received_us)
+            entry = None
         seen_us = entry.row.contact_seen_us if entry is not None else None
         if entry is None:
             entry = self.entries[key] = Entry(_new_conversation(change, source, received_us))
@@ -172,6 +177,21 @@ class Board:
                 self.drafts.append(Draft("conversation.read", entry, entry.row, None, None, now_us, now_us, extra))
                 entry.read_before = entry.row.read_count
 
+    def _set_aside(self, key: ConversationKey, entry: Entry, now_us: int) -> None:
+        """Its number is another conversation's now. It stays to be read, as one that Chatwoot no longer has."""
+        self.reissued.append((key[0], "conversation", key[1]))
+        row = replace(entry.row, status="Closed", chatwoot_status="resolved", gone_us=now_us)
+        self.set_conversation(entry, replace(row, chatwoot_conversation_id=None, former_number=key[1]), now_us, now_us)
+        del self.entries[key]
+        self.entries[key[0], -entry.row.id] = entry
+
+    def _give_up_number(self, entry: Entry, known: MessageEntry, now_us: int) -> None:
+        """Its number is another message's now."""
+        number = known.row.chatwoot_message_id or 0
+        self.reissued.append((entry.row.integration_id or 0, "message", number))
+        row = replace(known.row, chatwoot_message_id=None, former_number=number)
+        self.set_message(entry, known, row, now_us, now_us)
+
     def _note_reading(self, entry: Entry, change: Change) -> None:
         row = with_reading(entry.row, change)
         entry.is_dirty |= row is not entry.row
@@ -221,6 +241,10 @@ class Board:
 
     def _apply_message(self, entry: Entry, told: MessageState, at_us: int, received_us: int) -> Result:
         known = _find(entry.messages, told)
+        has_its_number = known is not None and known.row.id and known.row.chatwoot_message_id == told.message_id is not None
+        if known is not None and has_its_number and is_another_message(known.row, told, received_us):
+            self._give_up_number(entry, known, received_us)
+            known = None
         if known is None:
             row = _new_message(entry.row.id, told, received_us, _reply_of(entry.messages, told))
             self.put_message(entry, seen(row, entry.row), at_us, received_us)

@@ -62,6 +62,7 @@ class Integration(msgspec.Struct, frozen=True):
     is_socket_active: bool = True
     inbox_name: str | None = None  # as Chatwoot had it last
     chatwoot_problem: str | None = None  # what Chatwoot lacks or refuses, as it was seen last
+    reissued_us: int = 0  # when Chatwoot last gave out a number again
 
     @property
     def is_proved(self) -> bool:
@@ -97,7 +98,7 @@ INTEGRATION_COLUMNS = (
     "omni_webhook_secret, omni_previous_webhook_secret, omni_webhook_seen_at, omni_walked_at, "
     "omni_repaired_at, omni_repaired_count, omni_walk_problem, omni_proved_at, "
     "omni_unsigned_webhooks, omni_webhook_key, omni_previous_secret_until, "
-    "omni_is_socket_active, omni_inbox_name, omni_chatwoot_problem"
+    "omni_is_socket_active, omni_inbox_name, omni_chatwoot_problem, omni_reissued_at"
 )
 _INTEGRATION = f"SELECT {INTEGRATION_COLUMNS} FROM integrations "
 
@@ -438,6 +439,7 @@ def integration_of(row: Row, vault: Vault) -> Integration:
         is_socket_active=row[19] is None or bool(row[19]),
         inbox_name=row[20],
         chatwoot_problem=row[21],
+        reissued_us=row[22] or 0,
     )
 
 

@@ -54,6 +54,7 @@ CONVERSATION_COLUMNS = (
     "omni_read_count",
     "omni_read_to",
     "omni_told_at",
+    "omni_former_number",
     "omni_seq",
 )
 MESSAGE_COLUMNS = (
@@ -79,6 +80,7 @@ MESSAGE_COLUMNS = (
     "omni_next_attempt_at",
     "omni_is_outcome_unknown",
     "omni_chatwoot_answered_at",
+    "omni_former_number",
     "omni_seq",
 )
 
@@ -188,6 +190,7 @@ def conversation_to_row(c: Conversation) -> dict[str, Any]:
         "omni_read_count": c.read_count,
         "omni_read_to": c.read_to_us,
         "omni_told_at": c.told_at,
+        "omni_former_number": c.former_number,
         "omni_seq": c.seq,
         "omni_search_text": customer_form(c.external_user_name, c.contact),
     }
@@ -226,6 +229,7 @@ def message_to_row(m: Message) -> dict[str, Any]:
         "omni_next_attempt_at": m.next_attempt_us,
         "omni_is_outcome_unknown": m.is_outcome_unknown,
         "omni_chatwoot_answered_at": m.answered_us,
+        "omni_former_number": m.former_number,
         "omni_seq": m.seq,
         "omni_search_text": message_form(m),
     }

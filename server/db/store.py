@@ -18,7 +18,7 @@ from server.core.events import EventBatch, encode_event
 from server.core.projection import Board, Draft, Entry, MessageEntry, Source
 from server.core.recovery import Stream
 from server.core.times import SECOND
-from server.db import columns, eventlog, external_ids, threads
+from server.db import columns, eventlog, external_ids, numbers_again, threads
 from server.db.columns import CONVERSATION_ROW, CONVERSATIONS, MESSAGE_ROW, MESSAGES
 from server.db.connection import Dialect, Numbers, Parameters, Row
 from server.db.database import Connection
@@ -218,6 +218,8 @@ async def save_board(connection: Connection, board: Board, streams: dict[int, St
     """Write what the board holds and append its events. Returns the events by company, to be published after the commit."""
     board.draft_reading(now_us)
     await external_ids.keep_apart(connection, board)
+    if board.reissued:
+        await numbers_again.note(connection, board.reissued, now_us)
     numbered = _number(board, streams)
     await _save_conversations(connection, board)
     await _save_messages(connection, board)

@@ -91,6 +91,11 @@ social_conversations = Table(
         comment="when this state was told to us, microseconds of our clock",
     ),
     Column(
+        "omni_former_number",
+        _BIG,
+        comment="display id that Chatwoot has given to another conversation since",
+    ),
+    Column(
         "omni_search_text",
         _SEARCHED,
         comment="customer's name, numbers and addresses in the form that is searched",
@@ -138,6 +143,7 @@ social_messages = Table(
         comment="outbox: when Chatwoot first answered after an attempt of unknown outcome, microseconds",
     ),
     Column("omni_seq", _BIG, nullable=False, server_default="0", comment="event that changed this row last"),
+    Column("omni_former_number", _BIG, comment="id that Chatwoot has given to another message since"),
     Column("omni_search_text", _SEARCHED, comment="content in the form that is searched; NULL: not made yet"),
     Index("omni_uq_message_chatwoot", "conversation_id", "omni_chatwoot_message_id", unique=True),
     Index("omni_uq_message_client", "conversation_id", "omni_client_id", unique=True),
@@ -192,6 +198,7 @@ integrations = Table(
     Column("omni_watched_at", _BIG, comment="when that was looked at last, in whatever process, microseconds"),
     Column("omni_inbox_name", String(255), comment="as Chatwoot had it last"),
     Column("omni_deleted_at", _BIG, comment="when an administrator deleted it; the row stays for its conversations, microseconds"),
+    Column("omni_reissued_at", _BIG, comment="when Chatwoot last gave out a number again, microseconds"),
     Index("omni_ix_integration_company", "company_id"),
     comment="A Chatwoot inbox (or an older provider) of a company",
     **_OPTIONS,
