@@ -207,6 +207,7 @@ def _visible_conversation(c: Conversation) -> tuple[Conversation, ReplyWindow, i
         read_count=0,
         read_to_us=0,
         told_at=0,
+        former_number=None,
         last_message_us=_to_milliseconds(c.last_message_us),
         created_us=_to_milliseconds(c.created_us),
         updated_us=_to_milliseconds(c.updated_us),
@@ -226,6 +227,7 @@ def _visible_message(m: Message) -> Message:
         next_attempt_us=None,
         is_outcome_unknown=False,
         answered_us=None,
+        former_number=None,
         edited_us=_to_milliseconds(m.edited_us),
         created_us=_to_milliseconds(m.created_us),
     )
