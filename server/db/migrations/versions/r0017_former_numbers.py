@@ -1,11 +1,11 @@
-"""When the state of a conversation was told, by our own clock."""
+"""Chatwoot's numbers that it has given out again."""
 
 from alembic import context, op
 
 from server.db.migrations import shape
 
-revision = "0015"
-down_revision = "0014"
+revision = "0017"
+down_revision = "0016"
 
 
 def upgrade() -> None:

@@ -1,4 +1,4 @@
-"""Chatwoot's numbers that it has given out again."""
+"""When the state of a conversation was told, by our own clock."""
 
 from alembic import context, op
 
