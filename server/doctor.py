@@ -19,7 +19,7 @@ from server.db.database import Database
 from server.db.exposure import read_exposure
 from server.db.migrations import schema_problem
 from server.db.vault import Vault
-from server.errors import ConfigurationError, OmniError
+from server.errors import OmniError
 from server.private_files import is_shared
 from server.settings import (
     JWT_SECRET_MIN_BYTES,
@@ -142,7 +142,7 @@ async def _look_at_database(settings: Settings, database: Database, processes: i
     found = [fitness.judge_answers(version, seconds / 2)]
     try:
         problem = await asyncio.to_thread(schema_problem, settings.database_url)
-    except ConfigurationError as error:
+    except OmniError as error:  # also when the database goes away, or refuses, in between
         problem = error.message
     well = Finding("tables", "ok", "The tables are there")
     found.append(Finding("tables", "failed", problem, "omni-inbox db upgrade") if problem else well)

@@ -18,7 +18,7 @@ import pytest
 from server.db import migrations
 from tests.kit.company import Company
 from tests.kit.eventually import eventually, scaled
-from tests.kit.mariadb import PASSWORD, PLAIN_USER, MariaDB, has_mariadb
+from tests.kit.mariadb import PASSWORD, PLAIN_USER, MariaDB, has_mariadb, is_oracle_mysql
 from tests.kit.omni import Omni
 from tests.kit.servers import QUICK
 from tests.kit.socket_client import AgentSocket
@@ -26,6 +26,7 @@ from tests.kit.socket_client import AgentSocket
 pytestmark = pytest.mark.xdist_group("refusals")  # they share a server whose settings they change
 _HEALED_SECONDS = 10.0  # promised
 _MANY = 200
+_TX_READ_ONLY = "transaction_read_only" if is_oracle_mysql() else "tx_read_only"
 _numbers = itertools.count(1)
 
 
@@ -81,12 +82,12 @@ def _writable(place: Place) -> None:
 
 
 def _read_only_transactions(place: Place) -> None:
-    place.sql("SET GLOBAL tx_read_only = 1")
+    place.sql(f"SET GLOBAL {_TX_READ_ONLY} = 1")
     place.drop_connections()
 
 
 def _writable_transactions(place: Place) -> None:
-    place.sql("SET GLOBAL tx_read_only = 0")
+    place.sql(f"SET GLOBAL {_TX_READ_ONLY} = 0")
 
 
 def _few_connections(place: Place) -> None:
@@ -186,16 +187,6 @@ def _no_default(place: Place) -> None:
 
 def _default_again(place: Place) -> None:
     place.sql("ALTER TABLE social_messages DROP COLUMN added_by_the_crm")
-
-
-def _no_time(place: Place) -> None:
-    place.sql("SET GLOBAL max_statement_time = 0.000001")
-    place.drop_connections()
-
-
-def _time_enough(place: Place) -> None:
-    place.sql("SET GLOBAL max_statement_time = 0")
-    place.drop_connections()
 
 
 def _says(number: int, words: str, *, and_says: str = "") -> Case:

@@ -33,6 +33,11 @@ _LOG_SIZE = "--innodb-redo-log-capacity=64M" if _MYSQLD else "--innodb-log-file-
 _COMMON_OPTIONS = (_LOG_SIZE, "--innodb-buffer-pool-size=64M")
 
 
+def is_oracle_mysql() -> bool:
+    """Whether `OMNI_TEST_MYSQLD` names Oracle's server, which has other words and other variables than MariaDB."""
+    return _MYSQLD is not None
+
+
 def has_mariadb() -> bool:
     """True if the server's programs are installed."""
     return _server_program() is not None and (_MYSQLD is not None or _installer_program() is not None)
