@@ -12,7 +12,7 @@ from pathlib import Path
 from server.bus_redis import read_facts
 from server.core import fitness, security_checks
 from server.core.checkup import Finding
-from server.db import accounts
+from server.db import accounts, crm_triggers
 from server.db import fitness as database_facts
 from server.db.accounts import GRANDFATHERED
 from server.db.database import Database
@@ -134,6 +134,7 @@ async def _look_at_database(settings: Settings, database: Database, processes: i
         variables = await database.read(database_facts.read_variables)
         asked = time.time()
         clock = await database.read(database_facts.read_clock)
+        untriggered = await database.read(crm_triggers.read_missing)
         seconds = time.monotonic() - started
     except OmniError as error:
         remedy = "Look whether it runs, and whether DATABASE_URL is right; webhooks are kept in the spool meanwhile"
@@ -146,6 +147,8 @@ async def _look_at_database(settings: Settings, database: Database, processes: i
         problem = error.message
     well = Finding("tables", "ok", "The tables are there")
     found.append(Finding("tables", "failed", problem, "omni-inbox db upgrade") if problem else well)
+    if not problem:
+        found.append(fitness.judge_triggers(untriggered))
     found += fitness.judge_durability(variables)
     found += fitness.judge_connections(variables, settings.database_pool, processes)
     found += fitness.judge_packet(variables, settings.webhook_max_bytes)

@@ -66,6 +66,18 @@ def judge_packet(variables: Mapping[str, str], body_most_bytes: int) -> list[Fin
     return [Finding("max_allowed_packet", "ok", f"max_allowed_packet is {most:,} bytes")]
 
 
+def judge_triggers(missing: Sequence[str]) -> Finding:
+    """Those on the CRM's tables; `missing` are names."""
+    if not missing:
+        return Finding("triggers", "ok", "What other programs write into the shared tables is noted by triggers")
+    text = (
+        f"{len(missing)} triggers on the CRM's tables are missing ({missing[0]}): its new rows are found by polling, changed "
+        "and deleted ones late"
+    )
+    remedy = "omni-inbox db upgrade, with an account that may create triggers (docs/operation.md, Triggers on the CRM's tables)"
+    return Finding("triggers", "warning", text, remedy)
+
+
 def judge_clock(whose: str, ahead_seconds: float) -> Finding:
     """`ahead_seconds`: how far that clock is ahead of ours."""
     name = f"clock of {whose}"

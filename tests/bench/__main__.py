@@ -12,6 +12,7 @@ from rich.table import Table
 
 from tests.bench import machine
 from tests.bench.acknowledge import acknowledge
+from tests.bench.crm_rows import crm_rows
 from tests.bench.fanout import burst, paced
 from tests.bench.ingest import ingest
 from tests.bench.memory import idle_memory
@@ -32,6 +33,7 @@ BENCHES: dict[str, Callable[[Bench], Result]] = {
     "whole_way": whole_way,
     "reconnect": reconnect,
     "scale": scale,
+    "crm_rows": crm_rows,
 }
 _BUSY = 0.85  # a load process busier than this may have been what was measured
 

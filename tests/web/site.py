@@ -26,7 +26,7 @@ from tests.kit.omni import Omni
 PASSWORD = "correct horse battery staple"
 AGENTS = {"asha": "Asha Rahman", "tomas": "Tomas Berg"}
 ZONE = "Asia/Dhaka"
-_COMPANY = 1
+COMPANY = 1
 
 _names = itertools.count(1)
 # everything the policy stopped becomes an error in the console, and so a fault of the window
@@ -171,7 +171,7 @@ async def _add_company(omni: Omni, sim: ChatwootSim, hook: Webhook) -> None:
     """What `integration add` and `agent add` write, without a process for each."""
     now_us, hashed = int(time.time() * SECOND), hash_password(PASSWORD)
     integration = {
-        "company_id": _COMPANY,
+        "company_id": COMPANY,
         "account_id": sim.account.id,
         "inbox_id": sim.inbox.id,
         "base_url": sim.base_url,
@@ -183,7 +183,7 @@ async def _add_company(omni: Omni, sim: ChatwootSim, hook: Webhook) -> None:
     async def write(connection: Connection) -> None:
         await accounts.add_integration(connection, Vault(omni.env["SECRET_KEY"]), integration, now_us)
         for agent, name in AGENTS.items():
-            await accounts.add_agent(connection, _COMPANY, email_of(agent), name, "agent", hashed, now_us)
+            await accounts.add_agent(connection, COMPANY, email_of(agent), name, "agent", hashed, now_us)
 
     async with Database(omni.env["DATABASE_URL"]) as database:
         await database.transaction(write)

@@ -46,6 +46,13 @@ def test_a_packet_smaller_than_a_quoted_webhook_is_told() -> None:
     assert finding.remedy == f"SET GLOBAL max_allowed_packet = {1 << 24}"
 
 
+def test_missing_triggers_are_told() -> None:
+    """With what happens without them, and what helps."""
+    assert fitness.judge_triggers([]).state == "ok"
+    finding = fitness.judge_triggers(["omni_crm_message_insert"])
+    assert (finding.state, "omni_crm_message_insert" in finding.text) == ("warning", True)
+
+
 @pytest.mark.parametrize(("ahead", "state"), [(0.1, "ok"), (-1.9, "ok"), (3.0, "failed"), (-60.0, "failed")])
 def test_a_clock_that_goes_wrong_is_told(ahead: float, state: str) -> None:
     """In both directions."""
