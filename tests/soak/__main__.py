@@ -19,13 +19,14 @@ def main() -> int:
     parser.add_argument("--pace", type=float, default=1.0, help="how long faults last, as a factor (default 1)")
     parser.add_argument("--json", action="store_true", help="the result as JSON; progress goes to the error output")
     parser.add_argument("--rate", type=float, default=10.0, help="messages a second of the busy company (default 10)")
+    parser.add_argument("--crm", type=float, default=20.0, help="rows a second that the CRM writes itself (default 20; 0: none)")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to end, it leaves no servers behind, as with Ctrl-C
     seed = random.SystemRandom().randrange(10**6) if given.seed is None else given.seed
     progress = sys.stderr if given.json else sys.stdout
     print(f"seed {seed}", file=progress, flush=True)
     rates = ((given.rate, given.rate / 10), (1.0, 0.1), (0.5, 0.1))
-    plan = Plan(given.minutes, given.agents, seed, rates, pace=given.pace)
+    plan = Plan(given.minutes, given.agents, seed, rates, given.crm, pace=given.pace)
     accounts = asyncio.run(soak(plan, lambda line: print(line, file=progress, flush=True)))
     if given.json:
         print(json.dumps({"seed": seed, "rows": dict(accounts.rows), "wrong": accounts.wrong}, ensure_ascii=False))

@@ -72,6 +72,10 @@ def _wrong_messages(soak: Soak) -> list[str]:
     seen, expected = _seen(soak)
     if seen != expected:
         found.append(f"agents saw {seen} of {expected} events")
+    rows, events = soak.crm_rows(), soak.crm_events()
+    if rows != events:
+        lost, many = rows - events, events - rows
+        found.append(f"of the CRM's rows {lost.total()} were not told, {many.total()} twice: {excerpt([*lost, *many])}")
     at_customer = _at_customer(soak)
     if sorted(at_customer) != sorted(soak.taken):
         twice = [text for text, count in Counter(at_customer).items() if count > 1]
@@ -137,6 +141,7 @@ def _message_rows(soak: Soak) -> list[tuple[str, object]]:
         ("webhooks dropped / failed", f"{counters.dropped} / {counters.failed}"),
         ("messages at Chatwoot / stored", f"{wanted.total()} / {stored.total()}"),
         ("lost", (wanted - stored).total()),
+        ("rows of the CRM's own / told once", f"{soak.crm_rows().total()} / {sum(n == 1 for n in soak.crm_events().values())}"),
         ("doubled", doubled),
         ("order errors", len(violations)),
         ("events of all agents, expected / seen", f"{expected} / {seen}"),

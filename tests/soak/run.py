@@ -21,7 +21,7 @@ from tests.soak.chaos import Chaos
 from tests.soak.faults import remove_read_ones
 from tests.soak.readiness import Readiness
 from tests.soak.site import Site, Tenant, site
-from tests.soak.traffic import Customers, Pollers, Repliers
+from tests.soak.traffic import CrmWriter, Customers, Pollers, Repliers
 
 _ARRIVED = ("sent", "delivered", "read")
 
@@ -35,6 +35,7 @@ class Plan:
     seed: int = 0
     # messages and replies a second of each company, the busy one first
     rates: tuple[tuple[float, float], ...] = ((10.0, 1.0), (1.0, 0.1), (0.5, 0.1))
+    crm_per_second: float = 0.0  # rows that the CRM writes itself, into all companies together
     fault_every_seconds: float = 6.0
     pace: float = 1.0  # how long faults last; 1.0 is up to a minute
     drop_rate: float = 0.02
@@ -57,6 +58,8 @@ class Soak:
         self.plan, self.site, self.say = plan, made, say
         self.chaos = Chaos(made, plan.seed, pace=plan.pace, every_seconds=plan.fault_every_seconds)
         self.customers = [Customers(made.sim, tenant, rng) for tenant in made.tenants]
+        each = plan.crm_per_second / len(made.tenants)
+        self.crm = [CrmWriter(made.cluster.sql, tenant, each, rng) for tenant in made.tenants if each]
         self.repliers = [Repliers(made.servers, tenant, made.meter, rng) for tenant in made.tenants]
         self.pollers = Pollers(made.servers, made.tenants[0], 4)
         self.readiness = Readiness(made.servers)
@@ -76,8 +79,23 @@ class Soak:
         return [text for repliers in self.repliers for text in repliers.taken]
 
     def wanted(self) -> Counter[str]:
-        """What Chatwoot has, and we must have."""
-        return Counter(message.content or "" for message in self.site.sim.messages.values() if message.message_type != 2)
+        """What Chatwoot has, and we must have; and what the CRM wrote, with what it cannot know to be written."""
+        chatwoots = Counter(message.content or "" for message in self.site.sim.messages.values() if message.message_type != 2)
+        unknown = {text for crm in self.crm for text in crm.unknown} & self.crm_rows().keys()
+        return chatwoots + Counter(text for crm in self.crm for text in crm.written) + Counter(unknown)
+
+    def crm_rows(self) -> Counter[str]:
+        """The CRM's messages in the table. Blocks."""
+        rows = self.site.cluster.sql("SELECT content FROM social_messages WHERE content LIKE 'crm %%' AND omni_chatwoot_message_id IS NULL")
+        return Counter(row["content"] for row in rows)
+
+    def crm_events(self) -> Counter[str]:
+        """How often the event log says that a message of the CRM was created. Blocks."""
+        rows = self.site.cluster.sql(
+            "SELECT JSON_VALUE(body, '$.data.message.content') AS content FROM omni_inbox_events "
+            "WHERE JSON_VALUE(body, '$.kind') = 'message.created' AND JSON_VALUE(body, '$.data.message.content') LIKE 'crm %%'"
+        )
+        return Counter(row["content"] for row in rows)
 
     async def run(self) -> Accounts:
         async with crowd(self.agents):
@@ -103,6 +121,8 @@ class Soak:
             for customers, repliers in zip(self.customers, self.repliers, strict=True):
                 group.create_task(customers.run(stopped))
                 group.create_task(repliers.run(stopped))
+            for crm in self.crm:
+                group.create_task(crm.run(stopped))
             group.create_task(self.pollers.run(stopped))
             group.create_task(self.readiness.run(stopped))
             own_turns = group.create_task(self.site.meter.watch_own_turns())
@@ -132,6 +152,7 @@ class Soak:
             ("replies", self._are_replies_sent, self.plan.settle_seconds),
             ("messages", self._is_all_stored, self.plan.settle_seconds),
             ("journal", self._is_journal_done, 60.0),
+            ("the CRM's rows", self._are_crm_rows_told, 60.0),
             ("agents", lambda: all(agent.is_live for agent in self.agents), 60.0),
         ):
             self.say(f"settling: {what}")
@@ -159,7 +180,8 @@ class Soak:
         return [*self.crowd, *own] if place == 0 else own
 
     async def _is_all_stored(self) -> bool:
-        stored, wanted = await asyncio.to_thread(self.site.cluster.stored), self.wanted()
+        stored = await asyncio.to_thread(self.site.cluster.stored)
+        wanted = await asyncio.to_thread(self.wanted)
         missing, many = wanted - stored, stored - wanted
         assert stored == wanted, f"{missing.total()} missing, {many.total()} too many: {excerpt([*missing, *many])}"
         return True
@@ -167,6 +189,11 @@ class Soak:
     async def _is_journal_done(self) -> bool:
         states = await asyncio.to_thread(self.site.cluster.states)
         assert states["received"] == 0, f"{states}, {self.site.broken_rows} rows were unreadable"
+        return True
+
+    async def _are_crm_rows_told(self) -> bool:
+        rows, events = await asyncio.to_thread(self.crm_rows), await asyncio.to_thread(self.crm_events)
+        assert rows == events, f"{(rows - events).total()} not told, {(events - rows).total()} twice: {excerpt([*(rows - events)])}"
         return True
 
     async def _are_replies_sent(self) -> bool:
@@ -197,6 +224,7 @@ class Soak:
             yield
         except AssertionError as problem:
             self.wrong.append(f"{what}: {problem}")
+            self.say(f"{what}: {problem}"[:500])
 
 
 def weigh(server: Omni) -> tuple[int, int]:

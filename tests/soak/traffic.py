@@ -7,9 +7,10 @@ import random
 import time
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import httpx
+import pymysql
 
 from server.dev.chatwoot_sim import ChatwootSim
 from tests.kit.client_model import Json
@@ -82,7 +83,7 @@ class Repliers:
         raise TimeoutError
 
     async def _choose(self, http: httpx.AsyncClient, server: Omni) -> int | None:
-        answer = await http.get(f"{server.base_url}/api/conversations?limit=20", headers=self._headers)
+        answer = await http.get(f"{server.base_url}/api/conversations?limit=20&platform=chatwoot", headers=self._headers)
         found: list[Json] = answer.json() if answer.status_code == 200 else []
         return int(self._rng.choice(found)["id"]) if found else None
 
@@ -94,6 +95,56 @@ class Repliers:
         if answer.status_code not in (200, 201) and answer.status_code < 500:
             self.refused[f"{answer.status_code} {answer.text}"] += 1
         return answer.status_code < 300
+
+
+class CrmWriter:
+    """The CRM writes into Facebook conversations of a company by itself: messages, and now and then their status."""
+
+    def __init__(self, sql: Callable[..., object], tenant: Tenant, per_second: float, rng: random.Random) -> None:
+        """`sql` runs one statement of the CRM's own; what it raises is not written."""
+        self._sql, self._tenant, self._per_second, self._rng = sql, tenant, per_second, rng
+        self.written: list[str] = []
+        self.unknown: list[str] = []  # the connection was lost under them: written, or not
+        self.refused = 0
+
+    async def run(self, stopped: asyncio.Event) -> None:
+        while not await _is_set_within(stopped, self._rng.expovariate(self._per_second)):
+            await asyncio.to_thread(self._write, f"crm {uuid.uuid4().hex[:12]}")
+
+    def _write(self, text: str) -> None:
+        person = f"crm-{self._rng.randrange(20)}"
+        try:
+            rows = self._sql(
+                "SELECT id FROM social_conversations WHERE company_id = %s AND external_user_id = %s", self._tenant.id, person
+            )
+            if not rows:
+                self._sql(
+                    "INSERT INTO social_conversations (company_id, platform, external_user_id, external_user_name, last_message_at, "
+                    "created_at, updated_at) VALUES (%s, 'facebook', %s, %s, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))",
+                    self._tenant.id,
+                    person,
+                    person,
+                )
+                return
+            conversation_id = rows[0]["id"]  # type: ignore[index]
+            if self._rng.random() < 0.2:
+                status = self._rng.choice(("Open", "Closed"))
+                self._sql("UPDATE social_conversations SET status = %s WHERE id = %s", status, conversation_id)
+                return
+        except pymysql.err.MySQLError:
+            self.refused += 1
+            return
+        try:
+            self._sql(
+                "INSERT INTO social_messages (conversation_id, sender_type, content, created_at) "
+                "VALUES (%s, 'customer', %s, UTC_TIMESTAMP(6))",
+                conversation_id,
+                text,
+            )
+        except pymysql.err.MySQLError:
+            self.unknown.append(text)
+        else:
+            self.written.append(text)
 
 
 class Pollers:
