@@ -18,7 +18,7 @@ SCENARIO ?= steady-day
 # tests side by side, more than there are cores, as most of their time they wait; 0 runs them one by one
 WORKERS ?= 4
 
-.PHONY: help install install-dev packages run test lint audit bench bench-web history soak prisma page-random load screenshots schema lock clean
+.PHONY: help install install-dev packages run test lint audit bench bench-upgrade bench-web history soak prisma page-random load screenshots schema lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ bench: install-dev packages ## print costs as ratios, all measured in one run
 prisma: ## a CRM's Prisma client for its test, 300 MB; no scripts of packages are run, and no engine is fetched
 	cd tests/prisma && npm ci --ignore-scripts --no-audit --no-fund
 	cd tests/prisma && PRISMA_SCHEMA_ENGINE_BINARY=/bin/true npx prisma generate --schema schema.prisma
+
+bench-upgrade: install-dev ## what an upgrade of a CRM with a million messages costs the CRM beside it
+	$(BIN)/python -m tests.bench.upgrade $(ARGS)
 
 bench-web: install-dev packages ## what an agent waits for in the browser, measured in a real one
 	$(BIN)/python -m tests.bench_web $(ARGS)

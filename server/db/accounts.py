@@ -9,7 +9,7 @@ import msgspec
 
 from server.core.subjects import LOCAL_SUBJECT, is_local
 from server.core.times import SECOND
-from server.db import columns
+from server.db import columns, crm_keys
 from server.db.audit import NO_ORIGIN, Origin
 from server.db.connection import Numbers
 from server.db.database import Connection, Row
@@ -360,7 +360,8 @@ async def add_integration(connection: Connection, vault: Vault, values: dict[str
         raise DuplicateRow(f"Integration {row[0]} is this Chatwoot inbox already; nothing was added")
     if row is not None:
         await connection.execute("DELETE FROM integrations WHERE id = :id", {"id": row[0]})  # it comes again under its number
-    number = await connection.insert(
+    number = await crm_keys.insert_integration(
+        connection,
         "INSERT INTO integrations (id, company_id, provider, page_id, access_token, account_id, base_url, is_active, is_webhook_active, "
         "webhook_mode, created_at, updated_at, omni_webhook_secret, omni_proved_at, "
         "omni_unsigned_webhooks, omni_webhook_key, omni_inbox_name) "

@@ -62,6 +62,7 @@ async def read_overview(connection: Connection, vault: Vault, integration_id: in
 async def write_integration(connection: Connection, vault: Vault, integration_id: int, values: dict[str, Any]) -> None:
     """Set columns; secrets are sealed on the way. The names come from our own code."""
     sealed = {name: vault.seal(value) if name in _SECRETS else value for name, value in values.items()}
+    sealed = connection.crm.fitted("integrations", sealed)
     sealed["updated_at"] = columns.time_to_column(int(time.time() * SECOND))
     assignments = ", ".join(f"{column('integrations', name)} = :{name}" for name in sealed)
     await connection.execute(f"UPDATE integrations SET {assignments} WHERE id = :id", sealed | {"id": integration_id})

@@ -1,12 +1,17 @@
 """Databases of versions whose tables and columns had no prefix: renamed, without a row lost, and nothing of the CRM's with them."""
 
+from pathlib import Path
+
 import pytest
 
 from server.db.migrations import schema_problem, upgrade
 from tests import crm
 from tests.crm.killed import Interrupted, killed_after_writes
 from tests.crm.plain_names import picture, take_back
+from tests.kit.company import Company
 from tests.kit.mariadb import MariaDB
+from tests.kit.omni import Omni
+from tests.kit.servers import QUICK
 
 
 @pytest.fixture
@@ -80,3 +85,22 @@ def test_a_renaming_killed_after_every_single_statement(mariadb: MariaDB) -> Non
             break
     assert runs > 4
     assert picture(url) == whole
+
+
+async def test_a_process_of_the_other_version_keeps_webhooks_meanwhile(tmp_path: Path) -> None:
+    """Its tables have other names: what it takes is in its spool, and in the journal once the names are right."""
+    url = f"sqlite:///{tmp_path / 'omni.db'}"
+    omni = Omni(tmp_path, database_url=url, env=QUICK)
+    omni.prepare()
+    omni.start()
+    try:
+        async with Company(omni) as company:
+            await company.post(company.message(1, "before"))
+            await company.conversation_with(1)
+            take_back(url)
+            await company.post(company.message(2, "while the names are others"))
+            upgrade(url)
+            whole = await company.conversation_with(2)
+            assert [message["content"] for message in whole["messages"]] == ["before", "while the names are others"]
+    finally:
+        omni.kill9()

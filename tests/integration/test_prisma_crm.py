@@ -1,22 +1,27 @@
 """At home in a database that Prisma made: upgraded with every value as it was, or refused with a sentence and nothing changed."""
 
 import json
+import threading
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pymysql
 import pytest
 
+from server.db import accounts
 from server.db.migrations import plan, schema_problem, upgrade
+from server.db.vault import Vault
 from server.dev.chatwoot_sim import ChatwootSim
-from server.errors import ConfigurationError
+from server.errors import ConfigurationError, DuplicateRow
 from tests import crm
 from tests.crm import prisma
 from tests.crm.killed import Interrupted, killed_after_writes
-from tests.integration.test_integrations import registered
+from tests.integration.test_integrations import admin, registered
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
-from tests.kit.mariadb import MariaDB
+from tests.kit.mariadb import PASSWORD, USER, MariaDB
 from tests.kit.omni import Omni
 from tests.kit.servers import QUICK
 
@@ -96,9 +101,9 @@ def test_the_plan_changes_nothing_and_says_what_will_be_done(url: str) -> None:
     assert prisma.definitions(url) == before
     assert found.refusals == []
     text = "\n".join(found.steps)
-    assert "widened column social_messages.content: mediumtext NOT NULL" in text
+    assert "widen column social_messages.content to mediumtext NOT NULL" in text
     assert "the table is copied" in text
-    assert "create table omni_agents" in text
+    assert any(step.startswith("create tables: ") and "omni_agents" in step for step in found.steps)
     assert "add to integrations: omni_webhook_secret" in text
     upgrade(url)
     assert plan(url).steps == []
@@ -155,6 +160,33 @@ def test_an_upgrade_killed_after_every_single_statement(url: str) -> None:
     assert runs > 5
     assert prisma.values(url) == before
     assert schema_problem(url) is None
+
+
+def test_a_long_transaction_of_the_crm_holds_up_the_upgrade_and_nobody_else(mariadb: MariaDB, url: str) -> None:
+    """Who waits for a table makes everybody behind it wait: the upgrade gives way, and goes on when the table is free."""
+    name = url.rpartition("/")[2]
+    reached = threading.Event()
+
+    def progress(what: str, _done: int, _total: int) -> None:
+        if what == "changing table social_messages":
+            reached.set()
+
+    with closing(pymysql.connect(host="127.0.0.1", port=mariadb.port, user=USER, password=PASSWORD, database=name)) as holder:
+        holder.cursor().execute("SELECT COUNT(*) FROM social_messages")  # its transaction stays open
+        thread = threading.Thread(target=upgrade, args=(url, progress))
+        thread.start()
+        assert reached.wait(60)
+        for number in range(3):
+            mariadb.sql(
+                "INSERT INTO social_messages (conversation_id, sender_type, content) VALUES (3, 'customer', %s)",
+                f"meanwhile {number}",
+                database=name,
+            )
+        assert "omni_seq" not in crm.execute(url, "SELECT * FROM social_messages LIMIT 1")[0]
+        holder.rollback()
+    thread.join(60)
+    assert schema_problem(url) is None
+    assert crm.execute(url, "SELECT COUNT(*) AS n FROM social_messages WHERE content LIKE 'meanwhile%'") == [{"n": 3}]
 
 
 @pytest.fixture
@@ -251,3 +283,16 @@ async def test_a_merged_contact_and_a_second_chatwoot_meet_the_crms_unique_key(s
     assert f"{before}_{second.integration_id}" in found.values()
     listed = {row["id"]: row["externalUserId"] for row in await shop.conversations()}
     assert listed == found
+
+
+async def test_an_integration_that_meets_a_key_of_the_crm_or_loses_its_token(shop: Company, url: str) -> None:
+    """What cannot be added is said by the key's name; what takes no NULL is emptied when an integration is deleted."""
+    crm.execute(url, "ALTER TABLE integrations ADD UNIQUE KEY one_page (provider, page_id)")
+    values = {"company_id": 1, "account_id": 9, "inbox_id": shop.inbox_id, "base_url": "https://b.example.com", "access_token": "t"}
+    with pytest.raises(DuplicateRow, match="unique key one_page of the CRM's table integrations"):
+        await shop.database.transaction(lambda c: accounts.add_integration(c, Vault(""), values | {"webhook_secret": None}, 1))
+    async with admin(shop) as http:
+        answer = await http.delete(f"/api/integrations/{shop.integration_id}")
+    assert answer.status_code in (200, 204), answer.text
+    [row] = crm.execute(url, f"SELECT access_token FROM integrations WHERE id = {shop.integration_id}")
+    assert row == {"access_token": ""}

@@ -28,11 +28,14 @@ def _steps(connection: Connection) -> Iterator[str]:
     yield from (f"rename {old} to {new.rpartition('.')[2]} (at once, on tables of any size)" for old, new in pairs)
     renamed = {new for _, new in pairs}
     inspector = inspect(connection)
+    created = []
     for table in tables.metadata.sorted_tables:
         if inspector.has_table(table.name):
             yield from _of_table(connection, table, dict(pairs), renamed)
         elif table.name not in renamed:
-            yield f"create table {table.name}"
+            created.append(table.name)
+    if created:
+        yield f"create tables: {', '.join(created)}"
     yield from _triggers(connection)
     yield from _filling(connection)
 
@@ -62,15 +65,19 @@ def _of_table(
     if options:
         yield f"alter table {table.name}: {', '.join(options)}; {copied}"
     for one in widened.values():
-        yield f"{', '.join(one.sentences)}: {one.definition.partition(' ')[2]}"
+        verbs = ", ".join(sentence.replace("widened", "widen").replace("converted", "convert") for sentence in one.sentences)
+        yield f"{verbs} to {one.definition.partition(' ')[2]}"
     if any(one.copies for one in widened.values()):
         yield f"for these columns of {table.name} {copied}"
     if added:
         yield f"add to {table.name}: {', '.join(added)}"
     new = {old.partition(".")[2]: name.partition(".")[2] for old, name in pairs.items() if old.startswith(f"{table.name}.")}
-    for index in shape.missing_indexes(inspector, table, new):
-        names = ", ".join(column.name for column in index.columns)
-        yield f"add index {index.name} ({names}) to {table.name}; other programs go on writing meanwhile"
+    indexes = [
+        f"{index.name} ({', '.join(column.name for column in index.columns)})"
+        for index in shape.missing_indexes(inspector, table, new)
+    ]
+    if indexes:
+        yield f"add indexes to {table.name}, while other programs go on writing: {', '.join(indexes)}"
 
 
 def _size(connection: Connection, table: Table) -> str:
