@@ -134,6 +134,9 @@ def test_tables_that_prisma_named_after_its_models_are_not_overlooked_in_silence
 def test_a_trigger_of_the_crm_is_named(url: str) -> None:
     crm.execute(url, "CREATE TRIGGER touch BEFORE UPDATE ON social_conversations FOR EACH ROW SET NEW.updated_at = NOW(3)")
     assert any("trigger touch" in sentence for sentence in plan(url).warnings)
+    upgrade(url)
+    [said] = [sentence for sentence in plan(url).warnings if "trigger" in sentence]
+    assert "trigger touch" in said  # and none of ours
 
 
 def test_narrow_columns_are_named_by_readiness(url: str) -> None:
