@@ -55,7 +55,8 @@ class CrmColumns(msgspec.Struct, frozen=True):
         """A condition on `c`: of these words the index finds each; without words of the CRM's it is one place of it."""
         if status != OPEN or not self.other_statuses:
             return "c.status = :status"
-        words = ", ".join(f"'{word}'" for word in (OPEN, *self.other_statuses))
+        # as bytes: a word of the CRM's may hold whatever means something in a statement
+        words = ", ".join(f"_utf8mb4 x'{word.encode().hex()}'" for word in (OPEN, *self.other_statuses))
         return f"c.status IN ({words})"
 
 
@@ -68,7 +69,7 @@ def columns_of(row: tuple[Any, ...]) -> CrmColumns:
         return STANDARD
     required, status, unique = row
     wanted = {f"{table}.{column}" for table, columns in _REQUIRED.items() for column in columns}
-    words = tuple(re.findall(r"'((?:[^']|'')*)'", _text(status)))
+    words = tuple(word.replace("''", "'") for word in re.findall(r"'((?:[^']|'')*)'", _text(status)))
     others = tuple(word for word in words if word.casefold() not in (OPEN.casefold(), CLOSED.casefold()) and word)
     return CrmColumns(frozenset(_text(required).split("\n")) & wanted, others, bool(unique))
 

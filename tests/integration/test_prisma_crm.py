@@ -43,7 +43,7 @@ TAKEN = [
     "CREATE TABLE canned_replies (id INT AUTO_INCREMENT PRIMARY KEY, company_id INT NOT NULL, title VARCHAR(100), content TEXT)",
     "CREATE TABLE audit_log (id BIGINT AUTO_INCREMENT PRIMARY KEY, company_id INT NOT NULL, at BIGINT NOT NULL, "
     "actor VARCHAR(50) NOT NULL, act VARCHAR(20) NOT NULL)",
-    "ALTER TABLE social_conversations MODIFY status ENUM('Open','Pending','Closed') NOT NULL DEFAULT 'Open'",
+    "ALTER TABLE social_conversations MODIFY status ENUM('Open','Pending','ring :at 5 o''clock','Closed') NOT NULL DEFAULT 'Open'",
     "ALTER TABLE social_messages MODIFY sender_type ENUM('CUSTOMER','AGENT') NOT NULL",
 ]
 REFUSED = {
@@ -230,8 +230,9 @@ async def test_messages_come_and_go_in_such_a_database(shop: Company, sim: Chatw
     await eventually(lambda: "y" * 285 in _texts(sim))
     answer = await shop.http.post("/api/chatwoot/sync", json={}, timeout=60)
     assert answer.json()["integrations"][0]["errors"] == []
-    crm.execute(url, f"UPDATE social_conversations SET status = 'Pending' WHERE id = {talk['id']}")
-    assert [row["status"] for row in await shop.conversations(status="Open")] == ["Open"]
+    for word in ("ring :at 5 o''clock", "Pending"):
+        crm.execute(url, f"UPDATE social_conversations SET status = '{word}' WHERE id = {talk['id']}")
+        assert [row["status"] for row in await shop.conversations(status="Open")] == ["Open"]
     sim.customer_says("Mira", "and again")
     await eventually(lambda: _has_count(shop, talk["id"], 3))
     assert (await shop.get("/api/conversations/unread")) == {"Open": 1, "Closed": 0}
