@@ -116,7 +116,7 @@ export class Api {
   #settle({ status, data, headers }) {
     if (status < 300) return { data, cursor: headers?.get("Inbox-Cursor"), next: nextAddress(headers?.get("Link")) };
     const { code, message, detail } = data ?? {};
-    if (status === 401 || code === "other_agent") this.onSignedOut(code === "other_agent" ? "replaced" : "signed-out");
+    if (status === 401 || code === "other_agent") this.onSignedOut(status === 401 ? "signed-out" : "replaced");
     throw new ApiError(kindOf(status), { status, code, message: message ?? detail, body: data });
   }
 }

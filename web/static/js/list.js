@@ -196,4 +196,4 @@ function previewText(preview, i18n) {
 // Nearly as the server's search (core/search_text.py): spelling, accents, case and digits make no difference.
 export const fold = (text) =>
   text.normalize("NFKD").toLowerCase().replace(/[\u0300-\u036f\u200b-\u200f]/g, "")
-    .replace(/[০-৯]/g, (digit) => String.fromCharCode(digit.charCodeAt(0) - 0x09b6));
+    .replace(/[০-৯]/g, (digit) => digit.charCodeAt() - 0x9e6);

@@ -125,7 +125,7 @@ export class Live {
     this.#socket = socket;
     socket.onopen = () => {
       this.#silence.end();
-      socket.send(JSON.stringify({ type: "hello", cursor: this.cursor, client: this.#client, visible: this.visible, agent: this.#agentId }));
+      socket.send(JSON.stringify({ type: "hello", agent: this.#agentId, client: this.#client, cursor: this.cursor, visible: this.visible }));
     };
     socket.onmessage = ({ data }) => this.#onFrame(JSON.parse(data));
     socket.onclose = ({ code }) => this.#onClose(code);

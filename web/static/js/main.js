@@ -142,7 +142,7 @@ find("#toggle").addEventListener("click", () => toggleStatus(navigation.view.ope
 find("#sign-out").addEventListener("submit", () => line.stop("signed-out"));
 
 // Whoever opens the inbox here is who is signed in: pages of somebody else show and send nothing more.
-addEventListener("storage", ({ key, newValue }) => key === "omni:agent" && newValue !== owner && stop("replaced"));
+addEventListener("storage", ({ key, newValue }) => (key === "omni:agent" && newValue !== owner ? stop("replaced") : outbox.hear(key)));
 try {
   localStorage.setItem("omni:agent", owner);
 } catch {} // full, or forbidden: the server refuses what is sent as somebody else
@@ -161,7 +161,6 @@ addEventListener("pageshow", ({ persisted }) => {
   outbox.restore();
   line.rejoin();
 });
-addEventListener("storage", ({ key }) => outbox.hear(key));
 // Texts that tell how long ago: every minute, and at midnight "today" becomes "yesterday".
 setInterval(paint, 60_000);
 
