@@ -19,6 +19,7 @@ from server.db.migrations import put_triggers_back
 from server.errors import ConfigurationError, DatabaseUnavailable
 
 CHECK_SECONDS = 2.0
+_AGAIN_SECONDS = 30.0  # after triggers could not be put back for another reason
 _RETRY_SECONDS = 600.0  # an account that may not create triggers is tried again
 _LEASE_US = 600 * SECOND
 _PAGE = 200
@@ -81,7 +82,9 @@ class CrmWatch:
                 done = await asyncio.to_thread(put_triggers_back, self._database_url)
             except PermissionError as error:
                 self._deny(str(error))
-            except ConfigurationError:  # a table or a column is missing as well: said elsewhere, and db upgrade makes them too
+            except ConfigurationError as error:  # mostly a table or a column is missing as well: said elsewhere
+                self._retry_at = time.monotonic() + _AGAIN_SECONDS
+                _logger.warning("triggers on the CRM's tables could not be put back", problem=error.message)
                 return
             else:
                 self.reason = None

@@ -10,6 +10,7 @@ import msgspec
 
 from server.core.crm_changes import (
     COMPARE,
+    CONVERSATION,
     DELETED,
     INTEGRATION,
     INTEGRATIONS,
@@ -73,7 +74,8 @@ async def judge(connection: Connection, changes: Sequence[tuple[int, int]]) -> N
     companies = {row[0]: row[1] for row in rows}
     found: dict[int, list[int]] = {}
     for change_id, conversation_id in changes:
-        found.setdefault(companies.get(conversation_id, NOBODY), []).append(change_id)
+        company_id = companies.get(conversation_id)  # none where there is no conversation, or the CRM has left it empty
+        found.setdefault(NOBODY if company_id is None or company_id < 0 else company_id, []).append(change_id)
     for company_id in sorted(found):
         connection.post(
             "UPDATE omni_crm_changes SET company_id = :company_id WHERE id IN (:ids)",
@@ -126,8 +128,10 @@ async def forget(connection: Connection, condition: str) -> None:
 
 
 async def delete_nobodys(connection: Connection, limit: int) -> None:
+    """Of rows that no company has. A company's number is positive; what a CRM may have below nought is nobody's."""
     rows = await connection.fetch_all(
-        "SELECT id FROM omni_crm_changes WHERE company_id = :nobody ORDER BY id LIMIT :limit", {"nobody": NOBODY, "limit": limit}
+        "SELECT id FROM omni_crm_changes WHERE company_id < 0 AND subject IN (:conversation, :message) ORDER BY id LIMIT :limit",
+        {"conversation": CONVERSATION, "message": MESSAGE, "limit": limit},
     )
     await delete_changes(connection, [row[0] for row in rows])
 

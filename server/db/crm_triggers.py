@@ -2,7 +2,8 @@
 
 A write of ours is left out. On MySQL our connections have the session variable `@omni_inbox`. SQLite has no such thing: there, and for
 older versions of this program, it is our column `omni_seq`, which every write of ours that people can see moves and no other program knows.
-A trigger never makes the other program's statement fail: an error inside it is swallowed, and the missing table shows in `/readyz`.
+An error inside a trigger is swallowed, so that it never makes the other program's statement fail, and the missing table shows in
+`/readyz`. What MySQL asks of the account that made it comes before that, see `take_over`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,10 +38,11 @@ _VALUES = {
     "social_messages": ("sender_type", "created_at"),
 }
 _PRESENT: dict[Dialect, str] = {
-    "sqlite": "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'",
+    "sqlite": "SELECT name, sql, tbl_name, 1 FROM sqlite_master WHERE type = 'trigger'",
+    # on whatever table: who puts a copy in a table's place, as tools for online changes do, takes the triggers along
     "mysql": (
-        "SELECT TRIGGER_NAME, ACTION_STATEMENT FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE() "
-        "AND EVENT_OBJECT_TABLE IN ('social_conversations', 'social_messages', 'integrations')"
+        "SELECT TRIGGER_NAME, ACTION_STATEMENT, EVENT_OBJECT_TABLE, DEFINER = CURRENT_USER() FROM information_schema.TRIGGERS "
+        f"WHERE TRIGGER_SCHEMA = DATABASE() AND LEFT(TRIGGER_NAME, {len(_PREFIX)}) = '{_PREFIX}'"
     ),
 }
 _ADDRESS = ("company_id", "provider", "page_id", "access_token", "account_id", "base_url")
@@ -117,12 +119,28 @@ def ensure(connection: Connection) -> list[str]:
                 connection.exec_driver_sql(f"DROP TRIGGER {one.name}")
             connection.exec_driver_sql(one.create)
     except sqlalchemy.exc.DBAPIError as error:
+        # what is ordered comes with the triggers: else each try would have everything compared
+        connection.execute(text(f"DELETE FROM {CHANGES_TABLE} WHERE company_id = {SERVER} AND subject = {COMPARE}"))
         arguments = getattr(error.orig, "args", ())
         if arguments and arguments[0] in _DENIED:
-            connection.execute(text(f"DELETE FROM {CHANGES_TABLE} WHERE company_id = {SERVER} AND subject = {COMPARE}"))
             raise PermissionError(", ".join(str(argument) for argument in arguments)) from None
         raise
     return [f"created triggers that note what other programs write: {', '.join(one.name for one in wanted)}"]
+
+
+def take_over(connection: Connection) -> list[str]:
+    """Make those anew that another account has made: MySQL runs them with its rights, and refuses every write of the CRM when that
+    account is gone or has lost them, as in a dump that was restored elsewhere. Where that is denied they stay. Returns sentences."""
+    rows = [tuple(row) for row in connection.exec_driver_sql(_PRESENT[_dialect(connection)]).all()]
+    others = {row[0] for row in rows if not row[3]}
+    wanted = [one for one in triggers(_dialect(connection)) if one.name in others]
+    try:
+        for one in wanted:
+            connection.exec_driver_sql(f"DROP TRIGGER {one.name}")
+            connection.exec_driver_sql(one.create)
+    except sqlalchemy.exc.DBAPIError:  # one that was dropped and could not be made is found missing afterwards
+        return []
+    return [f"made triggers anew that another account had made: {', '.join(one.name for one in wanted)}"] if wanted else []
 
 
 def _look(connection: Connection) -> tuple[list[Trigger], set[str]]:
@@ -137,8 +155,12 @@ def _dialect(connection: Connection) -> Dialect:
 
 
 def _absent(dialect: Dialect, rows: Sequence[Row]) -> list[Trigger]:
-    present = {row[0]: row[1] for row in rows}
-    return [one for one in triggers(dialect) if present.get(one.name) != (one.create if dialect == "sqlite" else one.body)]
+    present = {row[0]: (row[1], row[2]) for row in rows}
+    return [
+        one
+        for one in triggers(dialect)
+        if present.get(one.name) != (one.create if dialect == "sqlite" else one.body, one.table)
+    ]
 
 
 def _of_conversations(dialect: Dialect) -> Iterator[Trigger]:

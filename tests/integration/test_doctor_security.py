@@ -51,10 +51,10 @@ def test_open_doors_of_people_and_integrations_are_found(tmp_path: Path) -> None
         copied = f"INSERT INTO integrations (page_id, {', '.join(columns)}) SELECT ?, {', '.join(columns)} FROM integrations WHERE id = ?"
         replaced, keyed, accepted, old = (database.execute(copied, (inbox_id, first)).lastrowid for inbox_id in range(2, 6))
         for number, change in (
-            (replaced, "previous_webhook_secret = webhook_secret"),
-            (keyed, "webhook_secret = NULL, unsigned_webhooks = 'keyed'"),
-            (accepted, "webhook_secret = NULL, unsigned_webhooks = 'accepted'"),
-            (old, "proved_at = 1"),
+            (replaced, "omni_previous_webhook_secret = omni_webhook_secret"),
+            (keyed, "omni_webhook_secret = NULL, omni_unsigned_webhooks = 'keyed'"),
+            (accepted, "omni_webhook_secret = NULL, omni_unsigned_webhooks = 'accepted'"),
+            (old, "omni_proved_at = 1"),
         ):
             database.execute(f"UPDATE integrations SET {change} WHERE id = ?", (number,))
         line = "INSERT INTO omni_audit_log (company_id, at, actor, act) VALUES (?, ?, 'Tomas', 'foreign.refused')"

@@ -1,6 +1,5 @@
 """Retention: what is old goes, batch by batch; the floor moves with it; what someone still has to look at stays."""
 
-import sqlite3
 import time
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from server.core.times import SECOND
 from server.db import eventlog, journal, journal_reads
 from server.db.database import Connection, Database
 from server.db.journal import Delivery
+from server.errors import RowRefused
 from server.retention import Retention
 from tests.unit.databases import fresh_sqlite
 from tests.unit.sockets import event
@@ -49,7 +49,7 @@ async def test_a_floor_never_moves_without_its_events(tmp_path: Path) -> None:
     async with Database(fresh_sqlite(tmp_path / "omni.db")) as database:
         await _append(database, 1, 5, age_days=8)
         await database.transaction(_refuse_deletion)
-        with pytest.raises(sqlite3.IntegrityError, match="not now"):
+        with pytest.raises(RowRefused, match="not now"):
             await Retention(database, event_days=7, journal_days=30).trim()
         stream = (await database.read(lambda c: eventlog.read_streams(c, [1])))[1]
         assert (stream.floor, stream.head) == (0, 5)

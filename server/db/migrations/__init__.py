@@ -49,6 +49,7 @@ def upgrade(database_url: str, progress: Progress = silent) -> list[str]:
         was_complete = _revision(connection) == _head(config)
         if refusals := fit.look(connection).refusals:
             raise ConfigurationError("\n".join(["The database was not upgraded, and nothing was changed:", *refusals]))
+        done += crm_triggers.take_over(connection)
         done += own_names.rename(connection)
         try:
             command.upgrade(config, "head")

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, closing, contextmanager
 from typing import Any
 
 import pymysql
+import pytest
 from sqlalchemy import make_url
 
 from server.core.events import EventBatch
@@ -16,6 +17,7 @@ from server.db import crm_triggers, eventlog, store
 from server.db.database import Database
 from server.db.migrations import upgrade
 from server.db.migrations.connection import connected
+from server.errors import ConfigurationError
 from tests import crm
 from tests.kit.mariadb import MariaDB
 from tests.unit.db.test_snapshot import SOURCES
@@ -102,6 +104,65 @@ async def test_dropped_triggers_are_put_back_and_what_was_missed_is_found(databa
         _write(database_url, _message(1, "noted again"))
         await desk.follow()
         assert desk.batches[-1].company_id == 1
+
+
+async def test_a_row_without_a_company_stops_nobody(database_url: str) -> None:
+    """A CRM whose conversations may be nobody's, or have a number below nought: they are shown to nobody, all others are."""
+    upgrade(database_url)
+    if database_url.startswith("mysql"):
+        _write(database_url, "ALTER TABLE social_conversations MODIFY company_id BIGINT NULL")
+        odd = [_conversation(9).replace("(9, 1,", "(9, NULL,"), _message(9)]
+    else:
+        odd = []
+    async with _desk(database_url) as desk:
+        numbers = [_conversation(10 + place, company=-place) for place in (1, 2, 3, 4)]
+        _write(database_url, *odd, *numbers, *(_message(10 + place) for place in (1, 2, 3, 4)), _conversation(1), _message(1))
+        for _ in range(3):
+            await desk.follow()
+        assert {batch.company_id for batch in desk.batches} == {1}
+        assert await desk.one("SELECT COUNT(*) FROM omni_crm_changes WHERE subject <> 4") == 0
+
+
+async def test_triggers_that_went_along_with_another_table_are_made_anew(mariadb: MariaDB) -> None:
+    """A tool for online changes puts a copy in the table's place and keeps the old one, with its triggers: one comparison, and
+    then the copy has them."""
+    url = mariadb.create_database()
+    upgrade(url)
+    async with _desk(url) as desk:
+        _write(url, _conversation(1))
+        await desk.follow()
+        _write(
+            url,
+            "CREATE TABLE _copy LIKE social_messages",
+            "RENAME TABLE social_messages TO _old, _copy TO social_messages",
+        )
+        await desk.watch.check()
+        assert await desk.database.read(crm_triggers.read_missing) == []
+        await desk.watch._compare_ordered()
+        before = (await desk.stream(1)).epoch
+        await desk.watch.check()
+        await desk.watch._compare_ordered()
+        assert (await desk.stream(1)).epoch == before
+        _write(url, _message(1, "noted"))
+        await desk.follow()
+        assert "noted" in await desk.one("SELECT omni_preview FROM social_conversations WHERE id = 1")
+
+
+async def test_triggers_of_an_account_that_is_gone_are_made_anew_by_the_upgrade(mariadb: MariaDB) -> None:
+    """As in a dump that was restored elsewhere: MySQL refuses every write of the CRM until then."""
+    url = mariadb.create_database()
+    upgrade(url)
+    name = str(make_url(url).database)
+    with connected(url) as connection:
+        [first] = [one for one in crm_triggers.triggers("mysql") if one.name == "omni_crm_message_insert"]
+        connection.exec_driver_sql(f"DROP TRIGGER {first.name}")
+    mariadb.sql(first.create.replace("CREATE TRIGGER", "CREATE DEFINER='nobody'@'nowhere' TRIGGER"), database=name)
+    _write(url, _conversation(1))
+    with pytest.raises(ConfigurationError, match="1449"):
+        _write(url, _message(1))
+    assert any("another account" in sentence for sentence in upgrade(url))
+    _write(url, _message(1))
+    assert not any("another account" in sentence for sentence in upgrade(url))
 
 
 async def test_what_we_write_is_not_noted(database_url: str) -> None:
