@@ -11,7 +11,7 @@ import msgspec
 import sqlalchemy.exc
 from sqlalchemy import Connection, inspect, text
 
-from server.db.migrations import shape, unique_keys
+from server.db.migrations import shape, table_kinds, unique_keys
 from server.db.migrations.catalogue import columns_of, held_columns, indexed_texts, narrow_columns
 from server.db.names import DOCUMENTED, PREFIX
 
@@ -79,6 +79,8 @@ class _Check(NamedTuple):
 def look(connection: Connection) -> Fit:
     """What speaks against an upgrade, and what should be known before it. An empty database has neither."""
     inspector = inspect(connection)
+    if views := table_kinds.views(connection, inspector):
+        return Fit(views, [])
     present = [table for table in DOCUMENTED if inspector.has_table(table)]
     refusals = list(shape.foreign(connection))
     warnings: list[str] = []
@@ -89,8 +91,10 @@ def look(connection: Connection) -> Fit:
         return Fit(refusals, warnings)
     for table in present:
         refusals += _uninsertable(connection, table)
+        refusals += table_kinds.generated(inspector, table)
         if connection.dialect.name == "sqlite":
             continue
+        refusals += table_kinds.unchangeable(connection, inspector, table)
         refusals += _types(connection, table)
         refusals += _indexed(connection, table)
         refusals += _checks(connection, table)

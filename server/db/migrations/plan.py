@@ -6,7 +6,7 @@ import msgspec
 from sqlalchemy import Connection, Table, inspect, text
 
 from server.db import crm_triggers, tables
-from server.db.migrations import columns, fit, own_names, shape
+from server.db.migrations import columns, fit, own_names, shape, table_kinds
 from server.db.names import DOCUMENTED
 
 
@@ -20,6 +20,8 @@ class Plan(msgspec.Struct, frozen=True):
 
 def plan_of(connection: Connection) -> Plan:
     found = fit.look(connection)
+    if table_kinds.views(connection, inspect(connection)):  # what would be done to a table is nothing to say of them
+        return Plan(found.refusals, found.warnings, [])
     return Plan(found.refusals, found.warnings, list(_steps(connection)))
 
 
