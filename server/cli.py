@@ -17,6 +17,7 @@ from server import cli_integrations, cli_operations, cli_people, cli_service, cl
 from server.app import Parts
 from server.core.subjects import LOCAL_CLAIM
 from server.db import accounts, integrations, migrations
+from server.db.vault import Vault
 from server.dev.run import dev as run_dev
 from server.errors import ConfigurationError, OmniError
 from server.heartbeat import beat_until, heartbeat_path
@@ -94,7 +95,7 @@ def db_upgrade(only_plan: bool) -> None:
     """Create what is missing, in an empty database or in a CRM's; can be run again."""
     settings = _settings()
     if only_plan:
-        cli_upgrade.print_plan(settings.database_url)
+        cli_upgrade.print_plan(settings.database_url, Vault(settings.secret_key, settings.old_secret_keys))
         return
     done = cli_upgrade.run(settings.database_url, _notes)
     if count := _with_parts(settings, _reseal):

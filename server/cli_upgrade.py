@@ -7,11 +7,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from server.db import migrations
+from server.db.vault import Vault
 
 
-def print_plan(database_url: str) -> None:
+def print_plan(database_url: str, vault: Vault) -> None:
     """Ends with status 1 where something is refused."""
-    plan = migrations.plan(database_url)
+    plan = migrations.plan(database_url, vault)
     for sentence in plan.refusals:
         click.echo(f"refused: {sentence}")
     for sentence in plan.warnings:

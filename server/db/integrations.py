@@ -135,6 +135,7 @@ async def reseal(connection: Connection, vault: Vault) -> int:
         "SELECT id, access_token, omni_webhook_secret, omni_previous_webhook_secret, omni_webhook_key "
         "FROM integrations WHERE provider = 'chatwoot' ORDER BY id"
     )
+    held = await _held_still(connection)
     count = 0
     for integration_id, *stored in rows:
         for name, value in zip(_SECRETS, stored, strict=True):
@@ -142,10 +143,21 @@ async def reseal(connection: Connection, vault: Vault) -> int:
                 stored_in = column("integrations", name)
                 # only while it is what was read: another process may just have stored a new one
                 count += await connection.execute(
-                    f"UPDATE integrations SET {stored_in} = :sealed WHERE id = :id AND {stored_in} = :stored",
+                    f"UPDATE integrations SET {stored_in} = :sealed{held} WHERE id = :id AND {stored_in} = :stored",
                     {"sealed": vault.seal(opened), "id": integration_id, "stored": value},
                 )
     return count
+
+
+async def _held_still(connection: Connection) -> str:
+    """Assignments that keep columns declared ON UPDATE CURRENT_TIMESTAMP: an encryption is no change of the CRM's."""
+    if connection.dialect == "sqlite":
+        return ""
+    rows = await connection.fetch_all(
+        "SELECT column_name FROM information_schema.columns WHERE table_schema = DATABASE() "
+        "AND table_name = 'integrations' AND LOCATE('on update', LOWER(extra)) > 0 ORDER BY column_name"
+    )
+    return "".join(f", `{name}` = `{name}`" for (name,) in rows)
 
 
 def _overview(row: Any, vault: Vault) -> Overview:

@@ -6,7 +6,6 @@ what an earlier run may have done: each looks at the database and does what is m
 
 from pathlib import Path
 
-import msgspec
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -19,6 +18,7 @@ from server.db.migrations import backfill, fit, own_names, search_texts, shape
 from server.db.migrations.connection import connected, exclusive
 from server.db.migrations.plan import Plan, plan_of
 from server.db.migrations.progress import Progress, silent, telling
+from server.db.vault import Vault
 from server.errors import ConfigurationError
 
 __all__ = ["VERSION_TABLE", "Plan", "plan", "put_triggers_back", "schema_problem", "upgrade"]
@@ -27,12 +27,14 @@ VERSION_TABLE = "omni_inbox_version"
 _HINT = "run `omni-inbox db upgrade`"
 
 
-def plan(database_url: str) -> Plan:
-    """What `upgrade` would do and what it refuses; nothing is changed. Blocks. Raises as `upgrade` does."""
+def plan(database_url: str, vault: Vault | None = None) -> Plan:
+    """What `upgrade` would do and what it refuses; nothing is changed. Blocks. Raises as `upgrade` does.
+
+    With a `vault` it also says which tokens `db upgrade` will encrypt.
+    """
     with connected(database_url) as connection:
-        found = plan_of(connection)
-        is_complete = _revision(connection) == _head(_config(connection, []))
-        return msgspec.structs.replace(found, steps=found.steps[:-1]) if is_complete and found.steps else found
+        is_filled = _revision(connection) == _head(_config(connection, []))
+        return plan_of(connection, vault or Vault(""), is_filled=is_filled)
 
 
 def upgrade(database_url: str, progress: Progress = silent) -> list[str]:

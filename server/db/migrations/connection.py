@@ -34,6 +34,7 @@ _PASSING = {Act.RECONNECT, Act.RETRY, Act.DEMOTED, Act.FULL}
 _TOO_MANY = {1040, 1203, 1226}  # connections
 _CHANGE_SECONDS = 120  # how long a table may be in use by long transactions
 _LOCKED = 1205
+_GOES_ON = ". What was done before stays; once this is mended, the upgrade can be run again and goes on from there"
 
 
 @contextlib.contextmanager
@@ -73,7 +74,8 @@ def change(connection: Connection, statement: str) -> None:
 def exclusive(database_url: str) -> Iterator[Connection]:
     """`connected`, and no other upgrade of this database at the same time.
 
-    On SQLite all of it is one transaction. On MySQL it is a named lock, which the server gives back when the connection ends.
+    On SQLite all of it is one transaction. On MySQL it is a named lock, which the server gives back when the connection ends;
+    an error of the server's says there that the upgrade can be run again.
     """
     with connected(database_url) as connection:
         guard = _sqlite_transaction if connection.dialect.name == "sqlite" else _named_lock
@@ -99,7 +101,10 @@ def _named_lock(connection: Connection) -> Iterator[None]:
     name = f"omni_inbox_upgrade_{hashlib.sha256(database.encode()).hexdigest()[:16]}"
     if connection.execute(text("SELECT GET_LOCK(:name, :seconds)"), {"name": name, "seconds": _LOCK_SECONDS}).scalar_one() != 1:
         raise DatabaseUnavailable("Another upgrade of this database is under way and does not end")
-    yield  # not given back by hand: the connection ends with the upgrade, also when the statement before has failed
+    try:
+        yield  # not given back by hand: the connection ends with the upgrade, also when the statement before has failed
+    except sqlalchemy.exc.DBAPIError as error:  # the server commits each change of a table by itself
+        raise _translated(error, _GOES_ON) from error
 
 
 def _check_encrypted(connection: Connection) -> None:
@@ -131,7 +136,7 @@ def _engine(database_url: str) -> Engine:
     return create_engine(plain, isolation_level="AUTOCOMMIT", poolclass=NullPool, connect_args=options)
 
 
-def _translated(error: sqlalchemy.exc.DBAPIError) -> OmniError:
+def _translated(error: sqlalchemy.exc.DBAPIError, after: str = "") -> OmniError:
     """Only the driver's own words are kept: the whole text holds the statement's values, which are customers' words."""
     arguments = getattr(error.orig, "args", ())
     words = ", ".join(str(argument) for argument in arguments) or type(error.orig).__name__
@@ -139,5 +144,5 @@ def _translated(error: sqlalchemy.exc.DBAPIError) -> OmniError:
     refusal = TABLE.get(number)
     is_passing = refusal is not None and (refusal.act in _PASSING or number in _TOO_MANY)
     if is_passing or "database is locked" in words:
-        return DatabaseUnavailable(f"The database could not be upgraded right now: {words}")
-    return ConfigurationError(f"The database refused the upgrade: {words}")
+        return DatabaseUnavailable(f"The database could not be upgraded right now: {words}{after}")
+    return ConfigurationError(f"The database refused the upgrade: {words}{after}")

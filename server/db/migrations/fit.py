@@ -11,7 +11,7 @@ import msgspec
 import sqlalchemy.exc
 from sqlalchemy import Connection, inspect, text
 
-from server.db.migrations import shape, table_kinds, unique_keys
+from server.db.migrations import notes, shape, table_kinds, unique_keys
 from server.db.migrations.catalogue import columns_of, held_columns, indexed_texts, narrow_columns
 from server.db.names import DOCUMENTED, PREFIX
 
@@ -92,6 +92,8 @@ def look(connection: Connection) -> Fit:
     for table in present:
         refusals += _uninsertable(connection, table)
         refusals += table_kinds.generated(inspector, table)
+        if table == "social_conversations":
+            warnings += notes.unowned(inspector)
         if connection.dialect.name == "sqlite":
             continue
         refusals += table_kinds.unchangeable(connection, inspector, table)
@@ -102,6 +104,8 @@ def look(connection: Connection) -> Fit:
         warnings += unique_keys.warnings(connection, table)
         warnings += [held.sentence for held in held_columns(connection, table)]
         warnings += _triggers(connection, table)
+        if table != "integrations":
+            warnings += notes.unseen_keys(connection, table)
     return Fit(refusals, warnings)
 
 

@@ -6,8 +6,9 @@ import msgspec
 from sqlalchemy import Connection, Table, inspect, text
 
 from server.db import crm_triggers, tables
-from server.db.migrations import columns, fit, own_names, shape, table_kinds
+from server.db.migrations import columns, fit, own_names, shape, table_kinds, tokens
 from server.db.names import DOCUMENTED
+from server.db.vault import Vault
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -18,11 +19,17 @@ class Plan(msgspec.Struct, frozen=True):
     steps: list[str]
 
 
-def plan_of(connection: Connection) -> Plan:
+def plan_of(connection: Connection, vault: Vault, *, is_filled: bool) -> Plan:
+    """`vault`: what tokens are encrypted with. `is_filled`: every revision has run, so the rows have our values already."""
     found = fit.look(connection)
     if table_kinds.views(connection, inspect(connection)):  # what would be done to a table is nothing to say of them
         return Plan(found.refusals, found.warnings, [])
-    return Plan(found.refusals, found.warnings, list(_steps(connection)))
+    steps = list(_steps(connection))
+    if not is_filled:
+        steps += _filling(connection)
+    if not found.refusals:
+        steps += tokens.step(connection, vault)
+    return Plan(found.refusals, found.warnings, steps)
 
 
 def _steps(connection: Connection) -> Iterator[str]:
@@ -39,7 +46,6 @@ def _steps(connection: Connection) -> Iterator[str]:
     if created:
         yield f"create tables: {', '.join(created)}"
     yield from _triggers(connection)
-    yield from _filling(connection)
 
 
 def _triggers(connection: Connection) -> Iterator[str]:
@@ -102,5 +108,5 @@ def _filling(connection: Connection) -> Iterator[str]:
         yield (
             f"fill the inbox's own columns of {counts['social_conversations']:,} conversations and "
             f"{counts['social_messages']:,} messages where they are empty, some hundred rows at a time; "
-            "an empty last_message_at is filled, no other value of the CRM's is written"
+            "of the CRM's values this writes an empty last_message_at alone"
         )
