@@ -85,13 +85,16 @@ class MariaDB(ServerProcess):
         self.sql(f"GRANT ALL ON `{database}`.* TO '{PLAIN_USER}'@'%'")
         return self.url(database).replace(f"//{USER}:", f"//{PLAIN_USER}:")
 
-    def sql(self, text: str, *parameters: object, database: str | None = None) -> list[dict[str, Any]]:
-        """Run one statement as administrator, on a connection of its own, committed at once; `%s` marks parameters."""
+    def sql(
+        self, text: str, *parameters: object, database: str | None = None, user: str = USER
+    ) -> list[dict[str, Any]]:
+        """Run one statement, as administrator unless another user is named, on a connection of its own, committed at once;
+        `%s` marks parameters."""
         with (
             pymysql.connect(
                 host="127.0.0.1",
                 port=self.port,
-                user=USER,
+                user=user,
                 password=PASSWORD,
                 database=database,
                 autocommit=True,

@@ -15,6 +15,7 @@ from pathlib import Path
 from tests.faults.kit import crowd, fetch_snapshot, follow, wait_level, wait_ready
 from tests.faults.lean_agent import LeanAgent
 from tests.kit.eventually import eventually
+from tests.kit.mariadb import PLAIN_USER
 from tests.kit.omni import Omni
 from tests.soak.accounts import Accounts, account, excerpt
 from tests.soak.chaos import Chaos
@@ -59,7 +60,9 @@ class Soak:
         self.chaos = Chaos(made, plan.seed, pace=plan.pace, every_seconds=plan.fault_every_seconds)
         self.customers = [Customers(made.sim, tenant, rng) for tenant in made.tenants]
         each = plan.crm_per_second / len(made.tenants)
-        self.crm = [CrmWriter(made.cluster.sql, tenant, each, rng) for tenant in made.tenants if each]
+        # as a CRM has it: an account that `read_only` binds, as it binds the one that made the triggers
+        sql = partial(made.cluster.mariadb.sql, database=made.cluster.database_name, user=PLAIN_USER)
+        self.crm = [CrmWriter(sql, tenant, each, rng) for tenant in made.tenants if each]
         self.repliers = [Repliers(made.servers, tenant, made.meter, rng) for tenant in made.tenants]
         self.pollers = Pollers(made.servers, made.tenants[0], 4)
         self.readiness = Readiness(made.servers)
