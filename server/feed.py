@@ -32,6 +32,7 @@ _GAP_SECONDS = 0.005  # what came in the wrong order usually follows at once
 _IDLE_SECONDS = 90.0  # a company nobody asked for is let go after this
 _OPEN_SECONDS = 3.0
 _MARGIN_EVENTS = 200  # read this many more than asked for: whoever lost the line at the same moment asks for nearly the same
+_WENT_BACK = "the event log went back: a backup was restored, or commits were lost"
 
 
 class Ring:
@@ -202,7 +203,9 @@ class Feed:
     def _restart(self, stream: Stream) -> None:
         """The log began a new life, or was trimmed beyond us: every client needs a snapshot."""
         reason = "epoch" if stream.epoch != self.epoch else "too_old"
-        _logger.error("event log does not continue", company_id=self.company_id, reason=reason, head=self.head, database_head=stream.head)
+        # whoever began the new epoch may not have known how far the log was
+        about = {"company_id": self.company_id, "reason": reason, "head": self.head, "database_head": stream.head}
+        _logger.error(_WENT_BACK if stream.head < self.head else "event log does not continue", **about)
         self.epoch, self.head, self.floor = stream.epoch, stream.head, stream.floor
         self._ring = Ring(stream.head + 1, self._limits.ring_events, self._limits.ring_bytes)
         self._hub.forget(self.company_id)
@@ -262,7 +265,7 @@ class Feed:
 
         stream = await self._database.transaction(begin)
         if stream is not None:
-            _logger.error("the event log went back: a backup was restored, or commits were lost", company_id=self.company_id, shown=seen)
+            _logger.error(_WENT_BACK, company_id=self.company_id, shown=seen)
         return stream
 
 

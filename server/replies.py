@@ -261,6 +261,8 @@ class Replies:
         except ChatwootOutcomeUnknown:
             metrics.replies.labels("unknown").inc()
             return await self._after_unknown(client, integration, display_id, message)
+        except DatabaseUnavailable:  # every question to the database comes before the request: nothing new was sent
+            return not_yet(message, self._database.clock.now_us())
         except (ChatwootError, ChatwootUnexpected) as error:
             metrics.replies.labels("unavailable").inc()
             self._backlogs.on_silence(integration.base_url)

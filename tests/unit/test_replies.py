@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import io
+import sqlite3
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -179,6 +180,26 @@ async def test_an_attempt_that_lost_its_lease_changes_nothing(tmp_path: Path) ->
         after = await one.read(message)
         assert after.is_outcome_unknown, "the next attempt would send without looking"
         assert (after.next_attempt_us or 0) > _now_us() + SECOND, "the lease of the quick one is gone"
+
+
+async def test_a_database_that_is_away_before_the_request_makes_no_outcome_unknown(tmp_path: Path) -> None:
+    """The lease could not be renewed, so nothing was sent: the next attempt need not ask Chatwoot first, nor wait until it is certain."""
+    url = f"sqlite:///{tmp_path}/omni.db"
+    async with desk(tmp_path) as one, Database(url, wait_seconds=scaled(0.2)) as impatient:
+        one.database, one.files = impatient, ReplyFiles(impatient)
+        one.replies = one.replies_with()
+        message = await one.write()
+        outgoing = await one.claim()
+        with contextlib.closing(sqlite3.connect(tmp_path / "omni.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            settle = await one.replies._outcome(outgoing)
+        assert one.at_customer() == 0
+        settled = await one.replies._change(COMPANY, 1, message.id, settle)
+        assert settled.delivery_state == "sending"
+        assert not settled.is_outcome_unknown
+        await one.make_due(message)
+        await one.replies._try(await one.claim())
+        assert one.at_customer() == 1
 
 
 async def test_a_retry_after_giving_up_waits_until_chatwoot_is_certain_to_be_done(tmp_path: Path) -> None:
