@@ -36,6 +36,7 @@ test: install-dev packages tests/node/node_modules/.package-lock.json lint ## ev
 
 lint: install-dev ## ruff, import layers, types, and nothing that looks like a key
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	{ git ls-files -z 2>/dev/null || find server web docs deploy -type f -print0; } | xargs -0 $(BIN)/detect-secrets-hook $(SECRETS)
@@ -80,7 +81,7 @@ screenshots: install-dev packages ## pictures of the inbox, into artefacts/
 	$(BIN)/python -m tests.screenshots $(ARGS)
 
 schema: install ## write schema.sql from the table definitions
-	$(BIN)/python -m server.db.schema > schema.sql.new
+	$(BIN)/python -m server.db.schema.render > schema.sql.new
 	mv schema.sql.new schema.sql
 
 lock: install-dev ## renew the locks from pyproject.toml and tests/node/package.json; ARGS=--upgrade takes newer versions

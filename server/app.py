@@ -1,4 +1,6 @@
-"""The application: the one module that knows everybody. Wires the parts, runs the services, lists the routes."""
+"""The application: the one module that knows everybody. Wires the parts, runs the services, lists
+the routes.
+"""
 
 import asyncio
 import gc
@@ -14,13 +16,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
-from server import doctor, log, metrics
-from server.agents_looks import AgentsLooks
-from server.arrivals import Arrivals
-from server.auth import Access
-from server.bus import Bus
-from server.cable_leader import CableLeader
-from server.cable_link import Hints
+from server import log, metrics
+from server.access.authentication import Access
+from server.access.first_run import SetUp
+from server.access.foreign_access import Trespass
+from server.access.people_administration import People
+from server.access.sign_in import SignIn
 from server.chatwoot import (
     UPLOAD_SECONDS,
     AnswerMemory,
@@ -34,101 +35,106 @@ from server.chatwoot import (
 )
 from server.chatwoot.cable import CableNetwork
 from server.chatwoot.files import Files
-from server.checkup import Checkup
-from server.company_status import CompanyStatus
-from server.connection import CLOSE_EXPIRED, CLOSE_NOT_ALLOWED
-from server.core.entities import Json
-from server.crm_integrations import CrmIntegrations
-from server.crm_rows import CrmRows
-from server.crm_watch import CrmWatch
-from server.db import store
-from server.db.accounts import Agent, Integration
-from server.db.database import Database
-from server.db.installation import read_installation
-from server.db.spool import Spool
-from server.db.vault import Vault
-from server.db.write_probe import WriteProbe
-from server.deep_walk import START_REQUESTS, DeepWalk
-from server.directory import Directory
-from server.endpoints import ops, pages
-from server.endpoints.account import AccountApi
-from server.endpoints.account_pages import AccountPages
-from server.endpoints.admin_integrations import IntegrationPages
-from server.endpoints.admin_people import PeoplePages
-from server.endpoints.admin_shell import AdminShell
-from server.endpoints.answers import problem_answer
-from server.endpoints.attachments import Attachments
-from server.endpoints.audit import AuditLog
-from server.endpoints.canned_replies import CannedReplies
-from server.endpoints.conversations import Conversations
-from server.endpoints.events import Events
-from server.endpoints.guard import Guard
-from server.endpoints.integrations import IntegrationsApi
-from server.endpoints.ledger import LedgerApi
-from server.endpoints.limits import ApiLimits
-from server.endpoints.me import Me
-from server.endpoints.page_frame import PageFrame
-from server.endpoints.people import PeopleApi
-from server.endpoints.sessions import Sessions
-from server.endpoints.set_up import SetUpPages
-from server.endpoints.sign_in_pages import SignInPages
-from server.endpoints.status import StatusApi
-from server.endpoints.strangers import Strangers
-from server.endpoints.sync_runs import SyncRunsApi
-from server.endpoints.uploads import Uploads
-from server.endpoints.webhook import Webhook
-from server.endpoints.websocket import Sockets
-from server.erasure import Erasure
+from server.core.state.entities import Json
+from server.db.access.accounts import Agent, Integration
+from server.db.access.installation import read_installation
+from server.db.access.vault import Vault
+from server.db.engine.database import Database
+from server.db.engine.write_probe import WriteProbe
+from server.db.journal.spool import Spool
+from server.db.state import store
 from server.errors import DatabaseUnavailable, NotFound, OmniError
-from server.failed_deliveries import FailedDeliveries
-from server.feed import FeedLimits, Feeds
-from server.file_trial import FileTrial
-from server.form_tokens import FormTokens
-from server.gone import GoneConversations
-from server.gone_contacts import GoneContacts
-from server.health import Health
-from server.http_protocol import NOTE_PROXY
-from server.hub import Hub
-from server.inbox import Inbox
-from server.ingest import Ingester
-from server.integrations import Integrations
-from server.last_seen import LastSeen
-from server.ledger import Ledger
-from server.losses import Losses
-from server.middleware import Application, Outermost
-from server.page_data import ServerPageData
-from server.people import People
-from server.presence import Presence, Viewer
-from server.proofs import Proofs
-from server.reach import ReachKeeper
-from server.reconcile import Reconcile
-from server.recorder import Recorder
-from server.replies import Replies
-from server.reply_files import ReplyFiles
-from server.reply_traces import TracedClient
-from server.retention import Retention
-from server.schema_watch import SchemaWatch
-from server.search_texts import SearchTexts
-from server.set_up import SetUp
+from server.http.api import ops
+from server.http.api.account import AccountApi
+from server.http.api.attachments import Attachments
+from server.http.api.audit import AuditLog
+from server.http.api.canned_replies import CannedReplies
+from server.http.api.conversations import Conversations
+from server.http.api.events import Events
+from server.http.api.integrations import IntegrationsApi
+from server.http.api.ledger import LedgerApi
+from server.http.api.me import Me
+from server.http.api.people import PeopleApi
+from server.http.api.sessions import Sessions
+from server.http.api.status import StatusApi
+from server.http.api.strangers import Strangers
+from server.http.api.sync import SyncRunsApi
+from server.http.api.uploads import Uploads
+from server.http.api.webhook import Webhook
+from server.http.api.websocket import Sockets
+from server.http.guard import Guard
+from server.http.http_protocol import NOTE_PROXY
+from server.http.middleware import Application, Outermost
+from server.http.pages import inbox_pages
+from server.http.pages.account_pages import AccountPages
+from server.http.pages.admin_integrations import IntegrationPages
+from server.http.pages.admin_people import PeoplePages
+from server.http.pages.admin_shell import AdminShell
+from server.http.pages.page_data import ServerPageData
+from server.http.pages.page_frame import PageFrame
+from server.http.pages.set_up_page import SetUpPages
+from server.http.pages.sign_in_pages import SignInPages
+from server.http.rate_limits import ApiLimits
+from server.http.responses import problem_answer
+from server.incoming.agents_last_seen import AgentsLooks
+from server.incoming.cable_leader import CableLeader
+from server.incoming.cable_link import Hints
+from server.incoming.crm_integrations import CrmIntegrations
+from server.incoming.crm_rows import CrmRows
+from server.incoming.crm_watch import CrmWatch
+from server.incoming.dead_deliveries import FailedDeliveries
+from server.incoming.full_sync import Sync
+from server.incoming.gone_contacts import GoneContacts
+from server.incoming.gone_conversations import GoneConversations
+from server.incoming.history_walk import START_REQUESTS, DeepWalk
+from server.incoming.ingest import Ingester
+from server.incoming.integration_watch import Watch
+from server.incoming.live_sources import Sources
+from server.incoming.losses import Losses
+from server.incoming.reconcile import Reconcile
+from server.incoming.recorder import Recorder
+from server.incoming.sync_jobs import SyncRuns
+from server.incoming.unstored_retries import UnstoredRetries
+from server.integrations.arrivals import Arrivals
+from server.integrations.checks import Checkup
+from server.integrations.directory import Directory
+from server.integrations.file_trials import FileTrial
+from server.integrations.form_tokens import FormTokens
+from server.integrations.proofs import Proofs
+from server.integrations.service import Integrations
+from server.integrations.trials import Trial
+from server.live.bus import Bus
+from server.live.connection import CLOSE_EXPIRED, CLOSE_NOT_ALLOWED
+from server.live.feed import FeedLimits, Feeds
+from server.live.hub import Hub
+from server.live.presence import Presence, Viewer
+from server.operation import doctor
+from server.operation.company_status import CompanyStatus
+from server.operation.delivery_ledger import Ledger
+from server.operation.erasure import Erasure
+from server.operation.fanout_log import ReachKeeper
+from server.operation.health import Health
+from server.operation.retention import Retention
+from server.operation.schema_watch import SchemaWatch
+from server.operation.search_text_filler import SearchTexts
+from server.operation.standstill import Standstill
+from server.outgoing.last_seen import LastSeen
+from server.outgoing.replies import Replies
+from server.outgoing.reply_files import ReplyFiles
+from server.outgoing.reply_traces import TracedClient
+from server.reading.inbox import Inbox
 from server.settings import WEBHOOK_PATH, Settings
-from server.sign_in import SignIn
-from server.sources import Sources
-from server.standstill import Standstill
-from server.sync import Sync
-from server.sync_runs import SyncRuns
 from server.tasks import Services, spawn
 from server.traces import FanOuts, Traces
-from server.trespass import Trespass
-from server.trial import Trial
-from server.unstored_retries import UnstoredRetries
-from server.watch import Watch
 
 _logger = log.get(__name__)
 WEB = Path(__file__).parent.parent / "web"
 _IDENTIFY_SECONDS, _IDENTIFY_RETRY_SECONDS = 30.0, 0.5
-_WEBHOOK_PATHS = (WEBHOOK_PATH, f"{WEBHOOK_PATH}/")  # as people type it; Chatwoot follows no redirect before 4.14
+# as people type it; Chatwoot follows no redirect before 4.14
+_WEBHOOK_PATHS = (WEBHOOK_PATH, f"{WEBHOOK_PATH}/")
 _ACCESS = "access"  # the bus' topic of withdrawn access
-START_DRAINING = "start_draining"  # what `serve` finds in the lifespan's state, and calls when it is to stop
+# what `serve` finds in the lifespan's state, and calls when it is to stop
+START_DRAINING = "start_draining"
 
 
 class Parts:
@@ -172,7 +178,11 @@ class Parts:
             require_signature=settings.require_webhook_signature,
         )
         self.access = Access(self.database, settings, self._on_changed, self._on_ended)
-        self.access.connected, self.access.on_keys, self.access.on_confirmed = self.hub.agent_ids, self._on_keys, self.hub.release
+        self.access.connected, self.access.on_keys, self.access.on_confirmed = (
+            self.hub.agent_ids,
+            self._on_keys,
+            self.hub.release,
+        )
         self.hub.is_current = lambda: self.access.is_current
         if self.bus.is_shared:
             self.access.announce = partial(self.bus.tell, _ACCESS)
@@ -190,16 +200,26 @@ class Parts:
             traces=self.traces,
         )
         self.recorder = Recorder(
-            self.database, self.spool, self.ingester.wake, self.traces, may_judge=lambda: self.directory.is_loaded
+            self.database,
+            self.spool,
+            self.ingester.wake,
+            self.traces,
+            may_judge=lambda: self.directory.is_loaded,
         )
         self.agents_looks = AgentsLooks(self.database, self.ingester, self.impatient_client_of)
         self.gone_contacts = GoneContacts(self.database, self.impatient_client_of, publish)
         crm_integrations = CrmIntegrations(self.database, self.vault, self.directory)
         self.crm_rows = CrmRows(
-            self.database, publish, check_heads=self.feeds.check_soon, on_integrations=crm_integrations.take
+            self.database,
+            publish,
+            check_heads=self.feeds.check_soon,
+            on_integrations=crm_integrations.take,
         )
         self.crm_watch = CrmWatch(
-            self.database, settings.database_url, watched=lambda: self.feeds.companies, check_heads=self.feeds.check_soon
+            self.database,
+            settings.database_url,
+            watched=lambda: self.feeds.companies,
+            check_heads=self.feeds.check_soon,
         )
         network = CableNetwork(
             allows_private=settings.chatwoot_allow_private,
@@ -219,7 +239,9 @@ class Parts:
         )
         self.sources = Sources(self.directory, self.cables, self.ingester, self.arrivals)
         self.last_seen = LastSeen(self.database, self.directory, self.impatient_client_of, publish)
-        self.inbox = Inbox(self.database, self.directory, publish, self.client_of, self.last_seen.note)
+        self.inbox = Inbox(
+            self.database, self.directory, publish, self.client_of, self.last_seen.note
+        )
         self.reply_files = ReplyFiles(self.database)
         self.replies = Replies(
             self.database,
@@ -231,12 +253,18 @@ class Parts:
             certain_seconds=settings.reply_certain_seconds,
             longest_seconds=2 * settings.chatwoot_timeout_seconds + UPLOAD_SECONDS,
         )
-        self.proofs = Proofs(self.database, self.vault, self.directory, self.impatient_client_of, settings)
+        self.proofs = Proofs(
+            self.database, self.vault, self.directory, self.impatient_client_of, settings
+        )
         file_trial = FileTrial(self.impatient_client_of, self.files)
         trial = Trial(self.impatient_client_of, file_trial)
-        self.integrations = Integrations(self.database, self.vault, self.directory, self.client_of, self.proofs, trial, settings)
+        self.integrations = Integrations(
+            self.database, self.vault, self.directory, self.client_of, self.proofs, trial, settings
+        )
         self.losses = Losses(self.database, settings.webhook_lost_seconds)
-        self.checkup = Checkup(self.impatient_client_of, self.proofs, file_trial, settings, self.losses.recent_delay)
+        self.checkup = Checkup(
+            self.impatient_client_of, self.proofs, file_trial, settings, self.losses.recent_delay
+        )
         self.status = CompanyStatus(
             self.database,
             self.directory,
@@ -248,24 +276,47 @@ class Parts:
             delay=self.arrivals.delay_seconds,
         )
         self.limits = ApiLimits(
-            agent_per_minute=settings.api_requests_per_minute, company_per_minute=settings.api_requests_per_minute_company
+            agent_per_minute=settings.api_requests_per_minute,
+            company_per_minute=settings.api_requests_per_minute_company,
         )
         self.erasure = Erasure(self.database, self.directory, self.client_of)
         self.ledger = Ledger(self.database, self.directory)
-        self.people = People(self.database, self.access, lambda token: f"{settings.base_url}/invitation?token={token}")
+        self.people = People(
+            self.database,
+            self.access,
+            lambda token: f"{settings.base_url}/invitation?token={token}",
+        )
         self.sign_in = SignIn(self.database, self.access, self.vault)
         self.set_up = SetUp(self.database, self.access, f"{settings.base_url}/setup")
         self.sync = Sync(self.database, self.directory, self.ingester, self.client_of)
         self.failed = FailedDeliveries(self.database, settings.ingest_attempts)
-        self.unstored_retries = UnstoredRetries(self.ingester.unstored, self.directory, self.sync, self.client_of)
+        self.unstored_retries = UnstoredRetries(
+            self.ingester.unstored, self.directory, self.sync, self.client_of
+        )
         per_hour = settings.history_requests_per_hour
         wait = START_REQUESTS * 3_600.0 / per_hour if per_hour else 0.0
         slow = (self.database, self.directory, self.sync, self.slow_client_of)
         self.deep_walk = DeepWalk(*slow, is_on=per_hour > 0, start_seconds=min(60.0, wait))
         self.sync_runs = SyncRuns(self.database, self.directory, self.sync, self.presence.show_sync)
-        self.reconcile = Reconcile(self.database, self.directory, self.ingester, self.client_of, settings, self.arrivals)
-        gone = GoneConversations(self.database, self.client_of, publish, settings.integration_watch_seconds, self.agents_looks.take)
-        self.watch = Watch(self.database, self.vault, self.directory, self.impatient_client_of, self.integrations, gone, settings)
+        self.reconcile = Reconcile(
+            self.database, self.directory, self.ingester, self.client_of, settings, self.arrivals
+        )
+        gone = GoneConversations(
+            self.database,
+            self.client_of,
+            publish,
+            settings.integration_watch_seconds,
+            self.agents_looks.take,
+        )
+        self.watch = Watch(
+            self.database,
+            self.vault,
+            self.directory,
+            self.impatient_client_of,
+            self.integrations,
+            gone,
+            settings,
+        )
         self.retention = Retention(
             self.database,
             event_days=settings.event_days,
@@ -295,10 +346,15 @@ class Parts:
         self._answer_memory = AnswerMemory(settings.chatwoot_answers_max_bytes)
 
     def client_of(
-        self, integration: Integration, retries: ReadRetries | None = None, budget: RequestBudget | None = None
+        self,
+        integration: Integration,
+        retries: ReadRetries | None = None,
+        budget: RequestBudget | None = None,
     ) -> ChatwootClient:
         seconds = self.settings.chatwoot_timeout_seconds
-        make: Callable[..., ChatwootClient] = partial(TracedClient, self.traces) if self.traces else ChatwootClient
+        make: Callable[..., ChatwootClient] = (
+            partial(TracedClient, self.traces) if self.traces else ChatwootClient
+        )
         return make(
             base_url=integration.base_url,
             account_id=integration.account_id or 0,
@@ -307,13 +363,18 @@ class Parts:
             budget=budget or self._budgets.of(integration.base_url),
             memory=self._answer_memory,
             company_id=integration.company_id,
-            timeouts=Timeouts(read=seconds, total=2 * seconds, work=self.settings.reply_certain_seconds),
+            timeouts=Timeouts(
+                read=seconds, total=2 * seconds, work=self.settings.reply_certain_seconds
+            ),
             retries=retries,
         )
 
     def slow_client_of(self, integration: Integration) -> ChatwootClient:
         """For the comparison of all history."""
-        shared, per_hour = self._budgets.of(integration.base_url), self.settings.history_requests_per_hour
+        shared, per_hour = (
+            self._budgets.of(integration.base_url),
+            self.settings.history_requests_per_hour,
+        )
         return self.client_of(integration, budget=SlowBudget(shared, max(1.0, per_hour)))
 
     def impatient_client_of(self, integration: Integration) -> ChatwootClient:
@@ -331,7 +392,9 @@ class Parts:
 
     @asynccontextmanager
     async def running(self, *, is_serving: bool = False) -> AsyncIterator["Parts"]:
-        """Connections and services: what a serving process needs, and a worker. Starts with the database or Redis absent, too."""
+        """Connections and services: what a serving process needs, and a worker. Starts with the
+        database or Redis absent, too.
+        """
         async with AsyncExitStack() as stack:
             if self.traces:
                 stack.push_async_callback(asyncio.to_thread, self.traces.close)
@@ -387,15 +450,30 @@ class Parts:
 
     def _problems_of_integrations(self) -> list[str]:
         unstored = [*self.failed.problems(), *self.ingester.unstored.problems()]
-        return [*unstored, *self.watch.problems(), *self.reconcile.problems(), *self.sources.problems()]
+        return [
+            *unstored,
+            *self.watch.problems(),
+            *self.reconcile.problems(),
+            *self.sources.problems(),
+        ]
 
     def _more_problems(self) -> list[str]:
-        unusable = [f"integration {i.id}: {i.problem}" for i in self.directory.integrations.values() if i.problem]
-        held = ["whether access was withdrawn cannot be looked up: events are held back, and follow"] if self.hub.is_holding else []
+        unusable = [
+            f"integration {i.id}: {i.problem}"
+            for i in self.directory.integrations.values()
+            if i.problem
+        ]
+        held = (
+            ["whether access was withdrawn cannot be looked up: events are held back, and follow"]
+            if self.hub.is_holding
+            else []
+        )
         return [*self._problems_of_integrations(), *unusable, *held]
 
     async def _identify(self) -> None:
-        """The bus is told which installation it belongs to; again now and then, as a restored backup may say another one."""
+        """The bus is told which installation it belongs to; again now and then, as a restored
+        backup may say another one.
+        """
         while self.bus.is_shared:
             try:
                 self.bus.identify(await read_installation(self.database))
@@ -406,24 +484,48 @@ class Parts:
         await asyncio.Event().wait()  # a service that ends would be started again
 
     async def _look_once(self) -> None:
-        """After the start: whether what we run on is fit for what we promise, as `omni-inbox doctor` would say."""
+        """After the start: whether what we run on is fit for what we promise, as `omni-inbox
+        doctor` would say.
+        """
         for finding in await doctor.examine(self.settings, self.database, processes=1):
             if finding.state != "ok":
-                _logger.warning("not fit", what=finding.name, problem=finding.text, remedy=finding.remedy)
+                _logger.warning(
+                    "not fit", what=finding.name, problem=finding.text, remedy=finding.remedy
+                )
         await asyncio.Event().wait()  # a service that ends would be started again
 
     async def _company_of(self, conversation_id: int) -> int | None:
         return await self.database.read(lambda c: store.read_company(c, conversation_id))
 
     def _on_foreign(self, viewer: Viewer, conversation_id: int) -> None:
-        spawn(self.trespass.note_frame(viewer.company_id, viewer.agent_id, viewer.agent_name, conversation_id), "trespass")
+        spawn(
+            self.trespass.note_frame(
+                viewer.company_id, viewer.agent_id, viewer.agent_name, conversation_id
+            ),
+            "trespass",
+        )
 
-    def _on_walked(self, company_id: int, first_seq: int, last_seq: int, began: float, ended: float, sockets: int) -> None:
-        """In place of the hub's direct way to `reach`, where walks are traced or logged one by one."""
+    def _on_walked(
+        self,
+        company_id: int,
+        first_seq: int,
+        last_seq: int,
+        began: float,
+        ended: float,
+        sockets: int,
+    ) -> None:
+        """In place of the hub's direct way to `reach`, where walks are traced or logged one by
+        one.
+        """
         self.reach.note(company_id, first_seq, last_seq, began, ended, sockets)
         if self._fan_outs:
             self._fan_outs.note(company_id, first_seq, last_seq, began, ended, sockets)
-        about = {"company_id": company_id, "first_seq": first_seq, "last_seq": last_seq, "sockets": sockets}
+        about = {
+            "company_id": company_id,
+            "first_seq": first_seq,
+            "last_seq": last_seq,
+            "sockets": sockets,
+        }
         _logger.debug("fan-out", **about, ms=round((ended - began) * 1e3, 3))
 
     def _on_changed(self, agent: Agent) -> None:
@@ -449,20 +551,28 @@ class Parts:
 def create_app(settings: Settings) -> Starlette:
     """The ASGI application of one process."""
     parts = Parts(settings)
-    guard = Guard(parts.access, parts.feeds, parts.limits, parts.trespass, parts.crm_watch.tag_suffix)
+    guard = Guard(
+        parts.access, parts.feeds, parts.limits, parts.trespass, parts.crm_watch.tag_suffix
+    )
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Callable[..., None]]]:
         async with parts.running(is_serving=True):
-            # what the start has made stays: looking at all of it again in each full collection stopped every socket
-            # for a tenth of a second
+            # what the start has made stays: looking at all of it again in each full collection
+            # stopped every socket for a tenth of a second
             gc.collect()
             gc.freeze()
-            _logger.info("serving", database=parts.database.dialect, bus=settings.broadcast_url.split(":")[0])
+            _logger.info(
+                "serving", database=parts.database.dialect, bus=settings.broadcast_url.split(":")[0]
+            )
             yield {START_DRAINING: parts.health.start_draining, NOTE_PROXY: parts.health.note_proxy}
 
-    strangers = Strangers(settings.webhook_strangers_per_minute, settings.webhook_strangers_max_bytes)
-    webhook = Webhook(parts.recorder, parts.directory, settings.webhook_max_bytes, strangers, parts.traces)
+    strangers = Strangers(
+        settings.webhook_strangers_per_minute, settings.webhook_strangers_max_bytes
+    )
+    webhook = Webhook(
+        parts.recorder, parts.directory, settings.webhook_max_bytes, strangers, parts.traces
+    )
     around = partial(
         Outermost,
         unchanged=guard.unchanged,
@@ -475,7 +585,8 @@ def create_app(settings: Settings) -> Starlette:
         lifespan=lifespan,
         exception_handlers={OmniError: _on_problem, HTTPException: _on_http_error},
     )
-    app.router.redirect_slashes = False  # the address it would lead to is made of the request's own Host
+    # the address it would lead to is made of the request's own Host
+    app.router.redirect_slashes = False
     app.state.parts, app.state.public_urls = parts, parts.access.public_urls
     return app
 
@@ -490,26 +601,49 @@ def from_environment() -> Starlette:
 def _routes(parts: Parts, guard: Guard) -> list[BaseRoute]:
     settings = parts.settings
     is_secure = settings.base_url.startswith("https:")
-    sessions = Sessions(guard, parts.access, parts.sign_in, hours=settings.session_hours, is_secure=is_secure)
+    sessions = Sessions(
+        guard, parts.access, parts.sign_in, hours=settings.session_hours, is_secure=is_secure
+    )
     of_pages = (parts.database, parts.limits, parts.set_up, parts.sign_in, sessions)
-    page_data = ServerPageData(parts.access, parts.feeds, parts.inbox, parts.replies, *of_pages, parts.directory)
+    page_data = ServerPageData(
+        parts.access, parts.feeds, parts.inbox, parts.replies, *of_pages, parts.directory
+    )
     frame = PageFrame(WEB)
     return [
-        *Conversations(guard, parts.inbox, parts.replies, parts.sync, Uploads(settings.upload_max_bytes), parts.traces).routes(),
+        *Conversations(
+            guard,
+            parts.inbox,
+            parts.replies,
+            parts.sync,
+            Uploads(settings.upload_max_bytes),
+            parts.traces,
+        ).routes(),
         *Events(guard, parts.feeds, parts.database).routes(),
         *sessions.routes(),
         *Me(guard, parts.database, parts.feeds, parts.presence).routes(),
-        *Attachments(guard, parts.database, parts.directory, parts.files, parts.reply_files).routes(),
+        *Attachments(
+            guard, parts.database, parts.directory, parts.files, parts.reply_files
+        ).routes(),
         *CannedReplies(guard, parts.database).routes(),
         *IntegrationsApi(guard, parts.integrations, parts.checkup, settings).routes(),
-        WebSocketRoute("/ws", Sockets(parts.access, parts.feeds, parts.hub, parts.presence, settings, parts.health).serve),
+        WebSocketRoute(
+            "/ws",
+            Sockets(
+                parts.access, parts.feeds, parts.hub, parts.presence, settings, parts.health
+            ).serve,
+        ),
         *ops.routes(parts.report, settings.base_url, settings.operation_token),
         *SyncRunsApi(guard, parts.sync_runs).routes(),
         *PeopleApi(guard, parts.people, sessions.cookie).routes(),
         *AccountApi(guard, parts.sign_in).routes(),
         *SignInPages(frame, lambda request: page_data).routes(),
-        *_admin_pages(parts, guard, sessions, AdminShell(frame, page_data, parts.access, parts.limits, parts.trespass)),
-        *pages.Pages(frame, lambda request: page_data).routes(),
+        *_admin_pages(
+            parts,
+            guard,
+            sessions,
+            AdminShell(frame, page_data, parts.access, parts.limits, parts.trespass),
+        ),
+        *inbox_pages.Pages(frame, lambda request: page_data).routes(),
     ]
 
 
@@ -517,9 +651,18 @@ def _form_tokens(parts: Parts) -> FormTokens:
     return FormTokens(parts.vault, has_key=bool(parts.settings.secret_key))
 
 
-def _admin_pages(parts: Parts, guard: Guard, sessions: Sessions, shell: AdminShell) -> list[BaseRoute]:
+def _admin_pages(
+    parts: Parts, guard: Guard, sessions: Sessions, shell: AdminShell
+) -> list[BaseRoute]:
     return [
-        *IntegrationPages(shell, parts.integrations, parts.checkup, parts.sync_runs, parts.settings, _form_tokens(parts)).routes(),
+        *IntegrationPages(
+            shell,
+            parts.integrations,
+            parts.checkup,
+            parts.sync_runs,
+            parts.settings,
+            _form_tokens(parts),
+        ).routes(),
         *PeoplePages(shell, parts.people, sessions.cookie).routes(),
         *AccountPages(shell, parts.people, parts.sign_in, sessions.cookie).routes(),
         *SetUpPages(shell, parts.set_up, sessions.cookie).routes(),
@@ -540,5 +683,7 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
         raise error
     problem = OmniError(error.detail) if error.status_code != 404 else NotFound()
     problem.status, problem.title = error.status_code, error.detail
-    problem.code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+    problem.code = {404: "not_found", 405: "method_not_allowed"}.get(
+        error.status_code, "http_error"
+    )
     return problem_answer(problem, error.headers)

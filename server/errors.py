@@ -1,13 +1,17 @@
-"""The tree of our own exceptions. Each knows its code, its HTTP status, its close code and whether a retry helps.
+"""The tree of our own exceptions. Each knows its code, its HTTP status, its close code and whether
+a retry helps.
 
-Libraries' errors are translated where they arise (`db/`, `chatwoot`, `bus`); these are translated for people in `app` and `connection`.
+Libraries' errors are translated where they arise (`db/`, `chatwoot`, `bus`); these are translated
+for people in `app` and `connection`.
 """
 
 from collections.abc import Iterable
 
 
 class OmniError(Exception):
-    """Anything this program refuses or cannot do. `message` is a sentence for people; it holds no secret and no message text."""
+    """Anything this program refuses or cannot do. `message` is a sentence for people; it holds no
+    secret and no message text.
+    """
 
     code = "internal"
     status = 500
@@ -50,8 +54,9 @@ class Unauthenticated(OmniError):
 
 
 class SecondFactorNeeded(Unauthenticated):
-    """The password was right. `ticket` is for the next step; `setUp` holds what the authenticator app
-    reads where the company asks for a factor that the agent has not got yet."""
+    """The password was right. `ticket` is for the next step; `setUp` holds what the authenticator
+    app reads where the company asks for a factor that the agent has not got yet.
+    """
 
     code = "second_factor_needed"
     title = "The password is right; now the code of your authenticator app"
@@ -89,7 +94,9 @@ class Conflict(OmniError):
 
 class ConversationGone(Conflict):
     code = "conversation_gone"
-    title = "Chatwoot no longer has this conversation: it can be read here and closed, but not answered"
+    title = (
+        "Chatwoot no longer has this conversation: it can be read here and closed, but not answered"
+    )
 
 
 class NewerMessages(Conflict):
@@ -102,7 +109,9 @@ class OtherAgent(Conflict):
 
     code = "other_agent"
     close_code = 4003
-    title = "Somebody else is signed in in this browser now; sign in again as yourself, then try again"
+    title = (
+        "Somebody else is signed in in this browser now; sign in again as yourself, then try again"
+    )
 
 
 class TooLarge(OmniError):
@@ -130,7 +139,9 @@ class Unprocessable(OmniError):
 
 
 class ChatwootAway(Unprocessable):
-    """What was written about an integration may be right: Chatwoot cannot be asked now. May be kept as not proved, by a person's choice."""
+    """What was written about an integration may be right: Chatwoot cannot be asked now. May be kept
+    as not proved, by a person's choice.
+    """
 
     code = "chatwoot_away"
     title = "Chatwoot cannot be asked now; nothing was stored"
@@ -138,13 +149,17 @@ class ChatwootAway(Unprocessable):
 
 class IdempotencyKeyReused(Unprocessable):
     code = "idempotency_key_reused"
-    title = "This Idempotency-Key was already used for another text, or for a note; use a new key for a new reply"
+    title = (
+        "This Idempotency-Key was already used for another text, or for a note; use a new key "
+        "for a new reply"
+    )
 
 
 class NoChatwootIntegration(Unprocessable):
     code = "no_chatwoot_integration"
     title = (
-        "This conversation does not belong to an active Chatwoot integration, so a reply has no way to the customer; "
+        "This conversation does not belong to an active Chatwoot integration, so a reply has no "
+        "way to the customer; "
         "answer where the conversation came from, or add the integration"
     )
 
@@ -184,7 +199,9 @@ class Unavailable(OmniError):
 
 
 class DatabaseUnavailable(Unavailable):
-    """No connection, a lost one, or a full queue. A write did not take place and will not; `OutcomeUnknown` is the exception."""
+    """No connection, a lost one, or a full queue. A write did not take place and will not;
+    `OutcomeUnknown` is the exception.
+    """
 
     code = "database_unavailable"
     title = "The database cannot be reached right now; try again in a moment"
@@ -197,29 +214,38 @@ class DatabaseRetryable(DatabaseUnavailable):
 
 
 class DatabaseRefuses(DatabaseUnavailable):
-    """The database answers, and refuses us or everybody (see `db/refusals.py`); nothing that was to be stored is to
-    blame. Its own words are for operators, in the log and in `/readyz`."""
+    """The database answers, and refuses us or everybody (see `db/engine/refusals.py`); nothing that
+    was to be stored is to blame. Its own words are for operators, in the log and in `/readyz`.
+    """
 
     code = "database_refuses"
     retry_seconds = 5
-    title = "The database does not do this right now, and nothing was changed; try again in a moment"
+    title = (
+        "The database does not do this right now, and nothing was changed; try again in a moment"
+    )
 
 
 class OutcomeUnknown(DatabaseUnavailable):
     """COMMIT had left, and its answer did not come: the write took place or it did not."""
 
     code = "outcome_unknown"
-    title = "The database did not confirm this in time; look whether it was done before you do it again"
+    title = (
+        "The database did not confirm this in time; look whether it was done before you do it again"
+    )
 
 
 class LostUnderWay(DatabaseUnavailable):
-    """The connection was there and went in the middle of a transaction: perhaps because of what it did."""
+    """The connection was there and went in the middle of a transaction: perhaps because of what it
+    did.
+    """
 
     code = "database_lost"
 
 
 class CompanyBusy(DatabaseRetryable):
-    """Another client of the database holds a company's stream. Nothing was changed, and no other company is concerned."""
+    """Another client of the database holds a company's stream. Nothing was changed, and no other
+    company is concerned.
+    """
 
     code = "company_busy"
     title = "Something else is changing this company's data right now; try again in a moment"
@@ -230,7 +256,9 @@ class CompanyBusy(DatabaseRetryable):
 
 
 class StatementTooLarge(OmniError):
-    """A single statement is larger than the database's packets. Nothing was sent, and the connection serves on."""
+    """A single statement is larger than the database's packets. Nothing was sent, and the
+    connection serves on.
+    """
 
     code = "statement_too_large"
     status = 413
@@ -238,7 +266,9 @@ class StatementTooLarge(OmniError):
 
 
 class StatementRefused(OmniError):
-    """The database refused a statement for a reason that nobody thought of; the connection serves on."""
+    """The database refused a statement for a reason that nobody thought of; the connection serves
+    on.
+    """
 
     code = "statement_refused"
     status = 503
@@ -248,7 +278,9 @@ class StatementRefused(OmniError):
 
 
 class RowRefused(OmniError):
-    """The database does not take what was to be stored: too long, of a wrong kind, against a rule of its own."""
+    """The database does not take what was to be stored: too long, of a wrong kind, against a rule
+    of its own.
+    """
 
     code = "row_refused"
     status = 422
@@ -267,12 +299,15 @@ class BusUnavailable(Unavailable):
 
 
 class PayloadError(OmniError):
-    """A delivery that means nothing to us. `outcome` is the journal state it ends in; `is_routing` says that no integration took it,
-    which may be otherwise once the integrations have been read again."""
+    """A delivery that means nothing to us. `outcome` is the journal state it ends in; `is_routing`
+    says that no integration took it, which may be otherwise once the integrations have been read
+    again.
+    """
 
     code = "payload"
     status = 200
 
     def __init__(self, message: str, *, outcome: str = "dead", is_routing: bool = False) -> None:
         super().__init__(message)
-        self.outcome, self.is_routing = outcome, is_routing
+        self.outcome = outcome
+        self.is_routing = is_routing

@@ -12,26 +12,31 @@ from starlette.types import ASGIApp
 
 from server.app import START_DRAINING, create_app
 from server.errors import ConfigurationError
-from server.http_protocol import BoundedHttpProtocol
+from server.http.http_protocol import BoundedHttpProtocol
+from server.live.push_protocol import MESSAGE_MOST_BYTES, PushSocket, PushWebSocketProtocol
 from server.settings import Settings
-from server.websocket_protocol import MESSAGE_MOST_BYTES, PushSocket, PushWebSocketProtocol
 
 _NOBODY = "nobody"  # no address is called so
 _KEEP_ALIVE_SECONDS = 75  # longer than a poller's 10 s, so that each poll finds its connection open
 _BACKLOG = 4_096
 _LOOK_SECONDS = 0.1
-_LAST_SECONDS = 3.0  # after the drain's window: a socket that did not go is closed, and has a moment to flush
+# after the drain's window: a socket that did not go is closed, and has a moment to flush
+_LAST_SECONDS = 3.0
 
 
 class DrainingServer(uvicorn.Server):
-    """Is left before it goes. From SIGTERM on `/readyz` says `draining`, sockets are asked to go and new ones refused, while every other
-    request is answered as ever: the listening socket is closed when the last socket has left. Had it been closed first, a server that is
-    alone would refuse webhooks for the whole window, and nobody could ask how far it is.
+    """Is left before it goes. From SIGTERM on `/readyz` says `draining`, sockets are asked to go
+    and new ones refused, while every other request is answered as ever: the listening socket is
+    closed when the last socket has left. Had it been closed first, a server that is alone would
+    refuse webhooks for the whole window, and nobody could ask how far it is.
     """
 
-    def __init__(self, config: uvicorn.Config, *, window_seconds: float, least_seconds: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, *, window_seconds: float, least_seconds: float
+    ) -> None:
         super().__init__(config)
-        self._most_seconds, self._least_seconds = max(window_seconds + _LAST_SECONDS, least_seconds), least_seconds
+        self._most_seconds = max(window_seconds + _LAST_SECONDS, least_seconds)
+        self._least_seconds = least_seconds
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """uvicorn calls it once, when the signal came."""
@@ -39,9 +44,15 @@ class DrainingServer(uvicorn.Server):
             start_draining()
         began, asked = time.monotonic(), set[object]()
         while not self.force_exit:
-            await self.on_tick(0)  # for the date; without it keep-alive connections would end in the middle of a proxy's next request
+            # for the date; without it keep-alive connections would end in the middle of a proxy's
+            # next request
+            await self.on_tick(0)
             self.server_state.default_headers.append((b"connection", b"close"))
-            present = {one for one in self.server_state.connections if isinstance(one, (PushSocket, PushWebSocketProtocol))}
+            present = {
+                one
+                for one in self.server_state.connections
+                if isinstance(one, (PushSocket, PushWebSocketProtocol))
+            }
             for one in present - asked:
                 one.shutdown()
             asked |= present
@@ -53,7 +64,9 @@ class DrainingServer(uvicorn.Server):
 
 
 def uvicorn_config(settings: Settings, app: ASGIApp | str, workers: int = 1) -> uvicorn.Config:
-    """uvicorn's part of the configuration; `app` is an application, or the import string of a factory. Raises ConfigurationError."""
+    """uvicorn's part of the configuration; `app` is an application, or the import string of a
+    factory. Raises ConfigurationError.
+    """
     config = uvicorn.Config(
         app,
         factory=isinstance(app, str),
@@ -64,7 +77,8 @@ def uvicorn_config(settings: Settings, app: ASGIApp | str, workers: int = 1) -> 
         forwarded_allow_ips=_addresses(settings.trusted_proxies),
         ws=PushWebSocketProtocol,
         ws_max_size=MESSAGE_MOST_BYTES,
-        ws_ping_interval=None,  # our own pings carry the head; protocol pings would cost a timer a socket
+        # our own pings carry the head; protocol pings would cost a timer a socket
+        ws_ping_interval=None,
         ws_per_message_deflate=False,
         log_config=None,
         access_log=False,
@@ -74,12 +88,15 @@ def uvicorn_config(settings: Settings, app: ASGIApp | str, workers: int = 1) -> 
         timeout_graceful_shutdown=max(5, int(settings.drain_seconds) + 5),
         lifespan="on",
     )
-    config.connections_per_address = settings.connections_per_address  # type: ignore[attr-defined]  # BoundedHttpProtocol asks for it
+    # BoundedHttpProtocol asks for it
+    config.connections_per_address = settings.connections_per_address  # type: ignore[attr-defined]
     return config
 
 
 def _addresses(proxies: str) -> list[str]:
-    """Addresses and networks as they are, names as what they resolve to now. Raises ConfigurationError for one that does not."""
+    """Addresses and networks as they are, names as what they resolve to now. Raises
+    ConfigurationError for one that does not.
+    """
     found: list[str] = []
     for part in filter(None, map(str.strip, proxies.split(","))):
         if part == "*":
@@ -90,27 +107,34 @@ def _addresses(proxies: str) -> list[str]:
             try:
                 found += sorted({str(info[4][0]) for info in socket.getaddrinfo(part, None)})
             except OSError as error:
-                raise ConfigurationError(f"TRUSTED_PROXIES: {part} is no address, no network and no known name ({error})") from None
+                raise ConfigurationError(
+                    f"TRUSTED_PROXIES: {part} is no address, no network and no known name ({error})"
+                ) from None
         else:
             found.append(part)
     return found or [_NOBODY]
 
 
 def take_port(host: str, port: int) -> socket.socket:
-    """Take the port (0: any free one), without listening yet. Raises ConfigurationError where it cannot be had.
+    """Take the port (0: any free one), without listening yet. Raises ConfigurationError where it
+    cannot be had.
 
-    uvicorn listens when the application has started. Until then a connection is refused, and a proxy goes to another process; one that was
-    accepted by the system alone would wait for the start, and after a restart those are all that come.
+    uvicorn listens when the application has started. Until then a connection is refused, and a
+    proxy goes to another process; one that was accepted by the system alone would wait for the
+    start, and after a restart those are all that come.
     """
     taken = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if taken.family == socket.AF_INET6:
-            taken.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # "::" is every address, IPv4 ones too
+            # "::" is every address, IPv4 ones too
+            taken.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         taken.bind((host, port))
     except OSError as error:
         taken.close()
-        raise ConfigurationError(f"Port {port} on {host} cannot be taken ({error.strerror}); choose another with --port") from None
+        raise ConfigurationError(
+            f"Port {port} on {host} cannot be taken ({error.strerror}); choose another with --port"
+        ) from None
     return taken
 
 
@@ -120,9 +144,13 @@ def serve(settings: Settings, workers: int) -> None:
     if workers == 1:
         listener = take_port(settings.host, settings.port)
         config = uvicorn_config(settings, create_app(settings))
-        limits = {"window_seconds": settings.drain_seconds, "least_seconds": settings.drain_least_seconds}
+        limits = {
+            "window_seconds": settings.drain_seconds,
+            "least_seconds": settings.drain_least_seconds,
+        }
         DrainingServer(config, **limits).run(sockets=[listener])
         return
-    os.environ |= {"HOST": settings.host, "PORT": str(settings.port)}  # the workers read their settings anew
+    # the workers read their settings anew
+    os.environ |= {"HOST": settings.host, "PORT": str(settings.port)}
     config = uvicorn_config(settings, "server.app:from_environment", workers)
     uvicorn.supervisors.Multiprocess(config, sockets=[config.bind_socket()]).run()

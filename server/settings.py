@@ -1,4 +1,6 @@
-"""The only reader of the environment. Every setting with its unit, its default, and what contradicts what."""
+"""The only reader of the environment. Every setting with its unit, its default, and what
+contradicts what.
+"""
 
 import os
 import secrets
@@ -8,17 +10,19 @@ from pathlib import Path
 from typing import Any, get_type_hints
 from urllib.parse import urlsplit
 
-from server.addresses import bare_host, public_url_problem, url_host
+from server.core.addresses import bare_host, public_url_problem, url_host
 from server.errors import ConfigurationError
 
 WEBHOOK_PATH = "/api/webhooks/chatwoot"
 JWT_SECRET_MIN_BYTES = 32  # HS256: RFC 7518 section 3.2 wants a key as long as the hash
-SECRET_KEY_MIN_BYTES = 32  # what is sealed with it can be guessed at offline, by whoever has a backup
+# what is sealed with it can be guessed at offline, by whoever has a backup
+SECRET_KEY_MIN_BYTES = 32
 _OPERATION_TOKEN_MIN_BYTES = 16
 _MAKE_A_KEY = 'Make one with: python3 -c "import secrets; print(secrets.token_hex(32))"'
 
 
-# Beyond these a setting makes no sense: a loop that never waits, a queue that takes nothing, a number no column holds.
+# Beyond these a setting makes no sense: a loop that never waits, a queue that takes nothing, a
+# number no column holds.
 _BOUNDS: dict[str, tuple[float, float]] = {
     "database_pool": (2, 500),
     "database_wait_seconds": (0.1, 600),
@@ -74,142 +78,246 @@ def _setting(default: object, text: str) -> Any:
 class Settings:
     """One process's settings. Names of the environment are the names here in capitals."""
 
-    database_url: str = _setting("sqlite:///data/omni-inbox.db", "Database: `sqlite:///path` or `mysql://user:password@host:port/name`")
-    database_pool: int = _setting(8, "Connections to MySQL of one process (half for writers, half for readers)")
-    database_wait_seconds: float = _setting(5.0, "How long a request waits for the database before it is answered 503")
-    database_statement_seconds: float = _setting(30.0, "After this a running transaction's connection is cut")
-    broadcast_url: str = _setting("memory://", "Bus: `memory://` (one process) or `redis://host:port/0`")
+    database_url: str = _setting(
+        "sqlite:///data/omni-inbox.db",
+        "Database: `sqlite:///path` or `mysql://user:password@host:port/name`",
+    )
+    database_pool: int = _setting(
+        8, "Connections to MySQL of one process (half for writers, half for readers)"
+    )
+    database_wait_seconds: float = _setting(
+        5.0, "How long a request waits for the database before it is answered 503"
+    )
+    database_statement_seconds: float = _setting(
+        30.0, "After this a running transaction's connection is cut"
+    )
+    broadcast_url: str = _setting(
+        "memory://", "Bus: `memory://` (one process) or `redis://host:port/0`"
+    )
     jwt_secret: str = _setting("", "Shared secret of the CRM's tokens (HS256), at least 32 bytes")
     jwt_company_claim: str = _setting("companyId", "Claim that holds the company's number")
-    jwt_secret_previous: str = _setting("", "Shared secret before `JWT_SECRET`: its tokens are good until they expire")
-    jwt_public_key_path: str = _setting("", "File with the CRM's public key in PEM form (RSA, EC or Ed25519)")
-    jwt_jwks_path: str = _setting("", "File with the CRM's public keys as JWKS; it is read again when it changes")
+    jwt_secret_previous: str = _setting(
+        "", "Shared secret before `JWT_SECRET`: its tokens are good until they expire"
+    )
+    jwt_public_key_path: str = _setting(
+        "", "File with the CRM's public key in PEM form (RSA, EC or Ed25519)"
+    )
+    jwt_jwks_path: str = _setting(
+        "", "File with the CRM's public keys as JWKS; it is read again when it changes"
+    )
     jwt_subject_claim: str = _setting("sub", "Claim that names the agent")
     jwt_name_claim: str = _setting("name", "Claim that holds the agent's name")
-    jwt_role_claim: str = _setting("role", "Claim that holds the agent's role: one word or a list of words")
-    jwt_admin_roles: str = _setting("admin", "Roles of the CRM that are administrators here, separated by commas")
+    jwt_role_claim: str = _setting(
+        "role", "Claim that holds the agent's role: one word or a list of words"
+    )
+    jwt_admin_roles: str = _setting(
+        "admin", "Roles of the CRM that are administrators here, separated by commas"
+    )
     jwt_issuer: str = _setting("", "Wanted in the claim `iss`, where set")
     jwt_audience: str = _setting("", "Wanted in the claim `aud`, where set")
     jwt_leeway_seconds: int = _setting(30, "Clock skew allowed when a token's times are checked")
-    secret_key: str = _setting("", "Key that encrypts access tokens and webhook secrets in the database, at least 32 bytes")
+    secret_key: str = _setting(
+        "", "Key that encrypts access tokens and webhook secrets in the database, at least 32 bytes"
+    )
     store_tokens_unencrypted: bool = _setting(
-        False, "Serve without a `SECRET_KEY`: access tokens of Chatwoot stand in the database as they are"
+        False,
+        "Serve without a `SECRET_KEY`: access tokens of Chatwoot stand in the database as they are",
     )
     operation_token: str = _setting(
         "",
-        "Token that `/metrics` and the details of `/readyz` ask for (`Authorization: Bearer ...`), at least 16 bytes; "
+        "Token that `/metrics` and the details of `/readyz` ask for (`Authorization: Bearer "
+        "...`), at least 16 bytes; "
         "empty: they are for clients on this machine alone",
     )
     secret_key_previous: str = _setting(
-        "", "Keys before `SECRET_KEY`, separated by commas: still read, until `omni-inbox db upgrade` has run"
+        "",
+        "Keys before `SECRET_KEY`, separated by commas: still read, until `omni-inbox db "
+        "upgrade` has run",
     )
     session_hours: int = _setting(12, "How long a sign-in of the web inbox lasts, in hours")
     host: str = _setting("127.0.0.1", "Address to listen on")
     port: int = _setting(8000, "Port to listen on; 0 takes a free one")
-    public_url: str = _setting("", "Address people and Chatwoot reach us under; default `http://HOST:PORT`")
-    tunnel_url: str = _setting(
-        "", "Address of a developer's tunnel to this server: webhooks of integrations in mode `local` are registered under it"
+    public_url: str = _setting(
+        "", "Address people and Chatwoot reach us under; default `http://HOST:PORT`"
     )
-    spool_path: str = _setting("data/spool.db", "Local file that keeps webhooks while the database is away")
-    spool_max_bytes: int = _setting(1_000_000_000, "The spool takes no more than this many bytes; then webhooks are answered 503")
-    disk_low_bytes: int = _setting(200_000_000, "Below so many free bytes a disk is called full in `/readyz`")
+    tunnel_url: str = _setting(
+        "",
+        "Address of a developer's tunnel to this server: webhooks of integrations in mode "
+        "`local` are registered under it",
+    )
+    spool_path: str = _setting(
+        "data/spool.db", "Local file that keeps webhooks while the database is away"
+    )
+    spool_max_bytes: int = _setting(
+        1_000_000_000,
+        "The spool takes no more than this many bytes; then webhooks are answered 503",
+    )
+    disk_low_bytes: int = _setting(
+        200_000_000, "Below so many free bytes a disk is called full in `/readyz`"
+    )
     webhook_max_bytes: int = _setting(5_000_000, "Largest webhook body, in bytes")
-    require_webhook_signature: bool = _setting(False, "Refuse every webhook without a good signature, also where an integration allows it")
+    require_webhook_signature: bool = _setting(
+        False, "Refuse every webhook without a good signature, also where an integration allows it"
+    )
     signature_tolerance_seconds: int = _setting(300, "Oldest acceptable signature timestamp")
     ingest_batch: int = _setting(300, "Deliveries taken in one ingest transaction")
-    ingest_attempts: int = _setting(8, "Tries of a delivery that fails alone before it is parked as `dead`")
+    ingest_attempts: int = _setting(
+        8, "Tries of a delivery that fails alone before it is parked as `dead`"
+    )
     feed_ring_events: int = _setting(5_000, "Events kept ready in memory for each watched company")
-    feed_ring_bytes: int = _setting(8_000_000, "Bytes of events kept ready in memory for each watched company")
+    feed_ring_bytes: int = _setting(
+        8_000_000, "Bytes of events kept ready in memory for each watched company"
+    )
     head_check_seconds: float = _setting(1.0, "How often heads are compared with the database")
     ping_seconds: float = _setting(20.0, "How often each socket is pinged")
-    socket_silence_seconds: float = _setting(45.0, "A socket from which nothing came for this long is closed")
+    socket_silence_seconds: float = _setting(
+        45.0, "A socket from which nothing came for this long is closed"
+    )
     hello_seconds: float = _setting(5.0, "A socket that has not said hello by then is closed")
-    slow_socket_seconds: float = _setting(10.0, "A socket that has not read for this long is closed with 4208")
+    slow_socket_seconds: float = _setting(
+        10.0, "A socket that has not read for this long is closed with 4208"
+    )
     socket_buffer_bytes: int = _setting(262_144, "High-water mark of a socket's output")
-    strangers_per_address: int = _setting(5_000, "Sockets of one address on which nobody has signed in yet")
+    strangers_per_address: int = _setting(
+        5_000, "Sockets of one address on which nobody has signed in yet"
+    )
     sockets_per_agent: int = _setting(50, "Live sockets of one agent")
     sockets_per_company: int = _setting(15_000, "Live sockets of one company in one process")
     sockets_per_process: int = _setting(20_000, "Live sockets of one process")
     connections_per_address: int = _setting(
-        2_000, "Open HTTP connections of one address, a trusted proxy's excepted; sockets have limits of their own"
+        2_000,
+        "Open HTTP connections of one address, a trusted proxy's excepted; sockets have limits "
+        "of their own",
     )
     trusted_proxies: str = _setting(
         "127.0.0.1,::1",
-        "Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed: addresses, networks (`10.0.0.0/24`) or names, "
+        "Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed: addresses, "
+        "networks (`10.0.0.0/24`) or names, "
         "with commas between",
     )
-    api_requests_per_minute: int = _setting(3_000, "Requests a minute of one agent; 304 answers from memory are not counted; 0: no limit")
-    api_requests_per_minute_company: int = _setting(120_000, "Requests a minute of one company's agents together; 0: no limit")
+    api_requests_per_minute: int = _setting(
+        3_000,
+        "Requests a minute of one agent; 304 answers from memory are not counted; 0: no limit",
+    )
+    api_requests_per_minute_company: int = _setting(
+        120_000, "Requests a minute of one company's agents together; 0: no limit"
+    )
     webhook_strangers_per_minute: int = _setting(
         600,
-        "Webhooks a minute from one address that no integration takes, or whose signature is wrong; more are refused with 429, "
+        "Webhooks a minute from one address that no integration takes, or whose signature is "
+        "wrong; more are refused with 429, "
         "and ten times as many of all addresses together; 0: no limit",
     )
     webhook_strangers_max_bytes: int = _setting(
-        100_000_000, "Bytes a day that one process keeps of webhooks no integration takes; each is forgotten after a day"
+        100_000_000,
+        "Bytes a day that one process keeps of webhooks no integration takes; each is forgotten "
+        "after a day",
     )
-    access_check_seconds: float = _setting(2.0, "How often withdrawn access is looked up, at most 3")
+    access_check_seconds: float = _setting(
+        2.0, "How often withdrawn access is looked up, at most 3"
+    )
     chatwoot_timeout_seconds: float = _setting(10.0, "How long a call to Chatwoot may take")
-    chatwoot_requests_per_minute: int = _setting(2_400, "Calls a minute to one Chatwoot (its own limit is 3,000 an address)")
+    chatwoot_requests_per_minute: int = _setting(
+        2_400, "Calls a minute to one Chatwoot (its own limit is 3,000 an address)"
+    )
     chatwoot_answers_max_bytes: int = _setting(
         256 * 1024 * 1024,
-        "Memory that large answers of all Chatwoots may take in a process; one company gets at most half of it",
+        "Memory that large answers of all Chatwoots may take in a process; one company gets at "
+        "most half of it",
     )
     chatwoot_allow_private: bool = _setting(
         False,
-        "Let integrations call every private and loopback address, whosever it is: for development; "
+        "Let integrations call every private and loopback address, whosever it is: for "
+        "development; "
         "`CHATWOOT_PRIVATE_HOSTS` is for a Chatwoot inside your own network",
     )
     chatwoot_private_hosts: str = _setting(
         "",
-        "Hosts in private networks that integrations may call, with commas between: `chat.internal:3000`; "
+        "Hosts in private networks that integrations may call, with commas between: "
+        "`chat.internal:3000`; "
         "without a port every port of the host",
     )
     chatwoot_sockets: bool = _setting(
-        True, "Listen to the socket of Chatwoot's agents beside its webhooks, where an integration has that switched on"
+        True,
+        "Listen to the socket of Chatwoot's agents beside its webhooks, where an integration has "
+        "that switched on",
     )
     chatwoot_socket_wait_seconds: float = _setting(
-        10.0, "Least pause before Chatwoot's socket is opened again; each opening shows the token's owner as online for 20 s"
+        10.0,
+        "Least pause before Chatwoot's socket is opened again; each opening shows the token's "
+        "owner as online for 20 s",
     )
     outgoing_proxy: str = _setting(
         "",
-        "Proxy for calls to Chatwoot and for files, `http://host:port`; hosts in private networks are called "
+        "Proxy for calls to Chatwoot and for files, `http://host:port`; hosts in private "
+        "networks are called "
         "without it. The environment's `HTTP_PROXY` and `HTTPS_PROXY` are not read",
     )
     attachment_hosts: str = _setting(
-        "", "Hosts in private networks that attachments may be fetched from, with commas between: where Chatwoot keeps its files"
+        "",
+        "Hosts in private networks that attachments may be fetched from, with commas between: "
+        "where Chatwoot keeps its files",
     )
-    attachment_max_bytes: int = _setting(100_000_000, "Largest file that is passed on to an agent, in bytes")
-    upload_max_bytes: int = _setting(25_000_000, "Largest reply with files, in bytes: all files together")
-    reply_patience_seconds: float = _setting(7_200.0, "How long a reply is tried again and again before it is `failed`")
+    attachment_max_bytes: int = _setting(
+        100_000_000, "Largest file that is passed on to an agent, in bytes"
+    )
+    upload_max_bytes: int = _setting(
+        25_000_000, "Largest reply with files, in bytes: all files together"
+    )
+    reply_patience_seconds: float = _setting(
+        7_200.0, "How long a reply is tried again and again before it is `failed`"
+    )
     reply_certain_seconds: float = _setting(
-        20.0, "After this Chatwoot no longer works on a request: a reply it does not list by then is sent again (its own limit is 15 s)"
+        20.0,
+        "After this Chatwoot no longer works on a request: a reply it does not list by then is "
+        "sent again (its own limit is 15 s)",
     )
     integration_watch_seconds: float = _setting(
-        30.0, "How often it is looked whether Chatwoot still has what an integration needs: token, account, inbox, webhook"
+        30.0,
+        "How often it is looked whether Chatwoot still has what an integration needs: token, "
+        "account, inbox, webhook",
     )
-    webhook_repair: bool = _setting(False, "Register a webhook again by itself when somebody has deleted or changed it in Chatwoot")
+    webhook_repair: bool = _setting(
+        False,
+        "Register a webhook again by itself when somebody has deleted or changed it in Chatwoot",
+    )
     reconcile_seconds: float = _setting(180.0, "How often each integration is reconciled")
-    reconcile_quiet_seconds: float = _setting(45.0, "An integration without webhooks for this long is reconciled this often")
-    reconcile_grace_seconds: float = _setting(15.0, "Changes younger than this are left to their webhook, which may be under way")
-    reconcile_active_hours: float = _setting(6.0, "Conversations active within this are read again for edits and deletions")
+    reconcile_quiet_seconds: float = _setting(
+        45.0, "An integration without webhooks for this long is reconciled this often"
+    )
+    reconcile_grace_seconds: float = _setting(
+        15.0, "Changes younger than this are left to their webhook, which may be under way"
+    )
+    reconcile_active_hours: float = _setting(
+        6.0, "Conversations active within this are read again for edits and deletions"
+    )
     history_requests_per_hour: float = _setting(
-        1_200.0, "Requests to Chatwoot an hour for the slow comparison of all history, which goes on for ever; 0: none"
+        1_200.0,
+        "Requests to Chatwoot an hour for the slow comparison of all history, which goes on for "
+        "ever; 0: none",
     )
     webhook_lost_seconds: float = _setting(
-        3_600.0, "A webhook that has not come so long after asking found its change counts as lost; until then it is late"
+        3_600.0,
+        "A webhook that has not come so long after asking found its change counts as lost; until "
+        "then it is late",
     )
     event_days: float = _setting(7.0, "How long events are kept")
     journal_days: float = _setting(30.0, "How long finished deliveries are kept")
     audit_days: float = _setting(365.0, "How long lines of the audit log are kept")
-    drain_seconds: float = _setting(5.0, "Window over which sockets are told to reconnect before a stop")
+    drain_seconds: float = _setting(
+        5.0, "Window over which sockets are told to reconnect before a stop"
+    )
     drain_least_seconds: float = _setting(
-        0.0, "A stopping process goes on answering for at least this long, so that a balancer which asks `/readyz` has seen `draining`"
+        0.0,
+        "A stopping process goes on answering for at least this long, so that a balancer which "
+        "asks `/readyz` has seen `draining`",
     )
     log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR")
     log_format: str = _setting("json", "`json` or `console`")
     otel_exporter_otlp_endpoint: str = _setting(
-        "", "Collector of OpenTelemetry, for example `http://127.0.0.1:4318`; set, it switches traces on (needs the extra `otel`)"
+        "",
+        "Collector of OpenTelemetry, for example `http://127.0.0.1:4318`; set, it switches "
+        "traces on (needs the extra `otel`)",
     )
     otel_exporter_otlp_traces_endpoint: str = _setting(
         "", "The same for traces alone, with its path: `http://127.0.0.1:4318/v1/traces`"
@@ -217,8 +325,12 @@ class Settings:
     otel_sdk_disabled: bool = _setting(False, "Switches traces off, whatever the two above say")
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str] | None = None, overrides: Mapping[str, Any] | None = None) -> "Settings":
-        """Read and check; `overrides` (a command's options) win. Raises ConfigurationError with a sentence that names the variable."""
+    def from_environment(
+        cls, environ: Mapping[str, str] | None = None, overrides: Mapping[str, Any] | None = None
+    ) -> "Settings":
+        """Read and check; `overrides` (a command's options) win. Raises ConfigurationError with a
+        sentence that names the variable.
+        """
         environ = os.environ if environ is None else environ
         kinds = get_type_hints(cls)
         given: dict[str, Any] = {}
@@ -243,7 +355,10 @@ class Settings:
 
     @property
     def has_traces(self) -> bool:
-        return bool(self.otel_exporter_otlp_endpoint or self.otel_exporter_otlp_traces_endpoint) and not self.otel_sdk_disabled
+        return (
+            bool(self.otel_exporter_otlp_endpoint or self.otel_exporter_otlp_traces_endpoint)
+            and not self.otel_sdk_disabled
+        )
 
     @property
     def base_url(self) -> str:
@@ -255,11 +370,16 @@ class Settings:
         return f"{self.base_url}{WEBHOOK_PATH}"
 
     def webhook_url_of(self, mode: str, key: str | None = None) -> str:
-        """The address an integration's webhook is registered under: the tunnel's in mode `local`, where there is one.
+        """The address an integration's webhook is registered under: the tunnel's in mode `local`,
+        where there is one.
 
         `key`: what stands in it instead of a signature, for a Chatwoot that cannot sign.
         """
-        url = f"{self.tunnel_url.rstrip('/')}{WEBHOOK_PATH}" if mode == "local" and self.tunnel_url else self.webhook_url
+        url = (
+            f"{self.tunnel_url.rstrip('/')}{WEBHOOK_PATH}"
+            if mode == "local" and self.tunnel_url
+            else self.webhook_url
+        )
         return f"{url}?key={key}" if key else url
 
     @property
@@ -283,16 +403,24 @@ class Settings:
     def check_serving(self, workers: int) -> None:
         """What only a serving process needs. Raises ConfigurationError."""
         has_public_keys = bool(self.jwt_public_key_path or self.jwt_jwks_path)
-        if len(self.jwt_secret.encode()) < JWT_SECRET_MIN_BYTES and not (has_public_keys and not self.jwt_secret):
+        if len(self.jwt_secret.encode()) < JWT_SECRET_MIN_BYTES and not (
+            has_public_keys and not self.jwt_secret
+        ):
             raise ConfigurationError(
                 f"JWT_SECRET must be at least {JWT_SECRET_MIN_BYTES} bytes long; "
                 f'make one with: python3 -c "import secrets; print(secrets.token_hex(32))"'
             )
         self._check_secret_key()
         if workers > 1 and self.is_sqlite:
-            raise ConfigurationError("SQLite serves one process; set DATABASE_URL to a MySQL or MariaDB, or use --workers 1")
+            raise ConfigurationError(
+                "SQLite serves one process; set DATABASE_URL to a MySQL or MariaDB, or use "
+                "--workers 1"
+            )
         if workers > 1 and self.is_memory_bus:
-            raise ConfigurationError("The bus memory:// serves one process; set BROADCAST_URL to a Redis, or use --workers 1")
+            raise ConfigurationError(
+                "The bus memory:// serves one process; set BROADCAST_URL to a Redis, or use "
+                "--workers 1"
+            )
 
     def _check_secret_key(self) -> None:
         if not self.secret_key and not self.store_tokens_unencrypted:
@@ -304,7 +432,8 @@ class Settings:
         if self.secret_key and len(self.secret_key.encode()) < SECRET_KEY_MIN_BYTES:
             raise ConfigurationError(
                 f"SECRET_KEY must be at least {SECRET_KEY_MIN_BYTES} bytes long. {_MAKE_A_KEY}; if "
-                "the short one is in use, set it as SECRET_KEY_PREVIOUS and run omni-inbox db upgrade"
+                "the short one is in use, set it as SECRET_KEY_PREVIOUS and run omni-inbox db "
+                "upgrade"
             )
 
     def _check(self) -> None:
@@ -314,7 +443,9 @@ class Settings:
         _check_address("BROADCAST_URL", self.broadcast_url)
         scheme = self.database_url.split(":", 1)[0].split("+")[0]
         if scheme not in ("sqlite", "mysql", "mariadb"):
-            raise ConfigurationError(f"DATABASE_URL must begin with sqlite:/// or mysql://, not {scheme}:")
+            raise ConfigurationError(
+                f"DATABASE_URL must begin with sqlite:/// or mysql://, not {scheme}:"
+            )
         if urlsplit(self.broadcast_url).scheme not in ("memory", "redis", "rediss"):
             raise ConfigurationError("BROADCAST_URL must be memory:// or redis://host:port/0")
         if self.public_url and (problem := public_url_problem(self.public_url)) is not None:
@@ -323,23 +454,43 @@ class Settings:
             raise ConfigurationError("TUNNEL_URL must begin with http:// or https://")
         if self.outgoing_proxy and not _is_proxy(self.outgoing_proxy):
             raise ConfigurationError("OUTGOING_PROXY must be http://host:port or https://host:port")
-        if (wrong := next((host for host in sorted(self.private_hosts) if set(host) & set("/@*? ")), None)) is not None:
-            raise ConfigurationError(f"CHATWOOT_PRIVATE_HOSTS holds hosts, or host:port, not {wrong!r}")
+        if (
+            wrong := next(
+                (host for host in sorted(self.private_hosts) if set(host) & set("/@*? ")), None
+            )
+        ) is not None:
+            raise ConfigurationError(
+                f"CHATWOOT_PRIVATE_HOSTS holds hosts, or host:port, not {wrong!r}"
+            )
         if self.socket_silence_seconds <= self.ping_seconds:
-            raise ConfigurationError("SOCKET_SILENCE_SECONDS must be larger than PING_SECONDS, or every socket is cut")
+            raise ConfigurationError(
+                "SOCKET_SILENCE_SECONDS must be larger than PING_SECONDS, or every socket is cut"
+            )
         if self.reply_certain_seconds < self.chatwoot_timeout_seconds:
-            raise ConfigurationError("REPLY_CERTAIN_SECONDS must not be below CHATWOOT_TIMEOUT_SECONDS, or a reply might be sent twice")
+            raise ConfigurationError(
+                "REPLY_CERTAIN_SECONDS must not be below CHATWOOT_TIMEOUT_SECONDS, or a reply "
+                "might be sent twice"
+            )
         if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
             raise ConfigurationError("LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR")
 
-
     def _check_secrets(self) -> None:
         if self.secret_key_previous and not self.secret_key:
-            raise ConfigurationError("SECRET_KEY_PREVIOUS is for keys before SECRET_KEY: set SECRET_KEY as well")
-        if self.jwt_secret_previous and len(self.jwt_secret_previous.encode()) < JWT_SECRET_MIN_BYTES:
-            raise ConfigurationError(f"JWT_SECRET_PREVIOUS must be at least {JWT_SECRET_MIN_BYTES} bytes long, as JWT_SECRET")
+            raise ConfigurationError(
+                "SECRET_KEY_PREVIOUS is for keys before SECRET_KEY: set SECRET_KEY as well"
+            )
+        if (
+            self.jwt_secret_previous
+            and len(self.jwt_secret_previous.encode()) < JWT_SECRET_MIN_BYTES
+        ):
+            raise ConfigurationError(
+                f"JWT_SECRET_PREVIOUS must be at least {JWT_SECRET_MIN_BYTES} bytes long, as "
+                "JWT_SECRET"
+            )
         if 0 < len(self.operation_token.encode()) < _OPERATION_TOKEN_MIN_BYTES:
-            raise ConfigurationError(f"OPERATION_TOKEN must be at least {_OPERATION_TOKEN_MIN_BYTES} bytes long")
+            raise ConfigurationError(
+                f"OPERATION_TOKEN must be at least {_OPERATION_TOKEN_MIN_BYTES} bytes long"
+            )
 
     def _check_numbers(self) -> None:
         """Not a number, and infinity, are within no bounds."""
@@ -348,7 +499,10 @@ class Settings:
             if isinstance(value, (int, float)) and not isinstance(value, bool):
                 least, most = _BOUNDS.get(setting.name, _ANY_NUMBER)
                 if not least <= value <= most:
-                    raise ConfigurationError(f"{setting.name.upper()} must be between {least:,.16g} and {most:,.16g}, not {value}")
+                    raise ConfigurationError(
+                        f"{setting.name.upper()} must be between {least:,.16g} and {most:,.16g}, "
+                        f"not {value}"
+                    )
 
 
 def describe() -> list[tuple[str, str, str]]:
@@ -366,7 +520,8 @@ def sqlite_path(database_url: str) -> Path:
 
 
 NOT_ENCRYPTED = (
-    "DATABASE_URL asks for TLS (ssl=true), and the connection to the database is in the clear: switch "
+    "DATABASE_URL asks for TLS (ssl=true), and the connection to the database is in the clear: "
+    "switch "
     "TLS on at the server, or look who is between; nothing is sent over it until then"
 )
 
@@ -379,20 +534,29 @@ def wants_encryption(database_url: str) -> bool:
 def _hosts(text: str) -> frozenset[str]:
     """An IPv6 address without brackets gets them."""
     given = (part.strip().lower() for part in text.split(","))
-    return frozenset(f"[{host}]" if host.count(":") > 1 and host[0] != "[" else host for host in given if host)
+    return frozenset(
+        f"[{host}]" if host.count(":") > 1 and host[0] != "[" else host for host in given if host
+    )
 
 
 def _check_address(name: str, url: str) -> None:
-    """A user's name or password with a sign that means something in an address ends it there. Nothing of it may be shown."""
+    """A user's name or password with a sign that means something in an address ends it there.
+    Nothing of it may be shown.
+    """
     try:
         parts = urlsplit(url)
-        is_cut = bool(parts.netloc) and "@" not in parts.netloc and "@" in parts.path + parts.query + parts.fragment
+        is_cut = (
+            bool(parts.netloc)
+            and "@" not in parts.netloc
+            and "@" in parts.path + parts.query + parts.fragment
+        )
         is_cut |= parts.port == -1  # asked for, as it raises ValueError for what is no port
     except ValueError:
         is_cut = True
     if is_cut:
         raise ConfigurationError(
-            f"{name} cannot be read as an address: signs in the user's name or password must be escaped "
+            f"{name} cannot be read as an address: signs in the user's name or password must be "
+            "escaped "
             "(# as %23, / as %2F, ? as %3F, @ as %40, : as %3A, [ as %5B, % as %25)"
         ) from None
 
@@ -408,7 +572,9 @@ def _is_proxy(text: str) -> bool:
 def _convert(name: str, text: str, kind: type) -> object:
     try:
         if kind is bool:
-            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
+            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[
+                text.lower()
+            ]
         if kind in (int, float):
             return kind(text)
     except (ValueError, KeyError):

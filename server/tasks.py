@@ -1,4 +1,5 @@
-"""Supervised background services: restarted with jittered backoff, their death visible in `/readyz`.
+"""Supervised background services: restarted with jittered backoff, their death visible in
+`/readyz`.
 
 The only place (with the database's door) where tasks are started by hand.
 """
@@ -18,11 +19,14 @@ _BACKOFF_MOST_SECONDS = 10.0
 _DYING_SECONDS, _DYING_DEATHS = 120.0, 4  # so often within that time is no accident any more
 _CALM_SECONDS = 30.0  # a service that ran this long starts again at the first backoff
 _logger = log.get(__name__)
-_spawned: set[asyncio.Task[None]] = set()  # the loop holds its tasks weakly: one that only its own future knows would be collected
+# the loop holds its tasks weakly: one that only its own future knows would be collected
+_spawned: set[asyncio.Task[None]] = set()
 
 
 class Services:
-    """The process's background services. Leaving the context cancels them and waits until each is done."""
+    """The process's background services. Leaving the context cancels them and waits until each is
+    done.
+    """
 
     def __init__(self) -> None:
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -32,7 +36,9 @@ class Services:
     async def __aenter__(self) -> "Services":
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
         for task in self._tasks.values():
             await stop(task)
 
@@ -64,20 +70,25 @@ class Services:
             if loop.time() - started > _CALM_SECONDS:
                 delay = _BACKOFF_FIRST_SECONDS
             metrics.task_restarts.labels(name).inc()
-            await asyncio.sleep(delay * (0.5 + random.random()))  # noqa: S311 - jitter, not a secret
+            # jitter, not a secret
+            await asyncio.sleep(delay * (0.5 + random.random()))  # noqa: S311
             delay = min(delay * 2, _BACKOFF_MOST_SECONDS)
             self._last_error.pop(name, None)
 
 
 async def stop(task: asyncio.Task[Any]) -> None:
-    """Cancel until it is done: on Python 3.11 `asyncio.wait_for` inside a library can swallow one cancel."""
+    """Cancel until it is done: on Python 3.11 `asyncio.wait_for` inside a library can swallow one
+    cancel.
+    """
     while not task.done():
         task.cancel()
         await asyncio.wait({task}, timeout=0.2)
 
 
 def spawn(coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-    """A task that belongs to the caller, who must `stop` one that does not end by itself; errors are logged when it ends."""
+    """A task that belongs to the caller, who must `stop` one that does not end by itself; errors
+    are logged when it ends.
+    """
     task = asyncio.create_task(coroutine, name=name)
     _spawned.add(task)
     task.add_done_callback(_report)

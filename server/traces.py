@@ -1,8 +1,11 @@
-"""Traces for OpenTelemetry, where they are switched on: of a webhook until it is written to sockets, of a reply until Chatwoot has it.
+"""Traces for OpenTelemetry, where they are switched on: of a webhook until it is written to
+sockets, of a reply until Chatwoot has it.
 
-Whoever tells of something holds `Traces | None`, so what is off costs one look; nothing of the library is imported then. A trace travels as
-a `traceparent` (W3C): in a delivery's headers, in a batch on the bus. What many deliveries share is one span: it continues the first one's
-trace and is linked to the others, so that its cost does not grow with their number, and never with the number of sockets.
+Whoever tells of something holds `Traces | None`, so what is off costs one look; nothing of the
+library is imported then. A trace travels as a `traceparent` (W3C): in a delivery's headers, in a
+batch on the bus. What many deliveries share is one span: it continues the first one's trace and is
+linked to the others, so that its cost does not grow with their number, and never with the number of
+sockets.
 """
 
 import threading
@@ -24,7 +27,9 @@ _CLOSE_SECONDS = 3.0  # a collector that does not answer holds up no stop
 
 
 class OpenSpan:
-    """Something that is under way. `traceparent`: for what belongs to it; None when the sampler did not choose it."""
+    """Something that is under way. `traceparent`: for what belongs to it; None when the sampler did
+    not choose it.
+    """
 
     def __init__(self, span: "Span") -> None:
         self._span = span
@@ -53,34 +58,59 @@ class Traces:
             from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
         except ImportError as error:
             remedy = "pip install --require-hashes -r requirements-otel.lock"
-            raise ConfigurationError(f"Traces need packages that are not installed ({error.name}): {remedy}") from None
+            raise ConfigurationError(
+                f"Traces need packages that are not installed ({error.name}): {remedy}"
+            ) from None
         resource = Resource.create()  # with OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES
         if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
             resource = resource.merge(Resource({SERVICE_NAME: "omni-inbox"}))
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("omni-inbox")
-        self._extract, self._trace, self._empty = TraceContextTextMapPropagator().extract, trace, context.Context()
+        self._extract = TraceContextTextMapPropagator().extract
+        self._trace = trace
+        self._empty = context.Context()
         self._known: OrderedDict[object, str] = OrderedDict()
 
     def open(self, name: str, began_us: int, carrier: MutableMapping[str, str]) -> OpenSpan:
-        """Something begins, as part of the caller's trace where `carrier` has one. Afterwards it carries ours instead."""
+        """Something begins, as part of the caller's trace where `carrier` has one. Afterwards it
+        carries ours instead.
+        """
         context = self._context(carrier.pop(CARRIED, None))
-        opened = OpenSpan(self._tracer.start_span(name, context, self._trace.SpanKind.SERVER, start_time=began_us * _US))
+        opened = OpenSpan(
+            self._tracer.start_span(
+                name, context, self._trace.SpanKind.SERVER, start_time=began_us * _US
+            )
+        )
         if opened.traceparent is not None:
             carrier[CARRIED] = opened.traceparent
         return opened
 
-    def note(self, name: str, began_us: int, ended_us: int, belongs_to: Iterable[str | None], **attributes: Any) -> str | None:
-        """Something is over. It continues the first trace of those it belongs to, and is linked to the others; belonging to none it is
-        not told. Returns what belongs to it in its turn."""
+    def note(
+        self,
+        name: str,
+        began_us: int,
+        ended_us: int,
+        belongs_to: Iterable[str | None],
+        **attributes: Any,
+    ) -> str | None:
+        """Something is over. It continues the first trace of those it belongs to, and is linked to
+        the others; belonging to none it is not told. Returns what belongs to it in its turn.
+        """
         contexts = [self._context(text) for text in dict.fromkeys(belongs_to) if text]
         if not contexts:
             return None
-        others = [self._trace.get_current_span(context).get_span_context() for context in contexts[1 : 1 + _LINKS_MOST]]
+        others = [
+            self._trace.get_current_span(context).get_span_context()
+            for context in contexts[1 : 1 + _LINKS_MOST]
+        ]
         links = [self._trace.Link(other) for other in others]
-        told = {f"omni_inbox.{key}": value for key, value in attributes.items() if value is not None}
-        span = self._tracer.start_span(name, contexts[0], attributes=told, links=links, start_time=began_us * _US)
+        told = {
+            f"omni_inbox.{key}": value for key, value in attributes.items() if value is not None
+        }
+        span = self._tracer.start_span(
+            name, contexts[0], attributes=told, links=links, start_time=began_us * _US
+        )
         span.end(ended_us * _US)
         return _traceparent(span)
 
@@ -106,7 +136,9 @@ class Traces:
 
 
 class FanOuts:
-    """Tells of the walks through this process's sockets: one span each, whatever the number of sockets."""
+    """Tells of the walks through this process's sockets: one span each, whatever the number of
+    sockets.
+    """
 
     def __init__(self, traces: Traces) -> None:
         self._traces = traces
@@ -115,10 +147,27 @@ class FanOuts:
         """Events up to there are on their way to the sockets, and belong to that trace."""
         self._traces.keep((company_id, last_seq), traceparent)
 
-    def note(self, company_id: int, first_seq: int, last_seq: int, began: float, ended: float, sockets: int) -> None:
-        """As the hub tells of a walk: it began at the first socket and ended at the last; unix seconds."""
-        belongs_to = [self._traces.kept((company_id, seq)) for seq in range(first_seq, last_seq + 1)]
-        told = {"company_id": company_id, "first_seq": first_seq, "last_seq": last_seq, "sockets": sockets}
+    def note(
+        self,
+        company_id: int,
+        first_seq: int,
+        last_seq: int,
+        began: float,
+        ended: float,
+        sockets: int,
+    ) -> None:
+        """As the hub tells of a walk: it began at the first socket and ended at the last; unix
+        seconds.
+        """
+        belongs_to = [
+            self._traces.kept((company_id, seq)) for seq in range(first_seq, last_seq + 1)
+        ]
+        told = {
+            "company_id": company_id,
+            "first_seq": first_seq,
+            "last_seq": last_seq,
+            "sockets": sockets,
+        }
         self._traces.note("fan-out", int(began * 1e6), int(ended * 1e6), belongs_to, **told)
 
 

@@ -1,4 +1,6 @@
-"""Fixtures for all tests: the real parts, started when a test first asks for them and never before."""
+"""Fixtures for all tests: the real parts, started when a test first asks for them and never
+before.
+"""
 
 import os
 import signal
@@ -27,13 +29,21 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The order is random, but what takes minutes begins first: begun last, it would be waited for by idle cores."""
-    items.sort(key=lambda item: not any(mark.name == "soak" or mark.args == ("load",) for mark in item.iter_markers()))
+    """The order is random, but what takes minutes begins first: begun last, it would be waited for
+    by idle cores.
+    """
+    items.sort(
+        key=lambda item: (
+            not any(mark.name == "soak" or mark.args == ("load",) for mark in item.iter_markers())
+        )
+    )
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Where one test's server keeps its data: nothing in it is shared with another test but the server programs."""
+    """Where one test's server keeps its data: nothing in it is shared with another test but the
+    server programs.
+    """
 
     kind: StackKind
     database_url: str
@@ -74,7 +84,9 @@ def shared_redis() -> Iterator[Redis]:
 
 @pytest.fixture
 def mariadb(shared_mariadb: MariaDB) -> MariaDB:
-    """The test run's MariaDB, alive whatever the test before did to it. Kill it, freeze it: the next test finds it well."""
+    """The test run's MariaDB, alive whatever the test before did to it. Kill it, freeze it: the
+    next test finds it well.
+    """
     shared_mariadb.ensure_running()
     return shared_mariadb
 
@@ -99,7 +111,9 @@ def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Stack:
 @pytest.fixture
 def omni(stack: Stack, tmp_path: Path) -> Iterator[Omni]:
     """The server, running on a fresh stack: once embedded, once as in production."""
-    with running(tmp_path, database_url=stack.database_url, broadcast_url=stack.broadcast_url) as server:
+    with running(
+        tmp_path, database_url=stack.database_url, broadcast_url=stack.broadcast_url
+    ) as server:
         yield server
 
 
@@ -125,7 +139,9 @@ def _sqlite_url(directory: Path) -> str:
 
 
 def _require(is_present: bool, name: str, package: str) -> None:
-    """In CI a missing part fails the test, elsewhere it skips it: a skipped promise must not look kept."""
+    """In CI a missing part fails the test, elsewhere it skips it: a skipped promise must not look
+    kept.
+    """
     if is_present:
         return
     reason = f"{name} is not installed (Debian package {package}; `make test` as root installs it)"

@@ -1,4 +1,6 @@
-"""Random minutes in the real page; prints what happened, and every difference: `make page-random`."""
+"""Random minutes in the real page; prints what happened, and every difference: `make
+page-random`.
+"""
 
 import argparse
 import asyncio
@@ -20,7 +22,9 @@ async def _a_site_of_its_own() -> AsyncIterator[tuple[Site, Browser]]:
     program = find_program("chromium", "chromium-browser", "google-chrome")
     with tempfile.TemporaryDirectory() as directory:
         async with running_site(Path(directory)) as site, async_playwright() as playwright:
-            browser = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+            browser = await playwright.chromium.launch(
+                executable_path=program, args=["--no-sandbox"]
+            )
             yield site, browser
             await browser.close()
 

@@ -1,4 +1,5 @@
-"""`make screenshots`: the inbox in its states, sizes, languages and appearances, from the real server; for looking at.
+"""`make screenshots`: the inbox in its states, sizes, languages and appearances, from the real
+server; for looking at.
 
 All of them go to artefacts/screenshots; the three that the README shows go to docs/img as well.
 """
@@ -13,11 +14,17 @@ from pathlib import Path
 
 from playwright.async_api import Browser, FilePayload, Page, async_playwright, expect
 
-from server.dev.chatwoot_sim import seed
+from server.lab.chatwoot_sim import seed
 from tests.kit.eventually import eventually
 from tests.kit.processes import find_program
 from tests.kit.tcp_proxy import TcpProxy
-from tests.web.site import Site, Window, new_window, running_site, says
+from tests.web.site import (
+    Site,
+    Window,
+    new_window,
+    running_site,
+    says,
+)
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "artefacts" / "screenshots"
@@ -25,7 +32,8 @@ README_PICTURES = ROOT / "docs" / "img"
 SIZES = {1280: 800, 768: 1024, 390: 844}
 LANGUAGES = ("en", "bn")
 THEMES = ("light", "dark")
-OPENED = "সুমাইয়া আক্তার"  # of the seed: both languages of the page meet Bengali letters, a note, and replies
+# of the seed: both languages of the page meet Bengali letters, a note, and replies
+OPENED = "সুমাইয়া আক্তার"
 FOR_README = {
     "inbox": "thread-1280-en-light",
     "inbox-bn-dark": "thread-1280-bn-dark",
@@ -37,7 +45,9 @@ class Photographer:
     """One window of one size and look, led through the states."""
 
     def __init__(self, page: Page, proxy: TcpProxy, name: str) -> None:
-        self._page, self._proxy, self._name = page, proxy, name
+        self._page = page
+        self._proxy = proxy
+        self._name = name
 
     async def take_all(self, opened: int) -> None:
         page = self._page
@@ -70,14 +80,25 @@ class Photographer:
             {"id": 3, "shortcut": "thanks", "content": "ধন্যবাদ! আর কিছু লাগলে জানাবেন।"},
         ]
         await self._page.route("**/api/canned-replies", lambda route: route.fulfill(json=found))
-        await self._page.set_input_files("#attach", FilePayload(name="invoice-5512.pdf", mimeType="application/pdf", buffer=b"%PDF"))
+        await self._page.set_input_files(
+            "#attach",
+            FilePayload(name="invoice-5512.pdf", mimeType="application/pdf", buffer=b"%PDF"),
+        )
         await self._page.locator("#reply").press_sequentially("/")
         await expect(self._page.locator("#canned > li")).to_have_count(len(found))
 
     async def _fail_a_reply(self) -> None:
         """Shows a refusal, and leaves the server as it was."""
-        refusal = '{"code": "chatwoot_422", "message": "Chatwoot refused it: the 24 hour window is over", "status": 422}'
-        await self._page.route("**/reply", lambda route: route.fulfill(status=422, body=refusal, content_type="application/problem+json"))
+        refusal = (
+            '{"code": "chatwoot_422", "message": "Chatwoot refused it: the 24 hour window is '
+            'over", "status": 422}'
+        )
+        await self._page.route(
+            "**/reply",
+            lambda route: route.fulfill(
+                status=422, body=refusal, content_type="application/problem+json"
+            ),
+        )
         await self._page.click("#chosen button")
         await self._page.fill("#reply", "আপনার অর্ডার পৌঁছে গেছে। Please check.")
         await self._page.click("#composer .primary")
@@ -87,12 +108,16 @@ class Photographer:
         await self._page.evaluate("document.fonts.ready")
         await self._page.mouse.move(0, 0)
         await self._page.wait_for_timeout(300)  # counts and title follow a moment after the rest
-        await self._page.screenshot(path=PICTURES / f"{state}-{self._name}.png", animations="disabled", caret="hide")
+        await self._page.screenshot(
+            path=PICTURES / f"{state}-{self._name}.png", animations="disabled", caret="hide"
+        )
 
 
 @asynccontextmanager
 async def seeded_site() -> AsyncIterator[tuple[Site, int]]:
-    """The site with the sample customers, most of what is older read, and the number of the conversation to open."""
+    """The site with the sample customers, most of what is older read, and the number of the
+    conversation to open.
+    """
     with tempfile.TemporaryDirectory() as directory:
         async with running_site(Path(directory)) as site:
             count = len(seed(site.sim))
@@ -108,16 +133,29 @@ async def seeded_site() -> AsyncIterator[tuple[Site, int]]:
             for one in found[4:]:
                 number = int(str(one["id"]))
                 last = (await site.messages(number))[-1]["id"]
-                await site.http.post(f"/api/conversations/{number}/read", json={"messageId": last}, headers={"Origin": site.omni.base_url})
+                await site.http.post(
+                    f"/api/conversations/{number}/read",
+                    json={"messageId": last},
+                    headers={"Origin": site.omni.base_url},
+                )
             yield site, opened
 
 
-async def photograph(site: Site, browser: Browser, opened: int, width: int, lang: str, theme: str) -> None:
+async def photograph(
+    site: Site, browser: Browser, opened: int, width: int, lang: str, theme: str
+) -> None:
     async with TcpProxy(site.omni.port) as proxy:
         address = f"http://127.0.0.1:{proxy.port}"
         size = {"width": width, "height": SIZES[width]}
         window: Window = await new_window(
-            site, browser, lang=lang, theme=theme, base_url=address, viewport=size, has_touch=width < 500, is_mobile=width < 500
+            site,
+            browser,
+            lang=lang,
+            theme=theme,
+            base_url=address,
+            viewport=size,
+            has_touch=width < 500,
+            is_mobile=width < 500,
         )
         colleague = await new_window(site, browser, "tomas", base_url=site.omni.base_url)
         await colleague.open(f"/inbox/c/{opened}")

@@ -1,4 +1,6 @@
-"""Chatwoot's REST API: the client, its exceptions, and the budget of requests that all clients of one address share."""
+"""Chatwoot's REST API: the client, its exceptions, and the budget of requests that all clients of
+one address share.
+"""
 
 from server.chatwoot.answer_memory import AnswerMemory
 from server.chatwoot.answers import (
@@ -10,12 +12,20 @@ from server.chatwoot.answers import (
     ChatwootUnexpected,
 )
 from server.chatwoot.budget import RequestBudget, RequestBudgets, SlowBudget
-from server.chatwoot.client import LAST_ID, UPLOAD_SECONDS, ChatwootClient, ConversationPage, ReadRetries, Timeouts, client_id_of
+from server.chatwoot.client import (
+    LAST_ID,
+    UPLOAD_SECONDS,
+    ChatwootClient,
+    ConversationPage,
+    ReadRetries,
+    Timeouts,
+    client_id_of,
+)
 from server.chatwoot.listing import Listing, RecentListing
 from server.chatwoot.outgoing import check_base_url, check_destination, outgoing_client
 from server.chatwoot.paging import message_windows
-from server.chatwoot.reach import private_addresses, problem_with
-from server.core.payloads import CLIENT_ID_KEY
+from server.chatwoot.reachability import private_addresses, problem_with
+from server.core.chatwoot.payloads import CLIENT_ID_KEY
 
 __all__ = [
     "CLIENT_ID_KEY",

@@ -1,7 +1,8 @@
 """The memory that answers of all Chatwoots may take in this process, in bytes.
 
-One answer is bounded by itself, but many companies' answers arrive at once, and each company chooses the server that we
-read from. What an answer takes is counted while it is read, and afterwards as long as the decoded answer lives.
+One answer is bounded by itself, but many companies' answers arrive at once, and each company
+chooses the server that we read from. What an answer takes is counted while it is read, and
+afterwards as long as the decoded answer lives.
 """
 
 import asyncio
@@ -10,13 +11,15 @@ from typing import Any
 
 from server.chatwoot.answers import JsonObject
 
-# Below this an answer is not counted: nearly all are, and the pool's connections bound how many are read at once.
+# Below this an answer is not counted: nearly all are, and the pool's connections bound how many are
+# read at once.
 UNCOUNTED_BYTES = 256 * 1024
 DEFAULT_MAX_BYTES = 256 * 1024 * 1024
 # one company's part: the others' answers go on while a hostile or a huge Chatwoot is read
 COMPANY_SHARE = 0.5
 MAX_WAIT_SECONDS = 10.0
-_VALUE_BYTES = 100  # of four bytes of JSON, `[],`, or `"a":{}`, as much as a dictionary and its place
+# of four bytes of JSON, `[],`, or `"a":{}`, as much as a dictionary and its place
+_VALUE_BYTES = 100
 _CONTINUATION_BYTES = bytes(range(0x80, 0xC0))
 
 
@@ -32,8 +35,9 @@ class AnswerMemoryFull(Exception):
 class AnswerMemory:
     """A budget of bytes; one object for the process, used in its event loop alone.
 
-    A reader asks for more as its answer grows, and waits while it holds what it has. When all readers wait, one of the
-    company that holds most is refused at once, so that the others can finish: nobody waits for nothing.
+    A reader asks for more as its answer grows, and waits while it holds what it has. When all
+    readers wait, one of the company that holds most is refused at once, so that the others can
+    finish: nobody waits for nothing.
     """
 
     def __init__(
@@ -66,7 +70,8 @@ class AnswerMemory:
     async def take(
         self, company_id: int, more: int, *, holds: int = 0, is_reader: bool = False
     ) -> None:
-        """Wait for bytes, for an answer that `holds` some; `is_reader`: it is being read. Cancelling takes nothing.
+        """Wait for bytes, for an answer that `holds` some; `is_reader`: it is being read.
+        Cancelling takes nothing.
 
         Raises AnswerMemoryFull.
         """
@@ -97,7 +102,9 @@ class AnswerMemory:
             self._admit()
 
     def give_back(self, company_id: int, count: int, *, readers: int = 0) -> None:
-        """May be called from any thread, by the garbage collector as well. `readers`: so many have ended."""
+        """May be called from any thread, by the garbage collector as well. `readers`: so many have
+        ended.
+        """
         self._returned.append((company_id, count, readers))
         loop = self._loop
         if self._waiters and loop is not None and not loop.is_closed():
@@ -135,7 +142,9 @@ class AnswerMemory:
         self._refuse_if_stuck()
 
     def _refuse_if_stuck(self) -> None:
-        """Where each reader that holds something waits for more, only a refusal gives anything back."""
+        """Where each reader that holds something waits for more, only a refusal gives anything
+        back.
+        """
         readers = [one for one in self._waiters if one.is_reader and not one.outcome.done()]
         if readers and len(readers) >= self._reading:
             largest = max(readers, key=lambda one: self._by_company[one.company_id])
@@ -146,7 +155,10 @@ class _Waiter:
     def __init__(
         self, company_id: int, more: int, is_reader: bool, outcome: "asyncio.Future[None]"
     ) -> None:
-        self.company_id, self.more, self.is_reader, self.outcome = company_id, more, is_reader, outcome
+        self.company_id = company_id
+        self.more = more
+        self.is_reader = is_reader
+        self.outcome = outcome
         self.is_admitted = False
 
 
@@ -154,7 +166,8 @@ class HeldBytes:
     """What one answer takes. Not for threads, except that it may be collected in any."""
 
     def __init__(self, memory: AnswerMemory, company_id: int) -> None:
-        self._memory, self._company_id = memory, company_id
+        self._memory = memory
+        self._company_id = company_id
         self._count = 0
         self._is_reading = False
 
@@ -163,7 +176,9 @@ class HeldBytes:
         return self._count
 
     async def grow_for(self, needed: int, most: int) -> None:
-        """Have room for so many bytes; in doublings up to `most`, so that it seldom waits. Raises AnswerMemoryFull."""
+        """Have room for so many bytes; in doublings up to `most`, so that it seldom waits. Raises
+        AnswerMemoryFull.
+        """
         if needed <= max(self._count, UNCOUNTED_BYTES):
             return
         wanted = max(self._count, UNCOUNTED_BYTES)
@@ -195,7 +210,8 @@ class HeldBytes:
 
     def _shrink_to(self, count: int) -> None:
         less, readers = self._count - count, int(self._is_reading)
-        self._count, self._is_reading = count, False
+        self._count = count
+        self._is_reading = False
         if less or readers:
             self._memory.give_back(self._company_id, less, readers=readers)
 
@@ -224,8 +240,9 @@ def keep_held(answer: Any, held: HeldBytes) -> Any:
 def decoded_bytes(body: bytes) -> int:
     """About what a body takes once it is decoded: its texts, and an object for each value.
 
-    Python keeps each text with the width of its widest sign. The widest of all is taken for all: one emoji in a text of a
-    million letters makes it four million bytes. Signs of JSON within texts are counted as values too: rather too much.
+    Python keeps each text with the width of its widest sign. The widest of all is taken for all:
+    one emoji in a text of a million letters makes it four million bytes. Signs of JSON within texts
+    are counted as values too: rather too much.
     """
     values = body.count(b",") + body.count(b"{") + body.count(b"[") + 1
     if body.isascii():

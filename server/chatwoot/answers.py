@@ -1,6 +1,8 @@
-"""What Chatwoot's answers and httpx's failures mean to us. The only place where they are translated.
+"""What Chatwoot's answers and httpx's failures mean to us. The only place where they are
+translated.
 
-Error bodies as in Chatwoot's request_exception_handler.rb: `{"error"}`, `{"message", "attributes"}` or `{"errors": []}`.
+Error bodies as in Chatwoot's request_exception_handler.rb: `{"error"}`, `{"message", "attributes"}`
+or `{"errors": []}`.
 """
 
 import json
@@ -20,14 +22,21 @@ MAX_SENTENCE_CHARACTERS = 300
 # These fail before a byte of the request is on its way, so even a write may be tried again
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 # An address, a token or a text (a lone surrogate) that cannot even be put into a request
-IMPOSSIBLE = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL, UnicodeEncodeError)
+IMPOSSIBLE = (
+    httpx.UnsupportedProtocol,
+    httpx.LocalProtocolError,
+    httpx.InvalidURL,
+    UnicodeEncodeError,
+)
 
 # message.rb: 200 messages a conversation and minute; a 422 that passes by itself
 _TOO_MANY_MESSAGES = "Too many messages"
 
 
 class ChatwootError(OmniError):
-    """Whatever went wrong between us and Chatwoot. `message` may quote Chatwoot's sentence, never a token or a message's text."""
+    """Whatever went wrong between us and Chatwoot. `message` may quote Chatwoot's sentence, never a
+    token or a message's text.
+    """
 
     code = "chatwoot_failed"
     status = 502
@@ -35,7 +44,9 @@ class ChatwootError(OmniError):
 
 
 class ChatwootRefused(ChatwootError):
-    """Final: the same request will be refused again. `chatwoot_status` 0: it could not even be sent."""
+    """Final: the same request will be refused again. `chatwoot_status` 0: it could not even be
+    sent.
+    """
 
     code = "chatwoot_refused"
     title = "Chatwoot refused this"
@@ -59,7 +70,9 @@ class ChatwootUnanswered(ChatwootUnavailable):
 
 
 class ChatwootOutcomeUnknown(ChatwootError):
-    """A write whose answer never came, or came broken: look whether it took effect before making it again."""
+    """A write whose answer never came, or came broken: look whether it took effect before making it
+    again.
+    """
 
     code = "chatwoot_outcome_unknown"
     retry_seconds = 5
@@ -67,7 +80,9 @@ class ChatwootOutcomeUnknown(ChatwootError):
 
 
 class ChatwootUnexpected(ChatwootError):
-    """A read was answered 2xx with something that is not Chatwoot's documented form: another program at this address?"""
+    """A read was answered 2xx with something that is not Chatwoot's documented form: another
+    program at this address?
+    """
 
     code = "chatwoot_unexpected"
     title = "What answers at this address does not look like Chatwoot"
@@ -82,18 +97,26 @@ class ChatwootTooLong(ChatwootUnexpected):
 def failure_of(problem: Exception, *, is_write: bool) -> ChatwootError:
     """What an exception of httpx, or the overall timeout, means."""
     if isinstance(problem, IMPOSSIBLE):
-        return ChatwootRefused(0, "The address, the access token or the text cannot be put into a request; correct it")
+        return ChatwootRefused(
+            0, "The address, the access token or the text cannot be put into a request; correct it"
+        )
     if _is_forbidden_address(problem):
         return ChatwootRefused(0, f"The base URL {PRIVATE_PREDICATE}")
     kind = type(problem).__name__
     if is_write and not isinstance(problem, NOT_SENT):
         return ChatwootOutcomeUnknown(f"Chatwoot did not confirm this ({kind})")
-    is_begun = isinstance(problem, (httpx.TimeoutException, TimeoutError)) and not isinstance(problem, NOT_SENT)
-    return (ChatwootUnanswered if is_begun else ChatwootUnavailable)(f"Chatwoot cannot be reached right now ({reason_of(problem)})")
+    is_begun = isinstance(problem, (httpx.TimeoutException, TimeoutError)) and not isinstance(
+        problem, NOT_SENT
+    )
+    return (ChatwootUnanswered if is_begun else ChatwootUnavailable)(
+        f"Chatwoot cannot be reached right now ({reason_of(problem)})"
+    )
 
 
 def reason_of(problem: BaseException) -> str:
-    """Which part of the address does not lead to Chatwoot: its name, its port, or its certificate."""
+    """Which part of the address does not lead to Chatwoot: its name, its port, or its
+    certificate.
+    """
     cause: BaseException | None = problem
     while cause is not None:
         if isinstance(cause, socket.gaierror):
@@ -110,10 +133,13 @@ def reason_of(problem: BaseException) -> str:
     return type(problem).__name__
 
 
-def check_status(status: int, body: bytes, location: str, *, is_write: bool, is_quotable: bool = True) -> None:
+def check_status(
+    status: int, body: bytes, location: str, *, is_write: bool, is_quotable: bool = True
+) -> None:
     """Return for 2xx; otherwise raise what the status means.
 
-    `is_quotable`: what answered may be shown in its own words; of others the class of the status is said alone.
+    `is_quotable`: what answered may be shown in its own words; of others the class of the status is
+    said alone.
     """
     if 200 <= status < 300:
         return
@@ -126,20 +152,28 @@ def check_status(status: int, body: bytes, location: str, *, is_write: bool, is_
             raise ChatwootOutcomeUnknown(f"Chatwoot did not confirm this ({told})")
         raise ChatwootUnavailable(f"Chatwoot has a problem ({told})")
     if 300 <= status < 400 and is_quotable:
-        raise ChatwootRefused(status, f"Chatwoot is elsewhere: it redirects to {_origin(location)}; use that address")
+        raise ChatwootRefused(
+            status, f"Chatwoot is elsewhere: it redirects to {_origin(location)}; use that address"
+        )
     sentence = sentence_of(body)
     if status == 422 and _TOO_MANY_MESSAGES in sentence:
-        raise ChatwootUnavailable("Chatwoot takes no more messages in this conversation for a minute (200 a minute)")
+        raise ChatwootUnavailable(
+            "Chatwoot takes no more messages in this conversation for a minute (200 a minute)"
+        )
     raise ChatwootRefused(status, (is_quotable and sentence) or f"Chatwoot answered {told}")
 
 
 def decode_answer(body: bytes, *, is_write: bool) -> Any:
-    """The JSON of a 2xx answer. Undecodable: the outcome of a write is unknown, a read may be made again."""
+    """The JSON of a 2xx answer. Undecodable: the outcome of a write is unknown, a read may be made
+    again.
+    """
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
         if is_write:
-            raise ChatwootOutcomeUnknown("Chatwoot's confirmation was cut off or unreadable") from None
+            raise ChatwootOutcomeUnknown(
+                "Chatwoot's confirmation was cut off or unreadable"
+            ) from None
         raise ChatwootUnavailable("Chatwoot's answer was cut off or is not JSON") from None
 
 
@@ -153,7 +187,14 @@ def sentence_of(body: bytes) -> str:
         return ""
     errors = decoded.get("errors")
     first = errors[0] if isinstance(errors, list) and errors else None
-    found = next((v for v in (decoded.get("error"), decoded.get("message"), first) if isinstance(v, str) and v), "")
+    found = next(
+        (
+            v
+            for v in (decoded.get("error"), decoded.get("message"), first)
+            if isinstance(v, str) and v
+        ),
+        "",
+    )
     return found[:MAX_SENTENCE_CHARACTERS]
 
 

@@ -1,7 +1,8 @@
 """How many requests we allow ourselves towards one Chatwoot address.
 
-Chatwoot (config/initializers/rack_attack.rb) answers 429 above 3,000 requests a minute from one address of ours, which
-the agents' browsers in the same office share; it never says how long to wait.
+Chatwoot (config/initializers/rack_attack.rb) answers 429 above 3,000 requests a minute from one
+address of ours, which the agents' browsers in the same office share; it never says how long to
+wait.
 """
 
 import asyncio
@@ -13,7 +14,8 @@ from server.chatwoot.answers import ChatwootUnavailable
 CHATWOOT_REQUESTS_PER_MINUTE = 3000
 # leave room for the browsers behind the same address
 DEFAULT_SHARE = 0.8
-# after a 429 everybody waits this long: rack-attack counts in whole minutes, so trying at once only costs
+# after a 429 everybody waits this long: rack-attack counts in whole minutes, so trying at once only
+# costs
 PAUSE_SECONDS = 5.0
 MAX_WAIT_SECONDS = 15.0
 # the last part of the bucket is kept for replies: a sync must not make a customer wait
@@ -22,7 +24,9 @@ _BURST_SECONDS = 1.0
 
 
 class RequestBudget:
-    """A token bucket; one for each address, shared by all clients of it in this process. Not for threads."""
+    """A token bucket; one for each address, shared by all clients of it in this process. Not for
+    threads.
+    """
 
     def __init__(
         self,
@@ -40,25 +44,34 @@ class RequestBudget:
         self._tokens = self._size
         self._counted_at = monotonic()
         self._closed_until = 0.0
-        self._unanswered: dict[str, float] = {}  # question -> until when Chatwoot may still be at work on it
+        # question -> until when Chatwoot may still be at work on it
+        self._unanswered: dict[str, float] = {}
 
     def check_open(self, question: str) -> None:
         """Raises ChatwootUnavailable while the same question may still be worked on there."""
         now = self._monotonic()
-        self._unanswered = {asked: until for asked, until in self._unanswered.items() if until > now}
+        self._unanswered = {
+            asked: until for asked, until in self._unanswered.items() if until > now
+        }
         if question in self._unanswered:
-            raise ChatwootUnavailable("Chatwoot has not answered the same question yet; it is asked again later")
+            raise ChatwootUnavailable(
+                "Chatwoot has not answered the same question yet; it is asked again later"
+            )
 
     def close(self, question: str, seconds: float) -> None:
         """It was left without an answer just now."""
         self._unanswered[question] = self._monotonic() + seconds
 
     async def take(self, *, is_write: bool) -> None:
-        """Wait for one request's worth. Cancelling takes nothing. Raises `ChatwootUnavailable` when the wait would be too long."""
+        """Wait for one request's worth. Cancelling takes nothing. Raises `ChatwootUnavailable` when
+        the wait would be too long.
+        """
         give_up_at = self._monotonic() + self._max_wait_seconds
         while (wait := self.seconds_until_free(is_write=is_write)) > 0:
             if self._monotonic() + wait > give_up_at:
-                raise ChatwootUnavailable("Too many requests to Chatwoot are waiting; try again in a moment")
+                raise ChatwootUnavailable(
+                    "Too many requests to Chatwoot are waiting; try again in a moment"
+                )
             await asyncio.sleep(wait)
         self._tokens -= 1
 
@@ -80,9 +93,15 @@ class RequestBudget:
 class SlowBudget(RequestBudget):
     """Another budget's, and of that so many an hour: for what has time. Made for one walk."""
 
-    def __init__(self, shared: RequestBudget, per_hour: float, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        shared: RequestBudget,
+        per_hour: float,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         super().__init__(monotonic=monotonic)
-        self._shared, self._pause = shared, 3_600.0 / per_hour
+        self._shared = shared
+        self._pause = 3_600.0 / per_hour
         self._next_at = monotonic()
 
     async def take(self, *, is_write: bool) -> None:

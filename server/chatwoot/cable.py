@@ -1,6 +1,8 @@
-"""The socket of Chatwoot's agents, `/cable`: connecting under the same rules as every call, subscribing, and reading frames.
+"""The socket of Chatwoot's agents, `/cable`: connecting under the same rules as every call,
+subscribing, and reading frames.
 
-`update_presence` is never sent: it would keep the token's owner online. A wrong token is answered with silence, so silence is a refusal.
+`update_presence` is never sent: it would keep the token's owner online. A wrong token is answered
+with silence, so silence is a refusal.
 """
 
 import asyncio
@@ -18,7 +20,7 @@ from websockets.typing import Origin, Subprotocol
 from server.chatwoot.answers import reason_of
 from server.chatwoot.cable_connection import BoundedConnection
 from server.chatwoot.outgoing import is_named, is_refused, resolve
-from server.core.socket_frames import read_frame
+from server.core.chatwoot.cable_frames import read_frame
 from server.errors import PayloadError
 
 _PROTOCOL = Subprotocol("actioncable-v1-json")
@@ -27,7 +29,8 @@ _CONFIRM_SECONDS = 10.0
 _SILENT_SECONDS = 15.0  # five of Chatwoot's pings
 _CLOSE_SECONDS = 1.0
 _FRAMES_AHEAD = 1  # a frame may be of the largest size
-_FRAME_BYTES = 1_000_000  # a larger one is left to its webhook: Chatwoot's longest message has 150,000 letters
+# a larger one is left to its webhook: Chatwoot's longest message has 150,000 letters
+_FRAME_BYTES = 1_000_000
 _OVERSIZE = 3  # a frame so many times too large is left out; a larger one ends the connection
 
 
@@ -42,36 +45,60 @@ class CableRefused(CableFailed):
 class Cable:
     """An open connection that was subscribed."""
 
-    def __init__(self, connection: ClientConnection, most_bytes: int, silent_seconds: float) -> None:
-        self._connection, self._most_bytes, self._silent_seconds = connection, most_bytes, silent_seconds
+    def __init__(
+        self, connection: ClientConnection, most_bytes: int, silent_seconds: float
+    ) -> None:
+        self._connection = connection
+        self._most_bytes = most_bytes
+        self._silent_seconds = silent_seconds
 
     async def frames(self) -> AsyncIterator[bytes]:
-        """Every frame, Chatwoot's pings among them; those that are too large come empty. Raises CableFailed at the end."""
+        """Every frame, Chatwoot's pings among them; those that are too large come empty. Raises
+        CableFailed at the end.
+        """
         while True:
             try:
                 async with asyncio.timeout(self._silent_seconds):
                     frame = await self._connection.recv(decode=False)
             except TimeoutError:
-                raise CableFailed(f"nothing came for {self._silent_seconds:.0f} s, not even a ping") from None
+                raise CableFailed(
+                    f"nothing came for {self._silent_seconds:.0f} s, not even a ping"
+                ) from None
             except ConnectionClosed as closed:
                 raise CableFailed(f"the connection ended ({_reason(closed)})") from None
             yield b"" if len(frame) > self._most_bytes else frame
 
 
 class CableNetwork:
-    """How Chatwoots are reached from here: which private addresses may be, and by which proxy the others."""
+    """How Chatwoots are reached from here: which private addresses may be, and by which proxy the
+    others.
+    """
 
-    def __init__(self, *, allows_private: bool, private_hosts: Collection[str], proxy: str, most_bytes: int) -> None:
-        self._allows_private, self._private_hosts = allows_private, private_hosts
-        self._proxy, self._most_bytes = proxy, min(most_bytes, _FRAME_BYTES)
-        self.confirm_seconds, self.silent_seconds = _CONFIRM_SECONDS, _SILENT_SECONDS
+    def __init__(
+        self, *, allows_private: bool, private_hosts: Collection[str], proxy: str, most_bytes: int
+    ) -> None:
+        self._allows_private = allows_private
+        self._private_hosts = private_hosts
+        self._proxy = proxy
+        self._most_bytes = min(most_bytes, _FRAME_BYTES)
+        self.confirm_seconds = _CONFIRM_SECONDS
+        self.silent_seconds = _SILENT_SECONDS
 
     @asynccontextmanager
-    async def listening(self, base_url: str, account_id: int, user_id: int, token: str) -> AsyncIterator[Cable]:
+    async def listening(
+        self, base_url: str, account_id: int, user_id: int, token: str
+    ) -> AsyncIterator[Cable]:
         """`token`: the owner's `pubsub_token`. Raises CableFailed and CableRefused."""
         try:
             opened = await self._open(base_url)
-        except (OSError, TimeoutError, InvalidHandshake, InvalidProxy, InvalidURI, ValueError) as error:
+        except (
+            OSError,
+            TimeoutError,
+            InvalidHandshake,
+            InvalidProxy,
+            InvalidURI,
+            ValueError,
+        ) as error:
             raise CableFailed(_open_problem(error)) from None
         async with opened as connection:
             cable = Cable(connection, self._most_bytes, self.silent_seconds)
@@ -100,7 +127,8 @@ class CableNetwork:
             max_queue=_FRAMES_AHEAD,
             create_connection=BoundedConnection,
             sock=wire,
-            ssl=httpx.create_ssl_context(trust_env=False) if is_secure else None,  # the same authorities as for calls
+            # the same authorities as for calls
+            ssl=httpx.create_ssl_context(trust_env=False) if is_secure else None,
         )
         try:
             return await opening
@@ -123,14 +151,18 @@ class CableNetwork:
             raise PermissionError(f"{host} is a private address")
 
     async def _wire(self, host: str, port: int) -> socket.socket:
-        """A TCP connection to an address that was judged, so that the name cannot lead elsewhere. Raises OSError."""
+        """A TCP connection to an address that was judged, so that the name cannot lead elsewhere.
+        Raises OSError.
+        """
         failure: OSError | None = None
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(_OPEN_SECONDS):
             found = await resolve(host, port)
             self._check(host, port, found)
             for address in found:
-                wire = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+                wire = socket.socket(
+                    socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM
+                )
                 wire.setblocking(False)
                 try:
                     await loop.sock_connect(wire, (address, port))
@@ -147,18 +179,29 @@ class CableNetwork:
     async def _subscribe(
         self, connection: ClientConnection, cable: Cable, account_id: int, user_id: int, token: str
     ) -> None:
-        identifier = {"channel": "RoomChannel", "pubsub_token": token, "account_id": account_id, "user_id": user_id}
+        identifier = {
+            "channel": "RoomChannel",
+            "pubsub_token": token,
+            "account_id": account_id,
+            "user_id": user_id,
+        }
         try:
-            await connection.send(json.dumps({"command": "subscribe", "identifier": json.dumps(identifier)}))
+            await connection.send(
+                json.dumps({"command": "subscribe", "identifier": json.dumps(identifier)})
+            )
             async with asyncio.timeout(self.confirm_seconds):
                 async for frame in cable.frames():
                     kind = _kind(frame)
                     if kind == "confirm_subscription":
                         return
                     if kind in ("reject_subscription", "disconnect"):
-                        raise CableRefused("Chatwoot refuses the access token's owner as a listener")
+                        raise CableRefused(
+                            "Chatwoot refuses the access token's owner as a listener"
+                        )
         except TimeoutError:
-            raise CableRefused("Chatwoot did not answer the subscription, which is how it refuses one") from None
+            raise CableRefused(
+                "Chatwoot did not answer the subscription, which is how it refuses one"
+            ) from None
         except ConnectionClosed as closed:
             raise CableFailed(f"the connection ended ({_reason(closed)})") from None
 
@@ -184,7 +227,10 @@ def _reason(closed: ConnectionClosed) -> str:
 def _open_problem(error: Exception) -> str:
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status is not None:
-        return f"Chatwoot's socket answered with status {status}; is /cable passed on by the proxy before it?"
+        return (
+            f"Chatwoot's socket answered with status {status}; is /cable passed on by the "
+            "proxy before it?"
+        )
     if isinstance(error, PermissionError):
         return f"{error}, which integrations may not reach"
     return f"Chatwoot's socket cannot be reached ({reason_of(error)})"

@@ -1,5 +1,7 @@
-"""A connection to a Chatwoot's `/cable` that cannot keep the process busy with frames: `websockets` bounds how large a message is, and not
-how many frames one read may hold, nor how many pings are answered."""
+"""A connection to a Chatwoot's `/cable` that cannot keep the process busy with frames: `websockets`
+bounds how large a message is, and not how many frames one read may hold, nor how many pings are
+answered.
+"""
 
 import asyncio
 from typing import Any
@@ -7,11 +9,13 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection
 from websockets.frames import Frame, Opcode
 
-from server.core.limits import Bucket
+from server.core.token_buckets import Bucket
 
 _PIECE_BYTES = 4_096
-_FRAMES_A_READ = 4_000  # of 256 KB at most; Chatwoot's have some hundred bytes, so that this is no Chatwoot
-_PIECES_A_SECOND, _PIECES_BURST = 20.0, 1_000.0  # protocol pings, pongs and fragments: Chatwoot sends none
+# of 256 KB at most; Chatwoot's have some hundred bytes, so that this is no Chatwoot
+_FRAMES_A_READ = 4_000
+# protocol pings, pongs and fragments: Chatwoot sends none
+_PIECES_A_SECOND, _PIECES_BURST = 20.0, 1_000.0
 _PIECES = (Opcode.PING, Opcode.PONG, Opcode.CONT)
 
 
@@ -25,7 +29,9 @@ class BoundedConnection(ClientConnection):
         self._frames_of_read = 0
 
     def data_received(self, data: bytes) -> None:
-        """By small pieces, as a read may hold a hundred thousand frames, and all are taken apart before anybody could count them."""
+        """By small pieces, as a read may hold a hundred thousand frames, and all are taken apart
+        before anybody could count them.
+        """
         self._frames_of_read = 0
         for at in range(0, len(data), _PIECE_BYTES):
             super().data_received(data[at : at + _PIECE_BYTES])

@@ -1,5 +1,7 @@
-"""Reading an answer within a bound. `httpx` decodes whatever `Content-Encoding` says, as often as it says, before anybody can count: 478
-bytes become 200 MB. So the bytes are counted as they come, and one gzip, the only coding that is asked for, is decoded up to the bound."""
+"""Reading an answer within a bound. `httpx` decodes whatever `Content-Encoding` says, as often as
+it says, before anybody can count: 478 bytes become 200 MB. So the bytes are counted as they come,
+and one gzip, the only coding that is asked for, is decoded up to the bound.
+"""
 
 import zlib
 from collections.abc import Iterator
@@ -7,13 +9,14 @@ from collections.abc import Iterator
 import httpx
 
 from server.chatwoot.answer_memory import HeldBytes
-from server.core.json_bodies import has_too_many_values
+from server.core.chatwoot.json_bodies import has_too_many_values
 
 ACCEPT_ENCODING = "gzip"
 _GZIP_WBITS = 31
 _SMALL_BYTES = 100_000
 _PIECE_BYTES = 256 * 1024
-_MAX_VALUES = 200_000  # a page of Chatwoot's has some thousands; so many take a tenth of a second at most
+# a page of Chatwoot's has some thousands; so many take a tenth of a second at most
+_MAX_VALUES = 200_000
 
 
 class AnswerTooLong(Exception):
@@ -25,7 +28,8 @@ async def read_bounded(
 ) -> bytes:
     """The decoded body of a streamed answer; `held` grows with it.
 
-    Raises AnswerTooLong, AnswerMemoryFull, httpx.DecodingError, and what httpx raises while it reads.
+    Raises AnswerTooLong, AnswerMemoryFull, httpx.DecodingError, and what httpx raises while it
+    reads.
     """
     coding = answer.headers.get("content-encoding", "identity").strip().lower()
     if coding not in ("identity", "gzip", "x-gzip", ""):
@@ -52,7 +56,9 @@ async def read_bounded(
 
 
 def _inflated(inflate: "zlib._Decompress", chunk: bytes) -> Iterator[bytes]:
-    """What a chunk holds, piece by piece: it may be a thousand times as much. Raises httpx.DecodingError."""
+    """What a chunk holds, piece by piece: it may be a thousand times as much. Raises
+    httpx.DecodingError.
+    """
     while True:
         try:
             piece = inflate.decompress(chunk, _PIECE_BYTES)

@@ -1,8 +1,9 @@
 """Files of messages, fetched from where Chatwoot keeps them, for an agent who may see them.
 
-The address comes with a webhook, so it may be anybody's invention: only public addresses are called, at every redirect anew, and private
-ones only where the integration's own Chatwoot or a host named by the operator lies there (`outgoing.py` judges when it connects). No
-credentials are sent: Chatwoot's file addresses need none.
+The address comes with a webhook, so it may be anybody's invention: only public addresses are
+called, at every redirect anew, and private ones only where the integration's own Chatwoot or a host
+named by the operator lies there (`outgoing.py` judges when it connects). No credentials are sent:
+Chatwoot's file addresses need none.
 """
 
 import re
@@ -23,7 +24,8 @@ _TIMEOUT = httpx.Timeout(10.0, connect=5.0, pool=5.0)
 WHOLE_SECONDS = 300.0  # a file on a slow line; longer holds a connection for nobody
 _LIMITS = httpx.Limits(max_connections=60, max_keepalive_connections=10)
 _LENGTH = re.compile(r"[0-9]{1,15}")
-# what is passed on, in the only form it is passed on in: whoever runs the storage writes these, and a browser reads them as ours
+# what is passed on, in the only form it is passed on in: whoever runs the storage writes these, and
+# a browser reads them as ours
 _PASSED = {
     "Accept-Ranges": re.compile(r"bytes|none"),
     "Content-Range": re.compile(r"bytes [0-9]{1,15}-[0-9]{1,15}/([0-9]{1,15}|\*)"),
@@ -40,7 +42,8 @@ class OpenFile:
     """A file whose head has come; `chunks` gives the rest, `close` must be called."""
 
     def __init__(self, answer: httpx.Response, most_bytes: int) -> None:
-        self._answer, self._most_bytes = answer, most_bytes
+        self._answer = answer
+        self._most_bytes = most_bytes
         self.status = answer.status_code
         self.content_type: str = answer.headers.get("content-type", "")
 
@@ -51,7 +54,9 @@ class OpenFile:
         return {name: text for name, text in given.items() if _PASSED[name].fullmatch(text)}
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Raises AttachmentUnavailable when it breaks off, grows too large or takes too long: the client sees an answer cut short."""
+        """Raises AttachmentUnavailable when it breaks off, grows too large or takes too long: the
+        client sees an answer cut short.
+        """
         size, until = 0, time.monotonic() + WHOLE_SECONDS
         try:
             async for chunk in self._answer.aiter_raw():
@@ -78,9 +83,12 @@ class Files:
         chatwoot_hosts: Collection[str] = (),
         proxy: str = "",
     ) -> None:
-        """`allows_private`: an integration's own Chatwoot may lie in a private network, as it may where `chatwoot_hosts`
-        names it; `private_hosts` may in any case."""
-        self._allows_private, self._private_hosts, self._most_bytes = allows_private, frozenset(private_hosts), most_bytes
+        """`allows_private`: an integration's own Chatwoot may lie in a private network, as it may
+        where `chatwoot_hosts` names it; `private_hosts` may in any case.
+        """
+        self._allows_private = allows_private
+        self._private_hosts = frozenset(private_hosts)
+        self._most_bytes = most_bytes
         self._chatwoot_hosts = frozenset(chatwoot_hosts)
         self._public = outgoing_client(allows_private=False, limits=_LIMITS, proxy=proxy)
         self._private = outgoing_client(allows_private=True, limits=_LIMITS)
@@ -91,11 +99,18 @@ class Files:
         await self._stack.enter_async_context(self._private)
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         await self._stack.__aexit__(kind, error, trace)
 
     async def open(self, url: str, base_url: str, part: str | None) -> OpenFile:
-        """Begin to fetch; `base_url` is the integration's, `part` a Range. Raises NotFound or AttachmentUnavailable."""
+        """Begin to fetch; `base_url` is the integration's, `part` a Range. Raises NotFound or
+        AttachmentUnavailable.
+        """
         for _ in range(_REDIRECTS_MOST + 1):
             answer = await self._get(url, base_url, part)
             if answer.status_code in (200, 206):
@@ -107,7 +122,9 @@ class Files:
             location = answer.headers.get("location")
             await answer.aclose()
             if answer.status_code in _GONE:
-                raise NotFound("The file is not there; one that was sent just now may take some seconds")
+                raise NotFound(
+                    "The file is not there; one that was sent just now may take some seconds"
+                )
             if not answer.has_redirect_location or location is None:
                 raise AttachmentUnavailable
             url = _joined(url, location)
@@ -124,18 +141,29 @@ class Files:
             raise AttachmentUnavailable from None
 
     def _problem_of(self, answer: httpx.Response) -> str | None:
-        """Why a file is not passed on. One that comes encoded, though that was not asked for, would grow on its way."""
+        """Why a file is not passed on. One that comes encoded, though that was not asked for, would
+        grow on its way.
+        """
         length = answer.headers.get("content-length", "0")
         if not _LENGTH.fullmatch(length) or int(length) > self._most_bytes:
             return "The file is larger than what is passed on here; open it in Chatwoot"
-        if answer.headers.get("content-encoding", "identity").strip().lower() not in ("identity", ""):
-            return "The file comes compressed from where Chatwoot keeps it, though that was not asked for; open it in Chatwoot"
+        if answer.headers.get("content-encoding", "identity").strip().lower() not in (
+            "identity",
+            "",
+        ):
+            return (
+                "The file comes compressed from where Chatwoot keeps it, though that was not "
+                "asked for; open it in Chatwoot"
+            )
         return None
 
     def _may_be_private(self, url: str, base_url: str) -> bool:
         parts, own = urlsplit(url), urlsplit(base_url)
         try:
-            host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+            host, port = (
+                parts.hostname or "",
+                parts.port or (443 if parts.scheme == "https" else 80),
+            )
         except ValueError:
             return False
         if is_named(host, port, self._private_hosts):
@@ -145,7 +173,9 @@ class Files:
 
 
 def _joined(url: str, location: str) -> str:
-    """Raises AttachmentUnavailable for what is no web address: `file:` is nothing httpx would open, but it need not get that far."""
+    """Raises AttachmentUnavailable for what is no web address: `file:` is nothing httpx would open,
+    but it need not get that far.
+    """
     try:
         target = httpx.URL(url).join(location)
     except (httpx.InvalidURL, ValueError):

@@ -1,9 +1,10 @@
 """All conversations of an inbox, and those active lately.
 
-Chatwoot's list is sorted by one column, and rows that are equal in it stand differently from page to page, so that a pass
-over the pages can miss some. Rows also move while one reads, the page length is a setting of Chatwoot's, and one page can
-fail for ever while all others come. So nothing is concluded from a page: passes in different orders are compared with
-Chatwoot's own count, which every answer carries, and what is still missing is asked for by its number: the numbers of an
+Chatwoot's list is sorted by one column, and rows that are equal in it stand differently from page
+to page, so that a pass over the pages can miss some. Rows also move while one reads, the page
+length is a setting of Chatwoot's, and one page can fail for ever while all others come. So nothing
+is concluded from a page: passes in different orders are compared with Chatwoot's own count, which
+every answer carries, and what is still missing is asked for by its number: the numbers of an
 account go up by one, and are never used again.
 """
 
@@ -31,18 +32,25 @@ class Pages:
     """One pass over the pages of a list, in one order."""
 
     def __init__(self, client: ChatwootClient, inbox_id: int | None, order: str) -> None:
-        self._client, self._inbox_id, self._order = client, inbox_id, order
+        self._client = client
+        self._inbox_id = inbox_id
+        self._order = order
         self.ids = set[int]()
-        self.first_count: int | None = None  # conversations there are, as the first and the last answer said
+        # conversations there are, as the first and the last answer said
+        self.first_count: int | None = None
         self.count: int | None = None
         self.problem: str | None = None  # of a page that could not be read
 
     async def rows(self) -> AsyncIterator[list[Json]]:
-        """Pages as they come, until they bring nothing new. Raises ChatwootError when several fail in a row."""
+        """Pages as they come, until they bring nothing new. Raises ChatwootError when several fail
+        in a row.
+        """
         idle = failed = 0
         for page in range(1, _PAGES_MOST):
             try:
-                answer = await self._client.list_conversations(page, inbox_id=self._inbox_id, order=self._order)
+                answer = await self._client.list_conversations(
+                    page, inbox_id=self._inbox_id, order=self._order
+                )
             except ChatwootRefused:
                 raise
             except ChatwootError as error:
@@ -64,9 +72,14 @@ class Pages:
 class Listing:
     """All conversations of an inbox. Use once."""
 
-    def __init__(self, client: ChatwootClient, inbox_id: int | None, absent: set[int] | None = None) -> None:
-        """`absent` remembers numbers that no conversation of this inbox has, from one listing to the next."""
-        self._client, self._inbox_id = client, inbox_id
+    def __init__(
+        self, client: ChatwootClient, inbox_id: int | None, absent: set[int] | None = None
+    ) -> None:
+        """`absent` remembers numbers that no conversation of this inbox has, from one listing to
+        the next.
+        """
+        self._client = client
+        self._inbox_id = inbox_id
         self._absent = set[int]() if absent is None else absent
         self._alive = set[int]()  # seen in this pass, or asked for by number
         self.found = set[int]()
@@ -76,8 +89,10 @@ class Listing:
         self._failures = 0  # passes in a row that came to no end
 
     async def rows(self) -> AsyncIterator[Json]:
-        """Each conversation once, as it was first seen. Afterwards `is_proved` says whether these are all: every conversation that was
-        there all the while. Raises ChatwootError where Chatwoot does not answer, or refuses."""
+        """Each conversation once, as it was first seen. Afterwards `is_proved` says whether these
+        are all: every conversation that was there all the while. Raises ChatwootError where
+        Chatwoot does not answer, or refuses.
+        """
         for number in range(_PASSES_MOST):
             pages = Pages(self._client, self._inbox_id, _ORDERS[number % len(_ORDERS)])
             top = max(self.found, default=0)
@@ -86,7 +101,8 @@ class Listing:
                     self.count = pages.count
                     for row in self._new(rows):
                         yield row
-                    top = top or max(self.found, default=0)  # what is numbered above the first page may have come while we read
+                    # what is numbered above the first page may have come while we read
+                    top = top or max(self.found, default=0)
             except ChatwootRefused:
                 raise
             except ChatwootError:
@@ -101,7 +117,10 @@ class Listing:
         async for row in self._probe():
             yield row
         if not self.is_proved and not self.problem:
-            self.problem = f"Chatwoot counts {self.count} conversations, {len(self.found)} of which could be listed"
+            self.problem = (
+                f"Chatwoot counts {self.count} conversations, {len(self.found)} of which could "
+                "be listed"
+            )
 
     def _new(self, rows: list[Json]) -> Iterator[Json]:
         for row in rows:
@@ -110,7 +129,9 @@ class Listing:
                 yield row
 
     async def _agrees(self, pages: Pages, top: int) -> bool:
-        """Whether Chatwoot's count is that of what this pass saw, and nothing came or went meanwhile."""
+        """Whether Chatwoot's count is that of what this pass saw, and nothing came or went
+        meanwhile.
+        """
         self._alive = set(pages.ids)
         if pages.count is None or pages.first_count != pages.count:
             return False
@@ -125,7 +146,9 @@ class Listing:
     async def _probe(self) -> AsyncIterator[Json]:
         """Ask for the numbers that no page had, the newest first."""
         known = self.found | self._absent
-        left = [number for number in range(max(self.found, default=0), 0, -1) if number not in known]
+        left = [
+            number for number in range(max(self.found, default=0), 0, -1) if number not in known
+        ]
         self.is_proved = len(left) <= _PROBES_MOST
         for number in left[:_PROBES_MOST]:
             try:
@@ -160,11 +183,15 @@ class RecentListing:
     """Conversations by their last activity, newest first, back to a moment."""
 
     def __init__(self, client: ChatwootClient, inbox_id: int | None, since_us: int) -> None:
-        self._client, self._inbox_id, self._since_us = client, inbox_id, since_us
+        self._client = client
+        self._inbox_id = inbox_id
+        self._since_us = since_us
         self.problem: str | None = None
 
     async def rows(self) -> list[Json]:
-        """Read again while the pages had ties at their edges and brought something new. Raises ChatwootError."""
+        """Read again while the pages had ties at their edges and brought something new. Raises
+        ChatwootError.
+        """
         found: dict[int, Json] = {}
         for _ in range(_RECENT_PASSES_MOST):
             before = len(found)

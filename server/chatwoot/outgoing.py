@@ -1,10 +1,13 @@
-"""Where calls to Chatwoot may go. An administrator of one company writes the address; the server that calls it has neighbours of its own.
+"""Where calls to Chatwoot may go. An administrator of one company writes the address; the server
+that calls it has neighbours of its own.
 
-The check is made on the addresses a name resolves to, at the moment of connecting, and the connection goes to the very address that was
-checked: a name that answers otherwise a second later (DNS rebinding) gains nothing. Redirects are not followed (`client.py`).
+The check is made on the addresses a name resolves to, at the moment of connecting, and the
+connection goes to the very address that was checked: a name that answers otherwise a second later
+(DNS rebinding) gains nothing. Redirects are not followed (`client.py`).
 
-The environment's proxies are not read, as they would connect in our place, and unjudged. A proxy that the operator names is given
-only hosts that do not resolve to a refused address here; what they resolve to there is the proxy's to judge.
+The environment's proxies are not read, as they would connect in our place, and unjudged. A proxy
+that the operator names is given only hosts that do not resolve to a refused address here; what they
+resolve to there is the proxy's to judge.
 """
 
 import asyncio
@@ -22,18 +25,23 @@ from server.errors import BadRequest
 
 _BASE_URL_MOST = 500
 _PAGES = re.compile(r"/(?:app|api)(?=/|$)")
-# the machine's own keys and addresses at cloud providers: nobody's Chatwoot, so refused even where private addresses are allowed
+# the machine's own keys and addresses at cloud providers: nobody's Chatwoot, so refused even where
+# private addresses are allowed
 _METADATA = frozenset(
     {
         *("169.254.169.254", "169.254.170.2", "100.100.100.200", "192.0.0.192", "168.63.129.16"),
         *("fd00:ec2::254", "fd20:ce::254", "fd00:c1::a9fe:a9fe"),
     }
 )
-_NAT64, _NAT64_LOCAL = ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48")
+_NAT64, _NAT64_LOCAL = (
+    ipaddress.IPv6Network("64:ff9b::/96"),
+    ipaddress.IPv6Network("64:ff9b:1::/48"),
+)
 _COMPATIBLE = ipaddress.IPv6Network("::/96")
 Place = ipaddress.IPv4Address | ipaddress.IPv6Address
 PRIVATE_PREDICATE = (
-    "leads to a private or local address, which integrations may not reach; use Chatwoot's public address, "
+    "leads to a private or local address, which integrations may not reach; use Chatwoot's "
+    "public address, "
     "or name its host in CHATWOOT_PRIVATE_HOSTS where Chatwoot runs inside your own network"
 )
 
@@ -43,12 +51,20 @@ class ForbiddenAddress(httpcore.ConnectError):
 
 
 class _CheckedNetwork(httpcore.AsyncNetworkBackend):
-    """Resolves, judges, and connects to what was judged; TLS still verifies the name, which httpcore takes from the URL."""
+    """Resolves, judges, and connects to what was judged; TLS still verifies the name, which
+    httpcore takes from the URL.
+    """
 
     def __init__(
-        self, inner: httpcore.AsyncNetworkBackend, *, allows_private: bool, private_hosts: Collection[str]
+        self,
+        inner: httpcore.AsyncNetworkBackend,
+        *,
+        allows_private: bool,
+        private_hosts: Collection[str],
     ) -> None:
-        self._inner, self._allows_private, self._private_hosts = inner, allows_private, private_hosts
+        self._inner = inner
+        self._allows_private = allows_private
+        self._private_hosts = private_hosts
 
     async def connect_tcp(
         self,
@@ -71,7 +87,9 @@ class _CheckedNetwork(httpcore.AsyncNetworkBackend):
         failure: Exception | None = None
         for address in found:
             try:
-                return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
+                return await self._inner.connect_tcp(
+                    address, port, timeout, local_address, socket_options
+                )
             except httpcore.ConnectError as error:
                 failure = error
         raise failure or httpcore.ConnectError(f"{host} has no address")
@@ -86,11 +104,16 @@ class _CheckedNetwork(httpcore.AsyncNetworkBackend):
 
 
 def outgoing_client(
-    *, allows_private: bool, limits: httpx.Limits, private_hosts: Collection[str] = (), proxy: str = ""
+    *,
+    allows_private: bool,
+    limits: httpx.Limits,
+    private_hosts: Collection[str] = (),
+    proxy: str = "",
 ) -> httpx.AsyncClient:
     """The client for all calls to Chatwoot.
 
-    `private_hosts`: `host` or `host:port` that may lie in a private network; they are called without the `proxy`.
+    `private_hosts`: `host` or `host:port` that may lie in a private network; they are called
+    without the `proxy`.
     """
     judge = _Judge(allows_private=allows_private, private_hosts=private_hosts)
     http = httpx.AsyncClient(
@@ -99,9 +122,13 @@ def outgoing_client(
         trust_env=False,
         proxy=proxy or None,
         mounts={f"all://{host}": None for host in private_hosts} if proxy else None,
-        event_hooks={"request": [judge.check_request] if proxy else [], "response": [judge.mark_answer]},
+        event_hooks={
+            "request": [judge.check_request] if proxy else [],
+            "response": [judge.mark_answer],
+        },
     )
-    # httpx offers no way to name the network of its pool; the tests of this module fail when these names change
+    # httpx offers no way to name the network of its pool; the tests of this module fail when these
+    # names change
     pool = http._transport._pool  # type: ignore[attr-defined]
     pool._network_backend = _CheckedNetwork(
         pool._network_backend, allows_private=allows_private, private_hosts=private_hosts
@@ -113,7 +140,8 @@ class _Judge:
     """Hooks of a client: what a proxy is asked for, and whose words may be repeated."""
 
     def __init__(self, *, allows_private: bool, private_hosts: Collection[str]) -> None:
-        self._allows_private, self._private_hosts = allows_private, private_hosts
+        self._allows_private = allows_private
+        self._private_hosts = private_hosts
 
     async def check_request(self, request: httpx.Request) -> None:
         """For what a proxy will connect to. Raises httpx.ConnectError."""
@@ -129,10 +157,11 @@ class _Judge:
         request.extensions["is_public"] = not any(is_private(address) for address in found)
 
     async def mark_answer(self, answer: httpx.Response) -> None:
-        """An answer's `is_quotable`: it comes from the public Internet, or from a host that the operator named.
+        """An answer's `is_quotable`: it comes from the public Internet, or from a host that the
+        operator named.
 
-        Where every private address is allowed, a service in one's own network may be asked that never meant
-        to speak to a company's administrator.
+        Where every private address is allowed, a service in one's own network may be asked that
+        never meant to speak to a company's administrator.
         """
         host, port = _destination(answer.request.url)
         if is_named(host, port, self._private_hosts):
@@ -149,7 +178,9 @@ def _destination(url: httpx.URL) -> tuple[str, int]:
 
 
 def is_named(host: str, port: int, hosts: Collection[str]) -> bool:
-    """Whether a list of hosts (IPv6 addresses in brackets) names this one, with its port or without."""
+    """Whether a list of hosts (IPv6 addresses in brackets) names this one, with its port or
+    without.
+    """
     name = (f"[{host}]" if ":" in host else host).lower()
     return name in hosts or f"{name}:{port}" in hosts
 
@@ -157,28 +188,42 @@ def is_named(host: str, port: int, hosts: Collection[str]) -> bool:
 async def resolve(host: str, port: int) -> list[str]:
     """Every address of a name, IPv4 first. Raises OSError when it has none."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(place[0]) for _, _, _, _, place in sorted(found, key=lambda one: one[0] != socket.AF_INET)))
+    return list(
+        dict.fromkeys(
+            str(place[0])
+            for _, _, _, _, place in sorted(found, key=lambda one: one[0] != socket.AF_INET)
+        )
+    )
 
 
 def is_private(address: str) -> bool:
-    """Whether an address is not one of the public Internet; what Chatwoot 4.14 refuses as a webhook's is the same."""
+    """Whether an address is not one of the public Internet; what Chatwoot 4.14 refuses as a
+    webhook's is the same.
+    """
     return any(_is_private(place) for place in _places(address))
 
 
 def is_refused(address: str, *, allows_private: bool) -> bool:
     places = _places(address)
-    if any(str(place) in _METADATA or place.is_link_local or place.is_multicast or place.is_unspecified for place in places):
+    if any(
+        str(place) in _METADATA or place.is_link_local or place.is_multicast or place.is_unspecified
+        for place in places
+    ):
         return True
     return not allows_private and any(_is_private(place) for place in places)
 
 
 def _is_private(place: Place) -> bool:
-    is_local = isinstance(place, ipaddress.IPv6Address) and (place.is_site_local or place in _NAT64_LOCAL)
+    is_local = isinstance(place, ipaddress.IPv6Address) and (
+        place.is_site_local or place in _NAT64_LOCAL
+    )
     return is_local or not place.is_global or place.is_multicast
 
 
 def _places(address: str) -> list[Place]:
-    """Where a connection to the address may end: itself, and every IPv4 address that a translator or a tunnel reads in it."""
+    """Where a connection to the address may end: itself, and every IPv4 address that a translator
+    or a tunnel reads in it.
+    """
     place = ipaddress.ip_address(address.partition("%")[0])
     if not isinstance(place, ipaddress.IPv6Address):
         return [place]
@@ -188,32 +233,49 @@ def _places(address: str) -> list[Place]:
     if place in _NAT64 or place in _NAT64_LOCAL or (place in _COMPATIBLE and number > 1):
         found.append(ipaddress.IPv4Address(number & 0xFFFFFFFF))
     # RFC 6052, a prefix of 48 bits: 16 bits before the eight that are zero, 16 behind them
-    if place in _NAT64_LOCAL and (embedded := (number >> 64 & 0xFFFF) << 16 | number >> 40 & 0xFFFF):
+    if place in _NAT64_LOCAL and (
+        embedded := (number >> 64 & 0xFFFF) << 16 | number >> 40 & 0xFFFF
+    ):
         found.append(ipaddress.IPv4Address(embedded))
     return [place, *(one for one in found if one is not None)]
 
 
 def check_base_url(text: str) -> str:
-    """Chatwoot's address, as far as what stands before /app; without a slash at its end. Raises BadRequest with a sentence."""
+    """Chatwoot's address, as far as what stands before /app; without a slash at its end. Raises
+    BadRequest with a sentence.
+    """
     url = text.strip().partition("#")[0].rstrip("/")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise BadRequest("The base URL is no address; it looks like https://chat.example.com") from None
+        raise BadRequest(
+            "The base URL is no address; it looks like https://chat.example.com"
+        ) from None
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        raise BadRequest("The base URL must begin with http:// or https:// and name a host, for example https://chat.example.com")
+        raise BadRequest(
+            "The base URL must begin with http:// or https:// and name a host, for example "
+            "https://chat.example.com"
+        )
     if parts.username or parts.password or parts.query or parts.fragment:
-        raise BadRequest("The base URL holds no user, question mark or hash: only https://, the host, and a path if Chatwoot has one")
-    path = _PAGES.split(parts.path, maxsplit=1)[0].rstrip("/")  # people paste the address of a page of Chatwoot's
+        raise BadRequest(
+            "The base URL holds no user, question mark or hash: only https://, the host, and a "
+            "path if Chatwoot has one"
+        )
+    # people paste the address of a page of Chatwoot's
+    path = _PAGES.split(parts.path, maxsplit=1)[0].rstrip("/")
     if len(url) > _BASE_URL_MOST:
         raise BadRequest(f"The base URL has at most {_BASE_URL_MOST} characters")
     place = parts.netloc.lower()  # one spelling, so that the same inbox is noticed
     return f"{parts.scheme}://{place}{path}"
 
 
-async def check_destination(base_url: str, *, allows_private: bool, private_hosts: Collection[str] = ()) -> None:
-    """Raises BadRequest when the address leads into a private network. A name that does not resolve now is judged when it is called."""
+async def check_destination(
+    base_url: str, *, allows_private: bool, private_hosts: Collection[str] = ()
+) -> None:
+    """Raises BadRequest when the address leads into a private network. A name that does not resolve
+    now is judged when it is called.
+    """
     parts = urlsplit(base_url)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     try:
@@ -221,6 +283,8 @@ async def check_destination(base_url: str, *, allows_private: bool, private_host
     except OSError:
         return
     allows_private = allows_private or is_named(host, port, private_hosts)
-    refused = next((address for address in found if is_refused(address, allows_private=allows_private)), None)
+    refused = next(
+        (address for address in found if is_refused(address, allows_private=allows_private)), None
+    )
     if refused is not None:
         raise BadRequest(f"{parts.hostname} {PRIVATE_PREDICATE}")

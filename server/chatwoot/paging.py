@@ -1,8 +1,10 @@
-"""The one way to read more than an answer of Chatwoot's holds, so that nothing can hide between two answers.
+"""The one way to read more than an answer of Chatwoot's holds, so that nothing can hide between two
+answers.
 
-Messages are asked for by windows of ids, whatever their times: Chatwoot filters by id, sorts by `created_at` and cuts
-(message_finder.rb), so an id of one answer says nothing about where the next one must begin. A window is whole when its
-answer had fewer rows than answers can have; otherwise it is asked for again in two parts.
+Messages are asked for by windows of ids, whatever their times: Chatwoot filters by id, sorts by
+`created_at` and cuts (message_finder.rb), so an id of one answer says nothing about where the next
+one must begin. A window is whole when its answer had fewer rows than answers can have; otherwise it
+is asked for again in two parts.
 
 Conversations: see `listing.py`.
 """
@@ -15,13 +17,15 @@ from server.chatwoot.client import LAST_ID, ChatwootClient
 
 Json = dict[str, Any]
 
-_LOW_SHARE = 0.9  # of the ids in a cut answer, when there is no end above: they are mostly the lowest ones
+# of the ids in a cut answer, when there is no end above: they are mostly the lowest ones
+_LOW_SHARE = 0.9
 
 
 async def message_windows(
     client: ChatwootClient, display_id: int, low: int = 1, high: int = LAST_ID
 ) -> AsyncIterator[list[Json]]:
-    """All messages of a conversation with `low` <= id < `high`, an answer at a time, each message once.
+    """All messages of a conversation with `low` <= id < `high`, an answer at a time, each message
+    once.
 
     Raises what `list_messages` raises. What is written meanwhile may be among them or not.
     """
@@ -40,7 +44,8 @@ async def message_windows(
             raise ChatwootUnexpected("This Chatwoot does not list messages by windows of ids")
         yield [row for row in rows if row.get("id") not in seen]
         seen.update(ids)
-        # after an answer with n rows, one with fewer is not a cut one; and a window holds no more rows than ids
+        # after an answer with n rows, one with fewer is not a cut one; and a window holds no more
+        # rows than ids
         is_whole = len(rows) < client.most_rows or len(rows) >= high - low
         client.most_rows = max(client.most_rows, len(rows))
         if not is_whole and len(ids) > 1:

@@ -7,9 +7,11 @@ import time
 
 SECOND = 1_000_000
 
-_LATEST_SECONDS = 253_370_764_799  # the end of year 9998: datetime ends a year later, and a look around a moment must not leave it
+# the end of year 9998: datetime ends a year later, and a look around a moment must not leave it
+_LATEST_SECONDS = 253_370_764_799
 _LATEST = _LATEST_SECONDS * SECOND
-# a number this large is no moment in seconds that any message has: between 2001 and 2100 in a smaller unit
+# a number this large is no moment in seconds that any message has: between 2001 and 2100 in a
+# smaller unit
 _EARLIEST, _FARTHEST = 1_000_000_000, 4_102_444_800
 _LONGEST_DATE = 40  # characters; what is remembered has a bound in bytes as well
 
@@ -32,8 +34,8 @@ def iso_or_none(moment_us: int | None) -> str | None:
 
 
 def parse_time(value: object) -> int | None:
-    """Microseconds from what Chatwoot and its imitators send: unix seconds (int, float, digits), also in milliseconds or
-    microseconds, ISO 8601, `2020-03-03 13:05:57 UTC`, and dates of mails.
+    """Microseconds from what Chatwoot and its imitators send: unix seconds (int, float, digits),
+    also in milliseconds or microseconds, ISO 8601, `2020-03-03 13:05:57 UTC`, and dates of mails.
 
     Returns None for what is no time, and for 0, which Chatwoot uses for "never".
     """
@@ -43,7 +45,8 @@ def parse_time(value: object) -> int | None:
         return _from_seconds(value)
     if isinstance(value, str):
         text = value.strip()
-        if text[4:5] == "-" == text[7:8]:  # a date: to be told by an exception that it is no number costs more
+        # a date: to be told by an exception that it is no number costs more
+        if text[4:5] == "-" == text[7:8]:
             return _from_text(text.removesuffix(" UTC"))
         try:
             return _from_seconds(float(text))

@@ -1,4 +1,6 @@
-"""`make bench`: measures, prints ratios, and with `--write-docs` writes them into docs/performance.md."""
+"""`make bench`: measures, prints ratios, and with `--write-docs` writes them into
+docs/performance.md.
+"""
 
 import argparse
 import json
@@ -18,7 +20,12 @@ from tests.bench.ingest import ingest
 from tests.bench.memory import idle_memory
 from tests.bench.poll import poll
 from tests.bench.report import write_report
-from tests.bench.results import Result, as_json, figure, verdict
+from tests.bench.results import (
+    Result,
+    as_json,
+    figure,
+    verdict,
+)
 from tests.bench.scale import scale
 from tests.bench.servers import Bench
 from tests.bench.whole_way import reconnect, whole_way
@@ -43,7 +50,9 @@ def main() -> int:
     console = Console(stderr=False)
     results = []
     failures = 0
-    with Bench(is_quick=options.quick, say=lambda text: console.print(f"  {text}", style="dim")) as bench:
+    with Bench(
+        is_quick=options.quick, say=lambda text: console.print(f"  {text}", style="dim")
+    ) as bench:
         for name in options.only or BENCHES:
             console.print(f"[bold]{name}[/bold]")
             started = time.monotonic()
@@ -58,7 +67,9 @@ def main() -> int:
             console.print(f"  {time.monotonic() - started:.0f} s", style="dim")
     about = machine.describe()
     if options.json:
-        options.json.write_text(json.dumps(as_json(results, about), indent=1, ensure_ascii=False), encoding="utf-8")
+        options.json.write_text(
+            json.dumps(as_json(results, about), indent=1, ensure_ascii=False), encoding="utf-8"
+        )
     if options.write_docs:
         write_report(results, about, is_quick=options.quick)
     return 1 if failures else 0
@@ -66,19 +77,32 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer sockets, shorter slices: to see that it works")
-    parser.add_argument("--only", nargs="+", choices=list(BENCHES), metavar="NAME", help=", ".join(BENCHES))
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer sockets, shorter slices: to see that it works"
+    )
+    parser.add_argument(
+        "--only", nargs="+", choices=list(BENCHES), metavar="NAME", help=", ".join(BENCHES)
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
-    parser.add_argument("--write-docs", action="store_true", help="renew docs/performance.md and its plots")
+    parser.add_argument(
+        "--write-docs", action="store_true", help="renew docs/performance.md and its plots"
+    )
     return parser.parse_args()
 
 
 def _table(result: Result) -> Table:
-    table = Table(title=result.what, title_justify="left", caption="\n".join(result.notes), caption_justify="left")
+    table = Table(
+        title=result.what,
+        title_justify="left",
+        caption="\n".join(result.notes),
+        caption_justify="left",
+    )
     for name in ("figure", "value", "against", "goal", ""):
         table.add_column(name, justify="right" if name == "value" else "left")
     for row in result.rows:
-        table.add_row(row.name, f"{figure(row.value)} {row.unit}", row.baseline, row.goal_text, verdict(row))
+        table.add_row(
+            row.name, f"{figure(row.value)} {row.unit}", row.baseline, row.goal_text, verdict(row)
+        )
     busy = " (the load may have been the limit)" if result.load_cpu > _BUSY else ""
     table.add_row("CPU of the load client", f"{result.load_cpu:.0%}", "", "", busy)
     return table

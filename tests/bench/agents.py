@@ -1,7 +1,8 @@
-"""Agents on their sockets: a WebSocket client that does nothing but count, and checks that each event came once and in order.
+"""Agents on their sockets: a WebSocket client that does nothing but count, and checks that each
+event came once and in order.
 
-The server sends the same bytes to everybody, so what one socket has read is looked up for the others instead of being parsed again:
-the check is complete and costs a hash.
+The server sends the same bytes to everybody, so what one socket has read is looked up for the
+others instead of being parsed again: the check is complete and costs a hash.
 """
 
 import errno
@@ -13,8 +14,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from server.load.frames import CLOSE, TEXT, frames_of, masked_text, upgrade_request
-from server.load.loop import READ, WRITE, Loop
+from server.lab.load.frame_reader import (
+    CLOSE,
+    TEXT,
+    frames_of,
+    masked_text,
+    upgrade_request,
+)
+from server.lab.load.loop import READ, WRITE, Loop
 
 _EVENT = b'{"type":"event","seq":'
 _MARK = b'"content":"#'  # a message whose send time is known: `#` and its number, then a blank
@@ -25,7 +32,9 @@ _SOCKETS_PER_ADDRESS = 8_000  # the kernel has about 28,000 client ports for eac
 
 
 class Read:
-    """What a piece of the stream held: its events by number, other frames, and the beginning of one that is not whole yet."""
+    """What a piece of the stream held: its events by number, other frames, and the beginning of one
+    that is not whole yet.
+    """
 
     __slots__ = ("first", "in_order", "last", "marks", "others", "rest")
 
@@ -57,10 +66,22 @@ class Read:
 class Agent:
     """One socket of one agent."""
 
-    __slots__ = ("_fleet", "_replays", "_rest", "_socket", "company_id", "cursor", "is_live", "seq", "token")
+    __slots__ = (
+        "_fleet",
+        "_replays",
+        "_rest",
+        "_socket",
+        "company_id",
+        "cursor",
+        "is_live",
+        "seq",
+        "token",
+    )
 
     def __init__(self, fleet: "Fleet", company_id: int, token: str) -> None:
-        self._fleet, self.company_id, self.token = fleet, company_id, token
+        self._fleet = fleet
+        self.company_id = company_id
+        self.token = token
         self._socket: socket.socket | None = None
         self._rest = b""
         self._replays = False
@@ -69,10 +90,13 @@ class Agent:
         self.seq = 0
 
     def connect(self, port: int, source: str) -> None:
-        self._rest, self.is_live, self._replays = b"", False, False
+        self._rest = b""
+        self.is_live = False
+        self._replays = False
         self._socket = connection = socket.socket()
         connection.setblocking(False)
-        connection.setsockopt(socket.IPPROTO_IP, 24, 1)  # IP_BIND_ADDRESS_NO_PORT: the port is chosen for the whole pair, at connect
+        # IP_BIND_ADDRESS_NO_PORT: the port is chosen for the whole pair, at connect
+        connection.setsockopt(socket.IPPROTO_IP, 24, 1)
         connection.bind((source, 0))
         code = connection.connect_ex(("127.0.0.1", port))
         if code not in (0, errno.EINPROGRESS):
@@ -107,7 +131,13 @@ class Agent:
             self._lose(head[:100].decode(errors="replace"))
             return
         self._rest = rest
-        hello = {"type": "hello", "token": self.token, "cursor": self.cursor, "client": "bench", "visible": True}
+        hello = {
+            "type": "hello",
+            "token": self.token,
+            "cursor": self.cursor,
+            "client": "bench",
+            "visible": True,
+        }
         self._send(json.dumps(hello).encode())
         self._fleet.loop.change(self._socket.fileno(), READ, self.on_readable)
 
@@ -144,7 +174,9 @@ class Agent:
 
     def _on_frame(self, opcode: int, payload: bytes) -> None:
         if opcode == CLOSE:
-            self._lose(f"close {int.from_bytes(payload[:2])} {payload[2:].decode(errors='replace')}")
+            self._lose(
+                f"close {int.from_bytes(payload[:2])} {payload[2:].decode(errors='replace')}"
+            )
             return
         message = json.loads(payload)
         kind = message["type"]
@@ -152,7 +184,11 @@ class Agent:
             self._send(b'{"type":"pong","id":%d,"cursor":null}' % message["id"])
         elif kind == "welcome":
             self._replays = message["mode"] == "replay"
-            self.seq = int((self.cursor if self._replays and self.cursor else message["cursor"]).rpartition(".")[2])
+            self.seq = int(
+                (self.cursor if self._replays and self.cursor else message["cursor"]).rpartition(
+                    "."
+                )[2]
+            )
             self.cursor = message["cursor"]
             self._set_live(not self._replays)
         elif kind == "live":
@@ -178,7 +214,9 @@ class Agent:
 
 
 class Fleet:
-    """Many agents. `delivered` events in all; `faults` are events that came twice, never, or in the wrong order."""
+    """Many agents. `delivered` events in all; `faults` are events that came twice, never, or in the
+    wrong order.
+    """
 
     def __init__(self, loop: Loop, token_of: Callable[[int, int], str]) -> None:
         """`token_of(company, number)`: a token of the company's agent with that number."""
@@ -207,20 +245,28 @@ class Fleet:
         self.delays += [now - self.sent_at[mark] for mark in marks if mark in self.sent_at]
 
     def join(self, count: int, port: int, *, companies: int = 1, limit: float = 120.0) -> None:
-        """Connect that many more agents, spread over companies 1 to `companies`, and wait until all are live."""
+        """Connect that many more agents, spread over companies 1 to `companies`, and wait until all
+        are live.
+        """
         start = len(self.agents)
         numbered = [(1 + number % companies, number + 1) for number in range(start, start + count)]
-        new = [Agent(self, company_id, self._token_of(company_id, number)) for company_id, number in numbered]
+        new = [
+            Agent(self, company_id, self._token_of(company_id, number))
+            for company_id, number in numbered
+        ]
         self.agents += new
         self.connect(new, port, limit=limit)
 
-    def connect(self, agents: list[Agent], port: int, *, most_at_once: int = 300, limit: float = 120.0) -> None:
+    def connect(
+        self, agents: list[Agent], port: int, *, most_at_once: int = 300, limit: float = 120.0
+    ) -> None:
         """Connect these, at most so many at a time, and wait until all are live."""
         target, waiting = self.live + len(agents), list(reversed(agents))
         started = self.live
 
         def fill() -> bool:
-            waiting.extend(self.lost)  # refused or cut while connecting: they try again, as clients do
+            # refused or cut while connecting: they try again, as clients do
+            waiting.extend(self.lost)
             self.lost.clear()
             under_way = len(agents) - len(waiting) - (self.live - started)
             while waiting and under_way < most_at_once:
@@ -229,7 +275,9 @@ class Fleet:
                 under_way += 1
             return self.live >= target
 
-        self.loop.run_until(fill, limit, lambda: f"{target} agents live; complaints: {dict(self.complaints)}")
+        self.loop.run_until(
+            fill, limit, lambda: f"{target} agents live; complaints: {dict(self.complaints)}"
+        )
 
     def drop_all(self) -> None:
         for agent in self.agents:
@@ -237,7 +285,9 @@ class Fleet:
         self.live = 0
 
     def seqs(self) -> dict[int, set[int]]:
-        """By company: the numbers its agents have come to. One number each when everybody has everything."""
+        """By company: the numbers its agents have come to. One number each when everybody has
+        everything.
+        """
         found: dict[int, set[int]] = {}
         for agent in self.agents:
             if agent.is_live:
@@ -250,9 +300,19 @@ class Fleet:
         def is_level() -> bool:
             return all(self.seqs().get(company_id) == {head} for company_id, head in heads.items())
 
-        self.loop.run_until(is_level, limit, lambda: f"all agents at {heads}; they are at {self.seqs()}, {dict(self.complaints)}")
+        self.loop.run_until(
+            is_level,
+            limit,
+            lambda: f"all agents at {heads}; they are at {self.seqs()}, {dict(self.complaints)}",
+        )
 
     def check(self, expected: int) -> None:
-        """Raises AssertionError unless every socket got every event once, in order, and `expected` were delivered in all."""
-        assert self.faults == 0, f"{self.faults} events came twice, late or never; {dict(self.complaints)}"
-        assert self.delivered == expected, f"{self.delivered} deliveries instead of {expected}; {dict(self.complaints)}"
+        """Raises AssertionError unless every socket got every event once, in order, and `expected`
+        were delivered in all.
+        """
+        assert self.faults == 0, (
+            f"{self.faults} events came twice, late or never; {dict(self.complaints)}"
+        )
+        assert self.delivered == expected, (
+            f"{self.delivered} deliveries instead of {expected}; {dict(self.complaints)}"
+        )

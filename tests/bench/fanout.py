@@ -1,4 +1,6 @@
-"""Fan-out: what it costs the server to bring one event to one socket, one event at a time and in bursts."""
+"""Fan-out: what it costs the server to bring one event to one socket, one event at a time and in
+bursts.
+"""
 
 import contextlib
 import functools
@@ -11,8 +13,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 
-from server.db.database import Connection
-from server.load.loop import READ, Loop
+from server.db.engine.database import Connection
+from server.lab.load.loop import READ, Loop
 from tests.bench import machine
 from tests.bench.agents import Fleet
 from tests.bench.deliveries import company_of, requests
@@ -32,7 +34,9 @@ class SendLoop:
     def __init__(self, loop: Loop, count: int, frame_bytes: int, cores: frozenset[int]) -> None:
         self._loop = loop
         command = [sys.executable, "-m", "tests.bench.send_loop"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, bufsize=0)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, bufsize=0
+        )
         machine.pin(self._process.pid, cores)
         port = int(self._answer())
         self._ask(f"{count} {frame_bytes}")
@@ -85,7 +89,8 @@ def frame_bytes(running: Running) -> int:
 
     async def read(connection: Connection) -> int:
         row = await connection.fetch_one(
-            "SELECT AVG(LENGTH(body)) FROM (SELECT body FROM omni_inbox_events ORDER BY seq DESC LIMIT 50) AS last"
+            "SELECT AVG(LENGTH(body)) FROM (SELECT body FROM omni_inbox_events ORDER BY seq DESC "
+            "LIMIT 50) AS last"
         )
         return int(row[0]) + 4 if row else 0
 
@@ -93,14 +98,18 @@ def frame_bytes(running: Running) -> int:
 
 
 class Paced:
-    """CPU for an event while events come one at a time: the next webhook is sent when all sockets have the one before.
+    """CPU for an event while events come one at a time: the next webhook is sent when all sockets
+    have the one before.
 
-    So an event never shares a write with another, however busy the machine is. Needs at least one agent in each company.
+    So an event never shares a write with another, however busy the machine is. Needs at least one
+    agent in each company.
     """
 
     def __init__(self, bench: Bench, running: Running, fleet: Fleet, companies: int = 1) -> None:
         """Makes the conversations: from then on a webhook is an event."""
-        self._bench, self._running, self._fleet = bench, running, fleet
+        self._bench = bench
+        self._running = running
+        self._fleet = fleet
         self._requests = requests(200 * companies, is_simple=True, companies=companies)
         load = Load(bench.loop, running.port, self._requests, 8, False)
         load.run_count(200 * companies)
@@ -109,12 +118,18 @@ class Paced:
         self._listeners: Counter[int] = Counter()
 
     def run(self, rate: float, seconds: float) -> float:
-        """CPU seconds for an event, at most so many a second; every socket has been seen to have them all."""
-        self._bench.loop.run_until(lambda: self._fleet.live == len(self._fleet.agents), 60, lambda: "all agents")
+        """CPU seconds for an event, at most so many a second; every socket has been seen to have
+        them all.
+        """
+        self._bench.loop.run_until(
+            lambda: self._fleet.live == len(self._fleet.agents), 60, lambda: "all agents"
+        )
         self._fleet.await_level(self._running.heads())
         self._listeners = Counter(agent.company_id for agent in self._fleet.agents)
         answers: list[bytes] = []
-        client = Client(self._bench.loop, self._running.port, lambda _, answer: answers.append(answer))
+        client = Client(
+            self._bench.loop, self._running.port, lambda _, answer: answers.append(answer)
+        )
         count, expected = int(rate * seconds), self._fleet.delivered
         started, cpu = time.monotonic(), self._running.cpu_seconds()
         for number in range(count):
@@ -123,7 +138,9 @@ class Paced:
             client.send(ready)
             expected += self._listeners[company_of(ready)]
             self._bench.loop.run_until(
-                functools.partial(self._has_all, expected, answers, number + 1), 30, lambda: "one event at all sockets"
+                functools.partial(self._has_all, expected, answers, number + 1),
+                30,
+                lambda: "one event at all sockets",
             )
         spent = self._running.cpu_seconds() - cpu
         client.close()
@@ -136,7 +153,11 @@ class Paced:
 
 def paced(bench: Bench) -> Result:
     """One event at a time to 1,000 sockets."""
-    result = Result("fanout_paced", f"One event at a time to {SOCKETS:,} sockets, at most {RATE} webhooks a second, one company")
+    result = Result(
+        "fanout_paced",
+        f"One event at a time to {SOCKETS:,} sockets, at most {RATE} webhooks a second, one "
+        "company",
+    )
     seconds, rounds = bench.pick(5.0, 3.0), bench.pick(5, 2)
     with bench.server() as quiet, bench.server() as running:
         witness, fleet = bench.fleet(), bench.fleet()
@@ -153,21 +174,41 @@ def paced(bench: Bench) -> Result:
                 alone.append(alone_measure.run(RATE, seconds))
                 whole.append(measure.run(RATE, seconds))
                 base.append(baseline.run(int(RATE * seconds), RATE))
-                costs = f"{alone[-1] * 1e3:.2f} ms alone, {whole[-1] * 1e3:.2f} ms with sockets, {base[-1] * 1e6:.2f} µs the bare send"
+                costs = (
+                    f"{alone[-1] * 1e3:.2f} ms alone, {whole[-1] * 1e3:.2f} ms with sockets, "
+                    f"{base[-1] * 1e6:.2f} µs the bare send"
+                )
                 bench.say(f"round {number + 1} of {rounds}: {costs}")
     cost = [(event - nobody) / (SOCKETS - 1) for event, nobody in zip(whole, alone, strict=True)]
     ratios = [mine / loop for mine, loop in zip(cost, base, strict=True)]
     result.add("CPU per delivery", statistics.median(cost) * 1e6, "µs")
     result.add("CPU per send of the bare loop", statistics.median(base) * 1e6, "µs")
-    result.add("fan-out of single events", statistics.median(ratios), "x", baseline="a loop that only calls send()", most=1.25)
-    result.add("webhook, ingest and publish, with one socket", statistics.median(alone) * 1e3, "ms CPU an event")
-    result.notes.append(f"Frames of {size} bytes, those of the documented small webhook. Every socket got every event once, in order.")
+    result.add(
+        "fan-out of single events",
+        statistics.median(ratios),
+        "x",
+        baseline="a loop that only calls send()",
+        most=1.25,
+    )
+    result.add(
+        "webhook, ingest and publish, with one socket",
+        statistics.median(alone) * 1e3,
+        "ms CPU an event",
+    )
+    result.notes.append(
+        f"Frames of {size} bytes, those of the documented small webhook. Every socket got every "
+        "event once, in order."
+    )
     return result
 
 
 def burst(bench: Bench) -> Result:
     """Events that commit by the hundred."""
-    result = Result("fanout_burst", f"Bursts to {SOCKETS:,} sockets: deliveries waiting in the journal, taken in batches of 300")
+    result = Result(
+        "fanout_burst",
+        f"Bursts to {SOCKETS:,} sockets: deliveries waiting in the journal, taken in batches of "
+        "300",
+    )
     count, rounds = bench.pick(3_000, 900), bench.pick(3, 2)
     with bench.server() as running:
         fleet = bench.fleet()
@@ -181,14 +222,21 @@ def burst(bench: Bench) -> Result:
     event = statistics.fmean(event for event, _ in alone)
     cost = [(spent - event) / SOCKETS for spent, _ in whole]
     result.add("CPU per delivery in bursts", statistics.median(cost) * 1e6, "µs", most=1.0)
-    result.add("deliveries to sockets", statistics.median(rate for _, rate in whole) * SOCKETS, "1/s")
+    result.add(
+        "deliveries to sockets", statistics.median(rate for _, rate in whole) * SOCKETS, "1/s"
+    )
     result.add("ingest of the same deliveries, nobody listening", event * 1e3, "ms CPU an event")
-    result.notes.append(f"Frames of {size} bytes; {pauses:.0f} gaps read from the log. Every socket got every event once, in order.")
+    result.notes.append(
+        f"Frames of {size} bytes; {pauses:.0f} gaps read from the log. Every socket got every "
+        "event once, in order."
+    )
     return result
 
 
 def _burst(bench: Bench, running: Running, fleet: Fleet, count: int) -> tuple[float, float]:
-    """(CPU seconds for an event, events a second) of so many deliveries put into the journal at once."""
+    """(CPU seconds for an event, events a second) of so many deliveries put into the journal at
+    once.
+    """
     first, delivered = running.heads().get(1, 0), fleet.delivered
     start = next(_numbers)
     for _ in range(count):
@@ -197,7 +245,9 @@ def _burst(bench: Bench, running: Running, fleet: Fleet, count: int) -> tuple[fl
     fill_journal(running, range(start, start + count), is_simple=True)
     started = time.monotonic()
     if fleet.live:
-        bench.loop.run_until(lambda: fleet.delivered - delivered >= count * fleet.live, 120, lambda: "the burst")
+        bench.loop.run_until(
+            lambda: fleet.delivered - delivered >= count * fleet.live, 120, lambda: "the burst"
+        )
     running.await_ingest()
     spent = running.cpu_seconds() - cpu
     elapsed = time.monotonic() - started

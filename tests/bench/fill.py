@@ -1,14 +1,17 @@
-"""Fills databases without the server: deliveries into the journal, conversations and messages into the tables."""
+"""Fills databases without the server: deliveries into the journal, conversations and messages into
+the tables.
+"""
 
 import json
 import os
 import time
 
-from server.core.payloads import strip_credentials
+from server.core.chatwoot.payloads import strip_credentials
 from server.core.times import SECOND
-from server.db import columns, journal
-from server.db.database import Connection
-from server.db.journal import Delivery
+from server.db.engine.database import Connection
+from server.db.journal import journal
+from server.db.journal.journal import Delivery
+from server.db.schema import columns
 from tests.bench.deliveries import realistic_body, simple_body
 from tests.bench.servers import Running
 
@@ -16,7 +19,9 @@ _ROWS_AT_ONCE = 1_000
 _FIRST_US = 1_700_000_000 * SECOND
 
 
-def fill_journal(running: Running, numbers: range, *, companies: int = 1, is_simple: bool = False) -> None:
+def fill_journal(
+    running: Running, numbers: range, *, companies: int = 1, is_simple: bool = False
+) -> None:
     """Received and verified deliveries, in one commit, as the endpoint would have left them."""
     make = simple_body if is_simple else realistic_body
     now_us = int(time.time() * SECOND)
@@ -41,8 +46,16 @@ def fill_journal(running: Running, numbers: range, *, companies: int = 1, is_sim
 
 def fill_conversations(running: Running, count: int, *, first_id: int = 1) -> None:
     """Conversations of company 1 with everything in them that a real one has."""
-    contact = json.dumps({"id": 9071, "email": "lea@example.org", "phone": "+33612345678", "identifier": "crm-55012"})
-    preview = json.dumps({"content": "Hello, where is order #5512?", "senderType": "customer", "hasAttachments": False})
+    contact = json.dumps(
+        {"id": 9071, "email": "lea@example.org", "phone": "+33612345678", "identifier": "crm-55012"}
+    )
+    preview = json.dumps(
+        {
+            "content": "Hello, where is order #5512?",
+            "senderType": "customer",
+            "hasAttachments": False,
+        }
+    )
 
     async def insert(connection: Connection) -> None:
         rows = [
@@ -57,10 +70,12 @@ def fill_conversations(running: Running, count: int, *, first_id: int = 1) -> No
             for number in range(first_id, first_id + count)
         ]
         await connection.execute_many(
-            "INSERT INTO social_conversations (id, company_id, platform, external_user_id, external_user_name, status, last_message_at, "
+            "INSERT INTO social_conversations (id, company_id, platform, external_user_id, "
+            "external_user_name, status, last_message_at, "
             "created_at, updated_at, omni_integration_id, omni_chatwoot_conversation_id, "
             "omni_chatwoot_status, omni_channel, omni_contact, omni_preview, omni_inbound_count) "
-            "VALUES (:id, 1, 'chatwoot', :external, :name, 'Open', :moment, :moment, :moment, 1, :id, 'open', 'Channel::WebWidget', "
+            "VALUES (:id, 1, 'chatwoot', :external, :name, 'Open', :moment, :moment, :moment, 1, "
+            ":id, 'open', 'Channel::WebWidget', "
             ":contact, :preview, 3)",
             rows,
         )
@@ -76,7 +91,10 @@ def fill_messages(running: Running, conversation_id: int, count: int) -> None:
             {
                 "conversation_id": conversation_id,
                 "sender": "agent" if number % 2 else "customer",
-                "content": f"Message {number}: your parcel has left our warehouse and should arrive within two days.",
+                "content": (
+                    f"Message {number}: your parcel has left our warehouse and should arrive "
+                    "within two days."
+                ),
                 "moment": columns.time_to_column(_FIRST_US + number * SECOND),
                 "number": number,
             }
@@ -84,7 +102,8 @@ def fill_messages(running: Running, conversation_id: int, count: int) -> None:
         ]
         await connection.execute_many(
             "INSERT INTO social_messages "
-            "(conversation_id, sender_type, content, created_at, omni_chatwoot_message_id, omni_sender_name, omni_content_type) VALUES "
+            "(conversation_id, sender_type, content, created_at, omni_chatwoot_message_id, "
+            "omni_sender_name, omni_content_type) VALUES "
             "(:conversation_id, :sender, :content, :moment, :number, 'Léa Moreau', 'text')",
             rows,
         )

@@ -1,4 +1,6 @@
-"""HTTP load: a connection is a small state machine on the loop. Requests are ready bytes; answers are read only as far as needed."""
+"""HTTP load: a connection is a small state machine on the loop. Requests are ready bytes; answers
+are read only as far as needed.
+"""
 
 import errno
 import os
@@ -7,14 +9,16 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 
-from server.load.http_client import is_whole
-from server.load.loop import READ, WRITE, Loop
+from server.lab.load.http_client import is_whole
+from server.lab.load.loop import READ, WRITE, Loop
 
 OnAnswer = Callable[["Client", bytes], None]
 
 
 class Client:
-    """One connection, kept alive unless `is_fresh`: then each request makes its own, as Chatwoot's deliveries do."""
+    """One connection, kept alive unless `is_fresh`: then each request makes its own, as Chatwoot's
+    deliveries do.
+    """
 
     __slots__ = (
         "_connection",
@@ -29,15 +33,23 @@ class Client:
         "started_at",
     )
 
-    def __init__(self, loop: Loop, port: int, on_answer: OnAnswer, *, is_fresh: bool = False) -> None:
-        self._loop, self._port, self._on_answer, self._is_fresh = loop, port, on_answer, is_fresh
+    def __init__(
+        self, loop: Loop, port: int, on_answer: OnAnswer, *, is_fresh: bool = False
+    ) -> None:
+        self._loop = loop
+        self._port = port
+        self._on_answer = on_answer
+        self._is_fresh = is_fresh
         self._connection: socket.socket | None = None
         self._request = self._received = b""
-        self.is_busy, self._may_repeat = False, True
+        self.is_busy = False
+        self._may_repeat = True
         self.started_at = 0.0
 
     def send(self, request: bytes, started_at: float | None = None) -> None:
-        self.is_busy, self._request, self._received = True, request, b""
+        self.is_busy = True
+        self._request = request
+        self._received = b""
         self.started_at = time.monotonic() if started_at is None else started_at
         if self._connection is not None:
             self._connection.sendall(request)
@@ -73,7 +85,8 @@ class Client:
             data = b""
         if not data:
             self.close()
-            if self.is_busy and self._may_repeat:  # it was idle for too long, and closed while we wrote: HTTP clients ask again
+            # it was idle for too long, and closed while we wrote: HTTP clients ask again
+            if self.is_busy and self._may_repeat:
                 self._may_repeat = False
                 self.send(self._request, self.started_at)
             elif self.is_busy:
@@ -84,20 +97,28 @@ class Client:
         if not is_whole(data):
             self._received = data
             return
-        self.is_busy, self._may_repeat = False, True
+        self.is_busy = False
+        self._may_repeat = True
         if self._is_fresh:
             self.close()
         self._on_answer(self, data)
 
 
 class Load:
-    """Requests over a number of connections. `answers` by status; `seconds` are the delays, in the order of the answers."""
+    """Requests over a number of connections. `answers` by status; `seconds` are the delays, in the
+    order of the answers.
+    """
 
-    def __init__(self, loop: Loop, port: int, requests: Iterator[bytes], connections: int, is_fresh: bool) -> None:
+    def __init__(
+        self, loop: Loop, port: int, requests: Iterator[bytes], connections: int, is_fresh: bool
+    ) -> None:
         self.answers: Counter[bytes] = Counter()
         self.seconds: list[float] = []
-        self._loop, self._requests = loop, requests
-        self._clients = [Client(loop, port, self._note, is_fresh=is_fresh) for _ in range(connections)]
+        self._loop = loop
+        self._requests = requests
+        self._clients = [
+            Client(loop, port, self._note, is_fresh=is_fresh) for _ in range(connections)
+        ]
         self._idle = deque(self._clients)
         self._waiting: deque[tuple[bytes, float]] = deque()
         self._is_closed_loop = False
@@ -122,8 +143,12 @@ class Load:
         self.finish(limit)
         return count / (time.monotonic() - started)
 
-    def pace(self, rate: float, seconds: float, on_send: Callable[[bytes, float], None] | None = None) -> None:
-        """So many a second, evenly; delays count from the moment a request was due, also when no connection was free then."""
+    def pace(
+        self, rate: float, seconds: float, on_send: Callable[[bytes, float], None] | None = None
+    ) -> None:
+        """So many a second, evenly; delays count from the moment a request was due, also when no
+        connection was free then.
+        """
         started, count = time.monotonic() + 0.01, max(1, int(rate * seconds))
 
         def due(number: int) -> None:
@@ -138,10 +163,16 @@ class Load:
 
         target = len(self.seconds) + count
         self._loop.call_at(started, lambda: due(0))
-        self._loop.run_until(lambda: len(self.seconds) >= target, seconds + 60, lambda: f"{count} answers")
+        self._loop.run_until(
+            lambda: len(self.seconds) >= target, seconds + 60, lambda: f"{count} answers"
+        )
 
     def finish(self, limit: float = 60.0) -> None:
-        self._loop.run_until(lambda: len(self._idle) == len(self._clients) and not self._waiting, limit, lambda: "the last answers")
+        self._loop.run_until(
+            lambda: len(self._idle) == len(self._clients) and not self._waiting,
+            limit,
+            lambda: "the last answers",
+        )
 
     def close(self) -> None:
         for client in self._clients:

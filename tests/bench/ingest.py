@@ -3,7 +3,7 @@
 import contextlib
 import time
 
-from server.db.database import Connection
+from server.db.engine.database import Connection
 from tests.bench.fill import fill_journal
 from tests.bench.results import Result
 from tests.bench.servers import Bench, Running
@@ -22,13 +22,25 @@ def ingest(bench: Bench) -> Result:
     free, _ = _drain(bench, count, companies=1, processes=1, is_free=True)
     two, _ = _drain(bench, count, companies=1, processes=2, is_free=True)
     two_many, _ = _drain(bench, count, companies=10, processes=2, is_free=True)
-    result.add("one company, two processes", two / free, "x", baseline="one process, not pinned either")
-    result.add("ten companies, two processes", two_many / free, "x", baseline="one process, not pinned either")
-    result.notes.append("Timed from the first batch's commit to the last's. Two processes share both cores with MariaDB.")
+    result.add(
+        "one company, two processes", two / free, "x", baseline="one process, not pinned either"
+    )
+    result.add(
+        "ten companies, two processes",
+        two_many / free,
+        "x",
+        baseline="one process, not pinned either",
+    )
+    result.notes.append(
+        "Timed from the first batch's commit to the last's. Two processes share both cores with "
+        "MariaDB."
+    )
     return result
 
 
-def _drain(bench: Bench, count: int, *, companies: int, processes: int, is_free: bool = False) -> tuple[float, float]:
+def _drain(
+    bench: Bench, count: int, *, companies: int, processes: int, is_free: bool = False
+) -> tuple[float, float]:
     """(deliveries a second, CPU seconds of the first process for a delivery it took)."""
     running = bench.prepared(companies=companies, bus="memory" if processes == 1 else "redis")
     servers = [running] + [bench.beside(running) for _ in range(processes - 1)]
@@ -41,14 +53,18 @@ def _drain(bench: Bench, count: int, *, companies: int, processes: int, is_free:
         cpu = running.cpu_seconds()
         running.await_ingest(60 + count / 50)
         spent = running.cpu_seconds() - cpu
-        bench.say(f"{companies} companies, {processes} processes: {time.monotonic() - started:.1f} s with the start")
+        bench.say(
+            f"{companies} companies, {processes} processes: {time.monotonic() - started:.1f} s "
+            "with the start"
+        )
         return _rate(running, count), spent / count
 
 
 def _rate(running: Running, count: int) -> float:
     async def read(connection: Connection) -> list[tuple[int, int]]:
         rows = await connection.fetch_all(
-            "SELECT finished_at, COUNT(*) FROM omni_webhook_deliveries GROUP BY finished_at ORDER BY finished_at LIMIT 100000"
+            "SELECT finished_at, COUNT(*) FROM omni_webhook_deliveries GROUP BY finished_at "
+            "ORDER BY finished_at LIMIT 100000"
         )
         return [(row[0], row[1]) for row in rows]
 

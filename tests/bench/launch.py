@@ -1,7 +1,9 @@
-"""The processes that are measured, each a child of the bench: `python -m tests.bench.launch server|without-ingest|empty`.
+"""The processes that are measured, each a child of the bench: `python -m tests.bench.launch
+server|without-ingest|empty`.
 
-`without-ingest` is the server with its ingest service standing still, so that the acknowledgement is seen alone. `empty` answers the
-webhook and the list like an application that has nothing to do, under the very same uvicorn configuration: the baseline of both.
+`without-ingest` is the server with its ingest service standing still, so that the acknowledgement
+is seen alone. `empty` answers the webhook and the list like an application that has nothing to do,
+under the very same uvicorn configuration: the baseline of both.
 """
 
 import asyncio
@@ -15,7 +17,7 @@ from starlette.routing import Route
 
 from server import log
 from server.app import create_app
-from server.ingest import Ingester
+from server.incoming.ingest import Ingester
 from server.serve import uvicorn_config
 from server.settings import Settings
 

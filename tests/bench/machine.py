@@ -1,4 +1,6 @@
-"""What the kernel says about processes and the machine, and which core each side of a measurement gets."""
+"""What the kernel says about processes and the machine, and which core each side of a measurement
+gets.
+"""
 
 import importlib.metadata
 import os
@@ -8,12 +10,25 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-_PACKAGES = ("uvicorn", "uvloop", "httptools", "websockets", "starlette", "databases", "aiomysql", "aiosqlite", "msgspec", "redis")
+_PACKAGES = (
+    "uvicorn",
+    "uvloop",
+    "httptools",
+    "websockets",
+    "starlette",
+    "databases",
+    "aiomysql",
+    "aiosqlite",
+    "msgspec",
+    "redis",
+)
 
 
 @dataclass(frozen=True)
 class Cores:
-    """`server` for the server under test, `load` for the client and its helpers, `database` for MariaDB and Redis."""
+    """`server` for the server under test, `load` for the client and its helpers, `database` for
+    MariaDB and Redis.
+    """
 
     server: frozenset[int]
     load: frozenset[int]
@@ -25,7 +40,9 @@ class Cores:
 
 
 def share_cores() -> Cores:
-    """One core for the server, one for the load, the others for the databases; on two cores the databases share the load's."""
+    """One core for the server, one for the load, the others for the databases; on two cores the
+    databases share the load's.
+    """
     usable = sorted(os.sched_getaffinity(0))
     if len(usable) == 1:
         return Cores(frozenset(usable), frozenset(usable), frozenset(usable))
@@ -40,12 +57,17 @@ def pin(pid: int, cores: frozenset[int]) -> None:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of the process with all its threads, from its CPU clock (finer than the ticks of /proc/pid/stat)."""
-    return time.clock_gettime((~pid << 3) | 2)  # MAKE_PROCESS_CPUCLOCK of include/linux/posix-timers.h
+    """User and system time of the process with all its threads, from its CPU clock (finer than the
+    ticks of /proc/pid/stat).
+    """
+    # MAKE_PROCESS_CPUCLOCK of include/linux/posix-timers.h
+    return time.clock_gettime((~pid << 3) | 2)
 
 
 def memory_bytes(pid: int, name: str = "Pss_Anon") -> int:
-    """`Pss_Anon` (what is the process's own) or `Rss`. The kernel's socket buffers are in neither."""
+    """`Pss_Anon` (what is the process's own) or `Rss`. The kernel's socket buffers are in
+    neither.
+    """
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024
@@ -73,13 +95,22 @@ def raise_file_limit() -> int:
 
 def describe() -> dict[str, str]:
     """The machine and the versions, for the report."""
-    model = next((line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "?")
+    model = next(
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        "?",
+    )
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES)
     return {
         "processor": f"{model}, {os.cpu_count()} cores",
         "memory": f"{pages / 2**30:.0f} GB",
-        "load of others and us": f"{os.getloadavg()[1]:.1f} processes waiting or running on average, last 5 minutes",
+        "load of others and us": (
+            f"{os.getloadavg()[1]:.1f} processes waiting or running on average, last 5 minutes"
+        ),
         "system": f"Linux {platform.release().split('-')[0]}, Python {platform.python_version()}",
         "packages": versions,
     }

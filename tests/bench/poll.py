@@ -1,4 +1,6 @@
-"""Polling clients: an unchanged list costs little more than an empty answer and no query; changed ones are bounded."""
+"""Polling clients: an unchanged list costs little more than an empty answer and no query; changed
+ones are bounded.
+"""
 
 import itertools
 import statistics
@@ -24,18 +26,36 @@ def poll(bench: Bench) -> Result:
         _unchanged(bench, result, running, empty)
         for name, path, goal, turns in (
             ("list of 50, changed", "/api/conversations?limit=50", 3.0, bench.pick(300, 60)),
-            (f"whole list of {conversations:,}", "/api/conversations", 150.0 * conversations / 10_000, bench.pick(10, 4)),
-            (f"thread of {messages:,} messages", "/api/conversations/1/messages", 150.0 * messages / 10_000, bench.pick(20, 5)),
+            (
+                f"whole list of {conversations:,}",
+                "/api/conversations",
+                150.0 * conversations / 10_000,
+                bench.pick(10, 4),
+            ),
+            (
+                f"thread of {messages:,} messages",
+                "/api/conversations/1/messages",
+                150.0 * messages / 10_000,
+                bench.pick(20, 5),
+            ),
         ):
             _answer_cost(bench, result, running, name, path, goal, turns)
     result.notes.append(
-        "CPU is the server's alone, bodies not compressed (the load asks for none); memory is the highest resident size above that before."
+        "CPU is the server's alone, bodies not compressed (the load asks for none); memory is "
+        "the highest resident size above that before."
     )
     return result
 
 
-def request(path: str, token: str, etag: bytes | None = None, *, is_compressed: bool = False) -> bytes:
-    lines = [f"GET {path} HTTP/1.1", "Host: 127.0.0.1", "Accept: application/json", f"Authorization: Bearer {token}"]
+def request(
+    path: str, token: str, etag: bytes | None = None, *, is_compressed: bool = False
+) -> bytes:
+    lines = [
+        f"GET {path} HTTP/1.1",
+        "Host: 127.0.0.1",
+        "Accept: application/json",
+        f"Authorization: Bearer {token}",
+    ]
     if is_compressed:
         lines.append("Accept-Encoding: gzip, deflate, br")
     if etag is not None:
@@ -77,14 +97,30 @@ def _unchanged(bench: Bench, result: Result, running: Running, empty: Running) -
     idle = (running.database_calls() - before) / 5.0
     result.add("empty endpoint", statistics.median(base), "1/s")
     result.add("304 from memory", statistics.median(mine), "1/s")
-    result.add("304", statistics.median(a / b for a, b in zip(mine, base, strict=True)), "x", baseline="empty endpoint", least=0.8)
+    result.add(
+        "304",
+        statistics.median(a / b for a, b in zip(mine, base, strict=True)),
+        "x",
+        baseline="empty endpoint",
+        least=0.8,
+    )
     result.add("CPU of the server for a 304", costs[0] * 1e6, "µs")
     result.add("the same", costs[1] / costs[0], "x", baseline="CPU of the empty endpoint by this")
-    result.add("database calls for 1,000 polls", max(0.0, (extra - idle * elapsed) / polls * 1000), "calls", most=0.5)
-    result.notes.append(f"{polls:,} polls; the server's own background calls ({idle:.1f}/s, measured idle) are taken off.")
+    result.add(
+        "database calls for 1,000 polls",
+        max(0.0, (extra - idle * elapsed) / polls * 1000),
+        "calls",
+        most=0.5,
+    )
+    result.notes.append(
+        f"{polls:,} polls; the server's own background calls ({idle:.1f}/s, measured idle) are "
+        "taken off."
+    )
 
 
-def _answer_cost(bench: Bench, result: Result, running: Running, name: str, path: str, goal: float, turns: int) -> None:
+def _answer_cost(
+    bench: Bench, result: Result, running: Running, name: str, path: str, goal: float, turns: int
+) -> None:
     answer = request(path, bench.token(1, 1))
     body = _once(bench, running, answer)
     machine.reset_memory_peak(running.pid)
@@ -95,7 +131,11 @@ def _answer_cost(bench: Bench, result: Result, running: Running, name: str, path
     spent = (running.cpu_seconds() - cpu) / turns
     result.add(f"{name}: CPU", spent * 1e3, "ms", most=goal)
     result.add(f"{name}: size", len(body) / 1024, "KB")
-    result.add(f"{name}: memory above before", max(0, machine.memory_peak_bytes(running.pid) - before) / 2**20, "MB")
+    result.add(
+        f"{name}: memory above before",
+        max(0, machine.memory_peak_bytes(running.pid) - before) / 2**20,
+        "MB",
+    )
 
 
 def _once(bench: Bench, running: Running, ready: bytes) -> bytes:

@@ -7,7 +7,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Row:
-    """One figure. `baseline` is what it was divided by, measured in the same run; `goal` is what the figure is judged by."""
+    """One figure. `baseline` is what it was divided by, measured in the same run; `goal` is what
+    the figure is judged by.
+    """
 
     name: str
     value: float
@@ -49,7 +51,16 @@ class Result:
     plots: list[Plot] = field(default_factory=list)
     load_cpu: float = 0.0  # CPU of the load client by the wall clock, while it measured
 
-    def add(self, name: str, value: float, unit: str, *, baseline: str = "", most: float | None = None, least: float | None = None) -> None:
+    def add(
+        self,
+        name: str,
+        value: float,
+        unit: str,
+        *,
+        baseline: str = "",
+        most: float | None = None,
+        least: float | None = None,
+    ) -> None:
         goal = most if most is not None else least
         self.rows.append(Row(name, value, unit, baseline, goal, is_most=most is not None))
 

@@ -1,4 +1,6 @@
-"""How the cost of an event grows: with the agents of a company, with the companies, with the processes."""
+"""How the cost of an event grows: with the agents of a company, with the companies, with the
+processes.
+"""
 
 import contextlib
 
@@ -11,7 +13,11 @@ def scale(bench: Bench) -> Result:
     """CPU for an event and for a delivery of it to one socket."""
     result = Result("scale", "CPU of the server for an event, by agents, companies and processes")
     seconds = bench.pick(5.0, 3.0)
-    sizes = [size for size in bench.pick([100, 1_000, 10_000], [100, 1_000]) if size < bench.most_files - 500]
+    sizes = [
+        size
+        for size in bench.pick([100, 1_000, 10_000], [100, 1_000])
+        if size < bench.most_files - 500
+    ]
     points: list[tuple[float, float]] = []
     with bench.server() as running:
         fleet = bench.fleet()
@@ -23,17 +29,33 @@ def scale(bench: Bench) -> Result:
             with bench.load_noted(result):
                 event = measure.run(4 if size > 1_000 else 20, seconds)
             result.add(f"{size:,} agents of one company: an event", event * 1e3, "ms CPU")
-            result.add(f"{size:,} agents of one company: a delivery", (event - alone) / (size - 1) * 1e6, "µs CPU")
+            result.add(
+                f"{size:,} agents of one company: a delivery",
+                (event - alone) / (size - 1) * 1e6,
+                "µs CPU",
+            )
             points.append((size, event * 1e3))
             bench.say(f"{size:,} agents: {event * 1e3:.2f} ms an event")
         fleet.drop_all()
-    result.plots.append(Plot("scale", "CPU of the server for one event", "agents", "ms", {"one company": points}))
+    result.plots.append(
+        Plot("scale", "CPU of the server for one event", "agents", "ms", {"one company": points})
+    )
     one = _companies(bench, 1, seconds)
     ten = _companies(bench, 10, seconds)
-    result.add("10 companies of 100 agents: a delivery", ten / one, "x", baseline="one company of 1,000")
+    result.add(
+        "10 companies of 100 agents: a delivery", ten / one, "x", baseline="one company of 1,000"
+    )
     single, double = _processes(bench, 1, seconds), _processes(bench, 2, seconds)
-    result.add("two processes of 500 agents on Redis: an event in both", double / single, "x", baseline="one process of 1,000")
-    result.notes.append("Single events, 20 a second (4 at 10,000 agents). Both processes run on one core; their CPU is added up.")
+    result.add(
+        "two processes of 500 agents on Redis: an event in both",
+        double / single,
+        "x",
+        baseline="one process of 1,000",
+    )
+    result.notes.append(
+        "Single events, 20 a second (4 at 10,000 agents). Both processes run on one core; their "
+        "CPU is added up."
+    )
     return result
 
 

@@ -1,7 +1,9 @@
-"""The baseline of the fan-out, a process of its own: raw TCP sockets, and a loop that does nothing but `send`.
+"""The baseline of the fan-out, a process of its own: raw TCP sockets, and a loop that does nothing
+but `send`.
 
-Prints its port; takes `COUNT BYTES` (accept so many, send frames of that size), then `ROUNDS RATE` per line: each round sends one frame to
-every socket; answers each line, with the CPU seconds those rounds took.
+Prints its port; takes `COUNT BYTES` (accept so many, send frames of that size), then `ROUNDS RATE`
+per line: each round sends one frame to every socket; answers each line, with the CPU seconds those
+rounds took.
 """
 
 import socket

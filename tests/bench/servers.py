@@ -1,4 +1,6 @@
-"""The private servers of a bench run: MariaDB and Redis once, a fresh Omni Inbox with a fresh database for each measurement."""
+"""The private servers of a bench run: MariaDB and Redis once, a fresh Omni Inbox with a fresh
+database for each measurement.
+"""
 
 import asyncio
 import contextlib
@@ -13,10 +15,10 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from server.core.times import SECOND
-from server.db import accounts
-from server.db.database import Connection, Database
-from server.db.vault import Vault
-from server.load.loop import Loop
+from server.db.access import accounts
+from server.db.access.vault import Vault
+from server.db.engine.database import Connection, Database
+from server.lab.load.loop import Loop
 from tests.bench import machine
 from tests.bench.agents import Fleet
 from tests.bench.deliveries import SECRET, account_of
@@ -36,7 +38,8 @@ class Running:
     """A server process under measurement."""
 
     def __init__(self, omni: Omni, database_url: str) -> None:
-        self.omni, self.database_url = omni, database_url
+        self.omni = omni
+        self.database_url = database_url
 
     @property
     def port(self) -> int:
@@ -66,7 +69,9 @@ class Running:
         """A transaction on the server's database, from this process."""
 
         async def run() -> T:
-            async with Database(self.database_url, wait_seconds=120.0, statement_seconds=120.0) as database:
+            async with Database(
+                self.database_url, wait_seconds=120.0, statement_seconds=120.0
+            ) as database:
                 return await database.transaction(call)
 
         return asyncio.run(run())
@@ -75,19 +80,25 @@ class Running:
         """Newest seq by company."""
 
         async def read(connection: Connection) -> dict[int, int]:
-            rows = await connection.fetch_all("SELECT company_id, head FROM omni_inbox_streams WHERE head > 0 LIMIT 10000")
+            rows = await connection.fetch_all(
+                "SELECT company_id, head FROM omni_inbox_streams WHERE head > 0 LIMIT 10000"
+            )
             return {row[0]: row[1] for row in rows}
 
         return self.do(read)
 
     def await_ingest(self, limit: float = 120.0) -> None:
-        """Until nothing in the journal is to be done. Raises AssertionError when something was not understood."""
+        """Until nothing in the journal is to be done. Raises AssertionError when something was not
+        understood.
+        """
 
         async def read(connection: Connection) -> dict[str, int]:
-            return {row[0]: row[1] for row in await connection.fetch_all(
-                "SELECT state, COUNT(*) FROM omni_webhook_deliveries GROUP BY "
-                "state",
-            )}
+            return {
+                row[0]: row[1]
+                for row in await connection.fetch_all(
+                    "SELECT state, COUNT(*) FROM omni_webhook_deliveries GROUP BY state",
+                )
+            }
 
         until = time.monotonic() + limit
         while (states := self.do(read)).get("received"):
@@ -101,7 +112,8 @@ class Bench:
     """One run. A context manager: servers and files are gone afterwards."""
 
     def __init__(self, *, is_quick: bool, say: Callable[[str], None]) -> None:
-        self.is_quick, self.say = is_quick, say
+        self.is_quick = is_quick
+        self.say = say
         self.cores = machine.share_cores()
         self.most_files = machine.raise_file_limit()
         self.loop = Loop()
@@ -125,22 +137,49 @@ class Bench:
 
     @contextlib.contextmanager
     def server(
-        self, kind: Kind = "server", *, database: DatabaseKind = "mariadb", bus: Literal["memory", "redis"] = "memory", companies: int = 1
+        self,
+        kind: Kind = "server",
+        *,
+        database: DatabaseKind = "mariadb",
+        bus: Literal["memory", "redis"] = "memory",
+        companies: int = 1,
     ) -> Iterator[Running]:
-        """A started server on a fresh database that knows the integrations of companies 1 to `companies`."""
+        """A started server on a fresh database that knows the integrations of companies 1 to
+        `companies`.
+        """
         running = self.prepared(kind, database=database, bus=bus, companies=companies)
         with self.started(running):
             yield running
 
     def prepared(
-        self, kind: Kind = "server", *, database: DatabaseKind = "mariadb", bus: Literal["memory", "redis"] = "memory", companies: int = 1
+        self,
+        kind: Kind = "server",
+        *,
+        database: DatabaseKind = "mariadb",
+        bus: Literal["memory", "redis"] = "memory",
+        companies: int = 1,
     ) -> Running:
         """The same, not started yet."""
         directory = Path(tempfile.mkdtemp(dir=self._directory))
-        url = self.mariadb.create_database() if database == "mariadb" else f"sqlite:///{directory / 'omni.db'}"
-        # the tree this file stands in is what is measured, wherever the environment's own installation points
-        env = {"PYTHONPATH": str(ROOT), "LOG_LEVEL": "WARNING", "API_REQUESTS_PER_MINUTE": "0", "SOCKETS_PER_COMPANY": "20000"}
-        omni = Omni(directory, database_url=url, broadcast_url="memory://" if bus == "memory" else self.redis.url, env=env)
+        url = (
+            self.mariadb.create_database()
+            if database == "mariadb"
+            else f"sqlite:///{directory / 'omni.db'}"
+        )
+        # the tree this file stands in is what is measured, wherever the environment's own
+        # installation points
+        env = {
+            "PYTHONPATH": str(ROOT),
+            "LOG_LEVEL": "WARNING",
+            "API_REQUESTS_PER_MINUTE": "0",
+            "SOCKETS_PER_COMPANY": "20000",
+        }
+        omni = Omni(
+            directory,
+            database_url=url,
+            broadcast_url="memory://" if bus == "memory" else self.redis.url,
+            env=env,
+        )
         running = Running(_launched(omni, kind), url)
         if kind != "empty":
             omni.prepare()
@@ -163,10 +202,14 @@ class Bench:
 
     @contextlib.contextmanager
     def load_noted(self, result: Result) -> Iterator[None]:
-        """Notes how busy this process was meanwhile: near 1, the load was the limit and not the server."""
+        """Notes how busy this process was meanwhile: near 1, the load was the limit and not the
+        server.
+        """
         cpu, started = time.process_time(), time.monotonic()
         yield
-        result.load_cpu = max(result.load_cpu, (time.process_time() - cpu) / (time.monotonic() - started))
+        result.load_cpu = max(
+            result.load_cpu, (time.process_time() - cpu) / (time.monotonic() - started)
+        )
 
     def fleet(self) -> Fleet:
         return Fleet(self.loop, self.token)

@@ -30,7 +30,10 @@ def line_plot(plot: Plot) -> str:
     for step in range(5):
         value = most / 4 * step
         y = place(xs[0], value)[1]
-        parts.append(f'<line x1="{_LEFT}" y1="{y:.1f}" x2="{_WIDTH - _RIGHT}" y2="{y:.1f}" stroke="{_GREY}" stroke-opacity=".3"/>')
+        parts.append(
+            f'<line x1="{_LEFT}" y1="{y:.1f}" x2="{_WIDTH - _RIGHT}" y2="{y:.1f}" '
+            f'stroke="{_GREY}" stroke-opacity=".3"/>'
+        )
         parts.append(_text(_LEFT - 8, y + 4, figure(value), anchor="end"))
     parts += [_text(place(x, 0)[0], bottom + 18, figure(x)) for x in xs]
     for (name, points), colour in zip(plot.lines.items(), _COLOURS, strict=False):
@@ -54,17 +57,35 @@ def bars(title: str, values: Sequence[tuple[str, float]]) -> str:
         y = _TOP + row * number
         colour = _COLOURS[2] if value <= 1 else _COLOURS[1]
         parts.append(_text(left - 8, y + 14, name, anchor="end"))
-        parts.append(f'<rect x="{left}" y="{y + 3}" width="{max(1.0, min(value, cut) * scale):.1f}" height="{row - 8}" fill="{colour}"/>')
-        parts.append(_text(left + max(0.0, min(value, cut)) * scale + 6, y + 14, figure(value), anchor="start"))
+        parts.append(
+            f'<rect x="{left}" y="{y + 3}" width="{max(1.0, min(value, cut) * scale):.1f}" '
+            f'height="{row - 8}" fill="{colour}"/>'
+        )
+        parts.append(
+            _text(
+                left + max(0.0, min(value, cut)) * scale + 6, y + 14, figure(value), anchor="start"
+            )
+        )
     goal = left + scale
-    parts.append(f'<line x1="{goal:.1f}" y1="{_TOP - 6}" x2="{goal:.1f}" y2="{height - 14}" stroke="{_GREY}" stroke-dasharray="4 3"/>')
+    parts.append(
+        f'<line x1="{goal:.1f}" y1="{_TOP - 6}" x2="{goal:.1f}" y2="{height - 14}" '
+        f'stroke="{_GREY}" stroke-dasharray="4 3"/>'
+    )
     return _svg(height, parts)
 
 
-def _text(x: float, y: float, text: str, *, size: int = 12, anchor: str = "middle", colour: str = _GREY) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}" fill="{colour}">{escape(text)}</text>'
+def _text(
+    x: float, y: float, text: str, *, size: int = 12, anchor: str = "middle", colour: str = _GREY
+) -> str:
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}" '
+        f'fill="{colour}">{escape(text)}</text>'
+    )
 
 
 def _svg(height: float, parts: Sequence[str]) -> str:
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height:.0f}" font-family="system-ui, sans-serif">'
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height:.0f}" '
+        'font-family="system-ui, sans-serif">'
+    )
     return "\n".join([head, *parts, "</svg>"]) + "\n"

@@ -1,4 +1,6 @@
-"""The whole way: from sending a webhook to having read its frame, with pollers beside; and a whole company coming back at once."""
+"""The whole way: from sending a webhook to having read its frame, with pollers beside; and a whole
+company coming back at once.
+"""
 
 import time
 from collections import Counter
@@ -18,12 +20,22 @@ class Poller:
     """One legacy client: list every 10 s, open thread every 5 s, each with its last ETag."""
 
     def __init__(self, bench: Bench, running: Running, number: int, start: float) -> None:
-        self._bench, self._port, self._token = bench, running.port, bench.token(1, number)
+        self._bench = bench
+        self._port = running.port
+        self._token = bench.token(1, number)
         self.answers: Counter[bytes] = Counter()
         self._clients: list[Client] = []
         self._is_over = False
-        self._poll("/api/conversations?status=Open", _LIST_SECONDS, start + _LIST_SECONDS * number / _POLLERS)
-        self._poll(f"/api/conversations/{1 + number % 50}/messages", _THREAD_SECONDS, start + _THREAD_SECONDS * number / _POLLERS)
+        self._poll(
+            "/api/conversations?status=Open",
+            _LIST_SECONDS,
+            start + _LIST_SECONDS * number / _POLLERS,
+        )
+        self._poll(
+            f"/api/conversations/{1 + number % 50}/messages",
+            _THREAD_SECONDS,
+            start + _THREAD_SECONDS * number / _POLLERS,
+        )
 
     def stop(self) -> None:
         self._is_over = True
@@ -53,10 +65,20 @@ class Poller:
 
 def whole_way(bench: Bench) -> Result:
     """Webhook sent until frame read."""
-    result = Result("whole_way", f"Webhook sent -> frame read: {_AGENTS:,} agents, {_POLLERS} pollers, {_RATE} webhooks a second")
+    result = Result(
+        "whole_way",
+        f"Webhook sent -> frame read: {_AGENTS:,} agents, {_POLLERS} pollers, {_RATE} webhooks a "
+        "second",
+    )
     seconds = bench.pick(20.0, 6.0)
     with bench.server() as running:
-        load = Load(bench.loop, running.port, requests(200 + int(_RATE * seconds), conversations=50), 32, False)
+        load = Load(
+            bench.loop,
+            running.port,
+            requests(200 + int(_RATE * seconds), conversations=50),
+            32,
+            False,
+        )
         load.run_count(200)
         running.await_ingest()
         fleet = bench.fleet()
@@ -64,10 +86,19 @@ def whole_way(bench: Bench) -> Result:
         start = time.monotonic() + 0.2
         pollers = [Poller(bench, running, number, start) for number in range(1, _POLLERS + 1)]
         bench.loop.run_for(5.5)
-        heads, delivered, cpu, began = running.heads(), fleet.delivered, running.cpu_seconds(), time.monotonic()
+        heads, delivered, cpu, began = (
+            running.heads(),
+            fleet.delivered,
+            running.cpu_seconds(),
+            time.monotonic(),
+        )
         answered = len(load.seconds)
         with bench.load_noted(result):
-            load.pace(_RATE, seconds, lambda ready, moment: fleet.sent_at.__setitem__(number_of(ready), moment))
+            load.pace(
+                _RATE,
+                seconds,
+                lambda ready, moment: fleet.sent_at.__setitem__(number_of(ready), moment),
+            )
         busy = (running.cpu_seconds() - cpu) / (time.monotonic() - began)
         bench.loop.run_for(1.0)
         running.await_ingest()
@@ -83,7 +114,8 @@ def whole_way(bench: Bench) -> Result:
     polls = sum((poller.answers for poller in pollers), Counter[bytes]())
     result.add("deliveries to sockets seen", len(fleet.delays), "")
     result.notes.append(
-        f"Polls: {polls[b'200']} whole, {polls[b'304']} unchanged, {polls[b'503']} refused. Delays count from when a webhook was due."
+        f"Polls: {polls[b'200']} whole, {polls[b'304']} unchanged, {polls[b'503']} refused. "
+        "Delays count from when a webhook was due."
     )
     return result
 
@@ -126,4 +158,8 @@ def _return(bench: Bench, result: Result, running: Running, fleet: Fleet, name: 
     made = max(0.0, running.database_calls() - calls - idle * elapsed)
     result.add(f"{name}: all live again after", elapsed, "s", most=15)
     result.add(f"{name}: database calls", made, "calls", most=20)
-    result.add(f"{name}: CPU of the server for one agent", (running.cpu_seconds() - cpu) / len(fleet.agents) * 1e6, "µs")
+    result.add(
+        f"{name}: CPU of the server for one agent",
+        (running.cpu_seconds() - cpu) / len(fleet.agents) * 1e6,
+        "µs",
+    )

@@ -1,1 +1,3 @@
-"""What an agent waits for in the browser: measured in the real page on a real server, with a real Chromium."""
+"""What an agent waits for in the browser: measured in the real page on a real server, with a real
+Chromium.
+"""

@@ -1,4 +1,6 @@
-"""`make bench-web`: measures the page in a browser, and with `--write-docs` writes the figures into docs/performance.md."""
+"""`make bench-web`: measures the page in a browser, and with `--write-docs` writes the figures into
+docs/performance.md.
+"""
 
 import argparse
 import asyncio
@@ -48,11 +50,25 @@ def _table(result: Result) -> Table:
 
 
 def _write(results: list[Result], about: dict[str, str]) -> None:
-    lines = [f"Measured {dt.datetime.now(dt.UTC):%Y-%m-%d} with `make bench-web ARGS=--write-docs`.", "", "| machine | |", "| --- | --- |"]
+    lines = [
+        f"Measured {dt.datetime.now(dt.UTC):%Y-%m-%d} with `make bench-web ARGS=--write-docs`.",
+        "",
+        "| machine | |",
+        "| --- | --- |",
+    ]
     lines += [f"| {name} | {text} |" for name, text in about.items() if name != "packages"]
     for result in results:
-        lines += ["", f"{result.what}:", "", "| figure | value | goal | |", "| --- | ---: | --- | --- |"]
-        lines += [f"| {row.name} | {figure(row.value)} {row.unit} | {row.goal_text} | {verdict(row)} |" for row in result.rows]
+        lines += [
+            "",
+            f"{result.what}:",
+            "",
+            "| figure | value | goal | |",
+            "| --- | ---: | --- | --- |",
+        ]
+        lines += [
+            f"| {row.name} | {figure(row.value)} {row.unit} | {row.goal_text} | {verdict(row)} |"
+            for row in result.rows
+        ]
     before, _, rest = _PAGE.read_text(encoding="utf-8").partition(_BEGIN)
     after = rest.partition(_END)[2]
     body = "\n".join(lines)
@@ -62,7 +78,9 @@ def _write(results: list[Result], about: dict[str, str]) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench-web")
     parser.add_argument("--only", nargs="+", choices=MEASURES, help="these measurements alone")
-    parser.add_argument("--write-docs", action="store_true", help="write the figures into docs/performance.md")
+    parser.add_argument(
+        "--write-docs", action="store_true", help="write the figures into docs/performance.md"
+    )
     return parser.parse_args()
 
 

@@ -1,4 +1,6 @@
-"""Scripts that look at the page from inside: when something was on the screen, and what held the page up."""
+"""Scripts that look at the page from inside: when something was on the screen, and what held the
+page up.
+"""
 
 # on the screen: the frame after the change was painted, so the time after it
 WATCH = """globalThis.seen = {};
@@ -30,7 +32,7 @@ addEventListener("DOMContentLoaded", () => {
       if (node.id) painted(() => { seen[node.querySelector("[data-f=body]").textContent] ??= Date.now(); });
     }
   }).observe(items, { childList: true });
-});"""
+});"""  # noqa: E501
 
 # milliseconds from the key to the frame that shows the reply
 ENTER = """(text) => new Promise((done) => {
@@ -44,7 +46,7 @@ ENTER = """(text) => new Promise((done) => {
     requestAnimationFrame(look);
   };
   look();
-})"""
+})"""  # noqa: E501
 
 # milliseconds from the click on a row to the frame that shows its messages
 SWITCH = """(id) => new Promise((done) => {
@@ -56,9 +58,10 @@ SWITCH = """(id) => new Promise((done) => {
     requestAnimationFrame(look);
   };
   look();
-})"""
+})"""  # noqa: E501
 
-# scrolls a long list to its end, a screen a frame, and tells how many rows came by and the most that were there at once
+# scrolls a long list to its end, a screen a frame, and tells how many rows came by and the most
+# that were there at once
 SCROLL = """(wanted) => new Promise((done) => {
   const area = document.querySelector("#list");
   const rows = document.querySelector("#rows");

@@ -1,8 +1,10 @@
-"""`python -m tests.beside`: how far an agent here is behind Chatwoot's own page, when Chatwoot is busy.
+"""`python -m tests.beside`: how far an agent here is behind Chatwoot's own page, when Chatwoot is
+busy.
 
-One simulated Chatwoot, one server, and two that listen: a client of Chatwoot's socket, as its dashboard is one, and an agent here. A burst
-of 300 messages, and a queue of webhooks that is held; with the agents' socket as a second source, and by webhooks alone. What is
-printed are the figures of one run on one machine; `--scale 1` takes as long as the recorded installation took.
+One simulated Chatwoot, one server, and two that listen: a client of Chatwoot's socket, as its
+dashboard is one, and an agent here. A burst of 300 messages, and a queue of webhooks that is held;
+with the agents' socket as a second source, and by webhooks alone. What is printed are the figures
+of one run on one machine; `--scale 1` takes as long as the recorded installation took.
 """
 
 import argparse
@@ -19,8 +21,8 @@ from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from server.db.migrations import upgrade
-from server.dev.chatwoot_sim import ChatwootSim, serving
-from server.dev.chatwoot_sim.cable import PROTOCOL, pubsub_token
+from server.lab.chatwoot_sim import ChatwootSim, serving
+from server.lab.chatwoot_sim.sim_cable import PROTOCOL, pubsub_token
 from tests.kit.client_model import Event
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
@@ -29,7 +31,8 @@ from tests.kit.socket_client import AgentSocket
 
 COUNT = 300
 _THREADS = 5
-_FRAME_SECONDS, _WEBHOOK_SECONDS = 0.03, 0.17  # jobs of five threads: 300 messages keep the socket 5 s, webhooks 30 s behind
+# jobs of five threads: 300 messages keep the socket 5 s, webhooks 30 s behind
+_FRAME_SECONDS, _WEBHOOK_SECONDS = 0.03, 0.17
 _HELD_SECONDS = 40.0
 Moments = dict[str, float]
 
@@ -51,7 +54,11 @@ async def _measure(play: Callable[..., object], *, listens: bool, scale: float) 
         omni = Omni(
             Path(folder),
             database_url=f"sqlite:///{folder}/omni.db",
-            env={"CHATWOOT_SOCKETS": str(listens).lower(), "RECONCILE_SECONDS": "3600", "RECONCILE_QUIET_SECONDS": "3600"},
+            env={
+                "CHATWOOT_SOCKETS": str(listens).lower(),
+                "RECONCILE_SECONDS": "3600",
+                "RECONCILE_QUIET_SECONDS": "3600",
+            },
         )
         upgrade(omni.env["DATABASE_URL"])
         omni.start()
@@ -59,7 +66,9 @@ async def _measure(play: Callable[..., object], *, listens: bool, scale: float) 
             said, shown, seen = await _play(omni, play, listens=listens, scale=scale)
         finally:
             omni.kill9()
-    name = "a burst of 300" if play is _burst else f"webhooks held for {_HELD_SECONDS * scale:.0f} s"
+    name = (
+        "a burst of 300" if play is _burst else f"webhooks held for {_HELD_SECONDS * scale:.0f} s"
+    )
     theirs = [shown[text] - said[text] for text in said]
     behind = [seen[text] - shown[text] for text in said]
     source = "socket and webhooks" if listens else "webhooks alone"
@@ -88,7 +97,9 @@ async def _play(
 
 
 async def _burst(sim: ChatwootSim, said: Moments, scale: float) -> None:
-    sim.switches.set(broadcast_job_seconds=_FRAME_SECONDS * scale, webhook_job_seconds=_WEBHOOK_SECONDS * scale)
+    sim.switches.set(
+        broadcast_job_seconds=_FRAME_SECONDS * scale, webhook_job_seconds=_WEBHOOK_SECONDS * scale
+    )
     for number in range(COUNT):
         said[f"{number}"] = time.monotonic()
         sim.customer_says(f"Customer {number % 20}", f"{number}")
@@ -115,7 +126,11 @@ async def _watch_page(sim: ChatwootSim, shown: Moments) -> None:
         await page.send(json.dumps({"command": "subscribe", "identifier": json.dumps(identifier)}))
         async for text in page:
             message = json.loads(text).get("message")
-            if isinstance(message, dict) and message["event"] == "message.created" and message["data"]["message_type"] == 0:
+            if (
+                isinstance(message, dict)
+                and message["event"] == "message.created"
+                and message["data"]["message_type"] == 0
+            ):
                 shown.setdefault(message["data"]["content"], time.monotonic())
 
 
@@ -134,7 +149,10 @@ class _Watch(AgentSocket):
 
 def _line(seconds: list[float]) -> str:
     milliseconds = [1000 * one for one in seconds]
-    return f"{statistics.median(milliseconds):,.0f} ms | {statistics.quantiles(milliseconds, n=20)[18]:,.0f} ms"
+    return (
+        f"{statistics.median(milliseconds):,.0f} ms | "
+        f"{statistics.quantiles(milliseconds, n=20)[18]:,.0f} ms"
+    )
 
 
 if __name__ == "__main__":

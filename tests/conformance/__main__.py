@@ -1,8 +1,9 @@
 """`python -m tests.conformance -- node my-client.mjs {url} {cursor}`: try a client of your own.
 
-For each conversation the command is started anew, with the address in place of {url}, and in place of {cursor} (which need not be
-there) the cursor of the snapshot it would have. It connects, follows docs/protocol.md, prints the
-number of each event it applies as a line of its own, and ends when it is told a final close code (or is ended).
+For each conversation the command is started anew, with the address in place of {url}, and in place
+of {cursor} (which need not be there) the cursor of the snapshot it would have. It connects, follows
+docs/protocol.md, prints the number of each event it applies as a line of its own, and ends when it
+is told a final close code (or is ended).
 """
 
 import asyncio
@@ -18,7 +19,10 @@ _END_SECONDS = 5.0
 async def try_client(command: list[str], conversation: Conversation) -> str | None:
     """What is wrong with the client, None when nothing is."""
     async with Judge() as judge:
-        words = [word.replace("{url}", judge.url).replace("{cursor}", conversation["cursor"]) for word in command]
+        words = [
+            word.replace("{url}", judge.url).replace("{cursor}", conversation["cursor"])
+            for word in command
+        ]
         process = await asyncio.create_subprocess_exec(*words, stdout=PIPE)
         try:
             await judge.play(conversation)
@@ -32,7 +36,11 @@ async def try_client(command: list[str], conversation: Conversation) -> str | No
             if process.returncode is None:
                 process.kill()
             await process.wait()
-        return None if applied == conversation["applied"] else f"applied {applied} instead of {conversation['applied']}"
+        return (
+            None
+            if applied == conversation["applied"]
+            else f"applied {applied} instead of {conversation['applied']}"
+        )
 
 
 async def main(command: list[str]) -> int:
@@ -40,7 +48,10 @@ async def main(command: list[str]) -> int:
     for conversation in read_all():
         problem = await try_client(command, conversation)
         wrong += problem is not None
-        print(f"{'departs' if problem else 'conforms':9} {conversation['name']:14} {problem or conversation['rule']}")
+        print(
+            f"{'departs' if problem else 'conforms':9} {conversation['name']:14} "
+            f"{problem or conversation['rule']}"
+        )
     return 1 if wrong else 0
 
 

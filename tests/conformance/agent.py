@@ -1,6 +1,7 @@
 """The load harness's agent as a program for the kit: `python -m tests.conformance.agent ws://...`.
 
-It conforms but in one point, on purpose: a number that does not follow is counted as a fault of the server, and taken as it is.
+It conforms but in one point, on purpose: a number that does not follow is counted as a fault of the
+server, and taken as it is.
 """
 
 import json
@@ -8,10 +9,10 @@ import sys
 import time
 from urllib.parse import urlsplit
 
-from server.load.agents import Agent, Target
-from server.load.frames import Piece
-from server.load.loop import Loop
-from server.load.tally import Tally
+from server.lab.load.agents import Agent, Target
+from server.lab.load.frame_reader import Piece
+from server.lab.load.loop import Loop
+from server.lab.load.tally import Tally
 from tests.conformance.conversations import FRAMES
 
 _END_SECONDS = 60.0
@@ -41,7 +42,15 @@ def main(url: str) -> None:
     target = Target(parts.hostname or "", parts.port or 80)
     company_id = json.loads(FRAMES.read_text())["welcome"]["companyId"]
     agent = Agent(
-        loop, target, Tally(), company_id=company_id, number=1, token="token", is_slow=False, read_piece=read_piece, on_gone=on_gone
+        loop,
+        target,
+        Tally(),
+        company_id=company_id,
+        number=1,
+        token="token",
+        is_slow=False,
+        read_piece=read_piece,
+        on_gone=on_gone,
     )
     agent.connect()
     until = time.monotonic() + _END_SECONDS

@@ -20,7 +20,9 @@ class Departure(Exception):
 
 
 class Judge:
-    """`async with Judge() as judge:` listens on `judge.url`; the client under test is pointed there, then `play` judges it."""
+    """`async with Judge() as judge:` listens on `judge.url`; the client under test is pointed
+    there, then `play` judges it.
+    """
 
     def __init__(self, port: int = 0) -> None:
         self._wanted_port = port
@@ -29,7 +31,9 @@ class Judge:
         self._server: Server | None = None
 
     async def __aenter__(self) -> "Judge":
-        self._server = await serve(self._on_connection, "127.0.0.1", self._wanted_port, compression=None)
+        self._server = await serve(
+            self._on_connection, "127.0.0.1", self._wanted_port, compression=None
+        )
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -49,7 +53,9 @@ class Judge:
             try:
                 await self._step(step)
             except Departure as departure:
-                raise Departure(f"{conversation['name']}, step {number} {json.dumps(step)[:200]}: {departure}") from None
+                raise Departure(
+                    f"{conversation['name']}, step {number} {json.dumps(step)[:200]}: {departure}"
+                ) from None
         if self._line is not None:
             await self._line.close(4003)  # final: the client is done
             self._line = None
@@ -92,7 +98,9 @@ class Judge:
         hello = await self._hear("hello")
         if hello.get("cursor") not in (None, cursor):
             raise Departure(f"the client's first cursor is {hello['cursor']}, which it cannot know")
-        await self._say(welcome if hello.get("cursor") else welcome | {"mode": "reset", "reason": "new"})
+        await self._say(
+            welcome if hello.get("cursor") else welcome | {"mode": "reset", "reason": "new"}
+        )
 
     async def _expect(self, kind: str, fields: dict[str, Any]) -> None:
         said = await self._hear(kind)
@@ -101,7 +109,9 @@ class Judge:
             raise Departure(f"the client said {wrong} instead of {fields}")
 
     async def _hear(self, kind: str) -> dict[str, Any]:
-        """The next frame of that type; what a client says of its own accord (viewing, typing) may stand before it."""
+        """The next frame of that type; what a client says of its own accord (viewing, typing) may
+        stand before it.
+        """
         assert self._line is not None
         try:
             async with asyncio.timeout(scaled(_ANSWER_SECONDS)):

@@ -1,4 +1,6 @@
-"""Records what a real server says, and writes the conversations: `python -m tests.conformance.record`, after the protocol has grown."""
+"""Records what a real server says, and writes the conversations: `python -m
+tests.conformance.record`, after the protocol has grown.
+"""
 
 import asyncio
 import json
@@ -36,9 +38,14 @@ async def _converse(server: Omni) -> dict[str, Any]:
             await eventually(lambda: any(frame["type"] == "ping" for frame in agent.frames))
         async with company.socket(cursor=before) as again:
             await eventually(lambda: any(frame["type"] == "live" for frame in again.frames))
-        frames = {kind: next(frame for frame in again.frames if frame["type"] == kind) for kind in ("welcome", "live")}
+        frames = {
+            kind: next(frame for frame in again.frames if frame["type"] == kind)
+            for kind in ("welcome", "live")
+        }
     frames["ping"] = next(frame for frame in agent.frames if frame["type"] == "ping")
-    return frames | {"events": [frame for frame in agent.frames if frame["type"] == "event"][:_EVENTS]}
+    return frames | {
+        "events": [frame for frame in agent.frames if frame["type"] == "event"][:_EVENTS]
+    }
 
 
 def main() -> None:
@@ -47,7 +54,9 @@ def main() -> None:
     FRAMES.write_text(json.dumps(frames, indent=1, ensure_ascii=False) + "\n")
     FOLDER.mkdir(exist_ok=True)
     for conversation in written(frames):
-        (FOLDER / f"{conversation['name']}.json").write_text(json.dumps(conversation, indent=1, ensure_ascii=False) + "\n")
+        (FOLDER / f"{conversation['name']}.json").write_text(
+            json.dumps(conversation, indent=1, ensure_ascii=False) + "\n"
+        )
 
 
 if __name__ == "__main__":

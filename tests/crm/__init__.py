@@ -6,22 +6,27 @@ from typing import Any
 
 from sqlalchemy import text
 
-from server.db.migrations.connection import connected
+from server.db.migrations.upgrade_connection import connected
 
 # the documented columns: whatever an upgrade does, their values stay as they are
 DOCUMENTED = {
     "social_conversations": (
-        "id, company_id, platform, external_user_id, external_user_name, status, last_message_at, created_at, updated_at, "
+        "id, company_id, platform, external_user_id, external_user_name, status, "
+        "last_message_at, created_at, updated_at, "
         "crm_owner, crm_touched_at"
     ),
     "social_messages": "id, conversation_id, sender_type, content, created_at",
     "integrations": (
-        "id, company_id, provider, page_id, access_token, account_id, base_url, is_active, is_webhook_active, webhook_mode, "
+        "id, company_id, provider, page_id, access_token, account_id, base_url, is_active, "
+        "is_webhook_active, webhook_mode, "
         "created_at, updated_at"
     ),
 }
 _LEGACY = Path(__file__).with_name("legacy.sql")
-_ONLY_MYSQL = re.compile(r" (CHARACTER SET \w+|ON UPDATE CURRENT_TIMESTAMP|UNSIGNED|AUTO_INCREMENT|COMMENT '(?:[^']|'')*')")
+_ONLY_MYSQL = re.compile(
+    r" (CHARACTER SET \w+|ON UPDATE CURRENT_TIMESTAMP|UNSIGNED|AUTO_INCREMENT|COMMENT "
+    r"'(?:[^']|'')*')"
+)
 _ENUM = re.compile(r"ENUM\([^)]*\)")
 _KEY = re.compile(r",\n  (?:UNIQUE )?KEY \w+ \([^)]*\)")
 
@@ -38,7 +43,11 @@ def statements(*, is_sqlite: bool) -> list[str]:
     lines = [line for line in _LEGACY.read_text("utf-8").splitlines() if not line.startswith("--")]
     found = [part.strip() for part in "\n".join(lines).split(";\n") if part.strip()]
     found = [part.rstrip(";") for part in found]
-    return [_for_sqlite(part) for part in found if not part.startswith("SET")] if is_sqlite else ["SET SESSION sql_mode = ''", *found]
+    return (
+        [_for_sqlite(part) for part in found if not part.startswith("SET")]
+        if is_sqlite
+        else ["SET SESSION sql_mode = ''", *found]
+    )
 
 
 def execute(database_url: str, sql: str, **values: object) -> list[dict[str, Any]]:
@@ -51,9 +60,14 @@ def execute(database_url: str, sql: str, **values: object) -> list[dict[str, Any
 
 
 def rows(database_url: str, table: str) -> list[dict[str, Any]]:
-    """All rows of one of the CRM's tables in the order of their ids, documented columns only, times as text."""
+    """All rows of one of the CRM's tables in the order of their ids, documented columns only, times
+    as text.
+    """
     found = execute(database_url, f"SELECT {DOCUMENTED[table]} FROM {table} ORDER BY id")
-    return [{name: str(value) if name.endswith("_at") else value for name, value in row.items()} for row in found]
+    return [
+        {name: str(value) if name.endswith("_at") else value for name, value in row.items()}
+        for row in found
+    ]
 
 
 def _for_sqlite(statement: str) -> str:

@@ -13,7 +13,9 @@ class Interrupted(Exception):
 
 @contextmanager
 def killed_after_writes(most: int) -> Iterator[None]:
-    """Raise Interrupted right after the statement that is number `most` of those that change something."""
+    """Raise Interrupted right after the statement that is number `most` of those that change
+    something.
+    """
     count = 0
 
     def after(_connection: object, cursor: Any, statement: str, *_rest: object) -> None:

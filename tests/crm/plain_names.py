@@ -4,9 +4,9 @@ from typing import Any
 
 from sqlalchemy import Connection, inspect
 
-from server.db.migrations.connection import connected
 from server.db.migrations.plain_comments import COLUMNS, TABLES
-from server.db.names import DOCUMENTED, PREFIX
+from server.db.migrations.upgrade_connection import connected
+from server.db.schema.names import DOCUMENTED, PREFIX
 
 
 def take_back(database_url: str) -> None:
@@ -14,7 +14,9 @@ def take_back(database_url: str) -> None:
     with connected(database_url) as connection:
         for table in inspect(connection).get_table_names():
             if table.removeprefix(PREFIX) in TABLES:
-                connection.exec_driver_sql(f"ALTER TABLE {table} RENAME TO {table.removeprefix(PREFIX)}")
+                connection.exec_driver_sql(
+                    f"ALTER TABLE {table} RENAME TO {table.removeprefix(PREFIX)}"
+                )
         for table in DOCUMENTED:
             plain = {PREFIX + name for name in COLUMNS[table]}
             names = {column["name"] for column in inspect(connection).get_columns(table)}
@@ -25,7 +27,9 @@ def take_back(database_url: str) -> None:
                 if new in names:  # that version took the CRM's for its own, and added none
                     connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {column['name']}")
                     continue
-                connection.exec_driver_sql(f"ALTER TABLE {table} RENAME COLUMN {column['name']} TO {new}")
+                connection.exec_driver_sql(
+                    f"ALTER TABLE {table} RENAME COLUMN {column['name']} TO {new}"
+                )
         connection.exec_driver_sql("UPDATE omni_inbox_version SET version_num = '0010'")
 
 
@@ -36,6 +40,15 @@ def picture(database_url: str) -> dict[str, Any]:
 
 
 def _table(connection: Connection, table: str) -> Any:
-    columns = [(column["name"], str(column["type"]), column["nullable"]) for column in inspect(connection).get_columns(table)]
-    indexes = sorted((index["column_names"], index["unique"]) for index in inspect(connection).get_indexes(table))
-    return columns, indexes, connection.exec_driver_sql(f"SELECT COUNT(*) FROM {table}").scalar_one()
+    columns = [
+        (column["name"], str(column["type"]), column["nullable"])
+        for column in inspect(connection).get_columns(table)
+    ]
+    indexes = sorted(
+        (index["column_names"], index["unique"]) for index in inspect(connection).get_indexes(table)
+    )
+    return (
+        columns,
+        indexes,
+        connection.exec_driver_sql(f"SELECT COUNT(*) FROM {table}").scalar_one(),
+    )

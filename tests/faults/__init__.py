@@ -1,1 +1,3 @@
-"""Fault tests: real parts are killed, frozen and cut while webhooks flow; each test names its row of the list of faults."""
+"""Fault tests: real parts are killed, frozen and cut while webhooks flow; each test names its row
+of the list of faults.
+"""

@@ -2,7 +2,8 @@
 
 import os
 
-IS_FULL_SIZE = bool(os.environ.get("OMNI_TEST_FULL"))  # demonstrations by hand: minutes instead of seconds
+# demonstrations by hand: minutes instead of seconds
+IS_FULL_SIZE = bool(os.environ.get("OMNI_TEST_FULL"))
 
 
 def sized(short: float, full: float) -> float:

@@ -1,4 +1,6 @@
-"""What fault tests share: a running cluster, a flow of webhooks that remembers what was acknowledged, and the oracle at the end."""
+"""What fault tests share: a running cluster, a flow of webhooks that remembers what was
+acknowledged, and the oracle at the end.
+"""
 
 import asyncio
 import contextlib
@@ -13,9 +15,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from server.db import accounts, migrations
-from server.db.database import Database
-from server.db.vault import Vault
+from server.db import migrations
+from server.db.access import accounts
+from server.db.access.vault import Vault
+from server.db.engine.database import Database
 from tests.faults.lean_agent import LeanAgent
 from tests.kit.client_model import ClientModel, Json
 from tests.kit.eventually import eventually, scaled
@@ -33,13 +36,19 @@ class Cluster:
     """A fresh database with one company, and server processes on it."""
 
     def __init__(self, directory: Path, mariadb: MariaDB, redis: Redis) -> None:
-        self.directory, self.mariadb, self.redis = directory, mariadb, redis
+        self.directory = directory
+        self.mariadb = mariadb
+        self.redis = redis
         self.database_url = mariadb.create_database()
         self.database_name = urlsplit(self.database_url).path[1:]
         self.servers: list[Omni] = []
 
-    async def prepare(self, chatwoot_url: str = "", access_token: str = "token-of-a-chatwoot-agent") -> None:
-        """Tables, and an integration; without an address it is neither reconciled nor replied to."""
+    async def prepare(
+        self, chatwoot_url: str = "", access_token: str = "token-of-a-chatwoot-agent"
+    ) -> None:
+        """Tables, and an integration; without an address it is neither reconciled nor replied
+        to.
+        """
         await asyncio.to_thread(migrations.upgrade, self.database_url)
         await self.add_integration(chatwoot_url, access_token)
 
@@ -54,17 +63,34 @@ class Cluster:
         webhook_secret: str | None = None,
     ) -> int:
         """One more; returns its number. With a secret it takes signed deliveries only."""
-        values = {"company_id": company_id, "account_id": account_id, "inbox_id": inbox_id, "base_url": chatwoot_url}
+        values = {
+            "company_id": company_id,
+            "account_id": account_id,
+            "inbox_id": inbox_id,
+            "base_url": chatwoot_url,
+        }
         values |= {"access_token": access_token, "webhook_secret": webhook_secret, "proved_us": 2}
         values["unsigned"] = "refused" if webhook_secret else "accepted"
         async with Database(self.database_url) as database:
-            return await database.transaction(lambda c: accounts.add_integration(c, Vault(SECRET_KEY), values, int(time.time() * 1e6)))
+            return await database.transaction(
+                lambda c: accounts.add_integration(
+                    c, Vault(SECRET_KEY), values, int(time.time() * 1e6)
+                )
+            )
 
-    def add_server(self, *, database_port: int | None = None, redis_port: int | None = None, env: Mapping[str, str] | None = None) -> Omni:
+    def add_server(
+        self,
+        *,
+        database_port: int | None = None,
+        redis_port: int | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> Omni:
         """Not started yet; the ports are those of proxies."""
         server = Omni(
             self.directory,
-            database_url=self.database_url.replace(f":{self.mariadb.port}/", f":{database_port or self.mariadb.port}/"),
+            database_url=self.database_url.replace(
+                f":{self.mariadb.port}/", f":{database_port or self.mariadb.port}/"
+            ),
             broadcast_url=f"redis://127.0.0.1:{redis_port or self.redis.port}/0",
             env={"LOG_LEVEL": "WARNING", **(env or {})},
         )
@@ -105,15 +131,24 @@ class Cluster:
 
     def check_log(self, floor: int = 0, company_id: int = COMPANY) -> int:
         """The event log is gapless from its floor to its head; returns the head."""
-        seqs = [int(row["seq"]) for row in self.sql("SELECT seq FROM omni_inbox_events WHERE company_id = %s ORDER BY seq", company_id)]
+        seqs = [
+            int(row["seq"])
+            for row in self.sql(
+                "SELECT seq FROM omni_inbox_events WHERE company_id = %s ORDER BY seq", company_id
+            )
+        ]
         head = self.head(company_id)
-        assert seqs == list(range(floor + 1, head + 1)), f"head {head}, {len(seqs)} events, from {seqs[:3]} to {seqs[-3:]}"
+        assert seqs == list(range(floor + 1, head + 1)), (
+            f"head {head}, {len(seqs)} events, from {seqs[:3]} to {seqs[-3:]}"
+        )
         return head
 
 
 @contextlib.asynccontextmanager
 async def clustered(cluster: Cluster) -> AsyncIterator[Cluster]:
-    """Removes servers and database at the end, without blocking the loop that proxies and clients live in."""
+    """Removes servers and database at the end, without blocking the loop that proxies and clients
+    live in.
+    """
     try:
         yield cluster
     finally:
@@ -122,7 +157,11 @@ async def clustered(cluster: Cluster) -> AsyncIterator[Cluster]:
 
 @contextlib.asynccontextmanager
 async def running(
-    cluster: Cluster, count: int = 1, *, env: Mapping[str, str] | None = None, are_ready: bool = True
+    cluster: Cluster,
+    count: int = 1,
+    *,
+    env: Mapping[str, str] | None = None,
+    are_ready: bool = True,
 ) -> AsyncIterator[list[Omni]]:
     """So many servers on the cluster, with the company's integration."""
     async with clustered(cluster):
@@ -148,14 +187,19 @@ class Post:
 
 @dataclass
 class Flow:
-    """Webhooks at a steady rate. Within a conversation each leaves only after the one before was answered, as their order counts."""
+    """Webhooks at a steady rate. Within a conversation each leaves only after the one before was
+    answered, as their order counts.
+    """
 
     servers: Sequence[Omni]
     rate: float = 50.0
     conversations: int = 10
     posts: list[Post] = field(default_factory=list)
-    pins_conversations: bool = False  # each conversation at one server: then its order is ours to promise
-    above: int = 0  # ids and texts begin above this: a second flow through the same conversations must not repeat the first one's
+    # each conversation at one server: then its order is ours to promise
+    pins_conversations: bool = False
+    # ids and texts begin above this: a second flow through the same conversations must not repeat
+    # the first one's
+    above: int = 0
     _numbers: Counter[int] = field(default_factory=Counter)
 
     @property
@@ -177,9 +221,14 @@ class Flow:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Post while inside; leaving waits for the last answers."""
-        limits = httpx.Limits(max_connections=4 * self.conversations, max_keepalive_connections=2 * self.conversations)
+        limits = httpx.Limits(
+            max_connections=4 * self.conversations, max_keepalive_connections=2 * self.conversations
+        )
         stopped = asyncio.Event()
-        async with httpx.AsyncClient(timeout=scaled(10), limits=limits, trust_env=False) as http, asyncio.TaskGroup() as group:
+        async with (
+            httpx.AsyncClient(timeout=scaled(10), limits=limits, trust_env=False) as http,
+            asyncio.TaskGroup() as group,
+        ):
             for number in range(self.conversations):
                 group.create_task(self._one(http, number, stopped))
             try:
@@ -187,7 +236,9 @@ class Flow:
             finally:
                 stopped.set()
 
-    async def _one(self, http: httpx.AsyncClient, conversation: int, stopped: asyncio.Event) -> None:
+    async def _one(
+        self, http: httpx.AsyncClient, conversation: int, stopped: asyncio.Event
+    ) -> None:
         pace = self.conversations / self.rate
         due = time.monotonic() + pace * conversation / self.conversations
         while not stopped.is_set():
@@ -205,10 +256,14 @@ class Flow:
         post = Post(f"c{conversation}-{number}", time.monotonic())
         self.posts.append(post)
         place = conversation if self.pins_conversations else len(self.posts)
-        delivery = delivery_of(message_payload(post.text, conversation, _FIRST_MESSAGE + self.above + len(self.posts)))
+        delivery = delivery_of(
+            message_payload(post.text, conversation, _FIRST_MESSAGE + self.above + len(self.posts))
+        )
         url = self.servers[place % len(self.servers)].base_url + WEBHOOK_PATH
         with contextlib.suppress(httpx.HTTPError):
-            post.status = (await http.post(url, content=delivery.body, headers=dict(delivery.headers))).status_code
+            post.status = (
+                await http.post(url, content=delivery.body, headers=dict(delivery.headers))
+            ).status_code
         post.answered_at = time.monotonic()
         return post
 
@@ -255,12 +310,16 @@ async def readyz(server: Omni) -> Json:
         return report
 
 
-async def wait_ready(server: Omni, limit: float = 20.0, *, ignoring: str = "(nothing is ignored)") -> None:
+async def wait_ready(
+    server: Omni, limit: float = 20.0, *, ignoring: str = "(nothing is ignored)"
+) -> None:
     """Until nothing is wrong any more, but for problems with that text in them."""
 
     async def is_ready() -> bool:
         report = await readyz(server)
-        assert not [problem for problem in report["problems"] if ignoring not in problem], str(report)
+        assert not [problem for problem in report["problems"] if ignoring not in problem], str(
+            report
+        )
         return True
 
     await eventually(is_ready, limit)
@@ -309,7 +368,9 @@ async def _get(http: httpx.AsyncClient, path: str) -> Any:
 # agents
 
 
-def follow(server: Omni, subject: str = "full", *, company_id: int = COMPANY, **options: Any) -> AgentSocket:
+def follow(
+    server: Omni, subject: str = "full", *, company_id: int = COMPANY, **options: Any
+) -> AgentSocket:
     """A client with a whole model."""
     return AgentSocket(server.ws_url, token=server.token(company_id, subject), **options)
 
@@ -341,7 +402,9 @@ def crowd_of(servers: Sequence[Omni], count: int, *, per_subject: int = 40) -> l
     return agents
 
 
-async def wait_level(agents: Sequence[LeanAgent], head: Callable[[], int], limit: float = 20.0) -> None:
+async def wait_level(
+    agents: Sequence[LeanAgent], head: Callable[[], int], limit: float = 20.0
+) -> None:
     """Until all agents are at the database's head."""
 
     async def is_level() -> bool:
@@ -358,7 +421,9 @@ def check_crowd(agents: Sequence[LeanAgent], head: int) -> None:
     for agent in agents:
         assert not agent.resets, f"told to take a snapshot without need: {agent.resets}"
         assert not agent.violations, agent.violations[:5]
-        assert agent.events == head - agent.first_seq, f"{agent.events} of {head - agent.first_seq} events"
+        assert agent.events == head - agent.first_seq, (
+            f"{agent.events} of {head - agent.first_seq} events"
+        )
 
 
 def check_conversation_order(texts: Sequence[str]) -> None:
@@ -386,7 +451,9 @@ async def wait_drained(cluster: Cluster, flow: Flow, limit: float = 20.0) -> flo
     async def is_drained() -> bool:
         stored = await asyncio.to_thread(cluster.stored)
         missing = [text for text in flow.acknowledged if text not in stored]
-        assert not missing, f"{len(missing)} missing, journal {await asyncio.to_thread(cluster.states)}"
+        assert not missing, (
+            f"{len(missing)} missing, journal {await asyncio.to_thread(cluster.states)}"
+        )
         return True
 
     await eventually(is_drained, limit)
@@ -396,4 +463,9 @@ async def wait_drained(cluster: Cluster, flow: Flow, limit: float = 20.0) -> flo
 def delays(flow: Flow, agents: Sequence[LeanAgent]) -> list[float]:
     """Seconds from the answer to a webhook until an agent heard its text, the shortest first."""
     posts = flow.acknowledged
-    return sorted(at - posts[text].answered_at for agent in agents for text, at in agent.heard_at.items() if text in posts)
+    return sorted(
+        at - posts[text].answered_at
+        for agent in agents
+        for text, at in agent.heard_at.items()
+        if text in posts
+    )

@@ -1,4 +1,6 @@
-"""An agent's socket for crowds: it follows the cursor and checks order, knows texts and times, and costs a few microseconds a frame."""
+"""An agent's socket for crowds: it follows the cursor and checks order, knows texts and times, and
+costs a few microseconds a frame.
+"""
 
 import asyncio
 import base64
@@ -42,7 +44,9 @@ _decoder = msgspec.json.Decoder(_Frame)
 
 
 class LeanAgent:
-    """`async with group: group.create_task(agent.run())`: connects, resumes by its cursor whenever it is cut, until `stop()`."""
+    """`async with group: group.create_task(agent.run())`: connects, resumes by its cursor whenever
+    it is cut, until `stop()`.
+    """
 
     def __init__(
         self,
@@ -52,7 +56,8 @@ class LeanAgent:
         keeps_texts: bool = False,
         on_text: Callable[[str], None] | None = None,
     ) -> None:
-        """`ports`: servers, tried in turn. `keeps_texts`: remember what `message.created` said, and when.
+        """`ports`: servers, tried in turn. `keeps_texts`: remember what `message.created` said, and
+        when.
 
         `on_text` hears each of those texts when it comes.
         """
@@ -66,7 +71,9 @@ class LeanAgent:
         self.violations: list[str] = []
         self.heard_at: dict[str, float] = {}  # text -> monotonic seconds
         self.texts: list[str] = []
-        self._ports, self._token, self._on_text = list(ports), token, on_text
+        self._ports = list(ports)
+        self._token = token
+        self._on_text = on_text
         self._keeps_texts = keeps_texts or on_text is not None
         self._link: _Link | None = None
         self._is_stopped = False
@@ -102,8 +109,14 @@ class LeanAgent:
             case "event":
                 self._on_event(frame)
             case "ping":
-                if frame.cursor and _split(frame.cursor)[0] == _split(self.cursor or "")[0] and self.seq < _split(frame.cursor)[1]:
-                    self.violations.append(f"a ping says {frame.cursor}, but we are at {self.cursor}")
+                if (
+                    frame.cursor
+                    and _split(frame.cursor)[0] == _split(self.cursor or "")[0]
+                    and self.seq < _split(frame.cursor)[1]
+                ):
+                    self.violations.append(
+                        f"a ping says {frame.cursor}, but we are at {self.cursor}"
+                    )
                 self._say(type="pong", id=frame.id, cursor=self.cursor)
             case "welcome":
                 self._on_welcome(frame)
@@ -134,12 +147,15 @@ class LeanAgent:
         if frame.mode == "reset":
             self._on_reset(frame)
         elif frame.mode == "live" and frame.cursor != self.cursor:
-            self.violations.append(f"told nothing was missed at {frame.cursor}, but we are at {self.cursor}")
+            self.violations.append(
+                f"told nothing was missed at {frame.cursor}, but we are at {self.cursor}"
+            )
 
     def _on_reset(self, frame: _Frame) -> None:
         is_first = self.cursor is None
         self.cursor = frame.cursor
-        self.first_seq = self.seq - self.events  # so that `head - first_seq` is what this agent should have seen
+        # so that `head - first_seq` is what this agent should have seen
+        self.first_seq = self.seq - self.events
         self.heard_at.clear()  # a snapshot is taken: what follows may be in it
         self.texts.clear()
         if not is_first:
@@ -151,7 +167,12 @@ class LeanAgent:
             self.violations.append(f"event {frame.seq} after {seq}")
         self.cursor = f"{epoch}.{frame.seq}"
         self.events += 1
-        if self._keeps_texts and frame.kind == "message.created" and frame.data and frame.data.message:
+        if (
+            self._keeps_texts
+            and frame.kind == "message.created"
+            and frame.data
+            and frame.data.message
+        ):
             text = frame.data.message.content
             if text in self.heard_at:
                 self.violations.append(f"{text!r} came twice")
@@ -169,7 +190,8 @@ class _Link(asyncio.Protocol):
     """The wire: handshake, frames in, masked text frames out."""
 
     def __init__(self, agent: LeanAgent) -> None:
-        self.upgraded, self.lost = asyncio.Event(), asyncio.Event()
+        self.upgraded = asyncio.Event()
+        self.lost = asyncio.Event()
         self._agent = agent
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
@@ -178,7 +200,13 @@ class _Link(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         key = base64.b64encode(os.urandom(16)).decode()
-        lines = ["GET /ws HTTP/1.1", "Host: 127.0.0.1", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"]
+        lines = [
+            "GET /ws HTTP/1.1",
+            "Host: 127.0.0.1",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            "Sec-WebSocket-Version: 13",
+        ]
         transport.write("\r\n".join([*lines, f"Sec-WebSocket-Key: {key}", "", ""]).encode())
 
     def data_received(self, data: bytes) -> None:
@@ -195,7 +223,11 @@ class _Link(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             return
         size = len(payload)
-        head = bytes([0x81, 0x80 | size]) if size < 126 else bytes([0x81, 0x80 | 126]) + struct.pack(">H", size)
+        head = (
+            bytes([0x81, 0x80 | size])
+            if size < 126
+            else bytes([0x81, 0x80 | 126]) + struct.pack(">H", size)
+        )
         self._transport.write(head + b"\0\0\0\0" + payload)  # a mask of zeros changes nothing
 
     def cut(self) -> None:

@@ -1,25 +1,32 @@
-"""A process's parts as one of two in a loop, with a bus that does as it is told and connections that may stand still."""
+"""A process's parts as one of two in a loop, with a bus that does as it is told and connections
+that may stand still.
+"""
 
 import asyncio
 import time
 from collections.abc import Callable
 
-from server.auth import Access
-from server.bus import Bus
-from server.core.events import EventBatch
-from server.db.clock import DatabaseClock
-from server.db.database import Call, Connection, Database, T
-from server.db.vault import Vault
-from server.directory import Directory
-from server.endpoints.events import Events
-from server.endpoints.guard import Guard
-from server.endpoints.limits import ApiLimits
-from server.endpoints.websocket import Sockets
-from server.feed import FeedLimits, Feeds
-from server.hub import Hub
-from server.ingest import Ingester
+from server.access.authentication import Access
+from server.access.foreign_access import Trespass
+from server.core.wire.event_frames import EventBatch
+from server.db.access.vault import Vault
+from server.db.engine.clock import DatabaseClock
+from server.db.engine.database import (
+    Call,
+    Connection,
+    Database,
+    T,
+)
+from server.http.api.events import Events
+from server.http.api.websocket import Sockets
+from server.http.guard import Guard
+from server.http.rate_limits import ApiLimits
+from server.incoming.ingest import Ingester
+from server.integrations.directory import Directory
+from server.live.bus import Bus
+from server.live.feed import FeedLimits, Feeds
+from server.live.hub import Hub
 from server.settings import Settings
-from server.trespass import Trespass
 from tests.kit.eventually import scaled
 from tests.unit.sockets import Alone
 
@@ -29,7 +36,9 @@ _LIMITS = FeedLimits(ring_events=6, ring_bytes=100_000)
 
 
 class FaultyBus(Bus):
-    """What is published waits in `mail` of every other process, until a rule delivers, drops, doubles or swaps it."""
+    """What is published waits in `mail` of every other process, until a rule delivers, drops,
+    doubles or swaps it.
+    """
 
     def __init__(self, others: "list[FaultyBus]") -> None:
         super().__init__("memory://")
@@ -53,16 +62,24 @@ class FaultyBus(Bus):
 
 
 class OwnDatabase(Database):
-    """A process's connections, under the process's own wall clock; one of its transactions may stand still before its COMMIT."""
+    """A process's connections, under the process's own wall clock; one of its transactions may
+    stand still before its COMMIT.
+    """
 
     def __init__(self, url: str) -> None:
         super().__init__(url, wait_seconds=scaled(60))
         self.skew_seconds = 0.0
         self.clock = DatabaseClock(self.dialect, wall=lambda: time.time() + self.skew_seconds)
-        self.stands_at: tuple[asyncio.Event, asyncio.Event] | None = None  # the next transaction is there; it may go on
+        # the next transaction is there; it may go on
+        self.stands_at: tuple[asyncio.Event, asyncio.Event] | None = None
 
     async def transaction(
-        self, call: Call[T], *, attempts: int = 4, wait_seconds: float | None = None, awaits_commit: bool = True
+        self,
+        call: Call[T],
+        *,
+        attempts: int = 4,
+        wait_seconds: float | None = None,
+        awaits_commit: bool = True,
     ) -> T:
         stands_at, self.stands_at = self.stands_at, None
 
@@ -83,15 +100,24 @@ class Process:
     """One life of a process."""
 
     def __init__(self, database: OwnDatabase, buses: list[FaultyBus], settings: Settings) -> None:
-        self.database, self.hub, self.bus = database, Hub(), FaultyBus(buses)
+        self.database = database
+        self.hub = Hub()
+        self.bus = FaultyBus(buses)
         self.feeds = Feeds(database, self.bus, self.hub, _LIMITS, check_seconds=1.0)
-        self.directory = Directory(database, Vault(""), tolerance_seconds=300, require_signature=False)
+        self.directory = Directory(
+            database, Vault(""), tolerance_seconds=300, require_signature=False
+        )
         self.ingester = Ingester(database, self.directory, self._published, batch=10, attempts=1)
         access = Access(database, settings, lambda agent_id: None, lambda keys: None)
         self.is_draining = False
         # presence needs a running loop; this world acts between its turns
         self.sockets = Sockets(access, self.feeds, self.hub, Alone(), settings, self)
-        guard = Guard(access, self.feeds, ApiLimits(agent_per_minute=0, company_per_minute=0), Trespass(database))
+        guard = Guard(
+            access,
+            self.feeds,
+            ApiLimits(agent_per_minute=0, company_per_minute=0),
+            Trespass(database),
+        )
         self.events = Events(guard, self.feeds, database)
         self.dies_before_publish = False
 
@@ -100,7 +126,9 @@ class Process:
             self.feeds.publish(batch)
 
     async def forget_feeds(self) -> None:
-        """Nobody has been connected for so long that the feeds are let go; what was seen of the log is known."""
+        """Nobody has been connected for so long that the feeds are let go; what was seen of the log
+        is known.
+        """
         for feed in self.feeds._feeds.values():
             feed.used_at = float("-inf")
         self.feeds._let_go()

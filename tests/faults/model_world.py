@@ -1,4 +1,6 @@
-"""Two processes' parts in one loop over one SQLite file, with a bus that does as it is told: fast enough for thousands of histories."""
+"""Two processes' parts in one loop over one SQLite file, with a bus that does as it is told: fast
+enough for thousands of histories.
+"""
 
 import asyncio
 import contextlib
@@ -12,25 +14,37 @@ from typing import Any
 import msgspec
 from starlette.requests import Request
 
-from server.auth import Principal
-from server.core.changes import Change
-from server.core.entities import Message, conversation_view, message_view
-from server.core.frames import split_text_frames
-from server.core.payloads import parse_delivery
-from server.core.projection import Source
-from server.core.recovery import parse_cursor
+from server.access.authentication import Principal
+from server.core.chatwoot.changes import Change
+from server.core.chatwoot.payloads import parse_delivery
+from server.core.state.entities import Message, conversation_view, message_view
+from server.core.state.projection import Source
+from server.core.state.recovery import parse_cursor
 from server.core.times import SECOND
-from server.db import accounts, eventlog, journal, lists, store, threads
-from server.db.accounts import Agent
-from server.db.database import Database
-from server.db.journal import Delivery
-from server.db.vault import Vault
-from server.ingest import Told
+from server.core.wire.websocket_frames import split_text_frames
+from server.db.access import accounts
+from server.db.access.accounts import Agent
+from server.db.access.vault import Vault
+from server.db.engine.database import Database
+from server.db.journal import journal
+from server.db.journal.journal import Delivery
+from server.db.state import (
+    eventlog,
+    lists,
+    store,
+    threads,
+)
+from server.incoming.ingest import Told
+from server.live.push_protocol import Push, Receiver
 from server.settings import Settings
 from server.tasks import spawn
-from server.websocket_protocol import Push, Receiver
 from tests.faults.model_expected import Expected
-from tests.faults.model_process import COMPANY, FaultyBus, OwnDatabase, Process
+from tests.faults.model_process import (
+    COMPANY,
+    FaultyBus,
+    OwnDatabase,
+    Process,
+)
 from tests.kit.client_model import ClientModel, Event, Json
 from tests.kit.eventually import eventually
 
@@ -42,10 +56,14 @@ BREAKS = {
     "letters": "UPDATE omni_webhook_deliveries SET body = CAST(x'ff00ff' AS TEXT) WHERE uid = :uid",
     "number": "UPDATE omni_webhook_deliveries SET received_at = 'yesterday' WHERE uid = :uid",
     "body": "UPDATE omni_webhook_deliveries SET body = '{' WHERE uid = :uid",
-    "store": "UPDATE omni_webhook_deliveries SET body = REPLACE(body, 'text', 'cannot be stored') WHERE uid = :uid",
+    "store": (
+        "UPDATE omni_webhook_deliveries SET body = REPLACE(body, 'text', 'cannot be stored') "
+        "WHERE uid = :uid"
+    ),
 }
 REFUSE = (
-    "CREATE TRIGGER refuse BEFORE INSERT ON social_messages WHEN NEW.content LIKE '%cannot be stored%' "
+    "CREATE TRIGGER refuse BEFORE INSERT ON social_messages WHEN NEW.content LIKE '%cannot be "
+    "stored%' "
     "BEGIN SELECT RAISE(ABORT, 'refused'); END"
 )
 
@@ -110,7 +128,9 @@ class Client:
             case "reset":
                 self._reset(frame["cursor"])
             case "live":
-                assert frame["cursor"] == self.cursor, f"live at {frame['cursor']}, but at {self.cursor}"
+                assert frame["cursor"] == self.cursor, (
+                    f"live at {frame['cursor']}, but at {self.cursor}"
+                )
             case "event":
                 self.take_event(frame)
 
@@ -122,7 +142,9 @@ class Client:
         self.model.apply(Event.parse(frame))
 
     def _reset(self, cursor: str) -> None:
-        self.cursor, self.model, self.needs_snapshot = cursor, ClientModel(), True
+        self.cursor = cursor
+        self.model = ClientModel()
+        self.needs_snapshot = True
 
 
 class World:
@@ -175,7 +197,11 @@ class World:
         """Let everything that was set going come to rest."""
         for _ in range(200):
             await asyncio.sleep(0)
-            busy = [task for task in asyncio.all_tasks() if task.get_name().startswith(("feed-", "catch-up", "marks-"))]
+            busy = [
+                task
+                for task in asyncio.all_tasks()
+                if task.get_name().startswith(("feed-", "catch-up", "marks-"))
+            ]
             if not busy:
                 return
             await asyncio.wait(busy, timeout=0.05)
@@ -187,7 +213,9 @@ class World:
         await self.tell(number, len(self.changes) - 1)
 
     async def tell(self, number: int, place: int) -> None:
-        """The change of that place, to a process. While one stands still with the locks, it waits, and nobody for it."""
+        """The change of that place, to a process. While one stands still with the locks, it waits,
+        and nobody for it.
+        """
         process, received_us = self.processes[number], self._received_us(number)
         told = Told(Source(1, COMPANY), self.changes[place], received_us)
         self.note(number, place, received_us)
@@ -200,7 +228,9 @@ class World:
     def note(self, number: int, place: int, received_us: int) -> None:
         """That process is told of the change."""
         skew = self.processes[number].database.skew_seconds
-        self.expected.note(self.changes[place], place, received_us, skew, is_in_turn=not self.stands_still)
+        self.expected.note(
+            self.changes[place], place, received_us, skew, is_in_turn=not self.stands_still
+        )
 
     def _received_us(self, number: int) -> int:
         return self.processes[number].database.clock.now_us()
@@ -221,16 +251,24 @@ class World:
             for task in waiting:
                 task.result()
 
-    async def ingest_journal(self, number: int, payloads: list[dict[str, Any]], broken: str, place: int) -> None:
-        """Deliveries in the journal, one of them broken, which has to end `dead` alone: raises AssertionError where it does not."""
+    async def ingest_journal(
+        self, number: int, payloads: list[dict[str, Any]], broken: str, place: int
+    ) -> None:
+        """Deliveries in the journal, one of them broken, which has to end `dead` alone: raises
+        AssertionError where it does not.
+        """
         deliveries = [_delivery(payload, self._received_us(number)) for payload in payloads]
         culprit = deliveries[place % len(deliveries)]
         process = self.processes[number]
         await process.database.transaction(lambda c: journal.append_deliveries(c, deliveries))
-        await process.database.transaction(lambda c: c.execute(BREAKS[broken], {"uid": culprit.uid}))
+        await process.database.transaction(
+            lambda c: c.execute(BREAKS[broken], {"uid": culprit.uid})
+        )
         for payload, delivery in zip(payloads, deliveries, strict=True):
             if delivery is not culprit:
-                self.changes.append(parse_delivery(msgspec.json.encode(payload), delivery.received_us))
+                self.changes.append(
+                    parse_delivery(msgspec.json.encode(payload), delivery.received_us)
+                )
                 self.note(number, len(self.changes) - 1, delivery.received_us)
         await process.directory.refresh()
         async with asyncio.TaskGroup() as group:
@@ -241,11 +279,15 @@ class World:
                 ingesting.cancel()
         found = await self.database.fetch_all("SELECT uid, state FROM omni_webhook_deliveries")
         states = {row[0]: row[1] for row in found}
-        assert [states[one.uid] for one in deliveries] == ["dead" if one is culprit else "done" for one in deliveries]
+        assert [states[one.uid] for one in deliveries] == [
+            "dead" if one is culprit else "done" for one in deliveries
+        ]
 
     async def has_ended(self) -> bool:
         """Whether every delivery is done, ignored or dead."""
-        row = await self.database.fetch_one("SELECT COUNT(*) FROM omni_webhook_deliveries WHERE state = 'received'")
+        row = await self.database.fetch_one(
+            "SELECT COUNT(*) FROM omni_webhook_deliveries WHERE state = 'received'"
+        )
         return row is not None and row[0] == 0
 
     async def crash(self, number: int) -> None:
@@ -267,13 +309,25 @@ class World:
     async def poll(self, number: int) -> None:
         """`GET /api/events`, as the legacy page's successor without sockets does."""
         query = f"cursor={self.poller.cursor or ''}&limit=4".encode()
-        request = Request({"type": "http", "method": "GET", "headers": [], "query_string": query, "path": "/api/events"})
+        request = Request(
+            {
+                "type": "http",
+                "method": "GET",
+                "headers": [],
+                "query_string": query,
+                "path": "/api/events",
+            }
+        )
         answer = await self.processes[number].events.read(request, Principal(_AGENT, None))
         if answer.status_code == 304:
             return
         body = msgspec.json.decode(bytes(answer.body))
         if body.get("reset"):
-            self.poller.cursor, self.poller.model, self.poller.needs_snapshot = body["cursor"], ClientModel(), True
+            self.poller.cursor, self.poller.model, self.poller.needs_snapshot = (
+                body["cursor"],
+                ClientModel(),
+                True,
+            )
             return
         for frame in body["events"]:
             self.poller.take_event(frame)
@@ -288,17 +342,26 @@ class World:
 
     async def snapshot(self) -> ClientModel:
         model = ClientModel()
-        found = await self.database.read(lambda c: lists.list_conversations(c, COMPANY, _AGENT.id, lists.Filters(), 100))
+        found = await self.database.read(
+            lambda c: lists.list_conversations(c, COMPANY, _AGENT.id, lists.Filters(), 100)
+        )
         for conversation, _ in found:
-            messages = await self.database.read(functools.partial(_messages_of, conversation_id=conversation.id))
-            model.load([_as_json(conversation_view(conversation))], [_as_json(message_view(message)) for message in messages])
+            messages = await self.database.read(
+                functools.partial(_messages_of, conversation_id=conversation.id)
+            )
+            model.load(
+                [_as_json(conversation_view(conversation))],
+                [_as_json(message_view(message)) for message in messages],
+            )
         return model
 
     async def trim(self, count: int, keep: int = 1) -> None:
         async def trim(connection: Any) -> None:
             stream = (await eventlog.lock_streams(connection, [COMPANY], "never"))[COMPANY]
             if (most := min(count, stream.head - stream.floor - keep)) > 0:
-                await eventlog.trim_events(connection, COMPANY, int(time.time() * SECOND) + SECOND, most)
+                await eventlog.trim_events(
+                    connection, COMPANY, int(time.time() * SECOND) + SECOND, most
+                )
 
         await self.database.transaction(trim)
 
@@ -307,10 +370,17 @@ class World:
         self._backup = self.expected.copy()
 
     async def restore(self, *, by_hand: bool) -> None:
-        """The backup is put back. A new epoch is begun by hand, or by a process that knew the newest event, if there is one."""
-        await self.settle()  # copying waits for a transaction under way, and blocks the loop that the transaction needs
+        """The backup is put back. A new epoch is begun by hand, or by a process that knew the
+        newest event, if there is one.
+        """
+        # copying waits for a transaction under way, and blocks the loop that the transaction needs
+        await self.settle()
         head = await self.head()
-        knows = [process for process in self.processes if (feed := process.feeds.get(COMPANY)) is not None and feed.cursor == head]
+        knows = [
+            process
+            for process in self.processes
+            if (feed := process.feeds.get(COMPANY)) is not None and feed.cursor == head
+        ]
         self._put_back()
         if knows and not by_hand:
             await knows[0].feeds.check()
@@ -319,7 +389,9 @@ class World:
         await self._renew()
 
     async def restore_unwatched(self, number: int, payloads: list[dict[str, Any]]) -> None:
-        """As `restore`, while nobody is connected and no feed is held; the log grows anew before a process's turn to compare comes."""
+        """As `restore`, while nobody is connected and no feed is held; the log grows anew before a
+        process's turn to compare comes.
+        """
         for client in self.clients:
             client.lose()
         await self.settle()
@@ -355,10 +427,19 @@ class World:
 
 async def add_integration(path: Path) -> None:
     """The company's one integration, with number 1."""
-    values = {"company_id": COMPANY, "account_id": 3, "inbox_id": 12, "base_url": "", "access_token": "t", "webhook_secret": None}
+    values = {
+        "company_id": COMPANY,
+        "account_id": 3,
+        "inbox_id": 12,
+        "base_url": "",
+        "access_token": "t",
+        "webhook_secret": None,
+    }
     values |= {"unsigned": "accepted", "proved_us": 2}
     async with Database(f"sqlite:///{path}") as database:
-        await database.transaction(lambda c: accounts.add_integration(c, Vault(""), values, int(time.time() * SECOND)))
+        await database.transaction(
+            lambda c: accounts.add_integration(c, Vault(""), values, int(time.time() * SECOND))
+        )
 
 
 def _delivery(payload: dict[str, Any], received_us: int) -> Delivery:
@@ -376,5 +457,8 @@ async def _messages_of(connection: Any, conversation_id: int) -> list[Message]:
 
 
 def _copy(source: Path, target: Path) -> None:
-    with contextlib.closing(sqlite3.connect(source)) as one, contextlib.closing(sqlite3.connect(target, timeout=5)) as other:
+    with (
+        contextlib.closing(sqlite3.connect(source)) as one,
+        contextlib.closing(sqlite3.connect(target, timeout=5)) as other,
+    ):
         one.backup(other)

@@ -1,11 +1,21 @@
-"""Withdrawn access ends within seconds, whatever is down: nothing is sent that was not confirmed a moment ago, and nothing is lost."""
+"""Withdrawn access ends within seconds, whatever is down: nothing is sent that was not confirmed a
+moment ago, and nothing is lost.
+"""
 
 import asyncio
 import time
 
 import httpx
 
-from tests.faults.kit import COMPANY, Cluster, Flow, clustered, fetch_snapshot, follow, wait_drained
+from tests.faults.kit import (
+    COMPANY,
+    Cluster,
+    Flow,
+    clustered,
+    fetch_snapshot,
+    follow,
+    wait_drained,
+)
 from tests.kit.eventually import eventually
 from tests.kit.omni import Omni
 from tests.kit.socket_client import AgentSocket
@@ -15,15 +25,22 @@ _LIMIT = 30.0
 _PAST_SECONDS = 5.5  # the promise, and a little
 
 
-async def test_disabled_while_the_process_has_lost_the_database_but_not_the_bus(cluster: Cluster) -> None:
-    """Row 62: the bus says so, and the agent's socket is closed. A colleague's events wait there as well, as nobody knows what else was
-    withdrawn; they follow, each once."""
+async def test_disabled_while_the_process_has_lost_the_database_but_not_the_bus(
+    cluster: Cluster,
+) -> None:
+    """Row 62: the bus says so, and the agent's socket is closed. A colleague's events wait there as
+    well, as nobody knows what else was withdrawn; they follow, each once.
+    """
     async with clustered(cluster), TcpProxy(cluster.mariadb.port) as line:
         await cluster.prepare()
         cut_off, well = cluster.add_server(database_port=line.port), cluster.add_server()
         await cluster.start(cut_off, well)
         flow = Flow([well])
-        async with follow(cut_off, "gone") as gone, follow(cut_off, "stays") as stays, flow.running():
+        async with (
+            follow(cut_off, "gone") as gone,
+            follow(cut_off, "stays") as stays,
+            flow.running(),
+        ):
             await stays.wait_for(lambda _event: True, limit=_LIMIT)
             line.freeze()
             await _disable(well, gone)
@@ -39,8 +56,12 @@ async def test_disabled_while_the_process_has_lost_the_database_but_not_the_bus(
             await stays.wait_for(lambda _event: len(stays.events) > heard[1], limit=_LIMIT)
 
 
-async def test_disabled_while_the_process_has_lost_the_database_and_hears_nothing(cluster: Cluster) -> None:
-    """As above, with the words of the others lost as well: events that still come by the bus are held back until somebody knows."""
+async def test_disabled_while_the_process_has_lost_the_database_and_hears_nothing(
+    cluster: Cluster,
+) -> None:
+    """As above, with the words of the others lost as well: events that still come by the bus are
+    held back until somebody knows.
+    """
     async with clustered(cluster), TcpProxy(cluster.mariadb.port) as line:
         await cluster.prepare()
         cut_off, well = cluster.add_server(database_port=line.port), cluster.add_server()
@@ -60,7 +81,9 @@ async def test_disabled_while_the_process_has_lost_the_database_and_hears_nothin
 
 
 async def test_disabled_while_the_process_stood_still(cluster: Cluster) -> None:
-    """A process that was stopped looks again before it sends anything of what has come meanwhile; no word on the bus told it to."""
+    """A process that was stopped looks again before it sends anything of what has come meanwhile;
+    no word on the bus told it to.
+    """
     async with clustered(cluster):
         await cluster.prepare()
         stopped, well = cluster.add_server(), cluster.add_server()
@@ -84,13 +107,17 @@ async def test_disabled_while_the_process_stood_still(cluster: Cluster) -> None:
 
 
 async def _disable(server: Omni, agent: AgentSocket) -> None:
-    done = await asyncio.to_thread(server.cli, "agent", "disable", "--agent-id", str(agent.welcome["agent"]["id"]))
+    done = await asyncio.to_thread(
+        server.cli, "agent", "disable", "--agent-id", str(agent.welcome["agent"]["id"])
+    )
     assert done.returncode == 0, done.stderr
 
 
 async def _delete(cluster: Cluster, agent: AgentSocket) -> None:
     """By hand, as an administrator of the database would: nobody says so on the bus."""
-    await asyncio.to_thread(cluster.sql, "DELETE FROM omni_agents WHERE id = %s", agent.welcome["agent"]["id"])
+    await asyncio.to_thread(
+        cluster.sql, "DELETE FROM omni_agents WHERE id = %s", agent.welcome["agent"]["id"]
+    )
 
 
 async def _past(seconds: float) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from server.core.times import SECOND
-from server.dev.chatwoot_sim import ChatwootSim, serving
+from server.lab.chatwoot_sim import ChatwootSim, serving
 from tests.faults.figures import told
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
@@ -30,8 +30,10 @@ async def sim() -> AsyncIterator[ChatwootSim]:
 async def test_when_the_listening_process_dies_the_other_goes_on(
     tmp_path: Path, mariadb: MariaDB, redis_server: Redis, sim: ChatwootSim
 ) -> None:
-    """Nobody tells it. One connection at a time, and every message once. By the lease it waits for four seconds at most, and half of one
-    until it looks again (`unit/test_cable_leader.py`); how long it took here is printed."""
+    """Nobody tells it. One connection at a time, and every message once. By the lease it waits for
+    four seconds at most, and half of one until it looks again
+    (`unit/incoming/test_cable_leader.py`); how long it took here is printed.
+    """
     url = mariadb.create_database()
     first = Omni(tmp_path, database_url=url, broadcast_url=redis_server.url, env=QUICK | LISTENS)
     first.prepare()
@@ -48,14 +50,21 @@ async def test_when_the_listening_process_dies_the_other_goes_on(
             rows = await company.rows("SELECT lease_until FROM omni_chatwoot_sockets")
             left_us = int(rows[0][0]) - await company.database.read(company.database.clock.read)
             assert left_us <= 4 * SECOND, "nobody can hold it for longer without living"
-            await eventually(lambda: sim.cable.connects == 2 and len(sim.cable.subscriptions) == 1, limit=30)
-            told("socket failover", seconds=time.monotonic() - killed, of_which_lease=left_us / SECOND)
+            await eventually(
+                lambda: sim.cable.connects == 2 and len(sim.cable.subscriptions) == 1, limit=30
+            )
+            told(
+                "socket failover",
+                seconds=time.monotonic() - killed,
+                of_which_lease=left_us / SECOND,
+            )
             company.http = second.client(company.token())
             sim.customer_says("Lea", "to the second")
             await _is_told(company, 2)
-            assert [one[0] for one in await company.rows("SELECT seq FROM omni_inbox_events ORDER BY seq")] == list(
-                range(1, await company.head() + 1)
-            )
+            assert [
+                one[0]
+                for one in await company.rows("SELECT seq FROM omni_inbox_events ORDER BY seq")
+            ] == list(range(1, await company.head() + 1))
     finally:
         first.kill9()
         second.kill9()

@@ -1,10 +1,22 @@
-"""The database and the bus are lost at the same moment: what happens to webhooks, to access, and to pages."""
+"""The database and the bus are lost at the same moment: what happens to webhooks, to access, and to
+pages.
+"""
 
 import time
 
 import pytest
 
-from tests.faults.kit import COMPANY, Cluster, Flow, check_stored, clustered, follow, readyz, wait_drained, wait_ready
+from tests.faults.kit import (
+    COMPANY,
+    Cluster,
+    Flow,
+    check_stored,
+    clustered,
+    follow,
+    readyz,
+    wait_drained,
+    wait_ready,
+)
 from tests.kit.eventually import eventually
 from tests.kit.omni import Omni
 from tests.kit.tcp_proxy import TcpProxy
@@ -15,8 +27,10 @@ _PROMISE_SECONDS = 5.5  # access ends within five, and a little
 
 @pytest.mark.parametrize("how", ["silent", "cut"])
 async def test_database_and_bus_are_lost_at_once(cluster: Cluster, how: str) -> None:
-    """Webhooks are taken and spooled; nobody is sent anything that their access was not confirmed for; REST and pages say 503 and when to
-    come again. Afterwards whoever lost access meanwhile is out, and the other has every message once."""
+    """Webhooks are taken and spooled; nobody is sent anything that their access was not confirmed
+    for; REST and pages say 503 and when to come again. Afterwards whoever lost access meanwhile is
+    out, and the other has every message once.
+    """
     async with (
         clustered(cluster),
         TcpProxy(cluster.mariadb.port) as database,
@@ -74,7 +88,11 @@ def _find_again(how: str, *lines: TcpProxy) -> None:
 
 async def _disable_in_the_database(cluster: Cluster, subject: str) -> None:
     """By the CRM, past every process."""
-    cluster.sql("UPDATE omni_agents SET is_active = 0 WHERE company_id = %s AND subject = %s", COMPANY, subject)
+    cluster.sql(
+        "UPDATE omni_agents SET is_active = 0 WHERE company_id = %s AND subject = %s",
+        COMPANY,
+        subject,
+    )
 
 
 async def _says_503(server: Omni, path: str) -> bool:

@@ -1,4 +1,6 @@
-"""The database fails while webhooks arrive: they are kept, sockets stay, and everything is drained in order when it is back."""
+"""The database fails while webhooks arrive: they are kept, sockets stay, and everything is drained
+in order when it is back.
+"""
 
 import asyncio
 import random
@@ -47,8 +49,12 @@ async def _freeze(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize("fault", [_kill, _freeze], ids=lambda fault: fault.__name__.strip("_"))
-async def test_database_fails(cluster: Cluster, fault: Callable[[Cluster], Coroutine[None, None, None]]) -> None:
-    """Rows 21 and 22: every webhook 200, sockets stay, REST 503 with Retry-After, `/readyz` says so, drained in order within 10 s."""
+async def test_database_fails(
+    cluster: Cluster, fault: Callable[[Cluster], Coroutine[None, None, None]]
+) -> None:
+    """Rows 21 and 22: every webhook 200, sockets stay, REST 503 with Retry-After, `/readyz` says
+    so, drained in order within 10 s.
+    """
     async with running(cluster, env=_PATIENCE) as [server]:
         flow = Flow([server])
         async with crowd(crowd_of([server], 4)) as agents:
@@ -96,7 +102,9 @@ async def _is_refused(server: Omni) -> None:
 
 
 async def test_server_killed_while_deliveries_are_spooled(cluster: Cluster) -> None:
-    """Row 21: our own kill -9 while the spool holds deliveries; the next start drains them, in order, without loss."""
+    """Row 21: our own kill -9 while the spool holds deliveries; the next start drains them, in
+    order, without loss.
+    """
     async with running(cluster, env=_PATIENCE) as [server]:
         flow = Flow([server])
         await flow.run(0.5)
@@ -112,12 +120,24 @@ async def test_server_killed_while_deliveries_are_spooled(cluster: Cluster) -> N
         await wait_ready(server)
         cluster.check_log()
         check_stored(cluster, flow)
-        check_conversation_order([row["content"] for row in cluster.sql("SELECT content FROM social_messages ORDER BY id")])
-        told("21 own kill", webhooks=len(flow.acknowledged), unanswered=flow.statuses()[0], drained_seconds=seconds)
+        check_conversation_order(
+            [
+                row["content"]
+                for row in cluster.sql("SELECT content FROM social_messages ORDER BY id")
+            ]
+        )
+        told(
+            "21 own kill",
+            webhooks=len(flow.acknowledged),
+            unanswered=flow.statuses()[0],
+            drained_seconds=seconds,
+        )
 
 
 async def test_database_absent_at_start(cluster: Cluster) -> None:
-    """Row 22: starts without a database, says so, keeps webhooks; when it comes, what was kept is judged, taken in and shown."""
+    """Row 22: starts without a database, says so, keeps webhooks; when it comes, what was kept is
+    judged, taken in and shown.
+    """
     async with clustered(cluster):
         await cluster.prepare()
         await asyncio.to_thread(cluster.mariadb.kill)
@@ -139,7 +159,9 @@ async def test_database_absent_at_start(cluster: Cluster) -> None:
 
 
 async def test_pooled_connections_are_killed(cluster: Cluster) -> None:
-    """Row 23: KILL of all pooled connections, over and over, then a restart of the server: no webhook fails or is lost."""
+    """Row 23: KILL of all pooled connections, over and over, then a restart of the server: no
+    webhook fails or is lost.
+    """
     async with running(cluster) as [server]:
         flow = Flow([server])
         async with crowd(crowd_of([server], 4)) as agents:
@@ -158,7 +180,9 @@ async def test_pooled_connections_are_killed(cluster: Cluster) -> None:
 
 
 async def test_spool_cannot_be_written(cluster: Cluster, tmp_path: Path) -> None:
-    """Row 28: neither journal nor spool: 503 to the sender, `/readyz` says unavailable, agents stay; all is well again afterwards."""
+    """Row 28: neither journal nor spool: 503 to the sender, `/readyz` says unavailable, agents
+    stay; all is well again afterwards.
+    """
     async with clustered(cluster):
         await cluster.prepare()
         spool = tmp_path / "spool-that-is-a-directory"
@@ -185,7 +209,9 @@ async def test_spool_cannot_be_written(cluster: Cluster, tmp_path: Path) -> None
 
 
 async def test_processes_are_killed_while_webhooks_are_acknowledged(cluster: Cluster) -> None:
-    """Rows 20 and 27: kill -9 at random moments, each process in turn: every acknowledged webhook processed once, the log gapless."""
+    """Rows 20 and 27: kill -9 at random moments, each process in turn: every acknowledged webhook
+    processed once, the log gapless.
+    """
     async with running(cluster, 2) as servers:
         flow = Flow(servers, rate=80)
         async with crowd(crowd_of(servers, 6)) as agents:
@@ -204,11 +230,16 @@ async def test_processes_are_killed_while_webhooks_are_acknowledged(cluster: Clu
 
 
 async def test_killed_at_every_step_of_a_delivery(cluster: Cluster) -> None:
-    """Rows 20 and 27: the line to the database ends at a chosen byte, either way, and the process dies there: before, in and after the
-    journal's commit and ingest's. Another process's agents see everything acknowledged, once."""
+    """Rows 20 and 27: the line to the database ends at a chosen byte, either way, and the process
+    dies there: before, in and after the journal's commit and ingest's. Another process's agents see
+    everything acknowledged, once.
+    """
     async with clustered(cluster), TcpProxy(cluster.mariadb.port) as proxy:
         await cluster.prepare()
-        victim, other = cluster.add_server(env=_PATIENCE, database_port=proxy.port), cluster.add_server()
+        victim, other = (
+            cluster.add_server(env=_PATIENCE, database_port=proxy.port),
+            cluster.add_server(),
+        )
         await cluster.start(victim, other)
         flow = Flow([victim])
         directions: tuple[Direction, ...] = ("to_server", "to_client")
@@ -220,7 +251,8 @@ async def test_killed_at_every_step_of_a_delivery(cluster: Cluster) -> None:
                         cuts = proxy.cut_count
                         proxy.refuse_new()
                         proxy.cut_after(byte_count, direction)
-                        await eventually(lambda: proxy.cut_count > cuts, limit=30)  # noqa: B023 - awaited at once
+                        # awaited at once
+                        await eventually(lambda: proxy.cut_count > cuts, limit=30)  # noqa: B023
                         await asyncio.to_thread(victim.kill9)
                     proxy.accept_new()
                     await asyncio.to_thread(victim.start)
@@ -229,4 +261,9 @@ async def test_killed_at_every_step_of_a_delivery(cluster: Cluster) -> None:
             check_crowd(agents, cluster.check_log())
         check_stored(cluster, flow)
         assert set(cluster.states()) == {"done"}
-        told("20/27 steps", kills=8, acknowledged=len(flow.acknowledged), unanswered=flow.statuses()[0])
+        told(
+            "20/27 steps",
+            kills=8,
+            acknowledged=len(flow.acknowledged),
+            unanswered=flow.statuses()[0],
+        )

@@ -1,4 +1,6 @@
-"""The disk is full, at the spool and at SQLite: senders are told so, agents see nothing of it, and it heals when there is room."""
+"""The disk is full, at the spool and at SQLite: senders are told so, agents see nothing of it, and
+it heals when there is room.
+"""
 
 import asyncio
 from pathlib import Path
@@ -30,8 +32,9 @@ from tests.kit.small_disk import SmallDisk, small_disk
 
 
 async def test_disk_of_the_spool_is_full(cluster: Cluster, tmp_path: Path) -> None:
-    """Row 28: the database away, and no room for the spool: 503, said in `/readyz` and the log, agents stay; with room again all is well,
-    and everything that was acknowledged is there."""
+    """Row 28: the database away, and no room for the spool: 503, said in `/readyz` and the log,
+    agents stay; with room again all is well, and everything that was acknowledged is there.
+    """
     with small_disk(tmp_path / "disk") as disk:
         async with clustered(cluster):
             await cluster.prepare()
@@ -45,7 +48,9 @@ async def test_disk_of_the_spool_is_full(cluster: Cluster, tmp_path: Path) -> No
                     await wait_problem(server, "spool")
                     await asyncio.to_thread(disk.fill, server.process.pid)
                     await eventually(lambda: flow.statuses()[503] > 10, limit=20)
-                    assert (await wait_problem(server, "webhooks are refused"))["status"] == "unavailable"
+                    assert (await wait_problem(server, "webhooks are refused"))[
+                        "status"
+                    ] == "unavailable"
                     assert "could not be kept" in server.log
                     await asyncio.to_thread(disk.free, server.process.pid)
                     await _is_kept_again(flow)
@@ -56,12 +61,21 @@ async def test_disk_of_the_spool_is_full(cluster: Cluster, tmp_path: Path) -> No
                 check_crowd(agents, cluster.check_log())
                 assert all(agent.welcomes.total() == 1 for agent in agents)
             check_stored(cluster, flow)
-            told("28 spool", refused=flow.statuses()[503], kept=len(flow.acknowledged), is_mounted=disk.is_mounted)
+            told(
+                "28 spool",
+                refused=flow.statuses()[503],
+                kept=len(flow.acknowledged),
+                is_mounted=disk.is_mounted,
+            )
 
 
-async def test_disk_of_the_spool_is_full_and_the_database_comes_back(cluster: Cluster, tmp_path: Path) -> None:
-    """Row 61: deliveries wait in a spool that can neither take nor delete another one: as soon as the database is there it takes all
-    that come, and what waited; nothing is refused any more, though the disk is still full."""
+async def test_disk_of_the_spool_is_full_and_the_database_comes_back(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """Row 61: deliveries wait in a spool that can neither take nor delete another one: as soon as
+    the database is there it takes all that come, and what waited; nothing is refused any more,
+    though the disk is still full.
+    """
     with small_disk(tmp_path / "disk") as disk:
         async with clustered(cluster):
             await cluster.prepare()
@@ -89,7 +103,9 @@ async def test_disk_of_the_spool_is_full_and_the_database_comes_back(cluster: Cl
 
 
 async def test_spool_is_damaged(cluster: Cluster, tmp_path: Path) -> None:
-    """Row 61: the file is no database at the start: it is kept aside and said, a new one takes deliveries while the database is away."""
+    """Row 61: the file is no database at the start: it is kept aside and said, a new one takes
+    deliveries while the database is away.
+    """
     async with clustered(cluster):
         await cluster.prepare()
         spool = tmp_path / "spool.db"
@@ -111,11 +127,15 @@ async def test_spool_is_damaged(cluster: Cluster, tmp_path: Path) -> None:
 
 
 async def test_disk_of_sqlite_is_full(tmp_path: Path) -> None:
-    """Row 28: the embedded database and the spool on one disk that is full: 503, agents stay and read; then all is as it was told."""
+    """Row 28: the embedded database and the spool on one disk that is full: 503, agents stay and
+    read; then all is as it was told.
+    """
     with small_disk(tmp_path / "disk") as disk:
         server = Omni(tmp_path, database_url=f"sqlite:///{disk.path / 'omni.db'}", env=_on(disk))
         await asyncio.to_thread(server.prepare)
-        await asyncio.to_thread(server.add_integration, company_id=COMPANY, account_id=ACCOUNT, inbox_id=INBOX)
+        await asyncio.to_thread(
+            server.add_integration, company_id=COMPANY, account_id=ACCOUNT, inbox_id=INBOX
+        )
         try:
             await asyncio.to_thread(server.start)
             async with follow(server) as agent:
@@ -125,16 +145,29 @@ async def test_disk_of_sqlite_is_full(tmp_path: Path) -> None:
                 async with flow.running():
                     await asyncio.to_thread(disk.fill, server.process.pid)
                     await eventually(lambda: flow.statuses()[503] > 10, limit=20)
-                    assert (await wait_problem(server, "webhooks are refused"))["status"] == "unavailable"
+                    assert (await wait_problem(server, "webhooks are refused"))[
+                        "status"
+                    ] == "unavailable"
                     assert (await fetch_snapshot(server)).messages
                     await asyncio.to_thread(disk.free, server.process.pid)
                     await _is_kept_again(flow)
-                await eventually(lambda: set(flow.acknowledged) <= {m["content"] for m in agent.model.messages.values()}, limit=20)
+                await eventually(
+                    lambda: (
+                        set(flow.acknowledged)
+                        <= {m["content"] for m in agent.model.messages.values()}
+                    ),
+                    limit=20,
+                )
                 await wait_ready(server, ignoring="integration")
                 assert agent.is_open
                 assert len(agent.frames_of("welcome")) == 1
                 assert agent.model == await fetch_snapshot(server)
-            told("28 SQLite", refused=flow.statuses()[503], kept=len(flow.acknowledged), is_mounted=disk.is_mounted)
+            told(
+                "28 SQLite",
+                refused=flow.statuses()[503],
+                kept=len(flow.acknowledged),
+                is_mounted=disk.is_mounted,
+            )
         finally:
             await asyncio.to_thread(server.kill9)
 
@@ -146,7 +179,8 @@ def _remove(directory: Path) -> None:
 
 
 def _on(disk: SmallDisk) -> dict[str, str]:
-    return {"SPOOL_PATH": str(disk.path / "spool.db"), "DISK_LOW_BYTES": "1000000"}  # 8 MB are enough here
+    # 8 MB are enough here
+    return {"SPOOL_PATH": str(disk.path / "spool.db"), "DISK_LOW_BYTES": "1000000"}
 
 
 async def _is_kept_again(flow: Flow) -> None:

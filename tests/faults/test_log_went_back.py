@@ -1,8 +1,16 @@
-"""The event log lost its last commits while nobody was connected: whoever comes back is told to reset, and never given a gap in silence."""
+"""The event log lost its last commits while nobody was connected: whoever comes back is told to
+reset, and never given a gap in silence.
+"""
 
 import asyncio
 
-from tests.faults.kit import Cluster, Flow, follow, running, wait_drained
+from tests.faults.kit import (
+    Cluster,
+    Flow,
+    follow,
+    running,
+    wait_drained,
+)
 from tests.kit.eventually import eventually
 from tests.kit.socket_client import AgentSocket
 
@@ -10,8 +18,10 @@ _LIMIT = 30.0
 
 
 async def test_commits_are_lost_while_nobody_is_connected(cluster: Cluster) -> None:
-    """Row 63: an agent has seen events that a failover loses. Nobody watches; the log grows past the agent's number, written by a process
-    that holds no feed of the company; the agent comes back to another one, which knows nothing of the time before."""
+    """Row 63: an agent has seen events that a failover loses. Nobody watches; the log grows past
+    the agent's number, written by a process that holds no feed of the company; the agent comes back
+    to another one, which knows nothing of the time before.
+    """
     async with running(cluster, 2) as (writer, other):
         flow = Flow([writer])
         await flow.run(0.4)
@@ -35,7 +45,9 @@ def _lose_commits(cluster: Cluster, head: int, conversations: list[dict[str, obj
     """As a replica that lacks them, or a dump from before."""
     for row in conversations:
         names = ", ".join(f"{name} = %s" for name in row)
-        cluster.sql(f"UPDATE social_conversations SET {names} WHERE id = %s", *row.values(), row["id"])
+        cluster.sql(
+            f"UPDATE social_conversations SET {names} WHERE id = %s", *row.values(), row["id"]
+        )
     cluster.sql("DELETE FROM social_messages WHERE omni_seq > %s", head)
     cluster.sql("DELETE FROM omni_inbox_events WHERE seq > %s", head)
     cluster.sql("UPDATE omni_inbox_streams SET head = %s", head)

@@ -1,4 +1,6 @@
-"""What a newcomer finds from `/readyz`, the log and the commands alone: each fault says what it is and what follows from it."""
+"""What a newcomer finds from `/readyz`, the log and the commands alone: each fault says what it is
+and what follows from it.
+"""
 
 import asyncio
 import json
@@ -8,15 +10,26 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from server.dev.chatwoot_sim import ChatwootSim, serving
-from tests.faults.kit import ACCOUNT, INBOX, Cluster, clustered, metric, readyz, wait_problem, wait_ready
+from server.lab.chatwoot_sim import ChatwootSim, serving
+from tests.faults.kit import (
+    ACCOUNT,
+    INBOX,
+    Cluster,
+    clustered,
+    metric,
+    readyz,
+    wait_problem,
+    wait_ready,
+)
 from tests.kit.eventually import eventually, scaled
 from tests.kit.omni import COMMAND, Omni
 from tests.kit.tcp_proxy import TcpProxy
 
 
 async def test_a_slow_database_is_called_slow_and_not_away(cluster: Cluster) -> None:
-    """Every answer comes half a second late; `/readyz` says slow, and is well again when it is over."""
+    """Every answer comes half a second late; `/readyz` says slow, and is well again when it is
+    over.
+    """
     async with clustered(cluster), TcpProxy(cluster.mariadb.port) as proxy:
         await cluster.prepare()
         server = cluster.add_server(database_port=proxy.port)
@@ -83,12 +96,18 @@ async def test_a_stop_in_the_middle_of_a_round_gives_the_lease_back(cluster: Clu
         await cluster.start(server)
 
         async def is_held() -> bool:
-            assert cluster.sql("SELECT omni_lease_until FROM integrations")[0]["omni_lease_until"] > time.time() * 1e6
+            assert (
+                cluster.sql("SELECT omni_lease_until FROM integrations")[0]["omni_lease_until"]
+                > time.time() * 1e6
+            )
             return True
 
         await eventually(is_held, limit=15)
         await asyncio.to_thread(server.terminate)
-        assert cluster.sql("SELECT omni_lease_until FROM integrations")[0]["omni_lease_until"] < time.time() * 1e6
+        assert (
+            cluster.sql("SELECT omni_lease_until FROM integrations")[0]["omni_lease_until"]
+            < time.time() * 1e6
+        )
 
 
 async def test_drain_stops_the_server_on_its_port_and_waits_for_its_end(cluster: Cluster) -> None:
@@ -98,7 +117,10 @@ async def test_drain_stops_the_server_on_its_port_and_waits_for_its_end(cluster:
         server = cluster.add_server()
         await cluster.start(server)
         done = await _run("drain", "--port", str(server.port), env=server.env)
-        assert (done.returncode, done.stdout.strip()) == (0, f"port {server.port} is drained and free")
+        assert (done.returncode, done.stdout.strip()) == (
+            0,
+            f"port {server.port} is drained and free",
+        )
         assert not server.process.is_running
         again = await _run("drain", "--port", str(server.port), env=server.env)
         assert again.returncode == 1
@@ -148,6 +170,12 @@ async def _doctor(server: Omni, *options: str) -> dict[str, dict[str, Any]]:
 
 async def _run(*arguments: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     done = await asyncio.to_thread(
-        subprocess.run, [str(COMMAND), *arguments], env=dict(env), capture_output=True, text=True, timeout=scaled(60), check=False
+        subprocess.run,
+        [str(COMMAND), *arguments],
+        env=dict(env),
+        capture_output=True,
+        text=True,
+        timeout=scaled(60),
+        check=False,
     )
     return done

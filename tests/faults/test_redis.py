@@ -1,12 +1,14 @@
-"""The bus fails while webhooks flow: agents of two processes see every event once, in order, within about a second."""
+"""The bus fails while webhooks flow: agents of two processes see every event once, in order, within
+about a second.
+"""
 
 import asyncio
 from collections.abc import Callable, Coroutine
 
 import pytest
 
-from server.bus import Bus
-from server.core.envelope import derive
+from server.core.wire.envelope import derive
+from server.live.bus import Bus
 from server.tasks import Services
 from tests.faults.figures import sized, told
 from tests.faults.kit import (
@@ -28,7 +30,8 @@ from tests.kit.eventually import eventually
 from tests.kit.omni import Omni
 from tests.kit.redis import Redis
 
-_OUTAGE_SECONDS = sized(7.0, 60.0)  # longer than the canary's patience, so that degraded mode is reached
+# longer than the canary's patience, so that degraded mode is reached
+_OUTAGE_SECONDS = sized(7.0, 60.0)
 
 
 async def _kill(cluster: Cluster) -> None:
@@ -46,7 +49,9 @@ async def _freeze(cluster: Cluster) -> None:
 
 
 async def _drop_connections(cluster: Cluster) -> None:
-    """CLIENT KILL, several times, as Redis does with a full output buffer; then killed and at once there again, empty, twice."""
+    """CLIENT KILL, several times, as Redis does with a full output buffer; then killed and at once
+    there again, empty, twice.
+    """
     for _ in range(4):
         await asyncio.to_thread(cluster.redis.drop_connections)
         await asyncio.sleep(0.5)
@@ -56,9 +61,15 @@ async def _drop_connections(cluster: Cluster) -> None:
         await asyncio.sleep(0.7)
 
 
-@pytest.mark.parametrize("fault", [_kill, _freeze, _drop_connections], ids=lambda fault: fault.__name__.strip("_"))
-async def test_bus_fails(cluster: Cluster, fault: Callable[[Cluster], Coroutine[None, None, None]]) -> None:
-    """Rows 15 and 17: Redis killed, half-open, cutting us, restarted empty; changes arrive within about 1.1 s, nothing is missing."""
+@pytest.mark.parametrize(
+    "fault", [_kill, _freeze, _drop_connections], ids=lambda fault: fault.__name__.strip("_")
+)
+async def test_bus_fails(
+    cluster: Cluster, fault: Callable[[Cluster], Coroutine[None, None, None]]
+) -> None:
+    """Rows 15 and 17: Redis killed, half-open, cutting us, restarted empty; changes arrive within
+    about 1.1 s, nothing is missing.
+    """
     async with running(cluster, 2) as servers:
         flow = Flow(servers[:1])  # the other process hears of it by the bus, or not at all
         async with crowd(crowd_of(servers, 4)) as agents:
@@ -80,7 +91,11 @@ async def test_bus_fails(cluster: Cluster, fault: Callable[[Cluster], Coroutine[
         assert set(flow.statuses()) == {200}
         late = delays(flow, agents)
         told(
-            f"15/17 {fault.__name__}", webhooks=len(flow.posts), worst=late[-1], p50=late[len(late) // 2], slowest_ack=flow.slowest_seconds
+            f"15/17 {fault.__name__}",
+            webhooks=len(flow.posts),
+            worst=late[-1],
+            p50=late[len(late) // 2],
+            slowest_ack=flow.slowest_seconds,
         )
         assert late[-1] < 2.5
 
@@ -92,7 +107,9 @@ async def _sees_degraded(servers: list[Omni]) -> None:
 
 
 async def test_bus_absent_at_start(cluster: Cluster) -> None:
-    """Row 18: both processes start without Redis, say so, show every change, and heal by themselves when it comes."""
+    """Row 18: both processes start without Redis, say so, show every change, and heal by themselves
+    when it comes.
+    """
     await asyncio.to_thread(cluster.redis.kill)
     async with running(cluster, 2, are_ready=False) as servers:
         for server in servers:
@@ -115,7 +132,9 @@ async def test_bus_absent_at_start(cluster: Cluster) -> None:
 
 
 async def test_channel_wished_while_connecting(redis_server: Redis) -> None:
-    """Row 18: a channel asked for while the connection is being made is subscribed as well: the canary comes back at once."""
+    """Row 18: a channel asked for while the connection is being made is subscribed as well: the
+    canary comes back at once.
+    """
     for _ in range(10):
         async with Bus(redis_server.url) as bus, Services() as services:
             bus.identify(derive("test", "secret", ""))

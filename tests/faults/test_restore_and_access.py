@@ -4,14 +4,24 @@ import asyncio
 import time
 
 from tests.faults.figures import told
-from tests.faults.kit import COMPANY, Cluster, Flow, fetch_snapshot, follow, running, wait_drained
+from tests.faults.kit import (
+    COMPANY,
+    Cluster,
+    Flow,
+    fetch_snapshot,
+    follow,
+    running,
+    wait_drained,
+)
 from tests.kit.eventually import eventually
 from tests.kit.socket_client import AgentSocket
 
 
 async def test_restored_from_a_backup(cluster: Cluster) -> None:
-    """Row 25: heads go back: the log gets a new epoch by itself, an alarm is logged; live agents and those who come when it has grown past
-    them again are told to reset. Then a new epoch by command."""
+    """Row 25: heads go back: the log gets a new epoch by itself, an alarm is logged; live agents
+    and those who come when it has grown past them again are told to reset. Then a new epoch by
+    command.
+    """
     async with running(cluster, 2, env={"LOG_LEVEL": "ERROR"}) as servers:
         flow = Flow(servers)
         await flow.run(0.5)
@@ -25,7 +35,11 @@ async def test_restored_from_a_backup(cluster: Cluster) -> None:
             await away.wait_closed()
             for row in conversations:
                 names = ", ".join(f"{name} = %s" for name in row)
-                cluster.sql(f"UPDATE social_conversations SET {names} WHERE id = %s", *row.values(), row["id"])
+                cluster.sql(
+                    f"UPDATE social_conversations SET {names} WHERE id = %s",
+                    *row.values(),
+                    row["id"],
+                )
             cluster.sql("DELETE FROM social_messages WHERE omni_seq > %s", head)
             cluster.sql("DELETE FROM omni_inbox_events WHERE seq > %s", head)
             cluster.sql("UPDATE omni_inbox_streams SET head = %s", head)
@@ -38,7 +52,9 @@ async def test_restored_from_a_backup(cluster: Cluster) -> None:
             assert (await away.resume())["reason"] == "epoch"
             live.frames.clear()
             away.frames.clear()
-            done = await asyncio.to_thread(servers[0].cli, "stream", "new-epoch", "--company-id", str(COMPANY))
+            done = await asyncio.to_thread(
+                servers[0].cli, "stream", "new-epoch", "--company-id", str(COMPANY)
+            )
             assert done.returncode == 0, done.stderr
             for agent in (live, away):
                 await _told_reset(agent, "epoch")
@@ -51,16 +67,24 @@ async def test_restored_from_a_backup(cluster: Cluster) -> None:
 
 
 async def test_agent_is_disabled_while_the_bus_is_down(cluster: Cluster) -> None:
-    """Row 45: disabled, and signed out, by command while Redis is dead: their sockets at both processes are silent within 5 s."""
+    """Row 45: disabled, and signed out, by command while Redis is dead: their sockets at both
+    processes are silent within 5 s.
+    """
     await asyncio.to_thread(cluster.redis.kill)
     async with running(cluster, 2, are_ready=False) as servers:
         flow = Flow(servers)
-        async with follow(servers[0], "gone") as one, follow(servers[1], "gone") as two, follow(servers[1], "out") as out:
+        async with (
+            follow(servers[0], "gone") as one,
+            follow(servers[1], "gone") as two,
+            follow(servers[1], "out") as out,
+        ):
             async with follow(servers[0], "stays") as stays, flow.running():
                 await out.wait_for(lambda event: True)
                 for agent, command in ((one, "disable"), (out, "sign-out")):
                     number = str(agent.welcome["agent"]["id"])
-                    done = await asyncio.to_thread(servers[0].cli, "agent", command, "--agent-id", number)
+                    done = await asyncio.to_thread(
+                        servers[0].cli, "agent", command, "--agent-id", number
+                    )
                     assert done.returncode == 0, done.stderr
                 started = time.monotonic()
                 codes = [await agent.wait_closed(limit=5) for agent in (one, two, out)]

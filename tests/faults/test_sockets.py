@@ -1,11 +1,13 @@
-"""Sockets are cut, freeze, and lose their server: agents resume by their cursor, with every event once and in order."""
+"""Sockets are cut, freeze, and lose their server: agents resume by their cursor, with every event
+once and in order.
+"""
 
 import asyncio
 import time
 
 from server.core.times import SECOND
-from server.db.database import Database
-from server.retention import Retention
+from server.db.engine.database import Database
+from server.operation.retention import Retention
 from tests.faults.figures import sized, told
 from tests.faults.kit import (
     COMPANY,
@@ -27,7 +29,9 @@ from tests.kit.tcp_proxy import TcpProxy
 
 
 async def test_everyone_is_cut_again_and_again(cluster: Cluster) -> None:
-    """Row 1: 200 agents, RST every 2 s, 50 events/s: 100.000 % delivered, in order, none twice (in full size 1,000 of them, 20 times)."""
+    """Row 1: 200 agents, RST every 2 s, 50 events/s: 100.000 % delivered, in order, none twice (in
+    full size 1,000 of them, 20 times).
+    """
     count, cuts = int(sized(200, 1000)), int(sized(4, 20))
     async with running(cluster) as [server]:
         flow = Flow([server])
@@ -43,11 +47,21 @@ async def test_everyone_is_cut_again_and_again(cluster: Cluster) -> None:
             check_crowd(agents, cluster.check_log())
         expected = sum(cluster.head() - agent.first_seq for agent in agents)
         seen = sum(agent.events for agent in agents)
-        told("1", agents=len(agents), cuts=cuts, events=cluster.head(), expected=expected, seen=seen, percent=100 * seen / expected)
+        told(
+            "1",
+            agents=len(agents),
+            cuts=cuts,
+            events=cluster.head(),
+            expected=expected,
+            seen=seen,
+            percent=100 * seen / expected,
+        )
 
 
 async def test_server_dies_with_its_sockets(cluster: Cluster) -> None:
-    """Row 19: two processes, one killed with its sockets under load: its agents resume at the other, nothing lost."""
+    """Row 19: two processes, one killed with its sockets under load: its agents resume at the
+    other, nothing lost.
+    """
     async with running(cluster, 2) as servers:
         flow = Flow(servers)
         async with crowd(crowd_of(servers, 60)) as agents:
@@ -66,8 +80,12 @@ async def test_server_dies_with_its_sockets(cluster: Cluster) -> None:
 
 
 async def test_half_open_socket(cluster: Cluster) -> None:
-    """Row 2: frozen both ways without FIN: the server closes it after the silence it allows; afterwards the client resumes."""
-    async with running(cluster, env={"PING_SECONDS": "0.5", "SOCKET_SILENCE_SECONDS": "2"}) as [server]:
+    """Row 2: frozen both ways without FIN: the server closes it after the silence it allows;
+    afterwards the client resumes.
+    """
+    async with running(cluster, env={"PING_SECONDS": "0.5", "SOCKET_SILENCE_SECONDS": "2"}) as [
+        server
+    ]:
         async with TcpProxy(server.port) as proxy, follow(server) as healthy:
             agent = follow(server)
             agent.url = f"ws://127.0.0.1:{proxy.port}/ws"
@@ -95,7 +113,9 @@ async def test_half_open_socket(cluster: Cluster) -> None:
 
 
 async def test_asleep_until_the_floor_has_passed(cluster: Cluster) -> None:
-    """Row 13: events are trimmed while an agent is away; it is told `too_old`, and its snapshot with what follows is right."""
+    """Row 13: events are trimmed while an agent is away; it is told `too_old`, and its snapshot
+    with what follows is right.
+    """
     async with running(cluster, env={"FEED_RING_EVENTS": "5"}) as [server]:
         flow = Flow([server])
         async with follow(server) as agent, follow(server, "awake") as awake:
@@ -124,7 +144,12 @@ async def test_asleep_until_the_floor_has_passed(cluster: Cluster) -> None:
 async def _trim(cluster: Cluster, keep: int) -> int:
     """Let all but the newest events grow old, and the retention see it; returns the floor."""
     edge, old_us = cluster.head() - keep, int(time.time() * SECOND) - 10 * 86_400 * SECOND
-    cluster.sql("UPDATE omni_inbox_events SET created_at = %s WHERE company_id = %s AND seq <= %s", old_us, COMPANY, edge)
+    cluster.sql(
+        "UPDATE omni_inbox_events SET created_at = %s WHERE company_id = %s AND seq <= %s",
+        old_us,
+        COMPANY,
+        edge,
+    )
     async with Database(cluster.database_url) as database:
         await Retention(database, event_days=7, journal_days=30).trim()
     assert int(cluster.sql("SELECT floor FROM omni_inbox_streams")[0]["floor"]) == edge

@@ -1,4 +1,6 @@
-"""Any history of changes, bus faults, crashes, restores, slow readers and reconnects ends with every client equal to a fresh snapshot."""
+"""Any history of changes, bus faults, crashes, restores, slow readers and reconnects ends with
+every client equal to a fresh snapshot.
+"""
 
 import asyncio
 import logging
@@ -16,12 +18,17 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from server.core.recovery import parse_cursor
+from server.core.state.recovery import parse_cursor
 from server.db import migrations
 from tests.faults.figures import IS_FULL_SIZE
 from tests.faults.kit import message_payload
 from tests.faults.model_process import COMPANY
-from tests.faults.model_world import BREAKS, REFUSE, World, add_integration
+from tests.faults.model_world import (
+    BREAKS,
+    REFUSE,
+    World,
+    add_integration,
+)
 from tests.kit.client_model import ClientModel
 
 _PROCESSES = st.integers(0, 1)
@@ -40,7 +47,9 @@ def _is_free(self: "Histories") -> bool:
 
 @pytest.fixture(scope="module", autouse=True)
 def _is_quiet() -> Iterator[None]:
-    """What is broken on purpose is said in the log, and to write its traceback takes longer than the history."""
+    """What is broken on purpose is said in the log, and to write its traceback takes longer than
+    the history.
+    """
     before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield
@@ -63,7 +72,9 @@ def _template() -> bytes:
 
 
 class Histories(RuleBasedStateMachine):
-    """Each rule is one thing that happens; after each, what was set going comes to rest or not, as the rule says."""
+    """Each rule is one thing that happens; after each, what was set going comes to rest or not, as
+    the rule says.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -99,7 +110,12 @@ class Histories(RuleBasedStateMachine):
 
         self._runner.run(do())
 
-    @rule(process=_PROCESSES, conversation=st.integers(0, 2), status=st.sampled_from(["open", "resolved"]), rests=st.booleans())
+    @rule(
+        process=_PROCESSES,
+        conversation=st.integers(0, 2),
+        status=st.sampled_from(["open", "resolved"]),
+        rests=st.booleans(),
+    )
     def message(self, process: int, conversation: int, status: str, rests: bool) -> None:
         """A customer writes."""
         payload = self._written(conversation, status)
@@ -112,7 +128,12 @@ class Histories(RuleBasedStateMachine):
         return payload
 
     @precondition(lambda self: self._message_id > 1000)
-    @rule(process=_PROCESSES, conversation=st.integers(0, 2), back=st.integers(0, 5), is_deleted=st.booleans())
+    @rule(
+        process=_PROCESSES,
+        conversation=st.integers(0, 2),
+        back=st.integers(0, 5),
+        is_deleted=st.booleans(),
+    )
     def change(self, process: int, conversation: int, back: int, is_deleted: bool) -> None:
         """A message is edited or deleted, perhaps one that was never told of."""
         number = max(1001, self._message_id - back)
@@ -138,9 +159,13 @@ class Histories(RuleBasedStateMachine):
 
         self._do(die)
 
-    @rule(process=_PROCESSES, what=st.sampled_from(["deliver", "deliver", "drop", "double", "swap"]))
+    @rule(
+        process=_PROCESSES, what=st.sampled_from(["deliver", "deliver", "drop", "double", "swap"])
+    )
     def bus(self, process: int, what: str) -> None:
-        """The next message of the bus arrives, is lost, doubled, or comes behind the one after it."""
+        """The next message of the bus arrives, is lost, doubled, or comes behind the one after
+        it.
+        """
         mail = self.world.buses[process].mail
         if mail and what == "drop":
             mail.pop(0)
@@ -195,7 +220,9 @@ class Histories(RuleBasedStateMachine):
     @precondition(_is_free)
     @rule(process=_PROCESSES, conversation=st.integers(0, 2))
     def stand_still(self, process: int, conversation: int) -> None:
-        """A process stops with the company's row locked; readers go on, writers wait until it does."""
+        """A process stops with the company's row locked; readers go on, writers wait until it
+        does.
+        """
         payload = self._written(conversation)
         self._do(lambda: self.world.stand_still(process, payload))
 
@@ -205,7 +232,11 @@ class Histories(RuleBasedStateMachine):
         self._do(self.world.go_on)
 
     @precondition(lambda self: self.world.clock_is_right_or_behind)
-    @rule(process=_PROCESSES, conversation=st.integers(0, 2), status=st.sampled_from(["open", "resolved"]))
+    @rule(
+        process=_PROCESSES,
+        conversation=st.integers(0, 2),
+        status=st.sampled_from(["open", "resolved"]),
+    )
     def of_the_future(self, process: int, conversation: int, status: str) -> None:
         """Chatwoot's clock was wrong by a year; the next true state is shown all the same."""
         payload = self._written(conversation, status)
@@ -213,8 +244,15 @@ class Histories(RuleBasedStateMachine):
         self._do(lambda: self.world.apply(process, payload))
 
     @precondition(_is_free)
-    @rule(process=_PROCESSES, conversations=_BATCHES, broken=st.sampled_from(sorted(BREAKS)), place=_NUMBERS)
-    def break_in_journal(self, process: int, conversations: list[int], broken: str, place: int) -> None:
+    @rule(
+        process=_PROCESSES,
+        conversations=_BATCHES,
+        broken=st.sampled_from(sorted(BREAKS)),
+        place=_NUMBERS,
+    )
+    def break_in_journal(
+        self, process: int, conversations: list[int], broken: str, place: int
+    ) -> None:
         """One delivery of a batch cannot be read, or not be stored."""
         payloads = [self._written(conversation) for conversation in conversations]
         self._do(lambda: self.world.ingest_journal(process, payloads, broken, place))
@@ -232,7 +270,9 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: self.world.has_backup and not self.world.stands_still)
     @rule(process=_PROCESSES, conversations=st.lists(st.integers(0, 2), max_size=12))
     def restore_unwatched(self, process: int, conversations: list[int]) -> None:
-        """The log goes back while nobody is connected, and grows again, perhaps beyond where clients were."""
+        """The log goes back while nobody is connected, and grows again, perhaps beyond where
+        clients were.
+        """
         payloads = [self._written(conversation) for conversation in conversations]
         self._do(lambda: self.world.restore_unwatched(process, payloads))
 
@@ -242,7 +282,9 @@ class Histories(RuleBasedStateMachine):
         self._do(lambda: self.world.restore(by_hand=by_hand))
 
     def teardown(self) -> None:
-        """Faults stop: heads are compared, readers read, those who were cut come back; then I1-I6."""
+        """Faults stop: heads are compared, readers read, those who were cut come back; then
+        I1-I6.
+        """
         try:
             if hasattr(self, "world"):
                 self._runner.run(self._end())
@@ -285,11 +327,20 @@ class Histories(RuleBasedStateMachine):
 
 def _difference(held: ClientModel, fresh: ClientModel) -> str:
     pairs = ((held.conversations, fresh.conversations), (held.messages, fresh.messages))
-    return str([(ours.get(n), theirs.get(n)) for ours, theirs in pairs for n in ours | theirs if ours.get(n) != theirs.get(n)][:2])
+    return str(
+        [
+            (ours.get(n), theirs.get(n))
+            for ours, theirs in pairs
+            for n in ours | theirs
+            if ours.get(n) != theirs.get(n)
+        ][:2]
+    )
 
 
 async def test_everything_a_feed_lacks_is_trimmed(tmp_path: Path) -> None:
-    """Row 13: a feed that stood behind the floor tells its clients to reset, also when no event is left at all."""
+    """Row 13: a feed that stood behind the floor tells its clients to reset, also when no event is
+    left at all.
+    """
     world = World(tmp_path, await asyncio.to_thread(_template))
     await world.open()
     try:
@@ -305,7 +356,9 @@ async def test_everything_a_feed_lacks_is_trimmed(tmp_path: Path) -> None:
 
 
 async def test_the_log_goes_back_and_grows_while_nobody_watches(tmp_path: Path) -> None:
-    """Row 63, as one of the histories: who comes back is told to reset, and never given others' events under the numbers of its own."""
+    """Row 63, as one of the histories: who comes back is told to reset, and never given others'
+    events under the numbers of its own.
+    """
     world = World(tmp_path, await asyncio.to_thread(_template))
     await world.open()
     try:
@@ -315,7 +368,9 @@ async def test_the_log_goes_back_and_grows_while_nobody_watches(tmp_path: Path) 
         for number in (1001, 1002):
             await world.apply(0, message_payload("lost", 0, number))
         await world.settle()
-        await world.restore_unwatched(1, [message_payload("kept", 0, number) for number in (1003, 1004, 1005)])
+        await world.restore_unwatched(
+            1, [message_payload("kept", 0, number) for number in (1003, 1004, 1005)]
+        )
         await world.connect(client, 1)
         await world.settle()
         await world.fetch_snapshots()
@@ -327,6 +382,10 @@ async def test_the_log_goes_back_and_grows_while_nobody_watches(tmp_path: Path) 
 # OMNI_TEST_FULL=1, or OMNI_TEST_HISTORIES=2000, looks for longer than a test run may
 _MOST = int(os.environ.get("OMNI_TEST_HISTORIES", "1000" if IS_FULL_SIZE else "25"))
 Histories.TestCase.settings = settings(
-    max_examples=_MOST, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+    max_examples=_MOST,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
 )
 TestHistories = Histories.TestCase

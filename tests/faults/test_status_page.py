@@ -1,4 +1,6 @@
-"""What an administrator finds from the status page alone, while parts are away: the page opens, and names the part."""
+"""What an administrator finds from the status page alone, while parts are away: the page opens, and
+names the part.
+"""
 
 from collections.abc import Awaitable, Callable
 
@@ -29,15 +31,27 @@ async def test_the_page_names_what_is_away_and_opens_all_the_same(cluster: Clust
         await cluster.start(server)
         token = server.token(COMPANY, "chief", role="admin", name="Chief")
         async with server.client(token, timeout=30.0) as http:
-            await eventually(page_that_says(http, "The bus answers.", "The database answers.", "The spool is empty."), limit=15)
+            await eventually(
+                page_that_says(
+                    http, "The bus answers.", "The database answers.", "The spool is empty."
+                ),
+                limit=15,
+            )
             await anyio.to_thread.run_sync(cluster.redis.kill)
             await eventually(page_that_says(http, "The bus does not answer;"), limit=20)
             await anyio.to_thread.run_sync(cluster.mariadb.kill)
-            text = await eventually(page_that_says(http, "The bus does not answer;", "The database cannot be reached;"), limit=20)
+            text = await eventually(
+                page_that_says(http, "The bus does not answer;", "The database cannot be reached;"),
+                limit=20,
+            )
             assert "Deliveries that wait —" in text
             http.headers["Accept-Language"] = "bn"
-            await eventually(page_that_says(http, "ডেটাবেসে পৌঁছানো যাচ্ছে না;", "বাস (Redis) উত্তর দিচ্ছে না;"), limit=20)
+            await eventually(
+                page_that_says(http, "ডেটাবেসে পৌঁছানো যাচ্ছে না;", "বাস (Redis) উত্তর দিচ্ছে না;"), limit=20
+            )
             http.headers["Accept-Language"] = "en"
             await anyio.to_thread.run_sync(cluster.mariadb.ensure_running)
             await anyio.to_thread.run_sync(cluster.redis.ensure_running)
-            await eventually(page_that_says(http, "The bus answers.", "The database answers."), limit=30)
+            await eventually(
+                page_that_says(http, "The bus answers.", "The database answers."), limit=30
+            )

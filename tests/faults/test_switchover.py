@@ -1,4 +1,6 @@
-"""A graceful switchover: the primary becomes read-only, its replica the primary, the address leads there, and old connections live on."""
+"""A graceful switchover: the primary becomes read-only, its replica the primary, the address leads
+there, and old connections live on.
+"""
 
 import asyncio
 import time
@@ -8,14 +10,32 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.kit import COMPANY, Cluster, Flow, check_stored, clustered, follow, wait_drained, wait_problem
+from tests.faults.kit import (
+    COMPANY,
+    Cluster,
+    Flow,
+    check_stored,
+    clustered,
+    follow,
+    wait_drained,
+    wait_problem,
+)
 from tests.kit.eventually import eventually, scaled
-from tests.kit.mariadb import PASSWORD, PLAIN_USER, USER, MariaDB, has_mariadb, is_oracle_mysql
+from tests.kit.mariadb import (
+    PASSWORD,
+    PLAIN_USER,
+    USER,
+    MariaDB,
+    has_mariadb,
+    is_oracle_mysql,
+)
 from tests.kit.omni import Omni
 from tests.kit.redis import Redis
 from tests.kit.tcp_proxy import TcpProxy
 
-pytestmark = pytest.mark.skipif(is_oracle_mysql(), reason="MySQL sets up its replication by other statements")
+pytestmark = pytest.mark.skipif(
+    is_oracle_mysql(), reason="MySQL sets up its replication by other statements"
+)
 _HEALED_SECONDS = 10.0  # promised
 _NOWHERE = "http://127.0.0.1:9"  # refuses connections, so that replies wait
 
@@ -31,7 +51,8 @@ class Pair:
         self.old.start()
         self.new.start()
         self.new.sql(
-            f"CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {self.old.port}, MASTER_USER = '{USER}', "
+            f"CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {self.old.port}, "
+            f"MASTER_USER = '{USER}', "
             f"MASTER_PASSWORD = '{PASSWORD}', MASTER_CONNECT_RETRY = 1"
         )
         self.new.sql("START SLAVE")
@@ -49,7 +70,9 @@ class Pair:
         self.new.sql("STOP SLAVE")
 
     def old_connections(self) -> int:
-        rows = self.old.sql("SELECT COUNT(*) AS n FROM information_schema.processlist WHERE user = %s", PLAIN_USER)
+        rows = self.old.sql(
+            "SELECT COUNT(*) AS n FROM information_schema.processlist WHERE user = %s", PLAIN_USER
+        )
         return int(rows[0]["n"])
 
 
@@ -69,7 +92,9 @@ def pair(mariadb: MariaDB) -> Iterator[Pair]:
 async def test_the_primary_becomes_read_only_and_its_replica_the_primary(
     tmp_path: Path, pair: Pair, redis_server: Redis, is_half: bool
 ) -> None:
-    """Row 64: replies work at the new primary within 10 s, no webhook is lost or refused, no connection stays at the old one."""
+    """Row 64: replies work at the new primary within 10 s, no webhook is lost or refused, no
+    connection stays at the old one.
+    """
     cluster = Cluster(tmp_path, pair.old, redis_server)
     plain = pair.old.plain_url(cluster.database_name)
     async with AsyncExitStack() as stack:
@@ -78,7 +103,8 @@ async def test_the_primary_becomes_read_only_and_its_replica_the_primary(
         await cluster.prepare(_NOWHERE)
         cluster.database_url = plain
         server = cluster.add_server(
-            database_port=proxy.port, env={"DATABASE_WAIT_SECONDS": "2", "RECONCILE_SECONDS": "3600"}
+            database_port=proxy.port,
+            env={"DATABASE_WAIT_SECONDS": "2", "RECONCILE_SECONDS": "3600"},
         )
         await cluster.start(server, are_ready=False)
         flow = Flow([server])
@@ -121,7 +147,9 @@ async def _conversation(server: Omni) -> int | None:
 async def _has_replied(server: Omni, conversation_id: int, text: str) -> bool:
     async with server.client(server.token(COMPANY)) as http:
         answer = await http.post(
-            f"/api/conversations/{conversation_id}/reply", json={"content": text}, headers={"Idempotency-Key": text}
+            f"/api/conversations/{conversation_id}/reply",
+            json={"content": text},
+            headers={"Idempotency-Key": text},
         )
     assert answer.status_code in (200, 201, 503), answer.text
     assert answer.status_code != 503, answer.text

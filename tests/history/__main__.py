@@ -1,7 +1,8 @@
-"""Fetch and compare much history: `python -m tests.history [--conversations 3000] [--messages 75000]`.
+"""Fetch and compare much history: `python -m tests.history [--conversations 3000] [--messages
+75000]`.
 
-First while conversations are deleted and others go on, then once more for what came meanwhile, then compared without
-writing. Ends with 1 when anything is missing.
+First while conversations are deleted and others go on, then once more for what came meanwhile, then
+compared without writing. Ends with 1 when anything is missing.
 """
 
 import argparse
@@ -13,10 +14,16 @@ from pathlib import Path
 
 import httpx
 
-from server.db.database import Database
-from server.dev.chatwoot_sim import ChatwootSim, serving
-from server.sync import Outcome
-from tests.history.world import ACCOUNT, INBOX, World, delete_some, filled
+from server.db.engine.database import Database
+from server.incoming.full_sync import Outcome
+from server.lab.chatwoot_sim import ChatwootSim, serving
+from tests.history.world import (
+    ACCOUNT,
+    INBOX,
+    World,
+    delete_some,
+    filled,
+)
 from tests.unit.databases import fresh_sqlite
 
 _TELL_SECONDS = 5.0
@@ -27,22 +34,40 @@ async def run(conversations: int, messages: int, deletions: int) -> bool:
     filled(sim, conversations, messages)
     with tempfile.TemporaryDirectory() as folder:
         url = fresh_sqlite(Path(folder) / "history.db")
-        async with serving(sim), Database(url) as database, httpx.AsyncClient(trust_env=False) as http:
+        async with (
+            serving(sim),
+            Database(url) as database,
+            httpx.AsyncClient(trust_env=False) as http,
+        ):
             world = World(sim, database, http)
             one = await world.add()
             before, done = world.there(), asyncio.Event()
             async with asyncio.TaskGroup() as group:
                 deleting = group.create_task(delete_some(sim, done, 0.5, deletions))
-                figures, outcome = await world.measured("sync, while some are deleted", one, on_progress=_Progress())
+                figures, outcome = await world.measured(
+                    "sync, while some are deleted", one, on_progress=_Progress()
+                )
                 done.set()
-            print(figures.line(), f"{deleting.result()} conversations were deleted meanwhile", *outcome.errors, sep="\n  ", flush=True)
+            print(
+                figures.line(),
+                f"{deleting.result()} conversations were deleted meanwhile",
+                *outcome.errors,
+                sep="\n  ",
+                flush=True,
+            )
             hidden = len((before & world.there()) - await world.here())
             print(f"  {hidden} of the messages that were there all the while are missing")
             is_whole = hidden == 0 and not outcome.errors
             for name, writes in (("sync again", True), ("sync --verify", False)):
-                figures, outcome = await world.measured(name, one, writes=writes, on_progress=_Progress())
+                figures, outcome = await world.measured(
+                    name, one, writes=writes, on_progress=_Progress()
+                )
                 print(figures.line(), *outcome.errors, sep="\n  ", flush=True)
-                is_whole &= figures.missing == 0 and not outcome.errors and not outcome.comparison.is_incomplete
+                is_whole &= (
+                    figures.missing == 0
+                    and not outcome.errors
+                    and not outcome.comparison.is_incomplete
+                )
     return is_whole
 
 
@@ -56,7 +81,11 @@ class _Progress:
         now = time.monotonic()
         if now - self._said >= _TELL_SECONDS:
             self._said = now
-            print(f"  {now - self._began:4.0f} s: {outcome.walked} of {outcome.total} conversations", file=sys.stderr, flush=True)
+            print(
+                f"  {now - self._began:4.0f} s: {outcome.walked} of {outcome.total} conversations",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
 def main() -> None:

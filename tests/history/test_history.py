@@ -1,4 +1,6 @@
-"""Much history, in every disorder of time, is fetched whole; after a bulk act reconcile comes to its end."""
+"""Much history, in every disorder of time, is fetched whole; after a bulk act reconcile comes to
+its end.
+"""
 
 import asyncio
 import time
@@ -9,13 +11,19 @@ from pathlib import Path
 import httpx
 import pytest
 
-from server.core import edit_turns
-from server.db.database import Database
-from server.dev.chatwoot_sim import ChatwootSim, serving
-from server.reconcile import Reconcile
+from server.core.state import edit_turns
+from server.db.engine.database import Database
+from server.incoming.reconcile import Reconcile
+from server.lab.chatwoot_sim import ChatwootSim, serving
 from server.settings import Settings
 from tests.faults.figures import sized, told
-from tests.history.world import ACCOUNT, INBOX, World, delete_some, filled
+from tests.history.world import (
+    ACCOUNT,
+    INBOX,
+    World,
+    delete_some,
+    filled,
+)
 from tests.unit.databases import fresh_sqlite
 
 
@@ -23,12 +31,18 @@ from tests.unit.databases import fresh_sqlite
 async def _world(tmp_path: Path, conversations: int, messages: int) -> AsyncIterator[World]:
     sim = ChatwootSim(account_id=ACCOUNT, inbox_id=INBOX)
     filled(sim, conversations, messages)
-    async with serving(sim), Database(fresh_sqlite(tmp_path / "omni.db")) as database, httpx.AsyncClient(trust_env=False) as http:
+    async with (
+        serving(sim),
+        Database(fresh_sqlite(tmp_path / "omni.db")) as database,
+        httpx.AsyncClient(trust_env=False) as http,
+    ):
         yield World(sim, database, http)
 
 
 async def test_all_of_it_comes_and_nothing_is_asked_for_in_vain(tmp_path: Path) -> None:
-    """The short form of `python -m tests.history`: nothing missing, and the comparison afterwards says the same."""
+    """The short form of `python -m tests.history`: nothing missing, and the comparison afterwards
+    says the same.
+    """
     async with _world(tmp_path, 80, 2_500) as world:
         one = await world.add()
         figures, outcome = await world.measured("sync", one)
@@ -49,13 +63,18 @@ async def test_nothing_is_missed_while_conversations_go(tmp_path: Path) -> None:
             outcome = await world.sync.walk(one)
             done.set()
         assert outcome.errors == []
-        rows = await world.database.fetch_all("SELECT omni_chatwoot_message_id FROM social_messages")
+        rows = await world.database.fetch_all(
+            "SELECT omni_chatwoot_message_id FROM social_messages"
+        )
         assert {number for _, number in before & world.there()} <= {int(row[0]) for row in rows}
 
 
 @pytest.mark.timeout(sized(120, 1_200))
-async def test_reconcile_ends_after_a_bulk_act(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All conversations are touched at once: `updated_within` fails, is not asked again and again, and a lost message is found.
+async def test_reconcile_ends_after_a_bulk_act(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All conversations are touched at once: `updated_within` fails, is not asked again and again,
+    and a lost message is found.
 
     With OMNI_TEST_FULL=1 they are 3,000, and rows take Chatwoot as long as they were seen to take.
     """
@@ -65,9 +84,14 @@ async def test_reconcile_ends_after_a_bulk_act(tmp_path: Path, monkeypatch: pyte
         one = await world.add()
         await world.sync.walk(one)
         settings = Settings(reconcile_grace_seconds=0.0, reconcile_active_hours=0.0)
-        reconcile = Reconcile(world.database, world.directory, world.ingester, world.client_of, settings)
+        reconcile = Reconcile(
+            world.database, world.directory, world.ingester, world.client_of, settings
+        )
         await world.database.transaction(
-            lambda c: c.execute("UPDATE integrations SET omni_reconciled_at = :at", {"at": int((time.time() - 60) * 1e6)})
+            lambda c: c.execute(
+                "UPDATE integrations SET omni_reconciled_at = :at",
+                {"at": int((time.time() - 60) * 1e6)},
+            )
         )
         for talk in world.sim.conversations.values():
             world.sim.set_status(talk, "resolved", by=world.sim.admin)
@@ -77,30 +101,45 @@ async def test_reconcile_ends_after_a_bulk_act(tmp_path: Path, monkeypatch: pyte
         world.sim.questions.log.clear()
         began = time.monotonic()
         ended = await reconcile.reconcile(one)
-        told("bulk act", conversations=count, seconds=time.monotonic() - began, requests=len(world.sim.questions.log))
+        told(
+            "bulk act",
+            conversations=count,
+            seconds=time.monotonic() - began,
+            requests=len(world.sim.questions.log),
+        )
         assert ended is not None, "the round came to its end"
         assert await world.missing() == 0
-        rows = await world.database.fetch_all("SELECT COUNT(*) FROM social_conversations WHERE omni_chatwoot_status = 'resolved'")
+        rows = await world.database.fetch_all(
+            "SELECT COUNT(*) FROM social_conversations WHERE omni_chatwoot_status = 'resolved'"
+        )
         assert rows[0][0] >= count - 1
         asked = sum("updated_within" in question for question in world.sim.questions.log)
         began, before = time.monotonic(), len(world.sim.questions.log)
         assert await reconcile.reconcile(one) is not None
-        told("the round after it", seconds=time.monotonic() - began, requests=len(world.sim.questions.log) - before)
+        told(
+            "the round after it",
+            seconds=time.monotonic() - began,
+            requests=len(world.sim.questions.log) - before,
+        )
         edited = list(world.sim.conversations.values())[-1].messages[0]
         world.sim.edit_message(edited, "edited behind our back")
-        for _ in range(count // edit_turns.UNCHANGED_MOST + 2):  # each round reads some of those that have not changed
+        # each round reads some of those that have not changed
+        for _ in range(count // edit_turns.UNCHANGED_MOST + 2):
             before = len(world.sim.questions.log)
             assert await reconcile.reconcile(one) is not None
-            read = sum("/messages" in question for question in list(world.sim.questions.log)[before:])
+            read = sum(
+                "/messages" in question for question in list(world.sim.questions.log)[before:]
+            )
             assert read <= edit_turns.UNCHANGED_MOST + 1
             rows = await world.database.fetch_all(
-                "SELECT content FROM social_messages WHERE omni_chatwoot_message_id = "
-                ":id",
+                "SELECT content FROM social_messages WHERE omni_chatwoot_message_id = :id",
                 {"id": edited.id},
             )
             if rows[0][0] == "edited behind our back":
                 break
         else:
             pytest.fail("the edit has not been found by the time that all have had their turn")
-        assert sum("updated_within" in question for question in world.sim.questions.log) == asked, "left in peace"
+        assert sum("updated_within" in question for question in world.sim.questions.log) == asked, (
+            "left in peace"
+        )
         assert not world.sim.questions.most_at_once

@@ -1,4 +1,6 @@
-"""A Chatwoot with much history, whose times are in every disorder, and what of it is missing in a database."""
+"""A Chatwoot with much history, whose times are in every disorder, and what of it is missing in a
+database.
+"""
 
 import asyncio
 import random
@@ -10,15 +12,15 @@ from dataclasses import dataclass
 import httpx
 
 from server.chatwoot import ChatwootClient, RequestBudget
-from server.db.accounts import Integration
-from server.db.database import Database
-from server.db.vault import Vault
-from server.dev.chatwoot_sim import ChatwootSim
-from server.dev.chatwoot_sim.model import ACTIVITY
-from server.directory import Directory
-from server.ingest import Ingester
-from server.sync import OnProgress, Outcome, Sync
-from tests.unit.integrations import add_integration
+from server.db.access.accounts import Integration
+from server.db.access.vault import Vault
+from server.db.engine.database import Database
+from server.incoming.full_sync import OnProgress, Outcome, Sync
+from server.incoming.ingest import Ingester
+from server.integrations.directory import Directory
+from server.lab.chatwoot_sim import ChatwootSim
+from server.lab.chatwoot_sim.model import ACTIVITY
+from tests.unit.integration_rows import add_integration
 
 ACCOUNT, INBOX = 3, 12
 _SHORT_DELETIONS = 15
@@ -47,15 +49,22 @@ class Figures:
 
     def line(self) -> str:
         return (
-            f"{self.name:<28} {self.there:>7,} messages, {self.missing} missing, {self.requests:>6,} requests, "
-            f"{self.seconds:6.1f} s, {self.megabytes:.0f} MB at most, {self.megabytes_before:.0f} MB before"
+            f"{self.name:<28} {self.there:>7,} messages, {self.missing} missing, "
+            f"{self.requests:>6,} requests, "
+            f"{self.seconds:6.1f} s, {self.megabytes:.0f} MB at most, "
+            f"{self.megabytes_before:.0f} MB before"
         )
 
 
 def filled(sim: ChatwootSim, conversations: int, messages: int, seed: int = 7) -> None:
-    """Conversations of a busy account: most are short, some are longer than any answer. A third share one time of activity."""
+    """Conversations of a busy account: most are short, some are longer than any answer. A third
+    share one time of activity.
+    """
     rng = random.Random(seed)
-    talks = [sim.customer_says(f"Customer {number}", "hello", inbox_id=INBOX).conversation for number in range(conversations)]
+    talks = [
+        sim.customer_says(f"Customer {number}", "hello", inbox_id=INBOX).conversation
+        for number in range(conversations)
+    ]
     long_ones = talks[: max(1, conversations // 300)]
     for number in range(messages - conversations):
         talk = rng.choice(long_ones) if number % 5 == 0 else rng.choice(talks)
@@ -71,15 +80,25 @@ class World:
     """An integration of that Chatwoot in a database, with what asks."""
 
     def __init__(self, sim: ChatwootSim, database: Database, http: httpx.AsyncClient) -> None:
-        self.sim, self.database, self._http = sim, database, http
-        self.directory = Directory(database, Vault(""), tolerance_seconds=300, require_signature=False)
-        self.ingester = Ingester(database, self.directory, lambda batch: None, batch=100, attempts=3)
+        self.sim = sim
+        self.database = database
+        self._http = http
+        self.directory = Directory(
+            database, Vault(""), tolerance_seconds=300, require_signature=False
+        )
+        self.ingester = Ingester(
+            database, self.directory, lambda batch: None, batch=100, attempts=3
+        )
         self._budget = RequestBudget(per_minute=10**9)
         self.sync = Sync(database, self.directory, self.ingester, self.client_of)
 
     def client_of(self, one: Integration) -> ChatwootClient:
         return ChatwootClient(
-            base_url=self.sim.base_url, account_id=ACCOUNT, access_token=one.access_token, http=self._http, budget=self._budget
+            base_url=self.sim.base_url,
+            account_id=ACCOUNT,
+            access_token=one.access_token,
+            http=self._http,
+            budget=self._budget,
         )
 
     async def add(self) -> Integration:
@@ -88,14 +107,27 @@ class World:
         return self.directory.integrations[number]
 
     async def measured(
-        self, name: str, one: Integration, *, writes: bool = True, on_progress: OnProgress = lambda outcome: None
+        self,
+        name: str,
+        one: Integration,
+        *,
+        writes: bool = True,
+        on_progress: OnProgress = lambda outcome: None,
     ) -> tuple[Figures, Outcome]:
         self.sim.questions.log.clear()
         began, before = time.monotonic(), _most_megabytes()
         outcome = await self.sync.walk(one, on_progress, writes=writes)
         seconds, requests = time.monotonic() - began, len(self.sim.questions.log)
         there = self.there()
-        figures = Figures(name, seconds, requests, _most_megabytes(), before, len(there), len(there - await self.here()))
+        figures = Figures(
+            name,
+            seconds,
+            requests,
+            _most_megabytes(),
+            before,
+            len(there),
+            len(there - await self.here()),
+        )
         return figures, outcome
 
     async def missing(self) -> int:
@@ -105,7 +137,8 @@ class World:
     async def here(self) -> set[tuple[int, int]]:
         """(conversation, message), by Chatwoot's numbers."""
         rows = await self.database.fetch_all(
-            "SELECT c.omni_chatwoot_conversation_id, m.omni_chatwoot_message_id FROM social_messages m "
+            "SELECT c.omni_chatwoot_conversation_id, m.omni_chatwoot_message_id FROM "
+            "social_messages m "
             "JOIN social_conversations c ON c.id = m.conversation_id"
         )
         return {(int(row[0]), int(row[1])) for row in rows}
@@ -123,7 +156,9 @@ def _most_megabytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-async def delete_some(sim: ChatwootSim, done: asyncio.Event, every_seconds: float, most: int = _SHORT_DELETIONS) -> int:
+async def delete_some(
+    sim: ChatwootSim, done: asyncio.Event, every_seconds: float, most: int = _SHORT_DELETIONS
+) -> int:
     """Conversations go while they are read; others get a message. Returns how many went."""
     rng = random.Random(3)
     for number in range(most):

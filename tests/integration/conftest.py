@@ -1,4 +1,6 @@
-"""Servers that tests share, one for each stack: each test has a company of its own on them and sees nothing of the others."""
+"""Servers that tests share, one for each stack: each test has a company of its own on them and sees
+nothing of the others.
+"""
 
 import itertools
 import re
@@ -6,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from server.dev.chatwoot_sim import ChatwootSim, serving
+from server.lab.chatwoot_sim import ChatwootSim, serving
 from tests.kit.company import Company
 from tests.kit.omni import Omni
 from tests.kit.servers import Servers
@@ -31,13 +33,17 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 
 @pytest.fixture(params=["embedded", "production"])
 def server(request: pytest.FixtureRequest, servers: Servers) -> Iterator[Omni]:
-    """The shared server, on SQLite and memory, then on MariaDB and Redis; nothing a test does may leave a traceback in its log."""
+    """The shared server, on SQLite and memory, then on MariaDB and Redis; nothing a test does may
+    leave a traceback in its log.
+    """
     yield from _watched(request, servers)
 
 
 @pytest.fixture(params=["embedded", "production", "plain ASGI"])
 def socket_server(request: pytest.FixtureRequest, servers: Servers) -> Iterator[Omni]:
-    """As `server`, and once under uvicorn's own WebSocket protocol, so that sockets speak plain ASGI."""
+    """As `server`, and once under uvicorn's own WebSocket protocol, so that sockets speak plain
+    ASGI.
+    """
     yield from _watched(request, servers)
 
 
@@ -50,7 +56,9 @@ async def company(server: Omni) -> AsyncIterator[Company]:
 
 @pytest.fixture
 async def sim() -> AsyncIterator[ChatwootSim]:
-    """A simulated Chatwoot of its own for each test, with an account and an inbox that no other has."""
+    """A simulated Chatwoot of its own for each test, with an account and an inbox that no other
+    has.
+    """
     number = next(_accounts)
     sim = ChatwootSim(account_id=number, inbox_id=number + 20_000)
     async with serving(sim):
@@ -59,7 +67,9 @@ async def sim() -> AsyncIterator[ChatwootSim]:
 
 @pytest.fixture
 async def shop(server: Omni, sim: ChatwootSim) -> AsyncIterator[Company]:
-    """A company whose integration is the simulated Chatwoot; its webhook is registered by who wants it."""
+    """A company whose integration is the simulated Chatwoot; its webhook is registered by who wants
+    it.
+    """
     async with Company(server, chatwoot=sim) as company:
         yield company
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from server.core import checkup
+from server.core.checks import integration_checks
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
 from tests.kit.mariadb import MariaDB
@@ -21,8 +21,16 @@ from tests.unit.databases import fresh_sqlite
 
 
 def _health(omni: Omni, **env: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "server.health_check"]
-    return subprocess.run(command, env=omni.env | env, cwd=omni.directory, capture_output=True, text=True, timeout=60, check=False)
+    command = [sys.executable, "-m", "server.operation.health_check"]
+    return subprocess.run(
+        command,
+        env=omni.env | env,
+        cwd=omni.directory,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def _listening_on(host: str, directory: Path) -> Omni:
@@ -32,8 +40,12 @@ def _listening_on(host: str, directory: Path) -> Omni:
 
 
 @pytest.mark.parametrize(("host", "others"), [("::1", ()), ("[::1]", ()), ("::", ("127.0.0.1",))])
-async def test_a_server_on_ipv6_shows_an_address_that_opens(tmp_path: Path, host: str, others: tuple[str, ...]) -> None:
-    """With brackets; on "every address" the older family is served as well, and the health check finds it."""
+async def test_a_server_on_ipv6_shows_an_address_that_opens(
+    tmp_path: Path, host: str, others: tuple[str, ...]
+) -> None:
+    """With brackets; on "every address" the older family is served as well, and the health check
+    finds it.
+    """
     omni = _listening_on(host, tmp_path)
     omni.process._is_ready = lambda: _is_live(f"http://[::1]:{omni.port}")
     try:
@@ -41,7 +53,10 @@ async def test_a_server_on_ipv6_shows_an_address_that_opens(tmp_path: Path, host
         await eventually(lambda: f"http://[::1]:{omni.port}/setup" in omni.log, limit=30)
         assert all(_is_live(f"http://{other}:{omni.port}") for other in others)
         found = await asyncio.to_thread(_health, omni, HOST=host, PORT=str(omni.port))
-        assert (found.returncode, found.stdout) == (0, f"serving: http://[::1]:{omni.port}/livez answers\n"), found.stderr
+        assert (found.returncode, found.stdout) == (
+            0,
+            f"serving: http://[::1]:{omni.port}/livez answers\n",
+        ), found.stderr
     finally:
         await asyncio.to_thread(omni.kill9)
 
@@ -55,7 +70,11 @@ def _is_live(url: str) -> bool:
 
 def test_a_path_in_public_url_stops_the_start(tmp_path: Path) -> None:
     """With a sentence, instead of pages without styles and a sign-in that is not found."""
-    omni = Omni(tmp_path, database_url=f"sqlite:///{tmp_path}/omni.db", env={"PUBLIC_URL": "https://example.org/inbox"})
+    omni = Omni(
+        tmp_path,
+        database_url=f"sqlite:///{tmp_path}/omni.db",
+        env={"PUBLIC_URL": "https://example.org/inbox"},
+    )
     answer = omni.cli("serve", "--port", "0")
     assert answer.returncode == 1
     assert "PUBLIC_URL must not have a path, as /inbox is" in answer.stderr
@@ -68,8 +87,13 @@ async def test_a_webhook_with_a_slash_at_the_end_is_taken(company: Company) -> N
     async with httpx.AsyncClient(base_url=company.omni.base_url, trust_env=False) as http:
         answer = await http.post(path, json=company.message(1))
         assert (answer.status_code, answer.text) == (200, "EVENT_RECEIVED")
-        await company.change_integration(unsigned_webhooks="keyed", webhook_key=company._vault.seal("the-key"))
-        answers = [(await http.post(f"{path}?key={key}", json=company.message(2))).status_code for key in ("wrong", "the-key")]
+        await company.change_integration(
+            unsigned_webhooks="keyed", webhook_key=company._vault.seal("the-key")
+        )
+        answers = [
+            (await http.post(f"{path}?key={key}", json=company.message(2))).status_code
+            for key in ("wrong", "the-key")
+        ]
         assert answers == [httpx.codes.UNAUTHORIZED, httpx.codes.OK]
     await company.conversation_with(2)
 
@@ -78,14 +102,16 @@ async def test_a_webhook_with_a_slash_at_the_end_is_taken(company: Company) -> N
 def test_such_a_webhook_is_known_as_ours(end: str) -> None:
     """Or a second one would be registered beside it, and every event come twice."""
     ours = "https://inbox.example.org/api/webhooks/chatwoot"
-    assert checkup.is_ours(ours + end, ours)
-    assert not checkup.is_ours(f"{ours}/other", ours)
-    assert not checkup.is_ours(f"{ours}{end}", f"{ours}?key=another")
+    assert integration_checks.is_ours(ours + end, ours)
+    assert not integration_checks.is_ours(f"{ours}/other", ours)
+    assert not integration_checks.is_ours(f"{ours}{end}", f"{ours}?key=another")
 
 
 def test_health_of_a_worker(tmp_path: Path) -> None:
     """It does not listen, and shows that it lives: until it stands still or ends."""
-    omni = Omni(tmp_path, database_url=fresh_sqlite(tmp_path / "omni.db"), env={"HOST": "127.0.0.1"})
+    omni = Omni(
+        tmp_path, database_url=fresh_sqlite(tmp_path / "omni.db"), env={"HOST": "127.0.0.1"}
+    )
     omni.env["PORT"] = str(omni.port)
     assert _health(omni).returncode == 1
     worker = ServerProcess(
@@ -107,13 +133,17 @@ def test_health_of_a_worker(tmp_path: Path) -> None:
         worker.kill()
 
 
-async def test_database_and_bus_by_ipv6(tmp_path: Path, mariadb: MariaDB, redis_server: Redis) -> None:
+async def test_database_and_bus_by_ipv6(
+    tmp_path: Path, mariadb: MariaDB, redis_server: Redis
+) -> None:
     """Their addresses with brackets: upgraded, served, and a webhook goes all the way."""
     plain = mariadb.create_database()
     async with _on_ipv6(mariadb.port) as database_port, _on_ipv6(redis_server.port) as bus_port:
         database_url = plain.replace(f"127.0.0.1:{mariadb.port}", f"[::1]:{database_port}")
         assert database_url != plain
-        omni = Omni(tmp_path, database_url=database_url, broadcast_url=f"redis://[::1]:{bus_port}/0")
+        omni = Omni(
+            tmp_path, database_url=database_url, broadcast_url=f"redis://[::1]:{bus_port}/0"
+        )
         try:
             await asyncio.to_thread(omni.prepare)
             await asyncio.to_thread(omni.start)

@@ -1,4 +1,6 @@
-"""The pages of administrators as a browser without script uses them: read, fill in, submit, follow."""
+"""The pages of administrators as a browser without script uses them: read, fill in, submit,
+follow.
+"""
 
 import html
 import re
@@ -6,8 +8,14 @@ import re
 import httpx
 import pytest
 
-from server.dev.chatwoot_sim import ChatwootSim
-from tests.integration.test_integrations import WAYS, admin, hook_url, one_stack, registered
+from server.lab.chatwoot_sim import ChatwootSim
+from tests.integration.test_integrations import (
+    WAYS,
+    admin,
+    hook_url,
+    one_stack,
+    registered,
+)
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
 
@@ -27,7 +35,11 @@ async def test_an_inbox_is_connected_by_the_page_alone(company: Company, sim: Ch
     """One form; then the page says that everything works, and a customer's message arrives."""
     async with admin(company) as http:
         assert "Connect an inbox" in text_of(await http.get("/admin/integrations"))
-        values = {"account_id": str(sim.account.id), "inbox_id": str(sim.inbox.id), "access_token": sim.admin.access_token}
+        values = {
+            "account_id": str(sim.account.id),
+            "inbox_id": str(sim.inbox.id),
+            "access_token": sim.admin.access_token,
+        }
         page = await submit(http, "/admin/integrations", base_url=sim.base_url, **values)
         assert page.status_code == 200
         assert "Everything works" in text_of(page)
@@ -44,7 +56,9 @@ async def test_an_inbox_is_connected_by_the_page_alone(company: Company, sim: Ch
 
 @one_stack
 @pytest.mark.parametrize("way", WAYS)
-async def test_each_way_to_misconfigure_is_on_the_page(shop: Company, sim: ChatwootSim, way: str) -> None:
+async def test_each_way_to_misconfigure_is_on_the_page(
+    shop: Company, sim: ChatwootSim, way: str
+) -> None:
     """The sentences of the check, escaped, with what to do."""
     breaking, _, state, cause, remedy = WAYS[way]
     await registered(shop)
@@ -83,17 +97,24 @@ async def test_unsigned_is_said(shop: Company) -> None:
 
 
 async def test_others_are_kept_out(shop: Company, company: Company) -> None:
-    """Nobody: to the sign-in and back. An agent: a page that says so. Another company's administrator: not found, and nothing is done."""
+    """Nobody: to the sign-in and back. An agent: a page that says so. Another company's
+    administrator: not found, and nothing is done.
+    """
     place = f"/admin/integrations/{shop.integration_id}"
     async with shop.omni.client() as nobody:
         answer = await nobody.get(place)
-        assert (answer.status_code, answer.headers["Location"]) == (303, "/sign-in?next=" + place.replace("/", "%2F"))
+        assert (answer.status_code, answer.headers["Location"]) == (
+            303,
+            "/sign-in?next=" + place.replace("/", "%2F"),
+        )
     async with shop.client() as agent:
         assert (await agent.get(place)).status_code == 403
     async with admin(company) as stranger:
         assert (await stranger.get(place)).status_code == 404
         assert (await submit(stranger, f"{place}/disable")).status_code == 404
-    assert [one.is_active for one in await shop.integrations() if one.id == shop.integration_id] == [True]
+    assert [
+        one.is_active for one in await shop.integrations() if one.id == shop.integration_id
+    ] == [True]
 
 
 async def test_pages_carry_the_policy(shop: Company) -> None:
@@ -106,12 +127,19 @@ async def test_pages_carry_the_policy(shop: Company) -> None:
 
 
 async def test_every_act_is_in_the_audit_log(shop: Company, sim: ChatwootSim) -> None:
-    """Who, what, to what, newest first; on the page, and by API for those who keep it elsewhere; without a secret."""
+    """Who, what, to what, newest first; on the page, and by API for those who keep it elsewhere;
+    without a secret.
+    """
     async with admin(shop) as http:
         await http.post(f"/api/integrations/{shop.integration_id}/register")
-        await http.patch(f"/api/integrations/{shop.integration_id}", json={"accessToken": sim.admin.access_token})
+        await http.patch(
+            f"/api/integrations/{shop.integration_id}", json={"accessToken": sim.admin.access_token}
+        )
         acts = (await http.get("/api/audit", params={"limit": 2})).json()
-        assert [(act["act"], act["actor"]) for act in acts] == [("integration.change", "Chief"), ("integration.register", "Chief")]
+        assert [(act["act"], act["actor"]) for act in acts] == [
+            ("integration.change", "Chief"),
+            ("integration.register", "Chief"),
+        ]
         assert acts[0]["detail"] == {"renewed": ["access_token"]}
         assert (await http.get("/api/audit", params={"before": acts[1]["id"]})).json() == []
         page = await http.get("/admin/audit")

@@ -1,4 +1,6 @@
-"""Every call of the application, by somebody who is no administrator: what is not said here to be an agent's is refused."""
+"""Every call of the application, by somebody who is no administrator: what is not said here to be
+an agent's is refused.
+"""
 
 import re
 from typing import Any
@@ -6,15 +8,21 @@ from typing import Any
 from starlette.routing import Route
 
 from server.app import create_app
-from server.core import openapi
+from server.core.wire import openapi
 from server.settings import Settings
-from tests.integration.test_hostile import SECRET_WORD, belongings, filled, loot
+from tests.integration.test_hostile import (
+    SECRET_WORD,
+    belongings,
+    filled,
+    loot,
+)
 from tests.integration.test_integrations import admin
 from tests.kit.company import Company
 
 __all__ = ["loot"]  # a fixture
 
-# A call that is not in this list is an administrator's, so that a new one is refused or said to be everybody's.
+# A call that is not in this list is an administrator's, so that a new one is refused or said to be
+# everybody's.
 EVERYBODYS = {
     "GET /livez",
     "GET /readyz",
@@ -68,29 +76,49 @@ def _names_left_out(path: str) -> str:
 
 def _administrators(directory: Any) -> list[tuple[str, str]]:
     """All calls of the API and of the pages that no agent may make."""
-    made = Settings(database_url=f"sqlite:///{directory / 'x.db'}", spool_path=str(directory / "s.db"), jwt_secret="x" * 32)
+    made = Settings(
+        database_url=f"sqlite:///{directory / 'x.db'}",
+        spool_path=str(directory / "s.db"),
+        jwt_secret="x" * 32,
+    )
     routes = [one for one in create_app(made).routes if isinstance(one, Route)]
-    found = [(method, one.path) for one in routes for method in sorted(one.methods or ()) if method != "HEAD"]
+    found = [
+        (method, one.path)
+        for one in routes
+        for method in sorted(one.methods or ())
+        if method != "HEAD"
+    ]
     everybodys = {_names_left_out(one) for one in EVERYBODYS}
     return [
         (method, path)
         for method, path in found
-        if path.startswith(("/api/", "/admin")) and _names_left_out(f"{method} {path}") not in everybodys
+        if path.startswith(("/api/", "/admin"))
+        and _names_left_out(f"{method} {path}") not in everybodys
     ]
 
 
 def test_the_description_says_who_may(tmp_path: Any) -> None:
     """The same calls as are refused, and none of the list is gone."""
     described = {f"{one.method.upper()} {one.path}": one.text for one in openapi.OPERATIONS}
-    own = {_names_left_out(f"{method} {path}") for method, path in _administrators(tmp_path) if path.startswith("/api/")}
-    assert {_names_left_out(one) for one, text in described.items() if "(administrators)" in text} == own
-    assert {_names_left_out(one) for one in EVERYBODYS} <= {_names_left_out(one) for one in described}
+    own = {
+        _names_left_out(f"{method} {path}")
+        for method, path in _administrators(tmp_path)
+        if path.startswith("/api/")
+    }
+    assert {
+        _names_left_out(one) for one, text in described.items() if "(administrators)" in text
+    } == own
+    assert {_names_left_out(one) for one in EVERYBODYS} <= {
+        _names_left_out(one) for one in described
+    }
 
 
 async def test_an_agent_is_refused_every_call_of_an_administrator(
     shop: Company, loot: dict[str, int], tmp_path: Any
 ) -> None:
-    """With numbers that are there, in the agent's own company: 403, nothing told, nothing changed."""
+    """With numbers that are there, in the agent's own company: 403, nothing told, nothing
+    changed.
+    """
     before, calls = await belongings(shop), _administrators(tmp_path)
     assert len(calls) > 40
     async with shop.omni.client(shop.token(role="agent")) as agent:
@@ -98,11 +126,16 @@ async def test_an_agent_is_refused_every_call_of_an_administrator(
             target = filled(path, loot)
             if path.startswith("/admin"):
                 answer = await agent.request(
-                    method, target, data={k: str(v) for k, v in BODY.items()}, headers={"Origin": shop.omni.base_url}
+                    method,
+                    target,
+                    data={k: str(v) for k, v in BODY.items()},
+                    headers={"Origin": shop.omni.base_url},
                 )
             else:
                 answer = await agent.request(method, target, json=BODY)
-            assert answer.status_code == 403, f"{method} {target}: {answer.status_code} {answer.text[:300]}"
+            assert answer.status_code == 403, (
+                f"{method} {target}: {answer.status_code} {answer.text[:300]}"
+            )
             assert SECRET_WORD not in answer.text
     assert await belongings(shop) == before
 
@@ -119,10 +152,15 @@ async def test_a_neighbour_s_administrator_gets_nothing_by_an_administrator_s_ca
             target = filled(path, loot)
             if path.startswith("/admin"):
                 answer = await neighbour.request(
-                    method, target, data={k: str(v) for k, v in BODY.items()}, headers={"Origin": shop.omni.base_url}
+                    method,
+                    target,
+                    data={k: str(v) for k, v in BODY.items()},
+                    headers={"Origin": shop.omni.base_url},
                 )
             else:
                 answer = await neighbour.request(method, target, json=BODY)
-            assert answer.status_code in (400, 404), f"{method} {target}: {answer.status_code} {answer.text[:300]}"
+            assert answer.status_code in (400, 404), (
+                f"{method} {target}: {answer.status_code} {answer.text[:300]}"
+            )
             assert SECRET_WORD not in answer.text
     assert await belongings(shop) == before

@@ -1,4 +1,6 @@
-"""The socket of Chatwoot's agents as a second source: quicker than webhooks, and never the only one."""
+"""The socket of Chatwoot's agents as a second source: quicker than webhooks, and never the only
+one.
+"""
 
 import json
 import re
@@ -9,24 +11,35 @@ from typing import Any
 import pytest
 
 from server.db.migrations import upgrade
-from server.dev.chatwoot_sim import ChatwootSim
+from server.lab.chatwoot_sim import ChatwootSim
 from tests.faults.figures import sized
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
 from tests.kit.omni import Omni
 from tests.kit.servers import QUICK
 
-LISTENS = {"CHATWOOT_SOCKETS": "true", "CHATWOOT_SOCKET_WAIT_SECONDS": "0.1", "WEBHOOK_MAX_BYTES": "130000"}
+LISTENS = {
+    "CHATWOOT_SOCKETS": "true",
+    "CHATWOOT_SOCKET_WAIT_SECONDS": "0.1",
+    "WEBHOOK_MAX_BYTES": "130000",
+}
 pytestmark = pytest.mark.xdist_group("agents' socket")  # they share the servers of this file
 
 
 @pytest.fixture(scope="module", params=["embedded", "production"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Omni]:
-    """A server that listens, on SQLite and memory, then on MariaDB and Redis; nothing may leave a traceback in its log."""
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Omni]:
+    """A server that listens, on SQLite and memory, then on MariaDB and Redis; nothing may leave a
+    traceback in its log.
+    """
     directory = tmp_path_factory.mktemp("listening")
     url, bus = f"sqlite:///{directory / 'omni.db'}", "memory://"
     if request.param == "production":
-        url, bus = request.getfixturevalue("shared_mariadb").create_database(), request.getfixturevalue("shared_redis").url
+        url, bus = (
+            request.getfixturevalue("shared_mariadb").create_database(),
+            request.getfixturevalue("shared_redis").url,
+        )
     upgrade(url)
     omni = Omni(directory, database_url=url, broadcast_url=bus, env=QUICK | LISTENS)
     omni.start()
@@ -54,26 +67,39 @@ async def texts(company: Company) -> list[str]:
 
 
 async def is_at_rest(company: Company) -> bool:
-    rows = await company.rows("SELECT COUNT(*) FROM omni_webhook_deliveries WHERE state = 'received'")
+    rows = await company.rows(
+        "SELECT COUNT(*) FROM omni_webhook_deliveries WHERE state = 'received'"
+    )
     return int(rows[0][0]) == 0
 
 
-async def test_news_comes_while_webhooks_wait_and_the_webhook_only_confirms(heard: Company, sim: ChatwootSim) -> None:
-    """By the time the webhook comes there is nothing to tell of the message; every seq is there once."""
+async def test_news_comes_while_webhooks_wait_and_the_webhook_only_confirms(
+    heard: Company, sim: ChatwootSim
+) -> None:
+    """By the time the webhook comes there is nothing to tell of the message; every seq is there
+    once.
+    """
     sim.switches.set(holds_webhooks=True)
     async with heard.socket() as agent:
         sim.customer_says("Lea", "Is anybody there?")
         sim.customer_says("Lea", "Hello?")
-        await agent.wait_until(lambda: sum(e.kind == "message.created" for e in agent.events) == 2, limit=30)
+        await agent.wait_until(
+            lambda: sum(e.kind == "message.created" for e in agent.events) == 2, limit=30
+        )
         assert sim.webhooks.counters.sent == 0
         sim.switches.set(holds_webhooks=False)
         await sim.webhooks.flushed()
         await eventually(lambda: is_at_rest(heard), limit=30)
         await agent.wait_for_seq(await heard.head())
-        assert [e.kind for e in agent.events if e.kind.startswith("message.")] == ["message.created"] * 2
+        assert [e.kind for e in agent.events if e.kind.startswith("message.")] == [
+            "message.created"
+        ] * 2
         assert [e.seq for e in agent.events] == list(range(1, len(agent.events) + 1))
     assert await texts(heard) == ["Is anybody there?", "Hello?"]
-    rows = await heard.rows("SELECT headers, state FROM omni_webhook_deliveries WHERE integration_id = :i", i=heard.integration_id)
+    rows = await heard.rows(
+        "SELECT headers, state FROM omni_webhook_deliveries WHERE integration_id = :i",
+        i=heard.integration_id,
+    )
     by_socket = [row for row in rows if "omni-source" in (row[0] or "")]
     assert len(by_socket) >= 2
     assert len(rows) - len(by_socket) >= 2
@@ -102,15 +128,23 @@ async def test_without_webhooks_everything_is_heard(shop: Company, sim: Chatwoot
         return [one["deleted"] for one in thread] == [False, False, True]
 
     await eventually(is_as_in_chatwoot, limit=30)
-    assert {command["command"] for command in sim.cable.heard} == {"subscribe"}, "the owner is never kept online"
+    assert {command["command"] for command in sim.cable.heard} == {"subscribe"}, (
+        "the owner is never kept online"
+    )
 
     async def is_said() -> bool:
         async with shop.omni.client(shop.token(9, role="admin")) as admin:
             status = (await admin.get("/api/status")).json()
-        assert status["plots"]["webhooks"]["newest"] == {"webhooks": 0}, "what the socket tells is no webhook"
+        assert status["plots"]["webhooks"]["newest"] == {"webhooks": 0}, (
+            "what the socket tells is no webhook"
+        )
         [told] = status["integrations"]
         socket = told["sources"]["socket"]
-        return socket["state"] == "live" and socket["behindMs"] is not None and "is heard" in told["socketText"]
+        return (
+            socket["state"] == "live"
+            and socket["behindMs"] is not None
+            and "is heard" in told["socketText"]
+        )
 
     await eventually(is_said, limit=30)
 
@@ -124,17 +158,24 @@ async def test_a_rename_is_shown_at_once(heard: Company, sim: ChatwootSim) -> No
 
         async def is_renamed() -> bool:
             [row] = await heard.conversations()
-            return bool(row["externalUserName"] == "Léa Moreau" and row["contact"]["email"] == "lea@example.org")
+            return bool(
+                row["externalUserName"] == "Léa Moreau"
+                and row["contact"]["email"] == "lea@example.org"
+            )
 
         await eventually(is_renamed, limit=30)
         await agent.wait_for_seq(await heard.head())
         assert {c["externalUserName"] for c in agent.model.conversations.values()} == {"Léa Moreau"}
         [row] = await heard.conversations()
         assert [one["senderName"] for one in await heard.thread(row["id"])] == ["Léa Moreau"]
-        assert [e.kind for e in agent.events if e.kind == "message.updated"], "older bubbles are told, too"
+        assert [e.kind for e in agent.events if e.kind == "message.updated"], (
+            "older bubbles are told, too"
+        )
 
 
-async def test_a_merge_moves_conversations_to_the_kept_contact(heard: Company, sim: ChatwootSim) -> None:
+async def test_a_merge_moves_conversations_to_the_kept_contact(
+    heard: Company, sim: ChatwootSim
+) -> None:
     kept = sim.customer_says("Lea", "one").conversation.contact
     gone = sim.customer_says("Leo", "two").conversation.contact
     await eventually(lambda: _has(heard, ["one", "two"]), limit=30)
@@ -147,25 +188,81 @@ async def test_a_merge_moves_conversations_to_the_kept_contact(heard: Company, s
 
 
 async def test_bad_frames_end_nothing(heard: Company, sim: ChatwootSim) -> None:
-    """Huge, broken, of wrong types, of another account, of another inbox: the same connection goes on."""
+    """Huge, broken, of wrong types, of another account, of another inbox: the same connection goes
+    on.
+    """
     other = sim.add_inbox("Not ours", account=sim.account)
     connects = sim.cable.connects
-    good: dict[str, Any] = {"id": 1, "account_id": sim.account.id, "inbox_id": sim.inbox.id, "message_type": 0}
+    good: dict[str, Any] = {
+        "id": 1,
+        "account_id": sim.account.id,
+        "inbox_id": sim.inbox.id,
+        "message_type": 0,
+    }
     for message in (
-        {"event": "message.created", "data": {**good, "content": "x" * 150_000, "conversation_id": 7, "created_at": 5}},
-        {"event": "message.created", "data": {**good, "account_id": 3, "content": "foreign", "conversation_id": 7, "created_at": 5}},
-        {"event": "message.created", "data": {**good, "inbox_id": None, "content": "nowhere", "conversation_id": 7, "created_at": 5}},
-        {"event": "message.created", "data": {**good, "conversation_id": {"a": []}, "content": 7, "created_at": "soon"}},
-        {"event": "message.created", "data": {**good, "inbox_id": other.id, "content": "not ours", "conversation_id": 8, "created_at": 5}},
-        {"event": "conversation.updated", "data": {"account_id": sim.account.id, "inbox_id": sim.inbox.id}},
-        {"event": "conversation.typing_on", "data": {"account_id": sim.account.id, "conversation": 5, "user": "me"}},
-        {"event": "contact.updated", "data": {"account_id": sim.account.id, "id": "none", "name": ["a"]}},
+        {
+            "event": "message.created",
+            "data": {**good, "content": "x" * 150_000, "conversation_id": 7, "created_at": 5},
+        },
+        {
+            "event": "message.created",
+            "data": {
+                **good,
+                "account_id": 3,
+                "content": "foreign",
+                "conversation_id": 7,
+                "created_at": 5,
+            },
+        },
+        {
+            "event": "message.created",
+            "data": {
+                **good,
+                "inbox_id": None,
+                "content": "nowhere",
+                "conversation_id": 7,
+                "created_at": 5,
+            },
+        },
+        {
+            "event": "message.created",
+            "data": {**good, "conversation_id": {"a": []}, "content": 7, "created_at": "soon"},
+        },
+        {
+            "event": "message.created",
+            "data": {
+                **good,
+                "inbox_id": other.id,
+                "content": "not ours",
+                "conversation_id": 8,
+                "created_at": 5,
+            },
+        },
+        {
+            "event": "conversation.updated",
+            "data": {"account_id": sim.account.id, "inbox_id": sim.inbox.id},
+        },
+        {
+            "event": "conversation.typing_on",
+            "data": {"account_id": sim.account.id, "conversation": 5, "user": "me"},
+        },
+        {
+            "event": "contact.updated",
+            "data": {"account_id": sim.account.id, "id": "none", "name": ["a"]},
+        },
         {"event": {"a": 1}, "data": 3},
         "text",
         None,
     ):
         sim.cable.shout(json.dumps({"identifier": "x", "message": message}))
-    for text in ("", "{", "[" * 50_000, "\x00", '{"type": 5}', '{"message": {"event": "message.created"}}'):
+    for text in (
+        "",
+        "{",
+        "[" * 50_000,
+        "\x00",
+        '{"type": 5}',
+        '{"message": {"event": "message.created"}}',
+    ):
         sim.cable.shout(text)
     sim.customer_says("Lea", "after all that")
     await eventually(lambda: _has(heard, ["after all that"]), limit=30)
@@ -173,9 +270,22 @@ async def test_bad_frames_end_nothing(heard: Company, sim: ChatwootSim) -> None:
 
 
 async def test_a_flood_is_bounded_and_ends(heard: Company, sim: ChatwootSim) -> None:
-    """Thousands of frames at once: the server answers others meanwhile, and what it leaves out comes by webhook."""
-    data = {"account_id": sim.account.id, "inbox_id": sim.inbox.id, "status": "open", "id": 1, "updated_at": 5.0}
-    text = json.dumps({"identifier": "x", "message": {"event": "conversation.updated", "data": data | {"pad": "x" * 2_000}}})
+    """Thousands of frames at once: the server answers others meanwhile, and what it leaves out
+    comes by webhook.
+    """
+    data = {
+        "account_id": sim.account.id,
+        "inbox_id": sim.inbox.id,
+        "status": "open",
+        "id": 1,
+        "updated_at": 5.0,
+    }
+    text = json.dumps(
+        {
+            "identifier": "x",
+            "message": {"event": "conversation.updated", "data": data | {"pad": "x" * 2_000}},
+        }
+    )
     began = time.monotonic()
     for _ in range(8_000):
         sim.cable.shout(text)
@@ -185,13 +295,19 @@ async def test_a_flood_is_bounded_and_ends(heard: Company, sim: ChatwootSim) -> 
         return "through the flood" in await texts(heard)
 
     await eventually(is_there, limit=60)
-    kept = await heard.rows("SELECT COUNT(*) FROM omni_webhook_deliveries WHERE integration_id = :i", i=heard.integration_id)
-    most = 5_000 + 200 * (time.monotonic() - began) + 100  # a bucket and what fills it, and some webhooks
+    kept = await heard.rows(
+        "SELECT COUNT(*) FROM omni_webhook_deliveries WHERE integration_id = :i",
+        i=heard.integration_id,
+    )
+    # a bucket and what fills it, and some webhooks
+    most = 5_000 + 200 * (time.monotonic() - began) + 100
     assert int(kept[0][0]) <= most
 
 
 async def test_frames_that_mean_nothing_are_read_slowly(heard: Company, sim: ChatwootSim) -> None:
-    """They leave nothing in the journal, and reading them costs time that is everybody's: after a burst their sender waits."""
+    """They leave nothing in the journal, and reading them costs time that is everybody's: after a
+    burst their sender waits.
+    """
     before, began = await _bad_frames(heard), time.monotonic()
     for _ in range(25_000):
         sim.cable.shout("{" + " " * 150)
@@ -205,15 +321,28 @@ async def test_frames_that_mean_nothing_are_read_slowly(heard: Company, sim: Cha
     await eventually(lambda: _has(heard, ["through the flood"]), limit=60)
 
 
-async def test_a_frame_of_very_many_values_is_not_taken_apart(shop: Company, sim: ChatwootSim) -> None:
-    """No frame of Chatwoot's has as many, and reading them keeps everybody waiting; the next one is heard."""
+async def test_a_frame_of_very_many_values_is_not_taken_apart(
+    shop: Company, sim: ChatwootSim
+) -> None:
+    """No frame of Chatwoot's has as many, and reading them keeps everybody waiting; the next one is
+    heard.
+    """
     await eventually(lambda: sim.cable.subscriptions, limit=30)
-    data = {"account_id": sim.account.id, "inbox_id": sim.inbox.id, "status": "open", "id": 1, "updated_at": 5.0}
+    data = {
+        "account_id": sim.account.id,
+        "inbox_id": sim.inbox.id,
+        "status": "open",
+        "id": 1,
+        "updated_at": 5.0,
+    }
     message = {"event": "conversation.updated", "data": data | {"pad": [1] * 60_000}}
     sim.cable.shout(json.dumps({"message": message}, separators=(",", ":")))
     sim.customer_says("Lea", "after all that")
     await eventually(lambda: _has(shop, ["after all that"]), limit=60)
-    of_pad = "SELECT COUNT(*) FROM omni_webhook_deliveries WHERE integration_id = :i AND body LIKE '%1,1,1,1,1%'"
+    of_pad = (
+        "SELECT COUNT(*) FROM omni_webhook_deliveries WHERE integration_id = :i AND body LIKE "
+        "'%1,1,1,1,1%'"
+    )
     assert (await shop.rows(of_pad, i=shop.integration_id))[0][0] == 0
 
 
@@ -240,9 +369,18 @@ async def test_a_refused_socket_changes_nothing_but_speed(shop: Company, sim: Ch
     await eventually(is_said, limit=60)
 
 
-async def test_a_socket_that_is_cut_again_and_again_loses_and_doubles_nothing(heard: Company, sim: ChatwootSim) -> None:
-    """In the middle of everything, with webhooks that come late and in any order; with OMNI_TEST_FULL=1 every 3 s."""
-    sim.switches.set(cuts_sockets_after=sized(0.3, 3.0), shuffle_window=5, shuffle_seconds=0.05, webhook_job_seconds=0.02)
+async def test_a_socket_that_is_cut_again_and_again_loses_and_doubles_nothing(
+    heard: Company, sim: ChatwootSim
+) -> None:
+    """In the middle of everything, with webhooks that come late and in any order; with
+    OMNI_TEST_FULL=1 every 3 s.
+    """
+    sim.switches.set(
+        cuts_sockets_after=sized(0.3, 3.0),
+        shuffle_window=5,
+        shuffle_seconds=0.05,
+        webhook_job_seconds=0.02,
+    )
     connects = sim.cable.connects
     sim.cable.cut()
     expected = [f"{number}" for number in range(60)]
@@ -258,13 +396,16 @@ async def test_a_socket_that_is_cut_again_and_again_loses_and_doubles_nothing(he
     async with heard.socket(cursor=None) as agent:
         await agent.wait_for_seq(await heard.head())
     rows = await heard.rows(
-        "SELECT COUNT(*), COUNT(DISTINCT seq) FROM omni_inbox_events WHERE company_id = :c", c=heard.id
+        "SELECT COUNT(*), COUNT(DISTINCT seq) FROM omni_inbox_events WHERE company_id = :c",
+        c=heard.id,
     )
     assert rows[0][0] == rows[0][1] == await heard.head()
 
 
 async def test_each_company_hears_its_own_inboxes(server: Omni, sim: ChatwootSim) -> None:
-    """Two companies on one Chatwoot account: an administrator's token hears every inbox, the company gets its own."""
+    """Two companies on one Chatwoot account: an administrator's token hears every inbox, the
+    company gets its own.
+    """
     second = sim.add_inbox("Second", account=sim.account)
     async with (
         Company(server, chatwoot=sim) as one,
@@ -280,14 +421,20 @@ async def test_each_company_hears_its_own_inboxes(server: Omni, sim: ChatwootSim
 
 
 async def test_it_can_be_switched_off(heard: Company, sim: ChatwootSim) -> None:
-    """By the administrators' call: the connection ends within moments, and comes back when it is switched on."""
+    """By the administrators' call: the connection ends within moments, and comes back when it is
+    switched on.
+    """
     async with heard.omni.client(heard.token(9, role="admin")) as admin:
-        off = await admin.patch(f"/api/integrations/{heard.integration_id}", json={"isSocketActive": False})
+        off = await admin.patch(
+            f"/api/integrations/{heard.integration_id}", json={"isSocketActive": False}
+        )
         assert (off.status_code, off.json()["isSocketActive"]) == (200, False), off.text
         await eventually(lambda: not sim.cable.subscriptions, limit=30)
         sim.customer_says("Lea", "by webhook")
         await eventually(lambda: _has(heard, ["by webhook"]), limit=30)
-        await admin.patch(f"/api/integrations/{heard.integration_id}", json={"isSocketActive": True})
+        await admin.patch(
+            f"/api/integrations/{heard.integration_id}", json={"isSocketActive": True}
+        )
         await eventually(lambda: sim.cable.subscriptions, limit=30)
 
 
@@ -302,8 +449,12 @@ async def _has(company: Company, expected: list[str]) -> bool:
     return True
 
 
-async def test_a_look_in_chatwoot_is_shown_at_once_and_a_customer_s_look_reads_nothing(heard: Company, sim: ChatwootSim) -> None:
-    """Where Chatwoot writes a line of it, which comes by no webhook. `conversation.read` is the customer's look at our answer."""
+async def test_a_look_in_chatwoot_is_shown_at_once_and_a_customer_s_look_reads_nothing(
+    heard: Company, sim: ChatwootSim
+) -> None:
+    """Where Chatwoot writes a line of it, which comes by no webhook. `conversation.read` is the
+    customer's look at our answer.
+    """
     conversation = sim.customer_says("Lea", "Is anybody there?").conversation
     await eventually(lambda: _has(heard, ["Is anybody there?"]), limit=30)
     async with heard.socket() as agent:
@@ -320,8 +471,12 @@ async def test_a_look_in_chatwoot_is_shown_at_once_and_a_customer_s_look_reads_n
 
 
 async def test_a_changed_number_is_asked_about(heard: Company, sim: ChatwootSim) -> None:
-    """Newer Chatwoots say that some number of unread messages has changed, of which conversation not; many such words are one question."""
-    conversations = [sim.customer_says(name, "Hello").conversation for name in ("Lea", "Leo", "Lia")]
+    """Newer Chatwoots say that some number of unread messages has changed, of which conversation
+    not; many such words are one question.
+    """
+    conversations = [
+        sim.customer_says(name, "Hello").conversation for name in ("Lea", "Leo", "Lia")
+    ]
     await eventually(lambda: _has(heard, ["Hello"] * 3), limit=30)
     sim.switches.set(tells_unread_changes=True, holds_webhooks=True)
     before = len(sim.questions.log)
@@ -336,9 +491,15 @@ async def test_a_changed_number_is_asked_about(heard: Company, sim: ChatwootSim)
     assert 1 <= len(asked) <= 2
 
 
-async def test_a_deleted_contact_s_conversations_are_gone_and_a_merged_one_s_are_not(heard: Company, sim: ChatwootSim) -> None:
-    """Both are told as deletions; only what Chatwoot answers with 404 is gone, and that is seen at once."""
-    found = {name: sim.customer_says(name, "Hello").conversation for name in ("Goes", "Kept", "Merged")}
+async def test_a_deleted_contact_s_conversations_are_gone_and_a_merged_one_s_are_not(
+    heard: Company, sim: ChatwootSim
+) -> None:
+    """Both are told as deletions; only what Chatwoot answers with 404 is gone, and that is seen at
+    once.
+    """
+    found = {
+        name: sim.customer_says(name, "Hello").conversation for name in ("Goes", "Kept", "Merged")
+    }
     await eventually(lambda: _has(heard, ["Hello"] * 3), limit=30)
     async with heard.socket() as agent:
         sim.merge_contacts(found["Kept"].contact, found["Merged"].contact)
@@ -352,7 +513,9 @@ async def test_a_deleted_contact_s_conversations_are_gone_and_a_merged_one_s_are
 
 
 async def test_an_agent_who_writes_in_chatwoot_is_shown(heard: Company, sim: ChatwootSim) -> None:
-    """With their name, at once, until they stop; a note is written like a reply. Of what is typed here nothing comes back."""
+    """With their name, at once, until they stop; a note is written like a reply. Of what is typed
+    here nothing comes back.
+    """
     sim.switches.set(holds_webhooks=True)
     conversation = sim.customer_says("Lea", "Hello").conversation
     await eventually(lambda: _has(heard, ["Hello"]), limit=30)
@@ -363,7 +526,13 @@ async def test_an_agent_who_writes_in_chatwoot_is_shown(heard: Company, sim: Cha
         for number, (on, private) in enumerate(((True, False), (False, False), (True, True))):
             sim.typing(conversation, colleague, on=on, private=private)
             told = await agent.wait_for_frame("typing", known=number)
-            assert told == {"type": "typing", "conversationId": row["id"], "who": "agent", "name": "Bo Agent", "on": on}
+            assert told == {
+                "type": "typing",
+                "conversationId": row["id"],
+                "who": "agent",
+                "name": "Bo Agent",
+                "on": on,
+            }
         sim.typing(conversation, sim.admin, on=True)  # the owner of the token that listens
         sim.typing(conversation, conversation.contact, on=True)
         assert (await agent.wait_for_frame("typing", known=3))["who"] == "customer"

@@ -1,12 +1,14 @@
-"""Attachments over REST: the files of one's own company's messages, through us, and nothing a browser would run."""
+"""Attachments over REST: the files of one's own company's messages, through us, and nothing a
+browser would run.
+"""
 
 import contextlib
 
 import pytest
 
-from server.core.attachments import shown_as
-from server.dev.chatwoot_sim import ChatwootSim
-from server.dev.chatwoot_sim.samples import Upload, picture
+from server.core.state.attachment_rules import shown_as
+from server.lab.chatwoot_sim import ChatwootSim
+from server.lab.chatwoot_sim.samples import Upload, picture
 from tests.kit.client_model import Json
 from tests.kit.company import Company
 from tests.kit.rude_http import answering, stalling
@@ -28,7 +30,10 @@ async def message(shop: Company, sim: ChatwootSim) -> Json:
 
 async def test_a_picture_is_shown(shop: Company, message: Json) -> None:
     """Whole and small; its address in REST stays Chatwoot's."""
-    for path in (f"/api/attachments/{message['id']}/0", f"/api/attachments/{message['id']}/0/thumb"):
+    for path in (
+        f"/api/attachments/{message['id']}/0",
+        f"/api/attachments/{message['id']}/0/thumb",
+    ):
         answer = await shop.http.get(path)
         assert (answer.status_code, answer.content) == (200, picture().content)
         assert answer.headers["content-type"] == "image/png"
@@ -49,13 +54,17 @@ async def test_a_page_is_a_download(shop: Company, message: Json) -> None:
 
 async def test_a_player_gets_the_part_it_asks_for(shop: Company, message: Json) -> None:
     """206 with its range."""
-    answer = await shop.http.get(f"/api/attachments/{message['id']}/2", headers={"Range": "bytes=256-511"})
+    answer = await shop.http.get(
+        f"/api/attachments/{message['id']}/2", headers={"Range": "bytes=256-511"}
+    )
     assert (answer.status_code, answer.content) == (206, bytes(range(256)))
     assert answer.headers["content-range"] == f"bytes 256-511/{len(SOUND.content)}"
 
 
 @pytest.mark.parametrize("index", ["3", "-1", "00", "x", "1.0", "٠", "9" * 30])
-async def test_what_a_message_does_not_have_is_not_found(shop: Company, message: Json, index: str) -> None:
+async def test_what_a_message_does_not_have_is_not_found(
+    shop: Company, message: Json, index: str
+) -> None:
     """Nor is the small form of a page, nor a message that is not there."""
     for path in (f"{message['id']}/{index}", f"{message['id']}/1/thumb", "999999999/0", "0/0"):
         assert (await shop.http.get(f"/api/attachments/{path}")).status_code == 404
@@ -70,7 +79,9 @@ async def test_another_company_s_file_is_not_found(shop: Company, message: Json)
         assert (await nobody.get(path)).status_code == 401
 
 
-async def test_a_deleted_message_s_file_is_gone(shop: Company, sim: ChatwootSim, message: Json) -> None:
+async def test_a_deleted_message_s_file_is_gone(
+    shop: Company, sim: ChatwootSim, message: Json
+) -> None:
     """As soon as we hear of it."""
     async with shop.socket() as agent:
         sim.delete_message(sim.messages[message["chatwootMessageId"]])
@@ -78,10 +89,14 @@ async def test_a_deleted_message_s_file_is_gone(shop: Company, sim: ChatwootSim,
     assert (await shop.http.get(f"/api/attachments/{message['id']}/0")).status_code == 404
 
 
-async def test_a_file_that_leads_into_the_server_s_network_is_refused(shop: Company, sim: ChatwootSim, message: Json) -> None:
+async def test_a_file_that_leads_into_the_server_s_network_is_refused(
+    shop: Company, sim: ChatwootSim, message: Json
+) -> None:
     """A forged webhook names our own port; the answer is 502 and tells nothing of what is there."""
     forged = shop.message(700, conversation_id=7)
-    forged["attachments"] = [{"id": 1, "file_type": "file", "data_url": f"{shop.omni.base_url}/metrics"}]
+    forged["attachments"] = [
+        {"id": 1, "file_type": "file", "data_url": f"{shop.omni.base_url}/metrics"}
+    ]
     await shop.post(forged)
     whole = await shop.conversation_with(1, display_id=7)
     answer = await shop.http.get(f"/api/attachments/{whole['messages'][0]['id']}/0")
@@ -89,26 +104,39 @@ async def test_a_file_that_leads_into_the_server_s_network_is_refused(shop: Comp
     assert shop.omni.base_url not in answer.text
 
 
-RUDE = ("Content-Range: bytes 0-1/2\u20ac", "Content-Encoding: gzip, gzip", "Content-Type: \u20ac", "X-Fine: yes")
+RUDE = (
+    "Content-Range: bytes 0-1/2\u20ac",
+    "Content-Encoding: gzip, gzip",
+    "Content-Type: \u20ac",
+    "X-Fine: yes",
+)
 
 
 @pytest.mark.parametrize("head", RUDE)
-async def test_a_rude_storage_takes_no_place_for_good(shop: Company, message: Json, head: str) -> None:
-    """More files than an agent, and than a company, may fetch at once, one after the other: none is refused as too many."""
+async def test_a_rude_storage_takes_no_place_for_good(
+    shop: Company, message: Json, head: str
+) -> None:
+    """More files than an agent, and than a company, may fetch at once, one after the other: none is
+    refused as too many.
+    """
     path = f"/api/attachments/{message['id']}/0"
     async with answering(f"{head}\r\n".encode(), b"ab") as url:
         await shop.change_integration(base_url=url)
         await shop.execute(
-            "UPDATE social_messages SET omni_attachments = REPLACE(omni_attachments, "
-            ":old, :new)",
-            old=_place(message), new=url,
+            "UPDATE social_messages SET omni_attachments = REPLACE(omni_attachments, :old, :new)",
+            old=_place(message),
+            new=url,
         )
         statuses = [(await shop.http.get(path)).status_code for _ in range(45)]
     assert set(statuses) == {502} if "Encoding" in head else set(statuses) == {200}
 
 
-async def test_slow_files_of_one_company_leave_room_for_another_s(shop: Company, company: Company, message: Json) -> None:
-    """Four agents fetch files that do not come on: the company's places are taken, and neither the pool's nor another company's."""
+async def test_slow_files_of_one_company_leave_room_for_another_s(
+    shop: Company, company: Company, message: Json
+) -> None:
+    """Four agents fetch files that do not come on: the company's places are taken, and neither the
+    pool's nor another company's.
+    """
     path = f"/api/attachments/{message['id']}/0"
     own = {"id": 1, "file_type": "image", "data_url": message["attachments"][0]["url"]}
     await company.change_integration(base_url=_place(message))
@@ -117,7 +145,10 @@ async def test_slow_files_of_one_company_leave_room_for_another_s(shop: Company,
     other = (await company.conversation_with(1))["messages"][0]["id"]
     async with stalling() as url, contextlib.AsyncExitStack() as stack:
         await shop.change_integration(base_url=url)
-        sql = "UPDATE social_messages SET omni_attachments = REPLACE(omni_attachments, :old, :new) WHERE id = :id"
+        sql = (
+            "UPDATE social_messages SET omni_attachments = REPLACE(omni_attachments, :old, "
+            ":new) WHERE id = :id"
+        )
         await shop.execute(sql, old=_place(message), new=url, id=message["id"])
         statuses = []
         for agent in range(4):
@@ -137,4 +168,7 @@ def _place(message: Json) -> str:
 
 async def test_no_name_turns_its_letters_around() -> None:
     """`gpj.exe` would be shown as `exe.jpg`."""
-    assert shown_as("image/png", "\u202egpj.exe\u2069")["Content-Disposition"] == "inline; filename*=UTF-8''gpj.exe"
+    assert (
+        shown_as("image/png", "\u202egpj.exe\u2069")["Content-Disposition"]
+        == "inline; filename*=UTF-8''gpj.exe"
+    )

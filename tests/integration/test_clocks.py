@@ -1,17 +1,23 @@
-"""Chatwoot's clock is not ours, and may be set back: nothing stays as it was told by a wrong one."""
+"""Chatwoot's clock is not ours, and may be set back: nothing stays as it was told by a wrong
+one.
+"""
 
 import time
 from typing import Any
 
 import httpx
 
-from server.dev.chatwoot_sim import ChatwootSim
+from server.lab.chatwoot_sim import ChatwootSim
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
 
 
-async def test_a_sync_sets_right_what_a_clock_that_was_ahead_has_told(shop: Company, sim: ChatwootSim) -> None:
-    """The last webhook was some seconds ahead of the clock that Chatwoot has now: what Chatwoot says when it is asked is so."""
+async def test_a_sync_sets_right_what_a_clock_that_was_ahead_has_told(
+    shop: Company, sim: ChatwootSim
+) -> None:
+    """The last webhook was some seconds ahead of the clock that Chatwoot has now: what Chatwoot
+    says when it is asked is so.
+    """
     display_id = sim.customer_says("Ana", "hello").conversation.display_id
     await _sync(shop)
     assert await _status(shop, display_id) == "Open"
@@ -23,12 +29,16 @@ async def test_a_sync_sets_right_what_a_clock_that_was_ahead_has_told(shop: Comp
 
 
 async def _sync(shop: Company) -> None:
-    answer = await shop.http.post("/api/chatwoot/sync", json={"integrationId": shop.integration_id}, timeout=60)
+    answer = await shop.http.post(
+        "/api/chatwoot/sync", json={"integrationId": shop.integration_id}, timeout=60
+    )
     assert answer.status_code == httpx.codes.OK, answer.text
 
 
 async def _status(shop: Company, display_id: int) -> Any:
-    (found,) = [one for one in await shop.conversations() if one["chatwootConversationId"] == display_id]
+    (found,) = [
+        one for one in await shop.conversations() if one["chatwootConversationId"] == display_id
+    ]
     return found["status"]
 
 

@@ -17,15 +17,29 @@ async def test_preferences_are_the_agent_s_own(company: Company) -> None:
     async with company.client("one") as one, company.client("two") as two:
         first = (await one.get("/api/me")).json()
         assert first["preferences"]["theme"] == "auto"
-        changed = await one.patch("/api/me", json={"preferences": {"theme": "dark", "undoSeconds": 5}})
+        changed = await one.patch(
+            "/api/me", json={"preferences": {"theme": "dark", "undoSeconds": 5}}
+        )
         assert changed.status_code == 200
-        assert changed.json() == first | {"preferences": first["preferences"] | {"theme": "dark", "undoSeconds": 5}}
+        assert changed.json() == first | {
+            "preferences": first["preferences"] | {"theme": "dark", "undoSeconds": 5}
+        }
         assert (await one.get("/api/me")).json() == changed.json()
         assert (await two.get("/api/me")).json()["preferences"] == first["preferences"]
 
 
-@pytest.mark.parametrize("body", [{}, {"preferences": 5}, {"preferences": {"theme": "pink"}}, {"preferences": {"role": "admin"}}])
-async def test_preferences_outside_the_sets_are_refused(company: Company, body: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"preferences": 5},
+        {"preferences": {"theme": "pink"}},
+        {"preferences": {"role": "admin"}},
+    ],
+)
+async def test_preferences_outside_the_sets_are_refused(
+    company: Company, body: dict[str, object]
+) -> None:
     """400, and nothing is changed."""
     before = await company.get("/api/me")
     answer = await company.http.patch("/api/me", json=body)
@@ -33,17 +47,28 @@ async def test_preferences_outside_the_sets_are_refused(company: Company, body: 
     assert await company.get("/api/me") == before
 
 
-async def test_canned_replies_are_written_by_administrators_and_read_by_all(company: Company) -> None:
+async def test_canned_replies_are_written_by_administrators_and_read_by_all(
+    company: Company,
+) -> None:
     """Add, change, delete; the list is by shortcut."""
     async with _admin(company) as admin:
-        for shortcut, content in (("thanks", "Thank you!"), ("ঠিকানা", "আমাদের ঠিকানা: ঢাকা"), ("Hours", "9 to 5")):
-            assert (await admin.post(CANNED, json={"shortcut": shortcut, "content": content})).status_code == 201
+        for shortcut, content in (
+            ("thanks", "Thank you!"),
+            ("ঠিকানা", "আমাদের ঠিকানা: ঢাকা"),
+            ("Hours", "9 to 5"),
+        ):
+            assert (
+                await admin.post(CANNED, json={"shortcut": shortcut, "content": content})
+            ).status_code == 201
         listed = await company.get(CANNED)
         assert [set(one) for one in listed] == [{"id", "shortcut", "content"}] * 3
         assert [one["shortcut"] for one in listed] == ["hours", "thanks", "ঠিকানা"]
         path = f"{CANNED}/{listed[0]['id']}"
         changed = await admin.put(path, json={"shortcut": "open", "content": "9 to 6"})
-        assert (changed.status_code, changed.json()) == (200, {"id": listed[0]["id"], "shortcut": "open", "content": "9 to 6"})
+        assert (changed.status_code, changed.json()) == (
+            200,
+            {"id": listed[0]["id"], "shortcut": "open", "content": "9 to 6"},
+        )
         assert (await admin.delete(path)).status_code == 204
         assert (await admin.delete(path)).status_code == 404
     assert [one["shortcut"] for one in await company.get(CANNED)] == ["thanks", "ঠিকানা"]
@@ -58,7 +83,9 @@ async def test_a_shortcut_is_taken_once_in_a_company(company: Company) -> None:
         other = await admin.post(CANNED, json={"shortcut": "hi", "content": "Good day"})
         assert (other.status_code, other.json()["code"]) == (409, "conflict")
         second = await admin.post(CANNED, json={"shortcut": "bye", "content": "Good bye"})
-        clash = await admin.put(f"{CANNED}/{second.json()['id']}", json={"shortcut": "hi", "content": "x"})
+        clash = await admin.put(
+            f"{CANNED}/{second.json()['id']}", json={"shortcut": "hi", "content": "x"}
+        )
         assert (clash.status_code, clash.json()["code"]) == (409, "conflict")
     assert [one["content"] for one in await company.get(CANNED)] == ["Good bye", "Hello"]
 
@@ -73,7 +100,9 @@ async def test_who_is_no_administrator_changes_no_canned_reply(company: Company)
         await company.http.put(f"{CANNED}/{one['id']}", json=body),
         await company.http.delete(f"{CANNED}/{one['id']}"),
     ]
-    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(403, "forbidden")] * 3
+    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [
+        (403, "forbidden")
+    ] * 3
     assert await company.get(CANNED) == [one]
 
 
@@ -86,5 +115,7 @@ async def test_another_company_s_canned_replies_are_out_of_reach(company: Compan
         path = f"{CANNED}/{one['id']}"
         assert (await stranger.put(path, json={"shortcut": "x", "content": "y"})).status_code == 404
         assert (await stranger.delete(path)).status_code == 404
-        assert (await stranger.post(CANNED, json={"shortcut": "hi", "content": "Ours"})).status_code == 201
+        assert (
+            await stranger.post(CANNED, json={"shortcut": "hi", "content": "Ours"})
+        ).status_code == 201
     assert await company.get(CANNED) == [one]

@@ -34,8 +34,18 @@ def _found(omni: Omni) -> dict[str, dict[str, str]]:
 
 
 def test_open_doors_of_people_and_integrations_are_found(tmp_path: Path) -> None:
-    """Each from what stands in the database; a new installation has none of them, and each names a remedy."""
-    names = ("signatures", "keys in addresses", "proofs", "replaced secrets", "second factors", "invitations", "attempts")
+    """Each from what stands in the database; a new installation has none of them, and each names a
+    remedy.
+    """
+    names = (
+        "signatures",
+        "keys in addresses",
+        "proofs",
+        "replaced secrets",
+        "second factors",
+        "invitations",
+        "attempts",
+    )
     env = {"HOST": "0.0.0.0", "PUBLIC_URL": "https://inbox.example.org"}
     omni = Omni(tmp_path, database_url=f"sqlite:///{tmp_path}/omni.db", env=env)
     omni.prepare()
@@ -43,13 +53,42 @@ def test_open_doors_of_people_and_integrations_are_found(tmp_path: Path) -> None
     assert {name: found[name]["state"] for name in names} == dict.fromkeys(names, "ok")
 
     first = omni.add_integration(inbox_id=1, webhook_secret="a" * 24)["id"]
-    options = ("--company-id", "1", "--email", "boss@example.org", "--name", "Boss", "--role", "admin")
+    options = (
+        "--company-id",
+        "1",
+        "--email",
+        "boss@example.org",
+        "--name",
+        "Boss",
+        "--role",
+        "admin",
+    )
     omni.cli("agent", "add", *options, "--password-stdin", input="a long password")
-    omni.cli("agent", "invite", "--company-id", "2", "--email", "next@example.org", "--name", "Next", "--role", "admin")
+    omni.cli(
+        "agent",
+        "invite",
+        "--company-id",
+        "2",
+        "--email",
+        "next@example.org",
+        "--name",
+        "Next",
+        "--role",
+        "admin",
+    )
     with closing(sqlite3.connect(tmp_path / "omni.db")) as database, database:
-        columns = [row[1] for row in database.execute("PRAGMA table_info(integrations)") if row[1] not in ("id", "page_id")]
-        copied = f"INSERT INTO integrations (page_id, {', '.join(columns)}) SELECT ?, {', '.join(columns)} FROM integrations WHERE id = ?"
-        replaced, keyed, accepted, old = (database.execute(copied, (inbox_id, first)).lastrowid for inbox_id in range(2, 6))
+        columns = [
+            row[1]
+            for row in database.execute("PRAGMA table_info(integrations)")
+            if row[1] not in ("id", "page_id")
+        ]
+        copied = (
+            f"INSERT INTO integrations (page_id, {', '.join(columns)}) SELECT ?, "
+            f"{', '.join(columns)} FROM integrations WHERE id = ?"
+        )
+        replaced, keyed, accepted, old = (
+            database.execute(copied, (inbox_id, first)).lastrowid for inbox_id in range(2, 6)
+        )
         for number, change in (
             (replaced, "omni_previous_webhook_secret = omni_webhook_secret"),
             (keyed, "omni_webhook_secret = NULL, omni_unsigned_webhooks = 'keyed'"),
@@ -57,13 +96,27 @@ def test_open_doors_of_people_and_integrations_are_found(tmp_path: Path) -> None
             (old, "omni_proved_at = 1"),
         ):
             database.execute(f"UPDATE integrations SET {change} WHERE id = ?", (number,))
-        line = "INSERT INTO omni_audit_log (company_id, at, actor, act) VALUES (?, ?, 'Tomas', 'foreign.refused')"
-        database.executemany(line, [(1, int(time.time() * 1e6)), (1, int((time.time() - 90_000) * 1e6))])
+        line = (
+            "INSERT INTO omni_audit_log (company_id, at, actor, act) VALUES (?, ?, 'Tomas', "
+            "'foreign.refused')"
+        )
+        database.executemany(
+            line, [(1, int(time.time() * 1e6)), (1, int((time.time() - 90_000) * 1e6))]
+        )
     found = _found(omni)
-    assert {name: found[name]["state"] for name in (*names, "trusted proxies")} == dict.fromkeys((*names, "trusted proxies"), "warning")
+    assert {name: found[name]["state"] for name in (*names, "trusted proxies")} == dict.fromkeys(
+        (*names, "trusted proxies"), "warning"
+    )
     assert all(found[name]["remedy"] for name in names)
-    for name, number in (("keys in addresses", keyed), ("replaced secrets", replaced), ("signatures", accepted), ("proofs", old)):
+    for name, number in (
+        ("keys in addresses", keyed),
+        ("replaced secrets", replaced),
+        ("signatures", accepted),
+        ("proofs", old),
+    ):
         assert f": {number}" in found[name]["text"], found[name]
     assert "1 in company 1" in found["second factors"]["text"]
     assert "1 in company 2" in found["invitations"]["text"]
-    assert "1 in company 1;" in found["attempts"]["text"], "the line of the day before does not count"
+    assert "1 in company 1;" in found["attempts"]["text"], (
+        "the line of the day before does not count"
+    )

@@ -1,4 +1,6 @@
-"""A process that is asked to stop: it says so, lets nobody new in, and does its work until its last agent has gone."""
+"""A process that is asked to stop: it says so, lets nobody new in, and does its work until its last
+agent has gone.
+"""
 
 import asyncio
 import os
@@ -46,7 +48,9 @@ async def wait_draining(server: Omni) -> dict[str, Any]:
 
 
 async def test_a_draining_process_says_so_and_still_does_its_work(tmp_path: Path) -> None:
-    """From the signal on: 503 and `draining`, new sockets refused by HTTP; webhooks, lists and pages are answered, and connections end."""
+    """From the signal on: 503 and `draining`, new sockets refused by HTTP; webhooks, lists and
+    pages are answered, and connections end.
+    """
     async with started(tmp_path, **LONG) as server, server.client(server.token()) as agent:
         assert (await readyz(server))[0] == 200
         os.kill(server.process.pid, signal.SIGTERM)
@@ -67,11 +71,15 @@ async def test_a_draining_process_says_so_and_still_does_its_work(tmp_path: Path
 
 
 async def test_the_last_socket_ends_the_drain(tmp_path: Path) -> None:
-    """An agent is told when to go; when it has gone the port is closed and the process over. `omni-inbox drain` waits for that."""
+    """An agent is told when to go; when it has gone the port is closed and the process over.
+    `omni-inbox drain` waits for that.
+    """
     async with started(tmp_path, DRAIN_SECONDS="60") as server, asyncio.TaskGroup() as group:
         async with AgentSocket(server.ws_url, token=server.token()) as agent:
             argv = [str(COMMAND), "drain", "--port", str(server.port)]
-            command = await asyncio.create_subprocess_exec(*argv, env=server.env, stdout=asyncio.subprocess.PIPE)
+            command = await asyncio.create_subprocess_exec(
+                *argv, env=server.env, stdout=asyncio.subprocess.PIPE
+            )
             output = group.create_task(command.communicate())
             await agent.wait_until(lambda: bool(agent.frames_of("drain")))
             assert agent.frames_of("drain")[0]["inMs"] < 60_000
@@ -84,7 +92,10 @@ async def test_the_last_socket_ends_the_drain(tmp_path: Path) -> None:
 async def test_sockets_that_do_not_go_are_closed_at_their_moment(tmp_path: Path) -> None:
     """4200, one after the other; then the process ends by itself."""
     async with started(tmp_path, DRAIN_SECONDS="0.5") as server:
-        async with AgentSocket(server.ws_url, token=server.token()) as one, AgentSocket(server.ws_url, token=server.token()) as other:
+        async with (
+            AgentSocket(server.ws_url, token=server.token()) as one,
+            AgentSocket(server.ws_url, token=server.token()) as other,
+        ):
             os.kill(server.process.pid, signal.SIGTERM)
             assert {await one.wait_closed(), await other.wait_closed()} == {4200}
         await eventually(lambda: not server.process.is_running)

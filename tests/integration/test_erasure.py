@@ -1,11 +1,13 @@
-"""A contact erased on request: nothing of it is left in any table, others are untouched, clients are told."""
+"""A contact erased on request: nothing of it is left in any table, others are untouched, clients
+are told.
+"""
 
 import json
 
 import pytest
 
-from server.core.payloads import names_contact
-from server.dev.chatwoot_sim import ChatwootSim
+from server.core.chatwoot.payloads import names_contact
+from server.lab.chatwoot_sim import ChatwootSim
 from tests.integration.test_admin_pages import submit, text_of
 from tests.integration.test_integrations import admin, command, registered
 from tests.kit.company import Company
@@ -23,12 +25,17 @@ async def left(shop: Company) -> list[str]:
         "omni_webhook_deliveries": "body",
         "omni_audit_log": "target, detail",
     }
-    found = {name: str(await shop.rows(f"SELECT {selected} FROM {name}")) for name, selected in columns.items()}
+    found = {
+        name: str(await shop.rows(f"SELECT {selected} FROM {name}"))
+        for name, selected in columns.items()
+    }
     return [name for name, text in found.items() if WORD in text or "Zuleikha" in text]
 
 
 async def test_nothing_of_an_erased_contact_is_left(shop: Company, sim: ChatwootSim) -> None:
-    """Two conversations, a reply, events and deliveries: gone; another customer's stay; an open inbox is told to reset."""
+    """Two conversations, a reply, events and deliveries: gone; another customer's stay; an open
+    inbox is told to reset.
+    """
     await registered(shop)
     sim.hooks[0].subscriptions = (*sim.hooks[0].subscriptions, "contact_created", "contact_updated")
     sim.customer_says("Bystander", "I stay")
@@ -41,9 +48,13 @@ async def test_nothing_of_an_erased_contact_is_left(shop: Company, sim: Chatwoot
 
     found = await eventually(both)
     number = next(int(str(one["id"])) for one in found if one["externalUserName"] == "Zuleikha")
-    display_id = next(one["chatwootConversationId"] for one in found if one["externalUserName"] == "Zuleikha")
+    display_id = next(
+        one["chatwootConversationId"] for one in found if one["externalUserName"] == "Zuleikha"
+    )
     message = (await shop.thread(number))[0]["id"]
-    await shop.http.post(f"/api/conversations/{number}/reply", json={"content": f"{WORD} to you as well"})
+    await shop.http.post(
+        f"/api/conversations/{number}/reply", json={"content": f"{WORD} to you as well"}
+    )
 
     async def sent() -> bool:
         return any(one["deliveryState"] == "sent" for one in await shop.thread(number))
@@ -53,7 +64,10 @@ async def test_nothing_of_an_erased_contact_is_left(shop: Company, sim: Chatwoot
     async with admin(shop) as http, shop.socket() as socket:
         await socket.wait_for_frame("welcome")
         refused = await http.post(f"/api/conversations/{number}/erase-contact")
-        assert (refused.status_code, "delete the contact in Chatwoot first" in refused.json()["message"]) == (409, True)
+        assert (
+            refused.status_code,
+            "delete the contact in Chatwoot first" in refused.json()["message"],
+        ) == (409, True)
         sim.delete_conversation(int(str(display_id)))
         page = await submit(http, f"/admin/ledger/messages/{message}/erase", word="no")
         assert "Nothing was erased" in text_of(page)
@@ -63,12 +77,19 @@ async def test_nothing_of_an_erased_contact_is_left(shop: Company, sim: Chatwoot
         assert (await http.post(f"/api/conversations/{number}/erase-contact")).status_code == 404
     assert await left(shop) == []
     assert [one["externalUserName"] for one in await shop.conversations()] == ["Bystander"]
-    rows = await shop.rows("SELECT act, actor FROM omni_audit_log WHERE company_id = :id AND act = 'contact.erase'", id=shop.id)
+    rows = await shop.rows(
+        "SELECT act, actor FROM omni_audit_log WHERE company_id = :id AND act = 'contact.erase'",
+        id=shop.id,
+    )
     assert [tuple(row) for row in rows] == [("contact.erase", "Chief")]
 
 
-async def test_it_is_erased_by_command_and_only_in_its_company(company: Company, shop: Company) -> None:
-    """Without an active integration nobody is asked; another company's conversation is not there."""
+async def test_it_is_erased_by_command_and_only_in_its_company(
+    company: Company, shop: Company
+) -> None:
+    """Without an active integration nobody is asked; another company's conversation is not
+    there.
+    """
     await company.post(company.simple("once"))
     [conversation] = await eventually(company.conversations)
     options = ("contact", "erase", "--conversation-id", str(conversation["id"]), "--company-id")
@@ -85,9 +106,21 @@ async def test_it_is_erased_by_command_and_only_in_its_company(company: Company,
     [
         ('{"event": "message_created", "account": {"id": 3}, "conversation": {"id": 481}}', True),
         ('{"event": "message_created", "account": {"id": 4}, "conversation": {"id": 481}}', False),
-        ('{"event": "message_created", "account": {"id": 3}, "id": 481, "conversation": {"id": 5}}', False),
+        (
+            (
+                '{"event": "message_created", "account": {"id": 3}, "id": 481, "conversation": '
+                '{"id": 5}}'
+            ),
+            False,
+        ),
         ('{"event": "conversation_updated", "id": 481, "meta": {"sender": {"id": 1}}}', True),
-        ('{"event": "message_created", "conversation": {"id": 5, "meta": {"sender": {"id": 9071}}}}', True),
+        (
+            (
+                '{"event": "message_created", "conversation": {"id": 5, "meta": {"sender": {"id": '
+                "9071}}}}"
+            ),
+            True,
+        ),
         ('{"event": "contact_updated", "account": {"id": 3}, "id": 9071}', True),
         ('{"event": "contact_updated", "account": {"id": 3}, "id": 9072}', False),
         ('{"event": "webwidget_triggered", "contact": {"id": 9071}, "account": {"id": 3}}', True),

@@ -1,11 +1,13 @@
-"""What Chatwoot no longer has leaves the open ones: by itself, and at once when somebody touches it. It can be read, not answered."""
+"""What Chatwoot no longer has leaves the open ones: by itself, and at once when somebody touches
+it. It can be read, not answered.
+"""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from server.dev.chatwoot_sim import ChatwootSim
+from server.lab.chatwoot_sim import ChatwootSim
 from tests.integration.test_integrations import one_stack, registered
 from tests.kit.client_model import Json
 from tests.kit.company import Company
@@ -38,26 +40,45 @@ async def _one(company: Company, conversation: Json) -> Json:
     return found
 
 
-async def test_a_deleted_conversation_leaves_the_open_ones_by_itself(watched: Company, sim: ChatwootSim) -> None:
-    """Nothing tells of it; agents see it in the moment in which it is noticed. The other one stays as it is."""
+async def test_a_deleted_conversation_leaves_the_open_ones_by_itself(
+    watched: Company, sim: ChatwootSim
+) -> None:
+    """Nothing tells of it; agents see it in the moment in which it is noticed. The other one stays
+    as it is.
+    """
     goes, stays = await _two(watched, sim)
     async with watched.socket() as agent:
         sim.delete_conversation(goes["chatwootConversationId"])
-        event = await agent.wait_for(lambda e: e.kind == "conversation.updated" and e.data["conversation"]["goneAt"] is not None, 30)
+        event = await agent.wait_for(
+            lambda e: (
+                e.kind == "conversation.updated" and e.data["conversation"]["goneAt"] is not None
+            ),
+            30,
+        )
         assert event.data["conversation"]["id"] == goes["id"]
     assert [one["id"] for one in await watched.conversations(status="Open")] == [stays["id"]]
     whole = await _one(watched, goes)
-    assert (whole["status"], whole["replyWindow"], whole["replyClosedReason"]) == ("Closed", "closed", "gone")
+    assert (whole["status"], whole["replyWindow"], whole["replyClosedReason"]) == (
+        "Closed",
+        "closed",
+        "gone",
+    )
     assert [message["content"] for message in whole["messages"]] == ["Hello"]
-    refused = await watched.http.post(f"/api/conversations/{goes['id']}/reply", json={"content": "Are you there?"})
+    refused = await watched.http.post(
+        f"/api/conversations/{goes['id']}/reply", json={"content": "Are you there?"}
+    )
     assert (refused.status_code, refused.json()["code"]) == (409, "conversation_gone")
     opened = await watched.http.patch(f"/api/conversations/{goes['id']}", json={"status": "Open"})
     assert (opened.status_code, opened.json()["code"]) == (409, "conversation_gone")
 
 
 @one_stack
-async def test_a_deleted_conversation_can_be_closed_at_once(shop: Company, sim: ChatwootSim) -> None:
-    """The server that nobody told, and that looks once an hour: closing it is what the agent wished."""
+async def test_a_deleted_conversation_can_be_closed_at_once(
+    shop: Company, sim: ChatwootSim
+) -> None:
+    """The server that nobody told, and that looks once an hour: closing it is what the agent
+    wished.
+    """
     await registered(shop)
     goes, _ = await _two(shop, sim)
     sim.delete_conversation(goes["chatwootConversationId"])
@@ -72,7 +93,9 @@ async def test_a_reply_to_a_deleted_conversation_marks_it(shop: Company, sim: Ch
     await registered(shop)
     goes, _ = await _two(shop, sim)
     sim.delete_conversation(goes["chatwootConversationId"])
-    assert (await shop.http.post(f"/api/conversations/{goes['id']}/reply", json={"content": "x"})).status_code == 201
+    assert (
+        await shop.http.post(f"/api/conversations/{goes['id']}/reply", json={"content": "x"})
+    ).status_code == 201
 
     async def gone() -> Json | None:
         whole = await _one(shop, goes)
@@ -84,7 +107,9 @@ async def test_a_reply_to_a_deleted_conversation_marks_it(shop: Company, sim: Ch
     assert again.json()["code"] == "conversation_gone"
 
 
-async def test_a_chatwoot_that_does_not_answer_has_lost_nothing(watched: Company, sim: ChatwootSim) -> None:
+async def test_a_chatwoot_that_does_not_answer_has_lost_nothing(
+    watched: Company, sim: ChatwootSim
+) -> None:
     """Only 404 proves it: errors, and an inbox that shows nothing for a moment, close nothing."""
     goes, stays = await _two(watched, sim)
     sim.switches.set(fail_next=12, fail_status=500)
@@ -93,16 +118,24 @@ async def test_a_chatwoot_that_does_not_answer_has_lost_nothing(watched: Company
         return sim.switches.fail_next == 0
 
     assert await eventually(is_over, 30)
-    assert {one["id"] for one in await watched.conversations(status="Open")} == {goes["id"], stays["id"]}
+    assert {one["id"] for one in await watched.conversations(status="Open")} == {
+        goes["id"],
+        stays["id"],
+    }
 
 
-async def test_what_is_read_in_chatwoot_is_seen_when_open_ones_are_counted(watched: Company, sim: ChatwootSim) -> None:
+async def test_what_is_read_in_chatwoot_is_seen_when_open_ones_are_counted(
+    watched: Company, sim: ChatwootSim
+) -> None:
     """Nothing tells of it; the answer that is asked for anyway does."""
     read, other = await _two(watched, sim)
     assert {one["unreadCount"] for one in await watched.conversations()} == {1}
     sim.mark_seen(read["chatwootConversationId"])
 
     async def unread() -> bool:
-        return {one["id"]: one["unreadCount"] for one in await watched.conversations()} == {read["id"]: 0, other["id"]: 1}
+        return {one["id"]: one["unreadCount"] for one in await watched.conversations()} == {
+            read["id"]: 0,
+            other["id"]: 1,
+        }
 
     assert await eventually(unread, 30)

@@ -1,4 +1,6 @@
-"""Texts and addresses made to break out of where they are put: of SQL, of a line of the log, of a folder, of this site."""
+"""Texts and addresses made to break out of where they are put: of SQL, of a line of the log, of a
+folder, of this site.
+"""
 
 import httpx
 import pytest
@@ -10,7 +12,9 @@ TEXTS += ["%s %d :id {0}", "ʼ OR ʼ1ʼ=ʼ1", "/*! SLEEP(5) */", "\\0'\u0000'"]
 
 
 async def test_texts_come_back_as_they_were_written(company: Company) -> None:
-    """Stored, read and searched for; NUL, which no text of Chatwoot's holds, may be shown as something else."""
+    """Stored, read and searched for; NUL, which no text of Chatwoot's holds, may be shown as
+    something else.
+    """
     for number, text in enumerate(TEXTS, 1):
         await company.post(company.message(number, text))
     whole = await company.conversation_with(len(TEXTS))
@@ -24,10 +28,16 @@ async def test_a_line_break_in_a_path_makes_no_line_of_the_log(company: Company)
     """A stranger writes no entries of their own."""
     async with company.omni.client() as http:
         await http.get("/nowhere%0A%7B%22event%22%3A%22forged-entry%22%7D%0D%0A")
-    assert not any(line.startswith('{"event":"forged-entry"') for line in company.omni.log.splitlines())
+    assert not any(
+        line.startswith('{"event":"forged-entry"') for line in company.omni.log.splitlines()
+    )
 
 
-OUTSIDE = ["/static/../server/app.py", "/static/x/..%2f..%2fserver%2fapp.py", "/static/x/%2e%2e/%2e%2e/pyproject.toml"]
+OUTSIDE = [
+    "/static/../server/app.py",
+    "/static/x/..%2f..%2fserver%2fapp.py",
+    "/static/x/%2e%2e/%2e%2e/pyproject.toml",
+]
 
 
 @pytest.mark.parametrize("path", OUTSIDE)

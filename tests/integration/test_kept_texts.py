@@ -1,4 +1,6 @@
-"""What others write is bounded before it is kept: headers at the door, texts where they are read; nothing is cut without a word."""
+"""What others write is bounded before it is kept: headers at the door, texts where they are read;
+nothing is cut without a word.
+"""
 
 from typing import Any
 
@@ -16,11 +18,15 @@ _LONG = {
 
 @pytest.mark.parametrize("name", _LONG)
 async def test_a_header_longer_than_it_can_be_is_refused(company: Company, name: str) -> None:
-    """431 (or 400, for a head that is too long as a whole), nothing in the journal; the next good webhook is shown at once."""
+    """431 (or 400, for a head that is too long as a whole), nothing in the journal; the next good
+    webhook is shown at once.
+    """
     body = b'{"event": "message_created", "account": {"id": 999999}}'
     answer = await company.http.post(WEBHOOK_PATH, content=body, headers={name: _LONG[name]})
     assert answer.status_code == 431
-    row = await company.rows("SELECT 1 FROM omni_webhook_deliveries WHERE body LIKE '%\"id\": 999999}%'")
+    row = await company.rows(
+        "SELECT 1 FROM omni_webhook_deliveries WHERE body LIKE '%\"id\": 999999}%'"
+    )
     assert not row
     await company.post(company.message(1))
     await company.conversation_with(1)
@@ -35,16 +41,32 @@ async def test_quotes_in_headers_are_kept_as_they_came(company: Company) -> None
 
 
 async def test_the_longest_texts_fit_their_columns(company: Company) -> None:
-    """Every text of every sample made long, of letters that take most room in a row: done, never `dead`, on both databases."""
+    """Every text of every sample made long, of letters that take most room in a row: done, never
+    `dead`, on both databases.
+    """
     for number, letter in enumerate(("\u0001", '"', "😀")):
-        for name in ("message_created.incoming_attachment", "conversation_updated.labels", "conversation_updated.assignee"):
+        for name in (
+            "message_created.incoming_attachment",
+            "conversation_updated.labels",
+            "conversation_updated.assignee",
+        ):
             payload = _stretched(company.sample(name), letter * 400)
             payload["content"] = letter * 100_000
             entry = await company.outcome(await company.post(payload))
             assert (number, name, entry.state, entry.reason) == (number, name, "done", None)
 
 
-_MEANT = ("event", "message_type", "status", "type", "created_at", "updated_at", "data_url", "thumb_url", "sender_type")
+_MEANT = (
+    "event",
+    "message_type",
+    "status",
+    "type",
+    "created_at",
+    "updated_at",
+    "data_url",
+    "thumb_url",
+    "sender_type",
+)
 
 
 def _stretched(value: Any, text: str, key: str = "") -> Any:

@@ -1,4 +1,6 @@
-"""A Chatwoot that answers hugely: a company's answers get their part of the memory set aside, and no more."""
+"""A Chatwoot that answers hugely: a company's answers get their part of the memory set aside, and
+no more.
+"""
 
 import asyncio
 from pathlib import Path
@@ -16,7 +18,9 @@ MB = 1024 * 1024
 async def test_a_company_gets_a_half_of_the_memory_for_answers(
     tmp_path: Path, size: int, is_read: bool
 ) -> None:
-    """Of `CHATWOOT_ANSWERS_MAX_BYTES`; an answer above it is said to be too long, and the server goes on."""
+    """Of `CHATWOOT_ANSWERS_MAX_BYTES`; an answer above it is said to be too long, and the server
+    goes on.
+    """
     env = {"CHATWOOT_ANSWERS_MAX_BYTES": str(8 * MB)}
     server = Omni(tmp_path, database_url=f"sqlite:///{tmp_path / 'omni.db'}", env=env)
     await asyncio.to_thread(server.prepare)

@@ -1,9 +1,11 @@
-"""What the inbox says of a message is what Chatwoot says: edited, delivered, read, refused; by webhook and by asking."""
+"""What the inbox says of a message is what Chatwoot says: edited, delivered, read, refused; by
+webhook and by asking.
+"""
 
 import pytest
 
-from server.dev.chatwoot_sim import ChatwootSim
-from server.dev.chatwoot_sim.model import Conversation as SimConversation
+from server.lab.chatwoot_sim import ChatwootSim
+from server.lab.chatwoot_sim.model import Conversation as SimConversation
 from tests.kit.client_model import Json
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
@@ -16,7 +18,9 @@ async def _sync(shop: Company) -> None:
 
 
 async def _messages(shop: Company, there: SimConversation) -> list[Json]:
-    """The thread, once it has as many messages as Chatwoot's: a reply is here before it is there."""
+    """The thread, once it has as many messages as Chatwoot's: a reply is here before it is
+    there.
+    """
 
     async def found() -> list[Json] | None:
         for one in await shop.conversations():
@@ -35,12 +39,18 @@ async def _are(shop: Company, there: SimConversation, *states: str | None) -> bo
 
 
 async def test_delivered_and_read_are_found_by_asking(shop: Company, sim: ChatwootSim) -> None:
-    """Of a message written in Chatwoot and of a reply written here; `read` does not go back, and a failure is shown after all that."""
+    """Of a message written in Chatwoot and of a reply written here; `read` does not go back, and a
+    failure is shown after all that.
+    """
     there = sim.customer_says("Rahima", "Is it still there?").conversation
     answered = sim.agent_says(there, "It is")
     await _sync(shop)
     here = await shop.conversation_with(2, display_id=there.display_id)
-    assert (await shop.http.post(f"/api/conversations/{here['id']}/reply", json={"content": "Shall I send it?"})).status_code == 201
+    assert (
+        await shop.http.post(
+            f"/api/conversations/{here['id']}/reply", json={"content": "Shall I send it?"}
+        )
+    ).status_code == 201
     await eventually(lambda: _are(shop, there, None, None, "sent"), 15.0)
     reply = there.messages[-1]
     sim.mark_arrived(answered, "read")
@@ -57,8 +67,12 @@ async def test_delivered_and_read_are_found_by_asking(shop: Company, sim: Chatwo
     assert await _are(shop, there, None, "read", "read")
 
 
-async def test_an_event_of_the_conversation_tells_what_has_arrived(shop: Company, sim: ChatwootSim) -> None:
-    """Its last message's status, and in the web chat all that was written before the customer looked: events like any other."""
+async def test_an_event_of_the_conversation_tells_what_has_arrived(
+    shop: Company, sim: ChatwootSim
+) -> None:
+    """Its last message's status, and in the web chat all that was written before the customer
+    looked: events like any other.
+    """
     sim.add_webhook(shop.omni.base_url + WEBHOOK_PATH, secret="")
     there = sim.customer_says("Rahima", "Is it still there?").conversation
     sim.agent_says(there, "It is")
@@ -67,13 +81,22 @@ async def test_an_event_of_the_conversation_tells_what_has_arrived(shop: Company
     async with shop.socket() as agent:
         sim.mark_arrived(last, "delivered")
         sim.set_priority(there, "high")
-        await agent.wait_for(lambda e: e.kind == "message.updated" and e.data["message"]["deliveryState"] == "delivered")
+        await agent.wait_for(
+            lambda e: (
+                e.kind == "message.updated" and e.data["message"]["deliveryState"] == "delivered"
+            )
+        )
         there.contact_last_seen_at = last.created_at + 2
         sim.set_priority(there, "low")
         for message in (await _messages(shop, there))[1:]:
             number = message["id"]
             await agent.wait_for(
-                lambda e: "message" in e.data and (e.data["message"]["id"], e.data["message"]["deliveryState"]) == (number, "read")  # noqa: B023 - awaited at once
+                # awaited at once
+                lambda e: (
+                    "message" in e.data
+                    and (e.data["message"]["id"], e.data["message"]["deliveryState"])
+                    == (number, "read")  # noqa: B023
+                )
             )
     assert await _are(shop, there, None, "read", "read")
 

@@ -36,11 +36,25 @@ async def test_a_message_under_a_known_number_is_shown(company: Company) -> None
 
 
 async def test_a_conversation_under_a_known_number_mixes_no_customers(company: Company) -> None:
-    """A row of its own; the first customer's stays as it was, closed, cannot be answered, and gets nothing of hers."""
+    """A row of its own; the first customer's stays as it was, closed, cannot be answered, and gets
+    nothing of hers.
+    """
     await company.post(company.message(1, "a private line"))
     first = await company.conversation_with(1)
-    sender = {"id": 31, "name": "Nazma Akter", "email": "nazma@example.org", "phone_number": None, "identifier": None}
-    told = _later(2, "hello", created_at=_LATER, contact_inbox={"contact_id": 31}, meta={"sender": {**sender, "type": "contact"}})
+    sender = {
+        "id": 31,
+        "name": "Nazma Akter",
+        "email": "nazma@example.org",
+        "phone_number": None,
+        "identifier": None,
+    }
+    told = _later(
+        2,
+        "hello",
+        created_at=_LATER,
+        contact_inbox={"contact_id": 31},
+        meta={"sender": {**sender, "type": "contact"}},
+    )
     await company.post(company.message(2, sender=sender, **told))
 
     async def both() -> bool:
@@ -48,19 +62,35 @@ async def test_a_conversation_under_a_known_number_mixes_no_customers(company: C
 
     await eventually(both)
     second, old = await company.conversations()
-    assert (second["externalUserName"], second["chatwootConversationId"], second["status"]) == ("Nazma Akter", 481, "Open")
-    assert (old["id"], old["externalUserName"], old["chatwootConversationId"]) == (first["id"], "Léa Moreau", None)
+    assert (second["externalUserName"], second["chatwootConversationId"], second["status"]) == (
+        "Nazma Akter",
+        481,
+        "Open",
+    )
+    assert (old["id"], old["externalUserName"], old["chatwootConversationId"]) == (
+        first["id"],
+        "Léa Moreau",
+        None,
+    )
     assert (old["status"], old["goneAt"] is not None) == ("Closed", True)
     assert [m["content"] for m in await company.thread(second["id"])] == ["hello"]
     assert [m["content"] for m in await company.thread(old["id"])] == ["a private line"]
-    answer = await company.http.post(f"/api/conversations/{old['id']}/reply", json={"content": "to whom?"})
-    assert (answer.status_code, answer.json()["code"]) == (httpx.codes.CONFLICT, "conversation_gone")
+    answer = await company.http.post(
+        f"/api/conversations/{old['id']}/reply", json={"content": "to whom?"}
+    )
+    assert (answer.status_code, answer.json()["code"]) == (
+        httpx.codes.CONFLICT,
+        "conversation_gone",
+    )
     await _operator_is_told(company)
 
 
 async def _operator_is_told(company: Company) -> None:
     async def is_told() -> bool:
         problems = (await company.get("/readyz"))["problems"]
-        return any(f"integration {company.integration_id}: Chatwoot gave out numbers again" in one for one in problems)
+        return any(
+            f"integration {company.integration_id}: Chatwoot gave out numbers again" in one
+            for one in problems
+        )
 
     await eventually(is_told, limit=30)

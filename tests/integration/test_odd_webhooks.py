@@ -1,4 +1,6 @@
-"""Webhooks that other senders write otherwise than Chatwoot does: what they mean is taken, and shown."""
+"""Webhooks that other senders write otherwise than Chatwoot does: what they mean is taken, and
+shown.
+"""
 
 import time
 
@@ -12,7 +14,9 @@ from tests.kit.webhook import encode_body
 _AT_US = 1_784_365_265_000_000
 
 
-@pytest.mark.parametrize("secret", [None, "a secret of the webhook, of some length"], ids=["unsigned", "signed"])
+@pytest.mark.parametrize(
+    "secret", [None, "a secret of the webhook, of some length"], ids=["unsigned", "signed"]
+)
 async def test_a_byte_order_mark_is_passed_over(company: Company, secret: str | None) -> None:
     """By the one who judges the signature, and by the one who reads the delivery."""
     if secret is not None:

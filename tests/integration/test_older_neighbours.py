@@ -1,9 +1,11 @@
-"""An integration older than proofs, and a neighbour that proves the same numbers elsewhere: it takes nothing and stops nothing."""
+"""An integration older than proofs, and a neighbour that proves the same numbers elsewhere: it
+takes nothing and stops nothing.
+"""
 
 import pytest
 
-from server.db.accounts import FOUNDER, GRANDFATHERED
-from server.dev.chatwoot_sim import ChatwootSim
+from server.db.access.accounts import FOUNDER, GRANDFATHERED
+from server.lab.chatwoot_sim import ChatwootSim
 from tests.integration.test_integrations import admin
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
@@ -20,7 +22,9 @@ ELSEWHERE = "http://127.0.0.1:10"
 async def test_a_neighbour_s_proof_stops_no_unsigned_delivery(
     server: Omni, older: int, theirs: str, has_inbox: bool
 ) -> None:
-    """Also where the older one has the whole account, and the neighbour the very inbox; before it was proved, and afterwards."""
+    """Also where the older one has the whole account, and the neighbour the very inbox; before it
+    was proved, and afterwards.
+    """
     columns = {"proved_at": older} | ({} if has_inbox else {"page_id": None})
     async with Company(server) as company:
         await company.change_integration(base_url=ELSEWHERE, **columns)
@@ -45,9 +49,11 @@ async def test_a_neighbour_s_proof_stops_no_unsigned_delivery(
 
 
 async def test_what_cannot_be_judged_is_kept_until_it_can(server: Omni, sim: ChatwootSim) -> None:
-    """Signed with a secret that nobody knows, of one of two companies: refused to neither, and taken in once Chatwoot has shown the secret.
+    """Signed with a secret that nobody knows, of one of two companies: refused to neither, and
+    taken in once Chatwoot has shown the secret.
 
-    Meanwhile the older one's token is not accepted by its own Chatwoot: it is said, and stops nothing.
+    Meanwhile the older one's token is not accepted by its own Chatwoot: it is said, and stops
+    nothing.
     """
     hook = sim.add_webhook(server.base_url + "/api/webhooks/chatwoot")
     async with Company(server, chatwoot=sim) as company:
@@ -68,7 +74,9 @@ async def test_what_cannot_be_judged_is_kept_until_it_can(server: Omni, sim: Cha
             assert (await company.outcome(unsigned)).state == "done"
 
             async def is_kept() -> bool:
-                found = await company.rows("SELECT reason FROM omni_webhook_deliveries WHERE state = 'ignored'")
+                found = await company.rows(
+                    "SELECT reason FROM omni_webhook_deliveries WHERE state = 'ignored'"
+                )
                 return any("cannot be judged" in (reason or "") for (reason,) in found)
 
             await eventually(is_kept, 30)
@@ -84,13 +92,17 @@ async def test_what_cannot_be_judged_is_kept_until_it_can(server: Omni, sim: Cha
 
 
 async def test_who_moves_takes_no_precedence_along(server: Omni, sim: ChatwootSim) -> None:
-    """The trust of an older integration is for its place: at another inbox it is the last that was proved, and where another company
-    is already, it cannot go."""
+    """The trust of an older integration is for its place: at another inbox it is the last that was
+    proved, and where another company is already, it cannot go.
+    """
     second = sim.add_inbox("Second", account=sim.account, id=sim.inbox.id + 500_000)
     third = sim.add_inbox("Third", account=sim.account, id=sim.inbox.id + 500_001)
     async with Company(server, chatwoot=sim) as mover:
         await mover.change_integration(proved_at=FOUNDER)
-        async with Company(server, chatwoot=sim, numbers=(sim.account.id, second.id)) as settled, admin(mover) as http:
+        async with (
+            Company(server, chatwoot=sim, numbers=(sim.account.id, second.id)) as settled,
+            admin(mover) as http,
+        ):
             path = f"/api/integrations/{mover.integration_id}"
             refused = await http.patch(path, json={"inboxId": second.id})
             assert refused.status_code == 422, refused.text

@@ -1,4 +1,6 @@
-"""`/openapi.json`: every call is in it and nothing else, and the server answers as it says, whatever it is asked."""
+"""`/openapi.json`: every call is in it and nothing else, and the server answers as it says,
+whatever it is asked.
+"""
 
 import re
 from typing import Any
@@ -7,22 +9,31 @@ import anyio
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
-from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 from starlette.routing import Route
 
 from server.app import create_app
-from server.core import openapi
-from server.core.canned_replies import CONTENT_MOST_CHARACTERS, SHORTCUT_MOST_CHARACTERS
+from server.core.state.canned_reply_rules import CONTENT_MOST_CHARACTERS, SHORTCUT_MOST_CHARACTERS
+from server.core.wire import openapi
 from server.settings import Settings
 from tests.integration.test_integrations import admin, one_stack
 from tests.kit.company import Company
 from tests.kit.eventually import eventually, scaled
 
-# a 502 or 503 that is described is an answer: a random number may be that of what is there, and its Chatwoot refuses connections
+# a 502 or 503 that is described is an answer: a random number may be that of what is there, and its
+# Chatwoot refuses connections
 CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance]
 # it ends the sign-in that all the others are tried with
 LEFT_OUT = {("delete", "/api/me/sessions")}
-LABELS = [f"{one.method.upper()} {one.path}" for one in openapi.OPERATIONS if (one.method, one.path) not in LEFT_OUT]
+LABELS = [
+    f"{one.method.upper()} {one.path}"
+    for one in openapi.OPERATIONS
+    if (one.method, one.path) not in LEFT_OUT
+]
 
 
 def without_names(path: str) -> str:
@@ -30,27 +41,48 @@ def without_names(path: str) -> str:
 
 
 def operations(company: Company) -> list[Any]:
-    results: list[Any] = list(schemathesis.openapi.from_dict(openapi.document(company.omni.base_url)).get_all_operations())
+    results: list[Any] = list(
+        schemathesis.openapi.from_dict(openapi.document(company.omni.base_url)).get_all_operations()
+    )
     return [result.ok() for result in results]
 
 
 def test_every_call_is_described_and_nothing_else(tmp_path: Any) -> None:
     """The application's routes under `/api` and the probes, each method."""
-    made = Settings(database_url=f"sqlite:///{tmp_path / 'x.db'}", spool_path=str(tmp_path / "s.db"), jwt_secret="x" * 32)
+    made = Settings(
+        database_url=f"sqlite:///{tmp_path / 'x.db'}",
+        spool_path=str(tmp_path / "s.db"),
+        jwt_secret="x" * 32,
+    )
     routes = [route for route in create_app(made).routes if isinstance(route, Route)]
-    served = {(method, without_names(route.path)) for route in routes for method in (route.methods or ()) if method != "HEAD"}
-    wanted = {place for place in served if place[1].startswith("/api/") or place[1] in ("/livez", "/readyz", "/metrics")}
+    served = {
+        (method, without_names(route.path))
+        for route in routes
+        for method in (route.methods or ())
+        if method != "HEAD"
+    }
+    wanted = {
+        place
+        for place in served
+        if place[1].startswith("/api/") or place[1] in ("/livez", "/readyz", "/metrics")
+    }
     assert {(one.method.upper(), without_names(one.path)) for one in openapi.OPERATIONS} == wanted
 
 
 def test_a_change_has_no_defaults() -> None:
-    """A client that is generated from the description fills defaults in: a name changed would demote an administrator."""
+    """A client that is generated from the description fills defaults in: a name changed would
+    demote an administrator.
+    """
     document = openapi.document("https://inbox.example.org")
     for path, methods in document["paths"].items():
         if "patch" in methods:
-            name = methods["patch"]["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+            name = methods["patch"]["requestBody"]["content"]["application/json"]["schema"][
+                "$ref"
+            ].rpartition("/")[2]
             schema = document["components"]["schemas"][name]
-            assert [field for field, told in schema["properties"].items() if "default" in told] == [], path
+            assert [
+                field for field, told in schema["properties"].items() if "default" in told
+            ] == [], path
     reply = document["components"]["schemas"]["NewCannedReply"]["properties"]
     assert reply["content"]["maxLength"] == CONTENT_MOST_CHARACTERS
     assert reply["shortcut"]["maxLength"] == SHORTCUT_MOST_CHARACTERS
@@ -65,18 +97,27 @@ async def test_it_is_served_to_everybody(company: Company) -> None:
 
 
 @one_stack
-# the simulated Chatwoot rolls its dice in another thread meanwhile, and Hypothesis takes that for the strategy's doing
+# the simulated Chatwoot rolls its dice in another thread meanwhile, and Hypothesis takes that for
+# the strategy's doing
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 @pytest.mark.parametrize("label", LABELS)
 async def test_each_call_answers_as_it_is_described(company: Company, label: str) -> None:
-    """Whatever it is asked within its types: no error of the server's, a status and a body that are in the description."""
+    """Whatever it is asked within its types: no error of the server's, a status and a body that are
+    in the description.
+    """
     await company.post(company.simple("Hello"))
     await eventually(company.conversations)
     async with admin(company) as http:
         headers = {"Authorization": http.headers["Authorization"]}
     [operation] = [one for one in operations(company) if one.label == label]
 
-    @settings(max_examples=6, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=6,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
     @given(case=operation.as_strategy())
     def tried(case: Any) -> None:
         answer = case.call(base_url=company.omni.base_url, headers=headers, timeout=scaled(20.0))
@@ -88,7 +129,9 @@ async def test_each_call_answers_as_it_is_described(company: Company, label: str
 
 @one_stack
 async def test_the_numbers_of_what_is_there_are_answered_as_described(company: Company) -> None:
-    """Random numbers find nothing: the calls that read are made once with numbers that are there."""
+    """Random numbers find nothing: the calls that read are made once with numbers that are
+    there.
+    """
     await company.post(company.simple("Hello"))
     [conversation] = await eventually(company.conversations)
     message = (await company.thread(conversation["id"]))[0]["id"]
@@ -111,7 +154,9 @@ async def test_the_numbers_of_what_is_there_are_answered_as_described(company: C
             if operation.method != "get" or len(names) > 1 or (names and kind not in numbers):
                 continue
             case = operation.Case(path_parameters={name: numbers[kind] for name in names})
-            answer = case.call(base_url=company.omni.base_url, headers=headers, timeout=scaled(20.0))
+            answer = case.call(
+                base_url=company.omni.base_url, headers=headers, timeout=scaled(20.0)
+            )
             assert answer.status_code == 200, f"{operation.label}: {answer.text}"
             case.validate_response(answer, checks=CHECKS)
             count += 1

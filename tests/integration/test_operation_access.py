@@ -1,4 +1,6 @@
-"""Who may read metrics and the details of `/readyz`: they name parts, integrations and numbers of agents."""
+"""Who may read metrics and the details of `/readyz`: they name parts, integrations and numbers of
+agents.
+"""
 
 import urllib.error
 import urllib.request
@@ -17,7 +19,9 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 def fetch(omni: Omni, path: str, headers: dict[str, str]) -> tuple[int, str]:
     """(status, body) of a GET."""
     try:
-        with _OPENER.open(urllib.request.Request(omni.base_url + path, headers=headers), timeout=10) as answer:
+        with _OPENER.open(
+            urllib.request.Request(omni.base_url + path, headers=headers), timeout=10
+        ) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as refused:
         with refused:
@@ -50,6 +54,10 @@ def test_details_are_for_whoever_brings_the_token(omni: Omni) -> None:
     bearer = {"Authorization": f"Bearer {_TOKEN}"}
     assert "omni_" in fetch(omni, "/metrics", bearer | _ELSEWHERE)[1]
     assert '"problems"' in fetch(omni, "/readyz", bearer | _ELSEWHERE)[1]
-    for headers in ({}, {"Authorization": "Bearer another token altogether"}, {"Authorization": f"bearer{_TOKEN}"}):
+    for headers in (
+        {},
+        {"Authorization": "Bearer another token altogether"},
+        {"Authorization": f"bearer{_TOKEN}"},
+    ):
         assert fetch(omni, "/metrics", headers)[0] == 401
         assert '"problems"' not in fetch(omni, "/readyz", headers)[1]

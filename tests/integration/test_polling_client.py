@@ -1,4 +1,6 @@
-"""The polling page as it is, and made push-fed: React Query's core, two generations of it, against the real server."""
+"""The polling page as it is, and made push-fed: React Query's core, two generations of it, against
+the real server.
+"""
 
 import asyncio
 import json
@@ -46,8 +48,18 @@ class Polling:
 
 
 @asynccontextmanager
-async def polling(company: Company, generation: str, conversation_id: int) -> AsyncIterator[Polling]:
-    arguments = [str(_SCRIPT), generation, company.omni.base_url, company.token(), str(conversation_id), _LIST_MS, _THREAD_MS]
+async def polling(
+    company: Company, generation: str, conversation_id: int
+) -> AsyncIterator[Polling]:
+    arguments = [
+        str(_SCRIPT),
+        generation,
+        company.omni.base_url,
+        company.token(),
+        str(conversation_id),
+        _LIST_MS,
+        _THREAD_MS,
+    ]
     async with _running(arguments) as client:
         yield client
 
@@ -56,7 +68,9 @@ async def polling(company: Company, generation: str, conversation_id: int) -> As
 async def pushed(company: Company, generation: str, conversation_id: int) -> AsyncIterator[Polling]:
     # Node 20 has its socket behind this flag, later ones take it for granted
     arguments = ["--experimental-websocket", "--no-warnings", str(_PUSH_SCRIPT), generation]
-    async with _running([*arguments, company.omni.base_url, company.token(), str(conversation_id)]) as client:
+    async with _running(
+        [*arguments, company.omni.base_url, company.token(), str(conversation_id)]
+    ) as client:
         yield client
 
 
@@ -77,7 +91,9 @@ async def _running(arguments: list[str]) -> AsyncIterator[Polling]:
 
 
 @pytest.mark.parametrize("generation", ["5", "4"])
-async def test_a_polling_page_sees_a_new_message_within_its_interval(company: Company, generation: str) -> None:
+async def test_a_polling_page_sees_a_new_message_within_its_interval(
+    company: Company, generation: str
+) -> None:
     """List and thread follow by polling alone, with the documented calls."""
     await company.post(company.message(1, "first"))
     whole = await company.conversation_with(1)
@@ -107,18 +123,25 @@ async def test_unchanged_polls_are_304(company: Company) -> None:
 
 
 @pytest.mark.parametrize("generation", ["5", "4"])
-async def test_a_page_made_push_fed_sees_messages_without_a_fetch(company: Company, generation: str) -> None:
+async def test_a_page_made_push_fed_sees_messages_without_a_fetch(
+    company: Company, generation: str
+) -> None:
     """At its old intervals of 5 and 10 s; a hundred messages come in order, by the socket alone."""
     await company.post(company.message(1, "first"))
     whole = await company.conversation_with(1)
     async with pushed(company, generation, whole["id"]) as client:
-        await eventually(lambda: client.latest("status") == "live" and client.latest("thread") == ["first"], limit=scaled(10))
+        await eventually(
+            lambda: client.latest("status") == "live" and client.latest("thread") == ["first"],
+            limit=scaled(10),
+        )
         # the first connection's reset has fetched what was there already, once
         before = await _fetches_at_rest(client)
         await company.post_all([company.message(n, f"message {n}") for n in range(2, 102)])
         expected = ["first", *(f"message {n}" for n in range(2, 102))]
         await eventually(lambda: client.latest("thread") == expected, limit=scaled(20))
-        await eventually(lambda: client.latest("list") == [[whole["id"], "message 101"]], limit=scaled(5))
+        await eventually(
+            lambda: client.latest("list") == [[whole["id"], "message 101"]], limit=scaled(5)
+        )
         assert (await client.count_answers())["fetches"] == before
         assert not [line for line in client.said if "error" in line]
 

@@ -1,10 +1,12 @@
-"""Who is here, looks at what, and types: over sockets, over two processes, and what a customer's typing becomes."""
+"""Who is here, looks at what, and types: over sockets, over two processes, and what a customer's
+typing becomes.
+"""
 
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from server.dev.chatwoot_sim import ChatwootSim
+from server.lab.chatwoot_sim import ChatwootSim
 from tests.kit.client_model import Json
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
@@ -69,7 +71,11 @@ async def test_colleagues_see_each_other_come_look_type_and_go(company: Company)
             await tomas.send("typing", conversationId=here, on=False)
             await sees(tomas, {"asha": (None, False), "tomas": (here, False)})
             listed = await company.get("/api/agents")
-            assert {one["name"]: one["isOnline"] for one in listed} == {"1": False, "asha": True, "tomas": True}
+            assert {one["name"]: one["isOnline"] for one in listed} == {
+                "1": False,
+                "asha": True,
+                "tomas": True,
+            }
             assert [set(one) for one in listed] == [{"id", "name", "isOnline"}] * 3
         await sees(asha, {"asha": (None, False)})
         assert len([frame for frame in asha.frames_of("presence") if frame["whole"]]) == 1
@@ -82,14 +88,22 @@ async def test_nothing_is_seen_of_another_company(company: Company) -> None:
     async with Company(company.omni) as other:
         await other.post(other.message(1))
         foreign = (await other.conversation_with(1))["id"]
-        async with company.socket("asha") as asha, company.socket("tomas") as tomas, other.socket("eve") as eve:
+        async with (
+            company.socket("asha") as asha,
+            company.socket("tomas") as tomas,
+            other.socket("eve") as eve,
+        ):
             await tomas.send("viewing", conversationId=foreign)
             await tomas.send("typing", conversationId=foreign, on=True)
             await eve.send("viewing", conversationId=own)
             await tomas.send("viewing", conversationId=own)
             await sees(asha, {"asha": (None, False), "tomas": (own, False)})
             await sees(eve, {"eve": (None, False)})
-            assert not any(one["viewing"] == foreign for frame in asha.frames_of("presence") for one in frame["agents"])
+            assert not any(
+                one["viewing"] == foreign
+                for frame in asha.frames_of("presence")
+                for one in frame["agents"]
+            )
         assert all(one["name"] in ("1", "eve") for one in await other.get("/api/agents"))
 
 
@@ -119,14 +133,22 @@ async def test_numbers_nobody_has_are_ignored(company: Company) -> None:
         assert asha.is_open
 
 
-async def test_two_processes_know_of_each_other_s_agents(pair: Company, second_process: Omni) -> None:
+async def test_two_processes_know_of_each_other_s_agents(
+    pair: Company, second_process: Omni
+) -> None:
     """Also who was there before; and an agent with a tab in each is one."""
     await pair.post(pair.message(1))
     here = (await pair.conversation_with(1))["id"]
     async with pair.socket("asha") as asha:
         await asha.send("viewing", conversationId=here)
-        async with pair.socket("tomas", url=second_process.ws_url) as tomas, pair.socket("asha", url=second_process.ws_url):
-            everyone: dict[str, tuple[int | None, bool]] = {"asha": (here, False), "tomas": (None, False)}
+        async with (
+            pair.socket("tomas", url=second_process.ws_url) as tomas,
+            pair.socket("asha", url=second_process.ws_url),
+        ):
+            everyone: dict[str, tuple[int | None, bool]] = {
+                "asha": (here, False),
+                "tomas": (None, False),
+            }
             await sees(tomas, everyone)
             await sees(asha, everyone)
             await tomas.send("typing", conversationId=here, on=True)
@@ -141,8 +163,12 @@ async def test_two_processes_know_of_each_other_s_agents(pair: Company, second_p
         await sees(asha, {"asha": (here, False)})
 
 
-async def test_a_customer_s_typing_reaches_both_processes_and_no_table(pair: Company, second_process: Omni, sim: ChatwootSim) -> None:
-    """The webhooks are `done` in the journal; the head of the event log does not move. An agent's in Chatwoot has their name."""
+async def test_a_customer_s_typing_reaches_both_processes_and_no_table(
+    pair: Company, second_process: Omni, sim: ChatwootSim
+) -> None:
+    """The webhooks are `done` in the journal; the head of the event log does not move. An agent's
+    in Chatwoot has their name.
+    """
     async with Company(pair.omni, chatwoot=sim) as shop:
         sim.add_webhook(
             shop.omni.base_url + WEBHOOK_PATH,
@@ -163,13 +189,20 @@ async def test_a_customer_s_typing_reaches_both_processes_and_no_table(pair: Com
                 assert await far.wait_for_frame("typing", known=int(not on)) == expected
             sim.typing(said.conversation, sim.admin, on=True)
             await sim.webhooks.flushed()
-            expected = {"type": "typing", "conversationId": here, "who": "agent", "name": sim.admin.name, "on": True}
+            expected = {
+                "type": "typing",
+                "conversationId": here,
+                "who": "agent",
+                "name": sim.admin.name,
+                "on": True,
+            }
             assert await near.wait_for_frame("typing", known=2) == expected
             assert await far.wait_for_frame("typing", known=2) == expected
 
             async def are_dealt_with() -> bool:
                 rows = await shop.rows(
-                    "SELECT state, COUNT(*) FROM omni_webhook_deliveries WHERE body LIKE :typing AND body LIKE :account GROUP BY state",
+                    "SELECT state, COUNT(*) FROM omni_webhook_deliveries WHERE body LIKE :typing "
+                    "AND body LIKE :account GROUP BY state",
                     typing="%conversation_typing_o%",
                     account=f'%"id":{shop.account_id},%',
                 )

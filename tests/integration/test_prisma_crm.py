@@ -1,4 +1,6 @@
-"""At home in a database that Prisma made: upgraded with every value as it was, or refused with a sentence and nothing changed."""
+"""At home in a database that Prisma made: upgraded with every value as it was, or refused with a
+sentence and nothing changed.
+"""
 
 import asyncio
 import json
@@ -10,11 +12,11 @@ from typing import Any
 import pymysql
 import pytest
 
-from server.db import accounts
+from server.db.access import accounts
+from server.db.access.vault import Vault
 from server.db.migrations import plan, schema_problem, upgrade
-from server.db.vault import Vault
-from server.dev.chatwoot_sim import ChatwootSim
 from server.errors import ConfigurationError, DuplicateRow
+from server.lab.chatwoot_sim import ChatwootSim
 from tests import crm
 from tests.crm import prisma
 from tests.crm.killed import Interrupted, killed_after_writes
@@ -25,36 +27,75 @@ from tests.kit.mariadb import PASSWORD, USER, MariaDB
 from tests.kit.omni import Omni
 from tests.kit.servers import QUICK
 
-# columns and tables of the CRM's own with names that sound like ours, and columns narrower than what is stored
+# columns and tables of the CRM's own with names that sound like ours, and columns narrower than
+# what is stored
 TAKEN = [
     "ALTER TABLE social_messages MODIFY content CHAR(100) COLLATE utf8mb4_bin NOT NULL",
     "ALTER TABLE social_conversations ADD COLUMN contact VARCHAR(100) NULL DEFAULT 'mine'",
     "ALTER TABLE social_conversations ADD COLUMN labels VARCHAR(255) NULL DEFAULT 'vip,late'",
     "ALTER TABLE social_conversations ADD COLUMN preview VARCHAR(100) NULL DEFAULT 'old one'",
     "ALTER TABLE social_conversations ADD COLUMN assignee INT NULL DEFAULT 7",
-    "ALTER TABLE social_conversations ADD COLUMN channel ENUM('messenger','whatsapp','web') NULL DEFAULT 'web'",
+    (
+        "ALTER TABLE social_conversations ADD COLUMN channel ENUM('messenger','whatsapp','web') "
+        "NULL "
+        "DEFAULT 'web'"
+    ),
     "ALTER TABLE social_conversations ADD COLUMN priority TINYINT NOT NULL DEFAULT 0",
     "ALTER TABLE social_messages ADD COLUMN client_id INT NULL DEFAULT 5",
-    "ALTER TABLE social_messages ADD COLUMN agent_id INT NULL, ADD FOREIGN KEY (agent_id) REFERENCES companies (id)",
+    (
+        "ALTER TABLE social_messages ADD COLUMN agent_id INT NULL, ADD FOREIGN KEY (agent_id) "
+        "REFERENCES companies (id)"
+    ),
     "ALTER TABLE social_messages ADD COLUMN attachments JSON NULL",
     "ALTER TABLE integrations MODIFY access_token VARCHAR(100) NOT NULL",
-    "CREATE TABLE agents (id INT AUTO_INCREMENT PRIMARY KEY, user_id INT, full_name VARCHAR(100), email VARCHAR(191))",
-    "CREATE TABLE invitations (id INT AUTO_INCREMENT PRIMARY KEY, email VARCHAR(191), accepted TINYINT(1))",
-    "CREATE TABLE canned_replies (id INT AUTO_INCREMENT PRIMARY KEY, company_id INT NOT NULL, title VARCHAR(100), content TEXT)",
-    "CREATE TABLE audit_log (id BIGINT AUTO_INCREMENT PRIMARY KEY, company_id INT NOT NULL, at BIGINT NOT NULL, "
+    (
+        "CREATE TABLE agents (id INT AUTO_INCREMENT PRIMARY KEY, user_id INT, full_name "
+        "VARCHAR(100), email VARCHAR(191))"
+    ),
+    (
+        "CREATE TABLE invitations (id INT AUTO_INCREMENT PRIMARY KEY, email VARCHAR(191), accepted "
+        "TINYINT(1))"
+    ),
+    (
+        "CREATE TABLE canned_replies (id INT AUTO_INCREMENT PRIMARY KEY, company_id INT NOT NULL, "
+        "title VARCHAR(100), content TEXT)"
+    ),
+    "CREATE TABLE audit_log (id BIGINT AUTO_INCREMENT PRIMARY KEY, company_id INT NOT NULL, at "
+    "BIGINT NOT NULL, "
     "actor VARCHAR(50) NOT NULL, act VARCHAR(20) NOT NULL)",
-    "ALTER TABLE social_conversations MODIFY status ENUM('Open','Pending','ring :at 5 o''clock','Closed') NOT NULL DEFAULT 'Open'",
+    (
+        "ALTER TABLE social_conversations MODIFY status ENUM('Open','Pending','ring :at 5 "
+        "o''clock','Closed') NOT NULL DEFAULT 'Open'"
+    ),
     "ALTER TABLE social_messages MODIFY sender_type ENUM('CUSTOMER','AGENT') NOT NULL",
 ]
 REFUSED = {
-    "ALTER TABLE integrations ADD COLUMN name VARCHAR(191) NOT NULL": "Column integrations.name takes no NULL",
-    "ALTER TABLE social_messages ADD CONSTRAINT c1 CHECK (CHAR_LENGTH(content) > 0)": "Constraint c1 of social_messages",
-    "ALTER TABLE social_messages MODIFY id VARCHAR(36) NOT NULL": "Column social_messages.id is varchar(36)",
-    "ALTER TABLE social_messages ADD UNIQUE KEY once (conversation_id, created_at)": "Unique key once (conversation_id, created_at)",
-    "ALTER TABLE social_messages ADD INDEX whole (content)": "Column social_messages.content is too short",
-    "ALTER TABLE social_conversations MODIFY status TINYINT NOT NULL": "Column social_conversations.status is tinyint",
-    "ALTER TABLE social_conversations MODIFY status ENUM('OPEN','CLOSED') COLLATE utf8mb4_bin NOT NULL": "has OPEN where",
-    "ALTER TABLE social_conversations CHANGE external_user_id externalUserId VARCHAR(191) NOT NULL": "has externalUserId where",
+    (
+        "ALTER TABLE integrations ADD COLUMN name VARCHAR(191) NOT NULL"
+    ): "Column integrations.name takes no NULL",
+    (
+        "ALTER TABLE social_messages ADD CONSTRAINT c1 CHECK (CHAR_LENGTH(content) > 0)"
+    ): "Constraint c1 of social_messages",
+    (
+        "ALTER TABLE social_messages MODIFY id VARCHAR(36) NOT NULL"
+    ): "Column social_messages.id is varchar(36)",
+    (
+        "ALTER TABLE social_messages ADD UNIQUE KEY once (conversation_id, created_at)"
+    ): "Unique key once (conversation_id, created_at)",
+    (
+        "ALTER TABLE social_messages ADD INDEX whole (content)"
+    ): "Column social_messages.content is too short",
+    (
+        "ALTER TABLE social_conversations MODIFY status TINYINT NOT NULL"
+    ): "Column social_conversations.status is tinyint",
+    (
+        "ALTER TABLE social_conversations MODIFY status ENUM('OPEN','CLOSED') COLLATE utf8mb4_bin "
+        "NOT NULL"
+    ): "has OPEN where",
+    (
+        "ALTER TABLE social_conversations CHANGE external_user_id externalUserId VARCHAR(191) NOT "
+        "NULL"
+    ): "has externalUserId where",
 }
 
 
@@ -75,20 +116,26 @@ def test_what_the_crm_calls_as_we_might_is_upgraded_and_kept(url: str, statement
     assert schema_problem(url) is None
     assert prisma.values(url) == before
     after = _everything(url)
-    assert {table: [{name: row[name] for name in old[0]} for row in after[table]] for table, old in rows.items() if old} == {
-        table: old for table, old in rows.items() if old
-    }
+    assert {
+        table: [{name: row[name] for name in old[0]} for row in after[table]]
+        for table, old in rows.items()
+        if old
+    } == {table: old for table, old in rows.items() if old}
     assert upgrade(url) == []
 
 
 @pytest.mark.parametrize("statement", REFUSED)
-def test_what_cannot_be_lived_with_is_refused_before_anything_is_changed(url: str, statement: str) -> None:
+def test_what_cannot_be_lived_with_is_refused_before_anything_is_changed(
+    url: str, statement: str
+) -> None:
     """With a sentence that names it; the plan says the same."""
     if statement.startswith("ALTER TABLE social_conversations CHANGE"):
         crm.execute(url, "DELETE FROM social_messages")
     crm.execute(url, statement)
     before = prisma.definitions(url)
-    assert any(REFUSED[statement] in sentence for sentence in plan(url).refusals), plan(url).refusals
+    assert any(REFUSED[statement] in sentence for sentence in plan(url).refusals), plan(
+        url
+    ).refusals
     with pytest.raises(ConfigurationError) as caught:
         upgrade(url)
     assert REFUSED[statement] in caught.value.message
@@ -114,17 +161,23 @@ def test_a_column_that_a_foreign_key_holds_is_left_and_named(url: str) -> None:
     crm.execute(url, "ALTER TABLE integrations ADD UNIQUE KEY u_page (page_id)")
     crm.execute(
         url,
-        "CREATE TABLE page_rules (id INT AUTO_INCREMENT PRIMARY KEY, page_id VARCHAR(191) NOT NULL, "
+        "CREATE TABLE page_rules (id INT AUTO_INCREMENT PRIMARY KEY, page_id VARCHAR(191) NOT "
+        "NULL, "
         "FOREIGN KEY (page_id) REFERENCES integrations (page_id)) COLLATE utf8mb4_unicode_ci",
     )
     warnings = "\n".join(plan(url).warnings)
-    assert "Column integrations.page_id is left as it is (varchar(191)): the foreign key page_rules_ibfk_1 holds it" in warnings
+    assert (
+        "Column integrations.page_id is left as it is (varchar(191)): the foreign key "
+        "page_rules_ibfk_1 holds it"
+    ) in warnings
     assert "Unique key u_page (page_id)" in warnings
     upgrade(url)
     assert schema_problem(url) is None
 
 
-def test_tables_that_prisma_named_after_its_models_are_not_overlooked_in_silence(mariadb: MariaDB) -> None:
+def test_tables_that_prisma_named_after_its_models_are_not_overlooked_in_silence(
+    mariadb: MariaDB,
+) -> None:
     url = mariadb.create_database()
     crm.execute(url, "CREATE TABLE SocialConversation (id INT PRIMARY KEY)")
     [warning] = plan(url).warnings
@@ -132,10 +185,16 @@ def test_tables_that_prisma_named_after_its_models_are_not_overlooked_in_silence
 
 
 def test_a_trigger_of_the_crm_is_named(url: str) -> None:
-    crm.execute(url, "CREATE TRIGGER touch BEFORE UPDATE ON social_conversations FOR EACH ROW SET NEW.updated_at = NOW(3)")
+    crm.execute(
+        url,
+        "CREATE TRIGGER touch BEFORE UPDATE ON social_conversations FOR EACH ROW SET "
+        "NEW.updated_at = NOW(3)",
+    )
     assert any("trigger touch" in sentence for sentence in plan(url).warnings)
     upgrade(url)
-    [said] = [sentence for sentence in plan(url).warnings if sentence.startswith("The CRM's trigger")]
+    [said] = [
+        sentence for sentence in plan(url).warnings if sentence.startswith("The CRM's trigger")
+    ]
     assert "trigger touch" in said  # and none of ours
 
 
@@ -165,8 +224,12 @@ def test_an_upgrade_killed_after_every_single_statement(url: str) -> None:
     assert schema_problem(url) is None
 
 
-async def test_a_long_transaction_of_the_crm_holds_up_the_upgrade_and_nobody_else(mariadb: MariaDB, url: str) -> None:
-    """Who waits for a table makes everybody behind it wait: the upgrade gives way, and goes on when the table is free."""
+async def test_a_long_transaction_of_the_crm_holds_up_the_upgrade_and_nobody_else(
+    mariadb: MariaDB, url: str
+) -> None:
+    """Who waits for a table makes everybody behind it wait: the upgrade gives way, and goes on when
+    the table is free.
+    """
     name = url.rpartition("/")[2]
 
     def connected() -> Any:
@@ -176,21 +239,27 @@ async def test_a_long_transaction_of_the_crm_holds_up_the_upgrade_and_nobody_els
             user=USER,
             password=PASSWORD,
             database=name,
-            init_command="SET SESSION lock_wait_timeout = 30",  # a write that waits longer is refused (1205)
+            # a write that waits longer is refused (1205)
+            init_command="SET SESSION lock_wait_timeout = 30",
         )
 
     async def waits() -> bool:
-        sql = "SELECT 1 FROM information_schema.processlist WHERE info LIKE 'ALTER TABLE social_messages%%' AND state LIKE %s"
+        sql = (
+            "SELECT 1 FROM information_schema.processlist WHERE info LIKE 'ALTER TABLE "
+            "social_messages%%' AND state LIKE %s"
+        )
         return bool(await asyncio.to_thread(mariadb.sql, sql, "%metadata lock%"))
 
     def write() -> None:
         writer.cursor().execute(
-            "INSERT INTO social_messages (conversation_id, sender_type, content) VALUES (3, 'customer', 'meanwhile')"
+            "INSERT INTO social_messages (conversation_id, sender_type, content) VALUES (3, "
+            "'customer', 'meanwhile')"
         )
         writer.commit()
 
     with closing(connected()) as holder, closing(connected()) as writer:
-        holder.cursor().execute("SELECT COUNT(*) FROM social_messages")  # its transaction stays open
+        # its transaction stays open
+        holder.cursor().execute("SELECT COUNT(*) FROM social_messages")
         async with asyncio.TaskGroup() as group:
             group.create_task(asyncio.to_thread(upgrade, url))
             await eventually(waits, limit=60)
@@ -198,7 +267,9 @@ async def test_a_long_transaction_of_the_crm_holds_up_the_upgrade_and_nobody_els
             assert "omni_seq" not in crm.execute(url, "SELECT * FROM social_messages LIMIT 1")[0]
             holder.rollback()
     assert schema_problem(url) is None
-    assert crm.execute(url, "SELECT COUNT(*) AS n FROM social_messages WHERE content = 'meanwhile'") == [{"n": 1}]
+    assert crm.execute(
+        url, "SELECT COUNT(*) AS n FROM social_messages WHERE content = 'meanwhile'"
+    ) == [{"n": 1}]
 
 
 @pytest.fixture
@@ -218,25 +289,35 @@ async def shop(url: str, sim: ChatwootSim, tmp_path: Path) -> AsyncIterator[Comp
         omni.kill9()
 
 
-async def test_messages_come_and_go_in_such_a_database(shop: Company, sim: ChatwootSim, url: str) -> None:
+async def test_messages_come_and_go_in_such_a_database(
+    shop: Company, sim: ChatwootSim, url: str
+) -> None:
     """Webhook in, list, thread, reply out, sync: and nothing of the CRM's is changed by it."""
     before = prisma.values(url)
     await registered(shop)
     sim.customer_says("Mira", "x" * 323)
     talk = await eventually(lambda: _only(shop))
     assert [message["content"] for message in await shop.thread(talk["id"])] == ["x" * 323]
-    answer = await shop.http.post(f"/api/conversations/{talk['id']}/reply", json={"content": "y" * 285})
+    answer = await shop.http.post(
+        f"/api/conversations/{talk['id']}/reply", json={"content": "y" * 285}
+    )
     assert answer.status_code == 201, answer.text
     await eventually(lambda: "y" * 285 in _texts(sim))
     answer = await shop.http.post("/api/chatwoot/sync", json={}, timeout=60)
     assert answer.json()["integrations"][0]["errors"] == []
     for word in ("ring :at 5 o''clock", "Pending"):
-        crm.execute(url, f"UPDATE social_conversations SET status = '{word}' WHERE id = {talk['id']}")
+        crm.execute(
+            url, f"UPDATE social_conversations SET status = '{word}' WHERE id = {talk['id']}"
+        )
         assert [row["status"] for row in await shop.conversations(status="Open")] == ["Open"]
     sim.customer_says("Mira", "and again")
     await eventually(lambda: _has_count(shop, talk["id"], 3))
     assert (await shop.get("/api/conversations/unread")) == {"Open": 1, "Closed": 0}
-    [row] = crm.execute(url, f"SELECT status, contact, labels, priority FROM social_conversations WHERE id = {talk['id']}")
+    [row] = crm.execute(
+        url,
+        "SELECT status, contact, labels, priority FROM social_conversations WHERE id = "
+        f"{talk['id']}",
+    )
     assert row == {"status": "Pending", "contact": "mine", "labels": "vip,late", "priority": 0}
     assert prisma.values(url) == before
 
@@ -258,7 +339,10 @@ def _everything(url: str) -> dict[str, list[dict[str, object]]]:
     tables = [next(iter(row.values())) for row in crm.execute(url, "SHOW TABLES")]
     return {
         table: [
-            {name: str(value)[:23] if name.endswith("_at") else value for name, value in row.items()}
+            {
+                name: str(value)[:23] if name.endswith("_at") else value
+                for name, value in row.items()
+            }
             for row in crm.execute(url, f"SELECT * FROM `{table}`")
         ]
         for table in tables
@@ -266,11 +350,18 @@ def _everything(url: str) -> dict[str, list[dict[str, object]]]:
     }
 
 
-async def test_a_merged_contact_and_a_second_chatwoot_meet_the_crms_unique_key(shop: Company, url: str) -> None:
-    """On company, platform and external_user_id: rows keep the text they have, or get another; every message arrives."""
+async def test_a_merged_contact_and_a_second_chatwoot_meet_the_crms_unique_key(
+    shop: Company, url: str
+) -> None:
+    """On company, platform and external_user_id: rows keep the text they have, or get another;
+    every message arrives.
+    """
 
     def rows() -> dict[int, str]:
-        sql = f"SELECT id, external_user_id FROM social_conversations WHERE company_id = {shop.id} ORDER BY id"
+        sql = (
+            "SELECT id, external_user_id FROM social_conversations WHERE company_id = "
+            f"{shop.id} ORDER BY id"
+        )
         return {row["id"]: row["external_user_id"] for row in crm.execute(url, sql)}
 
     await shop.outcome(await shop.post(shop.message(1, "before the merge", conversation_id=101)))
@@ -279,18 +370,26 @@ async def test_a_merged_contact_and_a_second_chatwoot_meet_the_crms_unique_key(s
     merged = f"chatwoot_{int(contact) + 1}_101"
     crm.execute(
         url,
-        "INSERT INTO social_conversations (company_id, platform, external_user_id, external_user_name, updated_at) "
+        "INSERT INTO social_conversations (company_id, platform, external_user_id, "
+        "external_user_name, updated_at) "
         f"VALUES ({shop.id}, 'chatwoot', '{merged}', 'made by the CRM', NOW(3))",
     )
     later = shop.message(2, "after the merge", conversation_id=101)
     text = json.dumps(later).replace(f'"id": {contact},', f'"id": {int(contact) + 1},')
     assert (await shop.outcome(await shop.post(text.encode()))).state == "done"
     assert rows()[number] == before
-    assert [message["content"] for message in await shop.thread(number)] == ["before the merge", "after the merge"]
+    assert [message["content"] for message in await shop.thread(number)] == [
+        "before the merge",
+        "after the merge",
+    ]
     second = Company(shop.omni, numbers=(shop.account_id + 1, shop.inbox_id + 1))
     second.id = shop.id
     async with second:
-        assert (await second.outcome(await second.post(second.message(1, "elsewhere", conversation_id=101)))).state == "done"
+        assert (
+            await second.outcome(
+                await second.post(second.message(1, "elsewhere", conversation_id=101))
+            )
+        ).state == "done"
     found = rows()
     assert len(found) == 3
     assert f"{before}_{second.integration_id}" in found.values()
@@ -298,14 +397,28 @@ async def test_a_merged_contact_and_a_second_chatwoot_meet_the_crms_unique_key(s
     assert listed == found
 
 
-async def test_an_integration_that_meets_a_key_of_the_crm_or_loses_its_token(shop: Company, url: str) -> None:
-    """What cannot be added is said by the key's name; what takes no NULL is emptied when an integration is deleted."""
+async def test_an_integration_that_meets_a_key_of_the_crm_or_loses_its_token(
+    shop: Company, url: str
+) -> None:
+    """What cannot be added is said by the key's name; what takes no NULL is emptied when an
+    integration is deleted.
+    """
     crm.execute(url, "ALTER TABLE integrations ADD UNIQUE KEY one_page (provider, page_id)")
-    values = {"company_id": 1, "account_id": 9, "inbox_id": shop.inbox_id, "base_url": "https://b.example.com", "access_token": "t"}
+    values = {
+        "company_id": 1,
+        "account_id": 9,
+        "inbox_id": shop.inbox_id,
+        "base_url": "https://b.example.com",
+        "access_token": "t",
+    }
     with pytest.raises(DuplicateRow, match="unique key one_page of the CRM's table integrations"):
-        await shop.database.transaction(lambda c: accounts.add_integration(c, Vault(""), values | {"webhook_secret": None}, 1))
+        await shop.database.transaction(
+            lambda c: accounts.add_integration(c, Vault(""), values | {"webhook_secret": None}, 1)
+        )
     async with admin(shop) as http:
         answer = await http.delete(f"/api/integrations/{shop.integration_id}")
     assert answer.status_code in (200, 204), answer.text
-    [row] = crm.execute(url, f"SELECT access_token FROM integrations WHERE id = {shop.integration_id}")
+    [row] = crm.execute(
+        url, f"SELECT access_token FROM integrations WHERE id = {shop.integration_id}"
+    )
     assert row == {"access_token": ""}

@@ -1,4 +1,6 @@
-"""A day of a running Chatwoot played over a bad line, then compared with what its REST said in the end, field by field."""
+"""A day of a running Chatwoot played over a bad line, then compared with what its REST said in the
+end, field by field.
+"""
 
 import asyncio
 import json
@@ -13,7 +15,7 @@ import pytest
 
 from server.core.times import SECOND
 from server.db.migrations import upgrade
-from server.dev.chatwoot_sim import serving
+from server.lab.chatwoot_sim import serving
 from tests.faults.figures import IS_FULL_SIZE
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
@@ -27,11 +29,16 @@ _LATE_SECONDS, _LOST_SECONDS = 40.0, 3_600.0  # WEBHOOK_LOST_SECONDS as it is by
 
 
 @pytest.fixture(scope="module", params=["embedded", "production", "by webhooks alone"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Omni]:
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Omni]:
     directory = tmp_path_factory.mktemp("day")
     url, bus = f"sqlite:///{directory / 'omni.db'}", "memory://"
     if request.param == "production":
-        url, bus = request.getfixturevalue("shared_mariadb").create_database(), request.getfixturevalue("shared_redis").url
+        url, bus = (
+            request.getfixturevalue("shared_mariadb").create_database(),
+            request.getfixturevalue("shared_redis").url,
+        )
     upgrade(url)
     listens = "false" if request.param == "by webhooks alone" else "true"
     env = QUICK | {"CHATWOOT_SOCKETS": listens, "CHATWOOT_SOCKET_WAIT_SECONDS": "0.1"}
@@ -43,8 +50,12 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     assert "Traceback" not in said, said[said.index("Traceback") - 500 :][:3000]
 
 
-async def test_after_a_bad_day_nothing_differs_and_late_and_lost_are_counted_exactly(server: Omni) -> None:
-    """5 % of the webhooks lost, 5 % doubled, 10 % later than asking, all out of order. What only asking found is known beforehand."""
+async def test_after_a_bad_day_nothing_differs_and_late_and_lost_are_counted_exactly(
+    server: Omni,
+) -> None:
+    """5 % of the webhooks lost, 5 % doubled, 10 % later than asking, all out of order. What only
+    asking found is known beforehand.
+    """
     sim, rng = RecordedChatwoot(), random.Random(7)
     async with serving(sim), Company(server, chatwoot=sim, webhook_secret=sim.secret) as company:
         listens = server.env["CHATWOOT_SOCKETS"] == "true"
@@ -67,7 +78,13 @@ async def test_after_a_bad_day_nothing_differs_and_late_and_lost_are_counted_exa
                 assert not expected["message"], "the socket has brought what no webhook did"
             else:
                 told = _messages_in(line.in_time)
-                assert expected["message"] == {number for number in _messages_in(sim.deliveries) if number in _numbers(sim)} - told
+                assert (
+                    expected["message"]
+                    == {
+                        number for number in _messages_in(sim.deliveries) if number in _numbers(sim)
+                    }
+                    - told
+                )
                 assert len(expected["message"]) > 30
             await _ask(company)
             assert await _finds(company) == expected
@@ -77,45 +94,80 @@ async def test_after_a_bad_day_nothing_differs_and_late_and_lost_are_counted_exa
             await eventually(lambda: _is_at_rest(company), limit=60)
             await _let_pass(company, _LOST_SECONDS)
             await eventually(lambda: _is_judged(company), limit=60)
-            late = {"message": _messages_in(line.late), "edit": _messages_in(line.late, "message_updated")}
+            late = {
+                "message": _messages_in(line.late),
+                "edit": _messages_in(line.late, "message_updated"),
+            }
             for kind, came in late.items():
                 assert await _finds(company, "late", kind) == expected[kind] & came
                 assert await _finds(company, "lost", kind) == expected[kind] - came
-            lost = await company.rows("SELECT COUNT(*) FROM omni_found_by_asking WHERE state = 'lost'")
+            lost = await company.rows(
+                "SELECT COUNT(*) FROM omni_found_by_asking WHERE state = 'lost'"
+            )
             [integration] = await company.integrations()
             assert integration.repaired_count == lost[0][0]
             await agent.wait_for_seq(await company.head())
             first = agent.events[0].seq
-            assert [event.seq for event in agent.events] == list(range(first, first + len(agent.events)))
+            assert [event.seq for event in agent.events] == list(
+                range(first, first + len(agent.events))
+            )
         assert await _differences(company, sim) == []
         answer = await company.http.post("/api/chatwoot/sync", json={}, timeout=60)
         assert answer.status_code == 200, answer.text
         [outcome] = answer.json()["integrations"]
-        assert (outcome["errors"], outcome["messages"]["created"], outcome["conversations"]["created"]) == ([], 0, 0)
+        assert (
+            outcome["errors"],
+            outcome["messages"]["created"],
+            outcome["conversations"]["created"],
+        ) == ([], 0, 0)
         assert await _differences(company, sim) == []
 
 
 @pytest.mark.skipif(not IS_FULL_SIZE, reason="waits for minutes: OMNI_TEST_FULL=1")
 async def test_the_same_day_in_its_own_time(tmp_path: Path) -> None:
-    """Every webhook up to 40 s late while Chatwoot is asked all the time: whatever was found first, what was lost is counted exactly."""
+    """Every webhook up to 40 s late while Chatwoot is asked all the time: whatever was found first,
+    what was lost is counted exactly.
+    """
     url = f"sqlite:///{tmp_path / 'omni.db'}"
     upgrade(url)
-    env = QUICK | {"RECONCILE_SECONDS": "2", "RECONCILE_GRACE_SECONDS": "0", "WEBHOOK_LOST_SECONDS": "60"}
-    server, sim, rng = Omni(tmp_path, database_url=url, env=env), RecordedChatwoot(), random.Random(11)
+    env = QUICK | {
+        "RECONCILE_SECONDS": "2",
+        "RECONCILE_GRACE_SECONDS": "0",
+        "WEBHOOK_LOST_SECONDS": "60",
+    }
+    server, sim, rng = (
+        Omni(tmp_path, database_url=url, env=env),
+        RecordedChatwoot(),
+        random.Random(11),
+    )
     server.start()
     try:
-        async with serving(sim), Company(server, chatwoot=sim, webhook_secret=sim.secret) as company:
+        async with (
+            serving(sim),
+            Company(server, chatwoot=sim, webhook_secret=sim.secret) as company,
+        ):
             line = sim.line(rng, late=0.0, lost=0.05, doubled=0.05)
-            await company.change_integration(lease_until=0, walked_at=0, reconciled_at=company.database.clock.now_us() - 7_200 * SECOND)
+            await company.change_integration(
+                lease_until=0,
+                walked_at=0,
+                reconciled_at=company.database.clock.now_us() - 7_200 * SECOND,
+            )
             sim.is_over = True
             late = _LATE_SECONDS
-            await sim.deliver(f"{server.base_url}/api/webhooks/chatwoot", line.in_time, rng, within_seconds=late)
+            await sim.deliver(
+                f"{server.base_url}/api/webhooks/chatwoot", line.in_time, rng, within_seconds=late
+            )
             await eventually(lambda: _is_at_rest(company), limit=60)
             await eventually(lambda: _is_judged(company), limit=180)
             told = _messages_in(sim.deliveries) & _numbers(sim)
             assert await _finds(company, "lost", "message") == told - _messages_in(line.in_time)
             found = await _finds(company)
-            print({name: len(numbers) for name, numbers in found.items()}, "found by asking,", len(line.lost), "webhooks lost")
+            print(
+                {name: len(numbers) for name, numbers in found.items()},
+                "found by asking,",
+                len(line.lost),
+                "webhooks lost",
+            )
             assert await _differences(company, sim) == []
     finally:
         server.kill9()
@@ -124,10 +176,14 @@ async def test_the_same_day_in_its_own_time(tmp_path: Path) -> None:
 async def _ask(company: Company) -> None:
     """One round of reconcile, from before the day on, and no other."""
     began_us = company.database.clock.now_us()
-    await company.change_integration(lease_until=0, walked_at=0, reconciled_at=began_us - 7_200 * SECOND)
+    await company.change_integration(
+        lease_until=0, walked_at=0, reconciled_at=began_us - 7_200 * SECOND
+    )
 
     async def has_ended() -> bool:
-        rows = await company.rows("SELECT omni_reconciled_at, omni_lease_until, omni_walk_problem FROM integrations")
+        rows = await company.rows(
+            "SELECT omni_reconciled_at, omni_lease_until, omni_walk_problem FROM integrations"
+        )
         assert rows[0][2] is None
         return int(rows[0][0]) > began_us - 3_600 * SECOND and rows[0][1] == 0
 
@@ -137,7 +193,10 @@ async def _ask(company: Company) -> None:
 
 async def _let_pass(company: Company, seconds: float) -> None:
     """As if it had been so long since reconcile found what it found."""
-    await company.execute("UPDATE omni_found_by_asking SET found_at = found_at - :us WHERE state = 'open'", us=int(seconds * SECOND))
+    await company.execute(
+        "UPDATE omni_found_by_asking SET found_at = found_at - :us WHERE state = 'open'",
+        us=int(seconds * SECOND),
+    )
 
 
 async def _is_judged(company: Company) -> bool:
@@ -153,22 +212,37 @@ async def _finds(company: Company, state: str | None = None, kind: str | None = 
         if state in (None, row[2]):
             found[row[0]].append(int(row[1]))
     assert len(found["message"]) == len(set(found["message"])), found
-    return {name: set(numbers) for name, numbers in found.items()} if kind is None else set(found[kind])
+    return (
+        {name: set(numbers) for name, numbers in found.items()}
+        if kind is None
+        else set(found[kind])
+    )
 
 
 def _messages_in(bodies: list[str], event: str = "message_") -> set[int]:
     """Chatwoot's numbers of the messages that webhooks tell; activity lines are none."""
     payloads = [json.loads(body) for body in bodies]
-    return {one["id"] for one in payloads if one["event"].startswith(event) and one["message_type"] != "activity"}
+    return {
+        one["id"]
+        for one in payloads
+        if one["event"].startswith(event) and one["message_type"] != "activity"
+    }
 
 
 def _numbers(sim: RecordedChatwoot) -> set[int]:
-    return {one["id"] for theirs in sim.told for one in sim.messages_of(theirs["id"]) if one["message_type"] != 2}
+    return {
+        one["id"]
+        for theirs in sim.told
+        for one in sim.messages_of(theirs["id"])
+        if one["message_type"] != 2
+    }
 
 
 async def _is_at_rest(company: Company) -> bool:
     await asyncio.sleep(0)
-    rows = await company.rows("SELECT COUNT(*) FROM omni_webhook_deliveries WHERE state = 'received'")
+    rows = await company.rows(
+        "SELECT COUNT(*) FROM omni_webhook_deliveries WHERE state = 'received'"
+    )
     return int(rows[0][0]) == 0
 
 
@@ -185,7 +259,11 @@ class Difference:
     @property
     def is_told(self) -> bool:
         """By a webhook of its own. Chatwoot sends none, or another text, of these."""
-        is_arrival = self.field == "deliveryState" and self.theirs in ("delivered", "read") and self.ours != "failed"
+        is_arrival = (
+            self.field == "deliveryState"
+            and self.theirs in ("delivered", "read")
+            and self.ours != "failed"
+        )
         is_survey = self.field == "content" and "/survey/responses/" in str(self.ours)
         return not (is_arrival or is_survey or self.field == "senderName")
 
@@ -205,7 +283,10 @@ async def _differences(company: Company, sim: RecordedChatwoot) -> list[Differen
     found = []
     for theirs in sim.told:
         number = theirs["id"]
-        ours, wanted = here.get(number), {one["id"]: one for one in sim.messages_of(number) if one["message_type"] != 2}
+        ours, wanted = (
+            here.get(number),
+            {one["id"]: one for one in sim.messages_of(number) if one["message_type"] != 2},
+        )
         mine: dict[int, Json] = {}
         if ours is None:
             found.append(Difference("conversation", number))
@@ -226,7 +307,9 @@ async def _differences(company: Company, sim: RecordedChatwoot) -> list[Differen
 async def _whole_thread(company: Company, conversation_id: int) -> list[Json]:
     found = await company.thread(conversation_id)
     while found:
-        older = await company.get(f"/api/conversations/{conversation_id}/messages", params={"before": found[0]["id"]})
+        older = await company.get(
+            f"/api/conversations/{conversation_id}/messages", params={"before": found[0]["id"]}
+        )
         if not older["messages"]:
             break
         found = older["messages"] + found
@@ -264,9 +347,13 @@ def _message(theirs: Json) -> Json:
         "senderName": (theirs.get("sender") or {}).get("name"),
         "createdAt": theirs["created_at"],
         "contentType": theirs["content_type"],
-        "deliveryState": theirs["status"] if theirs["message_type"] == 1 and theirs["status"] != "sent" else None,
+        "deliveryState": theirs["status"]
+        if theirs["message_type"] == 1 and theirs["status"] != "sent"
+        else None,
         "refusal": theirs["content_attributes"].get("external_error"),
-        "attachments": sorted((one["id"], one["file_type"], one["data_url"]) for one in theirs.get("attachments", ())),
+        "attachments": sorted(
+            (one["id"], one["file_type"], one["data_url"]) for one in theirs.get("attachments", ())
+        ),
     }
 
 
@@ -282,4 +369,8 @@ def _of_ours(mine: Json) -> Json:
 
 
 def _unlike(kind: str, number: int, theirs: Json, ours: Json) -> list[Difference]:
-    return [Difference(kind, number, name, theirs[name], ours[name]) for name in theirs if theirs[name] != ours[name]]
+    return [
+        Difference(kind, number, name, theirs[name], ours[name])
+        for name in theirs
+        if theirs[name] != ours[name]
+    ]

@@ -1,4 +1,6 @@
-"""What the plan says of kinds of tables, columns and keys: what the upgrade could not finish is not begun."""
+"""What the plan says of kinds of tables, columns and keys: what the upgrade could not finish is not
+begun.
+"""
 
 import pytest
 
@@ -93,7 +95,9 @@ def test_a_table_that_cannot_be_changed_or_written_is_refused_before_anything_is
 
 @pytest.mark.skipif(is_oracle_mysql(), reason="MariaDB's alone")
 def test_a_table_that_is_versioned_after_the_upgrade_is_not_refused(url: str) -> None:
-    """Nothing of it is to be changed any more: readiness and the next upgrade have nothing against it."""
+    """Nothing of it is to be changed any more: readiness and the next upgrade have nothing against
+    it.
+    """
     upgrade(url)
     crm.execute(url, "ALTER TABLE integrations ADD SYSTEM VERSIONING")
     assert schema_problem(url) is None

@@ -1,4 +1,6 @@
-"""Replies, status and read marks against the simulated Chatwoot: whatever its API does, the customer gets a reply once."""
+"""Replies, status and read marks against the simulated Chatwoot: whatever its API does, the
+customer gets a reply once.
+"""
 
 import asyncio
 import re
@@ -6,9 +8,9 @@ import re
 import httpx
 import pytest
 
-from server.dev.chatwoot_sim import ChatwootSim
-from server.dev.chatwoot_sim.model import OUTGOING
-from server.dev.chatwoot_sim.model import Conversation as SimConversation
+from server.lab.chatwoot_sim import ChatwootSim
+from server.lab.chatwoot_sim.model import OUTGOING
+from server.lab.chatwoot_sim.model import Conversation as SimConversation
 from tests.kit.client_model import Json
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
@@ -18,18 +20,30 @@ from tests.kit.webhook import WEBHOOK_PATH
 class Talk:
     """One conversation, seen from both ends."""
 
-    def __init__(self, company: Company, sim: ChatwootSim, there: SimConversation, here: Json) -> None:
-        self.company, self.sim, self.there = company, sim, there
+    def __init__(
+        self, company: Company, sim: ChatwootSim, there: SimConversation, here: Json
+    ) -> None:
+        self.company = company
+        self.sim = sim
+        self.there = there
         self.id: int = here["id"]
         self.path = f"/api/conversations/{self.id}"
 
-    async def reply(self, content: str = "Of course", *, key: str | None = None, **fields: object) -> httpx.Response:
+    async def reply(
+        self, content: str = "Of course", *, key: str | None = None, **fields: object
+    ) -> httpx.Response:
         headers = {"Idempotency-Key": key} if key else {}
-        return await self.company.http.post(f"{self.path}/reply", json={"content": content, **fields}, headers=headers)
+        return await self.company.http.post(
+            f"{self.path}/reply", json={"content": content, **fields}, headers=headers
+        )
 
     async def own(self) -> list[Json]:
         """The replies as agents see them, oldest first."""
-        return [message for message in await self.company.thread(self.id) if message["senderType"] == "agent"]
+        return [
+            message
+            for message in await self.company.thread(self.id)
+            if message["senderType"] == "agent"
+        ]
 
     async def ended(self, state: str, *, count: int = 1, limit: float = 15.0) -> list[Json]:
         """The replies, once so many are all in that state and every webhook has been taken in."""
@@ -46,7 +60,9 @@ class Talk:
     @property
     def sent(self) -> list[str | None]:
         """What the customer got."""
-        return [message.content for message in self.there.messages if message.message_type == OUTGOING]
+        return [
+            message.content for message in self.there.messages if message.message_type == OUTGOING
+        ]
 
 
 @pytest.fixture
@@ -54,7 +70,12 @@ async def talk(shop: Company, sim: ChatwootSim) -> Talk:
     """A customer has written; the webhook is registered."""
     sim.add_webhook(shop.omni.base_url + WEBHOOK_PATH, secret="")
     said = sim.customer_says("Rahima", "Is it still there?")
-    return Talk(shop, sim, said.conversation, await shop.conversation_with(1, display_id=said.conversation.display_id))
+    return Talk(
+        shop,
+        sim,
+        said.conversation,
+        await shop.conversation_with(1, display_id=said.conversation.display_id),
+    )
 
 
 async def test_a_reply_reaches_chatwoot_once(talk: Talk) -> None:
@@ -63,17 +84,25 @@ async def test_a_reply_reaches_chatwoot_once(talk: Talk) -> None:
         answer = await talk.reply("Yes, two of them", key="tab-1:17")
         assert answer.status_code == 201
         message = answer.json()
-        assert (message["senderType"], message["content"], message["clientId"]) == ("agent", "Yes, two of them", "tab-1:17")
+        assert (message["senderType"], message["content"], message["clientId"]) == (
+            "agent",
+            "Yes, two of them",
+            "tab-1:17",
+        )
         assert message["deliveryState"] in ("sending", "sent")
         (own,) = await talk.ended("sent")
-        await agent.wait_for(lambda e: e.kind == "message.updated" and e.data["message"]["deliveryState"] == "sent")
+        await agent.wait_for(
+            lambda e: e.kind == "message.updated" and e.data["message"]["deliveryState"] == "sent"
+        )
     assert talk.sent == ["Yes, two of them"]
     assert own["chatwootMessageId"] == talk.there.messages[-1].id
     assert (own["id"], own["agentId"]) == (message["id"], agent.welcome["agent"]["id"])
     assert sum(event.kind == "message.created" for event in agent.events) == 1
 
 
-async def test_the_webhook_that_comes_before_the_response_makes_no_second_message(talk: Talk) -> None:
+async def test_the_webhook_that_comes_before_the_response_makes_no_second_message(
+    talk: Talk,
+) -> None:
     """Chatwoot answers late; its webhook was quicker."""
     talk.sim.switches.set(hang_next=1, hang_seconds=0.6)
     await talk.reply("early bird")
@@ -81,7 +110,9 @@ async def test_the_webhook_that_comes_before_the_response_makes_no_second_messag
     assert talk.sent == ["early bird"]
 
 
-async def test_the_webhook_that_comes_after_the_response_makes_no_second_message(talk: Talk) -> None:
+async def test_the_webhook_that_comes_after_the_response_makes_no_second_message(
+    talk: Talk,
+) -> None:
     """A busy Sidekiq, and every delivery twice."""
     talk.sim.switches.set(delay_seconds=0.3, duplicate="new_id")
     await talk.reply("late bird")
@@ -96,7 +127,11 @@ async def test_replies_of_an_outage_go_out_in_order_and_say_that_they_are_tried(
         assert (await talk.reply(text)).status_code == 201
 
     async def told() -> bool:
-        own = [message for message in await talk.company.thread(talk.id) if message["senderType"] == "agent"]
+        own = [
+            message
+            for message in await talk.company.thread(talk.id)
+            if message["senderType"] == "agent"
+        ]
         assert [message["deliveryState"] for message in own] == ["sending", "sending"]
         assert (own[0]["deliveryError"] or {}).get("code") == "retrying"
         return True
@@ -105,8 +140,14 @@ async def test_replies_of_an_outage_go_out_in_order_and_say_that_they_are_tried(
     talk.sim.switches.set(rate_limited=False)
 
     async def sent() -> bool:
-        own = [message for message in await talk.company.thread(talk.id) if message["senderType"] == "agent"]
-        assert [(message["deliveryState"], message["deliveryError"]) for message in own] == [("sent", None)] * 2
+        own = [
+            message
+            for message in await talk.company.thread(talk.id)
+            if message["senderType"] == "agent"
+        ]
+        assert [(message["deliveryState"], message["deliveryError"]) for message in own] == [
+            ("sent", None)
+        ] * 2
         return True
 
     await eventually(sent, 60)
@@ -138,7 +179,9 @@ async def test_the_same_key_with_another_text_is_refused(talk: Talk) -> None:
 async def test_a_key_that_cannot_be_is_refused(talk: Talk, key: str) -> None:
     """400, and nothing is sent."""
     headers = {b"Idempotency-Key": key.encode()}
-    answer = await talk.company.http.post(f"{talk.path}/reply", json={"content": "x"}, headers=headers)
+    answer = await talk.company.http.post(
+        f"{talk.path}/reply", json={"content": "x"}, headers=headers
+    )
     assert answer.status_code == 400
     assert talk.sent == []
 
@@ -152,8 +195,13 @@ async def test_newer_messages_stop_a_reply(talk: Talk) -> None:
     answer = await talk.reply("the same", lastSeenMessageId=seen)
     assert (answer.status_code, answer.json()["code"]) == (409, "newer_messages")
     # in the order of their arrival, which is any
-    assert {m["content"] for m in answer.json()["messages"]} == {"A colleague answers in Chatwoot", "Thank you!"}
-    assert (await talk.reply("Welcome", lastSeenMessageId=max(m["id"] for m in whole["messages"]))).status_code == 201
+    assert {m["content"] for m in answer.json()["messages"]} == {
+        "A colleague answers in Chatwoot",
+        "Thank you!",
+    }
+    assert (
+        await talk.reply("Welcome", lastSeenMessageId=max(m["id"] for m in whole["messages"]))
+    ).status_code == 201
     await eventually(lambda: talk.sent == ["A colleague answers in Chatwoot", "Welcome"])
 
 
@@ -171,41 +219,65 @@ async def test_a_private_note_stays_private(talk: Talk) -> None:
     """`private` reaches Chatwoot as such, and the list's preview does not show it."""
     assert (await talk.reply("refund approved", private=True)).json()["private"] is True
     await talk.ended("sent")
-    assert [(m.content, m.private) for m in talk.there.messages if m.message_type == OUTGOING] == [("refund approved", True)]
+    assert [(m.content, m.private) for m in talk.there.messages if m.message_type == OUTGOING] == [
+        ("refund approved", True)
+    ]
     (row,) = await talk.company.conversations()
     assert row["preview"]["content"] == "Is it still there?"
 
 
 @pytest.mark.parametrize("first", [True, False])
 async def test_the_same_key_for_the_other_kind_is_refused(talk: Talk, first: bool) -> None:
-    """A note's key is no reply's, and the other way round: 422, and what Chatwoot has is what was asked for first."""
+    """A note's key is no reply's, and the other way round: 422, and what Chatwoot has is what was
+    asked for first.
+    """
     assert (await talk.reply("one text", key="k", private=first)).status_code == 201
     answer = await talk.reply("one text", key="k", private=not first)
     assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_key_reused")
     assert (await talk.reply("one text", key="k", private=first)).status_code == 200
     await talk.ended("sent")
-    assert [(m.content, m.private) for m in talk.there.messages if m.message_type == OUTGOING] == [("one text", first)]
+    assert [(m.content, m.private) for m in talk.there.messages if m.message_type == OUTGOING] == [
+        ("one text", first)
+    ]
 
 
 @pytest.mark.parametrize("private", ["true", 1, None, "no", []], ids=str)
 async def test_a_kind_that_is_no_yes_or_no_is_refused(talk: Talk, private: object) -> None:
     """Taken for a reply it would reach the customer."""
     assert (await talk.reply("among us", private=private)).status_code == 400
-    form, files = {"content": "among us", "private": "yes"}, {"attachments": ("a.txt", b"x", "text/plain")}
-    assert (await talk.company.http.post(f"{talk.path}/reply", data=form, files=files)).status_code == 400
+    form, files = (
+        {"content": "among us", "private": "yes"},
+        {"attachments": ("a.txt", b"x", "text/plain")},
+    )
+    assert (
+        await talk.company.http.post(f"{talk.path}/reply", data=form, files=files)
+    ).status_code == 400
     assert talk.sent == []
 
 
-@pytest.mark.parametrize("switches", [{}, {"hang_next": 1, "hang_seconds": 0.6}, {"lose_next": 1}, {"delay_seconds": 0.3}], ids=str)
+@pytest.mark.parametrize(
+    "switches",
+    [{}, {"hang_next": 1, "hang_seconds": 0.6}, {"lose_next": 1}, {"delay_seconds": 0.3}],
+    ids=str,
+)
 @pytest.mark.parametrize("private", [True, False])
-async def test_what_chatwoot_stored_as_the_other_kind_has_failed(talk: Talk, private: bool, switches: dict[str, object]) -> None:
-    """Whether the answer, the webhook or the look-up tells of it first; it is said, counted, and not sent again."""
+async def test_what_chatwoot_stored_as_the_other_kind_has_failed(
+    talk: Talk, private: bool, switches: dict[str, object]
+) -> None:
+    """Whether the answer, the webhook or the look-up tells of it first; it is said, counted, and
+    not sent again.
+    """
     before = await _mistaken(talk)
     talk.sim.switches.set(mistakes_private=True, **switches)
     await talk.reply("refund approved", private=private)
     (own,) = await talk.ended("failed")
-    assert (own["private"], own["deliveryError"]["code"]) == (private, "stored_public" if private else "stored_private")
-    assert (await talk.company.http.post(f"{talk.path}/messages/{own['id']}/retry")).status_code == 409
+    assert (own["private"], own["deliveryError"]["code"]) == (
+        private,
+        "stored_public" if private else "stored_private",
+    )
+    assert (
+        await talk.company.http.post(f"{talk.path}/messages/{own['id']}/retry")
+    ).status_code == 409
     assert talk.sent == ["refund approved"]
 
     async def counted() -> bool:
@@ -216,19 +288,36 @@ async def test_what_chatwoot_stored_as_the_other_kind_has_failed(talk: Talk, pri
 
 async def _mistaken(talk: Talk) -> float:
     text = (await talk.company.http.get("/metrics")).text
-    counts = re.findall(r'^omni_inbox_replies_total\{outcome="mistaken"\} (\S+)', text, re.MULTILINE)
+    counts = re.findall(
+        r'^omni_inbox_replies_total\{outcome="mistaken"\} (\S+)', text, re.MULTILINE
+    )
     return float(counts[0]) if counts else 0.0
 
 
 async def test_a_page_of_another_agent_writes_nothing(talk: Talk) -> None:
-    """409 for every call that says it was made for somebody else; who says nothing, as the polling page, is not asked."""
+    """409 for every call that says it was made for somebody else; who says nothing, as the polling
+    page, is not asked.
+    """
     own = (await talk.company.http.get("/api/me")).json()["id"]
-    for method, path in (("POST", "/reply"), ("POST", "/read"), ("PATCH", ""), ("GET", "/messages")):
-        body = {"content": "in whose name?", "messageId": 1, "status": "Closed"} if method != "GET" else None
-        answer = await talk.company.http.request(method, talk.path + path, json=body, headers={"Inbox-Agent": str(own + 1)})
+    for method, path in (
+        ("POST", "/reply"),
+        ("POST", "/read"),
+        ("PATCH", ""),
+        ("GET", "/messages"),
+    ):
+        body = (
+            {"content": "in whose name?", "messageId": 1, "status": "Closed"}
+            if method != "GET"
+            else None
+        )
+        answer = await talk.company.http.request(
+            method, talk.path + path, json=body, headers={"Inbox-Agent": str(own + 1)}
+        )
         assert (answer.status_code, answer.json()["code"]) == (409, "other_agent")
     assert (await talk.company.http.get(talk.path)).json()["status"] == "Open"
-    answer = await talk.company.http.post(f"{talk.path}/reply", json={"content": "mine"}, headers={"Inbox-Agent": str(own)})
+    answer = await talk.company.http.post(
+        f"{talk.path}/reply", json={"content": "mine"}, headers={"Inbox-Agent": str(own)}
+    )
     assert answer.status_code == 201
     await talk.ended("sent")
     assert talk.sent == ["mine"]
@@ -236,14 +325,28 @@ async def test_a_page_of_another_agent_writes_nothing(talk: Talk) -> None:
 
 REFUSALS: dict[str, tuple[dict[str, object], str, str]] = {
     "401": ({"unauthorized": True}, "chatwoot_401", "access token"),
-    "404": ({"fail_next": 1, "fail_status": 404, "fail_writes_only": True}, "chatwoot_404", "no longer exists"),
-    "422": ({"fail_next": 1, "fail_status": 422, "fail_writes_only": True}, "chatwoot_422", "Chatwoot refused it"),
-    "403": ({"fail_next": 1, "fail_status": 403, "fail_writes_only": True}, "chatwoot_403", "administrator"),
+    "404": (
+        {"fail_next": 1, "fail_status": 404, "fail_writes_only": True},
+        "chatwoot_404",
+        "no longer exists",
+    ),
+    "422": (
+        {"fail_next": 1, "fail_status": 422, "fail_writes_only": True},
+        "chatwoot_422",
+        "Chatwoot refused it",
+    ),
+    "403": (
+        {"fail_next": 1, "fail_status": 403, "fail_writes_only": True},
+        "chatwoot_403",
+        "administrator",
+    ),
 }
 
 
 @pytest.mark.parametrize("case", REFUSALS)
-async def test_a_refused_reply_has_failed_with_a_sentence_and_can_be_sent_again(talk: Talk, case: str) -> None:
+async def test_a_refused_reply_has_failed_with_a_sentence_and_can_be_sent_again(
+    talk: Talk, case: str
+) -> None:
     """Final answers of Chatwoot: no retry by itself; once the cause is gone, one by hand."""
     switches, code, words = REFUSALS[case]
     talk.sim.switches.set(**switches)
@@ -254,9 +357,17 @@ async def test_a_refused_reply_has_failed_with_a_sentence_and_can_be_sent_again(
     assert talk.sent == []
     talk.sim.switches.reset()
     answer = await talk.company.http.post(f"{talk.path}/messages/{own['id']}/retry")
-    assert (answer.status_code, answer.json()["deliveryState"], answer.json()["deliveryError"]) == (200, "sending", None)
+    assert (answer.status_code, answer.json()["deliveryState"], answer.json()["deliveryError"]) == (
+        200,
+        "sending",
+        None,
+    )
     (again,) = await talk.ended("sent")
-    assert (again["id"], again["deliveryError"], talk.sent) == (own["id"], None, ["again and again"])
+    assert (again["id"], again["deliveryError"], talk.sent) == (
+        own["id"],
+        None,
+        ["again and again"],
+    )
 
 
 async def test_only_a_failed_reply_can_be_sent_again(talk: Talk) -> None:
@@ -265,14 +376,21 @@ async def test_only_a_failed_reply_can_be_sent_again(talk: Talk) -> None:
     (own,) = await talk.ended("sent")
     customer = (await talk.company.thread(talk.id))[0]
     for number, status in ((own["id"], 409), (customer["id"], 409), (own["id"] + 1000, 404)):
-        assert (await talk.company.http.post(f"{talk.path}/messages/{number}/retry")).status_code == status
+        assert (
+            await talk.company.http.post(f"{talk.path}/messages/{number}/retry")
+        ).status_code == status
     assert talk.sent == ["done"]
 
 
 AMBIGUOUS: dict[str, dict[str, object]] = {
     "no answer after it was accepted": {"hang_next": 1},
     "the answer was lost": {"lose_next": 1},
-    "502 after it was accepted": {"fail_next": 1, "fail_after_commit": True, "fail_status": 502, "fail_writes_only": True},
+    "502 after it was accepted": {
+        "fail_next": 1,
+        "fail_after_commit": True,
+        "fail_status": 502,
+        "fail_writes_only": True,
+    },
     "500 before it was accepted": {"fail_next": 1, "fail_writes_only": True},
     "half an answer": {"truncate_next": 1},
 }
@@ -280,9 +398,15 @@ AMBIGUOUS: dict[str, dict[str, object]] = {
 
 @pytest.mark.parametrize("webhooks", ["with its webhook", "without its webhook"])
 @pytest.mark.parametrize("case", AMBIGUOUS)
-async def test_an_unknown_outcome_ends_with_exactly_one_message(talk: Talk, case: str, webhooks: str) -> None:
-    """Looked up by its marker, and sent again only if it is not there: the customer gets it once, the agent sees one bubble."""
-    talk.sim.switches.set(drop_rate=0.0 if webhooks == "with its webhook" else 1.0, **AMBIGUOUS[case])
+async def test_an_unknown_outcome_ends_with_exactly_one_message(
+    talk: Talk, case: str, webhooks: str
+) -> None:
+    """Looked up by its marker, and sent again only if it is not there: the customer gets it once,
+    the agent sees one bubble.
+    """
+    talk.sim.switches.set(
+        drop_rate=0.0 if webhooks == "with its webhook" else 1.0, **AMBIGUOUS[case]
+    )
     await talk.reply("exactly once")
     (own,) = await talk.ended("sent")
     assert talk.sent == ["exactly once"]
@@ -305,8 +429,13 @@ async def test_one_conversation_that_waits_does_not_hold_up_another(talk: Talk) 
     talk.sim.switches.set(hang_next=1)
     await talk.reply("slow")
     await eventually(lambda: talk.sent == ["slow"])
-    await talk.company.http.post(f"/api/conversations/{here['id']}/reply", json={"content": "quick"})
-    await eventually(lambda: [m.content for m in other.messages if m.message_type == OUTGOING] == ["quick"], limit=10)
+    await talk.company.http.post(
+        f"/api/conversations/{here['id']}/reply", json={"content": "quick"}
+    )
+    await eventually(
+        lambda: [m.content for m in other.messages if m.message_type == OUTGOING] == ["quick"],
+        limit=10,
+    )
     await talk.ended("sent")
 
 
@@ -323,8 +452,15 @@ async def test_twenty_conversations_are_closed_in_chatwoot(shop: Company, sim: C
     rows = await eventually(all_here)
     for status, chatwoot_status in (("Closed", "resolved"), ("Open", "open")):
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(shop.http.patch(f"/api/conversations/{row['id']}", json={"status": status})) for row in rows]
-        assert {(task.result().status_code, task.result().json()["status"]) for task in tasks} == {(200, status)}
+            tasks = [
+                group.create_task(
+                    shop.http.patch(f"/api/conversations/{row['id']}", json={"status": status})
+                )
+                for row in rows
+            ]
+        assert {(task.result().status_code, task.result().json()["status"]) for task in tasks} == {
+            (200, status)
+        }
         assert {conversation.status for conversation in there} == {chatwoot_status}
         await sim.webhooks.flushed()
         assert len(await shop.conversations(status=status)) == 20
@@ -361,10 +497,15 @@ async def test_read_marks_count_down_and_never_back(talk: Talk) -> None:
     ids = [message["id"] for message in whole["messages"]]
     async with talk.company.socket() as agent:
         for message_id, unread in ((ids[1], 1), (ids[0], 1), (ids[2], 0), (ids[2], 0)):
-            answer = await talk.company.http.post(f"{talk.path}/read", json={"messageId": message_id})
+            answer = await talk.company.http.post(
+                f"{talk.path}/read", json={"messageId": message_id}
+            )
             assert (answer.status_code, answer.json()["unreadCount"]) == (200, unread)
         await agent.wait_for(lambda e: e.kind == "conversation.read" and e.data["readCount"] == 3)
-        assert [e.data["readCount"] for e in agent.events if e.kind == "conversation.read"] == [2, 3]
+        assert [e.data["readCount"] for e in agent.events if e.kind == "conversation.read"] == [
+            2,
+            3,
+        ]
     async with talk.company.client(2) as colleague:
         (row,) = (await colleague.get("/api/conversations")).json()
     assert row["unreadCount"] == 3

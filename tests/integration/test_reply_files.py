@@ -1,4 +1,6 @@
-"""Replies with files: durable before they are answered, and once at the customer's whatever Chatwoot's API does."""
+"""Replies with files: durable before they are answered, and once at the customer's whatever
+Chatwoot's API does.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from server.dev.chatwoot_sim import ChatwootSim
-from server.dev.chatwoot_sim.model import OUTGOING
-from server.dev.chatwoot_sim.model import Conversation as SimConversation
-from server.dev.chatwoot_sim.samples import picture
+from server.lab.chatwoot_sim import ChatwootSim
+from server.lab.chatwoot_sim.model import OUTGOING
+from server.lab.chatwoot_sim.model import Conversation as SimConversation
+from server.lab.chatwoot_sim.samples import picture
 from tests.kit.client_model import Json
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
@@ -25,21 +27,33 @@ LARGE: File = ("film.mp4", bytes(range(256)) * 3_000, "video/mp4")  # three piec
 class Desk:
     """One conversation, seen from both ends."""
 
-    def __init__(self, company: Company, sim: ChatwootSim, there: SimConversation, here: int) -> None:
-        self.company, self.sim, self.there = company, sim, there
+    def __init__(
+        self, company: Company, sim: ChatwootSim, there: SimConversation, here: int
+    ) -> None:
+        self.company = company
+        self.sim = sim
+        self.there = there
         self.path = f"/api/conversations/{here}"
         self.id = here
 
-    async def reply(self, *files: File, content: str = "", key: str | None = None, **fields: str) -> httpx.Response:
+    async def reply(
+        self, *files: File, content: str = "", key: str | None = None, **fields: str
+    ) -> httpx.Response:
         headers = {"Idempotency-Key": key} if key else {}
         parts: Any = [("attachments", file) for file in files]
-        return await self.company.http.post(f"{self.path}/reply", data={"content": content, **fields}, files=parts, headers=headers)
+        return await self.company.http.post(
+            f"{self.path}/reply", data={"content": content, **fields}, files=parts, headers=headers
+        )
 
     async def ended(self, state: str) -> Json:
         """The only reply, once it is in that state and every webhook has been taken in."""
 
         async def found() -> Json:
-            own = [message for message in await self.company.thread(self.id) if message["senderType"] == "agent"]
+            own = [
+                message
+                for message in await self.company.thread(self.id)
+                if message["senderType"] == "agent"
+            ]
             assert [message["deliveryState"] for message in own] == [state], own
             one: Json = own[0]
             return one
@@ -52,11 +66,15 @@ class Desk:
     def sent(self) -> list[tuple[str | None, list[File]]]:
         """What the customer got."""
         own = [message for message in self.there.messages if message.message_type == OUTGOING]
-        return [(one.content, [(a.name, a.content, a.content_type) for a in one.attachments]) for one in own]
+        return [
+            (one.content, [(a.name, a.content, a.content_type) for a in one.attachments])
+            for one in own
+        ]
 
     async def pieces(self) -> int:
         rows = await self.company.rows(
-            "SELECT COUNT(*) FROM omni_outgoing_pieces p JOIN omni_outgoing_files f ON f.upload = p.upload JOIN social_messages m "
+            "SELECT COUNT(*) FROM omni_outgoing_pieces p JOIN omni_outgoing_files f ON f.upload "
+            "= p.upload JOIN social_messages m "
             "ON m.id = f.message_id WHERE m.conversation_id = :id",
             id=self.id,
         )
@@ -73,11 +91,16 @@ async def desk(shop: Company, sim: ChatwootSim) -> Desk:
 
 
 async def test_files_reach_the_customer_once(desk: Desk) -> None:
-    """Whole, in order, with their text; then they have Chatwoot's addresses, and are kept here no longer."""
+    """Whole, in order, with their text; then they have Chatwoot's addresses, and are kept here no
+    longer.
+    """
     answer = await desk.reply(PICTURE, LARGE, content="Here it is", key="k1")
     assert answer.status_code == 201
     placed = [(a["type"], a["name"], a["sizeBytes"]) for a in answer.json()["attachments"]]
-    assert placed == [("image", "receipt.png", len(PICTURE[1])), ("video", "film.mp4", len(LARGE[1]))]
+    assert placed == [
+        ("image", "receipt.png", len(PICTURE[1])),
+        ("video", "film.mp4", len(LARGE[1])),
+    ]
     own = await desk.ended("sent")
     assert desk.sent == [("Here it is", [PICTURE, LARGE])]
     assert [a["name"] for a in own["attachments"]] == ["receipt.png", "film.mp4"]
@@ -96,9 +119,18 @@ async def test_a_file_needs_no_text(desk: Desk) -> None:
     assert [files for _, files in desk.sent] == [[PICTURE]]
 
 
-@pytest.mark.parametrize("switches", [{"lose_next": 1}, {"hang_next": 1, "hang_seconds": 2.0}, {"fail_next": 1, "fail_after_commit": True}])
+@pytest.mark.parametrize(
+    "switches",
+    [
+        {"lose_next": 1},
+        {"hang_next": 1, "hang_seconds": 2.0},
+        {"fail_next": 1, "fail_after_commit": True},
+    ],
+)
 async def test_a_lost_answer_sends_no_file_twice(desk: Desk, switches: dict[str, Any]) -> None:
-    """The connection is cut, nothing comes, a gateway says 500: Chatwoot has it, and is found to have it."""
+    """The connection is cut, nothing comes, a gateway says 500: Chatwoot has it, and is found to
+    have it.
+    """
     desk.sim.switches.set(fail_writes_only=True, **switches)
     await desk.reply(PICTURE, content="once")
     own = await desk.ended("sent")
@@ -124,15 +156,26 @@ async def test_what_chatwoot_never_took_is_sent_again(desk: Desk) -> None:
 
 
 async def test_a_failed_reply_is_sent_again_with_its_files(desk: Desk) -> None:
-    """Chatwoot refuses; the agent sees why, and reads the file here; the administrator mends it, and it is sent."""
+    """Chatwoot refuses; the agent sees why, and reads the file here; the administrator mends it,
+    and it is sent.
+    """
     desk.sim.switches.set(unauthorized=True)
     message = (await desk.reply(PICTURE, content="later")).json()
     failed = await desk.ended("failed")
-    assert (failed["deliveryError"]["code"], failed["attachments"][0]["url"]) == ("chatwoot_401", None)
+    assert (failed["deliveryError"]["code"], failed["attachments"][0]["url"]) == (
+        "chatwoot_401",
+        None,
+    )
     shown = await desk.company.http.get(f"/api/attachments/{message['id']}/0")
-    assert (shown.status_code, shown.content, shown.headers["content-type"]) == (200, PICTURE[1], "image/png")
+    assert (shown.status_code, shown.content, shown.headers["content-type"]) == (
+        200,
+        PICTURE[1],
+        "image/png",
+    )
     desk.sim.switches.set(unauthorized=False)
-    assert (await desk.company.http.post(f"{desk.path}/messages/{message['id']}/retry")).status_code == 200
+    assert (
+        await desk.company.http.post(f"{desk.path}/messages/{message['id']}/retry")
+    ).status_code == 200
     await desk.ended("sent")
     assert desk.sent == [("later", [PICTURE])]
 
@@ -145,9 +188,14 @@ async def test_the_same_key_again_is_the_same_reply(desk: Desk) -> None:
     await desk.ended("sent")
     assert (await desk.reply(PICTURE, content="once", key="k")).status_code == 200
     answers = [
-        await desk.reply(*other, content="once", key="k") for other in ([("receipt.png", b"other", "image/png")], [PICTURE, PICTURE])
+        await desk.reply(*other, content="once", key="k")
+        for other in ([("receipt.png", b"other", "image/png")], [PICTURE, PICTURE])
     ]
-    answers.append(await desk.company.http.post(f"{desk.path}/reply", json={"content": "once"}, headers={"Idempotency-Key": "k"}))
+    answers.append(
+        await desk.company.http.post(
+            f"{desk.path}/reply", json={"content": "once"}, headers={"Idempotency-Key": "k"}
+        )
+    )
     for answer in answers:
         assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_key_reused")
     assert desk.sent == [("once", [PICTURE])]
@@ -174,7 +222,9 @@ async def test_newer_messages_stop_a_reply_with_files(desk: Desk) -> None:
     ],
     ids=["type", "empty", "sixteen", "forty", "large"],
 )
-async def test_what_is_not_taken_is_said_in_a_sentence(desk: Desk, files: list[File], status: int, code: str) -> None:
+async def test_what_is_not_taken_is_said_in_a_sentence(
+    desk: Desk, files: list[File], status: int, code: str
+) -> None:
     """And nothing is kept or sent."""
     answer = await desk.reply(*files)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
@@ -183,7 +233,10 @@ async def test_what_is_not_taken_is_said_in_a_sentence(desk: Desk, files: list[F
     assert [message["senderType"] for message in await desk.company.thread(desk.id)] == ["customer"]
 
 
-@pytest.mark.parametrize("body", [b"", b"--x\r\nnonsense", b'--x\r\nContent-Disposition: form-data; name="content"\r\n\r\n'])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"--x\r\nnonsense", b'--x\r\nContent-Disposition: form-data; name="content"\r\n\r\n'],
+)
 async def test_a_broken_form_is_refused(desk: Desk, body: bytes) -> None:
     """400, whatever is wrong with it."""
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
@@ -201,19 +254,29 @@ async def test_another_company_s_conversation_takes_no_files(desk: Desk) -> None
 
 
 async def test_a_third_upload_of_one_agent_waits_for_the_others(desk: Desk) -> None:
-    """429 while two are under way; they hold nobody else up, and make room when their client goes away."""
+    """429 while two are under way; they hold nobody else up, and make room when their client goes
+    away.
+    """
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     begun, go_on = asyncio.Semaphore(0), asyncio.Event()
 
     async def slow(content: bytes) -> AsyncIterator[bytes]:
-        yield b'--x\r\nContent-Disposition: form-data; name="attachments"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n'
+        yield (
+            b'--x\r\nContent-Disposition: form-data; name="attachments"; '
+            b'filename="a.png"\r\nContent-Type: image/png\r\n\r\n'
+        )
         begun.release()
         await go_on.wait()
         yield content + b"\r\n--x--\r\n"
 
     async with asyncio.TaskGroup() as group:
         contents = [b"12345", b"67890"]  # two replies, not one and its repetition
-        uploads = [group.create_task(desk.company.http.post(f"{desk.path}/reply", content=slow(c), headers=headers)) for c in contents]
+        uploads = [
+            group.create_task(
+                desk.company.http.post(f"{desk.path}/reply", content=slow(c), headers=headers)
+            )
+            for c in contents
+        ]
         await begun.acquire()
         await begun.acquire()
 
@@ -224,14 +287,18 @@ async def test_a_third_upload_of_one_agent_waits_for_the_others(desk: Desk) -> N
         await eventually(refused)
         async with desk.company.client("colleague") as colleague:
             parts: Any = [("attachments", PICTURE)]
-            assert (await colleague.post(f"{desk.path}/reply", data={"content": "x"}, files=parts)).status_code == 201
+            assert (
+                await colleague.post(f"{desk.path}/reply", data={"content": "x"}, files=parts)
+            ).status_code == 201
         go_on.set()
     assert [upload.result().status_code for upload in uploads] == [201, 201]
     assert (await desk.reply(PICTURE)).status_code == 201
 
 
 async def test_files_outlive_the_server(omni: Omni, sim: ChatwootSim) -> None:
-    """Killed after its 201, before Chatwoot would take anything: started again, it sends them, once."""
+    """Killed after its 201, before Chatwoot would take anything: started again, it sends them,
+    once.
+    """
     async with Company(omni, chatwoot=sim) as shop:
         sim.add_webhook(omni.base_url + WEBHOOK_PATH, secret="")
         said = sim.customer_says("Rahima", "Can you show it?")
@@ -240,9 +307,12 @@ async def test_files_outlive_the_server(omni: Omni, sim: ChatwootSim) -> None:
         sim.switches.set(rate_limited=True)
         assert (await desk.reply(PICTURE, LARGE, content="Here")).status_code == 201
 
-        async def was_refused() -> bool:  # between two attempts: one under way would keep its lease for as long as an upload may take
+        # between two attempts: one under way would keep its lease for as long as an upload may take
+        async def was_refused() -> bool:
             rows = await shop.rows(
-                "SELECT omni_is_outcome_unknown FROM social_messages WHERE omni_delivery_attempts > 0 AND conversation_id = :id", id=desk.id
+                "SELECT omni_is_outcome_unknown FROM social_messages WHERE "
+                "omni_delivery_attempts > 0 AND conversation_id = :id",
+                id=desk.id,
             )
             return [bool(row[0]) for row in rows] == [False]
 
@@ -257,13 +327,21 @@ async def test_files_outlive_the_server(omni: Omni, sim: ChatwootSim) -> None:
 
 
 @pytest.mark.parametrize("split", ["text_first", "text_last"])
-async def test_a_reply_that_becomes_a_message_a_file_is_one_agents_own(desk: Desk, split: str) -> None:
-    """Some channels take one file a message. Whichever message Chatwoot answers with, nothing is sent twice, and all are the agent's."""
+async def test_a_reply_that_becomes_a_message_a_file_is_one_agents_own(
+    desk: Desk, split: str
+) -> None:
+    """Some channels take one file a message. Whichever message Chatwoot answers with, nothing is
+    sent twice, and all are the agent's.
+    """
     desk.sim.switches.set(splits_files=split)
     assert (await desk.reply(PICTURE, LARGE, content="Both", key="key-2")).status_code == 201
 
     async def settled() -> list[Json]:
-        own = [message for message in await desk.company.thread(desk.id) if message["senderType"] == "agent"]
+        own = [
+            message
+            for message in await desk.company.thread(desk.id)
+            if message["senderType"] == "agent"
+        ]
         assert [message["deliveryState"] for message in own] == ["sent", "sent"], own
         return own
 
@@ -273,8 +351,14 @@ async def test_a_reply_that_becomes_a_message_a_file_is_one_agents_own(desk: Des
     assert len({message["agentId"] for message in own}) == 1
     assert own[0]["agentId"] is not None
     assert len({message["senderName"] for message in own}) == 1
-    assert {message["content"]: message["clientId"] for message in own} == {"": None, "Both": "key-2"}
-    assert sorted(file["name"] for message in own for file in message["attachments"]) == ["film.mp4", "receipt.png"]
+    assert {message["content"]: message["clientId"] for message in own} == {
+        "": None,
+        "Both": "key-2",
+    }
+    assert sorted(file["name"] for message in own for file in message["attachments"]) == [
+        "film.mp4",
+        "receipt.png",
+    ]
     assert sorted(content or "" for content, _ in desk.sent) == ["", "Both"]
 
     async def dropped() -> bool:

@@ -21,5 +21,9 @@ async def test_the_id_of_a_refused_request_stands_in_its_log_line(server: Omni) 
         return parsed
 
     logged = await eventually(line)
-    assert (logged["event"], logged["path"], logged["status"]) == ("request", "/api/conversations/17", 401)
+    assert (logged["event"], logged["path"], logged["status"]) == (
+        "request",
+        "/api/conversations/17",
+        401,
+    )
     assert "x-request-id" not in good.headers

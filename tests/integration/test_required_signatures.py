@@ -1,4 +1,6 @@
-"""REQUIRE_WEBHOOK_SIGNATURE on a server of its own: what is not signed changes nothing, whenever it came, and says why."""
+"""REQUIRE_WEBHOOK_SIGNATURE on a server of its own: what is not signed changes nothing, whenever it
+came, and says why.
+"""
 
 import json
 from collections.abc import Iterator
@@ -22,14 +24,23 @@ _REASON = "the signature does not fit the integration's secret"
 def strict(stack: Stack, tmp_path: Path) -> Iterator[Omni]:
     """A server that takes signed webhooks alone."""
     env = {"REQUIRE_WEBHOOK_SIGNATURE": "true"}
-    with running(tmp_path, database_url=stack.database_url, broadcast_url=stack.broadcast_url, env=env) as server:
+    with running(
+        tmp_path, database_url=stack.database_url, broadcast_url=stack.broadcast_url, env=env
+    ) as server:
         yield server
 
 
 async def test_only_what_is_signed_is_taken(strict: Omni) -> None:
-    """With the integration's secret it is a message; without one, with another one, and for an integration that has none: 401."""
+    """With the integration's secret it is a message; without one, with another one, and for an
+    integration that has none: 401.
+    """
     async with Company(strict, webhook_secret=SECRET) as signed, Company(strict) as without:
-        for company, secret in ((signed, None), (signed, "another"), (without, None), (without, SECRET)):
+        for company, secret in (
+            (signed, None),
+            (signed, "another"),
+            (without, None),
+            (without, SECRET),
+        ):
             answer = await delivery_of(company.message(1), secret=secret).post(company.http)
             assert (answer.status_code, answer.json()["code"]) == (401, "bad_signature")
         assert (await signed.outcome(await signed.post(signed.message(2)))).state == "done"
@@ -38,16 +49,26 @@ async def test_only_what_is_signed_is_taken(strict: Omni) -> None:
         assert len(await signed.rows("SELECT id FROM omni_webhook_deliveries")) == 1
 
 
-async def test_what_came_before_its_integration_is_judged_when_it_is_tried_again(strict: Omni) -> None:
-    """It was kept, as nobody's; its reason stands in the API, on the command's list, and after another try names the signature."""
+async def test_what_came_before_its_integration_is_judged_when_it_is_tried_again(
+    strict: Omni,
+) -> None:
+    """It was kept, as nobody's; its reason stands in the API, on the command's list, and after
+    another try names the signature.
+    """
     late = Company(strict, webhook_secret=SECRET)
     async with Company(strict, webhook_secret=SECRET) as other:
-        assert (await delivery_of(late.message(1), secret="another").post(other.http)).status_code == 200
-        await eventually(lambda: other.rows("SELECT id FROM omni_webhook_deliveries WHERE state = 'ignored'"))
+        assert (
+            await delivery_of(late.message(1), secret="another").post(other.http)
+        ).status_code == 200
+        await eventually(
+            lambda: other.rows("SELECT id FROM omni_webhook_deliveries WHERE state = 'ignored'")
+        )
 
         async def parked(state: str) -> Json | None:
             async with admin(late) as http:
-                found: list[Json] = (await http.get("/api/deliveries", params={"state": state})).json()
+                found: list[Json] = (
+                    await http.get("/api/deliveries", params={"state": state})
+                ).json()
             return found[0] if found else None
 
         async with late:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from server.dev.chatwoot_sim import ChatwootSim
+from server.lab.chatwoot_sim import ChatwootSim
 from tests.integration.test_admin_pages import text_of
 from tests.integration.test_integrations import admin, registered
 from tests.kit.company import Company
@@ -17,7 +17,9 @@ async def status(company: Company) -> dict[str, Any]:
     return found
 
 
-async def test_it_counts_what_comes_and_how_long_it_takes(shop: Company, company: Company, sim: ChatwootSim) -> None:
+async def test_it_counts_what_comes_and_how_long_it_takes(
+    shop: Company, company: Company, sim: ChatwootSim
+) -> None:
     """Webhooks and delays of this minute, agents online; another company sees none of it."""
     await registered(shop)
     async with shop.socket(1) as first, shop.socket(2) as second:
@@ -28,7 +30,8 @@ async def test_it_counts_what_comes_and_how_long_it_takes(shop: Company, company
         await sim.webhooks.flushed()
 
         async def shown() -> dict[str, Any] | None:
-            sim.customer_says("Léa", "and more")  # of a batch only the last event's delay is known, which may be no message's
+            # of a batch only the last event's delay is known, which may be no message's
+            sim.customer_says("Léa", "and more")
             found = await status(shop)
             plots = found["plots"]
             assert plots["delay"]["newest"]["p99"] is not None, "no delay yet"
@@ -39,7 +42,11 @@ async def test_it_counts_what_comes_and_how_long_it_takes(shop: Company, company
         found = await eventually(shown, limit=30.0)
     assert found["plots"]["webhooks"]["newest"]["webhooks"] is not None
     assert "L" in found["plots"]["webhooks"]["paths"]["webhooks"]
-    assert found["plots"]["delay"]["newest"]["p50"] <= found["plots"]["delay"]["newest"]["p99"] <= found["plots"]["delay"]["top"]
+    assert (
+        found["plots"]["delay"]["newest"]["p50"]
+        <= found["plots"]["delay"]["newest"]["p99"]
+        <= found["plots"]["delay"]["top"]
+    )
     assert found["integrations"][0]["isWell"], found
     other = await status(company)
     assert other["agentsOnline"] == 0

@@ -1,4 +1,6 @@
-"""A stranger costs little: small bodies, a budget by address and in total, also of bytes on disk; Chatwoot's own deliveries go on."""
+"""A stranger costs little: small bodies, a budget by address and in total, also of bytes on disk;
+Chatwoot's own deliveries go on.
+"""
 
 import asyncio
 import contextlib
@@ -32,7 +34,9 @@ async def _company(directory: Path, **env: str) -> AsyncIterator[Company]:
 async def _from(address: str, company: Company) -> AsyncIterator[httpx.AsyncClient]:
     """Another sender: the loopback network has many addresses."""
     transport = httpx.AsyncHTTPTransport(local_address=address)
-    async with httpx.AsyncClient(base_url=company.omni.base_url, transport=transport, timeout=30) as http:
+    async with httpx.AsyncClient(
+        base_url=company.omni.base_url, transport=transport, timeout=30
+    ) as http:
         yield http
 
 
@@ -50,8 +54,13 @@ async def test_a_large_body_of_nobody_is_refused(company: Company) -> None:
 
 
 async def test_bad_signatures_are_counted(tmp_path: Path) -> None:
-    """An address that sends them is soon refused before it is read; another one, and Chatwoot behind the same proxy, are not."""
-    async with _company(tmp_path, WEBHOOK_STRANGERS_PER_MINUTE="5") as company, _from("127.0.0.2", company) as forger:
+    """An address that sends them is soon refused before it is read; another one, and Chatwoot
+    behind the same proxy, are not.
+    """
+    async with (
+        _company(tmp_path, WEBHOOK_STRANGERS_PER_MINUTE="5") as company,
+        _from("127.0.0.2", company) as forger,
+    ):
         bad = delivery_of(company.message(66), secret="another")
         answers = [(await bad.post(forger)).status_code for _ in range(20)]
         assert answers[:5] == [401] * 5
@@ -60,12 +69,16 @@ async def test_bad_signatures_are_counted(tmp_path: Path) -> None:
         assert good.status_code == 200
         for _ in range(20):  # from the address that has just sent a good one
             assert (await bad.post(company.http)).status_code == 401
-        assert (await delivery_of(company.message(2), secret=SECRET).post(company.http)).status_code == 200
+        assert (
+            await delivery_of(company.message(2), secret=SECRET).post(company.http)
+        ).status_code == 200
         await company.conversation_with(2)
 
 
 async def test_strangers_share_a_budget_of_bytes(tmp_path: Path) -> None:
-    """What is kept of them all has a bound, whatever addresses they have; Chatwoot's deliveries are none of it."""
+    """What is kept of them all has a bound, whatever addresses they have; Chatwoot's deliveries are
+    none of it.
+    """
     async with _company(tmp_path, WEBHOOK_STRANGERS_MAX_BYTES="200000") as company:
         answers = []
         for number in range(2, 10):
@@ -73,16 +86,26 @@ async def test_strangers_share_a_budget_of_bytes(tmp_path: Path) -> None:
                 answers.append((await delivery_of(_of_nobody(60_000)).post(stranger)).status_code)
         assert answers == [200] * 3 + [429] * 5
 
-        rows = await company.rows("SELECT COUNT(*) FROM omni_webhook_deliveries WHERE body LIKE '%987654321%'")
+        rows = await company.rows(
+            "SELECT COUNT(*) FROM omni_webhook_deliveries WHERE body LIKE '%987654321%'"
+        )
         assert rows[0][0] == 3
-        assert (await delivery_of(company.message(1, "z" * 100_000), secret=SECRET).post(company.http)).status_code == 200
+        assert (
+            await delivery_of(company.message(1, "z" * 100_000), secret=SECRET).post(company.http)
+        ).status_code == 200
         await company.conversation_with(1)
 
 
 @pytest.mark.parametrize("event", ["conversation_typing_on", "message_created"])
-async def test_what_names_no_account_is_refused_unless_it_may_lack_one(company: Company, event: str) -> None:
+async def test_what_names_no_account_is_refused_unless_it_may_lack_one(
+    company: Company, event: str
+) -> None:
     """Chatwoot's typing of a conversation without messages names none; a message always does."""
-    payload: Payload = {"event": event, "conversation": {"id": 1, "inbox_id": company.inbox_id}, "user": {"id": 1, "name": "Ann"}}
+    payload: Payload = {
+        "event": event,
+        "conversation": {"id": 1, "inbox_id": company.inbox_id},
+        "user": {"id": 1, "name": "Ann"},
+    }
     answer = await delivery_of(payload).post(company.http)
     assert answer.status_code == (200 if "typing" in event else 400)
 
@@ -97,7 +120,9 @@ async def test_large_bodies_are_judged_as_small_ones(tmp_path: Path) -> None:
 
 
 async def test_many_large_bodies_at_once_have_a_bound(tmp_path: Path) -> None:
-    """Sixty bodies of 4.9 MB: some are refused unread, none is kept, and what an integration takes is taken meanwhile."""
+    """Sixty bodies of 4.9 MB: some are refused unread, none is kept, and what an integration takes
+    is taken meanwhile.
+    """
     body = b'{"event": "x", "account": {"id": 987654321}, "s": "' + b"x" * 4_900_000 + b'"}'
     async with _company(tmp_path) as company, _from("127.0.0.2", company) as stranger:
 
@@ -112,4 +137,6 @@ async def test_many_large_bodies_at_once_have_a_bound(tmp_path: Path) -> None:
         assert good.status_code == 200
         assert {task.result() for task in sent} <= {0, 413, 429, 503}
         await company.conversation_with(1)
-        assert not await company.rows("SELECT 1 FROM omni_webhook_deliveries WHERE body LIKE '%987654321%'")
+        assert not await company.rows(
+            "SELECT 1 FROM omni_webhook_deliveries WHERE body LIKE '%987654321%'"
+        )

@@ -1,4 +1,6 @@
-"""Sync: what Chatwoot had before our webhook existed, fetched whole; again without doubles; on through whatever goes wrong."""
+"""Sync: what Chatwoot had before our webhook existed, fetched whole; again without doubles; on
+through whatever goes wrong.
+"""
 
 import asyncio
 import json
@@ -7,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from server.dev.chatwoot_sim import ChatwootSim, seed
-from server.dev.chatwoot_sim.model import ACTIVITY, INCOMING
+from server.lab.chatwoot_sim import ChatwootSim, seed
+from server.lab.chatwoot_sim.model import ACTIVITY, INCOMING
 from tests.kit.client_model import Json
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
@@ -16,7 +18,9 @@ from tests.kit.eventually import eventually
 
 @pytest.fixture(autouse=True)
 async def _no_round_beside(shop: Company) -> None:
-    """Reconcile has just been here: what it would fetch meanwhile would be missing from the counts of the sync."""
+    """Reconcile has just been here: what it would fetch meanwhile would be missing from the counts
+    of the sync.
+    """
     await shop.change_integration(walked_at=int(time.time() * 1e6))
 
 
@@ -24,7 +28,9 @@ async def _no_round_beside(shop: Company) -> None:
 def history(sim: ChatwootSim) -> None:
     """A week of a shop, one message of it deleted, nobody told of it."""
     talks = seed(sim)
-    sim.delete_message(next(message for message in talks[3].messages if message.message_type == INCOMING))
+    sim.delete_message(
+        next(message for message in talks[3].messages if message.message_type == INCOMING)
+    )
 
 
 def _expected(sim: ChatwootSim) -> dict[int, Any]:
@@ -93,7 +99,9 @@ def _message_count(sim: ChatwootSim) -> int:
 
 
 async def test_everything_comes_and_nothing_twice(shop: Company, sim: ChatwootSim) -> None:
-    """Attachments, notes, deletions, statuses, labels; the second run creates nothing and makes no event."""
+    """Attachments, notes, deletions, statuses, labels; the second run creates nothing and makes no
+    event.
+    """
     first = await _sync(shop)
     assert first["errors"] == []
     assert first["conversations"]["created"] == len(sim.conversations)
@@ -107,9 +115,13 @@ async def test_everything_comes_and_nothing_twice(shop: Company, sim: ChatwootSi
 
 
 async def test_the_command_does_the_same(shop: Company, sim: ChatwootSim) -> None:
-    """`omni-inbox sync` beside a serving process: counts as JSON; the server's agents see it come."""
+    """`omni-inbox sync` beside a serving process: counts as JSON; the server's agents see it
+    come.
+    """
     async with shop.socket() as agent:
-        done = await asyncio.to_thread(shop.omni.cli, "sync", "--integration-id", str(shop.integration_id))
+        done = await asyncio.to_thread(
+            shop.omni.cli, "sync", "--integration-id", str(shop.integration_id)
+        )
         assert done.returncode == 0, done.stderr
         (outcome,) = json.loads(done.stdout)["integrations"]
         assert outcome["messages"]["created"] == _message_count(sim)
@@ -118,7 +130,9 @@ async def test_the_command_does_the_same(shop: Company, sim: ChatwootSim) -> Non
 
 
 async def test_the_command_compares_without_writing(shop: Company, sim: ChatwootSim) -> None:
-    """`--verify`: what is missing, by conversation, and status 1; nothing is fetched. After a sync nothing is missing."""
+    """`--verify`: what is missing, by conversation, and status 1; nothing is fetched. After a sync
+    nothing is missing.
+    """
     verify = ("sync", "--verify", "--integration-id", str(shop.integration_id))
     assert (await _sync(shop))["errors"] == []
     head = await shop.head()
@@ -147,21 +161,27 @@ async def test_the_command_compares_without_writing(shop: Company, sim: Chatwoot
 async def test_the_command_says_what_went_wrong(shop: Company, sim: ChatwootSim) -> None:
     """A refused token: a sentence in the JSON, exit status 1."""
     sim.switches.set(unauthorized=True)
-    done = await asyncio.to_thread(shop.omni.cli, "sync", "--integration-id", str(shop.integration_id))
+    done = await asyncio.to_thread(
+        shop.omni.cli, "sync", "--integration-id", str(shop.integration_id)
+    )
     assert done.returncode == 1
     (outcome,) = json.loads(done.stdout)["integrations"]
     assert outcome["errors"]
     assert "Traceback" not in done.stderr
 
 
-async def test_a_conversation_longer_than_a_page_comes_whole(shop: Company, sim: ChatwootSim) -> None:
+async def test_a_conversation_longer_than_a_page_comes_whole(
+    shop: Company, sim: ChatwootSim
+) -> None:
     """Chatwoot gives 100 messages at a time."""
     talk = sim.customer_says("Talkative", "line 0").conversation
     for number in range(1, 230):
         sim.customer_says(talk.contact, f"line {number}", conversation=talk)
     assert (await _sync(shop))["errors"] == []
     row = await shop.conversation_with(230, display_id=talk.display_id)
-    assert [message["content"] for message in row["messages"]] == [f"line {number}" for number in range(230)]
+    assert [message["content"] for message in row["messages"]] == [
+        f"line {number}" for number in range(230)
+    ]
     assert row["inboundCount"] == 230
 
 
@@ -174,7 +194,9 @@ async def test_more_conversations_than_a_page_come_all(shop: Company, sim: Chatw
 
 
 async def test_what_webhooks_brought_is_not_doubled(shop: Company, sim: ChatwootSim) -> None:
-    """The webhook is registered while the history is not here yet: live first, sync later, sync and live at once."""
+    """The webhook is registered while the history is not here yet: live first, sync later, sync and
+    live at once.
+    """
     sim.add_webhook(f"{shop.omni.base_url}/api/webhooks/chatwoot", secret="")
     talks = list(sim.conversations.values())
     for talk in talks[:5]:
@@ -196,8 +218,14 @@ async def test_what_webhooks_brought_is_not_doubled(shop: Company, sim: Chatwoot
 
 
 async def test_times_that_do_not_rise_hide_nothing(shop: Company, sim: ChatwootSim) -> None:
-    """Imports, some channels, and two messages saved at once have times against their ids; the comparison says that all are here."""
-    for name, order in {"old last": [*range(174), -900], "swapped": [n ^ 1 for n in range(240)], "reversed": range(1_100, 0, -1)}.items():
+    """Imports, some channels, and two messages saved at once have times against their ids; the
+    comparison says that all are here.
+    """
+    for name, order in {
+        "old last": [*range(174), -900],
+        "swapped": [n ^ 1 for n in range(240)],
+        "reversed": range(1_100, 0, -1),
+    }.items():
         talk = sim.customer_says(name, "0").conversation
         for number in range(1, len(order)):
             sim.customer_says(talk.contact, str(number), conversation=talk)
@@ -214,9 +242,13 @@ async def test_times_that_do_not_rise_hide_nothing(shop: Company, sim: ChatwootS
     }
 
 
-@pytest.mark.parametrize("fault", ["page=2&", "page=1&", "sort_by=last_activity_at_desc", "/conversations/21/messages"])
+@pytest.mark.parametrize(
+    "fault", ["page=2&", "page=1&", "sort_by=last_activity_at_desc", "/conversations/21/messages"]
+)
 async def test_one_question_that_always_fails(shop: Company, sim: ChatwootSim, fault: str) -> None:
-    """Chatwoot answers 500 to one question and all others: only what nothing else can tell is missing, and that is said."""
+    """Chatwoot answers 500 to one question and all others: only what nothing else can tell is
+    missing, and that is said.
+    """
     for number in range(40):
         sim.customer_says(f"Customer {number}", "Hello")
     sim.switches.set(fail_matching=fault)
@@ -249,8 +281,12 @@ BROKEN: dict[str, dict[str, object]] = {
 
 
 @pytest.mark.parametrize("case", BROKEN)
-async def test_a_chatwoot_that_breaks_in_the_middle(shop: Company, sim: ChatwootSim, case: str) -> None:
-    """The errors are told, what came stays, nothing is taken for deleted; the second run completes."""
+async def test_a_chatwoot_that_breaks_in_the_middle(
+    shop: Company, sim: ChatwootSim, case: str
+) -> None:
+    """The errors are told, what came stays, nothing is taken for deleted; the second run
+    completes.
+    """
     sim.switches.set(latency_seconds=0.02)
     async with asyncio.TaskGroup() as group:
         syncing = group.create_task(_sync(shop))
@@ -271,12 +307,20 @@ async def test_a_chatwoot_that_breaks_in_the_middle(shop: Company, sim: Chatwoot
 
 
 async def _has_some(shop: Company, count: int) -> bool:
-    rows = await shop.rows("SELECT COUNT(*) FROM social_conversations WHERE company_id = :c", c=shop.id)
+    rows = await shop.rows(
+        "SELECT COUNT(*) FROM social_conversations WHERE company_id = :c", c=shop.id
+    )
     return int(rows[0][0]) >= count
 
 
-@pytest.mark.parametrize("switches", [{"limit_next": 1}, {"fail_next": 2}, {"truncate_next": 1}], ids=["429", "500", "truncated"])
-async def test_a_passing_trouble_is_waited_out(shop: Company, sim: ChatwootSim, switches: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "switches",
+    [{"limit_next": 1}, {"fail_next": 2}, {"truncate_next": 1}],
+    ids=["429", "500", "truncated"],
+)
+async def test_a_passing_trouble_is_waited_out(
+    shop: Company, sim: ChatwootSim, switches: dict[str, object]
+) -> None:
     """Reads are tried again: the run ends without an error and complete."""
     sim.switches.set(**switches)
     assert (await _sync(shop))["errors"] == []
@@ -288,4 +332,6 @@ async def test_a_company_without_integrations_has_nothing_to_sync(shop: Company)
     async with shop.omni.client(shop.omni.token(shop.id + 700_000)) as http:
         answer = await http.post("/api/chatwoot/sync")
         assert (answer.status_code, answer.json()) == (200, {"integrations": []})
-        assert (await http.post("/api/chatwoot/sync", json={"integrationId": shop.integration_id})).status_code == 404
+        assert (
+            await http.post("/api/chatwoot/sync", json={"integrationId": shop.integration_id})
+        ).status_code == 404

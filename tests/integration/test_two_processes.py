@@ -1,4 +1,6 @@
-"""Two processes on one MariaDB and one Redis: every event once and in order, wherever it was written and wherever it is read."""
+"""Two processes on one MariaDB and one Redis: every event once and in order, wherever it was
+written and wherever it is read.
+"""
 
 import asyncio
 import itertools
@@ -21,7 +23,9 @@ pytestmark = pytest.mark.xdist_group("two processes")  # they share the second o
 
 
 @pytest.fixture(scope="module")
-def second_process(servers: Servers, shared_mariadb: MariaDB, shared_redis: Redis) -> Iterator[Omni]:
+def second_process(
+    servers: Servers, shared_mariadb: MariaDB, shared_redis: Redis
+) -> Iterator[Omni]:
     """Another server beside the shared one."""
     second = servers.get("production", shared_mariadb, shared_redis).another()
     second.start()
@@ -30,14 +34,20 @@ def second_process(servers: Servers, shared_mariadb: MariaDB, shared_redis: Redi
 
 
 @pytest.fixture
-async def company(servers: Servers, mariadb: MariaDB, redis_server: Redis) -> AsyncIterator[Company]:
+async def company(
+    servers: Servers, mariadb: MariaDB, redis_server: Redis
+) -> AsyncIterator[Company]:
     """A fresh company on the shared server."""
     async with Company(servers.get("production", mariadb, redis_server)) as company:
         yield company
 
 
-async def test_two_thousand_webhooks_to_both_processes(company: Company, second_process: Omni) -> None:
-    """2,000 messages; sockets on both processes and a poller see every seq from 1 to the head once and in order."""
+async def test_two_thousand_webhooks_to_both_processes(
+    company: Company, second_process: Omni
+) -> None:
+    """2,000 messages; sockets on both processes and a poller see every seq from 1 to the head once
+    and in order.
+    """
     numbers = itertools.count(1)
     async with (
         company.socket() as here,
@@ -52,7 +62,9 @@ async def test_two_thousand_webhooks_to_both_processes(company: Company, second_
             async with asyncio.TaskGroup() as senders:
                 for client in (company.http, second_client) * SENDERS:
                     senders.create_task(_send(company, client, numbers))
-            await here.wait_until(lambda: sum(e.kind == "message.created" for e in here.events) == COUNT, limit=60)
+            await here.wait_until(
+                lambda: sum(e.kind == "message.created" for e in here.events) == COUNT, limit=60
+            )
             head = await company.head()
             await here.wait_for_seq(head)
             await there.wait_for_seq(head)
@@ -72,16 +84,26 @@ async def test_two_thousand_webhooks_to_both_processes(company: Company, second_
     assert {number: row["seq"] for number, row in here.model.conversations.items()} == snapshot
 
 
-async def test_a_client_that_changes_its_process_is_not_ahead(company: Company, second_process: Omni, redis_server: Redis) -> None:
-    """With the bus silent, the second process has not heard of what the first has shown: it looks before it speaks of a reset."""
-    async with company.socket() as agent, second_process.client(company.token()) as poller, company.socket(url=second_process.ws_url):
+async def test_a_client_that_changes_its_process_is_not_ahead(
+    company: Company, second_process: Omni, redis_server: Redis
+) -> None:
+    """With the bus silent, the second process has not heard of what the first has shown: it looks
+    before it speaks of a reset.
+    """
+    async with (
+        company.socket() as agent,
+        second_process.client(company.token()) as poller,
+        company.socket(url=second_process.ws_url),
+    ):
         redis_server.freeze()
         try:
             for number in range(1, 6):
                 known = agent.seq
                 await company.post(company.message(number))
                 await agent.wait_until(lambda seq=known: agent.seq > seq)  # type: ignore[misc]
-                told = (await poller.get("/api/events", params={"cursor": agent.cursor or ""})).json()
+                told = (
+                    await poller.get("/api/events", params={"cursor": agent.cursor or ""})
+                ).json()
                 assert "reset" not in told
                 async with company.socket(cursor=agent.cursor, url=second_process.ws_url) as moved:
                     assert moved.welcome["mode"] != "reset"
@@ -89,11 +111,17 @@ async def test_a_client_that_changes_its_process_is_not_ahead(company: Company, 
             redis_server.thaw()
 
 
-async def test_agents_acts_at_both_processes_at_once(company: Company, second_process: Omni) -> None:
+async def test_agents_acts_at_both_processes_at_once(
+    company: Company, second_process: Omni
+) -> None:
     """Read marks and webhooks of one company, written by both: one order for all."""
     await company.post_all([company.message(n) for n in range(1, 31)])
     whole = await company.conversation_with(30)
-    async with company.socket() as here, company.socket(url=second_process.ws_url) as there, asyncio.TaskGroup() as group:
+    async with (
+        company.socket() as here,
+        company.socket(url=second_process.ws_url) as there,
+        asyncio.TaskGroup() as group,
+    ):
         for place, message in enumerate(whole["messages"]):
             server = (company.omni, second_process)[place % 2]
             group.create_task(_mark(server, company, place + 100, whole["id"], message["id"]))
@@ -103,7 +131,9 @@ async def test_agents_acts_at_both_processes_at_once(company: Company, second_pr
         assert [(e.seq, e.kind) for e in here.events] == [(e.seq, e.kind) for e in there.events]
 
 
-async def test_a_changed_integration_is_known_to_the_other_process(company: Company, second_process: Omni) -> None:
+async def test_a_changed_integration_is_known_to_the_other_process(
+    company: Company, second_process: Omni
+) -> None:
     """Switched off at one: the other ignores its webhooks within seconds."""
     async with second_process.client(company.token()) as client:
         await _knows(client, company)
@@ -127,7 +157,9 @@ async def _send(company: Company, client: httpx.AsyncClient, numbers: Iterator[i
     for number in numbers:
         if number > COUNT:
             return
-        answer = await delivery_of(company.message(number, conversation_id=number % 40 + 1)).post(client)
+        answer = await delivery_of(company.message(number, conversation_id=number % 40 + 1)).post(
+            client
+        )
         assert answer.status_code == 200, answer.text
 
 
@@ -144,7 +176,11 @@ async def _poll(client: httpx.AsyncClient, cursor: str, is_over: asyncio.Event) 
             return seen
 
 
-async def _mark(server: Omni, company: Company, agent_id: int, conversation_id: int, message_id: int) -> None:
+async def _mark(
+    server: Omni, company: Company, agent_id: int, conversation_id: int, message_id: int
+) -> None:
     async with server.client(company.token(agent_id)) as client:
-        answer = await client.post(f"/api/conversations/{conversation_id}/read", json={"messageId": message_id})
+        answer = await client.post(
+            f"/api/conversations/{conversation_id}/read", json={"messageId": message_id}
+        )
         assert answer.status_code == 200, answer.text

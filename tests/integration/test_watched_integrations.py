@@ -1,11 +1,13 @@
-"""What somebody takes away in Chatwoot is noticed by itself, said everywhere in its own words, and put right by one act or by itself."""
+"""What somebody takes away in Chatwoot is noticed by itself, said everywhere in its own words, and
+put right by one act or by itself.
+"""
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
-from server.dev.chatwoot_sim import ChatwootSim
+from server.lab.chatwoot_sim import ChatwootSim
 from tests.integration.test_admin_pages import submit, text_of
 from tests.integration.test_integrations import admin, registered
 from tests.kit.company import Company
@@ -14,7 +16,9 @@ from tests.kit.omni import running
 
 
 @pytest.fixture
-async def watched(request: pytest.FixtureRequest, tmp_path: Path, sim: ChatwootSim) -> AsyncIterator[Company]:
+async def watched(
+    request: pytest.FixtureRequest, tmp_path: Path, sim: ChatwootSim
+) -> AsyncIterator[Company]:
     """A company whose server looks every second; `param`: further settings."""
     env = {"INTEGRATION_WATCH_SECONDS": "1", **getattr(request, "param", {})}
     with running(tmp_path, env=env) as server:
@@ -25,7 +29,11 @@ async def watched(request: pytest.FixtureRequest, tmp_path: Path, sim: ChatwootS
 
 async def _problem(company: Company) -> str | None:
     async with admin(company) as http:
-        [own] = [one for one in (await http.get("/api/integrations")).json() if one["id"] == company.integration_id]
+        [own] = [
+            one
+            for one in (await http.get("/api/integrations")).json()
+            if one["id"] == company.integration_id
+        ]
         found: str | None = own["problem"]
         return found
 
@@ -64,7 +72,11 @@ def _renew_secret(sim: ChatwootSim) -> None:
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [(_delete_hook, "has no webhook"), (_unsubscribe, "does not send message_created"), (_renew_secret, "not the one Chatwoot signs with")],
+    [
+        (_delete_hook, "has no webhook"),
+        (_unsubscribe, "does not send message_created"),
+        (_renew_secret, "not the one Chatwoot signs with"),
+    ],
 )
 async def test_a_webhook_that_somebody_changed_is_noticed_and_put_right_by_one_button(
     watched: Company, sim: ChatwootSim, change: Callable[[ChatwootSim], None], words: str
@@ -74,14 +86,18 @@ async def test_a_webhook_that_somebody_changed_is_noticed_and_put_right_by_one_b
     change(sim)
     assert await eventually(lambda: _is_said(watched, words), 30)
     async with admin(watched) as http:
-        assert (await submit(http, f"/admin/integrations/{watched.integration_id}/register")).status_code == 200
+        assert (
+            await submit(http, f"/admin/integrations/{watched.integration_id}/register")
+        ).status_code == 200
     assert await eventually(lambda: _is_well(watched), 30)
     sim.customer_says("Rahima", "Are you there?")
     assert await eventually(watched.conversations, 30)
 
 
 @pytest.mark.parametrize("watched", [{"WEBHOOK_REPAIR": "true"}], indirect=True)
-async def test_a_webhook_is_put_right_by_itself_where_that_is_wished(watched: Company, sim: ChatwootSim) -> None:
+async def test_a_webhook_is_put_right_by_itself_where_that_is_wished(
+    watched: Company, sim: ChatwootSim
+) -> None:
     """Nobody needs to notice."""
     sim.hooks.clear()
 
@@ -92,14 +108,21 @@ async def test_a_webhook_is_put_right_by_itself_where_that_is_wished(watched: Co
     assert await eventually(lambda: _is_well(watched), 30)
 
     async def is_told() -> bool:
-        acts = await watched.rows("SELECT actor FROM omni_audit_log WHERE act = 'integration.register' ORDER BY id DESC LIMIT 1")
+        acts = await watched.rows(
+            "SELECT actor FROM omni_audit_log WHERE act = 'integration.register' ORDER BY id "
+            "DESC LIMIT 1"
+        )
         return str(acts[0][0]) == "server"
 
     assert await eventually(is_told, 30)
 
 
-async def test_what_chatwoot_says_no_to_is_told_in_its_words(watched: Company, sim: ChatwootSim) -> None:
-    """A suspended account is not the token; an ended token is; an inbox that is gone is named. Each goes when it is over."""
+async def test_what_chatwoot_says_no_to_is_told_in_its_words(
+    watched: Company, sim: ChatwootSim
+) -> None:
+    """A suspended account is not the token; an ended token is; an inbox that is gone is named. Each
+    goes when it is over.
+    """
     sim.account.status = "suspended"
     assert await eventually(lambda: _is_said(watched, "suspended"), 30)
     async with admin(watched) as http, watched.client() as agent:
@@ -109,7 +132,9 @@ async def test_what_chatwoot_says_no_to_is_told_in_its_words(watched: Company, s
     sim.account.status = "active"
     assert await eventually(lambda: _is_well(watched), 30)
     sim.switches.set(unauthorized=True)
-    assert await eventually(lambda: _is_said(watched, "does not accept the access token", "Invalid Access Token"), 30)
+    assert await eventually(
+        lambda: _is_said(watched, "does not accept the access token", "Invalid Access Token"), 30
+    )
     sim.switches.set(unauthorized=False)
     assert await eventually(lambda: _is_well(watched), 30)
     gone = sim.inboxes.pop(sim.inbox.id)

@@ -1,4 +1,6 @@
-"""Webhooks: what Chatwoot posts is kept, understood once, shown; what nobody can use costs only itself."""
+"""Webhooks: what Chatwoot posts is kept, understood once, shown; what nobody can use costs only
+itself.
+"""
 
 import asyncio
 import gzip
@@ -13,7 +15,13 @@ from tests.kit.client_model import Json
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
 from tests.kit.omni import Omni
-from tests.kit.webhook import PAYLOADS, WEBHOOK_PATH, Payload, delivery_of, encode_body
+from tests.kit.webhook import (
+    PAYLOADS,
+    WEBHOOK_PATH,
+    Payload,
+    delivery_of,
+    encode_body,
+)
 
 NO_SAMPLES = ("signature_vector", "conversation_typing_on.contact", "conversation_typing_off.agent")
 SAMPLES = sorted(path.stem for path in PAYLOADS.glob("*.json") if path.stem not in NO_SAMPLES)
@@ -23,7 +31,8 @@ IGNORED = {
     "webwidget_triggered": "event not used here: webwidget_triggered",
 }
 SECRET = "u7Qm3ZtJ1xYb9Kc2Vw5Rn8Ld"  # pragma: allowlist secret
-TOKEN = "k3ZQv1n8b7Xy5rT2mW9dFh4L"  # the contact's live credential in the samples  # pragma: allowlist secret
+# the contact's live credential in the samples  # pragma: allowlist secret
+TOKEN = "k3ZQv1n8b7Xy5rT2mW9dFh4L"
 
 
 @pytest.fixture
@@ -35,16 +44,31 @@ async def signed(server: Omni) -> AsyncIterator[Company]:
 
 async def test_the_documented_payload_becomes_a_row_and_an_event(company: Company) -> None:
     """POST -> EVENT_RECEIVED -> a row of the list and an event on a socket that is open."""
-    john = {"conversation_id": 67890, "contact_id": 111, "name": "John Doe", "identifier": "john@example.com"}
+    john = {
+        "conversation_id": 67890,
+        "contact_id": 111,
+        "name": "John Doe",
+        "identifier": "john@example.com",
+    }
     async with company.socket() as agent:
         await company.post(company.simple("Hi there", created_at=1_600_000_000, **john))
-        await company.post(company.simple("Hello John", message_type=1, created_at=1_600_000_060, **john))
-        event = await agent.wait_for(lambda e: e.kind == "message.created" and e.data["message"]["senderType"] == "agent")
+        await company.post(
+            company.simple("Hello John", message_type=1, created_at=1_600_000_060, **john)
+        )
+        event = await agent.wait_for(
+            lambda e: e.kind == "message.created" and e.data["message"]["senderType"] == "agent"
+        )
     (row,) = await company.conversations(status="Open")
     assert row["externalUserId"] == "chatwoot_111_67890"
-    assert (row["platform"], row["status"], row["externalUserName"]) == ("chatwoot", "Open", "John Doe")
+    assert (row["platform"], row["status"], row["externalUserName"]) == (
+        "chatwoot",
+        "Open",
+        "John Doe",
+    )
     assert (row["companyId"], row["lastMessageAt"]) == (company.id, "2020-09-13T12:27:40.000Z")
-    told = [(m["senderType"], m["content"], m["createdAt"]) for m in await company.thread(row["id"])]
+    told = [
+        (m["senderType"], m["content"], m["createdAt"]) for m in await company.thread(row["id"])
+    ]
     assert told == [
         ("customer", "Hi there", "2020-09-13T12:26:40.000Z"),
         ("agent", "Hello John", "2020-09-13T12:27:40.000Z"),
@@ -71,11 +95,16 @@ async def test_each_sample_is_understood(company: Company, name: str) -> None:
     else:
         assert (entry.state, entry.reason) == ("done", None)
         (row,) = await company.conversations()
-        assert (row["externalUserId"], row["externalUserName"]) == ("chatwoot_9071_481", "Léa Moreau")
+        assert (row["externalUserId"], row["externalUserName"]) == (
+            "chatwoot_9071_481",
+            "Léa Moreau",
+        )
 
 
 async def test_all_samples_together_show_what_happened(company: Company) -> None:
-    """A whole conversation, in the order of its life: messages, picture, note, assignee, labels, deletion, status."""
+    """A whole conversation, in the order of its life: messages, picture, note, assignee, labels,
+    deletion, status.
+    """
     for name in (
         "conversation_created",
         "message_created.incoming",
@@ -116,7 +145,9 @@ async def test_the_same_message_under_two_delivery_ids_is_one_message(company: C
             for _ in range(4):
                 group.create_task(company.post(company.message(5)))
         await company.post(company.message(6))
-        await agent.wait_for(lambda e: e.kind == "message.created" and e.data["message"]["chatwootMessageId"] == 6)
+        await agent.wait_for(
+            lambda e: e.kind == "message.created" and e.data["message"]["chatwootMessageId"] == 6
+        )
     assert len((await company.conversation_with(2))["messages"]) == 2
     assert sum(event.kind == "message.created" for event in agent.events) == 2
 
@@ -128,16 +159,24 @@ async def test_equal_texts_with_different_ids_are_two_messages(company: Company)
 
 
 async def test_equal_texts_without_ids_within_a_second_are_one_message(company: Company) -> None:
-    """The documented payload has no message id: conversation, sender and text within a second are the message."""
+    """The documented payload has no message id: conversation, sender and text within a second are
+    the message.
+    """
     at = 1_700_000_000
     await company.post_all(
-        [company.simple("ok", created_at=at), company.simple("ok", created_at=at + 1), company.simple("ok", created_at=at + 9)]
+        [
+            company.simple("ok", created_at=at),
+            company.simple("ok", created_at=at + 1),
+            company.simple("ok", created_at=at + 9),
+        ]
     )
     assert len((await company.conversation_with(2))["messages"]) == 2
 
 
 @pytest.mark.parametrize("column", ["is_active", "is_webhook_active"])
-async def test_an_inactive_integration_is_ignored_with_a_reason(company: Company, column: str) -> None:
+async def test_an_inactive_integration_is_ignored_with_a_reason(
+    company: Company, column: str
+) -> None:
     """Switched off means kept in the journal, and nothing else."""
     await company.change_integration(**{column: False})
     entry = await company.outcome(await company.post(company.message(1)))
@@ -160,7 +199,10 @@ def _nulls(value: Any) -> Any:
 
 
 def _wrong_types(value: Any) -> Any:
-    return {key: [key] if not isinstance(item, (dict, list)) else {"0": 1} for key, item in value.items()}
+    return {
+        key: [key] if not isinstance(item, (dict, list)) else {"0": 1}
+        for key, item in value.items()
+    }
 
 
 def _odd_payloads(company: Company) -> dict[str, tuple[Payload | bytes, str]]:
@@ -173,13 +215,18 @@ def _odd_payloads(company: Company) -> dict[str, tuple[Payload | bytes, str]]:
         "text for a message type": (company.message(902, message_type="shouting"), "dead"),
         "an unknown event": (company.message(903, event="agent_was_hired"), "ignored"),
         "an activity line": (company.message(904, message_type="activity"), "ignored"),
-        "an event that is no text": (company.message(905, event={"name": "message_created"}), "dead"),
+        "an event that is no text": (
+            company.message(905, event={"name": "message_created"}),
+            "dead",
+        ),
         "huge numbers": (company.message(906, id=10**40, conversation={"id": 10**40}), "dead"),
     }
 
 
 async def test_json_that_means_nothing_is_kept_with_its_reason(company: Company) -> None:
-    """200, `dead` or `ignored` with a sentence, no row; a good webhook after all of it is shown at once."""
+    """200, `dead` or `ignored` with a sentence, no row; a good webhook after all of it is shown at
+    once.
+    """
     for case, (payload, state) in _odd_payloads(company).items():
         entry = await company.outcome(await company.post(payload))
         assert (case, entry.state) == (case, state), entry.reason
@@ -191,7 +238,11 @@ UNKEEPABLE: dict[str, tuple[bytes, dict[str, str], int]] = {
     "empty": (b"", {}, 400),
     "no JSON": (b"hello", {}, 400),
     "half a body": (b'{"event": "message_created", "conv', {}, 400),
-    "a form": (b"event=message_created&id=1", {"Content-Type": "application/x-www-form-urlencoded"}, 400),
+    "a form": (
+        b"event=message_created&id=1",
+        {"Content-Type": "application/x-www-form-urlencoded"},
+        400,
+    ),
     "invalid UTF-8": (b'{"event": "message_\xff\xfe"}', {}, 400),
     "NaN": (b'{"event": "message_created", "id": NaN}', {}, 400),
     "nested too deeply": (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, {}, 400),
@@ -200,9 +251,21 @@ UNKEEPABLE: dict[str, tuple[bytes, dict[str, str], int]] = {
     "a number": (b"17", {}, 400),
     "an empty object": (b"{}", {}, 400),
     "only nulls": (b'{"event": null, "account": null, "id": null}', {}, 400),
-    "no account": (b'{"event": "message_created", "conversation": {"id": 1}, "content": "x"}', {}, 400),
-    "large and unusual": (b'{"event": "x", "account": 5, "s": "\\ud800", "a": [' + b"[]," * 100_000 + b"1]}", {}, 400),
-    "very many values": (b'{"event": "x", "account": {"id": 5}, "a": [' + b"[]," * 100_000 + b"1]}", {}, 400),
+    "no account": (
+        b'{"event": "message_created", "conversation": {"id": 1}, "content": "x"}',
+        {},
+        400,
+    ),
+    "large and unusual": (
+        b'{"event": "x", "account": 5, "s": "\\ud800", "a": [' + b"[]," * 100_000 + b"1]}",
+        {},
+        400,
+    ),
+    "very many values": (
+        b'{"event": "x", "account": {"id": 5}, "a": [' + b"[]," * 100_000 + b"1]}",
+        {},
+        400,
+    ),
     "gzip": (gzip.compress(b'{"event": "message_created"}'), {"Content-Encoding": "gzip"}, 415),
     "6 MB": (b'{"event": "message_created", "content": "' + b"x" * 6_000_000 + b'"}', {}, 413),
 }
@@ -212,14 +275,19 @@ UNKEEPABLE: dict[str, tuple[bytes, dict[str, str], int]] = {
 async def test_what_cannot_be_kept_is_refused(company: Company, case: str) -> None:
     """400, 413 or 415 as a problem; the next good webhook is shown all the same."""
     body, headers, status = UNKEEPABLE[case]
-    answer = await company.http.post(WEBHOOK_PATH, content=body, headers={"Content-Type": "application/json"} | headers)
+    answer = await company.http.post(
+        WEBHOOK_PATH, content=body, headers={"Content-Type": "application/json"} | headers
+    )
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["code"]
     await _shows_the_next(company)
 
 
-@pytest.mark.parametrize(("name", "most"), [("X-Chatwoot-Signature", 71), ("X-Chatwoot-Timestamp", 12), ("X-Chatwoot-Delivery", 64)])
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [("X-Chatwoot-Signature", 71), ("X-Chatwoot-Timestamp", 12), ("X-Chatwoot-Delivery", 64)],
+)
 async def test_a_header_that_is_too_long_is_refused(company: Company, name: str, most: int) -> None:
     """Nothing of it is cut: it is judged later, and names the delivery."""
     body = encode_body(company.simple("with a long header"))
@@ -227,7 +295,9 @@ async def test_a_header_that_is_too_long_is_refused(company: Company, name: str,
         answer = await company.http.post(WEBHOOK_PATH, content=body, headers={name: "1" * length})
         assert (answer.status_code, answer.json()["code"]) == (status, "header_too_large")
     if name == "X-Chatwoot-Delivery":
-        assert (await company.http.post(WEBHOOK_PATH, content=body, headers={name: "1" * most})).status_code == 200
+        assert (
+            await company.http.post(WEBHOOK_PATH, content=body, headers={name: "1" * most})
+        ).status_code == 200
 
 
 async def test_a_body_without_end_is_refused_while_it_comes(company: Company) -> None:
@@ -238,7 +308,9 @@ async def test_a_body_without_end_is_refused_while_it_comes(company: Company) ->
         for _ in range(60):
             yield b"x" * 100_000
 
-    answer = await company.http.post(WEBHOOK_PATH, content=endless(), headers={"Content-Type": "application/json"})
+    answer = await company.http.post(
+        WEBHOOK_PATH, content=endless(), headers={"Content-Type": "application/json"}
+    )
     assert answer.status_code == 413
     await _shows_the_next(company)
 
@@ -246,7 +318,9 @@ async def test_a_body_without_end_is_refused_while_it_comes(company: Company) ->
 async def test_json_under_another_content_type_is_taken(company: Company) -> None:
     """A proxy that renames the type loses nothing."""
     body = encode_body(company.message(1))
-    answer = await company.http.post(WEBHOOK_PATH, content=body, headers={"Content-Type": "text/plain"})
+    answer = await company.http.post(
+        WEBHOOK_PATH, content=body, headers={"Content-Type": "text/plain"}
+    )
     assert (answer.status_code, answer.text) == (200, "EVENT_RECEIVED")
     await company.conversation_with(1)
 
@@ -258,7 +332,18 @@ async def test_a_good_signature_is_accepted(signed: Company) -> None:
     assert (await signed.conversation_with(1))["messages"][0]["content"] == "Tom & Léa <3"
 
 
-@pytest.mark.parametrize("case", ["wrong secret", "missing", "old", "from the future", "one byte changed", "timestamp changed", "garbage"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "wrong secret",
+        "missing",
+        "old",
+        "from the future",
+        "one byte changed",
+        "timestamp changed",
+        "garbage",
+    ],
+)
 async def test_a_bad_signature_is_refused(signed: Company, case: str) -> None:
     """401, nothing in the journal, nothing shown."""
     payload, now = signed.message(66), int(time.time())
@@ -283,7 +368,9 @@ async def test_a_bad_signature_is_refused(signed: Company, case: str) -> None:
     answer = await signed.http.post(WEBHOOK_PATH, content=body, headers=raw_headers)
     assert (answer.status_code, answer.json()["code"]) == (401, "bad_signature")
     uid = headers["X-Chatwoot-Delivery"]
-    assert not await signed.rows("SELECT id FROM omni_webhook_deliveries WHERE headers LIKE :uid", uid=f"%{uid}%")
+    assert not await signed.rows(
+        "SELECT id FROM omni_webhook_deliveries WHERE headers LIKE :uid", uid=f"%{uid}%"
+    )
     assert await signed.conversations() == []
 
 
@@ -300,7 +387,9 @@ async def test_a_rotated_secret_is_accepted_beside_the_previous_one(signed: Comp
     await signed.conversation_with(3)
 
 
-async def test_an_unsigned_delivery_without_an_inbox_does_not_reach_a_signed_integration(signed: Company) -> None:
+async def test_an_unsigned_delivery_without_an_inbox_does_not_reach_a_signed_integration(
+    signed: Company,
+) -> None:
     """A forger who leaves out the inbox gets no further."""
     answer = await delivery_of(signed.simple("forged")).post(signed.http)
     assert answer.status_code == 401
@@ -315,8 +404,12 @@ async def test_a_forgery_for_another_company_is_refused(company: Company, signed
 
 
 async def test_the_contacts_credential_is_never_stored(company: Company) -> None:
-    """`pubsub_token` is a live key to the contact's Chatwoot socket: not in journal, log or tables."""
-    for number, name in enumerate(("message_created.incoming", "conversation_updated.labels", "message_created.private_note")):
+    """`pubsub_token` is a live key to the contact's Chatwoot socket: not in journal, log or
+    tables.
+    """
+    for number, name in enumerate(
+        ("message_created.incoming", "conversation_updated.labels", "message_created.private_note")
+    ):
         await company.outcome(await company.post(company.sample(name)))
         spaced = json.dumps(company.sample(name, {"extra": number}), indent=1).encode()
         await company.outcome(await company.post(spaced))
@@ -326,8 +419,13 @@ async def test_the_contacts_credential_is_never_stored(company: Company) -> None
         ("social_messages", "content"),
         ("social_conversations", "omni_contact"),
     ):
-        assert not await company.rows(f"SELECT 1 FROM {table} WHERE {column} LIKE :token LIMIT 1", token=f"%{TOKEN}%"), table
-    assert await company.rows("SELECT 1 FROM omni_webhook_deliveries WHERE body LIKE :key LIMIT 1", key='%"pubsub_token":""%')
+        assert not await company.rows(
+            f"SELECT 1 FROM {table} WHERE {column} LIKE :token LIMIT 1", token=f"%{TOKEN}%"
+        ), table
+    assert await company.rows(
+        "SELECT 1 FROM omni_webhook_deliveries WHERE body LIKE :key LIMIT 1",
+        key='%"pubsub_token":""%',
+    )
 
 
 async def test_150_000_bengali_characters_arrive_whole(company: Company) -> None:

@@ -1,4 +1,6 @@
-"""Whose a delivery is: another company writes the victim's numbers, with an address and a token of its own, and gets nothing."""
+"""Whose a delivery is: another company writes the victim's numbers, with an address and a token of
+its own, and gets nothing.
+"""
 
 import asyncio
 import time
@@ -7,8 +9,13 @@ from typing import Any
 import pytest
 
 from server.core.times import SECOND
-from server.dev.chatwoot_sim import ChatwootSim
-from tests.integration.test_integrations import admin, command, findings, registered
+from server.lab.chatwoot_sim import ChatwootSim
+from tests.integration.test_integrations import (
+    admin,
+    command,
+    findings,
+    registered,
+)
 from tests.kit.client_model import Json
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
@@ -20,7 +27,11 @@ SECRET = "u7Qm3ZtJ1xYb9Kc2Vw5Rn8Ld"  # pragma: allowlist secret
 
 async def added(company: Company, **values: Any) -> Json:
     """An integration, by the API, as any administrator adds one."""
-    given = {"accessToken": "anything", "baseUrl": "http://127.0.0.1:9", "acceptUnproved": True} | values
+    given = {
+        "accessToken": "anything",
+        "baseUrl": "http://127.0.0.1:9",
+        "acceptUnproved": True,
+    } | values
     async with admin(company) as http:
         answer = await http.post("/api/integrations", json=given)
     assert answer.status_code == 201, answer.text
@@ -43,8 +54,13 @@ async def _claimed(company: Company, sim: ChatwootSim, **values: Any) -> Json:
 async def test_nothing_of_a_company_s_account_goes_to_another_that_wrote_its_numbers(
     server: Omni, is_signed: bool, is_next_inbox: bool
 ) -> None:
-    """The same inbox, or another of the account, which the account's webhook brings as well: with the secret, or with another one."""
-    async with Company(server, webhook_secret=SECRET if is_signed else None) as victim, Company(server) as other:
+    """The same inbox, or another of the account, which the account's webhook brings as well: with
+    the secret, or with another one.
+    """
+    async with (
+        Company(server, webhook_secret=SECRET if is_signed else None) as victim,
+        Company(server) as other,
+    ):
         numbers = (victim.account_id, victim.inbox_id + is_next_inbox * 1_000_000)
         claim = await added(other, accountId=numbers[0], inboxId=numbers[1])
         assert (claim["isProved"], claim["isReceiving"], claim["isSigned"]) == (False, False, False)
@@ -54,18 +70,27 @@ async def test_nothing_of_a_company_s_account_goes_to_another_that_wrote_its_num
         delivery = await victim.post(payload)
         entry = await victim.outcome(delivery)
         if is_next_inbox:
-            assert (entry.state, entry.reason) == ("ignored", f"no integration for account {numbers[0]}, inbox {numbers[1]}")
+            assert (entry.state, entry.reason) == (
+                "ignored",
+                f"no integration for account {numbers[0]}, inbox {numbers[1]}",
+            )
         else:
             assert entry.state == "done"
-        refused = await delivery_of(victim.message(2), secret="of an inbox's callback").post(victim.http)
+        refused = await delivery_of(victim.message(2), secret="of an inbox's callback").post(
+            victim.http
+        )
         assert refused.status_code == 401
         assert await other.conversations() == []
         async with admin(other) as http:
             assert (await http.get("/api/deliveries")).json() == []
 
 
-async def test_a_claim_without_proof_is_no_hindrance_and_no_oracle(company: Company, sim: ChatwootSim) -> None:
-    """Written first, with a token that proves nothing: the owner adds the inbox as if nobody had; the claim is answered as before."""
+async def test_a_claim_without_proof_is_no_hindrance_and_no_oracle(
+    company: Company, sim: ChatwootSim
+) -> None:
+    """Written first, with a token that proves nothing: the owner adds the inbox as if nobody had;
+    the claim is answered as before.
+    """
     numbers = {"accountId": sim.account.id, "inboxId": sim.inbox.id, "baseUrl": sim.base_url}
     async with Company(company.omni) as owner:
         before = await _claimed(company, sim, **numbers, accessToken="garbage")
@@ -83,9 +108,15 @@ async def test_a_claim_without_proof_is_no_hindrance_and_no_oracle(company: Comp
 
 
 @pytest.mark.parametrize("server", ["embedded"], indirect=True)
-async def test_a_check_proves_once_the_token_sees_the_inbox(company: Company, sim: ChatwootSim) -> None:
-    """Not yet a member: said with its cause, by API, command and status page; then proved by looking again, without registering anew."""
-    outsider = sim.add_user("Omar", account=sim.add_account("Elsewhere", id=99_000_001), role="administrator")
+async def test_a_check_proves_once_the_token_sees_the_inbox(
+    company: Company, sim: ChatwootSim
+) -> None:
+    """Not yet a member: said with its cause, by API, command and status page; then proved by
+    looking again, without registering anew.
+    """
+    outsider = sim.add_user(
+        "Omar", account=sim.add_account("Elsewhere", id=99_000_001), role="administrator"
+    )
     numbers = {"accountId": sim.account.id, "inboxId": sim.inbox.id, "baseUrl": sim.base_url}
     place = (await _claimed(company, sim, **numbers, accessToken=outsider.access_token))["id"]
     company.integration_id = place
@@ -95,39 +126,60 @@ async def test_a_check_proves_once_the_token_sees_the_inbox(company: Company, si
     done = await command(company.omni, "integration", "check", "--integration-id", str(place))
     assert (done.returncode, proof["text"] in done.stdout) == (1, True)
     async with admin(company) as http:
-        [line] = [one for one in (await http.get("/api/status")).json()["integrations"] if one["id"] == place]
+        [line] = [
+            one
+            for one in (await http.get("/api/status")).json()["integrations"]
+            if one["id"] == place
+        ]
         assert "nothing is received yet" in line["text"]
         page = (await http.get("/admin/integrations")).text
         assert "not proved yet" in page
         outsider.roles[sim.account.id] = "administrator"
         assert (await findings(company))["proof"]["state"] == "ok"
-        [shown] = [one for one in (await http.get("/api/integrations")).json() if one["id"] == place]
+        [shown] = [
+            one for one in (await http.get("/api/integrations")).json() if one["id"] == place
+        ]
         assert (shown["isProved"], shown["isReceiving"]) == (True, True)
-    acts = await company.rows("SELECT act FROM omni_audit_log WHERE target = :target", target=f"integration {place}")
+    acts = await company.rows(
+        "SELECT act FROM omni_audit_log WHERE target = :target", target=f"integration {place}"
+    )
     assert "integration.proved" in {act for (act,) in acts}
 
 
 async def test_an_old_chatwoot_calls_an_address_with_a_key(shop: Company, sim: ChatwootSim) -> None:
-    """It does not sign: refused at first; with a key registered it arrives, and without that key nothing does."""
+    """It does not sign: refused at first; with a key registered it arrives, and without that key
+    nothing does.
+    """
     await shop.change_integration(unsigned_webhooks="refused")
     assert (await delivery_of(shop.message(1)).post(shop.http)).status_code == 401
     async with admin(shop) as http:
-        keyed = (await http.patch(f"/api/integrations/{shop.integration_id}", json={"unsignedWebhooks": "keyed"})).json()
+        keyed = (
+            await http.patch(
+                f"/api/integrations/{shop.integration_id}", json={"unsignedWebhooks": "keyed"}
+            )
+        ).json()
         assert keyed["unsignedWebhooks"] == "keyed"
         address, _, key = keyed["webhookUrl"].partition("?key=")
         assert (address, len(key) >= 32) == (shop.omni.base_url + WEBHOOK_PATH, True)
-        refused = await http.patch(f"/api/integrations/{shop.integration_id}", json={"unsignedWebhooks": "accepted"})
+        refused = await http.patch(
+            f"/api/integrations/{shop.integration_id}", json={"unsignedWebhooks": "accepted"}
+        )
         assert refused.status_code == 400
     body = encode_body(shop.message(2))
     for query, status in (("", 401), ("?key=wrong", 401), (f"?key={key}", 200)):
         assert (await shop.http.post(WEBHOOK_PATH + query, content=body)).status_code == status
     await shop.conversation_with(1)
-    assert not await shop.rows("SELECT 1 FROM omni_webhook_deliveries WHERE headers LIKE :key", key=f"%{key}%")
-    rows = await shop.rows("SELECT omni_webhook_key FROM integrations WHERE id = :id", id=shop.integration_id)
+    assert not await shop.rows(
+        "SELECT 1 FROM omni_webhook_deliveries WHERE headers LIKE :key", key=f"%{key}%"
+    )
+    rows = await shop.rows(
+        "SELECT omni_webhook_key FROM integrations WHERE id = :id", id=shop.integration_id
+    )
     assert rows[0][0].startswith("enc1:")
     stranger = sim.add_webhook(f"{address}?key=another-company-s")
     await registered(shop)
-    assert {hook.url for hook in sim.hooks} == {keyed["webhookUrl"], stranger.url}  # another company's stays
+    # another company's stays
+    assert {hook.url for hook in sim.hooks} == {keyed["webhookUrl"], stranger.url}
 
 
 async def test_a_replaced_secret_ends(shop: Company, sim: ChatwootSim) -> None:
@@ -146,22 +198,35 @@ async def test_a_replaced_secret_ends(shop: Company, sim: ChatwootSim) -> None:
         await shop.post(shop.message(3), secret="renewed")
         began = time.time()
         assert (await http.post(f"{place}/rotate")).json()["previousSecretEndsAt"]
-    [(until,)] = await shop.rows("SELECT omni_previous_secret_until FROM integrations WHERE id = :id", id=shop.integration_id)
+    [(until,)] = await shop.rows(
+        "SELECT omni_previous_secret_until FROM integrations WHERE id = :id", id=shop.integration_id
+    )
     assert began < until / SECOND <= time.time() + 300
     await shop.change_integration(previous_secret_until=1)
     assert (await delivery_of(shop.message(4), secret="renewed").post(shop.http)).status_code == 401
 
 
-async def test_renewing_keeps_another_company_of_the_account_connected(server: Omni, sim: ChatwootSim) -> None:
-    """Two companies have an inbox each of one account, which has one webhook: the secret is renewed by one, and both go on."""
+async def test_renewing_keeps_another_company_of_the_account_connected(
+    server: Omni, sim: ChatwootSim
+) -> None:
+    """Two companies have an inbox each of one account, which has one webhook: the secret is renewed
+    by one, and both go on.
+    """
     second = sim.add_inbox("Second", account=sim.account, id=sim.inbox.id + 500_000)
     async with Company(server) as one, Company(server) as two:
         places = []
         for company, inbox_id in ((one, sim.inbox.id), (two, second.id)):
-            numbers = {"accountId": sim.account.id, "inboxId": inbox_id, "baseUrl": sim.base_url, "accessToken": sim.admin.access_token}
+            numbers = {
+                "accountId": sim.account.id,
+                "inboxId": inbox_id,
+                "baseUrl": sim.base_url,
+                "accessToken": sim.admin.access_token,
+            }
             places.append((await added(company, **numbers))["id"])
             async with admin(company) as http:
-                assert (await http.post(f"/api/integrations/{places[-1]}/register")).status_code == 200
+                assert (
+                    await http.post(f"/api/integrations/{places[-1]}/register")
+                ).status_code == 200
         async with admin(one) as http:
             assert (await http.post(f"/api/integrations/{places[0]}/rotate")).status_code == 200
         assert len(sim.hooks) == 1
@@ -172,7 +237,11 @@ async def test_renewing_keeps_another_company_of_the_account_connected(server: O
         for company, text in ((one, "to the first"), (two, "to the second")):
 
             async def shown(company: Company = company, text: str = text) -> bool:
-                return [row["preview"]["content"] for row in await company.conversations() if row["preview"]] == [text]
+                return [
+                    row["preview"]["content"]
+                    for row in await company.conversations()
+                    if row["preview"]
+                ] == [text]
 
             await eventually(shown)
         acts = await two.rows("SELECT act FROM omni_audit_log WHERE company_id = :id", id=two.id)
@@ -180,7 +249,9 @@ async def test_renewing_keeps_another_company_of_the_account_connected(server: O
 
 
 async def test_erasing_touches_no_delivery_that_was_never_the_company_s(server: Omni) -> None:
-    """Parked, of an account whose number another company wrote for itself, in another inbox, and with the same contact's number."""
+    """Parked, of an account whose number another company wrote for itself, in another inbox, and
+    with the same contact's number.
+    """
     async with Company(server) as company:
         foreign = company.message(7, "another company's customer", conversation_id=481)
         foreign["inbox"]["id"] = foreign["conversation"]["inbox_id"] = company.inbox_id + 1_000_000
@@ -193,13 +264,21 @@ async def test_erasing_touches_no_delivery_that_was_never_the_company_s(server: 
         async with admin(company) as http:
             erased = await http.post(f"/api/conversations/{conversation['id']}/erase-contact")
             assert erased.status_code == 200, erased.text
-        rows = await company.rows("SELECT body FROM omni_webhook_deliveries WHERE body LIKE :text", text="%another company's customer%")
+        rows = await company.rows(
+            "SELECT body FROM omni_webhook_deliveries WHERE body LIKE :text",
+            text="%another company's customer%",
+        )
         assert len(rows) == 1
 
 
 async def test_two_proofs_at_once_leave_one_receiver(server: Omni, sim: ChatwootSim) -> None:
     """Both have a token of that Chatwoot: one has the inbox."""
-    numbers = {"accountId": sim.account.id, "inboxId": sim.inbox.id, "baseUrl": sim.base_url, "accessToken": sim.admin.access_token}
+    numbers = {
+        "accountId": sim.account.id,
+        "inboxId": sim.inbox.id,
+        "baseUrl": sim.base_url,
+        "accessToken": sim.admin.access_token,
+    }
     async with Company(server) as one, Company(server) as two:
         async with asyncio.TaskGroup() as group:
             both = [group.create_task(added(company, **numbers)) for company in (one, two)]

@@ -1,4 +1,6 @@
-"""A Chatwoot whose agents' socket breaks at another step each time: `ended` says at which ones it has."""
+"""A Chatwoot whose agents' socket breaks at another step each time: `ended` says at which ones it
+has.
+"""
 
 import asyncio
 import contextlib
@@ -31,7 +33,8 @@ _CONFIRMED = framed(json.dumps({"type": "confirm_subscription"}).encode())
 
 class BrokenCable:
     def __init__(self, account_id: int, inbox_id: int, steps: Sequence[str]) -> None:
-        self.url, self.ended = "", set[str]()
+        self.url = ""
+        self.ended = set[str]()
         accounts = [{"id": account_id, "role": "administrator"}]
         self._profile = {"id": 1, "name": "x", "pubsub_token": "x", "accounts": accounts}
         self._inboxes = {"payload": [{"id": inbox_id, "name": "x", "channel_type": "Channel::Api"}]}
@@ -50,14 +53,21 @@ class BrokenCable:
                 await writer.drain()
         writer.close()
 
-    async def _break(self, step: str, head: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _break(
+        self, step: str, head: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         place = STEPS.index(step)
         [key] = re.findall(r"(?i)sec-websocket-key: (\S+)", head)
-        accepted = HEAD.format(accept_key(key if step != "with a wrong key" else "AAAAAAAAAAAAAAAAAAAAAA==")).encode()
+        accepted = HEAD.format(
+            accept_key(key if step != "with a wrong key" else "AAAAAAAAAAAAAAAAAAAAAA==")
+        ).encode()
         said = {
             "at the request": b"",
             "with a refusal": b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
-            "elsewhere": b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/cable\r\nContent-Length: 0\r\n\r\n",
+            "elsewhere": (
+                b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/cable\r\nContent-Length: "
+                b"0\r\n\r\n"
+            ),
             "within the head": accepted[:40],
         }.get(step, accepted)
         if place >= STEPS.index("within a frame"):
@@ -83,7 +93,9 @@ class BrokenCable:
 
 
 @contextlib.asynccontextmanager
-async def broken_cable(account_id: int, inbox_id: int, steps: Sequence[str] = STEPS) -> AsyncIterator[BrokenCable]:
+async def broken_cable(
+    account_id: int, inbox_id: int, steps: Sequence[str] = STEPS
+) -> AsyncIterator[BrokenCable]:
     """One step after the other, again and again."""
     broken = BrokenCable(account_id, inbox_id, steps)
     server = await asyncio.start_server(broken.answer, "127.0.0.1", 0)

@@ -1,4 +1,6 @@
-"""What a client holds: a snapshot from REST with the events after it applied, by the rules of docs/protocol.md alone."""
+"""What a client holds: a snapshot from REST with the events after it applied, by the rules of
+docs/protocol.md alone.
+"""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -27,7 +29,9 @@ class Event:
 
 @dataclass
 class ClientModel:
-    """Two models are equal when two clients show the same. `agent_id` is whose `readCount` is followed (None: nobody's)."""
+    """Two models are equal when two clients show the same. `agent_id` is whose `readCount` is
+    followed (None: nobody's).
+    """
 
     agent_id: int | None = None
     conversations: dict[int, Json] = field(default_factory=dict)
@@ -35,18 +39,26 @@ class ClientModel:
     read_counts: dict[int, int] = field(default_factory=dict)
 
     def load(self, conversations: Iterable[Json], messages: Iterable[Json] = ()) -> None:
-        """Take a snapshot in, or part of one: `GET /api/conversations`, and the `messages` of any conversation."""
+        """Take a snapshot in, or part of one: `GET /api/conversations`, and the `messages` of any
+        conversation.
+        """
         for conversation in conversations:
             if "readCount" in conversation:
                 self._read(conversation["id"], conversation["readCount"])
-            shared = {name: value for name, value in conversation.items() if name not in (*_PERSONAL_FIELDS, "messages")}
+            shared = {
+                name: value
+                for name, value in conversation.items()
+                if name not in (*_PERSONAL_FIELDS, "messages")
+            }
             _upsert(self.conversations, shared)
             messages = (*messages, *conversation.get("messages", ()))
         for message in messages:
             _upsert(self.messages, message)
 
     def apply(self, event: Event) -> None:
-        """Upsert each object the event holds; an object that is not newer than ours is left alone."""
+        """Upsert each object the event holds; an object that is not newer than ours is left
+        alone.
+        """
         data = event.data
         _upsert(self.conversations, data["conversation"])
         if "message" in data:
@@ -60,7 +72,11 @@ class ClientModel:
 
     def messages_of(self, conversation_id: int) -> list[Json]:
         """Oldest first, as the page shows them."""
-        own = (message for message in self.messages.values() if message["conversationId"] == conversation_id)
+        own = (
+            message
+            for message in self.messages.values()
+            if message["conversationId"] == conversation_id
+        )
         return sorted(own, key=_place)
 
     def _read(self, conversation_id: int, count: int) -> None:

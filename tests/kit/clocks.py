@@ -1,4 +1,6 @@
-"""The wall clock of one process, off by as much as a test says. Its monotonic clock runs on as it is."""
+"""The wall clock of one process, off by as much as a test says. Its monotonic clock runs on as it
+is.
+"""
 
 import os
 from pathlib import Path
@@ -13,7 +15,9 @@ def has_faketime() -> bool:
 
 
 class Clock:
-    """Give `env` to the process at its start; `set` steps its clock within about a second, while it runs."""
+    """Give `env` to the process at its start; `set` steps its clock within about a second, while it
+    runs.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -29,10 +33,12 @@ class Clock:
         return {
             "LD_PRELOAD": str(library),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            # a step is seen within about a second; without this, every look at any clock reads the file
+            # a step is seen within about a second; without this, every look at any clock reads the
+            # file
             "FAKETIME_CACHE_DURATION": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "FAKETIME_DISABLE_SHM": "1",  # a process that is killed would leave its shared memory behind
+            # a process that is killed would leave its shared memory behind
+            "FAKETIME_DISABLE_SHM": "1",
             "NO_FAKE_STAT": "1",
         }
 

@@ -1,4 +1,6 @@
-"""A company of its own on a server that tests share: numbers nobody else uses, an integration, its agents' clients, its webhooks."""
+"""A company of its own on a server that tests share: numbers nobody else uses, an integration, its
+agents' clients, its webhooks.
+"""
 
 import itertools
 import time
@@ -11,21 +13,29 @@ from typing import Any, Self
 import httpx
 
 from server.core.times import SECOND, iso
-from server.db import accounts
-from server.db.accounts import Integration
-from server.db.database import Connection, Database, Row
-from server.db.vault import Vault
-from server.dev.chatwoot_sim import ChatwootSim
+from server.db.access import accounts
+from server.db.access.accounts import Integration
+from server.db.access.vault import Vault
+from server.db.engine.database import Connection, Database, Row
+from server.lab.chatwoot_sim import ChatwootSim
 from tests.kit.client_model import Json
 from tests.kit.eventually import eventually
 from tests.kit.omni import Omni
 from tests.kit.socket_client import AgentSocket
-from tests.kit.webhook import Delivery, Payload, delivery_of, realistic_payload, simple_payload
+from tests.kit.webhook import (
+    Delivery,
+    Payload,
+    delivery_of,
+    realistic_payload,
+    simple_payload,
+)
 
 _numbers = itertools.count(1001)
 _NOWHERE = "http://127.0.0.1:9"  # refuses connections
 _NO_INTEGRATION = 2**53
-_HELD_US = 80 * SECOND  # one that is further ahead than two leases is the work of a clock that was wrong, and holds nobody back
+# one that is further ahead than two leases is the work of a clock that was wrong, and holds nobody
+# back
+_HELD_US = 80 * SECOND
 
 
 @dataclass(frozen=True)
@@ -38,9 +48,11 @@ class JournalEntry:
 
 
 class Company:
-    """`async with Company(omni) as company:` adds the integration and makes the server know it at once.
+    """`async with Company(omni) as company:` adds the integration and makes the server know it at
+    once.
 
-    Account and inbox of the integration are numbers of its own, so that the payloads of one company never reach another.
+    Account and inbox of the integration are numbers of its own, so that the payloads of one company
+    never reach another.
     """
 
     def __init__(
@@ -53,9 +65,11 @@ class Company:
         unsigned: str = "accepted",
         is_proved: bool = True,
     ) -> None:
-        """`chatwoot` (being served) is where replies and syncs go; without one, to an address that refuses.
+        """`chatwoot` (being served) is where replies and syncs go; without one, to an address that
+        refuses.
 
-        `numbers`: account and inbox, instead of its own. Its webhooks need no signature unless it has a secret or says otherwise.
+        `numbers`: account and inbox, instead of its own. Its webhooks need no signature unless it
+        has a secret or says otherwise.
         """
         self.omni = omni
         self.id = next(_numbers)
@@ -63,7 +77,8 @@ class Company:
         self.inbox_id = chatwoot.inbox.id if chatwoot else 40_000 + self.id
         if numbers is not None:
             self.account_id, self.inbox_id = numbers
-        self._unsigned, self._is_proved = unsigned, is_proved
+        self._unsigned = unsigned
+        self._is_proved = is_proved
         self.integration_id = 0
         self.webhook_secret = webhook_secret
         self.database = Database(omni.env["DATABASE_URL"])
@@ -79,29 +94,44 @@ class Company:
             "account_id": self.account_id,
             "inbox_id": self.inbox_id,
             "base_url": self._chatwoot.base_url if self._chatwoot else _NOWHERE,
-            "access_token": self._chatwoot.admin.access_token if self._chatwoot else "token-of-a-chatwoot-agent",
+            "access_token": self._chatwoot.admin.access_token
+            if self._chatwoot
+            else "token-of-a-chatwoot-agent",
             "webhook_secret": self.webhook_secret,
             "unsigned": self._unsigned,
             "proved_us": int(time.time() * SECOND) if self._is_proved else None,
         }
-        self.integration_id = await self.database.transaction(lambda c: self._add_integration(c, values))
+        self.integration_id = await self.database.transaction(
+            lambda c: self._add_integration(c, values)
+        )
         await self.tell_server()
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         await self._stack.__aexit__(kind, error, trace)
 
     # the integration
 
     async def _add_integration(self, connection: Connection, values: dict[str, Any]) -> int:
-        """As if a round of reconcile were under way elsewhere, so that it stays out of what tests count."""
+        """As if a round of reconcile were under way elsewhere, so that it stays out of what tests
+        count.
+        """
         now_us = int(time.time() * SECOND)
         integration_id = await accounts.add_integration(connection, self._vault, values, now_us)
-        await accounts.update_integration(connection, integration_id, {"walked_at": now_us, "lease_until": now_us + _HELD_US})
+        await accounts.update_integration(
+            connection, integration_id, {"walked_at": now_us, "lease_until": now_us + _HELD_US}
+        )
         return integration_id
 
     async def tell_server(self) -> None:
-        """Make the server read the integrations now instead of within seconds: a sync of one that is not there does only that."""
+        """Make the server read the integrations now instead of within seconds: a sync of one that
+        is not there does only that.
+        """
         answer = await self.http.post("/api/chatwoot/sync", json={"integrationId": _NO_INTEGRATION})
         assert answer.status_code == 404, answer.text
 
@@ -112,10 +142,14 @@ class Company:
     async def change_integration(self, **values: object) -> None:
         """Set columns of the integration; secrets are sealed on the way."""
         sealed = {
-            name: self._vault.seal(value) if isinstance(value, str) and name.endswith(("secret", "token")) else value
+            name: self._vault.seal(value)
+            if isinstance(value, str) and name.endswith(("secret", "token"))
+            else value
             for name, value in values.items()
         }
-        await self.database.transaction(lambda c: accounts.update_integration(c, self.integration_id, sealed))
+        await self.database.transaction(
+            lambda c: accounts.update_integration(c, self.integration_id, sealed)
+        )
         await self.tell_server()
 
     async def integrations(self) -> list[Integration]:
@@ -129,12 +163,25 @@ class Company:
     def client(self, agent_id: int | str = 1, **options: Any) -> httpx.AsyncClient:
         return self.omni.client(self.token(agent_id), **options)
 
-    def socket(self, agent_id: int | str = 1, *, cursor: str | None = None, url: str | None = None, **options: Any) -> AgentSocket:
-        return AgentSocket(url or self.omni.ws_url, token=self.token(agent_id), cursor=cursor, **options)
+    def socket(
+        self,
+        agent_id: int | str = 1,
+        *,
+        cursor: str | None = None,
+        url: str | None = None,
+        **options: Any,
+    ) -> AgentSocket:
+        return AgentSocket(
+            url or self.omni.ws_url, token=self.token(agent_id), cursor=cursor, **options
+        )
 
     async def agent_number(self, agent_id: int | str = 1) -> int:
         """The number in our `agents` table of whoever has this `sub`."""
-        rows = await self.rows("SELECT id FROM omni_agents WHERE company_id = :company AND subject = :s", company=self.id, s=str(agent_id))
+        rows = await self.rows(
+            "SELECT id FROM omni_agents WHERE company_id = :company AND subject = :s",
+            company=self.id,
+            s=str(agent_id),
+        )
         return int(rows[0][0])
 
     async def get(self, path: str, **options: Any) -> Any:
@@ -153,13 +200,17 @@ class Company:
         return messages
 
     async def conversation_with(self, count: int, *, display_id: int = 481) -> Json:
-        """The conversation of that Chatwoot number, once it has so many messages; with its `messages`."""
+        """The conversation of that Chatwoot number, once it has so many messages; with its
+        `messages`.
+        """
 
         async def found() -> Json | None:
             for one in await self.conversations():
                 if one["chatwootConversationId"] == display_id:
                     whole: Json = await self.get(f"/api/conversations/{one['id']}/messages")
-                    assert len(whole["messages"]) == count, f"{len(whole['messages'])} messages instead of {count}"
+                    assert len(whole["messages"]) == count, (
+                        f"{len(whole['messages'])} messages instead of {count}"
+                    )
                     return whole
             return None
 
@@ -175,8 +226,12 @@ class Company:
         payload: Payload = self._addressed(realistic_payload(name, changes))
         return payload
 
-    def message(self, number: int, content: str | None = None, *, conversation_id: int = 481, **changes: Any) -> Payload:
-        """A customer's message: `number` is Chatwoot's id and, in milliseconds after a fixed moment, its time. No agent has read any."""
+    def message(
+        self, number: int, content: str | None = None, *, conversation_id: int = 481, **changes: Any
+    ) -> Payload:
+        """A customer's message: `number` is Chatwoot's id and, in milliseconds after a fixed
+        moment, its time. No agent has read any.
+        """
         at = 1_784_365_265_000_000 + number * 1000
         told = {
             "id": number,
@@ -202,7 +257,10 @@ class Company:
         uid = delivery.headers["X-Chatwoot-Delivery"]
 
         async def found() -> JournalEntry | None:
-            rows = await self.rows("SELECT state, reason, body FROM omni_webhook_deliveries WHERE headers LIKE :uid", uid=f"%{uid}%")
+            rows = await self.rows(
+                "SELECT state, reason, body FROM omni_webhook_deliveries WHERE headers LIKE :uid",
+                uid=f"%{uid}%",
+            )
             assert {row[0] for row in rows} != {"received"}, "not dealt with yet"
             return JournalEntry(*rows[0]) if rows else None
 
@@ -217,7 +275,9 @@ class Company:
         await self.database.transaction(lambda c: c.execute(sql, values))
 
     async def head(self) -> int:
-        rows = await self.rows("SELECT head FROM omni_inbox_streams WHERE company_id = :company", company=self.id)
+        rows = await self.rows(
+            "SELECT head FROM omni_inbox_streams WHERE company_id = :company", company=self.id
+        )
         return int(rows[0][0]) if rows else 0
 
     def _addressed(self, value: Any, key: str = "") -> Any:

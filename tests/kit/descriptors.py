@@ -21,7 +21,9 @@ def open_descriptors(server: Omni) -> Counter[str]:
 
 
 async def settled_descriptors(server: Omni, most_sockets: int = 12) -> Counter[str]:
-    """What stays open when nothing happens: kept connections end by themselves. The least of what is seen."""
+    """What stays open when nothing happens: kept connections end by themselves. The least of what
+    is seen.
+    """
     least: Counter[str] = open_descriptors(server)
 
     async def is_still() -> bool:

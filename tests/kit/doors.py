@@ -1,4 +1,6 @@
-"""Ways to a server of a test: TLS before it, with a certificate of an authority made for the test, and a proxy by CONNECT."""
+"""Ways to a server of a test: TLS before it, with a certificate of an authority made for the test,
+and a proxy by CONNECT.
+"""
 
 import asyncio
 import contextlib
@@ -21,7 +23,8 @@ class Authority:
     """Signs a certificate for 127.0.0.1. `file` is its own, for those who trust it."""
 
     def __init__(self, directory: Path) -> None:
-        self.file, self._chain = directory / "authority.pem", directory / "server.pem"
+        self.file = directory / "authority.pem"
+        self._chain = directory / "server.pem"
         key, own = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "An authority of these tests")])
         now = datetime.datetime.now(datetime.UTC)
@@ -48,7 +51,9 @@ class Authority:
         )
         self.file.write_bytes(authority.public_bytes(serialization.Encoding.PEM))
         private = own.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
         )
         self._chain.write_bytes(private + server.public_bytes(serialization.Encoding.PEM))
 

@@ -1,6 +1,7 @@
 """Waiting for something to become true, with a limit, instead of sleeping.
 
-All times are in seconds of a quiet machine; `OMNI_TEST_TIME_UNIT` (default 1.0) stretches them on a slow one.
+All times are in seconds of a quiet machine; `OMNI_TEST_TIME_UNIT` (default 1.0) stretches them on a
+slow one.
 """
 
 import asyncio
@@ -33,7 +34,8 @@ async def eventually(check: Callable[[], T | None], limit: float = 15.0) -> T: .
 async def eventually(check: Callable[[], Any], limit: float = 15.0) -> Any:
     """Call `check` until it returns something true without an AssertionError; returns that value.
 
-    `check` may be plain or async. After `limit` seconds (scaled) an AssertionError tells what the last call came to.
+    `check` may be plain or async. After `limit` seconds (scaled) an AssertionError tells what the
+    last call came to.
     """
     attempts = _Attempts(limit)
     while True:

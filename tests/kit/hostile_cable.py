@@ -1,4 +1,6 @@
-"""A server that accepts every subscription of `/cable`, and then sends the same bytes as long as they are read."""
+"""A server that accepts every subscription of `/cable`, and then sends the same bytes as long as
+they are read.
+"""
 
 import asyncio
 import contextlib
@@ -19,7 +21,9 @@ class HostileCable:
     """`sent` counts the bytes that went out."""
 
     def __init__(self, flood: bytes) -> None:
-        self.flood, self.sent, self.base_url = flood, 0, ""
+        self.flood = flood
+        self.sent = 0
+        self.base_url = ""
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):

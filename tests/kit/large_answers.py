@@ -1,4 +1,6 @@
-"""A Chatwoot whose every answer is a JSON object with one text of so many bytes, sent as fast as it is read."""
+"""A Chatwoot whose every answer is a JSON object with one text of so many bytes, sent as fast as it
+is read.
+"""
 
 import asyncio
 import contextlib

@@ -1,6 +1,8 @@
-"""A private MariaDB server on a free port, with full durability, that tests may kill, freeze and start again.
+"""A private MariaDB server on a free port, with full durability, that tests may kill, freeze and
+start again.
 
-With `OMNI_TEST_MYSQLD` in the environment, the path of Oracle MySQL's `mysqld` (8.0.30 or later), it is that server instead.
+With `OMNI_TEST_MYSQLD` in the environment, the path of Oracle MySQL's `mysqld` (8.0.30 or later),
+it is that server instead.
 """
 
 import atexit
@@ -34,13 +36,17 @@ _COMMON_OPTIONS = (_LOG_SIZE, "--innodb-buffer-pool-size=64M")
 
 
 def is_oracle_mysql() -> bool:
-    """Whether `OMNI_TEST_MYSQLD` names Oracle's server, which has other words and other variables than MariaDB."""
+    """Whether `OMNI_TEST_MYSQLD` names Oracle's server, which has other words and other variables
+    than MariaDB.
+    """
     return _MYSQLD is not None
 
 
 def has_mariadb() -> bool:
     """True if the server's programs are installed."""
-    return _server_program() is not None and (_MYSQLD is not None or _installer_program() is not None)
+    return _server_program() is not None and (
+        _MYSQLD is not None or _installer_program() is not None
+    )
 
 
 class MariaDB(ServerProcess):
@@ -68,7 +74,9 @@ class MariaDB(ServerProcess):
         return self._data
 
     def create_database(self) -> str:
-        """A new, empty utf8mb4 database; returns its URL (`mysql://omni:secret@127.0.0.1:port/name`)."""
+        """A new, empty utf8mb4 database; returns its URL
+        (`mysql://omni:secret@127.0.0.1:port/name`).
+        """
         name = f"omni_{next(self._names)}_{secrets.token_hex(3)}"
         self.sql(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4")
         return self.url(name)
@@ -77,7 +85,8 @@ class MariaDB(ServerProcess):
         return f"mysql://{USER}:{PASSWORD}@127.0.0.1:{self.port}/{database}"
 
     def plain_url(self, database: str) -> str:
-        """The URL of a user who may do everything in that database and nothing to the server, as production has it.
+        """The URL of a user who may do everything in that database and nothing to the server, as
+        production has it.
 
         Unlike the administrator of `url`, that user is bound by `read_only`.
         """
@@ -88,8 +97,9 @@ class MariaDB(ServerProcess):
     def sql(
         self, text: str, *parameters: object, database: str | None = None, user: str = USER
     ) -> list[dict[str, Any]]:
-        """Run one statement, as administrator unless another user is named, on a connection of its own, committed at once;
-        `%s` marks parameters."""
+        """Run one statement, as administrator unless another user is named, on a connection of its
+        own, committed at once; `%s` marks parameters.
+        """
         with (
             pymysql.connect(
                 host="127.0.0.1",
@@ -108,7 +118,10 @@ class MariaDB(ServerProcess):
 
     def drop_connections(self, user: str = USER) -> int:
         """KILL every connection of that user but the one that does it; returns how many."""
-        own = "SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID() AND user = %s"
+        own = (
+            "SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID() AND "
+            "user = %s"
+        )
         killed = 0
         for row in self.sql(own, user):
             try:
@@ -149,7 +162,11 @@ class MariaDB(ServerProcess):
             _required(_server_program()),
             "--no-defaults",
             "--skip-name-resolve",
-            *(["--mysqlx=OFF", "--secure-file-priv=NULL", "--explain-format=TRADITIONAL"] if _MYSQLD else []),
+            *(
+                ["--mysqlx=OFF", "--secure-file-priv=NULL", "--explain-format=TRADITIONAL"]
+                if _MYSQLD
+                else []
+            ),
             *_user_option(),
             *_COMMON_OPTIONS,
             *(f"--{name}={value}" for name, value in settings.items()),
@@ -158,23 +175,42 @@ class MariaDB(ServerProcess):
 
 @functools.cache
 def _template() -> Path:
-    """An initialised data directory, made once per test run: making one takes seconds, copying it does not."""
+    """An initialised data directory, made once per test run: making one takes seconds, copying it
+    does not.
+    """
     directory = Path(tempfile.mkdtemp(prefix="omni-mariadb-template-"))
-    # not the machine's: a server that starts meanwhile, another run's perhaps, removes the temporary tables of all that share one
+    # not the machine's: a server that starts meanwhile, another run's perhaps, removes the
+    # temporary tables of all that share one
     scratch = Path(tempfile.mkdtemp(prefix="omni-mariadb-scratch-"))
     for made in (directory, scratch):
         atexit.register(shutil.rmtree, made, ignore_errors=True)
-    done = subprocess.run(_installation(directory, scratch), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        _installation(directory, scratch), capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
-        raise NotReady(f"making a data directory ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
+        raise NotReady(
+            f"making a data directory ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+        )
     return directory
 
 
 def _installation(directory: Path, scratch: Path) -> list[str]:
-    always = ["--no-defaults", f"--datadir={directory}", f"--tmpdir={scratch}", *_user_option(), *_COMMON_OPTIONS]
+    always = [
+        "--no-defaults",
+        f"--datadir={directory}",
+        f"--tmpdir={scratch}",
+        *_user_option(),
+        *_COMMON_OPTIONS,
+    ]
     if _MYSQLD:
         return [_MYSQLD, *always, "--initialize-insecure"]
-    return [_required(_installer_program()), *always, "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"]
+    return [
+        _required(_installer_program()),
+        *always,
+        "--auth-root-authentication-method=normal",
+        "--skip-test-db",
+        "--skip-name-resolve",
+    ]
 
 
 def _server_program() -> str | None:

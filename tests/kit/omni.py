@@ -1,4 +1,6 @@
-"""The server under test as its users run it: the installed command, in processes of its own, told everything by the environment."""
+"""The server under test as its users run it: the installed command, in processes of its own, told
+everything by the environment.
+"""
 
 import base64
 import http.client
@@ -29,7 +31,9 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Omni:
-    """One `omni-inbox serve`. `prepare()` once per database, then `start()`; several may share a database and a bus."""
+    """One `omni-inbox serve`. `prepare()` once per database, then `start()`; several may share a
+    database and a bus.
+    """
 
     def __init__(
         self,
@@ -40,7 +44,9 @@ class Omni:
         workers: int | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
-        """`directory` takes log and spool; `env` adds to the environment or replaces what is in it."""
+        """`directory` takes log and spool; `env` adds to the environment or replaces what is
+        in it.
+        """
         self.port = free_port()
         self.directory = directory
         self.env = {
@@ -54,15 +60,25 @@ class Omni:
             "PUBLIC_URL": self.base_url,
             "CHATWOOT_ALLOW_PRIVATE": "true",  # the simulated one is on this machine
             "CHATWOOT_PRIVATE_HOSTS": "127.0.0.1,localhost",  # and is quoted
-            "CHATWOOT_SOCKETS": "false",  # a second source would bring what a test has lost on purpose
+            # a second source would bring what a test has lost on purpose
+            "CHATWOOT_SOCKETS": "false",
             "INTEGRATION_WATCH_SECONDS": "3600",  # most tests break things on purpose
             "DRAIN_SECONDS": "0",  # a stop in a test means now
-            "HISTORY_REQUESTS_PER_HOUR": "0",  # what it would find beside a test is missing from the test's own counts
+            # what it would find beside a test is missing from the test's own counts
+            "HISTORY_REQUESTS_PER_HOUR": "0",
             **(env or {}),
         }
         workers_option = [] if workers is None else ["--workers", str(workers)]
         self.process = ServerProcess(
-            [str(COMMAND), "serve", "--host", "127.0.0.1", "--port", str(self.port), *workers_option],
+            [
+                str(COMMAND),
+                "serve",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                str(self.port),
+                *workers_option,
+            ],
             log_path=directory / f"omni-{self.port}.log",
             is_ready=self._is_live,
             env=self.env,
@@ -107,9 +123,17 @@ class Omni:
     def thaw(self) -> None:
         self.process.thaw()
 
-    def another(self, *, workers: int | None = None, env: Mapping[str, str] | None = None) -> "Omni":
-        """A second server on the same database and bus, with a port and a spool of its own; not started yet."""
-        own = {name: value for name, value in self.env.items() if name not in ("SPOOL_PATH", "PUBLIC_URL")}
+    def another(
+        self, *, workers: int | None = None, env: Mapping[str, str] | None = None
+    ) -> "Omni":
+        """A second server on the same database and bus, with a port and a spool of its own; not
+        started yet.
+        """
+        own = {
+            name: value
+            for name, value in self.env.items()
+            if name not in ("SPOOL_PATH", "PUBLIC_URL")
+        }
         return Omni(
             self.directory,
             database_url=self.env["DATABASE_URL"],
@@ -120,8 +144,12 @@ class Omni:
 
     # the command line
 
-    def cli(self, *arguments: str, input: str | None = None, limit: float = 60.0) -> subprocess.CompletedProcess[str]:
-        """Run `omni-inbox` with these arguments in the server's environment; the exit code is the caller's to judge."""
+    def cli(
+        self, *arguments: str, input: str | None = None, limit: float = 60.0
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `omni-inbox` with these arguments in the server's environment; the exit code is the
+        caller's to judge.
+        """
         return subprocess.run(
             [str(COMMAND), *arguments],
             input=input if input is not None else "",
@@ -143,7 +171,9 @@ class Omni:
         chatwoot_url: str = "http://127.0.0.1:9",
         webhook_secret: str | None = None,
     ) -> dict[str, Any]:
-        """Returns {id, webhookUrl}. Account and inbox default to those of tests/payloads; the default address refuses."""
+        """Returns {id, webhookUrl}. Account and inbox default to those of tests/payloads; the
+        default address refuses.
+        """
         options = {
             "company-id": company_id,
             "account-id": account_id,
@@ -166,19 +196,33 @@ class Omni:
     ) -> dict[str, Any]:
         """Returns {id}."""
         options = {"company-id": company_id, "email": email, "name": name, "role": role}
-        return self._json("agent", "add", *_options(options), "--password-stdin", input=password + "\n")
+        return self._json(
+            "agent", "add", *_options(options), "--password-stdin", input=password + "\n"
+        )
 
     # clients
 
-    def token(self, company_id: int = 1, agent_id: int | str = 1, *, hours: float = 8.0, **claims: Any) -> str:
-        """A JWT as the CRM issues it; `claims` add to it or replace what is in it (None takes a claim out)."""
+    def token(
+        self, company_id: int = 1, agent_id: int | str = 1, *, hours: float = 8.0, **claims: Any
+    ) -> str:
+        """A JWT as the CRM issues it; `claims` add to it or replace what is in it (None takes a
+        claim out).
+        """
         now = int(time.time())
-        payload = {"sub": str(agent_id), "companyId": company_id, "iat": now, "exp": now + int(hours * 3600), **claims}
+        payload = {
+            "sub": str(agent_id),
+            "companyId": company_id,
+            "iat": now,
+            "exp": now + int(hours * 3600),
+            **claims,
+        }
         present = {name: value for name, value in payload.items() if value is not None}
         return jwt.encode(present, self.env["JWT_SECRET"], algorithm="HS256")
 
     def client(self, token: str | None = None, **options: Any) -> httpx.AsyncClient:
-        """An HTTP client at `base_url`; signs in with the token if there is one. Use it as `async with`."""
+        """An HTTP client at `base_url`; signs in with the token if there is one. Use it as `async
+        with`.
+        """
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         defaults: dict[str, Any] = {
             "base_url": self.base_url,
@@ -195,7 +239,9 @@ class Omni:
     def _checked(self, *arguments: str, input: str | None = None) -> str:
         done = self.cli(*arguments, input=input)
         command = " ".join(arguments[:2])
-        assert done.returncode == 0, f"omni-inbox {command} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == 0, (
+            f"omni-inbox {command} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+        )
         return done.stdout
 
     def _is_live(self) -> bool:
@@ -207,7 +253,12 @@ class Omni:
 
 
 def _options(values: Mapping[str, object | None]) -> list[str]:
-    return [word for name, value in values.items() if value is not None for word in (f"--{name}", str(value))]
+    return [
+        word
+        for name, value in values.items()
+        if value is not None
+        for word in (f"--{name}", str(value))
+    ]
 
 
 @contextmanager
@@ -219,9 +270,13 @@ def running(
     workers: int | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Iterator[Omni]:
-    """A server while inside, on a new database: a SQLite file in the directory, unless another is named."""
+    """A server while inside, on a new database: a SQLite file in the directory, unless another is
+    named.
+    """
     url = database_url or f"sqlite:///{directory / 'omni.db'}"
-    server = Omni(directory, database_url=url, broadcast_url=broadcast_url, workers=workers, env=env)
+    server = Omni(
+        directory, database_url=url, broadcast_url=broadcast_url, workers=workers, env=env
+    )
     server.prepare()
     try:
         server.start()

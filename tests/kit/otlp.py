@@ -6,7 +6,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 
@@ -26,7 +29,9 @@ class SeenSpan:
 
 
 class Collector:
-    """`with Collector() as collector:`; `collector.env` is what a process needs to send its spans here."""
+    """`with Collector() as collector:`; `collector.env` is what a process needs to send its spans
+    here.
+    """
 
     def __init__(self) -> None:
         self.spans: list[SeenSpan] = []
@@ -38,14 +43,22 @@ class Collector:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
     @property
     def env(self) -> dict[str, str]:
-        return {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{self._server.server_port}", "OTEL_BSP_SCHEDULE_DELAY": "50"}
+        return {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{self._server.server_port}",
+            "OTEL_BSP_SCHEDULE_DELAY": "50",
+        }
 
     def of_trace(self, trace_id: str) -> dict[str, list[SeenSpan]]:
         """The trace's spans by name."""
@@ -69,7 +82,10 @@ class Collector:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                assert (self.path, self.headers["Content-Type"]) == ("/v1/traces", "application/x-protobuf")
+                assert (self.path, self.headers["Content-Type"]) == (
+                    "/v1/traces",
+                    "application/x-protobuf",
+                )
                 collector.take(self.rfile.read(int(self.headers["Content-Length"])))
                 answer = ExportTraceServiceResponse().SerializeToString()
                 self.send_response(200)

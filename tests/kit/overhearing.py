@@ -5,7 +5,8 @@ import contextlib
 from collections.abc import AsyncIterator
 
 _ANSWER = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: "
+    b"close\r\n\r\n{}"
 )
 
 

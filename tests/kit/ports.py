@@ -7,15 +7,16 @@ from pathlib import Path
 
 _EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _LOWEST = 10_240
-# not the shared generator: it is seeded anew for each test, and two sessions would pick the same ports
+# not the shared generator: it is seeded anew for each test, and two sessions would pick the same
+# ports
 _random = random.SystemRandom()
 
 
 def free_port() -> int:
     """A TCP port on 127.0.0.1 that is free now.
 
-    It lies below the range the system takes client ports from, so that no outgoing connection can sit on it while the
-    server that owns it is dead and about to be started again.
+    It lies below the range the system takes client ports from, so that no outgoing connection can
+    sit on it while the server that owns it is dead and about to be started again.
     """
     highest = _lowest_ephemeral() - 1
     for _ in range(200):

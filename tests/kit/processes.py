@@ -1,6 +1,7 @@
 """A server process of our own: started, probed, killed, frozen and always cleaned up.
 
-The calls block. In an async test that has clients or a proxy in the same event loop, use `await asyncio.to_thread(server.kill)`.
+The calls block. In an async test that has clients or a proxy in the same event loop, use `await
+asyncio.to_thread(server.kill)`.
 """
 
 import atexit
@@ -22,17 +23,25 @@ _live: "weakref.WeakSet[ServerProcess]" = weakref.WeakSet()
 
 
 class NotReady(Exception):
-    """A server ended or stayed silent instead of becoming ready; the message holds the end of its log."""
+    """A server ended or stayed silent instead of becoming ready; the message holds the end of its
+    log.
+    """
 
 
 def find_program(*names: str) -> str | None:
-    """The path of the first of these programs that is installed, looking in the system directories as well."""
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin", "/sbin"])
+    """The path of the first of these programs that is installed, looking in the system directories
+    as well.
+    """
+    path = os.pathsep.join(
+        [os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin", "/sbin"]
+    )
     return next((found for name in names if (found := shutil.which(name, path=path))), None)
 
 
 class ServerProcess:
-    """One server in a session (process group) of its own, with a log file; may be started again after its end."""
+    """One server in a session (process group) of its own, with a log file; may be started again
+    after its end.
+    """
 
     def __init__(
         self,
@@ -43,7 +52,9 @@ class ServerProcess:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
     ) -> None:
-        """`is_ready` is called over and over after the start and must answer quickly; `env` None inherits ours."""
+        """`is_ready` is called over and over after the start and must answer quickly; `env` None
+        inherits ours.
+        """
         self.argv = list(argv)
         self.log_path = log_path
         self.env = dict(env) if env is not None else None
@@ -84,7 +95,9 @@ class ServerProcess:
         self.env = (self.env or {}) | values
 
     def start(self, limit: float = 30.0) -> None:
-        """Start and wait until ready, at most `limit` seconds (scaled). Raises NotReady, with the process gone."""
+        """Start and wait until ready, at most `limit` seconds (scaled). Raises NotReady, with the
+        process gone.
+        """
         if self.is_running:
             return
         with self.log_path.open("ab") as log:
@@ -102,7 +115,8 @@ class ServerProcess:
         self._await_ready(limit)
 
     def stop(self, limit: float = 20.0) -> int | None:
-        """SIGTERM, then `limit` seconds (scaled) to end by itself; returns the exit code (None: never started).
+        """SIGTERM, then `limit` seconds (scaled) to end by itself; returns the exit code (None:
+        never started).
 
         Raises TimeoutError, with the process killed, when it does not end.
         """
@@ -113,7 +127,9 @@ class ServerProcess:
         try:
             self._popen.wait(scaled(limit))
         except subprocess.TimeoutExpired:
-            raise TimeoutError(f"{self.argv[0]} did not end within {limit:g} s of SIGTERM\n{self._log_tail()}") from None
+            raise TimeoutError(
+                f"{self.argv[0]} did not end within {limit:g} s of SIGTERM\n{self._log_tail()}"
+            ) from None
         finally:
             self._end_group()
         return self._popen.returncode
@@ -143,10 +159,14 @@ class ServerProcess:
         deadline = time.monotonic() + scaled(limit)
         while not self._is_ready():
             if not self.is_running:
-                raise NotReady(f"{self.argv[0]} ended with {self.returncode} at its start\n{self._log_tail()}")
+                raise NotReady(
+                    f"{self.argv[0]} ended with {self.returncode} at its start\n{self._log_tail()}"
+                )
             if time.monotonic() > deadline:
                 self.kill()
-                raise NotReady(f"{self.argv[0]} was not ready within {limit:g} s\n{self._log_tail()}")
+                raise NotReady(
+                    f"{self.argv[0]} was not ready within {limit:g} s\n{self._log_tail()}"
+                )
             time.sleep(_PROBE_PAUSE_SECONDS)
 
     def _end_group(self) -> None:
@@ -157,7 +177,8 @@ class ServerProcess:
         self._owns_group = False
 
     def _signal_group(self, number: signal.Signals) -> None:
-        # the process leads its own group (start_new_session), so this reaches its children and nobody else
+        # the process leads its own group (start_new_session), so this reaches its children and
+        # nobody else
         if self._popen is not None and self._owns_group:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._popen.pid, number)

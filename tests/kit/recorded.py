@@ -10,7 +10,9 @@ Json = dict[str, Any]
 
 
 def read_lines(name: str) -> list[Json]:
-    """Of a recording, `day/deliveries` for example: one object a line, in the order in which they arrived."""
+    """Of a recording, `day/deliveries` for example: one object a line, in the order in which they
+    arrived.
+    """
     with gzip.open(_REAL / f"{name}.jsonl.gz", "rt", encoding="utf-8") as file:
         return [json.loads(line) for line in file]
 

@@ -1,7 +1,9 @@
-"""A Chatwoot that answers what a running one answered when the recorded day was over, with its paging, and that plays the day.
+"""A Chatwoot that answers what a running one answered when the recorded day was over, with its
+paging, and that plays the day.
 
-Its times are moved so that the day ends now, and webhooks are signed anew. States of delivery are added, as the recorded day
-has none but `sent`: shaped as they were recorded elsewhere (`real/kinds`). Nothing else is touched.
+Its times are moved so that the day ends now, and webhooks are signed anew. States of delivery are
+added, as the recorded day has none but `sent`: shaped as they were recorded elsewhere
+(`real/kinds`). Nothing else is touched.
 """
 
 import asyncio
@@ -19,8 +21,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from server.dev.chatwoot_sim import ChatwootSim
-from server.dev.chatwoot_sim.webhooks import Event, sign
+from server.lab.chatwoot_sim import ChatwootSim
+from server.lab.chatwoot_sim.webhooks import Event, sign
 from tests.kit.recorded import read_lines, read_rest
 
 Json = dict[str, Any]
@@ -35,7 +37,9 @@ _PAGE, _NEWEST, _OLDEST, _WINDOW = 25, 20, 100, 1_000
 
 @dataclass
 class Line:
-    """What becomes of each of the day's webhooks, as bodies. Those in time are out of order, and some of them come twice."""
+    """What becomes of each of the day's webhooks, as bodies. Those in time are out of order, and
+    some of them come twice.
+    """
 
     in_time: list[str] = field(default_factory=list)
     late: list[str] = field(default_factory=list)
@@ -43,14 +47,18 @@ class Line:
 
 
 class RecordedChatwoot(ChatwootSim):
-    """REST and socket of the recorded installation; `deliveries` are the bodies of its webhooks as they came."""
+    """REST and socket of the recorded installation; `deliveries` are the bodies of its webhooks as
+    they came.
+    """
 
     def __init__(self) -> None:
         super().__init__(account_id=ACCOUNT, inbox_id=INBOX)
         lines = read_lines("day/deliveries")
         self._shift = int(time.time()) - int(lines[-1]["at"]) - _BEFORE_NOW_SECONDS
         self.deliveries = [self._shifted(line["body"]) for line in lines]
-        self.rest: dict[str, Any] = json.loads(self._shifted(json.dumps(read_rest(), ensure_ascii=False)))
+        self.rest: dict[str, Any] = json.loads(
+            self._shifted(json.dumps(read_rest(), ensure_ascii=False))
+        )
         self.is_over = False  # before that REST has nothing to show
         self._add_states()
         self.secret = self.new_token()  # not the recorded one: several of these may call one server
@@ -97,16 +105,29 @@ class RecordedChatwoot(ChatwootSim):
         elif asked.get("sort_by", "").endswith("created_at_desc"):
             rows = sorted(self.told, key=lambda one: -one["created_at"])
         if "updated_within" in asked:
-            rows = [one for one in rows if one["updated_at"] > time.time() - int(asked["updated_within"])]
+            rows = [
+                one
+                for one in rows
+                if one["updated_at"] > time.time() - int(asked["updated_within"])
+            ]
         else:
             page = int(asked.get("page", "1"))
             rows = rows[(page - 1) * _PAGE : page * _PAGE]
-        meta = {"mine_count": 0, "assigned_count": 0, "unassigned_count": 0, "all_count": len(self.told)}
+        meta = {
+            "mine_count": 0,
+            "assigned_count": 0,
+            "unassigned_count": 0,
+            "all_count": len(self.told),
+        }
         return JSONResponse({"data": {"meta": meta, "payload": rows}})
 
     async def _one(self, request: Request) -> Response:
         found = [one for one in self.told if one["id"] == request.path_params["number"]]
-        return JSONResponse(found[0]) if found else JSONResponse({"error": "Resource could not be found"}, 404)
+        return (
+            JSONResponse(found[0])
+            if found
+            else JSONResponse({"error": "Resource could not be found"}, 404)
+        )
 
     async def _messages(self, request: Request) -> Response:
         """Chosen by id, sorted by their times, and cut."""
@@ -159,7 +180,9 @@ class RecordedChatwoot(ChatwootSim):
         rng.shuffle(line.late)
         return line
 
-    async def deliver(self, url: str, bodies: Sequence[str], rng: random.Random, *, within_seconds: float = 0.0) -> None:
+    async def deliver(
+        self, url: str, bodies: Sequence[str], rng: random.Random, *, within_seconds: float = 0.0
+    ) -> None:
         """Five at a time, in no order; each up to so late."""
         slots = asyncio.Semaphore(5)
 
@@ -168,12 +191,17 @@ class RecordedChatwoot(ChatwootSim):
             async with slots:
                 await self.post(http, url, body)
 
-        async with httpx.AsyncClient(timeout=30, trust_env=False) as http, asyncio.TaskGroup() as group:
+        async with (
+            httpx.AsyncClient(timeout=30, trust_env=False) as http,
+            asyncio.TaskGroup() as group,
+        ):
             for body in bodies:
                 group.create_task(one(body, rng.random() * within_seconds))
 
     def _add_states(self) -> None:
-        """Agents' messages are delivered, read, or refused by their channel: a webhook for each step, and REST has the last one."""
+        """Agents' messages are delivered, read, or refused by their channel: a webhook for each
+        step, and REST has the last one.
+        """
         theirs = {one["id"]: one for rows in map(self.messages_of, range(100)) for one in rows}
         for body in list(self.deliveries):
             payload = json.loads(body)
@@ -184,9 +212,14 @@ class RecordedChatwoot(ChatwootSim):
             for status in _STEPS[payload["id"] % len(_STEPS)]:
                 message["status"] = status
                 if status == "failed":
-                    message["content_attributes"]["external_error"] = "131047: Re-engagement message"
+                    message["content_attributes"]["external_error"] = (
+                        "131047: Re-engagement message"
+                    )
                 told = {name: message[name] for name in ("status", "content", "content_attributes")}
-                nested = [one | told if one["id"] == message["id"] else one for one in payload["conversation"]["messages"]]
+                nested = [
+                    one | told if one["id"] == message["id"] else one
+                    for one in payload["conversation"]["messages"]
+                ]
                 conversation = payload["conversation"] | {"messages": nested}
                 update = payload | told | {"event": "message_updated", "conversation": conversation}
                 self.deliveries.append(json.dumps(update, ensure_ascii=False))
@@ -197,7 +230,11 @@ def _frame(payload: Json) -> tuple[str, Json] | None:
     event = payload["event"]
     if event.startswith("message_"):
         return event.replace("_", "."), _message(payload)
-    data = {key: value for key, value in payload.items() if key not in ("event", "account", "changed_attributes")}
+    data = {
+        key: value
+        for key, value in payload.items()
+        if key not in ("event", "account", "changed_attributes")
+    }
     if "typing" in event:
         return "conversation.typing_" + event.rsplit("_", 1)[1], data | {"account_id": ACCOUNT}
     return "conversation." + event.removeprefix("conversation_"), data | {"account_id": ACCOUNT}
@@ -218,7 +255,9 @@ def _message(payload: Json) -> Json:
         "message_type": _TYPES[payload["message_type"]],
         "created_at": int(created.timestamp()),
         "updated_at": nested["updated_at"] if is_same else payload["created_at"],
-        "conversation": {"contact_inbox": {"source_id": conversation["contact_inbox"]["source_id"]}},
+        "conversation": {
+            "contact_inbox": {"source_id": conversation["contact_inbox"]["source_id"]}
+        },
     }
     kept = ("private", "status", "content_type", "content_attributes", "attachments", "source_id")
     data |= {key: payload[key] for key in kept if key in payload}

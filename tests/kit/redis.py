@@ -1,4 +1,6 @@
-"""A private Redis server on a free port, without persistence, that tests may kill, freeze and start again."""
+"""A private Redis server on a free port, without persistence, that tests may kill, freeze and start
+again.
+"""
 
 import shutil
 import socket
@@ -15,7 +17,9 @@ def has_redis() -> bool:
 
 
 class Redis(ServerProcess):
-    """Redis with nothing on disk: every restart begins empty, as pub/sub does. `close()` removes everything."""
+    """Redis with nothing on disk: every restart begins empty, as pub/sub does. `close()` removes
+    everything.
+    """
 
     def __init__(self) -> None:
         program = find_program("redis-server")
@@ -23,7 +27,13 @@ class Redis(ServerProcess):
             raise NotReady("Redis is not installed (Debian package redis-server)")
         self.directory = Path(tempfile.mkdtemp(prefix="omni-redis-"))
         self.port = free_port()
-        options = {"port": str(self.port), "bind": "127.0.0.1", "save": "", "appendonly": "no", "dir": str(self.directory)}
+        options = {
+            "port": str(self.port),
+            "bind": "127.0.0.1",
+            "save": "",
+            "appendonly": "no",
+            "dir": str(self.directory),
+        }
         super().__init__(
             [program, *(word for name, value in options.items() for word in (f"--{name}", value))],
             log_path=self.directory / "redis.log",
@@ -35,8 +45,12 @@ class Redis(ServerProcess):
         return f"redis://127.0.0.1:{self.port}/0"
 
     def command(self, *words: str) -> str:
-        """Run one command on a connection of its own; returns the raw (RESP) answer, which must fit in 64 KiB."""
-        request = "".join([f"*{len(words)}\r\n", *(f"${len(word.encode())}\r\n{word}\r\n" for word in words)])
+        """Run one command on a connection of its own; returns the raw (RESP) answer, which must fit
+        in 64 KiB.
+        """
+        request = "".join(
+            [f"*{len(words)}\r\n", *(f"${len(word.encode())}\r\n{word}\r\n" for word in words)]
+        )
         with socket.create_connection(("127.0.0.1", self.port), timeout=5.0) as connection:
             connection.sendall(request.encode())
             return connection.recv(65_536).decode()

@@ -9,8 +9,12 @@ from tests.kit.eventually import eventually
 
 
 @asynccontextmanager
-async def answering(head: bytes, body: bytes = b"", *, status: bytes = b"200 OK") -> AsyncIterator[str]:
-    """`head`: header lines, each with its end; yields the address. A connection is good for one answer."""
+async def answering(
+    head: bytes, body: bytes = b"", *, status: bytes = b"200 OK"
+) -> AsyncIterator[str]:
+    """`head`: header lines, each with its end; yields the address. A connection is good for one
+    answer.
+    """
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -32,7 +36,9 @@ async def answering(head: bytes, body: bytes = b"", *, status: bytes = b"200 OK"
 
 @asynccontextmanager
 async def stalling() -> AsyncIterator[str]:
-    """Another that sends the head of a large file and its first bytes, and then nothing, until its reader has gone."""
+    """Another that sends the head of a large file and its first bytes, and then nothing, until its
+    reader has gone.
+    """
 
     under_way = set[asyncio.StreamWriter]()
 
@@ -40,7 +46,10 @@ async def stalling() -> AsyncIterator[str]:
         under_way.add(writer)
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             await reader.readuntil(b"\r\n\r\n")
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 1000000\r\n\r\nfirst")
+            writer.write(
+                b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: "
+                b"1000000\r\n\r\nfirst"
+            )
             await writer.drain()
             await reader.read()
         writer.close()

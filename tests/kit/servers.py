@@ -45,7 +45,12 @@ class Servers:
         directory = self._directory / kind.replace(" ", "-")
         directory.mkdir()
         url = mariadb.create_database() if mariadb else f"sqlite:///{directory / 'omni.db'}"
-        server = Omni(directory, database_url=url, broadcast_url=redis.url if redis else "memory://", env=QUICK)
+        server = Omni(
+            directory,
+            database_url=url,
+            broadcast_url=redis.url if redis else "memory://",
+            env=QUICK,
+        )
         if kind == "plain ASGI":
             server.process.argv[:] = _plain_asgi(server)
         upgrade(url)
@@ -54,5 +59,14 @@ class Servers:
 
 
 def _plain_asgi(server: Omni) -> list[str]:
-    options = ["--host", "127.0.0.1", "--port", str(server.port), "--ws", "websockets-sansio", "--ws-max-size", "65536"]
+    options = [
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(server.port),
+        "--ws",
+        "websockets-sansio",
+        "--ws-max-size",
+        "65536",
+    ]
     return [sys.executable, "-m", "uvicorn", "server.app:from_environment", "--factory", *options]

@@ -1,4 +1,6 @@
-"""A disk that is full when a test says so: a small tmpfs where we may mount one, else a limit on how far a process may write its files."""
+"""A disk that is full when a test says so: a small tmpfs where we may mount one, else a limit on
+how far a process may write its files.
+"""
 
 import contextlib
 import errno
@@ -16,11 +18,14 @@ class SmallDisk:
     """`path` is a directory on it. `fill` leaves no room, `free` gives it back."""
 
     def __init__(self, path: Path, *, is_mounted: bool) -> None:
-        self.path, self.is_mounted = path, is_mounted
+        self.path = path
+        self.is_mounted = is_mounted
         self._filler = path / "filler"
 
     def fill(self, pid: int) -> None:
-        """Not one byte more: ENOSPC for everybody, or without a disk of its own EFBIG for this process."""
+        """Not one byte more: ENOSPC for everybody, or without a disk of its own EFBIG for this
+        process.
+        """
         if not self.is_mounted:
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
             return
@@ -37,7 +42,9 @@ class SmallDisk:
         if self.is_mounted:
             self._filler.unlink()
         else:
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            resource.prlimit(
+                pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+            )
 
 
 @contextlib.contextmanager
@@ -45,7 +52,10 @@ def small_disk(path: Path, size_bytes: int = _SIZE_BYTES) -> Iterator[SmallDisk]
     """A disk of that size at this new directory."""
     path.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(path)]
-    is_mounted = os.geteuid() == 0 and subprocess.run(mount, capture_output=True, check=False).returncode == 0
+    is_mounted = (
+        os.geteuid() == 0
+        and subprocess.run(mount, capture_output=True, check=False).returncode == 0
+    )
     try:
         yield SmallDisk(path, is_mounted=is_mounted)
     finally:

@@ -1,4 +1,6 @@
-"""An agent's client of `/ws`, written from docs/protocol.md alone. It checks the promise of order on every frame it gets."""
+"""An agent's client of `/ws`, written from docs/protocol.md alone. It checks the promise of order
+on every frame it gets.
+"""
 
 import asyncio
 import json
@@ -20,9 +22,11 @@ T = TypeVar("T")
 
 
 class AgentSocket:
-    """`async with AgentSocket(omni.ws_url, token=...) as agent:` connects, says hello and waits for `welcome`.
+    """`async with AgentSocket(omni.ws_url, token=...) as agent:` connects, says hello and waits for
+    `welcome`.
 
-    Leaving the block raises AssertionError when an event came twice, out of order, or not at all (`violations`).
+    Leaving the block raises AssertionError when an event came twice, out of order, or not at all
+    (`violations`).
     """
 
     def __init__(
@@ -49,7 +53,8 @@ class AgentSocket:
         self.events: list[Event] = []
         self.model = ClientModel(agent_id)
         self.violations: list[str] = []
-        self._announced: str | None = None  # by a ping that overtook its events: they must be here before the next one
+        # by a ping that overtook its events: they must be here before the next one
+        self._announced: str | None = None
         self.close_code: int | None = None
         self._headers = {"Cookie": cookie} if cookie else {}
         self._origin = Origin(origin) if origin else None
@@ -68,7 +73,10 @@ class AgentSocket:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await self._leave(error)
         if error is None:
@@ -116,7 +124,9 @@ class AgentSocket:
         self._tasks.create_task(self._read(self._connection))
 
     async def resume(self, limit: float = 20.0) -> Json:
-        """Connect (again) with our own cursor, say hello and wait for the answer; returns the new `welcome`."""
+        """Connect (again) with our own cursor, say hello and wait for the answer; returns the new
+        `welcome`.
+        """
         await self.open()
         known = len(self.frames_of("welcome"))
         await self.say_hello()
@@ -162,7 +172,9 @@ class AgentSocket:
     # waiting
 
     async def wait_until(self, check: Callable[[], T | None], limit: float = 15.0) -> T:
-        """Wait for `check` to return something true; called after each frame. `limit` in seconds (scaled)."""
+        """Wait for `check` to return something true; called after each frame. `limit` in seconds
+        (scaled).
+        """
         deadline = time.monotonic() + scaled(limit)
         while not (value := check()):
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -184,7 +196,9 @@ class AgentSocket:
 
     async def wait_for_frame(self, frame_type: str, *, known: int = 0, limit: float = 15.0) -> Json:
         """The first frame of that type after `known` of them."""
-        return await self.wait_until(lambda: next(iter(self.frames_of(frame_type)[known:]), None), limit)
+        return await self.wait_until(
+            lambda: next(iter(self.frames_of(frame_type)[known:]), None), limit
+        )
 
     async def wait_closed(self, limit: float = 20.0) -> int:
         """The close code (1006: no close frame came)."""
@@ -225,7 +239,9 @@ class AgentSocket:
         self._announced = None
         match frame["mode"]:
             case "live" if self.cursor != frame["cursor"]:
-                self.violations.append(f"told nothing was missed at {frame['cursor']}, but we are at {self.cursor}")
+                self.violations.append(
+                    f"told nothing was missed at {frame['cursor']}, but we are at {self.cursor}"
+                )
             case "reset":
                 self.cursor = frame["cursor"]
 
@@ -264,7 +280,10 @@ class AgentSocket:
     def _state(self) -> str:
         kinds = [f"{event.seq} {event.kind}" for event in self.events[-5:]]
         types = [frame["type"] for frame in self.frames[-10:]]
-        return f"cursor {self.cursor}, close code {self.close_code}, last events {kinds}, last frames {types}"
+        return (
+            f"cursor {self.cursor}, close code {self.close_code}, last events {kinds}, last "
+            f"frames {types}"
+        )
 
 
 def _seq_of(cursor: str) -> int:

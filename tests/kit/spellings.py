@@ -6,10 +6,19 @@ import unicodedata
 PAIRS = {  # what was written -> what is looked for
     "yya as one letter": ("\u0995\u09be\u099c \u09b9\u09df\u09a8\u09bf", "\u09b9\u09df"),
     "yya as two": ("\u0995\u09be\u099c \u09b9\u09af\u09bc\u09a8\u09bf", "\u09b9\u09df"),
-    "rra as one letter": ("\u09ac\u09be\u09dc\u09bf \u0995\u09cb\u09a5\u09be\u09af", "\u09ac\u09be\u09dc\u09bf"),
-    "rra looked for as two": ("\u09ac\u09be\u09dc\u09bf \u0995\u09cb\u09a5\u09be\u09af", "\u09ac\u09be\u09a1\u09bc\u09bf"),
+    "rra as one letter": (
+        "\u09ac\u09be\u09dc\u09bf \u0995\u09cb\u09a5\u09be\u09af",
+        "\u09ac\u09be\u09dc\u09bf",
+    ),
+    "rra looked for as two": (
+        "\u09ac\u09be\u09dc\u09bf \u0995\u09cb\u09a5\u09be\u09af",
+        "\u09ac\u09be\u09a1\u09bc\u09bf",
+    ),
     "rha as one letter": ("\u0997\u09be\u09dd \u09b0\u0982", "\u0997\u09be\u09a2\u09bc"),
-    "o-kar as two signs": ("\u09ad\u09be\u09b2\u09c7\u09be \u09b2\u09be\u0997\u09c7", "\u09ad\u09be\u09b2\u09cb"),
+    "o-kar as two signs": (
+        "\u09ad\u09be\u09b2\u09c7\u09be \u09b2\u09be\u0997\u09c7",
+        "\u09ad\u09be\u09b2\u09cb",
+    ),
     "o-kar looked for as two signs": ("\u09ad\u09be\u09b2\u09cb", "\u09ad\u09be\u09b2\u09c7\u09be"),
     "au-kar as two signs": ("\u09a8\u09c7\u09d7\u0995\u09be", "\u09a8\u09cc\u0995\u09be"),
     "khanda ta as three": ("\u09b9\u09a0\u09be\u09a4\u09cd\u200d", "\u09b9\u09a0\u09be\u09ce"),
@@ -17,7 +26,10 @@ PAIRS = {  # what was written -> what is looked for
     "accent apart": ("Le\u0301a wrote", "L\u00e9a"),
     "accent left out": ("caf\u00e9 cr\u00e8me", "cafe creme"),
     "accent in capitals": ("\u00c9clair", "\u00e9clair"),
-    "Cyrillic case": ("\u041f\u0440\u0438\u0432\u0435\u0442", "\u043f\u0420\u0418\u0412\u0415\u0422"),
+    "Cyrillic case": (
+        "\u041f\u0440\u0438\u0432\u0435\u0442",
+        "\u043f\u0420\u0418\u0412\u0415\u0422",
+    ),
     "Bengali digits": ("order \u09ee\u09ed\u09e7\u09e8", "8712"),
     "Latin digits": ("order 8712", "\u09ee\u09ed\u09e7\u09e8"),
     "a telephone's quotes": ("I don\u2019t know", "don't"),

@@ -1,6 +1,8 @@
-"""A TCP proxy in the test's own event loop that does to a connection what networks do: delay, silence, resets.
+"""A TCP proxy in the test's own event loop that does to a connection what networks do: delay,
+silence, resets.
 
-Everything but entering and leaving is synchronous: what a test switches holds for the very next byte.
+Everything but entering and leaving is synchronous: what a test switches holds for the very next
+byte.
 """
 
 import asyncio
@@ -18,7 +20,9 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 def reset_connection(transport: asyncio.BaseTransport) -> None:
     """Drop a connection with RST, as a dying machine or a middlebox does: no close, no farewell."""
     with contextlib.suppress(OSError):
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE
+        )
     if isinstance(transport, asyncio.WriteTransport):
         transport.abort()
 
@@ -44,12 +48,17 @@ class TcpProxy:
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
         loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(lambda: _Link(self, self._tasks).client, "127.0.0.1", self.port)
+        self._listener = await loop.create_server(
+            lambda: _Link(self, self._tasks).client, "127.0.0.1", self.port
+        )
         self.port = self._listener.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._listener.close()
         self.cut_all()
@@ -61,7 +70,9 @@ class TcpProxy:
         return len(self._links)
 
     def cut_all(self) -> int:
-        """Reset every connection on both sides; returns how many there were. New ones are accepted."""
+        """Reset every connection on both sides; returns how many there were. New ones are
+        accepted.
+        """
         links = list(self._links)
         for link in links:
             link.cut()
@@ -75,9 +86,11 @@ class TcpProxy:
         return len(links)
 
     def lose_clients(self) -> int:
-        """The clients' machine loses its power: the server hears nothing more of them, neither FIN nor RST, and goes on waiting.
+        """The clients' machine loses its power: the server hears nothing more of them, neither FIN
+        nor RST, and goes on waiting.
 
-        Returns how many connections the server is left with. Clients that still live are reset; new ones are accepted.
+        Returns how many connections the server is left with. Clients that still live are reset; new
+        ones are accepted.
         """
         links = list(self._links)
         for link in links:
@@ -97,7 +110,9 @@ class TcpProxy:
         return {port for link in self._links if (port := link.server.local_port)}
 
     def freeze(self) -> None:
-        """Nothing passes in either direction and nothing is lost; connections are still accepted."""
+        """Nothing passes in either direction and nothing is lost; connections are still
+        accepted.
+        """
         self.is_frozen = True
         self._update()
 
@@ -115,8 +130,9 @@ class TcpProxy:
     def cut_after(self, byte_count: int, direction: Direction = "to_client") -> None:
         """Let so many more bytes pass in that direction, over all connections, then `cut_all()`.
 
-        0 cuts in place of the next byte: with "to_client" the server has done what was asked, and its answer is lost.
-        The client must be reading, else some of those bytes may be lost with the connection.
+        0 cuts in place of the next byte: with "to_client" the server has done what was asked, and
+        its answer is lost. The client must be reading, else some of those bytes may be lost with
+        the connection.
         """
         self._budgets[direction] = byte_count
 
@@ -132,7 +148,9 @@ class TcpProxy:
         self._links.discard(link)
 
     def take(self, data: bytes, direction: Direction) -> tuple[bytes, bool]:
-        """Account for bytes about to pass; returns those that may, and whether all connections are to be cut after them."""
+        """Account for bytes about to pass; returns those that may, and whether all connections are
+        to be cut after them.
+        """
         budget = self._budgets.get(direction)
         must_cut = budget is not None and len(data) > 0 and len(data) >= budget
         if budget is not None:
@@ -188,7 +206,9 @@ class _Link:
     async def _connect_server(self) -> None:
         loop = asyncio.get_running_loop()
         try:
-            await loop.create_connection(lambda: self.server, self.proxy.server_host, self.proxy.server_port)
+            await loop.create_connection(
+                lambda: self.server, self.proxy.server_host, self.proxy.server_port
+            )
         except OSError:
             self.cut()
 
@@ -202,7 +222,8 @@ class _End(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self._link = link
         self._direction: Direction = direction  # of the bytes written to this end
-        self._pending: deque[tuple[float, bytes | None]] = deque()  # (time due, bytes; None: end of stream)
+        # (time due, bytes; None: end of stream)
+        self._pending: deque[tuple[float, bytes | None]] = deque()
         self._is_full = False
         self._has_ended = False  # the stream from this end
         self._was_told_end = False  # the stream to this end
@@ -255,7 +276,9 @@ class _End(asyncio.Protocol):
         if self.transport is None or self.transport.is_closing():
             return
         if self._pending:
-            self._loop.call_later(max(self._pending[-1][0] - self._loop.time(), 0.01), self.close_when_sent)
+            self._loop.call_later(
+                max(self._pending[-1][0] - self._loop.time(), 0.01), self.close_when_sent
+            )
         else:
             self.transport.close()
 
@@ -263,7 +286,11 @@ class _End(asyncio.Protocol):
         """Read only what may pass on, and pass on what was held back."""
         if self.transport is None or self.transport.is_closing():
             return
-        may_read = self.peer.transport is not None and not self.peer._is_full and not self._link.proxy.is_frozen
+        may_read = (
+            self.peer.transport is not None
+            and not self.peer._is_full
+            and not self._link.proxy.is_frozen
+        )
         if may_read:
             self.transport.resume_reading()
         else:

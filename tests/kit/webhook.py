@@ -1,4 +1,6 @@
-"""What Chatwoot posts: the documented simple body, realistic ones from tests/payloads, and the signature headers."""
+"""What Chatwoot posts: the documented simple body, realistic ones from tests/payloads, and the
+signature headers.
+"""
 
 import hashlib
 import hmac
@@ -41,8 +43,9 @@ def simple_payload(
     created_at: int | None = None,
     event: str = "message_created",
 ) -> Payload:
-    """The documented body: no message id, contact at top level, `message_type` 0 from the customer, 1 from an agent,
-    `created_at` in unix seconds (None: now)."""
+    """The documented body: no message id, contact at top level, `message_type` 0 from the customer,
+    1 from an agent, `created_at` in unix seconds (None: now).
+    """
     return {
         "event": event,
         "account": {"id": account_id},
@@ -55,7 +58,9 @@ def simple_payload(
 
 
 def realistic_payload(name: str, changes: Mapping[str, Any] | None = None) -> Payload:
-    """The body in tests/payloads/`name`.json with `changes` merged in: objects key by key, everything else replaced."""
+    """The body in tests/payloads/`name`.json with `changes` merged in: objects key by key,
+    everything else replaced.
+    """
     payload: Payload = json.loads((PAYLOADS / f"{name}.json").read_text(encoding="utf-8"))
     return _merged(payload, changes or {})
 
@@ -70,20 +75,34 @@ def encode_body(payload: Payload) -> bytes:
 
 
 def sign_body(body: bytes, secret: str, timestamp: str) -> str:
-    """The value of `X-Chatwoot-Signature`; `timestamp` is the text sent in `X-Chatwoot-Timestamp`."""
+    """The value of `X-Chatwoot-Signature`; `timestamp` is the text sent in
+    `X-Chatwoot-Timestamp`.
+    """
     digest = hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256)
     return "sha256=" + digest.hexdigest()
 
 
 def delivery_of(
-    payload: Payload | bytes, *, secret: str | None = None, timestamp: int | None = None, delivery_id: str | None = None
+    payload: Payload | bytes,
+    *,
+    secret: str | None = None,
+    timestamp: int | None = None,
+    delivery_id: str | None = None,
 ) -> Delivery:
-    """A POST of that payload (bytes are sent as they are), signed if there is a secret; `timestamp` in unix seconds (None: now)."""
+    """A POST of that payload (bytes are sent as they are), signed if there is a secret; `timestamp`
+    in unix seconds (None: now).
+    """
     body = payload if isinstance(payload, bytes) else encode_body(payload)
-    headers = {"Content-Type": "application/json", "X-Chatwoot-Delivery": delivery_id or str(uuid.uuid4())}
+    headers = {
+        "Content-Type": "application/json",
+        "X-Chatwoot-Delivery": delivery_id or str(uuid.uuid4()),
+    }
     if secret is not None:
         sent_at = str(int(time.time()) if timestamp is None else timestamp)
-        headers |= {"X-Chatwoot-Timestamp": sent_at, "X-Chatwoot-Signature": sign_body(body, secret, sent_at)}
+        headers |= {
+            "X-Chatwoot-Timestamp": sent_at,
+            "X-Chatwoot-Signature": sign_body(body, secret, sent_at),
+        }
     return Delivery(body, headers)
 
 
@@ -91,5 +110,7 @@ def _merged(base: Payload, changes: Mapping[str, Any]) -> Payload:
     merged = dict(base)
     for key, value in changes.items():
         held = merged.get(key)
-        merged[key] = _merged(held, value) if isinstance(held, dict) and isinstance(value, Mapping) else value
+        merged[key] = (
+            _merged(held, value) if isinstance(held, dict) and isinstance(value, Mapping) else value
+        )
     return merged

@@ -1,6 +1,8 @@
-"""`make load SCENARIO=name`: a scenario with a private MariaDB and a private Redis; reports go to artefacts/.
+"""`make load SCENARIO=name`: a scenario with a private MariaDB and a private Redis; reports go to
+artefacts/.
 
-Three names are not files: `rolling-restart` and `redis-fails-twice`, with 2,000 agents on two processes behind nginx; and `all`.
+Three names are not files: `rolling-restart` and `redis-fails-twice`, with 2,000 agents on two
+processes behind nginx; and `all`.
 """
 
 import contextlib
@@ -14,7 +16,12 @@ from pathlib import Path
 from tests.kit.mariadb import MariaDB
 from tests.kit.omni import COMMAND
 from tests.kit.redis import Redis
-from tests.load.everything import SCENARIOS, is_clean, play_all, write_table
+from tests.load.everything import (
+    SCENARIOS,
+    is_clean,
+    play_all,
+    write_table,
+)
 from tests.load.rolling import Site, play, site
 
 _ARTEFACTS = Path(__file__).parents[2] / "artefacts"
@@ -28,19 +35,35 @@ def main() -> int:
     if name == "all":
         return _all(options)
     if not (SCENARIOS / f"{name}.toml").exists():
-        print(f"There is no scenario {name}; there are: {', '.join(sorted(known.stem for known in SCENARIOS.glob('*.toml')))}")
+        print(
+            f"There is no scenario {name}; there are: "
+            f"{', '.join(sorted(known.stem for known in SCENARIOS.glob('*.toml')))}"
+        )
         return 2
     return _play(name, options)
 
 
 def _play(name: str, options: Sequence[str]) -> int:
-    mariadb, redis = MariaDB(options={"innodb-buffer-pool-size": "512M", "innodb-log-file-size": "256M"}), Redis()
+    mariadb, redis = (
+        MariaDB(options={"innodb-buffer-pool-size": "512M", "innodb-log-file-size": "256M"}),
+        Redis(),
+    )
     try:
         mariadb.start()
         redis.start()
         reports = ["--json", str(_report(name)), "--html", str(_ARTEFACTS / f"load-{name}.html")]
-        environment = os.environ | {"DATABASE_URL": mariadb.create_database(), "BROADCAST_URL": redis.url}
-        argv = [str(COMMAND), "load", str(SCENARIOS / f"{name}.toml"), "--start-server", *reports, *options]
+        environment = os.environ | {
+            "DATABASE_URL": mariadb.create_database(),
+            "BROADCAST_URL": redis.url,
+        }
+        argv = [
+            str(COMMAND),
+            "load",
+            str(SCENARIOS / f"{name}.toml"),
+            "--start-server",
+            *reports,
+            *options,
+        ]
         return subprocess.run(argv, env=environment, check=False).returncode
     finally:
         redis.close()
@@ -72,11 +95,33 @@ def _behind_nginx(name: str, agents: int) -> int:
             stack.callback(part.close)
             part.start()
         place = stack.enter_context(site(mariadb, redis, agents))
-        options = {"companies": 20, "pollers": 20, "webhooks-per-second": 20, "replies-per-minute": 120, "ramp": 20, "duration": 1_800}
+        options = {
+            "companies": 20,
+            "pollers": 20,
+            "webhooks-per-second": 20,
+            "replies-per-minute": 120,
+            "ramp": 20,
+            "duration": 1_800,
+        }
         report = play(place, _BEHIND_NGINX[name], options)
         _report(name).write_text(json.dumps(report, indent=2))
-    shown: tuple[str, ...] = ("clean", "invariants", "seconds", "written", "delivered", "delays", "connects")
-    shown += ("webhooksCounts", "welcomesCounts", "cutsCounts", "closesCounts", "failuresCounts", "resetsCounts")
+    shown: tuple[str, ...] = (
+        "clean",
+        "invariants",
+        "seconds",
+        "written",
+        "delivered",
+        "delays",
+        "connects",
+    )
+    shown += (
+        "webhooksCounts",
+        "welcomesCounts",
+        "cutsCounts",
+        "closesCounts",
+        "failuresCounts",
+        "resetsCounts",
+    )
     for key in shown:
         print(f"{key:16} {report[key]}")
     return 0

@@ -1,4 +1,6 @@
-"""What a stranger may send to the server's port, each as fast as eight connections from eight addresses can."""
+"""What a stranger may send to the server's port, each as fast as eight connections from eight
+addresses can.
+"""
 
 import asyncio
 import contextlib
@@ -13,11 +15,16 @@ from tests.kit.webhook import WEBHOOK_PATH
 _TASKS = 8
 _NOBODY = b'{"event": "message_created", "account": {"id": 987654321}, "s": "%s"}'
 _HALVES = 300
-_SOMEBODY = b'{"event": "message_created", "account": {"id": 3}, "inbox": {"id": 12}, "s": "%s"}'  # as `faults.kit` has it
+# as `faults.kit` has it
+_SOMEBODY = b'{"event": "message_created", "account": {"id": 3}, "inbox": {"id": 12}, "s": "%s"}'
 
 
 def _post(body: bytes, headers: bytes = b"") -> bytes:
-    return b"POST %s HTTP/1.1\r\nHost: a\r\n%sContent-Length: %d\r\n\r\n" % (WEBHOOK_PATH.encode(), headers, len(body)) + body
+    return (
+        b"POST %s HTTP/1.1\r\nHost: a\r\n%sContent-Length: %d\r\n\r\n"
+        % (WEBHOOK_PATH.encode(), headers, len(body))
+        + body
+    )
 
 
 def _endless_head() -> bytes:
@@ -25,13 +32,21 @@ def _endless_head() -> bytes:
 
 
 def _forged(size: int) -> bytes:
-    """Of an account that is known here, at this moment, with a signature that nobody's secret makes."""
-    headers = b"X-Chatwoot-Timestamp: %d\r\nX-Chatwoot-Signature: sha256=%s\r\n" % (time.time(), os.urandom(32).hex().encode())
+    """Of an account that is known here, at this moment, with a signature that nobody's secret
+    makes.
+    """
+    headers = b"X-Chatwoot-Timestamp: %d\r\nX-Chatwoot-Signature: sha256=%s\r\n" % (
+        time.time(),
+        os.urandom(32).hex().encode(),
+    )
     return _post(_SOMEBODY % (b"x" * size), headers)
 
 
 def _unknown_cookie() -> bytes:
-    return b"GET /api/me HTTP/1.1\r\nHost: a\r\nCookie: omni_session=%s\r\n\r\n" % os.urandom(21).hex().encode()
+    return (
+        b"GET /api/me HTTP/1.1\r\nHost: a\r\nCookie: omni_session=%s\r\n\r\n"
+        % os.urandom(21).hex().encode()
+    )
 
 
 # what is made anew for each request
@@ -42,9 +57,13 @@ _FRESH: dict[str, Callable[[], bytes]] = {
 }
 _WHOLE: dict[str, Callable[[], bytes]] = {
     "large bodies": lambda: _post(_NOBODY % (b"x" * 4_900_000)),
-    "unusual JSON": lambda: _post(b'{"event":"x","account":5,"s":"\\ud800","a":[' + b"[]," * 1_600_000 + b"1]}"),
+    "unusual JSON": lambda: _post(
+        b'{"event":"x","account":5,"s":"\\ud800","a":[' + b"[]," * 1_600_000 + b"1]}"
+    ),
     "small webhooks": lambda: _post(_NOBODY % (b"x" * 4_000)),
-    "long headers": lambda: _post(_NOBODY % b"", b"X-Chatwoot-Delivery: " + b"a" * 60_000 + b"\r\n"),
+    "long headers": lambda: _post(
+        _NOBODY % b"", b"X-Chatwoot-Delivery: " + b"a" * 60_000 + b"\r\n"
+    ),
     "endless head": _endless_head,
 }
 ATTACKS = (*_WHOLE, *_FRESH, "half requests")
@@ -73,10 +92,14 @@ def _same(request: bytes) -> Iterator[bytes]:
         yield request
 
 
-async def _send(port: int, address: str, requests: Iterator[bytes], until: float, answers: Counter[str]) -> None:
+async def _send(
+    port: int, address: str, requests: Iterator[bytes], until: float, answers: Counter[str]
+) -> None:
     while time.monotonic() < until:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, TimeoutError):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", port, local_addr=(address, 0)
+            )
             try:
                 while time.monotonic() < until:
                     status = await _ask(reader, writer, next(requests), until)
@@ -89,11 +112,18 @@ async def _send(port: int, address: str, requests: Iterator[bytes], until: float
         answers["cut"] += 1
 
 
-async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes, until: float) -> str:
-    async with asyncio.timeout_at(asyncio.get_running_loop().time() + max(0.0, until - time.monotonic()) + 5):
+async def _ask(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes, until: float
+) -> str:
+    async with asyncio.timeout_at(
+        asyncio.get_running_loop().time() + max(0.0, until - time.monotonic()) + 5
+    ):
         writer.write(request)
         head = await reader.readuntil(b"\r\n\r\n")
-        length = next((line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), b":0")
+        length = next(
+            (line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")),
+            b":0",
+        )
         await reader.readexactly(int(length.split(b":")[1]))
         return head.split(b" ", 2)[1].decode()
 
@@ -108,7 +138,11 @@ async def _hold(port: int, until: float, answers: Counter[str]) -> None:
             answers["ended"] += 1
         with contextlib.suppress(OSError):
             while len(held) < _HALVES:
-                held.append(await asyncio.open_connection("127.0.0.1", port, local_addr=(f"127.0.0.{len(held) % 8 + 2}", 0)))
+                held.append(
+                    await asyncio.open_connection(
+                        "127.0.0.1", port, local_addr=(f"127.0.0.{len(held) % 8 + 2}", 0)
+                    )
+                )
                 held[-1][1].write(b"POST /api/webhooks/chatwoot HTTP/1.1\r\nHost: a\r\n")
                 answers["opened"] += 1
         await asyncio.sleep(0.2)  # a look five times a second is what the attack is

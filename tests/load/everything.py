@@ -1,6 +1,8 @@
-"""`make load SCENARIO=all`: every scenario after the other, and one table of what came of them, in docs/performance.md with `--write-docs`.
+"""`make load SCENARIO=all`: every scenario after the other, and one table of what came of them, in
+docs/performance.md with `--write-docs`.
 
-Not among them: `full`, which takes as long as all the others together, and `push-against-polling`, which has a table of its own.
+Not among them: `full`, which takes as long as all the others together, and `push-against-polling`,
+which has a table of its own.
 """
 
 import datetime as dt
@@ -15,7 +17,11 @@ from typing import Any
 from tests.bench.machine import describe
 
 SCENARIOS = Path(__file__).parent / "scenarios"
-NAMES = tuple(path.stem for path in sorted(SCENARIOS.glob("*.toml")) if path.stem not in ("full", "push-against-polling"))
+NAMES = tuple(
+    path.stem
+    for path in sorted(SCENARIOS.glob("*.toml"))
+    if path.stem not in ("full", "push-against-polling")
+)
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
 _BEGIN, _END = "<!-- scenarios: written by make load SCENARIO=all -->", "<!-- scenarios: end -->"
 _HEAD = (
@@ -37,7 +43,9 @@ _HEAD = (
 
 @dataclass(frozen=True)
 class Played:
-    """One scenario. `facts`: its report, None when it came to none. `others`: CPU of processes that were not of the run, in cores."""
+    """One scenario. `facts`: its report, None when it came to none. `others`: CPU of processes that
+    were not of the run, in cores.
+    """
 
     name: str
     facts: dict[str, Any] | None
@@ -45,19 +53,27 @@ class Played:
 
 
 class Others:
-    """What the rest of the machine spends while a scenario is played: all that was spent, without what was spent for us."""
+    """What the rest of the machine spends while a scenario is played: all that was spent, without
+    what was spent for us.
+    """
 
     def __init__(self) -> None:
-        self._began, self._busy, self._own = time.monotonic(), _busy_seconds(), _own_seconds()
+        self._began = time.monotonic()
+        self._busy = _busy_seconds()
+        self._own = _own_seconds()
 
     def cores(self) -> float:
-        """Since it was made. Processes started by us count as ours once they have ended and were waited for."""
+        """Since it was made. Processes started by us count as ours once they have ended and were
+        waited for.
+        """
         spent = _busy_seconds() - self._busy - (_own_seconds() - self._own)
         return max(0.0, spent) / (time.monotonic() - self._began)
 
 
 def play_all(play: Callable[[str], Path], names: Sequence[str] = NAMES) -> list[Played]:
-    """`play` plays one and returns where its report is; a scenario that fails is told in the table and holds up no other."""
+    """`play` plays one and returns where its report is; a scenario that fails is told in the table
+    and holds up no other.
+    """
     found = []
     for name in names:
         others = Others()
@@ -81,8 +97,17 @@ def write_table(played: Sequence[Played], *, is_short: bool, page: Path = PAGE) 
     options = "--short --write-docs" if is_short else "--write-docs"
     told = describe()
     machine = ", ".join(told[key] for key in ("processor", "memory", "system"))
-    lines = [f"Measured {dt.datetime.now(dt.UTC):%Y-%m-%d} with `make load SCENARIO=all ARGS='{options}'` on {machine}.", ""]
-    page.write_text("\n".join([f"{before}{_BEGIN}", *lines, *_table(played), ""]) + f"{_END}{after}", encoding="utf-8")
+    lines = [
+        (
+            f"Measured {dt.datetime.now(dt.UTC):%Y-%m-%d} with `make load SCENARIO=all "
+            f"ARGS='{options}'` on {machine}."
+        ),
+        "",
+    ]
+    page.write_text(
+        "\n".join([f"{before}{_BEGIN}", *lines, *_table(played), ""]) + f"{_END}{after}",
+        encoding="utf-8",
+    )
 
 
 def _table(played: Sequence[Played]) -> list[str]:
@@ -93,7 +118,13 @@ def _table(played: Sequence[Played]) -> list[str]:
 def _row(one: Played) -> tuple[str, ...]:
     facts = one.facts
     if facts is None:
-        return (one.name, *("" for _ in _HEAD[1:3]), "came to no report", *("" for _ in _HEAD[4:-1]), _cores(one.others))
+        return (
+            one.name,
+            *("" for _ in _HEAD[1:3]),
+            "came to no report",
+            *("" for _ in _HEAD[4:-1]),
+            _cores(one.others),
+        )
     plan, server = facts["plan"], facts["server"]
     delays = facts["delays"] if plan["agents"] else facts["poll_delays"]
     return (
@@ -106,7 +137,8 @@ def _row(one: Played) -> tuple[str, ...]:
         f"{sum(facts['resetsCounts'].values()):,}",
         _cores(server.get("cpu_share")),
         f"{server['memory_bytes'] / 1e6:.0f} MB" if "memory_bytes" in server else "",
-        _cores(sum(facts["harnessCpu"].values())) + (", its limit" if facts["harnessAtLimit"] else ""),
+        _cores(sum(facts["harnessCpu"].values()))
+        + (", its limit" if facts["harnessAtLimit"] else ""),
         _cores(one.others),
     )
 
@@ -127,7 +159,9 @@ def _cores(share: float | None) -> str:
 
 
 def _busy_seconds() -> float:
-    """Of all processors since the machine's start: everything but idle and waiting for disks. Steal is others' as well."""
+    """Of all processors since the machine's start: everything but idle and waiting for disks. Steal
+    is others' as well.
+    """
     words = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
     user, nice, system, _idle, _waiting, irq, softirq, steal = (int(word) for word in words)
     return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")

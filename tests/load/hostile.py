@@ -1,5 +1,7 @@
-"""`python -m tests.load.hostile`: each attack of a stranger for some seconds beside 100 agents and 20 webhooks a second, and what the
-customers' messages and the memory had of it. On a private MariaDB and Redis; a table at the end."""
+"""`python -m tests.load.hostile`: each attack of a stranger for some seconds beside 100 agents and
+20 webhooks a second, and what the customers' messages and the memory had of it. On a private
+MariaDB and Redis; a table at the end.
+"""
 
 import argparse
 import asyncio
@@ -10,7 +12,18 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.kit import Cluster, Flow, check_crowd, check_stored, clustered, crowd, crowd_of, delays, wait_drained, wait_level
+from tests.faults.kit import (
+    Cluster,
+    Flow,
+    check_crowd,
+    check_stored,
+    clustered,
+    crowd,
+    crowd_of,
+    delays,
+    wait_drained,
+    wait_level,
+)
 from tests.kit.mariadb import MariaDB
 from tests.kit.omni import Omni
 from tests.kit.redis import Redis
@@ -32,7 +45,9 @@ class Run:
 
 
 async def play(cluster: Cluster, names: Sequence[str], seconds: float, agents: int) -> list[Run]:
-    """First without, then each attack. Raises AssertionError when a webhook was refused, or a message lost, doubled or disordered."""
+    """First without, then each attack. Raises AssertionError when a webhook was refused, or a
+    message lost, doubled or disordered.
+    """
     await cluster.prepare()
     server = cluster.add_server()
     await cluster.start(server)
@@ -50,7 +65,14 @@ async def play(cluster: Cluster, names: Sequence[str], seconds: float, agents: i
             assert {post.status for post in flow.posts[known:]} == {200}, (name, flow.statuses())
             late = delays(flow, people)
             found.append(
-                Run(name, len(flow.posts) - known, late[len(late) // 2], late[int(len(late) * 0.99)], memory, "".join(answers).strip())
+                Run(
+                    name,
+                    len(flow.posts) - known,
+                    late[len(late) // 2],
+                    late[int(len(late) * 0.99)],
+                    memory,
+                    "".join(answers).strip(),
+                )
             )
         check_crowd(people, cluster.check_log())
         check_stored(cluster, flow)
@@ -65,7 +87,9 @@ async def _attacked(server: Omni, name: str, seconds: float) -> AsyncIterator[li
         yield answers
         return
     argv = [sys.executable, "-m", "tests.load.attacks", name, str(server.port), str(seconds)]
-    attacker = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[2])
+    attacker = await asyncio.create_subprocess_exec(
+        *argv, stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[2]
+    )
     try:
         yield answers
         output, _ = await attacker.communicate()
@@ -86,10 +110,18 @@ async def _memory(server: Omni, seconds: float) -> int:
 
 def as_table(runs: Sequence[Run]) -> str:
     """Markdown."""
-    columns = ("attack", "webhooks", "message at an agent, median", "99 of 100", "memory", "the attacker got")
+    columns = (
+        "attack",
+        "webhooks",
+        "message at an agent, median",
+        "99 of 100",
+        "memory",
+        "the attacker got",
+    )
     lines = [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
     lines += [
-        f"| {run.name} | {run.webhooks} | {run.middle_seconds * 1e3:.0f} ms | {run.p99_seconds * 1e3:.0f} ms "
+        f"| {run.name} | {run.webhooks} | {run.middle_seconds * 1e3:.0f} ms | "
+        f"{run.p99_seconds * 1e3:.0f} ms "
         f"| {run.memory_bytes / 1e6:.0f} MB | {run.answers} |"
         for run in runs
     ]

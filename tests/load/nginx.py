@@ -14,7 +14,9 @@ CONFIGURATION = Path(__file__).parents[2] / "deploy" / "nginx.conf"
 
 
 class Nginx(ServerProcess):
-    """`ports`: of the processes behind it, in place of those in the file. `close()` removes everything."""
+    """`ports`: of the processes behind it, in place of those in the file. `close()` removes
+    everything.
+    """
 
     def __init__(self, ports: Sequence[int]) -> None:
         program = find_program("nginx")
@@ -25,7 +27,15 @@ class Nginx(ServerProcess):
         path = self.directory / "nginx.conf"
         path.write_text(_main(self.directory, _site(self.port, ports)))
         super().__init__(
-            [program, "-c", str(path), "-p", str(self.directory), "-e", str(self.directory / "error.log")],
+            [
+                program,
+                "-c",
+                str(path),
+                "-p",
+                str(self.directory),
+                "-e",
+                str(self.directory / "error.log"),
+            ],
             log_path=self.directory / "nginx.log",
             is_ready=lambda: accepts_connections(self.port),
         )
@@ -56,7 +66,10 @@ def _site(port: int, ports: Sequence[int]) -> str:
 
 def _main(directory: Path, site: str) -> str:
     """What Debian's own nginx.conf gives the file around it; everything in our directory."""
-    temporary = "\n".join(f"{kind}_temp_path {directory}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    temporary = "\n".join(
+        f"{kind}_temp_path {directory}/{kind};"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
     user = "user root;" if os.getuid() == 0 else ""
     return f"""{user}
 daemon off;

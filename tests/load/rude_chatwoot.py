@@ -1,4 +1,6 @@
-"""A Chatwoot and a file store in hostile hands: to the token `honest` it shows whatever inboxes proofs ask for, to others it is rude."""
+"""A Chatwoot and a file store in hostile hands: to the token `honest` it shows whatever inboxes
+proofs ask for, to others it is rude.
+"""
 
 import asyncio
 import contextlib
@@ -14,7 +16,9 @@ _JSON = b"Content-Type: application/json\r\n"
 
 @dataclass
 class RudeChatwoot:
-    """`private_requests` counts what followed its redirects to an address that is nobody's business."""
+    """`private_requests` counts what followed its redirects to an address that is nobody's
+    business.
+    """
 
     url: str = ""
     private_url: str = ""
@@ -46,7 +50,10 @@ async def rude_chatwoot(account_id: int, inbox_id: int) -> AsyncIterator[RudeCha
         rude.private_requests += 1
         writer.close()
 
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server, await asyncio.start_server(private, "127.0.0.1", 0) as inner:
+    async with (
+        await asyncio.start_server(answer, "127.0.0.1", 0) as server,
+        await asyncio.start_server(private, "127.0.0.1", 0) as inner,
+    ):
         rude.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         rude.private_url = f"http://127.0.0.1:{inner.sockets[0].getsockname()[1]}"
         yield rude
@@ -57,7 +64,12 @@ def _honest(head: bytes, account_id: int, inbox_id: int) -> object | None:
     if b" /api/v1/profile" in head:
         return {"id": 1, "name": "x", "accounts": [{"id": account_id, "role": "administrator"}]}
     if b"/inboxes" in head:
-        return {"payload": [{"id": inbox_id + number, "name": "x", "channel_type": "Channel::Api"} for number in range(3)]}
+        return {
+            "payload": [
+                {"id": inbox_id + number, "name": "x", "channel_type": "Channel::Api"}
+                for number in range(3)
+            ]
+        }
     return None
 
 
@@ -79,7 +91,11 @@ async def _be_rude(writer: asyncio.StreamWriter, turn: int, rude: RudeChatwoot) 
                 await writer.drain()
                 await asyncio.sleep(0.25)  # a drop at a time is what the attack is
         case 4:
-            _write(writer, "Content-Type: image/png\r\nContent-Range: bytes 0-1/2€\r\nX: \0\r\n".encode(), b"xx")
+            _write(
+                writer,
+                "Content-Type: image/png\r\nContent-Range: bytes 0-1/2€\r\nX: \0\r\n".encode(),
+                b"xx",
+            )
         case 5:
             _write(writer, f"Location: {rude.private_url}/admin\r\n".encode(), b"", b"302 Found")
         case 6:
@@ -88,5 +104,11 @@ async def _be_rude(writer: asyncio.StreamWriter, turn: int, rude: RudeChatwoot) 
             writer.write(b"HTTP/1.1 200 OK\r\n" + b"X-Long: " + b"a" * 2_000_000)
 
 
-def _write(writer: asyncio.StreamWriter, head: bytes, body: bytes, status: bytes = b"200 OK") -> None:
-    writer.write(b"HTTP/1.1 %s\r\n%sContent-Length: %d\r\nConnection: close\r\n\r\n" % (status, head, len(body)) + body)
+def _write(
+    writer: asyncio.StreamWriter, head: bytes, body: bytes, status: bytes = b"200 OK"
+) -> None:
+    writer.write(
+        b"HTTP/1.1 %s\r\n%sContent-Length: %d\r\nConnection: close\r\n\r\n"
+        % (status, head, len(body))
+        + body
+    )

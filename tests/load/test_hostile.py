@@ -1,5 +1,6 @@
-"""Each attack for a moment: nothing is lost, doubled, disordered or refused, and no agent is cut. How quick it stays is for
-`python -m tests.load.hostile` to say."""
+"""Each attack for a moment: nothing is lost, doubled, disordered or refused, and no agent is cut.
+How quick it stays is for `python -m tests.load.hostile` to say.
+"""
 
 from pathlib import Path
 

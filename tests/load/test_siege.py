@@ -1,4 +1,6 @@
-"""All kinds of attacker at once, for some seconds; `python -m tests.load.siege` is the long form."""
+"""All kinds of attacker at once, for some seconds; `python -m tests.load.siege` is the long
+form.
+"""
 
 from pathlib import Path
 
@@ -15,8 +17,12 @@ pytestmark = [pytest.mark.xdist_group("load"), pytest.mark.timeout(scaled(240))]
 
 
 @pytest.mark.parametrize("entry", ["direct", "nginx"])
-async def test_no_attacker_reads_or_stops_anything(tmp_path: Path, mariadb: MariaDB, redis_server: Redis, entry: str) -> None:
-    """Nothing of the victim's is read by others, all its messages arrive once and in order, nothing is granted, both processes are well."""
+async def test_no_attacker_reads_or_stops_anything(
+    tmp_path: Path, mariadb: MariaDB, redis_server: Redis, entry: str
+) -> None:
+    """Nothing of the victim's is read by others, all its messages arrive once and in order, nothing
+    is granted, both processes are well.
+    """
     async with clustered(Cluster(tmp_path, mariadb, redis_server)) as cluster:
         verdict = await play(cluster, entry, seconds=4.0, agents=4)
     assert not verdict.faults, as_table([verdict])

@@ -1,4 +1,6 @@
-"""Play both ways on this machine, write down every step with its time and its words, and renew the README's pictures of the set-up."""
+"""Play both ways on this machine, write down every step with its time and its words, and renew the
+README's pictures of the set-up.
+"""
 
 import argparse
 import asyncio
@@ -10,7 +12,12 @@ import httpx
 from playwright.async_api import Browser, async_playwright, expect
 
 from tests.kit.processes import find_program
-from tests.newcomer.ground import ROOT, Chatwoot, Record, empty_ground
+from tests.newcomer.ground import (
+    ROOT,
+    Chatwoot,
+    Record,
+    empty_ground,
+)
 from tests.newcomer.ways import PASSWORD, by_commands, by_page
 
 PROTOCOL = ROOT / "artefacts" / "newcomer"
@@ -33,7 +40,9 @@ async def main(is_for_readme: bool) -> None:
         async with empty_ground(Path(directory)) as (omni, chatwoot):
             shell = Record()
             await by_commands(omni, chatwoot, shell)
-    (PROTOCOL / "protocol.md").write_text(page.told("By the page alone") + "\n" + shell.told("By commands alone"), encoding="utf-8")
+    (PROTOCOL / "protocol.md").write_text(
+        page.told("By the page alone") + "\n" + shell.told("By commands alone"), encoding="utf-8"
+    )
     if is_for_readme:
         for name in FOR_README:
             shutil.copyfile(PROTOCOL / f"{name}.png", README_PICTURES / f"{name}.png")

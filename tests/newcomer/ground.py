@@ -1,4 +1,6 @@
-"""What a new user has: this program, an empty directory, a Chatwoot; and a record of each step, with its time and its words."""
+"""What a new user has: this program, an empty directory, a Chatwoot; and a record of each step,
+with its time and its words.
+"""
 
 import asyncio
 import json
@@ -31,22 +33,32 @@ class Chatwoot(msgspec.Struct, frozen=True):
 
 @dataclass
 class Record:
-    """Steps as (seconds since the beginning, what was done, the words on the screen then); with pictures where a directory is named."""
+    """Steps as (seconds since the beginning, what was done, the words on the screen then); with
+    pictures where a directory is named.
+    """
 
     pictures: Path | None = None
     steps: list[tuple[float, str, str]] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
 
     def note(self, what: str, words: str) -> None:
-        shown = "\n".join(line for line in (" ".join(line.split()) for line in words.splitlines()) if line)
+        shown = "\n".join(
+            line for line in (" ".join(line.split()) for line in words.splitlines()) if line
+        )
         self.steps.append((time.monotonic() - self.began, what, shown[:_WORDS_MOST]))
 
     async def look(self, page: Page, what: str, picture: str) -> None:
         self.note(what, await page.locator("main").first.inner_text())
         if self.pictures is not None:
             await page.evaluate("document.fonts.ready")
-            is_form = picture == "setup-connect"  # shown whole; of the others the beginning is what counts
-            await page.screenshot(path=self.pictures / f"{picture}.png", full_page=is_form, animations="disabled", caret="hide")
+            # shown whole; of the others the beginning is what counts
+            is_form = picture == "setup-connect"
+            await page.screenshot(
+                path=self.pictures / f"{picture}.png",
+                full_page=is_form,
+                animations="disabled",
+                caret="hide",
+            )
 
     def told(self, title: str) -> str:
         parts = [f"## {title}\n"]
@@ -61,7 +73,9 @@ async def empty_ground(directory: Path) -> AsyncIterator[tuple[Omni, Chatwoot]]:
     """A server that has never run, not started yet, and the Chatwoot beside it."""
     omni = Omni(directory, database_url=f"sqlite:///{directory / 'omni-inbox.db'}")
     argv = [sys.executable, "-m", "tests.newcomer.chatwoot"]
-    simulated = await asyncio.create_subprocess_exec(*argv, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+    simulated = await asyncio.create_subprocess_exec(
+        *argv, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
     try:
         assert simulated.stdout is not None
         yield omni, Chatwoot(**json.loads(await simulated.stdout.readline()))

@@ -1,4 +1,6 @@
-"""Both ways from nothing to the first message and its answer: by the page alone, by commands alone."""
+"""Both ways from nothing to the first message and its answer: by the page alone, by commands
+alone.
+"""
 
 import json
 import re
@@ -60,7 +62,9 @@ async def _connect(page: Page, chatwoot: Chatwoot, record: Record) -> None:
     await expect(page.get_by_role("heading", name="Everything works")).to_be_visible()
     await record.look(page, "address, token; Look for inboxes; Connect", "setup-works")
     await page.get_by_role("button", name="Fetch everything").click()
-    await expect(page.locator("[data-words]")).to_contain_text("Everything was fetched", timeout=scaled(30.0) * 1000)
+    await expect(page.locator("[data-words]")).to_contain_text(
+        "Everything was fetched", timeout=scaled(30.0) * 1000
+    )
     await record.look(page, "Fetch everything", "setup-fetched")
 
 
@@ -77,7 +81,9 @@ async def _talk(page: Page, chatwoot: Chatwoot, record: Record) -> None:
     await customer.get_by_role("button", name="Send", exact=True).click()
     row = page.locator("#rows > li", has_text="Léa Moreau")
     await expect(row).to_contain_text(HELLO)
-    await record.look(page, "a customer writes in Chatwoot; the message is in the inbox", "first-message")
+    await record.look(
+        page, "a customer writes in Chatwoot; the message is in the inbox", "first-message"
+    )
     await row.locator("a").click()
     await page.fill("#reply", ANSWER)
     await page.press("#reply", "Enter")
@@ -98,15 +104,44 @@ async def by_commands(omni: Omni, chatwoot: Chatwoot, record: Record) -> None:
         assert done.returncode == 0, (arguments[:2], done.stdout, done.stderr)
         return done.stdout
 
-    person = ("--company-id", "1", "--email", "rahim@example.com", "--name", "Rahim", "--role", "admin")
-    agent_id = json.loads(await run("agent", "add", *person, "--password-stdin", given=PASSWORD + "\n"))["id"]
-    inbox = ("--company-id", "1", "--account-id", str(chatwoot.account), "--inbox-id", str(chatwoot.inbox))
-    await run("integration", "add", *inbox, "--access-token", chatwoot.token, "--base-url", chatwoot.address, "--register")
+    person = (
+        "--company-id",
+        "1",
+        "--email",
+        "rahim@example.com",
+        "--name",
+        "Rahim",
+        "--role",
+        "admin",
+    )
+    agent_id = json.loads(
+        await run("agent", "add", *person, "--password-stdin", given=PASSWORD + "\n")
+    )["id"]
+    inbox = (
+        "--company-id",
+        "1",
+        "--account-id",
+        str(chatwoot.account),
+        "--inbox-id",
+        str(chatwoot.inbox),
+    )
+    await run(
+        "integration",
+        "add",
+        *inbox,
+        "--access-token",
+        chatwoot.token,
+        "--base-url",
+        chatwoot.address,
+        "--register",
+    )
     await run("integration", "check", "--integration-id", "1")
     await run("sync")
     async with httpx.AsyncClient(base_url=chatwoot.address, trust_env=False) as http:
         made = (await http.post("/sim/customers", json={"name": "Léa Moreau"})).json()
-        (await http.post("/sim/say", json={"customer_id": made["id"], "text": HELLO})).raise_for_status()
+        (
+            await http.post("/sim/say", json={"customer_id": made["id"], "text": HELLO})
+        ).raise_for_status()
     token = (await run("token", "--company-id", "1", "--agent-id", str(agent_id))).strip()
     record.steps[-1] = (*record.steps[-1][:2], re.sub(r"\S{40,}", "(a token)", record.steps[-1][2]))
     async with omni.client(token) as http:

@@ -27,7 +27,9 @@ class Tab:
 
     def lose_worker(self) -> None:
         """From now on it may be deaf; a frozen one notices nothing before it is thawed."""
-        self.excused_until = math.inf if self.thaw else time.monotonic() + scaled(DEAD_WORKER_SECONDS)
+        self.excused_until = (
+            math.inf if self.thaw else time.monotonic() + scaled(DEAD_WORKER_SECONDS)
+        )
 
 
 @dataclass

@@ -33,7 +33,7 @@ SHOWN = """() => {
     unread: [...document.querySelectorAll("#rows > li")].map((node) => [Number(node.dataset.key), count(node)]),
     views: Object.fromEntries([...document.querySelectorAll("a[data-view]")].map((node) => [node.dataset.view, count(node)])),
   };
-}"""
+}"""  # noqa: E501
 
 
 class Judge:
@@ -65,7 +65,13 @@ class Judge:
                 self.note(f"{when}, {tab.page.url}: {found}")
                 return False
             await asyncio.sleep(0.1)
-        how = "not live" if found is None else "equal after a moment" if looks else "equal at first look"
+        how = (
+            "not live"
+            if found is None
+            else "equal after a moment"
+            if looks
+            else "equal at first look"
+        )
         self.counts[f"{when}: {how}"] += 1
         return True
 
@@ -87,7 +93,11 @@ class Judge:
             listed = (await agent.http.get("/api/conversations", params={"status": "Open"})).json()
             unread = (await agent.http.get("/api/conversations/unread")).json()
             number = shown["openId"]
-            stored = (await agent.http.get(f"/api/conversations/{number}/messages")).json()["messages"] if number else []
+            stored = (
+                (await agent.http.get(f"/api/conversations/{number}/messages")).json()["messages"]
+                if number
+                else []
+            )
             again = await tab.page.evaluate(SHOWN)
         except Error:  # a page that is just coming in
             return None
@@ -99,7 +109,11 @@ class Judge:
         if shown["isInTrouble"]:
             self.counts["thread could not be had"] += 1  # and says so, with a button
             return _differing_rows(shown, listed)
-        found = _differing_rows(shown, listed) or _differing_messages(shown, stored) or _differing_unread(shown, listed, unread)
+        found = (
+            _differing_rows(shown, listed)
+            or _differing_messages(shown, stored)
+            or _differing_unread(shown, listed, unread)
+        )
         return found or EQUAL
 
 
@@ -122,13 +136,24 @@ def _differing_messages(shown: dict[str, Any], stored: list[dict[str, Any]]) -> 
         return "older ones cannot be had" if oldest and not shown["hasOlder"] else None
     missing = [one for one in wanted[oldest:] if one not in messages]
     surplus = [one for one in messages if one not in wanted[oldest:]]
-    return f"{len(messages)} messages instead of {len(wanted) - oldest}: lacks {missing[:5]}, has {surplus[:5]}"
+    return (
+        f"{len(messages)} messages instead of {len(wanted) - oldest}: lacks {missing[:5]}, "
+        f"has {surplus[:5]}"
+    )
 
 
-def _differing_unread(shown: dict[str, Any], listed: list[dict[str, Any]], unread: dict[str, int]) -> str | None:
+def _differing_unread(
+    shown: dict[str, Any], listed: list[dict[str, Any]], unread: dict[str, int]
+) -> str | None:
     wanted = {one["id"]: one["unreadCount"] for one in listed}
-    wrong = [(number, count, wanted[number]) for number, count in shown["unread"] if count != wanted.get(number, count)]
+    wrong = [
+        (number, count, wanted[number])
+        for number, count in shown["unread"]
+        if count != wanted.get(number, count)
+    ]
     if wrong:
         return f"unread (conversation, shown, stored): {wrong}"
     views = {**unread, "all": sum(unread.values())}
-    return None if shown["views"] == views else f"unread by view: {shown['views']} instead of {views}"
+    return (
+        None if shown["views"] == views else f"unread by view: {shown['views']} instead of {views}"
+    )

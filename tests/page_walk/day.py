@@ -9,7 +9,7 @@ from typing import Any
 
 from playwright.async_api import Browser, Error, Route
 
-from server.auth import SESSION_COOKIE
+from server.access.authentication import SESSION_COOKIE
 from tests.kit.eventually import scaled
 from tests.kit.tcp_proxy import TcpProxy
 from tests.page_walk.agents import Agent, Tab
@@ -38,10 +38,13 @@ class RandomDay:
     """`run()`, then `counts` and `differences`."""
 
     def __init__(self, site: Site, browser: Browser, seed: int) -> None:
-        self.site, self.browser = site, browser
-        self.rng, self._delays = random.Random(seed), random.Random(f"{seed} delays")
+        self.site = site
+        self.browser = browser
+        self.rng = random.Random(seed)
+        self._delays = random.Random(f"{seed} delays")
         self.judge = Judge()
-        self.counts, self.differences = self.judge.counts, self.judge.differences
+        self.counts = self.judge.counts
+        self.differences = self.judge.differences
         self._customers: dict[int, str] = {}  # by our number of the conversation
         self._agents: list[Agent] = []
         self._gone: list[tuple[Agent, Tab]] = []
@@ -143,7 +146,9 @@ class RandomDay:
         customer, sim = self.rng.choice(list(self._customers.values())), self.site.sim
         contact = sim.find_contact(customer, sim.account)
         assert contact is not None
-        return self.rng.choice([m for m in sim.conversations_of(contact)[-1].messages if m.message_type == 0])
+        return self.rng.choice(
+            [m for m in sim.conversations_of(contact)[-1].messages if m.message_type == 0]
+        )
 
     async def _customer_edits(self) -> None:
         message = self._some_message()

@@ -1,4 +1,6 @@
-"""Random faults in two streams at once: to processes and parts one after the other, and beside them to conditions."""
+"""Random faults in two streams at once: to processes and parts one after the other, and beside them
+to conditions.
+"""
 
 import asyncio
 import random
@@ -15,17 +17,23 @@ class Chaos:
     """`counts` says what was done, by kind; `missed` what could not be done at that moment."""
 
     def __init__(self, site: Site, seed: int, *, pace: float, every_seconds: float) -> None:
-        """`pace` is how long faults last (1.0: the long soak); a new one begins `every_seconds` in each stream."""
+        """`pace` is how long faults last (1.0: the long soak); a new one begins `every_seconds` in
+        each stream.
+        """
         self.counts: Counter[str] = Counter()
         self.missed: Counter[str] = Counter()
-        self._site, self._pace, self._every_seconds = site, pace, every_seconds
+        self._site = site
+        self._pace = pace
+        self._every_seconds = every_seconds
         self._streams = [
             (kinds, random.Random(f"{seed} {number}"))
             for number, kinds in enumerate((PROCESSES_AND_PARTS, CONDITIONS))
         ]
 
     async def run(self, seconds: float, say: Callable[[str], None]) -> None:
-        """Faults for so long, and until each kind was tried once; afterwards everything runs again."""
+        """Faults for so long, and until each kind was tried once; afterwards everything runs
+        again.
+        """
         end = asyncio.get_running_loop().time() + seconds
         async with asyncio.TaskGroup() as group:
             for kinds, rng in self._streams:
@@ -42,7 +50,9 @@ class Chaos:
             say(await self._strike(deck.pop(0), rng))
 
     def _untried(self, kinds: Sequence[Kind]) -> set[str]:
-        return {kind.name for kind in kinds if not self.counts[kind.name] and not self.missed[kind.name]}
+        return {
+            kind.name for kind in kinds if not self.counts[kind.name] and not self.missed[kind.name]
+        }
 
     async def _strike(self, kind: Kind, rng: random.Random) -> str:
         try:
@@ -53,7 +63,11 @@ class Chaos:
         else:
             reason = ""
         (self.missed if done is None else self.counts)[kind.name] += 1
-        return f"{kind.name}: {done}" if done is not None else f"{kind.name} could not be done now{reason}"
+        return (
+            f"{kind.name}: {done}"
+            if done is not None
+            else f"{kind.name} could not be done now{reason}"
+        )
 
 
 def shuffled_deck(kinds: Sequence[Kind], rng: random.Random, new: set[str]) -> list[Kind]:

@@ -1,4 +1,5 @@
-"""The kinds of fault that a soak knows. Each strikes, lasts, and puts right what it did; it returns what it was, or None when it could not.
+"""The kinds of fault that a soak knows. Each strikes, lasts, and puts right what it did; it returns
+what it was, or None when it could not.
 
 `pace` is how long things last: 1.0 for the long soak, less for the short one.
 """
@@ -14,17 +15,23 @@ from typing import Any
 
 import pymysql
 
-from server.db.damaged_spool import found_aside, is_read
+from server.db.journal.damaged_spool import found_aside, is_read
 from tests.kit.clocks import has_faketime
 from tests.kit.mariadb import PASSWORD, PLAIN_USER, USER
 from tests.kit.processes import ServerProcess
-from tests.soak.site import START_SECONDS, Node, Site, Tenant
+from tests.soak.site import (
+    START_SECONDS,
+    Node,
+    Site,
+    Tenant,
+)
 
 Strike = Callable[[Site, random.Random, float], Awaitable[str | None]]
 
 _HOUR = 3600.0
 _CATCHES_MOST = 40
-_SETTLED_SECONDS = 0.25  # what was on its way has arrived, and MariaDB's list of transactions is no older than this
+# what was on its way has arrived, and MariaDB's list of transactions is no older than this
+_SETTLED_SECONDS = 0.25
 _SMALL_PACKET = 1_048_576  # max_allowed_packet of many an old my.cnf
 _LONG_TEXT = "🐦" * 80_000  # four bytes each; four such messages do not fit into one packet
 
@@ -70,7 +77,9 @@ async def stop_in_transaction(site: Site, rng: random.Random, pace: float) -> st
 
 
 async def power_loss_in_transaction(site: Site, rng: random.Random, pace: float) -> str | None:
-    """It holds locks and is gone; MariaDB hears nothing of that. Another process takes its place."""
+    """It holds locks and is gone; MariaDB hears nothing of that. Another process takes its
+    place.
+    """
     node = rng.choice(site.nodes)
     if not await _caught_in_transaction(site, node, rng):
         return None
@@ -82,7 +91,9 @@ async def power_loss_in_transaction(site: Site, rng: random.Random, pace: float)
 
 
 async def _caught_in_transaction(site: Site, node: Node, rng: random.Random) -> bool:
-    """Stop the process at a moment in which one of its transactions holds locks. It runs again when that did not come about."""
+    """Stop the process at a moment in which one of its transactions holds locks. It runs again when
+    that did not come about.
+    """
     node.database.delay_seconds = 0.02  # a transaction takes a little longer, so that it can be met
     try:
         for _ in range(_CATCHES_MOST):
@@ -118,7 +129,9 @@ async def lose_database(site: Site, rng: random.Random, pace: float) -> str:
 
 @contextlib.asynccontextmanager
 async def _without_database(site: Site, node: Node) -> AsyncIterator[None]:
-    """What comes to that process meanwhile waits in its spool: as nobody sees which one took a webhook, all may wait."""
+    """What comes to that process meanwhile waits in its spool: as nobody sees which one took a
+    webhook, all may wait.
+    """
     with site.meter.excused(f"{node.name} without its database"):
         node.database.refuse_new()
         node.database.cut_all()
@@ -167,11 +180,15 @@ def _mariadb(site: Site) -> ServerProcess:
 
 
 async def step_clock(site: Site, rng: random.Random, pace: float) -> str | None:
-    """Ahead or behind, by as much as the skew between two machines or as a clock that was never set; and back again."""
+    """Ahead or behind, by as much as the skew between two machines or as a clock that was never
+    set; and back again.
+    """
     if not has_faketime():
         return None
     node = rng.choice(site.nodes)
-    seconds = rng.choice([-1.0, 1.0]) * rng.choice([rng.uniform(20.0, 120.0), rng.uniform(120.0, _HOUR), _HOUR])
+    seconds = rng.choice([-1.0, 1.0]) * rng.choice(
+        [rng.uniform(20.0, 120.0), rng.uniform(120.0, _HOUR), _HOUR]
+    )
     node.clock.set(seconds)
     await asyncio.sleep(rng.uniform(5.0, 25.0) * pace)
     node.clock.set(0.0)
@@ -179,7 +196,9 @@ async def step_clock(site: Site, rng: random.Random, pace: float) -> str | None:
 
 
 async def still_chatwoot(site: Site, rng: random.Random, pace: float) -> str:
-    """It takes requests and does not begin; then it works them off, also those whose senders have gone."""
+    """It takes requests and does not begin; then it works them off, also those whose senders have
+    gone.
+    """
     seconds = rng.uniform(4.0, 40.0) * pace
     site.chatwoot.freeze()
     await asyncio.sleep(seconds)
@@ -192,11 +211,16 @@ async def long_messages(site: Site, rng: random.Random, pace: float) -> str:
     default = await _sql(site, "SELECT @@GLOBAL.max_allowed_packet AS n")
     await _sql(site, f"SET GLOBAL max_allowed_packet = {_SMALL_PACKET}")
     try:
-        await asyncio.to_thread(site.cluster.mariadb.drop_connections, PLAIN_USER)  # a session keeps the size it began with
+        # a session keeps the size it began with
+        await asyncio.to_thread(site.cluster.mariadb.drop_connections, PLAIN_USER)
         count = rng.randint(4, 6)
         for number in range(count):
             tenant = rng.choice(site.tenants)
-            site.sim.customer_says(f"Customer {number}", f"long {uuid.uuid4().hex} {_LONG_TEXT}", inbox_id=tenant.inbox.id)
+            site.sim.customer_says(
+                f"Customer {number}",
+                f"long {uuid.uuid4().hex} {_LONG_TEXT}",
+                inbox_id=tenant.inbox.id,
+            )
         await asyncio.sleep(10.0 * pace)
     finally:
         with contextlib.suppress(pymysql.err.MySQLError):
@@ -220,7 +244,8 @@ async def unreadable_row(site: Site, rng: random.Random, pace: float) -> str:
     headers, body = rng.choice(_UNREADABLE)
     await asyncio.to_thread(
         site.cluster.sql,
-        "INSERT INTO omni_webhook_deliveries (uid, received_at, headers, body) VALUES (%s, UNIX_TIMESTAMP() * 1000000, %s, %s)",
+        "INSERT INTO omni_webhook_deliveries (uid, received_at, headers, body) VALUES (%s, "
+        "UNIX_TIMESTAMP() * 1000000, %s, %s)",
         uuid.uuid4().hex,
         headers,
         body,
@@ -238,7 +263,8 @@ async def read_only(site: Site, rng: random.Random, pace: float) -> str:
         try:
             await asyncio.sleep(seconds)
         finally:
-            with contextlib.suppress(pymysql.err.MySQLError):  # a server that was restarted meanwhile has forgotten it
+            # a server that was restarted meanwhile has forgotten it
+            with contextlib.suppress(pymysql.err.MySQLError):
                 await _sql(site, "SET GLOBAL read_only = 0")
     return f"{seconds:.1f} s"
 
@@ -265,7 +291,9 @@ def _lock_row(site: Site, tenant: Tenant) -> "pymysql.Connection[Any]":
         database=site.cluster.database_name,
     )
     with connection.cursor() as cursor:
-        cursor.execute("SELECT head FROM omni_inbox_streams WHERE company_id = %s FOR UPDATE", (tenant.id,))
+        cursor.execute(
+            "SELECT head FROM omni_inbox_streams WHERE company_id = %s FOR UPDATE", (tenant.id,)
+        )
     return connection
 
 
@@ -295,7 +323,9 @@ async def damaged_spool(site: Site, rng: random.Random, pace: float) -> str:
 
 
 def remove_read_ones(node: Node) -> None:
-    """As an operator does, after a look: while a damaged file lies there, `/readyz` speaks of it."""
+    """As an operator does, after a look: while a damaged file lies there, `/readyz` speaks of
+    it.
+    """
     for aside in found_aside(node.spool):
         if is_read(aside):
             for end in ("-wal", "-shm", ""):

@@ -1,4 +1,5 @@
-"""How long a company stood still: from a webhook's 200 until one of the company's agents hears of it.
+"""How long a company stood still: from a webhook's 200 until one of the company's agents hears of
+it.
 
 All times are seconds of the monotonic clock of this process.
 """
@@ -19,7 +20,9 @@ Interval = tuple[float, float]
 
 @dataclass
 class Window:
-    """A time in which a standstill has a reason that nobody but the reason itself can end. `company_id` None: for all of them."""
+    """A time in which a standstill has a reason that nobody but the reason itself can end.
+    `company_id` None: for all of them.
+    """
 
     reason: str
     company_id: int | None
@@ -34,7 +37,9 @@ class Window:
 
 @dataclass
 class Journey:
-    """One thing on its way: a customer's message from its 200 to the agents, or an agent's reply from the first try to its 200."""
+    """One thing on its way: a customer's message from its 200 to the agents, or an agent's reply
+    from the first try to its 200.
+    """
 
     company_id: int
     text: str
@@ -54,18 +59,24 @@ class Meter:
         self.replies: list[Journey] = []
         self.windows: list[Window] = []
         self.deaths: list[float] = []  # when a process ended or stood still while it held locks
-        self.refused: list[tuple[float, int]] = []  # (when, status) of webhooks that were answered, but not with 200
-        self.longest_turn_seconds = 0.0  # of our own loop, in which all proxies and the simulated Chatwoot live
+        # (when, status) of webhooks that were answered, but not with 200
+        self.refused: list[tuple[float, int]] = []
+        # of our own loop, in which all proxies and the simulated Chatwoot live
+        self.longest_turn_seconds = 0.0
         self._heard: dict[str, float] = {}
 
     # what happens
 
     async def watch_own_turns(self) -> None:
-        """Until cancelled: how late our own loop is. Where it is seconds, it is the harness that stood still."""
+        """Until cancelled: how late our own loop is. Where it is seconds, it is the harness that
+        stood still.
+        """
         while True:
             began = time.monotonic()
             await asyncio.sleep(_TURN_SECONDS)
-            self.longest_turn_seconds = max(self.longest_turn_seconds, time.monotonic() - began - _TURN_SECONDS)
+            self.longest_turn_seconds = max(
+                self.longest_turn_seconds, time.monotonic() - began - _TURN_SECONDS
+            )
 
     def acknowledged(self, company_id: int, text: str) -> None:
         now = time.monotonic()
@@ -76,7 +87,9 @@ class Meter:
         self.refused.append((time.monotonic(), status))
 
     def note_death(self) -> None:
-        """A process holds locks and will do nothing more: they are given back after a while, which begins now."""
+        """A process holds locks and will do nothing more: they are given back after a while, which
+        begins now.
+        """
         self.deaths.append(time.monotonic())
 
     def heard(self, text: str) -> None:
@@ -89,7 +102,9 @@ class Meter:
         self.replies.append(Journey(company_id, text, start, time.monotonic()))
 
     @contextlib.contextmanager
-    def excused(self, reason: str, company_id: int | None = None, *, grace_seconds: float = 10.0) -> Iterator[Window]:
+    def excused(
+        self, reason: str, company_id: int | None = None, *, grace_seconds: float = 10.0
+    ) -> Iterator[Window]:
         """While inside, and for the grace after it, waiting counts as nobody's fault."""
         window = Window(reason, company_id, time.monotonic(), grace_seconds)
         self.windows.append(window)
@@ -103,18 +118,24 @@ class Meter:
     def unexcused_seconds(self, journey: Journey) -> float:
         """The longest time that it stood still because of one thing, without the windows.
 
-        Who dies while holding locks holds others up for the limit of an idle transaction; who dies after that, anew. So deaths part a
-        standstill: the promise is made for each of them.
+        Who dies while holding locks holds others up for the limit of an idle transaction; who dies
+        after that, anew. So deaths part a standstill: the promise is made for each of them.
         """
         windows = [w.interval for w in self.windows if w.company_id in (None, journey.company_id)]
-        edges = [journey.start, *sorted(at for at in self.deaths if journey.start < at < journey.end), journey.end]
+        edges = [
+            journey.start,
+            *sorted(at for at in self.deaths if journey.start < at < journey.end),
+            journey.end,
+        ]
         return max(end - start - covered((start, end), windows) for start, end in pairwise(edges))
 
     def worst(self, journeys: Iterable[Journey]) -> dict[int, float]:
         """The longest unexcused standstill of each company."""
         found: defaultdict[int, float] = defaultdict(float)
         for journey in journeys:
-            found[journey.company_id] = max(found[journey.company_id], self.unexcused_seconds(journey))
+            found[journey.company_id] = max(
+                found[journey.company_id], self.unexcused_seconds(journey)
+            )
         return dict(sorted(found.items()))
 
     def late(self, journeys: Iterable[Journey], most_seconds: float) -> list[Journey]:
@@ -125,7 +146,9 @@ class Meter:
     def refused_without_reason(self) -> Counter[int]:
         """Statuses of webhooks that were refused while nothing was wrong with the database."""
         windows = [w.interval for w in self.windows if w.company_id is None]
-        return Counter(status for at, status in self.refused if not any(a <= at <= b for a, b in windows))
+        return Counter(
+            status for at, status in self.refused if not any(a <= at <= b for a, b in windows)
+        )
 
     def finish(self) -> None:
         """What was not heard by now has stood still until now."""

@@ -1,4 +1,6 @@
-"""What `/readyz` said, each second and of each process: a standstill that nobody names is one that nobody ends."""
+"""What `/readyz` said, each second and of each process: a standstill that nobody names is one that
+nobody ends.
+"""
 
 import asyncio
 import contextlib
@@ -14,7 +16,12 @@ from tests.soak.meter import Journey
 
 _PATIENCE_SECONDS = 2.0
 # true of a moment, and no word about messages that wait
-_UNRELATED = ("webhooks do not arrive", "the bus does not answer", "Chatwoot", "spool's file was damaged")
+_UNRELATED = (
+    "webhooks do not arrive",
+    "the bus does not answer",
+    "Chatwoot",
+    "spool's file was damaged",
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,10 @@ class Readiness:
         self.answers: list[Answer] = []
 
     async def run(self, stopped: asyncio.Event) -> None:
-        async with httpx.AsyncClient(timeout=_PATIENCE_SECONDS, trust_env=False) as http, asyncio.TaskGroup() as group:
+        async with (
+            httpx.AsyncClient(timeout=_PATIENCE_SECONDS, trust_env=False) as http,
+            asyncio.TaskGroup() as group,
+        ):
             for server in self._servers:
                 group.create_task(self._watch(http, server, stopped))
 
@@ -51,14 +61,27 @@ class Readiness:
                 async with asyncio.timeout(1.0):
                     await stopped.wait()
 
-    def unnamed(self, journeys: Iterable[Journey], after_seconds: float, margin_seconds: float) -> list[Journey]:
-        """Those that stood still for longer than both together, while some process answered and none named it after `after_seconds`."""
-        return [one for one in journeys if one.seconds > after_seconds + margin_seconds and not self._is_named(one, after_seconds)]
+    def unnamed(
+        self, journeys: Iterable[Journey], after_seconds: float, margin_seconds: float
+    ) -> list[Journey]:
+        """Those that stood still for longer than both together, while some process answered and
+        none named it after `after_seconds`.
+        """
+        return [
+            one
+            for one in journeys
+            if one.seconds > after_seconds + margin_seconds
+            and not self._is_named(one, after_seconds)
+        ]
 
     def _is_named(self, journey: Journey, after_seconds: float) -> bool:
-        heard = [a for a in self.answers if journey.start + after_seconds <= a.at <= journey.end + 1.0]
+        heard = [
+            a for a in self.answers if journey.start + after_seconds <= a.at <= journey.end + 1.0
+        ]
         return not heard or any(answer.names_a_standstill for answer in heard)
 
     def problems(self) -> Counter[str]:
         """How often each was said, by its first words."""
-        return Counter(" ".join(problem.split()[:6]) for answer in self.answers for problem in answer.problems)
+        return Counter(
+            " ".join(problem.split()[:6]) for answer in self.answers for problem in answer.problems
+        )

@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.faults.kit import crowd, fetch_snapshot, follow, wait_level, wait_ready
+from tests.faults.kit import (
+    crowd,
+    fetch_snapshot,
+    follow,
+    wait_level,
+    wait_ready,
+)
 from tests.faults.lean_agent import LeanAgent
 from tests.kit.eventually import eventually
 from tests.kit.mariadb import PLAIN_USER
@@ -22,14 +28,21 @@ from tests.soak.chaos import Chaos
 from tests.soak.faults import remove_read_ones
 from tests.soak.readiness import Readiness
 from tests.soak.site import Site, Tenant, site
-from tests.soak.traffic import CrmWriter, Customers, Pollers, Repliers
+from tests.soak.traffic import (
+    CrmWriter,
+    Customers,
+    Pollers,
+    Repliers,
+)
 
 _ARRIVED = ("sent", "delivered", "read")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run. `seed` gives the same faults in the same order; what they meet is as the machine's turns fall."""
+    """What to run. `seed` gives the same faults in the same order; what they meet is as the
+    machine's turns fall.
+    """
 
     minutes: float = 30.0
     agents: int = 50
@@ -41,7 +54,8 @@ class Plan:
     pace: float = 1.0  # how long faults last; 1.0 is up to a minute
     drop_rate: float = 0.02
     settle_seconds: float = 150.0
-    judges_times: bool = True  # False where others use the machine as well: how long things took is shown and not judged
+    # False where others use the machine as well: how long things took is shown and not judged
+    judges_times: bool = True
 
 
 async def soak(plan: Plan, say: Callable[[str], None]) -> Accounts:
@@ -55,13 +69,20 @@ async def soak(plan: Plan, say: Callable[[str], None]) -> Accounts:
 class Soak:
     """Everything of one run; `accounts` reads it at the end."""
 
-    def __init__(self, plan: Plan, made: Site, rng: random.Random, say: Callable[[str], None]) -> None:
-        self.plan, self.site, self.say = plan, made, say
+    def __init__(
+        self, plan: Plan, made: Site, rng: random.Random, say: Callable[[str], None]
+    ) -> None:
+        self.plan = plan
+        self.site = made
+        self.say = say
         self.chaos = Chaos(made, plan.seed, pace=plan.pace, every_seconds=plan.fault_every_seconds)
         self.customers = [Customers(made.sim, tenant, rng) for tenant in made.tenants]
         each = plan.crm_per_second / len(made.tenants)
-        # as a CRM has it: an account that `read_only` binds, as it binds the one that made the triggers
-        sql = partial(made.cluster.mariadb.sql, database=made.cluster.database_name, user=PLAIN_USER)
+        # as a CRM has it: an account that `read_only` binds, as it binds the one that made the
+        # triggers
+        sql = partial(
+            made.cluster.mariadb.sql, database=made.cluster.database_name, user=PLAIN_USER
+        )
         self.crm = [CrmWriter(sql, tenant, each, rng) for tenant in made.tenants if each]
         self.repliers = [Repliers(made.servers, tenant, made.meter, rng) for tenant in made.tenants]
         self.pollers = Pollers(made.servers, made.tenants[0], 4)
@@ -82,21 +103,33 @@ class Soak:
         return [text for repliers in self.repliers for text in repliers.taken]
 
     def wanted(self) -> Counter[str]:
-        """What Chatwoot has, and we must have; and what the CRM wrote, with what it cannot know to be written."""
-        chatwoots = Counter(message.content or "" for message in self.site.sim.messages.values() if message.message_type != 2)
+        """What Chatwoot has, and we must have; and what the CRM wrote, with what it cannot know to
+        be written.
+        """
+        chatwoots = Counter(
+            message.content or ""
+            for message in self.site.sim.messages.values()
+            if message.message_type != 2
+        )
         unknown = {text for crm in self.crm for text in crm.unknown} & self.crm_rows().keys()
-        return chatwoots + Counter(text for crm in self.crm for text in crm.written) + Counter(unknown)
+        return (
+            chatwoots + Counter(text for crm in self.crm for text in crm.written) + Counter(unknown)
+        )
 
     def crm_rows(self) -> Counter[str]:
         """The CRM's messages in the table. Blocks."""
-        rows = self.site.cluster.sql("SELECT content FROM social_messages WHERE content LIKE 'crm %%' AND omni_chatwoot_message_id IS NULL")
+        rows = self.site.cluster.sql(
+            "SELECT content FROM social_messages WHERE content LIKE 'crm %%' AND "
+            "omni_chatwoot_message_id IS NULL"
+        )
         return Counter(row["content"] for row in rows)
 
     def crm_events(self) -> Counter[str]:
         """How often the event log says that a message of the CRM was created. Blocks."""
         rows = self.site.cluster.sql(
             "SELECT JSON_VALUE(body, '$.data.message.content') AS content FROM omni_inbox_events "
-            "WHERE JSON_VALUE(body, '$.kind') = 'message.created' AND JSON_VALUE(body, '$.data.message.content') LIKE 'crm %%'"
+            "WHERE JSON_VALUE(body, '$.kind') = 'message.created' AND JSON_VALUE(body, "
+            "'$.data.message.content') LIKE 'crm %%'"
         )
         return Counter(row["content"] for row in rows)
 
@@ -117,7 +150,8 @@ class Soak:
             live = sum(agent.is_live for agent in self.agents)
             written = sum(customers.written for customers in self.customers)
             self.say(
-                f"{time.monotonic() - self.started:6.0f} s  {written} messages, {len(self.taken)} replies, {live} live · {what}"
+                f"{time.monotonic() - self.started:6.0f} s  {written} messages, "
+                f"{len(self.taken)} replies, {live} live · {what}"
             )
 
         async with asyncio.TaskGroup() as group:
@@ -166,13 +200,16 @@ class Soak:
     async def _check_rest(self) -> None:
         for tenant in self.site.tenants:
             with self._noting(f"company {tenant.id}"):
-                await wait_level(self.agents_of(tenant), partial(self.site.cluster.head, tenant.id), 60.0)
+                await wait_level(
+                    self.agents_of(tenant), partial(self.site.cluster.head, tenant.id), 60.0
+                )
                 await asyncio.to_thread(self.site.cluster.check_log, 0, tenant.id)
                 await eventually(partial(self._check_snapshots, tenant), 60.0)
         for server in self.site.servers if self.plan.judges_times else []:
             with self._noting("readyz"):
                 for node in self.site.nodes:
-                    await asyncio.to_thread(remove_read_ones, node)  # what was read only after its fault
+                    # what was read only after its fault
+                    await asyncio.to_thread(remove_read_ones, node)
                 await wait_ready(server, 60.0)
         await self.pollers.check()
         self.wrong += self.pollers.stale
@@ -186,7 +223,9 @@ class Soak:
         stored = await asyncio.to_thread(self.site.cluster.stored)
         wanted = await asyncio.to_thread(self.wanted)
         missing, many = wanted - stored, stored - wanted
-        assert stored == wanted, f"{missing.total()} missing, {many.total()} too many: {excerpt([*missing, *many])}"
+        assert stored == wanted, (
+            f"{missing.total()} missing, {many.total()} too many: {excerpt([*missing, *many])}"
+        )
         return True
 
     async def _is_journal_done(self) -> bool:
@@ -195,8 +234,14 @@ class Soak:
         return True
 
     async def _are_crm_rows_told(self) -> bool:
-        rows, events = await asyncio.to_thread(self.crm_rows), await asyncio.to_thread(self.crm_events)
-        assert rows == events, f"{(rows - events).total()} not told, {(events - rows).total()} twice: {excerpt([*(rows - events)])}"
+        rows, events = (
+            await asyncio.to_thread(self.crm_rows),
+            await asyncio.to_thread(self.crm_events),
+        )
+        assert rows == events, (
+            f"{(rows - events).total()} not told, {(events - rows).total()} twice: "
+            f"{excerpt([*(rows - events)])}"
+        )
         return True
 
     async def _are_replies_sent(self) -> bool:
@@ -207,14 +252,20 @@ class Soak:
         rows = await asyncio.to_thread(self.site.cluster.sql, text)
         states = Counter({row["state"]: row["n"] for row in rows})
         arrived = sum(states[state] for state in _ARRIVED)
-        assert (arrived, states.total()) == (len(self.taken),) * 2, f"{states}, {len(self.taken)} were taken"
+        assert (arrived, states.total()) == (len(self.taken),) * 2, (
+            f"{states}, {len(self.taken)} were taken"
+        )
         return True
 
     async def _check_snapshots(self, tenant: Tenant) -> bool:
-        """A client that reads all events from the floor on holds what a fresh client holds, at either process."""
+        """A client that reads all events from the floor on holds what a fresh client holds, at
+        either process.
+        """
         snapshots = [await fetch_snapshot(server, tenant.id) for server in self.site.servers]
         assert snapshots[0] == snapshots[1]
-        rows = self.site.cluster.sql("SELECT epoch, head FROM omni_inbox_streams WHERE company_id = %s", tenant.id)
+        rows = self.site.cluster.sql(
+            "SELECT epoch, head FROM omni_inbox_streams WHERE company_id = %s", tenant.id
+        )
         cursor = f"{rows[0]['epoch']}.0"
         async with follow(self.site.servers[0], company_id=tenant.id, cursor=cursor) as agent:
             await agent.wait_for_seq(rows[0]["head"], limit=30)

@@ -1,4 +1,6 @@
-"""The installation that a soak torments: two server processes behind proxies of their own, three companies, one Chatwoot."""
+"""The installation that a soak torments: two server processes behind proxies of their own, three
+companies, one Chatwoot.
+"""
 
 import asyncio
 import contextlib
@@ -11,9 +13,16 @@ from pathlib import Path
 import httpx
 import msgspec
 
-from server.dev.chatwoot_sim import ChatwootSim, serving
-from server.dev.chatwoot_sim.model import Inbox
-from tests.faults.kit import ACCOUNT, COMPANY, INBOX, Cluster, clustered, wait_ready
+from server.lab.chatwoot_sim import ChatwootSim, serving
+from server.lab.chatwoot_sim.model import Inbox
+from tests.faults.kit import (
+    ACCOUNT,
+    COMPANY,
+    INBOX,
+    Cluster,
+    clustered,
+    wait_ready,
+)
 from tests.faults.lean_agent import LeanAgent
 from tests.kit.clocks import Clock
 from tests.kit.mariadb import MariaDB
@@ -26,7 +35,8 @@ from tests.soak.meter import Meter
 
 START_SECONDS = 90.0  # of a process, on a machine that has much else to do
 _SPOOL_DISK_BYTES = 64_000_000
-_TOKEN_AGE_SECONDS = 7_200  # a process whose clock is an hour behind must not take tokens for issued in the future
+# a process whose clock is an hour behind must not take tokens for issued in the future
+_TOKEN_AGE_SECONDS = 7_200
 _ENVIRONMENT = {
     "RECONCILE_SECONDS": "5",
     "RECONCILE_QUIET_SECONDS": "5",
@@ -41,10 +51,13 @@ _ENVIRONMENT = {
 
 
 class Balancer(TcpProxy):
-    """One address for the webhook in front of all servers, as Chatwoot knows only one; it does not look who is alive."""
+    """One address for the webhook in front of all servers, as Chatwoot knows only one; it does not
+    look who is alive.
+    """
 
     def __init__(self, ports: Sequence[int], rng: random.Random) -> None:
-        self._ports, self._rng = list(ports), rng
+        self._ports = list(ports)
+        self._rng = rng
         super().__init__(0)
 
     @property
@@ -107,7 +120,11 @@ class Site:
     def watchers(self) -> list[LeanAgent]:
         """For each company one agent at each process, who stays there whatever happens."""
         return [
-            LeanAgent([node.server.port], tenant.token(node.server, f"watcher-{node.number}"), on_text=self.meter.heard)
+            LeanAgent(
+                [node.server.port],
+                tenant.token(node.server, f"watcher-{node.number}"),
+                on_text=self.meter.heard,
+            )
             for tenant in self.tenants
             for node in self.nodes
         ]
@@ -115,16 +132,26 @@ class Site:
     def crowd(self, count: int) -> list[LeanAgent]:
         """Agents of the busy company, who go to the other process when theirs does not answer."""
         ports = [server.port for server in self.servers]
-        tokens = [self.tenants[0].token(self.servers[0], f"crowd-{n}") for n in range(1 + count // 40)]
+        tokens = [
+            self.tenants[0].token(self.servers[0], f"crowd-{n}") for n in range(1 + count // 40)
+        ]
         return [
-            LeanAgent([*ports[n % len(ports) :], *ports[: n % len(ports)]], tokens[n // 40], keeps_texts=n % 25 == 0)
+            LeanAgent(
+                [*ports[n % len(ports) :], *ports[: n % len(ports)]],
+                tokens[n // 40],
+                keeps_texts=n % 25 == 0,
+            )
             for n in range(count)
         ]
 
 
 @contextlib.asynccontextmanager
-async def site(directory: Path, rng: random.Random, rates: Sequence[tuple[float, float]]) -> AsyncIterator[Site]:
-    """Everything started and ready. `rates`: messages and replies a second of each company, the busy one first."""
+async def site(
+    directory: Path, rng: random.Random, rates: Sequence[tuple[float, float]]
+) -> AsyncIterator[Site]:
+    """Everything started and ready. `rates`: messages and replies a second of each company, the
+    busy one first.
+    """
     async with contextlib.AsyncExitStack() as stack:
         mariadb, redis = MariaDB(), Redis()
         stack.callback(mariadb.close)
@@ -133,7 +160,9 @@ async def site(directory: Path, rng: random.Random, rates: Sequence[tuple[float,
         await asyncio.to_thread(redis.start)
         meter, companies = Meter(), {ACCOUNT: COMPANY}
         http = await stack.enter_async_context(_chatwoots_client(meter, companies))
-        sim = ChatwootSim(account_id=ACCOUNT, inbox_id=INBOX, rng=random.Random(rng.random()), http=http)
+        sim = ChatwootSim(
+            account_id=ACCOUNT, inbox_id=INBOX, rng=random.Random(rng.random()), http=http
+        )
         address = await stack.enter_async_context(serving(sim))
         chatwoot = await stack.enter_async_context(TcpProxy(int(address.rpartition(":")[2])))
         cluster = await stack.enter_async_context(clustered(Cluster(directory, mariadb, redis)))
@@ -142,7 +171,9 @@ async def site(directory: Path, rng: random.Random, rates: Sequence[tuple[float,
         made = Site(cluster, sim, chatwoot, nodes, [], meter)
         await _add_tenants(made, rates)
         companies.update({tenant.inbox.account.id: tenant.id for tenant in made.tenants})
-        balancer = await stack.enter_async_context(Balancer([server.port for server in made.servers], rng))
+        balancer = await stack.enter_async_context(
+            Balancer([server.port for server in made.servers], rng)
+        )
         for tenant in made.tenants:
             url = f"http://127.0.0.1:{balancer.port}{WEBHOOK_PATH}"
             sim.add_webhook(url, account=tenant.inbox.account, secret="")
@@ -161,7 +192,9 @@ async def _add_node(cluster: Cluster, number: int, stack: contextlib.AsyncExitSt
     database = await stack.enter_async_context(TcpProxy(cluster.mariadb.port))
     disk = stack.enter_context(small_disk(cluster.directory / f"disk-{number}", _SPOOL_DISK_BYTES))
     env = _ENVIRONMENT | clock.env | {"SPOOL_PATH": str(disk.path / "spool.db")}
-    return Node(number, cluster.add_server(database_port=database.port, env=env), clock, database, disk)
+    return Node(
+        number, cluster.add_server(database_port=database.port, env=env), clock, database, disk
+    )
 
 
 async def _add_tenants(made: Site, rates: Sequence[tuple[float, float]]) -> None:
@@ -193,7 +226,8 @@ class _Webhook(msgspec.Struct):
 async def _chatwoots_client(
     meter: Meter, companies: Mapping[int, int]
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """What Chatwoot posts its webhooks with: a new connection each; the meter hears of every answer.
+    """What Chatwoot posts its webhooks with: a new connection each; the meter hears of every
+    answer.
 
     `companies`: the company of each account.
     """
@@ -207,5 +241,7 @@ async def _chatwoots_client(
             meter.acknowledged(companies[told.account.id], told.content)
 
     limits = httpx.Limits(max_keepalive_connections=0)
-    async with httpx.AsyncClient(trust_env=False, limits=limits, event_hooks={"response": [note]}) as http:
+    async with httpx.AsyncClient(
+        trust_env=False, limits=limits, event_hooks={"response": [note]}
+    ) as http:
         yield http

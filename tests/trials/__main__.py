@@ -1,4 +1,5 @@
-"""`python -m tests.trials`: makes each fault on a server with its usual settings, prints what each place said and after how many seconds.
+"""`python -m tests.trials`: makes each fault on a server with its usual settings, prints what each
+place said and after how many seconds.
 
 `--write-docs` puts the table into docs/operation.md; `--only redis` makes one of them.
 """
@@ -20,14 +21,21 @@ _LIMIT_SECONDS = 120.0
 _FOUND_SECONDS = 60.0
 _PAGE = Path(__file__).parents[2] / "docs" / "operation.md"
 _BEGIN, _END = "<!-- trials: written by python -m tests.trials -->", "<!-- trials: end -->"
-_PLACES = {"readyz": "`/readyz`", "log": "the log", "status": "the status page", "doctor": "`omni-inbox doctor`"}
+_PLACES = {
+    "readyz": "`/readyz`",
+    "log": "the log",
+    "status": "the status page",
+    "doctor": "`omni-inbox doctor`",
+}
 _TEXT_MOST = 160
 
 
 def main() -> int:
     """1 when something was found nowhere within a minute."""
     parser = argparse.ArgumentParser(prog="python -m tests.trials")
-    parser.add_argument("--write-docs", action="store_true", help="put the table into docs/operation.md")
+    parser.add_argument(
+        "--write-docs", action="store_true", help="put the table into docs/operation.md"
+    )
     parser.add_argument("--only", choices=sorted(FAULTS), help="one of them")
     given = parser.parse_args()
     names = [given.only] if given.only else list(FAULTS)
@@ -42,7 +50,13 @@ def main() -> int:
     print("\n".join(lines))
     if given.write_docs:
         _write(lines)
-    soonest = [min((said.seconds for said in one.values() if said.seconds is not None), default=_LIMIT_SECONDS) for one in told.values()]
+    soonest = [
+        min(
+            (said.seconds for said in one.values() if said.seconds is not None),
+            default=_LIMIT_SECONDS,
+        )
+        for one in told.values()
+    ]
     return 0 if max(soonest) < _FOUND_SECONDS else 1
 
 
@@ -60,7 +74,13 @@ def _rows(fault: Fault, told: Mapping[str, Said]) -> list[str]:
         else:
             shown = said.text if len(said.text) <= _TEXT_MOST else said.text[: _TEXT_MOST - 1] + "…"
             text = shown.replace("|", "\\|").replace("<", "&lt;")
-            after = "never" if said.seconds is None else f"{said.seconds:.0f} s" if said.seconds >= 1 else "at once"
+            after = (
+                "never"
+                if said.seconds is None
+                else f"{said.seconds:.0f} s"
+                if said.seconds >= 1
+                else "at once"
+            )
         rows.append(f"| {fault.title if place == 'readyz' else ''} | {title} | {after} | {text} |")
     return rows
 
@@ -71,8 +91,14 @@ def _write(lines: list[str]) -> None:
     if not begin or not end:
         raise ValueError(f"{_PAGE} has lost the marks between which the trials stand")
     head = ["| what happened | place | said after | what |", "| --- | --- | ---: | --- |"]
-    when = f"Tried {dt.datetime.now(dt.UTC):%Y-%m-%d} with `python -m tests.trials --write-docs`, on two cores that others used as well."
-    _PAGE.write_text("\n".join([f"{before}{_BEGIN}", when, "", *head, *lines, ""]) + f"{_END}{after}", encoding="utf-8")
+    when = (
+        f"Tried {dt.datetime.now(dt.UTC):%Y-%m-%d} with `python -m tests.trials "
+        "--write-docs`, on two cores that others used as well."
+    )
+    _PAGE.write_text(
+        "\n".join([f"{before}{_BEGIN}", when, "", *head, *lines, ""]) + f"{_END}{after}",
+        encoding="utf-8",
+    )
 
 
 if __name__ == "__main__":

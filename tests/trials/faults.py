@@ -1,4 +1,6 @@
-"""The faults themselves: each makes a server that is well, and then makes it not well until the block is left."""
+"""The faults themselves: each makes a server that is well, and then makes it not well until the
+block is left.
+"""
 
 import asyncio
 import contextlib
@@ -14,12 +16,20 @@ from typing import Any
 import msgspec
 
 from server.core.times import SECOND
-from server.db import accounts
-from server.db.database import Database
-from server.db.vault import Vault
-from server.dev.chatwoot_sim import ChatwootSim, serving
-from server.load.frames import masked_text, upgrade_request
-from tests.faults.kit import ACCOUNT, COMPANY, INBOX, Cluster, Flow, clustered, message_payload
+from server.db.access import accounts
+from server.db.access.vault import Vault
+from server.db.engine.database import Database
+from server.lab.chatwoot_sim import ChatwootSim, serving
+from server.lab.load.frame_reader import masked_text, upgrade_request
+from tests.faults.kit import (
+    ACCOUNT,
+    COMPANY,
+    INBOX,
+    Cluster,
+    Flow,
+    clustered,
+    message_payload,
+)
 from tests.kit.mariadb import MariaDB
 from tests.kit.omni import SECRET_KEY, Omni
 from tests.kit.redis import Redis
@@ -37,7 +47,9 @@ Break = AbstractAsyncContextManager[None]
 
 @dataclass
 class Ground:
-    """What a fault is made with. `env`: settings of the server beside those that the fault needs."""
+    """What a fault is made with. `env`: settings of the server beside those that the fault
+    needs.
+    """
 
     mariadb: MariaDB
     redis: Redis
@@ -46,8 +58,9 @@ class Ground:
 
 @dataclass(frozen=True)
 class Fault:
-    """`made(ground)` gives the places of a server that is well, and the block in which the fault lasts. `wanted`: by place, a word of what
-    it must say; a place that is not named cannot know."""
+    """`made(ground)` gives the places of a server that is well, and the block in which the fault
+    lasts. `wanted`: by place, a word of what it must say; a place that is not named cannot know.
+    """
 
     title: str
     made: Callable[[Ground], AbstractAsyncContextManager[tuple[Places, Break]]]
@@ -98,7 +111,10 @@ async def _beside(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
 @asynccontextmanager
 async def _mysql_slow(ground: Ground) -> AsyncIterator[tuple[Places, Break]]:
     """Every answer comes most of a second late."""
-    async with TcpProxy(ground.mariadb.port) as proxy, _clustered(ground, database_port=proxy.port) as (_, server):
+    async with (
+        TcpProxy(ground.mariadb.port) as proxy,
+        _clustered(ground, database_port=proxy.port) as (_, server),
+    ):
 
         async def hold_back() -> None:
             while True:
@@ -129,7 +145,11 @@ async def _webhook_stopped(ground: Ground) -> AsyncIterator[tuple[Places, Break]
             await asyncio.sleep(1.0)
 
     async with _clustered(ground) as (cluster, server), serving(sim):
-        cluster.sql("UPDATE integrations SET base_url = %s, access_token = %s", sim.base_url, sim.admin.access_token)
+        cluster.sql(
+            "UPDATE integrations SET base_url = %s, access_token = %s",
+            sim.base_url,
+            sim.admin.access_token,
+        )
         sim.add_webhook(server.base_url + WEBHOOK_PATH, secret="")
         places = await _well(server)
         sim.customer_says("Mira", "Good morning")
@@ -146,14 +166,18 @@ async def _webhook_stopped(ground: Ground) -> AsyncIterator[tuple[Places, Break]
 
 @asynccontextmanager
 async def _client_slow(ground: Ground) -> AsyncIterator[tuple[Places, Break]]:
-    """An agent whose client stops reading, and does so again each time it comes back, while customers send long texts."""
+    """An agent whose client stops reading, and does so again each time it comes back, while
+    customers send long texts.
+    """
     async with _clustered(ground) as (_, server):
         places = await _well(server)
 
         @asynccontextmanager
         async def broken() -> AsyncIterator[None]:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one) for one in (_come_back_deaf(server), _write_much(server))]
+                tasks = [
+                    group.create_task(one) for one in (_come_back_deaf(server), _write_much(server))
+                ]
                 try:
                     yield
                 finally:
@@ -165,9 +189,20 @@ async def _client_slow(ground: Ground) -> AsyncIterator[tuple[Places, Break]]:
 
 @asynccontextmanager
 async def _disk_full(ground: Ground) -> AsyncIterator[tuple[Places, Break]]:
-    """The embedded database and the spool on one disk, filled to its last byte while webhooks come."""
-    with tempfile.TemporaryDirectory(prefix="omni-trial-") as directory, small_disk(Path(directory) / "disk") as disk:
-        env = {"LOG_LEVEL": "INFO", "SPOOL_PATH": str(disk.path / "spool.db"), "DISK_LOW_BYTES": "1000000", **ground.env}  # it has 8 MB
+    """The embedded database and the spool on one disk, filled to its last byte while webhooks
+    come.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="omni-trial-") as directory,
+        small_disk(Path(directory) / "disk") as disk,
+    ):
+        # it has 8 MB
+        env = {
+            "LOG_LEVEL": "INFO",
+            "SPOOL_PATH": str(disk.path / "spool.db"),
+            "DISK_LOW_BYTES": "1000000",
+            **ground.env,
+        }
         server = Omni(Path(directory), database_url=f"sqlite:///{disk.path / 'omni.db'}", env=env)
         await asyncio.to_thread(server.prepare)
         await _integrated(server)
@@ -187,10 +222,24 @@ async def _disk_full(ground: Ground) -> AsyncIterator[tuple[Places, Break]]:
 
 async def _integrated(server: Omni) -> None:
     """Without an address, so that nothing is said of a Chatwoot that is not there."""
-    values: dict[str, Any] = {"company_id": COMPANY, "account_id": ACCOUNT, "inbox_id": INBOX, "base_url": ""}
-    values |= {"access_token": "token", "webhook_secret": None, "unsigned": "accepted", "proved_us": 2}
+    values: dict[str, Any] = {
+        "company_id": COMPANY,
+        "account_id": ACCOUNT,
+        "inbox_id": INBOX,
+        "base_url": "",
+    }
+    values |= {
+        "access_token": "token",
+        "webhook_secret": None,
+        "unsigned": "accepted",
+        "proved_us": 2,
+    }
     async with Database(server.env["DATABASE_URL"]) as database:
-        await database.transaction(lambda c: accounts.add_integration(c, Vault(SECRET_KEY), values, int(time.time() * SECOND)))
+        await database.transaction(
+            lambda c: accounts.add_integration(
+                c, Vault(SECRET_KEY), values, int(time.time() * SECOND)
+            )
+        )
 
 
 async def _come_back_deaf(server: Omni) -> None:
@@ -207,7 +256,13 @@ def _deaf_socket(server: Omni) -> socket.socket:
     deaf.connect(("127.0.0.1", server.port))
     deaf.sendall(upgrade_request(f"127.0.0.1:{server.port}"))
     assert deaf.recv(_RECEIVE_BYTES).startswith(b"HTTP/1.1 101")
-    deaf.sendall(masked_text(msgspec.json.encode({"type": "hello", "token": server.token(COMPANY, "deaf"), "cursor": None})))
+    deaf.sendall(
+        masked_text(
+            msgspec.json.encode(
+                {"type": "hello", "token": server.token(COMPANY, "deaf"), "cursor": None}
+            )
+        )
+    )
     return deaf
 
 
@@ -223,26 +278,49 @@ FAULTS = {
     "redis": Fault(
         "Redis is gone",
         _redis_gone,
-        {"readyz": "bus does not answer", "log": "bus connection lost", "status": "bus does not answer", "doctor": "Redis does not"},
+        {
+            "readyz": "bus does not answer",
+            "log": "bus connection lost",
+            "status": "bus does not answer",
+            "doctor": "Redis does not",
+        },
     ),
     "mysql": Fault(
         "MySQL is slow",
         _mysql_slow,
-        {"readyz": "the database is slow", "log": "database slow", "status": "the database is slow", "doctor": "answers slowly"},
+        {
+            "readyz": "the database is slow",
+            "log": "database slow",
+            "status": "the database is slow",
+            "doctor": "answers slowly",
+        },
     ),
     "webhook": Fault(
         "Chatwoot's webhook stopped",
         _webhook_stopped,
-        {"readyz": "webhooks do not arrive", "log": "repaired what no webhook told", "status": "webhooks do not arrive"},
+        {
+            "readyz": "webhooks do not arrive",
+            "log": "repaired what no webhook told",
+            "status": "webhooks do not arrive",
+        },
     ),
     "client": Fault(
         "a client is slow",
         _client_slow,
-        {"readyz": "clients that do not read", "log": "code=4208", "status": "clients that do not read"},
+        {
+            "readyz": "clients that do not read",
+            "log": "code=4208",
+            "status": "clients that do not read",
+        },
     ),
     "disk": Fault(
         "the disk is full",
         _disk_full,
-        {"readyz": "webhooks are refused", "log": "could not be kept", "status": "webhooks are refused", "doctor": "MB left"},
+        {
+            "readyz": "webhooks are refused",
+            "log": "could not be kept",
+            "status": "webhooks are refused",
+            "doctor": "MB left",
+        },
     ),
 }

@@ -1,4 +1,6 @@
-"""The places where a newcomer looks: `/readyz`, the log, the status page's data, `omni-inbox doctor`."""
+"""The places where a newcomer looks: `/readyz`, the log, the status page's data, `omni-inbox
+doctor`.
+"""
 
 import asyncio
 import json
@@ -34,7 +36,9 @@ class Places:
         self._token = server.token(COMPANY, _ADMIN, role="admin", name="New")
 
     async def wait_well(self, limit: float = 30.0) -> None:
-        """Until nothing is wrong; and the newcomer is known, for an agent that is seen for the first time is written down."""
+        """Until nothing is wrong; and the newcomer is known, for an agent that is seen for the
+        first time is written down.
+        """
         until = time.monotonic() + scaled(limit)
         while (texts := await self._readyz()) or not await self._status():
             if time.monotonic() > until:
@@ -46,10 +50,15 @@ class Places:
         """What each of the wanted places says with that word in it, and when it first did."""
         began = time.monotonic()
         async with asyncio.TaskGroup() as group:
-            tasks = {name: group.create_task(self._first(began, getattr(self, f"_{name}"), word, limit)) for name, word in wanted.items()}
+            tasks = {
+                name: group.create_task(self._first(began, getattr(self, f"_{name}"), word, limit))
+                for name, word in wanted.items()
+            }
         return {name: task.result() for name, task in tasks.items()}
 
-    async def _first(self, began: float, look: Callable[[], Awaitable[list[str]]], word: str, limit: float) -> Said:
+    async def _first(
+        self, began: float, look: Callable[[], Awaitable[list[str]]], word: str, limit: float
+    ) -> Said:
         while True:
             try:
                 texts = await look()
@@ -68,7 +77,11 @@ class Places:
         return [*report["problems"], *report["notes"]]
 
     async def _log(self) -> list[str]:
-        return [_told(line) for line in self._server.log[self._log_from :].splitlines() if line.startswith("{")]
+        return [
+            _told(line)
+            for line in self._server.log[self._log_from :].splitlines()
+            if line.startswith("{")
+        ]
 
     async def _status(self) -> list[str]:
         async with self._server.client(self._token) as http:
@@ -76,11 +89,18 @@ class Places:
         if answer.status_code != 200:
             return [f"{answer.status_code}: {answer.json()['message']}"]
         found = answer.json()
-        return [f"{one['name']}: {one['text']}" for one in (*found["parts"], *found["integrations"])]
+        return [
+            f"{one['name']}: {one['text']}" for one in (*found["parts"], *found["integrations"])
+        ]
 
     async def _doctor(self) -> list[str]:
         process = await asyncio.create_subprocess_exec(
-            str(COMMAND), "doctor", "--json", env=self._server.env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+            str(COMMAND),
+            "doctor",
+            "--json",
+            env=self._server.env,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
         )
         output, _ = await process.communicate()
         findings: list[dict[str, Any]] = [json.loads(line) for line in output.splitlines()]
@@ -90,5 +110,9 @@ class Places:
 def _told(line: str) -> str:
     """A line of the log without what every line has."""
     fields: dict[str, Any] = json.loads(line)
-    rest = [f"{key}={value}" for key, value in fields.items() if key not in ("event", "level", "logger", "timestamp", "exception")]
+    rest = [
+        f"{key}={value}"
+        for key, value in fields.items()
+        if key not in ("event", "level", "logger", "timestamp", "exception")
+    ]
     return " ".join([str(fields["event"]), *rest])

@@ -1,5 +1,6 @@
-"""What a newcomer must find is said by every place that can know it. Settings are quick here; how long it takes with the usual ones is in
-docs/operation.md, measured by `python -m tests.trials`."""
+"""What a newcomer must find is said by every place that can know it. Settings are quick here; how
+long it takes with the usual ones is in docs/operation.md, measured by `python -m tests.trials`.
+"""
 
 import pytest
 

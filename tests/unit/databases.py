@@ -1,4 +1,6 @@
-"""Empty SQLite databases with our tables: made once, then copied, because making one takes longer than most tests."""
+"""Empty SQLite databases with our tables: made once, then copied, because making one takes longer
+than most tests.
+"""
 
 import atexit
 import functools

@@ -5,12 +5,17 @@ import json
 from collections import deque
 from typing import Any
 
-from server.connection import Colleagues, Connection, Pace, Renewal
-from server.core.frames import split_text_frames, text_frame
+from server.core.wire.websocket_frames import split_text_frames, text_frame
 from server.errors import OmniError
-from server.feed import Ring
-from server.hub import Hub
-from server.websocket_protocol import Push, Receiver
+from server.live.connection import (
+    Colleagues,
+    Connection,
+    Pace,
+    Renewal,
+)
+from server.live.feed import Ring
+from server.live.hub import Hub
+from server.live.push_protocol import Push, Receiver
 
 PACE = Pace(ping=20.0, silence=45.0, slow=10.0, drain=5.0, high_water_bytes=262_144)
 
@@ -53,7 +58,9 @@ def event(seq: int, epoch: str = "e1", content: str = "") -> bytes:
 
 
 def check_order(socket: Socket, seq: int, epoch: str = "e1") -> int:
-    """Each event follows the one before, in one life of the log; a reset says where it goes on. Returns the last seq."""
+    """Each event follows the one before, in one life of the log; a reset says where it goes on.
+    Returns the last seq.
+    """
     for message in socket.messages:
         if message["type"] == "event":
             assert (message["epoch"], message["seq"]) == (epoch, seq + 1)
@@ -73,8 +80,12 @@ class Log:
     epoch = "e1"
     page_events = 3
 
-    def __init__(self, hub: Hub, head: int, *, ring_from: int | None = None, most_events: int = 1000) -> None:
-        self._hub, self.head, self.floor = hub, head, 0
+    def __init__(
+        self, hub: Hub, head: int, *, ring_from: int | None = None, most_events: int = 1000
+    ) -> None:
+        self._hub = hub
+        self.head = head
+        self.floor = 0
         self._frames = [text_frame(event(seq)) for seq in range(1, head + 1)]
         first = head + 1 if ring_from is None else ring_from
         self._ring = Ring(first, most_events, 1_000_000)
@@ -147,7 +158,17 @@ def connect(
     """A connection that was welcomed at `seq`."""
     socket = Socket()
     given: dict[str, Any] = {"expires_at": None, "session_key": None} | fields
-    connection = Connection(socket, hub, tail, colleagues or Alone(), PACE, agent_id=agent_id, agent_name=agent_name, seq=seq, **given)
+    connection = Connection(
+        socket,
+        hub,
+        tail,
+        colleagues or Alone(),
+        PACE,
+        agent_id=agent_id,
+        agent_name=agent_name,
+        seq=seq,
+        **given,
+    )
     connection.start(is_replaying=is_replaying, renew=_no_renewal)
     return connection, socket
 

@@ -1,10 +1,12 @@
-"""Changes as tests write them: one conversation, versions as small numbers, times as seconds after a fixed moment."""
+"""Changes as tests write them: one conversation, versions as small numbers, times as seconds after
+a fixed moment.
+"""
 
 from typing import Any
 
-from server.core.changes import Change, ConversationState, MessageState
-from server.core.entities import Contact
-from server.core.projection import Source
+from server.core.chatwoot.changes import Change, ConversationState, MessageState
+from server.core.state.entities import Contact
+from server.core.state.projection import Source
 from server.core.times import SECOND
 
 BASE_US = 1_784_365_260 * SECOND
@@ -17,7 +19,9 @@ def at(seconds: float) -> int:
     return BASE_US + round(seconds * SECOND)
 
 
-def conversation_state(version: float = 0, display_id: int = DISPLAY_ID, **fields: Any) -> ConversationState:
+def conversation_state(
+    version: float = 0, display_id: int = DISPLAY_ID, **fields: Any
+) -> ConversationState:
     """As Chatwoot tells it; version 0 is the simple payload's, which has none."""
     told: dict[str, Any] = {
         "contact": Contact(id=9071),
@@ -25,7 +29,9 @@ def conversation_state(version: float = 0, display_id: int = DISPLAY_ID, **field
         "status": "open" if version else None,
         "created_us": BASE_US if version else None,
     }
-    return ConversationState(display_id=display_id, version_us=at(version) if version else 0, **told | fields)
+    return ConversationState(
+        display_id=display_id, version_us=at(version) if version else 0, **told | fields
+    )
 
 
 def conversation_change(version: float, display_id: int = DISPLAY_ID, **fields: Any) -> Change:
@@ -42,8 +48,12 @@ def message_change(
     told: ConversationState | None = None,
     **fields: Any,
 ) -> Change:
-    """A message event from the customer. `number` is Chatwoot's id (None: the simple payload); `second` is when it was written."""
+    """A message event from the customer. `number` is Chatwoot's id (None: the simple payload);
+    `second` is when it was written.
+    """
     state = told or conversation_state(version)
     given: dict[str, Any] = {"sender_type": "customer", "version_us": state.version_us}
-    message = MessageState(content=content, created_us=at(second), message_id=number, **given | fields)
+    message = MessageState(
+        content=content, created_us=at(second), message_id=number, **given | fields
+    )
     return Change(7, 12, state, message, at(second))

@@ -1,4 +1,6 @@
-"""What a machine can list is the same in the docs and in the code: both ways, so that neither says more than the other."""
+"""What a machine can list is the same in the docs and in the code: both ways, so that neither says
+more than the other.
+"""
 
 import ast
 import importlib
@@ -17,20 +19,26 @@ from prometheus_client.metrics import MetricWrapperBase
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
 import server
-from server import connection, metrics
+from server import metrics
 from server.app import create_app
-from server.cli import main
-from server.core import session
-from server.core.delivery import CHANNEL_ERROR
-from server.core.preferences import CHOICES
-from server.core.reply_outcomes import RETRYING
-from server.db.tables import metadata
+from server.cli.commands import main
+from server.core.state.delivery import CHANNEL_ERROR
+from server.core.state.preference_rules import CHOICES
+from server.core.state.reply_outcomes import RETRYING
+from server.core.wire import client_frames
+from server.db.schema.tables import metadata
 from server.errors import OmniError
+from server.live import connection
 from server.settings import Settings, describe
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "README.bn.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "README.bn.md",
+    ROOT / "CHANGELOG.md",
+    *sorted(DOCS.rglob("*.md")),
+]
 # problems that `app.py` makes of Starlette's own, without a class of ours
 HTTP_CODES = {"method_not_allowed", "http_error"}
 # a class of ours that never becomes an answer
@@ -46,7 +54,9 @@ def table(text: str, heading: str) -> list[list[str]]:
     lines = iter(text.splitlines())
     for line in lines:
         if line.startswith(f"| {heading} |"):
-            rows = itertools.takewhile(lambda row: row.startswith("|"), itertools.islice(lines, 1, None))
+            rows = itertools.takewhile(
+                lambda row: row.startswith("|"), itertools.islice(lines, 1, None)
+            )
             return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows]
     raise AssertionError(f"no table | {heading} |")
 
@@ -62,18 +72,27 @@ def test_every_setting_is_documented_with_its_default_and_its_meaning() -> None:
     """docs/settings.md and server.settings.describe() say the same."""
     rows = [row for row in page("settings.md").splitlines() if re.match(r"\| `[A-Z_]+` \|", row)]
     cells = [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows]
-    documented = sorted((code(name), "" if default == "(empty)" else code(default), text) for name, default, _unit, text in cells)
+    documented = sorted(
+        (code(name), "" if default == "(empty)" else code(default), text)
+        for name, default, _unit, text in cells
+    )
     assert documented == sorted(describe())
 
 
 def test_every_setting_that_is_mentioned_exists() -> None:
     """No page speaks of a setting that was renamed or removed."""
     known = {name for name, _, _ in describe()}
-    others = {"SAFE_FETCH_ALLOW_PRIVATE_NETWORK", "EVENT_RECEIVED"}  # Chatwoot's own setting; the webhook's answer
-    others |= {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"}  # of every program; that they are not read is said
-    others |= {name for name in vars(opentelemetry.sdk.environment_variables) if name.startswith("OTEL_")}
+    # Chatwoot's own setting; the webhook's answer
+    others = {"SAFE_FETCH_ALLOW_PRIVATE_NETWORK", "EVENT_RECEIVED"}
+    # of every program; that they are not read is said
+    others |= {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"}
+    others |= {
+        name for name in vars(opentelemetry.sdk.environment_variables) if name.startswith("OTEL_")
+    }
     for path in PAGES:
-        assert set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", path.read_text())) <= known | others, path.name
+        assert set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", path.read_text())) <= known | others, (
+            path.name
+        )
 
 
 # metrics
@@ -89,7 +108,9 @@ def test_every_metric_is_documented_with_its_type_and_labels() -> None:
             name = family.name + ("_total" if family.type == "counter" else "")
             made.add((name, family.type, tuple(metric._labelnames)))
     rows = table(page("metrics.md"), "name")
-    assert {(code(name), kind, tuple(re.findall(r"`(\w+)`", labels))) for name, kind, labels, _ in rows} == made
+    assert {
+        (code(name), kind, tuple(re.findall(r"`(\w+)`", labels))) for name, kind, labels, _ in rows
+    } == made
 
 
 def test_every_metric_that_is_mentioned_exists() -> None:
@@ -130,16 +151,24 @@ def test_every_close_code_is_documented() -> None:
 def test_every_close_code_of_our_own_is_in_the_protocol() -> None:
     """docs/protocol.md names what a client must tell apart."""
     ours = {number for number in connection._COUNTED_CODES if number >= 4000}
-    assert {int(number) for number in re.findall(r"\b4\d\d\d\b", _closing(page("protocol.md")))} >= ours
+    assert {
+        int(number) for number in re.findall(r"\b4\d\d\d\b", _closing(page("protocol.md")))
+    } >= ours
 
 
 def test_every_error_of_a_reply_is_documented() -> None:
-    """Codes that `server/replies.py` gives a failed reply, and the channel's."""
-    made = {call.args[1].value for call in _calls("replies.py", {"failed"}) if isinstance(call.args[1], ast.Constant)}
+    """Codes that `server/outgoing/replies.py` gives a failed reply, and the channel's."""
+    made = {
+        call.args[1].value
+        for call in _calls("outgoing/replies.py", {"failed"})
+        if isinstance(call.args[1], ast.Constant)
+    }
     text = page("errors.md")
     rows = table(text[text.index("## Errors of a reply") :], "code")
     documented = {name for row in rows for name in re.findall(r"`([\w<>]+)`", row[0])}
-    assert {name for name in documented if not name.startswith("chatwoot_")} | {"chatwoot_denied"} == made | {CHANNEL_ERROR, RETRYING.code}
+    assert {name for name in documented if not name.startswith("chatwoot_")} | {
+        "chatwoot_denied"
+    } == made | {CHANNEL_ERROR, RETRYING.code}
 
 
 # the command line
@@ -147,7 +176,13 @@ def test_every_error_of_a_reply_is_documented() -> None:
 
 def test_every_command_is_documented_with_its_options() -> None:
     """docs/commands.md has a heading for each command, and below it its options and an example."""
-    sections = dict(re.findall(r"^### `(omni-inbox [^`]+)`\n(.*?)(?=^##|\Z)", page("commands.md"), re.MULTILINE | re.DOTALL))
+    sections = dict(
+        re.findall(
+            r"^### `(omni-inbox [^`]+)`\n(.*?)(?=^##|\Z)",
+            page("commands.md"),
+            re.MULTILINE | re.DOTALL,
+        )
+    )
     commands = dict(_commands(main, "omni-inbox"))
     assert set(sections) == set(commands)
     for name, command in commands.items():
@@ -167,9 +202,13 @@ def test_commands_that_are_printed_exist(path: Path) -> None:
         if "make" in words[:1]:
             assert words[1] in targets, line
         if "omni-inbox" in words[:1]:
-            name = next((name for name in commands if words[: len(name.split())] == name.split()), "")
+            name = next(
+                (name for name in commands if words[: len(name.split())] == name.split()), ""
+            )
             assert name, line
-            assert {word for word in words if word.startswith("--")} <= _options(commands[name]), line
+            assert {word for word in words if word.startswith("--")} <= _options(commands[name]), (
+                line
+            )
     for target in re.findall(r"`make ([a-z-]+)", path.read_text()):
         assert target in targets, target
     for spoken in re.findall(r"`(omni-inbox [a-z][^`]*)`", path.read_text()):
@@ -181,31 +220,60 @@ def test_commands_that_are_printed_exist(path: Path) -> None:
 
 def test_every_route_is_documented(tmp_path: Path) -> None:
     """docs/protocol.md lists each method and address of the application, and nothing else."""
-    settings = Settings(database_url=f"sqlite:///{tmp_path / 'omni.db'}", spool_path=str(tmp_path / "spool.db"), jwt_secret="x" * 32)
+    settings = Settings(
+        database_url=f"sqlite:///{tmp_path / 'omni.db'}",
+        spool_path=str(tmp_path / "spool.db"),
+        jwt_secret="x" * 32,
+    )
     made = {(method, _pattern(path)) for method, path in _addresses(create_app(settings).routes)}
     text = page("protocol.md")
-    documented = {(method, _pattern(path)) for method, path in re.findall(r"`(GET|POST|PUT|PATCH|DELETE) (/[^\s`?]*)", text)}
+    documented = {
+        (method, _pattern(path))
+        for method, path in re.findall(r"`(GET|POST|PUT|PATCH|DELETE) (/[^\s`?]*)", text)
+    }
     assert "`/ws`" in text
-    assert documented == made - {("GET", "/ws"), ("GET", "/inbox/{}*")}  # the latter is the page for addresses that do not exist
+    # the latter is the page for addresses that do not exist
+    assert documented == made - {("GET", "/ws"), ("GET", "/inbox/{}*")}
 
 
 def test_every_socket_message_is_documented() -> None:
     """docs/protocol.md lists the types clients and server send, and nothing else."""
     rows = table(page("protocol.md"), "from")
-    by_client = {kind.__struct_config__.tag for kind in (session.Hello, session.Pong, session.Auth, session.Viewing, session.Typing)}
+    by_client = {
+        kind.__struct_config__.tag
+        for kind in (
+            client_frames.Hello,
+            client_frames.Pong,
+            client_frames.Auth,
+            client_frames.Viewing,
+            client_frames.Typing,
+        )
+    }
     by_server = {"event"} | {
         call.args[0].value
-        for name in ("connection.py", "endpoints/websocket.py", "core/session.py", "core/presence.py")
+        for name in (
+            "live/connection.py",
+            "http/api/websocket.py",
+            "core/wire/client_frames.py",
+            "core/state/presence_state.py",
+        )
         for call in _calls(name, {"send", "encode_message"})
-        if call.args and isinstance(call.args[0], ast.Constant) and isinstance(call.args[0].value, str)
+        if call.args
+        and isinstance(call.args[0], ast.Constant)
+        and isinstance(call.args[0].value, str)
     }
     assert {code(kind) for origin, kind, _ in rows if origin == "client"} == by_client
-    assert {code(kind) for origin, kind, _ in rows if origin == "server"} | {"auth"} == by_server  # `auth` stands with the client's
+    # `auth` stands with the client's
+    assert {code(kind) for origin, kind, _ in rows if origin == "server"} | {"auth"} == by_server
 
 
 def test_every_kind_of_event_is_documented() -> None:
     """docs/protocol.md lists the kinds the projection makes, and nothing else."""
-    made = {call.args[0].value for call in _calls("core/projection.py", {"_draft", "Draft"}) if isinstance(call.args[0], ast.Constant)}
+    made = {
+        call.args[0].value
+        for call in _calls("core/state/projection.py", {"_draft", "Draft"})
+        if isinstance(call.args[0], ast.Constant)
+    }
     rows = table(page("protocol.md"), "kind")
     assert {name for row in rows for name in re.findall(r"`([\w.]+)`", row[0])} == made
 
@@ -224,20 +292,34 @@ def test_links_resolve(path: Path) -> None:
         assert linked.exists(), target
         if anchor:
             headings = re.findall(r"^#+ (.+)$", linked.read_text(), re.MULTILINE)
-            assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}, target
+            assert anchor in {
+                re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings
+            }, target
 
 
 def test_both_readmes_have_the_same_commands_figures_and_pages() -> None:
-    """Whoever reads the Bengali one misses nothing of the other: commands, settings, the figures of the table, the pages it leads to."""
+    """Whoever reads the Bengali one misses nothing of the other: commands, settings, the figures of
+    the table, the pages it leads to.
+    """
     english, bengali = (path.read_text() for path in (ROOT / "README.md", ROOT / "README.bn.md"))
 
     def commands(text: str) -> list[str]:
         return [" ".join(shlex.split(line, comments=True)) for line in _shell_lines(text)]
 
     assert commands(bengali) == commands(english)
-    for pattern in (r"`([A-Z]+(?:_[A-Z]+)+)`", r"\]\((docs/[a-z_]+\.md)", r"^\| `((?:GET|POST) [^`]*)`", r"`(omni-inbox [a-z ]+)`"):
-        assert set(re.findall(pattern, bengali, re.MULTILINE)) >= set(re.findall(pattern, english, re.MULTILINE)), pattern
-    figures = [re.findall(r"\| ([\d,.]+(?: ms| kB)?) \| ([\d,.]+(?: ms| kB)?) \| ([\d.]+) ", text) for text in (english, bengali)]
+    for pattern in (
+        r"`([A-Z]+(?:_[A-Z]+)+)`",
+        r"\]\((docs/[a-z_]+\.md)",
+        r"^\| `((?:GET|POST) [^`]*)`",
+        r"`(omni-inbox [a-z ]+)`",
+    ):
+        assert set(re.findall(pattern, bengali, re.MULTILINE)) >= set(
+            re.findall(pattern, english, re.MULTILINE)
+        ), pattern
+    figures = [
+        re.findall(r"\| ([\d,.]+(?: ms| kB)?) \| ([\d,.]+(?: ms| kB)?) \| ([\d.]+) ", text)
+        for text in (english, bengali)
+    ]
     assert len(figures[0]) == 6
     assert figures[0] == figures[1]
 
@@ -253,13 +335,23 @@ def test_the_glossary_is_sorted_and_alive() -> None:
     """Each word stands once, in order, and is used in the code or in another page."""
     words = re.findall(r"^\| \*\*(.+?)\*\*", page("glossary.md"), re.MULTILINE)
     assert words == sorted(set(words))
-    elsewhere = " ".join(path.read_text().lower() for path in [*PAGES, *(ROOT / "server").rglob("*.py")] if path.name != "glossary.md")
+    elsewhere = " ".join(
+        path.read_text().lower()
+        for path in [*PAGES, *(ROOT / "server").rglob("*.py")]
+        if path.name != "glossary.md"
+    )
     assert [word for word in words if not re.search(rf"\b{re.escape(word)}", elsewhere)] == []
 
 
 @pytest.mark.parametrize(
     ("other", "word"),
-    [("tenant", "company"), ("workspace", "company"), ("sequence number", "seq"), ("checkpoint", "cursor"), ("message broker", "bus")],
+    [
+        ("tenant", "company"),
+        ("workspace", "company"),
+        ("sequence number", "seq"),
+        ("checkpoint", "cursor"),
+        ("message broker", "bus"),
+    ],
 )
 def test_pages_use_the_glossary_s_words(other: str, word: str) -> None:
     """One word per thing."""
@@ -271,13 +363,16 @@ def test_the_changelog_has_an_unreleased_section() -> None:
     """With something in it under a heading of Keep a Changelog."""
     text = (ROOT / "CHANGELOG.md").read_text()
     section = text[text.index("## [Unreleased]") :]
-    assert re.search(r"^### (Added|Changed|Deprecated|Removed|Fixed|Security)\n\n- ", section, re.MULTILINE)
+    assert re.search(
+        r"^### (Added|Changed|Deprecated|Removed|Fixed|Security)\n\n- ", section, re.MULTILINE
+    )
 
 
 def _errors() -> set[type[OmniError]]:
     """OmniError and all below it, from every module."""
     for module in pkgutil.walk_packages(server.__path__, "server."):
-        if not module.name.endswith((".__main__", ".migrations.env")):  # those two do something when they are imported
+        # those two do something when they are imported
+        if not module.name.endswith((".__main__", ".migrations.env")):
             importlib.import_module(module.name)
     found, waiting = set(), [OmniError]
     while waiting:
@@ -296,7 +391,12 @@ def _commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Co
 
 
 def _options(command: click.Command) -> set[str]:
-    return {option for parameter in command.params if isinstance(parameter, click.Option) for option in parameter.opts}
+    return {
+        option
+        for parameter in command.params
+        if isinstance(parameter, click.Option)
+        for option in parameter.opts
+    }
 
 
 def _shell_lines(text: str) -> Iterator[str]:
@@ -324,7 +424,11 @@ def _pattern(path: str) -> str:
 def _calls(name: str, functions: set[str]) -> Iterator[ast.Call]:
     for node in ast.walk(ast.parse((ROOT / "server" / name).read_text())):
         if isinstance(node, ast.Call):
-            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            called = (
+                node.func.attr
+                if isinstance(node.func, ast.Attribute)
+                else getattr(node.func, "id", "")
+            )
             if called in functions:
                 yield node
 
@@ -340,7 +444,8 @@ def test_every_promise_names_a_test_that_exists() -> None:
     assert _missing(named) == []
 
 
-_WITHOUT_TESTS = {11, 12, 48, 69}  # tried by `make load`, or nowhere yet; whoever writes a test takes its row out
+# tried by `make load`, or nowhere yet; whoever writes a test takes its row out
+_WITHOUT_TESTS = {11, 12, 48, 69}
 
 
 def test_every_fault_names_tests_that_exist() -> None:
@@ -356,7 +461,11 @@ def test_every_fault_names_tests_that_exist() -> None:
 
 
 def _missing(named: list[tuple[str, str]]) -> list[str]:
-    return [f"{path}::{name}" for path, name in named if f"def {name}(" not in (ROOT / "tests" / path).read_text()]
+    return [
+        f"{path}::{name}"
+        for path, name in named
+        if f"def {name}(" not in (ROOT / "tests" / path).read_text()
+    ]
 
 
 def test_every_preference_is_documented_with_its_values() -> None:
@@ -367,7 +476,9 @@ def test_every_preference_is_documented_with_its_values() -> None:
         for row in table(text[text.index("### Preferences") :], "name")
         for name in re.findall(r"`(\w+)`", row[0])
     }
-    assert documented == {name: [json.dumps(value) for value in values] for name, values in CHOICES.items()}
+    assert documented == {
+        name: [json.dumps(value) for value in values] for name, values in CHOICES.items()
+    }
 
 
 # decisions

@@ -1,4 +1,6 @@
-"""No regular expression of ours takes long over any text: found in the source, so that a new one is tried as well."""
+"""No regular expression of ours takes long over any text: found in the source, so that a new one is
+tried as well.
+"""
 
 import ast
 import itertools
@@ -11,7 +13,8 @@ import pytest
 SERVER = Path(__file__).parents[2] / "server"
 CALLS = {"compile", "match", "fullmatch", "search", "sub", "subn", "split", "findall", "finditer"}
 LENGTH = 20_000
-SECONDS = 20.0  # for one expression over all texts; one that backtracks needs longer than the universe has
+# for one expression over all texts; one that backtracks needs longer than the universe has
+SECONDS = 20.0
 
 
 def _expressions() -> dict[str, str]:
@@ -21,9 +24,18 @@ def _expressions() -> dict[str, str]:
         if {"load", "dev"} & set(path.relative_to(SERVER).parts):
             continue
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CALLS:
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr in CALLS
+            ):
                 is_re = isinstance(node.func.value, ast.Name) and node.func.value.id == "re"
-                if is_re and node.args and isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str):
+                if (
+                    is_re
+                    and node.args
+                    and isinstance(node.args[0], ast.Constant)
+                    and isinstance(node.args[0].value, str)
+                ):
                     found[f"{path.relative_to(SERVER)}:{node.lineno}"] = node.args[0].value
     return found
 
@@ -32,8 +44,13 @@ EXPRESSIONS = _expressions()
 
 
 def _texts(expression: str) -> list[str]:
-    """Long runs of what the expression itself is made of, alone and in pairs, with an end that fits nothing."""
-    signs = sorted({sign for sign in re.sub(r"\\.", "", expression) if sign not in "()[]{}|?*+^$\\"} | set("a0 -./\n%=&"))[:14]
+    """Long runs of what the expression itself is made of, alone and in pairs, with an end that fits
+    nothing.
+    """
+    signs = sorted(
+        {sign for sign in re.sub(r"\\.", "", expression) if sign not in "()[]{}|?*+^$\\"}
+        | set("a0 -./\n%=&")
+    )[:14]
     pieces = signs + ["".join(pair) for pair in itertools.product(signs[:6], repeat=2)]
     return [piece * (LENGTH // len(piece)) + end for piece in pieces for end in ("", "\x00")]
 
@@ -46,7 +63,9 @@ def test_expressions_are_found() -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("place", EXPRESSIONS)
 def test_no_expression_backtracks(place: str) -> None:
-    """Over texts of twenty thousand characters made to be hard for it; searched, as well as matched from the beginning."""
+    """Over texts of twenty thousand characters made to be hard for it; searched, as well as matched
+    from the beginning.
+    """
     expression = re.compile(EXPRESSIONS[place])
     began = time.process_time()
     for text in _texts(EXPRESSIONS[place]):

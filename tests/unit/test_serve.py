@@ -9,7 +9,9 @@ from server.serve import take_port
 
 
 def test_a_port_that_is_taken_refuses_connections_until_the_application_has_started() -> None:
-    """A proxy in front goes to another process meanwhile, instead of waiting for this one's start."""
+    """A proxy in front goes to another process meanwhile, instead of waiting for this one's
+    start.
+    """
     with take_port("127.0.0.1", 0) as taken:
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(taken.getsockname(), timeout=5)

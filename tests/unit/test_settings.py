@@ -1,4 +1,6 @@
-"""Settings: read from the environment once, each contradiction with a sentence that names the variable."""
+"""Settings: read from the environment once, each contradiction with a sentence that names the
+variable.
+"""
 
 import re
 from typing import Any
@@ -6,7 +8,12 @@ from typing import Any
 import pytest
 
 from server.errors import ConfigurationError
-from server.settings import Settings, describe, new_secret, sqlite_path
+from server.settings import (
+    Settings,
+    describe,
+    new_secret,
+    sqlite_path,
+)
 
 SECRET = "x" * 32
 
@@ -14,13 +21,28 @@ SECRET = "x" * 32
 @pytest.mark.parametrize(
     ("environ", "sentence"),
     [
-        ({"DATABASE_URL": "postgres://x"}, "DATABASE_URL must begin with sqlite:/// or mysql://, not postgres:"),
+        (
+            {"DATABASE_URL": "postgres://x"},
+            "DATABASE_URL must begin with sqlite:/// or mysql://, not postgres:",
+        ),
         ({"BROADCAST_URL": "kafka://x"}, "BROADCAST_URL must be memory:// or redis://"),
         ({"PUBLIC_URL": "inbox.example.org"}, "PUBLIC_URL must begin with http:// or https://"),
-        ({"PUBLIC_URL": "https://example.org/inbox"}, "PUBLIC_URL must not have a path, as /inbox is"),
-        ({"PUBLIC_URL": "https://example.org/inbox/"}, "Give the inbox a host name or a port of its own"),
-        ({"PUBLIC_URL": "https://example.org/?a=1"}, "PUBLIC_URL must end after the host and the port"),
-        ({"PUBLIC_URL": "https://me:pw@example.org"}, "PUBLIC_URL must not hold a user or a password"),
+        (
+            {"PUBLIC_URL": "https://example.org/inbox"},
+            "PUBLIC_URL must not have a path, as /inbox is",
+        ),
+        (
+            {"PUBLIC_URL": "https://example.org/inbox/"},
+            "Give the inbox a host name or a port of its own",
+        ),
+        (
+            {"PUBLIC_URL": "https://example.org/?a=1"},
+            "PUBLIC_URL must end after the host and the port",
+        ),
+        (
+            {"PUBLIC_URL": "https://me:pw@example.org"},
+            "PUBLIC_URL must not hold a user or a password",
+        ),
         ({"PUBLIC_URL": "https://"}, "PUBLIC_URL must name a host"),
         ({"PUBLIC_URL": "https://exam ple.org"}, "PUBLIC_URL must name a host"),
         ({"PUBLIC_URL": "http://fd00::1:8000"}, "an IPv6 address stands in brackets"),
@@ -33,11 +55,17 @@ SECRET = "x" * 32
         ({"PORT": "65536"}, "PORT must be between 0 and 65,535, not 65536"),
         ({"HEAD_CHECK_SECONDS": "0"}, "HEAD_CHECK_SECONDS must be between 0.05 and 60, not 0.0"),
         ({"DATABASE_POOL": "1"}, "DATABASE_POOL must be between 2 and 500, not 1"),
-        ({"SPOOL_MAX_BYTES": "0"}, "SPOOL_MAX_BYTES must be between 100,000 and 10,000,000,000,000, not 0"),
+        (
+            {"SPOOL_MAX_BYTES": "0"},
+            "SPOOL_MAX_BYTES must be between 100,000 and 10,000,000,000,000, not 0",
+        ),
         ({"PORT": "80.5"}, "PORT must be a whole number"),
         ({"HELLO_SECONDS": "five"}, "HELLO_SECONDS must be a number, not 'five'"),
         ({"OPERATION_TOKEN": "short"}, "OPERATION_TOKEN must be at least 16 bytes"),
-        ({"REQUIRE_WEBHOOK_SIGNATURE": "maybe"}, "REQUIRE_WEBHOOK_SIGNATURE must be true or false, not 'maybe'"),
+        (
+            {"REQUIRE_WEBHOOK_SIGNATURE": "maybe"},
+            "REQUIRE_WEBHOOK_SIGNATURE must be true or false, not 'maybe'",
+        ),
     ],
 )
 def test_a_contradiction_is_said_in_a_sentence(environ: dict[str, str], sentence: str) -> None:
@@ -47,8 +75,13 @@ def test_a_contradiction_is_said_in_a_sentence(environ: dict[str, str], sentence
 
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "BROADCAST_URL"])
-@pytest.mark.parametrize("password", ["my#secret", "my/secret", "my?secret", "12#secret", "12/secret", "[my]secret", "12?se#cr/et"])
-def test_an_address_that_is_cut_by_its_password_shows_nothing_of_it(name: str, password: str) -> None:
+@pytest.mark.parametrize(
+    "password",
+    ["my#secret", "my/secret", "my?secret", "12#secret", "12/secret", "[my]secret", "12?se#cr/et"],
+)
+def test_an_address_that_is_cut_by_its_password_shows_nothing_of_it(
+    name: str, password: str
+) -> None:
     """One sentence that says to escape it."""
     scheme = {"DATABASE_URL": "mysql", "BROADCAST_URL": "redis"}[name]
     with pytest.raises(ConfigurationError, match=f"{name} cannot be read.*# as %23") as refused:
@@ -90,7 +123,9 @@ def test_a_log_level_is_understood_in_small_letters() -> None:
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-inf", "-1", "1e300", "-0.5"])
-@pytest.mark.parametrize("name", [name for name, default, _ in describe() if re.fullmatch(r"\d+(\.\d+)?", default)])
+@pytest.mark.parametrize(
+    "name", [name for name, default, _ in describe() if re.fullmatch(r"\d+(\.\d+)?", default)]
+)
 def test_no_number_is_without_bounds(name: str, text: str) -> None:
     """What is not finite, or below nothing, stops the start: no loop waits for a time like that."""
     with pytest.raises(ConfigurationError, match=f"{name} must be"):
@@ -122,7 +157,9 @@ def test_serving_asks_for_more(overrides: dict[str, Any], workers: int, sentence
 
 
 def test_what_fits_together_serves() -> None:
-    """One process with everything embedded; several on MySQL and Redis; bytes are counted, not characters."""
+    """One process with everything embedded; several on MySQL and Redis; bytes are counted, not
+    characters.
+    """
     Settings.from_environment({"JWT_SECRET": "é" * 16, "SECRET_KEY": "é" * 16}).check_serving(1)
     in_clear = {"JWT_SECRET": SECRET, "STORE_TOKENS_UNENCRYPTED": "true"}
     Settings.from_environment(in_clear).check_serving(1)
@@ -133,15 +170,23 @@ def test_what_fits_together_serves() -> None:
     assert not shared.is_memory_bus
 
 
-@pytest.mark.parametrize(("text", "value"), [("1", True), ("TRUE", True), ("yes", True), ("0", False), ("False", False), ("no", False)])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1", True), ("TRUE", True), ("yes", True), ("0", False), ("False", False), ("no", False)],
+)
 def test_yes_and_no_in_every_form(text: str, value: bool) -> None:
     """As people write them."""
-    assert Settings.from_environment({"REQUIRE_WEBHOOK_SIGNATURE": text}).require_webhook_signature is value
+    assert (
+        Settings.from_environment({"REQUIRE_WEBHOOK_SIGNATURE": text}).require_webhook_signature
+        is value
+    )
 
 
 def test_the_environment_then_the_options() -> None:
     """Options of a command win; an empty variable is one that is not set."""
-    settings = Settings.from_environment({"PORT": "9000", "HOST": "", "PING_SECONDS": "1.5"}, {"port": 7000})
+    settings = Settings.from_environment(
+        {"PORT": "9000", "HOST": "", "PING_SECONDS": "1.5"}, {"port": 7000}
+    )
     assert (settings.port, settings.host, settings.ping_seconds) == (7000, "127.0.0.1", 1.5)
 
 
@@ -151,7 +196,10 @@ def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch)
     assert Settings.from_environment().session_hours == 3
 
 
-@pytest.mark.parametrize(("given", "base"), [("", "http://h:1"), ("https://inbox.example.org/", "https://inbox.example.org")])
+@pytest.mark.parametrize(
+    ("given", "base"),
+    [("", "http://h:1"), ("https://inbox.example.org/", "https://inbox.example.org")],
+)
 def test_addresses_come_without_a_slash_at_the_end(given: str, base: str) -> None:
     """The webhook's address is built from the public one."""
     settings = Settings(public_url=given, host="h", port=1)
@@ -166,7 +214,10 @@ def test_every_setting_describes_itself() -> None:
     assert len(new_secret()) == 64
 
 
-@pytest.mark.parametrize(("url", "path"), [("sqlite:///data/x.db", "data/x.db"), ("sqlite:////var/x.db?mode=rw", "/var/x.db")])
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [("sqlite:///data/x.db", "data/x.db"), ("sqlite:////var/x.db?mode=rw", "/var/x.db")],
+)
 def test_the_file_behind_an_address(url: str, path: str) -> None:
     """Three slashes are relative, four absolute."""
     assert str(sqlite_path(url)) == path

@@ -1,4 +1,6 @@
-"""Background services: started again whenever they end, their death told while it lasts, all of them gone in the end."""
+"""Background services: started again whenever they end, their death told while it lasts, all of
+them gone in the end.
+"""
 
 import asyncio
 import gc
@@ -37,7 +39,9 @@ async def test_a_service_that_raises_or_returns_runs_again() -> None:
         assert services.failing() == {}
 
 
-async def test_a_dead_service_is_told_with_the_kind_of_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_dead_service_is_told_with_the_kind_of_its_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Readiness says so until its next start; nothing of the error's text is shown."""
     monkeypatch.setattr(tasks, "_BACKOFF_FIRST_SECONDS", 60.0)
 
@@ -51,13 +55,16 @@ async def test_a_dead_service_is_told_with_the_kind_of_its_error(monkeypatch: py
         assert services.failing() == {"dead": "LookupError"}
 
 
-async def test_the_pause_grows_and_starts_anew_after_a_calm_time(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_pause_grows_and_starts_anew_after_a_calm_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Doubled up to a limit; a service that ran for long is not punished for an old failure."""
     pauses: list[float] = []
     sleep = asyncio.sleep
 
     async def record(seconds: float) -> None:
-        if (task := asyncio.current_task()) is not None and task.get_name() == "flapping":  # others sleep on this loop, too
+        # others sleep on this loop, too
+        if (task := asyncio.current_task()) is not None and task.get_name() == "flapping":
             pauses.append(seconds)
         await sleep(0)
 
@@ -98,7 +105,9 @@ async def test_leaving_stops_everything() -> None:
 
 
 async def test_a_spawned_task_reports_its_end(caplog: pytest.LogCaptureFixture) -> None:
-    """An error is logged under its name; a cancellation is none, and stopping what has ended is harmless."""
+    """An error is logged under its name; a cancellation is none, and stopping what has ended is
+    harmless.
+    """
 
     async def fail() -> None:
         raise ValueError("broken")
@@ -117,7 +126,9 @@ async def test_a_spawned_task_reports_its_end(caplog: pytest.LogCaptureFixture) 
 
 
 async def test_a_spawned_task_that_nobody_keeps_goes_on() -> None:
-    """The loop knows it only weakly: without more it would vanish with the next collection, unheard."""
+    """The loop knows it only weakly: without more it would vanish with the next collection,
+    unheard.
+    """
 
     async def wait() -> None:
         await asyncio.get_running_loop().create_future()

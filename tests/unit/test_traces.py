@@ -26,7 +26,10 @@ def traces(monkeypatch: pytest.MonkeyPatch) -> Traces:
         ({}, False),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}, True),
         ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:4318/v1/traces"}, True),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318", "OTEL_SDK_DISABLED": "true"}, False),
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318", "OTEL_SDK_DISABLED": "true"},
+            False,
+        ),
     ],
 )
 def test_an_address_switches_them_on(environment: dict[str, str], *, is_on: bool) -> None:
@@ -34,7 +37,9 @@ def test_an_address_switches_them_on(environment: dict[str, str], *, is_on: bool
     assert Settings.from_environment(environment).has_traces is is_on
 
 
-def test_without_the_packages_the_start_stops_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_packages_the_start_stops_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """No traceback of an import."""
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     with pytest.raises(ConfigurationError, match=r"not installed .* requirements-otel\.lock"):

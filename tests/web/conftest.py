@@ -6,7 +6,12 @@ import pytest
 from playwright.async_api import Browser, async_playwright, expect
 
 from tests.kit.eventually import scaled
-from tests.web.site import Site, Window, new_window, running_site
+from tests.web.site import (
+    Site,
+    Window,
+    new_window,
+    running_site,
+)
 
 OpenWindow = Callable[..., Awaitable[Window]]
 
@@ -16,7 +21,9 @@ expect.set_options(timeout=scaled(15.0) * 1000)
 @pytest.fixture(scope="session")
 async def browser(chromium_path: str, anyio_backend: str) -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=chromium_path, args=["--no-sandbox"])
+        chromium = await playwright.chromium.launch(
+            executable_path=chromium_path, args=["--no-sandbox"]
+        )
         yield chromium
         await chromium.close()
 
@@ -29,7 +36,9 @@ async def site(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> 
 
 @pytest.fixture
 async def open_window(site: Site, browser: Browser) -> AsyncIterator[OpenWindow]:
-    """Opens windows (see `site.new_window`). In the end none of them may have broken the policy or complained."""
+    """Opens windows (see `site.new_window`). In the end none of them may have broken the policy or
+    complained.
+    """
     windows: list[Window] = []
 
     async def opened(agent: str | None = "asha", **options: object) -> Window:

@@ -5,10 +5,10 @@ from typing import Any
 
 from starlette.requests import Request
 
-from server.core.preferences import Preferences, change_preferences, parse_preferences
-from server.endpoints import pages
-from server.endpoints.page_view import PageFilters
+from server.core.state.preference_rules import Preferences, change_preferences, parse_preferences
 from server.errors import OmniError, Unauthenticated
+from server.http.pages import inbox_pages
+from server.http.pages.page_view import PageFilters
 
 OPEN_ID = 3
 
@@ -31,7 +31,11 @@ def _conversation(number: int, **more: Any) -> dict[str, Any]:
         "contact": {"id": number, "email": "lea@example.org", "phone": None, "identifier": None},
         "waitingSince": None,
         "canReply": True,
-        "preview": {"content": "Hello, where is order #5512?", "senderType": "customer", "hasAttachments": False},
+        "preview": {
+            "content": "Hello, where is order #5512?",
+            "senderType": "customer",
+            "hasAttachments": False,
+        },
         "inboundCount": 4,
         "readCount": 4,
         "unreadCount": 0,
@@ -40,7 +44,9 @@ def _conversation(number: int, **more: Any) -> dict[str, Any]:
     }
 
 
-def _preview(content: str, sender_type: str = "customer", has_attachments: bool = False) -> dict[str, Any]:
+def _preview(
+    content: str, sender_type: str = "customer", has_attachments: bool = False
+) -> dict[str, Any]:
     return {"content": content, "senderType": sender_type, "hasAttachments": has_attachments}
 
 
@@ -50,16 +56,33 @@ def conversations() -> list[dict[str, Any]]:
         _conversation(2, unreadCount=120, externalUserName="মোঃ আব্দুল্লাহ আল মামুন"),
         _conversation(OPEN_ID, unreadCount=2, externalUserName=None, preview=None),
         _conversation(4, lastMessageAt=None, contact=None),
-        _conversation(5, preview=_preview("", has_attachments=True), waitingSince=_iso(timedelta(minutes=20, seconds=30))),
-        _conversation(6, preview=_preview("{n} <b>&", "agent"), waitingSince=_iso(timedelta(hours=5, seconds=30))),
-        _conversation(7, status="Closed", waitingSince=_iso(timedelta(days=5)), lastMessageAt=_iso(timedelta(days=1))),
+        _conversation(
+            5,
+            preview=_preview("", has_attachments=True),
+            waitingSince=_iso(timedelta(minutes=20, seconds=30)),
+        ),
+        _conversation(
+            6,
+            preview=_preview("{n} <b>&", "agent"),
+            waitingSince=_iso(timedelta(hours=5, seconds=30)),
+        ),
+        _conversation(
+            7,
+            status="Closed",
+            waitingSince=_iso(timedelta(days=5)),
+            lastMessageAt=_iso(timedelta(days=1)),
+        ),
         _conversation(8, externalUserName="🙂 …", lastMessageAt=_iso(timedelta(days=200))),
         _conversation(9, externalUserName="<script>'\"", lastMessageAt=_iso(timedelta(days=800))),
-        _conversation(10, waitingSince=_iso(timedelta(days=3, seconds=30)), externalUserName="স্ত্রী"),
+        _conversation(
+            10, waitingSince=_iso(timedelta(days=3, seconds=30)), externalUserName="স্ত্রী"
+        ),
     ]
 
 
-def _message(number: int, ago: timedelta, sender_type: str = "customer", **more: Any) -> dict[str, Any]:
+def _message(
+    number: int, ago: timedelta, sender_type: str = "customer", **more: Any
+) -> dict[str, Any]:
     return {
         "id": number,
         "conversationId": OPEN_ID,
@@ -83,7 +106,16 @@ def _message(number: int, ago: timedelta, sender_type: str = "customer", **more:
 
 
 def _file(kind: str, url: str, **more: Any) -> dict[str, Any]:
-    return {"id": 1, "type": kind, "url": url, "thumbUrl": None, "name": None, "width": None, "height": None, **more}
+    return {
+        "id": 1,
+        "type": kind,
+        "url": url,
+        "thumbUrl": None,
+        "name": None,
+        "width": None,
+        "height": None,
+        **more,
+    }
 
 
 def messages() -> list[dict[str, Any]]:
@@ -102,7 +134,15 @@ def messages() -> list[dict[str, Any]]:
         _message(1, timedelta(days=400), content="১২৩ <b>bold</b> & more\nsecond line"),
         _message(2, timedelta(days=30), senderName=None),
         _message(3, timedelta(days=1), "agent", senderName=None),
-        _message(4, 3 * hours, "agent", private=True, content="A note", clientId="b1b0", deliveryState="sent"),
+        _message(
+            4,
+            3 * hours,
+            "agent",
+            private=True,
+            content="A note",
+            clientId="b1b0",
+            deliveryState="sent",
+        ),
         _message(5, 3 * hours, "agent", private=True, content="  one more "),
         _message(6, 50 * minutes, attachments=files, content=""),
         _message(7, 49 * minutes, deleted=True, attachments=files),
@@ -110,8 +150,18 @@ def messages() -> list[dict[str, Any]]:
         _message(13, 39 * minutes, "agent", deliveryState="delivered"),
         _message(14, 38 * minutes, "agent", deliveryState="read"),
         _message(8, 30 * minutes, "agent", clientId="b1b2", deliveryState="sent"),
-        _message(9, 29 * minutes, "agent", clientId="b1b3", chatwootMessageId=None, deliveryState="failed", deliveryError=refused),
-        _message(10, 28 * minutes, "agent", clientId="b1b4", deliveryState="failed", deliveryError=None),
+        _message(
+            9,
+            29 * minutes,
+            "agent",
+            clientId="b1b3",
+            chatwootMessageId=None,
+            deliveryState="failed",
+            deliveryError=refused,
+        ),
+        _message(
+            10, 28 * minutes, "agent", clientId="b1b4", deliveryState="failed", deliveryError=None
+        ),
         _message(11, 2 * minutes, "agent", clientId="b1b5", deliveryState="sending"),
     ]
 
@@ -125,7 +175,7 @@ class Agent:
 class FixedData:
     """The same objects for every question; notes the replies it is given."""
 
-    def has_trouble(self, agent: pages.PageAgent) -> bool:
+    def has_trouble(self, agent: inbox_pages.PageAgent) -> bool:
         return False
 
     def __init__(self, is_signed_in: bool = True) -> None:
@@ -135,47 +185,61 @@ class FixedData:
         self.chosen = parse_preferences(None)
         self.trouble: OmniError | None = None  # raised instead of every answer
 
-    async def authenticate(self, request: Request) -> pages.PageAgent | None:
+    async def authenticate(self, request: Request) -> inbox_pages.PageAgent | None:
         if self.trouble is not None:
             raise self.trouble
         return Agent() if self.is_signed_in else None
 
-    async def sign_in(self, request: Request, email: str, password: str) -> pages.SignInDone:
+    async def sign_in(self, request: Request, email: str, password: str) -> inbox_pages.SignInDone:
         if self.trouble is not None:
             raise self.trouble
         if password != "right":
             raise Unauthenticated
-        return pages.SignInDone(["omni_session=value; HttpOnly"])
+        return inbox_pages.SignInDone(["omni_session=value; HttpOnly"])
 
-    async def finish_sign_in(self, request: Request, ticket: str, code: str) -> pages.SignInDone:
+    async def finish_sign_in(
+        self, request: Request, ticket: str, code: str
+    ) -> inbox_pages.SignInDone:
         if self.trouble is not None:
             raise self.trouble
-        return pages.SignInDone(["omni_session=value; HttpOnly"], recovery_codes=["aaaaa-bbbbb"])
+        return inbox_pages.SignInDone(
+            ["omni_session=value; HttpOnly"], recovery_codes=["aaaaa-bbbbb"]
+        )
 
     async def sign_out(self, request: Request, made_for: str | None) -> list[str]:
         return ["omni_session=; Max-Age=0"]
 
-    async def cursor(self, agent: pages.PageAgent) -> str:
+    async def cursor(self, agent: inbox_pages.PageAgent) -> str:
         return "epoch.12"
 
     async def list_conversations(
-        self, agent: pages.PageAgent, *, filters: PageFilters, limit: int, before: str | None
-    ) -> pages.ConversationPage:
-        return pages.ConversationPage(conversations(), None)
+        self, agent: inbox_pages.PageAgent, *, filters: PageFilters, limit: int, before: str | None
+    ) -> inbox_pages.ConversationPage:
+        return inbox_pages.ConversationPage(conversations(), None)
 
-    async def preferences(self, agent: pages.PageAgent) -> Preferences:
+    async def preferences(self, agent: inbox_pages.PageAgent) -> Preferences:
         return self.chosen
 
-    async def change_preferences(self, agent: pages.PageAgent, given: Preferences) -> None:
+    async def change_preferences(self, agent: inbox_pages.PageAgent, given: Preferences) -> None:
         self.chosen = change_preferences(self.chosen, given)
 
-    async def count_unread(self, agent: pages.PageAgent) -> dict[str, int]:
+    async def count_unread(self, agent: inbox_pages.PageAgent) -> dict[str, int]:
         return {"Open": 123, "Closed": 0}
 
-    async def get_thread(self, agent: pages.PageAgent, conversation_id: int, *, limit: int, before: int | None) -> dict[str, Any] | None:
+    async def get_thread(
+        self, agent: inbox_pages.PageAgent, conversation_id: int, *, limit: int, before: int | None
+    ) -> dict[str, Any] | None:
         if conversation_id != OPEN_ID:
             return None
         return {**conversations()[OPEN_ID - 1], "messages": messages()}
 
-    async def reply(self, agent: pages.PageAgent, conversation_id: int, *, content: str, client_id: str, is_private: bool) -> None:
+    async def reply(
+        self,
+        agent: inbox_pages.PageAgent,
+        conversation_id: int,
+        *,
+        content: str,
+        client_id: str,
+        is_private: bool,
+    ) -> None:
         self.replies.append((conversation_id, content, client_id, is_private))

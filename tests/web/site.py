@@ -1,4 +1,6 @@
-"""The inbox as its agents meet it: a server, a simulated Chatwoot, and browser windows that note whatever must not happen in them."""
+"""The inbox as its agents meet it: a server, a simulated Chatwoot, and browser windows that note
+whatever must not happen in them.
+"""
 
 import itertools
 import re
@@ -12,14 +14,14 @@ import anyio
 import httpx
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, WebError
 
-from server.auth import SESSION_COOKIE
+from server.access.authentication import SESSION_COOKIE
+from server.access.passwords import hash_password
 from server.core.times import SECOND
-from server.db import accounts
-from server.db.database import Connection, Database
-from server.db.vault import Vault
-from server.dev.chatwoot_sim import ChatwootSim, serving
-from server.dev.chatwoot_sim.model import Webhook
-from server.passwords import hash_password
+from server.db.access import accounts
+from server.db.access.vault import Vault
+from server.db.engine.database import Connection, Database
+from server.lab.chatwoot_sim import ChatwootSim, serving
+from server.lab.chatwoot_sim.model import Webhook
 from tests.kit.eventually import eventually, scaled
 from tests.kit.omni import Omni
 
@@ -31,7 +33,7 @@ COMPANY = 1
 _names = itertools.count(1)
 # everything the policy stopped becomes an error in the console, and so a fault of the window
 _TELL_VIOLATIONS = """addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI, sample }) =>
-  console.error(`policy: ${violatedDirective} ${blockedURI} ${sample}`));"""
+  console.error(`policy: ${violatedDirective} ${blockedURI} ${sample}`));"""  # noqa: E501
 
 
 def email_of(agent: str) -> str:
@@ -41,8 +43,13 @@ def email_of(agent: str) -> str:
 class Site:
     """A server and its Chatwoot. Tests share it: each writes as customers of its own."""
 
-    def __init__(self, omni: Omni, sim: ChatwootSim, hook: Webhook, sessions: dict[str, str]) -> None:
-        self.omni, self.sim, self.hook, self.sessions = omni, sim, hook, sessions
+    def __init__(
+        self, omni: Omni, sim: ChatwootSim, hook: Webhook, sessions: dict[str, str]
+    ) -> None:
+        self.omni = omni
+        self.sim = sim
+        self.hook = hook
+        self.sessions = sessions
         self.http = omni.client(cookies={SESSION_COOKIE: sessions["asha"]})
 
     def new_customer(self, name: str = "Customer") -> str:
@@ -50,11 +57,15 @@ class Site:
         return f"{name} {next(_names)}"
 
     async def writes(self, customer: str, *texts: str, **options: Any) -> int:
-        """The customer sends these texts in this order; returns our number of the conversation once the server has all of them."""
+        """The customer sends these texts in this order; returns our number of the conversation once
+        the server has all of them.
+        """
         display_id = 0
         for text in texts:
             display_id = self.sim.customer_says(customer, text, **options).conversation.display_id
-            await self.sim.webhooks.flushed()  # one after the other: those of one millisecond are shown as they come, and webhooks overtake
+            # one after the other: those of one millisecond are shown as they come, and webhooks
+            # overtake
+            await self.sim.webhooks.flushed()
 
         async def found() -> int | None:
             for one in (await self.http.get("/api/conversations", params={"q": customer})).json():
@@ -79,15 +90,23 @@ class Site:
         """What Chatwoot would have delivered to the customer."""
         contact = self.sim.find_contact(customer, self.sim.account)
         assert contact is not None
-        sent = [m for c in self.sim.conversations_of(contact) for m in c.messages if m.message_type == 1 and not m.private]
+        sent = [
+            m
+            for c in self.sim.conversations_of(contact)
+            for m in c.messages
+            if m.message_type == 1 and not m.private
+        ]
         return [message.content or "" for message in sent]
 
 
 class Window:
-    """One agent's browser: its own cookies, its own workers. Whatever it should not say is kept in `faults`."""
+    """One agent's browser: its own cookies, its own workers. Whatever it should not say is kept in
+    `faults`.
+    """
 
     def __init__(self, context: BrowserContext, base_url: str) -> None:
-        self.context, self.base_url = context, base_url
+        self.context = context
+        self.base_url = base_url
         self.expected: list[str] = []  # patterns of errors that the test itself causes
         self._told: list[str] = []
         context.on("console", self._on_console)
@@ -95,7 +114,11 @@ class Window:
 
     @property
     def faults(self) -> list[str]:
-        return [text for text in self._told if not any(re.search(pattern, text) for pattern in self.expected)]
+        return [
+            text
+            for text in self._told
+            if not any(re.search(pattern, text) for pattern in self.expected)
+        ]
 
     async def open(self, path: str = "/inbox", *, until: str | None = "live") -> Page:
         """A new tab at that address, once its chip says `until`."""
@@ -121,7 +144,9 @@ async def says(page: Page, *words: str, limit: float = 15.0) -> None:
 
 async def shown_ids(page: Page) -> list[int]:
     """The numbers of the messages in the thread, as they stand there."""
-    found: list[int] = await page.eval_on_selector_all("#messages > li[id]", "nodes => nodes.map(({ id }) => Number(id.slice(1)))")
+    found: list[int] = await page.eval_on_selector_all(
+        "#messages > li[id]", "nodes => nodes.map(({ id }) => Number(id.slice(1)))"
+    )
     return found
 
 
@@ -135,23 +160,37 @@ async def new_window(
     theme: str = "light",
     **options: Any,
 ) -> Window:
-    """A window in which the agent is signed in (None: nobody is). `options` are those of the browser's context."""
-    context = await browser.new_context(timezone_id=ZONE, **({"viewport": {"width": 1280, "height": 800}} | options))
+    """A window in which the agent is signed in (None: nobody is). `options` are those of the
+    browser's context.
+    """
+    context = await browser.new_context(
+        timezone_id=ZONE, **({"viewport": {"width": 1280, "height": 800}} | options)
+    )
     context.set_default_timeout(scaled(20.0) * 1000)
     address = base_url or site.omni.base_url
     cookies = {"omni_lang": lang, "omni_theme": theme, "omni_tz": ZONE}
     if agent is not None:
         cookies[SESSION_COOKIE] = site.sessions[agent]
-    await context.add_cookies([{"name": name, "value": value, "url": address} for name, value in cookies.items()])
+    await context.add_cookies(
+        [{"name": name, "value": value, "url": address} for name, value in cookies.items()]
+    )
     await context.add_init_script(_TELL_VIOLATIONS)
     return Window(context, address)
 
 
 @asynccontextmanager
-async def running_site(directory: Path, env: Mapping[str, str] | None = None) -> AsyncIterator[Site]:
-    """Server on SQLite, simulated Chatwoot in this event loop, two agents, nothing written yet. `env`: settings besides."""
+async def running_site(
+    directory: Path, env: Mapping[str, str] | None = None
+) -> AsyncIterator[Site]:
+    """Server on SQLite, simulated Chatwoot in this event loop, two agents, nothing written yet.
+    `env`: settings besides.
+    """
     # windows also come through proxies of the tests, each under an address of its own
-    omni = Omni(directory, database_url=f"sqlite:///{directory / 'omni.db'}", env={"PUBLIC_URL": "", **(env or {})})
+    omni = Omni(
+        directory,
+        database_url=f"sqlite:///{directory / 'omni.db'}",
+        env={"PUBLIC_URL": "", **(env or {})},
+    )
     sim = ChatwootSim()
     hook = sim.add_webhook(f"{omni.base_url}/api/webhooks/chatwoot")
     async with serving(sim):
@@ -181,9 +220,13 @@ async def _add_company(omni: Omni, sim: ChatwootSim, hook: Webhook) -> None:
     }
 
     async def write(connection: Connection) -> None:
-        await accounts.add_integration(connection, Vault(omni.env["SECRET_KEY"]), integration, now_us)
+        await accounts.add_integration(
+            connection, Vault(omni.env["SECRET_KEY"]), integration, now_us
+        )
         for agent, name in AGENTS.items():
-            await accounts.add_agent(connection, COMPANY, email_of(agent), name, "agent", hashed, now_us)
+            await accounts.add_agent(
+                connection, COMPANY, email_of(agent), name, "agent", hashed, now_us
+            )
 
     async with Database(omni.env["DATABASE_URL"]) as database:
         await database.transaction(write)
@@ -191,6 +234,8 @@ async def _add_company(omni: Omni, sim: ChatwootSim, hook: Webhook) -> None:
 
 async def _sign_in(omni: Omni, agent: str) -> str:
     async with omni.client() as client:
-        answer = await client.post("/api/sessions", json={"email": email_of(agent), "password": PASSWORD})
+        answer = await client.post(
+            "/api/sessions", json={"email": email_of(agent), "password": PASSWORD}
+        )
         assert answer.status_code == httpx.codes.CREATED, answer.text
         return str(answer.cookies[SESSION_COOKIE])

@@ -1,4 +1,6 @@
-"""The administrators' pages in a real browser: nothing breaks the policy, and the status follows what happens."""
+"""The administrators' pages in a real browser: nothing breaks the policy, and the status follows
+what happens.
+"""
 
 from playwright.async_api import expect
 
@@ -18,10 +20,18 @@ async def test_the_status_follows_what_happens(site: Site, open_window: OpenWind
     await expect(page.locator("#integrations [data-state]").first).to_have_text("Works")
 
 
-async def test_an_administrator_finds_everything_from_the_inbox(site: Site, open_window: OpenWindow) -> None:
-    """Each page of the navigation opens, in a narrow window too, without a complaint of the browser's."""
+async def test_an_administrator_finds_everything_from_the_inbox(
+    site: Site, open_window: OpenWindow
+) -> None:
+    """Each page of the navigation opens, in a narrow window too, without a complaint of the
+    browser's.
+    """
     token = site.omni.token(1, "chief", role="admin", name="Chief")
-    window = await open_window(None, extra_http_headers={"Authorization": f"Bearer {token}"}, viewport={"width": 360, "height": 700})
+    window = await open_window(
+        None,
+        extra_http_headers={"Authorization": f"Bearer {token}"},
+        viewport={"width": 360, "height": 700},
+    )
     page = await window.open("/admin/status", until=None)
     for name in ("Integrations", "Ledger", "People", "Audit", "Status"):
         await page.get_by_role("navigation").get_by_role("link", name=name).click()

@@ -1,4 +1,6 @@
-"""The administrators' pages for everybody: in both languages and appearances, wide and narrow, checked by axe, without a word left over."""
+"""The administrators' pages for everybody: in both languages and appearances, wide and narrow,
+checked by axe, without a word left over.
+"""
 
 import re
 from collections.abc import AsyncIterator
@@ -12,11 +14,20 @@ from tests.web.conftest import OpenWindow
 from tests.web.site import Site
 from tests.web.test_inbox_access import AXE, LOOKS, violations
 
-SHOWN = ("/account", *(f"/admin/{name}" for name in ("status", "integrations", "integrations/1", "people", "audit", "ledger?q=look")))
-# what is English in Bengali as well: names, addresses, commands, what Chatwoot calls its own things, and words that are typed
+SHOWN = (
+    "/account",
+    *(
+        f"/admin/{name}"
+        for name in ("status", "integrations", "integrations/1", "people", "audit", "ledger?q=look")
+    ),
+)
+# what is English in Bengali as well: names, addresses, commands, what Chatwoot calls its own
+# things, and words that are typed
 KEPT = (
-    r"omni-inbox [\w -]+|Nadia Karim|Omni Shop|Omni Inbox|Chief|Asha Rahman|Tomas Berg|English|Website|[\w.]+@[\w.]+|https?://\S+"
-    r"|[a-z]+(_[a-z]+)+|[a-z]+\.[a-z-]+|[A-Z]+(_[A-Z]+)+|Chatwoot|CRM|UTC|JSON|Redis|Profile settings|secret|private|public|redirect"
+    r"omni-inbox [\w -]+|Nadia Karim|Omni Shop|Omni Inbox|Chief|Asha Rahman|Tomas "
+    r"Berg|English|Website|[\w.]+@[\w.]+|https?://\S+"
+    r"|[a-z]+(_[a-z]+)+|[a-z]+\.[a-z-]+|[A-Z]+(_[A-Z]+)+|Chatwoot|CRM|UTC|JSON|Redis|Profile "
+    r"settings|secret|private|public|redirect"
     r"|sidekiq|web|true|erase|callback|mode local|p50|p95|p99"
 )
 
@@ -37,17 +48,30 @@ async def places(site: Site) -> AsyncIterator[list[str]]:
         async def delivery() -> int:
             return int((await http.get("/api/deliveries")).json()[0]["id"])
 
-        answer = await http.post("/api/invitations", json={"email": f"new{number}@example.org", "name": "Rahim"})
+        answer = await http.post(
+            "/api/invitations", json={"email": f"new{number}@example.org", "name": "Rahim"}
+        )
         link = httpx.URL(answer.json()["link"])
         entry = await eventually(delivery)
-        yield [*SHOWN, f"/admin/ledger/messages/{message}", f"/admin/ledger/deliveries/{entry}", link.raw_path.decode()]
+        yield [
+            *SHOWN,
+            f"/admin/ledger/messages/{message}",
+            f"/admin/ledger/deliveries/{entry}",
+            link.raw_path.decode(),
+        ]
 
 
 @pytest.mark.parametrize(("lang", "theme"), LOOKS)
-async def test_every_page_in_every_look(site: Site, open_window: OpenWindow, places: list[str], lang: str, theme: str) -> None:
-    """Nothing that axe finds, nothing wider than the window, and in Bengali nothing left in English."""
+async def test_every_page_in_every_look(
+    site: Site, open_window: OpenWindow, places: list[str], lang: str, theme: str
+) -> None:
+    """Nothing that axe finds, nothing wider than the window, and in Bengali nothing left in
+    English.
+    """
     token = site.omni.token(1, "chief", role="admin", name="Chief")
-    window = await open_window(None, lang=lang, theme=theme, extra_http_headers={"Authorization": f"Bearer {token}"})
+    window = await open_window(
+        None, lang=lang, theme=theme, extra_http_headers={"Authorization": f"Bearer {token}"}
+    )
     page = await window.open(places[0], until=None)
     for place in places:
         await page.set_viewport_size({"width": 1280, "height": 800})
@@ -70,12 +94,14 @@ async def _english(page: Page) -> list[str]:
         if (!walker.currentNode.parentElement.closest("code, pre, [dir=auto], [lang=en]")) found.push(walker.currentNode.data);
       }
       return found;
-    }""")
+    }""")  # noqa: E501
     rest = " ".join(re.sub(KEPT, "", text) for text in texts)
     return sorted(set(re.findall(r"[A-Za-z]{2,}", rest)))
 
 
-async def test_the_language_is_chosen_before_signing_in(site: Site, open_window: OpenWindow, places: list[str]) -> None:
+async def test_the_language_is_chosen_before_signing_in(
+    site: Site, open_window: OpenWindow, places: list[str]
+) -> None:
     """By the browser, or by a link on the page, which keeps the invitation's token."""
     window = await open_window(None, locale="bn-BD", lang="none")
     page = await window.open(places[-1], until=None)
@@ -100,7 +126,9 @@ async def test_a_choice_lasts_for_who_is_signed_in(site: Site, open_window: Open
 
 
 async def test_the_keyboard_is_enough(site: Site, open_window: OpenWindow) -> None:
-    """Past the navigation at one key, then field by field; the refusal is told, and the field keeps what was typed."""
+    """Past the navigation at one key, then field by field; the refusal is told, and the field keeps
+    what was typed.
+    """
     token = site.omni.token(1, "chief", role="admin", name="Chief")
     window = await open_window(None, extra_http_headers={"Authorization": f"Bearer {token}"})
     window.expected.append("400")

@@ -1,4 +1,6 @@
-"""Listening to Chatwoot's socket is switched off and on again on an integration's page, and what the page says is so."""
+"""Listening to Chatwoot's socket is switched off and on again on an integration's page, and what
+the page says is so.
+"""
 
 from pathlib import Path
 
@@ -9,11 +11,15 @@ from tests.web.site import new_window, running_site
 
 
 async def test_the_socket_is_switched_off_and_on_again(browser: Browser, tmp_path: Path) -> None:
-    """Off: Chatwoot has nobody who listens, news comes by webhook, and the page and its check say so."""
+    """Off: Chatwoot has nobody who listens, news comes by webhook, and the page and its check say
+    so.
+    """
     env = {"CHATWOOT_SOCKETS": "true", "CHATWOOT_SOCKET_WAIT_SECONDS": "0.1"}
     async with running_site(tmp_path, env) as site:
         token = site.omni.token(1, "chief", role="admin", name="Chief")
-        window = await new_window(site, browser, None, extra_http_headers={"Authorization": f"Bearer {token}"})
+        window = await new_window(
+            site, browser, None, extra_http_headers={"Authorization": f"Bearer {token}"}
+        )
         sim = site.sim
         await eventually(lambda: sim.cable.subscriptions, limit=30)
         page = await window.open("/admin/integrations/1", until=None)
@@ -21,7 +27,9 @@ async def test_the_socket_is_switched_off_and_on_again(browser: Browser, tmp_pat
 
         await page.get_by_role("button", name="Do not listen to its socket").click()
         await expect(page.locator("p.notice")).to_be_visible()
-        await expect(page.get_by_text("is not listened to: news comes by webhook alone")).to_be_visible()
+        await expect(
+            page.get_by_text("is not listened to: news comes by webhook alone")
+        ).to_be_visible()
         await eventually(lambda: not sim.cable.subscriptions, limit=30)
         connects = sim.cable.connects
         await site.writes("Lea", "by webhook")

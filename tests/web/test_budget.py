@@ -1,4 +1,6 @@
-"""What the page costs before it is shown, as it is served: a budget, so that it grows by decision and not by habit."""
+"""What the page costs before it is shown, as it is served: a budget, so that it grows by decision
+and not by habit.
+"""
 
 import json
 import re
@@ -8,14 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from server.core.page_files import strip_script, strip_style
+from server.core.pages.page_files import strip_script, strip_style
 
 STATIC = Path(__file__).parents[2] / "web" / "static"
-FIRST_MOST_BYTES = 25_000  # what is loaded before the page is shown, and the SharedWorker; each module compressed by itself
-LATER_MOST_BYTES = 60_000  # all other modules: those fetched when they are used, those of other pages
+# what is loaded before the page is shown, and the SharedWorker; each module compressed by itself
+FIRST_MOST_BYTES = 25_000
+# all other modules: those fetched when they are used, those of other pages
+LATER_MOST_BYTES = 60_000
 STYLES_MOST_BYTES = 15_000  # not compressed
 SCRIPTS = sorted((STATIC / "js").rglob("*.js"))
-IMPORTS = re.compile(r'^(?:import|export)\b[^;"]*"(\.[^"]+)"', re.MULTILINE)  # static ones: import() is not among them
+# static ones: import() is not among them
+IMPORTS = re.compile(r'^(?:import|export)\b[^;"]*"(\.[^"]+)"', re.MULTILINE)
 # Node has brotli built in, Python has not
 COMPRESS = """const { brotliCompressSync } = require("node:zlib");
 const files = JSON.parse(require("node:fs").readFileSync(0));
@@ -29,7 +34,10 @@ def loaded_with(*names: str) -> set[Path]:
     while new:
         file = new.pop()
         found.add(file)
-        new |= {(file.parent / other).resolve() for other in IMPORTS.findall(file.read_text(encoding="utf-8"))} - found
+        new |= {
+            (file.parent / other).resolve()
+            for other in IMPORTS.findall(file.read_text(encoding="utf-8"))
+        } - found
     return found
 
 
@@ -38,7 +46,9 @@ def weigh(files: set[Path]) -> int:
     if node is None:
         pytest.skip("Node is not installed")
     texts = json.dumps([strip_script(file.read_text(encoding="utf-8")) for file in sorted(files)])
-    done = subprocess.run([node, "-e", COMPRESS], input=texts, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [node, "-e", COMPRESS], input=texts, capture_output=True, text=True, check=True
+    )
     return int(done.stdout)
 
 
@@ -53,29 +63,44 @@ def test_everything_else_stays_within_its_budget() -> None:
 
 
 def test_the_page_preloads_what_it_loads_first_and_nothing_else() -> None:
-    """The modules beside main.js are those it imports; what is fetched when it is used lies in a folder below."""
+    """The modules beside main.js are those it imports; what is fetched when it is used lies in a
+    folder below.
+    """
     beside = {file for file in SCRIPTS if file.parent == STATIC / "js"}
     assert beside == loaded_with("main.js") | {STATIC / "js" / "live-worker.js"}
 
 
 def test_the_style_sheet_stays_within_its_budget() -> None:
     """15 kB."""
-    assert len(strip_style((STATIC / "app.css").read_text(encoding="utf-8")).encode()) <= STYLES_MOST_BYTES
+    assert (
+        len(strip_style((STATIC / "app.css").read_text(encoding="utf-8")).encode())
+        <= STYLES_MOST_BYTES
+    )
 
 
-@pytest.mark.parametrize("file", SCRIPTS, ids=lambda file: file.relative_to(STATIC / "js").as_posix())
+@pytest.mark.parametrize(
+    "file", SCRIPTS, ids=lambda file: file.relative_to(STATIC / "js").as_posix()
+)
 def test_a_script_is_still_a_script_as_it_is_served(file: Path) -> None:
-    """And it is written so that it can be stripped: no template over two lines or in another one, no comment that begins with
-    /*, no property called like a constant."""
+    """And it is written so that it can be stripped: no template over two lines or in another one,
+    no comment that begins with /*, no property called like a constant.
+    """
     source = file.read_text(encoding="utf-8")
     for line in source.splitlines():
         assert line.count("`") % 2 == 0, line
         assert not line.lstrip().startswith("/*"), line
-    for name in re.findall(r"^const ([A-Z][A-Z_]+) =", source, re.MULTILINE):  # it is served under another name
+    # it is served under another name
+    for name in re.findall(r"^const ([A-Z][A-Z_]+) =", source, re.MULTILINE):
         assert not re.search(rf"\.{name}\b|[{{,]\s*{name}\s*:|\{{\s*{name}\s*[,}}]", source), name
     node = shutil.which("node")
     if node is None:
         pytest.skip("Node is not installed")
     served = strip_script(source)
-    done = subprocess.run([node, "--check", "--input-type=module"], input=served, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [node, "--check", "--input-type=module"],
+        input=served,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr

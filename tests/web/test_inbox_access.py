@@ -1,4 +1,6 @@
-"""The inbox for everybody: checked by axe in both languages and both appearances, usable by keyboard alone, Bengali uncut."""
+"""The inbox for everybody: checked by axe in both languages and both appearances, usable by
+keyboard alone, Bengali uncut.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ VIOLATIONS = """async () => {
   const values = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
   const { violations } = await axe.run({ runOnly: { type: "tag", values } });
   return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, any }) => `${html} ${any[0]?.message}`).join(" | ")}`);
-}"""
+}"""  # noqa: E501
 # the letters that reach furthest up and down
 CONJUNCTS = "র্ক্ষ্যু ষ্ট্রৃ স্ত্রীঁ ক্ষ্ম্যৈ"
 CUT = """() => {
@@ -25,7 +27,7 @@ CUT = """() => {
   return seen.flatMap((selector) => [...document.querySelectorAll(selector)])
     .filter((node) => node.scrollHeight > node.clientHeight + 1 && node.clientHeight > 0)
     .map((node) => `${node.className || node.id} ${node.scrollHeight} > ${node.clientHeight}`);
-}"""
+}"""  # noqa: E501
 # ink of the conjuncts against the line they stand in, for the boxes that cut off what leaves them
 INK = """(text) => {
   const canvas = document.createElement("canvas").getContext("2d");
@@ -40,7 +42,7 @@ INK = """(text) => {
     const over = Math.max(ink.actualBoundingBoxAscent - baseline, ink.actualBoundingBoxDescent - (height - baseline));
     return [node.className, over];
   }).filter(([, over]) => over > 1);
-}"""
+}"""  # noqa: E501
 
 
 async def violations(page: Page) -> Any:
@@ -56,7 +58,9 @@ def _has_axe() -> None:
 
 
 @pytest.mark.parametrize(("lang", "theme"), LOOKS)
-async def test_axe_finds_nothing(site: Site, open_window: OpenWindow, lang: str, theme: str) -> None:
+async def test_axe_finds_nothing(
+    site: Site, open_window: OpenWindow, lang: str, theme: str
+) -> None:
     """List, open thread with a note and a failed reply, help, menu, and a broken line."""
     customer = site.new_customer("অক্ষর")
     number = await site.writes(customer, "প্রথম", "second")
@@ -65,7 +69,9 @@ async def test_axe_finds_nothing(site: Site, open_window: OpenWindow, lang: str,
     site.sim.private_note(site.sim.conversations_of(contact)[-1], "a note")
     await site.sim.webhooks.flushed()
     async with TcpProxy(site.omni.port) as proxy:
-        window = await open_window(lang=lang, theme=theme, base_url=f"http://127.0.0.1:{proxy.port}")
+        window = await open_window(
+            lang=lang, theme=theme, base_url=f"http://127.0.0.1:{proxy.port}"
+        )
         window.expected.append("net::ERR_|WebSocket")
         page = await window.open()
         assert await violations(page) == []
@@ -100,7 +106,9 @@ async def test_axe_finds_nothing_before_signing_in(open_window: OpenWindow) -> N
 
 
 async def test_the_keyboard_is_enough(site: Site, open_window: OpenWindow) -> None:
-    """Open, read, reply, close and leave without a mouse; the focus is always somewhere one can see."""
+    """Open, read, reply, close and leave without a mouse; the focus is always somewhere one can
+    see.
+    """
     customer = site.new_customer()
     await site.writes(customer, "no mouse here")
     page = await (await open_window()).open()
@@ -116,7 +124,9 @@ async def test_the_keyboard_is_enough(site: Site, open_window: OpenWindow) -> No
     await page.keyboard.press("Shift+Enter")
     await page.keyboard.type("in two lines")
     await page.keyboard.press("Enter")
-    await expect(page.locator('#messages > li[data-state="sent"] [data-f=body]')).to_have_text("typed\nin two lines")
+    await expect(page.locator('#messages > li[data-state="sent"] [data-f=body]')).to_have_text(
+        "typed\nin two lines"
+    )
     await expect(page.locator("#reply")).to_be_focused()
     await page.keyboard.press("Escape")
     await expect(page.locator("#reply")).not_to_be_focused()
@@ -132,8 +142,12 @@ async def test_the_keyboard_is_enough(site: Site, open_window: OpenWindow) -> No
 
 
 @pytest.mark.parametrize(("lang", "theme"), LOOKS)
-async def test_axe_finds_nothing_in_what_opens(site: Site, open_window: OpenWindow, lang: str, theme: str) -> None:
-    """Palette, canned replies, chosen files, the way back after closing, a colleague beside, the settings, an empty list."""
+async def test_axe_finds_nothing_in_what_opens(
+    site: Site, open_window: OpenWindow, lang: str, theme: str
+) -> None:
+    """Palette, canned replies, chosen files, the way back after closing, a colleague beside, the
+    settings, an empty list.
+    """
     customer = site.new_customer()
     number = await site.writes(customer, "one", "two")
     window = await open_window(lang=lang, theme=theme)
@@ -145,7 +159,9 @@ async def test_axe_finds_nothing_in_what_opens(site: Site, open_window: OpenWind
     await page.route("**/api/canned-replies", lambda route: route.fulfill(json=found))
     await page.locator("#reply").press_sequentially("/")
     await expect(page.locator("#canned > li")).to_have_count(1)
-    await page.set_input_files("#attach", FilePayload(name="a.txt", mimeType="text/plain", buffer=b"a"))
+    await page.set_input_files(
+        "#attach", FilePayload(name="a.txt", mimeType="text/plain", buffer=b"a")
+    )
     assert await violations(page) == []
     await page.keyboard.press("Control+k")
     await page.keyboard.type(customer)

@@ -7,7 +7,9 @@ from tests.web.conftest import OpenWindow
 from tests.web.site import Site
 
 
-async def test_colleagues_are_seen_while_they_look_and_write(site: Site, open_window: OpenWindow) -> None:
+async def test_colleagues_are_seen_while_they_look_and_write(
+    site: Site, open_window: OpenWindow
+) -> None:
     """One colleague however many tabs; gone when they go."""
     number = await site.writes(site.new_customer(), "who takes it?")
     mine = await (await open_window("asha")).open(f"/inbox/c/{number}")
@@ -35,7 +37,8 @@ async def test_an_agent_who_writes_in_chatwoot_is_seen(site: Site, open_window: 
     number = await site.writes(site.new_customer(), "who takes it?")
     page = await (await open_window("asha")).open(f"/inbox/c/{number}")
     await (await open_window("tomas")).open()
-    await expect(page.locator(".menu [data-f=here]")).to_have_text("1 colleague here")  # from here on it is told who types
+    # from here on it is told who types
+    await expect(page.locator(".menu [data-f=here]")).to_have_text("1 colleague here")
     told = page.locator("[data-f=colleagues]")
     conversation = max(site.sim.conversations.values(), key=lambda one: one.last_activity_at)
     typing = ("conversation_typing_on", "conversation_typing_off")
@@ -46,8 +49,12 @@ async def test_an_agent_who_writes_in_chatwoot_is_seen(site: Site, open_window: 
     await expect(told).to_be_hidden()
 
 
-async def test_a_hidden_tab_does_not_hide_what_another_shows(site: Site, open_window: OpenWindow) -> None:
-    """An agent with two tabs looks at what the visible one shows, in whatever order the tabs tell."""
+async def test_a_hidden_tab_does_not_hide_what_another_shows(
+    site: Site, open_window: OpenWindow
+) -> None:
+    """An agent with two tabs looks at what the visible one shows, in whatever order the tabs
+    tell.
+    """
     number = await site.writes(site.new_customer(), "who looks?")
     mine = await (await open_window("asha")).open(f"/inbox/c/{number}")
     window = await open_window("tomas")
@@ -58,13 +65,22 @@ async def test_a_hidden_tab_does_not_hide_what_another_shows(site: Site, open_wi
 
 
 async def test_rows_tell_who_looks(site: Site, open_window: OpenWindow) -> None:
-    """A mark with a name for those who hear it, on that row alone, for as long as the colleague is there."""
-    first, second = await site.writes(site.new_customer(), "one"), await site.writes(site.new_customer(), "two")
+    """A mark with a name for those who hear it, on that row alone, for as long as the colleague is
+    there.
+    """
+    first, second = (
+        await site.writes(site.new_customer(), "one"),
+        await site.writes(site.new_customer(), "two"),
+    )
     page = await (await open_window("asha")).open()
     marks = page.locator("#rows [data-f=viewers]:visible")
     theirs = await (await open_window("tomas")).open(f"/inbox/c/{first}")
     await expect(marks).to_have_count(1)
-    await expect(page.locator(f'#rows > li[data-key="{first}"]').get_by_role("img", name="Tomas Berg is looking at this")).to_be_visible()
+    await expect(
+        page.locator(f'#rows > li[data-key="{first}"]').get_by_role(
+            "img", name="Tomas Berg is looking at this"
+        )
+    ).to_be_visible()
     await theirs.click(f'#rows > li[data-key="{second}"] a')
     await expect(page.locator(f'#rows > li[data-key="{second}"] [data-f=viewers]')).to_be_visible()
     await expect(marks).to_have_count(1)
@@ -82,11 +98,13 @@ CROWD = """async (build) => {
   const agents = Array.from({ length: 500 }, seen);
   presence.apply({ type: "presence", online: 1000, whole: true, agents, gone: [] });
   return [presence.viewersOf(7), presence.viewersOf(8), painted, document.querySelector(".menu [data-f=here]").textContent];
-}"""
+}"""  # noqa: E501
 
 
 async def test_a_crowd_costs_a_line_one_name_more(site: Site, open_window: OpenWindow) -> None:
-    """A thousand agents: a few are named, the others counted, and the list is asked to paint once."""
+    """A thousand agents: a few are named, the others counted, and the list is asked to paint
+    once.
+    """
     page = await (await open_window()).open()
     build = (await page.get_attribute("link[rel=stylesheet]", "href") or "").split("/")[2]
     told, nobody, painted, here = await page.evaluate(CROWD, build)

@@ -51,10 +51,18 @@ async def long_thread(site: Site) -> tuple[str, int]:
 
 
 async def change(site: Site, number: int, place: int, text: str | None = None) -> None:
-    """The message at that place gets another text in Chatwoot, or is deleted; returns when the server knows."""
+    """The message at that place gets another text in Chatwoot, or is deleted; returns when the
+    server knows.
+    """
     message = (await site.messages(number))[place]
-    display_id = (await site.http.get(f"/api/conversations/{number}")).json()["chatwootConversationId"]
-    there = next(m for m in site.sim.conversation(display_id).messages if m.id == message["chatwootMessageId"])
+    display_id = (await site.http.get(f"/api/conversations/{number}")).json()[
+        "chatwootConversationId"
+    ]
+    there = next(
+        m
+        for m in site.sim.conversation(display_id).messages
+        if m.id == message["chatwootMessageId"]
+    )
     if text is None:
         site.sim.delete_message(there)
     else:
@@ -67,8 +75,12 @@ async def change(site: Site, number: int, place: int, text: str | None = None) -
     await eventually(is_known, limit=20)
 
 
-async def test_a_message_that_arrives_while_its_thread_is_fetched_is_shown(site: Site, open_window: OpenWindow) -> None:
-    """It is not in the answer, which was read before; and it came before there was a thread to put it into."""
+async def test_a_message_that_arrives_while_its_thread_is_fetched_is_shown(
+    site: Site, open_window: OpenWindow
+) -> None:
+    """It is not in the answer, which was read before; and it came before there was a thread to put
+    it into.
+    """
     customer = site.new_customer()
     number = await site.writes(customer, "one", "two")
     page = await (await open_window()).open()
@@ -80,11 +92,15 @@ async def test_a_message_that_arrives_while_its_thread_is_fetched_is_shown(site:
         await expect(row.locator("[data-f=preview]")).to_have_text("three")
     await expect(page.locator("#messages > li [data-f=body]")).to_have_text(["one", "two", "three"])
     await site.writes(customer, "four")
-    await expect(page.locator("#messages > li [data-f=body]")).to_have_text(["one", "two", "three", "four"])
+    await expect(page.locator("#messages > li [data-f=body]")).to_have_text(
+        ["one", "two", "three", "four"]
+    )
     await says(page, "live")
 
 
-async def test_a_change_while_an_older_page_is_fetched_is_shown(site: Site, open_window: OpenWindow) -> None:
+async def test_a_change_while_an_older_page_is_fetched_is_shown(
+    site: Site, open_window: OpenWindow
+) -> None:
     """The answer has the message as it was before."""
     _, number = await long_thread(site)
     page = await (await open_window()).open(f"/inbox/c/{number}")
@@ -100,13 +116,19 @@ async def test_a_change_while_an_older_page_is_fetched_is_shown(site: Site, open
     assert await all_shown(page, site, number)
 
 
-async def test_a_change_to_an_old_message_tears_no_hole(site: Site, open_window: OpenWindow) -> None:
-    """It is deleted while only the newest page is there; every message can be scrolled to all the same."""
+async def test_a_change_to_an_old_message_tears_no_hole(
+    site: Site, open_window: OpenWindow
+) -> None:
+    """It is deleted while only the newest page is there; every message can be scrolled to all the
+    same.
+    """
     customer, number = await long_thread(site)
     page = await (await open_window()).open(f"/inbox/c/{number}")
     await change(site, number, 20)
     await site.writes(customer, "after the change")
-    await expect(page.locator("#messages > li").last.locator("[data-f=body]")).to_have_text("after the change")
+    await expect(page.locator("#messages > li").last.locator("[data-f=body]")).to_have_text(
+        "after the change"
+    )
     assert len(await shown_ids(page)) == PAGE_MESSAGES + 1
     await eventually(lambda: further_back(page, MESSAGES + 1), limit=20)
     assert await all_shown(page, site, number)
@@ -114,8 +136,12 @@ async def test_a_change_to_an_old_message_tears_no_hole(site: Site, open_window:
     await expect(page.locator(f"#m{deleted} [data-deleted]")).to_have_count(1)
 
 
-async def test_a_page_from_further_back_becomes_the_newest(site: Site, open_window: OpenWindow) -> None:
-    """Where the link to older messages was opened in a tab of its own, nothing is missing between them and what comes next."""
+async def test_a_page_from_further_back_becomes_the_newest(
+    site: Site, open_window: OpenWindow
+) -> None:
+    """Where the link to older messages was opened in a tab of its own, nothing is missing between
+    them and what comes next.
+    """
     customer, number = await long_thread(site)
     oldest = (await site.messages(number))[-PAGE_MESSAGES]["id"]
     page = await (await open_window()).open(f"/inbox/c/{number}?before={oldest}")
@@ -125,7 +151,9 @@ async def test_a_page_from_further_back_becomes_the_newest(site: Site, open_wind
     assert await all_shown(page, site, number)
 
 
-async def test_a_row_that_changes_while_its_list_is_fetched_is_as_it_is_now(site: Site, open_window: OpenWindow) -> None:
+async def test_a_row_that_changes_while_its_list_is_fetched_is_as_it_is_now(
+    site: Site, open_window: OpenWindow
+) -> None:
     """The answer has the name's row with the text before."""
     customer = site.new_customer("Listed")
     number = await site.writes(customer, "old text")
@@ -134,17 +162,23 @@ async def test_a_row_that_changes_while_its_list_is_fetched_is_as_it_is_now(site
         await page.fill("#q", customer)
         await eventually(lambda: held.count)
         await site.writes(customer, "new text")
-        await expect(page.locator(f'#rows > li[data-key="{number}"] [data-f=preview]')).to_have_text("new text")
+        await expect(
+            page.locator(f'#rows > li[data-key="{number}"] [data-f=preview]')
+        ).to_have_text("new text")
     await expect(page.locator("#rows > li")).to_have_count(1)
     await expect(page.locator("#rows > li [data-f=preview]")).to_have_text("new text")
 
 
-async def test_a_filter_chosen_without_a_line_is_made_good(site: Site, open_window: OpenWindow) -> None:
+async def test_a_filter_chosen_without_a_line_is_made_good(
+    site: Site, open_window: OpenWindow
+) -> None:
     """The list of closed ones could not be fetched; with the line it is."""
     customer = site.new_customer()
     number = await site.writes(customer, "closed long ago")
     answer = await site.http.patch(
-        f"/api/conversations/{number}", json={"status": "Closed"}, headers={"Origin": site.omni.base_url}
+        f"/api/conversations/{number}",
+        json={"status": "Closed"},
+        headers={"Origin": site.omni.base_url},
     )
     assert answer.status_code == 200
     async with TcpProxy(site.omni.port) as proxy:
@@ -159,5 +193,7 @@ async def test_a_filter_chosen_without_a_line_is_made_good(site: Site, open_wind
         await expect(page.locator('a[data-view="Closed"][aria-current]')).to_have_count(1)
         proxy.accept_new()
         await says(page, "live", limit=60)
-        await expect(page.locator(f'#rows > li[data-key="{number}"]')).to_have_count(1, timeout=30_000)
+        await expect(page.locator(f'#rows > li[data-key="{number}"]')).to_have_count(
+            1, timeout=30_000
+        )
         await window.context.close()

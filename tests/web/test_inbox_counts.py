@@ -17,8 +17,12 @@ async def views_agree(page: Page, site: Site) -> bool:
     return True
 
 
-async def test_a_count_that_events_overtake_each_time_is_right(site: Site, open_window: OpenWindow) -> None:
-    """Something happens while each answer is on its way, as in a busy company; the one who writes is in no list of the page."""
+async def test_a_count_that_events_overtake_each_time_is_right(
+    site: Site, open_window: OpenWindow
+) -> None:
+    """Something happens while each answer is on its way, as in a busy company; the one who writes
+    is in no list of the page.
+    """
     listed, elsewhere = site.new_customer(), site.new_customer()
     number = await site.writes(listed, "one")
     await site.writes(elsewhere, "one")
@@ -32,7 +36,9 @@ async def test_a_count_that_events_overtake_each_time_is_right(site: Site, open_
         if written <= OVERTAKEN:
             written += 1
             site.sim.customer_says(listed, f"message {written}")
-            await expect(page.locator(f"#rows > li[data-key='{number}'] [data-f=count]")).to_have_text(str(written))
+            await expect(
+                page.locator(f"#rows > li[data-key='{number}'] [data-f=count]")
+            ).to_have_text(str(written))
         await route.fulfill(response=answer)
 
     await page.route("**/api/conversations/unread", overtake)
@@ -40,7 +46,9 @@ async def test_a_count_that_events_overtake_each_time_is_right(site: Site, open_
     await eventually(lambda: views_agree(page, site), limit=30)
 
 
-async def test_what_was_read_while_the_line_was_cut_is_told_later(site: Site, open_window: OpenWindow) -> None:
+async def test_what_was_read_while_the_line_was_cut_is_told_later(
+    site: Site, open_window: OpenWindow
+) -> None:
     """It was on the screen: no other page, and not this one after a reload, may show it as new."""
     customer = site.new_customer()
     number = await site.writes(customer, "one")
@@ -58,7 +66,9 @@ async def test_what_was_read_while_the_line_was_cut_is_told_later(site: Site, op
     await site.writes(customer, "two")
 
     async def is_read() -> bool:
-        return bool((await site.http.get(f"/api/conversations/{number}")).json()["unreadCount"] == 0)
+        return bool(
+            (await site.http.get(f"/api/conversations/{number}")).json()["unreadCount"] == 0
+        )
 
     await eventually(is_read, limit=30)
     assert cuts >= 3

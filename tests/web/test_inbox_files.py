@@ -1,12 +1,14 @@
-"""Files with replies: chosen, pasted, dropped; sent once; kept over a reload; refused with a sentence. Customers' files that are gone."""
+"""Files with replies: chosen, pasted, dropped; sent once; kept over a reload; refused with a
+sentence. Customers' files that are gone.
+"""
 
 import re
 
 import pytest
 from playwright.async_api import FilePayload, Page, Route, expect
 
-from server.dev.chatwoot_sim.model import Message
-from server.dev.chatwoot_sim.samples import picture
+from server.lab.chatwoot_sim.model import Message
+from server.lab.chatwoot_sim.samples import picture
 from tests.kit.eventually import eventually
 from tests.web.conftest import OpenWindow
 from tests.web.site import Site
@@ -19,10 +21,12 @@ HAND_OVER = """([kind, names]) => {
   const field = document.querySelector("#reply");
   field.dispatchEvent(kind === "paste" ? new ClipboardEvent(kind, { clipboardData: data, bubbles: true, cancelable: true })
     : new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true }));
-}"""
+}"""  # noqa: E501
 
 
-def document(name: str, content: bytes = b"some text", media_type: str = "text/plain") -> FilePayload:
+def document(
+    name: str, content: bytes = b"some text", media_type: str = "text/plain"
+) -> FilePayload:
     return {"name": name, "mimeType": media_type, "buffer": content}
 
 
@@ -37,7 +41,12 @@ async def open_thread(site: Site, open_window: OpenWindow) -> tuple[str, int, Pa
 def with_files(site: Site, customer: str) -> list[Message]:
     contact = site.sim.find_contact(customer, site.sim.account)
     assert contact is not None
-    return [m for c in site.sim.conversations_of(contact) for m in c.messages if m.message_type == 1 and m.attachments]
+    return [
+        m
+        for c in site.sim.conversations_of(contact)
+        for m in c.messages
+        if m.message_type == 1 and m.attachments
+    ]
 
 
 async def test_chosen_files_reach_chatwoot_once(site: Site, open_window: OpenWindow) -> None:
@@ -51,9 +60,14 @@ async def test_chosen_files_reach_chatwoot_once(site: Site, open_window: OpenWin
     await expect(page.locator(SENT)).to_have_count(1)
     await expect(page.locator(f"{SENT} .file a")).to_have_text("invoice.txt")
     (sent,) = with_files(site, customer)
-    assert (sent.content, [(a.name, a.content) for a in sent.attachments]) == ("Here it is", [("invoice.txt", b"some text")])
+    assert (sent.content, [(a.name, a.content) for a in sent.attachments]) == (
+        "Here it is",
+        [("invoice.txt", b"some text")],
+    )
     await page.reload()
-    await expect(page.locator("#messages .file a")).to_have_attribute("href", "/api/attachments/" + await _own_address(site, page))
+    await expect(page.locator("#messages .file a")).to_have_attribute(
+        "href", "/api/attachments/" + await _own_address(site, page)
+    )
 
 
 async def _own_address(site: Site, page: Page) -> str:
@@ -66,7 +80,9 @@ async def test_pasted_and_dropped_files_are_taken(site: Site, open_window: OpenW
     customer, _, page = await open_thread(site, open_window)
     await page.evaluate(HAND_OVER, ["paste", ["pasted.txt"]])
     await page.evaluate(HAND_OVER, ["drop", ["dropped.txt"]])
-    await expect(page.locator("#chosen > li [data-f=name]")).to_have_text(["pasted.txt", "dropped.txt"])
+    await expect(page.locator("#chosen > li [data-f=name]")).to_have_text(
+        ["pasted.txt", "dropped.txt"]
+    )
     await page.press("#reply", "Enter")
     await expect(page.locator(SENT)).to_have_count(1)
     (sent,) = with_files(site, customer)
@@ -76,19 +92,26 @@ async def test_pasted_and_dropped_files_are_taken(site: Site, open_window: OpenW
 async def test_a_refused_file_says_why_and_comes_back(site: Site, open_window: OpenWindow) -> None:
     """The sentence of the server stands in the bubble; text and files can be had back."""
     _, _, page = await open_thread(site, open_window)
-    await page.set_input_files("#attach", [document("virus.exe", b"MZ", "application/x-msdownload")])
+    await page.set_input_files(
+        "#attach", [document("virus.exe", b"MZ", "application/x-msdownload")]
+    )
     await page.fill("#reply", "run this")
     await page.route("**/reply", _refuse)
     await page.press("#reply", "Enter")
     failed = page.locator('#messages > li[data-state="failed"]')
-    await expect(failed.locator("[data-f=reason]")).to_have_text("Chatwoot takes no files of this kind")
+    await expect(failed.locator("[data-f=reason]")).to_have_text(
+        "Chatwoot takes no files of this kind"
+    )
     await failed.get_by_role("button", name="Edit").click()
     await expect(page.locator("#reply")).to_have_value("run this")
     await expect(page.locator("#chosen > li")).to_have_count(1)
 
 
 async def _refuse(route: Route) -> None:
-    body = '{"code": "unsupported_media_type_of_tests", "message": "Chatwoot takes no files of this kind", "status": 415}'
+    body = (
+        '{"code": "unsupported_media_type_of_tests", "message": "Chatwoot takes no files of '
+        'this kind", "status": 415}'
+    )
     await route.fulfill(status=415, body=body, content_type="application/problem+json")
 
 
@@ -107,7 +130,9 @@ async def test_files_survive_a_reload(site: Site, open_window: OpenWindow) -> No
     assert [a.content for a in with_files(site, customer)[0].attachments] == [b"some text"]
 
 
-async def test_chosen_files_stay_with_their_conversation(site: Site, open_window: OpenWindow) -> None:
+async def test_chosen_files_stay_with_their_conversation(
+    site: Site, open_window: OpenWindow
+) -> None:
     """Looking elsewhere in between neither loses them nor sends them to somebody else."""
     other = await site.writes(site.new_customer(), "something else")
     _, number, page = await open_thread(site, open_window)
@@ -119,8 +144,12 @@ async def test_chosen_files_stay_with_their_conversation(site: Site, open_window
 
 
 @pytest.mark.parametrize("is_gone", [True, False], ids=["gone", "out of reach"])
-async def test_a_picture_that_cannot_be_had_says_why(site: Site, open_window: OpenWindow, is_gone: bool) -> None:
-    """No longer in Chatwoot: a sentence; out of reach: a sentence and a way to try again. No broken picture."""
+async def test_a_picture_that_cannot_be_had_says_why(
+    site: Site, open_window: OpenWindow, is_gone: bool
+) -> None:
+    """No longer in Chatwoot: a sentence; out of reach: a sentence and a way to try again. No broken
+    picture.
+    """
     customer = site.new_customer()
     known = set(site.sim.attachments)
     number = await site.writes(customer, "see", attachments=[picture()])
@@ -133,6 +162,8 @@ async def test_a_picture_that_cannot_be_had_says_why(site: Site, open_window: Op
         await window.context.route("**/api/attachments/**", lambda route: route.abort())
     page = await window.open(f"/inbox/c/{number}")
     link = page.locator("#messages [data-f=files] .file a")
-    await expect(link).to_have_text(re.compile("no longer in Chatwoot" if is_gone else "open it to try again"))
+    await expect(link).to_have_text(
+        re.compile("no longer in Chatwoot" if is_gone else "open it to try again")
+    )
     assert (await link.get_attribute("href") is None) == is_gone
     assert await page.locator("#messages img").count() == 0

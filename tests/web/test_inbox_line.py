@@ -1,4 +1,6 @@
-"""The line between browser and server: cut, refused, shared by tabs. What agents see stays true, or says that it is not."""
+"""The line between browser and server: cut, refused, shared by tabs. What agents see stays true, or
+says that it is not.
+"""
 
 import asyncio
 import contextlib
@@ -14,18 +16,29 @@ from playwright.async_api import Page, async_playwright, expect
 from tests.kit.eventually import eventually
 from tests.kit.tcp_proxy import TcpProxy
 from tests.web.conftest import OpenWindow
-from tests.web.site import PASSWORD, Site, email_of, new_window, says, shown_ids
+from tests.web.site import (
+    PASSWORD,
+    Site,
+    email_of,
+    new_window,
+    says,
+    shown_ids,
+)
 
 # what a browser says of requests that found no line
 NO_LINE = "net::ERR_|WebSocket connection to"
 MESSAGES = 500
 SHOWN_MOST = 300  # as long as nobody reads further back
-BOTH_TRANSPORTS = pytest.mark.parametrize("transport", ["", "?transport=page"], ids=["worker", "page"])
+BOTH_TRANSPORTS = pytest.mark.parametrize(
+    "transport", ["", "?transport=page"], ids=["worker", "page"]
+)
 
 
 @asynccontextmanager
 async def without_sockets(server_port: int) -> AsyncIterator[str]:
-    """A middlebox that knows no WebSocket: it answers upgrades with 403 and passes everything else on. Gives its address."""
+    """A middlebox that knows no WebSocket: it answers upgrades with 403 and passes everything else
+    on. Gives its address.
+    """
 
     async def pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
@@ -41,7 +54,9 @@ async def without_sockets(server_port: int) -> AsyncIterator[str]:
             writer.close()
             return
         if b"upgrade: websocket" in first.lower():
-            writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            writer.write(
+                b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            )
             writer.close()
             return
         server_reader, server_writer = await asyncio.open_connection("127.0.0.1", server_port)
@@ -64,7 +79,9 @@ async def further_back(page: Page, count: int) -> bool:
 
 
 async def all_shown(page: Page, site: Site, number: int, *, most: int | None = None) -> bool:
-    """Whether the thread on the page is the one in the database: same messages, same order, none twice; `most`: the newest so many."""
+    """Whether the thread on the page is the one in the database: same messages, same order, none
+    twice; `most`: the newest so many.
+    """
     stored = [message["id"] for message in await site.messages(number)][-(most or 0) :]
     shown = await shown_ids(page)
     assert shown == stored, f"{len(shown)} shown, {len(stored)} stored"
@@ -72,8 +89,12 @@ async def all_shown(page: Page, site: Site, number: int, *, most: int | None = N
 
 
 @BOTH_TRANSPORTS
-async def test_random_cuts_lose_and_double_nothing(site: Site, open_window: OpenWindow, transport: str) -> None:
-    """Five hundred messages flow while the line is cut again and again; in the end all of them are there, in order, once."""
+async def test_random_cuts_lose_and_double_nothing(
+    site: Site, open_window: OpenWindow, transport: str
+) -> None:
+    """Five hundred messages flow while the line is cut again and again; in the end all of them are
+    there, in order, once.
+    """
     customer, rng = site.new_customer(), random.Random(4711)
     number = await site.writes(customer, "0")
     async with TcpProxy(site.omni.port) as proxy:
@@ -98,8 +119,11 @@ async def test_random_cuts_lose_and_double_nothing(site: Site, open_window: Open
 
 
 @BOTH_TRANSPORTS
-async def test_the_chip_tells_the_truth_about_the_line(site: Site, open_window: OpenWindow, transport: str) -> None:
-    """Reconnecting at once, offline while nothing answers, live again; what both sides wrote meanwhile is there.
+async def test_the_chip_tells_the_truth_about_the_line(
+    site: Site, open_window: OpenWindow, transport: str
+) -> None:
+    """Reconnecting at once, offline while nothing answers, live again; what both sides wrote
+    meanwhile is there.
 
     The reply was written blind, so it is held until the agent has seen what the customer wrote.
     """
@@ -127,7 +151,9 @@ async def test_the_chip_tells_the_truth_about_the_line(site: Site, open_window: 
 
 
 async def test_without_sockets_the_page_polls(site: Site, open_window: OpenWindow) -> None:
-    """Behind a middlebox that refuses WebSockets messages still come, replies still go, and the chip says how."""
+    """Behind a middlebox that refuses WebSockets messages still come, replies still go, and the
+    chip says how.
+    """
     customer = site.new_customer()
     number = await site.writes(customer, "before")
     async with without_sockets(site.omni.port) as address:
@@ -135,7 +161,9 @@ async def test_without_sockets_the_page_polls(site: Site, open_window: OpenWindo
         window.expected.append(NO_LINE)
         page = await window.open(f"/inbox/c/{number}", until="polling")
         await site.writes(customer, "by polling")
-        await expect(page.locator("#messages > li").last.locator("[data-f=body]")).to_have_text("by polling")
+        await expect(page.locator("#messages > li").last.locator("[data-f=body]")).to_have_text(
+            "by polling"
+        )
         await page.fill("#reply", "answered")
         await page.press("#reply", "Enter")
         await expect(page.locator('#messages > li[data-state="sent"]')).to_have_count(1)
@@ -143,9 +171,15 @@ async def test_without_sockets_the_page_polls(site: Site, open_window: OpenWindo
         await window.context.close()
 
 
-@pytest.mark.parametrize(("transport", "sockets"), [("", 1), ("?transport=page", 3)], ids=["worker", "page"])
-async def test_tabs_share_one_socket(site: Site, open_window: OpenWindow, transport: str, sockets: int) -> None:
-    """One per browser with a SharedWorker, one per tab without; the others live on when the first tab is closed."""
+@pytest.mark.parametrize(
+    ("transport", "sockets"), [("", 1), ("?transport=page", 3)], ids=["worker", "page"]
+)
+async def test_tabs_share_one_socket(
+    site: Site, open_window: OpenWindow, transport: str, sockets: int
+) -> None:
+    """One per browser with a SharedWorker, one per tab without; the others live on when the first
+    tab is closed.
+    """
     customer = site.new_customer()
     number = await site.writes(customer, "before")
 
@@ -160,7 +194,9 @@ async def test_tabs_share_one_socket(site: Site, open_window: OpenWindow, transp
     await tabs[0].close()
     await site.writes(customer, "to those who stay")
     for tab in tabs[1:]:
-        await expect(tab.locator("#messages > li").last.locator("[data-f=body]")).to_have_text("to those who stay")
+        await expect(tab.locator("#messages > li").last.locator("[data-f=body]")).to_have_text(
+            "to those who stay"
+        )
         await expect(tab.locator("#chip")).to_have_attribute("data-word", "live")
 
 
@@ -178,20 +214,28 @@ async def test_a_restarted_server_is_found_again(site: Site, open_window: OpenWi
     await eventually(lambda: all_shown(page, site, number))
 
 
-async def test_a_page_from_the_back_forward_cache_is_up_to_date_again(site: Site, chromium_path: str) -> None:
-    """The browser kept it as it was; it has what was missed and is live before anybody looks for it."""
+async def test_a_page_from_the_back_forward_cache_is_up_to_date_again(
+    site: Site, chromium_path: str
+) -> None:
+    """The browser kept it as it was; it has what was missed and is live before anybody looks for
+    it.
+    """
     customer = site.new_customer()
     number = await site.writes(customer, "before")
     async with async_playwright() as playwright:
         kept = ["--disable-back-forward-cache"]  # what Playwright would ask for
-        browser = await playwright.chromium.launch(executable_path=chromium_path, args=["--no-sandbox"], ignore_default_args=kept)
+        browser = await playwright.chromium.launch(
+            executable_path=chromium_path, args=["--no-sandbox"], ignore_default_args=kept
+        )
         window = await new_window(site, browser)
         page = await window.open(f"/inbox/c/{number}")
         await page.evaluate("globalThis.isTheSame = true")
         await page.goto(f"{window.base_url}/inbox/settings")
         await site.writes(customer, "while it was away")
         await page.evaluate("history.back()")
-        await expect(page.locator("#messages > li").last.locator("[data-f=body]")).to_have_text("while it was away")
+        await expect(page.locator("#messages > li").last.locator("[data-f=body]")).to_have_text(
+            "while it was away"
+        )
         await says(page, "live")
         assert await page.evaluate("globalThis.isTheSame === true")
         assert window.faults == []

@@ -1,11 +1,13 @@
-"""The list under live changes: true to its view, counted right, still under focus and pointer, small in the document."""
+"""The list under live changes: true to its view, counted right, still under focus and pointer,
+small in the document.
+"""
 
 import re
 
 from playwright.async_api import Page, expect
 
-from server.db import eventlog, store
-from server.db.database import Connection, Database
+from server.db.engine.database import Connection, Database
+from server.db.state import eventlog, store
 from tests.kit.eventually import eventually
 from tests.web.conftest import OpenWindow
 from tests.web.site import Site
@@ -32,7 +34,9 @@ async def counted(page: Page, view: str) -> int:
     return int(text or 0)
 
 
-async def test_a_row_leaves_the_view_it_no_longer_belongs_to(site: Site, open_window: OpenWindow) -> None:
+async def test_a_row_leaves_the_view_it_no_longer_belongs_to(
+    site: Site, open_window: OpenWindow
+) -> None:
     """Closed elsewhere, it goes from "Open" and stands in "Closed"; each view has its address."""
     customer = site.new_customer()
     number = await site.writes(customer, "for a while")
@@ -99,7 +103,9 @@ async def test_every_view_counts_what_is_unread(site: Site, open_window: OpenWin
     await eventually(agree)
 
 
-async def test_the_order_holds_while_a_row_has_the_focus(site: Site, open_window: OpenWindow) -> None:
+async def test_the_order_holds_while_a_row_has_the_focus(
+    site: Site, open_window: OpenWindow
+) -> None:
     """What is about to be opened with Enter does not run away; a button brings the new order."""
     first, second = site.new_customer(), site.new_customer()
     lower, upper = await site.writes(first, "older"), await site.writes(second, "newer")
@@ -118,7 +124,10 @@ async def test_a_refused_reply_marks_its_row(site: Site, open_window: OpenWindow
     """Seen from another conversation, by a colleague as well."""
     customer = site.new_customer()
     number = await site.writes(customer, "will fail")
-    mine, theirs = await (await open_window("asha")).open(f"/inbox/c/{number}"), await (await open_window("tomas")).open()
+    mine, theirs = (
+        await (await open_window("asha")).open(f"/inbox/c/{number}"),
+        await (await open_window("tomas")).open(),
+    )
     site.sim.switches.set(fail_next=1, fail_status=422, fail_writes_only=True)
     await mine.fill("#reply", "refused")
     await mine.press("#reply", "Enter")
@@ -126,12 +135,19 @@ async def test_a_refused_reply_marks_its_row(site: Site, open_window: OpenWindow
         await expect(page.locator(f"{row(number)} [data-f=failed]")).to_be_visible()
 
 
-async def test_the_document_holds_a_window_of_a_long_list(site: Site, open_window: OpenWindow) -> None:
-    """Going down, every row comes by in its order, and never more than 300 are there; going up again as well."""
+async def test_the_document_holds_a_window_of_a_long_list(
+    site: Site, open_window: OpenWindow
+) -> None:
+    """Going down, every row comes by in its order, and never more than 300 are there; going up
+    again as well.
+    """
     for _ in range(MANY):
         site.sim.customer_says(site.new_customer("Many"), "one of many")
     number = await site.writes(site.new_customer("Many"), "the last of many")
-    wanted = [one["id"] for one in (await site.http.get("/api/conversations", params={"q": "of many"})).json()]
+    wanted = [
+        one["id"]
+        for one in (await site.http.get("/api/conversations", params={"q": "of many"})).json()
+    ]
     assert len(wanted) > MANY
     page = await (await open_window()).open("/inbox?q=of+many")
     seen: list[int] = []
@@ -167,7 +183,8 @@ async def test_a_reset_leaves_everybody_where_they_are(site: Site, open_window: 
         site.sim.customer_says(site.new_customer("Far"), "one of those far down")
     number = await site.writes(site.new_customer("Far"), *[f"{n}\n\n\n." for n in range(60)])
     page = await (await open_window()).open(f"/inbox/c/{number}?q=Far")
-    await page.evaluate("document.querySelector('#log').scrollTo(0, 0)")  # the older ones are fetched when their link comes in sight
+    # the older ones are fetched when their link comes in sight
+    await page.evaluate("document.querySelector('#log').scrollTo(0, 0)")
     await expect(page.locator("#messages > li")).to_have_count(60)
     await page.locator("#messages > li").nth(3).scroll_into_view_if_needed()
     area = page.locator("#list")
@@ -175,12 +192,19 @@ async def test_a_reset_leaves_everybody_where_they_are(site: Site, open_window: 
     await expect(page.locator(ROWS)).to_have_count(FAR + 1)
     await page.locator(ROWS).nth(FAR - 5).locator("a").focus()
     places = "() => ['#list', '#log'].map((name) => document.querySelector(name).scrollTop)"
-    before, focused = await page.evaluate(places), "document.activeElement.closest('li').dataset.key"
+    before, focused = (
+        await page.evaluate(places),
+        "document.activeElement.closest('li').dataset.key",
+    )
     key = await page.evaluate(focused)
-    async with page.expect_response(lambda answer: f"/c/{number}" not in answer.url and f"/{number}/messages" in answer.url):
+    async with page.expect_response(
+        lambda answer: f"/c/{number}" not in answer.url and f"/{number}/messages" in answer.url
+    ):
         await begin_epoch(site)
     await page.wait_for_function("() => document.querySelector('#chip').dataset.word === 'live'")
-    await page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    await page.evaluate(
+        "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    )
     assert await page.evaluate(places) == before
     assert await page.evaluate(focused) == key
     await expect(page.locator("#messages > li")).to_have_count(60)

@@ -1,10 +1,12 @@
-"""Messages and replies between customer, Chatwoot and two agents, in the real page on the real server."""
+"""Messages and replies between customer, Chatwoot and two agents, in the real page on the real
+server.
+"""
 
 import re
 
 from playwright.async_api import Page, Route, WebSocketRoute, expect
 
-from server.dev.chatwoot_sim import Upload
+from server.lab.chatwoot_sim import Upload
 from tests.kit.eventually import eventually
 from tests.web.conftest import OpenWindow
 from tests.web.site import Site
@@ -25,9 +27,12 @@ async def write_reply(page: Page, text: str) -> None:
     await page.press("#reply", "Enter")
 
 
-async def test_a_message_arrives_at_two_agents_without_reload(site: Site, open_window: OpenWindow) -> None:
-    """In the open thread of one and on top of the other's list, where it is read as soon as one has read it; what nobody has opened is an
-    unread row at both, and counts in the title."""
+async def test_a_message_arrives_at_two_agents_without_reload(
+    site: Site, open_window: OpenWindow
+) -> None:
+    """In the open thread of one and on top of the other's list, where it is read as soon as one has
+    read it; what nobody has opened is an unread row at both, and counts in the title.
+    """
     customer, unseen = site.new_customer(), site.new_customer()
     number = await site.writes(customer, "first")
     reader, other = await open_window("asha"), await open_window("tomas")
@@ -39,14 +44,18 @@ async def test_a_message_arrives_at_two_agents_without_reload(site: Site, open_w
 
     await site.writes(customer, "second")
 
-    await expect(thread.locator("#messages > li").last.locator("[data-f=body]")).to_have_text("second")
+    await expect(thread.locator("#messages > li").last.locator("[data-f=body]")).to_have_text(
+        "second"
+    )
     await expect(row.locator("[data-f=preview]")).to_have_text("second")
     await expect(listing.locator("#rows > li").first).to_have_attribute("data-key", str(number))
     for page in (thread, listing):
         await expect(page.locator(f'#rows > li[data-key="{number}"] [data-f=count]')).to_be_hidden()
     number = await site.writes(unseen, "one", "two")
     for page in (thread, listing):
-        await expect(page.locator(f'#rows > li[data-key="{number}"] [data-f=count]')).to_have_text("2")
+        await expect(page.locator(f'#rows > li[data-key="{number}"] [data-f=count]')).to_have_text(
+            "2"
+        )
     await expect(listing).to_have_title(re.compile(r"^\([1-9]\d*\)"))
 
 
@@ -71,15 +80,21 @@ async def test_a_reply_shows_at_once_and_goes_out_once(site: Site, open_window: 
 
     sent = mine.locator('#messages > li[data-state="sent"]')
     await expect(sent).to_have_count(1)
-    await expect(theirs.locator("#messages > li").last.locator("[data-f=body]")).to_have_text("On its way")
-    await expect(theirs.locator("#messages > li").last.locator("[data-f=who]")).to_have_text("Asha Rahman")
+    await expect(theirs.locator("#messages > li").last.locator("[data-f=body]")).to_have_text(
+        "On its way"
+    )
+    await expect(theirs.locator("#messages > li").last.locator("[data-f=who]")).to_have_text(
+        "Asha Rahman"
+    )
     await site.sim.webhooks.flushed()
     assert site.replies_to(customer) == ["On its way"]
     await expect(mine.locator("#messages > li")).to_have_count(2)
     await expect(theirs.locator("#messages > li")).to_have_count(2)
 
 
-async def test_a_refused_reply_says_why_and_can_be_sent_again(site: Site, open_window: OpenWindow) -> None:
+async def test_a_refused_reply_says_why_and_can_be_sent_again(
+    site: Site, open_window: OpenWindow
+) -> None:
     """The reason stands in the bubble; Try again delivers it, once."""
     customer = site.new_customer()
     number = await site.writes(customer, "hello?")
@@ -87,14 +102,18 @@ async def test_a_refused_reply_says_why_and_can_be_sent_again(site: Site, open_w
     site.sim.switches.set(fail_next=1, fail_status=404, fail_writes_only=True)
     await write_reply(page, "refused at first")
     failed = page.locator('#messages > li[data-state="failed"]')
-    await expect(failed.locator("[data-f=reason]")).to_have_text("The conversation no longer exists in Chatwoot")
+    await expect(failed.locator("[data-f=reason]")).to_have_text(
+        "The conversation no longer exists in Chatwoot"
+    )
     await failed.get_by_role("button", name="Try again").click()
     await expect(page.locator('#messages > li[data-state="sent"]')).to_have_count(1)
     await expect(page.locator("#messages > li")).to_have_count(2)
     assert site.replies_to(customer) == ["refused at first"]
 
 
-async def test_a_reply_is_held_when_someone_wrote_meanwhile(site: Site, open_window: OpenWindow) -> None:
+async def test_a_reply_is_held_when_someone_wrote_meanwhile(
+    site: Site, open_window: OpenWindow
+) -> None:
     """What was written is shown first; then the agent decides."""
     customer = site.new_customer()
     number = await site.writes(customer, "cancel my order")
@@ -123,8 +142,12 @@ async def test_a_reply_is_held_when_someone_wrote_meanwhile(site: Site, open_win
     await eventually(lambda: site.replies_to(customer) == ["It is not cancelled."])
 
 
-async def test_an_answer_that_was_lost_does_not_double_the_reply(site: Site, open_window: OpenWindow) -> None:
-    """The server has taken the reply, the browser never hears of it, and asks again under the same key."""
+async def test_an_answer_that_was_lost_does_not_double_the_reply(
+    site: Site, open_window: OpenWindow
+) -> None:
+    """The server has taken the reply, the browser never hears of it, and asks again under the same
+    key.
+    """
     customer = site.new_customer()
     number = await site.writes(customer, "hello?")
     window = await open_window()
@@ -189,17 +212,31 @@ async def test_the_chip_tells_how_long_messages_take(site: Site, open_window: Op
     await expect(told).to_have_text(re.compile(r"^\d+(\.\d)? s$"))
 
 
-async def test_pictures_sound_and_films_are_shown_through_the_server(site: Site, open_window: OpenWindow) -> None:
+async def test_pictures_sound_and_films_are_shown_through_the_server(
+    site: Site, open_window: OpenWindow
+) -> None:
     """Each as what it is, from our own address; a file is a link."""
     customer = site.new_customer()
-    kinds = {"a.png": "image/png", "b.ogg": "audio/ogg", "c.mp4": "video/mp4", "d.pdf": "application/pdf"}
+    kinds = {
+        "a.png": "image/png",
+        "b.ogg": "audio/ogg",
+        "c.mp4": "video/mp4",
+        "d.pdf": "application/pdf",
+    }
     uploads = [Upload(name, b"content", media_type) for name, media_type in kinds.items()]
     number = await site.writes(customer, "look", attachments=uploads)
     window = await open_window()
     page = await window.open(f"/inbox/c/{number}")
     message = (await site.messages(number))[-1]["id"]
-    for selector, attribute in (("img", "src"), ("audio", "src"), ("video", "src"), ("a.file, .file a", "href")):
-        address = await page.locator(f"#messages [data-f=files] :is({selector})").first.get_attribute(attribute)
+    for selector, attribute in (
+        ("img", "src"),
+        ("audio", "src"),
+        ("video", "src"),
+        ("a.file, .file a", "href"),
+    ):
+        address = await page.locator(
+            f"#messages [data-f=files] :is({selector})"
+        ).first.get_attribute(attribute)
         assert (address or "").startswith(f"/api/attachments/{message}/")
     link = page.locator("#messages .file a")
     async with page.expect_popup() as opened, page.context.expect_event("page"):
@@ -208,15 +245,23 @@ async def test_pictures_sound_and_films_are_shown_through_the_server(site: Site,
 
 
 async def test_a_link_leads_to_one_message_far_back(site: Site, open_window: OpenWindow) -> None:
-    """Also where it is not on the first page; what is around it is there, and newer ones do not move it."""
+    """Also where it is not on the first page; what is around it is there, and newer ones do not
+    move it.
+    """
     customer = site.new_customer()
     number = await site.writes(customer, *[f"message {n}" for n in range(130)])
-    wanted = next(message["id"] for message in await site.messages(number) if message["content"] == "message 3")
+    wanted = next(
+        message["id"]
+        for message in await site.messages(number)
+        if message["content"] == "message 3"
+    )
     page = await (await open_window()).open(f"/inbox/c/{number}#m{wanted}")
     target = page.locator(f"#m{wanted}")
     await expect(target).to_be_in_viewport()
     await expect(target.locator("[data-f=body]")).to_have_text("message 3")
-    await expect(target.locator("[data-f=link]")).to_have_attribute("href", f"/inbox/c/{number}#m{wanted}")
+    await expect(target.locator("[data-f=link]")).to_have_attribute(
+        "href", f"/inbox/c/{number}#m{wanted}"
+    )
     await site.writes(customer, "one more")
     await expect(page.locator("#unseen")).to_be_visible()
     await expect(target).to_be_in_viewport()

@@ -1,13 +1,20 @@
-"""The inbox where the browser does less, or the customer more, than usual: no script, wrong passwords, hostile texts."""
+"""The inbox where the browser does less, or the customer more, than usual: no script, wrong
+passwords, hostile texts.
+"""
 
 from playwright.async_api import expect
 
-from server.dev.chatwoot_sim import Upload, payloads
-from server.dev.chatwoot_sim.samples import picture
+from server.lab.chatwoot_sim import Upload, webhook_bodies
+from server.lab.chatwoot_sim.samples import picture
 from tests.kit.eventually import eventually
 from tests.kit.webhook import delivery_of
 from tests.web.conftest import OpenWindow
-from tests.web.site import PASSWORD, Site, email_of, says
+from tests.web.site import (
+    PASSWORD,
+    Site,
+    email_of,
+    says,
+)
 
 HOSTILE = (
     "<img src=x onerror=\"document.title='taken'\">",
@@ -19,7 +26,9 @@ HOSTILE = (
 
 
 async def test_signing_in_and_out(site: Site, open_window: OpenWindow) -> None:
-    """A wrong password says so; the right one leads to where one wanted; after signing out nothing is shown."""
+    """A wrong password says so; the right one leads to where one wanted; after signing out nothing
+    is shown.
+    """
     customer = site.new_customer()
     number = await site.writes(customer, "hello")
     window = await open_window(None)
@@ -61,36 +70,52 @@ async def test_all_of_it_works_without_a_script(site: Site, open_window: OpenWin
 
 
 async def test_hostile_texts_stay_texts(site: Site, open_window: OpenWindow) -> None:
-    """In names, messages, live or printed by the server, and without a script: shown as written, never carried out."""
+    """In names, messages, live or printed by the server, and without a script: shown as written,
+    never carried out.
+    """
     customer = site.new_customer(HOSTILE[0])
     number = await site.writes(customer, *HOSTILE[:2])
     page = await (await open_window("asha")).open(f"/inbox/c/{number}")
     await site.writes(customer, *HOSTILE[2:])
-    plain = await (await open_window("tomas", java_script_enabled=False)).open(f"/inbox/c/{number}", until=None)
+    plain = await (await open_window("tomas", java_script_enabled=False)).open(
+        f"/inbox/c/{number}", until=None
+    )
     for shown in (page, plain):
         await expect(shown.locator("#messages [data-f=body]")).to_have_text(list(HOSTILE))
         await expect(shown.locator("#thread-name")).to_have_text(customer)
-        await expect(shown.locator("#messages img, #messages script, #rows img, #messages svg")).to_have_count(0)
+        await expect(
+            shown.locator("#messages img, #messages script, #rows img, #messages svg")
+        ).to_have_count(0)
     assert "taken" not in await page.title()
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-async def test_attachments_with_other_schemes_are_no_links(site: Site, open_window: OpenWindow) -> None:
+async def test_attachments_with_other_schemes_are_no_links(
+    site: Site, open_window: OpenWindow
+) -> None:
     """An address that would run, or read a file, is not offered; an honest one beside it is."""
     customer = site.new_customer()
     number = await site.writes(customer, "files follow")
     site.sim.switches.set(drop_next=1_000)
-    said = site.sim.customer_says(customer, "look", attachments=[Upload(f"{n}.txt", b"x", "text/plain") for n in range(4)])
+    said = site.sim.customer_says(
+        customer, "look", attachments=[Upload(f"{n}.txt", b"x", "text/plain") for n in range(4)]
+    )
     await site.sim.webhooks.flushed()
-    told = payloads.message_event("message_created", said, site.sim.base_url)
-    schemes = ("javascript:document.title='taken'", "data:text/html,<script>1</script>", "file:///etc/passwd")
+    told = webhook_bodies.message_event("message_created", said, site.sim.base_url)
+    schemes = (
+        "javascript:document.title='taken'",
+        "data:text/html,<script>1</script>",
+        "file:///etc/passwd",
+    )
     for attachment, address in zip(told["attachments"], schemes, strict=False):
         attachment["data_url"] = address
     page = await (await open_window()).open(f"/inbox/c/{number}")
     answer = await delivery_of(told, secret=site.hook.secret).post(site.http)
     assert answer.status_code == 200
     await expect(page.locator("#messages > li").last.locator("[data-f=body]")).to_have_text("look")
-    links = await page.eval_on_selector_all("#messages a[href]", "nodes => nodes.map(({ protocol }) => protocol)")
+    links = await page.eval_on_selector_all(
+        "#messages a[href]", "nodes => nodes.map(({ protocol }) => protocol)"
+    )
     assert set(links) == {"http:"}
 
 
@@ -99,14 +124,18 @@ async def test_pictures_are_shown(site: Site, open_window: OpenWindow) -> None:
     customer = site.new_customer()
     number = await site.writes(customer, "see", attachments=[picture()])
     page = await (await open_window()).open(f"/inbox/c/{number}")
-    await eventually(lambda: page.evaluate("document.querySelector('#messages img')?.naturalWidth === 96"))
+    await eventually(
+        lambda: page.evaluate("document.querySelector('#messages img')?.naturalWidth === 96")
+    )
 
 
 async def test_a_phone_shows_one_pane_at_a_time(site: Site, open_window: OpenWindow) -> None:
     """List, then thread; Back, the browser's or ours, leads to the list again."""
     customer = site.new_customer()
     number = await site.writes(customer, "from a phone")
-    page = await (await open_window(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)).open()
+    page = await (
+        await open_window(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    ).open()
     row, listing = page.locator(f'#rows > li[data-key="{number}"] a'), page.locator("#list")
     await row.tap()
     await expect(page.locator("#thread-name")).to_be_visible()

@@ -1,4 +1,6 @@
-"""An act that is refused is seen and heard by everyone, in the agent's language, with what to do about it."""
+"""An act that is refused is seen and heard by everyone, in the agent's language, with what to do
+about it.
+"""
 
 import json
 from pathlib import Path
@@ -11,17 +13,25 @@ from tests.web.site import Site
 from tests.web.test_inbox_access import violations
 
 LOCALE = Path(__file__).parents[2] / "web" / "locale"
-CATALOGUES = {lang: json.loads((LOCALE / f"{lang}.json").read_text(encoding="utf-8")) for lang in ("en", "bn")}
-HAS_MODULE = "() => performance.getEntriesByType('resource').some(({ name }) => name.endsWith('later/toast.js'))"
+CATALOGUES = {
+    lang: json.loads((LOCALE / f"{lang}.json").read_text(encoding="utf-8")) for lang in ("en", "bn")
+}
+HAS_MODULE = (
+    "() => performance.getEntriesByType('resource').some(({ name }) => "
+    "name.endsWith('later/toast.js'))"
+)
 
 
 @pytest.mark.parametrize(
-    ("lang", "theme", "width"), [("en", "light", 1280), ("bn", "dark", 390), ("en", "dark", 390), ("bn", "light", 1280)]
+    ("lang", "theme", "width"),
+    [("en", "light", 1280), ("bn", "dark", 390), ("en", "dark", 390), ("bn", "light", 1280)],
 )
 async def test_a_close_that_chatwoot_refuses_says_so_and_can_be_tried_again(
     site: Site, open_window: OpenWindow, lang: str, theme: str, width: int
 ) -> None:
-    """On the page and to screen readers; the button tries the same again, whatever the status is by then."""
+    """On the page and to screen readers; the button tries the same again, whatever the status is by
+    then.
+    """
     number = await site.writes(site.new_customer(), "one")
     window = await open_window(lang=lang, theme=theme, viewport={"width": width, "height": 844})
     window.expected.append("Failed to load resource")
@@ -39,7 +49,9 @@ async def test_a_close_that_chatwoot_refuses_says_so_and_can_be_tried_again(
     await expect(toast.locator("[data-f=text]")).to_have_text(catalogue["status.nowClosed"])
 
 
-async def test_an_act_without_a_line_says_that_nothing_was_changed(site: Site, open_window: OpenWindow) -> None:
+async def test_an_act_without_a_line_says_that_nothing_was_changed(
+    site: Site, open_window: OpenWindow
+) -> None:
     number = await site.writes(site.new_customer(), "one")
     window = await open_window()
     window.expected += ["Failed to load resource", "WebSocket"]

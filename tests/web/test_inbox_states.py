@@ -1,4 +1,6 @@
-"""What has become of a message is said at it, live: edited, delivered, read; in the order Chatwoot wrote them."""
+"""What has become of a message is said at it, live: edited, delivered, read; in the order Chatwoot
+wrote them.
+"""
 
 import pytest
 from playwright.async_api import expect
@@ -7,9 +9,15 @@ from tests.web.conftest import OpenWindow
 from tests.web.site import Site
 
 
-@pytest.mark.parametrize(("lang", "edited", "read"), [("en", "edited", "Read"), ("bn", "সম্পাদিত", "পড়া হয়েছে")])
-async def test_edited_and_read_are_said_at_the_message(site: Site, open_window: OpenWindow, lang: str, edited: str, read: str) -> None:
-    """Also of a message that is not the last of its group; a reload says the same as the live page."""
+@pytest.mark.parametrize(
+    ("lang", "edited", "read"), [("en", "edited", "Read"), ("bn", "সম্পাদিত", "পড়া হয়েছে")]
+)
+async def test_edited_and_read_are_said_at_the_message(
+    site: Site, open_window: OpenWindow, lang: str, edited: str, read: str
+) -> None:
+    """Also of a message that is not the last of its group; a reload says the same as the live
+    page.
+    """
     customer = site.new_customer()
     number = await site.writes(customer, "Two please", "Are you there?")
     contact = site.sim.find_contact(customer, site.sim.account)
@@ -30,12 +38,18 @@ async def test_edited_and_read_are_said_at_the_message(site: Site, open_window: 
         first = page.locator("#messages > li", has_text="Three please")
         await expect(first.locator("[data-f=edited]")).to_have_text(edited)
         await expect(first.locator("[data-f=edited]")).to_be_visible()
-        await expect(page.locator("#messages > li", has_text="Are you there?").locator("[data-f=edited]")).to_be_hidden()
+        await expect(
+            page.locator("#messages > li", has_text="Are you there?").locator("[data-f=edited]")
+        ).to_be_hidden()
         await page.reload()
 
 
-async def test_what_the_channel_refused_says_why_and_offers_nothing_that_would_not_work(site: Site, open_window: OpenWindow) -> None:
-    """Chatwoot has the reply, so it cannot be sent again from here: the reason stands there, and no button."""
+async def test_what_the_channel_refused_says_why_and_offers_nothing_that_would_not_work(
+    site: Site, open_window: OpenWindow
+) -> None:
+    """Chatwoot has the reply, so it cannot be sent again from here: the reason stands there, and no
+    button.
+    """
     customer = site.new_customer()
     number = await site.writes(customer, "Where is it?")
     contact = site.sim.find_contact(customer, site.sim.account)
@@ -47,7 +61,9 @@ async def test_what_the_channel_refused_says_why_and_offers_nothing_that_would_n
     await expect(bubble).to_have_count(1)
     site.sim.mark_failed(answer, "The customer's number is blocked")
     for _ in ("live", "after a reload"):
-        await expect(bubble.locator("[data-f=reason]")).to_have_text("The customer's number is blocked")
+        await expect(bubble.locator("[data-f=reason]")).to_have_text(
+            "The customer's number is blocked"
+        )
         await expect(bubble.locator("[data-f=reason]")).to_be_visible()
         await expect(bubble.get_by_role("button")).to_have_count(0)
         await page.reload()

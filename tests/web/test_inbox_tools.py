@@ -18,14 +18,18 @@ async def preferences(site: Site) -> AsyncIterator[Any]:
     before = (await site.http.get("/api/me")).json()["preferences"]
 
     async def prefer(**given: object) -> None:
-        answer = await site.http.patch("/api/me", json={"preferences": given}, headers={"Origin": site.omni.base_url})
+        answer = await site.http.patch(
+            "/api/me", json={"preferences": given}, headers={"Origin": site.omni.base_url}
+        )
         assert answer.status_code == 200, answer.text
 
     yield prefer
     await prefer(**before)
 
 
-async def open_thread(site: Site, open_window: OpenWindow, text: str = "hello") -> tuple[str, int, Page]:
+async def open_thread(
+    site: Site, open_window: OpenWindow, text: str = "hello"
+) -> tuple[str, int, Page]:
     customer = site.new_customer()
     number = await site.writes(customer, text)
     return customer, number, await (await open_window()).open(f"/inbox/c/{number}")
@@ -33,7 +37,9 @@ async def open_thread(site: Site, open_window: OpenWindow, text: str = "hello") 
 
 @pytest.mark.usefixtures("preferences")
 async def test_settings_are_kept_for_the_agent(site: Site, open_window: OpenWindow) -> None:
-    """Language, digits and look are the agent's, in another browser as well; the form works without script."""
+    """Language, digits and look are the agent's, in another browser as well; the form works without
+    script.
+    """
     page = await (await open_window(java_script_enabled=False)).open("/inbox/settings", until=None)
     await page.select_option("#language", "bn")
     await page.select_option("#digits", "latn")
@@ -60,7 +66,9 @@ async def test_settings_are_kept_for_the_agent(site: Site, open_window: OpenWind
     await expect(other.locator("#help")).to_be_hidden()
 
 
-async def test_a_reply_can_be_taken_back(site: Site, open_window: OpenWindow, preferences: Any) -> None:
+async def test_a_reply_can_be_taken_back(
+    site: Site, open_window: OpenWindow, preferences: Any
+) -> None:
     """For the time that was chosen; Enter again sends it at once."""
     await preferences(undoSeconds=10)
     customer, _, page = await open_thread(site, open_window)
@@ -79,9 +87,18 @@ async def test_a_reply_can_be_taken_back(site: Site, open_window: OpenWindow, pr
 @pytest.fixture
 async def canned(site: Site) -> AsyncIterator[None]:
     """Canned replies of the company, written over the API by one who may."""
-    written = {"hours": "We are open from 9 to 5.", "thanks": "Thank you!", "ধন্যবাদ": "ধন্যবাদ! আর কিছু লাগলে জানাবেন।"}
-    async with site.omni.client(site.omni.token(agent_id="writer-of-replies", role="admin")) as boss:
-        answers = [await boss.post("/api/canned-replies", json={"shortcut": name, "content": text}) for name, text in written.items()]
+    written = {
+        "hours": "We are open from 9 to 5.",
+        "thanks": "Thank you!",
+        "ধন্যবাদ": "ধন্যবাদ! আর কিছু লাগলে জানাবেন।",
+    }
+    async with site.omni.client(
+        site.omni.token(agent_id="writer-of-replies", role="admin")
+    ) as boss:
+        answers = [
+            await boss.post("/api/canned-replies", json={"shortcut": name, "content": text})
+            for name, text in written.items()
+        ]
         assert [answer.status_code for answer in answers] == [201] * len(written), answers[0].text
         yield
         for answer in answers:
@@ -100,7 +117,8 @@ async def test_canned_replies_are_found_with_a_slash(site: Site, open_window: Op
     await page.fill("#reply", "/ধন্য")
     await expect(options).to_have_count(1)
     await page.fill("#reply", "/t")
-    await expect(options.first).to_contain_text("/thanks")  # whose shortcut begins with it, before those that contain it
+    # whose shortcut begins with it, before those that contain it
+    await expect(options.first).to_contain_text("/thanks")
     await page.keyboard.press("ArrowDown")
     await expect(options.nth(1)).to_have_attribute("aria-selected", "true")
     await page.keyboard.press("ArrowUp")
@@ -108,7 +126,9 @@ async def test_canned_replies_are_found_with_a_slash(site: Site, open_window: Op
     await expect(page.locator("#reply")).to_have_value("Thank you!")
     assert site.replies_to(customer) == []
     await page.keyboard.press("Enter")
-    await expect(page.locator('#messages > li[data-state="sent"] [data-f=body]')).to_have_text("Thank you!")
+    await expect(page.locator('#messages > li[data-state="sent"] [data-f=body]')).to_have_text(
+        "Thank you!"
+    )
 
 
 async def test_the_palette_opens_people_and_views(site: Site, open_window: OpenWindow) -> None:
@@ -126,18 +146,24 @@ async def test_the_palette_opens_people_and_views(site: Site, open_window: OpenW
     await expect(page.locator("#palette")).to_be_hidden()
 
 
-async def test_the_palette_acts_on_the_open_conversation_alone(site: Site, open_window: OpenWindow) -> None:
+async def test_the_palette_acts_on_the_open_conversation_alone(
+    site: Site, open_window: OpenWindow
+) -> None:
     """And says whose it is; without one nothing of that kind is offered."""
     customer, _, page = await open_thread(site, open_window)
     await page.keyboard.press("Control+k")
     await page.keyboard.type("clos")
-    await expect(page.locator("#palette-options > li", has_text=re.compile("^Close"))).to_have_text(["Closed", f"Close{customer}"])
+    await expect(page.locator("#palette-options > li", has_text=re.compile("^Close"))).to_have_text(
+        ["Closed", f"Close{customer}"]
+    )
     await page.keyboard.press("Escape")
     await page.click("a.brand")
     await expect(page.locator("#thread-empty")).to_be_visible()
     await page.keyboard.press("Control+k")
     await page.keyboard.type("clos")
-    await expect(page.locator("#palette-options > li", has_text=re.compile("^Close"))).to_have_text(["Closed"])
+    await expect(page.locator("#palette-options > li", has_text=re.compile("^Close"))).to_have_text(
+        ["Closed"]
+    )
 
 
 async def test_closing_can_be_undone(site: Site, open_window: OpenWindow) -> None:
@@ -145,7 +171,10 @@ async def test_closing_can_be_undone(site: Site, open_window: OpenWindow) -> Non
     customer, _number, page = await open_thread(site, open_window)
     await page.click("#toggle")
     await expect(page.locator("#thread-head")).to_have_attribute("data-status", "Closed")
-    assert await page.eval_on_selector("#toast button", "(node) => getComputedStyle(node).color !== getComputedStyle(node).backgroundColor")
+    assert await page.eval_on_selector(
+        "#toast button",
+        "(node) => getComputedStyle(node).color !== getComputedStyle(node).backgroundColor",
+    )
     await page.click("#toast button")
     await expect(page.locator("#thread-head")).to_have_attribute("data-status", "Open")
     contact = site.sim.find_contact(customer, site.sim.account)
@@ -156,18 +185,23 @@ async def test_closing_can_be_undone(site: Site, open_window: OpenWindow) -> Non
 # counts what a browser would show, without a desktop to show it on
 COUNT_NOTES = """globalThis.notes = [];
 globalThis.Notification = class { static permission = "granted"; constructor(title, { body }) { notes.push([title, body]); } close() {} };
-document.hasFocus = () => false;"""
+document.hasFocus = () => false;"""  # noqa: E501
 
 
 @pytest.mark.parametrize("transport", ["worker", "page"])
-async def test_one_notification_for_all_tabs(site: Site, open_window: OpenWindow, preferences: Any, transport: str) -> None:
+async def test_one_notification_for_all_tabs(
+    site: Site, open_window: OpenWindow, preferences: Any, transport: str
+) -> None:
     """Three tabs, one note; none before it was asked for."""
     customer = site.new_customer()
     await site.writes(customer, "before it was asked for")
     window = await open_window()
     await window.context.add_init_script(COUNT_NOTES)
     await preferences(notifications=True)
-    tabs = [await window.open("/inbox" + ("?transport=page" if transport == "page" else "")) for _ in range(3)]
+    tabs = [
+        await window.open("/inbox" + ("?transport=page" if transport == "page" else ""))
+        for _ in range(3)
+    ]
 
     async def notes() -> list[Any]:
         return [note for tab in tabs for note in await tab.evaluate("notes")]
@@ -179,8 +213,12 @@ async def test_one_notification_for_all_tabs(site: Site, open_window: OpenWindow
     assert sorted(body for _, body in await notes()) == ["and look", "look"]
 
 
-async def test_a_name_turns_no_letters_around(site: Site, open_window: OpenWindow, preferences: Any) -> None:
-    """Neither in the system's notification, where it stands among our words, nor in the window's title."""
+async def test_a_name_turns_no_letters_around(
+    site: Site, open_window: OpenWindow, preferences: Any
+) -> None:
+    """Neither in the system's notification, where it stands among our words, nor in the window's
+    title.
+    """
     customer = f"\u202e{site.new_customer()}\u2066"
     window = await open_window()
     await window.context.add_init_script(COUNT_NOTES)
@@ -207,15 +245,19 @@ globalThis.tones = [];
 const start = OscillatorNode.prototype.start;
 OscillatorNode.prototype.start = function (at) { tones.push(this.frequency.value); return start.call(this, at); };
 globalThis.AudioContext = class extends AudioContext { constructor(...given) { super(...given); contexts++; } };
-document.hasFocus = () => false;"""
+document.hasFocus = () => false;"""  # noqa: E501
 
 
 async def tones_of(tabs: list[Page]) -> list[float]:
     return [tone for tab in tabs for tone in await tab.evaluate("tones")]
 
 
-async def test_one_tab_plays_the_sound_and_only_when_asked(site: Site, open_window: OpenWindow, preferences: Any) -> None:
-    """Two tones for a message, whatever the number of tabs; nothing that could sound before it was asked for."""
+async def test_one_tab_plays_the_sound_and_only_when_asked(
+    site: Site, open_window: OpenWindow, preferences: Any
+) -> None:
+    """Two tones for a message, whatever the number of tabs; nothing that could sound before it was
+    asked for.
+    """
     customer = site.new_customer()
     number = await site.writes(customer, "before it was asked for")
     window = await open_window()
@@ -223,7 +265,9 @@ async def test_one_tab_plays_the_sound_and_only_when_asked(site: Site, open_wind
     silent = await window.open()
     await silent.click(".views a")
     await site.writes(customer, "unheard")
-    await expect(silent.locator(f'#rows > li[data-key="{number}"] [data-f=preview]')).to_have_text("unheard")
+    await expect(silent.locator(f'#rows > li[data-key="{number}"] [data-f=preview]')).to_have_text(
+        "unheard"
+    )
     assert await silent.evaluate("[contexts, tones]") == [0, []]
     await silent.close()
     await preferences(sound=True)
@@ -236,7 +280,9 @@ async def test_one_tab_plays_the_sound_and_only_when_asked(site: Site, open_wind
     await site.writes(customer, "heard again")
     await eventually(lambda: _has_tones(tabs, 4))
     for tab in tabs:
-        await expect(tab.locator(f'#rows > li[data-key="{number}"] [data-f=preview]')).to_have_text("heard again")
+        await expect(tab.locator(f'#rows > li[data-key="{number}"] [data-f=preview]')).to_have_text(
+            "heard again"
+        )
     assert await tones_of(tabs) == [660, 880] * 2
 
 
@@ -247,7 +293,9 @@ async def _has_tones(tabs: list[Page], count: int) -> bool:
 async def reach(page: Page, selector: str, key: str = "Tab") -> None:
     """Press the key until the focus is there."""
     for _ in range(80):
-        if await page.evaluate("wanted => document.activeElement?.matches(wanted) ?? false", selector):
+        if await page.evaluate(
+            "wanted => document.activeElement?.matches(wanted) ?? false", selector
+        ):
             return
         await page.keyboard.press(key)
     raise AssertionError(f"{key} never came to {selector}")
@@ -255,7 +303,9 @@ async def reach(page: Page, selector: str, key: str = "Tab") -> None:
 
 @pytest.mark.usefixtures("canned")
 async def test_every_tool_is_reached_by_keys(site: Site, open_window: OpenWindow) -> None:
-    """Search, filter, note, canned reply, file, close and take back, palette, views and settings, without a mouse."""
+    """Search, filter, note, canned reply, file, close and take back, palette, views and settings,
+    without a mouse.
+    """
     customer = site.new_customer()
     await site.writes(customer, "no mouse here either")
     page = await (await open_window()).open()
@@ -294,7 +344,9 @@ async def test_every_tool_is_reached_by_keys(site: Site, open_window: OpenWindow
     await expect(page).to_have_url(re.compile("status=Closed"))
     await page.keyboard.press("Control+k")
     await page.keyboard.type(customer)
-    await expect(page.locator("#palette-options > li").first).to_contain_text("no mouse here either")
+    await expect(page.locator("#palette-options > li").first).to_contain_text(
+        "no mouse here either"
+    )
     await page.keyboard.press("Enter")
     await expect(page.locator("#thread-name")).to_have_text(customer)
     await reach(page, ".menu > summary", "Shift+Tab")

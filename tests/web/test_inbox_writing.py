@@ -1,10 +1,12 @@
-"""Replies and notes are two places: what was written in one never comes out of the other, whatever happens to the page."""
+"""Replies and notes are two places: what was written in one never comes out of the other, whatever
+happens to the page.
+"""
 
 import httpx
 import pytest
 from playwright.async_api import BrowserContext, Page, expect
 
-from server.auth import SESSION_COOKIE
+from server.access.authentication import SESSION_COOKIE
 from tests.kit.eventually import eventually
 from tests.web.conftest import OpenWindow
 from tests.web.site import Site, Window, says
@@ -23,10 +25,17 @@ async def open_thread(site: Site, window: Window) -> tuple[str, int, Page]:
 
 
 def stored(site: Site, customer: str) -> list[tuple[str | None, bool]]:
-    """What Chatwoot has of us in the customer's conversations: texts, and whether each is private."""
+    """What Chatwoot has of us in the customer's conversations: texts, and whether each is
+    private.
+    """
     contact = site.sim.find_contact(customer, site.sim.account)
     assert contact is not None
-    return [(m.content, m.private) for c in site.sim.conversations_of(contact) for m in c.messages if m.message_type == 1]
+    return [
+        (m.content, m.private)
+        for c in site.sim.conversations_of(contact)
+        for m in c.messages
+        if m.message_type == 1
+    ]
 
 
 async def is_for(page: Page, kind: str, text: str) -> None:
@@ -43,8 +52,12 @@ async def is_for(page: Page, kind: str, text: str) -> None:
     await expect(page.locator(".composer[data-note]")).to_have_count(int(kind == "note"))
 
 
-async def test_a_note_typed_before_a_reload_is_a_note_afterwards(site: Site, open_window: OpenWindow) -> None:
-    """The page begins with the reply; the note waits where notes are written, and goes to colleagues alone."""
+async def test_a_note_typed_before_a_reload_is_a_note_afterwards(
+    site: Site, open_window: OpenWindow
+) -> None:
+    """The page begins with the reply; the note waits where notes are written, and goes to
+    colleagues alone.
+    """
     customer, _, page = await open_thread(site, await open_window())
     await page.fill(FIELD, "to the customer")
     await page.check("#note")
@@ -65,7 +78,10 @@ async def test_a_note_typed_before_a_reload_is_a_note_afterwards(site: Site, ope
     await expect(page.locator(".composer .check")).to_have_text("Private note")
     await page.press(FIELD, "Enter")
     await expect(page.locator('#messages > li[data-state="sent"]')).to_have_count(1)
-    assert stored(site, customer) == [("the customer is difficult", True), ("to the customer", False)]
+    assert stored(site, customer) == [
+        ("the customer is difficult", True),
+        ("to the customer", False),
+    ]
     await page.reload()
     await expect(note.locator("[data-f=state]")).to_be_hidden()
 
@@ -74,13 +90,22 @@ async def _number_of(site: Site, page: Page) -> str:
     number = int(page.url.rsplit("/", 1)[1])
 
     async def found() -> str | None:
-        return next((str(m["id"]) for m in await site.messages(number) if m["private"] and m["chatwootMessageId"]), None)
+        return next(
+            (
+                str(m["id"])
+                for m in await site.messages(number)
+                if m["private"] and m["chatwootMessageId"]
+            ),
+            None,
+        )
 
     return await eventually(found)
 
 
 async def test_the_tick_stays_with_its_conversation(site: Site, open_window: OpenWindow) -> None:
-    """Another conversation is opened to be answered; so is the first one when it is opened again, or come back to."""
+    """Another conversation is opened to be answered; so is the first one when it is opened again,
+    or come back to.
+    """
     window = await open_window()
     _, first, page = await open_thread(site, window)
     second = await site.writes(site.new_customer(), "me too")
@@ -106,8 +131,12 @@ async def test_the_tick_stays_with_its_conversation(site: Site, open_window: Ope
     assert first != second
 
 
-async def test_what_is_taken_back_returns_to_its_kind(site: Site, open_window: OpenWindow, preferences: object) -> None:
-    """Text and files of a note are a note again, before what was being written there; so is a refused one."""
+async def test_what_is_taken_back_returns_to_its_kind(
+    site: Site, open_window: OpenWindow, preferences: object
+) -> None:
+    """Text and files of a note are a note again, before what was being written there; so is a
+    refused one.
+    """
     await preferences(undoSeconds=10)  # type: ignore[operator]
     customer, _, page = await open_thread(site, await open_window())
     await page.check("#note")
@@ -130,7 +159,9 @@ async def test_what_is_taken_back_returns_to_its_kind(site: Site, open_window: O
     assert stored(site, customer) == []
 
 
-async def test_taking_back_works_in_every_tab(site: Site, open_window: OpenWindow, preferences: object) -> None:
+async def test_taking_back_works_in_every_tab(
+    site: Site, open_window: OpenWindow, preferences: object
+) -> None:
     """A second tab neither hurries it nor keeps it; what one tab takes back no tab sends."""
     await preferences(undoSeconds=10)  # type: ignore[operator]
     window = await open_window()
@@ -145,12 +176,18 @@ async def test_taking_back_works_in_every_tab(site: Site, open_window: OpenWindo
     await page.press(FIELD, "Enter")
     await expect(other.locator('#messages > li[data-state="undo"]')).to_have_count(1)
     await page.close()  # the other one has to send it now
-    await expect(other.locator('#messages > li[data-state="sent"]')).to_have_count(1, timeout=60_000)
+    await expect(other.locator('#messages > li[data-state="sent"]')).to_have_count(
+        1, timeout=60_000
+    )
     assert stored(site, customer) == [("well considered", False)]
 
 
-async def test_a_draft_sent_in_one_tab_leaves_the_other(site: Site, open_window: OpenWindow) -> None:
-    """Two tabs on one conversation show one draft; sent in one, it does not stand in the other to be sent again."""
+async def test_a_draft_sent_in_one_tab_leaves_the_other(
+    site: Site, open_window: OpenWindow
+) -> None:
+    """Two tabs on one conversation show one draft; sent in one, it does not stand in the other to
+    be sent again.
+    """
     window = await open_window()
     customer, number, page = await open_thread(site, window)
     other = await window.open(f"/inbox/c/{number}")
@@ -170,7 +207,10 @@ async def test_a_draft_of_an_earlier_version_is_a_note(site: Site, open_window: 
     window = await open_window()
     _, number, page = await open_thread(site, window)
     me = await page.evaluate("JSON.parse(document.querySelector('#boot').textContent).agent.id")
-    await page.evaluate("([key, text]) => localStorage.setItem(key, text)", [f"omni:draft:{me}:{number}", "was it one?"])
+    await page.evaluate(
+        "([key, text]) => localStorage.setItem(key, text)",
+        [f"omni:draft:{me}:{number}", "was it one?"],
+    )
     await page.reload()
     await says(page, "live")
     await is_for(page, "reply", "")
@@ -182,10 +222,12 @@ async def test_a_draft_of_an_earlier_version_is_a_note(site: Site, open_window: 
 FILL = """() => {
   for (let size = 1 << 22; size >= 1; size >>= 1)
     for (let n = 0; ; n++) try { localStorage.setItem(`fill-${size}-${n}`, "x".repeat(size)); } catch { break; }
-}"""
+}"""  # noqa: E501
 
 
-async def test_a_full_browser_keeps_the_text_in_the_field(site: Site, open_window: OpenWindow) -> None:
+async def test_a_full_browser_keeps_the_text_in_the_field(
+    site: Site, open_window: OpenWindow
+) -> None:
     """It says so, and loses nothing; with room again the same text goes out, once."""
     customer, _number, page = await open_thread(site, await open_window())
     other = await site.writes(site.new_customer(), "another one")
@@ -199,7 +241,10 @@ async def test_a_full_browser_keeps_the_text_in_the_field(site: Site, open_windo
     await page.go_back()
     await is_for(page, "reply", "no room for this")
     assert stored(site, customer) == []
-    await page.evaluate("() => { for (const key of Object.keys(localStorage)) if (key.startsWith('fill')) localStorage.removeItem(key); }")
+    await page.evaluate(
+        "() => { for (const key of Object.keys(localStorage)) if (key.startsWith('fill')) "
+        "localStorage.removeItem(key); }"
+    )
     await page.press(FIELD, "Enter")
     await expect(page.locator('#messages > li[data-state="sent"]')).to_have_count(1)
     assert stored(site, customer) == [("no room for this", False)]
@@ -207,11 +252,15 @@ async def test_a_full_browser_keeps_the_text_in_the_field(site: Site, open_windo
 
 async def sign_in(context: BrowserContext, site: Site, agent: str) -> None:
     """In this browser, as another person at the same desk does."""
-    await context.add_cookies([{"name": SESSION_COOKIE, "value": site.sessions[agent], "url": site.omni.base_url}])
+    await context.add_cookies(
+        [{"name": SESSION_COOKIE, "value": site.sessions[agent], "url": site.omni.base_url}]
+    )
 
 
 async def test_nobody_sends_in_another_s_name(site: Site, open_window: OpenWindow) -> None:
-    """A tab made for one agent, in a browser where another has signed in: refused, and the text is the writer's still."""
+    """A tab made for one agent, in a browser where another has signed in: refused, and the text is
+    the writer's still.
+    """
     window = await open_window("asha")
     window.expected += ["409", "401"]
     customer, number, page = await open_thread(site, window)
@@ -241,21 +290,38 @@ async def test_nobody_sends_in_another_s_name(site: Site, open_window: OpenWindo
 
 
 @pytest.mark.parametrize("button", ["Add note", "Send"])
-async def test_without_a_script_the_button_says_what_it_is(site: Site, open_window: OpenWindow, button: str) -> None:
+async def test_without_a_script_the_button_says_what_it_is(
+    site: Site, open_window: OpenWindow, button: str
+) -> None:
     """And pressed twice it is one message."""
     customer = site.new_customer()
     number = await site.writes(customer, "plain?")
-    page = await (await open_window(java_script_enabled=False)).open(f"/inbox/c/{number}", until=None)
+    page = await (await open_window(java_script_enabled=False)).open(
+        f"/inbox/c/{number}", until=None
+    )
     await expect(page.locator("#note")).to_be_hidden()
     await page.fill(FIELD, "as plain as it gets")
-    form = {name: await page.get_attribute(f"#composer [name={name}]", "value") for name in ("client_id", "agent")}
+    form = {
+        name: await page.get_attribute(f"#composer [name={name}]", "value")
+        for name in ("client_id", "agent")
+    }
     await page.get_by_role("button", name=button).click()
     await expect(page.locator("#messages > li")).to_have_count(2)
-    body = {**form, "content": "as plain as it gets", "mode": "note" if button == "Add note" else "reply"}
-    again = await site.http.post(f"/inbox/c/{number}/reply", data=body, headers={"Origin": site.omni.base_url})
+    body = {
+        **form,
+        "content": "as plain as it gets",
+        "mode": "note" if button == "Add note" else "reply",
+    }
+    again = await site.http.post(
+        f"/inbox/c/{number}/reply", data=body, headers={"Origin": site.omni.base_url}
+    )
     assert again.status_code == httpx.codes.SEE_OTHER
     other = {**body, "mode": "reply" if button == "Add note" else "note"}
-    refused = await site.http.post(f"/inbox/c/{number}/reply", data=other, headers={"Origin": site.omni.base_url})
+    refused = await site.http.post(
+        f"/inbox/c/{number}/reply", data=other, headers={"Origin": site.omni.base_url}
+    )
     assert refused.status_code == httpx.codes.UNPROCESSABLE_ENTITY
     assert "This form was sent before" in refused.text
-    await eventually(lambda: stored(site, customer) == [("as plain as it gets", button == "Add note")])
+    await eventually(
+        lambda: stored(site, customer) == [("as plain as it gets", button == "Add note")]
+    )

@@ -1,4 +1,6 @@
-"""A new user gets from nothing to the first message and its answer, by the page alone and by commands alone."""
+"""A new user gets from nothing to the first message and its answer, by the page alone and by
+commands alone.
+"""
 
 from pathlib import Path
 
@@ -9,7 +11,9 @@ from tests.newcomer.ways import by_commands, by_page
 
 
 async def test_by_the_page_alone(browser: Browser, tmp_path: Path) -> None:
-    """An address in the server's window, two forms, and a customer's message is there and answered."""
+    """An address in the server's window, two forms, and a customer's message is there and
+    answered.
+    """
     async with empty_ground(tmp_path) as (omni, chatwoot):
         record = Record()
         await by_page(omni, chatwoot, browser, record)

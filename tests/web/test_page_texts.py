@@ -1,4 +1,6 @@
-"""What the server prints of times, names and errors, and how it groups messages: pure rules, tried without a server."""
+"""What the server prints of times, names and errors, and how it groups messages: pure rules, tried
+without a server.
+"""
 
 import json
 from dataclasses import replace
@@ -9,13 +11,19 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from server.core.page_locale import Locale, Wait, preferred_language
-from server.core.page_thread import arrange
+from server.core.pages.page_locale import Locale, Wait, preferred_language
+from server.core.pages.page_thread import arrange
 
 CATALOGUES = Path(__file__).parents[2] / "web" / "locale"
 NOW = datetime(2026, 7, 18, 9, 1, tzinfo=UTC)  # 15:01 in Dhaka
 ENGLISH, BENGALI = (
-    Locale(lang, json.loads((CATALOGUES / f"{lang}.json").read_text(encoding="utf-8")), ZoneInfo("Asia/Dhaka"), NOW, lang == "bn")
+    Locale(
+        lang,
+        json.loads((CATALOGUES / f"{lang}.json").read_text(encoding="utf-8")),
+        ZoneInfo("Asia/Dhaka"),
+        NOW,
+        lang == "bn",
+    )
     for lang in ("en", "bn")
 )
 
@@ -25,7 +33,15 @@ def ago(**span: float) -> str:
 
 
 def message(number: int, sent: str, sender: str = "customer", **more: Any) -> dict[str, Any]:
-    return {"id": number, "createdAt": sent, "senderType": sender, "senderName": sender, "private": False, "clientId": None, **more}
+    return {
+        "id": number,
+        "createdAt": sent,
+        "senderType": sender,
+        "senderName": sender,
+        "private": False,
+        "clientId": None,
+        **more,
+    }
 
 
 @pytest.mark.parametrize(
@@ -37,7 +53,9 @@ def message(number: int, sent: str, sender: str = "customer", **more: Any) -> di
         ({"days": 365}, "18 Jul 2025", "১৮ জুলাই ২০২৫"),
     ],
 )
-def test_list_times_are_as_short_as_they_can_be(span: dict[str, float], english: str, bengali: str) -> None:
+def test_list_times_are_as_short_as_they_can_be(
+    span: dict[str, float], english: str, bengali: str
+) -> None:
     """The clock today, then the day, in the agent's zone; the year only where it is another."""
     assert (ENGLISH.list_time(ago(**span)), BENGALI.list_time(ago(**span))) == (english, bengali)
 
@@ -52,28 +70,49 @@ def test_list_times_are_as_short_as_they_can_be(span: dict[str, float], english:
         ({"hours": 48}, Wait("bad", "2 days")),
     ],
 )
-def test_waiting_is_told_from_a_quarter_of_an_hour_on(span: dict[str, float], wait: Wait | None) -> None:
+def test_waiting_is_told_from_a_quarter_of_an_hour_on(
+    span: dict[str, float], wait: Wait | None
+) -> None:
     """Below that a number would only be noise."""
     assert ENGLISH.waiting(ago(**span)) == wait
 
 
 def test_nothing_is_known_of_rows_without_times() -> None:
     """Rows of the CRM from before may have none."""
-    assert (ENGLISH.list_time(None), ENGLISH.waiting(None), ENGLISH.preview(None), ENGLISH.initial("")) == ("", None, "", "")
+    assert (
+        ENGLISH.list_time(None),
+        ENGLISH.waiting(None),
+        ENGLISH.preview(None),
+        ENGLISH.initial(""),
+    ) == ("", None, "", "")
 
 
 def test_zero_is_one_in_bengali() -> None:
     """CLDR: in Bengali 0 takes the singular."""
     texts = {"x.one": "one {n}", "x.other": "other {n}"}
-    assert [replace(ENGLISH, catalogue=texts).t("x", n=n) for n in (0, 1, 2)] == ["other 0", "one 1", "other 2"]
-    assert [replace(BENGALI, catalogue=texts).t("x", n=n) for n in (0, 1, 2)] == ["one ০", "one ১", "other ২"]
+    assert [replace(ENGLISH, catalogue=texts).t("x", n=n) for n in (0, 1, 2)] == [
+        "other 0",
+        "one 1",
+        "other 2",
+    ]
+    assert [replace(BENGALI, catalogue=texts).t("x", n=n) for n in (0, 1, 2)] == [
+        "one ০",
+        "one ১",
+        "other ২",
+    ]
 
 
 def test_reasons_known_by_code_are_told_in_the_agents_language() -> None:
     """Others are told as they came; none at all is still a sentence."""
-    known, unknown = {"code": "chatwoot_404", "message": "gone"}, {"code": "odd", "message": "As Chatwoot put it"}
+    known, unknown = (
+        {"code": "chatwoot_404", "message": "gone"},
+        {"code": "odd", "message": "As Chatwoot put it"},
+    )
     assert BENGALI.reason(known) == BENGALI.catalogue["error.chatwoot_404"]
-    assert (BENGALI.reason(unknown), ENGLISH.reason(None)) == ("As Chatwoot put it", "It did not work. Try again.")
+    assert (BENGALI.reason(unknown), ENGLISH.reason(None)) == (
+        "As Chatwoot put it",
+        "It did not work. Try again.",
+    )
 
 
 def test_a_name_that_the_catalogue_lacks_is_its_own_word() -> None:
@@ -84,7 +123,10 @@ def test_a_name_that_the_catalogue_lacks_is_its_own_word() -> None:
     assert BENGALI.reply_window(closed | {"replyClosedReason": "on_holiday"}).text == "on_holiday"
 
 
-@pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", "file:///etc/passwd", "//host/x", " https://x"])
+@pytest.mark.parametrize(
+    "url",
+    ["javascript:alert(1)", "data:text/html,x", "file:///etc/passwd", "//host/x", " https://x"],
+)
 def test_only_web_addresses_become_links(url: str) -> None:
     """Attachments' addresses come from outside."""
     found = {"type": "file", "url": url, "name": "x"}
@@ -121,7 +163,13 @@ def test_the_divider_stands_before_the_first_unread() -> None:
 
 
 @pytest.mark.parametrize(
-    ("accepted", "lang"), [("bn-BD,bn;q=0.9,en;q=0.8", "bn"), ("de, en;q=0.2, bn;q=0.3", "bn"), ("", "en"), ("x;q=y", "en")]
+    ("accepted", "lang"),
+    [
+        ("bn-BD,bn;q=0.9,en;q=0.8", "bn"),
+        ("de, en;q=0.2, bn;q=0.3", "bn"),
+        ("", "en"),
+        ("x;q=y", "en"),
+    ],
 )
 def test_the_browsers_first_known_language_is_taken(accepted: str, lang: str) -> None:
     """By weight, then by place; anything malformed is passed over."""
@@ -130,7 +178,10 @@ def test_the_browsers_first_known_language_is_taken(accepted: str, lang: str) ->
 
 def test_files_are_fetched_through_the_server() -> None:
     """Foreign addresses expire, and tell strangers who reads them."""
-    kinds = [{"type": "image", "url": "https://x/a", "thumbUrl": "https://x/t"}, {"type": "location", "url": "http://x/b", "name": "Here"}]
+    kinds = [
+        {"type": "image", "url": "https://x/a", "thumbUrl": "https://x/t"},
+        {"type": "location", "url": "http://x/b", "name": "Here"},
+    ]
     image, other = ENGLISH.files({"id": 7, "deleted": False, "attachments": kinds})
     assert (image["kind"], image["url"], image["shown"], image["label"]) == (
         "image",
@@ -145,14 +196,35 @@ def test_files_are_fetched_through_the_server() -> None:
     ("more", "closed", "text"),
     [
         ({}, False, ""),
-        ({"replyWindow": "open", "replyUntil": ago(minutes=-130)}, False, "The channel takes replies for 2 h more."),
-        ({"replyWindow": "open", "replyUntil": ago(minutes=-12)}, False, "The channel takes replies for 12 min more."),
-        ({"replyWindow": "open", "replyUntil": ago(minutes=1)}, True, ENGLISH.catalogue["window.expired"]),
-        ({"replyWindow": "closed", "replyClosedReason": "no_message"}, True, ENGLISH.catalogue["window.no_message"]),
+        (
+            {"replyWindow": "open", "replyUntil": ago(minutes=-130)},
+            False,
+            "The channel takes replies for 2 h more.",
+        ),
+        (
+            {"replyWindow": "open", "replyUntil": ago(minutes=-12)},
+            False,
+            "The channel takes replies for 12 min more.",
+        ),
+        (
+            {"replyWindow": "open", "replyUntil": ago(minutes=1)},
+            True,
+            ENGLISH.catalogue["window.expired"],
+        ),
+        (
+            {"replyWindow": "closed", "replyClosedReason": "no_message"},
+            True,
+            ENGLISH.catalogue["window.no_message"],
+        ),
         ({"canReply": False}, True, ENGLISH.catalogue["window.channel"]),
     ],
 )
-def test_the_reply_window_counts_down_and_says_why_it_is_closed(more: dict[str, Any], closed: bool, text: str) -> None:
+def test_the_reply_window_counts_down_and_says_why_it_is_closed(
+    more: dict[str, Any], closed: bool, text: str
+) -> None:
     """Also when it closed since the last event."""
-    told = ENGLISH.reply_window({"canReply": True, "replyUntil": None, "replyWindow": None, "replyClosedReason": None} | more)
+    told = ENGLISH.reply_window(
+        {"canReply": True, "replyUntil": None, "replyWindow": None, "replyClosedReason": None}
+        | more
+    )
     assert (told.is_closed, told.text) == (closed, text)

@@ -8,11 +8,18 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from server.endpoints import pages
-from server.endpoints.page_frame import PageFrame
-from server.endpoints.page_requests import FORM_MAX_BYTES
-from server.endpoints.sign_in_pages import SignInPages
-from server.errors import BadRequest, DatabaseUnavailable, NoChatwootIntegration, NotFound, OmniError, TooManyRequests
+from server.errors import (
+    BadRequest,
+    DatabaseUnavailable,
+    NoChatwootIntegration,
+    NotFound,
+    OmniError,
+    TooManyRequests,
+)
+from server.http.pages import inbox_pages
+from server.http.pages.page_frame import PageFrame
+from server.http.pages.page_requests import FORM_MAX_BYTES
+from server.http.pages.sign_in_pages import SignInPages
 from tests.web.fixed_data import OPEN_ID, FixedData
 
 WEB = Path(__file__).parents[2] / "web"
@@ -27,7 +34,10 @@ def data() -> FixedData:
 
 @pytest.fixture
 def client(data: FixedData) -> Iterator[TestClient]:
-    routes = [*SignInPages(PageFrame(WEB), lambda _: data).routes(), *pages.routes(WEB, lambda _: data)]
+    routes = [
+        *SignInPages(PageFrame(WEB), lambda _: data).routes(),
+        *inbox_pages.routes(WEB, lambda _: data),
+    ]
     with TestClient(Starlette(routes=routes), ORIGIN, follow_redirects=False) as opened:
         yield opened
 
@@ -45,31 +55,47 @@ def test_every_page_is_guarded_and_revalidated(client: TestClient, path: str) ->
 def test_no_page_needs_inline_code(client: TestClient) -> None:
     """Inline scripts, styles and handlers would be blocked by the policy: there are none."""
     html = client.get(f"/inbox/c/{OPEN_ID}").text
-    assert re.findall(r"<script(?![^>]*(?:src=|application/json))|<style|\sstyle=|\son[a-z]+=", html) == []
+    assert (
+        re.findall(r"<script(?![^>]*(?:src=|application/json))|<style|\sstyle=|\son[a-z]+=", html)
+        == []
+    )
 
 
 def test_static_files_are_kept_for_ever_under_todays_name_only(client: TestClient) -> None:
-    """A page of an earlier build still gets its files, but must not keep today's under yesterday's name."""
+    """A page of an earlier build still gets its files, but must not keep today's under yesterday's
+    name.
+    """
     href = re.search(r'href="(/static/[0-9a-f]+)/app.css"', client.get("/sign-in").text)
     assert href is not None
     assert "immutable" in client.get(f"{href[1]}/app.css").headers["Cache-Control"]
     assert client.get("/static/older/app.css").headers["Cache-Control"] == "no-cache"
     assert client.get(f"{href[1]}/../../server/app.py").status_code == 404
-    for name, kind in (("js/main.js", "text/javascript"), ("fonts/noto-sans-bengali-400.woff2", "font/woff2")):
+    for name, kind in (
+        ("js/main.js", "text/javascript"),
+        ("fonts/noto-sans-bengali-400.woff2", "font/woff2"),
+    ):
         assert client.get(f"{href[1]}/{name}").headers["Content-Type"].startswith(kind)
 
 
-def test_signed_out_visitors_come_back_to_where_they_wanted(client: TestClient, data: FixedData) -> None:
+def test_signed_out_visitors_come_back_to_where_they_wanted(
+    client: TestClient, data: FixedData
+) -> None:
     """The way to a conversation leads through the sign-in, and on."""
     data.is_signed_in = False
-    assert client.get("/inbox/c/3?status=all").headers["Location"] == "/sign-in?next=%2Finbox%2Fc%2F3%3Fstatus%3Dall"
+    assert (
+        client.get("/inbox/c/3?status=all").headers["Location"]
+        == "/sign-in?next=%2Finbox%2Fc%2F3%3Fstatus%3Dall"
+    )
     form = {"email": "a@example.org", "password": "right", "next": "/inbox/c/3?status=all"}
     answer = client.post("/sign-in", data=form, headers=OURS)
     assert (answer.status_code, answer.headers["Location"]) == (303, "/inbox/c/3?status=all")
     assert answer.headers["Set-Cookie"] == "omni_session=value; HttpOnly"
 
 
-@pytest.mark.parametrize("target", ["//evil.example", "/\\evil.example", "https://evil.example", "/inbox@evil", "/inbox\r\nX: y"])
+@pytest.mark.parametrize(
+    "target",
+    ["//evil.example", "/\\evil.example", "https://evil.example", "/inbox@evil", "/inbox\r\nX: y"],
+)
 def test_signing_in_leads_nowhere_else(client: TestClient, target: str) -> None:
     """A prepared link must not send a fresh session's owner to another site."""
     answer = client.post("/sign-in", data={"password": "right", "next": target}, headers=OURS)
@@ -78,14 +104,18 @@ def test_signing_in_leads_nowhere_else(client: TestClient, target: str) -> None:
 
 def test_a_wrong_password_says_so_and_keeps_the_address(client: TestClient) -> None:
     """The form comes back with the e-mail, never with the password."""
-    answer = client.post("/sign-in", data={"email": "a@example.org", "password": "wrong-one"}, headers=OURS)
+    answer = client.post(
+        "/sign-in", data={"email": "a@example.org", "password": "wrong-one"}, headers=OURS
+    )
     assert answer.status_code == 422
     assert 'role="alert"' in answer.text
     assert "a@example.org" in answer.text
     assert "wrong-one" not in answer.text
 
 
-def test_the_sign_in_leads_to_the_set_up_while_nobody_can_sign_in(client: TestClient, data: FixedData) -> None:
+def test_the_sign_in_leads_to_the_set_up_while_nobody_can_sign_in(
+    client: TestClient, data: FixedData
+) -> None:
     """And says nothing of it afterwards."""
     assert 'href="/setup"' not in client.get("/sign-in").text
     data.needs_set_up = True
@@ -94,10 +124,18 @@ def test_the_sign_in_leads_to_the_set_up_while_nobody_can_sign_in(client: TestCl
 
 @pytest.mark.parametrize(
     "headers",
-    [{"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "https://evil.example"}, {"Origin": "null"}, {}],
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {},
+    ],
 )
 @pytest.mark.parametrize("path", ["/sign-in", "/sign-out", f"/inbox/c/{OPEN_ID}/reply"])
-def test_forms_of_other_sites_are_refused(client: TestClient, data: FixedData, path: str, headers: dict[str, str]) -> None:
+def test_forms_of_other_sites_are_refused(
+    client: TestClient, data: FixedData, path: str, headers: dict[str, str]
+) -> None:
     """Nobody else's page signs in, signs out or replies in an agent's name."""
     answer = client.post(path, data={"content": "x", "password": "right"}, headers=headers)
     assert answer.status_code == 403
@@ -107,15 +145,26 @@ def test_forms_of_other_sites_are_refused(client: TestClient, data: FixedData, p
 
 def test_a_reply_without_script(client: TestClient, data: FixedData) -> None:
     """The form's own client id makes a repeated submission the same reply."""
-    form = {"content": " ধন্যবাদ\r\nsecond line ", "client_id": "form-1", "mode": "note", "agent": "7"}
+    form = {
+        "content": " ধন্যবাদ\r\nsecond line ",
+        "client_id": "form-1",
+        "mode": "note",
+        "agent": "7",
+    }
     answer = client.post(f"/inbox/c/{OPEN_ID}/reply", data=form, headers={"Origin": ORIGIN})
     assert (answer.status_code, answer.headers["Location"]) == (303, f"/inbox/c/{OPEN_ID}")
     assert data.replies == [(OPEN_ID, "ধন্যবাদ\nsecond line", "form-1", True)]
 
 
-@pytest.mark.parametrize("form", [{}, {"mode": "reply", "private": "1"}, {"mode": "Note"}, {"mode": ""}], ids=str)
-def test_a_form_that_does_not_say_what_it_is_is_refused(client: TestClient, data: FixedData, form: dict[str, str]) -> None:
-    """Nothing, both kinds, or an unknown one: a guess could show the customer what was meant for colleagues."""
+@pytest.mark.parametrize(
+    "form", [{}, {"mode": "reply", "private": "1"}, {"mode": "Note"}, {"mode": ""}], ids=str
+)
+def test_a_form_that_does_not_say_what_it_is_is_refused(
+    client: TestClient, data: FixedData, form: dict[str, str]
+) -> None:
+    """Nothing, both kinds, or an unknown one: a guess could show the customer what was meant for
+    colleagues.
+    """
     answer = client.post(f"/inbox/c/{OPEN_ID}/reply", data={"content": "x", **form}, headers=OURS)
     assert (answer.status_code, data.replies) == (400, [])
 
@@ -130,8 +179,13 @@ def test_a_form_of_another_agent_s_page_is_refused(client: TestClient, data: Fix
 
 def test_language_is_chosen_by_cookie_then_by_the_browser(client: TestClient) -> None:
     """A choice lasts, and its parameter does not stay in the address."""
-    assert '<html lang="bn"' in client.get("/sign-in", headers={"Accept-Language": "de, bn;q=0.8, en;q=0.5"}).text
-    assert '<html lang="en"' in client.get("/sign-in", headers={"Accept-Language": "xx;q=oops"}).text
+    assert (
+        '<html lang="bn"'
+        in client.get("/sign-in", headers={"Accept-Language": "de, bn;q=0.8, en;q=0.5"}).text
+    )
+    assert (
+        '<html lang="en"' in client.get("/sign-in", headers={"Accept-Language": "xx;q=oops"}).text
+    )
     chosen = client.get("/inbox?lang=bn&status=all")
     assert (chosen.status_code, chosen.headers["Location"]) == (303, "/inbox?status=all")
     assert '<html lang="bn"' in client.get("/inbox").text
@@ -147,7 +201,11 @@ def test_an_unknown_zone_reads_as_utc(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("error", "status", "sentence"),
     [
-        (DatabaseUnavailable(), 503, "The inbox cannot reach its data at the moment. Try again shortly."),
+        (
+            DatabaseUnavailable(),
+            503,
+            "The inbox cannot reach its data at the moment. Try again shortly.",
+        ),
         (NotFound(), 404, "There is nothing at this address, or it is not yours to see."),
         (NoChatwootIntegration(), 422, "This conversation has no way to the customer from here."),
         (BadRequest(), 400, "That could not be understood."),
@@ -155,20 +213,31 @@ def test_an_unknown_zone_reads_as_utc(client: TestClient) -> None:
     ],
     ids=lambda value: value.code if isinstance(value, OmniError) else None,
 )
-def test_troubles_are_told_as_pages(client: TestClient, data: FixedData, error: OmniError, status: int, sentence: str) -> None:
+def test_troubles_are_told_as_pages(
+    client: TestClient, data: FixedData, error: OmniError, status: int, sentence: str
+) -> None:
     """A person gets a sentence in their language and a way on, never a problem document."""
     data.trouble = error
-    for answer in (client.get("/inbox"), client.post(f"/inbox/c/{OPEN_ID}/reply", data={"content": "x", "mode": "reply"}, headers=OURS)):
+    for answer in (
+        client.get("/inbox"),
+        client.post(
+            f"/inbox/c/{OPEN_ID}/reply", data={"content": "x", "mode": "reply"}, headers=OURS
+        ),
+    ):
         assert answer.status_code == status
         assert answer.headers["Content-Type"].startswith("text/html")
         assert sentence in answer.text
-        assert answer.headers.get("Retry-After") == (str(error.retry_seconds) if error.retry_seconds else None)
+        assert answer.headers.get("Retry-After") == (
+            str(error.retry_seconds) if error.retry_seconds else None
+        )
 
 
 def test_too_many_sign_ins_say_to_wait(client: TestClient, data: FixedData) -> None:
     """The form stays, with the e-mail, so that a minute later one goes on."""
     data.trouble = TooManyRequests()
-    answer = client.post("/sign-in", data={"email": "a@example.org", "password": "right"}, headers=OURS)
+    answer = client.post(
+        "/sign-in", data={"email": "a@example.org", "password": "right"}, headers=OURS
+    )
     assert answer.status_code == 429
     assert "Too many attempts. Wait a minute and try again." in answer.text
     assert 'value="a@example.org"' in answer.text
@@ -177,15 +246,31 @@ def test_too_many_sign_ins_say_to_wait(client: TestClient, data: FixedData) -> N
 def test_a_form_beyond_all_replies_is_refused(client: TestClient, data: FixedData) -> None:
     """Its text is not dropped in silence; the longest reply there may be passes."""
     longest = "ক" * 150_000
-    assert client.post(f"/inbox/c/{OPEN_ID}/reply", data={"content": longest, "mode": "reply"}, headers=OURS).status_code == 303
+    assert (
+        client.post(
+            f"/inbox/c/{OPEN_ID}/reply", data={"content": longest, "mode": "reply"}, headers=OURS
+        ).status_code
+        == 303
+    )
     assert len(data.replies[0][1]) == 150_000
-    answer = client.post(f"/inbox/c/{OPEN_ID}/reply", data={"content": "x" * FORM_MAX_BYTES}, headers=OURS)
+    answer = client.post(
+        f"/inbox/c/{OPEN_ID}/reply", data={"content": "x" * FORM_MAX_BYTES}, headers=OURS
+    )
     assert answer.status_code == 413
     assert "The text is too long." in answer.text
     assert len(data.replies) == 1
 
 
-@pytest.mark.parametrize("path", ["/inbox/nothing", "/inbox/c/x", f"/inbox/c/{2**63}", f"/inbox/c/{'9' * 40}", f"/inbox/c/{OPEN_ID}/reply"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/inbox/nothing",
+        "/inbox/c/x",
+        f"/inbox/c/{2**63}",
+        f"/inbox/c/{'9' * 40}",
+        f"/inbox/c/{OPEN_ID}/reply",
+    ],
+)
 def test_addresses_of_nothing_are_pages_too(client: TestClient, path: str) -> None:
     """Whatever begins like the inbox leads back to it."""
     answer = client.get(path)

@@ -1,7 +1,8 @@
 """Rows and messages look the same whether the server's templates or the page's scripts print them.
 
-The page is loaded without its main module, so that what the server printed stays; then the scripts' own functions
-print the same objects from the boot data, and the two are compared as normalised markup.
+The page is loaded without its main module, so that what the server printed stays; then the scripts'
+own functions print the same objects from the boot data, and the two are compared as normalised
+markup.
 """
 
 from collections.abc import AsyncIterator
@@ -12,8 +13,13 @@ import pytest
 from playwright.async_api import Browser, Page, Route
 from starlette.applications import Starlette
 
-from server.endpoints import pages
-from tests.web.fixed_data import OPEN_ID, FixedData, conversations, messages
+from server.http.pages import inbox_pages
+from tests.web.fixed_data import (
+    OPEN_ID,
+    FixedData,
+    conversations,
+    messages,
+)
 
 WEB = Path(__file__).parents[2] / "web"
 ORIGIN = "http://inbox.test"
@@ -45,24 +51,30 @@ COMPARE = """async (build) => {
   }
   const printed = (selector) => [...document.querySelectorAll(selector)].map(normal);
   return { rows: [printed("#rows > li"), rows.map(normal)], messages: [printed("#messages > li"), items.map(normal)] };
-}"""
+}"""  # noqa: E501
 
 
 @pytest.fixture
 async def page(browser: Browser, request: pytest.FixtureRequest) -> AsyncIterator[Page]:
-    """The thread's page as the server prints it, in the language the test asks for, without its main module."""
+    """The thread's page as the server prints it, in the language the test asks for, without its
+    main module.
+    """
     data = FixedData()
-    app = Starlette(routes=pages.routes(WEB, lambda _: data))
+    app = Starlette(routes=inbox_pages.routes(WEB, lambda _: data))
     context = await browser.new_context(timezone_id=ZONE)
     cookies = (("lang", request.param), ("tz", ZONE))
-    await context.add_cookies([{"name": f"omni_{key}", "value": value, "url": ORIGIN} for key, value in cookies])
+    await context.add_cookies(
+        [{"name": f"omni_{key}", "value": value, "url": ORIGIN} for key, value in cookies]
+    )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ORIGIN) as client:
 
         async def answer(route: Route) -> None:
             if route.request.url.endswith("/main.js"):
                 return await route.abort()
             got = await client.get(route.request.url, headers=await route.request.all_headers())
-            return await route.fulfill(status=got.status_code, headers=dict(got.headers), body=got.content)
+            return await route.fulfill(
+                status=got.status_code, headers=dict(got.headers), body=got.content
+            )
 
         await context.route(f"{ORIGIN}/**", answer)
         await context.route("https://files.example/**", lambda route: route.abort())

@@ -1,4 +1,6 @@
-"""The inbox under a name of the office's network, without TLS: browsers give such pages neither locks nor random names."""
+"""The inbox under a name of the office's network, without TLS: browsers give such pages neither
+locks nor random names.
+"""
 
 from collections.abc import AsyncIterator
 
@@ -13,10 +15,14 @@ _NAME = "inbox.test"
 
 @pytest.fixture
 async def office_browser(chromium_path: str) -> AsyncIterator[Browser]:
-    """It finds the server under a name that is not this machine's own, so that it does not trust it as it trusts `localhost`."""
+    """It finds the server under a name that is not this machine's own, so that it does not trust it
+    as it trusts `localhost`.
+    """
     rule = f"--host-resolver-rules=MAP {_NAME} 127.0.0.1"
     async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=chromium_path, args=["--no-sandbox", rule])
+        chromium = await playwright.chromium.launch(
+            executable_path=chromium_path, args=["--no-sandbox", rule]
+        )
         yield chromium
         await chromium.close()
 
@@ -26,7 +32,8 @@ async def test_the_inbox_works_without_tls(site: Site, office_browser: Browser) 
     customer = site.new_customer()
     number = await site.writes(customer, "Is it open today?")
     window = await new_window(site, office_browser, base_url=f"http://{_NAME}:{site.omni.port}")
-    window.expected.append("Cross-Origin-Opener-Policy header has been ignored")  # Chromium says so of every page without TLS
+    # Chromium says so of every page without TLS
+    window.expected.append("Cross-Origin-Opener-Policy header has been ignored")
     try:
         page = await window.open(f"/inbox/c/{number}")
         assert await page.evaluate("[isSecureContext, 'locks' in navigator]") == [False, False]
@@ -41,8 +48,12 @@ async def test_the_inbox_works_without_tls(site: Site, office_browser: Browser) 
     assert window.faults == []
 
 
-async def test_the_settings_say_what_does_not_work_without_tls(site: Site, office_browser: Browser) -> None:
-    """Browsers show no notifications then; a box that is ticked all the same says it once more, and breaks nothing."""
+async def test_the_settings_say_what_does_not_work_without_tls(
+    site: Site, office_browser: Browser
+) -> None:
+    """Browsers show no notifications then; a box that is ticked all the same says it once more, and
+    breaks nothing.
+    """
     window = await new_window(site, office_browser, base_url=f"http://{_NAME}:{site.omni.port}")
     window.expected.append("Cross-Origin-Opener-Policy header has been ignored")
     try:

@@ -1,7 +1,9 @@
-"""Random walks through the page: whatever an agent, a browser and a line do, a note's text never reaches the customer, a reply's text is
-never kept from them, and every text that was sent is there once.
+"""Random walks through the page: whatever an agent, a browser and a line do, a note's text never
+reaches the customer, a reply's text is never kept from them, and every text that was sent is there
+once.
 
-A test run makes some short walks; `OMNI_TEST_FULL=1` some minutes of them, `OMNI_TEST_SEED` the same ones again.
+A test run makes some short walks; `OMNI_TEST_FULL=1` some minutes of them, `OMNI_TEST_SEED` the
+same ones again.
 """
 
 import asyncio
@@ -44,19 +46,23 @@ TAKE_BACK = """() => {
   button.click();
   const { value, placeholder } = document.querySelector("#reply");
   return [item.dataset.side === "note" ? "note" : "reply", text, placeholder.startsWith("Note") ? "note" : "reply", value];
-}"""
+}"""  # noqa: E501
 
 
 class Walk:
-    """One agent's browser with some tabs, two customers, and what the agent believes to have done."""
+    """One agent's browser with some tabs, two customers, and what the agent believes to have
+    done.
+    """
 
     def __init__(self, site: Site, window: Window, number: int) -> None:
-        self.site, self.window = site, window
+        self.site = site
+        self.window = window
         self.rng = random.Random(f"{SEED} {number}")
         self.name = f"w{SEED}x{number}"
         self.places: list[tuple[str, int]] = []
         self.tabs: list[Page] = []
-        self.sent: set[str] = set()  # tokens; each begins with the kind that the page said when it was typed
+        # tokens; each begins with the kind that the page said when it was typed
+        self.sent: set[str] = set()
         self.is_online = True
         self.steps: list[str] = []
         self._count = 0
@@ -66,15 +72,31 @@ class Walk:
         for _ in range(2):
             customer = self.site.new_customer()
             self.places.append((customer, await self.site.writes(customer, "hello")))
-        acts = [self._switch] * 4 + [self._tick] * 4 + [self._type] * 8 + [self._send] * 5 + [self._take_back] * 2
-        acts += [self._reload, self._reload, self._open, self._close, self._crash, self._line, self._back]
+        acts = (
+            [self._switch] * 4
+            + [self._tick] * 4
+            + [self._type] * 8
+            + [self._send] * 5
+            + [self._take_back] * 2
+        )
+        acts += [
+            self._reload,
+            self._reload,
+            self._open,
+            self._close,
+            self._crash,
+            self._line,
+            self._back,
+        ]
         try:
             await self._open()
             for _ in range(STEPS):
                 await self.rng.choice(acts)()
             await self._judge()
         except (AssertionError, Error) as error:
-            raise AssertionError(f"seed {SEED}, {self.name}: {', '.join(self.steps)}\n{error}") from error
+            raise AssertionError(
+                f"seed {SEED}, {self.name}: {', '.join(self.steps)}\n{error}"
+            ) from error
 
     @property
     def _tab(self) -> Page:
@@ -158,7 +180,8 @@ class Walk:
         token = f"{kind}-{self.name}-{self._count}"
         self._step(f"type {token}", tab)
         await tab.evaluate(
-            "(text) => { const field = document.querySelector('#reply'); field.value += text; field.dispatchEvent(new Event('input')); }",
+            "(text) => { const field = document.querySelector('#reply'); field.value += text; "
+            "field.dispatchEvent(new Event('input')); }",
             f" {token} ",
         )
         if self.rng.random() < 0.7:  # else what comes next comes before it is kept
@@ -187,13 +210,17 @@ class Walk:
         await self._agree()
 
     async def _agree(self) -> None:
-        """Tabs that show the same draft show the same text: an agent sees one of them, and would send it from both."""
+        """Tabs that show the same draft show the same text: an agent sees one of them, and would
+        send it from both.
+        """
 
         async def same() -> bool:
             seen: dict[tuple[str, str], set[str]] = {}
             for tab in self.tabs:
                 kind, text = await tab.evaluate(READ)
-                seen.setdefault((tab.url.partition("?")[0], kind), set()).add(" ".join(text.split()))
+                seen.setdefault((tab.url.partition("?")[0], kind), set()).add(
+                    " ".join(text.split())
+                )
             return all(len(texts) == 1 for texts in seen.values())
 
         await eventually(same, 30.0)
@@ -214,15 +241,26 @@ class Walk:
 
         await eventually(all_there, DRAINED_SECONDS)
         for tab in self.tabs:
-            await expect(tab.locator("#messages > li:not([id])")).to_have_count(0)  # nothing is on its way from this browser
+            # nothing is on its way from this browser
+            await expect(tab.locator("#messages > li:not([id])")).to_have_count(0)
         await all_there()
         for m in self._messages():
             kinds = {token.partition("-")[0] for token in _tokens(m.content)}
             assert kinds <= {"note" if m.private else "reply"}, m.content
 
     def _messages(self) -> list[Any]:
-        contacts = [self.site.sim.find_contact(customer, self.site.sim.account) for customer, _ in self.places]
-        return [m for c in contacts if c for talk in self.site.sim.conversations_of(c) for m in talk.messages if m.message_type == 1]
+        contacts = [
+            self.site.sim.find_contact(customer, self.site.sim.account)
+            for customer, _ in self.places
+        ]
+        return [
+            m
+            for c in contacts
+            if c
+            for talk in self.site.sim.conversations_of(c)
+            for m in talk.messages
+            if m.message_type == 1
+        ]
 
     def _found(self) -> Counter[str]:
         return Counter(token for m in self._messages() for token in _tokens(m.content))
@@ -243,7 +281,9 @@ async def _is_ready(page: Page) -> None:
 
 
 @pytest.mark.timeout(0 if SECONDS else 120)
-async def test_no_walk_shows_a_note_to_the_customer(site: Site, open_window: OpenWindow, preferences: Any) -> None:
+async def test_no_walk_shows_a_note_to_the_customer(
+    site: Site, open_window: OpenWindow, preferences: Any
+) -> None:
     """Nor loses or repeats a text that was sent."""
     await preferences(undoSeconds=3)
     began, walks, sent = time.monotonic(), 0, 0

@@ -1,7 +1,9 @@
-"""Brings a database to the shape of `tables.py`: an empty one, the CRM's own, or one left half-way by an interrupted run.
+"""Brings a database to the shape of `tables.py`: an empty one, the CRM's own, or one left half-way
+by an interrupted run.
 
-Alembic keeps the order of the revisions (table `omni_inbox_version`). MySQL commits every DDL statement by itself, so no step trusts
-what an earlier run may have done: each looks at the database and does what is missing. Running it again at any time is safe.
+Alembic keeps the order of the revisions (table `omni_inbox_version`). MySQL commits every DDL
+statement by itself, so no step trusts what an earlier run may have done: each looks at the database
+and does what is missing. Running it again at any time is safe.
 """
 
 from pathlib import Path
@@ -13,12 +15,18 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from server.db import crm_triggers
-from server.db.migrations import backfill, fit, own_names, search_texts, shape
-from server.db.migrations.connection import connected, exclusive
-from server.db.migrations.plan import Plan, plan_of
+from server.db.access.vault import Vault
+from server.db.migrations import (
+    backfill,
+    fill_search_texts,
+    fit,
+    own_names,
+    shape,
+)
+from server.db.migrations.planning import Plan, plan_of
 from server.db.migrations.progress import Progress, silent, telling
-from server.db.vault import Vault
+from server.db.migrations.upgrade_connection import connected, exclusive
+from server.db.schema import crm_triggers
 from server.errors import ConfigurationError
 
 __all__ = ["VERSION_TABLE", "Plan", "plan", "put_triggers_back", "schema_problem", "upgrade"]
@@ -28,7 +36,8 @@ _HINT = "run `omni-inbox db upgrade`"
 
 
 def plan(database_url: str, vault: Vault | None = None) -> Plan:
-    """What `upgrade` would do and what it refuses; nothing is changed. Blocks. Raises as `upgrade` does.
+    """What `upgrade` would do and what it refuses; nothing is changed. Blocks. Raises as `upgrade`
+    does.
 
     With a `vault` it also says which tokens `db upgrade` will encrypt.
     """
@@ -40,33 +49,43 @@ def plan(database_url: str, vault: Vault | None = None) -> Plan:
 def upgrade(database_url: str, progress: Progress = silent) -> list[str]:
     """Create or complete the tables and fill our columns of rows that are older than this program.
 
-    Returns one sentence for each thing done; an empty list when there was nothing to do. Blocks: from an event loop, call it in a
-    thread. Waits for another upgrade of the same database to end. Raises DatabaseUnavailable when a retry may help, else
-    ConfigurationError: then nothing was changed if it is the CRM's own definitions that are in the way. May be killed at any
-    moment and run again. `progress` is called with what is done, rows done and rows in all.
+    Returns one sentence for each thing done; an empty list when there was nothing to do. Blocks:
+    from an event loop, call it in a thread. Waits for another upgrade of the same database to end.
+    Raises DatabaseUnavailable when a retry may help, else ConfigurationError: then nothing was
+    changed if it is the CRM's own definitions that are in the way. May be killed at any moment and
+    run again. `progress` is called with what is done, rows done and rows in all.
     """
     done: list[str] = []
     with exclusive(database_url) as connection, telling(progress):
         config = _config(connection, done)
         was_complete = _revision(connection) == _head(config)
         if refusals := fit.look(connection).refusals:
-            raise ConfigurationError("\n".join(["The database was not upgraded, and nothing was changed:", *refusals]))
+            raise ConfigurationError(
+                "\n".join(["The database was not upgraded, and nothing was changed:", *refusals])
+            )
         done += crm_triggers.take_over(connection)
         done += own_names.rename(connection)
         try:
             command.upgrade(config, "head")
         except CommandError as error:
-            raise ConfigurationError(f"This database was upgraded by a newer version of the program; install that one ({error})") from None
-        if was_complete:  # no revision ran: look whether someone took away what they made, or added an integration to link to
+            raise ConfigurationError(
+                "This database was upgraded by a newer version of the program; install that one "
+                f"({error})"
+            ) from None
+        # no revision ran: look whether someone took away what they made, or added an integration to
+        # link to
+        if was_complete:
             done += shape.complete(connection)
             done += backfill.fill(connection)
-            done += search_texts.fill(connection)
+            done += fill_search_texts.fill(connection)
         done += _note_crm_changes(connection)
     return done
 
 
 def put_triggers_back(database_url: str) -> list[str]:
-    """Create the triggers that are missing. Blocks. Raises PermissionError where the account may not, else as `upgrade`."""
+    """Create the triggers that are missing. Blocks. Raises PermissionError where the account may
+    not, else as `upgrade`.
+    """
     with exclusive(database_url) as connection:
         return crm_triggers.ensure(connection)
 
@@ -74,13 +93,18 @@ def put_triggers_back(database_url: str) -> list[str]:
 def schema_problem(database_url: str) -> str | None:
     """What keeps the program from working on this database, as a sentence, or None.
 
-    For readiness: it changes nothing, and costs a few look-ups in the catalogue. Blocks. Raises DatabaseUnavailable or ConfigurationError.
+    For readiness: it changes nothing, and costs a few look-ups in the catalogue. Blocks. Raises
+    DatabaseUnavailable or ConfigurationError.
     """
     with connected(database_url) as connection:
         missing = shape.missing(connection)
         if missing:
-            return f"{', '.join(missing[:3])}{' and more' if len(missing) > 3 else ''} missing in the database; {_HINT}"
-        if _revision(connection) is None:  # a revision unknown to us is a newer program's, and all we need is there
+            return (
+                f"{', '.join(missing[:3])}{' and more' if len(missing) > 3 else ''} missing "
+                f"in the database; {_HINT}"
+            )
+        # a revision unknown to us is a newer program's, and all we need is there
+        if _revision(connection) is None:
             return f"The upgrade of the database was not finished; {_HINT}"
         refusals = fit.look(connection).refusals
         if refusals:
@@ -95,17 +119,26 @@ def _note_crm_changes(connection: Connection) -> list[str]:
     try:
         return crm_triggers.ensure(connection)
     except PermissionError as error:
-        return [f"no triggers: what the CRM writes is found by polling, changes of its rows late ({error}); see docs/operation.md"]
+        return [
+            (
+                "no triggers: what the CRM writes is found by polling, changes of its rows late "
+                f"({error}); see docs/operation.md"
+            )
+        ]
 
 
 def _config(connection: Connection, done: list[str]) -> Config:
-    config = Config(attributes={"connection": connection, "version_table": VERSION_TABLE, "done": done})
+    config = Config(
+        attributes={"connection": connection, "version_table": VERSION_TABLE, "done": done}
+    )
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     return config
 
 
 def _revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
+    return MigrationContext.configure(
+        connection, opts={"version_table": VERSION_TABLE}
+    ).get_current_revision()
 
 
 def _head(config: Config) -> str | None:

@@ -1,6 +1,8 @@
-"""Our columns in rows that are older than this program: told from what the CRM wrote, a few thousand rows at a time.
+"""Our columns in rows that are older than this program: told from what the CRM wrote, a few
+thousand rows at a time.
 
-Only what is missing is filled, so a run that was interrupted goes on where it stopped, and one too many changes nothing.
+Only what is missing is filled, so a run that was interrupted goes on where it stopped, and one too
+many changes nothing.
 """
 
 import json
@@ -17,30 +19,35 @@ from server.db.migrations.progress import report
 T = TypeVar("T")
 
 _PAGE = 500  # rows in one statement: short enough that the CRM's own writes do not notice
-_UPDATE_ROWS = 200  # rows that each get a value of their own in one statement: MySQL looks through all WHENs for each of them
+# rows that each get a value of their own in one statement: MySQL looks through all WHENs for each
+# of them
+_UPDATE_ROWS = 200
 _ATTEMPTS = 5
 _BUSY = {1205, 1213}  # lock wait timeout, deadlock: MySQL rolled the statement back
 _PREVIEW_CHARACTERS = 160
-# the contact is not looked at: a contact merge changes it, and the conversation's number is unique in its account
+# the contact is not looked at: a contact merge changes it, and the conversation's number is unique
+# in its account
 _EXTERNAL_ID = re.compile(r"chatwoot_[^_]+_([1-9][0-9]{0,17})")
 
 _STATUS = """\
 UPDATE social_conversations SET omni_chatwoot_status = CASE LOWER(status)
   WHEN 'closed' THEN 'resolved' WHEN 'pending' THEN 'pending' ELSE 'open' END{keep}
-WHERE id BETWEEN :low AND :high AND platform = 'chatwoot' AND omni_chatwoot_status IS NULL AND status <> ''"""
+WHERE id BETWEEN :low AND :high AND platform = 'chatwoot' AND omni_chatwoot_status IS NULL AND status <> ''"""  # noqa: E501
 _LAST_MESSAGE = """\
 UPDATE social_conversations SET last_message_at = (
   SELECT MAX(m.created_at) FROM social_messages m WHERE m.conversation_id = social_conversations.id AND m.omni_is_private = 0){keep}
 WHERE id BETWEEN :low AND :high AND last_message_at IS NULL AND EXISTS (
   SELECT 1 FROM social_messages m
-  WHERE m.conversation_id = social_conversations.id AND m.omni_is_private = 0 AND m.created_at IS NOT NULL)"""
+  WHERE m.conversation_id = social_conversations.id AND m.omni_is_private = 0 AND m.created_at IS NOT NULL)"""  # noqa: E501
 _INBOUND = """\
 UPDATE social_conversations SET omni_inbound_count = (
   SELECT COUNT(*) FROM social_messages m WHERE m.conversation_id = social_conversations.id AND m.sender_type = 'customer'){keep}
 WHERE id BETWEEN :low AND :high AND omni_inbound_count < (
-  SELECT COUNT(*) FROM social_messages m WHERE m.conversation_id = social_conversations.id AND m.sender_type = 'customer')"""
+  SELECT COUNT(*) FROM social_messages m WHERE m.conversation_id = social_conversations.id AND m.sender_type = 'customer')"""  # noqa: E501
 _MICROSECONDS = {
-    "sqlite": "CAST(strftime('%s', {time}) AS INTEGER) * 1000000 + CAST(substr({time}, 21, 6) AS INTEGER)",
+    "sqlite": (
+        "CAST(strftime('%s', {time}) AS INTEGER) * 1000000 + CAST(substr({time}, 21, 6) AS INTEGER)"
+    ),
     "mysql": "TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', {time})",
 }
 _LAST_INBOUND = """\
@@ -50,31 +57,37 @@ UPDATE social_conversations SET omni_last_inbound_at = (
   AND m.created_at > '1970-01-02'){keep}
 WHERE id BETWEEN :low AND :high AND omni_last_inbound_at IS NULL AND EXISTS (
   SELECT 1 FROM social_messages m WHERE m.conversation_id = social_conversations.id
-  AND m.sender_type = 'customer' AND m.omni_is_private = 0 AND m.created_at > '1970-01-02')"""
+  AND m.sender_type = 'customer' AND m.omni_is_private = 0 AND m.created_at > '1970-01-02')"""  # noqa: E501
 _NEWEST = """\
 SELECT conversation_id, sender_type, content FROM (
   SELECT m.conversation_id, m.sender_type, SUBSTR(m.content, 1, :characters) AS content,
     ROW_NUMBER() OVER (PARTITION BY m.conversation_id ORDER BY m.created_at DESC, m.id DESC) AS place
   FROM social_messages m JOIN social_conversations c ON c.id = m.conversation_id
   WHERE c.id BETWEEN :low AND :high AND c.omni_preview IS NULL AND m.omni_is_private = 0) newest
-WHERE place = 1"""
+WHERE place = 1"""  # noqa: E501
 _ONLY_INTEGRATION = """\
 SELECT company_id, MIN(id) FROM integrations WHERE provider = 'chatwoot' AND company_id IS NOT NULL
 GROUP BY company_id HAVING COUNT(*) = 1"""
 _UNLINKED = """\
 SELECT id, company_id, external_user_id, last_message_at FROM social_conversations
-WHERE platform = 'chatwoot' AND omni_integration_id IS NULL AND external_user_id IS NOT NULL AND id BETWEEN :low AND :high"""
+WHERE platform = 'chatwoot' AND omni_integration_id IS NULL AND external_user_id IS NOT NULL AND id BETWEEN :low AND :high"""  # noqa: E501
 
 
-# SQLite keeps times as text and orders them as text: pages end for ever before a row whose time lacks the fraction
-_SQLITE_TIMES = {"social_conversations": ("last_message_at", "created_at", "updated_at"), "social_messages": ("created_at",)}
+# SQLite keeps times as text and orders them as text: pages end for ever before a row whose time
+# lacks the fraction
+_SQLITE_TIMES = {
+    "social_conversations": ("last_message_at", "created_at", "updated_at"),
+    "social_messages": ("created_at",),
+}
 _WIDEN = """\
 UPDATE {table} SET {column} = strftime('%Y-%m-%d %H:%M:%f', {column}) || '000'
 WHERE length({column}) <> 26 AND strftime('%Y-%m-%d %H:%M:%f', {column}) IS NOT NULL"""
 
 
 def fill(connection: Connection) -> list[str]:
-    """Fill what is missing. Returns sentences with counts. The columns must be there; killing it loses nothing."""
+    """Fill what is missing. Returns sentences with counts. The columns must be there; killing it
+    loses nothing.
+    """
     if connection.dialect.name == "sqlite":
         for table, columns in _SQLITE_TIMES.items():
             for column in columns:
@@ -82,14 +95,27 @@ def fill(connection: Connection) -> list[str]:
     touched = _touched_by_updates(connection, "social_conversations")
     keep = _keep(touched)
     keep_but_last_message = _keep(touched - {"last_message_at"})
-    microseconds = _MICROSECONDS["sqlite" if connection.dialect.name == "sqlite" else "mysql"].format(time="MAX(m.created_at)")
-    counts = dict.fromkeys(("last message time", "inbound count", "time of the customer's last message", "Chatwoot status", "preview"), 0)
+    microseconds = _MICROSECONDS[
+        "sqlite" if connection.dialect.name == "sqlite" else "mysql"
+    ].format(time="MAX(m.created_at)")
+    counts = dict.fromkeys(
+        (
+            "last message time",
+            "inbound count",
+            "time of the customer's last message",
+            "Chatwoot status",
+            "preview",
+        ),
+        0,
+    )
     total = int(run(connection, "SELECT COUNT(*) FROM social_conversations").scalar_one())
     seen = 0
     for page in _pages(connection):
         report("filling conversations", seen, total)
         seen = min(total, seen + _PAGE)
-        counts["last message time"] += run(connection, _LAST_MESSAGE.format(keep=keep_but_last_message), page).rowcount
+        counts["last message time"] += run(
+            connection, _LAST_MESSAGE.format(keep=keep_but_last_message), page
+        ).rowcount
         counts["inbound count"] += run(connection, _INBOUND.format(keep=keep), page).rowcount
         counts["time of the customer's last message"] += run(
             connection, _LAST_INBOUND.format(microseconds=microseconds, keep=keep), page
@@ -106,7 +132,8 @@ def _separate_subjects(connection: Connection) -> list[str]:
     joined = "'local:' || id" if connection.dialect.name == "sqlite" else "CONCAT('local:', id)"
     changed = run(
         connection,
-        f"UPDATE omni_agents SET subject = {joined} WHERE email IS NOT NULL AND subject NOT LIKE 'local:%'",
+        f"UPDATE omni_agents SET subject = {joined} WHERE email IS NOT NULL AND subject NOT LIKE "
+        "'local:%'",
     ).rowcount
     return [f"{changed} agents with a password separated from the CRM's users"] if changed else []
 
@@ -115,15 +142,25 @@ def _fill_previews(connection: Connection, page: Mapping[str, int], keep: str) -
     rows = run(connection, _NEWEST, {**page, "characters": _PREVIEW_CHARACTERS}).all()
     previews = {
         row.conversation_id: json.dumps(
-            {"content": row.content or "", "senderType": row.sender_type.lower(), "hasAttachments": False}, ensure_ascii=False
+            {
+                "content": row.content or "",
+                "senderType": row.sender_type.lower(),
+                "hasAttachments": False,
+            },
+            ensure_ascii=False,
         )
         for row in rows
     }
-    return sum(_set_by_id(connection, "omni_preview", chunk, keep, "omni_preview IS NULL") for chunk in _chunks(previews))
+    return sum(
+        _set_by_id(connection, "omni_preview", chunk, keep, "omni_preview IS NULL")
+        for chunk in _chunks(previews)
+    )
 
 
 def _link(connection: Connection, keep: str) -> list[str]:
-    """Give each Chatwoot conversation its key, where the company has exactly one Chatwoot integration it can belong to."""
+    """Give each Chatwoot conversation its key, where the company has exactly one Chatwoot
+    integration it can belong to.
+    """
     done = []
     for integration, numbers in sorted(_choose(connection).items()):
         count = 0
@@ -131,17 +168,24 @@ def _link(connection: Connection, keep: str) -> list[str]:
             free = _without_taken(connection, integration, chunk)
             # the number alone is nobody's key: both columns are set by one statement
             also = f", omni_integration_id = {int(integration)}{keep}"
-            count += _set_by_id(connection, "omni_chatwoot_conversation_id", free, also, "omni_integration_id IS NULL")
+            count += _set_by_id(
+                connection,
+                "omni_chatwoot_conversation_id",
+                free,
+                also,
+                "omni_integration_id IS NULL",
+            )
         if count:
             done.append(f"{_conversations(count)} linked to integration {integration}")
     return done
 
 
 def _choose(connection: Connection) -> dict[int, dict[int, int]]:
-    """Integration -> {conversation id: Chatwoot's number}. Of rows with the same number: newest last_message_at, then lowest id.
+    """Integration -> {conversation id: Chatwoot's number}. Of rows with the same number: newest
+    last_message_at, then lowest id.
 
-    All of a company's rows are seen before the first is written, so an interrupted run has linked no wrong one.
-    Needs about 300 bytes of memory for each conversation not yet linked.
+    All of a company's rows are seen before the first is written, so an interrupted run has linked
+    no wrong one. Needs about 300 bytes of memory for each conversation not yet linked.
     """
     integrations = {row[0]: row[1] for row in run(connection, _ONLY_INTEGRATION)}
     best: dict[tuple[int, int], tuple[str, int]] = {}
@@ -159,7 +203,9 @@ def _choose(connection: Connection) -> dict[int, dict[int, int]]:
     return chosen
 
 
-def _without_taken(connection: Connection, integration: int, numbers: Mapping[int, int]) -> dict[int, int]:
+def _without_taken(
+    connection: Connection, integration: int, numbers: Mapping[int, int]
+) -> dict[int, int]:
     """Numbers a conversation has already, since an earlier run or a webhook, stay with it."""
     marks = ", ".join(f":n{place}" for place in range(len(numbers)))
     sql = (
@@ -171,20 +217,33 @@ def _without_taken(connection: Connection, integration: int, numbers: Mapping[in
     return {id_: number for id_, number in numbers.items() if number not in taken}
 
 
-def _set_by_id(connection: Connection, column: str, values: Mapping[int, object], also: str, condition: str) -> int:
-    """Set one column to a value of its own in each row, and what `also` says in all of them: one statement for a chunk of rows."""
+def _set_by_id(
+    connection: Connection, column: str, values: Mapping[int, object], also: str, condition: str
+) -> int:
+    """Set one column to a value of its own in each row, and what `also` says in all of them: one
+    statement for a chunk of rows.
+    """
     if not values:
         return 0
     cases = " ".join(f"WHEN :i{place} THEN :v{place}" for place in range(len(values)))
     marks = ", ".join(f":i{place}" for place in range(len(values)))
-    bound = {f"{letter}{place}": item for place, pair in enumerate(values.items()) for letter, item in zip("iv", pair, strict=True)}
-    sql = f"UPDATE social_conversations SET {column} = CASE id {cases} END{also} WHERE id IN ({marks}) AND {condition}"
+    bound = {
+        f"{letter}{place}": item
+        for place, pair in enumerate(values.items())
+        for letter, item in zip("iv", pair, strict=True)
+    }
+    sql = (
+        f"UPDATE social_conversations SET {column} = CASE id {cases} END{also} WHERE id IN "
+        f"({marks}) AND {condition}"
+    )
     return int(run(connection, sql, bound).rowcount)
 
 
 def _pages(connection: Connection) -> Iterator[dict[str, int]]:
-    """Ranges of conversation ids, each with at most _PAGE rows in it: `{"low": ..., "high": ...}`, both included."""
-    sql = """SELECT MIN(id), MAX(id) FROM (SELECT id FROM social_conversations WHERE id > :after ORDER BY id LIMIT :most) page"""
+    """Ranges of conversation ids, each with at most _PAGE rows in it: `{"low": ..., "high": ...}`,
+    both included.
+    """
+    sql = """SELECT MIN(id), MAX(id) FROM (SELECT id FROM social_conversations WHERE id > :after ORDER BY id LIMIT :most) page"""  # noqa: E501
     after = -1
     while True:
         low, high = run(connection, sql, {"after": after, "most": _PAGE}).one()
@@ -196,7 +255,9 @@ def _pages(connection: Connection) -> Iterator[dict[str, int]]:
 
 def _chunks(values: Mapping[int, T]) -> Iterator[dict[int, T]]:
     items = sorted(values.items(), key=lambda item: item[0])
-    return (dict(items[start : start + _UPDATE_ROWS]) for start in range(0, len(items), _UPDATE_ROWS))
+    return (
+        dict(items[start : start + _UPDATE_ROWS]) for start in range(0, len(items), _UPDATE_ROWS)
+    )
 
 
 def _keep(touched: set[str]) -> str:
@@ -219,7 +280,9 @@ def _touched_by_updates(connection: Connection, table: str) -> set[str]:
 
 
 def run(connection: Connection, sql: str, values: Mapping[str, object] | None = None) -> Any:
-    """Execute, and again after a deadlock with the CRM's own writes: every statement commits by itself and may be repeated."""
+    """Execute, and again after a deadlock with the CRM's own writes: every statement commits by
+    itself and may be repeated.
+    """
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             return connection.execute(text(sql), values or {})

@@ -1,4 +1,6 @@
-"""What information_schema says of the CRM's columns, keys and foreign keys, on MySQL and MariaDB."""
+"""What information_schema says of the CRM's columns, keys and foreign keys, on MySQL and
+MariaDB.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -6,8 +8,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from server.db import tables
-from server.db.names import DOCUMENTED
+from server.db.schema import tables
+from server.db.schema.names import DOCUMENTED
 
 
 class CatalogueColumn(NamedTuple):
@@ -31,7 +33,8 @@ class Held(NamedTuple):
     @property
     def sentence(self) -> str:
         return (
-            f"Column {self.table}.{self.column} is left as it is ({self.column_type}): the foreign key {self.key} holds it. "
+            f"Column {self.table}.{self.column} is left as it is ({self.column_type}): the "
+            f"foreign key {self.key} holds it. "
             "What is longer does not fit in"
         )
 
@@ -55,21 +58,32 @@ _NEEDED = {
     }
     for table, names in DOCUMENTED.items()
 }
-_LONG = {"social_messages.content": {"mediumtext", "longtext"}, "integrations.access_token": {"text", "mediumtext", "longtext"}}
+_LONG = {
+    "social_messages.content": {"mediumtext", "longtext"},
+    "integrations.access_token": {"text", "mediumtext", "longtext"},
+}
 
 
 def columns_of(connection: Connection, table: str) -> dict[str, CatalogueColumn]:
     rows = connection.execute(
         text(
-            "SELECT column_name, data_type, column_type, is_nullable, column_default, extra, collation_name, "
-            "character_maximum_length FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = :t "
+            "SELECT column_name, data_type, column_type, is_nullable, column_default, extra, "
+            "collation_name, "
+            "character_maximum_length FROM information_schema.columns WHERE table_schema = "
+            "DATABASE() AND table_name = :t "
             "ORDER BY ordinal_position"
         ),
         {"t": table},
     )
     return {
         str(name): CatalogueColumn(
-            _plain(kind).lower(), _plain(whole), nullable == "YES", _default(default), str(extra).lower(), collation, length
+            _plain(kind).lower(),
+            _plain(whole),
+            nullable == "YES",
+            _default(default),
+            str(extra).lower(),
+            collation,
+            length,
         )
         for name, kind, whole, nullable, default, extra, collation, length in rows
     }
@@ -95,22 +109,29 @@ def held_columns(connection: Connection, table: str) -> list[Held]:
     """Columns we would widen, but for a foreign key of the CRM's that uses them (MySQL: 1833)."""
     rows = connection.execute(
         text(
-            "SELECT column_name, constraint_name FROM information_schema.key_column_usage WHERE table_schema = DATABASE() "
+            "SELECT column_name, constraint_name FROM information_schema.key_column_usage WHERE "
+            "table_schema = DATABASE() "
             "AND table_name = :t AND referenced_table_name IS NOT NULL UNION "
-            "SELECT referenced_column_name, constraint_name FROM information_schema.key_column_usage "
+            "SELECT referenced_column_name, constraint_name FROM "
+            "information_schema.key_column_usage "
             "WHERE referenced_table_schema = DATABASE() AND referenced_table_name = :t"
         ),
         {"t": table},
     )
     keys = {str(column): str(key) for column, key in rows}
-    return [Held(table, name, keys[name], column.column_type) for name, column in narrow_columns(connection, table) if name in keys]
+    return [
+        Held(table, name, keys[name], column.column_type)
+        for name, column in narrow_columns(connection, table)
+        if name in keys
+    ]
 
 
 def indexed_texts(connection: Connection, table: str) -> Iterator[tuple[str, str]]:
     """(column, index) where a column that has to become a long text is in an index as a whole."""
     rows = connection.execute(
         text(
-            "SELECT column_name, index_name FROM information_schema.statistics WHERE table_schema = DATABASE() "
+            "SELECT column_name, index_name FROM information_schema.statistics WHERE "
+            "table_schema = DATABASE() "
             "AND table_name = :t AND sub_part IS NULL AND index_type <> 'FULLTEXT'"
         ),
         {"t": table},
@@ -122,8 +143,10 @@ def indexed_texts(connection: Connection, table: str) -> Iterator[tuple[str, str
 def unique_keys(connection: Connection, table: str) -> list[UniqueKey]:
     rows = connection.execute(
         text(
-            "SELECT index_name, column_name FROM information_schema.statistics WHERE table_schema = DATABASE() "
-            "AND table_name = :t AND non_unique = 0 AND index_name <> 'PRIMARY' ORDER BY index_name, seq_in_index"
+            "SELECT index_name, column_name FROM information_schema.statistics WHERE "
+            "table_schema = DATABASE() "
+            "AND table_name = :t AND non_unique = 0 AND index_name <> 'PRIMARY' ORDER BY "
+            "index_name, seq_in_index"
         ),
         {"t": table},
     )

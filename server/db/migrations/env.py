@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from server.db.tables import metadata
+from server.db.schema.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

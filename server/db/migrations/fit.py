@@ -1,6 +1,7 @@
 """Whether the inbox can live in a CRM's three tables: looked at before anything is changed.
 
-Each refusal is a sentence that names table and column (or key, or constraint) and what to do. Nothing is written here.
+Each refusal is a sentence that names table and column (or key, or constraint) and what to do.
+Nothing is written here.
 """
 
 import re
@@ -11,9 +12,19 @@ import msgspec
 import sqlalchemy.exc
 from sqlalchemy import Connection, inspect, text
 
-from server.db.migrations import notes, shape, table_kinds, unique_keys
-from server.db.migrations.catalogue import columns_of, held_columns, indexed_texts, narrow_columns
-from server.db.names import DOCUMENTED, PREFIX
+from server.db.migrations import (
+    notes,
+    shape,
+    table_kinds,
+    unique_keys,
+)
+from server.db.migrations.catalogue import (
+    columns_of,
+    held_columns,
+    indexed_texts,
+    narrow_columns,
+)
+from server.db.schema.names import DOCUMENTED, PREFIX
 
 _WHOLE = {"tinyint", "smallint", "mediumint", "int", "integer", "bigint"}
 _TEXTS = {"char", "varchar", "tinytext", "text", "mediumtext", "longtext"}
@@ -77,7 +88,9 @@ class _Check(NamedTuple):
 
 
 def look(connection: Connection) -> Fit:
-    """What speaks against an upgrade, and what should be known before it. An empty database has neither."""
+    """What speaks against an upgrade, and what should be known before it. An empty database has
+    neither.
+    """
     inspector = inspect(connection)
     if views := table_kinds.views(connection, inspector):
         return Fit(views, [])
@@ -110,7 +123,9 @@ def look(connection: Connection) -> Fit:
 
 
 def narrow(connection: Connection) -> list[str]:
-    """Columns that cannot hold what we store, but for those that a foreign key holds: `social_messages.content (varchar(191))`."""
+    """Columns that cannot hold what we store, but for those that a foreign key holds:
+    `social_messages.content (varchar(191))`.
+    """
     found = []
     for table in DOCUMENTED:
         held = {one.column for one in held_columns(connection, table)}
@@ -123,7 +138,9 @@ def narrow(connection: Connection) -> list[str]:
 
 
 def look_alikes(tables: set[str]) -> list[str]:
-    """Tables that Prisma names after its models (`SocialConversation`): not the ones that are looked for."""
+    """Tables that Prisma names after its models (`SocialConversation`): not the ones that are
+    looked for.
+    """
     plain = {re.sub("[^a-z]", "", table.lower()).rstrip("s"): table for table in tables}
     found = [
         f"{plain[key]} (looked for: {table})"
@@ -142,7 +159,8 @@ def _binary_log(connection: Connection) -> Iterator[str]:
     row = connection.exec_driver_sql("SELECT @@global.log_bin, @@session.binlog_format").one()
     if row[0] and str(row[1]).upper() == "STATEMENT":
         yield (
-            "The server's binlog_format is STATEMENT, with which it refuses writes at READ COMMITTED (1665), as the inbox "
+            "The server's binlog_format is STATEMENT, with which it refuses writes at READ "
+            "COMMITTED (1665), as the inbox "
             "makes them; set binlog_format to ROW or MIXED"
         )
 
@@ -151,7 +169,8 @@ def _uninsertable(connection: Connection, table: str) -> Iterator[str]:
     for name in shape.uninsertable(connection, table):
         yield (
             f"Column {name} takes no NULL and has no default, so the inbox cannot add rows; "
-            f"give it a default (ALTER TABLE {table} ALTER COLUMN {name.partition('.')[2]} SET DEFAULT ...) or let it be NULL"
+            f"give it a default (ALTER TABLE {table} ALTER COLUMN {name.partition('.')[2]} SET "
+            "DEFAULT ...) or let it be NULL"
         )
 
 
@@ -159,8 +178,15 @@ def _types(connection: Connection, table: str) -> Iterator[str]:
     columns = columns_of(connection, table)
     for name in _NUMBERS[table]:
         if (column := columns.get(name)) and column.data_type not in _WHOLE:
-            yield f"Column {table}.{name} is {column.column_type}; the inbox works with whole numbers there, not with texts (cuid, uuid)"
-    if (column := columns.get("id")) and column.data_type in _WHOLE and "auto_increment" not in column.extra:
+            yield (
+                f"Column {table}.{name} is {column.column_type}; the inbox works with whole "
+                "numbers there, not with texts (cuid, uuid)"
+            )
+    if (
+        (column := columns.get("id"))
+        and column.data_type in _WHOLE
+        and "auto_increment" not in column.extra
+    ):
         yield f"Column {table}.id is not numbered by the database; it needs AUTO_INCREMENT"
     for name in _TEXT_COLUMNS[table]:
         if (column := columns.get(name)) and column.data_type not in _TEXTS:
@@ -183,7 +209,8 @@ def _words(name: str, column: Any, words: tuple[str, ...]) -> Iterator[str]:
         alike = [one for one in has if one.casefold() == word.casefold() and one != word]
         if word not in has and alike and str(column.collation).endswith(("_bin", "_cs", "_as_cs")):
             yield (
-                f"Column {name} has {alike[0]} where the inbox writes {word}, and its collation {column.collation} takes them for two; "
+                f"Column {name} has {alike[0]} where the inbox writes {word}, and its collation "
+                f"{column.collation} takes them for two; "
                 "give the column a collation that does not (utf8mb4_unicode_ci)"
             )
 
@@ -191,7 +218,8 @@ def _words(name: str, column: Any, words: tuple[str, ...]) -> Iterator[str]:
 def _indexed(connection: Connection, table: str) -> Iterator[str]:
     for column, index in indexed_texts(connection, table):
         yield (
-            f"Column {table}.{column} is too short for what the inbox stores and cannot grow, as the whole of it is in index {index}; "
+            f"Column {table}.{column} is too short for what the inbox stores and cannot grow, as "
+            f"the whole of it is in index {index}; "
             f"give that index a length ({column}(100)) or drop it"
         )
 
@@ -199,7 +227,8 @@ def _indexed(connection: Connection, table: str) -> Iterator[str]:
 def _triggers(connection: Connection, table: str) -> Iterator[str]:
     rows = connection.execute(
         text(
-            "SELECT trigger_name, action_timing FROM information_schema.triggers WHERE event_object_schema = DATABASE() "
+            "SELECT trigger_name, action_timing FROM information_schema.triggers WHERE "
+            "event_object_schema = DATABASE() "
             "AND event_object_table = :t AND event_manipulation = 'UPDATE' ORDER BY trigger_name"
         ),
         {"t": table},
@@ -208,8 +237,10 @@ def _triggers(connection: Connection, table: str) -> Iterator[str]:
         if str(name).startswith(PREFIX):  # our own
             continue
         yield (
-            f"The CRM's trigger {name} ({str(timing).lower()} each update of {table}) runs for every row that is filled: "
-            "what it sets (updated_at, a log) changes, although the inbox changes columns of its own alone"
+            f"The CRM's trigger {name} ({str(timing).lower()} each update of {table}) runs for "
+            "every row that is filled: "
+            "what it sets (updated_at, a log) changes, although the inbox changes columns of its "
+            "own alone"
         )
 
 
@@ -234,15 +265,24 @@ def _constraints(connection: Connection, table: str) -> list[_Check]:
     else:
         sql = (
             "SELECT c.constraint_name, c.check_clause FROM information_schema.check_constraints c "
-            "JOIN information_schema.table_constraints t ON t.constraint_schema = c.constraint_schema "
-            "AND t.constraint_name = c.constraint_name WHERE c.constraint_schema = DATABASE() AND t.table_name = :t "
+            "JOIN information_schema.table_constraints t ON t.constraint_schema = "
+            "c.constraint_schema "
+            "AND t.constraint_name = c.constraint_name WHERE c.constraint_schema = DATABASE() "
+            "AND t.table_name = :t "
             "AND t.constraint_type = 'CHECK' ORDER BY c.constraint_name"
         )
-    return [_Check(str(name), str(clause).replace("\\'", "'")) for name, clause in connection.execute(text(sql), {"t": table})]
+    return [
+        _Check(str(name), str(clause).replace("\\'", "'"))
+        for name, clause in connection.execute(text(sql), {"t": table})
+    ]
 
 
-def _is_refused(connection: Connection, clause: str, columns: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
-    """Evaluate the CHECK for one row of ours. A clause that cannot be evaluated outside of its table refuses nothing here."""
+def _is_refused(
+    connection: Connection, clause: str, columns: Mapping[str, Any], values: Mapping[str, Any]
+) -> bool:
+    """Evaluate the CHECK for one row of ours. A clause that cannot be evaluated outside of its
+    table refuses nothing here.
+    """
     selected = []
     bound: list[Any] = []
     for name, column in columns.items():
@@ -256,7 +296,9 @@ def _is_refused(connection: Connection, clause: str, columns: Mapping[str, Any],
             selected.append(f"%s AS `{name}`")
     escaped = clause.replace("%", "%%")
     try:
-        row = connection.exec_driver_sql(f"SELECT ({escaped}) FROM (SELECT {', '.join(selected)}) AS sample", tuple(bound)).one()
+        row = connection.exec_driver_sql(
+            f"SELECT ({escaped}) FROM (SELECT {', '.join(selected)}) AS sample", tuple(bound)
+        ).one()
     except sqlalchemy.exc.DBAPIError:
         return False
     return row[0] is not None and not row[0]

@@ -1,8 +1,10 @@
-"""Names that earlier versions gave: their tables and columns get the prefix, before anything else is looked at.
+"""Names that earlier versions gave: their tables and columns get the prefix, before anything else
+is looked at.
 
-A name alone says nothing: a CRM has tables `agents` and columns `priority` of its own. Ours is what has our comment and our type
-(MySQL), and in SQLite, which keeps no comments, our type and a place behind the columns that we added before it.
-Each table is renamed by one statement, so an interrupted run is finished by the next one. Renaming changes no row.
+A name alone says nothing: a CRM has tables `agents` and columns `priority` of its own. Ours is what
+has our comment and our type (MySQL), and in SQLite, which keeps no comments, our type and a place
+behind the columns that we added before it. Each table is renamed by one statement, so an
+interrupted run is finished by the next one. Renaming changes no row.
 """
 
 from collections.abc import Iterator
@@ -10,10 +12,10 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Table, inspect
 
-from server.db import tables
 from server.db.migrations import plain_comments
-from server.db.migrations.connection import change
-from server.db.names import DOCUMENTED, PREFIX
+from server.db.migrations.upgrade_connection import change
+from server.db.schema import tables
+from server.db.schema.names import DOCUMENTED, PREFIX
 from server.errors import ConfigurationError
 
 # revisions whose names had no prefix
@@ -26,7 +28,10 @@ def plain_names(connection: Connection) -> list[tuple[str, str]]:
         return []
     found = list(_tables(connection))
     for table in _shared(connection):
-        found += [(f"{table.name}.{old}", f"{table.name}.{new}") for old, new in _columns(connection, table)]
+        found += [
+            (f"{table.name}.{old}", f"{table.name}.{new}")
+            for old, new in _columns(connection, table)
+        ]
     return found
 
 
@@ -38,7 +43,8 @@ def rename(connection: Connection) -> list[str]:
     present = set(inspect(connection).get_table_names())
     if doubled := [new for _, new in pairs if new in present]:
         raise ConfigurationError(
-            f"The database has the inbox's table under two names, {doubled[0].removeprefix(PREFIX)} and "
+            "The database has the inbox's table under two names, "
+            f"{doubled[0].removeprefix(PREFIX)} and "
             f"{doubled[0]}; look which one has its rows, and rename or drop the other"
         )
     if pairs and connection.dialect.name == "sqlite":
@@ -63,7 +69,9 @@ def _rename_columns(connection: Connection, table: Table) -> list[str]:
 
 
 def _is_older(connection: Connection) -> bool:
-    """Without a revision: MySQL's comments say whose a table is that an interrupted upgrade made."""
+    """Without a revision: MySQL's comments say whose a table is that an interrupted upgrade
+    made.
+    """
     revision = None
     if inspect(connection).has_table("omni_inbox_version"):
         row = connection.exec_driver_sql("SELECT MAX(version_num) FROM omni_inbox_version").one()
@@ -75,7 +83,11 @@ def _is_older(connection: Connection) -> bool:
 
 def _shared(connection: Connection) -> Iterator[Table]:
     inspector = inspect(connection)
-    return (table for table in tables.metadata.sorted_tables if table.name in DOCUMENTED and inspector.has_table(table.name))
+    return (
+        table
+        for table in tables.metadata.sorted_tables
+        if table.name in DOCUMENTED and inspector.has_table(table.name)
+    )
 
 
 def _tables(connection: Connection) -> Iterator[tuple[str, str]]:
@@ -86,11 +98,16 @@ def _tables(connection: Connection) -> Iterator[tuple[str, str]]:
         if table is None or old not in present:
             continue
         found = {column["name"]: column for column in inspector.get_columns(old)}
-        if connection.dialect.name != "sqlite" and inspector.get_table_comment(old)["text"] != comment:
+        if (
+            connection.dialect.name != "sqlite"
+            and inspector.get_table_comment(old)["text"] != comment
+        ):
             continue
         # columns of a later version may be missing; what is there of ours must be ours
         ours = [column for column in table.columns if column.name in found]
-        if _has_key(table, found) and all(_is_of_type(connection, one, found[one.name]) for one in ours):
+        if _has_key(table, found) and all(
+            _is_of_type(connection, one, found[one.name]) for one in ours
+        ):
             yield old, table.name
 
 
@@ -118,7 +135,9 @@ def _columns(connection: Connection, table: Table) -> Iterator[tuple[str, str]]:
             continue
         if comments[old] and not is_sqlite and column["comment"] not in comments[old]:
             continue
-        if not comments[old] and (column.get("comment") or not (is_behind or _begins(present[place + 1 :], comments))):
+        if not comments[old] and (
+            column.get("comment") or not (is_behind or _begins(present[place + 1 :], comments))
+        ):
             continue
         is_behind = True
         yield old, new
@@ -130,7 +149,9 @@ def _begins(following: list[Any], comments: dict[str, tuple[str, ...]]) -> bool:
 
 
 def _is_of_type(connection: Connection, column: Column[Any], found: Any) -> bool:
-    """The type as we declare it, as far as the database keeps it (MySQL's BOOL is TINYINT(1); lengths count)."""
+    """The type as we declare it, as far as the database keeps it (MySQL's BOOL is TINYINT(1);
+    lengths count).
+    """
     declared = _plain_type(column.type.compile(dialect=connection.dialect))
     present = _plain_type(found["type"].compile(dialect=connection.dialect))
     return declared == present
@@ -142,4 +163,8 @@ def _plain_type(text: str) -> str:
         return "tinyint"
     name, bracket, rest = kind.partition("(")
     # display widths of numbers say nothing, and newer servers do not print them
-    return name if name in ("int", "integer", "bigint", "smallint", "tinyint") else f"{name}{bracket}{rest}"
+    return (
+        name
+        if name in ("int", "integer", "bigint", "smallint", "tinyint")
+        else f"{name}{bracket}{rest}"
+    )

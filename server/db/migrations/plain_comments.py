@@ -1,6 +1,8 @@
-"""What versions without the prefix wrote as comments: frozen, so that a later text in `tables.py` forgets no older database.
+"""What versions without the prefix wrote as comments: frozen, so that a later text in `tables.py`
+forgets no older database.
 
-Texts that one column had one after the other stand together; an empty tuple is a column without a comment.
+Texts that one column had one after the other stand together; an empty tuple is a column without a
+comment.
 """
 
 COLUMNS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -52,7 +54,10 @@ COLUMNS: dict[str, dict[str, tuple[str, ...]]] = {
         "next_attempt_at": ("outbox: when the sender takes it next, microseconds",),
         "is_outcome_unknown": ("an attempt may have reached Chatwoot",),
         "chatwoot_answered_at": (
-            "outbox: when Chatwoot first answered after an attempt of unknown outcome, microseconds",
+            (
+                "outbox: when Chatwoot first answered after an attempt of unknown outcome, "
+                "microseconds"
+            ),
         ),
         "seq": ("event that changed this row last",),
     },
@@ -66,7 +71,10 @@ COLUMNS: dict[str, dict[str, tuple[str, ...]]] = {
         "unsigned_webhooks": ("refused, keyed, accepted",),
         "webhook_key": ("stands in the webhook's address where unsigned ones are `keyed`",),
         "proved_at": (
-            "when Chatwoot showed the inbox to the access token, microseconds; 1: older than proofs",
+            (
+                "when Chatwoot showed the inbox to the access token, microseconds; 1: older than "
+                "proofs"
+            ),
         ),
         "webhook_seen_at": ("last accepted delivery, microseconds",),
         "reconciled_at": ("up to here reconcile has looked, microseconds",),
@@ -101,14 +109,25 @@ TABLES = {
     "agents": "People who read and answer; those of the CRM are listed when first seen",
     "audit_log": "Administrative acts, and attempts at what is not theirs",
     "canned_replies": "Texts a company answers with again and again",
-    "chatwoot_sockets": "Which process listens to the agents' socket of a company's Chatwoot account, and how that goes",
+    "chatwoot_sockets": (
+        "Which process listens to the agents' socket of a company's Chatwoot account, and how "
+        "that goes"
+    ),
     "company_policies": "What a company's administrators ask of its agents",
     "conversation_reads": "How far each agent has read",
-    "event_reach": "When runs of events were written to the agents of one process: a row for each walk, not for each socket",
+    "event_reach": (
+        "When runs of events were written to the agents of one process: a row for each walk, not "
+        "for each socket"
+    ),
     "found_by_asking": "What asking Chatwoot found before any webhook told of it",
     "inbox_events": "The event log: ordered and immutable",
-    "inbox_streams": "One row a company; locked by every transaction that changes the company's state",
-    "installation": "What makes the processes on this database one installation; a copy of the database should get another row",
+    "inbox_streams": (
+        "One row a company; locked by every transaction that changes the company's state"
+    ),
+    "installation": (
+        "What makes the processes on this database one installation; a copy of the database "
+        "should get another row"
+    ),
     "invitations": "Links by which somebody becomes an agent, or an agent sets a new password",
     "outgoing_files": "Files of replies written here",
     "outgoing_pieces": "The content of such files, until Chatwoot has it",
@@ -117,6 +136,8 @@ TABLES = {
     "setup_keys": "The key by which the first administrator is made, while there is none",
     "sign_in_tickets": "Sign-ins between password and code",
     "sync_leases": "Which walk through an integration's Chatwoot is the only one of all processes",
-    "sync_runs": "The last sync of each integration that was asked for on its page: how far it came",
+    "sync_runs": (
+        "The last sync of each integration that was asked for on its page: how far it came"
+    ),
     "webhook_deliveries": "The journal: every webhook delivery as it came",
 }

@@ -1,15 +1,17 @@
-"""Tables, columns and indexes: what of `tables.py` a database lacks, and adding it. Nothing is ever dropped."""
+"""Tables, columns and indexes: what of `tables.py` a database lacks, and adding it. Nothing is ever
+dropped.
+"""
 
 from collections.abc import Iterator, Mapping
 
 from sqlalchemy import Column, Connection, Index, Inspector, MetaData, Table, inspect
 from sqlalchemy.schema import CreateColumn
 
-from server.db import tables
-from server.db.migrations import columns
-from server.db.migrations.connection import change
+from server.db.migrations import crm_column_changes
 from server.db.migrations.progress import report
-from server.db.names import DOCUMENTED
+from server.db.migrations.upgrade_connection import change
+from server.db.schema import tables
+from server.db.schema.names import DOCUMENTED
 from server.errors import ConfigurationError
 
 # made by the CRM, which goes on using them: their rows, columns and indexes are not ours to judge
@@ -17,7 +19,9 @@ LEGACY = (tables.social_conversations, tables.social_messages, tables.integratio
 
 
 def complete(connection: Connection) -> list[str]:
-    """Add every missing table, column and index, and widen the CRM's columns to what we store. Returns sentences."""
+    """Add every missing table, column and index, and widen the CRM's columns to what we store.
+    Returns sentences.
+    """
     done: list[str] = []
     for sentence in foreign(connection):
         raise ConfigurationError(sentence)
@@ -32,20 +36,26 @@ def complete(connection: Connection) -> list[str]:
 
 
 def missing(connection: Connection) -> list[str]:
-    """What `complete` would add, as names: `table omni_inbox_events`, `column social_messages.omni_seq`, `index ...`."""
+    """What `complete` would add, as names: `table omni_inbox_events`, `column
+    social_messages.omni_seq`, `index ...`.
+    """
     inspector = inspect(connection)
     names: list[str] = []
     for table in tables.metadata.sorted_tables:
         if not inspector.has_table(table.name):
             names.append(f"table {table.name}")
             continue
-        names += [f"column {table.name}.{column.name}" for column in missing_columns(inspector, table)]
+        names += [
+            f"column {table.name}.{column.name}" for column in missing_columns(inspector, table)
+        ]
         names += [f"index {table.name}.{index.name}" for index in missing_indexes(inspector, table)]
     return names
 
 
 def uninsertable(connection: Connection, table: str) -> list[str]:
-    """Columns of the CRM's own that take no NULL and have no default: our inserts do not know them and would be refused."""
+    """Columns of the CRM's own that take no NULL and have no default: our inserts do not know them
+    and would be refused.
+    """
     return [
         f"{table}.{column['name']}"
         for column in inspect(connection).get_columns(table)
@@ -58,7 +68,9 @@ def uninsertable(connection: Connection, table: str) -> list[str]:
 
 
 def foreign(connection: Connection) -> Iterator[str]:
-    """A table of our name but without our key columns is someone else's, or its columns are named otherwise."""
+    """A table of our name but without our key columns is someone else's, or its columns are named
+    otherwise.
+    """
     inspector = inspect(connection)
     for table in tables.metadata.sorted_tables:
         if not inspector.has_table(table.name):
@@ -69,14 +81,17 @@ def foreign(connection: Connection) -> Iterator[str]:
             otherwise = [column.name for column in lacking if _camel(column.name) in present]
             if otherwise:
                 yield (
-                    f"Table {table.name} has {', '.join(map(_camel, otherwise))} where the inbox reads and writes "
-                    f"{', '.join(otherwise)}; give the columns these names (in Prisma: @map on each field)"
+                    f"Table {table.name} has {', '.join(map(_camel, otherwise))} where the inbox "
+                    "reads and writes "
+                    f"{', '.join(otherwise)}; give the columns these names (in Prisma: @map on "
+                    "each field)"
                 )
                 continue
         for column in lacking:
             if not column.nullable and column.server_default is None:
                 yield (
-                    f"The database has a table {table.name} without a column {column.name}, so it is not the one the inbox knows; "
+                    f"The database has a table {table.name} without a column {column.name}, so "
+                    "it is not the one the inbox knows; "
                     "rename that table, or give the inbox a database of its own"
                 )
                 break
@@ -87,8 +102,12 @@ def missing_columns(inspector: Inspector, table: Table) -> Iterator[Column[objec
     return (column for column in table.columns if column.name not in present)
 
 
-def missing_indexes(inspector: Inspector, table: Table, renamed: Mapping[str, str] | None = None) -> Iterator[Index]:
-    """Told by columns, not by name: an index the CRM has already is as good as ours. `renamed`: old names -> new ones."""
+def missing_indexes(
+    inspector: Inspector, table: Table, renamed: Mapping[str, str] | None = None
+) -> Iterator[Index]:
+    """Told by columns, not by name: an index the CRM has already is as good as ours. `renamed`: old
+    names -> new ones.
+    """
     new = renamed or {}
     present = [
         ([new.get(str(name), name) for name in index["column_names"]], index["unique"])
@@ -96,18 +115,24 @@ def missing_indexes(inspector: Inspector, table: Table, renamed: Mapping[str, st
     ]
     for index in sorted(table.indexes, key=lambda index: str(index.name)):
         names = [column.name for column in index.columns]
-        if not any(names == other and (is_unique or not index.unique) for other, is_unique in present):
+        if not any(
+            names == other and (is_unique or not index.unique) for other, is_unique in present
+        ):
             yield index
 
 
 def _complete_columns(connection: Connection, table: Table) -> list[str]:
-    """MySQL may have to copy a large table: then once, for everything. Where it need not, nothing makes it."""
+    """MySQL may have to copy a large table: then once, for everything. Where it need not, nothing
+    makes it.
+    """
     is_crm = table in LEGACY and connection.dialect.name != "sqlite"
-    options = columns.table_options(connection, table) if is_crm else []
-    widened = columns.widenings(connection, table) if is_crm else {}
+    options = crm_column_changes.table_options(connection, table) if is_crm else []
+    widened = crm_column_changes.widenings(connection, table) if is_crm else {}
     added = list(missing_columns(inspect(connection), table))
     modified = [f"MODIFY COLUMN {one.definition}" for one in widened.values()]
-    new = [f"ADD COLUMN {CreateColumn(column).compile(dialect=connection.dialect)}" for column in added]
+    new = [
+        f"ADD COLUMN {CreateColumn(column).compile(dialect=connection.dialect)}" for column in added
+    ]
     if table in LEGACY and (options or modified or new):
         report(f"changing table {table.name}")
     if options:  # by itself: what comes after inherits from it
@@ -128,14 +153,18 @@ def _alter(connection: Connection, table: Table, parts: list[str]) -> None:
     # SQLite takes one change a statement; there it costs nothing, and all is one transaction
     statements = parts if connection.dialect.name == "sqlite" else [", ".join(parts)]
     for statement in statements:
-        change(connection, columns.driver_text(connection, f"ALTER TABLE {table.name} {statement}"))
+        change(
+            connection,
+            crm_column_changes.driver_text(connection, f"ALTER TABLE {table.name} {statement}"),
+        )
 
 
 def _complete_indexes(connection: Connection, table: Table) -> list[str]:
     taken = {index["name"] for index in inspect(connection).get_indexes(table.name)}
     done = []
     for index in list(missing_indexes(inspect(connection), table)):
-        name = f"{index.name}_2" if index.name in taken else str(index.name)  # the CRM has one of this name, for something else
+        # the CRM has one of this name, for something else
+        name = f"{index.name}_2" if index.name in taken else str(index.name)
         unique = "UNIQUE " if index.unique else ""
         names = ", ".join(column.name for column in index.columns)
         report(f"adding index {name}")
@@ -145,14 +174,19 @@ def _complete_indexes(connection: Connection, table: Table) -> list[str]:
 
 
 def _fitted(table: Table, inspector: Inspector) -> Table:
-    """The table with foreign keys of the type the CRM gave the ids they point to: MySQL refuses INT against BIGINT."""
+    """The table with foreign keys of the type the CRM gave the ids they point to: MySQL refuses INT
+    against BIGINT.
+    """
     metadata = MetaData()
     for other in tables.metadata.sorted_tables:
         other.to_metadata(metadata)
     fitted = metadata.tables[table.name]
     for key in fitted.foreign_keys:
         if inspector.has_table(key.column.table.name):
-            found = {column["name"]: column["type"] for column in inspector.get_columns(key.column.table.name)}
+            found = {
+                column["name"]: column["type"]
+                for column in inspector.get_columns(key.column.table.name)
+            }
             key.parent.type = found[key.column.name]
     return fitted
 

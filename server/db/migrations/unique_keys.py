@@ -1,7 +1,8 @@
 """Unique keys of the CRM's that our rows may meet: which we can live with, and which we cannot.
 
-On `external_user_id` we can: it is no key of ours, so a value that is taken is not taken again (`store`). A key with a column of the
-CRM's own that is NULL in our rows is never met. Any other one would refuse a customer's message for ever.
+On `external_user_id` we can: it is no key of ours, so a value that is taken is not taken again
+(`store`). A key with a column of the CRM's own that is NULL in our rows is never met. Any other one
+would refuse a customer's message for ever.
 """
 
 from collections.abc import Iterator
@@ -9,9 +10,13 @@ from collections.abc import Iterator
 from sqlalchemy import Connection
 
 from server.db.migrations.catalogue import UniqueKey, columns_of, unique_keys
-from server.db.names import DOCUMENTED, PREFIX
+from server.db.schema.names import DOCUMENTED, PREFIX
 
-_TELLS_APART = {"social_conversations": "external_user_id", "social_messages": None, "integrations": None}
+_TELLS_APART = {
+    "social_conversations": "external_user_id",
+    "social_messages": None,
+    "integrations": None,
+}
 _OF_PLACE = {"company_id", "page_id", "account_id", "base_url"}
 
 
@@ -32,16 +37,22 @@ def refusals(connection: Connection, table: str) -> Iterator[str]:
 
 def warnings(connection: Connection, table: str) -> Iterator[str]:
     for key in unique_keys(connection, table):
-        if table == "social_conversations" and "external_user_id" in key.columns and not _is_ours(key):
+        if (
+            table == "social_conversations"
+            and "external_user_id" in key.columns
+            and not _is_ours(key)
+        ):
             yield (
-                f"Unique key {key.text} of {table}: where an external_user_id is taken already, a conversation keeps the one it has, "
+                f"Unique key {key.text} of {table}: where an external_user_id is taken already, "
+                "a conversation keeps the one it has, "
                 "or gets its integration's number behind it"
             )
     if table == "integrations":
         for key in _met(connection, table):
             if _OF_PLACE & set(key.columns):
                 yield (
-                    f"Unique key {key.text} of {table} allows one integration for each {' and '.join(key.columns)}: "
+                    f"Unique key {key.text} of {table} allows one integration for each "
+                    f"{' and '.join(key.columns)}: "
                     "another Chatwoot inbox with the same ones cannot be added"
                 )
 
@@ -52,7 +63,11 @@ def _met(connection: Connection, table: str) -> Iterator[UniqueKey]:
     for key in unique_keys(connection, table):
         if _is_ours(key) or "id" in key.columns or _TELLS_APART[table] in key.columns:
             continue
-        own = [columns[name] for name in key.columns if name in columns and name not in DOCUMENTED[table]]
+        own = [
+            columns[name]
+            for name in key.columns
+            if name in columns and name not in DOCUMENTED[table]
+        ]
         if any(one.is_nullable and str(one.default or "NULL").upper() == "NULL" for one in own):
             continue
         yield key

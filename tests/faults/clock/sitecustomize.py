@@ -1,4 +1,6 @@
-"""Imported by Python itself when this folder is on PYTHONPATH: the wall clock of that process is off by what stands in a file."""
+"""Imported by Python itself when this folder is on PYTHONPATH: the wall clock of that process is
+off by what stands in a file.
+"""
 
 import mmap
 import os

@@ -14,7 +14,9 @@ pytestmark = pytest.mark.skipif(find_program("nginx") is None, reason="nginx is 
 
 
 async def test_an_invented_address_is_no_new_one(visitor: Visitor, tmp_path: Path) -> None:
-    """Each guess from another address by its own word: they are counted as one client's, and soon 429."""
+    """Each guess from another address by its own word: they are counted as one client's, and soon
+    429.
+    """
     nginx = Nginx([visitor.omni.port, visitor.omni.port])
     try:
         await asyncio.to_thread(nginx.start)
@@ -22,7 +24,11 @@ async def test_an_invented_address_is_no_new_one(visitor: Visitor, tmp_path: Pat
 
             async def guess(number: int) -> int:
                 invented = f"203.0.113.{number}"
-                headers = {"X-Forwarded-For": invented, "X-Real-IP": invented, "Forwarded": f"for={invented}"}
+                headers = {
+                    "X-Forwarded-For": invented,
+                    "X-Real-IP": invented,
+                    "Forwarded": f"for={invented}",
+                }
                 body = {"email": visitor.email, "password": "wrong"}
                 answer = await http.post(f"{nginx.url}/api/sessions", json=body, headers=headers)
                 return answer.status_code

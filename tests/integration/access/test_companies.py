@@ -13,7 +13,9 @@ from tests.kit.eventually import eventually
 from tests.kit.omni import Omni
 
 
-async def test_the_ids_of_another_company_are_answered_like_no_ids(company: Company, server: Omni) -> None:
+async def test_the_ids_of_another_company_are_answered_like_no_ids(
+    company: Company, server: Omni
+) -> None:
     """In every path and body: the same status and the same code as for ids that do not exist."""
     async with Company(server) as other:
         await other.post(other.message(1))
@@ -24,9 +26,27 @@ async def test_the_ids_of_another_company_are_answered_like_no_ids(company: Comp
         nowhere = 2**40
         pairs: list[tuple[str, str, str, Any, Any]] = [
             ("GET", f"/api/conversations/{there}", f"/api/conversations/{nowhere}", None, None),
-            ("GET", f"/api/conversations/{there}/messages", f"/api/conversations/{nowhere}/messages", None, None),
-            ("PATCH", f"/api/conversations/{there}", f"/api/conversations/{nowhere}", {"status": "Closed"}, {"status": "Closed"}),
-            ("POST", f"/api/conversations/{there}/reply", f"/api/conversations/{nowhere}/reply", {"content": "x"}, {"content": "x"}),
+            (
+                "GET",
+                f"/api/conversations/{there}/messages",
+                f"/api/conversations/{nowhere}/messages",
+                None,
+                None,
+            ),
+            (
+                "PATCH",
+                f"/api/conversations/{there}",
+                f"/api/conversations/{nowhere}",
+                {"status": "Closed"},
+                {"status": "Closed"},
+            ),
+            (
+                "POST",
+                f"/api/conversations/{there}/reply",
+                f"/api/conversations/{nowhere}/reply",
+                {"content": "x"},
+                {"content": "x"},
+            ),
             (
                 "POST",
                 f"/api/conversations/{there}/read",
@@ -69,7 +89,13 @@ async def test_the_ids_of_another_company_are_answered_like_no_ids(company: Comp
                 None,
                 None,
             ),
-            ("POST", "/api/chatwoot/sync", "/api/chatwoot/sync", {"integrationId": other.integration_id}, {"integrationId": nowhere}),
+            (
+                "POST",
+                "/api/chatwoot/sync",
+                "/api/chatwoot/sync",
+                {"integrationId": other.integration_id},
+                {"integrationId": nowhere},
+            ),
         ]
         for method, path, unknown, body, unknown_body in pairs:
             answer = await company.http.request(method, path, json=body)
@@ -98,7 +124,9 @@ async def test_no_event_of_another_company_is_received(company: Company, server:
         await here.wait_for_seq(await company.head())
         await there.wait_for_seq(await other.head())
         assert {event.data["conversation"]["companyId"] for event in here.events} == {company.id}
-        assert {event.data["message"]["content"] for event in there.events if "message" in event.data} == {"theirs"}
+        assert {
+            event.data["message"]["content"] for event in there.events if "message" in event.data
+        } == {"theirs"}
 
 
 async def test_a_disabled_agent_is_refused_everywhere(company: Company) -> None:
@@ -106,7 +134,8 @@ async def test_a_disabled_agent_is_refused_everywhere(company: Company) -> None:
     async with company.client(5) as http:
         assert (await http.get("/api/me")).status_code == 200
         await company.execute(
-            "UPDATE omni_agents SET is_active = :no, updated_at = :now WHERE company_id = :c AND subject = '5'",
+            "UPDATE omni_agents SET is_active = :no, updated_at = :now WHERE company_id = :c AND "
+            "subject = '5'",
             no=False,
             now=int(time.time() * SECOND),
             c=company.id,
@@ -127,6 +156,8 @@ async def test_what_is_public_needs_no_token_and_tells_nothing(company: Company)
         for path in ("/livez", "/readyz", "/metrics"):
             answer = await http.get(path)
             assert answer.status_code == 200
-            assert not [word for word in ("secret text", "Moreau", "token-of") if word in answer.text]
+            assert not [
+                word for word in ("secret text", "Moreau", "token-of") if word in answer.text
+            ]
     assert "a secret text" not in company.omni.log
     assert company.token() not in company.omni.log

@@ -35,8 +35,12 @@ ORIGIN_CASES = (
 
 
 @pytest.mark.parametrize("case", ORIGIN_CASES)
-async def test_a_write_from_a_foreign_page_is_refused(visitor: Visitor, browser: httpx.AsyncClient, case: str) -> None:
-    """The browser sends the cookie with a form of any page: without our Origin it counts for nothing."""
+async def test_a_write_from_a_foreign_page_is_refused(
+    visitor: Visitor, browser: httpx.AsyncClient, case: str
+) -> None:
+    """The browser sends the cookie with a form of any page: without our Origin it counts for
+    nothing.
+    """
     company, origin = visitor.company, _origins(visitor.omni)[case]
     await company.post(company.message(1))
     row = await company.conversation_with(1)
@@ -46,24 +50,32 @@ async def test_a_write_from_a_foreign_page_is_refused(visitor: Visitor, browser:
         ("POST", "/reply", {"content": "forged"}),
         ("POST", "/read", {"messageId": row["messages"][0]["id"]}),
     ):
-        answer = await browser.request(method, f"/api/conversations/{row['id']}{path}", json=body, headers=headers)
+        answer = await browser.request(
+            method, f"/api/conversations/{row['id']}{path}", json=body, headers=headers
+        )
         assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), path
     assert (await browser.delete("/api/sessions", headers=headers)).status_code == 403
     assert (await browser.post("/api/chatwoot/sync", headers=headers)).status_code == 403
     assert await company.conversation_with(1) == row
 
 
-async def test_a_write_from_our_own_page_is_accepted(visitor: Visitor, browser: httpx.AsyncClient) -> None:
+async def test_a_write_from_our_own_page_is_accepted(
+    visitor: Visitor, browser: httpx.AsyncClient
+) -> None:
     """With the Origin the browser adds."""
     company = visitor.company
     await company.post(company.message(1))
     row = await company.conversation_with(1)
     body = {"messageId": row["messages"][0]["id"]}
-    answer = await browser.post(f"/api/conversations/{row['id']}/read", json=body, headers={"Origin": visitor.omni.base_url})
+    answer = await browser.post(
+        f"/api/conversations/{row['id']}/read", json=body, headers={"Origin": visitor.omni.base_url}
+    )
     assert (answer.status_code, answer.json()["unreadCount"]) == (200, 0)
 
 
-async def test_a_foreign_page_may_not_read_the_answer(visitor: Visitor, browser: httpx.AsyncClient) -> None:
+async def test_a_foreign_page_may_not_read_the_answer(
+    visitor: Visitor, browser: httpx.AsyncClient
+) -> None:
     """No CORS header invites it, neither on the answer nor on a preflight."""
     headers = {"Origin": "https://evil.example", "Access-Control-Request-Method": "PATCH"}
     for answer in (
@@ -74,14 +86,18 @@ async def test_a_foreign_page_may_not_read_the_answer(visitor: Visitor, browser:
 
 
 @pytest.mark.parametrize("case", ORIGIN_CASES)
-async def test_a_socket_of_a_foreign_page_is_refused(visitor: Visitor, browser: httpx.AsyncClient, case: str) -> None:
+async def test_a_socket_of_a_foreign_page_is_refused(
+    visitor: Visitor, browser: httpx.AsyncClient, case: str
+) -> None:
     """Browsers send cookies with cross-site sockets as well: 4003, final."""
     socket = visitor.socket(browser.cookies["omni_session"], _origins(visitor.omni)[case])
     assert await refusal(socket) == 4003
     assert (socket.frames[0]["code"], socket.frames[0]["fatal"]) == ("forbidden", True)
 
 
-async def test_a_socket_of_our_own_page_is_welcome(visitor: Visitor, browser: httpx.AsyncClient) -> None:
+async def test_a_socket_of_our_own_page_is_welcome(
+    visitor: Visitor, browser: httpx.AsyncClient
+) -> None:
     """By the cookie alone; it ends with the session."""
     async with visitor.socket(browser.cookies["omni_session"], visitor.omni.base_url) as agent:
         assert agent.welcome["agent"]["name"] == "Tomas Berg"
@@ -93,5 +109,7 @@ async def test_signing_in_from_a_foreign_page_is_refused(visitor: Visitor, case:
     """Else a page could sign a visitor in as somebody else."""
     async with visitor.browser() as http:
         headers = {"Origin": str(_origins(visitor.omni)[case])}
-        answer = await http.post("/api/sessions", json={"email": visitor.email, "password": PASSWORD}, headers=headers)
+        answer = await http.post(
+            "/api/sessions", json={"email": visitor.email, "password": PASSWORD}, headers=headers
+        )
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")

@@ -13,9 +13,15 @@ def ours(visitor: Visitor) -> dict[str, str]:
     return {"Origin": visitor.omni.base_url, "User-Agent": "Firefox on a telephone"}
 
 
-async def test_own_sign_ins_are_listed_and_ended_one_by_one(visitor: Visitor, browser: httpx.AsyncClient) -> None:
+async def test_own_sign_ins_are_listed_and_ended_one_by_one(
+    visitor: Visitor, browser: httpx.AsyncClient
+) -> None:
     """With address and browser; another agent's cannot be ended; all others at once."""
-    async with visitor.browser() as phone, visitor.browser() as tablet, visitor.browser() as stranger:
+    async with (
+        visitor.browser() as phone,
+        visitor.browser() as tablet,
+        visitor.browser() as stranger,
+    ):
         for one in (phone, tablet):
             one.headers.update(ours(visitor))
             assert (await visitor.sign_in(one)).status_code == 201
@@ -49,12 +55,20 @@ async def test_sign_ins_are_in_the_audit_log_with_their_address(visitor: Visitor
         await visitor.sign_in(http, password="wrong")
         await visitor.sign_in(http)
         await http.delete("/api/sessions")
-        acts = [act for act in (await chief.get("/api/audit")).json() if act["agentId"] == visitor.number]
+        acts = [
+            act
+            for act in (await chief.get("/api/audit")).json()
+            if act["agentId"] == visitor.number
+        ]
         assert [act["act"] for act in acts] == ["sign-out", "sign-in", "sign-in.failed"]
-        assert {(act["address"], act["client"]) for act in acts} == {(visitor.address, "Firefox on a telephone")}
+        assert {(act["address"], act["client"]) for act in acts} == {
+            (visitor.address, "Firefox on a telephone")
+        }
         export = await chief.get("/api/audit/export")
         lines = [json.loads(line) for line in export.text.splitlines()]
-        assert [line["id"] for line in lines] == sorted((line["id"] for line in lines), reverse=True)
+        assert [line["id"] for line in lines] == sorted(
+            (line["id"] for line in lines), reverse=True
+        )
         assert {act["id"] for act in acts} <= {line["id"] for line in lines}
         assert (await http.get("/api/audit/export")).status_code == 401
     refused = [line for line in visitor.omni.log.splitlines() if "sign-in refused" in line]
@@ -75,13 +89,17 @@ async def test_failed_tries_are_said_after_the_next_sign_in(visitor: Visitor) ->
 
 
 async def test_a_known_browser_is_let_in_while_others_guess(visitor: Visitor) -> None:
-    """From many addresses nobody gets more than a few tries at one account; whoever signed in before does not wait."""
+    """From many addresses nobody gets more than a few tries at one account; whoever signed in
+    before does not wait.
+    """
     async with visitor.browser() as http:
         assert (await visitor.sign_in(http)).status_code == 201
         statuses: list[int] = []
         for number in range(60):
             async with visitor.browser(f"127.9.{visitor.company.id % 250}.{number + 1}") as guesser:
-                statuses.append((await visitor.sign_in(guesser, password=f"guess {number}")).status_code)
+                statuses.append(
+                    (await visitor.sign_in(guesser, password=f"guess {number}")).status_code
+                )
         assert statuses[:15] == [401] * 15
         assert 429 in statuses
         assert (await visitor.sign_in(http)).status_code == 201

@@ -1,4 +1,6 @@
-"""Where the site is https: `__Host-` cookies, the old name for those who have it, HSTS, and the scheme of a form's page."""
+"""Where the site is https: `__Host-` cookies, the old name for those who have it, HSTS, and the
+scheme of a form's page.
+"""
 
 from collections.abc import Iterator
 from http.cookies import SimpleCookie
@@ -6,7 +8,7 @@ from http.cookies import SimpleCookie
 import httpx
 import pytest
 
-from server.auth import SECURE_SESSION_COOKIE, SESSION_COOKIE
+from server.access.authentication import SECURE_SESSION_COOKIE, SESSION_COOKIE
 from tests.integration.access.visitor import PASSWORD, Visitor
 from tests.kit.omni import Omni
 
@@ -32,16 +34,29 @@ async def _signed_in(http: httpx.AsyncClient) -> tuple[str, httpx.Response]:
     body = {"email": EMAIL, "password": PASSWORD}
     answer = await http.post("/api/sessions", json=body, headers={"Origin": SITE})
     assert answer.status_code == 201, answer.text
-    return SimpleCookie(answer.headers.get_list("set-cookie")[0])[SECURE_SESSION_COOKIE].value, answer
+    return SimpleCookie(answer.headers.get_list("set-cookie")[0])[
+        SECURE_SESSION_COOKIE
+    ].value, answer
 
 
 async def test_the_cookies_are_bound_to_the_host(https_site: Omni) -> None:
-    """`__Host-` asks for Secure, the path `/` and no domain; whoever has the old name stays signed in; the new one goes first."""
+    """`__Host-` asks for Secure, the path `/` and no domain; whoever has the old name stays signed
+    in; the new one goes first.
+    """
     async with https_site.client() as http:
         value, answer = await _signed_in(http)
-        for line, name in zip(answer.headers.get_list("set-cookie"), ("__Host-omni_session", "__Host-omni_device"), strict=True):
+        for line, name in zip(
+            answer.headers.get_list("set-cookie"),
+            ("__Host-omni_session", "__Host-omni_device"),
+            strict=True,
+        ):
             morsel = SimpleCookie(line)[name]
-            assert (morsel["secure"], morsel["httponly"], morsel["path"], morsel["domain"]) == (True, True, "/", "")
+            assert (morsel["secure"], morsel["httponly"], morsel["path"], morsel["domain"]) == (
+                True,
+                True,
+                "/",
+                "",
+            )
         http.cookies.clear()
         planted = f"{SESSION_COOKIE}={'A' * 43}; {SECURE_SESSION_COOKIE}={value}"
         for cookie in (f"{SECURE_SESSION_COOKIE}={value}", f"{SESSION_COOKIE}={value}", planted):
@@ -74,7 +89,9 @@ FORMS: tuple[tuple[dict[str, str], bool], ...] = (
 
 
 async def test_the_scheme_of_a_form_s_page_counts(https_site: Omni) -> None:
-    """A page of http, which anybody on the way can write, sends no form as ours, also from a browser without `Sec-Fetch-Site`."""
+    """A page of http, which anybody on the way can write, sends no form as ours, also from a
+    browser without `Sec-Fetch-Site`.
+    """
     form = {"email": EMAIL, "password": PASSWORD, "next": "/inbox"}
     async with https_site.client() as http:
         for headers, is_ours in FORMS:
@@ -84,7 +101,7 @@ async def test_the_scheme_of_a_form_s_page_counts(https_site: Omni) -> None:
 
 
 async def test_the_way_on_after_signing_in_leads_inside(https_site: Omni) -> None:
-    """Whatever `next` says; `unit/endpoints/test_page_requests.py` has more of it."""
+    """Whatever `next` says; `unit/http/pages/test_page_requests.py` has more of it."""
     async with https_site.client() as http:
         for target, place in (("/inbox/c/12", "/inbox/c/12"), ("//evil.example", "/inbox")):
             form = {"email": EMAIL, "password": PASSWORD, "next": target}

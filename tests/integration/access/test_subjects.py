@@ -3,7 +3,12 @@
 import json
 
 from tests.integration.test_integrations import admin, command
-from tests.integration.test_people import PASSWORD, accept, invited, signed_in
+from tests.integration.test_people import (
+    PASSWORD,
+    accept,
+    invited,
+    signed_in,
+)
 from tests.kit.company import Company
 
 
@@ -30,7 +35,12 @@ async def test_a_token_made_here_is_the_agents_own(company: Company) -> None:
     """`omni-inbox token` goes on working for agents with a password."""
     email = f"token{company.id}@example.org"
     await accept(company.omni, await invited(company, email, "admin"))
-    arguments = ("--company-id", str(company.id), "--agent-id", str(await number_of(company, email)))
+    arguments = (
+        "--company-id",
+        str(company.id),
+        "--agent-id",
+        str(await number_of(company, email)),
+    )
     token = (await command(company.omni, "token", *arguments)).stdout.strip()
     async with company.omni.client(token) as http:
         assert (await http.get("/api/me")).json()["email"] == email
@@ -43,12 +53,19 @@ async def test_agents_of_an_earlier_version_are_separated_by_the_upgrade(company
         await accept(company.omni, await invited(company, email))
     numbers = [await number_of(company, email) for email in emails]
     for number, subject in zip(numbers, (str(numbers[0]), emails[1]), strict=True):
-        await company.execute("UPDATE omni_agents SET subject = :s WHERE id = :id", s=subject, id=number)
+        await company.execute(
+            "UPDATE omni_agents SET subject = :s WHERE id = :id", s=subject, id=number
+        )
     async with company.client("crm-user") as http:
         assert (await http.get("/api/me")).status_code == 200
-    assert "2 agents with a password separated" in (await command(company.omni, "db", "upgrade")).stdout
+    assert (
+        "2 agents with a password separated"
+        in (await command(company.omni, "db", "upgrade")).stdout
+    )
     assert "agents with a password" not in (await command(company.omni, "db", "upgrade")).stdout
-    rows = await company.rows("SELECT subject FROM omni_agents WHERE company_id = :c ORDER BY id", c=company.id)
+    rows = await company.rows(
+        "SELECT subject FROM omni_agents WHERE company_id = :c ORDER BY id", c=company.id
+    )
     assert {f"local:{number}" for number in numbers} <= {subject for (subject,) in rows}
     assert "crm-user" in {subject for (subject,) in rows}
     assert [await signed_in(company, email, PASSWORD) for email in emails] == [201, 201]

@@ -33,13 +33,19 @@ def _signed(company: Company, **changes: Any) -> str:
 
 
 def _unsigned(company: Company) -> str:
-    parts = [json.dumps(part).encode() for part in ({"alg": "none", "typ": "JWT"}, _claims(company))]
+    parts = [
+        json.dumps(part).encode() for part in ({"alg": "none", "typ": "JWT"}, _claims(company))
+    ]
     return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts) + "."
 
 
 def _changed_payload(company: Company) -> str:
     head, _, signature = _signed(company).split(".")
-    other = base64.urlsafe_b64encode(json.dumps(_claims(company, sub="2")).encode()).decode().rstrip("=")
+    other = (
+        base64.urlsafe_b64encode(json.dumps(_claims(company, sub="2")).encode())
+        .decode()
+        .rstrip("=")
+    )
     return f"{head}.{other}.{signature}"
 
 
@@ -47,7 +53,9 @@ BAD_TOKENS: dict[str, Forge] = {
     "expired": lambda c: _signed(c, exp=int(time.time()) - 120),
     "not yet valid": lambda c: _signed(c, nbf=int(time.time()) + 600),
     "without an end": lambda c: _signed(c, exp=None),
-    "wrong key": lambda c: jwt.encode(_claims(c), "another secret of at least 32 bytes", algorithm="HS256"),
+    "wrong key": lambda c: jwt.encode(
+        _claims(c), "another secret of at least 32 bytes", algorithm="HS256"
+    ),
     "algorithm none": _unsigned,
     "HS512": lambda c: jwt.encode(_claims(c), JWT_SECRET.ljust(64, "!"), algorithm="HS512"),
     "RS256": lambda c: jwt.encode(_claims(c), PRIVATE_KEY, algorithm="RS256"),
@@ -80,8 +88,13 @@ async def test_a_bad_token_is_refused(company: Company, case: str) -> None:
             ("GET", "/api/events"),
             ("POST", "/api/conversations/1/reply"),
         ):
-            answer = await http.request(method, path, headers=header, json={"content": "x"} if method == "POST" else None)
-            assert (answer.status_code, answer.headers["content-type"]) == (401, "application/problem+json"), path
+            answer = await http.request(
+                method, path, headers=header, json={"content": "x"} if method == "POST" else None
+            )
+            assert (answer.status_code, answer.headers["content-type"]) == (
+                401,
+                "application/problem+json",
+            ), path
             assert answer.headers["www-authenticate"].startswith("Bearer")
             assert answer.json()["code"] in ("unauthenticated", "token_expired")
     socket = AgentSocket(company.omni.ws_url, token=token)
@@ -93,11 +106,22 @@ async def test_a_bad_token_is_refused(company: Company, case: str) -> None:
 async def test_no_token_is_refused(company: Company, header: str) -> None:
     """Nor one under another scheme."""
     async with company.omni.client(headers={"Authorization": header} if header else {}) as http:
-        for path in ("/api/conversations", "/api/conversations/1/messages", "/api/me", "/api/events"):
+        for path in (
+            "/api/conversations",
+            "/api/conversations/1/messages",
+            "/api/me",
+            "/api/events",
+        ):
             assert (await http.get(path)).status_code == 401
-        for path in ("/api/conversations/1/reply", "/api/conversations/1/read", "/api/chatwoot/sync"):
+        for path in (
+            "/api/conversations/1/reply",
+            "/api/conversations/1/read",
+            "/api/chatwoot/sync",
+        ):
             assert (await http.post(path, json={})).status_code == 401
-        assert (await http.patch("/api/conversations/1", json={"status": "Open"})).status_code == 401
+        assert (
+            await http.patch("/api/conversations/1", json={"status": "Open"})
+        ).status_code == 401
         assert (await http.delete("/api/sessions")).status_code == 401
 
 
@@ -115,7 +139,10 @@ async def test_an_agent_first_seen_in_a_token_is_listed(company: Company) -> Non
         me = (await http.get("/api/me")).json()
         assert (me["name"], me["role"], me["companyId"]) == ("Rupa Akter", "admin", company.id)
         await http.get("/api/me")
-    rows = await company.rows("SELECT id, name, role FROM omni_agents WHERE company_id = :c AND subject = 'crm-42'", c=company.id)
+    rows = await company.rows(
+        "SELECT id, name, role FROM omni_agents WHERE company_id = :c AND subject = 'crm-42'",
+        c=company.id,
+    )
     assert [tuple(row) for row in rows] == [(me["id"], "Rupa Akter", "admin")]
 
 

@@ -1,4 +1,6 @@
-"""Keys and roles that are taken away, on a running server: tokens it has seen and sockets that are open end with them."""
+"""Keys and roles that are taken away, on a running server: tokens it has seen and sockets that are
+open end with them.
+"""
 
 import json
 from collections.abc import Iterator
@@ -35,7 +37,11 @@ def server(tmp_path: Path) -> Iterator[Omni]:
     """Tokens of the CRM are signed with the keys of a file."""
     keys = tmp_path / "keys.json"
     _write(keys, OLD_JWK)
-    omni = Omni(tmp_path, database_url=f"sqlite:///{tmp_path / 'omni.db'}", env={"JWT_JWKS_PATH": str(keys), "ACCESS_CHECK_SECONDS": "0.5"})
+    omni = Omni(
+        tmp_path,
+        database_url=f"sqlite:///{tmp_path / 'omni.db'}",
+        env={"JWT_JWKS_PATH": str(keys), "ACCESS_CHECK_SECONDS": "0.5"},
+    )
     omni.prepare()
     try:
         omni.start()
@@ -50,7 +56,9 @@ def _token(key: Any, number: str) -> str:
 
 
 async def test_a_withdrawn_key_ends_what_it_has_signed(server: Omni) -> None:
-    """Also a token that was seen before, and its socket: 401 and 4205, sign in again. What the new key has signed goes on."""
+    """Also a token that was seen before, and its socket: 401 and 4205, sign in again. What the new
+    key has signed goes on.
+    """
     old = _token(OLD, "old")
     keys = Path(server.env["JWT_JWKS_PATH"])
     async with server.client(old) as http, AgentSocket(server.ws_url, token=old) as socket:
@@ -59,7 +67,9 @@ async def test_a_withdrawn_key_ends_what_it_has_signed(server: Omni) -> None:
         new = _token(NEW, "new")
 
         async def is_taken() -> bool:
-            return (await http.get("/api/me", headers={"Authorization": f"Bearer {new}"})).status_code == 200
+            return (
+                await http.get("/api/me", headers={"Authorization": f"Bearer {new}"})
+            ).status_code == 200
 
         await eventually(is_taken, limit=_LIMIT)
         async with AgentSocket(server.ws_url, token=new) as other:

@@ -9,14 +9,15 @@ import argon2
 import httpx
 
 from server.core.times import SECOND
-from server.db import accounts
+from server.db.access import accounts
 from tests.kit.company import Company
 from tests.kit.socket_client import AgentSocket
 
 PASSWORD = "correct horse battery staple"
 
 
-# as strong as a test needs: the real ones take a core for a tenth of a second, which is their purpose
+# as strong as a test needs: the real ones take a core for a tenth of a second, which is their
+# purpose
 CHEAP_HASH = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
 
 
@@ -24,7 +25,8 @@ class Visitor:
     """A browser with an account of its own and an address of its own."""
 
     def __init__(self, company: Company) -> None:
-        self.company, self.omni = company, company.omni
+        self.company = company
+        self.omni = company.omni
         self.email = f"agent{company.id}@example.org"
         self.address = f"127.0.{company.id // 250}.{company.id % 250 + 1}"
         self.number = 0
@@ -34,7 +36,9 @@ class Visitor:
         now = int(time.time() * SECOND)
         company_id = self.company.id
         return await self.company.database.transaction(
-            lambda c: accounts.add_agent(c, company_id, email, "Tomas Berg", "agent", CHEAP_HASH, now)
+            lambda c: accounts.add_agent(
+                c, company_id, email, "Tomas Berg", "agent", CHEAP_HASH, now
+            )
         )
 
     def browser(self, address: str | None = None) -> httpx.AsyncClient:
@@ -45,14 +49,22 @@ class Visitor:
         """The cookie of a new session, made without a sign-in."""
         cookie, now = secrets.token_urlsafe(32), int(time.time() * SECOND)
         key = hashlib.sha256(cookie.encode()).hexdigest()
-        await self.company.database.transaction(lambda c: accounts.add_session(c, key, self.number, now, now + 3600 * SECOND))
+        await self.company.database.transaction(
+            lambda c: accounts.add_session(c, key, self.number, now, now + 3600 * SECOND)
+        )
         return cookie
 
-    async def sign_in(self, http: httpx.AsyncClient, password: str = PASSWORD, email: str | None = None) -> httpx.Response:
-        return await http.post("/api/sessions", json={"email": email or self.email, "password": password})
+    async def sign_in(
+        self, http: httpx.AsyncClient, password: str = PASSWORD, email: str | None = None
+    ) -> httpx.Response:
+        return await http.post(
+            "/api/sessions", json={"email": email or self.email, "password": password}
+        )
 
     def socket(self, cookie: str, origin: str | None) -> AgentSocket:
-        return AgentSocket(self.omni.ws_url, cookie=f"theme=dark; omni_session={cookie}", origin=origin)
+        return AgentSocket(
+            self.omni.ws_url, cookie=f"theme=dark; omni_session={cookie}", origin=origin
+        )
 
 
 async def refusal(socket: AgentSocket) -> int:

@@ -45,7 +45,13 @@ async def test_rows_of_the_crm_are_listed_and_read(legacy_server: Omni) -> None:
                 assert {name: whole[name] for name in row} == row
                 assert all(isinstance(message["content"], str) for message in whole["messages"])
     async with legacy_server.client(legacy_server.token(1)) as http:
-        facebook = next(row for row in (await http.get("/api/conversations", params={"platform": "facebook"})).json() if row["id"] == 5)
+        facebook = next(
+            row
+            for row in (
+                await http.get("/api/conversations", params={"platform": "facebook"})
+            ).json()
+            if row["id"] == 5
+        )
         assert facebook["externalUserName"] == "Facebook User"
         thread = (await http.get("/api/conversations/5/messages")).json()["messages"]
         assert [message["content"] for message in thread] == ["via Facebook"]

@@ -1,4 +1,6 @@
-"""Lists and threads over REST as the existing page polls them, exactly: shape, order, filters, pages."""
+"""Lists and threads over REST as the existing page polls them, exactly: shape, order, filters,
+pages.
+"""
 
 import datetime as dt
 import re
@@ -76,7 +78,9 @@ async def test_messages_inside_are_oldest_first(company: Company) -> None:
     ids = {message["chatwootMessageId"]: message["id"] for message in whole["messages"]}
     assert list(ids) == [1, 2, 3, 4, 5]
     path = f"/api/conversations/{whole['id']}/messages"
-    assert [m["chatwootMessageId"] for m in (await company.get(path, params={"limit": 2}))["messages"]] == [4, 5]
+    assert [
+        m["chatwootMessageId"] for m in (await company.get(path, params={"limit": 2}))["messages"]
+    ] == [4, 5]
     page = await company.get(path, params={"limit": 2, "before": ids[4]})
     assert [m["chatwootMessageId"] for m in page["messages"]] == [2, 3]
     assert (await company.get(path, params={"before": ids[1]}))["messages"] == []
@@ -123,22 +127,43 @@ async def test_the_search_finds_names_and_texts(company: Company) -> None:
 
 @pytest.mark.parametrize("limit", [1, 3, 7])
 async def test_a_walk_over_the_pages_finds_every_row_once(company: Company, limit: int) -> None:
-    """Rows of the same moment, and rows without one: in the order of the whole list, none left out, none twice."""
+    """Rows of the same moment, and rows without one: in the order of the whole list, none left out,
+    none twice.
+    """
     same = "2024-05-05 05:05:05.123456"
-    times = [same] * 5 + [None] * 4 + ["2024-05-06 00:00:00.000000", "2024-05-04 00:00:00.999999", same, None, "2024-05-05 05:05:05.123457"]
-    await fill(company, [(at, "Open" if n % 4 else "Closed", "chatwoot") for n, at in enumerate(times)])
+    times = (
+        [same] * 5
+        + [None] * 4
+        + [
+            "2024-05-06 00:00:00.000000",
+            "2024-05-04 00:00:00.999999",
+            same,
+            None,
+            "2024-05-05 05:05:05.123457",
+        ]
+    )
+    await fill(
+        company, [(at, "Open" if n % 4 else "Closed", "chatwoot") for n, at in enumerate(times)]
+    )
     whole = await company.conversations()
     assert len(whole) == len(times)
-    assert [row["id"] for row in await _walk(company, f"/api/conversations?limit={limit}")] == [row["id"] for row in whole]
+    assert [row["id"] for row in await _walk(company, f"/api/conversations?limit={limit}")] == [
+        row["id"] for row in whole
+    ]
     opened = await company.conversations(status="Open")
-    assert [row["id"] for row in await _walk(company, f"/api/conversations?status=Open&limit={limit}")] == [row["id"] for row in opened]
+    assert [
+        row["id"] for row in await _walk(company, f"/api/conversations?status=Open&limit={limit}")
+    ] == [row["id"] for row in opened]
     assert [row["lastMessageAt"] for row in whole[-5:]] == [None] * 5
 
 
 async def test_more_rows_than_a_page_of_the_server_are_one_array(company: Company) -> None:
     """Without `limit` all of them come, compressed, in order."""
     moment = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
-    at = [(moment + dt.timedelta(seconds=n // 3)).strftime("%Y-%m-%d %H:%M:%S.%f") for n in range(1_203)]
+    at = [
+        (moment + dt.timedelta(seconds=n // 3)).strftime("%Y-%m-%d %H:%M:%S.%f")
+        for n in range(1_203)
+    ]
     await fill(company, [(time, "Open", "chatwoot") for time in at])
     answer = await company.http.get("/api/conversations", headers={"Accept-Encoding": "gzip"})
     rows = answer.json()
@@ -154,10 +179,18 @@ async def test_a_thread_longer_than_a_page_of_the_server_is_whole(company: Compa
     """All messages, oldest first, also several of one moment."""
     await company.post(company.message(1))
     conversation = await company.conversation_with(1)
-    rows = [{"c": conversation["id"], "at": f"2027-01-01 00:{n // 60 % 60:02d}:{n % 60:02d}.000000", "n": n} for n in range(1_100)]
+    rows = [
+        {
+            "c": conversation["id"],
+            "at": f"2027-01-01 00:{n // 60 % 60:02d}:{n % 60:02d}.000000",
+            "n": n,
+        }
+        for n in range(1_100)
+    ]
     await company.database.transaction(
         lambda c: c.execute_many(
-            "INSERT INTO social_messages (conversation_id, sender_type, content, created_at, omni_seq) "
+            "INSERT INTO social_messages (conversation_id, sender_type, content, created_at, "
+            "omni_seq) "
             "VALUES (:c, 'customer', :n, :at, 1)",  # as if they had their event
             rows,
         )
@@ -169,46 +202,70 @@ async def test_a_thread_longer_than_a_page_of_the_server_is_whole(company: Compa
 
 
 async def test_messages_without_a_time_stand_before_all_others(company: Company) -> None:
-    """As old rows of a CRM are: in the whole thread and in a walk over its pages none is left out, none comes twice."""
+    """As old rows of a CRM are: in the whole thread and in a walk over its pages none is left out,
+    none comes twice.
+    """
     await company.post(company.message(1))
     conversation = await company.conversation_with(1)
-    rows = [{"c": conversation["id"], "at": None if n % 2 else "2025-01-01 00:00:00.000000", "n": n} for n in range(1_100)]
+    rows = [
+        {"c": conversation["id"], "at": None if n % 2 else "2025-01-01 00:00:00.000000", "n": n}
+        for n in range(1_100)
+    ]
     await company.database.transaction(
         lambda c: c.execute_many(
-            "INSERT INTO social_messages (conversation_id, sender_type, content, created_at, omni_seq) "
+            "INSERT INTO social_messages (conversation_id, sender_type, content, created_at, "
+            "omni_seq) "
             "VALUES (:c, 'customer', :n, :at, 1)",  # as if they had their event
             rows,
         )
     )
     whole = await company.thread(conversation["id"])
-    assert [message["createdAt"] for message in whole[:551]] == [None] * 550 + ["2025-01-01T00:00:00.000Z"]
+    assert [message["createdAt"] for message in whole[:551]] == [None] * 550 + [
+        "2025-01-01T00:00:00.000Z"
+    ]
     assert len({message["id"] for message in whole}) == len(whole) == 1_101
     path = f"/api/conversations/{conversation['id']}/messages"
     walked: list[Json] = []
-    while page := (await company.get(path, params={"limit": 300, **({"before": walked[0]["id"]} if walked else {})}))["messages"]:
+    while page := (
+        await company.get(
+            path, params={"limit": 300, **({"before": walked[0]["id"]} if walked else {})}
+        )
+    )["messages"]:
         walked = page + walked
     assert walked == whole
 
 
 async def test_reading_the_newest_message_reads_what_arrived_after_it(company: Company) -> None:
-    """A message overtaken on its way, or fetched by a later sync, stands above the newest: nothing is unread below it."""
+    """A message overtaken on its way, or fetched by a later sync, stands above the newest: nothing
+    is unread below it.
+    """
     for number in (1, 3, 2):
         await company.outcome(await company.post(company.message(number)))
     whole = await company.conversation_with(3)
     newest = whole["messages"][-1]
     assert newest["chatwootMessageId"] == 3
-    answer = await company.http.post(f"/api/conversations/{whole['id']}/read", json={"messageId": newest["id"]})
+    answer = await company.http.post(
+        f"/api/conversations/{whole['id']}/read", json={"messageId": newest["id"]}
+    )
     assert (answer.json()["readCount"], answer.json()["unreadCount"]) == (3, 0)
 
 
 async def test_a_closed_conversation_leaves_the_open_list(company: Company) -> None:
-    """PATCH of a row that has no Chatwoot changes it here alone; an event tells of it, a repeated one makes none."""
+    """PATCH of a row that has no Chatwoot changes it here alone; an event tells of it, a repeated
+    one makes none.
+    """
     await fill(company, [("2024-01-01 00:00:00.000000", "Open", "facebook")])
     (row,) = await company.conversations()
     async with company.socket() as agent:
         for _ in range(2):
-            answer = await company.http.patch(f"/api/conversations/{row['id']}", json={"status": "Closed"})
+            answer = await company.http.patch(
+                f"/api/conversations/{row['id']}", json={"status": "Closed"}
+            )
             assert (answer.status_code, answer.json()["status"]) == (200, "Closed")
-        await agent.wait_for(lambda e: e.kind == "conversation.updated" and e.data["conversation"]["status"] == "Closed")
+        await agent.wait_for(
+            lambda e: (
+                e.kind == "conversation.updated" and e.data["conversation"]["status"] == "Closed"
+            )
+        )
         assert await company.conversations(status="Open") == []
     assert [event.kind for event in agent.events] == ["conversation.updated"]

@@ -65,19 +65,27 @@ BAD_BODIES: list[tuple[str, str, bytes]] = [
 ]
 
 
-@pytest.mark.parametrize(("method", "path", "body"), BAD_BODIES, ids=[f"{m} {p} {b[:40]!r}" for m, p, b in BAD_BODIES])
-async def test_a_body_that_cannot_be_meant_is_400(company: Company, method: str, path: str, body: bytes) -> None:
+@pytest.mark.parametrize(
+    ("method", "path", "body"), BAD_BODIES, ids=[f"{m} {p} {b[:40]!r}" for m, p, b in BAD_BODIES]
+)
+async def test_a_body_that_cannot_be_meant_is_400(
+    company: Company, method: str, path: str, body: bytes
+) -> None:
     """Never 500, never half carried out."""
     await company.post(company.message(1))
     conversation = await company.conversation_with(1)
-    answer = await company.http.request(method, f"/api/conversations/{conversation['id']}{path}", content=body)
+    answer = await company.http.request(
+        method, f"/api/conversations/{conversation['id']}{path}", content=body
+    )
     is_problem(answer, 400, "bad_request")
     assert await company.conversation_with(1) == conversation
 
 
 async def test_a_body_over_the_limit_is_413(company: Company) -> None:
     """2 MB where a reply has at most 150,000 characters."""
-    answer = await company.http.post("/api/conversations/1/reply", content=b'{"content": "' + b"x" * 2_000_000 + b'"}')
+    answer = await company.http.post(
+        "/api/conversations/1/reply", content=b'{"content": "' + b"x" * 2_000_000 + b'"}'
+    )
     is_problem(answer, 413, "too_large")
 
 
@@ -91,7 +99,9 @@ async def test_a_body_over_the_limit_is_413(company: Company) -> None:
         ("PUT", "/api/sessions", {"POST", "DELETE"}),
     ],
 )
-async def test_another_method_is_405(company: Company, method: str, path: str, allowed: set[str]) -> None:
+async def test_another_method_is_405(
+    company: Company, method: str, path: str, allowed: set[str]
+) -> None:
     """As a problem, with methods that may be used."""
     answer = await company.http.request(method, path)
     is_problem(answer, 405, "method_not_allowed")
@@ -114,7 +124,9 @@ async def test_a_reply_where_there_is_no_way_is_422(company: Company) -> None:
     """A row without a Chatwoot integration: a sentence that says what to do."""
     await fill(company, [("2024-01-01 00:00:00.000000", "Open", "facebook")])
     (row,) = await company.conversations()
-    answer = await company.http.post(f"/api/conversations/{row['id']}/reply", json={"content": "hello"})
+    answer = await company.http.post(
+        f"/api/conversations/{row['id']}/reply", json={"content": "hello"}
+    )
     is_problem(answer, 422, "no_chatwoot_integration")
     assert "answer where the conversation came from" in answer.json()["message"]
     assert await company.thread(row["id"]) == []
@@ -124,6 +136,11 @@ async def test_a_read_mark_on_a_message_of_another_conversation_is_404(company: 
     """Both are ours, but they do not belong together."""
     await company.post(company.message(1, conversation_id=1))
     await company.post(company.message(2, conversation_id=2))
-    one, two = await company.conversation_with(1, display_id=1), await company.conversation_with(1, display_id=2)
-    answer = await company.http.post(f"/api/conversations/{one['id']}/read", json={"messageId": two["messages"][0]["id"]})
+    one, two = (
+        await company.conversation_with(1, display_id=1),
+        await company.conversation_with(1, display_id=2),
+    )
+    answer = await company.http.post(
+        f"/api/conversations/{one['id']}/read", json={"messageId": two["messages"][0]["id"]}
+    )
     is_problem(answer, 404, "not_found")

@@ -4,7 +4,7 @@ import random
 import time
 from typing import Any
 
-from server.dev.chatwoot_sim import ChatwootSim
+from server.lab.chatwoot_sim import ChatwootSim
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
 from tests.kit.spellings import PAIRS, respelt
@@ -28,7 +28,7 @@ async def test_each_pair_is_found(company: Company) -> None:
 async def test_any_spelling_of_a_text_finds_it(company: Company) -> None:
     """Sixty of them, by chance; and not the text beside it."""
     chance = random.Random(7)
-    texts = ["কাজ হয়নি, বাড়ি কোথায় ৭১২", "Über café ÉCLAIR 45", "Привет Ёлка 9", "ভালো লাগে গাঢ় রং"]
+    texts = [("কাজ হয়নি, বাড়ি কোথায় ৭১২"), "Über café ÉCLAIR 45", "Привет Ёлка 9", "ভালো লাগে গাঢ় রং"]
     for number, text in enumerate(texts, 1):
         await company.post(company.message(number, respelt(text, chance), conversation_id=number))
     await company.conversation_with(1, display_id=len(texts))
@@ -39,7 +39,9 @@ async def test_any_spelling_of_a_text_finds_it(company: Company) -> None:
 
 
 async def test_customers_are_found_by_what_is_shown_of_them(company: Company) -> None:
-    """Name, telephone in any grouping and either digits, e-mail; one who is renamed by the new name."""
+    """Name, telephone in any grouping and either digits, e-mail; one who is renamed by the new
+    name.
+    """
     contact = {
         "id": 9071,
         "name": "Rizwan Hòssain",
@@ -69,7 +71,10 @@ async def test_edits_and_deletions_are_followed(company: Company) -> None:
     """The text before an edit finds nothing any more, nor does a deleted one."""
     await company.post(company.message(1, "first wording"))
     await company.conversation_with(1)
-    later: dict[str, Any] = {"event": "message_updated", "conversation": {"id": 481, "updated_at": time.time()}}
+    later: dict[str, Any] = {
+        "event": "message_updated",
+        "conversation": {"id": 481, "updated_at": time.time()},
+    }
     await company.post(company.message(1, "second wording", **later))
     await eventually(lambda: _is_found(company, "second wording"))
     assert await _found(company, "first wording") == []
@@ -93,7 +98,9 @@ async def test_a_reply_is_found_at_once(shop: Company, sim: ChatwootSim) -> None
     """From the answer on, before Chatwoot has said anything of it."""
     await shop.post(shop.message(1, "hello"))
     whole = await shop.conversation_with(1)
-    answer = await shop.http.post(f"/api/conversations/{whole['id']}/reply", json={"content": "\u09b9\u09df, ভালো"})
+    answer = await shop.http.post(
+        f"/api/conversations/{whole['id']}/reply", json={"content": "\u09b9\u09df, ভালো"}
+    )
     assert answer.status_code == 201, answer.text
     assert await _is_found(shop, "\u09b9\u09af\u09bc, \u09ad\u09be\u09b2\u09c7\u09be")
 
@@ -115,7 +122,8 @@ async def _of_the_crm(company: Company, content: str) -> int:
 
     async def write(connection: Any) -> int:
         conversation_id = await connection.insert(
-            "INSERT INTO social_conversations (company_id, platform, external_user_name, status, last_message_at) "
+            "INSERT INTO social_conversations (company_id, platform, external_user_name, status, "
+            "last_message_at) "
             "VALUES (:company, 'facebook', 'Nazma  AKTÉR', 'Open', '2026-01-01 00:00:00.000000')",
             {"company": company.id},
         )

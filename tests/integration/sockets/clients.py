@@ -24,7 +24,8 @@ async def head_after(company: Company, messages: int, limit: float = 5.0) -> int
 
     async def head() -> int | None:
         rows = await company.rows(
-            "SELECT COUNT(*) FROM social_messages m JOIN social_conversations c ON c.id = m.conversation_id WHERE c.company_id = :c",
+            "SELECT COUNT(*) FROM social_messages m JOIN social_conversations c ON c.id = "
+            "m.conversation_id WHERE c.company_id = :c",
             c=company.id,
         )
         return await company.head() if rows[0][0] == messages else None

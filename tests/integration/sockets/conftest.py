@@ -1,4 +1,6 @@
-"""The company of these tests is on a server under our protocol, then on one that speaks plain ASGI."""
+"""The company of these tests is on a server under our protocol, then on one that speaks plain
+ASGI.
+"""
 
 from collections.abc import AsyncIterator
 

@@ -9,7 +9,9 @@ from tests.kit.socket_client import AgentSocket
 
 
 async def test_a_client_that_goes_while_it_is_welcomed(company: Company, server: Omni) -> None:
-    """It leaves nothing behind, in the log (the fixture looks) or among the sockets; others are welcomed meanwhile."""
+    """It leaves nothing behind, in the log (the fixture looks) or among the sockets; others are
+    welcomed meanwhile.
+    """
 
     async def come_and_go() -> None:
         socket = AgentSocket(server.ws_url, token=company.token(), cursor=None)

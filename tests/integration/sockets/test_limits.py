@@ -15,8 +15,9 @@ BIG = "x" * 100_000
 
 @pytest.mark.parametrize("at_once", [False, True])
 async def test_too_many_sockets_of_one_agent_are_refused(company: Company, at_once: bool) -> None:
-    """The 51st and all further, also when all say hello while the company's feed is still being opened: 4129, back off; another agent of
-    the same office is let in (row 9)."""
+    """The 51st and all further, also when all say hello while the company's feed is still being
+    opened: 4129, back off; another agent of the same office is let in (row 9).
+    """
     async with asyncio.TaskGroup() as group:
         sockets = [company.socket() for _ in range(60)]
         for socket in sockets:
@@ -40,7 +41,9 @@ async def test_too_many_sockets_of_one_agent_are_refused(company: Company, at_on
 
 
 async def test_strangers_of_one_address_are_bounded(tmp_path: Path) -> None:
-    """Sockets that nobody signs in on count by their address; those who have signed in do not (row 9)."""
+    """Sockets that nobody signs in on count by their address; those who have signed in do not (row
+    9).
+    """
     with running(tmp_path, env={"STRANGERS_PER_ADDRESS": "3", "HELLO_SECONDS": "60"}) as server:
         async with Company(server) as company, asyncio.TaskGroup() as group:
             strangers = [company.socket() for _ in range(4)]
@@ -57,13 +60,17 @@ async def test_strangers_of_one_address_are_bounded(tmp_path: Path) -> None:
 
 
 async def test_a_reader_that_stops_is_let_go_and_resumes(pushed: Company) -> None:
-    """4208 after the time of the settings; the others have each message meanwhile; afterwards nothing is missing (row 5)."""
+    """4208 after the time of the settings; the others have each message meanwhile; afterwards
+    nothing is missing (row 5).
+    """
     async with pushed.socket(2) as other, pushed.socket() as slow:
         slow.freeze()
         before = await _closes(pushed, 4208)
         for number in range(1, 61):
             await pushed.post(pushed.message(number, BIG))
-            await other.wait_for(lambda e, n=number: e.data.get("message", {}).get("chatwootMessageId") == n)  # type: ignore[misc]
+            await other.wait_for(
+                lambda e, n=number: e.data.get("message", {}).get("chatwootMessageId") == n  # type: ignore[misc]
+            )
 
         async def is_let_go() -> bool:
             return await _closes(pushed, 4208) == before + 1
@@ -77,7 +84,9 @@ async def test_a_reader_that_stops_is_let_go_and_resumes(pushed: Company) -> Non
 
 
 async def test_a_reader_that_pauses_catches_up(company: Company) -> None:
-    """Shorter than the limit, with more than its buffers hold: nothing is lost, the socket stays."""
+    """Shorter than the limit, with more than its buffers hold: nothing is lost, the socket
+    stays.
+    """
     async with company.socket() as slow:
         slow.freeze()
         for number in range(1, 9):
@@ -90,5 +99,9 @@ async def test_a_reader_that_pauses_catches_up(company: Company) -> None:
 
 async def _closes(company: Company, code: int) -> float:
     text = (await company.http.get("/metrics")).text
-    lines = [line for line in text.splitlines() if line.startswith(f'omni_inbox_socket_closes_total{{code="{code}"}}')]
+    lines = [
+        line
+        for line in text.splitlines()
+        if line.startswith(f'omni_inbox_socket_closes_total{{code="{code}"}}')
+    ]
     return float(lines[0].rsplit(" ", 1)[1]) if lines else 0.0

@@ -14,7 +14,9 @@ from tests.kit.company import Company
 from tests.kit.socket_client import AgentSocket
 
 # what is sent below messages never comes near a database
-WITHOUT_PRODUCTION = pytest.mark.parametrize("socket_server", ["embedded", "plain ASGI"], indirect=True)
+WITHOUT_PRODUCTION = pytest.mark.parametrize(
+    "socket_server", ["embedded", "plain ASGI"], indirect=True
+)
 
 
 async def _is_well(company: Company) -> None:
@@ -39,12 +41,25 @@ async def _is_well(company: Company) -> None:
         ("x" * 60_000, 4001),
         ("x" * 1_000_000, 1009),
     ],
-    ids=["empty", "dot", "garbage", "negative", "fraction", "2^63", "other digits", "SQL", "60 KB", "1 MB"],
+    ids=[
+        "empty",
+        "dot",
+        "garbage",
+        "negative",
+        "fraction",
+        "2^63",
+        "other digits",
+        "SQL",
+        "60 KB",
+        "1 MB",
+    ],
 )
 async def test_what_never_was_a_cursor_is_refused(company: Company, cursor: str, code: int) -> None:
     """A final code: trying again would not help."""
     async with silent(company.socket(cursor=cursor)) as agent:
-        await _send_all(agent, json.dumps({"type": "hello", "token": agent.token, "cursor": cursor}))
+        await _send_all(
+            agent, json.dumps({"type": "hello", "token": agent.token, "cursor": cursor})
+        )
         assert await agent.wait_closed() == code
         if code == 4001:
             assert (agent.frames[0]["type"], agent.frames[0]["fatal"]) == ("error", True)
@@ -100,7 +115,11 @@ def _said(frame: str | bytes) -> Misuse:
 
 def _masked(first: int, payload: bytes) -> bytes:
     """A client's frame with that first byte; a mask of zeros leaves the payload as it is."""
-    size = struct.pack("!B", 0x80 | len(payload)) if len(payload) < 126 else struct.pack("!BH", 0xFE, len(payload))
+    size = (
+        struct.pack("!B", 0x80 | len(payload))
+        if len(payload) < 126
+        else struct.pack("!BH", 0xFE, len(payload))
+    )
     return bytes([first]) + size + bytes(4) + payload
 
 
@@ -132,7 +151,10 @@ ANY_TIME: dict[str, tuple[Misuse, set[int]]] = {
     "16 MB announced": (_raw(b"\x81\xff" + struct.pack("!Q", 16_000_000) + bytes(4)), {1009}),
     "16 MB": (_said("x" * 16_000_000), {1009}),
     "70,000 fragments": (_raw(_masked(0x01, b"{") + _masked(0x00, b" ") * 70_000), {1009, 4108}),
-    "empty fragments without end": (_raw(_masked(0x01, b"{") + _masked(0x00, b"") * 20_000), {4108}),
+    "empty fragments without end": (
+        _raw(_masked(0x01, b"{") + _masked(0x00, b"") * 20_000),
+        {4108},
+    ),
     "protocol pings without end": (_raw(_masked(0x89, b"hi") * 10_000), {4108}),
 }
 
@@ -174,7 +196,9 @@ async def test_misuse_after_hello_ends_with_its_code(company: Company, case: str
 
 @pytest.mark.parametrize("case", sorted(_ONLY_PUSHED))
 async def test_a_flood_below_messages_is_too_fast(pushed: Company, case: str) -> None:
-    """Control frames and empty fragments are no messages, and are counted all the same (rows 6, 7)."""
+    """Control frames and empty fragments are no messages, and are counted all the same (rows
+    6, 7).
+    """
     misuse, codes = ANY_TIME[case]
     async with pushed.socket() as agent:
         await misuse(agent)
@@ -188,7 +212,12 @@ async def test_a_message_in_fragments_is_one_message(company: Company) -> None:
     parts = [text[n : n + 40] for n in range(0, len(text), 40)]
     frames = [_masked(0x00, part) for part in parts[1:-1]]
     async with silent(company.socket()) as agent:
-        agent.send_wire(_masked(0x01, parts[0]) + _masked(0x89, b"hi") + b"".join(frames) + _masked(0x80, parts[-1]))
+        agent.send_wire(
+            _masked(0x01, parts[0])
+            + _masked(0x89, b"hi")
+            + b"".join(frames)
+            + _masked(0x80, parts[-1])
+        )
         await agent.wait_for_frame("welcome")
 
 

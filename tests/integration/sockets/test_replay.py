@@ -1,4 +1,6 @@
-"""The socket from `hello` on: what is told, what is replayed, and what is a reset; over our protocol and over plain ASGI."""
+"""The socket from `hello` on: what is told, what is replayed, and what is a reset; over our
+protocol and over plain ASGI.
+"""
 
 import asyncio
 import time
@@ -7,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from server.core.times import SECOND
-from server.db import eventlog
+from server.db.state import eventlog
 from tests.integration.sockets.clients import head_after
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
@@ -17,11 +19,29 @@ async def test_hello_is_answered_by_welcome(company: Company) -> None:
     """Every field of the protocol; without a cursor a snapshot is asked for."""
     async with company.socket() as agent:
         welcome = agent.welcome
-        assert set(welcome) >= {"session", "agent", "companyId", "mode", "reason", "cursor", "pingMs", "now", "expiresAt"}
-        assert (welcome["mode"], welcome["reason"], welcome["companyId"], welcome["pingMs"]) == ("reset", "new", company.id, 1000)
+        assert set(welcome) >= {
+            "session",
+            "agent",
+            "companyId",
+            "mode",
+            "reason",
+            "cursor",
+            "pingMs",
+            "now",
+            "expiresAt",
+        }
+        assert (welcome["mode"], welcome["reason"], welcome["companyId"], welcome["pingMs"]) == (
+            "reset",
+            "new",
+            company.id,
+            1000,
+        )
         assert set(welcome["agent"]) == {"id", "name", "role"}
         assert welcome["expiresAt"].endswith("Z")
-        assert welcome["cursor"] == (await company.http.get("/api/conversations")).headers["inbox-cursor"]
+        assert (
+            welcome["cursor"]
+            == (await company.http.get("/api/conversations")).headers["inbox-cursor"]
+        )
 
 
 async def test_an_event_holds_its_objects_as_rest_gives_them(company: Company) -> None:
@@ -55,10 +75,15 @@ async def test_a_client_behind_is_replayed_to(company: Company) -> None:
     await company.post_all([company.message(n) for n in range(1, 31)])
     head = await head_after(company, 30)
     async with company.socket(cursor=cursor) as agent:
-        assert (agent.welcome["mode"], agent.welcome["cursor"]) == ("replay", f"{str(cursor).partition('.')[0]}.{head}")
+        assert (agent.welcome["mode"], agent.welcome["cursor"]) == (
+            "replay",
+            f"{str(cursor).partition('.')[0]}.{head}",
+        )
         live = await agent.wait_for_frame("live")
         assert live["cursor"] == agent.cursor == agent.welcome["cursor"]
-        types = [frame["type"] for frame in agent.frames if frame["type"] not in ("ping", "presence")]
+        types = [
+            frame["type"] for frame in agent.frames if frame["type"] not in ("ping", "presence")
+        ]
         assert types == ["welcome", *["event"] * head, "live"]
 
 
@@ -88,7 +113,9 @@ async def test_unknown_types_and_fields_are_ignored(company: Company) -> None:
 
 @pytest.mark.parametrize("is_cut", [True, False], ids=["cut", "closed"])
 async def test_500_webhooks_while_a_client_comes_and_goes(company: Company, is_cut: bool) -> None:
-    """Resumed by its cursor again and again: each event once, in order, and what it holds is what a snapshot says."""
+    """Resumed by its cursor again and again: each event once, in order, and what it holds is what a
+    snapshot says.
+    """
     async with company.socket() as agent, asyncio.TaskGroup() as group:
         for first in range(1, 501, 100):
             group.create_task(_send(company, range(first, first + 100)))
@@ -120,7 +147,9 @@ RESET_CURSORS: dict[str, tuple[Callable[[str, int], str], str]] = {
 async def test_a_cursor_that_does_not_fit_is_a_reset(company: Company, case: str) -> None:
     """Told with its reason; the events after the head follow."""
     make, reason = RESET_CURSORS[case]
-    epoch, _, head = (await company.http.get("/api/conversations")).headers["inbox-cursor"].partition(".")
+    epoch, _, head = (
+        (await company.http.get("/api/conversations")).headers["inbox-cursor"].partition(".")
+    )
     async with company.socket(cursor=make(epoch, int(head))) as agent:
         assert (agent.welcome["mode"], agent.welcome["reason"]) == ("reset", reason)
         await company.post(company.message(1))
@@ -163,7 +192,9 @@ async def test_read_marks_of_one_agent_reach_their_other_tabs(company: Company) 
     async with company.socket() as tab:
         await company.post_all([company.message(1), company.message(2)])
         row = await company.conversation_with(2)
-        answer = await company.http.post(f"/api/conversations/{row['id']}/read", json={"messageId": row["messages"][0]["id"]})
+        answer = await company.http.post(
+            f"/api/conversations/{row['id']}/read", json={"messageId": row["messages"][0]["id"]}
+        )
         assert (answer.json()["readCount"], answer.json()["unreadCount"]) == (1, 1)
         event = await tab.wait_for(lambda e: e.kind == "conversation.read")
     assert {name: event.data[name] for name in ("agentId", "readCount", "messageId")} == {

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from server.core.times import SECOND
-from server.db import accounts
+from server.db.access import accounts
 from tests.integration.sockets.clients import silent
 from tests.kit.company import Company
 from tests.kit.socket_client import AgentSocket
@@ -47,7 +47,11 @@ async def test_the_answer_to_a_renewal_says_its_end_as_welcome_does(company: Com
 async def test_a_renewal_as_somebody_else_is_refused(company: Company, case: str) -> None:
     """4003: a socket belongs to whom it was opened by (row 44)."""
     async with company.socket() as agent:
-        token = company.token(2) if case == "another agent" else company.omni.token(company.id + 500_000)
+        token = (
+            company.token(2)
+            if case == "another agent"
+            else company.omni.token(company.id + 500_000)
+        )
         await agent.send("auth", token=token)
         assert await agent.wait_closed() == 4003
         assert agent.frames_of("error")[0]["code"] == "forbidden"
@@ -61,14 +65,18 @@ async def test_a_renewal_with_a_bad_token_ends_the_socket(company: Company) -> N
 
 
 @pytest.mark.parametrize("case", ["disabled", "signed out everywhere"])
-async def test_an_agent_without_access_is_silent_within_seconds(company: Company, case: str) -> None:
+async def test_an_agent_without_access_is_silent_within_seconds(
+    company: Company, case: str
+) -> None:
     """The live socket is closed for good, and a new one is refused (row 45)."""
     async with company.socket(7) as agent, company.socket(8) as colleague:
         number = await company.agent_number(7)
         now = int(time.time() * SECOND)
         is_active, after = case != "disabled", now + 2 * SECOND if case != "disabled" else 0
         await company.database.transaction(
-            lambda c: accounts.update_access(c, number, is_active=is_active, valid_after_us=after, now_us=now)
+            lambda c: accounts.update_access(
+                c, number, is_active=is_active, valid_after_us=after, now_us=now
+            )
         )
         assert await agent.wait_closed(limit=5) == 4003
         await company.post(company.message(1))
@@ -79,12 +87,20 @@ async def test_an_agent_without_access_is_silent_within_seconds(company: Company
         assert await again.wait_closed() == 4205
 
 
-async def test_an_agent_whose_access_ends_while_a_socket_opens_is_not_let_in_for_long(company: Company) -> None:
-    """A cursor ahead of the log makes the server wait for half a second: what changed in it counts, too (row 45)."""
+async def test_an_agent_whose_access_ends_while_a_socket_opens_is_not_let_in_for_long(
+    company: Company,
+) -> None:
+    """A cursor ahead of the log makes the server wait for half a second: what changed in it counts,
+    too (row 45).
+    """
     async with company.socket(7) as before:
         epoch, _, seq = str(before.cursor).rpartition(".")
     number, now = await company.agent_number(7), int(time.time() * SECOND)
     async with silent(company.socket(7, cursor=f"{epoch}.{int(seq) + 1000}")) as socket:
         await socket.say_hello()
-        await company.database.transaction(lambda c: accounts.update_access(c, number, is_active=False, valid_after_us=0, now_us=now))
+        await company.database.transaction(
+            lambda c: accounts.update_access(
+                c, number, is_active=False, valid_after_us=0, now_us=now
+            )
+        )
         assert await socket.wait_closed(limit=5) in (4003, 4205)

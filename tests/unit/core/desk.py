@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from server.core.changes import Change
-from server.core.entities import Conversation, Message
-from server.core.projection import Board, Entry, Result
+from server.core.chatwoot.changes import Change
+from server.core.state.entities import Conversation, Message
+from server.core.state.projection import Board, Entry, Result
 from tests.unit.states import DISPLAY_ID, SOURCE, at
 
 RECEIVED_US = at(1000)
@@ -42,6 +42,14 @@ class Desk:
 
     def reply(self, client_id: str = "key-1", **fields: Any) -> Message:
         message = Message(
-            0, 0, "agent", "On its way", at(5), client_id=client_id, delivery_state="sending", next_attempt_us=at(5), **fields
+            0,
+            0,
+            "agent",
+            "On its way",
+            at(5),
+            client_id=client_id,
+            delivery_state="sending",
+            next_attempt_us=at(5),
+            **fields,
         )
         return self.board.put_message(self.entry, message, at(5), at(5)).row

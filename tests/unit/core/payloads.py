@@ -2,10 +2,8 @@
 
 from typing import Any
 
-from server.core.changes import Change, MessageState
-from server.core.payloads import (
-    parse_delivery,
-)
+from server.core.chatwoot.changes import Change, MessageState
+from server.core.chatwoot.payloads import parse_delivery
 from server.core.times import SECOND
 from tests.kit.webhook import PAYLOADS, encode_body, simple_payload
 
@@ -29,5 +27,11 @@ def message_of(payload: Any) -> MessageState:
 
 
 def documented(**changes: Any) -> dict[str, Any]:
-    payload = simple_payload(conversation_id=67890, contact_id=111, name="John Doe", identifier="john-1", created_at=1_700_000_000)
+    payload = simple_payload(
+        conversation_id=67890,
+        contact_id=111,
+        name="John Doe",
+        identifier="john-1",
+        created_at=1_700_000_000,
+    )
     return payload | changes

@@ -1,4 +1,6 @@
-"""Times: everything Chatwoot and its imitators send becomes microseconds, everything else nothing; the wire has milliseconds and `Z`."""
+"""Times: everything Chatwoot and its imitators send becomes microseconds, everything else nothing;
+the wire has milliseconds and `Z`.
+"""
 
 import datetime as dt
 
@@ -6,8 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.core.times import SECOND, iso, iso_or_none, parse_time
-from server.db.columns import time_from_column, time_to_column
+from server.core.times import (
+    SECOND,
+    iso,
+    iso_or_none,
+    parse_time,
+)
+from server.db.schema.columns import time_from_column, time_to_column
 
 MOMENT_US = 1_784_365_265_204_000
 
@@ -33,7 +40,9 @@ MOMENT_US = 1_784_365_265_204_000
     ],
 )
 def test_a_time_in_any_form_is_read(value: object, moment_us: int) -> None:
-    """Numbers of any unit, digits, ISO 8601 with and without a zone, the old documentation's form, and a mail's."""
+    """Numbers of any unit, digits, ISO 8601 with and without a zone, the old documentation's form,
+    and a mail's.
+    """
     assert parse_time(value) == moment_us
 
 
@@ -63,11 +72,15 @@ def test_a_time_in_any_form_is_read(value: object, moment_us: int) -> None:
     ],
 )
 def test_what_is_no_time_is_none(value: object) -> None:
-    """Zero is Chatwoot's "never"; before 1970 and after the last year datetime knows nothing was ever sent."""
+    """Zero is Chatwoot's "never"; before 1970 and after the last year datetime knows nothing was
+    ever sent.
+    """
     assert parse_time(value) is None
 
 
-@pytest.mark.parametrize("value", [10**400, 1e306, 1.7e308, "1e306", "9" * 400, -(10**400), 2**63], ids=range(7))
+@pytest.mark.parametrize(
+    "value", [10**400, 1e306, 1.7e308, "1e306", "9" * 400, -(10**400), 2**63], ids=range(7)
+)
 def test_numbers_beyond_any_date_are_none(value: object) -> None:
     """They overflow a float, or what rounds it; they must not overflow us."""
     assert parse_time(value) is None
@@ -81,17 +94,30 @@ def test_every_accepted_time_leaves_room_around_it() -> None:
     assert time_to_column(1 - SECOND)
 
 
-@given(st.one_of(st.integers(), st.floats(), st.text(), st.datetimes(timezones=st.timezones()).map(dt.datetime.isoformat)))
+@given(
+    st.one_of(
+        st.integers(),
+        st.floats(),
+        st.text(),
+        st.datetimes(timezones=st.timezones()).map(dt.datetime.isoformat),
+    )
+)
 def test_any_value_is_a_moment_or_none(value: object) -> None:
     """Never an exception, and what comes out can be written and stored."""
     moment_us = parse_time(value)
-    assert moment_us is None or (moment_us > 0 and iso(moment_us) and time_from_column(time_to_column(moment_us)) == moment_us)
+    assert moment_us is None or (
+        moment_us > 0
+        and iso(moment_us)
+        and time_from_column(time_to_column(moment_us)) == moment_us
+    )
 
 
-@given(st.datetimes(min_value=dt.datetime(1970, 1, 2), max_value=dt.datetime(9998, 1, 1)))  # noqa: DTZ001 - naive on purpose: UTC is added
+# naive on purpose: UTC is added
+@given(st.datetimes(min_value=dt.datetime(1970, 1, 2), max_value=dt.datetime(9998, 1, 1)))  # noqa: DTZ001
 def test_wire_form_reads_back_to_the_millisecond(moment: dt.datetime) -> None:
     """What we write is what we would read."""
-    moment_us = (moment - dt.datetime(1970, 1, 1)) // dt.timedelta(microseconds=1)  # noqa: DTZ001 - as above
+    # as above
+    moment_us = (moment - dt.datetime(1970, 1, 1)) // dt.timedelta(microseconds=1)  # noqa: DTZ001
     assert parse_time(iso(moment_us)) == moment_us // 1000 * 1000
 
 

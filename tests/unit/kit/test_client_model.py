@@ -23,11 +23,26 @@ def test_newer_replaces_and_older_is_left_alone() -> None:
 
 def test_snapshot_and_events_meet() -> None:
     """A client that saw events equals one that took the snapshot after them."""
-    message = {"id": 991, "conversationId": 17, "createdAt": "2026-07-18T09:01:05.204Z", "chatwootMessageId": 88120, "seq": 2}
+    message = {
+        "id": 991,
+        "conversationId": 17,
+        "createdAt": "2026-07-18T09:01:05.204Z",
+        "chatwootMessageId": 88120,
+        "seq": 2,
+    }
     early, late = ClientModel(agent_id=4), ClientModel(agent_id=4)
     early.load([_conversation(1) | {"readCount": 0, "unreadCount": 2}])
     early.apply(_event(2, "message.created", conversation=_conversation(2), message=message))
-    early.apply(_event(3, "conversation.read", conversation=_conversation(2), agentId=4, readCount=1, messageId=991))
+    early.apply(
+        _event(
+            3,
+            "conversation.read",
+            conversation=_conversation(2),
+            agentId=4,
+            readCount=1,
+            messageId=991,
+        )
+    )
     late.load([_conversation(2) | {"readCount": 1, "unreadCount": 1, "messages": [message]}])
     assert early == late
     assert early.unread_count(17) == 1
@@ -37,5 +52,14 @@ def test_snapshot_and_events_meet() -> None:
 def test_reads_of_others_are_not_ours() -> None:
     """Another agent's read leaves our unread count."""
     model = ClientModel(agent_id=4)
-    model.apply(_event(1, "conversation.read", conversation=_conversation(1), agentId=5, readCount=2, messageId=1))
+    model.apply(
+        _event(
+            1,
+            "conversation.read",
+            conversation=_conversation(1),
+            agentId=5,
+            readCount=2,
+            messageId=1,
+        )
+    )
     assert model.unread_count(17) == 2

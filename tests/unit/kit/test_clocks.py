@@ -11,7 +11,9 @@ import pytest
 from tests.kit.clocks import Clock, has_faketime
 from tests.kit.eventually import eventually_sync
 
-pytestmark = pytest.mark.skipif(not has_faketime(), reason="libfaketime is not installed (Debian package libfaketime)")
+pytestmark = pytest.mark.skipif(
+    not has_faketime(), reason="libfaketime is not installed (Debian package libfaketime)"
+)
 
 _PROGRAM = """
 import sys, time, datetime
@@ -21,7 +23,9 @@ for _ in sys.stdin:
 
 
 def test_a_clock_is_stepped_while_the_process_runs(tmp_path: Path) -> None:
-    """An hour ahead, an hour behind, right again: all of the process's wall clock, and never its monotonic clock."""
+    """An hour ahead, an hour behind, right again: all of the process's wall clock, and never its
+    monotonic clock.
+    """
     clock = Clock(tmp_path / "clock")
     command = [sys.executable, "-c", _PROGRAM]
     pipe = subprocess.PIPE
@@ -39,5 +43,7 @@ def test_a_clock_is_stepped_while_the_process_runs(tmp_path: Path) -> None:
         for seconds in (0.0, 3600.0, -3600.0, 30.0, 0.0):
             clock.set(seconds)
             expected = pytest.approx((seconds, seconds, 0.0), abs=10)
-            eventually_sync(functools.partial(lambda expected: read() == expected, expected), limit=20)
+            eventually_sync(
+                functools.partial(lambda expected: read() == expected, expected), limit=20
+            )
         requests.close()

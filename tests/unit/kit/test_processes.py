@@ -19,7 +19,11 @@ time.sleep(60)
 
 def _python(code: str, directory: Path, *, ready: str = "") -> ServerProcess:
     log_path = directory / "log"
-    return ServerProcess([sys.executable, "-c", code], log_path=log_path, is_ready=lambda: ready in log_path.read_text())
+    return ServerProcess(
+        [sys.executable, "-c", code],
+        log_path=log_path,
+        is_ready=lambda: ready in log_path.read_text(),
+    )
 
 
 def _is_alive(pid: int) -> bool:
@@ -51,7 +55,10 @@ def test_a_failed_start_shows_the_log(tmp_path: Path) -> None:
 
 def test_a_server_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     """`stop` says so and leaves nothing behind."""
-    code = "import signal, time; signal.signal(15, signal.SIG_IGN); print('on', flush=True); time.sleep(60)"
+    code = (
+        "import signal, time; signal.signal(15, signal.SIG_IGN); print('on', flush=True); "
+        "time.sleep(60)"
+    )
     process = _python(code, tmp_path, ready="on")
     process.start()
     with pytest.raises(TimeoutError, match="did not end"):

@@ -36,8 +36,11 @@ def test_mariadb_databases_are_apart(mariadb: MariaDB) -> None:
 
 def test_mariadb_drops_connections(mariadb: MariaDB) -> None:
     """A client whose connection was killed by the server notices."""
-    with pymysql.connect(host="127.0.0.1", port=mariadb.port, user="omni", password="secret") as connection:
-        assert mariadb.drop_connections() >= 1  # a server that other tests share may hold some as well
+    with pymysql.connect(
+        host="127.0.0.1", port=mariadb.port, user="omni", password="secret"
+    ) as connection:
+        # a server that other tests share may hold some as well
+        assert mariadb.drop_connections() >= 1
         with pytest.raises(pymysql.err.OperationalError), connection.cursor() as cursor:
             cursor.execute("SELECT 1")
 
@@ -69,7 +72,9 @@ def test_a_shared_server_is_well_again(redis_server: Redis) -> None:
 
 
 def test_mariadb_as_an_application_s_user_sees_it(mariadb: MariaDB) -> None:
-    """`read_only` holds for the plain user as for production's, and for the administrator it does not."""
+    """`read_only` holds for the plain user as for production's, and for the administrator it does
+    not.
+    """
     name = mariadb.create_database().rpartition("/")[2]
     assert mariadb.plain_url(name).endswith(f"@127.0.0.1:{mariadb.port}/{name}")
     mariadb.sql("CREATE TABLE kept (id INT PRIMARY KEY)", database=name)

@@ -2,7 +2,12 @@
 
 import pytest
 
-from tests.soak.meter import Journey, Meter, Window, covered
+from tests.soak.meter import (
+    Journey,
+    Meter,
+    Window,
+    covered,
+)
 
 
 @pytest.mark.parametrize(
@@ -22,7 +27,9 @@ def test_overlapping_windows_count_once(parts: list[tuple[float, float]], second
 
 
 def test_a_company_is_excused_by_what_holds_itself_or_all() -> None:
-    """A window of company 1 excuses company 1, one of everybody both, and neither more than it lasted."""
+    """A window of company 1 excuses company 1, one of everybody both, and neither more than it
+    lasted.
+    """
     meter = Meter()
     meter.windows = [Window("its row", 1, 0.0, 0.0, 10.0), Window("MariaDB", None, 20.0, 0.0, 25.0)]
     first, second = Journey(1, "a", 0.0, 30.0), Journey(2, "b", 0.0, 30.0)
@@ -41,7 +48,9 @@ def test_a_refused_webhook_needs_a_reason() -> None:
 
 
 def test_one_death_after_the_other_is_each_its_own_standstill() -> None:
-    """Three processes that die in turn may each hold a company up; one that holds it up for as long as all three together may not."""
+    """Three processes that die in turn may each hold a company up; one that holds it up for as long
+    as all three together may not.
+    """
     meter, waited = Meter(), Journey(1, "a", 0.0, 24.0)
     assert meter.late([waited], 15.0) == [waited]
     meter.deaths = [-3.0, 8.0, 16.0, 90.0]

@@ -35,7 +35,13 @@ async def _send(connection: ServerConnection, frame_type: str, **fields: Any) ->
 async def _send_event(connection: ServerConnection, seq: int) -> None:
     conversation = {"id": 17, "seq": seq}
     await _send(
-        connection, "event", seq=seq, kind="conversation.updated", at="", receivedAt="", data={"conversation": conversation}
+        connection,
+        "event",
+        seq=seq,
+        kind="conversation.updated",
+        at="",
+        receivedAt="",
+        data={"conversation": conversation},
     )
 
 
@@ -83,7 +89,11 @@ async def test_answers_ping_with_its_cursor() -> None:
 
 @pytest.mark.parametrize(
     ("seqs", "ping_cursor", "violation"),
-    [([5, 5], "e.5", "event 5 after 5"), ([6], "e.6", "event 6 after 4"), ([5], "e.6", "a ping says e.6")],
+    [
+        ([5, 5], "e.5", "event 5 after 5"),
+        ([6], "e.6", "event 6 after 4"),
+        ([5], "e.6", "a ping says e.6"),
+    ],
     ids=["doubled", "gap", "lost last"],
 )
 async def test_notices_a_breach_of_order(seqs: list[int], ping_cursor: str, violation: str) -> None:

@@ -89,7 +89,9 @@ async def test_freeze_loses_nothing(proxy: TcpProxy) -> None:
 
 
 async def test_delays_in_order(proxy: TcpProxy) -> None:
-    """A delay holds for each direction, and later bytes never pass earlier ones, even when it is lowered."""
+    """A delay holds for each direction, and later bytes never pass earlier ones, even when it is
+    lowered.
+    """
     reader, writer = await _connect(proxy)
     proxy.delay_seconds = 0.1
     started = asyncio.get_running_loop().time()
@@ -154,7 +156,9 @@ async def test_a_dead_server_resets_the_client() -> None:
 
 
 async def test_clients_that_lost_their_power_are_waited_for(proxy: TcpProxy) -> None:
-    """The server's side of the connection stays open and silent, though the client is gone; new clients are served."""
+    """The server's side of the connection stays open and silent, though the client is gone; new
+    clients are served.
+    """
     heard = list[bytes]()
     ended = asyncio.Event()
 

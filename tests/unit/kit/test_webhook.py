@@ -4,13 +4,23 @@ import json
 
 import pytest
 
-from tests.kit.webhook import PAYLOADS, delivery_of, encode_body, realistic_payload, sign_body, simple_payload
+from tests.kit.webhook import (
+    PAYLOADS,
+    delivery_of,
+    encode_body,
+    realistic_payload,
+    sign_body,
+    simple_payload,
+)
 
 
 def test_signature_vector() -> None:
     """A signature checked by other means, over a body with Rails' escapes."""
     body = encode_body({"event": "message_created", "id": 88120, "content": "Tom & Léa <3"})
-    assert body == '{"event":"message_created","id":88120,"content":"Tom \\u0026 Léa \\u003c3"}'.encode()
+    assert (
+        body
+        == '{"event":"message_created","id":88120,"content":"Tom \\u0026 Léa \\u003c3"}'.encode()
+    )
     signature = sign_body(body, "u7Qm3ZtJ1xYb9Kc2Vw5Rn8Ld", "1784365266")
     assert signature == "sha256=785cf255431a9e23243a0c0d1e3e6f0a8366a8ee173e697deee580c773c1d439"
 

@@ -1,5 +1,5 @@
 // Words, numbers and times in the agent's language. No DOM. The server prints the same texts with the same
-// catalogue (server/core/page_locale.py), so month names come from the catalogue and not from Intl.
+// catalogue (server/core/pages/page_locale.py), so month names come from the catalogue and not from Intl.
 
 const MINUTE_MS = 60_000;
 

@@ -193,7 +193,7 @@ function previewText(preview, i18n) {
   return preview.senderType === "agent" ? i18n.t("row.reply", { text }) : text;
 }
 
-// Nearly as the server's search (core/search_text.py): spelling, accents, case and digits make no difference.
+// Nearly as the server's search (core/state/search_text.py): spelling, accents, case and digits make no difference.
 export const fold = (text) =>
   text.normalize("NFKD").toLowerCase().replace(/[\u0300-\u036f\u200b-\u200f]/g, "")
     .replace(/[০-৯]/g, (digit) => digit.charCodeAt() - 0x9e6);

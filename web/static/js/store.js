@@ -215,7 +215,7 @@ function byNewest(a, b) {
   return order(b.lastMessageAt ?? "", a.lastMessageAt ?? "") || b.id - a.id;
 }
 
-// By the second; in it by Chatwoot's number, as the fraction is known of some messages only. As server/core/thread_order.py.
+// By the second; in it by Chatwoot's number, as the fraction is known of some messages only. As server/core/state/thread_order.py.
 function byAge(a, b) {
   return order(second(a), second(b)) || order(a.chatwootMessageId ?? Infinity, b.chatwootMessageId ?? Infinity) || a.id - b.id;
 }

@@ -1,4 +1,6 @@
-"""All tables in an empty database; our columns, indexes and values beside the CRM's in one that has its three tables."""
+"""All tables in an empty database; our columns, indexes and values beside the CRM's in one that has
+its three tables.
+"""
 
 from alembic import context, op
 

@@ -1,8 +1,10 @@
-"""Integrations that are older than proofs go on receiving what they received, until Chatwoot has been asked (`server/proofs.py`)."""
+"""Integrations that are older than proofs go on receiving what they received, until Chatwoot has
+been asked (`server/integrations/proofs.py`).
+"""
 
 from alembic import context, op
 
-from server.db.migrations import integrations, shape
+from server.db.migrations import shape, trusted_integrations
 
 revision = "0002"
 down_revision = "0001"
@@ -12,4 +14,4 @@ def upgrade() -> None:
     connection = op.get_bind()
     done: list[str] = context.config.attributes["done"]
     done += shape.complete(connection)
-    done += integrations.trust_older(connection)
+    done += trusted_integrations.trust_older(connection)

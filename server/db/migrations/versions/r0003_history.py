@@ -1,4 +1,6 @@
-"""Columns that say which conversations were compared with Chatwoot: none so far, so the comparison begins with what is here."""
+"""Columns that say which conversations were compared with Chatwoot: none so far, so the comparison
+begins with what is here.
+"""
 
 from alembic import context, op
 

@@ -1,4 +1,6 @@
-"""The agents' socket as a second source: who listens where, a switch for each integration, conversations by their contact."""
+"""The agents' socket as a second source: who listens where, a switch for each integration,
+conversations by their contact.
+"""
 
 from alembic import context, op
 

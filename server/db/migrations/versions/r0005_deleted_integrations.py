@@ -1,4 +1,6 @@
-"""Integrations that were deleted keep their number for their conversations, and have the name of their inbox."""
+"""Integrations that were deleted keep their number for their conversations, and have the name of
+their inbox.
+"""
 
 from alembic import context, op
 

@@ -2,7 +2,7 @@
 
 from alembic import context, op
 
-from server.db.migrations import search_texts, shape
+from server.db.migrations import fill_search_texts, shape
 
 revision = "0013"
 down_revision = "0010"
@@ -12,4 +12,4 @@ def upgrade() -> None:
     connection = op.get_bind()
     done: list[str] = context.config.attributes["done"]
     done += shape.complete(connection)
-    done += search_texts.fill(connection)
+    done += fill_search_texts.fill(connection)

@@ -1,6 +1,7 @@
 """Tables and columns of this program have names that nobody else's have.
 
-The renaming itself is done before any revision runs (`own_names`): what came before this one is asked for under today's names.
+The renaming itself is done before any revision runs (`own_names`): what came before this one is
+asked for under today's names.
 """
 
 from alembic import context, op

@@ -1,0 +1,273 @@
+"""A process's memory of agents, tokens and sessions, and how it stays true: withdrawn access is
+noticed within seconds.
+
+Every process looks up what changed every two seconds, whatever the bus does, and closes the sockets
+concerned. What is in memory counts for `CONFIRMED_SECONDS` after it was confirmed: then nothing is
+read, and no event leaves, before it has been confirmed again.
+"""
+
+import asyncio
+import contextlib
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import msgspec
+
+from server import log
+from server.access.tokens import Claims, Tokens
+from server.core.state.freshness import Freshness
+from server.core.times import SECOND
+from server.core.wire.withdrawals import Standing, encode_withdrawals, parse_withdrawals
+from server.db.access import accounts
+from server.db.access.accounts import Agent, AgentChange
+from server.db.engine.database import Connection, Database
+from server.errors import DatabaseUnavailable
+from server.settings import Settings
+from server.tasks import spawn
+
+_logger = log.get(__name__)
+_REMEMBERED_MOST = 50_000
+# what was written at the same time may be committed later; a row looked at twice does no harm
+_OVERLAP_US = 15 * SECOND
+_PAGE = 5_000
+_COMPARED_PAGE = 2_000
+_AGAIN_SECONDS = 0.5  # the next look after one that failed
+_CONFIRM_SECONDS = 5.0
+CONFIRMED_SECONDS = 4.5  # withdrawn access ends within 5 s, whatever is down
+
+OnChanged = Callable[[Agent], None]
+OnEnded = Callable[[Collection[str]], None]
+
+
+class AccessMemory:
+    """`on_changed` is told of an agent whose row is another one than before (or gone: then it is
+    not active), `on_ended` of the keys of ended sessions: those of one look together, as whoever is
+    told walks through all sockets.
+    """
+
+    def __init__(
+        self, database: Database, settings: Settings, on_changed: OnChanged, on_ended: OnEnded
+    ) -> None:
+        self._database = database
+        self._settings = settings
+        self._on_changed = on_changed
+        self._on_ended = on_ended
+        # whoever has to do with sockets: which agents have some, the names of the keys that count
+        # from now on, and that all is confirmed
+        self.connected: Callable[[], Collection[int]] = tuple
+        self.on_keys: Callable[[Collection[str]], None] = lambda names: None
+        self.on_confirmed: Callable[[], None] = lambda: None
+        # to the other processes, which may have lost the database
+        self.announce: Callable[[str], None] = lambda message: None
+        self._keys_of_tokens = Tokens(settings, database.clock.now_seconds)
+        self._names = self._keys_of_tokens.names
+        self._agents: dict[tuple[int, str], Agent] = {}
+        self._keys: dict[int, tuple[int, str]] = {}
+        self._tokens: OrderedDict[str, Claims] = OrderedDict()
+        # key -> agent id, created us, expires
+        self._sessions: OrderedDict[str, tuple[int, int, float]] = OrderedDict()
+        self._met: set[int] = set()  # companies whose agents have been read
+        # newest change of an agent, and end of a session, that were there at the last look
+        self._looked: tuple[int, int] | None = None
+        self._freshness = Freshness(CONFIRMED_SECONDS)
+        # by agent id or session: looks overlap
+        self._announced: OrderedDict[str, Standing | None] = OrderedDict()
+        self._used: set[int] = set()  # agents who asked for something since the last look
+        self._wake = asyncio.Event()
+        self._confirming: asyncio.Task[None] | None = None
+
+    @property
+    def is_current(self) -> bool:
+        """Whether memory was confirmed a moment ago. Where it was not, events wait; nothing is
+        lost, as the log has them.
+        """
+        if self._freshness.is_current:
+            return True
+        self._wake.set()
+        return False
+
+    async def confirm(self) -> None:
+        """Look up what changed, unless that was done a moment ago. Raises DatabaseUnavailable.
+        Cancelling the wait is safe.
+        """
+        if self._freshness.is_current:
+            return
+        if self._confirming is None:  # one look for all who wait
+            self._confirming = spawn(self._look_once(), "access-confirm")
+        await asyncio.wait({self._confirming}, timeout=_CONFIRM_SECONDS)
+        if not self._freshness.is_current:
+            raise DatabaseUnavailable
+
+    async def run(self) -> None:
+        """Look up withdrawn access for as long as the process lives."""
+        seconds = self._settings.access_check_seconds
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._wake.wait()
+            seconds = self._settings.access_check_seconds
+            try:
+                await self.look_up()
+            except DatabaseUnavailable:
+                seconds = min(seconds, _AGAIN_SECONDS)
+                await asyncio.sleep(seconds)
+            self._wake.clear()
+
+    async def look_up(self) -> None:
+        """Read what was changed since the last look, and compare what is in use. Raises
+        DatabaseUnavailable.
+        """
+        asked = self._freshness.read_clocks()
+        self._look_at_keys()
+        used = self._used | set(self.connected())
+        newest, changes, revoked = await self._database.read(self._read_changes)
+        if self._looked is not None and (
+            newest[0] < self._looked[0] or newest[1] < self._looked[1]
+        ):
+            self._forget(has_agents_gone=newest[0] < self._looked[0])
+        for change in changes:
+            self._take(change.agent)
+        for key in revoked:
+            self._sessions.pop(key, None)
+        # the last ones are found again by every look: a socket may have been opened while its
+        # session was being ended
+        if revoked:
+            self._on_ended(frozenset(revoked))
+        self._announce([change.agent for change in changes if not change.is_new], revoked)
+        self._looked = newest
+        await self._compare(used)
+        self._used -= used
+        self._freshness.confirm(asked)
+        if self._freshness.is_current:  # not after a standstill in the middle of it
+            self.on_confirmed()
+
+    def hear(self, message: str) -> None:
+        """What another process has seen in the database counts here as far as it takes something
+        away. Raises ValueError.
+        """
+        told = parse_withdrawals(message)
+        for standing in told.agents:
+            agent = self._agents.get(self._keys.get(standing.agent_id, (0, "")))
+            self._announced[str(standing.agent_id)] = standing
+            if agent is not None and (narrowed := _narrowed(agent, standing)) != agent:
+                self._take(narrowed)
+        for key in told.sessions:
+            self._announced[key] = None
+            self._sessions.pop(key, None)
+        if told.sessions:
+            self._on_ended(frozenset(told.sessions))
+        bound(self._announced)
+        self._wake.set()
+
+    def _announce(self, agents: Sequence[Agent], sessions: Sequence[str]) -> None:
+        """What has not been said yet."""
+        standings = [
+            Standing(agent.id, agent.is_active, agent.role == "admin", agent.valid_after_us)
+            for agent in agents
+        ]
+        new = [one for one in standings if self._announced.get(str(one.agent_id)) != one]
+        ended = [key for key in sessions if key not in self._announced]
+        self._announced.update({str(one.agent_id): one for one in new} | dict.fromkeys(ended))
+        bound(self._announced)
+        for message in encode_withdrawals(new, ended):
+            self.announce(message)
+
+    async def _look_once(self) -> None:
+        try:
+            await self.look_up()
+        except DatabaseUnavailable:
+            pass
+        finally:
+            self._confirming = None
+
+    async def _read_changes(
+        self, connection: Connection
+    ) -> tuple[tuple[int, int], list[AgentChange], list[str]]:
+        newest = await accounts.read_newest_changes(connection)
+        looked = self._looked or newest
+        agents_us, sessions_us = (
+            min(before, now) - _OVERLAP_US for before, now in zip(looked, newest, strict=True)
+        )
+        changes = await accounts.read_agents_changed(connection, agents_us, _PAGE)
+        return newest, changes, await accounts.read_sessions_revoked(connection, sessions_us, _PAGE)
+
+    async def _compare(self, used: Collection[int]) -> None:
+        """Whether the agents in use are what they are in memory, by sums, so that it costs little:
+        rows may be deleted, restored, or changed by hand.
+        """
+        ids = sorted(used)
+        for start in range(0, len(ids), _COMPARED_PAGE):
+            page = ids[start : start + _COMPARED_PAGE]
+            known = [
+                self._agents[place]
+                for agent_id in page
+                if (place := self._keys.get(agent_id)) in self._agents
+            ]
+            # awaited at once
+            sums = await self._database.read(lambda c: accounts.read_access_sums(c, page))  # noqa: B023
+            if len(known) == len(page) and sums == accounts.sum_access(known):
+                continue
+            # awaited at once
+            rows = await self._database.read(lambda c: accounts.read_agents_by_id(c, page))  # noqa: B023
+            there = {agent.id: agent for agent in rows}
+            for agent_id in page:
+                self._take(there[agent_id]) if agent_id in there else self._drop(agent_id)
+
+    def _take(self, agent: Agent) -> None:
+        before = self._agents.get((agent.company_id, agent.subject))
+        if before is not None and before != agent:
+            self._remember(agent)
+        if before != agent:
+            self._on_changed(agent)
+
+    def _drop(self, agent_id: int) -> None:
+        """The row is gone: so is the access."""
+        place = self._keys.pop(agent_id, None)
+        gone = self._agents.pop(place, None) if place is not None else None
+        company_id, subject = place or (0, "")
+        gone = gone or Agent(
+            agent_id, company_id, subject, "", "agent", None, is_active=False, valid_after_us=0
+        )
+        self._on_changed(msgspec.structs.replace(gone, is_active=False))
+
+    def _forget(self, *, has_agents_gone: bool) -> None:
+        """The newest change is not there any more: a backup was restored, or rows were deleted.
+        What is there now is read anew.
+        """
+        self._sessions.clear()
+        if has_agents_gone:
+            _logger.warning("agents were deleted, or the database went back: access is read anew")
+            for remembered in (self._agents, self._keys, self._met):
+                remembered.clear()
+
+    def _look_at_keys(self) -> None:
+        """What was verified by a key that is no more has ended with it."""
+        # a token may have made it read them as well, since the last look
+        self._keys_of_tokens.read_again()
+        names = self._keys_of_tokens.names
+        if self._names - names:
+            for token in [
+                token for token, claims in self._tokens.items() if claims.key not in names
+            ]:
+                del self._tokens[token]
+            self.on_keys(names)
+        self._names = names
+
+    def _remember(self, agent: Agent) -> None:
+        self._agents[agent.company_id, agent.subject] = agent
+        self._keys[agent.id] = (agent.company_id, agent.subject)
+
+
+def _narrowed(agent: Agent, told: Standing) -> Agent:
+    return msgspec.structs.replace(
+        agent,
+        is_active=agent.is_active and told.is_active,
+        role="agent" if agent.role == "admin" and not told.is_admin else agent.role,
+        valid_after_us=max(agent.valid_after_us, told.valid_after_us),
+    )
+
+
+def bound(remembered: OrderedDict[str, Any]) -> None:
+    while len(remembered) > _REMEMBERED_MOST:
+        remembered.popitem(last=False)

@@ -1,0 +1,423 @@
+"""Who is asking: the CRM's tokens and our own session cookies, answered from memory while it is
+confirmed (`access_memory`).
+"""
+
+import asyncio
+import hashlib
+import re
+import secrets
+import time
+from collections.abc import Hashable, Mapping
+
+import msgspec
+
+from server.access.access_memory import (
+    AccessMemory,
+    OnChanged,
+    OnEnded,
+    bound,
+)
+from server.access.passwords import PASSWORD_LEAST, PASSWORD_MOST, PasswordHashes
+from server.access.refused_credentials import RefusedCredentials
+from server.access.tokens import Claims
+from server.core.chatwoot.origins import is_own_origin, read_cookie
+from server.core.times import SECOND
+from server.core.token_buckets import Buckets, network_of
+from server.db.access import accounts
+from server.db.access.accounts import Agent
+from server.db.access.audit_log import NO_ORIGIN, Actor, Origin
+from server.db.engine.database import Connection, Database
+from server.errors import (
+    BadRequest,
+    DuplicateRow,
+    Forbidden,
+    OtherAgent,
+    TokenExpired,
+    TooManyRequests,
+    Unauthenticated,
+    Unprocessable,
+)
+from server.settings import Settings
+
+SESSION_COOKIE = "omni_session"
+# What the cookie is called where the site is https: browsers take it from this very host alone,
+# over TLS, for the whole site, so that a page on a neighbouring name can plant no session of its
+# own.
+SECURE_SESSION_COOKIE = "__Host-" + SESSION_COOKIE
+AGENT_HEADER = "inbox-agent"
+ROLES = ("agent", "admin")
+
+_COOKIE_BYTES = 32
+_COOKIE = re.compile(r"[A-Za-z0-9_-]{43}")  # as `open_session` makes them
+_COMPANY_AGENTS_MOST = 50_000
+_ATTEMPTS_ACCOUNT = (1 / 6, 10.0)  # sign-ins a second and burst, for one account from one address
+_ATTEMPTS_ADDRESS = (0.5, 30.0)
+# for one account from all addresses, but browsers that are known
+_ATTEMPTS_ANYWHERE = (1 / 30, 20.0)
+_ATTEMPTS_KNOWN = (1 / 6, 15.0)  # for one account from all browsers that are known
+# six digits of one account: below one chance in two thousand a day
+_ATTEMPTS_CODE = (1 / 600, 20.0)
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """The agent behind a request or a socket, and until when (unix seconds; None: no end of its
+    own).
+    """
+
+    agent: Agent
+    expires_at: float | None
+    session_key: str | None = None
+    token_key: str | None = None  # the name of the key that its token was verified by
+    issued_us: int = 0
+    origin: Origin = NO_ORIGIN  # of the request it was made for
+
+    @property
+    def company_id(self) -> int:
+        return self.agent.company_id
+
+
+class Access(AccessMemory):
+    """Judges who asks; see `AccessMemory` for what it is told and tells."""
+
+    def __init__(
+        self, database: Database, settings: Settings, on_changed: OnChanged, on_ended: OnEnded
+    ) -> None:
+        super().__init__(database, settings, on_changed, on_ended)
+        # one memory for each kind: a flood of one kind makes none of another forgotten
+        self._by_address = Buckets(*_ATTEMPTS_ADDRESS)
+        self._by_account_and_address = Buckets(*_ATTEMPTS_ACCOUNT)
+        self._by_account = Buckets(*_ATTEMPTS_ANYWHERE)
+        self._by_known_browser = Buckets(*_ATTEMPTS_KNOWN)
+        self._by_code = Buckets(*_ATTEMPTS_CODE)
+        self._hashes = PasswordHashes()
+        self._refused = RefusedCredentials()
+        self._meeting: dict[int, asyncio.Lock] = {}
+
+    async def authenticate(
+        self,
+        headers: Mapping[str, str],
+        method: str,
+        address: str,
+        *,
+        is_for_operation: bool = False,
+    ) -> Principal:
+        """The principal of a request, from memory after the first time. Raises Unauthenticated,
+        Forbidden, OtherAgent, TooManyRequests (for an address that many wrong ones came from) or
+        DatabaseUnavailable.
+
+        A page says in `Inbox-Agent` whom it was made for: the browser's cookie may be another
+        agent's since. What only shows how the server does (`is_for_operation`) counts on memory
+        alone, as it is for when the database is away.
+        """
+        principal = await self._principal(
+            headers, method, address, is_for_operation=is_for_operation
+        )
+        check_agent(headers.get(AGENT_HEADER), principal.agent)
+        origin = Origin(address, headers.get("user-agent", ""))
+        return msgspec.structs.replace(principal, origin=origin)
+
+    async def _principal(
+        self, headers: Mapping[str, str], method: str, address: str, *, is_for_operation: bool
+    ) -> Principal:
+        """A cookie counts for a write only with an Origin of ours: a form on a foreign page would
+        send the cookie as well.
+        """
+        authorization = headers.get("authorization", "")
+        if authorization:
+            scheme, _, token = authorization.partition(" ")
+            if scheme.lower() != "bearer" or not token:
+                raise Unauthenticated(
+                    "The Authorization header must be: Bearer, a space, and the token"
+                )
+            return await self.authenticate_token(token, address, is_for_operation=is_for_operation)
+        cookie = session_cookie(headers)
+        if cookie is None:
+            raise Unauthenticated
+        if method not in ("GET", "HEAD") and not self.is_own_origin(headers):
+            raise Forbidden(
+                "This was not sent from our own page; open the inbox under its own address and "
+                "try again"
+            )
+        return await self.authenticate_session(cookie, address, is_for_operation=is_for_operation)
+
+    def now_seconds(self) -> float:
+        """The clock by which sign-ins of all kinds end: the database's, in unix seconds."""
+        return self._database.clock.now_seconds()
+
+    def remembered(self, authorization: str) -> Principal | None:
+        """The principal of a bearer token that is good and known already; None whenever that is not
+        plain: then `authenticate` decides.
+        """
+        token = authorization[7:] if authorization.startswith("Bearer ") else ""
+        claims = self._tokens.get(token)
+        agent = (
+            self._agents.get((claims.company_id, claims.subject)) if claims is not None else None
+        )
+        if (
+            claims is None
+            or agent is None
+            or self.now_seconds() > claims.expires_at
+            or not self._freshness.is_current
+        ):
+            return None
+        self._used.add(agent.id)
+        is_withdrawn = not agent.is_active or claims.issued_us < agent.valid_after_us
+        return (
+            None
+            if is_withdrawn
+            else Principal(agent, claims.expires_at, None, claims.key, claims.issued_us)
+        )
+
+    async def authenticate_token(
+        self, token: str, address: str = "", *, is_for_operation: bool = False
+    ) -> Principal:
+        """`address`: whose failures are counted; empty: nobody's."""
+        self._tokens.get(token) or self._decode(token, address)
+        if not is_for_operation:
+            await self.confirm()
+        # its key may have been withdrawn meanwhile
+        claims = self._tokens.get(token) or self._decode(token, address)
+        if self.now_seconds() > claims.expires_at + self._settings.jwt_leeway_seconds:
+            self._tokens.pop(token, None)
+            raise TokenExpired
+        agent = self._agents.get((claims.company_id, claims.subject)) or await self._meet(claims)
+        self._used.add(agent.id)
+        _check_active(agent, claims.issued_us)
+        return Principal(
+            _with_role(agent, claims.role), claims.expires_at, None, claims.key, claims.issued_us
+        )
+
+    async def authenticate_session(
+        self, cookie: str, address: str = "", *, is_for_operation: bool = False
+    ) -> Principal:
+        """`address`: whose failures are counted; empty: nobody's."""
+        if not _COOKIE.fullmatch(cookie):
+            raise Unauthenticated
+        key = hashlib.sha256(cookie.encode()).hexdigest()
+        if not is_for_operation:
+            await self.confirm()
+        known = self._sessions.get(key)
+        if known is None:
+            self._refused.check(key, address)
+            row = await self._database.read(lambda c: accounts.read_session(c, key))
+            if row is None or row[3] is not None:
+                self._refused.note(key, address)
+                raise Unauthenticated
+            known = self._sessions[key] = (row[0], row[1], row[2] / SECOND)
+            bound(self._sessions)
+        agent_id, created_us, expires_at = known
+        if self.now_seconds() >= expires_at:
+            raise TokenExpired
+        agent = await self._agent(agent_id)
+        self._used.add(agent.id)
+        _check_active(agent, created_us)
+        return Principal(agent, expires_at, key, None, created_us)
+
+    async def verify(self, stored: str | None, password: str, *, is_known: bool = False) -> bool:
+        """Whether the password is right; it takes as long where nothing is stored. `is_known`: the
+        browser is one of the account's own, and does not wait behind strangers. Raises
+        TooManyRequests.
+        """
+        return await self._hashes.is_right(stored, password, is_known=is_known)
+
+    async def open_session(
+        self, agent_id: int, origin: Origin = NO_ORIGIN, *, proved_by: str | None = None
+    ) -> tuple[str, Agent]:
+        """A new session's cookie value for somebody who has proved who they are. `proved_by`: the
+        hash of the password that was right a moment ago; Unauthenticated is raised when it has been
+        replaced since, or access withdrawn.
+        """
+        cookie = secrets.token_urlsafe(_COOKIE_BYTES)
+        key = hashlib.sha256(cookie.encode()).hexdigest()
+
+        async def add(connection: Connection) -> None:
+            if proved_by is not None and not await accounts.hold_password(
+                connection, agent_id, proved_by
+            ):
+                raise Unauthenticated("The e-mail address or the password is wrong")
+            # later than what ended the sessions before it
+            now_us = await self._database.clock.read(connection)
+            until_us = now_us + self._settings.session_hours * 3600 * SECOND
+            await accounts.add_session(connection, key, agent_id, now_us, until_us, origin)
+
+        await self._database.transaction(add)
+        return cookie, await self._agent(agent_id)
+
+    async def hash(self, password: str) -> str:
+        """A new password's hash, in a thread. Raises BadRequest for one that is too short or too
+        long.
+        """
+        if not PASSWORD_LEAST <= len(password) <= PASSWORD_MOST:
+            raise BadRequest(
+                f"The password must have {PASSWORD_LEAST} characters or more, and at most "
+                f"{PASSWORD_MOST}"
+            )
+        return await self._hashes.make(password)
+
+    async def check_password(self, agent: Agent, password: str, address: str) -> None:
+        """Somebody who is signed in proves it once more. Raises Unprocessable or
+        TooManyRequests.
+        """
+        _take(self._by_account_and_address, (network_of(address), agent.email))
+        email = agent.email or ""
+        found = await self._database.read(lambda c: accounts.read_password(c, email))
+        if found is None or found[1] is None:
+            raise Unprocessable("This agent signs in through the CRM and has no password here")
+        if not await self._hashes.is_right(found[1], password):
+            raise Unprocessable("The present password is wrong")
+
+    async def sign_out(self, session_key: str) -> None:
+        self._sessions.pop(session_key, None)
+        now_us = self._database.clock.now_us()
+        await self._database.transaction(lambda c: accounts.revoke_session(c, session_key, now_us))
+        self._on_ended((session_key,))
+        self._wake.set()  # the other processes are told
+
+    def is_own_origin(self, headers: Mapping[str, str]) -> bool:
+        """Whether the request comes from a page of this server: at PUBLIC_URL; where that is not
+        set, at the Host it was sent to.
+        """
+        return is_own_origin(headers, self.public_urls)
+
+    @property
+    def public_urls(self) -> list[str]:
+        """The addresses of our pages; none: the operator has not said."""
+        settings = self._settings
+        return (
+            [url for url in (settings.public_url, settings.tunnel_url) if url]
+            if settings.public_url
+            else []
+        )
+
+    def _decode(self, token: str, address: str) -> Claims:
+        """Verifies a token that is not known; one that only expired was good, and counts as no
+        failure.
+        """
+        self._keys_of_tokens.look()
+        tried = (
+            hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest(),
+            self._keys_of_tokens.names,
+        )
+        self._refused.check(tried, address)
+        try:
+            found = self._keys_of_tokens.decode(token)
+        except TokenExpired:
+            raise
+        except Unauthenticated as error:
+            self._refused.note(tried, address, error.message)
+            raise
+        self._tokens[token] = found
+        bound(self._tokens)
+        return found
+
+    async def _meet(self, claims: Claims) -> Agent:
+        """An agent not in memory: its whole company is read once (thousands come back at the same
+        moment), and who is new is listed.
+        """
+        place = (claims.company_id, claims.subject)
+        async with self._meeting.setdefault(claims.company_id, asyncio.Lock()):
+            if place not in self._agents and claims.company_id not in self._met:
+                for agent in await self._database.read(
+                    lambda c: accounts.read_agents(c, claims.company_id, _COMPANY_AGENTS_MOST)
+                ):
+                    self._remember(agent)
+                self._met.add(claims.company_id)
+        if (known := self._agents.get(place)) is not None:
+            return known
+        now_us = self._database.clock.now_us()
+        try:
+            agent = await self._database.transaction(
+                lambda c: accounts.list_agent(
+                    c,
+                    claims.company_id,
+                    claims.subject,
+                    claims.name,
+                    claims.role or "agent",
+                    now_us,
+                )
+            )
+        except DuplicateRow:  # another process has just listed the same agent
+            found = await self._database.read(lambda c: accounts.read_agent_by_subject(c, *place))
+            if found is None:
+                raise
+            agent = found
+        # MySQL found what only compares alike: it ignores spaces at the end
+        if agent.subject != claims.subject:
+            raise Unauthenticated("The token names an agent who cannot be told from another one")
+        self._remember(agent)
+        return agent
+
+    async def _agent(self, agent_id: int) -> Agent:
+        key = self._keys.get(agent_id)
+        if key is not None and key in self._agents:
+            return self._agents[key]
+        agent = await self._database.read(lambda c: accounts.read_agent(c, agent_id))
+        if agent is None:
+            raise Unauthenticated
+        self._remember(agent)
+        return agent
+
+    def slow_down(self, address: str, email: str | None = None) -> None:
+        """For what strangers may try, by address, and by address and account. Raises
+        TooManyRequests.
+        """
+        network = network_of(address)
+        # first: an address that is refused is remembered with no account
+        _take(self._by_address, network)
+        if email is not None:
+            _take(self._by_account_and_address, (network, email))
+
+    def slow_down_account(self, email: str, *, is_known: bool) -> None:
+        """For guesses at one account, wherever they come from; a known browser has a budget that
+        strangers cannot use up. Raises TooManyRequests.
+        """
+        _take(self._by_known_browser if is_known else self._by_account, email)
+
+    def slow_down_codes(self, agent_id: int) -> None:
+        """For guesses at an agent's six digits, whatever tickets they come with. Raises
+        TooManyRequests.
+        """
+        _take(self._by_code, agent_id)
+
+
+def session_cookie(headers: Mapping[str, str]) -> str | None:
+    """The session's cookie. The name from before `__Host-`, which http on one's own machine still
+    has, counts where there is no other: who signed in before an update stays signed in.
+    """
+    found = headers.get("cookie", "")
+    return read_cookie(found, SECURE_SESSION_COOKIE) or read_cookie(found, SESSION_COOKIE)
+
+
+def actor_of(principal: Principal) -> Actor:
+    """Whoever is signed in, for the audit log."""
+    agent = principal.agent
+    return Actor(agent.company_id, agent.email or agent.name, agent.id, principal.origin)
+
+
+def _with_role(agent: Agent, told: str | None) -> Agent:
+    """The CRM's word counts, until an administrator here has given or taken the role: then the
+    lower of the two does, so that a role can be taken away in either place.
+    """
+    if told is None or told == agent.role or (agent.has_role_of_ours and told == "admin"):
+        return agent
+    return msgspec.structs.replace(agent, role=told)
+
+
+def _take(buckets: Buckets, key: Hashable) -> None:
+    if wait := buckets.wait(key, time.monotonic()):
+        raise TooManyRequests(f"Too many tries; try again in {int(wait) + 1} seconds")
+
+
+def check_agent(made_for: str | None, agent: Agent) -> None:
+    """Raises OtherAgent when a page was made for another agent than the one who is signed in; None:
+    it does not say for whom.
+    """
+    if made_for is not None and made_for != str(agent.id):
+        raise OtherAgent
+
+
+def _check_active(agent: Agent, issued_us: int) -> None:
+    if not agent.is_active:
+        raise Unauthenticated("This agent has been disabled; ask an administrator")
+    if issued_us < agent.valid_after_us:
+        raise TokenExpired("This sign-in was ended; sign in again")

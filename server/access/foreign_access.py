@@ -1,0 +1,98 @@
+"""Notes who reaches for what is another company's. They are told that there is nothing, as if it
+did not exist; their own company's audit log and the server's log have a line. Looked at only after
+an answer was "not found", so that ordinary requests pay nothing.
+"""
+
+import itertools
+import time
+from collections import OrderedDict
+
+from server import log
+from server.access.authentication import Principal, actor_of
+from server.core.times import SECOND
+from server.db.access import audit_log
+from server.db.access.audit_log import NO_ORIGIN, Actor
+from server.db.engine.database import Connection, Database
+from server.errors import DatabaseUnavailable
+
+_logger = log.get(__name__)
+_AGAIN_SECONDS = 3_600.0
+_NOTED_MOST = 20_000
+
+
+class Trespass:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        # agent and thing -> when, monotonic seconds
+        self._noted: OrderedDict[tuple[int, str, int], float] = OrderedDict()
+
+    async def note(self, principal: Principal, method: str, path: str) -> None:
+        """After a "not found": a line when the address names something that is there, in another
+        company. Never raises.
+        """
+        named = _named(path)
+        if named is None:
+            return
+        await self._note(actor_of(principal), method, *named)
+
+    async def note_frame(
+        self, company_id: int, agent_id: int, agent_name: str, conversation_id: int
+    ) -> None:
+        """After a frame on a socket named a conversation that is not the agent's company's. Never
+        raises.
+        """
+        await self._note(
+            Actor(company_id, agent_name, agent_id, NO_ORIGIN),
+            "socket",
+            "conversations",
+            conversation_id,
+        )
+
+    async def _note(self, actor: Actor, method: str, kind: str, number: int) -> None:
+        """Once an hour for each agent and thing: a page that asks every five seconds must not fill
+        the log, nor lock rows for it.
+        """
+        key, now = (actor.agent_id or 0, kind, number), time.monotonic()
+        if now - self._noted.get(key, float("-inf")) < _AGAIN_SECONDS:
+            return
+        self._noted[key] = now
+        self._noted.move_to_end(key)
+        if len(self._noted) > _NOTED_MOST:
+            self._noted.popitem(last=False)
+
+        async def write(connection: Connection) -> bool:
+            owner = await audit_log.read_owner(connection, kind, number)
+            if owner is None or owner == actor.company_id:
+                return False
+            since_us = int((time.time() - _AGAIN_SECONDS) * SECOND)
+            if await audit_log.has_foreign_attempt(
+                connection, actor.agent_id or 0, kind, number, since_us
+            ):
+                return False  # another process has written it
+            await audit_log.append_act(
+                connection, actor, audit_log.FOREIGN_REFUSED, f"{method} {kind} {number}"
+            )
+            return True
+
+        try:
+            if await self._database.transaction(write, attempts=1):
+                about = {
+                    "company_id": actor.company_id,
+                    "agent_id": actor.agent_id,
+                    "kind": kind,
+                    "number": number,
+                }
+                _logger.warning("refused what is another company's", **about)
+        except DatabaseUnavailable:
+            self._noted.pop(key, None)  # the next attempt is noted
+
+
+def _named(path: str) -> tuple[str, int] | None:
+    """(kind, number) of the last thing of ours that an address names: `/api/conversations/17/read`,
+    `/admin/people/3/disable`.
+    """
+    parts = path.strip("/").split("/")
+    for kind, number in reversed(list(itertools.pairwise(parts))):
+        if kind in audit_log.OWNERS and number.isascii() and number.isdigit() and len(number) < 19:
+            return kind, int(number)
+    return None

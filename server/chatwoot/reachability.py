@@ -1,0 +1,51 @@
+"""Whether our own webhook address leads to us, as far as that can be seen from here: what Chatwoot
+will meet when it calls.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+import httpx
+
+from server.chatwoot.outgoing import is_private, resolve
+
+_SECONDS = 5.0  # Chatwoot itself waits no longer
+
+
+async def problem_with(webhook_url: str, proxy: str = "") -> str | None:
+    """A sentence about what answers a GET there instead of our endpoint (which says 405, as a
+    problem of ours); None: it is us.
+    """
+    try:
+        async with (
+            asyncio.timeout(2 * _SECONDS),
+            httpx.AsyncClient(
+                timeout=_SECONDS, follow_redirects=False, trust_env=False, proxy=proxy or None
+            ) as http,
+            http.stream("GET", webhook_url, headers={"Accept": "application/json"}) as answer,
+        ):
+            pass  # the head is enough: whoever answers there may go on for ever
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+        return f"nothing answers at {webhook_url} ({type(error).__name__})"
+    if answer.is_redirect:
+        return (
+            f"{webhook_url} redirects to {answer.headers.get('location', 'elsewhere')[:200]}; "
+            "webhooks are best sent there at once"
+        )
+    is_us = answer.status_code == 405 and answer.headers.get("content-type", "").startswith(
+        "application/problem+json"
+    )
+    return (
+        None if is_us else f"something else answers at {webhook_url} (status {answer.status_code})"
+    )
+
+
+async def private_addresses(url: str) -> Sequence[str]:
+    """Those of a host's addresses that are not on the public Internet; an unknown host has none."""
+    parts = urlsplit(url)
+    try:
+        found = await resolve(parts.hostname or "", parts.port or 80)
+    except OSError:
+        return []
+    return [address for address in found if is_private(address)]

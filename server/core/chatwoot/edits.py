@@ -1,0 +1,63 @@
+"""Whether a text that Chatwoot tells is another one than it told before, or the same in another
+dress.
+
+Chatwoot 4.4 to 4.12 sent what the channel renders (HTML) by webhook and the source by REST, and a
+survey's webhook has its link at the end; it cuts and changes white space when it stores a text.
+None of that is somebody's edit.
+"""
+
+import html
+import re
+
+from server.core.chatwoot.changes import MessageState
+from server.core.state.entities import Message
+
+_LINK = re.compile(r"\]\([^)\s]*\)")
+_TAG = re.compile(r"</?[a-z][^>]*>", re.IGNORECASE)
+SURVEY = "input_csat"
+
+
+def edited_at(row: Message, told: MessageState, told_us: int) -> int | None:
+    """When the message was last edited, as far as we know, now that Chatwoot tells this newer text
+    at `told_us`. It gives no time of its own.
+    """
+    if told.is_deleted or (row.client_id is not None and not row.chatwoot_version):
+        # a reply written here, told for the first time: Chatwoot may have filled in a name or
+        # changed white space
+        return None
+    return told_us if is_other_text(row.content, told.content, row.content_type) else row.edited_us
+
+
+def was_edited_at(row: Message, told: MessageState) -> int | None:
+    """The same when the older text is told after the newer one, which is there already: webhooks
+    come in any order.
+    """
+    is_older = not told.is_update and not told.asked_us and told.version_us <= row.chatwoot_version
+    if row.edited_us is not None or row.client_id is not None or not is_older:
+        return row.edited_us
+    return row.told_at if is_other_text(row.content, told.content, row.content_type) else None
+
+
+def is_other_text(before: str, after: str, content_type: str | None = None) -> bool:
+    # a survey's webhook and REST have different texts, and nobody edits one
+    if before == after or content_type == SURVEY:
+        return False
+    old, new = _plain(before), _plain(after)
+    if old == new:
+        return False
+    if bool(_TAG.search(before)) == bool(_TAG.search(after)):
+        return True
+    return _letters(before) != _letters(after)
+
+
+def _plain(text: str) -> str:
+    """Without differences in white space; a backslash before a line's end is Chatwoot's own way to
+    write one.
+    """
+    return " ".join(text.replace("\\\n", "\n").split())
+
+
+def _letters(text: str) -> str:
+    """What markdown and the HTML made of it have in common."""
+    bare = html.unescape(_TAG.sub("", _LINK.sub("]", text)))
+    return "".join(letter for letter in bare if letter.isalnum())

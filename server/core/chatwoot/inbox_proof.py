@@ -1,0 +1,53 @@
+"""Whether an inbox is whose who says so: what Chatwoot shows to the access token decides, as
+numbers can be written by anybody.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+# every other 401 speaks of the account, or of what its owner may do
+NOT_ACCEPTED = "Invalid Access Token"
+
+
+class Proof(msgspec.Struct, frozen=True):
+    """`refuted`: Chatwoot answered, and does not show the inbox to this token; `unknown`: it could
+    not be asked.
+    """
+
+    state: Literal["proved", "refuted", "unknown"]
+    text: str = ""
+    is_administrator: bool = False
+
+
+def judge_account(profile: Mapping[str, Any], account_id: int) -> Proof:
+    """`profile` is what Chatwoot answered to the integration's own token."""
+    accounts = [account for account in profile.get("accounts") or [] if isinstance(account, dict)]
+    own = next((account for account in accounts if account.get("id") == account_id), None)
+    if own is None:
+        return Proof("refuted", f"the access token's owner does not belong to account {account_id}")
+    return Proof("proved", is_administrator=own.get("role") == "administrator")
+
+
+def judge_proof(
+    account: Proof, inboxes: Sequence[Mapping[str, Any]], account_id: int, inbox_id: int | None
+) -> Proof:
+    """`account` is `judge_account`'s; `inboxes` are those Chatwoot shows to the token. A whole
+    account is its administrator's alone.
+    """
+    if inbox_id is None:
+        is_whole = account.is_administrator
+        return (
+            account
+            if is_whole
+            else Proof(
+                "refuted", f"the access token's owner is no administrator of account {account_id}"
+            )
+        )
+    if not any(inbox.get("id") == inbox_id for inbox in inboxes):
+        return Proof(
+            "refuted",
+            f"the access token's owner does not see inbox {inbox_id} of account {account_id}",
+        )
+    return account

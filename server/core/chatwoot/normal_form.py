@@ -1,0 +1,96 @@
+"""One form for what Chatwoot says of a message, whichever way it came: its sources differ in dress.
+
+REST has the editor's markdown, webhooks have it made plain (webhook_content_normalizer.rb); the
+order of attachments differs; width and height are filled in later, of which nobody is told; a
+survey's webhook has another text than REST.
+"""
+
+import re
+from urllib.parse import urlsplit
+
+from msgspec.structs import replace
+
+from server.core.chatwoot.changes import MessageState
+from server.core.chatwoot.edits import SURVEY, is_other_text
+from server.core.state.delivery import ARRIVED
+from server.core.state.entities import Attachment, Message, is_same_message_view
+
+_BREAK = re.compile(r"\\\r?\n")
+_ESCAPED_LINE = re.compile(r"(?<=\\\n)\\(?=(?:-+|=+)[ \t]*(?:\\?\n|$))")
+_FENCE = re.compile(r"^(`{3,}|~{3,})", re.MULTILINE)
+
+
+def plain_text(text: str) -> str:
+    """Without the backslashes that the editor writes for line breaks, and without empty lines at
+    the end.
+    """
+    # inside a code block the same characters are somebody's own
+    if "\\" in text and not _FENCE.search(text):
+        text = _ESCAPED_LINE.sub("", text.replace("\\\r\n", "\\\n"))
+    return _BREAK.sub("\n", text).rstrip("\r\n") if text.strip() else text
+
+
+def in_order(attachments: tuple[Attachment, ...]) -> tuple[Attachment, ...]:
+    """By Chatwoot's ids, where all have one."""
+    if any(one.id is None for one in attachments):
+        return attachments
+    return tuple(sorted(attachments, key=lambda one: one.id or 0))
+
+
+def with_known_sizes(
+    told: tuple[Attachment, ...], known: tuple[Attachment, ...]
+) -> tuple[Attachment, ...]:
+    """A width and a height that were known once stay: a webhook that is built early has none."""
+    by_id: dict[int | None, Attachment] = {one.id: one for one in known if one.id is not None}
+    return tuple(
+        replace(one, width=one.width or before.width, height=one.height or before.height)
+        if (before := by_id.get(one.id)) is not None
+        else one
+        for one in told
+    )
+
+
+def kept_content(row: Message, content: str, *, was_asked: bool, is_deleted: bool) -> str:
+    """The text to keep. A survey's own text is what REST has; its webhook replaces it, or puts an
+    address behind it.
+    """
+    return (
+        row.content if row.content_type == SURVEY and not was_asked and not is_deleted else content
+    )
+
+
+def present_name(row: Message, told: MessageState) -> str | None:
+    """A customer's older messages show the name they have now, as in Chatwoot."""
+    return told.sender_name or row.sender_name if row.sender_type == "customer" else row.sender_name
+
+
+def differs_in_dress(before: Message, after: Message) -> bool:
+    """Whether two forms of a message that look different say the same, or differ in what webhooks
+    do not tell.
+    """
+    if (
+        is_other_text(before.content, after.content, after.content_type)
+        or before.is_deleted != after.is_deleted
+    ):
+        return False
+    old = replace(
+        before,
+        content=after.content,
+        content_type=after.content_type,
+        sender_name=after.sender_name,
+    )
+    if after.delivery_state in ARRIVED:
+        old = replace(old, delivery_state=after.delivery_state, delivery_error=after.delivery_error)
+    bare = replace(after, attachments=_bare(after.attachments))
+    return is_same_message_view(replace(old, attachments=_bare(old.attachments)), bare)
+
+
+def _bare(attachments: tuple[Attachment, ...]) -> tuple[Attachment, ...]:
+    return tuple(
+        replace(one, width=None, height=None, url=_path(one.url), thumb_url=None)
+        for one in in_order(attachments)
+    )
+
+
+def _path(url: str | None) -> str | None:
+    return urlsplit(url).path if url else None

@@ -1,0 +1,73 @@
+"""The two sources of an integration's news, webhooks and the agents' socket: which is alive, and
+how far behind each is.
+"""
+
+from server.core.state.entities import Json
+from server.core.times import SECOND, iso_or_none
+
+SILENT_US = 600 * SECOND  # a webhook has come by then: 153 s were seen at the worst
+
+
+def socket_sentence(state: str | None, problem: str | None, behind_us: int | None) -> str:
+    """`state` None: it is switched off. `behind_us`: how long the last new message took to get
+    here.
+    """
+    if state is None:
+        return "Chatwoot's socket is not listened to; news comes by webhook alone"
+    if state == "live" and behind_us is not None:
+        return (
+            f"Chatwoot's socket is heard, its last new message after {max(1, behind_us // 1000)} ms"
+        )
+    if state == "live":
+        return "Chatwoot's socket is heard"
+    if state == "refused":
+        return (
+            f"Chatwoot's socket is refused ({problem or 'no reason'}); news comes by webhook alone"
+        )
+    return (
+        f"Chatwoot's socket is not heard ({problem or 'connecting'}); news comes by webhook alone"
+    )
+
+
+class Silence:
+    """Webhooks that do not come while the socket tells of what they should bring, of one
+    integration.
+    """
+
+    __slots__ = ("_since_us",)
+
+    def __init__(self) -> None:
+        self._since_us = 0  # the first news of the socket that no webhook has followed; 0: none
+
+    def look(self, seen_us: int, heard_us: int) -> bool:
+        """`seen_us`: the last webhook; `heard_us`: the last news of the socket. Whether that lasts
+        longer than any queue.
+        """
+        if heard_us <= seen_us or seen_us >= self._since_us > 0:
+            self._since_us = 0
+        if heard_us > seen_us and not self._since_us:
+            self._since_us = heard_us
+        return self._since_us > 0 and heard_us - self._since_us > SILENT_US
+
+
+def view(
+    state: str | None,
+    *,
+    webhook_us: int,
+    webhook_behind_us: int | None,
+    heard_us: int | None,
+    behind_us: int | None,
+) -> Json:
+    """For `/readyz` and the status; `behind` of a source is how long its last new message took."""
+    return {
+        "webhook": {"lastAt": iso_or_none(webhook_us or None), "behindMs": _ms(webhook_behind_us)},
+        "socket": {
+            "state": state or "off",
+            "lastAt": iso_or_none(heard_us),
+            "behindMs": _ms(behind_us),
+        },
+    }
+
+
+def _ms(us: int | None) -> int | None:
+    return None if us is None else us // 1000

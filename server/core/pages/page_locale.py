@@ -1,0 +1,270 @@
+"""How one agent reads a page: words, numbers and times in their language and zone.
+static/js/i18n.js prints the same.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from typing import Any
+
+from server.core.pages.page_sentences import Sentences
+from server.core.times import SECOND
+
+JsonObject = Mapping[str, Any]
+MEDIA = ("image", "audio", "video")
+LANGUAGES = ("en", "bn")
+_UNITS = (("days", 86_400), ("hours", 3_600), ("minutes", 60), ("seconds", 1))
+_BENGALI_DIGITS = {ord("0") + n: chr(0x09E6 + n) for n in range(10)}
+
+
+@dataclass(frozen=True)
+class Wait:
+    level: str
+    text: str
+
+
+@dataclass(frozen=True)
+class ReplyWindow:
+    is_closed: bool
+    text: str
+
+
+_NO_SENTENCES = Sentences({})
+
+
+@dataclass(frozen=True)
+class Locale:
+    """How one agent reads: language, time zone, and now."""
+
+    lang: str
+    catalogue: Mapping[str, str]
+    zone: tzinfo
+    now: datetime
+    has_bengali_digits: bool = False
+    sentences: Sentences = _NO_SENTENCES
+
+    def t(self, key: str, **values: object) -> str:
+        """The text of `key`; `n` chooses between `.one` and `.other` where the catalogue has
+        them.
+        """
+        count = values.get("n")
+        is_one = isinstance(count, int) and (count == 1 or (self.lang == "bn" and count == 0))
+        plural = f"{key}.{'one' if is_one else 'other'}"
+        text = self.catalogue[plural if plural in self.catalogue else key]
+        return re.sub(r"\{(\w+)\}", lambda match: self._value(values[match[1]]), text)
+
+    def word(self, kind: str, value: str) -> str:
+        """The word for one of a set of names that others may extend; an unknown name is its own
+        word.
+        """
+        return self.catalogue.get(f"{kind}.{value}", value)
+
+    def _value(self, value: object) -> str:
+        return self.number(value) if isinstance(value, int) else str(value)
+
+    def number(self, value: int) -> str:
+        return self.digits(str(value))
+
+    def thousands(self, value: int) -> str:
+        return self.digits(f"{value:,}")
+
+    def exact(self, moment_us: int | None) -> str:
+        """`2026-07-18 09:01:05.204 UTC`, as it stands in logs."""
+        if moment_us is None:
+            return "—"
+        seconds, rest = divmod(moment_us, SECOND)
+        return (
+            self.digits(
+                f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}.{rest // 1000:03d}"
+            )
+            + " UTC"
+        )
+
+    def ago(self, moment_us: int | None) -> str:
+        """How long ago, in one unit: what an administrator wants of a time; the exact one stands
+        beside it.
+        """
+        if moment_us is None:
+            return self.t("admin.never")
+        seconds = max(0, int(self.now.timestamp() - moment_us / SECOND))
+        unit, size = next((one for one in _UNITS if seconds >= one[1]), _UNITS[-1])
+        return self.t(f"admin.ago.{unit}", n=seconds // size)
+
+    def after(self, began_us: int, ended_us: int) -> str:
+        return self.t("admin.milliseconds", n=(ended_us - began_us) // 1000)
+
+    def tell(self, text: str) -> str:
+        """A sentence of the server's own, in the page's language, with its end."""
+        return self.sentences.tell(text)
+
+    def words(self, text: str) -> str:
+        """The same without an end, for a table or a heading."""
+        return self.sentences.words(text)
+
+    def digits(self, text: str) -> str:
+        """The text with its digits as the agent reads them."""
+        return text.translate(_BENGALI_DIGITS) if self.has_bengali_digits else text
+
+    def _local(self, iso: str) -> datetime:
+        return moment_of(iso).astimezone(self.zone)
+
+    def clock(self, iso: str) -> str:
+        return self.digits(self._local(iso).strftime("%H:%M"))
+
+    def _date(self, at: datetime, with_year: bool) -> str:
+        month = self.catalogue["time.months"].split(" ")[at.month - 1]
+        return f"{self.number(at.day)} {month}" + (f" {self.number(at.year)}" if with_year else "")
+
+    def day(self, iso: str) -> str:
+        at, now = self._local(iso), self.now.astimezone(self.zone)
+        days_ago = (now.date() - at.date()).days
+        if days_ago == 0:
+            return self.t("time.today")
+        return (
+            self.t("time.yesterday")
+            if days_ago == 1
+            else self._date(at, with_year=at.year != now.year)
+        )
+
+    def list_time(self, iso: str | None) -> str:
+        if iso is None:
+            return ""
+        is_today = self._local(iso).date() == self.now.astimezone(self.zone).date()
+        return self.clock(iso) if is_today else self.day(iso)
+
+    def full(self, iso: str) -> str:
+        return f"{self._date(self._local(iso), with_year=True)}, {self.clock(iso)}"
+
+    def waiting(self, iso: str | None) -> Wait | None:
+        """How long a customer has waited; nothing below a quarter of an hour, where a number would
+        only be noise.
+        """
+        minutes = int((self.now - moment_of(iso)).total_seconds() // 60) if iso else 0
+        return (
+            Wait("warn" if minutes < 60 else "bad", self.span(minutes)) if minutes >= 15 else None
+        )
+
+    def span(self, minutes: int) -> str:
+        if minutes < 60:
+            return self.t("time.minutes", n=minutes)
+        return (
+            self.t("time.hours", n=minutes // 60)
+            if minutes < 48 * 60
+            else self.t("time.days", n=minutes // 1440)
+        )
+
+    def choice(self, name: str, value: object) -> str:
+        """What one value of a preference is called."""
+        if name == "undoSeconds":
+            return self.t("time.seconds", n=value) if value else self.t("choice.undoSeconds.none")
+        if name == "theme" or value == "auto":
+            return self.t(f"menu.{value}")
+        return self.t(f"choice.{name}.{value}")
+
+    def reply_window(self, conversation: JsonObject) -> ReplyWindow:
+        """How long the channel still takes replies, or why it does not; no text where it has no
+        such window.
+        """
+        until = conversation.get("replyUntil")
+        minutes = int((moment_of(until) - self.now).total_seconds() // 60) if until else 0
+        if (
+            conversation.get("canReply") is False
+            or conversation.get("replyWindow") == "closed"
+            or minutes < 0
+        ):
+            reason = conversation.get("replyClosedReason") or (
+                "expired" if minutes < 0 else "channel"
+            )
+            return ReplyWindow(is_closed=True, text=self.word("window", reason))
+        return ReplyWindow(
+            is_closed=False, text=self.t("window.open", time=self.span(minutes)) if until else ""
+        )
+
+    def initial(self, name: str) -> str:
+        return (
+            next((sign for sign in name if unicodedata.category(sign)[0] in "LN"), "•").upper()
+            if name
+            else ""
+        )
+
+    def preview(self, preview: JsonObject | None) -> str:
+        if not preview:
+            return ""
+        text = preview["content"] or (self.t("row.attachment") if preview["hasAttachments"] else "")
+        return self.t("row.reply", text=text) if preview["senderType"] == "agent" else text
+
+    def contact(self, conversation: JsonObject) -> str:
+        contact = conversation.get("contact") or {}
+        details = " · ".join(filter(None, (contact.get("phone"), contact.get("email"))))
+        return details or self.t(
+            "status.Open" if conversation["status"] == "Open" else "status.Closed"
+        )
+
+    def chips(self, conversation: JsonObject) -> list[str]:
+        """Who has it, how urgent it is, and its labels, as Chatwoot has them."""
+        assignee, priority = conversation.get("assignee") or {}, conversation.get("priority")
+        told = [
+            assignee.get("name") or self.t("thread.unassigned"),
+            self.word("priority", priority) if priority else "",
+        ]
+        return [text for text in (*told, *(conversation.get("labels") or [])) if text]
+
+    def sender(self, message: JsonObject) -> str:
+        return message.get("senderName") or self.t(
+            "message.agent" if message["senderType"] == "agent" else "message.customer"
+        )
+
+    def reason(self, error: JsonObject | None) -> str:
+        key = f"error.{(error or {}).get('code')}"
+        return (
+            self.t(key)
+            if key in self.catalogue
+            else (error or {}).get("message") or self.t("error.unknown")
+        )
+
+    def files(self, message: JsonObject) -> list[dict[str, Any]]:
+        """What can be fetched of its attachments, through us: the addresses themselves come from
+        outside, and expire.
+        """
+        if message["deleted"]:
+            return []
+        numbered = enumerate(message.get("attachments") or [])
+        return [
+            self._file(found, f"/api/attachments/{message['id']}/{index}")
+            for index, found in numbered
+            if _is_safe(found.get("url"))
+        ]
+
+    def _file(self, found: JsonObject, address: str) -> dict[str, Any]:
+        if not found.get("url"):  # Chatwoot has yet to store it
+            address = ""
+        kind = found["type"] if address and found["type"] in MEDIA else "file"
+        return {
+            "kind": kind,
+            "url": address,
+            "shown": f"{address}/thumb" if found.get("thumbUrl") else address,
+            "label": found.get("name") or self.t(f"file.{kind}"),
+            "width": found.get("width"),
+            "height": found.get("height"),
+        }
+
+
+def _is_safe(url: str | None) -> bool:
+    return not url or re.match(r"https?://", url) is not None
+
+
+def moment_of(iso: str) -> datetime:
+    return datetime.fromisoformat(iso)
+
+
+def preferred_language(accepted: str) -> str:
+    ranked = []
+    for position, entry in enumerate(accepted.split(",")):
+        tag, _, weight = entry.strip().partition(";q=")
+        try:
+            ranked.append((-float(weight or 1), position, tag.split("-")[0].lower()))
+        except ValueError:
+            continue
+    return next((lang for _, _, lang in sorted(ranked) if lang in LANGUAGES), LANGUAGES[0])

@@ -1,0 +1,64 @@
+"""The messages of a thread with what stands around them: groups, days, the "new" divider.
+static/js/message.js does the same.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import pairwise
+
+from server.core.pages.page_locale import JsonObject, Locale, moment_of
+
+GROUP_SPAN = timedelta(minutes=5)  # messages of one sender within this stand together
+
+
+@dataclass(frozen=True)
+class ThreadItem:
+    """A message with what stands around it."""
+
+    message: JsonObject
+    key: str
+    side: str
+    day: str | None
+    is_new: bool
+    is_start: bool
+    is_end: bool
+
+
+def arrange(messages: Sequence[JsonObject], unread_count: int, locale: Locale) -> list[ThreadItem]:
+    """Groups of one sender, days, and the divider before the newest `unread_count` customer
+    messages.
+    """
+    inbound = [message["id"] for message in messages if message["senderType"] == "customer"]
+    first_new = inbound[-unread_count:][0] if unread_count and inbound else None
+    days = [locale.day(message["createdAt"]) for message in messages]
+    changes = [True] + [a != b for a, b in pairwise(days)]
+    starts = [
+        changes[index]
+        or message["id"] == first_new
+        or not _is_same_group(messages[index - 1], message)
+        for index, message in enumerate(messages)
+    ]
+    return [
+        ThreadItem(
+            message=message,
+            key=f"c-{message['clientId']}" if message.get("clientId") else f"m-{message['id']}",
+            side="note"
+            if message["private"]
+            else "mine"
+            if message["senderType"] == "agent"
+            else "theirs",
+            day=days[index] if changes[index] else None,
+            is_new=message["id"] == first_new,
+            is_start=starts[index],
+            is_end=index + 1 == len(messages) or starts[index + 1],
+        )
+        for index, message in enumerate(messages)
+    ]
+
+
+def _is_same_group(before: JsonObject, message: JsonObject) -> bool:
+    same = all(
+        before.get(name) == message.get(name) for name in ("senderType", "senderName", "private")
+    )
+    return same and moment_of(message["createdAt"]) - moment_of(before["createdAt"]) <= GROUP_SPAN

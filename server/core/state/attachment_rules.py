@@ -1,0 +1,70 @@
+"""How an attachment may be shown: what a browser would run is only ever a download. Pure."""
+
+import re
+from urllib.parse import quote
+
+from server.core.bidi import without_turning
+from server.core.state.entities import Attachment
+
+# pictures, sound and moving pictures that browsers decode and never run: SVG and PDF hold scripts,
+# HTML is one
+_SHOWN = frozenset(
+    {
+        *(f"image/{kind}" for kind in ("png", "jpeg", "gif", "webp", "avif", "bmp")),
+        *(
+            f"audio/{kind}"
+            for kind in (
+                "mpeg",
+                "mp3",
+                "mp4",
+                "aac",
+                "ogg",
+                "opus",
+                "wav",
+                "x-wav",
+                "webm",
+                "x-m4a",
+                "flac",
+                "amr",
+            )
+        ),
+        *(f"video/{kind}" for kind in ("mp4", "webm", "ogg", "quicktime", "3gpp")),
+    }
+)
+_DOWNLOAD = "application/octet-stream"
+_RANGE = re.compile(r"bytes=\d{1,15}-\d{0,15}")
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "private, max-age=3600",
+}
+
+
+def address_of(attachment: Attachment, *, is_thumb: bool) -> str | None:
+    """Where Chatwoot has it; a picture without a small form is its own."""
+    if not is_thumb:
+        return attachment.url
+    return attachment.thumb_url or (attachment.url if attachment.type == "image" else None)
+
+
+def shown_as(content_type: str, name: str | None) -> dict[str, str]:
+    """Headers for a file of that type: shown in its place, or downloaded under its name."""
+    kind = content_type.partition(";")[0].strip().lower()
+    name = without_turning(name) if name else name
+    is_shown = kind in _SHOWN
+    # encoded, so that no name can end the header or begin another one
+    named = f"; filename*=UTF-8''{quote(name, safe='')}" if name else ""
+    disposition = ("inline" if is_shown else "attachment") + named
+    return {
+        "Content-Type": kind if is_shown else _DOWNLOAD,
+        "Content-Disposition": disposition,
+        **SECURITY_HEADERS,
+    }
+
+
+def checked_range(text: str | None) -> str | None:
+    """A player's wish for one part, in the form that is passed on; anything else gets the whole
+    file, as RFC 9110 allows.
+    """
+    return text if text and _RANGE.fullmatch(text.strip()) else None

@@ -1,0 +1,50 @@
+"""Canned replies: texts a company answers with again and again, found by what is typed after `/`.
+Pure.
+"""
+
+import unicodedata
+
+import msgspec
+
+from server.errors import BadRequest
+
+SHORTCUT_MOST_CHARACTERS = 40
+CONTENT_MOST_CHARACTERS = 10_000
+COMPANY_MOST = 500  # they are all sent at once, and an agent finds none among more
+
+
+class CannedReply(msgspec.Struct, frozen=True):
+    id: int
+    shortcut: str
+    content: str
+
+
+def checked_shortcut(value: object) -> str:
+    """In the one form in which shortcuts are compared. Raises BadRequest.
+
+    Letters of any script, with their vowel signs: only what would end or hide the word is refused.
+    """
+    if not isinstance(value, str):
+        raise BadRequest("shortcut must be text")
+    shortcut = unicodedata.normalize("NFC", value.strip()).lower()
+    if not 0 < len(shortcut) <= SHORTCUT_MOST_CHARACTERS:
+        raise BadRequest(f"shortcut must have 1 to {SHORTCUT_MOST_CHARACTERS} characters")
+    if any(
+        letter == "/"
+        or letter.isspace()
+        or unicodedata.category(letter) in ("Cc", "Cs", "Co", "Cn")
+        for letter in shortcut
+    ):
+        raise BadRequest("shortcut must be one word without a slash")
+    return shortcut
+
+
+def checked_content(value: object) -> str:
+    """Raises BadRequest."""
+    if not isinstance(value, str) or not value.strip():
+        raise BadRequest("content must be the reply's text")
+    if len(value) > CONTENT_MOST_CHARACTERS:
+        raise BadRequest(
+            f"content has at most {CONTENT_MOST_CHARACTERS:,} characters; this has {len(value):,}"
+        )
+    return value

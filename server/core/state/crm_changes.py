@@ -1,0 +1,117 @@
+"""What other programs write into the shared tables: which rows, and what becomes of a
+conversation's own columns. Pure.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence, Set
+
+import msgspec
+from msgspec.structs import replace
+
+from server.core.state.entities import Conversation, Message, preview_of
+from server.core.times import SECOND
+
+CONVERSATION, MESSAGE, INTEGRATION, COMPARE, POLLED = 1, 2, 3, 4, 5  # subjects
+INSERTED, UPDATED, DELETED, MOVED = "I", "U", "D", "A"  # acts
+INTEGRATIONS, SERVER, NOBODY = -1, -2, -3  # in place of a company
+# a message that is later than this from now does not lift its conversation in the list
+_AHEAD_US = 60 * SECOND
+
+
+class RowChange(msgspec.Struct, frozen=True):
+    """A row change: a row of `omni_crm_changes`."""
+
+    id: int
+    subject: int
+    act: str
+    row_id: int
+    conversation_id: int
+
+
+class Inbound(msgspec.Struct, frozen=True):
+    """What the customer wrote in a conversation, in all."""
+
+    count: int = 0
+    last_us: int | None = None
+
+
+class Event(msgspec.Struct):
+    """An event to be; rows are filled with their seq by `numbered`."""
+
+    kind: str
+    conversation: Conversation
+    message: Message | None
+    at_us: int
+
+
+def with_messages(
+    row: Conversation, newest: Message | None, inbound: Inbound, now_us: int
+) -> Conversation:
+    """The conversation once its messages were counted anew. The list's time goes forward only, and
+    never far ahead of the clock.
+    """
+    at_us = None if newest is None else newest.created_us
+    last_us = row.last_message_us
+    if at_us is not None and at_us <= now_us + _AHEAD_US and at_us > (last_us or 0):
+        last_us = at_us
+    return replace(
+        row,
+        preview=None if newest is None else preview_of(newest),
+        last_message_us=last_us,
+        last_message_number=None if newest is None else newest.chatwoot_message_id,
+        inbound_count=inbound.count,
+        last_inbound_us=inbound.last_us,
+    )
+
+
+def draft_events(
+    before: Sequence[Conversation],
+    after: Mapping[int, Conversation],
+    messages: Iterable[Message],
+    changes: Iterable[RowChange],
+    head: int,
+    now_us: int,
+) -> list[Event]:
+    """The events of one company: one for each message, oldest first, and one for each conversation
+    that none of them tells of.
+
+    `before`, `after`: conversations as they are in the table, and as they were counted anew. Every
+    event carries the rows as they are now, with its own number. A new row that has a number already
+    was told of by whoever gave it that.
+    """
+    acts: dict[tuple[int, int], set[str]] = defaultdict(set)
+    for change in changes:
+        acts[change.subject, change.row_id].add(change.act)
+    own = sorted(messages, key=lambda one: (one.created_us or 0, one.id))
+    events: list[Event] = []
+    for known in sorted(before, key=lambda one: one.id):
+        row = after[known.id]
+        did = acts[CONVERSATION, row.id]
+        theirs = [
+            one
+            for one in own
+            if one.conversation_id == row.id and _is_news(acts[MESSAGE, one.id], one.seq)
+        ]
+        if INSERTED in did and row.seq == 0:
+            events.append(Event("conversation.created", row, None, _moment(row.created_us, now_us)))
+        elif not theirs and (_is_news(did, row.seq) or row != known):
+            events.append(Event("conversation.updated", row, None, now_us))
+        for message in theirs:
+            is_first = INSERTED in acts[MESSAGE, message.id] and message.seq == 0
+            kind = "message.created" if is_first else "message.updated"
+            events.append(
+                Event(kind, row, message, _moment(message.created_us if is_first else None, now_us))
+            )
+    for seq, event in enumerate(events, head + 1):
+        event.conversation = replace(event.conversation, seq=seq)
+        event.message = None if event.message is None else replace(event.message, seq=seq)
+    return events
+
+
+def _is_news(acts: Set[str], seq: int) -> bool:
+    return bool(acts) and (acts != {INSERTED} or seq == 0)
+
+
+def _moment(at_us: int | None, now_us: int) -> int:
+    """When it happened, as far as it says so and that can be."""
+    return at_us if at_us is not None and 0 < at_us <= now_us else now_us

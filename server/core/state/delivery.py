@@ -1,0 +1,147 @@
+"""How far a message to a customer has come, as Chatwoot tells: with a message (REST), as a
+conversation's last message, and by what a customer of the web chat has seen. Nothing is concluded
+from silence: a message Chatwoot said nothing of has no state, `sent` but for replies written here,
+which it confirmed.
+
+What comes in comes in any order, from webhooks, REST and Chatwoot's socket. So a state goes forward
+only (progress, sent, delivered, read), a failure takes the place of all that came before it, and a
+failure is taken back only by what is certainly newer than it.
+"""
+
+from enum import Enum
+
+from msgspec.structs import replace
+
+from server.core.state.entities import (
+    PROGRESS,
+    Conversation,
+    DeliveryError,
+    Message,
+)
+from server.core.times import SECOND
+
+ARRIVED = ("delivered", "read")
+WEB_CHAT = "Channel::WebWidget"
+CHANNEL_ERROR = "channel"
+_REFUSED = "The channel did not deliver it, and Chatwoot does not say why"
+STORED_PUBLIC, STORED_PRIVATE = "stored_public", "stored_private"
+_MISTAKEN = {
+    STORED_PUBLIC: (
+        "Chatwoot stored this note as a public message: the customer may have read it. Delete it "
+        "in Chatwoot"
+    ),
+    STORED_PRIVATE: (
+        "Chatwoot stored this reply as a private note: the customer has not got it. Write it in "
+        "Chatwoot"
+    ),
+}
+_RANK = {"delivered": 1, "read": 2}  # whatever is missing here came before both
+# A payload is built some minutes before it comes: its job waits in Chatwoot's queue (153 s were
+# seen), where other sources overtake it
+_LATE_US = 600 * SECOND
+
+
+class Age(Enum):
+    """Of what was told, beside what is known already. `UNKNOWN`: of the same version, as most are
+    that tell a message's state.
+    """
+
+    OLDER = "older"
+    UNKNOWN = "unknown"
+    NEWER = "newer"
+
+
+def age_within_version(known_us: int, received_us: int) -> Age:
+    """The age of what has the version of what we know. `known_us`: when that was received."""
+    if received_us < known_us:
+        return Age.OLDER
+    return Age.NEWER if received_us - known_us > _LATE_US else Age.UNKNOWN
+
+
+def is_ours(row: Message) -> bool:
+    """Written here: a reply, or what Chatwoot has made of a reply besides its first message."""
+    return row.client_id is not None or row.agent_id is not None
+
+
+def is_part(reply: Message, content: object) -> bool:
+    """Whether a message with the reply's marker is only a file of it: Chatwoot puts the text into
+    one of them, which is the reply.
+    """
+    has_text = isinstance(content, str) and bool(content.strip())
+    return bool(reply.content.strip()) and not has_text
+
+
+def arrived(row: Message, *, is_private: bool, status: str | None = None) -> Message:
+    """What was written here, once Chatwoot has it; `is_private`: as it is stored there. A note that
+    the customer can read, or a reply they cannot, has failed for good, whatever Chatwoot says of
+    its delivery. `status`: as Chatwoot told it together with that.
+    """
+    if is_private == row.is_private:
+        state = PROGRESS if status == PROGRESS and not is_private else "sent"
+        return replace(row, delivery_state=state, delivery_error=None)
+    code = STORED_PUBLIC if row.is_private else STORED_PRIVATE
+    return replace(
+        row, delivery_state="failed", delivery_error=DeliveryError(code, _MISTAKEN[code])
+    )
+
+
+def with_status(row: Message, status: str | None, error: str | None, *, age: Age) -> Message:
+    """The message after Chatwoot told its status, or (as older ones do) only an error or none. The
+    channel's refusal is Chatwoot's to tell and to take back (someone sent it again there); a
+    failure we found out stays.
+    """
+    code = row.delivery_error.code if row.delivery_error is not None else None
+    if code in _MISTAKEN:
+        return row
+    is_refusal = error is not None or status == "failed"
+    if row.delivery_state == "failed" and code == CHANNEL_ERROR and not is_refusal:
+        return _put_right(row, status) if age is Age.NEWER else row
+    if is_refusal:
+        told = DeliveryError(CHANNEL_ERROR, error or _REFUSED)
+        return (
+            row if age is Age.OLDER else replace(row, delivery_state="failed", delivery_error=told)
+        )
+    return _further(row, status, age)
+
+
+def _put_right(row: Message, status: str | None) -> Message:
+    state = status if status in (*ARRIVED, PROGRESS) else "sent" if is_ours(row) else None
+    return replace(row, delivery_state=state, delivery_error=None)
+
+
+def _further(row: Message, status: str | None, age: Age) -> Message:
+    """A state that goes forward may come late, and still is one it has passed."""
+    state = row.delivery_state
+    is_out = (
+        row.chatwoot_message_id is not None and row.sender_type == "agent" and not row.is_private
+    )
+    if not is_out or status is None or state in ("sending", status):
+        return row
+    if status in ARRIVED:
+        is_further = _RANK[status] > _RANK.get(state or "", 0)
+        return replace(row, delivery_state=status, delivery_error=None) if is_further else row
+    if status == PROGRESS:
+        return (
+            replace(row, delivery_state=PROGRESS)
+            if age is Age.NEWER and state in (None, "sent")
+            else row
+        )
+    if state == PROGRESS:
+        return replace(row, delivery_state="sent" if is_ours(row) else None)
+    return row
+
+
+def seen(row: Message, conversation: Conversation) -> Message:
+    """The message after a customer of the web chat was seen there. Both times are known by the
+    second: in the same one it may have been written after the look.
+    """
+    seen_us = conversation.contact_seen_us
+    if (
+        conversation.channel != WEB_CHAT
+        or seen_us is None
+        or row.created_us is None
+        or row.delivery_state == "failed"
+    ):
+        return row
+    is_read = row.created_us // SECOND < seen_us // SECOND
+    return with_status(row, "read", None, age=Age.OLDER) if is_read else row

@@ -1,0 +1,244 @@
+"""Conversation and message as we keep them, and as clients see them (`docs/protocol.md`)."""
+
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from server.core.state.reply_window import ReplyWindow, reply_window
+from server.core.times import iso_or_none
+
+Json = dict[str, Any]
+PREVIEW_CHARACTERS = 160
+# Chatwoot has it and is still passing it on; clients see `sending`, which in the table is the
+# outbox's own
+PROGRESS = "progress"
+
+
+class Contact(msgspec.Struct, frozen=True, omit_defaults=False):
+    id: int | None = None
+    email: str | None = None
+    phone: str | None = None
+    identifier: str | None = None
+
+
+class Assignee(msgspec.Struct, frozen=True):
+    id: int | None
+    name: str | None
+
+
+class Preview(msgspec.Struct, frozen=True, rename="camel"):
+    content: str
+    sender_type: str
+    has_attachments: bool = False
+
+
+class Attachment(msgspec.Struct, frozen=True, rename="camel"):
+    id: int | None
+    type: str
+    url: str | None = None
+    thumb_url: str | None = None
+    name: str | None = None
+    size_bytes: int | None = None
+    width: int | None = None
+    height: int | None = None
+
+
+class DeliveryError(msgspec.Struct, frozen=True):
+    code: str
+    message: str
+
+
+class Conversation(msgspec.Struct, frozen=True):
+    """A row of `social_conversations`; times in microseconds. `id` is 0 until it is inserted."""
+
+    id: int
+    company_id: int
+    platform: str
+    external_user_id: str | None
+    external_user_name: str | None
+    status: str
+    last_message_us: int | None
+    created_us: int | None
+    updated_us: int | None
+    integration_id: int | None = None
+    chatwoot_conversation_id: int | None = None
+    chatwoot_status: str | None = None
+    chatwoot_version: int = 0
+    channel: str | None = None
+    contact: Contact | None = None
+    assignee: Assignee | None = None
+    labels: tuple[str, ...] = ()
+    priority: str | None = None
+    waiting_since_us: int | None = None
+    can_reply: bool | None = None
+    preview: Preview | None = None
+    inbound_count: int = 0
+    last_inbound_us: int | None = None
+    last_message_number: int | None = None
+    contact_seen_us: int | None = None
+    gone_us: int | None = None  # when Chatwoot said that it no longer has it
+    read_count: int = 0  # of inbound_count: how many are read for everyone, as in Chatwoot
+    read_to_us: int = 0  # what the customer wrote until then is read for everyone
+    told_at: int = 0  # when this state was told to us, by our clock
+    former_number: int | None = None  # Chatwoot's, which it has given to another conversation since
+    seq: int = 0
+
+
+class Message(msgspec.Struct, frozen=True):
+    """A row of `social_messages`; times in microseconds. `id` is 0 until it is inserted."""
+
+    id: int
+    conversation_id: int
+    sender_type: str
+    content: str
+    created_us: int | None
+    chatwoot_message_id: int | None = None
+    chatwoot_version: int = 0
+    told_at: int = 0
+    client_id: str | None = None
+    agent_id: int | None = None
+    sender_name: str | None = None
+    content_type: str | None = None
+    attachments: tuple[Attachment, ...] = ()
+    is_private: bool = False
+    is_deleted: bool = False
+    edited_us: int | None = None
+    delivery_state: str | None = None
+    delivery_error: DeliveryError | None = None
+    delivery_attempts: int = 0
+    next_attempt_us: int | None = None
+    is_outcome_unknown: bool = False
+    answered_us: int | None = None
+    former_number: int | None = None  # Chatwoot's, which it has given to another message since
+    seq: int = 0
+
+
+def conversation_view(c: Conversation) -> Json:
+    """The conversation as every agent of its company sees it."""
+    window = _window(c)
+    return {
+        "id": c.id,
+        "companyId": c.company_id,
+        "platform": c.platform,
+        "externalUserId": c.external_user_id,
+        "externalUserName": c.external_user_name,
+        "status": c.status,
+        "lastMessageAt": iso_or_none(c.last_message_us),
+        "createdAt": iso_or_none(c.created_us),
+        "updatedAt": iso_or_none(c.updated_us),
+        "integrationId": c.integration_id,
+        "chatwootConversationId": c.chatwoot_conversation_id,
+        "chatwootStatus": c.chatwoot_status,
+        "channel": c.channel,
+        "contact": c.contact,
+        "assignee": c.assignee,
+        "labels": c.labels,
+        "priority": c.priority,
+        "waitingSince": iso_or_none(c.waiting_since_us),
+        "canReply": c.can_reply,
+        "replyUntil": iso_or_none(window.until_us),
+        "replyWindow": window.state,
+        "replyClosedReason": window.reason,
+        "goneAt": iso_or_none(c.gone_us),
+        "preview": c.preview,
+        "inboundCount": c.inbound_count,
+        "seq": c.seq,
+    }
+
+
+def _window(c: Conversation) -> ReplyWindow:
+    if c.gone_us is not None:
+        return ReplyWindow(None, "closed", "gone")
+    return reply_window(c.channel, c.last_inbound_us, c.can_reply, c.chatwoot_version)
+
+
+def agent_view(c: Conversation, read_count: int) -> Json:
+    """The conversation with what belongs to one agent alone."""
+    view = conversation_view(c)
+    view["readCount"] = max(read_count, c.read_count)
+    view["unreadCount"] = max(0, c.inbound_count - view["readCount"])
+    return view
+
+
+def message_view(m: Message) -> Json:
+    return {
+        "id": m.id,
+        "conversationId": m.conversation_id,
+        "senderType": m.sender_type,
+        "content": m.content,
+        "createdAt": iso_or_none(m.created_us),
+        "senderName": m.sender_name,
+        "contentType": m.content_type,
+        "private": m.is_private,
+        "deleted": m.is_deleted,
+        "editedAt": iso_or_none(m.edited_us),
+        "attachments": m.attachments,
+        "chatwootMessageId": m.chatwoot_message_id,
+        "clientId": m.client_id,
+        "agentId": m.agent_id,
+        "deliveryState": shown_state(m.delivery_state),
+        "deliveryError": m.delivery_error,
+        "seq": m.seq,
+    }
+
+
+def shown_state(delivery_state: str | None) -> str | None:
+    """The state as clients see it."""
+    return "sending" if delivery_state == PROGRESS else delivery_state
+
+
+def is_same_conversation_view(a: Conversation, b: Conversation) -> bool:
+    """Whether clients see no difference; as `conversation_view(a) == conversation_view(b)`, which
+    costs ten times as much.
+    """
+    return a is b or _visible_conversation(a) == _visible_conversation(b)
+
+
+def is_same_message_view(a: Message, b: Message) -> bool:
+    return a is b or _visible_message(a) == _visible_message(b)
+
+
+def _visible_conversation(c: Conversation) -> tuple[Conversation, ReplyWindow, int | None]:
+    window = _window(c)
+    row = replace(
+        c,
+        chatwoot_version=0,
+        last_inbound_us=None,
+        last_message_number=None,
+        contact_seen_us=None,
+        read_count=0,
+        read_to_us=0,
+        told_at=0,
+        former_number=None,
+        last_message_us=_to_milliseconds(c.last_message_us),
+        created_us=_to_milliseconds(c.created_us),
+        updated_us=_to_milliseconds(c.updated_us),
+        waiting_since_us=_to_milliseconds(c.waiting_since_us),
+        gone_us=_to_milliseconds(c.gone_us),
+    )
+    return row, replace(window, until_us=None), _to_milliseconds(window.until_us)
+
+
+def _visible_message(m: Message) -> Message:
+    return replace(
+        m,
+        chatwoot_version=0,
+        told_at=0,
+        delivery_state=shown_state(m.delivery_state),
+        delivery_attempts=0,
+        next_attempt_us=None,
+        is_outcome_unknown=False,
+        answered_us=None,
+        former_number=None,
+        edited_us=_to_milliseconds(m.edited_us),
+        created_us=_to_milliseconds(m.created_us),
+    )
+
+
+def _to_milliseconds(moment_us: int | None) -> int | None:
+    return None if moment_us is None else moment_us // 1000
+
+
+def preview_of(m: Message) -> Preview:
+    return Preview(m.content[:PREVIEW_CHARACTERS], m.sender_type, bool(m.attachments))

@@ -1,0 +1,73 @@
+"""Where a client stands against an event log: live, replay or reset. Pure."""
+
+from enum import Enum
+
+import msgspec
+
+CURSOR_MOST_CHARACTERS = 64
+_SEQ_MOST = 2**53  # what a JavaScript client can count to
+
+
+class Cursor(msgspec.Struct, frozen=True):
+    epoch: str
+    seq: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}.{self.seq}"
+
+
+class Mode(Enum):
+    LIVE = "live"
+    REPLAY = "replay"
+    RESET = "reset"
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    mode: Mode
+    reason: str | None = None
+
+
+class Stream(msgspec.Struct, frozen=True):
+    """One company's log: `floor` is the highest seq that is gone, so a cursor at it is still
+    good.
+    """
+
+    epoch: str
+    head: int
+    floor: int
+
+    @property
+    def cursor(self) -> str:
+        return f"{self.epoch}.{self.head}"
+
+
+def is_older(epoch: str, other: str) -> bool:
+    """Whether an epoch began before another: their names begin with the time, and only a restored
+    backup brings an older one back.
+    """
+    return (len(epoch), epoch) < (len(other), other)
+
+
+def parse_cursor(text: str) -> Cursor:
+    """Raises ValueError for what never was a cursor of ours."""
+    epoch, dot, seq = text.partition(".")
+    if len(text) > CURSOR_MOST_CHARACTERS or not dot or not (epoch.isascii() and epoch.isalnum()):
+        raise ValueError("no cursor")
+    if not (seq.isascii() and seq.isdigit()) or int(seq) > _SEQ_MOST:
+        raise ValueError("no cursor")
+    return Cursor(epoch, int(seq))
+
+
+def judge(cursor: Cursor | None, stream: Stream) -> Verdict:
+    """What a client that comes with this cursor needs. A cursor of another company has another
+    epoch.
+    """
+    if cursor is None:
+        return Verdict(Mode.RESET, "new")
+    if cursor.epoch != stream.epoch:
+        return Verdict(Mode.RESET, "epoch")
+    if cursor.seq > stream.head:
+        return Verdict(Mode.RESET, "ahead")
+    if cursor.seq < stream.floor:
+        return Verdict(Mode.RESET, "too_old")
+    return Verdict(Mode.LIVE if cursor.seq == stream.head else Mode.REPLAY)

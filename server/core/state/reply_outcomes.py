@@ -1,0 +1,150 @@
+"""What an attempt to send a reply leaves in its row: functions from the row as it is then to the
+row as it should be.
+
+An attempt waits for Chatwoot outside any transaction, so it cannot say what the row becomes, only
+how it changes: the webhook may have been quicker, and the lease may have gone to somebody else.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from server.core.chatwoot.payloads import parse_attachments
+from server.core.state.delivery import arrived, is_part
+from server.core.state.entities import DeliveryError, Message
+from server.core.times import SECOND, parse_time
+
+RETRYING = DeliveryError("retrying", "Chatwoot does not answer; it is being tried again by itself")
+
+Settle = Callable[[Message], Message]
+
+
+def sent(told: Mapping[str, Any]) -> Settle:
+    """`told` is the message as Chatwoot has it: with its time, and with the addresses its files
+    have got there.
+    """
+
+    def settle(current: Message) -> Message:
+        if current.attachments and all(
+            attachment.url is None for attachment in current.attachments
+        ):
+            current = replace(
+                current,
+                attachments=parse_attachments(told.get("attachments")) or current.attachments,
+            )
+        if current.chatwoot_message_id is not None:
+            return current  # the webhook was quicker
+        return arrived(
+            replace(
+                current,
+                # of a further message made of it; that one has a row of its own
+                chatwoot_message_id=None
+                if is_part(current, told.get("content", current.content))
+                else told["id"],
+                created_us=parse_time(told.get("created_at")) or current.created_us,
+                next_attempt_us=None,
+                is_outcome_unknown=False,
+            ),
+            is_private=told.get("private", current.is_private) is True,
+            status=told.get("status"),
+        )
+
+    return settle
+
+
+def failed(
+    claimed: Message,
+    code: str,
+    sentence: str,
+    next_us: int | None = None,
+    *,
+    is_unknown: bool = False,
+) -> Settle:
+    """Given up. `next_us`: a person's wish to send it again waits until then. `is_unknown`: it may
+    have reached Chatwoot all the same.
+    """
+    error = DeliveryError(code, sentence)
+    return _of_attempt(
+        claimed,
+        lambda current: replace(
+            current,
+            delivery_state="failed",
+            delivery_error=error,
+            next_attempt_us=next_us,
+            is_outcome_unknown=is_unknown,
+        ),
+    )
+
+
+def put_off(
+    claimed: Message,
+    next_us: int,
+    *,
+    is_unknown: bool,
+    answered_us: int | None = None,
+    error: DeliveryError | None = None,
+) -> Settle:
+    """To be tried again; `error`: what people read meanwhile. `is_unknown`: it may have reached
+    Chatwoot, so the next attempt looks first; `answered_us`: when Chatwoot first answered since,
+    without it.
+    """
+    return _of_attempt(
+        claimed,
+        lambda current: replace(
+            current,
+            next_attempt_us=next_us,
+            is_outcome_unknown=is_unknown,
+            answered_us=answered_us,
+            delivery_error=error,
+        ),
+    )
+
+
+def still_unknown(claimed: Message, next_us: int, answered_us: int) -> Settle:
+    """Chatwoot answers and does not have it, but may yet: nothing was tried, so the wait counts as
+    no attempt.
+    """
+    return _of_attempt(
+        claimed,
+        lambda current: replace(
+            current,
+            delivery_attempts=claimed.delivery_attempts,
+            is_outcome_unknown=True,
+            next_attempt_us=next_us,
+            answered_us=answered_us,
+        ),
+    )
+
+
+def not_yet(claimed: Message, now_us: int) -> Settle:
+    """Nothing was tried: as if it had not been claimed, and due again in a moment."""
+    return _of_attempt(
+        claimed,
+        lambda current: replace(
+            current,
+            delivery_attempts=claimed.delivery_attempts,
+            is_outcome_unknown=claimed.is_outcome_unknown,
+            next_attempt_us=now_us + SECOND,
+        ),
+    )
+
+
+def unchanged(current: Message) -> Message:
+    return current
+
+
+def _of_attempt(claimed: Message, settle: Settle) -> Settle:
+    """Only while the reply is still on its way by the attempt that began with `claimed`. What an
+    attempt learns that lost its lease says nothing of the one that has it now, which may be at
+    Chatwoot this very moment.
+    """
+
+    def settle_own(current: Message) -> Message:
+        is_own = (
+            current.delivery_state == "sending"
+            and current.delivery_attempts == claimed.delivery_attempts + 1
+        )
+        return settle(current) if is_own else current
+
+    return settle_own

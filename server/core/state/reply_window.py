@@ -1,0 +1,57 @@
+"""Until when a channel lets a company answer a customer. Pure, and without a clock.
+
+What is told here changes only with what is stored, so that a snapshot and the events after it say
+the same: a window that is `open` has passed once `until` has, and whoever has a clock sees that.
+Hours as in Chatwoot's message_window_service.rb.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from server.core.times import SECOND
+
+_HOUR_US = 3_600 * SECOND
+# The shorter one counts unless Chatwoot says otherwise: Meta's is 7 days where Chatwoot may use the
+# tag for human agents
+_HOURS: Mapping[str, tuple[int, ...]] = {
+    "Channel::FacebookPage": (24, 7 * 24),
+    "Channel::Instagram": (24, 7 * 24),
+    "Channel::Whatsapp": (24,),
+    "Channel::Tiktok": (48,),
+}
+
+
+class ReplyWindow(msgspec.Struct, frozen=True):
+    """`state`: `open` (until then), `closed`, or None where the channel has no window. `reason`,
+    when closed: `expired`, `no_message` (the customer has yet to write), `channel` (Chatwoot says
+    so, for a reason of the channel's own), `gone` (Chatwoot no longer has the conversation).
+    """
+
+    until_us: int | None = None
+    state: str | None = None
+    reason: str | None = None
+
+
+_NONE = ReplyWindow()
+
+
+def reply_window(
+    channel: str | None, last_inbound_us: int | None, can_reply: bool | None, told_us: int
+) -> ReplyWindow:
+    """`can_reply` is what Chatwoot said at `told_us`; what it said before the customer's last
+    message counts no more.
+    """
+    said = can_reply if told_us >= (last_inbound_us or 0) else None
+    hours = _HOURS.get(channel or "")
+    if hours is None:
+        return ReplyWindow(None, "closed", "channel") if said is False else _NONE
+    if last_inbound_us is None:
+        return _NONE if said else ReplyWindow(None, "closed", "no_message")
+    ends = [last_inbound_us + n * _HOUR_US for n in hours]
+    if said is False:
+        return ReplyWindow(ends[0], "closed", "expired")
+    # open after the shorter window's end: the longer one is in force, or (WhatsApp without Meta's
+    # rules) none
+    until_us = next((end for end in ends if not said or told_us < end), None)
+    return _NONE if until_us is None else ReplyWindow(until_us, "open")

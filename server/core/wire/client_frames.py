@@ -1,0 +1,105 @@
+"""What a client says on its socket, and what it is answered: messages of `docs/protocol.md`, typed.
+Pure.
+"""
+
+from typing import Any
+
+import msgspec
+
+from server.core.times import iso
+from server.core.token_buckets import Bucket
+from server.errors import OmniError
+
+PROTOCOL_VERSION = 1
+PROTOCOL_VERSION_MIN = 1
+FRAMES_PER_SECOND = 20.0  # a person's page sends well below one; a reconnecting worker a handful
+FRAMES_BURST = 60.0
+_FINAL_CODES = range(4000, 4100)  # a client closed with one of these does not come back
+
+
+class Hello(msgspec.Struct, tag="hello", tag_field="type", frozen=True):
+    token: str | None = None
+    cursor: str | None = None
+    client: str | None = None
+    visible: bool = True
+    version: int = PROTOCOL_VERSION
+    agent: int | None = None  # whom the page was made for
+
+
+class Pong(msgspec.Struct, tag="pong", tag_field="type", frozen=True):
+    id: int | None = None
+    cursor: str | None = None
+
+
+class Auth(msgspec.Struct, tag="auth", tag_field="type", frozen=True):
+    token: str
+
+
+class Viewing(msgspec.Struct, tag="viewing", tag_field="type", frozen=True, rename="camel"):
+    conversation_id: int | None
+
+
+class Typing(msgspec.Struct, tag="typing", tag_field="type", frozen=True, rename="camel"):
+    conversation_id: int
+    on: bool
+
+
+class Unknown(msgspec.Struct, frozen=True):
+    """A type of a newer client: ignored."""
+
+
+ClientMessage = Hello | Pong | Auth | Viewing | Typing | Unknown
+
+_decoder = msgspec.json.Decoder(Hello | Pong | Auth | Viewing | Typing)
+_loose = msgspec.json.Decoder(dict[str, Any])
+_encoder = msgspec.json.Encoder()
+_KNOWN = ("hello", "pong", "auth", "viewing", "typing")
+
+
+def parse_client_message(text: bytes) -> ClientMessage:
+    """Raises ValueError for what is no JSON object with a `type`, or a known type with fields of
+    the wrong kind.
+    """
+    try:
+        message: ClientMessage = _decoder.decode(text)
+    except msgspec.ValidationError:
+        kind = _loose_object(text).get("type")
+        if isinstance(kind, str) and kind not in _KNOWN:
+            return Unknown()
+        raise ValueError("a field has the wrong type") from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        raise ValueError("not a JSON message") from None
+    return message
+
+
+def _loose_object(text: bytes) -> dict[str, Any]:
+    try:
+        message: dict[str, Any] = _loose.decode(text)
+    except (msgspec.MsgspecError, RecursionError):
+        raise ValueError("not a JSON object") from None
+    return message
+
+
+def frame_budget(now: float) -> Bucket:
+    return Bucket(FRAMES_PER_SECOND, FRAMES_BURST, now)
+
+
+def encode_message(kind: str, **fields: Any) -> bytes:
+    """A server message; its fields come in the camelCase of the wire."""
+    return _encoder.encode({"type": kind, **fields})
+
+
+def encode_ping(number: int, cursor: str, now_us: int) -> bytes:
+    return encode_message("ping", id=number, cursor=cursor, now=iso(now_us))
+
+
+def encode_error(error: OmniError) -> bytes:
+    """What is said before the close that follows."""
+    retry_ms = None if error.retry_seconds is None else error.retry_seconds * 1000
+    return encode_message(
+        "error",
+        code=error.code,
+        message=error.message,
+        retryMs=retry_ms,
+        fatal=error.close_code in _FINAL_CODES,
+    )

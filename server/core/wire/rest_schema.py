@@ -1,0 +1,329 @@
+"""What the REST calls take and give, typed: the shapes behind docs/protocol.md, from which
+`/openapi.json` is made.
+
+Handlers check and build these by hand, as their refusals are sentences for people; a test holds
+every answer against the types here.
+"""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from server.core.state.canned_reply_rules import CONTENT_MOST_CHARACTERS, SHORTCUT_MOST_CHARACTERS
+from server.core.wire.socket_schema import (
+    ConversationView,
+    Cursor,
+    MessageView,
+    Moment,
+)
+
+Number = Annotated[int, Meta(ge=1, le=2**53 - 1)]
+Text = Annotated[str, Meta(min_length=1, max_length=1_000)]
+Secret = Annotated[str, Meta(min_length=1, max_length=500, pattern="^[!-~]+$")]
+Role = Literal["agent", "admin"]
+
+
+class Problem(Struct):
+    """RFC 9457. `code` is for programs and does not change; `message` is a sentence for people."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    message: str
+
+
+class OwnConversation(ConversationView, kw_only=True):
+    """With how far the asking agent has read."""
+
+    read_count: int
+    unread_count: int
+
+
+class Thread(OwnConversation, kw_only=True):
+    """Messages oldest first."""
+
+    messages: list[MessageView]
+
+
+class Unread(Struct):
+    """Messages the agent has not read, by the status of their conversations."""
+
+    Open: int
+    Closed: int
+
+
+class StatusChange(Struct):
+    status: Literal["Open", "Closed"]
+
+
+class NewReply(Struct, rename="camel", omit_defaults=True):
+    content: Annotated[str, Meta(min_length=1, max_length=150_000)]
+    private: bool = False
+    last_seen_message_id: Number | None = None
+
+
+class ReadMark(Struct, rename="camel"):
+    message_id: Number
+
+
+class SyncWish(Struct, rename="camel", omit_defaults=True):
+    integration_id: Number | None = None
+
+
+class SyncAnswer(Struct):
+    integrations: list[dict[str, Any]]
+
+
+class EventsAnswer(Struct, omit_defaults=True):
+    cursor: Cursor
+    events: list[dict[str, Any]]
+    reset: str | None = None
+
+
+class SignIn(Struct):
+    email: Text
+    password: Text
+
+
+class Me(Struct, rename="camel"):
+    id: int
+    company_id: int
+    name: str
+    email: str | None
+    role: Role
+
+
+class MeChange(Struct):
+    preferences: dict[str, Any]
+
+
+class Colleague(Struct, rename="camel"):
+    id: int
+    name: str
+    is_online: bool
+
+
+class NewCannedReply(Struct):
+    shortcut: Annotated[str, Meta(min_length=1, max_length=SHORTCUT_MOST_CHARACTERS)]
+    content: Annotated[str, Meta(min_length=1, max_length=CONTENT_MOST_CHARACTERS)]
+
+
+class CannedReplyView(NewCannedReply, kw_only=True):
+    id: int
+
+
+class NewIntegrationBody(Struct, rename="camel", omit_defaults=True):
+    account_id: Number
+    inbox_id: Number
+    base_url: Annotated[str, Meta(max_length=500, examples=["https://chat.example.com"])]
+    access_token: Secret
+    webhook_secret: Secret | None = None
+    webhook_mode: Literal["live", "local"] = "live"
+    unsigned_webhooks: Literal["refused", "keyed"] = "refused"
+    accept_unproved: bool = False
+
+
+class IntegrationChange(Struct, rename="camel"):
+    """What is left out stays as it is: so nothing here has a default that a generated client could
+    fill in.
+    """
+
+    is_active: bool | UnsetType = UNSET
+    is_webhook_active: bool | UnsetType = UNSET
+    is_socket_active: bool | UnsetType = UNSET
+    webhook_mode: Literal["live", "local"] | UnsetType = UNSET
+    access_token: Secret | UnsetType = UNSET
+    webhook_secret: Secret | UnsetType = UNSET
+    unsigned_webhooks: Literal["refused", "keyed"] | UnsetType = UNSET
+    end_previous_secret: bool | UnsetType = UNSET
+    base_url: Annotated[str, Meta(max_length=500)] | UnsetType = UNSET
+    inbox_id: Number | UnsetType = UNSET
+
+
+class IntegrationView(Struct, rename="camel"):
+    """Never with a token or a secret; where unsigned webhooks come `keyed`, the address holds the
+    key that lets them in.
+    """
+
+    id: int
+    account_id: int | None
+    inbox_id: int | None
+    inbox_name: str | None
+    base_url: str
+    is_active: bool
+    is_webhook_active: bool
+    is_socket_active: bool
+    webhook_mode: Literal["live", "local"]
+    webhook_url: str
+    is_proved: bool
+    is_receiving: bool
+    is_signed: bool
+    unsigned_webhooks: Literal["refused", "keyed", "accepted"]
+    previous_secret_ends_at: Moment | None
+    last_webhook_at: Moment | None
+    reconciled_at: Moment | None
+    repaired_count: int
+    problem: str | None
+
+
+class CheckAnswer(Struct, rename="camel"):
+    is_well: bool
+    findings: list[dict[str, str]]
+
+
+class SyncRunView(Struct, rename="camel"):
+    state: Literal["asked", "running", "stopping", "stopped", "done", "failed"]
+    started_at: Moment | None
+    updated_at: Moment
+    total: int | None
+    conversations: int
+    messages: int
+    created: int
+    per_second: float | None
+    seconds_left: int | None
+    problem: str | None
+
+
+class Person(Struct, rename="camel"):
+    id: int
+    name: str
+    email: str | None
+    role: Role
+    is_active: bool
+
+
+class PersonChange(Struct, rename="camel"):
+    """What is left out stays as it is."""
+
+    is_active: bool | UnsetType = UNSET
+    role: Role | UnsetType = UNSET
+
+
+class NewInvitation(Struct, omit_defaults=True):
+    email: Annotated[str, Meta(max_length=255, examples=["rahim@example.com"])]
+    name: Annotated[str, Meta(min_length=1, max_length=255)]
+    role: Role = "agent"
+
+
+class InvitationView(Struct, rename="camel"):
+    link: str
+    expires_at: Moment
+
+
+class OpenInvitation(Struct, rename="camel"):
+    """`invited_by` is the number of the agent who made it; null: a command on the server."""
+
+    id: str
+    email: str
+    name: str
+    role: Role
+    invited_by: int | None
+    expires_at: Moment
+
+
+class PasswordChange(Struct, rename="camel"):
+    present_password: Text
+    new_password: Annotated[str, Meta(min_length=10, max_length=1_000)]
+
+
+class DeliveryView(Struct, rename="camel"):
+    id: int
+    received_at: Moment
+    finished_at: Moment | None
+    state: Literal["received", "done", "ignored", "dead"]
+    reason: str | None
+    integration_id: int | None
+    attempts: int
+
+
+class WholeDelivery(DeliveryView, kw_only=True):
+    body: str | None
+
+
+class Trace(Struct):
+    message: dict[str, Any]
+    events: list[int]
+    deliveries: list[int]
+    steps: list[dict[str, str]]
+
+
+class ErasedView(Struct):
+    conversations: int
+    messages: int
+    deliveries: int
+
+
+class StatusView(Struct, rename="camel"):
+    now: Moment
+    agents_online: int
+    backlog: dict[str, int | None]
+    repaired: int
+    losses: dict[str, float | None]
+    parts: list[dict[str, Any]]
+    integrations: list[dict[str, Any]]
+    plots: dict[str, Any]
+
+
+class ActView(Struct, rename="camel"):
+    id: int
+    at: Moment
+    agent_id: int | None
+    actor: str
+    act: str
+    target: str | None
+    detail: dict[str, Any] | None
+    address: str | None
+    client: str | None
+
+
+class SessionView(Struct, rename="camel"):
+    """One sign-in of one's own."""
+
+    id: str
+    created_at: Moment
+    expires_at: Moment
+    address: str | None
+    client: str | None
+    is_this: bool
+
+
+class EndedSessions(Struct):
+    ended: int
+
+
+class SecondFactorView(Struct, rename="camel"):
+    is_on: bool
+    is_required: bool
+    recovery_codes_left: int
+
+
+class PasswordAgain(Struct):
+    password: Text
+
+
+class NewSecondFactor(Struct):
+    """`uri` is what an authenticator app reads, `secret` the same to type by hand."""
+
+    ticket: str
+    uri: str
+    secret: str
+
+
+class Code(Struct):
+    ticket: Text
+    code: Text
+
+
+class RecoveryCodes(Struct, rename="camel"):
+    recovery_codes: list[str]
+
+
+class Policy(Struct, rename="camel"):
+    requires_second_factor: bool
+
+
+class Ready(Struct):
+    status: Literal["ready", "degraded", "unavailable", "draining"]
+    problems: list[str]

@@ -1,0 +1,51 @@
+"""What makes the processes on one database one installation: a name and a secret, made once and
+kept there.
+"""
+
+import secrets
+import time
+
+from server.core.times import SECOND
+from server.core.wire.envelope import Installation, derive
+from server.db.engine.database import Connection, Database
+
+_READ = "SELECT name, secret FROM omni_installation WHERE id = 1"
+# passes over the row that another process has made meanwhile, and over nothing else
+_UNLESS_THERE = {
+    "sqlite": "ON CONFLICT (id) DO NOTHING",
+    "mysql": "ON DUPLICATE KEY UPDATE id = id",
+}
+
+
+async def read_installation(database: Database) -> Installation:
+    """Made by whoever asks first. Raises DatabaseUnavailable."""
+
+    async def make(connection: Connection) -> None:
+        await connection.execute(
+            "INSERT INTO omni_installation (id, name, secret, created_at) VALUES (1, :name, "
+            ":secret, :now) "
+            f"{_UNLESS_THERE[connection.dialect]}",
+            {
+                "name": secrets.token_hex(8),
+                "secret": secrets.token_hex(32),
+                "now": int(time.time() * SECOND),
+            },
+        )
+
+    found = await database.read(_read)
+    if found is None:
+        await database.transaction(make)
+        found = await database.read(_read)
+    if found is None:
+        raise AssertionError("unreachable: just inserted")
+    return found
+
+
+async def _read(connection: Connection) -> Installation | None:
+    row = await connection.fetch_one(_READ)
+    if row is None:
+        return None
+    place = (
+        await connection.fetch_one("SELECT DATABASE()") if connection.dialect == "mysql" else None
+    )
+    return derive(row[0], row[1], str(place[0]) if place else "")

@@ -1,0 +1,237 @@
+"""Integrations as their administrators see and change them; secrets leave the database only inside
+`Integration`.
+"""
+
+import time
+from typing import Any
+
+import msgspec
+
+from server.core.times import SECOND
+from server.db.access.accounts import INTEGRATION_COLUMNS, Integration, integration_of
+from server.db.access.vault import Vault
+from server.db.engine.database import Connection
+from server.db.schema import columns
+from server.db.schema.names import column
+from server.errors import DuplicateRow
+
+_SECRETS = ("access_token", "webhook_secret", "previous_webhook_secret", "webhook_key")
+_SELECT = f"SELECT {INTEGRATION_COLUMNS}, webhook_mode, omni_reconciled_at FROM integrations "
+_MOST = 500
+# what a deleted one keeps is its place, so that its conversations are there again when it is
+# connected again
+DELETED: dict[str, Any] = {
+    **dict.fromkeys(
+        (
+            "access_token",
+            "webhook_secret",
+            "previous_webhook_secret",
+            "webhook_key",
+            "proved_at",
+            "walk_problem",
+        )
+    ),
+    "chatwoot_problem": None,
+    "is_active": False,
+    "is_webhook_active": False,
+}
+
+
+class Overview(msgspec.Struct, frozen=True):
+    """An integration with what its administrators want to know; times in microseconds."""
+
+    integration: Integration
+    webhook_mode: str
+    reconciled_us: int | None
+
+    @property
+    def webhook_seen_us(self) -> int | None:
+        return self.integration.seen_us or None
+
+    @property
+    def repaired_count(self) -> int:
+        return self.integration.repaired_count
+
+
+async def read_overviews(
+    connection: Connection, vault: Vault, company_id: int | None = None
+) -> list[Overview]:
+    """The Chatwoot integrations of a company; of all companies for those who run the server."""
+    condition, values = (
+        ("", {})
+        if company_id is None
+        else ("AND company_id = :company_id ", {"company_id": company_id})
+    )
+    rows = await connection.fetch_all(
+        f"{_SELECT} WHERE provider = 'chatwoot' AND omni_deleted_at IS NULL {condition}ORDER BY "
+        "id LIMIT :limit",
+        values | {"limit": _MOST},
+    )
+    return [_overview(row, vault) for row in rows]
+
+
+async def read_overview(
+    connection: Connection, vault: Vault, integration_id: int, company_id: int | None
+) -> Overview | None:
+    """One of them; None for another company's, and for one that was deleted."""
+    row = await connection.fetch_one(
+        f"{_SELECT} WHERE provider = 'chatwoot' AND omni_deleted_at IS NULL AND id = :id",
+        {"id": integration_id},
+    )
+    return _overview(row, vault) if row is not None and company_id in (None, row[1]) else None
+
+
+async def write_integration(
+    connection: Connection, vault: Vault, integration_id: int, values: dict[str, Any]
+) -> None:
+    """Set columns; secrets are sealed on the way. The names come from our own code."""
+    sealed = {
+        name: vault.seal(value) if name in _SECRETS else value for name, value in values.items()
+    }
+    sealed = connection.crm.fitted("integrations", sealed)
+    sealed["updated_at"] = columns.time_to_column(int(time.time() * SECOND))
+    assignments = ", ".join(f"{column('integrations', name)} = :{name}" for name in sealed)
+    await connection.execute(
+        f"UPDATE integrations SET {assignments} WHERE id = :id", sealed | {"id": integration_id}
+    )
+
+
+async def check_free(connection: Connection, own: Integration, page_id: str) -> None:
+    """Raises DuplicateRow when the company has this inbox as another integration."""
+    row = await connection.fetch_one(
+        "SELECT id FROM integrations WHERE provider = 'chatwoot' AND omni_deleted_at IS NULL AND "
+        "company_id = :company_id AND id <> :id "
+        "AND base_url = :base_url AND account_id = :account_id AND page_id = :page_id",
+        {
+            "company_id": own.company_id,
+            "id": own.id,
+            "base_url": own.base_url,
+            "account_id": str(own.account_id),
+            "page_id": page_id,
+        },
+    )
+    if row is not None:
+        raise DuplicateRow(
+            f"Integration {row[0]} is this Chatwoot inbox already; nothing was changed"
+        )
+
+
+async def read_known_conversation(
+    connection: Connection, integration_id: int
+) -> tuple[int, int] | None:
+    """Chatwoot's numbers of a conversation of the integration and of its contact: the newest whose
+    contact is known.
+    """
+    rows = await connection.fetch_all(
+        "SELECT omni_chatwoot_conversation_id, omni_contact FROM social_conversations WHERE "
+        "omni_integration_id = :id AND omni_contact IS NOT NULL "
+        "ORDER BY omni_chatwoot_conversation_id DESC LIMIT 10",
+        {"id": integration_id},
+    )
+    return next(
+        (
+            (row[0], number)
+            for row in rows
+            if row[0] and (number := columns.contact_number(row[1])) is not None
+        ),
+        None,
+    )
+
+
+async def count_conversations(connection: Connection, integration_id: int) -> int:
+    row = await connection.fetch_one(
+        "SELECT COUNT(*) FROM social_conversations WHERE omni_integration_id = :id",
+        {"id": integration_id},
+    )
+    return int(row[0]) if row else 0
+
+
+async def claim_watch(
+    connection: Connection, integration_id: int, now_us: int, every_us: int
+) -> bool:
+    """Whether it is this process that looks now: nobody has within `every_us`. A moment in the
+    future was written by a wrong clock.
+    """
+    found = await connection.execute(
+        "UPDATE integrations SET omni_watched_at = :now WHERE id = :id AND (omni_watched_at IS "
+        "NULL OR omni_watched_at <= :before OR omni_watched_at > :now)",
+        {"id": integration_id, "now": now_us, "before": now_us - every_us},
+    )
+    return found > 0
+
+
+async def lock_same_inbox(
+    connection: Connection, integration: Integration
+) -> list[tuple[int, int, int]]:
+    """(id, company, when proved) of every integration with the same inbox at the same address;
+    nobody else proves one meanwhile.
+    """
+    suffix = " FOR UPDATE" if connection.dialect == "mysql" else ""
+    rows = await connection.fetch_all(
+        "SELECT id, company_id, omni_proved_at, base_url, account_id, page_id FROM integrations "
+        "WHERE provider = 'chatwoot' "
+        f"AND account_id = :account_id ORDER BY id{suffix}",
+        {"account_id": str(integration.account_id)},
+    )
+    inbox = None if integration.inbox_id is None else str(integration.inbox_id)
+    return [
+        (row[0], row[1], row[2] or 0)
+        for row in rows
+        if ((row[3] or "").rstrip("/"), row[5] or None) == (integration.base_url, inbox)
+    ]
+
+
+async def end_previous_secrets(connection: Connection, until_us: int) -> int:
+    """Give an end to previous secrets that have none (an older version kept them for ever). Returns
+    how many.
+    """
+    return await connection.execute(
+        "UPDATE integrations SET omni_previous_secret_until = :until "
+        "WHERE omni_previous_webhook_secret IS NOT NULL AND omni_previous_secret_until IS NULL",
+        {"until": until_us},
+    )
+
+
+async def reseal(connection: Connection, vault: Vault) -> int:
+    """Encrypt what is in the clear or sealed with an older key. Returns how many values; those
+    nobody can open are left alone.
+
+    Only Chatwoot's rows: tokens of other providers are the CRM's, which reads them as they are.
+    """
+    rows = await connection.fetch_all(
+        "SELECT id, access_token, omni_webhook_secret, omni_previous_webhook_secret, "
+        "omni_webhook_key "
+        "FROM integrations WHERE provider = 'chatwoot' ORDER BY id"
+    )
+    held = await _held_still(connection)
+    count = 0
+    for integration_id, *stored in rows:
+        for name, value in zip(_SECRETS, stored, strict=True):
+            if not vault.is_current(value) and (opened := vault.try_open(value)) is not None:
+                stored_in = column("integrations", name)
+                # only while it is what was read: another process may just have stored a new one
+                count += await connection.execute(
+                    f"UPDATE integrations SET {stored_in} = :sealed{held} WHERE id = :id AND "
+                    f"{stored_in} = :stored",
+                    {"sealed": vault.seal(opened), "id": integration_id, "stored": value},
+                )
+    return count
+
+
+async def _held_still(connection: Connection) -> str:
+    """Assignments that keep columns declared ON UPDATE CURRENT_TIMESTAMP: an encryption is no
+    change of the CRM's.
+    """
+    if connection.dialect == "sqlite":
+        return ""
+    rows = await connection.fetch_all(
+        "SELECT column_name FROM information_schema.columns WHERE table_schema = DATABASE() "
+        "AND table_name = 'integrations' AND LOCATE('on update', LOWER(extra)) > 0 ORDER BY "
+        "column_name"
+    )
+    return "".join(f", `{name}` = `{name}`" for (name,) in rows)
+
+
+def _overview(row: Any, vault: Vault) -> Overview:
+    *_, mode, reconciled_us = row
+    return Overview(integration_of(row, vault), mode or "live", reconciled_us)

@@ -1,0 +1,22 @@
+"""What an agent has chosen for themselves: one column of `agents`, which no other process needs to
+hear of.
+"""
+
+from server.core.state.preference_rules import Preferences, encode_preferences, parse_preferences
+from server.db.engine.database import Connection
+
+
+async def read_preferences(connection: Connection, agent_id: int) -> Preferences:
+    row = await connection.fetch_one(
+        "SELECT preferences FROM omni_agents WHERE id = :id", {"id": agent_id}
+    )
+    return parse_preferences(row[0] if row else None)
+
+
+async def write_preferences(
+    connection: Connection, agent_id: int, preferences: Preferences
+) -> None:
+    await connection.execute(
+        "UPDATE omni_agents SET preferences = :preferences WHERE id = :id",
+        {"preferences": encode_preferences(preferences), "id": agent_id},
+    )

@@ -1,0 +1,37 @@
+"""Whether the database takes writes, tried by one that changes nothing: also in a process that has
+nothing to write, and again and again while the database refuses something, so that `/readyz` tells
+what is and not what was.
+"""
+
+import asyncio
+import contextlib
+
+from server import log
+from server.db.engine.database import Database
+from server.db.journal import journal
+from server.errors import OmniError
+
+_logger = log.get(__name__)
+_EVERY_SECONDS, _AGAIN_SECONDS = 5.0, 1.0
+
+
+class WriteProbe:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._said: str | None = None
+
+    async def run(self) -> None:
+        while True:
+            with contextlib.suppress(OmniError):  # noted by the database itself
+                await self._database.transaction(journal.probe, attempts=1)
+                self._database.refusals.note_write()
+            self._say(self._database.refusals.problem())
+            await asyncio.sleep(_AGAIN_SECONDS if self._said else _EVERY_SECONDS)
+
+    def _say(self, problem: str | None) -> None:
+        """Once, and not with each call that is refused."""
+        if problem is not None and problem != self._said:
+            _logger.error("the database refuses", problem=problem)
+        elif problem is None and self._said is not None:
+            _logger.info("the database refuses nothing any more")
+        self._said = problem

@@ -1,0 +1,86 @@
+"""Deliveries that cannot be stored, whatever they say: those that are dead of it are tried again by
+themselves.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from server.db.engine.database import Connection
+from server.db.engine.sql_connection import Numbers
+
+_MAX_COUNTED = 1_000
+# what only means nothing here is parked without an attempt
+_FAILED = "state = 'dead' AND attempts > 0"
+_FAILING = "state IN ('dead', 'received') AND attempts > 1"  # once may be chance
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """Of one integration (None: not known whose), those that failed more than once; the newest with
+    its reason. `count`: at most a thousand.
+    """
+
+    integration_id: int | None
+    count: int
+    newest_id: int
+    reason: str
+
+
+async def read_failed(connection: Connection) -> list[Failed]:
+    rows = await connection.fetch_all(
+        "SELECT integration_id, COUNT(*), MAX(id) FROM "
+        f"(SELECT integration_id, id FROM omni_webhook_deliveries WHERE {_FAILING} ORDER BY id "
+        "DESC LIMIT :most) AS failed "
+        "GROUP BY integration_id ORDER BY 3 DESC",
+        {"most": _MAX_COUNTED},
+    )
+    found = []
+    for integration_id, count, newest_id in rows:
+        row = await connection.fetch_one(
+            "SELECT reason FROM omni_webhook_deliveries WHERE id = :id", {"id": newest_id}
+        )
+        found.append(
+            Failed(integration_id, int(count), int(newest_id), str(row[0] or "") if row else "")
+        )
+    return found
+
+
+async def next_failed(connection: Connection, after: int) -> int | None:
+    """The number of the next one, in turns."""
+    sql = (
+        f"SELECT id FROM omni_webhook_deliveries WHERE {_FAILED} AND id > :after ORDER BY id "
+        "LIMIT 1"
+    )
+    row = await connection.fetch_one(sql, {"after": after}) or await connection.fetch_one(
+        sql, {"after": 0}
+    )
+    return int(row[0]) if row else None
+
+
+async def read_like(connection: Connection, delivery_id: int, limit: int) -> Sequence[int]:
+    """Those that failed with the same reason."""
+    rows = await connection.fetch_all(
+        f"SELECT id FROM omni_webhook_deliveries WHERE {_FAILED} AND id <> :id AND reason = "
+        "(SELECT reason FROM omni_webhook_deliveries WHERE id = :id) ORDER BY id LIMIT :limit",
+        {"id": delivery_id, "limit": limit},
+    )
+    return [int(row[0]) for row in rows]
+
+
+async def try_again(
+    connection: Connection, delivery_ids: Sequence[int], attempts: int, now_us: int
+) -> None:
+    """Each once: it is taken in, or dead again at once, as it has had all its attempts."""
+    await connection.execute(
+        "UPDATE omni_webhook_deliveries SET state = 'received', attempts = :attempts, "
+        "next_attempt_at = :now, "
+        "finished_at = NULL WHERE id IN (:ids) AND state = 'dead'",
+        {"ids": Numbers(delivery_ids), "attempts": attempts, "now": now_us},
+    )
+
+
+async def read_state(connection: Connection, delivery_id: int) -> str | None:
+    row = await connection.fetch_one(
+        "SELECT state FROM omni_webhook_deliveries WHERE id = :id", {"id": delivery_id}
+    )
+    return str(row[0]) if row else None

@@ -1,0 +1,75 @@
+"""When events reached agents: a row for each walk through the sockets of a process, so that a
+message's way can be told later.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from server.db.engine.database import Connection
+from server.db.schema import columns
+
+
+class Reach(msgspec.Struct, frozen=True):
+    """Events `first_seq` to `last_seq` of a company were written to `sockets` sockets of one
+    process; times in microseconds.
+    """
+
+    company_id: int
+    first_seq: int
+    last_seq: int
+    first_us: int
+    last_us: int
+    sockets: int
+
+
+async def append_reach(connection: Connection, rows: Sequence[Reach]) -> None:
+    await connection.execute_many(
+        "INSERT INTO omni_event_reach (company_id, first_seq, last_seq, first_at, last_at, "
+        "sockets) "
+        "VALUES (:company_id, :first_seq, :last_seq, :first_us, :last_us, :sockets)",
+        [msgspec.structs.asdict(row) for row in rows],
+    )
+
+
+async def read_reach(connection: Connection, company_id: int, seq: int, limit: int) -> list[Reach]:
+    """The walks of all processes that held one event: runs end at or after it, and begin at or
+    before it.
+    """
+    rows = await connection.fetch_all(
+        "SELECT company_id, first_seq, last_seq, first_at, last_at, sockets FROM omni_event_reach "
+        "WHERE company_id = :company_id AND last_seq >= :seq ORDER BY last_seq LIMIT :limit",
+        {"company_id": company_id, "seq": seq, "limit": limit},
+    )
+    return [found for row in rows if (found := Reach(*row)).first_seq <= seq]
+
+
+async def read_delays(
+    connection: Connection, company_id: int, since_us: int, limit: int
+) -> list[tuple[int, bytes]]:
+    """(written to the last socket in microseconds, the event as clients get it) of all events of
+    the newest walks: what delays are reckoned from. Of the last event alone they would be too
+    short: the others of its walk have waited for longer.
+    """
+    rows = await connection.fetch_all(
+        "SELECT r.last_at, e.body FROM omni_event_reach r JOIN omni_inbox_events e ON "
+        "e.company_id = r.company_id "
+        "AND e.seq BETWEEN r.first_seq AND r.last_seq "
+        "WHERE r.company_id = :company_id AND r.last_at >= :since AND r.sockets > 0 ORDER BY "
+        "r.last_seq DESC LIMIT :limit",
+        {"company_id": company_id, "since": since_us, "limit": limit},
+    )
+    return [(row[0], row[1].encode()) for row in rows]
+
+
+async def trim_reach(connection: Connection, before_us: int, limit: int) -> int:
+    """Forget walks before the moment. Returns how many."""
+    rows = await connection.fetch_all(
+        "SELECT id FROM omni_event_reach WHERE last_at < :before ORDER BY last_at LIMIT :limit",
+        {"before": before_us, "limit": limit},
+    )
+    if rows:
+        await connection.execute(
+            f"DELETE FROM omni_event_reach WHERE id IN ({columns.ids(row[0] for row in rows)})"
+        )
+    return len(rows)

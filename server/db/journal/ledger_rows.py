@@ -1,0 +1,228 @@
+"""Looking into journal, messages and event log: for people, not for the hot path. Bounded by time,
+as no index is kept for it.
+"""
+
+from typing import Any
+
+import msgspec
+
+from server.core.state.entities import shown_state
+from server.core.state.message_trace import SeenDelivery, SeenEvent
+from server.db.engine.database import Connection, Row
+from server.db.journal.journal import SOURCE
+from server.db.schema import columns
+from server.db.state import search
+
+_ENTRY = "id, received_at, state, reason, integration_id, attempts, finished_at, is_verified"
+_FOUND = (
+    "m.id, m.conversation_id, c.external_user_name, m.sender_type, m.created_at, "
+    "m.omni_chatwoot_message_id, m.omni_delivery_state, "
+    "SUBSTR(m.content, 1, 80)"
+)
+_BODY_MOST = 200_000  # characters of a body that is shown
+
+
+class Entry(msgspec.Struct, frozen=True, rename="camel"):
+    """One delivery without its body; times in microseconds."""
+
+    id: int
+    received_us: int
+    state: str
+    reason: str | None
+    integration_id: int | None
+    attempts: int
+    finished_us: int | None
+    is_verified: bool
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A message as the ledger's search shows it; no more of its text than tells it apart."""
+
+    id: int
+    conversation_id: int
+    customer: str | None
+    sender_type: str
+    created_us: int | None
+    chatwoot_message_id: int | None
+    delivery_state: str | None
+    excerpt: str
+
+
+async def list_deliveries(
+    connection: Connection,
+    *,
+    state: str | None,
+    since_us: int,
+    integration_id: int | None,
+    limit: int,
+    integration_ids: set[int] | None = None,
+    before: int | None = None,
+) -> list[Entry]:
+    """Newest first. `integration_ids`: only theirs, and those that belong to none (the caller
+    judges these by their address).
+    """
+    conditions, values = ["received_at >= :since"], {"since": since_us, "limit": limit}
+    if state is not None:
+        conditions.append("state = :state")
+    if integration_id is not None:
+        conditions.append("integration_id = :integration_id")
+    if integration_ids is not None:
+        conditions.append(
+            f"(integration_id IS NULL OR integration_id IN ({columns.ids(integration_ids)}))"
+        )
+    if before is not None:
+        conditions.append("id < :before")
+        values["before"] = before
+    rows = await connection.fetch_all(
+        f"SELECT {_ENTRY} FROM omni_webhook_deliveries WHERE {' AND '.join(conditions)} ORDER BY "
+        "id DESC LIMIT :limit",
+        values | {"state": state, "integration_id": integration_id},
+    )
+    return [_entry(row) for row in rows]
+
+
+async def read_bodies(connection: Connection, delivery_ids: list[int]) -> dict[int, str]:
+    rows = await connection.fetch_all(
+        f"SELECT id, SUBSTR(body, 1, {_BODY_MOST}) FROM omni_webhook_deliveries WHERE id IN "
+        f"({columns.ids(delivery_ids)})"
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+async def read_body(connection: Connection, delivery_id: int) -> tuple[Entry, str] | None:
+    row = await connection.fetch_one(
+        f"SELECT {_ENTRY}, body FROM omni_webhook_deliveries WHERE id = :id", {"id": delivery_id}
+    )
+    return (_entry(row), row[8]) if row else None
+
+
+async def read_joins(connection: Connection, delivery_id: int) -> tuple[str, dict[str, str]]:
+    """(its uid, as the log names it; the headers that were kept of it)."""
+    row = await connection.fetch_one(
+        "SELECT uid, headers FROM omni_webhook_deliveries WHERE id = :id", {"id": delivery_id}
+    )
+    return (row[0], msgspec.json.decode(row[1] or "{}")) if row else ("", {})
+
+
+async def ids_in_state(connection: Connection, state: str, limit: int) -> list[int]:
+    rows = await connection.fetch_all(
+        "SELECT id FROM omni_webhook_deliveries WHERE state = :state ORDER BY id LIMIT :limit",
+        {"state": state, "limit": limit},
+    )
+    return [row[0] for row in rows]
+
+
+async def find_messages(
+    connection: Connection, company_id: int, text: str, since_us: int, limit: int
+) -> list[Found]:
+    """By our number, Chatwoot's, or a part of the text or the customer's name, in conversations
+    active since the moment; newest first.
+
+    Three SELECTs, each by an index of its own: in one, the numbers of whatever age would have the
+    text looked for in all there is.
+    """
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
+    found_by, values_of_text = search.messages_with(text)
+    by: dict[str, dict[str, object]] = {
+        "m.id = :number": {"number": number},
+        "m.omni_chatwoot_message_id = :number": {"number": number},
+        f"c.last_message_at >= :since AND {found_by}": {
+            "since": columns.time_to_column(since_us),
+            **values_of_text,
+        },
+    }
+    selects = [
+        (
+            f"SELECT {_FOUND} FROM social_conversations c JOIN social_messages m ON "
+            "m.conversation_id = c.id "
+            f"WHERE c.company_id = :company_id AND {condition} ORDER BY m.id DESC LIMIT :limit",
+            {"company_id": company_id, "limit": limit, **values},
+        )
+        for condition, values in by.items()
+        if values.get("number") != 0
+    ]
+    found = {row[0]: row for rows in await connection.fetch_each(*selects) for row in rows}
+    return [_found(found[message_id]) for message_id in sorted(found, reverse=True)[:limit]]
+
+
+async def read_found(
+    connection: Connection, company_id: int | None, message_id: int
+) -> tuple[Found, int, int | None, int] | None:
+    """(the message, its company, its integration, when it was told last in microseconds); None for
+    another company's.
+    """
+    row = await connection.fetch_one(
+        f"SELECT {_FOUND}, c.company_id, c.omni_integration_id, m.omni_told_at FROM "
+        "social_messages m "
+        "JOIN social_conversations c ON c.id = m.conversation_id WHERE m.id = :id",
+        {"id": message_id},
+    )
+    if row is None or company_id not in (None, row[8]):
+        return None
+    return _found(row[:8]), row[8], row[9], row[10] or 0
+
+
+async def read_message_number(
+    connection: Connection, integration_id: int, chatwoot_message_id: int
+) -> int | None:
+    """Our number of a message that Chatwoot numbers so."""
+    row = await connection.fetch_one(
+        "SELECT m.id FROM social_messages m JOIN social_conversations c ON c.id = "
+        "m.conversation_id "
+        "WHERE c.omni_integration_id = :integration_id AND m.omni_chatwoot_message_id = :number",
+        {"integration_id": integration_id, "number": chatwoot_message_id},
+    )
+    return int(row[0]) if row else None
+
+
+async def read_events_of(
+    connection: Connection, company_id: int, message_id: int, between: tuple[int, int], limit: int
+) -> list[SeenEvent]:
+    """Events that hold the message, of those written between two moments, in order."""
+    rows = await connection.fetch_all(
+        "SELECT seq, created_at, body FROM omni_inbox_events WHERE created_at BETWEEN :low AND "
+        ":high AND company_id = :company_id "
+        "AND body LIKE :pattern ORDER BY seq LIMIT :limit",
+        {
+            "low": between[0],
+            "high": between[1],
+            "company_id": company_id,
+            "pattern": f'%"message":{{"id":{message_id},%',
+            "limit": limit,
+        },
+    )
+    return [SeenEvent(row[0], row[1], msgspec.json.decode(row[2])) for row in rows]
+
+
+async def read_deliveries_at(
+    connection: Connection, integration_id: int, received_us: int, limit: int
+) -> list[tuple[SeenDelivery, str]]:
+    """Deliveries of an integration that were received in this millisecond, with their bodies."""
+    low = received_us - received_us % 1000
+    rows = await connection.fetch_all(
+        "SELECT id, received_at, finished_at, state, body, headers FROM omni_webhook_deliveries "
+        "WHERE received_at BETWEEN :low AND :high AND integration_id = :integration_id ORDER BY "
+        "id LIMIT :limit",
+        {"low": low, "high": low + 999, "integration_id": integration_id, "limit": limit},
+    )
+    return [
+        (SeenDelivery(row[0], row[1], row[2], row[3], SOURCE in (row[5] or "")), row[4])
+        for row in rows
+    ]
+
+
+def _entry(row: Any) -> Entry:
+    return Entry(row[0], row[1], row[2], row[3], row[4], row[5], row[6], bool(row[7]))
+
+
+def _found(row: Row) -> Found:
+    return Found(
+        row[0],
+        row[1],
+        row[2],
+        row[3],
+        columns.time_from_column(row[4]),
+        row[5],
+        shown_state(row[6]),
+        row[7] or "",
+    )

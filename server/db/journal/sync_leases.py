@@ -1,0 +1,73 @@
+"""Which walk through an integration's Chatwoot is the only one of all processes, and what the last
+one found. By the database's clock.
+"""
+
+import msgspec
+
+from server.db.engine.database import Connection
+
+_INSERT = {
+    "sqlite": "INSERT INTO omni_sync_leases (integration_id, holder, lease_until) VALUES (:id, "
+    ":holder, 0) "
+    "ON CONFLICT (integration_id) DO NOTHING",
+    "mysql": "INSERT INTO omni_sync_leases (integration_id, holder, lease_until) VALUES (:id, "
+    ":holder, 0) "
+    "ON DUPLICATE KEY UPDATE integration_id = integration_id",
+}
+
+
+class SyncLease(msgspec.Struct, frozen=True):
+    """`lease_us` 0: the walk has ended, with `outcome`."""
+
+    holder: str
+    lease_us: int
+    outcome: str | None
+
+
+async def read_lease(connection: Connection, integration_id: int) -> SyncLease | None:
+    row = await connection.fetch_one(
+        "SELECT holder, lease_until, outcome FROM omni_sync_leases WHERE integration_id = :id",
+        {"id": integration_id},
+    )
+    return SyncLease(*row) if row else None
+
+
+async def take_lease(
+    connection: Connection, integration_id: int, holder: str, now_us: int, until_us: int
+) -> bool:
+    """Whether it is this walk's now. A lease further ahead than one can be was written by a clock
+    that was wrong.
+    """
+    values = {"id": integration_id, "holder": holder}
+    await connection.execute(_INSERT[connection.dialect], values)
+    await connection.execute(
+        "UPDATE omni_sync_leases SET holder = :holder, lease_until = :until, outcome = NULL "
+        "WHERE integration_id = :id AND (lease_until < :now OR lease_until > :impossible)",
+        values | {"now": now_us, "until": until_us, "impossible": until_us + (until_us - now_us)},
+    )
+    found = await read_lease(connection, integration_id)
+    return found is not None and found.holder == holder and found.lease_us == until_us
+
+
+async def renew_lease(
+    connection: Connection, integration_id: int, holder: str, until_us: int
+) -> bool:
+    """False when another walk has it now. May be repeated after a lost answer."""
+    await connection.execute(
+        "UPDATE omni_sync_leases SET lease_until = :until WHERE integration_id = :id AND holder "
+        "= :holder",
+        {"until": until_us, "id": integration_id, "holder": holder},
+    )
+    found = await read_lease(connection, integration_id)
+    return found is not None and found.holder == holder
+
+
+async def end_lease(
+    connection: Connection, integration_id: int, holder: str, outcome: str | None
+) -> None:
+    """Give it back, with what was found; nothing where another walk has it by now."""
+    await connection.execute(
+        "UPDATE omni_sync_leases SET lease_until = 0, outcome = :outcome WHERE integration_id = "
+        ":id AND holder = :holder",
+        {"outcome": outcome, "id": integration_id, "holder": holder},
+    )

@@ -1,0 +1,106 @@
+"""Walks through what an integration has in Chatwoot: whose turn it is, how far they came, what they
+found. One row for all processes.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from server.db.engine.database import Connection
+
+_PROBLEM_MOST = 255
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """A round that is ours until `lease_us`. `reconciled_us`: up to where the rounds before have
+    looked (0: there was none).
+    """
+
+    integration_id: int
+    lease_us: int
+    reconciled_us: int
+
+
+async def claim_walk(
+    connection: Connection, integration_id: int, now_us: int, lease_us: int, every_us: int
+) -> Claim | None:
+    """Take the lease, unless somebody has it or the last round began less than `every_us` ago, in
+    whatever process.
+
+    A round that began in the future, or a lease further ahead than one can be, was written by a
+    clock that was wrong, and holds nobody back. Times are the database's.
+    """
+    taken = await connection.execute(
+        "UPDATE integrations SET omni_lease_until = :until, omni_walked_at = :now WHERE id = :id "
+        "AND (omni_lease_until < :now OR omni_lease_until > :impossible) AND (omni_walked_at "
+        "IS NULL OR omni_walked_at <= :due OR omni_walked_at > :now)",
+        {
+            "until": lease_us,
+            "id": integration_id,
+            "now": now_us,
+            "due": now_us - every_us,
+            "impossible": now_us + 2 * (lease_us - now_us),
+        },
+    )
+    if not taken:
+        return None
+    row = await connection.fetch_one(
+        "SELECT omni_reconciled_at FROM integrations WHERE id = :id", {"id": integration_id}
+    )
+    return Claim(integration_id, lease_us, (row[0] or 0) if row else 0)
+
+
+async def renew_walk(connection: Connection, claim: Claim, lease_us: int) -> bool:
+    """Keep the lease for longer. False when somebody else has it now. May be repeated after a lost
+    answer.
+    """
+    found = await connection.execute(
+        "UPDATE integrations SET omni_lease_until = :until WHERE id = :id AND omni_lease_until "
+        "IN (:held, :until)",
+        {"until": lease_us, "id": claim.integration_id, "held": claim.lease_us},
+    )
+    return found > 0
+
+
+async def release_walk(
+    connection: Connection,
+    claim: Claim,
+    *,
+    reconciled_us: int | None,
+    newest_us: int,
+    problem: str | None,
+) -> bool:
+    """Write down what the round found and give the lease back; a repetition after a lost answer
+    changes nothing.
+
+    `reconciled_us` is None when the walk did not come to its end; `newest_us` is when the newest of
+    what it repaired had happened (0: it repaired nothing).
+    """
+    found = await connection.execute(
+        "UPDATE integrations SET omni_lease_until = 0, omni_reconciled_at = "
+        "COALESCE(:reconciled, omni_reconciled_at), omni_walk_problem = :problem, "
+        "omni_repaired_at = CASE WHEN :newest > COALESCE(omni_repaired_at, 0) THEN :newest ELSE "
+        "omni_repaired_at END "
+        "WHERE id = :id AND omni_lease_until = :held",
+        {
+            "reconciled": reconciled_us,
+            "problem": problem[:_PROBLEM_MOST] if problem else None,
+            "newest": newest_us,
+            "id": claim.integration_id,
+            "held": claim.lease_us,
+        },
+    )
+    return found > 0
+
+
+async def write_seen(connection: Connection, seen: Mapping[int, int]) -> None:
+    """When each integration's webhooks came last, as one process saw it: the newest of all
+    processes stays.
+    """
+    # in one order, so that no two processes wait for each other in a circle
+    for integration_id in sorted(seen):
+        await connection.execute(
+            "UPDATE integrations SET omni_webhook_seen_at = :seen WHERE id = :id AND "
+            "(omni_webhook_seen_at IS NULL OR omni_webhook_seen_at < :seen)",
+            {"id": integration_id, "seen": seen[integration_id]},
+        )

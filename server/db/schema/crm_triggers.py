@@ -1,0 +1,317 @@
+"""Triggers on the three shared tables: what another program writes there is noted in
+`omni_crm_changes` by its own transaction.
+
+A write of ours is left out. On MySQL our connections have the session variable `@omni_inbox`.
+SQLite has no such thing: there, and for older versions of this program, it is our column
+`omni_seq`, which every write of ours that people can see moves and no other program knows. An error
+inside a trigger is swallowed, so that it never makes the other program's statement fail, and the
+missing table shows in `/readyz`. What MySQL asks of the account that made it comes before that, see
+`take_over`.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+import sqlalchemy.exc
+from sqlalchemy import Connection, text
+
+from server.core.state.crm_changes import (
+    COMPARE,
+    CONVERSATION,
+    DELETED,
+    INSERTED,
+    INTEGRATION,
+    INTEGRATIONS,
+    MESSAGE,
+    MOVED,
+    SERVER,
+    UPDATED,
+)
+from server.db.engine.sql_connection import Connection as AsyncConnection
+from server.db.engine.sql_connection import Dialect, Row
+
+CHANGES_TABLE = "omni_crm_changes"
+_PREFIX = "omni_crm_"
+# TRIGGER denied; SUPER needed while the binary log is on; access denied to a definer
+_DENIED = {1142, 1227, 1419, 1044, 1045, 1370}
+# a text differs when its bytes do: the tables' collations call `a` and `A` equal
+_TEXTS = {
+    "social_conversations": ("external_user_id", "external_user_name"),
+    "social_messages": ("content",),
+}
+_VALUES = {
+    "social_conversations": ("platform", "status", "last_message_at", "created_at", "updated_at"),
+    "social_messages": ("sender_type", "created_at"),
+}
+_PRESENT: dict[Dialect, str] = {
+    "sqlite": "SELECT name, sql, tbl_name, 1 FROM sqlite_master WHERE type = 'trigger'",
+    # on whatever table: who puts a copy in a table's place, as tools for online changes do, takes
+    # the triggers along
+    "mysql": (
+        "SELECT TRIGGER_NAME, ACTION_STATEMENT, EVENT_OBJECT_TABLE, DEFINER = CURRENT_USER() "
+        "FROM information_schema.TRIGGERS "
+        f"WHERE TRIGGER_SCHEMA = DATABASE() AND LEFT(TRIGGER_NAME, {len(_PREFIX)}) = '{_PREFIX}'"
+    ),
+}
+_ADDRESS = ("company_id", "provider", "page_id", "access_token", "account_id", "base_url")
+_SWITCHES = ("is_active", "is_webhook_active", "webhook_mode")
+
+
+class Case(msgspec.Struct, frozen=True):
+    """What is noted when a condition holds."""
+
+    name: str
+    condition: str
+    statements: tuple[str, ...]
+
+
+class Trigger(msgspec.Struct, frozen=True):
+    """A trigger as the dialect has it: on MySQL one for each table and event, which ends at once
+    where the write is ours.
+    """
+
+    name: str
+    table: str
+    event: str  # INSERT, UPDATE, DELETE
+    body: str
+
+    @property
+    def create(self) -> str:
+        return (
+            f"CREATE TRIGGER {self.name} AFTER {self.event} ON {self.table} FOR EACH ROW "
+            f"{self.body}"
+        )
+
+
+def triggers(dialect: Dialect) -> list[Trigger]:
+    """All of them."""
+    return [*_of_conversations(dialect), *_of_messages(dialect), *_of_integrations(dialect)]
+
+
+def _made(
+    dialect: Dialect, subject: str, table: str, event: str, *cases: Case
+) -> Iterator[Trigger]:
+    if dialect == "sqlite":
+        for case in cases:
+            body = f"WHEN {case.condition} BEGIN {'; '.join(case.statements)}; END"
+            yield Trigger(f"{_PREFIX}{subject}_{case.name}", table, event, body)
+        return
+    parts = " ".join(
+        f"IF {case.condition} THEN {'; '.join(case.statements)}; END IF;" for case in cases
+    )
+    body = (
+        "IF @omni_inbox IS NULL THEN BEGIN DECLARE CONTINUE HANDLER FOR SQLEXCEPTION BEGIN "
+        f"END; {parts} END; END IF"
+    )
+    yield Trigger(f"{_PREFIX}{subject}_{event.lower()}", table, event, body)
+
+
+def missing(connection: Connection) -> list[Trigger]:
+    """Those that are not there as they should be: absent, or of another text."""
+    return _look(connection)[0]
+
+
+async def read_missing(connection: AsyncConnection) -> list[str]:
+    """As `missing`, for a server that runs: names."""
+    return [
+        one.name
+        for one in _absent(
+            connection.dialect, await connection.fetch_all(_PRESENT[connection.dialect])
+        )
+    ]
+
+
+def ensure(connection: Connection) -> list[str]:
+    """Create those that are missing. Returns sentences.
+
+    What was written without them is found by a comparison, which the follower makes once it sees
+    the row that is written here first. Raises PermissionError with the server's words where the
+    account may not create triggers.
+    """
+    wanted, present = _look(connection)
+    if not wanted:
+        return []
+    # committed before the first trigger: killed in between, the next process compares all the same
+    connection.execute(
+        text(
+            f"INSERT INTO {CHANGES_TABLE} (company_id, subject, act, row_id) "
+            f"SELECT {SERVER}, {COMPARE}, '{INSERTED}', 0 FROM social_conversations WHERE NOT "
+            "EXISTS "
+            f"(SELECT 1 FROM {CHANGES_TABLE} WHERE company_id = {SERVER} AND subject = "
+            f"{COMPARE}) LIMIT 1"
+        )
+    )
+    try:
+        for one in wanted:
+            if one.name in present:
+                connection.exec_driver_sql(f"DROP TRIGGER {one.name}")
+            connection.exec_driver_sql(one.create)
+    except sqlalchemy.exc.DBAPIError as error:
+        # what is ordered comes with the triggers: else each try would have everything compared
+        connection.execute(
+            text(f"DELETE FROM {CHANGES_TABLE} WHERE company_id = {SERVER} AND subject = {COMPARE}")
+        )
+        arguments = getattr(error.orig, "args", ())
+        if arguments and arguments[0] in _DENIED:
+            raise PermissionError(", ".join(str(argument) for argument in arguments)) from None
+        raise
+    return [
+        (
+            "created triggers that note what other programs write: "
+            f"{', '.join(one.name for one in wanted)}"
+        )
+    ]
+
+
+def take_over(connection: Connection) -> list[str]:
+    """Make those anew that another account has made: MySQL runs them with its rights, and refuses
+    every write of the CRM when that account is gone or has lost them, as in a dump that was
+    restored elsewhere. Where that is denied they stay. Returns sentences.
+    """
+    rows = [tuple(row) for row in connection.exec_driver_sql(_PRESENT[_dialect(connection)]).all()]
+    others = {row[0] for row in rows if not row[3]}
+    wanted = [one for one in triggers(_dialect(connection)) if one.name in others]
+    try:
+        for one in wanted:
+            connection.exec_driver_sql(f"DROP TRIGGER {one.name}")
+            connection.exec_driver_sql(one.create)
+    # one that was dropped and could not be made is found missing afterwards
+    except sqlalchemy.exc.DBAPIError:
+        return []
+    return (
+        [
+            (
+                "made triggers anew that another account had made: "
+                f"{', '.join(one.name for one in wanted)}"
+            )
+        ]
+        if wanted
+        else []
+    )
+
+
+def _look(connection: Connection) -> tuple[list[Trigger], set[str]]:
+    """Those that are missing, and the names of all that are there."""
+    dialect = _dialect(connection)
+    rows = [tuple(row) for row in connection.exec_driver_sql(_PRESENT[dialect]).all()]
+    return _absent(dialect, rows), {row[0] for row in rows}
+
+
+def _dialect(connection: Connection) -> Dialect:
+    return "sqlite" if connection.dialect.name == "sqlite" else "mysql"
+
+
+def _absent(dialect: Dialect, rows: Sequence[Row]) -> list[Trigger]:
+    present = {row[0]: (row[1], row[2]) for row in rows}
+    return [
+        one
+        for one in triggers(dialect)
+        if present.get(one.name) != (one.create if dialect == "sqlite" else one.body, one.table)
+    ]
+
+
+def _of_conversations(dialect: Dialect) -> Iterator[Trigger]:
+    table = "social_conversations"
+    seen = f"NEW.omni_seq = OLD.omni_seq AND {_differs(dialect, _VALUES[table], _TEXTS[table])}"
+    yield from _made(
+        dialect,
+        "conversation",
+        table,
+        "INSERT",
+        Case("insert", "NEW.omni_seq = 0", (_conversation(INSERTED, "NEW"),)),
+    )
+    # given to another company: what both had of it is no more
+    moved = Case(
+        "move",
+        _differs(dialect, ("id", "company_id"), ()),
+        (_conversation(DELETED, "OLD"), _conversation(DELETED, "NEW")),
+    )
+    changed = Case("update", seen, (_conversation(UPDATED, "NEW"),))
+    yield from _made(dialect, "conversation", table, "UPDATE", moved, changed)
+    yield from _made(
+        dialect,
+        "conversation",
+        table,
+        "DELETE",
+        Case("delete", "1 = 1", (_conversation(DELETED, "OLD"),)),
+    )
+
+
+def _of_messages(dialect: Dialect) -> Iterator[Trigger]:
+    table = "social_messages"
+    seen = f"NEW.omni_seq = OLD.omni_seq AND {_differs(dialect, _VALUES[table], _TEXTS[table])}"
+    yield from _made(
+        dialect,
+        "message",
+        table,
+        "INSERT",
+        Case("insert", "NEW.omni_seq = 0", (_message(INSERTED, "NEW"),)),
+    )
+    moved = Case(
+        "move",
+        _differs(dialect, ("id", "conversation_id"), ()),
+        (_message(DELETED, "OLD"), _message(DELETED, "NEW")),
+    )
+    changed = Case("update", seen, (_message(UPDATED, "NEW"),))
+    yield from _made(dialect, "message", table, "UPDATE", moved, changed)
+    yield from _made(
+        dialect, "message", table, "DELETE", Case("delete", "1 = 1", (_message(DELETED, "OLD"),))
+    )
+
+
+def _of_integrations(dialect: Dialect) -> Iterator[Trigger]:
+    """What says whose deliveries an integration gets is told apart from its switches."""
+    table = "integrations"
+    addressed, switched = _differs(dialect, (), _ADDRESS), _differs(dialect, _SWITCHES, ())
+    # where nothing else tells, a secret of ours is known by its seal, and a proof of ours by its
+    # moment
+    if dialect == "sqlite":
+        addressed = (
+            "NEW.omni_proved_at IS OLD.omni_proved_at AND COALESCE(NEW.access_token, '') NOT "
+            f"LIKE 'enc1:%' AND {addressed}"
+        )
+    yield from _made(
+        dialect,
+        "integration",
+        table,
+        "INSERT",
+        Case("insert", "1 = 1", (_integration(INSERTED, "NEW"),)),
+    )
+    given = Case("address", addressed, (_integration(MOVED, "NEW"),))
+    changed = Case("switch", switched, (_integration(UPDATED, "NEW"),))
+    yield from _made(dialect, "integration", table, "UPDATE", given, changed)
+    yield from _made(
+        dialect,
+        "integration",
+        table,
+        "DELETE",
+        Case("delete", "1 = 1", (_integration(DELETED, "OLD"),)),
+    )
+
+
+def _differs(dialect: Dialect, values: Iterable[str], texts: Iterable[str]) -> str:
+    same = "IS" if dialect == "sqlite" else "<=>"
+    binary = "" if dialect == "sqlite" else "BINARY "
+    pairs = [f"NEW.{name} {same} OLD.{name}" for name in values]
+    pairs += [f"{binary}NEW.{name} {same} {binary}OLD.{name}" for name in texts]
+    return f"NOT ({' AND '.join(pairs)})"
+
+
+def _conversation(act: str, row: str) -> str:
+    return _note(f"{row}.company_id", CONVERSATION, act, f"{row}.id", f"{row}.id")
+
+
+def _message(act: str, row: str) -> str:
+    """Whose it is would have to be looked up, which costs and locks: the follower does it."""
+    return _note("NULL", MESSAGE, act, f"{row}.id", f"{row}.conversation_id")
+
+
+def _integration(act: str, row: str) -> str:
+    return _note(str(INTEGRATIONS), INTEGRATION, act, f"{row}.id", "0")
+
+
+def _note(company_id: str, subject: int, act: str, row_id: str, conversation_id: str) -> str:
+    return (
+        f"INSERT INTO {CHANGES_TABLE} (company_id, subject, act, row_id, conversation_id) "
+        f"VALUES ({company_id}, {subject}, '{act}', {row_id}, {conversation_id})"
+    )

@@ -1,0 +1,15 @@
+"""Which conversations should still be there in Chatwoot."""
+
+from server.db.engine.sql_connection import Connection
+
+
+async def read_open(connection: Connection, integration_id: int) -> dict[int, str]:
+    """Chatwoot's number of each conversation that is open here -> its state there."""
+    rows = await connection.fetch_all(
+        "SELECT omni_chatwoot_conversation_id, omni_chatwoot_status FROM social_conversations "
+        "WHERE omni_integration_id = :id "
+        "AND status <> 'Closed' AND omni_gone_at IS NULL AND omni_chatwoot_conversation_id IS "
+        "NOT NULL",
+        {"id": integration_id},
+    )
+    return {row[0]: row[1] or "open" for row in rows}

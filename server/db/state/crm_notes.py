@@ -1,0 +1,387 @@
+"""Rows of `omni_crm_changes` and the rows they name: what the follower reads and writes, one
+company at a time.
+
+Nothing here waits for another program's transaction: rows that it holds are skipped, and so are
+left for later. Of the shared tables our own columns are written, and nothing else but a
+conversation's `last_message_at`: values that are not ours to judge stay as they are.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from server.core.state.crm_changes import (
+    COMPARE,
+    CONVERSATION,
+    DELETED,
+    INTEGRATION,
+    INTEGRATIONS,
+    MESSAGE,
+    NOBODY,
+    SERVER,
+    Event,
+    Inbound,
+    RowChange,
+)
+from server.core.state.entities import Conversation, Message, preview_of
+from server.core.state.search_text import message_form
+from server.db.engine.database import Connection
+from server.db.engine.sql_connection import Numbers, Row
+from server.db.schema import columns
+from server.db.schema.columns import CONVERSATIONS, MESSAGES
+from server.db.state.threads import NEWEST_FIRST
+
+_MESSAGES_BYTES = 2_000_000  # of texts in one transaction, or a single message
+_COLUMNS = "id, subject, act, row_id, conversation_id"
+_COUNTED = (
+    "omni_preview",
+    "omni_inbound_count",
+    "omni_last_inbound_at",
+    "omni_last_message_number",
+    "omni_seq",
+    "omni_search_text",
+)
+
+
+class Rows(msgspec.Struct):
+    """What the changes of a company name, locked. `busy`: conversations that another transaction
+    holds. `gone`: that are not there.
+    """
+
+    conversations: list[Conversation] = []
+    messages: list[Message] = []
+    busy: set[int] = set()
+    gone: set[int] = set()
+    elsewhere: set[int] = set()  # they belong to another company
+    left: set[int] = set()  # messages that were not read: held, or too many bytes for once
+
+
+async def read_companies(connection: Connection) -> list[int | None]:
+    """Whose changes wait; None: some are not looked up yet. Costs the same however many there
+    are.
+    """
+    rows = await connection.fetch_all("SELECT DISTINCT company_id FROM omni_crm_changes")
+    return [row[0] for row in rows]
+
+
+async def read_unjudged(connection: Connection, limit: int) -> list[tuple[int, int]]:
+    """(id, conversation) of changes whose company is not looked up."""
+    rows = await connection.fetch_all(
+        "SELECT id, conversation_id FROM omni_crm_changes WHERE company_id IS NULL ORDER BY id "
+        "LIMIT :limit",
+        {"limit": limit},
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+async def judge(connection: Connection, changes: Sequence[tuple[int, int]]) -> None:
+    """Write down whose they are; without its conversation a message is nobody's, as nobody is shown
+    it.
+    """
+    rows = await connection.fetch_all(
+        "SELECT id, company_id FROM social_conversations WHERE id IN (:ids)",
+        {"ids": Numbers({one for _, one in changes})},
+    )
+    companies = {row[0]: row[1] for row in rows}
+    found: dict[int, list[int]] = {}
+    for change_id, conversation_id in changes:
+        # none where there is no conversation, or the CRM has left it empty
+        company_id = companies.get(conversation_id)
+        found.setdefault(NOBODY if company_id is None or company_id < 0 else company_id, []).append(
+            change_id
+        )
+    for company_id in sorted(found):
+        connection.post(
+            "UPDATE omni_crm_changes SET company_id = :company_id WHERE id IN (:ids)",
+            {"company_id": company_id, "ids": Numbers(found[company_id])},
+        )
+
+
+async def read_changes(
+    connection: Connection,
+    company_id: int,
+    without: Iterable[int],
+    limit: int,
+    *,
+    deleted: bool = False,
+) -> list[RowChange]:
+    """The oldest of a company but for those of some conversations: of rows that are there, or of
+    rows that are gone.
+
+    Read with the company's stream locked: nobody else takes them then.
+    """
+    rows = await connection.fetch_all(
+        f"SELECT {_COLUMNS} FROM omni_crm_changes WHERE company_id = :company_id AND NOT "
+        "conversation_id IN (:without) "
+        f"AND act {'=' if deleted else '<>'} 'D' ORDER BY id LIMIT :limit",
+        {"company_id": company_id, "without": Numbers([0, *without]), "limit": limit},
+    )
+    return [RowChange(*row) for row in rows]
+
+
+async def read_integration_changes(connection: Connection, limit: int) -> list[RowChange]:
+    rows = await connection.fetch_all(
+        f"SELECT {_COLUMNS} FROM omni_crm_changes WHERE company_id = :place AND subject = "
+        ":subject ORDER BY id LIMIT :limit",
+        {"place": INTEGRATIONS, "subject": INTEGRATION, "limit": limit},
+    )
+    return [RowChange(*row) for row in rows]
+
+
+async def read_comparisons(connection: Connection) -> list[int]:
+    """Orders to compare everything, as triggers were missing for a while."""
+    rows = await connection.fetch_all(
+        "SELECT id FROM omni_crm_changes WHERE company_id = :place AND subject = :subject ORDER "
+        "BY id LIMIT 100",
+        {"place": SERVER, "subject": COMPARE},
+    )
+    return [row[0] for row in rows]
+
+
+async def delete_changes(connection: Connection, change_ids: Iterable[int]) -> None:
+    """With the COMMIT at the latest."""
+    if wanted := Numbers(sorted(change_ids)):
+        connection.post("DELETE FROM omni_crm_changes WHERE id IN (:ids)", {"ids": wanted})
+
+
+async def forget(connection: Connection, condition: str) -> None:
+    """Changes that need no event, as whoever made them has told of them. By their keys, so that no
+    other's row is waited for.
+    """
+    rows = await connection.fetch_all(f"SELECT id FROM omni_crm_changes WHERE {condition}")
+    await delete_changes(connection, [row[0] for row in rows])
+
+
+async def delete_nobodys(connection: Connection, limit: int) -> None:
+    """Of rows that no company has. A company's number is positive; what a CRM may have below nought
+    is nobody's.
+    """
+    rows = await connection.fetch_all(
+        "SELECT id FROM omni_crm_changes WHERE company_id < 0 AND subject IN (:conversation, "
+        ":message) ORDER BY id LIMIT :limit",
+        {"conversation": CONVERSATION, "message": MESSAGE, "limit": limit},
+    )
+    await delete_changes(connection, [row[0] for row in rows])
+
+
+async def forget_judgement(
+    connection: Connection, company_id: int, conversation_ids: Iterable[int]
+) -> None:
+    """Look up again whose these conversations' changes are."""
+    await connection.execute(
+        "UPDATE omni_crm_changes SET company_id = NULL "
+        "WHERE company_id = :company_id AND conversation_id IN (:ids) AND subject = :subject",
+        {"company_id": company_id, "ids": Numbers(sorted(conversation_ids)), "subject": MESSAGE},
+    )
+
+
+async def read_rows(connection: Connection, company_id: int, changes: Sequence[RowChange]) -> Rows:
+    """Lock and read what these changes name, as far as no other transaction holds it."""
+    wanted = {one.conversation_id for one in changes}
+    suffix = " FOR UPDATE SKIP LOCKED" if connection.dialect == "mysql" else ""
+    found = await connection.fetch_all(
+        f"SELECT {CONVERSATIONS.select[connection.dialect]} FROM social_conversations c "
+        f"WHERE c.id IN (:ids) ORDER BY c.id{suffix}",
+        {"ids": Numbers(sorted(wanted))},
+    )
+    locked = [CONVERSATIONS.entity(row) for row in found]
+    rows = Rows(conversations=[one for one in locked if one.company_id == company_id])
+    rows.elsewhere = {one.id for one in locked} - {one.id for one in rows.conversations}
+    if absent := wanted - {one.id for one in locked}:
+        held = await connection.fetch_all(
+            "SELECT id FROM social_conversations WHERE id IN (:ids)",
+            {"ids": Numbers(sorted(absent))},
+        )
+        rows.busy = {row[0] for row in held}
+        rows.gone = absent - rows.busy
+    own = {one.id for one in rows.conversations}
+    message_ids = {
+        one.row_id for one in changes if one.subject == MESSAGE and one.conversation_id in own
+    }
+    await _read_messages(connection, rows, message_ids, suffix)
+    rows.messages = [one for one in rows.messages if one.conversation_id in own]
+    return rows
+
+
+async def _read_messages(
+    connection: Connection, rows: Rows, message_ids: set[int], suffix: str
+) -> None:
+    if not message_ids:
+        return
+    sizes = await connection.fetch_all(
+        "SELECT id, COALESCE(LENGTH(content), 0) + COALESCE(LENGTH(omni_attachments), 0) FROM "
+        "social_messages "
+        "WHERE id IN (:ids) ORDER BY id",
+        {"ids": Numbers(sorted(message_ids))},
+    )
+    wanted, total = list[int](), 0
+    for message_id, size in sizes:
+        total += size
+        if wanted and total > _MESSAGES_BYTES:
+            break
+        wanted.append(message_id)
+    found = await connection.fetch_all(
+        f"SELECT {MESSAGES.select[connection.dialect]} FROM social_messages m WHERE m.id IN "
+        f"(:ids) ORDER BY m.id{suffix}",
+        {"ids": Numbers(wanted)},
+    )
+    rows.messages = [MESSAGES.entity(row) for row in found]
+    rows.left = {row[0] for row in sizes} - {one.id for one in rows.messages}
+
+
+async def count_inbound(
+    connection: Connection, conversation_ids: Sequence[int]
+) -> dict[int, Inbound]:
+    """What customers wrote in them. Costs an index entry and a row for each message of the
+    conversations.
+    """
+    rows = await connection.fetch_all(
+        "SELECT conversation_id, COUNT(*), MAX(CASE WHEN created_at > '1970-01-02' THEN "
+        "created_at END) FROM social_messages "
+        "WHERE conversation_id IN (:ids) AND sender_type = 'customer' AND omni_is_private = :no "
+        "GROUP BY conversation_id",
+        {"ids": Numbers(conversation_ids), "no": False},
+    )
+    return {row[0]: Inbound(row[1], columns.time_from_column(row[2])) for row in rows}
+
+
+async def read_newest(
+    connection: Connection, conversation_ids: Sequence[int]
+) -> dict[int, Message]:
+    """The newest public message of each, in the order of a thread. Two round trips, a few index
+    entries for each.
+    """
+    of = "FROM social_messages m WHERE m.conversation_id = :id AND m.omni_is_private = :no"
+    values = [{"id": one, "no": False} for one in conversation_ids]
+    if not values:
+        return {}
+    newest_first = f"SELECT m.created_at {of} ORDER BY m.created_at DESC, m.id DESC LIMIT 1"
+    last = await connection.fetch_each(*((newest_first, one) for one in values))
+    selects = []
+    for value, rows in zip(values, last, strict=True):
+        since, more = _since(rows)
+        selects.append(
+            (
+                (
+                    f"SELECT {MESSAGES.select[connection.dialect]} {of} {since} ORDER BY "
+                    f"{NEWEST_FIRST} LIMIT 1"
+                ),
+                value | more,
+            )
+        )
+    found = await connection.fetch_each(*selects)
+    newest = [MESSAGES.entity(rows[0]) for rows in found if rows]
+    return {one.conversation_id: one for one in newest}
+
+
+def _since(rows: Sequence[Row]) -> tuple[str, dict[str, object]]:
+    """The second of the last one holds the newest; where it has no time nothing narrows it."""
+    at_us = columns.time_from_column(rows[0][0]) if rows else None
+    if at_us is None:
+        return "", {}
+    # SQLite compares texts
+    return "AND m.created_at >= :since", {"since": (columns.time_to_column(at_us) or "")[:19]}
+
+
+def post_conversation(connection: Connection, before: Conversation, row: Conversation) -> None:
+    """Our columns, and the list's time where it goes forward; on SQLite in the form that it orders
+    rightly.
+    """
+    is_text = connection.dialect == "sqlite" and row.last_message_us is not None
+    names = [
+        *_COUNTED,
+        *(["last_message_at"] if is_text or row.last_message_us != before.last_message_us else []),
+    ]
+    assignments = ", ".join(f"{name} = :{name}" for name in names)
+    values = columns.conversation_to_row(row)
+    connection.post(
+        f"UPDATE social_conversations SET {assignments}, updated_at = updated_at WHERE id = :id",
+        {name: values[name] for name in ("id", *names)},
+    )
+
+
+def post_messages(connection: Connection, events: Iterable[Event]) -> None:
+    """The number of its event, and what it is found by; on SQLite its time in the form that it
+    orders rightly.
+    """
+    is_sqlite = connection.dialect == "sqlite"
+    for event in events:
+        if (row := event.message) is not None:
+            values: dict[str, object] = {"seq": row.seq, "form": message_form(row), "id": row.id}
+            if is_text := is_sqlite and row.created_us is not None:
+                values["at"] = columns.time_to_column(row.created_us)
+            at = ", created_at = :at" if is_text else ""
+            connection.post(
+                f"UPDATE social_messages SET omni_seq = :seq, omni_search_text = :form{at} WHERE "
+                "id = :id",
+                values,
+            )
+
+
+async def claim_comparison(
+    connection: Connection, order_id: int, now_us: int, lease_us: int
+) -> bool:
+    """Whether it is this process that compares."""
+    found = await connection.execute(
+        "UPDATE omni_crm_changes SET row_id = :now WHERE id = :id AND (row_id < :before OR "
+        "row_id > :now)",
+        {"now": now_us, "id": order_id, "before": now_us - lease_us},
+    )
+    return found > 0
+
+
+async def compare_page(
+    connection: Connection, after_id: int, limit: int
+) -> tuple[int | None, set[int]]:
+    """Find conversations whose preview or count is not what their messages say, and order them to
+    be counted anew.
+
+    Returns the last id of the page (None: there was none) and the companies of what was found.
+    """
+    found = await connection.fetch_all(
+        f"SELECT {CONVERSATIONS.select[connection.dialect]} FROM social_conversations c WHERE "
+        "c.id > :after ORDER BY c.id LIMIT :limit",
+        {"after": after_id, "limit": limit},
+    )
+    rows = [CONVERSATIONS.entity(row) for row in found]
+    ids = [one.id for one in rows]
+    inbound, newest = (
+        await count_inbound(connection, ids) if ids else {},
+        await read_newest(connection, ids),
+    )
+    odd = [
+        one
+        for one in rows
+        if not _is_as_counted(one, inbound.get(one.id, Inbound()), newest.get(one.id))
+    ]
+    connection.post_many(
+        "INSERT INTO omni_crm_changes (company_id, subject, act, row_id, conversation_id) "
+        "VALUES (:company_id, :subject, :act, :row_id, :id)",
+        [
+            {
+                "company_id": one.company_id,
+                "subject": MESSAGE,
+                "act": DELETED,
+                "row_id": 0,
+                "id": one.id,
+            }
+            for one in odd
+        ],
+    )
+    return (ids[-1] if ids else None), {one.company_id for one in odd}
+
+
+def _is_as_counted(row: Conversation, inbound: Inbound, newest: Message | None) -> bool:
+    shown = None if row.preview is None else (row.preview.content, row.preview.sender_type)
+    wanted = None if newest is None else preview_of(newest)
+    return row.inbound_count == inbound.count and shown == (
+        None if wanted is None else (wanted.content, wanted.sender_type)
+    )
+
+
+async def read_all_companies(connection: Connection) -> list[int]:
+    """Those that have an event log."""
+    rows = await connection.fetch_all(
+        "SELECT company_id FROM omni_inbox_streams ORDER BY company_id"
+    )
+    return [row[0] for row in rows]

@@ -1,0 +1,190 @@
+"""The event log: a company's stream row, its events, and what is kept of them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from server.core.state.recovery import Stream
+from server.core.wire.event_frames import EventBatch
+from server.db.engine.database import Connection
+from server.db.engine.sql_connection import (
+    Dialect,
+    Numbers,
+    Parameters,
+    Row,
+)
+from server.errors import CompanyBusy
+
+Select = tuple[str, Parameters]
+_PLACES_MOST = 100  # in one statement
+_STREAM = "company_id, epoch, head, floor"
+_STREAMS: dict[Dialect, str] = {  # one column: see `columns.Shape`
+    "sqlite": f"SELECT {_STREAM} FROM omni_inbox_streams",
+    "mysql": f"SELECT JSON_ARRAY({_STREAM}) FROM omni_inbox_streams",
+}
+_decode_stream = msgspec.json.Decoder(tuple[int, str, int, int]).decode
+_NEW_STREAM = (
+    "INTO omni_inbox_streams (company_id, epoch, head, floor) VALUES (:company_id, :epoch, 0, 0)"
+)
+_INSERT_STREAM: dict[Dialect, str] = {
+    "sqlite": f"INSERT {_NEW_STREAM} ON CONFLICT (company_id) DO NOTHING",
+    "mysql": f"INSERT {_NEW_STREAM} ON DUPLICATE KEY UPDATE company_id = company_id",
+}
+
+
+async def lock_streams(
+    connection: Connection, company_ids: Iterable[int], epoch: str
+) -> dict[int, Stream]:
+    """Lock the rows of these companies. Until the COMMIT nobody else changes these companies'
+    state. See `lock_and_read`.
+    """
+    return (await lock_and_read(connection, company_ids, epoch))[0]
+
+
+async def lock_and_read(
+    connection: Connection, company_ids: Iterable[int], epoch: str, *selects: Select
+) -> tuple[dict[int, Stream], list[Sequence[Row]]]:
+    """As `lock_free_and_read`, of all of these companies. Raises CompanyBusy when another
+    transaction holds one of them; the caller's transaction is made again, and takes no lane while
+    it waits.
+    """
+    wanted = set(company_ids)
+    streams, found = await lock_free_and_read(connection, wanted, epoch, *selects)
+    if busy := wanted - streams.keys():
+        raise CompanyBusy(busy)
+    return streams, found
+
+
+async def lock_free_and_read(
+    connection: Connection, company_ids: Iterable[int], epoch: str, *selects: Select
+) -> tuple[dict[int, Stream], list[Sequence[Row]]]:
+    """Lock the rows of those companies that nobody holds, and read what these SELECTs find after
+    that.
+
+    One round trip. It never waits for another transaction: a company that is held is not in the
+    answer. A company without a row gets one, with the given epoch.
+    """
+    wanted = Numbers(sorted(set(company_ids)))
+    select = f"{_STREAMS[connection.dialect]} WHERE company_id IN (:ids) ORDER BY company_id"
+    lock = (
+        f"{select}{' FOR UPDATE SKIP LOCKED' if connection.dialect == 'mysql' else ''}",
+        {"ids": wanted},
+    )
+    rows, *found = await connection.fetch_each(lock, *selects)
+    if absent := set(wanted) - _by_company(rows).keys():
+        held = _by_company(await connection.fetch_all(select, {"ids": Numbers(sorted(absent))}))
+        if missing := absent - held.keys():
+            connection.post_many(
+                _INSERT_STREAM[connection.dialect],
+                [{"company_id": company_id, "epoch": epoch} for company_id in sorted(missing)],
+            )
+            rows, *found = await connection.fetch_each(lock, *selects)
+    return _by_company(rows), found
+
+
+async def read_streams(connection: Connection, company_ids: Iterable[int]) -> dict[int, Stream]:
+    sql = f"{_STREAMS[connection.dialect]} WHERE company_id IN (:ids) ORDER BY company_id"
+    return _by_company(await connection.fetch_all(sql, {"ids": Numbers(sorted(set(company_ids)))}))
+
+
+def _by_company(rows: Sequence[Row]) -> dict[int, Stream]:
+    streams = (_decode_stream(row[0]) if len(row) == 1 else row for row in rows)
+    return {company_id: Stream(epoch, head, floor) for company_id, epoch, head, floor in streams}
+
+
+async def read_companies_to_trim(connection: Connection, before_us: int, limit: int) -> list[int]:
+    """Companies with events older than that."""
+    rows = await connection.fetch_all(
+        "SELECT DISTINCT company_id FROM omni_inbox_events WHERE created_at < :before ORDER BY "
+        "company_id LIMIT :limit",
+        {"before": before_us, "limit": limit},
+    )
+    return [row[0] for row in rows]
+
+
+async def append_events(connection: Connection, batch: EventBatch, now_us: int) -> None:
+    """Write the events and move the head, with the COMMIT at the latest; the stream is locked."""
+    connection.post_many(
+        "INSERT INTO omni_inbox_events (company_id, seq, created_at, body) VALUES (:company_id, "
+        ":seq, :created_at, :body)",
+        [
+            {
+                "company_id": batch.company_id,
+                "seq": batch.first_seq + n,
+                "created_at": now_us,
+                "body": body.decode(),
+            }
+            for n, body in enumerate(batch.bodies)
+        ],
+    )
+    connection.post(
+        "UPDATE omni_inbox_streams SET head = :head WHERE company_id = :company_id",
+        {"head": batch.last_seq, "company_id": batch.company_id},
+    )
+
+
+async def read_events(
+    connection: Connection, company_id: int, after_seq: int, limit: int
+) -> list[tuple[int, bytes]]:
+    """Events above `after_seq`, in order: (seq, JSON)."""
+    rows = await connection.fetch_all(
+        "SELECT seq, body FROM omni_inbox_events WHERE company_id = :company_id AND seq > :after "
+        "ORDER BY seq LIMIT :limit",
+        {"company_id": company_id, "after": after_seq, "limit": limit},
+    )
+    return [(row[0], row[1].encode()) for row in rows]
+
+
+async def read_written(connection: Connection, seqs: Mapping[int, int]) -> dict[int, int]:
+    """When these companies' events of these numbers were written, microseconds: company -> moment,
+    for those that are there.
+    """
+    found: dict[int, int] = {}
+    places = [
+        f"(company_id = {int(company_id)} AND seq = {int(seq)})" for company_id, seq in seqs.items()
+    ]
+    for at in range(0, len(places), _PLACES_MOST):
+        where = " OR ".join(places[at : at + _PLACES_MOST])
+        rows = await connection.fetch_all(
+            f"SELECT company_id, created_at FROM omni_inbox_events WHERE {where}"
+        )
+        found |= {row[0]: row[1] for row in rows}
+    return found
+
+
+async def trim_events(connection: Connection, company_id: int, before_us: int, limit: int) -> int:
+    """Delete up to `limit` of the oldest events that are older than `before_us`, and move the floor
+    with them. Returns how many.
+    """
+    row = await connection.fetch_one(
+        "SELECT MAX(seq), COUNT(*) FROM (SELECT seq, created_at FROM omni_inbox_events WHERE "
+        "company_id = :company_id "
+        "ORDER BY seq LIMIT :limit) AS oldest WHERE created_at < :before",
+        {"company_id": company_id, "before": before_us, "limit": limit},
+    )
+    if row is None or row[0] is None:
+        return 0
+    keys = {"company_id": company_id, "seq": row[0]}
+    await connection.execute(
+        "UPDATE omni_inbox_streams SET floor = :seq WHERE company_id = :company_id AND floor < "
+        ":seq",
+        keys,
+    )
+    await connection.execute(
+        "DELETE FROM omni_inbox_events WHERE company_id = :company_id AND seq <= :seq", keys
+    )
+    return int(row[1])
+
+
+async def start_epoch(connection: Connection, company_id: int, epoch: str) -> Stream:
+    """Give the log a new life: every client must take a snapshot. After a restored backup, by a
+    process that sees it or by hand.
+    """
+    await connection.execute(
+        "DELETE FROM omni_inbox_events WHERE company_id = :company_id", {"company_id": company_id}
+    )
+    await connection.execute(
+        "UPDATE omni_inbox_streams SET epoch = :epoch, floor = head WHERE company_id = :company_id",
+        {"company_id": company_id, "epoch": epoch},
+    )
+    return (await read_streams(connection, [company_id]))[company_id]

@@ -1,0 +1,85 @@
+"""`external_user_id` where a CRM has a unique key on it: a value that is taken is not taken again.
+
+The key of a conversation is its integration and Chatwoot's number. After a contact merge the
+documented text changes, and two Chatwoots of one company give out the same numbers: then a row
+keeps the text it has, or gets its integration's number behind it.
+"""
+
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from server import log
+from server.core.state.projection import Board, Entry
+from server.db.engine.sql_connection import Connection, Numbers
+
+_logger = log.get(__name__)
+_SAID_MOST = 10_000
+_said: set[tuple[int, str]] = set()
+
+Place = tuple[int, str]
+
+
+async def keep_apart(connection: Connection, board: Board) -> None:
+    """Give entries whose new text another row of their company has one that is free, and their
+    events with them.
+    """
+    if not connection.crm.has_unique_external_id:
+        return
+    changed = [entry for entry in board.entries.values() if _is_changed(entry)]
+    if not changed:
+        return
+    taken = await _read_taken(connection, changed)
+    for entry in changed:
+        place = _place(entry)
+        holder = taken.setdefault(place, id(entry) if entry.row.id == 0 else entry.row.id)
+        if holder not in (entry.row.id, id(entry)):
+            _keep(board, entry)
+
+
+def _is_changed(entry: Entry) -> bool:
+    row = entry.row
+    return bool(row.external_user_id) and (
+        row.id == 0 or row.external_user_id != entry.external_before
+    )
+
+
+def _place(entry: Entry) -> Place:
+    return entry.row.company_id, (entry.row.external_user_id or "").casefold()
+
+
+async def _read_taken(connection: Connection, entries: list[Entry]) -> dict[Place, int]:
+    wanted = {entry.row.external_user_id for entry in entries}
+    names: Mapping[str, object] = {
+        f"x{place}": text for place, text in enumerate(sorted(filter(None, wanted)))
+    }
+    rows = await connection.fetch_all(
+        "SELECT company_id, external_user_id, id FROM social_conversations WHERE platform = "
+        "'chatwoot' "
+        "AND company_id IN (:companies) AND external_user_id IN "
+        f"({', '.join(f':{name}' for name in names)})",
+        {"companies": Numbers({entry.row.company_id for entry in entries}), **names},
+    )
+    return {
+        (int(company_id), str(text).casefold()): int(number) for company_id, text, number in rows
+    }
+
+
+def _keep(board: Board, entry: Entry) -> None:
+    row = entry.row
+    kept = entry.external_before if row.id else f"{row.external_user_id}_{row.integration_id}"
+    said = (row.company_id, row.external_user_id or "")
+    if said not in _said and len(_said) < _SAID_MOST:
+        _said.add(said)
+        _logger.warning(
+            "external_user_id is another conversation's, and the CRM's key allows it once: this "
+            "one has its own",
+            company_id=row.company_id,
+            conversation_id=row.chatwoot_conversation_id,
+            taken=row.external_user_id,
+            kept=kept,
+        )
+    entry.row = replace(row, external_user_id=kept)
+    for draft in board.drafts:
+        if draft.entry is entry:
+            draft.conversation = replace(draft.conversation, external_user_id=kept)

@@ -1,0 +1,172 @@
+"""Lists of conversations as one agent sees them: keyset pages, newest `last_message_at` first."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+
+from server.core.state.entities import Conversation
+from server.db.engine.database import Connection
+from server.db.engine.packed import fetch_packed
+from server.db.engine.sql_connection import Numbers
+from server.db.schema import columns
+from server.db.schema.columns import CONVERSATIONS
+from server.db.schema.crm_columns import CrmColumns, shown_status
+from server.db.state import search
+
+
+class Filters(msgspec.Struct, frozen=True):
+    """What a list is narrowed to; `before` is (last_message_at in microseconds or None, id) of the
+    row above the page.
+    """
+
+    status: str | None = None
+    platform: str | None = None
+    q: str | None = None
+    before: tuple[int | None, int] | None = None
+
+
+async def list_conversations(
+    connection: Connection, company_id: int, agent_id: int, filters: Filters, limit: int
+) -> list[tuple[Conversation, int]]:
+    """One page: (conversation, this agent's read_count)."""
+    conditions, values = _conditions(filters, connection.crm)
+    rows = await connection.fetch_all(
+        f"SELECT {CONVERSATIONS.select[connection.dialect]}, r.read_count FROM "
+        "social_conversations c "
+        "LEFT JOIN omni_conversation_reads r ON r.agent_id = :agent_id AND r.conversation_id = "
+        "c.id "
+        f"WHERE c.company_id = :company_id {conditions} ORDER BY c.last_message_at DESC, c.id "
+        "DESC LIMIT :limit",
+        values | {"company_id": company_id, "agent_id": agent_id, "limit": limit},
+    )
+    return [(CONVERSATIONS.entity(row), CONVERSATIONS.rest(row)[0] or 0) for row in rows]
+
+
+async def list_ids(connection: Connection, company_id: int, filters: Filters) -> list[int]:
+    """The numbers of all of them, in the list's order: one statement, so of one moment."""
+    conditions, values = _conditions(filters, connection.crm)
+    rows = await fetch_packed(
+        connection,
+        ["c.id"],
+        f"social_conversations c WHERE c.company_id = :company_id {conditions}",
+        "c.last_message_at DESC, c.id DESC",
+        values | {"company_id": company_id},
+    )
+    return [row[0] for row in rows]
+
+
+async def read_listed(
+    connection: Connection,
+    company_id: int,
+    agent_id: int,
+    conversation_ids: Sequence[int],
+    status: str | None,
+) -> list[tuple[Conversation, int]]:
+    """Those rows as they are now, in the order of the numbers; without those that have another
+    status by now.
+    """
+    rows = await connection.fetch_all(
+        f"SELECT {CONVERSATIONS.select[connection.dialect]}, r.read_count FROM "
+        "social_conversations c "
+        "LEFT JOIN omni_conversation_reads r ON r.agent_id = :agent_id AND r.conversation_id = "
+        "c.id "
+        "WHERE c.company_id = :company_id AND c.id IN (:ids)",
+        {"company_id": company_id, "agent_id": agent_id, "ids": Numbers(conversation_ids)},
+    )
+    found = {
+        row.id: (row, CONVERSATIONS.rest(raw)[0] or 0)
+        for raw in rows
+        for row in (CONVERSATIONS.entity(raw),)
+    }
+    return [
+        found[one]
+        for one in conversation_ids
+        if one in found and status in (None, found[one][0].status)
+    ]
+
+
+async def count_unread(connection: Connection, company_id: int, agent_id: int) -> dict[str, int]:
+    """In how many conversations there is a message of the customer that this agent has not read, by
+    their status.
+    """
+    rows = await connection.fetch_all(
+        "SELECT c.status, COUNT(*) FROM social_conversations c "
+        "LEFT JOIN omni_conversation_reads r ON r.agent_id = :agent_id AND r.conversation_id = "
+        "c.id "
+        "WHERE c.company_id = :company_id AND c.omni_inbound_count > c.omni_read_count "
+        "AND c.omni_inbound_count > COALESCE(r.read_count, 0) GROUP BY c.status",
+        {"company_id": company_id, "agent_id": agent_id},
+    )
+    found: Counter[str] = Counter()
+    for status, count in rows:
+        found[shown_status(str(status))] += int(count)
+    return dict(found)
+
+
+async def read_read_count(connection: Connection, agent_id: int, conversation_id: int) -> int:
+    row = await connection.fetch_one(
+        "SELECT read_count FROM omni_conversation_reads WHERE agent_id = :agent_id AND "
+        "conversation_id = :conversation_id",
+        {"agent_id": agent_id, "conversation_id": conversation_id},
+    )
+    return int(row[0]) if row else 0
+
+
+async def write_read_count(
+    connection: Connection,
+    agent_id: int,
+    conversation_id: int,
+    read_count: int,
+    message_id: int,
+    now_us: int,
+) -> None:
+    """Called with the company's stream locked, so that nobody writes the same row between the two
+    statements.
+    """
+    values = {
+        "a": agent_id,
+        "c": conversation_id,
+        "count": read_count,
+        "m": message_id,
+        "now": now_us,
+    }
+    found = await connection.execute(
+        "UPDATE omni_conversation_reads SET read_count = :count, message_id = :m, updated_at = "
+        ":now "
+        "WHERE agent_id = :a AND conversation_id = :c",
+        values,
+    )
+    if not found:
+        await connection.execute(
+            "INSERT INTO omni_conversation_reads (agent_id, conversation_id, read_count, "
+            "message_id, updated_at) "
+            "VALUES (:a, :c, :count, :m, :now)",
+            values,
+        )
+
+
+def _conditions(filters: Filters, crm: CrmColumns) -> tuple[str, dict[str, object]]:
+    parts: list[str] = []
+    values: dict[str, object] = {}
+    if filters.status is not None:
+        parts.append(f"AND {crm.is_status(filters.status)}")
+        values["status"] = filters.status
+    if filters.platform is not None:
+        parts.append("AND c.platform = :platform")
+        values["platform"] = filters.platform
+    if filters.q:
+        condition, wanted = search.conversations_with(filters.q)
+        parts.append(f"AND {condition}")
+        values |= wanted
+    if filters.before is not None:
+        moment, values["edge_id"] = filters.before
+        if moment is None:
+            parts.append("AND c.last_message_at IS NULL AND c.id < :edge_id")
+        else:
+            values["edge"] = columns.time_to_column(moment)
+            parts.append(
+                "AND (c.last_message_at < :edge OR (c.last_message_at = :edge AND c.id < "
+                ":edge_id) OR c.last_message_at IS NULL)"
+            )
+    return " ".join(parts), values

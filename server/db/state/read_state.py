@@ -1,0 +1,40 @@
+"""What is known here of a conversation that was read to its end."""
+
+import msgspec
+
+from server.db.engine.database import Connection
+from server.db.engine.sql_connection import Numbers
+from server.db.schema import columns
+
+
+class Known(msgspec.Struct, frozen=True):
+    """`newest_number`: the greatest of Chatwoot's message numbers."""
+
+    inbound_count: int
+    newest_number: int
+
+
+async def read_known(connection: Connection, conversation_id: int) -> Known | None:
+    row = await connection.fetch_one(
+        "SELECT c.omni_inbound_count, "
+        "(SELECT MAX(m.omni_chatwoot_message_id) FROM social_messages m WHERE m.conversation_id "
+        "= c.id) "
+        "FROM social_conversations c WHERE c.id = :id AND c.omni_gone_at IS NULL",
+        {"id": conversation_id},
+    )
+    return Known(row[0], row[1] or 0) if row else None
+
+
+async def read_unread(connection: Connection, places: dict[int, set[int]]) -> set[tuple[int, int]]:
+    """(integration, Chatwoot's number) of those that are not read for everyone."""
+    found: set[tuple[int, int]] = set()
+    for integration_id, display_ids in places.items():
+        rows = await connection.fetch_all(
+            "SELECT c.omni_chatwoot_conversation_id FROM social_conversations c "
+            f"WHERE c.omni_integration_id = {columns.ids([integration_id])} AND "
+            "c.omni_chatwoot_conversation_id IN (:numbers) "
+            "AND c.omni_inbound_count > c.omni_read_count",
+            {"numbers": Numbers(display_ids)},
+        )
+        found |= {(integration_id, row[0]) for row in rows}
+    return found

@@ -1,0 +1,149 @@
+"""Canned replies over REST: every agent of the company reads them, administrators write them."""
+
+import time
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from server.access.authentication import Principal, actor_of
+from server.core.state.canned_reply_rules import (
+    COMPANY_MOST,
+    CannedReply,
+    checked_content,
+    checked_shortcut,
+)
+from server.core.times import SECOND
+from server.db.access import audit_log, canned_reply_rows
+from server.db.engine.database import Connection, Database
+from server.errors import (
+    Conflict,
+    DuplicateRow,
+    Forbidden,
+    NotFound,
+    Unprocessable,
+)
+from server.http.guard import Guard
+from server.http.responses import json_answer, path_number, read_json
+
+
+class CannedReplies:
+    """The endpoints, with what they were given at the start."""
+
+    def __init__(self, guard: Guard, database: Database) -> None:
+        self._guard = guard
+        self._database = database
+
+    def routes(self) -> list[BaseRoute]:
+        agent, one = self._guard.agent, "/api/canned-replies/{id}"
+        return [
+            Route("/api/canned-replies", agent(self.list), methods=["GET"]),
+            Route("/api/canned-replies", agent(self.add), methods=["POST"]),
+            Route(one, agent(self.change), methods=["PUT"]),
+            Route(one, agent(self.delete), methods=["DELETE"]),
+        ]
+
+    async def list(self, request: Request, principal: Principal) -> Response:
+        company_id = principal.company_id
+        return json_answer(
+            await self._database.read(
+                lambda c: canned_reply_rows.list_canned_replies(c, company_id)
+            )
+        )
+
+    async def add(self, request: Request, principal: Principal) -> Response:
+        _check_admin(principal)
+        body = await read_json(request)
+        shortcut, content, company_id = (
+            checked_shortcut(body.get("shortcut")),
+            checked_content(body.get("content")),
+            principal.company_id,
+        )
+
+        async def write(connection: Connection) -> CannedReply:
+            known = await canned_reply_rows.read_by_shortcut(connection, company_id, shortcut)
+            if known is not None and known.content == content:
+                # also: this very call, made again because the answer to its COMMIT was lost
+                return known
+            if known is not None:
+                raise DuplicateRow
+            if await canned_reply_rows.count_canned_replies(connection, company_id) >= COMPANY_MOST:
+                raise Unprocessable(
+                    f"A company has at most {COMPANY_MOST} canned replies; delete one first"
+                )
+            number = await canned_reply_rows.add_canned_reply(
+                connection, company_id, shortcut, content, _now_us()
+            )
+            await audit_log.append_act(
+                connection,
+                actor_of(principal),
+                "canned-reply.add",
+                f"canned reply {number}",
+                shortcut=shortcut,
+            )
+            return CannedReply(number, shortcut, content)
+
+        try:
+            return json_answer(await self._database.transaction(write), 201)
+        except DuplicateRow:
+            raise _taken(shortcut) from None
+
+    async def change(self, request: Request, principal: Principal) -> Response:
+        _check_admin(principal)
+        body = await read_json(request)
+        reply = CannedReply(
+            path_number(request, "id"),
+            checked_shortcut(body.get("shortcut")),
+            checked_content(body.get("content")),
+        )
+
+        async def write(connection: Connection) -> None:
+            if not await canned_reply_rows.update_canned_reply(
+                connection, principal.company_id, reply, _now_us()
+            ):
+                raise NotFound
+            told = {"shortcut": reply.shortcut}
+            await audit_log.append_act(
+                connection,
+                actor_of(principal),
+                "canned-reply.change",
+                f"canned reply {reply.id}",
+                **told,
+            )
+
+        try:
+            await self._database.transaction(write)
+        except DuplicateRow:
+            raise _taken(reply.shortcut) from None
+        return json_answer(reply)
+
+    async def delete(self, request: Request, principal: Principal) -> Response:
+        _check_admin(principal)
+        reply_id = path_number(request, "id")
+
+        async def write(connection: Connection) -> None:
+            if not await canned_reply_rows.delete_canned_reply(
+                connection, principal.company_id, reply_id
+            ):
+                raise NotFound
+            await audit_log.append_act(
+                connection, actor_of(principal), "canned-reply.delete", f"canned reply {reply_id}"
+            )
+
+        await self._database.transaction(write)
+        return Response(status_code=204)
+
+
+def _check_admin(principal: Principal) -> None:
+    if principal.agent.role != "admin":
+        raise Forbidden("Only an administrator may change the company's canned replies")
+
+
+def _taken(shortcut: str) -> Conflict:
+    return Conflict(
+        f"There is a canned reply /{shortcut} already; change that one, or choose another shortcut"
+    )
+
+
+def _now_us() -> int:
+    return int(time.time() * SECOND)

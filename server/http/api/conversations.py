@@ -1,0 +1,219 @@
+"""Conversations over REST: the polling fallback, exact, and what agents do in them."""
+
+from collections.abc import AsyncIterator, Sequence
+from urllib.parse import urlencode
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+
+from server.access.authentication import Principal
+from server.core.state.entities import Json, message_view
+from server.db.state.lists import Filters
+from server.errors import BadRequest
+from server.http.api.uploads import Uploads
+from server.http.guard import Guard, snapshot_headers
+from server.http.responses import (
+    json_answer,
+    path_number,
+    query_number,
+    read_json,
+)
+from server.incoming.full_sync import Sync
+from server.outgoing.replies import Replies
+from server.outgoing.reply_files import Upload
+from server.outgoing.reply_traces import reply_traced
+from server.reading.inbox import STATUSES, Inbox, parse_place
+from server.traces import CARRIED, Traces
+
+LIMIT_MOST = 500
+_PLATFORMS = ("facebook", "chatwoot")
+_ID_MOST = 2**63 - 1
+_encoder = msgspec.json.Encoder()
+
+
+class Conversations:
+    """The endpoints, with what they were given at the start."""
+
+    def __init__(
+        self,
+        guard: Guard,
+        inbox: Inbox,
+        replies: Replies,
+        sync: Sync,
+        uploads: Uploads,
+        traces: Traces | None = None,
+    ) -> None:
+        self._guard = guard
+        self._inbox = inbox
+        self._replies = replies
+        self._sync = sync
+        self._uploads = uploads
+        self._traces = traces
+
+    def routes(self) -> list[BaseRoute]:
+        snapshot, agent = self._guard.snapshot, self._guard.agent
+        one = "/api/conversations/{id}"
+        return [
+            Route("/api/conversations", snapshot(self.list), methods=["GET"]),
+            Route("/api/conversations/unread", snapshot(self.unread), methods=["GET"]),
+            Route(f"{one}/messages", snapshot(self.thread), methods=["GET"]),
+            Route(one, snapshot(self.read), methods=["GET"]),
+            Route(one, agent(self.change), methods=["PATCH"]),
+            Route(f"{one}/reply", agent(self.reply), methods=["POST"]),
+            Route(f"{one}/read", agent(self.mark_read), methods=["POST"]),
+            Route(f"{one}/messages/{{message_id}}/retry", agent(self.retry), methods=["POST"]),
+            Route("/api/chatwoot/sync", agent(self.sync), methods=["POST"]),
+        ]
+
+    async def list(self, request: Request, principal: Principal) -> Response:
+        """All conversations, or with `limit` a page and a `Link` to the next."""
+        filters, limit = _filters(request), query_number(request, "limit", LIMIT_MOST)
+        if limit is None:
+            pages = self._inbox.pages(principal.agent, filters)
+            # before the answer begins: until here an error can still be told
+            first: Sequence[Json] = await anext(pages, [])
+            return StreamingResponse(_as_array(first, pages), media_type="application/json")
+        page, place = await self._inbox.page(principal.agent, filters, limit)
+        answer = json_answer(page)
+        if place is not None:
+            query = dict(request.query_params) | {"before": place}
+            answer.headers["Link"] = f'<{request.url.path}?{urlencode(query)}>; rel="next"'
+        return answer
+
+    async def unread(self, request: Request, principal: Principal) -> Response:
+        """What is counted cannot be applied again: its cursor is the very place in the log that it
+        was counted at.
+        """
+        counts, cursor = await self._inbox.unread(principal.agent)
+        answer = json_answer(counts)
+        if cursor is not None:
+            answer.headers.update(snapshot_headers(str(cursor), principal))
+        return answer
+
+    async def read(self, request: Request, principal: Principal) -> Response:
+        return json_answer(
+            await self._inbox.conversation(principal.agent, path_number(request, "id"))
+        )
+
+    async def thread(self, request: Request, principal: Principal) -> Response:
+        limit, before = (
+            query_number(request, "limit", LIMIT_MOST),
+            query_number(request, "before", _ID_MOST),
+        )
+        return json_answer(
+            await self._inbox.thread(
+                principal.agent, path_number(request, "id"), limit=limit, before=before
+            )
+        )
+
+    async def change(self, request: Request, principal: Principal) -> Response:
+        body = await read_json(request)
+        if body.get("status") not in STATUSES:
+            raise BadRequest("status must be Open or Closed")
+        return json_answer(
+            await self._inbox.set_status(
+                principal.agent, path_number(request, "id"), body["status"]
+            )
+        )
+
+    async def mark_read(self, request: Request, principal: Principal) -> Response:
+        body = await read_json(request)
+        message_id = _number(body, "messageId")
+        if message_id is None:
+            raise BadRequest("messageId must be the number of the newest message that was read")
+        return json_answer(
+            await self._inbox.mark_read(principal.agent, path_number(request, "id"), message_id)
+        )
+
+    async def reply(self, request: Request, principal: Principal) -> Response:
+        """As JSON, or with files as a form."""
+        if not self._uploads.is_form(request):
+            return await self._submit(request, principal, await read_json(request), [])
+        async with self._uploads.read(request, principal.agent.id) as (fields, files):
+            seen = fields.get("lastSeenMessageId", "")
+            private = fields.get("private", "false")
+            body: Json = {
+                "content": fields.get("content", ""),
+                "private": {"true": True, "false": False}.get(private, private),
+            }
+            if seen:
+                body["lastSeenMessageId"] = (
+                    int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 19 else seen
+                )
+            return await self._submit(request, principal, body, files)
+
+    async def _submit(
+        self, request: Request, principal: Principal, body: Json, files: Sequence[Upload]
+    ) -> Response:
+        content = body.get("content")
+        if not isinstance(content, str):
+            raise BadRequest("content must be the reply's text")
+        # who does not say it writes to the customer, as the polling page does
+        is_private = body.get("private", False)
+        if not isinstance(is_private, bool):
+            raise BadRequest(
+                "private must be true for a note among agents, or false for a reply to the customer"
+            )
+        key, fresh_key = request.headers.get("idempotency-key"), self._replies.fresh_key()
+        last_seen = _number(body, "lastSeenMessageId")
+        with reply_traced(self._traces, key or fresh_key, request.headers.get(CARRIED)):
+            message, is_new = await self._replies.submit(
+                principal.agent,
+                path_number(request, "id"),
+                content,
+                key=key,
+                fresh_key=fresh_key,
+                last_seen=last_seen,
+                is_private=is_private,
+                uploads=files,
+            )
+        return json_answer(message_view(message), 201 if is_new else 200)
+
+    async def retry(self, request: Request, principal: Principal) -> Response:
+        message = await self._replies.retry(
+            principal.agent, path_number(request, "id"), path_number(request, "message_id")
+        )
+        return json_answer(message_view(message))
+
+    async def sync(self, request: Request, principal: Principal) -> Response:
+        body = await read_json(request)
+        outcomes = await self._sync.company(principal.company_id, _number(body, "integrationId"))
+        return json_answer({"integrations": [outcome.view() for outcome in outcomes]})
+
+
+async def _as_array(
+    first: Sequence[Json], rest: AsyncIterator[Sequence[Json]]
+) -> AsyncIterator[bytes]:
+    """Pages of objects as one JSON array."""
+    yield b"["
+    written = _encoder.encode(first)[1:-1]
+    yield written
+    async for page in rest:
+        more = _encoder.encode(page)[1:-1]
+        yield b"," + more if written and more else more
+        written = written or more
+    yield b"]"
+
+
+def _filters(request: Request) -> Filters:
+    query = request.query_params
+    status, platform = query.get("status") or None, query.get("platform") or None
+    if status is not None and status not in STATUSES:
+        raise BadRequest("status must be Open or Closed")
+    if platform is not None and platform not in _PLATFORMS:
+        raise BadRequest("platform must be facebook or chatwoot")
+    q = query.get("q", "").strip()[:200] or None
+    return Filters(
+        status, platform, q, parse_place(query["before"]) if query.get("before") else None
+    )
+
+
+def _number(body: Json, name: str) -> int | None:
+    value = body.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= _ID_MOST:
+        raise BadRequest(f"{name} must be a whole number above 0")
+    return value

@@ -1,0 +1,152 @@
+"""The ledger over REST and as pages: what came, what became of it, and where a message is. For
+administrators of the company.
+"""
+
+import json
+import time
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from server.access.authentication import Principal, actor_of
+from server.core.times import SECOND
+from server.db.journal.journal import STATES
+from server.errors import BadRequest
+from server.http.guard import Guard
+from server.http.pages.admin_shell import AdminShell, form_of, number
+from server.http.pages.page_requests import redirect
+from server.http.responses import json_answer, path_number, query_number
+from server.operation.delivery_ledger import Ledger, entry_view, way_view
+from server.operation.erasure import Erasure
+
+_PAGE = "/admin/ledger"
+_LIMIT, _LIMIT_MOST = 50, 200
+_HOURS = ("1", "24", "168", "720")
+_QUERY_MOST = 200
+
+
+class LedgerApi:
+    """The endpoints, with what they were given at the start."""
+
+    def __init__(self, guard: Guard, shell: AdminShell, ledger: Ledger, erasure: Erasure) -> None:
+        self._guard = guard
+        self._shell = shell
+        self._ledger = ledger
+        self._erasure = erasure
+
+    def routes(self) -> list[BaseRoute]:
+        api, page = self._guard.admin, self._shell.admin
+        return [
+            Route("/api/deliveries", api(self.deliveries), methods=["GET"]),
+            Route("/api/deliveries/{id}", api(self.delivery), methods=["GET"]),
+            Route("/api/deliveries/{id}/retry", api(self.retry), methods=["POST"]),
+            Route("/api/messages/{id}/trace", api(self.trace), methods=["GET"]),
+            Route("/api/conversations/{id}/erase-contact", api(self.erase), methods=["POST"]),
+            Route(_PAGE + "/messages/{id}/erase", page(self.erase_page), methods=["POST"]),
+            Route(_PAGE, page(self.list_page)),
+            Route(_PAGE + "/deliveries/{id}", page(self.delivery_page)),
+            Route(_PAGE + "/deliveries/{id}/retry", page(self.retry_page), methods=["POST"]),
+            Route(_PAGE + "/messages/{id}", page(self.message_page)),
+        ]
+
+    async def deliveries(self, request: Request, principal: Principal) -> Response:
+        state = request.query_params.get("state") or None
+        if state is not None and state not in STATES:
+            raise BadRequest(f"state must be one of {', '.join(STATES)}")
+        hours = query_number(request, "hours", 24 * 366) or 24
+        found = await self._ledger.deliveries(
+            principal.company_id,
+            state=state,
+            since_us=int((time.time() - hours * 3600) * SECOND),
+            integration_id=query_number(request, "integrationId", 2**53),
+            before=query_number(request, "before", 2**62),
+            limit=query_number(request, "limit", _LIMIT_MOST) or _LIMIT,
+        )
+        return json_answer([entry_view(entry) for entry in found])
+
+    async def delivery(self, request: Request, principal: Principal) -> Response:
+        entry, body = await self._ledger.delivery(principal.company_id, path_number(request, "id"))
+        return json_answer(entry_view(entry) | {"body": body})
+
+    async def retry(self, request: Request, principal: Principal) -> Response:
+        await self._ledger.retry(actor_of(principal), path_number(request, "id"))
+        return Response(status_code=204)
+
+    async def trace(self, request: Request, principal: Principal) -> Response:
+        return json_answer(
+            way_view(await self._ledger.way(principal.company_id, path_number(request, "id")))
+        )
+
+    async def erase(self, request: Request, principal: Principal) -> Response:
+        erased = await self._erasure.erase(actor_of(principal), path_number(request, "id"))
+        return json_answer(erased.view())
+
+    async def erase_page(self, request: Request, principal: Principal) -> Response:
+        """With a word that nobody types by mistake: it cannot be taken back."""
+        way = await self._ledger.way(principal.company_id, path_number(request, "id"))
+        if (await form_of(request)).get("word") != "erase":
+            raise BadRequest("Nothing was erased: write the word erase into the field first")
+        erased = await self._erasure.erase(actor_of(principal), way.message.conversation_id)
+        return self._shell.render(request, "admin_erased.html", principal=principal, erased=erased)
+
+    async def list_page(self, request: Request, principal: Principal) -> Response:
+        query = request.query_params
+        hours = query.get("hours", "24") if query.get("hours") in _HOURS else "24"
+        state = query.get("state") if query.get("state") in STATES else None
+        text = query.get("q", "").strip()[:_QUERY_MOST]
+        found = await self._ledger.deliveries(
+            principal.company_id,
+            state=state,
+            since_us=int((time.time() - int(hours) * 3600) * SECOND),
+            integration_id=number(query.get("integration")) or None,
+            before=number(query.get("before")),
+            limit=_LIMIT,
+        )
+        messages = (
+            await self._ledger.search(principal.company_id, text, int(hours) / 24) if text else []
+        )
+        return self._shell.render(
+            request,
+            "admin_ledger.html",
+            principal=principal,
+            deliveries=found,
+            messages=messages,
+            q=text,
+            hours=hours,
+            spans=_HOURS,
+            state=state,
+            states=STATES,
+            integration=query.get("integration", ""),
+            older=found[-1].id if found else None,
+        )
+
+    async def delivery_page(self, request: Request, principal: Principal) -> Response:
+        entry, body = await self._ledger.delivery(principal.company_id, path_number(request, "id"))
+        return self._shell.render(
+            request,
+            "admin_delivery.html",
+            principal=principal,
+            entry=entry,
+            body=_pretty(body),
+            is_retried="retried" in request.query_params,
+        )
+
+    async def retry_page(self, request: Request, principal: Principal) -> Response:
+        place = path_number(request, "id")
+        await self._ledger.retry(actor_of(principal), place)
+        return redirect(f"{_PAGE}/deliveries/{place}?retried=1")
+
+    async def message_page(self, request: Request, principal: Principal) -> Response:
+        way = await self._ledger.way(principal.company_id, path_number(request, "id"))
+        return self._shell.render(request, "admin_message.html", principal=principal, way=way)
+
+
+def _pretty(body: str | None) -> str | None:
+    """With line breaks where it is JSON; the values are as they came."""
+    if body is None:
+        return None
+    try:
+        return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+    except ValueError:
+        return body

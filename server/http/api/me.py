@@ -1,0 +1,67 @@
+"""Who am I, what have I chosen for myself, and who are my colleagues."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from server.access.authentication import Principal
+from server.core.state.preference_rules import Preferences, change_preferences
+from server.db.access.accounts import read_agents
+from server.db.access.preferences import read_preferences, write_preferences
+from server.db.engine.database import Connection, Database
+from server.http.guard import Guard
+from server.http.responses import agent_json, json_answer, read_json
+from server.live.feed import Feeds
+from server.live.presence import Presence
+
+_AGENTS_MOST = 5_000
+
+
+class Me:
+    """The endpoints, with what they were given at the start."""
+
+    def __init__(self, guard: Guard, database: Database, feeds: Feeds, presence: Presence) -> None:
+        self._guard = guard
+        self._database = database
+        self._feeds = feeds
+        self._presence = presence
+
+    def routes(self) -> list[BaseRoute]:
+        return [
+            Route("/api/me", self._guard.agent(self.read), methods=["GET"]),
+            Route("/api/me", self._guard.agent(self.change), methods=["PATCH"]),
+            Route("/api/agents", self._guard.agent(self.colleagues), methods=["GET"]),
+        ]
+
+    async def read(self, request: Request, principal: Principal) -> Response:
+        preferences = await self._database.read(lambda c: read_preferences(c, principal.agent.id))
+        return json_answer(agent_json(principal.agent) | {"preferences": preferences})
+
+    async def change(self, request: Request, principal: Principal) -> Response:
+        given = (await read_json(request)).get("preferences")
+
+        async def write(connection: Connection) -> Preferences:
+            after = change_preferences(
+                await read_preferences(connection, principal.agent.id), given
+            )
+            await write_preferences(connection, principal.agent.id, after)
+            return after
+
+        preferences = await self._database.transaction(write)
+        return json_answer(agent_json(principal.agent) | {"preferences": preferences})
+
+    async def colleagues(self, request: Request, principal: Principal) -> Response:
+        """The company's active agents, by name. Who is here is known of processes whose notes this
+        one gets, so it asks for them.
+        """
+        company_id = principal.company_id
+        await self._feeds.watch(company_id)
+        agents = await self._database.read(lambda c: read_agents(c, company_id, _AGENTS_MOST))
+        online = self._presence.online(company_id)
+        return json_answer(
+            [
+                {"id": agent.id, "name": agent.name, "isOnline": agent.id in online}
+                for agent in sorted(agents, key=lambda agent: (agent.name.casefold(), agent.id))
+                if agent.is_active
+            ]
+        )

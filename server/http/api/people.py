@@ -1,0 +1,142 @@
+"""Agents of a company over REST: administrators see, invite and change them; everybody changes
+their own password.
+"""
+
+from collections.abc import Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from server.access.authentication import Principal, actor_of
+from server.access.people_administration import People
+from server.core.state.entities import Json
+from server.core.times import iso
+from server.db.access.accounts import Agent
+from server.db.access.invitations import Invitation
+from server.errors import BadRequest
+from server.http.client_address import address_of
+from server.http.guard import Guard
+from server.http.responses import json_answer, path_number, read_json
+
+_KINDS: dict[str, type] = {"isActive": bool, "role": str}
+
+
+class PeopleApi:
+    """The endpoints, with what they were given at the start; `cookie` makes a `Set-Cookie`
+    value.
+    """
+
+    def __init__(self, guard: Guard, people: People, cookie: Callable[[str], str]) -> None:
+        self._guard = guard
+        self._people = people
+        self._cookie = cookie
+
+    def routes(self) -> list[BaseRoute]:
+        admin, agent = self._guard.admin, self._guard.agent
+        return [
+            Route("/api/people", admin(self.list_all), methods=["GET"]),
+            Route("/api/people/{id}", admin(self.change), methods=["PATCH"]),
+            Route("/api/people/{id}/sessions", admin(self.sign_out), methods=["DELETE"]),
+            Route(
+                "/api/people/{id}/second-factor",
+                admin(self.reset_second_factor),
+                methods=["DELETE"],
+            ),
+            Route("/api/policy", admin(self.policy), methods=["GET"]),
+            Route("/api/policy", admin(self.set_policy), methods=["PUT"]),
+            Route("/api/invitations", admin(self.open_invitations), methods=["GET"]),
+            Route("/api/invitations", admin(self.invite), methods=["POST"]),
+            Route("/api/invitations/{id}", admin(self.end_invitation), methods=["DELETE"]),
+            Route("/api/me/password", agent(self.password), methods=["PUT"]),
+            Route("/api/me/sessions", agent(self.sign_out_everywhere), methods=["DELETE"]),
+        ]
+
+    async def list_all(self, request: Request, principal: Principal) -> Response:
+        return json_answer(
+            [_view(agent) for agent in await self._people.list_all(principal.company_id)]
+        )
+
+    async def change(self, request: Request, principal: Principal) -> Response:
+        body = await read_json(request)
+        for name, kind in _KINDS.items():
+            if name in body and not isinstance(body[name], kind):
+                raise BadRequest(f"{name} must be {'true or false' if kind is bool else 'text'}")
+        place = path_number(request, "id")
+        await self._people.change(
+            actor_of(principal), place, is_active=body.get("isActive"), role=body.get("role")
+        )
+        return Response(status_code=204)
+
+    async def sign_out(self, request: Request, principal: Principal) -> Response:
+        await self._people.sign_out_everywhere(actor_of(principal), path_number(request, "id"))
+        return Response(status_code=204)
+
+    async def invite(self, request: Request, principal: Principal) -> Response:
+        email, name, role = await _texts(request, "email", "name", role="agent")
+        link, expires_us = await self._people.invite(actor_of(principal), email, name, role)
+        return json_answer({"link": link, "expiresAt": iso(expires_us)}, 201)
+
+    async def reset_second_factor(self, request: Request, principal: Principal) -> Response:
+        await self._people.reset_second_factor(actor_of(principal), path_number(request, "id"))
+        return Response(status_code=204)
+
+    async def policy(self, request: Request, principal: Principal) -> Response:
+        is_required = await self._people.policy(principal.company_id)
+        return json_answer({"requiresSecondFactor": is_required})
+
+    async def set_policy(self, request: Request, principal: Principal) -> Response:
+        given = (await read_json(request)).get("requiresSecondFactor")
+        if not isinstance(given, bool):
+            raise BadRequest("requiresSecondFactor must be true or false")
+        await self._people.set_policy(actor_of(principal), requires_second_factor=given)
+        return json_answer({"requiresSecondFactor": given})
+
+    async def open_invitations(self, request: Request, principal: Principal) -> Response:
+        found = await self._people.open_invitations(principal.company_id)
+        return json_answer([_invitation_view(one) for one in found])
+
+    async def end_invitation(self, request: Request, principal: Principal) -> Response:
+        await self._people.end_invitation(actor_of(principal), request.path_params["id"])
+        return Response(status_code=204)
+
+    async def password(self, request: Request, principal: Principal) -> Response:
+        present, new = await _texts(request, "presentPassword", "newPassword")
+        cookie = await self._people.change_password(principal, present, new, address_of(request))
+        return Response(status_code=204, headers={"Set-Cookie": self._cookie(cookie)})
+
+    async def sign_out_everywhere(self, request: Request, principal: Principal) -> Response:
+        await self._people.sign_out_everywhere(actor_of(principal), principal.agent.id)
+        return Response(status_code=204, headers={"Set-Cookie": self._cookie("")})
+
+
+async def _texts(request: Request, *names: str, **defaults: str) -> list[str]:
+    """These fields of the body. Raises BadRequest that names the one that is not text."""
+    body, found = await read_json(request), []
+    for name in (*names, *defaults):
+        value = body.get(name, defaults.get(name))
+        if not isinstance(value, str):
+            raise BadRequest(f"{name} must be text")
+        found.append(value)
+    return found
+
+
+def _invitation_view(one: Invitation) -> Json:
+    return {
+        "id": one.id,
+        "email": one.email,
+        "name": one.name,
+        "role": one.role,
+        "invitedBy": one.invited_by,
+        "expiresAt": iso(one.expires_us),
+    }
+
+
+def _view(agent: Agent) -> Json:
+    return {
+        "id": agent.id,
+        "name": agent.name,
+        "email": agent.email,
+        "role": agent.role,
+        "isActive": agent.is_active,
+    }

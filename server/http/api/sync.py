@@ -1,0 +1,46 @@
+"""A sync in the background over REST, and the forms of the integration's page: begin, look how far
+it is, stop, go on.
+"""
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from server.access.authentication import Principal, actor_of
+from server.http.guard import Guard
+from server.http.responses import json_answer, path_number
+from server.incoming.sync_jobs import SyncRuns, run_view
+
+_PATH = "/api/integrations/{id}/sync"
+
+
+class SyncRunsApi:
+    """The endpoints, with what they were given at the start."""
+
+    def __init__(self, guard: Guard, runs: SyncRuns) -> None:
+        self._guard = guard
+        self._runs = runs
+
+    def routes(self) -> list[BaseRoute]:
+        admin = self._guard.admin
+        return [
+            Route(_PATH, admin(self.look), methods=["GET"]),
+            Route(_PATH, admin(self.begin), methods=["POST"]),
+            Route(_PATH, admin(self.stop), methods=["DELETE"]),
+        ]
+
+    async def look(self, request: Request, principal: Principal) -> Response:
+        run = await self._runs.get(principal.company_id, path_number(request, "id"))
+        return json_answer(
+            None if run is None else run_view(run), 200, {"Cache-Control": "no-store"}
+        )
+
+    async def begin(self, request: Request, principal: Principal) -> Response:
+        return json_answer(
+            run_view(await self._runs.ask(actor_of(principal), path_number(request, "id"))), 202
+        )
+
+    async def stop(self, request: Request, principal: Principal) -> Response:
+        return json_answer(
+            run_view(await self._runs.stop(actor_of(principal), path_number(request, "id"))), 202
+        )

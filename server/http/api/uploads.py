@@ -1,0 +1,113 @@
+"""A reply with files, as a browser's form sends it: read to disk within limits, checked, and given
+on in pieces.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import Message
+
+from server.core.state.upload_rules import FILES_MOST, checked_file
+from server.errors import (
+    BadRequest,
+    TooLarge,
+    TooManyRequests,
+    Unprocessable,
+)
+from server.outgoing.reply_files import Upload
+
+_FORM = "multipart/form-data"
+_FIELDS_MOST = 10
+_TEXT_MOST_BYTES = 1_000_000  # a reply has up to 150,000 characters of four bytes
+_AGENT_MOST = 2  # uploads of one agent at a time
+_SECONDS = 600.0  # a phone on a slow line; longer holds a file on our disk for nobody
+
+
+class Uploads:
+    """Reads forms; `most_bytes` is the largest body."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._under_way: Counter[int] = Counter()
+
+    @staticmethod
+    def is_form(request: Request) -> bool:
+        return request.headers.get("content-type", "").lower().startswith(_FORM)
+
+    @asynccontextmanager
+    async def read(
+        self, request: Request, agent_id: int
+    ) -> AsyncIterator[tuple[dict[str, str], list[Upload]]]:
+        """The text fields and the files under `attachments`; the files are gone afterwards. Raises
+        what says why they are not taken.
+        """
+        if self._under_way[agent_id] >= _AGENT_MOST:
+            raise TooManyRequests("Two uploads are under way already; wait for them")
+        self._under_way[agent_id] += 1
+        try:
+            form = await self._form(request)
+            try:
+                yield _fields(form), _files(form)
+            finally:
+                await form.close()
+        finally:
+            self._under_way[agent_id] -= 1
+            if not self._under_way[agent_id]:
+                del self._under_way[agent_id]
+
+    async def _form(self, request: Request) -> FormData:
+        length = request.headers.get("content-length", "")
+        if length.isascii() and length.isdigit() and int(length) > self._most_bytes:
+            raise TooLarge(
+                f"The files have {int(length):,} bytes together; at most {self._most_bytes:,} "
+                "are taken"
+            )
+        size = 0
+
+        async def receive() -> Message:
+            nonlocal size
+            message = await request.receive()
+            size += len(message.get("body", b""))
+            if size > self._most_bytes:
+                raise TooLarge(f"The files are larger than {self._most_bytes:,} bytes together")
+            return message
+
+        limited = Request(request.scope, receive)
+        try:
+            async with asyncio.timeout(_SECONDS):
+                return await limited.form(
+                    max_files=FILES_MOST + 1,
+                    max_fields=_FIELDS_MOST,
+                    max_part_size=_TEXT_MOST_BYTES,
+                )
+        except TimeoutError:
+            raise BadRequest("The files did not come in time") from None
+        except HTTPException as error:
+            if "files" in error.detail:
+                raise _too_many() from None
+            raise BadRequest(f"The form cannot be read: {error.detail}") from None
+
+
+def _fields(form: FormData) -> dict[str, str]:
+    return {name: value for name, value in form.multi_items() if isinstance(value, str)}
+
+
+def _files(form: FormData) -> list[Upload]:
+    files = [(name, value) for name, value in form.multi_items() if isinstance(value, UploadFile)]
+    if len(files) > FILES_MOST:
+        raise _too_many()
+    if any(name not in ("attachments", "attachments[]") for name, _ in files):
+        raise BadRequest("Files go under the name attachments")
+    return [
+        Upload(checked_file(file.filename, file.content_type, file.size or 0), file.read)
+        for _, file in files
+    ]
+
+
+def _too_many() -> Unprocessable:
+    return Unprocessable(f"A reply has at most {FILES_MOST} files")

@@ -1,0 +1,144 @@
+"""The page of an agent's own account: password, sign-ins, second factor."""
+
+from collections.abc import Callable
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from server.access.authentication import Principal, actor_of
+from server.access.passwords import PASSWORD_LEAST
+from server.access.people_administration import People
+from server.access.sign_in import NewFactor, SignIn
+from server.core.second_factor_rules import qr_address
+from server.errors import OmniError
+from server.http.api.sessions import origin_of
+from server.http.client_address import address_of
+from server.http.pages.admin_shell import AdminShell, done_of, form_of
+from server.http.pages.page_requests import redirect
+
+_PAGE = "/account"
+_DONE = ("password", "session", "others", "factor-off")
+
+
+class AccountPages:
+    """The page's endpoints, with what they were given at the start; `cookie` makes a `Set-Cookie`
+    value.
+    """
+
+    def __init__(
+        self, shell: AdminShell, people: People, sign_in: SignIn, cookie: Callable[[str], str]
+    ) -> None:
+        self._shell = shell
+        self._people = people
+        self._sign_in = sign_in
+        self._cookie = cookie
+
+    def routes(self) -> list[BaseRoute]:
+        agent = self._shell.agent
+        return [
+            Route(_PAGE, agent(self.account)),
+            Route(_PAGE + "/password", agent(self.password), methods=["POST"]),
+            Route(_PAGE + "/sign-out", agent(self.sign_out), methods=["POST"]),
+            Route(_PAGE + "/sessions/end-others", agent(self.end_others), methods=["POST"]),
+            Route(_PAGE + "/sessions/{id}/end", agent(self.end_session), methods=["POST"]),
+            Route(_PAGE + "/second-factor", agent(self.new_factor), methods=["POST"]),
+            Route(_PAGE + "/second-factor/confirm", agent(self.confirm), methods=["POST"]),
+            Route(_PAGE + "/second-factor/off", agent(self.turn_off), methods=["POST"]),
+        ]
+
+    async def account(self, request: Request, principal: Principal) -> Response:
+        return await self._account(request, principal)
+
+    async def password(self, request: Request, principal: Principal) -> Response:
+        form = await form_of(request)
+        present, new = form.get("present", ""), form.get("new", "")
+        try:
+            cookie = await self._people.change_password(
+                principal, present, new, address_of(request)
+            )
+        except OmniError as error:
+            return await self._account(request, principal, error)
+        response = _back("password")
+        response.headers.append("Set-Cookie", self._cookie(cookie))
+        return response
+
+    async def sign_out(self, request: Request, principal: Principal) -> Response:
+        await self._people.sign_out_everywhere(actor_of(principal), principal.agent.id)
+        response = redirect("/sign-in")
+        response.headers.append("Set-Cookie", self._cookie(""))
+        return response
+
+    async def end_session(self, request: Request, principal: Principal) -> Response:
+        try:
+            await self._sign_in.end_session(
+                principal, request.path_params["id"], origin_of(request)
+            )
+        except OmniError as error:  # it has ended meanwhile: the list says what is left
+            return await self._account(request, principal, error)
+        return _back("session")
+
+    async def end_others(self, request: Request, principal: Principal) -> Response:
+        await self._sign_in.end_other_sessions(principal, origin_of(request))
+        return _back("others")
+
+    async def new_factor(self, request: Request, principal: Principal) -> Response:
+        """The password is asked for once more: the browser may have been left open."""
+        form = await form_of(request)
+        try:
+            new = await self._sign_in.new_factor(
+                principal.agent, form.get("password", ""), origin_of(request)
+            )
+        except OmniError as error:
+            return await self._account(request, principal, error)
+        return await self._account(request, principal, new=new)
+
+    async def confirm(self, request: Request, principal: Principal) -> Response:
+        form = await form_of(request)
+        try:
+            codes = await self._sign_in.confirm(
+                principal.agent, form.get("ticket", ""), form.get("code", ""), origin_of(request)
+            )
+        except OmniError as error:
+            return await self._account(request, principal, error)
+        return await self._account(request, principal, codes=codes)
+
+    async def turn_off(self, request: Request, principal: Principal) -> Response:
+        form = await form_of(request)
+        try:
+            await self._sign_in.turn_off(
+                principal.agent, form.get("password", ""), origin_of(request)
+            )
+        except OmniError as error:
+            return await self._account(request, principal, error)
+        return _back("factor-off")
+
+    async def _account(
+        self,
+        request: Request,
+        principal: Principal,
+        error: OmniError | None = None,
+        *,
+        new: NewFactor | None = None,
+        codes: tuple[str, ...] = (),
+    ) -> Response:
+        return self._shell.render(
+            request,
+            "account.html",
+            error.status if error else 200,
+            principal=principal,
+            least=PASSWORD_LEAST,
+            done=done_of(request, _DONE),
+            trouble=error.message if error else None,
+            sessions=await self._sign_in.sessions(principal),
+            factor=await self._sign_in.factor_state(principal.agent),
+            failures=await self._sign_in.failures(principal.agent),
+            new=new,
+            picture=qr_address(new.uri) if new else "",
+            codes=codes,
+        )
+
+
+def _back(done: str) -> Response:
+    return redirect(f"{_PAGE}?" + urlencode({"done": done}))

@@ -1,0 +1,81 @@
+"""What the address of a page asks for."""
+
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+
+from server.errors import NotFound
+
+FIRST_PAGE = 50
+SEARCH_MOST_CHARACTERS = 200
+ID_MOST = 2**63 - 1
+
+
+PLATFORMS = ("facebook", "chatwoot")
+
+
+@dataclass(frozen=True)
+class PageFilters:
+    """What the list is narrowed to."""
+
+    status: str | None  # None: all
+    platform: str | None  # None: all
+    q: str
+
+    def params(self) -> dict[str, str]:
+        """The query parameters that keep it; none for the ordinary one."""
+        params = {} if self.status == "Open" else {"status": self.status or "all"}
+        more = {"platform": self.platform or "", "q": self.q}
+        return params | {name: value for name, value in more.items() if value}
+
+
+@dataclass(frozen=True)
+class View:
+    """Filter, open conversation, and how far back."""
+
+    filters: PageFilters
+    open_id: int | None
+    before: int | None  # the thread's messages before this one
+    before_list: str | None  # the list's page after this place
+
+    @classmethod
+    def of(cls, request: Request) -> "View":
+        """Raises NotFound for a conversation there cannot be."""
+        query = request.query_params
+        asked = query.get("status")
+        status = None if asked == "all" else "Closed" if asked == "Closed" else "Open"
+        q = query.get("q", "").strip()[:SEARCH_MOST_CHARACTERS]
+        open_id: int | None = request.path_params.get("conversation_id")
+        if open_id is not None and open_id > ID_MOST:
+            raise NotFound
+        platform = query.get("platform")
+        filters = PageFilters(status, platform if platform in PLATFORMS else None, q)
+        return cls(filters, open_id, _number(query.get("before", "")), query.get("before_list"))
+
+    def query(self) -> str:
+        return f"?{urlencode(self.filters.params())}" if self.filters.params() else ""
+
+    def empty_key(self) -> str:
+        if self.filters.q or self.filters.platform:
+            return "list.emptySearch"
+        return "list.emptyOpen" if self.filters.status == "Open" else "list.empty"
+
+    def api_address(self, before: str | None) -> str | None:
+        """Where a script finds the page of the list after this one."""
+        if before is None:
+            return None
+        params = {
+            "limit": str(FIRST_PAGE),
+            "status": self.filters.status or "",
+            "platform": self.filters.platform or "",
+            "q": self.filters.q,
+            "before": before,
+        }
+        return "/api/conversations?" + urlencode(
+            {name: value for name, value in params.items() if value}
+        )
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

@@ -1,0 +1,101 @@
+"""The page behind the set-up address: it makes the first administrator, signs them in, and leads on
+to connecting a Chatwoot.
+"""
+
+from collections.abc import Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from server.access.first_run import SetUp
+from server.access.passwords import PASSWORD_LEAST
+from server.errors import Conflict, Forbidden, OmniError
+from server.http.api.sessions import origin_of
+from server.http.client_address import address_of
+from server.http.pages.admin_shell import (
+    AdminShell,
+    Form,
+    form_of,
+    number,
+)
+from server.http.pages.page_requests import is_same_origin, redirect
+
+_PAGE = "/setup"
+_NEXT = "/admin/integrations?done=welcome"
+
+
+class SetUpPages:
+    """The page's endpoints, with what they were given at the start; `cookie` makes a `Set-Cookie`
+    value.
+    """
+
+    def __init__(self, shell: AdminShell, set_up: SetUp, cookie: Callable[[str], str]) -> None:
+        self._shell = shell
+        self._set_up = set_up
+        self._cookie = cookie
+
+    def routes(self) -> list[BaseRoute]:
+        opened = self._shell.open
+        return [
+            Route(_PAGE, opened(self.page)),
+            Route(_PAGE, opened(self.complete), methods=["POST"]),
+        ]
+
+    async def page(self, request: Request) -> Response:
+        key = request.query_params.get("key", "")
+        try:
+            await self._set_up.check(key, address_of(request))
+        except (Conflict, Forbidden) as error:
+            return self._refused(request, error if key or isinstance(error, Conflict) else None)
+        return self._form(request, key, {}, None)
+
+    async def complete(self, request: Request) -> Response:
+        if not is_same_origin(request):
+            raise Forbidden
+        form = await form_of(request)
+        key, company_id = form.get("key", ""), number(form.get("company")) or 0
+        try:
+            cookie = await self._set_up.complete(
+                key,
+                company_id,
+                form.get("name", ""),
+                form.get("email", ""),
+                form.get("password", ""),
+                origin_of(request),
+            )
+        except (Conflict, Forbidden) as error:
+            return self._refused(request, error)
+        except OmniError as error:
+            return self._form(request, key, form, error)
+        response = redirect(_NEXT)
+        response.headers.append("Set-Cookie", self._cookie(cookie))
+        return response
+
+    def _form(self, request: Request, key: str, form: Form, error: OmniError | None) -> Response:
+        shown = {
+            name: value for name, value in form.items() if name in ("company", "name", "email")
+        }
+        status, trouble = (error.status, error.message) if error else (200, None)
+        return self._shell.render(
+            request,
+            "set_up.html",
+            status,
+            key=key,
+            form=shown,
+            least=PASSWORD_LEAST,
+            trouble=trouble,
+        )
+
+    def _refused(self, request: Request, error: OmniError | None) -> Response:
+        """Where the address is to be found, and why this one is not good; without a key, nothing
+        was wrong yet.
+        """
+        return self._shell.render(
+            request,
+            "set_up_where.html",
+            error.status if error else 200,
+            trouble=error.message if error else None,
+            is_over=isinstance(error, Conflict),
+            address=self._set_up.address,
+        )

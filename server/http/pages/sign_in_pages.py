@@ -1,0 +1,156 @@
+"""The pages around signing in: the form, the second step with a code, recovery codes, and signing
+out.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from server.core.second_factor_rules import provisioning_uri, qr_address
+from server.errors import (
+    OmniError,
+    SecondFactorNeeded,
+    TooManyRequests,
+    Unauthenticated,
+    Unprocessable,
+)
+from server.http.api.sessions import CLEAR_SITE_DATA
+from server.http.pages.inbox_pages import PageData, SignInDone
+from server.http.pages.page_frame import PageFrame
+from server.http.pages.page_requests import (
+    check_same_origin,
+    chosen_in_address,
+    inside,
+    read_form,
+    redirect,
+    remember_look,
+    without_choice,
+)
+
+_FAILURES_SHOWN = 3  # tries of others, from which on a person is told at once
+
+
+class SignInPages:
+    """The pages' endpoints, with what they were given at the start."""
+
+    def __init__(self, frame: PageFrame, get_data: Callable[[Request], PageData]) -> None:
+        self._frame = frame
+        self._get_data = get_data
+
+    def routes(self) -> list[BaseRoute]:
+        page = self._frame.page
+        return [
+            Route("/sign-in", page(self.form), methods=["GET"]),
+            Route("/sign-in", page(self.sign_in), methods=["POST"]),
+            Route("/sign-out", page(self.sign_out), methods=["POST"]),
+        ]
+
+    async def form(self, request: Request) -> Response:
+        if chosen := chosen_in_address(request):
+            return remember_look(redirect(without_choice(request)), chosen)
+        return self._form(
+            request, request.query_params.get("next", ""), present=await self._present(request)
+        )
+
+    async def sign_in(self, request: Request) -> Response:
+        """With e-mail and password, or with the ticket of that step and a code."""
+        check_same_origin(request)
+        form = await read_form(request)
+        email, target, ticket = form.get("email", ""), form.get("next", ""), form.get("ticket")
+        data = self._get_data(request)
+        try:
+            if ticket is not None:
+                done = await data.finish_sign_in(request, ticket, form.get("code", ""))
+            else:
+                done = await data.sign_in(request, email, form.get("password", ""))
+        except TooManyRequests as error:
+            return self._form(request, target, email, "error.429", error.status)
+        except SecondFactorNeeded as needed:
+            return self._code_form(request, target, needed.extra)
+        except Unprocessable:
+            shown = {"ticket": ticket, "setUp": _shown_before(form)}
+            return self._code_form(request, target, shown, "signIn.wrongCode", 422)
+        except Unauthenticated:
+            trouble = "signIn.wrong" if ticket is None else "signIn.over"
+            return self._form(request, target, email, trouble, 422)
+        response = self._done(request, target, done)
+        for cookie in done.cookies:
+            response.headers.append("Set-Cookie", cookie)
+        return response
+
+    async def sign_out(self, request: Request) -> Response:
+        check_same_origin(request)
+        made_for = (await read_form(request)).get("agent")
+        response = redirect("/sign-in")
+        for cookie in await self._get_data(request).sign_out(request, made_for):
+            response.headers.append("Set-Cookie", cookie)
+        response.headers.update(CLEAR_SITE_DATA)
+        return response
+
+    async def _present(self, request: Request) -> str | None:
+        """Who is signed in in this browser already."""
+        try:
+            agent = await self._get_data(request).authenticate(request)
+        except OmniError:  # the form is shown all the same
+            return None
+        return agent.name if agent is not None else None
+
+    def _form(
+        self,
+        request: Request,
+        target: str,
+        email: str = "",
+        trouble: str | None = None,
+        status: int = 200,
+        present: str | None = None,
+    ) -> Response:
+        context = {
+            "next": inside(target),
+            "email": email,
+            "trouble": trouble,
+            "needs_set_up": self._get_data(request).needs_set_up,
+            "present": present,
+        }
+        return self._frame.render(request, "login.html", context, status)
+
+    def _code_form(
+        self,
+        request: Request,
+        target: str,
+        shown: Mapping[str, object],
+        trouble: str | None = None,
+        status: int = 200,
+    ) -> Response:
+        set_up = shown.get("setUp")
+        context = {
+            "next": inside(target),
+            "ticket": shown.get("ticket"),
+            "set_up": set_up,
+            "picture": qr_address(str(set_up["uri"])) if isinstance(set_up, dict) else "",
+            "trouble": trouble,
+        }
+        response = self._frame.render(request, "login_code.html", context, status)
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    def _done(self, request: Request, target: str, done: SignInDone) -> Response:
+        if done.recovery_codes:
+            context = {"codes": done.recovery_codes, "next": inside(target)}
+            response = self._frame.render(request, "recovery_codes.html", context, 200)
+            response.headers["Cache-Control"] = "no-store"
+            return response
+        # the account's page tells of the tries of others
+        return redirect("/account" if done.failures >= _FAILURES_SHOWN else inside(target))
+
+
+def _shown_before(form: Mapping[str, str]) -> dict[str, str] | None:
+    """What the app reads, as the form brings it back: after a wrong code nothing has to be read in
+    anew. It is shown, and counts for nothing: the ticket does.
+    """
+    secret, account = form.get("secret", ""), form.get("account", "")
+    if not re.fullmatch(r"[A-Z2-7]{26,64}", secret):
+        return None
+    return {"uri": provisioning_uri(secret, account), "secret": secret, "account": account}

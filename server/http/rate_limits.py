@@ -1,0 +1,41 @@
+"""How much one agent and one company may ask of the API. What is answered from memory with 304 is
+not counted: it costs next to nothing.
+"""
+
+import math
+import time
+
+from server.access.authentication import Principal
+from server.core.token_buckets import Buckets
+from server.errors import TooManyRequests
+
+
+class ApiLimits:
+    """Requests a minute; a minute's worth may come at once. 0: no limit."""
+
+    def __init__(self, *, agent_per_minute: int, company_per_minute: int) -> None:
+        self._agents = (
+            Buckets(agent_per_minute / 60, float(agent_per_minute)) if agent_per_minute else None
+        )
+        self._companies = (
+            Buckets(company_per_minute / 60, float(company_per_minute))
+            if company_per_minute
+            else None
+        )
+
+    def check(self, principal: Principal) -> None:
+        """Raises TooManyRequests with the seconds to wait."""
+        now = time.monotonic()
+        if self._agents is not None and (wait := self._agents.wait(principal.agent.id, now)):
+            raise _refusal("You have", wait)
+        if self._companies is not None and (
+            wait := self._companies.wait(principal.company_id, now)
+        ):
+            raise _refusal("Your company has", wait)
+
+
+def _refusal(who: str, wait: float) -> TooManyRequests:
+    seconds = math.ceil(wait)
+    error = TooManyRequests(f"{who} asked too often; try again in {seconds} seconds")
+    error.retry_seconds = seconds
+    return error

@@ -1,0 +1,139 @@
+"""Answers in the forms that all endpoints share: JSON, problems, and lists that carry the cursor
+they were read at.
+"""
+
+import functools
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive
+
+from server.core.chatwoot.json_bodies import decode_json, has_too_many_values
+from server.core.state.entities import Json
+from server.db.access.accounts import Agent
+from server.errors import BadRequest, OmniError, TooLarge
+
+_encoder = msgspec.json.Encoder()
+_BODY_MOST_BYTES = 1_000_000  # a reply has up to 150,000 characters, four bytes each, escaped
+
+_MOST_VALUES = 5_000  # no call has a hundred
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def json_answer(
+    value: object, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    return Response(_encoder.encode(value), status, headers, media_type="application/json")
+
+
+def agent_json(agent: Agent) -> Json:
+    """An agent, to themselves."""
+    return {
+        "id": agent.id,
+        "companyId": agent.company_id,
+        "name": agent.name,
+        "email": agent.email,
+        "role": agent.role,
+    }
+
+
+def problem_answer(error: OmniError, headers: Mapping[str, str] | None = None) -> Response:
+    """`application/problem+json` (RFC 9457) with `code` for programs and `message` for people."""
+    body: dict[str, Any] = {
+        "type": f"urn:omni-inbox:problem:{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.message,
+        "code": error.code,
+        "message": error.message,
+    }
+    body.update(error.extra)
+    extra = dict(headers or {})
+    if error.retry_seconds is not None:
+        extra["Retry-After"] = str(error.retry_seconds)
+    if error.status == 401:
+        extra["WWW-Authenticate"] = 'Bearer realm="omni-inbox"'
+    return Response(
+        _encoder.encode(body), error.status, extra, media_type="application/problem+json"
+    )
+
+
+async def read_body(request: Request, most_bytes: int = _BODY_MOST_BYTES) -> bytes:
+    """The raw body. Raises TooLarge as soon as it is longer, without reading the rest."""
+    return await receive_body(
+        request.receive, request.headers.get("content-length", "").encode(), most_bytes
+    )
+
+
+async def receive_body(receive: Receive, length: bytes, most_bytes: int) -> bytes:
+    """The same from ASGI messages, with the Content-Length as it was sent. Raises ClientDisconnect
+    when the client goes.
+    """
+    if length.isdigit() and int(length) > most_bytes:
+        raise TooLarge(f"The body has {int(length):,} bytes; at most {most_bytes:,} are taken")
+    chunks, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > most_bytes:
+            raise TooLarge(f"The body is longer than {most_bytes:,} bytes")
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+
+
+async def read_json(request: Request, most_bytes: int = _BODY_MOST_BYTES) -> dict[str, Any]:
+    """The body as a JSON object; an empty body is an empty object. Raises BadRequest, TooLarge."""
+    body = await read_body(request, most_bytes)
+    if not body:
+        return {}
+    # reading them would keep everybody waiting
+    if len(body) > _MOST_VALUES and has_too_many_values(body, _MOST_VALUES):
+        raise BadRequest(f"The body has more than {_MOST_VALUES:,} values")
+    try:
+        value = decode_json(body)
+    except ValueError:
+        raise BadRequest("The body is no JSON") from None
+    if not isinstance(value, dict):
+        raise BadRequest("The body must be a JSON object")
+    return value
+
+
+def path_number(request: Request, name: str) -> int:
+    """A number in the path; anything else is an address where there is nothing."""
+    text = request.path_params[name]
+    return (
+        int(text)
+        if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 19
+        else 0
+    )
+
+
+def query_number(request: Request, name: str, most: int) -> int | None:
+    """A positive whole number in the query. Raises BadRequest."""
+    text = request.query_params.get(name)
+    if text is None or text == "":
+        return None
+    if not (text.isascii() and text.isdigit()) or len(text) > 18 or int(text) < 1:
+        raise BadRequest(f"{name} must be a whole number above 0")
+    return min(int(text), most)
+
+
+def with_problems(handler: Handler) -> Handler:
+    """The handler, with our own errors as problems."""
+
+    @functools.wraps(handler)
+    async def answer(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except OmniError as error:
+            return problem_answer(error)
+
+    return answer

@@ -1,0 +1,188 @@
+"""Keeps the triggers that note what other programs write, and makes good what was written without
+them.
+
+Whoever drops a shared table and makes it anew takes its triggers along. They are looked for every
+two seconds and put back; what was missed meanwhile is found by a comparison, and clients take a
+snapshot. Where the database's account may not create triggers, new rows are found by their ids,
+changes of the conversations that agents have before them by looking at them, and an answer's tag
+lasts ten seconds.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Collection
+
+from server import log
+from server.core.times import SECOND
+from server.db.engine.database import Connection, Database
+from server.db.migrations import put_triggers_back
+from server.db.schema import crm_triggers
+from server.db.state import (
+    crm_notes,
+    crm_polling,
+    eventlog,
+    store,
+)
+from server.errors import ConfigurationError, DatabaseUnavailable
+
+CHECK_SECONDS = 2.0
+_AGAIN_SECONDS = 30.0  # after triggers could not be put back for another reason
+_RETRY_SECONDS = 600.0  # an account that may not create triggers is tried again
+_LEASE_US = 600 * SECOND
+_PAGE = 200
+# between pages: a comparison of a million conversations takes minutes and disturbs nobody
+_PAUSE_SECONDS = 0.02
+_TAG_SECONDS = 10  # without triggers a tag proves no more than this
+# a transaction may be open for so long and its rows are still found by polling
+_LATE_SECONDS = 600.0
+_MAX_UNHEARD = 5_000
+_MAX_WATCHED = 200  # companies looked at in one round
+_logger = log.get(__name__)
+
+
+class CrmWatch:
+    """`reason` is why there are no triggers; None: there are, or it is not known yet."""
+
+    def __init__(
+        self,
+        database: Database,
+        database_url: str,
+        *,
+        watched: Callable[[], Collection[int]] = tuple,
+        check_heads: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`watched`: companies whose agents this process serves."""
+        self._database = database
+        self._database_url = database_url
+        self._watched = watched
+        self._check_heads = check_heads
+        self.reason: str | None = None
+        self._retry_at = 0.0
+        self._ends: deque[tuple[float, tuple[int, int]]] = deque()
+        self._queued: tuple[set[int], set[int]] = set(), set()
+        self._looked: dict[int, crm_polling.Looked] = {}
+
+    async def run(self) -> None:
+        while True:
+            with contextlib.suppress(DatabaseUnavailable):
+                await self.check()
+                await self._compare_ordered()
+            await asyncio.sleep(CHECK_SECONDS if self.reason is None else CHECK_SECONDS / 2)
+
+    def notes(self) -> list[str]:
+        """For `/readyz`."""
+        if self.reason is None:
+            return []
+        return [
+            "there are no triggers on the CRM's tables: its new rows are found by polling, "
+            "changes of older ones late, deleted ones by "
+            f"reading again ({self.reason}); see docs/operation.md"
+        ]
+
+    def tag_suffix(self) -> str:
+        """Added to the tags of answers: where not every change is noticed, the same tag must not be
+        good for ever.
+        """
+        return "" if self.reason is None else f".{int(time.time()) // _TAG_SECONDS}"
+
+    async def check(self) -> None:
+        """One look. Raises DatabaseUnavailable."""
+        missing = await self._database.read(crm_triggers.read_missing)
+        if not missing:
+            self.reason = None
+            return
+        if time.monotonic() >= self._retry_at:
+            try:
+                done = await asyncio.to_thread(put_triggers_back, self._database_url)
+            except PermissionError as error:
+                self._deny(str(error))
+            # mostly a table or a column is missing as well: said elsewhere
+            except ConfigurationError as error:
+                self._retry_at = time.monotonic() + _AGAIN_SECONDS
+                _logger.warning(
+                    "triggers on the CRM's tables could not be put back", problem=error.message
+                )
+                return
+            else:
+                self.reason = None
+                _logger.warning("triggers on the CRM's tables were missing", done=done)
+                return
+        await self._poll()
+
+    def _deny(self, reason: str) -> None:
+        if self.reason is None:
+            _logger.warning("no triggers on the CRM's tables", reason=reason)
+        self.reason = reason
+        self._retry_at = time.monotonic() + _RETRY_SECONDS
+
+    async def _compare_ordered(self) -> None:
+        for order_id in await self._database.read(crm_notes.read_comparisons):
+            now_us = self._database.clock.now_us()
+            if await self._database.transaction(
+                lambda c: crm_notes.claim_comparison(c, order_id, now_us, _LEASE_US)  # noqa: B023
+            ):
+                await self._compare()
+                await self._database.transaction(lambda c: crm_notes.delete_changes(c, [order_id]))  # noqa: B023
+
+    async def _compare(self) -> None:
+        """Count all conversations anew; every client takes a snapshot, as nothing says which rows
+        were changed.
+        """
+        after: int | None = 0
+        odd = set[int]()
+        while after is not None:
+            after, found = await self._database.transaction(
+                lambda c: crm_notes.compare_page(c, after or 0, _PAGE)  # noqa: B023
+            )
+            odd |= found
+            await asyncio.sleep(_PAUSE_SECONDS)
+        for company_id in await self._database.read(crm_notes.read_all_companies):
+            if company_id not in odd:  # those are told when their conversations are counted
+
+                async def begin(connection: Connection) -> None:
+                    # awaited at once
+                    await eventlog.lock_streams(connection, [company_id], store.new_epoch())  # noqa: B023
+                    await eventlog.start_epoch(connection, company_id, store.new_epoch())  # noqa: B023
+
+                await self._database.transaction(begin)
+        self._check_heads()
+        _logger.info("the CRM's rows were compared", companies_with_differences=len(odd))
+
+    async def _poll(self) -> None:
+        """New rows, by their ids: those above what was the newest ten minutes ago, as a transaction
+        may commit late.
+        """
+        ends, now = await self._database.read(crm_polling.read_ends), time.monotonic()
+        if not self._ends:
+            kept = await self._database.transaction(lambda c: crm_polling.keep_floor(c, ends))
+            self._ends.append((float("-inf"), kept))
+        self._ends.append((now, ends))
+        while len(self._ends) > 1 and self._ends[1][0] < now - _LATE_SECONDS:
+            self._ends.popleft()
+            await self._database.transaction(lambda c: crm_polling.move_floor(c, self._ends[0][1]))
+        floor = self._ends[0][1]
+        self._queued = (
+            {one for one in self._queued[0] if one > floor[0]},
+            {one for one in self._queued[1] if one > floor[1]},
+        )
+        found = await self._database.transaction(
+            lambda c: crm_polling.queue_unheard(c, floor, _MAX_UNHEARD, self._queued)
+        )
+        self._queued[0].update(found[0])
+        self._queued[1].update(found[1])
+        await self._look_at_watched()
+
+    async def _look_at_watched(self) -> None:
+        companies = list(self._watched())[:_MAX_WATCHED]
+        self._looked = {one: self._looked[one] for one in companies if one in self._looked}
+        for company_id in companies:
+            # awaited at once
+            looked = await self._database.read(lambda c: crm_polling.look(c, company_id))  # noqa: B023
+            changed = crm_polling.changed(self._looked.get(company_id, {}), looked)
+            self._looked[company_id] = looked
+            if changed:
+                await self._database.transaction(
+                    lambda c: crm_polling.queue_changed(c, company_id, changed)  # noqa: B023
+                )

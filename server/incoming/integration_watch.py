@@ -1,0 +1,248 @@
+"""Watching integrations: whether Chatwoot still has what each of them needs. Somebody may have
+ended its token, suspended the account, removed the inbox, or deleted or changed the webhook;
+Chatwoot tells nobody of any of it.
+
+What is wrong is kept in the integration's row, in Chatwoot's own words where it has said any, so
+that every process, list and status says the same. Integrations of one account and token are asked
+about together: three calls each round. A Chatwoot that cannot be asked changes nothing: reconcile
+tells of that.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from server import log
+from server.chatwoot import ChatwootClient, ChatwootError, ChatwootRefused
+from server.core.chatwoot.inbox_proof import NOT_ACCEPTED
+from server.core.checks import integration_checks
+from server.core.times import SECOND
+from server.db.access import integration_rows
+from server.db.access.accounts import Integration
+from server.db.access.audit_log import server_actor
+from server.db.access.vault import Vault
+from server.db.engine.database import Connection, Database
+from server.errors import OmniError, Unavailable
+from server.incoming.gone_conversations import GoneConversations
+from server.integrations.directory import Directory
+from server.integrations.service import Integrations
+from server.settings import Settings
+
+ClientOf = Callable[[Integration], ChatwootClient]
+Json = dict[str, Any]
+_POLL_SECONDS = 1.0
+_MAX_AT_ONCE = 8
+_PROBLEM_MOST = 500  # characters
+_WEBHOOK = ("webhook", "events", "signature")
+_logger = log.get(__name__)
+_SERVER = "server"
+
+
+class Watch:
+    """`run` looks at every integration each `integration_watch_seconds`, whichever process it
+    is.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        vault: Vault,
+        directory: Directory,
+        client_of: ClientOf,
+        administration: Integrations,
+        gone: GoneConversations,
+        settings: Settings,
+    ) -> None:
+        self._database = database
+        self._vault = vault
+        self._directory = directory
+        self._client_of = client_of
+        self._administration = administration
+        self._gone = gone
+        self._settings = settings
+        # the first integration of a group -> monotonic seconds
+        self._asked_at: dict[int, float] = {}
+
+    async def run(self) -> None:
+        while True:
+            if self._directory.is_loaded:
+                await self._look_around()
+            await asyncio.sleep(_POLL_SECONDS)
+
+    def problems(self) -> list[str]:
+        """Sentences for the status."""
+        found = sorted(self._directory.integrations.values(), key=lambda one: one.id)
+        return [
+            f"integration {one.id}: {one.chatwoot_problem}"
+            for one in found
+            if one.is_active and one.chatwoot_problem
+        ]
+
+    async def look(self, group: Sequence[Integration]) -> None:
+        """Ask about integrations of one account and token, and keep what is wrong. Raises what the
+        database raises.
+        """
+        found = await self._findings(group)
+        for integration in group:
+            if integration.id in found:
+                await self._keep(integration, *found[integration.id])
+
+    async def _look_around(self) -> None:
+        limit = asyncio.Semaphore(_MAX_AT_ONCE)
+
+        async def look(group: Sequence[Integration]) -> None:
+            async with limit:
+                try:
+                    if await self._claim(group[0]):
+                        await self.look(group)
+                        for integration in group:
+                            await self._gone.look(integration)
+                except Unavailable:
+                    return
+                except OmniError as error:
+                    _logger.info(
+                        "integration not looked at",
+                        integration_id=group[0].id,
+                        reason=error.message,
+                    )
+
+        async with asyncio.TaskGroup() as tasks:
+            for group in self._due():
+                tasks.create_task(look(group))
+
+    def _due(self) -> list[list[Integration]]:
+        groups: dict[tuple[str, int | None, str], list[Integration]] = defaultdict(list)
+        for one in self._directory.integrations.values():
+            if (
+                one.is_active
+                and one.is_proved
+                and not one.problem
+                and one.base_url
+                and one.access_token
+            ):
+                groups[one.base_url, one.account_id, one.access_token].append(one)
+        now = time.monotonic()
+        due = [group for group in groups.values() if self._is_due(group[0].id, now)]
+        self._asked_at = {
+            group[0].id: self._asked_at.get(group[0].id, 0.0) for group in groups.values()
+        }
+        self._asked_at |= {group[0].id: now for group in due}
+        return due
+
+    def _is_due(self, integration_id: int, now: float) -> bool:
+        asked_at = self._asked_at.get(integration_id)
+        return asked_at is None or now - asked_at >= self._settings.integration_watch_seconds
+
+    async def _claim(self, first: Integration) -> bool:
+        """One of all processes asks; another one's round a moment ago counts for this one."""
+        every_us = int(self._settings.integration_watch_seconds * SECOND / 2)
+
+        async def claim(connection: Connection) -> bool:
+            now_us = await self._database.clock.read(connection)
+            return await integration_rows.claim_watch(connection, first.id, now_us, every_us)
+
+        return await self._database.transaction(claim, attempts=1)
+
+    async def _findings(
+        self, group: Sequence[Integration]
+    ) -> dict[int, tuple[str | None, str | None]]:
+        """integration -> (what is wrong, the inbox's name); nothing of those that could not be
+        asked about.
+        """
+        client, account_id = self._client_of(group[0]), group[0].account_id or 0
+        try:
+            judged = integration_checks.judge_account(await client.profile(), account_id)
+            if wrong := next(
+                (one.text for one in judged if one.state == "failed" and one.name == "account"),
+                None,
+            ):
+                return {one.id: (wrong, one.inbox_name) for one in group}
+            inboxes = {
+                inbox.get("id"): str(inbox.get("name") or "")
+                for inbox in await client.list_inboxes()
+            }
+            is_administrator = integration_checks.is_well(
+                one for one in judged if one.name == "role"
+            )
+            hooks = await client.list_webhooks() if is_administrator else None
+        except ChatwootRefused as error:
+            if error.chatwoot_status not in (401, 403):
+                return {}
+            is_token = NOT_ACCEPTED in error.sentence
+            what = (
+                "does not accept the access token"
+                if is_token
+                else "refuses the access token's owner"
+            )
+            return {one.id: (f"Chatwoot {what}: {error.sentence}", one.inbox_name) for one in group}
+        except ChatwootError:
+            return {}
+        return {one.id: await self._judge(one, inboxes, hooks) for one in group}
+
+    async def _judge(
+        self, one: Integration, inboxes: dict[Any, str], hooks: list[Json] | None
+    ) -> tuple[str | None, str | None]:
+        name = inboxes.get(one.inbox_id) or one.inbox_name
+        if one.inbox_id is not None and one.inbox_id not in inboxes:
+            return (
+                (
+                    f"inbox {one.inbox_id} is gone in Chatwoot, or the token's owner does not "
+                    "see it "
+                    "any more"
+                ),
+                name,
+            )
+        if hooks is None or not one.is_webhook_active:
+            return None, name
+        if (
+            problem := await self._hook_problem(one, hooks)
+        ) is None or not self._settings.webhook_repair:
+            return problem, name
+        try:
+            await self._administration.register(server_actor(one.company_id, _SERVER), one.id)
+        except OmniError as error:
+            _logger.warning("webhook not put right", integration_id=one.id, reason=error.message)
+            return problem, name
+        _logger.warning("webhook put right", integration_id=one.id, problem=problem)
+        return None, name
+
+    async def _hook_problem(self, one: Integration, hooks: list[Json]) -> str | None:
+        overview = await self._database.read(
+            lambda c: integration_rows.read_overview(c, self._vault, one.id, None)
+        )
+        if overview is None:
+            return None
+        own = overview.integration  # its secret may have been renewed since the directory was read
+        webhook_url = self._settings.webhook_url_of(overview.webhook_mode, own.address_key)
+        requires = self._settings.require_webhook_signature or own.unsigned == "refused"
+        judged = integration_checks.judge_webhooks(
+            hooks, webhook_url, own.secrets, requires_signature=requires
+        )
+        return next(
+            (
+                finding.text
+                for finding in judged
+                if finding.state == "failed" and finding.name in _WEBHOOK
+            ),
+            None,
+        )
+
+    async def _keep(self, one: Integration, problem: str | None, inbox_name: str | None) -> None:
+        problem = problem[:_PROBLEM_MOST] if problem else None
+        values = {
+            "chatwoot_problem": problem,
+            "inbox_name": inbox_name[:255] if inbox_name else None,
+        }
+        if (one.chatwoot_problem, one.inbox_name) == (
+            values["chatwoot_problem"],
+            values["inbox_name"],
+        ):
+            return
+        await self._database.transaction(
+            lambda c: integration_rows.write_integration(c, self._vault, one.id, values)
+        )
+        await self._directory.refresh()
+        if problem != one.chatwoot_problem:
+            _logger.warning("integration", integration_id=one.id, problem=problem or "put right")

@@ -1,0 +1,458 @@
+"""The integrations of all companies in memory: which one a delivery belongs to, and whether its
+signature is good.
+
+Account and inbox numbers are no identity: every Chatwoot counts from 1, and anybody may write any
+number. What tells whose a delivery is: the secret that signed it, or the key in the address it was
+sent to. Refreshed every few seconds and on change, so that a webhook is judged without a query.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from urllib.parse import parse_qs
+
+from server.core.chatwoot.payloads import read_address
+from server.core.chatwoot.signatures import is_signed
+from server.core.times import SECOND
+from server.db.access import accounts
+from server.db.access.accounts import FOUNDER, GRANDFATHERED, Integration
+from server.db.access.vault import Vault
+from server.db.engine.database import Database
+from server.errors import (
+    BadSignature,
+    DatabaseUnavailable,
+    PayloadError,
+    Unavailable,
+)
+
+REFRESH_SECONDS = 3.0
+SIGNATURE_HEADER = "x-chatwoot-signature"
+TIMESTAMP_HEADER = "x-chatwoot-timestamp"
+DELIVERY_HEADER = "x-chatwoot-delivery"
+# none that a request can bring: kept beside its headers, so that ingest can judge by it, too
+KEY_HEADER = "webhook-key-sha256"
+# kept whole, and judged again once the secret is known: the reason in the journal
+UNDECIDED = (
+    "the signature cannot be judged before Chatwoot has shown the secret of an integration here"
+)
+# tried for one delivery: every self-hosted Chatwoot begins with account 1, so companies share its
+# number
+_MAX_SECRETS = 2_000
+# more than this is not hashed in the event loop
+_MAX_QUICK_SECRETS, _MAX_QUICK_BYTES = 200, 13_000_000
+_MAX_HASHED_BYTES = 64_000_000  # of all tries for one delivery: each hashes the whole body
+
+
+class Directory:
+    """`is_loaded` is false until the database has been read once."""
+
+    def __init__(
+        self, database: Database, vault: Vault, *, tolerance_seconds: float, require_signature: bool
+    ) -> None:
+        self._database = database
+        self._vault = vault
+        self._tolerance_seconds = tolerance_seconds
+        self._require_signature = require_signature
+        self._by_account: dict[int | None, list[Integration]] = {}
+        self._by_inbox: dict[int | None, list[Integration]] = {}
+        self._by_key: dict[str, Integration] = {}
+        self.integrations: dict[int, Integration] = {}
+        self.is_loaded = False
+        self.as_of_us = 0  # what was added after this moment is not known here yet
+
+    async def run(self) -> None:
+        while True:
+            with contextlib.suppress(Unavailable):
+                await self.refresh()
+            await asyncio.sleep(REFRESH_SECONDS)
+
+    async def refresh(self) -> None:
+        started_us = self.now_us()
+        self.take(
+            await self._database.read(lambda c: accounts.read_integrations(c, self._vault)),
+            started_us,
+        )
+
+    def take(self, found: Iterable[Integration], as_of_us: int = 0) -> None:
+        """These are all integrations there are, as of that moment."""
+        # proved ones first, and of those the one that was proved first: who comes later takes
+        # nothing from who was here before
+        found = sorted(found, key=lambda one: (not one.is_proved, one.proved_us, one.id))
+        by_account: dict[int | None, list[Integration]] = defaultdict(list)
+        by_inbox: dict[int | None, list[Integration]] = defaultdict(list)
+        for integration in found:
+            by_account[integration.account_id].append(integration)
+            by_inbox[integration.inbox_id].append(integration)
+        self._by_account = by_account
+        self._by_inbox = by_inbox
+        self._by_key = {
+            hashed_key(one.webhook_key): one for one in reversed(found) if one.webhook_key
+        }
+        self.integrations = {integration.id: integration for integration in found}
+        self.is_loaded = True
+        self.as_of_us = as_of_us
+
+    def now_us(self) -> int:
+        """The time by which deliveries are received and judged: the database's, as this machine's
+        clock may be hours wrong.
+        """
+        return self._database.clock.now_us()
+
+    def knows(self, account_id: int | None, inbox_id: int | None) -> bool:
+        """Whether there is any integration for the address, so that a signature can be judged."""
+        return bool(self._candidates(account_id, inbox_id))
+
+    def takes_long(self, account_id: int | None, inbox_id: int | None, body_bytes: int) -> bool:
+        """Whether there is so much to hash for a delivery that `verify` belongs into a thread."""
+        count = 2 * len(self._pool(account_id, inbox_id))
+        return count > _MAX_QUICK_SECRETS or count * body_bytes > _MAX_QUICK_BYTES
+
+    def verify(
+        self,
+        account_id: int | None,
+        inbox_id: int | None,
+        headers: Mapping[str, str],
+        body: bytes,
+        received_us: int | None = None,
+    ) -> int | None:
+        """The integration whose secret signed this delivery, or whose key it was sent with. Raises
+        BadSignature.
+
+        None: nothing proves whose it is, and `find` decides by the address whether anybody may have
+        it. `received_us`: when it came, by `now_us`; without it, now.
+        """
+        now_us = self.now_us() if received_us is None else received_us
+        if SIGNATURE_HEADER in headers:
+            return self._verify_signed(account_id, inbox_id, headers, body, now_us)
+        if KEY_HEADER in headers:
+            return self._verify_key(account_id, headers[KEY_HEADER])
+        candidates = self._candidates(account_id, inbox_id)
+        if (
+            candidates
+            and not self._unsigned(candidates)
+            and not any(one.problem for one in candidates)
+        ):
+            raise BadSignature
+        return None
+
+    def find(
+        self,
+        account_id: int | None,
+        inbox_id: int | None,
+        verified_id: int | None,
+        *,
+        is_signed: bool = False,
+    ) -> Integration:
+        """The integration a delivery belongs to. Raises PayloadError(`ignored`) with the reason
+        when there is none or it is switched off.
+
+        `is_signed`: it carries a signature, good or not; without `verified_id` that is nobody's
+        here.
+        """
+        where = f"account {account_id}" + ("" if inbox_id is None else f", inbox {inbox_id}")
+        if verified_id is not None:
+            verified = self.integrations.get(verified_id)
+            if verified is None:  # it is nobody else's now
+                raise PayloadError(
+                    f"the integration for {where} was removed", outcome="ignored", is_routing=True
+                )
+            return _receiving(self._addressed(verified, inbox_id, where))
+        candidates = self._candidates(account_id, inbox_id)
+        if not candidates:
+            raise PayloadError(f"no integration for {where}", outcome="ignored", is_routing=True)
+        if is_signed and self._is_undecided(candidates):
+            raise PayloadError(UNDECIDED, outcome="ignored", is_routing=True)
+        broken = [integration for integration in candidates if integration.problem]
+        unsigned = self._grandfathered(candidates) if is_signed else self._unsigned(candidates)
+        if broken and (is_signed or not unsigned):
+            raise PayloadError(f"integration {broken[0].id}: {broken[0].problem}", is_routing=True)
+        if not unsigned:
+            raise PayloadError(
+                "the signature does not fit the integration's secret", is_routing=True
+            )
+        # a row left behind steps aside for its own company's other one, and for no other company:
+        # its Chatwoot may still deliver
+        is_one_company = len({integration.company_id for integration in unsigned}) == 1
+        if (
+            is_one_company
+            and len(active := [i for i in unsigned if i.is_active and i.is_webhook_active]) == 1
+        ):
+            unsigned = active
+        if len(unsigned) > 1:
+            text = (
+                f"{where} does not tell whose this unsigned webhook is; register it again, so "
+                "that it is signed or has a key"
+            )
+            raise PayloadError(text, outcome="ignored", is_routing=True)
+        return _receiving(unsigned[0])
+
+    def of_company(self, company_id: int, integration_id: int | None) -> Integration | None:
+        """An integration of the company; None: there is no such one. Raises DatabaseUnavailable
+        while nothing was read yet: a process that has just started must not take its own ignorance
+        for an answer.
+        """
+        if not self.is_loaded:
+            raise DatabaseUnavailable
+        integration = self.integrations.get(integration_id or 0)
+        return (
+            integration
+            if integration is not None and integration.company_id == company_id
+            else None
+        )
+
+    def siblings(self, integration_id: int) -> list[int]:
+        """The company's integrations of the same Chatwoot account, this one among them."""
+        own = self.integrations.get(integration_id)
+        if own is None:
+            return []
+        place = (own.company_id, own.base_url)
+        return [
+            one.id
+            for one in self._by_account[own.account_id]
+            if (one.company_id, one.base_url) == place and one.is_proved
+        ]
+
+    def has_trouble(self, company_id: int) -> bool:
+        """Whether an integration of the company, that should work, does not."""
+        own = (
+            one
+            for one in self.integrations.values()
+            if one.company_id == company_id and one.is_active
+        )
+        return any(one.problem or one.chatwoot_problem for one in own)
+
+    def companies_of(self, account_id: int | None, inbox_id: int | None) -> set[int]:
+        """Whose a delivery with this address may be: for turns, and nothing else."""
+        return {one.company_id for one in self._candidates(account_id, inbox_id)}
+
+    def owner_of(self, body: str) -> int | None:
+        """The one company that a delivery which no integration took may be shown to, and that may
+        erase it; None: nobody.
+
+        Its address fits proved integrations of that company, and of no other. It is the rule for
+        all that asks for deliveries of nobody.
+        """
+        try:
+            account_id, inbox_id = read_address(body.encode())
+        except ValueError:
+            return None
+        companies = {
+            integration.company_id for integration in self._candidates(account_id, inbox_id)
+        }
+        return companies.pop() if len(companies) == 1 else None
+
+    def may_list(self, body: str, company_id: int) -> bool:
+        """Whether a company sees that there was a delivery which no integration took: its own, or
+        one that may as well be another's, of those which both let come unsigned.
+        """
+        if self.owner_of(body) == company_id:
+            return True
+        try:
+            candidates = self._candidates(*read_address(body.encode()))
+        except ValueError:
+            return False
+        return company_id in {one.company_id for one in self._unsigned(candidates)}
+
+    def _candidates(self, account_id: int | None, inbox_id: int | None) -> list[Integration]:
+        """Proved ones whose numbers fit. One that is not proved is none: else a claim that costs
+        nothing would block its owner.
+        """
+        if inbox_id is None:
+            return (
+                [one for one in self._by_account.get(account_id, ()) if one.is_proved]
+                if account_id is not None
+                else []
+            )
+        if account_id is None:
+            return [one for one in self._by_inbox.get(inbox_id, ()) if one.is_proved]
+        pool = [one for one in self._by_account.get(account_id, ()) if one.is_proved]
+        exact = [integration for integration in pool if integration.inbox_id == inbox_id]
+        # within a company the inbox goes before the whole account; one company's inbox hides no
+        # other company's account
+        companies = {integration.company_id for integration in exact}
+        return exact + [
+            one for one in pool if one.inbox_id is None and one.company_id not in companies
+        ]
+
+    def _verify_signed(
+        self,
+        account_id: int | None,
+        inbox_id: int | None,
+        headers: Mapping[str, str],
+        body: bytes,
+        now_us: int,
+    ) -> int | None:
+        signature, timestamp = headers.get(SIGNATURE_HEADER), headers.get(TIMESTAMP_HEADER)
+        for integration, secret in self._secrets(account_id, inbox_id, now_us, len(body)):
+            if is_signed(secret, signature, timestamp, body, 0, math.inf):
+                # too old or too new is refused here: it must not go on, as if unsigned, to a
+                # company that has no secret
+                if abs(now_us / SECOND - int(timestamp or 0)) > self._tolerance_seconds:
+                    raise BadSignature
+                return integration.id
+        # a Chatwoot that signs since its last update, with a secret that nobody has fetched yet
+        if KEY_HEADER in headers:
+            return self._verify_key(account_id, headers[KEY_HEADER])
+        candidates = self._candidates(account_id, inbox_id)
+        is_open = self._grandfathered(candidates) or self._is_undecided(candidates)
+        if candidates and not is_open and not any(one.problem for one in candidates):
+            raise BadSignature
+        return None
+
+    def _secrets(
+        self, account_id: int | None, inbox_id: int | None, now_us: int, body_bytes: int
+    ) -> Iterator[tuple[Integration, str]]:
+        """All secrets of the account, whatever the inbox: an account's webhook brings every inbox.
+        Those of the inbox come first.
+
+        One without a proof is tried last: what it signed is its own, and must not go to whoever
+        else has the numbers. Companies take turns, as their number of secrets is theirs to choose:
+        who has hundreds must not use up the tries of who has one.
+        """
+        pool = self._pool(account_id, inbox_id)
+        if len(pool) == 1 and len(own := pool[0].secrets_at(now_us)) == 1:  # nearly always
+            yield pool[0], own[0]
+            return
+        tried, most = set[str](), min(_MAX_SECRETS, 1 + _MAX_HASHED_BYTES // max(1, body_bytes))
+        for integration, secret in _by_turns(pool, inbox_id, now_us):
+            if secret not in tried:
+                if len(tried) >= most:
+                    return
+                tried.add(secret)
+                yield integration, secret
+
+    def _pool(self, account_id: int | None, inbox_id: int | None) -> list[Integration]:
+        return (
+            self._by_inbox.get(inbox_id, [])
+            if account_id is None
+            else self._by_account.get(account_id, [])
+        )
+
+    def _verify_key(self, account_id: int | None, key: str) -> int:
+        """Only where no secret is known: a Chatwoot that signs is held to it."""
+        found = self._by_key.get(key)
+        if (
+            found is None
+            or self._require_signature
+            or found.unsigned == "refused"
+            or found.has_secret
+            or account_id not in (None, found.account_id)
+        ):
+            raise BadSignature
+        return found.id
+
+    def _unsigned(self, candidates: Iterable[Integration]) -> list[Integration]:
+        """Those that take what is not signed, at the plain address."""
+        if self._require_signature:
+            return []
+        found = [one for one in candidates if one.unsigned == "accepted" and not one.has_secret]
+        # who received before there were proofs goes on: a neighbour's proof of the same numbers
+        # elsewhere stops nothing
+        return [one for one in found if 0 < one.proved_us <= FOUNDER] or found
+
+    def _grandfathered(self, candidates: Iterable[Integration]) -> list[Integration]:
+        """Those that take a signature which nobody can judge: older than proofs, their secret not
+        fetched yet (`proofs`), and of the one company that has the account's number here.
+        """
+        found = self._without_known_secret(candidates)
+        return found if len(self._owners(found)) == 1 else []
+
+    def _is_undecided(self, candidates: Iterable[Integration]) -> bool:
+        """Whether one that is older than proofs may have signed, but as well another company in an
+        account of that number.
+
+        Then it is given to neither, and refused to neither: it is kept until the secret is known.
+        """
+        return len(self._owners(self._without_known_secret(candidates))) > 1
+
+    def _without_known_secret(self, candidates: Iterable[Integration]) -> list[Integration]:
+        return [one for one in self._unsigned(candidates) if one.proved_us == GRANDFATHERED]
+
+    def _owners(self, found: Iterable[Integration]) -> set[int]:
+        accounts = {one.account_id for one in found}
+        return {
+            one.company_id
+            for account in accounts
+            for one in self._by_account[account]
+            if one.is_proved
+        }
+
+    def _addressed(self, verified: Integration, inbox_id: int | None, where: str) -> Integration:
+        """The company's integration of that inbox, at the same Chatwoot as the one whose secret or
+        key it is.
+        """
+        if inbox_id is None or verified.inbox_id == inbox_id:
+            return verified
+        own = [
+            one
+            for one in self._by_account.get(verified.account_id, ())
+            if (one.company_id, one.base_url) == (verified.company_id, verified.base_url)
+        ]
+        fitting = [one for one in own if one.inbox_id == inbox_id] or [
+            one for one in own if one.inbox_id is None
+        ]
+        if not fitting:
+            raise PayloadError(f"no integration for {where}", outcome="ignored", is_routing=True)
+        return next((one for one in fitting if one.is_active and one.is_webhook_active), fitting[0])
+
+
+def _by_turns(
+    pool: list[Integration], inbox_id: int | None, now_us: int
+) -> Iterator[tuple[Integration, str]]:
+    """Each company's first secret, then each one's second, and so on; those of integrations without
+    a proof last.
+    """
+    if len(pool) == 1:
+        yield from ((pool[0], secret) for secret in pool[0].secrets_at(now_us))
+        return
+    ordered = sorted(pool, key=lambda one: one.inbox_id != inbox_id)
+    for is_proved in (True, False):
+        companies: dict[int, dict[str, Integration]] = defaultdict(dict)
+        for integration in ordered:
+            if integration.is_proved == is_proved:
+                for secret in integration.secrets_at(now_us):
+                    companies[integration.company_id].setdefault(secret, integration)
+        waiting = [iter(own.items()) for own in companies.values()]
+        while waiting:
+            following = []
+            for own in waiting:
+                if (found := next(own, None)) is not None:
+                    yield found[1], found[0]
+                    following.append(own)
+            waiting = following
+
+
+def hashed_key(key: str | None) -> str:
+    """As it is kept: the journal must not hold what opens the address."""
+    return hashlib.sha256((key or "").encode("utf-8", "replace")).hexdigest()
+
+
+def key_of(query_string: bytes) -> str | None:
+    """The hashed `key` of a webhook's address, where it has one."""
+    if b"key=" not in query_string:
+        return None
+    found = parse_qs(query_string[:500].decode("latin-1"), max_num_fields=20).get("key")
+    return hashed_key(found[0]) if found else None
+
+
+def _receiving(integration: Integration) -> Integration:
+    number = integration.id
+    if integration.problem:
+        raise PayloadError(f"integration {number}: {integration.problem}", is_routing=True)
+    if not integration.is_proved:
+        text = (
+            f"Chatwoot has not shown yet that the access token of integration {number} may "
+            "see the inbox"
+        )
+        raise PayloadError(text, outcome="ignored", is_routing=True)
+    if not integration.is_active:
+        raise PayloadError(
+            f"integration {number} is switched off (is_active)", outcome="ignored", is_routing=True
+        )
+    if not integration.is_webhook_active:
+        text = f"webhooks of integration {number} are switched off (is_webhook_active)"
+        raise PayloadError(text, outcome="ignored", is_routing=True)
+    return integration

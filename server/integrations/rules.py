@@ -1,0 +1,105 @@
+"""What administrators may write about an integration, and the columns that follow from it: checks
+without asking anybody.
+"""
+
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from server.chatwoot import ChatwootError, ChatwootRefused
+from server.core.checks import integration_checks
+from server.db.access.accounts import Integration
+from server.db.access.audit_log import Actor
+from server.errors import BadRequest, ChatwootFailed, Unprocessable
+from server.integrations.proofs import previous_secret_us
+
+MODES = ("live", "local")
+UNSIGNED = ("refused", "keyed", "accepted")
+UNWRITTEN = (
+    "Nothing was stored: to another address the stored access token is not sent. Write the "
+    "access token as well"
+)
+_TOKEN_MOST = 500
+
+Json = dict[str, Any]
+
+
+def previous_end_us(own: Integration) -> int | None:
+    """Until when a replaced secret counts; None where there is none, or it has ended."""
+    if not own.previous_webhook_secret or own.previous_webhook_secret not in own.secrets:
+        return None
+    return own.previous_until_us or None
+
+
+def replaced_secret(integration: Integration, secret: str, now_us: int) -> Json:
+    """The columns of a new secret; the one before counts for a day."""
+    before = integration.webhook_secret
+    until = now_us + previous_secret_us() if before else None
+    return {
+        "webhook_secret": secret,
+        "previous_webhook_secret": before,
+        "previous_secret_until": until,
+    }
+
+
+def check_token_is_written(actor: Actor, own: Integration, values: Json) -> None:
+    """A stored token goes to the address it was given for, and to no other: no administrator could
+    read it here, but anybody could have it sent to a server of theirs. The same address may go over
+    to TLS. Raises Unprocessable.
+    """
+    base_url = values.get("base_url", own.base_url)
+    is_same = base_url in (own.base_url, own.base_url.replace("http://", "https://", 1))
+    if not is_same and "access_token" not in values and actor.agent_id is not None:
+        raise Unprocessable(UNWRITTEN)
+
+
+def secrets_of(hooks: list[Json]) -> set[str]:
+    return {str(hook["secret"]) for hook in hooks if hook.get("secret")}
+
+
+def new_key() -> str:
+    return secrets.token_urlsafe(24)
+
+
+def check_unsigned(actor: Actor, unsigned: object) -> None:
+    """At the plain address anybody may send what is not signed, and only numbers say whose it is:
+    for who runs the server to allow.
+    """
+    if unsigned not in UNSIGNED or (unsigned == "accepted" and actor.agent_id is not None):
+        raise BadRequest("unsignedWebhooks must be refused or keyed")
+
+
+def check_mode(mode: object) -> None:
+    if mode not in MODES:
+        raise BadRequest("webhookMode must be live or local")
+
+
+def checked_secret(text: str, what: str) -> str:
+    """It goes into a header or a digest. Raises BadRequest without quoting it."""
+    stripped = text.strip()
+    if (
+        not 0 < len(stripped) <= _TOKEN_MOST
+        or not stripped.isascii()
+        or not stripped.isprintable()
+        or " " in stripped
+    ):
+        raise BadRequest(
+            f"The {what} must be one word of letters, digits and signs, as Chatwoot shows it"
+        )
+    return stripped
+
+
+def failure(error: ChatwootError) -> ChatwootFailed:
+    return ChatwootFailed(f"Chatwoot did not carry it out: {error.message}")
+
+
+async def with_events(write: Callable[[list[str]], Awaitable[Json]]) -> Json:
+    """With a customer's typing as well; a Chatwoot older than that refuses it, and gets the
+    rest.
+    """
+    try:
+        return await write([*integration_checks.EVENTS, *integration_checks.TYPING_EVENTS])
+    except ChatwootRefused as error:
+        if error.chatwoot_status != 422:
+            raise
+        return await write(list(integration_checks.EVENTS))

@@ -1,0 +1,458 @@
+"""One live socket after its welcome: an object driven by calls, without a task and without a queue
+of its own.
+
+It remembers the seq up to which it has written. While it is level with the feed the hub pushes
+ready frames; when its transport is full it stops and, once there is room, catches up from the
+feed's ring or from the log. So memory per socket is bounded by the transport's buffer, and nothing
+is skipped or doubled whatever the order of pause, resume and push.
+"""
+
+import asyncio
+import itertools
+import random
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import msgspec
+
+from server import log, metrics
+from server.core.times import SECOND, iso
+from server.core.wire.client_frames import (
+    Auth,
+    Hello,
+    Pong,
+    Typing,
+    Viewing,
+    encode_error,
+    encode_message,
+    encode_ping,
+    frame_budget,
+)
+from server.core.wire.client_frames import parse_client_message as parse_message
+from server.core.wire.websocket_frames import text_frame
+from server.errors import OmniError, Unavailable
+from server.live.hub import Hub
+from server.live.push_protocol import Push
+from server.tasks import spawn
+
+_logger = log.get(__name__)
+_PIECE_BYTES = 131_072  # caught up in pieces of this size, so that a slow reader stops us early
+_DRAIN_GRACE_SECONDS = 1.0  # a client that does not know `drain` is closed this much later
+_ping_numbers = itertools.count(1)
+
+CLOSE_INTERNAL = 1011
+CLOSE_RESTART = 1012
+CLOSE_PROTOCOL = 4001
+CLOSE_NOT_ALLOWED = 4003
+CLOSE_TOO_FAST = 4108
+CLOSE_DRAIN = 4200
+CLOSE_EXPIRED = 4205
+CLOSE_SLOW = 4208
+CLOSE_GAP = 4210
+
+
+class Tail(Protocol):
+    """A company's feed, as a connection uses it."""
+
+    company_id: int
+    epoch: str
+    head: int
+
+    def ready_after(self, seq: int, most_bytes: int) -> tuple[bytes, int] | None:
+        """Frames after `seq` from the ring and the last seq among them; None when the ring does not
+        reach back so far.
+        """
+
+    async def fetch_after(self, seq: int) -> tuple[bytes, int] | None:
+        """The same from the log, a page; None when the log does not reach back so far any more."""
+
+
+class Colleagues(Protocol):
+    """What the agents of a company see of each other, as a connection uses it."""
+
+    def join(self, viewer: "Connection") -> None: ...
+
+    def leave(self, viewer: "Connection") -> None: ...
+
+    def inform(self, viewer: "Connection") -> None:
+        """Give it the whole again."""
+
+    def view(self, viewer: "Connection", conversation_id: int | None) -> None: ...
+
+    def type(self, viewer: "Connection", conversation_id: int, *, on: bool) -> None: ...
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """Seconds from the settings that a connection lives by."""
+
+    ping: float
+    silence: float
+    slow: float
+    high_water_bytes: int
+    drain: float = 0.0
+
+
+class Renewal(msgspec.Struct, frozen=True):
+    """What a new token gives a socket."""
+
+    expires_at: float | None
+    token_key: str | None
+    issued_us: int
+    is_admin: bool
+
+
+Renew = Callable[[str], Awaitable[Renewal]]
+
+
+class Connection:
+    """A member of the hub. `expires_at` is unix seconds, or None for a sign-in that does not end by
+    itself.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_budget",
+        "_colleagues",
+        "_fetching",
+        "_heard_at",
+        "_hub",
+        "_is_informed",
+        "_now_seconds",
+        "_pace",
+        "_pinged_at",
+        "_renew",
+        "_tail",
+        "agent_id",
+        "agent_name",
+        "deadline",
+        "expires_at",
+        "is_admin",
+        "is_over",
+        "is_replaying",
+        "issued_us",
+        "output",
+        "paused_at",
+        "seq",
+        "session",
+        "session_key",
+        "token_key",
+        "viewing",
+    )
+
+    def __init__(
+        self,
+        push: Push,
+        hub: Hub,
+        tail: Tail,
+        colleagues: Colleagues,
+        pace: Pace,
+        *,
+        agent_id: int,
+        agent_name: str,
+        seq: int,
+        expires_at: float | None,
+        session_key: str | None,
+        token_key: str | None = None,
+        issued_us: int = 0,
+        now_seconds: Callable[[], float] = time.time,
+    ) -> None:
+        """`now_seconds`: the clock by which the sign-in ends."""
+        now, self._now_seconds = time.monotonic(), now_seconds
+        self.output = push
+        self._hub = hub
+        self._tail = tail
+        self._colleagues = colleagues
+        self._pace = pace
+        self.agent_id = agent_id
+        self.agent_name = agent_name
+        self.seq = seq
+        self.expires_at = expires_at
+        self.session_key = session_key
+        self.token_key = token_key
+        self.issued_us = issued_us
+        self.session = uuid.uuid4().hex[:12]
+        self._budget = frame_budget(now)
+        self._heard_at = self._pinged_at = now
+        self.paused_at: float | None = None
+        self._fetching: asyncio.Task[None] | None = None
+        self._renew: Renew | None = None
+        self.is_replaying = self.is_over = self.is_admin = False
+        self.viewing: int | None = None
+        self._is_informed = False
+        self.deadline = now
+        self._set_deadline()
+
+    def start(self, *, is_replaying: bool, renew: Renew) -> None:
+        """Take the socket over; the caller has said welcome. From here on everything comes by
+        calls. Raises ConnectionResetError when the client has gone, before anybody else knows of
+        this connection.
+        """
+        self.is_replaying = is_replaying
+        self._renew = renew
+        self.output = self.output.hand_over(self, self._pace.high_water_bytes)
+        self._hub.join(self._tail.company_id, self)
+        self._colleagues.join(self)
+        self.advance()
+
+    @property
+    def company_id(self) -> int:
+        return self._tail.company_id
+
+    def send(self, kind: str, **fields: Any) -> None:
+        self.output.write(text_frame(encode_message(kind, **fields)))
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Say why and end it; `on_lost` follows."""
+        self.output.close(code, reason)
+
+    # -- the feed's side
+    # ---
+
+    def catch_up(self, last_seq: int) -> None:
+        """The hub has frames up to there that do not follow what was written. We are behind; or we
+        joined, or caught up, between two batches of one turn of the loop, and have the first of
+        what the hub put together.
+        """
+        if self.paused_at is None and self.seq < last_seq:
+            self.advance()
+
+    def advance(self) -> None:
+        """Write what is missing up to the head: from the ring at once, else from the log. Called
+        again whenever it had to stop.
+        """
+        while self.paused_at is None and self._fetching is None and not self.is_over:
+            if self.seq >= self._tail.head:
+                if self.is_replaying:
+                    self.is_replaying = False
+                    self.send("live", cursor=self.cursor)
+                return
+            # it is not known whether this agent may still read: `release` follows
+            if not self._hub.may_send():
+                return
+            ready = self._tail.ready_after(self.seq, _PIECE_BYTES)
+            if ready is None:
+                self._fetching = spawn(self._fetch(), f"catch-up-{self.session}")
+                return
+            frames, self.seq = ready
+            self.output.write(frames)
+
+    def reset(self, reason: str) -> None:
+        """The log this socket followed is gone: the client takes a snapshot and goes on from the
+        head.
+        """
+        metrics.feed_resets.labels(reason).inc()
+        if self._fetching is not None:  # a page under way is of the life before
+            self._fetching.cancel()
+            self._fetching = None
+        self.seq = self._tail.head
+        self.is_replaying = False
+        self.send("reset", reason=reason, cursor=self.cursor)
+        self.advance()
+
+    def release(self) -> None:
+        """What was held back may leave."""
+        if self.paused_at is None:
+            self.advance()
+            if not self._is_informed:
+                self._colleagues.inform(self)
+
+    def tell(self, frame: bytes) -> None:
+        """Of colleagues. The first to be dropped: a socket without room, or one that missed
+        something before, waits for the whole.
+        """
+        if self.paused_at is not None or not self._hub.may_send():
+            self._is_informed = False
+        elif self._is_informed:
+            self.output.write(frame)
+
+    def inform(self, frame: bytes) -> None:
+        if self.paused_at is None and self._hub.may_send():
+            self._is_informed = True
+            self.output.write(frame)
+
+    @property
+    def cursor(self) -> str:
+        return f"{self._tail.epoch}.{self.seq}"
+
+    async def _fetch(self) -> None:
+        """One page of the log, then on from there; a log that cannot be read ends the socket, and
+        the client resumes.
+        """
+        asked = self.seq
+        try:
+            page = await self._tail.fetch_after(asked)
+        except OmniError as error:
+            self._fetching = None
+            self.close(error.close_code, error.code)
+            return
+        except Exception:
+            _logger.exception("catching up failed", session=self.session)
+            self._fetching = None
+            self.close(CLOSE_INTERNAL, "internal")  # else it would stay behind in silence
+            return
+        self._fetching = None
+        if page is None and not self.is_over:
+            self.reset("too_old")
+        # a push may have followed on meanwhile
+        elif page is not None and not self.is_over and self.seq == asked and self._hub.may_send():
+            frames, self.seq = page
+            self.output.write(frames)
+        self.advance()
+
+    # -- the client's side
+    # ---
+
+    def on_text(self, text: bytes) -> None:
+        now = time.monotonic()
+        self._heard_at = now
+        if not self._budget.take(now):
+            self.close(CLOSE_TOO_FAST, "too fast")
+            return
+        try:
+            message = parse_message(text)
+        except ValueError as error:
+            self.close(CLOSE_PROTOCOL, str(error))
+            return
+        if isinstance(message, Auth) and self._renew is not None:
+            spawn(self._authenticate(message.token, self._renew), f"renew-{self.session}")
+        elif isinstance(message, Hello):
+            self.close(CLOSE_PROTOCOL, "hello was said already")
+        elif isinstance(message, Viewing):
+            self._colleagues.view(self, message.conversation_id)
+        elif isinstance(message, Typing):
+            self._colleagues.type(self, message.conversation_id, on=message.on)
+        elif isinstance(message, Pong):
+            pass  # heard is what counts
+
+    def on_binary(self) -> None:
+        self.close(1003, "text only")
+
+    def on_pause(self) -> None:
+        if self.paused_at is None:
+            self.paused_at = time.monotonic()
+            metrics.sockets_paused.inc()
+            self._set_deadline()
+
+    def on_resume(self) -> None:
+        if self.paused_at is not None:
+            self.paused_at = None
+            metrics.sockets_paused.dec()
+            self._set_deadline()
+            self.advance()
+            if not self._is_informed:
+                self._colleagues.inform(self)
+
+    def on_lost(self, code: int) -> None:
+        self.is_over = True
+        if self.paused_at is not None:
+            self.paused_at = None
+            metrics.sockets_paused.dec()
+        self._hub.leave(self._tail.company_id, self)
+        self._colleagues.leave(self)
+        if self._fetching is not None:
+            self._fetching.cancel()
+        metrics.socket_closes.labels(str(code) if code in _COUNTED_CODES else "other").inc()
+        about = {
+            "session": self.session,
+            "company_id": self._tail.company_id,
+            "agent_id": self.agent_id,
+            "seq": self.seq,
+        }
+        _logger.info("socket closed", code=code, **about)
+
+    def on_shutdown(self) -> None:
+        """Ask the client to reconnect at a moment of its own within the window, so that they do not
+        all come at once elsewhere.
+        """
+        if self._pace.drain <= 0:
+            self.close(CLOSE_RESTART, "restart")
+            return
+        seconds = random.random() * self._pace.drain  # noqa: S311 - spread, not a secret
+        self.send("drain", inMs=int(seconds * 1000))
+        asyncio.get_running_loop().call_later(
+            seconds + _DRAIN_GRACE_SECONDS, self.close, CLOSE_DRAIN, "drain"
+        )
+
+    async def _authenticate(self, token: str, renew: Renew) -> None:
+        try:
+            renewed = await renew(token)
+        except Unavailable as error:  # it may be tried again, until the sign-in before has expired
+            self.output.write(text_frame(encode_error(error)))
+            return
+        except OmniError as error:
+            self.output.write(text_frame(encode_error(error)))
+            self.close(error.close_code, error.code)
+            return
+        self.expires_at = renewed.expires_at
+        self.token_key = renewed.token_key
+        self.issued_us = renewed.issued_us
+        self.is_admin = renewed.is_admin
+        self.send(
+            "auth",
+            expiresAt=None if self.expires_at is None else iso(int(self.expires_at * SECOND)),
+        )
+        self._set_deadline()
+
+    # -- time
+    # ---
+
+    def on_deadline(self, now: float) -> None:
+        if self.expires_at is not None and self._now_seconds() >= self.expires_at:
+            self.close(CLOSE_EXPIRED, "sign-in expired")
+            return
+        if now - self._heard_at >= self._pace.silence:
+            self.close(CLOSE_SLOW, "silent")
+            return
+        if self.paused_at is not None and now - self.paused_at >= self._pace.slow:
+            self.close(CLOSE_SLOW, "slow")
+            return
+        if self.paused_at is None and now - self._pinged_at >= self._pace.ping:
+            self._pinged_at = now
+            # what the hub still holds goes first: a ping says that everything up to its cursor has
+            # been sent
+            self.advance()
+            self.output.write(
+                text_frame(
+                    encode_ping(next(_ping_numbers), self.cursor, int(self._now_seconds() * SECOND))
+                )
+            )
+        self._set_deadline()
+
+    def _set_deadline(self) -> None:
+        times = [self._heard_at + self._pace.silence]
+        times.append(
+            self._pinged_at + self._pace.ping
+            if self.paused_at is None
+            else self.paused_at + self._pace.slow
+        )
+        if self.expires_at is not None:
+            times.append(time.monotonic() + self.expires_at - self._now_seconds())
+        self.deadline = min(times)
+
+
+_COUNTED_CODES = frozenset(
+    {
+        1000,
+        1001,
+        1002,
+        1003,
+        1005,
+        1006,
+        1007,
+        1009,
+        1011,
+        1012,
+        4001,
+        4003,
+        4010,
+        4108,
+        4113,
+        4129,
+        4200,
+        4205,
+        4208,
+        4210,
+    }
+)

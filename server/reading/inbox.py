@@ -1,0 +1,350 @@
+"""What an agent reads and does: lists, threads, read marks, status. The REST endpoints and the
+pages are two faces of it.
+
+Everything takes the agent and looks only inside that agent's company.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from msgspec.structs import replace
+
+from server.chatwoot import (
+    ChatwootClient,
+    ChatwootError,
+    ChatwootOutcomeUnknown,
+    ChatwootRefused,
+)
+from server.core.state.entities import (
+    Conversation,
+    Json,
+    Message,
+    agent_view,
+    message_view,
+)
+from server.core.state.projection import Board
+from server.core.state.recovery import Cursor
+from server.core.times import SECOND
+from server.core.wire.event_frames import EventBatch
+from server.db.access.accounts import Agent, Integration
+from server.db.engine.database import Connection, Database
+from server.db.state import (
+    eventlog,
+    lists,
+    store,
+    threads,
+)
+from server.db.state.gone_marks import mark_gone
+from server.db.state.lists import Filters
+from server.errors import (
+    BadRequest,
+    ChatwootFailed,
+    ConversationGone,
+    DatabaseUnavailable,
+    NotFound,
+    OutcomeUnknown,
+)
+from server.integrations.directory import Directory
+
+STATUSES = ("Open", "Closed")
+_PAGE = 500
+_NOT_FOUND = 404
+_CHATWOOT_STATUS = {"Open": "open", "Closed": "resolved"}
+# the end of year 9999: no row of ours is later, and no DATETIME could be
+_LATEST_US = 253_402_300_799 * SECOND
+_LOCAL_KEY = (-1, 0)  # the board's place for a conversation that was looked up by its own id
+
+Publish = Callable[[EventBatch], None]
+ClientOf = Callable[[Integration], ChatwootClient]
+OnRead = Callable[[Conversation, int], None]
+
+
+class Inbox:
+    """Reads, and the acts that change state with an event."""
+
+    def __init__(
+        self,
+        database: Database,
+        directory: Directory,
+        publish: Publish,
+        client_of: ClientOf,
+        on_read: OnRead = lambda row, count: None,
+    ) -> None:
+        """`on_read` gets a conversation and how far an agent has read it, after the commit."""
+        self._on_read = on_read
+        self._database = database
+        self._directory = directory
+        self._publish = publish
+        self._client_of = client_of
+
+    async def page(
+        self, agent: Agent, filters: Filters, limit: int
+    ) -> tuple[list[Json], str | None]:
+        """One page of the list, and the place to go on from while there is more. Raises
+        DatabaseUnavailable.
+        """
+        found = await self._database.read(
+            lambda c: lists.list_conversations(c, agent.company_id, agent.id, filters, limit + 1)
+        )
+        views = [agent_view(conversation, read_count) for conversation, read_count in found[:limit]]
+        last = found[limit - 1][0] if len(found) > limit else None
+        return (
+            views,
+            None
+            if last is None
+            else f"{'' if last.last_message_us is None else last.last_message_us}_{last.id}",
+        )
+
+    async def pages(self, agent: Agent, filters: Filters) -> AsyncIterator[list[Json]]:
+        """The whole list, page after page; memory holds one page, and the numbers of the others.
+
+        Which conversations, and in which order, is of one moment: a row that moves up while the
+        answer is on its way would be missing in pages that are read by their edges. The rows
+        themselves may be newer than that, as they may be newer than the answer's tag.
+        """
+        found = await self._database.read(
+            lambda c: lists.list_conversations(c, agent.company_id, agent.id, filters, _PAGE)
+        )
+        if len(found) < _PAGE:
+            yield [agent_view(conversation, read_count) for conversation, read_count in found]
+            return
+        ids = await self._database.read(lambda c: lists.list_ids(c, agent.company_id, filters))
+        shown = 0
+        # nothing has moved since: no row twice
+        if ids[:_PAGE] == [conversation.id for conversation, _ in found]:
+            yield [agent_view(conversation, read_count) for conversation, read_count in found]
+            shown = _PAGE
+        for start in range(shown, len(ids), _PAGE):
+            page = ids[start : start + _PAGE]
+            found = await self._database.read(
+                # awaited at once
+                lambda c: lists.read_listed(c, agent.company_id, agent.id, page, filters.status)  # noqa: B023
+            )
+            yield [agent_view(conversation, read_count) for conversation, read_count in found]
+
+    async def unread(self, agent: Agent) -> tuple[dict[str, int], Cursor | None]:
+        """In how many conversations, open and closed, there is something this agent has not read:
+        in all, not in one page.
+
+        With the place in the log at which that is so; None: nothing was ever logged.
+        """
+
+        async def read(connection: Connection) -> tuple[dict[str, int], Cursor | None]:
+            stream = (await eventlog.read_streams(connection, [agent.company_id])).get(
+                agent.company_id
+            )
+            counts = await lists.count_unread(connection, agent.company_id, agent.id)
+            at = None if stream is None else Cursor(stream.epoch, stream.head)
+            return {status: counts.get(status, 0) for status in STATUSES}, at
+
+        return await self._database.snapshot(read)
+
+    async def conversation(self, agent: Agent, conversation_id: int) -> Json:
+        """Raises NotFound, also for another company's."""
+
+        async def read(connection: Connection) -> Json:
+            conversation = await _conversation(connection, agent, conversation_id)
+            return agent_view(
+                conversation, await lists.read_read_count(connection, agent.id, conversation_id)
+            )
+
+        return await self._database.read(read)
+
+    async def thread(
+        self,
+        agent: Agent,
+        conversation_id: int,
+        *,
+        limit: int | None = None,
+        before: int | None = None,
+    ) -> Json:
+        """The conversation with `messages`, oldest first: all, or the newest `limit` before a
+        message id. Raises NotFound.
+        """
+
+        async def read(connection: Connection) -> Json:
+            conversation = await _conversation(connection, agent, conversation_id)
+            view = agent_view(
+                conversation, await lists.read_read_count(connection, agent.id, conversation_id)
+            )
+            edge = (
+                await _edge(connection, agent, conversation_id, before)
+                if before is not None
+                else None
+            )
+            messages = await _messages(connection, agent, conversation_id, limit, edge)
+            view["messages"] = [message_view(message) for message in messages]
+            return view
+
+        # or the conversation might not know yet of a message that is in the list
+        return await self._database.snapshot(read)
+
+    async def mark_read(self, agent: Agent, conversation_id: int, message_id: int) -> Json:
+        """This agent has read up to a message; an event where that is further than before. Raises
+        NotFound.
+        """
+
+        read: tuple[Conversation, int] | None = None
+
+        async def write(connection: Connection) -> tuple[Json, list[EventBatch]]:
+            nonlocal read
+            streams = await eventlog.lock_streams(connection, [agent.company_id], store.new_epoch())
+            entry = await store.entry_by_id(connection, agent.company_id, conversation_id)
+            message = await store.read_message(
+                connection, agent.company_id, conversation_id, message_id
+            )
+            if entry is None or message is None:
+                raise NotFound
+            count = await threads.count_inbound(connection, message)
+            own = await lists.read_read_count(connection, agent.id, conversation_id)
+            if count <= max(entry.row.read_count, own):
+                return agent_view(entry.row, own), []
+            await lists.write_read_count(
+                connection,
+                agent.id,
+                conversation_id,
+                count,
+                message_id,
+                self._database.clock.now_us(),
+            )
+            board = Board({_LOCAL_KEY: entry})
+            board.note_read(entry, agent.id, count, message_id, self._database.clock.now_us())
+            batches = await store.save_board(
+                connection, board, streams, self._database.clock.now_us()
+            )
+            read = entry.row, count
+            return agent_view(entry.row, count), batches
+
+        view = await self._act(write)
+        if read is not None:
+            self._on_read(*read)
+        return view
+
+    async def set_status(self, agent: Agent, conversation_id: int, status: str) -> Json:
+        """Open or close a conversation, in Chatwoot first where it comes from there. Raises
+        NotFound or ChatwootFailed.
+        """
+        before = await self._database.read(lambda c: _conversation(c, agent, conversation_id))
+        integration = self._directory.of_company(agent.company_id, before.integration_id)
+        is_gone, chatwoot_status = before.gone_us is not None, before.chatwoot_status
+        if (
+            integration is not None
+            and not is_gone
+            and before.chatwoot_conversation_id is not None
+            and before.status != status
+        ):
+            told = await self._set_there(integration, before.chatwoot_conversation_id, status)
+            is_gone, chatwoot_status = told is None, told or chatwoot_status
+        if is_gone:
+            if status == "Open":
+                raise ConversationGone
+            return await self.conversation(agent, conversation_id)
+
+        async def write(connection: Connection) -> tuple[Json, list[EventBatch]]:
+            streams = await eventlog.lock_streams(connection, [agent.company_id], store.new_epoch())
+            entry = await store.entry_by_id(connection, agent.company_id, conversation_id)
+            if entry is None:
+                raise NotFound
+            board = Board({_LOCAL_KEY: entry})
+            now_us = self._database.clock.now_us()
+            board.set_conversation(
+                entry,
+                replace(entry.row, status=status, chatwoot_status=chatwoot_status),
+                now_us,
+                now_us,
+            )
+            batches = await store.save_board(
+                connection, board, streams, self._database.clock.now_us()
+            )
+            return agent_view(
+                entry.row, await lists.read_read_count(connection, agent.id, conversation_id)
+            ), batches
+
+        try:
+            return await self._act(write)
+        except DatabaseUnavailable:
+            if chatwoot_status == before.chatwoot_status:
+                raise
+            # only half of it is undone by a rollback: the other half stands in Chatwoot, and comes
+            # here by its webhook
+            raise OutcomeUnknown(
+                "Chatwoot has changed the status; it shows here in a moment"
+            ) from None
+
+    async def _set_there(
+        self, integration: Integration, display_id: int, status: str
+    ) -> str | None:
+        """The status that Chatwoot has now; None when it no longer has the conversation, which is
+        marked then. Raises ChatwootFailed.
+        """
+        try:
+            return await self._client_of(integration).toggle_status(
+                display_id, _CHATWOOT_STATUS[status]
+            )
+        except ChatwootOutcomeUnknown as error:
+            raise ChatwootFailed(
+                f"Look whether Chatwoot has changed the status: {error.message}"
+            ) from None
+        except ChatwootError as error:
+            if not isinstance(error, ChatwootRefused) or error.chatwoot_status != _NOT_FOUND:
+                raise ChatwootFailed(
+                    f"Chatwoot did not change the status: {error.message}"
+                ) from None
+        for batch in await mark_gone(self._database, integration, display_id):
+            self._publish(batch)
+        return None
+
+    async def _act(
+        self, write: Callable[[Connection], Awaitable[tuple[Json, list[EventBatch]]]]
+    ) -> Json:
+        view, batches = await self._database.transaction(write)
+        for batch in batches:
+            self._publish(batch)
+        return view
+
+
+def parse_place(text: str) -> tuple[int | None, int]:
+    """The place a page ended at, as `page` gave it. Raises BadRequest."""
+    moment, _, number = text.partition("_")
+    if not _is_number(number) or (moment and (not _is_number(moment) or int(moment) > _LATEST_US)):
+        raise BadRequest("before must be taken from the Link of the page before")
+    return int(moment) if moment else None, int(number)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 19
+
+
+async def _conversation(connection: Connection, agent: Agent, conversation_id: int) -> Conversation:
+    conversation = await store.read_conversation(connection, agent.company_id, conversation_id)
+    if conversation is None:
+        raise NotFound
+    return conversation
+
+
+async def _edge(connection: Connection, agent: Agent, conversation_id: int, before: int) -> Message:
+    message = await store.read_message(connection, agent.company_id, conversation_id, before)
+    if message is None:
+        raise NotFound
+    return message
+
+
+async def _messages(
+    connection: Connection,
+    agent: Agent,
+    conversation_id: int,
+    limit: int | None,
+    edge: Message | None,
+) -> list[Message]:
+    if limit is not None:
+        return await threads.read_messages(
+            connection, agent.company_id, conversation_id, limit=limit, before=edge
+        )
+    whole: list[Message] = []
+    while True:
+        page = await threads.read_messages(
+            connection, agent.company_id, conversation_id, limit=_PAGE, before=edge
+        )
+        whole = page + whole
+        if len(page) < _PAGE:
+            return whole
+        edge = page[0]

@@ -1,0 +1,79 @@
+"""Reply windows: which channels have one, how long, and what Chatwoot's own word changes."""
+
+import pytest
+
+from server.core.state.reply_window import ReplyWindow, reply_window
+from server.core.times import SECOND
+
+HOUR = 3_600 * SECOND
+WROTE = 1_784_365_260 * SECOND
+
+
+@pytest.mark.parametrize(
+    ("channel", "hours"),
+    [
+        ("Channel::FacebookPage", 24),
+        ("Channel::Instagram", 24),
+        ("Channel::Whatsapp", 24),
+        ("Channel::Tiktok", 48),
+    ],
+)
+@pytest.mark.parametrize("can_reply", [True, None])
+def test_a_window_is_open_for_its_hours(channel: str, hours: int, can_reply: bool | None) -> None:
+    """From the customer's last message on."""
+    assert reply_window(channel, WROTE, can_reply, WROTE) == ReplyWindow(
+        WROTE + hours * HOUR, "open"
+    )
+
+
+@pytest.mark.parametrize(
+    "channel", [None, "Channel::WebWidget", "Channel::Email", "Channel::Api", "Channel::TwilioSms"]
+)
+def test_other_channels_have_none(channel: str | None) -> None:
+    """Unless Chatwoot says that no reply is possible."""
+    assert (
+        reply_window(channel, WROTE, True, WROTE)
+        == reply_window(channel, None, None, 0)
+        == ReplyWindow()
+    )
+    assert reply_window(channel, WROTE, False, WROTE + 1) == ReplyWindow(None, "closed", "channel")
+
+
+@pytest.mark.parametrize("channel", ["Channel::FacebookPage", "Channel::Instagram"])
+def test_meta_s_window_is_seven_days_where_chatwoot_may_use_the_tag(channel: str) -> None:
+    """It says that a reply is possible after a day: then the longer window is in force."""
+    assert reply_window(channel, WROTE, True, WROTE + 25 * HOUR) == ReplyWindow(
+        WROTE + 7 * 24 * HOUR, "open"
+    )
+    assert reply_window(channel, WROTE, True, WROTE + 8 * 24 * HOUR) == ReplyWindow()
+
+
+def test_whatsapp_that_is_open_after_a_day_has_no_window() -> None:
+    """Chatwoot's light form of it has none."""
+    assert reply_window("Channel::Whatsapp", WROTE, True, WROTE + 24 * HOUR) == ReplyWindow()
+
+
+def test_chatwoot_s_no_closes_it() -> None:
+    """Whatever the hours say."""
+    assert reply_window("Channel::FacebookPage", WROTE, False, WROTE + 30 * HOUR) == ReplyWindow(
+        WROTE + 24 * HOUR, "closed", "expired"
+    )
+
+
+def test_a_no_from_before_the_customer_s_last_message_counts_no_more() -> None:
+    """The customer has written again, and the payload did not say whether a reply is possible."""
+    assert reply_window("Channel::Whatsapp", WROTE, False, WROTE - 1) == ReplyWindow(
+        WROTE + 24 * HOUR, "open"
+    )
+    assert reply_window("Channel::WebWidget", WROTE, False, WROTE - 1) == ReplyWindow()
+
+
+def test_before_the_customer_has_written_it_is_closed() -> None:
+    """Unless Chatwoot says that a reply is possible: it may know of messages that we do not."""
+    assert reply_window("Channel::Whatsapp", None, None, 0) == ReplyWindow(
+        None, "closed", "no_message"
+    )
+    assert reply_window("Channel::Whatsapp", None, False, WROTE) == ReplyWindow(
+        None, "closed", "no_message"
+    )
+    assert reply_window("Channel::Whatsapp", None, True, WROTE) == ReplyWindow()

@@ -1,0 +1,335 @@
+"""Triggers that somebody drops, may not be created, or are in the way of nobody: against real
+databases.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+from typing import Any
+
+import pymysql
+import pytest
+from sqlalchemy import make_url
+
+from server.core.wire.event_frames import EventBatch
+from server.db.engine.database import Database
+from server.db.migrations import upgrade
+from server.db.migrations.upgrade_connection import connected
+from server.db.schema import crm_triggers
+from server.db.state import eventlog, store
+from server.errors import ConfigurationError
+from server.incoming.crm_rows import CrmRows
+from server.incoming.crm_watch import CrmWatch
+from tests import crm
+from tests.kit.mariadb import MariaDB
+from tests.unit.db.state.test_snapshot import SOURCES
+from tests.unit.states import conversation_change, message_change
+
+_CONVERSATION = (
+    "INSERT INTO social_conversations (id, company_id, platform, external_user_name) VALUES "
+    "({n}, {company}, 'facebook', 'N')"
+)
+_MESSAGE = (
+    "INSERT INTO social_messages (conversation_id, sender_type, content, created_at) VALUES "
+    "({n}, 'customer', '{text}', '{at}')"
+)
+
+
+class Desk:
+    """Follower and watch on a database, and what they published."""
+
+    def __init__(self, database: Database, url: str) -> None:
+        self.database = database
+        self.url = url
+        self.batches: list[EventBatch] = []
+        self.rows = CrmRows(database, self.batches.append)
+        self.watch = CrmWatch(database, url, watched=lambda: [1])
+
+    async def follow(self, most: int = 50) -> None:
+        """Until nothing is left to be done now."""
+        for _ in range(most):
+            if not await self.rows.turn():
+                return
+
+    def events(self, company_id: int) -> int:
+        return sum(len(batch.bodies) for batch in self.batches if batch.company_id == company_id)
+
+    async def stream(self, company_id: int) -> Any:
+        return (await self.database.read(lambda c: eventlog.read_streams(c, [company_id])))[
+            company_id
+        ]
+
+    async def one(self, sql: str) -> Any:
+        rows = await self.database.fetch_all(sql)
+        return rows[0][0]
+
+
+@asynccontextmanager
+async def _desk(url: str) -> AsyncIterator[Desk]:
+    async with Database(url, wait_seconds=30) as database:
+        yield Desk(database, url)
+
+
+@contextmanager
+def _crm(url: str) -> Iterator[Any]:
+    """A connection of the CRM's that commits when it is told to."""
+    at = make_url(url)
+    with closing(
+        pymysql.connect(
+            host=at.host,
+            port=at.port or 3306,
+            user=at.username,
+            password=at.password or "",
+            database=at.database,
+        )
+    ) as connection:
+        yield connection
+
+
+def _write(url: str, *statements: str) -> None:
+    for statement in statements:
+        crm.execute(url, statement)
+
+
+def _message(n: int, text: str = "Hello", at: str = "2026-07-18 09:01:00") -> str:
+    return _MESSAGE.format(n=n, text=text, at=at)
+
+
+def _conversation(n: int, company: int = 1) -> str:
+    return _CONVERSATION.format(n=n, company=company)
+
+
+async def test_dropped_triggers_are_put_back_and_what_was_missed_is_found(
+    database_url: str,
+) -> None:
+    """As by a tool that makes a table anew: counts and preview are right again, and every client
+    takes a snapshot.
+    """
+    upgrade(database_url)
+    async with _desk(database_url) as desk:
+        _write(
+            database_url, _conversation(1), _message(1), _conversation(2, company=2), _message(2)
+        )
+        await desk.follow()
+        before = [await desk.stream(company_id) for company_id in (1, 2)]
+        with connected(database_url) as connection:
+            for trigger in crm_triggers.triggers(desk.database.dialect):
+                connection.exec_driver_sql(f"DROP TRIGGER {trigger.name}")
+        _write(
+            database_url,
+            _message(1, "missed"),
+            "UPDATE social_conversations SET status = 'Closed' WHERE id = 2",
+        )
+        await desk.watch.check()
+        assert await desk.database.read(crm_triggers.read_missing) == []
+        await desk.watch._compare_ordered()
+        await desk.follow()
+        after = [await desk.stream(company_id) for company_id in (1, 2)]
+        assert all(new.epoch != old.epoch for new, old in zip(after, before, strict=True))
+        assert (
+            await desk.one("SELECT omni_inbound_count FROM social_conversations WHERE id = 1") == 2
+        )
+        assert "missed" in await desk.one(
+            "SELECT omni_preview FROM social_conversations WHERE id = 1"
+        )
+        _write(database_url, _message(1, "noted again"))
+        await desk.follow()
+        assert desk.batches[-1].company_id == 1
+
+
+async def test_a_row_without_a_company_stops_nobody(database_url: str) -> None:
+    """A CRM whose conversations may be nobody's, or have a number below nought: they are shown to
+    nobody, all others are.
+    """
+    upgrade(database_url)
+    if database_url.startswith("mysql"):
+        _write(database_url, "ALTER TABLE social_conversations MODIFY company_id BIGINT NULL")
+        odd = [_conversation(9).replace("(9, 1,", "(9, NULL,"), _message(9)]
+    else:
+        odd = []
+    async with _desk(database_url) as desk:
+        numbers = [_conversation(10 + place, company=-place) for place in (1, 2, 3, 4)]
+        _write(
+            database_url,
+            *odd,
+            *numbers,
+            *(_message(10 + place) for place in (1, 2, 3, 4)),
+            _conversation(1),
+            _message(1),
+        )
+        for _ in range(3):
+            await desk.follow()
+        assert {batch.company_id for batch in desk.batches} == {1}
+        assert await desk.one("SELECT COUNT(*) FROM omni_crm_changes WHERE subject <> 4") == 0
+
+
+async def test_triggers_that_went_along_with_another_table_are_made_anew(mariadb: MariaDB) -> None:
+    """A tool for online changes puts a copy in the table's place and keeps the old one, with its
+    triggers: one comparison, and then the copy has them.
+    """
+    url = mariadb.create_database()
+    upgrade(url)
+    async with _desk(url) as desk:
+        _write(url, _conversation(1))
+        await desk.follow()
+        _write(
+            url,
+            "CREATE TABLE _copy LIKE social_messages",
+            "RENAME TABLE social_messages TO _old, _copy TO social_messages",
+        )
+        await desk.watch.check()
+        assert await desk.database.read(crm_triggers.read_missing) == []
+        await desk.watch._compare_ordered()
+        before = (await desk.stream(1)).epoch
+        await desk.watch.check()
+        await desk.watch._compare_ordered()
+        assert (await desk.stream(1)).epoch == before
+        _write(url, _message(1, "noted"))
+        await desk.follow()
+        assert "noted" in await desk.one(
+            "SELECT omni_preview FROM social_conversations WHERE id = 1"
+        )
+
+
+async def test_triggers_of_an_account_that_is_gone_are_made_anew_by_the_upgrade(
+    mariadb: MariaDB,
+) -> None:
+    """As in a dump that was restored elsewhere: MySQL refuses every write of the CRM until then."""
+    url = mariadb.create_database()
+    upgrade(url)
+    name = str(make_url(url).database)
+    with connected(url) as connection:
+        [first] = [
+            one for one in crm_triggers.triggers("mysql") if one.name == "omni_crm_message_insert"
+        ]
+        connection.exec_driver_sql(f"DROP TRIGGER {first.name}")
+    mariadb.sql(
+        first.create.replace("CREATE TRIGGER", "CREATE DEFINER='nobody'@'nowhere' TRIGGER"),
+        database=name,
+    )
+    _write(url, _conversation(1))
+    with pytest.raises(ConfigurationError, match="1449"):
+        _write(url, _message(1))
+    assert any("another account" in sentence for sentence in upgrade(url))
+    _write(url, _message(1))
+    assert not any("another account" in sentence for sentence in upgrade(url))
+
+
+async def test_what_we_write_is_not_noted(database_url: str) -> None:
+    """Neither a new conversation, nor its messages, nor what changes nothing that people see."""
+    upgrade(database_url)
+    async with _desk(database_url) as desk:
+        for change in (
+            message_change(version=1),
+            message_change(version=2, number=89),
+            conversation_change(3, status="resolved"),
+        ):
+            told = [(SOURCES[1], change)]
+
+            async def write(c: Any) -> None:
+                # awaited at once
+                streams, board = await store.load_board(c, told, "e1")  # noqa: B023
+                board.apply(told[0][1], told[0][0], 10**15)  # noqa: B023
+                await store.save_board(c, board, streams, 10**15)
+
+            await desk.database.transaction(write)
+        assert await desk.one("SELECT COUNT(*) FROM omni_crm_changes") == 0
+
+
+async def test_without_the_privilege_rows_are_found_by_polling(mariadb: MariaDB) -> None:
+    """The account may do everything but create triggers: new rows are found, changed ones where
+    agents are, and it is said.
+    """
+    url = mariadb.create_database()
+    name = str(make_url(url).database)
+    plain = mariadb.plain_url(name).replace("//application:", "//untriggered:")
+    mariadb.sql("CREATE USER IF NOT EXISTS 'untriggered'@'%' IDENTIFIED BY 'secret'")
+    mariadb.sql(f"GRANT ALL ON `{name}`.* TO 'untriggered'@'%'")
+    mariadb.sql(f"REVOKE TRIGGER ON `{name}`.* FROM 'untriggered'@'%'")
+    assert any("no triggers" in sentence for sentence in upgrade(plain))
+    async with _desk(plain) as desk:
+        _write(plain, _conversation(1))
+        await desk.watch.check()
+        assert "TRIGGER command denied" in desk.watch.notes()[0]
+        assert desk.watch.tag_suffix()
+        _write(plain, _message(1, "polled"), _conversation(2))
+        await desk.watch.check()
+        await desk.follow()
+        assert desk.events(1) == 2
+        await desk.watch.check()
+        _write(plain, "UPDATE social_conversations SET status = 'Closed' WHERE id = 1")
+        await desk.watch.check()
+        await desk.follow()
+        assert desk.events(1) == 3
+        await desk.watch.check()
+        await desk.follow()
+        assert desk.events(1) == 3
+
+
+async def test_a_transaction_that_stays_open_holds_up_no_other_conversation(
+    mariadb: MariaDB,
+) -> None:
+    """Its rows come with its commit, though their numbers are lower than what was taken
+    meanwhile.
+    """
+    url = mariadb.create_database()
+    upgrade(url)
+    async with _desk(url) as desk:
+        _write(url, _conversation(1), _conversation(2))
+        await desk.follow()
+        known = desk.events(1)
+        with _crm(url) as late:
+            with late.cursor() as cursor:
+                cursor.execute(_message(1, "late"))
+            _write(url, _message(2, "early"))
+            await desk.follow()
+            assert desk.events(1) == known + 1
+            with late.cursor() as cursor:
+                # waits for nothing of ours
+                cursor.execute("UPDATE social_conversations SET status = 'Closed' WHERE id = 1")
+            late.commit()
+        await asyncio.sleep(0)
+        await desk.follow()
+        assert desk.events(1) == known + 2
+        assert await desk.one("SELECT COUNT(*) FROM omni_crm_changes") == 0
+
+
+async def test_a_bulk_update_holds_up_no_other_company(database_url: str) -> None:
+    """One company's rows are changed by the thousand: another's message is told within three turns,
+    and all are told in the end.
+    """
+    count = 100_000 if os.environ.get("OMNI_TEST_FULL") else 2_000
+    upgrade(database_url)
+    async with _desk(database_url) as desk:
+        values = ", ".join(f"({n}, 1, 'facebook', 'N', 1)" for n in range(1, count + 1))
+        _write(
+            database_url,
+            "INSERT INTO social_conversations (id, company_id, platform, external_user_name, "
+            f"omni_seq) VALUES {values}",
+            _conversation(count + 1, company=2),
+            "UPDATE social_conversations SET status = 'Closed' WHERE company_id = 1",
+            _message(count + 1),
+        )
+        for _ in range(3):
+            await desk.rows.turn()
+        assert desk.events(2) == 2
+        assert 0 < desk.events(1) < count
+        await desk.follow(most=count)
+        assert desk.events(1) == count
+        assert max(len(batch.bodies) for batch in desk.batches) <= 200
+
+
+async def test_a_missing_table_of_ours_never_stops_the_crm(mariadb: MariaDB) -> None:
+    """What cannot be noted is written all the same."""
+    url = mariadb.create_database()
+    upgrade(url)
+    _write(
+        url,
+        _conversation(1),
+        "DROP TABLE omni_crm_changes",
+        _message(1),
+        "UPDATE social_conversations SET status = 'Closed'",
+    )
+    _write(url, "DELETE FROM social_messages")
+    assert crm.execute(url, "SELECT status FROM social_conversations") == [{"status": "Closed"}]
