@@ -53,32 +53,32 @@ packages: ## Debian packages the tests need (installed when root, named otherwis
 	@bash tests/install-packages.sh
 
 bench: install-dev packages ## print costs as ratios, all measured in one run
-	$(BIN)/python -m tests.bench $(ARGS)
+	$(BIN)/python -m tests.tools.bench $(ARGS)
 
 prisma: ## a CRM's Prisma client for its test, 300 MB; no scripts of packages are run, and no engine is fetched
 	cd tests/prisma && npm ci --ignore-scripts --no-audit --no-fund
 	cd tests/prisma && PRISMA_SCHEMA_ENGINE_BINARY=/bin/true npx prisma generate --schema schema.prisma
 
 bench-upgrade: install-dev ## what an upgrade of a CRM with a million messages costs the CRM beside it
-	$(BIN)/python -m tests.bench.upgrade $(ARGS)
+	$(BIN)/python -m tests.tools.bench.upgrade $(ARGS)
 
 bench-web: install-dev packages ## what an agent waits for in the browser, measured in a real one
-	$(BIN)/python -m tests.bench_web $(ARGS)
+	$(BIN)/python -m tests.tools.bench_web $(ARGS)
 
 history: install-dev packages ## fetch and compare 75,000 messages in every disorder of time; prints what is missing, requests, time and memory
-	$(BIN)/python -m tests.history $(ARGS)
+	$(BIN)/python -m tests.tools.history $(ARGS)
 
 soak: install-dev packages ## traffic under faults of every kind; prints what was lost, doubled or stood still: make soak ARGS='--minutes 30'
-	$(BIN)/python -m tests.soak $(ARGS)
+	$(BIN)/python -m tests.tools.soak $(ARGS)
 
 page-random: install-dev packages ## ten random minutes in the real page, as agents, customers and faults make them: make page-random ARGS='--seed 7'
-	$(BIN)/python -m tests.page_random $(ARGS)
+	$(BIN)/python -m tests.tools.page_random $(ARGS)
 
 load: install-dev packages ## a scenario of tests/load/scenarios on MariaDB and Redis: make load SCENARIO=viral-post ARGS=--short
-	$(BIN)/python -m tests.load $(SCENARIO) $(ARGS)
+	$(BIN)/python -m tests.tools.load $(SCENARIO) $(ARGS)
 
 screenshots: install-dev packages ## pictures of the inbox, into artefacts/
-	$(BIN)/python -m tests.screenshots $(ARGS)
+	$(BIN)/python -m tests.tools.screenshots $(ARGS)
 
 schema: install ## write schema.sql from the table definitions
 	$(BIN)/python -m server.db.schema.render > schema.sql.new

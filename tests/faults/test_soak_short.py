@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.soak.run import Plan, soak
+from tests.tools.soak.run import Plan, soak
 
 _RATES = ((4.0, 0.5), (0.5, 0.1), (0.5, 0.1))
 

@@ -17,7 +17,7 @@ from server.incoming.reconcile import Reconcile
 from server.lab.chatwoot_sim import ChatwootSim, serving
 from server.settings import Settings
 from tests.faults.figures import sized, told
-from tests.history.world import (
+from tests.tools.history.world import (
     ACCOUNT,
     INBOX,
     World,
@@ -40,8 +40,8 @@ async def _world(tmp_path: Path, conversations: int, messages: int) -> AsyncIter
 
 
 async def test_all_of_it_comes_and_nothing_is_asked_for_in_vain(tmp_path: Path) -> None:
-    """The short form of `python -m tests.history`: nothing missing, and the comparison afterwards
-    says the same.
+    """The short form of `python -m tests.tools.history`: nothing missing, and the comparison
+    afterwards says the same.
     """
     async with _world(tmp_path, 80, 2_500) as world:
         one = await world.add()

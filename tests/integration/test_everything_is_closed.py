@@ -22,7 +22,7 @@ from tests.kit.eventually import eventually, scaled
 from tests.kit.omni import Omni, running
 from tests.kit.rude_http import answering
 from tests.kit.webhook import WEBHOOK_PATH
-from tests.load.rude_chatwoot import rude_chatwoot
+from tests.tools.load.rude_chatwoot import rude_chatwoot
 
 pytestmark = pytest.mark.timeout(scaled(240))
 TIMES = 13  # one more than an agent may fetch files at once, and more than any other place there is

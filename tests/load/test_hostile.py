@@ -1,5 +1,5 @@
 """Each attack for a moment: nothing is lost, doubled, disordered or refused, and no agent is cut.
-How quick it stays is for `python -m tests.load.hostile` to say.
+How quick it stays is for `python -m tests.tools.load.hostile` to say.
 """
 
 from pathlib import Path
@@ -10,8 +10,8 @@ from tests.faults.kit import Cluster, clustered
 from tests.kit.eventually import scaled
 from tests.kit.mariadb import MariaDB
 from tests.kit.redis import Redis
-from tests.load.attacks import ATTACKS
-from tests.load.hostile import play
+from tests.tools.load.attacks import ATTACKS
+from tests.tools.load.hostile import play
 
 pytestmark = [pytest.mark.xdist_group("load"), pytest.mark.timeout(scaled(240))]
 

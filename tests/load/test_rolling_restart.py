@@ -11,7 +11,7 @@ from tests.kit.eventually import scaled
 from tests.kit.mariadb import MariaDB
 from tests.kit.processes import find_program
 from tests.kit.redis import Redis
-from tests.load.rolling import Site, play, site
+from tests.tools.load.rolling import Site, play, site
 
 AGENTS = 60
 OPTIONS: dict[str, object] = {

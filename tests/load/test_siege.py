@@ -1,4 +1,4 @@
-"""All kinds of attacker at once, for some seconds; `python -m tests.load.siege` is the long
+"""All kinds of attacker at once, for some seconds; `python -m tests.tools.load.siege` is the long
 form.
 """
 
@@ -10,8 +10,8 @@ from tests.faults.kit import Cluster, clustered
 from tests.kit.eventually import scaled
 from tests.kit.mariadb import MariaDB
 from tests.kit.redis import Redis
-from tests.load.attackers import Haul
-from tests.load.siege import as_table, play
+from tests.tools.load.attackers import Haul
+from tests.tools.load.siege import as_table, play
 
 pytestmark = [pytest.mark.xdist_group("load"), pytest.mark.timeout(scaled(240))]
 

@@ -1,5 +1,6 @@
 """What a newcomer must find is said by every place that can know it. Settings are quick here; how
-long it takes with the usual ones is in docs/operation.md, measured by `python -m tests.trials`.
+long it takes with the usual ones is in docs/operation.md, measured by
+`python -m tests.tools.trials`.
 """
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from tests.kit.eventually import scaled
 from tests.kit.mariadb import MariaDB
 from tests.kit.redis import Redis
-from tests.trials.faults import FAULTS, Fault, Ground
+from tests.tools.trials.faults import FAULTS, Fault, Ground
 
 QUICK = {
     "RECONCILE_SECONDS": "2",

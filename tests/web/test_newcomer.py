@@ -6,8 +6,8 @@ from pathlib import Path
 
 from playwright.async_api import Browser
 
-from tests.newcomer.ground import Record, empty_ground
-from tests.newcomer.ways import by_commands, by_page
+from tests.tools.newcomer.ground import Record, empty_ground
+from tests.tools.newcomer.ways import by_commands, by_page
 
 
 async def test_by_the_page_alone(browser: Browser, tmp_path: Path) -> None:

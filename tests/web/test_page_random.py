@@ -3,7 +3,7 @@
 import pytest
 from playwright.async_api import Browser
 
-from tests.page_walk.day import RandomDay
+from tests.tools.page_walk.day import RandomDay
 from tests.web.site import Site
 
 ROUNDS = 2

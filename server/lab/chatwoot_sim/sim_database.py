@@ -23,7 +23,7 @@ from server.lab.chatwoot_sim.model import (
     User,
 )
 
-# an alphabet  # pragma: allowlist secret
+# pragma: allowlist nextline secret
 _TOKEN_CHARACTERS = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # noqa: S105
 _TOKEN_LENGTH = 24  # has_secure_token
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.access.visitor import Visitor
 from tests.kit.processes import find_program
-from tests.load.nginx import Nginx
+from tests.tools.load.nginx import Nginx
 
 pytestmark = pytest.mark.skipif(find_program("nginx") is None, reason="nginx is not installed")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.soak.meter import (
+from tests.tools.soak.meter import (
     Journey,
     Meter,
     Window,

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from server.lab.load.scenario_plan import read_scenario
-from tests.load import everything
-from tests.load.everything import (
+from tests.tools.load import everything
+from tests.tools.load.everything import (
     NAMES,
     PAGE,
     Played,

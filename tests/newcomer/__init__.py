@@ -1,1 +1,0 @@
-"""A new user's first minutes, played and timed: `python -m tests.newcomer`."""
