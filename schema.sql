@@ -1,5 +1,5 @@
 -- Omni Inbox: tables for MySQL 8 and MariaDB 10.6 or newer.
--- Rendered from server/db/tables.py by `python -m server.db.schema`; do not edit.
+-- Rendered from server/db/schema/tables.py by `python -m server.db.schema.render`; do not edit.
 --
 -- It may be loaded again at any time: tables that exist are left as they are. A database that holds the CRM's
 -- social_conversations, social_messages and integrations is upgraded in place with `omni-inbox db upgrade` instead, which also
