@@ -207,7 +207,7 @@ async def test_who_stands_still_in_a_transaction_gives_its_locks_back(
 
 
 _BREAKING_OUT = (
-    "'", "\\'", "\\", "''", ("\\\\' OR 1 = 1 " "-- "), "\0", ("%s %(id)s :body " "{0}"), ("\u02bc \uff07 " "\u2019"), ("/*! */ ; DROP " "TABLE " "texts"),  # noqa: E501
+    "'", "\\'", "\\", "''", ("\\\\' OR 1 = 1 -- "), "\0", ("%s %(id)s :body {0}"), ("\u02bc \uff07 \u2019"), ("/*! */ ; DROP TABLE texts"),  # noqa: E501
 )  # fmt: skip
 
 
