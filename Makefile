@@ -92,7 +92,7 @@ lock: install-dev ## renew the locks from pyproject.toml and tests/node/package.
 	cd tests/node && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
 
 clean: ## remove what the commands above have made, the embedded database excepted
-	rm -rf $(VENV) tests/node/node_modules artefacts *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) tests/node/node_modules artefacts build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # shapes of keys, and texts too random to be words. The word "password" beside a text proves nothing in catalogues and tests; locks are hashes by their
@@ -107,7 +107,7 @@ $(BIN)/python:
 	@test -n '$(PYTHON)' || { echo 'Python 3.11 or newer is needed: install it, or name it with make PYTHON=/path/to/python3.' >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
-$(VENV)/runtime.stamp: requirements.lock pyproject.toml | $(BIN)/python
+$(VENV)/runtime.stamp: requirements.lock pyproject.toml setup.py | $(BIN)/python
 	$(PIP) install --quiet --require-hashes -r requirements.lock
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

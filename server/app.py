@@ -7,7 +7,6 @@ import gc
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from pathlib import Path
 
 import httpx
 from starlette.applications import Starlette
@@ -74,6 +73,7 @@ from server.http.pages.page_data import ServerPageData
 from server.http.pages.page_frame import PageFrame
 from server.http.pages.set_up_page import SetUpPages
 from server.http.pages.sign_in_pages import SignInPages
+from server.http.pages.web_folder import web_folder
 from server.http.rate_limits import ApiLimits
 from server.http.responses import problem_answer
 from server.incoming.agents_last_seen import AgentsLooks
@@ -128,7 +128,6 @@ from server.tasks import Services, spawn
 from server.traces import FanOuts, Traces
 
 _logger = log.get(__name__)
-WEB = Path(__file__).parent.parent / "web"
 _IDENTIFY_SECONDS, _IDENTIFY_RETRY_SECONDS = 30.0, 0.5
 # as people type it; Chatwoot follows no redirect before 4.14
 _WEBHOOK_PATHS = (WEBHOOK_PATH, f"{WEBHOOK_PATH}/")
@@ -608,7 +607,7 @@ def _routes(parts: Parts, guard: Guard) -> list[BaseRoute]:
     page_data = ServerPageData(
         parts.access, parts.feeds, parts.inbox, parts.replies, *of_pages, parts.directory
     )
-    frame = PageFrame(WEB)
+    frame = PageFrame(web_folder())
     return [
         *Conversations(
             guard,
