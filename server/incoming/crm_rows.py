@@ -16,6 +16,7 @@ from server import log, metrics
 from server.core.state.crm_changes import (
     DELETED,
     MESSAGE,
+    SERVER,
     Event,
     Inbound,
     RowChange,
@@ -36,6 +37,7 @@ _MAX_DELETED = 2_000
 _MAX_JUDGED = 2_000
 _BUSY_SECONDS = 0.5  # until a conversation that another transaction holds is tried again
 _MAX_BUSY = 1_000
+_OTHERS_SECONDS = 30.0
 # deleted rows make every client of the company take a snapshot: so often at most
 _RESET_SECONDS = 3.0
 _logger = log.get(__name__)
@@ -79,6 +81,7 @@ class CrmRows:
         # companies whose last transaction failed: one row at a time
         self._suspects: set[int] = set()
         self._after = 0  # the company that was served last
+        self._others_at = 0.0
 
     async def run(self) -> None:
         """Turn after turn as long as there is something to do, then every half second."""
@@ -101,7 +104,12 @@ class CrmRows:
         if has_more:
             companies = await self._database.read(crm_notes.read_companies)
         known = sorted(one for one in companies if one is not None)
-        if any(one < 0 for one in known):
+        # a proof of the watch is always there (`crm_proofs`), and a CRM's own number below nought
+        # may look like it
+        if any(one < 0 and one != SERVER for one in known) or (
+            SERVER in known and now >= self._others_at
+        ):
+            self._others_at = now + _OTHERS_SECONDS
             await self._take_others()
         own = [one for one in known if one >= 0]
         for company_id in [

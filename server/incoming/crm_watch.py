@@ -6,6 +6,10 @@ two seconds and put back; what was missed meanwhile is found by a comparison, an
 snapshot. Where the database's account may not create triggers, new rows are found by their ids,
 changes of the conversations that agents have before them by looking at them, and an answer's tag
 lasts ten seconds.
+
+A trigger that cannot write its note lets the CRM's statement pass. So a note is tried as often as
+that (`crm_proofs`), and once it can be written again what went without is found by the same
+comparison.
 """
 
 import asyncio
@@ -17,15 +21,17 @@ from collections.abc import Callable, Collection
 from server import log
 from server.core.times import SECOND
 from server.db.engine.database import Connection, Database
+from server.db.engine.refusals import Act
 from server.db.migrations import put_triggers_back
 from server.db.schema import crm_triggers
 from server.db.state import (
     crm_notes,
     crm_polling,
+    crm_proofs,
     eventlog,
     store,
 )
-from server.errors import ConfigurationError, DatabaseUnavailable
+from server.errors import ConfigurationError, DatabaseUnavailable, OmniError
 
 CHECK_SECONDS = 2.0
 _AGAIN_SECONDS = 30.0  # after triggers could not be put back for another reason
@@ -39,6 +45,10 @@ _TAG_SECONDS = 10  # without triggers a tag proves no more than this
 _LATE_SECONDS = 600.0
 _MAX_UNHEARD = 5_000
 _MAX_WATCHED = 200  # companies looked at in one round
+# nobody tried for so long whether notes can be written, a process that ended meanwhile included
+_UNPROVED_SECONDS = 600.0
+_REFUSED_TO_ALL = {Act.FULL, Act.DEMOTED}  # met by any call of ours: a note may have met it as well
+_REFUSED_TO_NOTES = {*_REFUSED_TO_ALL, Act.RIGHTS, Act.SCHEMA}
 _logger = log.get(__name__)
 
 
@@ -63,16 +73,30 @@ class CrmWatch:
         self._ends: deque[tuple[float, tuple[int, int]]] = deque()
         self._queued: tuple[set[int], set[int]] = set(), set()
         self._looked: dict[int, crm_polling.Looked] = {}
+        self._has_refused = False  # notes could not be written, or maybe not, since the last proof
+        self._refused_notes: str | None = None  # in words
+        self._proved_at: float | None = None
+        self._met = 0
 
     async def run(self) -> None:
         while True:
             with contextlib.suppress(DatabaseUnavailable):
-                await self.check()
-                await self._compare_ordered()
+                await self.turn()
             await asyncio.sleep(CHECK_SECONDS if self.reason is None else CHECK_SECONDS / 2)
+
+    async def turn(self) -> None:
+        """All of it once. Raises DatabaseUnavailable."""
+        await self.prove()
+        await self.check()
+        await self._compare_ordered()
 
     def notes(self) -> list[str]:
         """For `/readyz`."""
+        if self._refused_notes is not None:
+            return [
+                "what the CRM writes cannot be noted, and follows once it can "
+                f"({self._refused_notes}); see docs/operation.md"
+            ]
         if self.reason is None:
             return []
         return [
@@ -111,6 +135,55 @@ class CrmWatch:
                 return
         await self._poll()
 
+    async def prove(self) -> None:
+        """Try whether a note can be written; once it can be again, what went without is compared.
+        Raises DatabaseUnavailable.
+
+        A server that cannot be reached says nothing of its triggers: only refusals count, and
+        silence of minutes.
+        """
+        if self._database.dialect == "sqlite" and await self._database.read(crm_proofs.has_proof):
+            return
+        refusals, now = self._database.refusals, time.monotonic()
+        met = self._count(_REFUSED_TO_NOTES)
+        self._has_refused |= self._count(_REFUSED_TO_ALL) != self._met
+        self._met = self._count(_REFUSED_TO_ALL)
+        self._has_refused |= (
+            self._proved_at is not None and now - self._proved_at > _UNPROVED_SECONDS
+        )
+        has_refused = self._has_refused and not refusals.is_refusing(
+            _REFUSED_TO_ALL
+        )  # else at its end, and once
+        longest_us = None if self._proved_at is not None else int(_UNPROVED_SECONDS * SECOND)
+        now_us = self._database.clock.now_us()
+        try:
+            reason = await self._database.transaction(
+                lambda c: crm_proofs.prove(
+                    c, now_us, has_refused=has_refused, longest_us=longest_us
+                ),
+                attempts=1,
+            )
+        except DatabaseUnavailable:
+            self._has_refused |= self._count(_REFUSED_TO_NOTES) != met
+            raise
+        except (
+            OmniError
+        ) as error:  # nobody thought of it: a table that is not ours any more, or damaged
+            if self._refused_notes is None:
+                _logger.warning(
+                    "notes of what the CRM writes cannot be written", problem=error.message
+                )
+            self._has_refused, self._refused_notes = True, error.message
+            return
+        refusals.note_write()
+        self._has_refused &= not has_refused
+        self._proved_at, self._refused_notes = now, None
+        if reason is not None:
+            _logger.warning("the CRM's rows are to be compared", reason=reason)
+
+    def _count(self, acts: Collection[Act]) -> int:
+        return sum(self._database.refusals.counts[act] for act in acts)
+
     def _deny(self, reason: str) -> None:
         if self.reason is None:
             _logger.warning("no triggers on the CRM's tables", reason=reason)
@@ -118,13 +191,18 @@ class CrmWatch:
         self._retry_at = time.monotonic() + _RETRY_SECONDS
 
     async def _compare_ordered(self) -> None:
-        for order_id in await self._database.read(crm_notes.read_comparisons):
-            now_us = self._database.clock.now_us()
-            if await self._database.transaction(
-                lambda c: crm_notes.claim_comparison(c, order_id, now_us, _LEASE_US)  # noqa: B023
-            ):
-                await self._compare()
-                await self._database.transaction(lambda c: crm_notes.delete_changes(c, [order_id]))  # noqa: B023
+        """One comparison answers all orders that were there when it began: each trigger's session
+        may write its own.
+        """
+        orders = await self._database.read(crm_notes.read_comparisons)
+        if not orders:
+            return
+        now_us = self._database.clock.now_us()
+        if await self._database.transaction(
+            lambda c: crm_notes.claim_comparison(c, orders[0], now_us, _LEASE_US)
+        ):
+            await self._compare()
+            await self._database.transaction(lambda c: crm_notes.delete_changes(c, orders))
 
     async def _compare(self) -> None:
         """Count all conversations anew; every client takes a snapshot, as nothing says which rows

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from server.core.state.entities import Conversation, Message, preview_of
 from server.core.times import SECOND
 
-CONVERSATION, MESSAGE, INTEGRATION, COMPARE, POLLED = 1, 2, 3, 4, 5  # subjects
+CONVERSATION, MESSAGE, INTEGRATION, COMPARE, POLLED, PROVED = 1, 2, 3, 4, 5, 6  # subjects
 INSERTED, UPDATED, DELETED, MOVED = "I", "U", "D", "A"  # acts
 INTEGRATIONS, SERVER, NOBODY = -1, -2, -3  # in place of a company
 # a message that is later than this from now does not lift its conversation in the list

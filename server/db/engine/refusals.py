@@ -13,7 +13,8 @@ import enum
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import pymysql
@@ -138,12 +139,14 @@ class Refusals:
         self._monotonic = monotonic
         self._met: dict[Act, tuple[float, str]] = {}  # act -> (when, words), the newest of each
         self.schema_count = 0  # how often a statement met tables that are not as they must be
+        self.counts: Counter[Act] = Counter()  # how often each was met
 
     def note(self, error: BaseException) -> None:
         refusal = TABLE.get(number_of(error))
         if refusal is not None and refusal.act in _MEANINGS:
             self._met[refusal.act] = (self._monotonic(), words_of(error))
             self.schema_count += refusal.act is Act.SCHEMA
+            self.counts[refusal.act] += 1
 
     def note_write(self) -> None:
         """The database has just taken a write: what was met before it is over, but for what may
@@ -162,6 +165,10 @@ class Refusals:
             return None
         act, (_, words) = max(self._met.items(), key=lambda item: item[1][0])
         return f"{_MEANINGS[act]}: {words}; webhooks are kept, agents stay connected"
+
+    def is_refusing(self, acts: Collection[Act]) -> bool:
+        """Whether one of these was met and is not over yet."""
+        return self.has_any and not self._met.keys().isdisjoint(acts)
 
     def _forget(self, acts: set[Act], seconds: float) -> None:
         since = self._monotonic() - seconds

@@ -3,10 +3,13 @@
 
 A write of ours is left out. On MySQL our connections have the session variable `@omni_inbox`.
 SQLite has no such thing: there, and for older versions of this program, it is our column
-`omni_seq`, which every write of ours that people can see moves and no other program knows. An error
-inside a trigger is swallowed, so that it never makes the other program's statement fail, and the
-missing table shows in `/readyz`. What MySQL asks of the account that made it comes before that, see
-`take_over`.
+`omni_seq`, which every write of ours that people can see moves and no other program knows. On MySQL
+an error inside a trigger is swallowed, so that it never makes the other program's statement fail.
+The session remembers that a note is missing, and the next note that can be written orders a
+comparison; whether notes can be written is tried as well, see `crm_proofs`. Errors of locks (1205,
+1213) are not swallowed: there MySQL passes handlers by. What it asks of the account that made the
+trigger comes before all that, see `take_over`. On SQLite an error ends the other program's
+statement: nothing is written unnoted.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,6 +34,13 @@ from server.db.engine.sql_connection import Connection as AsyncConnection
 from server.db.engine.sql_connection import Dialect, Row
 
 CHANGES_TABLE = "omni_crm_changes"
+# once, and not where there is nothing to compare
+ORDER_COMPARISON = (
+    f"INSERT INTO {CHANGES_TABLE} (company_id, subject, act, row_id) "
+    f"SELECT {SERVER}, {COMPARE}, '{INSERTED}', 0 FROM social_conversations WHERE NOT EXISTS "
+    f"(SELECT 1 FROM {CHANGES_TABLE} WHERE company_id = {SERVER} AND subject = {COMPARE} AND "
+    "row_id = 0) LIMIT 1"
+)
 _PREFIX = "omni_crm_"
 # TRIGGER denied; SUPER needed while the binary log is on; access denied to a definer
 _DENIED = {1142, 1227, 1419, 1044, 1045, 1370}
@@ -99,10 +109,12 @@ def _made(
     parts = " ".join(
         f"IF {case.condition} THEN {'; '.join(case.statements)}; END IF;" for case in cases
     )
-    body = (
-        "IF @omni_inbox IS NULL THEN BEGIN DECLARE CONTINUE HANDLER FOR SQLEXCEPTION BEGIN "
-        f"END; {parts} END; END IF"
-    )
+    handler = "DECLARE CONTINUE HANDLER FOR SQLEXCEPTION SET @omni_missed = 1;"
+    # a session's variable survives what refuses every table: whatever can be noted next says that
+    # something is missing
+    note = _note(str(SERVER), COMPARE, INSERTED, "0", "0")
+    mark = f"IF @omni_missed THEN SET @omni_missed = NULL; {note}; END IF;"
+    body = f"IF @omni_inbox IS NULL THEN BEGIN {handler} {parts} {mark} END; END IF"
     yield Trigger(f"{_PREFIX}{subject}_{event.lower()}", table, event, body)
 
 
@@ -132,15 +144,7 @@ def ensure(connection: Connection) -> list[str]:
     if not wanted:
         return []
     # committed before the first trigger: killed in between, the next process compares all the same
-    connection.execute(
-        text(
-            f"INSERT INTO {CHANGES_TABLE} (company_id, subject, act, row_id) "
-            f"SELECT {SERVER}, {COMPARE}, '{INSERTED}', 0 FROM social_conversations WHERE NOT "
-            "EXISTS "
-            f"(SELECT 1 FROM {CHANGES_TABLE} WHERE company_id = {SERVER} AND subject = "
-            f"{COMPARE}) LIMIT 1"
-        )
-    )
+    connection.execute(text(ORDER_COMPARISON))
     try:
         for one in wanted:
             if one.name in present:

@@ -129,10 +129,10 @@ async def read_integration_changes(connection: Connection, limit: int) -> list[R
 
 
 async def read_comparisons(connection: Connection) -> list[int]:
-    """Orders to compare everything, as triggers were missing for a while."""
+    """Orders to compare everything, as triggers or their notes were missing for a while."""
     rows = await connection.fetch_all(
-        "SELECT id FROM omni_crm_changes WHERE company_id = :place AND subject = :subject ORDER "
-        "BY id LIMIT 100",
+        "SELECT id FROM omni_crm_changes WHERE company_id = :place AND subject = :subject "
+        "ORDER BY id LIMIT 100000",
         {"place": SERVER, "subject": COMPARE},
     )
     return [row[0] for row in rows]

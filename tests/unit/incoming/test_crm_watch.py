@@ -4,100 +4,21 @@ databases.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
 from typing import Any
 
-import pymysql
 import pytest
 from sqlalchemy import make_url
 
-from server.core.wire.event_frames import EventBatch
-from server.db.engine.database import Database
 from server.db.migrations import upgrade
 from server.db.migrations.upgrade_connection import connected
 from server.db.schema import crm_triggers
-from server.db.state import eventlog, store
+from server.db.state import store
 from server.errors import ConfigurationError
-from server.incoming.crm_rows import CrmRows
-from server.incoming.crm_watch import CrmWatch
 from tests import crm
 from tests.kit.mariadb import MariaDB
 from tests.unit.db.state.test_snapshot import SOURCES
+from tests.unit.incoming.crm_desk import conversation, crm_session, message, open_desk, write
 from tests.unit.states import conversation_change, message_change
-
-_CONVERSATION = (
-    "INSERT INTO social_conversations (id, company_id, platform, external_user_name) VALUES "
-    "({n}, {company}, 'facebook', 'N')"
-)
-_MESSAGE = (
-    "INSERT INTO social_messages (conversation_id, sender_type, content, created_at) VALUES "
-    "({n}, 'customer', '{text}', '{at}')"
-)
-
-
-class Desk:
-    """Follower and watch on a database, and what they published."""
-
-    def __init__(self, database: Database, url: str) -> None:
-        self.database = database
-        self.url = url
-        self.batches: list[EventBatch] = []
-        self.rows = CrmRows(database, self.batches.append)
-        self.watch = CrmWatch(database, url, watched=lambda: [1])
-
-    async def follow(self, most: int = 50) -> None:
-        """Until nothing is left to be done now."""
-        for _ in range(most):
-            if not await self.rows.turn():
-                return
-
-    def events(self, company_id: int) -> int:
-        return sum(len(batch.bodies) for batch in self.batches if batch.company_id == company_id)
-
-    async def stream(self, company_id: int) -> Any:
-        return (await self.database.read(lambda c: eventlog.read_streams(c, [company_id])))[
-            company_id
-        ]
-
-    async def one(self, sql: str) -> Any:
-        rows = await self.database.fetch_all(sql)
-        return rows[0][0]
-
-
-@asynccontextmanager
-async def _desk(url: str) -> AsyncIterator[Desk]:
-    async with Database(url, wait_seconds=30) as database:
-        yield Desk(database, url)
-
-
-@contextmanager
-def _crm(url: str) -> Iterator[Any]:
-    """A connection of the CRM's that commits when it is told to."""
-    at = make_url(url)
-    with closing(
-        pymysql.connect(
-            host=at.host,
-            port=at.port or 3306,
-            user=at.username,
-            password=at.password or "",
-            database=at.database,
-        )
-    ) as connection:
-        yield connection
-
-
-def _write(url: str, *statements: str) -> None:
-    for statement in statements:
-        crm.execute(url, statement)
-
-
-def _message(n: int, text: str = "Hello", at: str = "2026-07-18 09:01:00") -> str:
-    return _MESSAGE.format(n=n, text=text, at=at)
-
-
-def _conversation(n: int, company: int = 1) -> str:
-    return _CONVERSATION.format(n=n, company=company)
 
 
 async def test_dropped_triggers_are_put_back_and_what_was_missed_is_found(
@@ -107,18 +28,16 @@ async def test_dropped_triggers_are_put_back_and_what_was_missed_is_found(
     takes a snapshot.
     """
     upgrade(database_url)
-    async with _desk(database_url) as desk:
-        _write(
-            database_url, _conversation(1), _message(1), _conversation(2, company=2), _message(2)
-        )
+    async with open_desk(database_url) as desk:
+        write(database_url, conversation(1), message(1), conversation(2, company=2), message(2))
         await desk.follow()
         before = [await desk.stream(company_id) for company_id in (1, 2)]
         with connected(database_url) as connection:
             for trigger in crm_triggers.triggers(desk.database.dialect):
                 connection.exec_driver_sql(f"DROP TRIGGER {trigger.name}")
-        _write(
+        write(
             database_url,
-            _message(1, "missed"),
+            message(1, "missed"),
             "UPDATE social_conversations SET status = 'Closed' WHERE id = 2",
         )
         await desk.watch.check()
@@ -133,7 +52,7 @@ async def test_dropped_triggers_are_put_back_and_what_was_missed_is_found(
         assert "missed" in await desk.one(
             "SELECT omni_preview FROM social_conversations WHERE id = 1"
         )
-        _write(database_url, _message(1, "noted again"))
+        write(database_url, message(1, "noted again"))
         await desk.follow()
         assert desk.batches[-1].company_id == 1
 
@@ -144,19 +63,19 @@ async def test_a_row_without_a_company_stops_nobody(database_url: str) -> None:
     """
     upgrade(database_url)
     if database_url.startswith("mysql"):
-        _write(database_url, "ALTER TABLE social_conversations MODIFY company_id BIGINT NULL")
-        odd = [_conversation(9).replace("(9, 1,", "(9, NULL,"), _message(9)]
+        write(database_url, "ALTER TABLE social_conversations MODIFY company_id BIGINT NULL")
+        odd = [conversation(9).replace("(9, 1,", "(9, NULL,"), message(9)]
     else:
         odd = []
-    async with _desk(database_url) as desk:
-        numbers = [_conversation(10 + place, company=-place) for place in (1, 2, 3, 4)]
-        _write(
+    async with open_desk(database_url) as desk:
+        numbers = [conversation(10 + place, company=-place) for place in (1, 2, 3, 4)]
+        write(
             database_url,
             *odd,
             *numbers,
-            *(_message(10 + place) for place in (1, 2, 3, 4)),
-            _conversation(1),
-            _message(1),
+            *(message(10 + place) for place in (1, 2, 3, 4)),
+            conversation(1),
+            message(1),
         )
         for _ in range(3):
             await desk.follow()
@@ -170,10 +89,10 @@ async def test_triggers_that_went_along_with_another_table_are_made_anew(mariadb
     """
     url = mariadb.create_database()
     upgrade(url)
-    async with _desk(url) as desk:
-        _write(url, _conversation(1))
+    async with open_desk(url) as desk:
+        write(url, conversation(1))
         await desk.follow()
-        _write(
+        write(
             url,
             "CREATE TABLE _copy LIKE social_messages",
             "RENAME TABLE social_messages TO _old, _copy TO social_messages",
@@ -185,7 +104,7 @@ async def test_triggers_that_went_along_with_another_table_are_made_anew(mariadb
         await desk.watch.check()
         await desk.watch._compare_ordered()
         assert (await desk.stream(1)).epoch == before
-        _write(url, _message(1, "noted"))
+        write(url, message(1, "noted"))
         await desk.follow()
         assert "noted" in await desk.one(
             "SELECT omni_preview FROM social_conversations WHERE id = 1"
@@ -208,18 +127,18 @@ async def test_triggers_of_an_account_that_is_gone_are_made_anew_by_the_upgrade(
         first.create.replace("CREATE TRIGGER", "CREATE DEFINER='nobody'@'nowhere' TRIGGER"),
         database=name,
     )
-    _write(url, _conversation(1))
+    write(url, conversation(1))
     with pytest.raises(ConfigurationError, match="1449"):
-        _write(url, _message(1))
+        write(url, message(1))
     assert any("another account" in sentence for sentence in upgrade(url))
-    _write(url, _message(1))
+    write(url, message(1))
     assert not any("another account" in sentence for sentence in upgrade(url))
 
 
 async def test_what_we_write_is_not_noted(database_url: str) -> None:
     """Neither a new conversation, nor its messages, nor what changes nothing that people see."""
     upgrade(database_url)
-    async with _desk(database_url) as desk:
+    async with open_desk(database_url) as desk:
         for change in (
             message_change(version=1),
             message_change(version=2, number=89),
@@ -248,17 +167,17 @@ async def test_without_the_privilege_rows_are_found_by_polling(mariadb: MariaDB)
     mariadb.sql(f"GRANT ALL ON `{name}`.* TO 'untriggered'@'%'")
     mariadb.sql(f"REVOKE TRIGGER ON `{name}`.* FROM 'untriggered'@'%'")
     assert any("no triggers" in sentence for sentence in upgrade(plain))
-    async with _desk(plain) as desk:
-        _write(plain, _conversation(1))
+    async with open_desk(plain) as desk:
+        write(plain, conversation(1))
         await desk.watch.check()
         assert "TRIGGER command denied" in desk.watch.notes()[0]
         assert desk.watch.tag_suffix()
-        _write(plain, _message(1, "polled"), _conversation(2))
+        write(plain, message(1, "polled"), conversation(2))
         await desk.watch.check()
         await desk.follow()
         assert desk.events(1) == 2
         await desk.watch.check()
-        _write(plain, "UPDATE social_conversations SET status = 'Closed' WHERE id = 1")
+        write(plain, "UPDATE social_conversations SET status = 'Closed' WHERE id = 1")
         await desk.watch.check()
         await desk.follow()
         assert desk.events(1) == 3
@@ -275,14 +194,14 @@ async def test_a_transaction_that_stays_open_holds_up_no_other_conversation(
     """
     url = mariadb.create_database()
     upgrade(url)
-    async with _desk(url) as desk:
-        _write(url, _conversation(1), _conversation(2))
+    async with open_desk(url) as desk:
+        write(url, conversation(1), conversation(2))
         await desk.follow()
         known = desk.events(1)
-        with _crm(url) as late:
+        with crm_session(url) as late:
             with late.cursor() as cursor:
-                cursor.execute(_message(1, "late"))
-            _write(url, _message(2, "early"))
+                cursor.execute(message(1, "late"))
+            write(url, message(2, "early"))
             await desk.follow()
             assert desk.events(1) == known + 1
             with late.cursor() as cursor:
@@ -301,15 +220,15 @@ async def test_a_bulk_update_holds_up_no_other_company(database_url: str) -> Non
     """
     count = 100_000 if os.environ.get("OMNI_TEST_FULL") else 2_000
     upgrade(database_url)
-    async with _desk(database_url) as desk:
+    async with open_desk(database_url) as desk:
         values = ", ".join(f"({n}, 1, 'facebook', 'N', 1)" for n in range(1, count + 1))
-        _write(
+        write(
             database_url,
             "INSERT INTO social_conversations (id, company_id, platform, external_user_name, "
             f"omni_seq) VALUES {values}",
-            _conversation(count + 1, company=2),
+            conversation(count + 1, company=2),
             "UPDATE social_conversations SET status = 'Closed' WHERE company_id = 1",
-            _message(count + 1),
+            message(count + 1),
         )
         for _ in range(3):
             await desk.rows.turn()
@@ -324,12 +243,12 @@ async def test_a_missing_table_of_ours_never_stops_the_crm(mariadb: MariaDB) -> 
     """What cannot be noted is written all the same."""
     url = mariadb.create_database()
     upgrade(url)
-    _write(
+    write(
         url,
-        _conversation(1),
+        conversation(1),
         "DROP TABLE omni_crm_changes",
-        _message(1),
+        message(1),
         "UPDATE social_conversations SET status = 'Closed'",
     )
-    _write(url, "DELETE FROM social_messages")
+    write(url, "DELETE FROM social_messages")
     assert crm.execute(url, "SELECT status FROM social_conversations") == [{"status": "Closed"}]
