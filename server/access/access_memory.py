@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 
 from server import log
+from server.access.confirmation import Confirmation
 from server.access.tokens import Claims, Tokens
-from server.core.state.freshness import Freshness
 from server.core.times import SECOND
 from server.core.wire.withdrawals import Standing, encode_withdrawals, parse_withdrawals
 from server.db.access import accounts
@@ -34,7 +34,6 @@ _PAGE = 5_000
 _COMPARED_PAGE = 2_000
 _AGAIN_SECONDS = 0.5  # the next look after one that failed
 _CONFIRM_SECONDS = 5.0
-CONFIRMED_SECONDS = 4.5  # withdrawn access ends within 5 s, whatever is down
 
 OnChanged = Callable[[Agent], None]
 OnEnded = Callable[[Collection[str]], None]
@@ -47,19 +46,29 @@ class AccessMemory:
     """
 
     def __init__(
-        self, database: Database, settings: Settings, on_changed: OnChanged, on_ended: OnEnded
+        self,
+        database: Database,
+        settings: Settings,
+        on_changed: OnChanged,
+        on_ended: OnEnded,
+        *,
+        confirmation: Confirmation | None = None,
+        connected: Callable[[], Collection[int]] = tuple,
+        on_keys: Callable[[Collection[str]], None] = lambda names: None,
+        on_confirmed: Callable[[], None] = lambda: None,
+        announce: Callable[[str], None] | None = None,
     ) -> None:
+        """`connected`: which agents have sockets; `on_keys`: the names of the keys that count from
+        now on. `announce`: to the other processes, which may have lost the database.
+        """
         self._database = database
         self._settings = settings
         self._on_changed = on_changed
         self._on_ended = on_ended
-        # whoever has to do with sockets: which agents have some, the names of the keys that count
-        # from now on, and that all is confirmed
-        self.connected: Callable[[], Collection[int]] = tuple
-        self.on_keys: Callable[[Collection[str]], None] = lambda names: None
-        self.on_confirmed: Callable[[], None] = lambda: None
-        # to the other processes, which may have lost the database
-        self.announce: Callable[[str], None] = lambda message: None
+        self._connected = connected
+        self._on_keys = on_keys
+        self._on_confirmed = on_confirmed
+        self._announce_to_others = announce
         self._keys_of_tokens = Tokens(settings, database.clock.now_seconds)
         self._names = self._keys_of_tokens.names
         self._agents: dict[tuple[int, str], Agent] = {}
@@ -70,22 +79,18 @@ class AccessMemory:
         self._met: set[int] = set()  # companies whose agents have been read
         # newest change of an agent, and end of a session, that were there at the last look
         self._looked: tuple[int, int] | None = None
-        self._freshness = Freshness(CONFIRMED_SECONDS)
+        self._confirmation = confirmation or Confirmation()
+        self._freshness = self._confirmation.freshness
         # by agent id or session: looks overlap
         self._announced: OrderedDict[str, Standing | None] = OrderedDict()
         self._used: set[int] = set()  # agents who asked for something since the last look
-        self._wake = asyncio.Event()
+        self._wake = self._confirmation.wanted
         self._confirming: asyncio.Task[None] | None = None
 
     @property
     def is_current(self) -> bool:
-        """Whether memory was confirmed a moment ago. Where it was not, events wait; nothing is
-        lost, as the log has them.
-        """
-        if self._freshness.is_current:
-            return True
-        self._wake.set()
-        return False
+        """Whether memory was confirmed a moment ago."""
+        return self._confirmation.is_current()
 
     async def confirm(self) -> None:
         """Look up what changed, unless that was done a moment ago. Raises DatabaseUnavailable.
@@ -120,7 +125,7 @@ class AccessMemory:
         """
         asked = self._freshness.read_clocks()
         self._look_at_keys()
-        used = self._used | set(self.connected())
+        used = self._used | set(self._connected())
         newest, changes, revoked = await self._database.read(self._read_changes)
         if self._looked is not None and (
             newest[0] < self._looked[0] or newest[1] < self._looked[1]
@@ -140,7 +145,7 @@ class AccessMemory:
         self._used -= used
         self._freshness.confirm(asked)
         if self._freshness.is_current:  # not after a standstill in the middle of it
-            self.on_confirmed()
+            self._on_confirmed()
 
     def hear(self, message: str) -> None:
         """What another process has seen in the database counts here as far as it takes something
@@ -170,8 +175,9 @@ class AccessMemory:
         ended = [key for key in sessions if key not in self._announced]
         self._announced.update({str(one.agent_id): one for one in new} | dict.fromkeys(ended))
         bound(self._announced)
-        for message in encode_withdrawals(new, ended):
-            self.announce(message)
+        if self._announce_to_others is not None:
+            for message in encode_withdrawals(new, ended):
+                self._announce_to_others(message)
 
     async def _look_once(self) -> None:
         try:
@@ -251,7 +257,7 @@ class AccessMemory:
                 token for token, claims in self._tokens.items() if claims.key not in names
             ]:
                 del self._tokens[token]
-            self.on_keys(names)
+            self._on_keys(names)
         self._names = names
 
     def _remember(self, agent: Agent) -> None:

@@ -8,6 +8,7 @@ import re
 import secrets
 import time
 from collections.abc import Hashable, Mapping
+from typing import Any
 
 import msgspec
 
@@ -80,9 +81,15 @@ class Access(AccessMemory):
     """Judges who asks; see `AccessMemory` for what it is told and tells."""
 
     def __init__(
-        self, database: Database, settings: Settings, on_changed: OnChanged, on_ended: OnEnded
+        self,
+        database: Database,
+        settings: Settings,
+        on_changed: OnChanged,
+        on_ended: OnEnded,
+        **others: Any,
     ) -> None:
-        super().__init__(database, settings, on_changed, on_ended)
+        """`others`: as for `AccessMemory`."""
+        super().__init__(database, settings, on_changed, on_ended, **others)
         # one memory for each kind: a flood of one kind makes none of another forgotten
         self._by_address = Buckets(*_ATTEMPTS_ADDRESS)
         self._by_account_and_address = Buckets(*_ATTEMPTS_ACCOUNT)

@@ -22,7 +22,6 @@ from rich.progress import (
 )
 
 from server import log
-from server.app import Parts
 from server.cli import (
     integration_commands,
     operation_commands,
@@ -30,6 +29,7 @@ from server.cli import (
     service_commands,
     upgrade_commands,
 )
+from server.composition.application import Application, build_application
 from server.core.subjects import LOCAL_CLAIM
 from server.db import migrations
 from server.db.access import accounts, integration_rows
@@ -101,7 +101,7 @@ def worker() -> None:
     settings.check_serving(1)
     log.configure(settings.log_level, settings.log_format)
 
-    async def run(parts: Parts) -> None:
+    async def run(parts: Application) -> None:
         stopped = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -150,8 +150,8 @@ def token(company_id: int, agent_id: int, hours: float) -> None:
             f"JWT_SECRET must be set, to at least {JWT_SECRET_MIN_BYTES} bytes: the server's own"
         )
 
-    async def read(parts: Parts) -> accounts.Agent | None:
-        return await parts.database.read(lambda c: accounts.read_agent(c, agent_id))
+    async def read(parts: Application) -> accounts.Agent | None:
+        return await parts.resources.database.read(lambda c: accounts.read_agent(c, agent_id))
 
     found = _with_parts(settings, read)
     is_known = found is not None and found.company_id == company_id
@@ -185,11 +185,11 @@ def sync(integration_id: int | None, verify: bool) -> None:
     """
     settings = _settings()
 
-    async def walk(parts: Parts) -> list[Outcome]:
-        await parts.directory.refresh()
+    async def walk(parts: Application) -> list[Outcome]:
+        await parts.integrations.directory.refresh()
         chosen = [
             i
-            for i in parts.directory.integrations.values()
+            for i in parts.integrations.directory.integrations.values()
             if (i.is_active if integration_id is None else i.id == integration_id)
         ]
         if not chosen:
@@ -197,8 +197,8 @@ def sync(integration_id: int | None, verify: bool) -> None:
                 "There is no such active Chatwoot integration; add one with: omni-inbox "
                 "integration add"
             )
-        parts.services.start("bus", parts.bus.run)
-        async with parts.services:
+        parts.operation.services.start("bus", parts.live.bus.run)
+        async with parts.operation.services:
             return [await _walk_with_progress(parts, one, writes=not verify) for one in chosen]
 
     outcomes = _with_parts(settings, walk)
@@ -207,7 +207,9 @@ def sync(integration_id: int | None, verify: bool) -> None:
         sys.exit(1)
 
 
-async def _walk_with_progress(parts: Parts, one: accounts.Integration, *, writes: bool) -> Outcome:
+async def _walk_with_progress(
+    parts: Application, one: accounts.Integration, *, writes: bool
+) -> Outcome:
     """Ctrl-C stops it: what is done stays done, and the next sync goes on from there."""
     times = (TimeElapsedColumn(), TimeRemainingColumn())
     columns = (
@@ -225,7 +227,7 @@ async def _walk_with_progress(parts: Parts, one: accounts.Integration, *, writes
             text = f"integration {one.id}: {messages} messages, conversations"
             progress.update(line, description=text, completed=outcome.walked, total=outcome.total)
 
-        return await parts.sync.walk(one, show, writes=writes)
+        return await parts.comparisons.sync.walk(one, show, writes=writes)
 
 
 main.add_command(
@@ -244,11 +246,13 @@ operation_commands.register(main, lambda call: _with_parts(_settings(), call))
 main.add_command(people_commands.agent_group(lambda call: _with_parts(_settings(), call)), "agent")
 
 
-async def _reseal(parts: Parts) -> int:
+async def _reseal(parts: Application) -> int:
     """Tokens stored in the clear, or with a key before SECRET_KEY, are encrypted with
     SECRET_KEY.
     """
-    return await parts.database.transaction(lambda c: integration_rows.reseal(c, parts.vault))
+    return await parts.resources.database.transaction(
+        lambda c: integration_rows.reseal(c, parts.resources.vault)
+    )
 
 
 def _settings(**given: Any) -> Settings:
@@ -259,7 +263,7 @@ def _settings(**given: Any) -> Settings:
     return settings
 
 
-def _with_parts(settings: Settings, call: Callable[[Parts], Awaitable[T]]) -> T:
+def _with_parts(settings: Settings, call: Callable[[Application], Awaitable[T]]) -> T:
     """Run `call` with an open database; the tables must be there."""
     log.configure("ERROR", "console")  # a command speaks for itself
     problem = migrations.schema_problem(settings.database_url)
@@ -269,12 +273,12 @@ def _with_parts(settings: Settings, call: Callable[[Parts], Awaitable[T]]) -> T:
         raise ConfigurationError(problem)
 
     async def run() -> T:
-        async with Parts(settings).opened() as parts:
+        async with build_application(settings).opened() as parts:
             return await call(parts)
 
     return asyncio.run(run())
 
 
-async def _running(settings: Settings, call: Callable[[Parts], Awaitable[None]]) -> None:
-    async with Parts(settings).running() as parts:
+async def _running(settings: Settings, call: Callable[[Application], Awaitable[None]]) -> None:
+    async with build_application(settings).running() as parts:
         await call(parts)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 from rich.console import Console
 
-from server.app import Parts
+from server.composition.application import Application
 from server.core.checks.integration_checks import Finding, is_well, report
 from server.core.times import iso_or_none
 from server.db.access.accounts import GRANDFATHERED, Integration
@@ -25,7 +25,7 @@ _TOKEN_STDIN = click.option(
     "process list and the shell's history.",
 )
 T = TypeVar("T")
-WithParts = Callable[[Callable[[Parts], Awaitable[Any]]], Any]
+WithParts = Callable[[Callable[[Application], Awaitable[Any]]], Any]
 
 _MARKS = {
     "ok": "[green]ok     [/]",
@@ -145,20 +145,25 @@ def _add(group: click.Group, with_parts: WithParts, after_add: Callable[[], obje
             accepts_unproved=unproved,
         )
 
-        async def run(parts: Parts) -> list[tuple[Integration, str]]:
+        async def run(parts: Application) -> list[tuple[Integration, str]]:
             actor = server_actor(company_id)
             added = [
-                one.integration for one in await parts.integrations.add_all(actor, new, inbox_ids)
+                one.integration
+                for one in await parts.integrations.service.add_all(actor, new, inbox_ids)
             ]
             if register:
                 added = [
-                    (await parts.integrations.register(actor, one.id)).integration for one in added
+                    (await parts.integrations.service.register(actor, one.id)).integration
+                    for one in added
                 ]
-            if not parts.settings.secret_key:
+            if not parts.resources.settings.secret_key:
                 _notes.print(
                     "[yellow]SECRET_KEY is not set: the access token is stored as it is.[/]"
                 )
-            return [(one, parts.settings.webhook_url_of(mode, one.address_key)) for one in added]
+            return [
+                (one, parts.resources.settings.webhook_url_of(mode, one.address_key))
+                for one in added
+            ]
 
         found = with_parts(run)
         after_add()
@@ -203,7 +208,7 @@ def _choose(group: click.Group, with_parts: WithParts) -> None:
         new = NewIntegration(
             account_id=account_id, inbox_id=0, base_url=base_url, access_token=token
         )
-        place = with_parts(lambda parts: parts.integrations.look(server_actor(0), new))
+        place = with_parts(lambda parts: parts.integrations.service.look(server_actor(0), new))
         click.echo(
             json.dumps(
                 {
@@ -244,7 +249,7 @@ def _edit(group: click.Group, with_parts: WithParts) -> None:
         _act(
             with_parts,
             integration_id,
-            lambda parts, actor: parts.integrations.change(actor, integration_id, values),
+            lambda parts, actor: parts.integrations.service.change(actor, integration_id, values),
         )
 
     @group.command("delete")
@@ -256,9 +261,9 @@ def _edit(group: click.Group, with_parts: WithParts) -> None:
         its conversations.
         """
 
-        async def count(parts: Parts) -> int:
-            await parts.integrations.get(integration_id, None)
-            return await parts.integrations.count_conversations(integration_id)
+        async def count(parts: Application) -> int:
+            await parts.integrations.service.get(integration_id, None)
+            return await parts.integrations.service.count_conversations(integration_id)
 
         number = with_parts(count)
         if not yes:
@@ -269,9 +274,9 @@ def _edit(group: click.Group, with_parts: WithParts) -> None:
                 err=True,
             )
 
-        async def run(parts: Parts) -> None:
-            own = (await parts.integrations.get(integration_id, None)).integration
-            await parts.integrations.delete(server_actor(own.company_id), integration_id)
+        async def run(parts: Application) -> None:
+            own = (await parts.integrations.service.get(integration_id, None)).integration
+            await parts.integrations.service.delete(server_actor(own.company_id), integration_id)
 
         with_parts(run)
         click.echo(json.dumps({"id": integration_id, "conversations": number}))
@@ -282,7 +287,7 @@ def _look(group: click.Group, with_parts: WithParts) -> None:
     @click.option("--company-id", type=click.IntRange(1))
     def list_(company_id: int | None) -> None:
         """List integrations, a JSON line each, without their secrets."""
-        for one in with_parts(lambda parts: parts.integrations.list_all(company_id)):
+        for one in with_parts(lambda parts: parts.integrations.service.list_all(company_id)):
             click.echo(json.dumps(_line(one)))
 
     @group.command("check")
@@ -293,8 +298,10 @@ def _look(group: click.Group, with_parts: WithParts) -> None:
         what to do. Exit status 1 if so.
         """
 
-        async def run(parts: Parts) -> list[Finding]:
-            return await parts.checkup.look(await parts.integrations.get(integration_id, None))
+        async def run(parts: Application) -> list[Finding]:
+            return await parts.operation.checkup.look(
+                await parts.integrations.service.get(integration_id, None)
+            )
 
         findings = with_parts(run)
         _print_findings(findings, as_json=as_json)
@@ -313,10 +320,12 @@ def _register(group: click.Group, with_parts: WithParts) -> None:
         again.
         """
 
-        async def run(parts: Parts, actor: Actor) -> Overview:
+        async def run(parts: Application, actor: Actor) -> Overview:
             if mode is not None:
-                await parts.integrations.change(actor, integration_id, {"webhook_mode": mode})
-            return await parts.integrations.register(actor, integration_id)
+                await parts.integrations.service.change(
+                    actor, integration_id, {"webhook_mode": mode}
+                )
+            return await parts.integrations.service.register(actor, integration_id)
 
         _act(with_parts, integration_id, run)
 
@@ -359,14 +368,14 @@ def _rotate(group: click.Group, with_parts: WithParts) -> None:
                 "--end-previous"
             )
 
-        async def run(parts: Parts, actor: Actor) -> Overview:
-            changed = await parts.integrations.get(integration_id, actor.company_id)
+        async def run(parts: Application, actor: Actor) -> Overview:
+            changed = await parts.integrations.service.get(integration_id, actor.company_id)
             if access_token or webhook_secret:
-                changed = await parts.integrations.change(actor, integration_id, values)
+                changed = await parts.integrations.service.change(actor, integration_id, values)
             if new_webhook:
-                changed = await parts.integrations.rotate_secret(actor, integration_id)
+                changed = await parts.integrations.service.rotate_secret(actor, integration_id)
             if end_previous:
-                changed = await parts.integrations.change(
+                changed = await parts.integrations.service.change(
                     actor, integration_id, {"end_previous_secret": True}
                 )
             return changed
@@ -392,7 +401,7 @@ def _signing(group: click.Group, with_parts: WithParts) -> None:
         _act(
             with_parts,
             integration_id,
-            lambda parts, actor: parts.integrations.change(actor, integration_id, values),
+            lambda parts, actor: parts.integrations.service.change(actor, integration_id, values),
         )
 
 
@@ -428,7 +437,9 @@ def _switches(group: click.Group, with_parts: WithParts) -> None:
             _act(
                 with_parts,
                 integration_id,
-                lambda parts, actor: parts.integrations.change(actor, integration_id, values),
+                lambda parts, actor: parts.integrations.service.change(
+                    actor, integration_id, values
+                ),
             )
 
     switch("enable", "Switch an integration on, with its webhooks.", is_on=True)
@@ -440,10 +451,12 @@ def _switches(group: click.Group, with_parts: WithParts) -> None:
 
 
 def _act(
-    with_parts: WithParts, integration_id: int, call: Callable[[Parts, Actor], Awaitable[Overview]]
+    with_parts: WithParts,
+    integration_id: int,
+    call: Callable[[Application, Actor], Awaitable[Overview]],
 ) -> None:
-    async def run(parts: Parts) -> Overview:
-        own = (await parts.integrations.get(integration_id, None)).integration
+    async def run(parts: Application) -> Overview:
+        own = (await parts.integrations.service.get(integration_id, None)).integration
         return await call(parts, server_actor(own.company_id))
 
     click.echo(json.dumps(_line(with_parts(run))))

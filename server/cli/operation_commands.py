@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import click
 
-from server.app import Parts
+from server.composition.application import Application
 from server.core.times import SECOND
 from server.db.access.audit_log import server_actor
 from server.db.engine.database import Connection
@@ -21,7 +21,7 @@ from server.traces import CARRIED
 _LIMIT_MOST = 10_000
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
-WithParts = Callable[[Callable[[Parts], Awaitable[object]]], object]
+WithParts = Callable[[Callable[[Application], Awaitable[object]]], object]
 
 
 def register(main: click.Group, with_parts: WithParts) -> None:
@@ -78,9 +78,9 @@ def _check_choice(delivery_ids: tuple[int, ...], all_dead: bool) -> None:
 
 
 async def _print_list(
-    parts: Parts, state: str | None, since_us: int, integration_id: int | None, limit: int
+    parts: Application, state: str | None, since_us: int, integration_id: int | None, limit: int
 ) -> None:
-    found = await parts.database.read(
+    found = await parts.resources.database.read(
         lambda c: ledger_rows.list_deliveries(
             c, state=state, since_us=since_us, integration_id=integration_id, limit=limit
         )
@@ -89,11 +89,13 @@ async def _print_list(
         click.echo(json.dumps(entry_view(entry), ensure_ascii=False))
 
 
-async def _print_one(parts: Parts, delivery_id: int) -> None:
-    found = await parts.database.read(lambda c: ledger_rows.read_body(c, delivery_id))
+async def _print_one(parts: Application, delivery_id: int) -> None:
+    found = await parts.resources.database.read(lambda c: ledger_rows.read_body(c, delivery_id))
     if found is None:
         raise NotFound(f"There is no delivery {delivery_id}")
-    uid, headers = await parts.database.read(lambda c: ledger_rows.read_joins(c, delivery_id))
+    uid, headers = await parts.resources.database.read(
+        lambda c: ledger_rows.read_joins(c, delivery_id)
+    )
     joins = {
         "uid": uid,
         "chatwootDelivery": headers.get(DELIVERY_HEADER),
@@ -105,7 +107,7 @@ async def _print_one(parts: Parts, delivery_id: int) -> None:
 
 
 async def _change(
-    parts: Parts,
+    parts: Application,
     delivery_ids: tuple[int, ...],
     change: Callable[[Connection, Iterable[int]], Awaitable[int]],
     done: str,
@@ -118,7 +120,7 @@ async def _change(
             delivery_ids or await ledger_rows.ids_in_state(connection, "dead", _LIMIT_MOST),
         )
 
-    click.echo(f"{await parts.database.transaction(write)} {done}")
+    click.echo(f"{await parts.resources.database.transaction(write)} {done}")
 
 
 def _stream(with_parts: WithParts) -> click.Group:
@@ -136,7 +138,7 @@ def _stream(with_parts: WithParts) -> click.Group:
             await eventlog.lock_streams(connection, [company_id], epoch)
             await eventlog.start_epoch(connection, company_id, epoch)
 
-        with_parts(lambda parts: parts.database.transaction(write))
+        with_parts(lambda parts: parts.resources.database.transaction(write))
         click.echo(f"company {company_id} begins epoch {epoch}")
 
     return stream
@@ -182,9 +184,9 @@ def _contact(with_parts: WithParts) -> click.Group:
         Prints counts.
         """
 
-        async def run(parts: Parts) -> None:
-            await parts.directory.refresh()
-            erased = await parts.erasure.erase(server_actor(company_id), conversation_id)
+        async def run(parts: Application) -> None:
+            await parts.integrations.directory.refresh()
+            erased = await parts.operation.erasure.erase(server_actor(company_id), conversation_id)
             click.echo(json.dumps(erased.view()))
 
         with_parts(run)
@@ -192,19 +194,27 @@ def _contact(with_parts: WithParts) -> click.Group:
     return contact
 
 
-async def _print_way(parts: Parts, message_id: int) -> None:
+async def _print_way(parts: Application, message_id: int) -> None:
     click.echo(
-        json.dumps(way_view(await parts.ledger.way(None, message_id)), ensure_ascii=False, indent=2)
+        json.dumps(
+            way_view(await parts.operation.ledger.way(None, message_id)),
+            ensure_ascii=False,
+            indent=2,
+        )
     )
 
 
-async def _print_delivery_way(parts: Parts, delivery_id: int) -> None:
-    found = await parts.database.read(lambda c: ledger_rows.read_body(c, delivery_id))
+async def _print_delivery_way(parts: Application, delivery_id: int) -> None:
+    found = await parts.resources.database.read(lambda c: ledger_rows.read_body(c, delivery_id))
     if found is None:
         raise NotFound(f"There is no delivery {delivery_id}")
     entry, body = found
-    message_id = await parts.ledger.message_of(entry, body)
-    way = way_view(await parts.ledger.way(None, message_id)) if message_id is not None else None
+    message_id = await parts.operation.ledger.message_of(entry, body)
+    way = (
+        way_view(await parts.operation.ledger.way(None, message_id))
+        if message_id is not None
+        else None
+    )
     click.echo(json.dumps(entry_view(entry) | {"way": way}, ensure_ascii=False, indent=2))
 
 

@@ -12,14 +12,14 @@ import click
 from server.access.authentication import ROLES
 from server.access.passwords import PASSWORD_LEAST
 from server.access.people_administration import checked_email
-from server.app import Parts
+from server.composition.application import Application
 from server.core.times import iso
 from server.db.access import accounts, audit_log
 from server.db.access.audit_log import Actor, server_actor
 from server.db.engine.database import Connection
 from server.errors import ConfigurationError, NotFound
 
-WithParts = Callable[[Callable[[Parts], Awaitable[Any]]], Any]
+WithParts = Callable[[Callable[[Application], Awaitable[Any]]], Any]
 _COMPANY = click.option("--company-id", type=click.IntRange(1), required=True)
 _AGENT = click.option("--agent-id", type=click.IntRange(1), required=True)
 _ROLE = click.option("--role", type=click.Choice(ROLES), default="agent", show_default=True)
@@ -50,8 +50,11 @@ def _add(group: click.Group, with_parts: WithParts) -> None:
         """Add an agent who signs in with a password. Prints JSON: id."""
         password, email = _read_password(), checked_email(email)
 
-        async def run(parts: Parts) -> int:
-            hashed, now_us = await parts.access.hash(password), parts.database.clock.now_us()
+        async def run(parts: Application) -> int:
+            hashed, now_us = (
+                await parts.access.access.hash(password),
+                parts.resources.database.clock.now_us(),
+            )
 
             async def write(connection: Connection) -> int:
                 agent_id = await accounts.add_agent(
@@ -66,7 +69,7 @@ def _add(group: click.Group, with_parts: WithParts) -> None:
                 )
                 return agent_id
 
-            return await parts.database.transaction(write)
+            return await parts.resources.database.transaction(write)
 
         click.echo(json.dumps({"id": with_parts(run)}))
 
@@ -80,7 +83,7 @@ def _add(group: click.Group, with_parts: WithParts) -> None:
         JSON: link, expiresAt.
         """
         link, expires_us = with_parts(
-            lambda parts: parts.people.invite(server_actor(company_id), email, name, role)
+            lambda parts: parts.access.people.invite(server_actor(company_id), email, name, role)
         )
         click.echo(json.dumps({"link": link, "expiresAt": iso(expires_us)}))
 
@@ -90,7 +93,7 @@ def _look(group: click.Group, with_parts: WithParts) -> None:
     @_COMPANY
     def list_(company_id: int) -> None:
         """A JSON line for each agent of a company."""
-        for one in with_parts(lambda parts: parts.people.list_all(company_id)):
+        for one in with_parts(lambda parts: parts.access.people.list_all(company_id)):
             values = {
                 "id": one.id,
                 "name": one.name,
@@ -102,9 +105,9 @@ def _look(group: click.Group, with_parts: WithParts) -> None:
 
 
 def _access(group: click.Group, with_parts: WithParts) -> None:
-    def act(agent_id: int, call: Callable[[Parts, Actor], Awaitable[None]]) -> None:
-        async def run(parts: Parts) -> None:
-            known = await parts.database.read(lambda c: accounts.read_agent(c, agent_id))
+    def act(agent_id: int, call: Callable[[Application, Actor], Awaitable[None]]) -> None:
+        async def run(parts: Application) -> None:
+            known = await parts.resources.database.read(lambda c: accounts.read_agent(c, agent_id))
             if known is None:
                 raise NotFound(f"There is no agent {agent_id}")
             await call(parts, server_actor(known.company_id))
@@ -117,32 +120,38 @@ def _access(group: click.Group, with_parts: WithParts) -> None:
     def password(agent_id: int, password_stdin: bool) -> None:
         """Set a new password; everything issued to the agent before ends."""
         given = _read_password()
-        act(agent_id, lambda parts, actor: parts.people.set_password(actor, agent_id, given))
+        act(agent_id, lambda parts, actor: parts.access.people.set_password(actor, agent_id, given))
 
     @group.command("role")
     @_AGENT
     @click.option("--role", type=click.Choice(ROLES), required=True)
     def role_(agent_id: int, role: str) -> None:
         """Make an agent an administrator, or an administrator an agent."""
-        act(agent_id, lambda parts, actor: parts.people.change(actor, agent_id, role=role))
+        act(agent_id, lambda parts, actor: parts.access.people.change(actor, agent_id, role=role))
 
     @group.command("disable")
     @_AGENT
     def disable(agent_id: int) -> None:
         """Withdraw an agent's access: sockets close, tokens and sessions are refused."""
-        act(agent_id, lambda parts, actor: parts.people.change(actor, agent_id, is_active=False))
+        act(
+            agent_id,
+            lambda parts, actor: parts.access.people.change(actor, agent_id, is_active=False),
+        )
 
     @group.command("enable")
     @_AGENT
     def enable(agent_id: int) -> None:
         """Give a disabled agent access again; earlier sign-ins stay ended."""
-        act(agent_id, lambda parts, actor: parts.people.change(actor, agent_id, is_active=True))
+        act(
+            agent_id,
+            lambda parts, actor: parts.access.people.change(actor, agent_id, is_active=True),
+        )
 
     @group.command("sign-out")
     @_AGENT
     def sign_out(agent_id: int) -> None:
         """End everything issued to an agent before now."""
-        act(agent_id, lambda parts, actor: parts.people.sign_out_everywhere(actor, agent_id))
+        act(agent_id, lambda parts, actor: parts.access.people.sign_out_everywhere(actor, agent_id))
 
 
 def _read_password() -> str:

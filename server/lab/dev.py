@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.panel import Panel
 
 from server.access.passwords import hash_password
-from server.app import Parts, create_app
+from server.app import create_app
+from server.composition.application import build_application
 from server.core.checks import integration_checks
 from server.core.subjects import LOCAL_CLAIM, LOCAL_SUBJECT
 from server.core.times import SECOND
@@ -127,10 +128,10 @@ async def _prepare(
             "webhook_mode": "local",
             "proved_us": now_us,
         }
-        return await accounts.add_integration(connection, parts.vault, values, now_us)
+        return await accounts.add_integration(connection, parts.resources.vault, values, now_us)
 
-    async with Parts(settings).opened() as parts:
-        integration_id = await parts.database.transaction(write)
+    async with build_application(settings).opened() as parts:
+        integration_id = await parts.resources.database.transaction(write)
     marker.write_text(json.dumps({"id": integration_id}))
     return password
 

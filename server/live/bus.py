@@ -39,8 +39,10 @@ class Bus:
     async context manager.
     """
 
-    def __init__(self, url: str, on_up: Callable[[], None] = lambda: None) -> None:
-        self._redis = None if url.startswith("memory") else RedisBackend(url, on_up=on_up)
+    def __init__(self, url: str) -> None:
+        # called after every (re)connect
+        self._on_up: list[Callable[[], None]] = []
+        self._redis = None if url.startswith("memory") else RedisBackend(url, on_up=self._came_up)
         self._broadcast = Broadcast(backend=self._redis) if self._redis else Broadcast(url)
         self._outgoing: BoundedQueue[tuple[str, str]] = BoundedQueue(
             _OUTGOING_MOST, _OUTGOING_BYTES
@@ -75,6 +77,10 @@ class Bus:
     def is_shared(self) -> bool:
         """Whether there can be other processes."""
         return self._redis is not None
+
+    def on_up(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after every (re)connect: what was sent meanwhile is lost."""
+        self._on_up.append(listener)
 
     def identify(self, installation: Installation) -> None:
         """Which installation this process is of, as the database says. Another one than before: all
@@ -141,6 +147,10 @@ class Bus:
             self._outgoing.put_nowait((channel, message), sys.getsizeof(message))
         except asyncio.QueueFull:
             metrics.bus_drops.inc()
+
+    def _came_up(self) -> None:
+        for listener in self._on_up:
+            listener()
 
     def _on_canary(self, _message: str) -> None:
         self._canary_seen = time.monotonic()

@@ -120,14 +120,18 @@ class Room:
 class Hub:
     """All rooms. `count` is the number of sockets of this process."""
 
-    def __init__(self, on_walked: OnWalked = lambda *walk: None) -> None:
+    def __init__(
+        self,
+        on_walked: OnWalked = lambda *walk: None,
+        is_current: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._on_walked = on_walked
         self._rooms: dict[int, Room] = {}
         self._agents: dict[int, set[Member]] = {}
         self.count = 0
         # whether it is known who may read; while it is not, nothing of a company leaves, and
         # sockets catch up after `release`
-        self.is_current: Callable[[], bool] = lambda: True
+        self.is_current = is_current
         self.is_holding = False
 
     def may_send(self) -> bool:

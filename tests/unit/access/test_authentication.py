@@ -281,9 +281,16 @@ async def test_what_is_changed_by_hand_is_noticed(tmp_path: Path, change: str, s
     """
     told: list[Agent] = []
     async with Database(fresh_sqlite(tmp_path / "auth.db")) as database:
-        access = Access(database, Settings(jwt_secret=SECRET), told.append, lambda _keys: None)
+        connected: list[int] = []
+        access = Access(
+            database,
+            Settings(jwt_secret=SECRET),
+            told.append,
+            lambda _keys: None,
+            connected=lambda: connected,
+        )
         agent = (await access.authenticate_token(_token(role="admin"))).agent
-        access.connected = lambda: [agent.id]
+        connected.append(agent.id)
         await access.look_up()
         told.clear()
         await database.transaction(lambda c: c.execute(change, {"id": agent.id}))

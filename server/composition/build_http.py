@@ -1,0 +1,156 @@
+"""Builds `http/`: the endpoints, and the list of the routes."""
+
+from dataclasses import dataclass
+
+from starlette.routing import BaseRoute, WebSocketRoute
+
+from server.composition.application import Application
+from server.http.api import ops
+from server.http.api.account import AccountApi
+from server.http.api.attachments import Attachments
+from server.http.api.audit import AuditLog
+from server.http.api.canned_replies import CannedReplies
+from server.http.api.conversations import Conversations
+from server.http.api.events import Events
+from server.http.api.integrations import IntegrationsApi
+from server.http.api.ledger import LedgerApi
+from server.http.api.me import Me
+from server.http.api.people import PeopleApi
+from server.http.api.sessions import Sessions
+from server.http.api.status import StatusApi
+from server.http.api.strangers import Strangers
+from server.http.api.sync import SyncRunsApi
+from server.http.api.uploads import Uploads
+from server.http.api.webhook import Webhook
+from server.http.api.websocket import Sockets
+from server.http.guard import Guard
+from server.http.pages import inbox_pages
+from server.http.pages.account_pages import AccountPages
+from server.http.pages.admin_integrations import IntegrationPages
+from server.http.pages.admin_people import PeoplePages
+from server.http.pages.admin_shell import AdminShell
+from server.http.pages.page_data import ServerPageData
+from server.http.pages.page_frame import PageFrame
+from server.http.pages.set_up_page import SetUpPages
+from server.http.pages.sign_in_pages import SignInPages
+from server.http.pages.web_folder import web_folder
+from server.http.rate_limits import ApiLimits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Http:
+    guard: Guard
+    webhook: Webhook
+    routes: list[BaseRoute]
+
+
+def build_http(parts: Application) -> Http:
+    settings = parts.resources.settings
+    limits = ApiLimits(
+        agent_per_minute=settings.api_requests_per_minute,
+        company_per_minute=settings.api_requests_per_minute_company,
+    )
+    guard = Guard(
+        parts.access.access,
+        parts.live.feeds,
+        limits,
+        parts.trespass,
+        parts.crm_writes.watch.tag_suffix,
+    )
+    strangers = Strangers(
+        settings.webhook_strangers_per_minute, settings.webhook_strangers_max_bytes
+    )
+    webhook = Webhook(
+        parts.deliveries.recorder,
+        parts.integrations.directory,
+        settings.webhook_max_bytes,
+        strangers,
+        parts.resources.traces,
+    )
+    return Http(guard=guard, webhook=webhook, routes=_routes(parts, guard, limits))
+
+
+def _routes(parts: Application, guard: Guard, limits: ApiLimits) -> list[BaseRoute]:
+    settings, database = parts.resources.settings, parts.resources.database
+    access, live, integrations = parts.access, parts.live, parts.integrations
+    sessions = Sessions(
+        guard,
+        access.access,
+        access.sign_in,
+        hours=settings.session_hours,
+        is_secure=settings.base_url.startswith("https:"),
+    )
+    conversations = Conversations(
+        guard,
+        parts.inbox,
+        parts.outgoing.replies,
+        parts.comparisons.sync,
+        Uploads(settings.upload_max_bytes),
+        parts.resources.traces,
+    )
+    attachments = Attachments(
+        guard,
+        database,
+        integrations.directory,
+        parts.resources.files,
+        parts.outgoing.reply_files,
+    )
+    checkup = parts.operation.checkup
+    sockets = Sockets(
+        access.access, live.feeds, live.hub, live.presence, settings, parts.operation.health
+    )
+    return [
+        *conversations.routes(),
+        *Events(guard, live.feeds, database).routes(),
+        *sessions.routes(),
+        *Me(guard, database, live.feeds, live.presence).routes(),
+        *attachments.routes(),
+        *CannedReplies(guard, database).routes(),
+        *IntegrationsApi(guard, integrations.service, checkup, settings).routes(),
+        WebSocketRoute("/ws", sockets.serve),
+        *ops.routes(parts.operation.health.report, settings.base_url, settings.operation_token),
+        *SyncRunsApi(guard, parts.comparisons.sync_runs).routes(),
+        *PeopleApi(guard, access.people, sessions.cookie).routes(),
+        *AccountApi(guard, access.sign_in).routes(),
+        *_pages(parts, guard, limits, sessions),
+    ]
+
+
+def _pages(
+    parts: Application, guard: Guard, limits: ApiLimits, sessions: Sessions
+) -> list[BaseRoute]:
+    settings, database = parts.resources.settings, parts.resources.database
+    access, integrations, operation = parts.access, parts.integrations, parts.operation
+    page_data = ServerPageData(
+        access.access,
+        parts.live.feeds,
+        parts.inbox,
+        parts.outgoing.replies,
+        database,
+        limits,
+        access.first_run,
+        access.sign_in,
+        sessions,
+        integrations.directory,
+    )
+    frame = PageFrame(web_folder())
+    shell = AdminShell(frame, page_data, access.access, limits, parts.trespass)
+    integration_pages = IntegrationPages(
+        shell,
+        integrations.service,
+        operation.checkup,
+        parts.comparisons.sync_runs,
+        settings,
+        integrations.form_tokens,
+    )
+    return [
+        *SignInPages(frame, lambda request: page_data).routes(),
+        *integration_pages.routes(),
+        *PeoplePages(shell, access.people, sessions.cookie).routes(),
+        *AccountPages(shell, access.people, access.sign_in, sessions.cookie).routes(),
+        *SetUpPages(shell, access.first_run, sessions.cookie).routes(),
+        *LedgerApi(guard, shell, operation.ledger, operation.erasure).routes(),
+        *StatusApi(guard, shell, operation.status).routes(),
+        *AuditLog(guard, shell, database).routes(),
+        *inbox_pages.Pages(frame, lambda request: page_data).routes(),
+    ]

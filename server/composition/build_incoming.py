@@ -1,0 +1,174 @@
+"""Builds `incoming/`: from Chatwoot, and from the CRM's own writes, to state."""
+
+from dataclasses import dataclass
+
+from server.chatwoot.cable import CableNetwork
+from server.composition.build_integrations import IntegrationsRoom
+from server.composition.build_live import Live
+from server.composition.build_resources import Resources
+from server.incoming.agents_last_seen import AgentsLooks
+from server.incoming.cable_leader import CableLeader
+from server.incoming.cable_link import Hints
+from server.incoming.crm_integrations import CrmIntegrations
+from server.incoming.crm_rows import CrmRows
+from server.incoming.crm_watch import CrmWatch
+from server.incoming.dead_deliveries import FailedDeliveries
+from server.incoming.full_sync import Sync
+from server.incoming.gone_contacts import GoneContacts
+from server.incoming.gone_conversations import GoneConversations
+from server.incoming.history_walk import START_REQUESTS, DeepWalk
+from server.incoming.ingest import Ingester
+from server.incoming.integration_watch import Watch
+from server.incoming.live_sources import Sources
+from server.incoming.losses import Losses
+from server.incoming.reconcile import Reconcile
+from server.incoming.recorder import Recorder
+from server.incoming.sync_jobs import SyncRuns
+from server.incoming.unstored_retries import UnstoredRetries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deliveries:
+    """What comes by itself: webhooks and the socket of Chatwoot's agents."""
+
+    ingester: Ingester
+    recorder: Recorder
+    agents_looks: AgentsLooks
+    gone_contacts: GoneContacts
+    cables: CableLeader
+    sources: Sources
+    failed: FailedDeliveries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparisons:
+    """What Chatwoot is asked for."""
+
+    sync: Sync
+    sync_runs: SyncRuns
+    reconcile: Reconcile
+    deep_walk: DeepWalk
+    unstored_retries: UnstoredRetries
+    watch: Watch
+    losses: Losses
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrmWrites:
+    """What other programs write into the shared tables."""
+
+    rows: CrmRows
+    watch: CrmWatch
+
+
+def build_deliveries(
+    resources: Resources, integrations: IntegrationsRoom, live: Live
+) -> Deliveries:
+    settings, database, clients = resources.settings, resources.database, resources.clients
+    directory, publish = integrations.directory, live.feeds.publish
+    ingester = Ingester(
+        database,
+        directory,
+        publish,
+        batch=settings.ingest_batch,
+        attempts=settings.ingest_attempts,
+        on_typing=live.presence.show_typing,
+        arrivals=integrations.arrivals,
+        traces=resources.traces,
+    )
+    recorder = Recorder(
+        database,
+        resources.spool,
+        ingester.wake,
+        resources.traces,
+        may_judge=lambda: directory.is_loaded,
+    )
+    agents_looks = AgentsLooks(database, ingester, clients.single_attempt_client)
+    gone_contacts = GoneContacts(database, clients.single_attempt_client, publish)
+    network = CableNetwork(
+        allows_private=settings.chatwoot_allow_private,
+        private_hosts=settings.private_hosts,
+        proxy=settings.outgoing_proxy,
+        most_bytes=settings.webhook_max_bytes,
+    )
+    cables = CableLeader(
+        database,
+        directory,
+        network,
+        clients.single_attempt_client,
+        recorder.append,
+        is_on=settings.chatwoot_sockets,
+        pause_seconds=settings.chatwoot_socket_wait_seconds,
+        hints=Hints(agents_looks.note, gone_contacts.note),
+    )
+    return Deliveries(
+        ingester=ingester,
+        recorder=recorder,
+        agents_looks=agents_looks,
+        gone_contacts=gone_contacts,
+        cables=cables,
+        sources=Sources(directory, cables, ingester, integrations.arrivals),
+        failed=FailedDeliveries(database, settings.ingest_attempts),
+    )
+
+
+def build_comparisons(
+    resources: Resources, integrations: IntegrationsRoom, live: Live, deliveries: Deliveries
+) -> Comparisons:
+    settings, database, clients = resources.settings, resources.database, resources.clients
+    directory, ingester = integrations.directory, deliveries.ingester
+    sync = Sync(database, directory, ingester, clients.client)
+    per_hour = settings.history_requests_per_hour
+    start_seconds = START_REQUESTS * 3_600.0 / per_hour if per_hour else 0.0
+    gone = GoneConversations(
+        database,
+        clients.client,
+        live.feeds.publish,
+        settings.integration_watch_seconds,
+        deliveries.agents_looks.take,
+    )
+    return Comparisons(
+        sync=sync,
+        sync_runs=SyncRuns(database, directory, sync, live.presence.show_sync),
+        reconcile=Reconcile(
+            database, directory, ingester, clients.client, settings, integrations.arrivals
+        ),
+        deep_walk=DeepWalk(
+            database,
+            directory,
+            sync,
+            clients.slow_client,
+            is_on=per_hour > 0,
+            start_seconds=min(60.0, start_seconds),
+        ),
+        unstored_retries=UnstoredRetries(ingester.unstored, directory, sync, clients.client),
+        watch=Watch(
+            database,
+            resources.vault,
+            directory,
+            clients.single_attempt_client,
+            integrations.service,
+            gone,
+            settings,
+        ),
+        losses=Losses(database, settings.webhook_lost_seconds),
+    )
+
+
+def build_crm_writes(resources: Resources, integrations: IntegrationsRoom, live: Live) -> CrmWrites:
+    database, feeds = resources.database, live.feeds
+    crm_integrations = CrmIntegrations(database, resources.vault, integrations.directory)
+    return CrmWrites(
+        rows=CrmRows(
+            database,
+            feeds.publish,
+            check_heads=feeds.check_soon,
+            on_integrations=crm_integrations.take,
+        ),
+        watch=CrmWatch(
+            database,
+            resources.settings.database_url,
+            watched=lambda: feeds.companies,
+            check_heads=feeds.check_soon,
+        ),
+    )

@@ -1,0 +1,143 @@
+"""Builds `operation/`: what tells how the server does, and looks after what it keeps."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from server import metrics
+from server.composition.build_incoming import Comparisons, CrmWrites, Deliveries
+from server.composition.build_integrations import IntegrationsRoom
+from server.composition.build_live import Live
+from server.composition.build_resources import Resources
+from server.integrations.checks import Checkup
+from server.integrations.directory import Directory
+from server.live.hub import Hub
+from server.operation import doctor
+from server.operation.company_status import CompanyStatus
+from server.operation.delivery_ledger import Ledger
+from server.operation.erasure import Erasure
+from server.operation.health import Health
+from server.operation.retention import Retention
+from server.operation.schema_watch import SchemaWatch
+from server.operation.search_text_filler import SearchTexts
+from server.operation.standstill import Standstill
+from server.operation.start_check import StartCheck
+from server.tasks import Services
+
+Problems = Callable[[], Iterable[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    services: Services
+    health: Health
+    status: CompanyStatus
+    checkup: Checkup
+    ledger: Ledger
+    erasure: Erasure
+    retention: Retention
+    standstill: Standstill
+    schema_watch: SchemaWatch
+    start_check: StartCheck
+    search_texts: SearchTexts
+
+
+def build_operation(
+    resources: Resources,
+    integrations: IntegrationsRoom,
+    live: Live,
+    deliveries: Deliveries,
+    comparisons: Comparisons,
+    crm_writes: CrmWrites,
+) -> Operation:
+    settings, database = resources.settings, resources.database
+    directory, services, standstill = integrations.directory, Services(), Standstill(database)
+    of_integrations = _joined(
+        deliveries.failed.problems,
+        deliveries.ingester.unstored.problems,
+        comparisons.watch.problems,
+        comparisons.reconcile.problems,
+        deliveries.sources.problems,
+    )
+    health = Health(
+        services,
+        database,
+        live.bus,
+        resources.spool,
+        deliveries.recorder,
+        live.hub,
+        _joined(of_integrations, _unusable(directory), _held_back(live.hub)),
+        lambda: doctor.look_at_disks(settings),
+        waiting_seconds=lambda: standstill.seconds,
+        locked=database.busy.locked,
+        sources=deliveries.sources.report,
+        more_notes=crm_writes.watch.notes,
+    )
+    _measure(resources, live, deliveries)
+    return Operation(
+        services=services,
+        health=health,
+        status=_status(resources, integrations, live, deliveries, of_integrations, health),
+        checkup=Checkup(
+            resources.clients.single_attempt_client,
+            integrations.proofs,
+            integrations.file_trial,
+            settings,
+            comparisons.losses.recent_delay,
+        ),
+        ledger=Ledger(database, directory),
+        erasure=Erasure(database, directory, resources.clients.client),
+        retention=Retention(
+            database,
+            event_days=settings.event_days,
+            journal_days=settings.journal_days,
+            audit_days=settings.audit_days,
+        ),
+        standstill=standstill,
+        schema_watch=SchemaWatch(database, settings.database_url, health),
+        start_check=StartCheck(settings, database),
+        search_texts=SearchTexts(database),
+    )
+
+
+def _status(
+    resources: Resources,
+    integrations: IntegrationsRoom,
+    live: Live,
+    deliveries: Deliveries,
+    problems: Callable[[], list[str]],
+    health: Health,
+) -> CompanyStatus:
+    return CompanyStatus(
+        resources.database,
+        integrations.directory,
+        resources.spool,
+        online=lambda company_id: len(live.presence.online(company_id)),
+        problems=problems,
+        parts=health.parts,
+        source_of=deliveries.sources.of,
+        delay=integrations.arrivals.delay_seconds,
+    )
+
+
+def _joined(*sources: Problems) -> Callable[[], list[str]]:
+    return lambda: [problem for source in sources for problem in source()]
+
+
+def _unusable(directory: Directory) -> Problems:
+    return lambda: [
+        f"integration {one.id}: {one.problem}"
+        for one in directory.integrations.values()
+        if one.problem
+    ]
+
+
+def _held_back(hub: Hub) -> Problems:
+    problem = "whether access was withdrawn cannot be looked up: events are held back, and follow"
+    return lambda: [problem] if hub.is_holding else []
+
+
+def _measure(resources: Resources, live: Live, deliveries: Deliveries) -> None:
+    """Metrics that are read when somebody asks for them."""
+    metrics.database_waiting.set_function(lambda: resources.database.waiting)
+    metrics.record_waiting.set_function(lambda: deliveries.recorder.waiting)
+    metrics.feeds_open.set_function(lambda: len(live.feeds.companies))

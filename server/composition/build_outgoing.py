@@ -1,0 +1,51 @@
+"""Builds `outgoing/` (from agents to Chatwoot) and `reading/` (what agents read and mark)."""
+
+from dataclasses import dataclass
+
+from server.chatwoot import UPLOAD_SECONDS
+from server.composition.build_integrations import IntegrationsRoom
+from server.composition.build_live import Live
+from server.composition.build_resources import Resources
+from server.outgoing.last_seen import LastSeen
+from server.outgoing.replies import Replies
+from server.outgoing.reply_files import ReplyFiles
+from server.reading.inbox import Inbox
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    replies: Replies
+    reply_files: ReplyFiles
+    last_seen: LastSeen
+
+
+def build_outgoing(resources: Resources, integrations: IntegrationsRoom, live: Live) -> Outgoing:
+    settings, database, clients = resources.settings, resources.database, resources.clients
+    publish, directory = live.feeds.publish, integrations.directory
+    reply_files = ReplyFiles(database)
+    return Outgoing(
+        replies=Replies(
+            database,
+            directory,
+            publish,
+            clients.client,
+            reply_files,
+            patience_seconds=settings.reply_patience_seconds,
+            certain_seconds=settings.reply_certain_seconds,
+            longest_seconds=2 * settings.chatwoot_timeout_seconds + UPLOAD_SECONDS,
+        ),
+        reply_files=reply_files,
+        last_seen=LastSeen(database, directory, clients.single_attempt_client, publish),
+    )
+
+
+def build_reading(
+    resources: Resources, integrations: IntegrationsRoom, live: Live, outgoing: Outgoing
+) -> Inbox:
+    return Inbox(
+        resources.database,
+        integrations.directory,
+        live.feeds.publish,
+        resources.clients.client,
+        outgoing.last_seen.note,
+    )

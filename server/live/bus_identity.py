@@ -1,0 +1,28 @@
+"""Tells the bus which installation this process belongs to."""
+
+import asyncio
+
+from server.db.access.installation import read_installation
+from server.db.engine.database import Database
+from server.errors import DatabaseUnavailable
+from server.live.bus import Bus
+
+_CHECK_SECONDS, _RETRY_SECONDS = 30.0, 0.5
+
+
+class BusIdentity:
+    """Reads it from the database; again now and then, as a restored backup may say another one."""
+
+    def __init__(self, database: Database, bus: Bus) -> None:
+        self._database = database
+        self._bus = bus
+
+    async def run(self) -> None:
+        while self._bus.is_shared:
+            try:
+                self._bus.identify(await read_installation(self._database))
+            except DatabaseUnavailable:
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                await asyncio.sleep(_CHECK_SECONDS)
+        await asyncio.Event().wait()  # a service that ends would be started again

@@ -1,0 +1,40 @@
+"""Closes the sockets of those whose access was withdrawn."""
+
+from collections.abc import Collection
+
+from server.db.access.accounts import Agent
+from server.live.connection import CLOSE_EXPIRED, CLOSE_NOT_ALLOWED
+from server.live.hub import Hub
+
+
+class SessionRevoker:
+    """The sockets of this process, as those see them who know about access."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def connected_agents(self) -> Collection[int]:
+        return self._hub.agent_ids()
+
+    def agent_changed(self, agent: Agent) -> None:
+        """An agent's sockets are judged by what the row says now."""
+        for member in self._hub.members_of_agent(agent.id):
+            if not agent.is_active or member.issued_us < agent.valid_after_us:
+                member.close(CLOSE_NOT_ALLOWED, "access withdrawn")
+            elif agent.role != "admin":
+                member.is_admin = False
+
+    def sessions_ended(self, session_keys: Collection[str]) -> None:
+        for member in self._hub.everyone():
+            if member.session_key in session_keys:
+                member.close(CLOSE_NOT_ALLOWED, "access withdrawn")
+
+    def keys_changed(self, names: Collection[str]) -> None:
+        """Those that count from now on. Whoever was verified by another one signs in again."""
+        for member in self._hub.everyone():
+            if member.token_key is not None and member.token_key not in names:
+                member.close(CLOSE_EXPIRED, "key withdrawn")
+
+    def access_confirmed(self) -> None:
+        """Events that were held back leave."""
+        self._hub.release()
