@@ -7,6 +7,8 @@ for people in `app` and `connection`.
 
 from collections.abc import Iterable
 
+from server.close_codes import CloseCode
+
 
 class OmniError(Exception):
     """Anything this program refuses or cannot do. `message` is a sentence for people; it holds no
@@ -15,7 +17,7 @@ class OmniError(Exception):
 
     code = "internal"
     status = 500
-    close_code = 1011
+    close_code = CloseCode.INTERNAL_ERROR
     retry_seconds: int | None = None
     title = "Something went wrong"
 
@@ -35,21 +37,21 @@ class ConfigurationError(OmniError):
 class BadRequest(OmniError):
     code = "bad_request"
     status = 400
-    close_code = 4001
+    close_code = CloseCode.PROTOCOL
     title = "The request could not be understood"
 
 
 class ClientTooOld(OmniError):
     code = "client_too_old"
     status = 400
-    close_code = 4010
+    close_code = CloseCode.CLIENT_TOO_OLD
     title = "This client is too old for the server; load the page again"
 
 
 class Unauthenticated(OmniError):
     code = "unauthenticated"
     status = 401
-    close_code = 4205
+    close_code = CloseCode.SIGN_IN_EXPIRED
     title = "Sign in to go on"
 
 
@@ -75,14 +77,14 @@ class BadSignature(Unauthenticated):
 class Forbidden(OmniError):
     code = "forbidden"
     status = 403
-    close_code = 4003
+    close_code = CloseCode.NOT_ALLOWED
     title = "This is not allowed for you"
 
 
 class NotFound(OmniError):
     code = "not_found"
     status = 404
-    close_code = 4003
+    close_code = CloseCode.NOT_ALLOWED
     title = "There is nothing here under this address"
 
 
@@ -108,7 +110,7 @@ class OtherAgent(Conflict):
     """The page that asks was made for one agent, and the browser's cookie is another's by now."""
 
     code = "other_agent"
-    close_code = 4003
+    close_code = CloseCode.NOT_ALLOWED
     title = (
         "Somebody else is signed in in this browser now; sign in again as yourself, then try again"
     )
@@ -167,7 +169,7 @@ class NoChatwootIntegration(Unprocessable):
 class TooManyRequests(OmniError):
     code = "too_many_requests"
     status = 429
-    close_code = 4129
+    close_code = CloseCode.TOO_MANY
     retry_seconds = 5
     title = "Too many requests; wait a little"
 
@@ -193,7 +195,7 @@ class AttachmentUnavailable(OmniError):
 class Unavailable(OmniError):
     code = "unavailable"
     status = 503
-    close_code = 4113
+    close_code = CloseCode.OVERLOADED
     retry_seconds = 2
     title = "The server cannot do this right now; try again in a moment"
 
@@ -272,7 +274,7 @@ class StatementRefused(OmniError):
 
     code = "statement_refused"
     status = 503
-    close_code = 4113
+    close_code = CloseCode.OVERLOADED
     retry_seconds = 5
     title = "The database refuses this; try again in a moment"
 
@@ -292,10 +294,6 @@ class DuplicateRow(RowRefused):
 
     code = "duplicate"
     status = 409
-
-
-class BusUnavailable(Unavailable):
-    code = "bus_unavailable"
 
 
 class PayloadError(OmniError):

@@ -6,6 +6,7 @@ import asyncio
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from server.close_codes import CloseCode
 from server.core.wire.websocket_frames import split_text_frames
 from server.live.push_protocol import Push, Receiver
 from server.tasks import spawn, stop
@@ -46,12 +47,12 @@ class AsgiPush:
     async def run(self, receiver: Receiver) -> None:
         """Send and receive until the end."""
         sender = spawn(self._send(), "asgi-sender")
-        code = 1006
+        code = int(CloseCode.ABNORMAL)
         try:
             while True:
                 message = await self._websocket.receive()
                 if message["type"] == "websocket.disconnect":
-                    code = message.get("code") or 1005
+                    code = message.get("code") or CloseCode.NO_STATUS
                     return
                 text = message.get("text")
                 receiver.on_binary() if text is None else receiver.on_text(text.encode())

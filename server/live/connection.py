@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import msgspec
 
 from server import log, metrics
+from server.close_codes import CloseCode, metric_label
 from server.core.times import SECOND, iso
 from server.core.wire.client_frames import (
     Auth,
@@ -41,16 +42,6 @@ _logger = log.get(__name__)
 _PIECE_BYTES = 131_072  # caught up in pieces of this size, so that a slow reader stops us early
 _DRAIN_GRACE_SECONDS = 1.0  # a client that does not know `drain` is closed this much later
 _ping_numbers = itertools.count(1)
-
-CLOSE_INTERNAL = 1011
-CLOSE_RESTART = 1012
-CLOSE_PROTOCOL = 4001
-CLOSE_NOT_ALLOWED = 4003
-CLOSE_TOO_FAST = 4108
-CLOSE_DRAIN = 4200
-CLOSE_EXPIRED = 4205
-CLOSE_SLOW = 4208
-CLOSE_GAP = 4210
 
 
 class Tail(Protocol):
@@ -203,9 +194,9 @@ class Connection:
     def send(self, kind: str, **fields: Any) -> None:
         self.output.write(text_frame(encode_message(kind, **fields)))
 
-    def close(self, code: int, reason: str = "") -> None:
+    def close(self, code: CloseCode, reason: str | None = None) -> None:
         """Say why and end it; `on_lost` follows."""
-        self.output.close(code, reason)
+        self.output.close(code, code.reason if reason is None else reason)
 
     # -- the feed's side
     # ---
@@ -290,7 +281,7 @@ class Connection:
         except Exception:
             _logger.exception("catching up failed", session=self.session)
             self._fetching = None
-            self.close(CLOSE_INTERNAL, "internal")  # else it would stay behind in silence
+            self.close(CloseCode.INTERNAL_ERROR)  # else it would stay behind in silence
             return
         self._fetching = None
         if page is None and not self.is_over:
@@ -308,17 +299,17 @@ class Connection:
         now = time.monotonic()
         self._heard_at = now
         if not self._budget.take(now):
-            self.close(CLOSE_TOO_FAST, "too fast")
+            self.close(CloseCode.TOO_FAST)
             return
         try:
             message = parse_message(text)
         except ValueError as error:
-            self.close(CLOSE_PROTOCOL, str(error))
+            self.close(CloseCode.PROTOCOL, str(error))
             return
         if isinstance(message, Auth) and self._renew is not None:
             spawn(self._authenticate(message.token, self._renew), f"renew-{self.session}")
         elif isinstance(message, Hello):
-            self.close(CLOSE_PROTOCOL, "hello was said already")
+            self.close(CloseCode.PROTOCOL, "hello was said already")
         elif isinstance(message, Viewing):
             self._colleagues.view(self, message.conversation_id)
         elif isinstance(message, Typing):
@@ -327,7 +318,7 @@ class Connection:
             pass  # heard is what counts
 
     def on_binary(self) -> None:
-        self.close(1003, "text only")
+        self.close(CloseCode.UNSUPPORTED_DATA)
 
     def on_pause(self) -> None:
         if self.paused_at is None:
@@ -353,7 +344,7 @@ class Connection:
         self._colleagues.leave(self)
         if self._fetching is not None:
             self._fetching.cancel()
-        metrics.socket_closes.labels(str(code) if code in _COUNTED_CODES else "other").inc()
+        metrics.socket_closes.labels(metric_label(code)).inc()
         about = {
             "session": self.session,
             "company_id": self._tail.company_id,
@@ -367,12 +358,12 @@ class Connection:
         all come at once elsewhere.
         """
         if self._pace.drain <= 0:
-            self.close(CLOSE_RESTART, "restart")
+            self.close(CloseCode.SERVICE_RESTART)
             return
         seconds = random.random() * self._pace.drain  # noqa: S311 - spread, not a secret
         self.send("drain", inMs=int(seconds * 1000))
         asyncio.get_running_loop().call_later(
-            seconds + _DRAIN_GRACE_SECONDS, self.close, CLOSE_DRAIN, "drain"
+            seconds + _DRAIN_GRACE_SECONDS, self.close, CloseCode.DRAIN
         )
 
     async def _authenticate(self, token: str, renew: Renew) -> None:
@@ -400,13 +391,13 @@ class Connection:
 
     def on_deadline(self, now: float) -> None:
         if self.expires_at is not None and self._now_seconds() >= self.expires_at:
-            self.close(CLOSE_EXPIRED, "sign-in expired")
+            self.close(CloseCode.SIGN_IN_EXPIRED)
             return
         if now - self._heard_at >= self._pace.silence:
-            self.close(CLOSE_SLOW, "silent")
+            self.close(CloseCode.SLOW, "silent")
             return
         if self.paused_at is not None and now - self.paused_at >= self._pace.slow:
-            self.close(CLOSE_SLOW, "slow")
+            self.close(CloseCode.SLOW)
             return
         if self.paused_at is None and now - self._pinged_at >= self._pace.ping:
             self._pinged_at = now
@@ -430,29 +421,3 @@ class Connection:
         if self.expires_at is not None:
             times.append(time.monotonic() + self.expires_at - self._now_seconds())
         self.deadline = min(times)
-
-
-_COUNTED_CODES = frozenset(
-    {
-        1000,
-        1001,
-        1002,
-        1003,
-        1005,
-        1006,
-        1007,
-        1009,
-        1011,
-        1012,
-        4001,
-        4003,
-        4010,
-        4108,
-        4113,
-        4129,
-        4200,
-        4205,
-        4208,
-        4210,
-    }
-)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar
 
 from server import metrics
+from server.close_codes import CloseCode
 
 _CHUNK = 64  # members between two looks at the clock
 _TURN_SECONDS = 0.01  # a walk gives the loop back after this long
@@ -63,7 +64,7 @@ class Member(Protocol):
     def reset(self, reason: str) -> None:
         """The log this socket followed is gone: tell the client to take a snapshot."""
 
-    def close(self, code: int, reason: str = "") -> None: ...
+    def close(self, code: CloseCode, reason: str | None = None) -> None: ...
 
     def on_deadline(self, now: float) -> None:
         """Ping, or close for silence, slowness or expiry; sets the next deadline. `now` is

@@ -20,11 +20,12 @@ from typing import Any, Protocol
 
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import CloseCode, Frame, Opcode
+from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import OPEN, SERVER, State
 from websockets.protocol import Protocol as FrameParser
 
+from server.close_codes import CloseCode
 from server.core.token_buckets import Bucket
 from server.core.wire.websocket_frames import are_whole_frames, close_frame
 
@@ -32,7 +33,6 @@ EXTENSION = "omni.push"
 MESSAGE_MOST_BYTES = 65_536  # a client says hello, pong, and little else
 # after a close frame: time to flush and to answer, then the connection is cut
 _FLUSH_GRACE_SECONDS = 2.0
-_CLOSE_TOO_FAST = 4108
 # protocol pings and fragments a second, and at once: they are no messages, so nobody above counts
 # them
 _SMALL_FRAMES = (50.0, 500.0)
@@ -142,7 +142,7 @@ class PushSocket(asyncio.Protocol):
             self._is_direct = False
             self._transport.write(close_frame(code, reason))
             self._end(code)
-            if code == _CLOSE_TOO_FAST:
+            if code == CloseCode.TOO_FAST:
                 self._transport.pause_reading()  # the rest of the flood stays in the kernel
 
     def shutdown(self) -> None:
@@ -185,7 +185,7 @@ class PushSocket(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_direct = False
         self._connections.discard(self)
-        self._end(CloseCode.ABNORMAL_CLOSURE)
+        self._end(CloseCode.ABNORMAL)
 
     def _may_be_direct(self) -> bool:
         if not self._is_closed and self._descriptor >= 0 and not self._transport.is_closing():
@@ -213,7 +213,7 @@ class PushSocket(asyncio.Protocol):
         try:
             bytes(frame.data).decode()
         except UnicodeDecodeError:
-            self.close(CloseCode.INVALID_DATA, "invalid UTF-8")
+            self.close(CloseCode.INVALID_TEXT, CloseCode.INVALID_TEXT.reason)
             return
         self._receiver.on_text(bytes(frame.data))
 
@@ -229,7 +229,7 @@ class PushSocket(asyncio.Protocol):
         self._small_frames = self._small_frames or Bucket(*_SMALL_FRAMES, now)
         if self._small_frames.take(now):
             return True
-        self.close(_CLOSE_TOO_FAST, "too fast")
+        self.close(CloseCode.TOO_FAST, CloseCode.TOO_FAST.reason)
         return False
 
     def _end(self, code: int) -> None:
@@ -350,7 +350,7 @@ class PushWebSocketProtocol(WebSocketsSansIOProtocol):
     def send_receive_event_to_app(self) -> None:
         if self.curr_msg_data_type == "text" and not _is_text(b"".join(self.frames)):
             # uvicorn would log a traceback of it
-            self._fail(CloseCode.INVALID_DATA, "invalid UTF-8")
+            self._fail(CloseCode.INVALID_TEXT, CloseCode.INVALID_TEXT.reason)
         else:
             super().send_receive_event_to_app()
 
@@ -408,7 +408,7 @@ class PushWebSocketProtocol(WebSocketsSansIOProtocol):
             return False
         if self.small_frames.take(time.monotonic()):
             return True
-        self._fail(_CLOSE_TOO_FAST, "too fast")
+        self._fail(CloseCode.TOO_FAST, CloseCode.TOO_FAST.reason)
         return False
 
     def _fail(self, code: int, reason: str) -> None:
@@ -419,7 +419,7 @@ class PushWebSocketProtocol(WebSocketsSansIOProtocol):
         self.frames = []
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self.close(code, reason)
-        if code == _CLOSE_TOO_FAST:
+        if code == CloseCode.TOO_FAST:
             self.transport.pause_reading()
 
     def _abort_later(self) -> None:
@@ -446,6 +446,4 @@ def _is_text(data: bytes) -> bool:
 def _close_code(parser: FrameParser) -> int:
     if parser.close_rcvd is not None:
         return parser.close_rcvd.code
-    return (
-        parser.close_sent.code if parser.close_sent is not None else int(CloseCode.ABNORMAL_CLOSURE)
-    )
+    return parser.close_sent.code if parser.close_sent is not None else int(CloseCode.ABNORMAL)

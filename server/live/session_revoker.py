@@ -2,8 +2,8 @@
 
 from collections.abc import Collection
 
+from server.close_codes import CloseCode
 from server.db.access.accounts import Agent
-from server.live.connection import CLOSE_EXPIRED, CLOSE_NOT_ALLOWED
 from server.live.hub import Hub
 
 
@@ -20,20 +20,20 @@ class SessionRevoker:
         """An agent's sockets are judged by what the row says now."""
         for member in self._hub.members_of_agent(agent.id):
             if not agent.is_active or member.issued_us < agent.valid_after_us:
-                member.close(CLOSE_NOT_ALLOWED, "access withdrawn")
+                member.close(CloseCode.NOT_ALLOWED)
             elif agent.role != "admin":
                 member.is_admin = False
 
     def sessions_ended(self, session_keys: Collection[str]) -> None:
         for member in self._hub.everyone():
             if member.session_key in session_keys:
-                member.close(CLOSE_NOT_ALLOWED, "access withdrawn")
+                member.close(CloseCode.NOT_ALLOWED)
 
     def keys_changed(self, names: Collection[str]) -> None:
         """Those that count from now on. Whoever was verified by another one signs in again."""
         for member in self._hub.everyone():
             if member.token_key is not None and member.token_key not in names:
-                member.close(CLOSE_EXPIRED, "key withdrawn")
+                member.close(CloseCode.SIGN_IN_EXPIRED, "key withdrawn")
 
     def access_confirmed(self) -> None:
         """Events that were held back leave."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from server.close_codes import RECONNECT_RULE
 from server.core.state.entities import Json
 from server.core.wire import client_frames, socket_schema
 
@@ -19,7 +20,7 @@ _SCHEMAS = "#/components/schemas/{name}"
 _TEXT = (
     "JSON text frames. Unknown fields and unknown types are ignored by both sides. The first "
     "frame is the client's hello, within 5 s. "
-    "Close codes: 4000-4099 final, 4100-4199 back off first, 4200-4299 resume now with the cursor."
+    f"Close codes: {RECONNECT_RULE}."
 )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from server.close_codes import is_final
 from server.core.times import iso
 from server.core.token_buckets import Bucket
 from server.errors import OmniError
@@ -14,7 +15,6 @@ PROTOCOL_VERSION = 1
 PROTOCOL_VERSION_MIN = 1
 FRAMES_PER_SECOND = 20.0  # a person's page sends well below one; a reconnecting worker a handful
 FRAMES_BURST = 60.0
-_FINAL_CODES = range(4000, 4100)  # a client closed with one of these does not come back
 
 
 class Hello(msgspec.Struct, tag="hello", tag_field="type", frozen=True):
@@ -101,5 +101,5 @@ def encode_error(error: OmniError) -> bytes:
         code=error.code,
         message=error.message,
         retryMs=retry_ms,
-        fatal=error.close_code in _FINAL_CODES,
+        fatal=is_final(error.close_code),
     )

@@ -15,6 +15,7 @@ from server.access.authentication import (
     check_agent,
     session_cookie,
 )
+from server.close_codes import CloseCode, metric_label
 from server.core.state.recovery import (
     Cursor,
     Mode,
@@ -102,7 +103,7 @@ class Sockets:
         except (WebSocketDisconnect, ConnectionResetError):
             return
         except OmniError as error:
-            metrics.socket_closes.labels(str(error.close_code)).inc()
+            metrics.socket_closes.labels(metric_label(error.close_code)).inc()
             await _refuse(websocket, error)
 
     async def _open(self, websocket: WebSocket) -> None:
@@ -197,7 +198,7 @@ class Sockets:
         except TimeoutError:
             raise BadRequest("hello did not come in time") from None
         if message["type"] == "websocket.disconnect":
-            raise WebSocketDisconnect(message.get("code", 1005))
+            raise WebSocketDisconnect(message.get("code", CloseCode.NO_STATUS))
         text = message.get("text")
         if text is None:
             raise BadRequest("the first frame must be a text frame with hello")

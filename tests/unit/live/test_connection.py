@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from server.close_codes import CloseCode
 from server.core.wire.websocket_frames import text_frame
 from server.errors import DatabaseUnavailable, Forbidden
 from server.live.connection import Connection, Renewal
@@ -67,8 +68,8 @@ async def _play(steps: Sequence[Step], seq: int, ring_from: int | None) -> None:
     assert len(socket.of_type("live")) == (seq < HEAD)
     assert check_order(other_socket, HEAD) == log.head
     assert connection.seq == other.seq == log.head
-    connection.close(1000)
-    other.close(1000)
+    connection.close(CloseCode.NORMAL)
+    other.close(CloseCode.NORMAL)
 
 
 # live; behind in the ring; behind it; far behind it

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from server.close_codes import CloseCode
 from server.core.wire.event_frames import encode_batch
 from server.core.wire.websocket_frames import split_text_frames, text_frame
 from server.db.engine.database import Database
@@ -119,7 +120,7 @@ async def test_a_company_nobody_watches_is_let_go(log: Written) -> None:
         feeds._let_go()
         assert feeds.get(COMPANY) is feed
         feed.used_at -= 1000
-        connection.close(1000)
+        connection.close(CloseCode.NORMAL)
         feeds._let_go()
         assert feeds.get(COMPANY) is None
 

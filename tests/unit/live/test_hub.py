@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+from server.close_codes import CloseCode
 from server.core.wire.websocket_frames import text_frame
 from server.live.hub import Hub
 from tests.kit.eventually import eventually
@@ -48,7 +49,7 @@ class Listener:
     def reset(self, reason: str) -> None:
         self.pushed.append((0, reason.encode()))
 
-    def close(self, code: int, reason: str = "") -> None: ...
+    def close(self, code: CloseCode, reason: str | None = None) -> None: ...
 
     def on_deadline(self, now: float) -> None:
         self.calls += 1

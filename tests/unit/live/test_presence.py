@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import Any
 
+from server.close_codes import CloseCode
 from server.core.state.presence_state import (
     SILENT_SECONDS,
     TYPING_SECONDS,
@@ -102,7 +103,7 @@ async def test_whoever_comes_is_told_the_whole_and_colleagues_are_told_of_them()
     assert [socket.of_type("presence")[0]["whole"] for socket in (first, other)] == [True, True]
     assert [frame["whole"] for frame in first.of_type("presence")[1:]] == [False]
     assert online(first) == online(other) == 2
-    second.close(1000)
+    second.close(CloseCode.NORMAL)
     await becomes(first, {3: (None, False)})
     assert online(first) == 1
 
@@ -117,9 +118,9 @@ async def test_an_agent_is_one_whatever_number_of_tabs() -> None:
     view(two, 18)
     await becomes(watcher, {3: (None, False), 4: (18, False)})
     assert online(watcher) == 2
-    two.close(1000)
+    two.close(CloseCode.NORMAL)
     await becomes(watcher, {3: (None, False), 4: (OWN, False)})
-    one.close(1000)
+    one.close(CloseCode.NORMAL)
     await becomes(watcher, {3: (None, False)})
 
 
@@ -267,7 +268,7 @@ async def test_a_company_nobody_is_in_is_forgotten() -> None:
     """After a while; whoever asks for it again finds it empty."""
     office = Office()
     agent, _ = office.sit_down(3)
-    agent.close(1000)
+    agent.close(CloseCode.NORMAL)
     await eventually(
         lambda: (
             not office.presence._companies[1].here and office.presence._companies[1].timer is None
