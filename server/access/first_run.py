@@ -18,6 +18,7 @@ from rich.console import Console
 from server import log
 from server.access.authentication import Access
 from server.access.people_administration import checked_email, checked_name
+from server.core.identifiers import MAX_SAFE_INTEGER
 from server.core.times import SECOND
 from server.db.access import accounts, audit_log, setup_keys
 from server.db.access.audit_log import Actor, Origin
@@ -33,7 +34,6 @@ from server.errors import (
 _EVERY_SECONDS = 15.0
 _RETRY_SECONDS = 1.0  # while the database or its tables are not there yet
 _SILENT_US = 45 * SECOND  # a process not heard for so long is gone, and its key with it
-_COMPANY_MOST = 2**53
 _logger = log.get(__name__)
 _console = Console(stderr=True, soft_wrap=True, highlight=False)
 
@@ -115,7 +115,7 @@ class SetUp:
         Raises Conflict, Forbidden, BadRequest, DuplicateRow, TooManyRequests.
         """
         await self.check(key, origin.address)
-        if not 0 < company_id < _COMPANY_MOST:
+        if not 0 < company_id <= MAX_SAFE_INTEGER:
             raise BadRequest("The company's number must be a whole number above 0")
         email, name = checked_email(email), checked_name(name)
         hashed, now_us = await self._access.hash(password), self._database.clock.now_us()

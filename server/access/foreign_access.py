@@ -9,7 +9,8 @@ from collections import OrderedDict
 
 from server import log
 from server.access.authentication import Principal, actor_of
-from server.core.times import SECOND
+from server.core.identifiers import parse_digits
+from server.core.times import SECOND, wall_now_us
 from server.db.access import audit_log
 from server.db.access.audit_log import NO_ORIGIN, Actor
 from server.db.engine.database import Connection, Database
@@ -64,7 +65,7 @@ class Trespass:
             owner = await audit_log.read_owner(connection, kind, number)
             if owner is None or owner == actor.company_id:
                 return False
-            since_us = int((time.time() - _AGAIN_SECONDS) * SECOND)
+            since_us = wall_now_us() - int(_AGAIN_SECONDS * SECOND)
             if await audit_log.has_foreign_attempt(
                 connection, actor.agent_id or 0, kind, number, since_us
             ):
@@ -93,6 +94,6 @@ def _named(path: str) -> tuple[str, int] | None:
     """
     parts = path.strip("/").split("/")
     for kind, number in reversed(list(itertools.pairwise(parts))):
-        if kind in audit_log.OWNERS and number.isascii() and number.isdigit() and len(number) < 19:
-            return kind, int(number)
+        if kind in audit_log.OWNERS and (row_id := parse_digits(number)) is not None:
+            return kind, row_id
     return None

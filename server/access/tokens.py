@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 from server import log
+from server.core.identifiers import parse_id
 from server.core.subjects import LOCAL_CLAIM, is_local
 from server.core.times import SECOND
 from server.errors import ConfigurationError, TokenExpired, Unauthenticated
@@ -27,7 +28,6 @@ from server.settings import Settings
 
 _logger = log.get(__name__)
 _SUBJECT_MOST = 128
-_COMPANY_MOST = 2**63 - 1
 _LATEST_SECONDS = 253_370_764_799  # the end of year 9998, as in core/times
 # how often the files are looked at, at most: a stranger's tokens must not make us read them all the
 # time
@@ -159,24 +159,11 @@ class Tokens:
 
     def _claims(self, claims: dict[str, Any], key: str) -> Claims:
         settings = self._settings
-        company, subject = (
-            claims.get(settings.jwt_company_claim),
-            claims[settings.jwt_subject_claim],
-        )
-        if (
-            isinstance(company, str)
-            and company.isascii()
-            and company.isdigit()
-            and len(company) < 20
-        ):
-            company = int(company)
+        company = parse_id(claims.get(settings.jwt_company_claim))
+        subject = claims[settings.jwt_subject_claim]
         if isinstance(subject, int) and not isinstance(subject, bool):
             subject = str(subject)
-        if (
-            not isinstance(company, int)
-            or isinstance(company, bool)
-            or not 0 < company <= _COMPANY_MOST
-        ):
+        if company is None:
             raise Unauthenticated(
                 f"The token names no company in its claim {settings.jwt_company_claim}"
             )

@@ -37,13 +37,14 @@ from server.chatwoot.answers import (
 from server.chatwoot.budget import RequestBudget
 from server.chatwoot.decoding import ACCEPT_ENCODING, AnswerTooLong, read_bounded
 from server.core.chatwoot.payloads import CLIENT_ID_KEY
+from server.core.identifiers import MAX_SAFE_INTEGER
 
 # messages carry up to 150,000 characters several times over, and a page of `after`+`before` up to
 # 1,000 of them
 UPLOAD_SECONDS = 60.0  # more than for other calls: 25 MB on 4 Mbit/s
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 ACTIVITY = "last_activity_at_desc"
-LAST_ID = 2**53  # above every id there will be
+LAST_ID = MAX_SAFE_INTEGER  # above every id there will be
 # an answer to a window of ids is not cut below this; it has been 1,000 ever since windows exist
 _ROWS_AT_LEAST = 100
 _WAITED_FOR_SECONDS = 10.0  # how long somebody at the screen is kept waiting by further attempts

@@ -2,13 +2,12 @@
 
 import json
 import re
-import time
 from collections.abc import Awaitable, Callable, Iterable
 
 import click
 
 from server.composition.application import Application
-from server.core.times import SECOND
+from server.core.times import SECOND, wall_now_us
 from server.db.access.audit_log import server_actor
 from server.db.engine.database import Connection
 from server.db.journal import journal, ledger_rows
@@ -44,7 +43,7 @@ def _deliveries(with_parts: WithParts) -> click.Group:
     @click.option("--limit", type=click.IntRange(1, _LIMIT_MOST), default=100, show_default=True)
     def list_(state: str | None, since: str, integration_id: int | None, limit: int) -> None:
         """A JSON line for each, newest first, without bodies."""
-        since_us = _now_us() - _seconds(since) * SECOND
+        since_us = wall_now_us() - _seconds(since) * SECOND
         with_parts(lambda parts: _print_list(parts, state, since_us, integration_id, limit))
 
     @deliveries.command("show")
@@ -223,7 +222,3 @@ def _seconds(text: str) -> int:
     if match is None:
         raise ConfigurationError("--since is a number with a unit: 90s, 30m, 6h or 7d")
     return int(match[1]) * _UNITS[match[2]]
-
-
-def _now_us() -> int:
-    return int(time.time() * SECOND)

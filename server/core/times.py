@@ -16,6 +16,11 @@ _EARLIEST, _FARTHEST = 1_000_000_000, 4_102_444_800
 _LONGEST_DATE = 40  # characters; what is remembered has a bound in bytes as well
 
 
+def wall_now_us() -> int:
+    """This machine's clock. What another process compares comes from the database's clock."""
+    return int(time.time() * SECOND)
+
+
 def iso(moment_us: int) -> str:
     """`2026-07-18T09:01:05.204Z`."""
     seconds, rest = divmod(moment_us, SECOND)

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive
 
 from server.core.chatwoot.json_bodies import decode_json, has_too_many_values
+from server.core.identifiers import parse_digits
 from server.core.state.entities import Json
 from server.db.access.accounts import Agent
 from server.errors import BadRequest, OmniError, TooLarge
@@ -73,8 +74,9 @@ async def receive_body(receive: Receive, length: bytes, most_bytes: int) -> byte
     """The same from ASGI messages, with the Content-Length as it was sent. Raises ClientDisconnect
     when the client goes.
     """
-    if length.isdigit() and int(length) > most_bytes:
-        raise TooLarge(f"The body has {int(length):,} bytes; at most {most_bytes:,} are taken")
+    announced = parse_digits(length.decode("latin-1"))
+    if announced is not None and announced > most_bytes:
+        raise TooLarge(f"The body has {announced:,} bytes; at most {most_bytes:,} are taken")
     chunks, size = [], 0
     while True:
         message = await receive()
@@ -109,11 +111,7 @@ async def read_json(request: Request, most_bytes: int = _BODY_MOST_BYTES) -> dic
 def path_number(request: Request, name: str) -> int:
     """A number in the path; anything else is an address where there is nothing."""
     text = request.path_params[name]
-    return (
-        int(text)
-        if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 19
-        else 0
-    )
+    return parse_digits(text) or 0 if isinstance(text, str) else 0
 
 
 def query_number(request: Request, name: str, most: int) -> int | None:
@@ -121,9 +119,10 @@ def query_number(request: Request, name: str, most: int) -> int | None:
     text = request.query_params.get(name)
     if text is None or text == "":
         return None
-    if not (text.isascii() and text.isdigit()) or len(text) > 18 or int(text) < 1:
+    number = parse_digits(text)
+    if not number:
         raise BadRequest(f"{name} must be a whole number above 0")
-    return min(int(text), most)
+    return min(number, most)
 
 
 def with_problems(handler: Handler) -> Handler:

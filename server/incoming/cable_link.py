@@ -31,6 +31,7 @@ from server.core.chatwoot.cable_frames import (
     read_frame,
 )
 from server.core.chatwoot.json_bodies import MOST_VALUES, has_too_many_values
+from server.core.identifiers import MAX_INT32, is_id
 from server.core.state.entities import Json
 from server.core.token_buckets import Bucket
 from server.db.access.accounts import Integration
@@ -290,12 +291,7 @@ class Link:
         nested = data.get("conversation")
         told = nested if isinstance(nested, dict) else data
         number, unread = data.get("conversation_id", data.get("id")), told.get("unread_count")
-        if not (
-            isinstance(number, int)
-            and isinstance(unread, int)
-            and 0 < number < 2**63
-            and 0 <= unread < 2**31
-        ):
+        if not (is_id(number) and isinstance(unread, int) and 0 <= unread <= MAX_INT32):
             return False
         is_new = self._unread.get(number) != unread
         self._unread[number] = unread

@@ -12,7 +12,7 @@ from typing import Literal
 
 from server import metrics
 from server.core.chatwoot.changes import Change
-from server.core.times import SECOND
+from server.core.times import SECOND, wall_now_us
 
 Source = Literal["webhook", "socket", "asking"]
 LATE_SECONDS = 10.0  # from here on it is said, and Chatwoot is asked more often
@@ -62,9 +62,7 @@ class Arrivals:
         """A new message came from a source, and happened then at Chatwoot; `received_us`: now,
         where left out.
         """
-        seconds = _late(
-            happened_us, int(time.time() * SECOND) if received_us is None else received_us
-        )
+        seconds = _late(happened_us, wall_now_us() if received_us is None else received_us)
         if seconds is not None:
             self._keep(source, integration_id, seconds)
 

@@ -20,7 +20,7 @@ from server.app import create_app
 from server.composition.application import build_application
 from server.core.checks import integration_checks
 from server.core.subjects import LOCAL_CLAIM, LOCAL_SUBJECT
-from server.core.times import SECOND
+from server.core.times import wall_now_us
 from server.db import migrations
 from server.db.access import accounts, erase
 from server.db.engine.database import Connection
@@ -110,7 +110,7 @@ async def _prepare(
     password, hashed = await asyncio.to_thread(_new_password)
 
     async def write(connection: Connection) -> int:
-        now_us = int(time.time() * SECOND)
+        now_us = wall_now_us()
         if marker.exists():
             await erase.erase_integration(connection, json.loads(marker.read_text())["id"])
         for email, name, role in _AGENTS:

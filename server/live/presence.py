@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from server import log
+from server.core.identifiers import is_id
 from server.core.state.entities import Json
 from server.core.state.presence_state import (
     TYPING_AGAIN_SECONDS,
@@ -47,7 +48,6 @@ _SUBSCRIBED_SECONDS = 0.2
 _IDLE_SECONDS = 60.0  # a company nobody is in, nor asks for, is forgotten after this
 _KNOWN_MOST = 20_000  # conversations whose company is remembered
 _LOOK_UPS_MOST = 100
-_ID_MOST = 2**63 - 1
 
 CompanyOf = Callable[[int], Awaitable[int | None]]
 OnForeign = Callable[["Viewer", int], None]
@@ -256,7 +256,7 @@ class Presence:
         elif conversation_id is None or self._known.get(conversation_id) == viewer.company_id:
             act()
         elif (
-            0 < conversation_id <= _ID_MOST
+            is_id(conversation_id)
             and conversation_id not in self._known
             and len(self._looking) < _LOOK_UPS_MOST
         ):

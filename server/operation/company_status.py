@@ -26,6 +26,7 @@ from server.core.times import (
     iso,
     iso_or_none,
     parse_time,
+    wall_now_us,
 )
 from server.db import status_counts
 from server.db.access.accounts import Integration
@@ -98,7 +99,7 @@ class CompanyStatus:
 
     async def _look(self, company_id: int) -> Json:
         own = [one for one in self._directory.integrations.values() if one.company_id == company_id]
-        now_us = int(time.time() * SECOND)
+        now_us = wall_now_us()
         first = now_us // _MINUTE_US - _MINUTES + 1
 
         async def read(

@@ -6,7 +6,6 @@ A delivery that no integration took belongs to nobody yet. It is shown to a comp
 its body is not, as nothing proves whose it is.
 """
 
-import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -26,6 +25,7 @@ from server.core.times import (
     iso,
     iso_or_none,
     parse_time,
+    wall_now_us,
 )
 from server.db.access import audit_log
 from server.db.access.audit_log import Actor
@@ -130,7 +130,7 @@ class Ledger:
         await self._database.transaction(write)
 
     async def search(self, company_id: int, text: str, days: float) -> list[Found]:
-        since_us = _now_us() - int(days * _DAY_US)
+        since_us = wall_now_us() - int(days * _DAY_US)
         return await self._database.read(
             lambda c: ledger_rows.find_messages(c, company_id, text, since_us, _FOUND_MOST)
         )
@@ -256,7 +256,3 @@ def way_view(way: Way) -> dict[str, Any]:
         "deliveries": [delivery.id for delivery in way.deliveries],
         "steps": [{"at": iso(step.at_us), "what": step.what} for step in way.steps],
     }
-
-
-def _now_us() -> int:
-    return int(time.time() * SECOND)

@@ -2,14 +2,13 @@
 whichever attempt it comes about.
 """
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from server.chatwoot import ChatwootClient, ChatwootError
 from server.chatwoot.answers import JsonObject
-from server.core.times import SECOND
+from server.core.times import wall_now_us
 from server.errors import OmniError
 from server.traces import CARRIED, Traces
 
@@ -20,14 +19,16 @@ def reply_traced(traces: Traces | None, key: str, traceparent: str | None) -> It
     if traces is None:
         yield
         return
-    span = traces.open("reply", _now_us(), {} if traceparent is None else {CARRIED: traceparent})
+    span = traces.open(
+        "reply", wall_now_us(), {} if traceparent is None else {CARRIED: traceparent}
+    )
     traces.keep(key, span.traceparent)
     try:
         yield
     except OmniError as error:
-        span.end(_now_us(), error.code)
+        span.end(wall_now_us(), error.code)
         raise
-    span.end(_now_us())
+    span.end(wall_now_us())
 
 
 class TracedClient(ChatwootClient):
@@ -48,7 +49,7 @@ class TracedClient(ChatwootClient):
         private: bool = False,
         files: Sequence[tuple[str, bytes, str]] = (),
     ) -> JsonObject:
-        began_us, outcome = _now_us(), "sent"
+        began_us, outcome = wall_now_us(), "sent"
         try:
             return await super().send_message(
                 display_id, content, client_id=client_id, private=private, files=files
@@ -60,12 +61,8 @@ class TracedClient(ChatwootClient):
             self._traces.note(
                 "send to Chatwoot",
                 began_us,
-                _now_us(),
+                wall_now_us(),
                 [self._traces.kept(client_id)],
                 outcome=outcome,
                 files=len(files),
             )
-
-
-def _now_us() -> int:
-    return int(time.time() * SECOND)

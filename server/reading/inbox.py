@@ -14,6 +14,7 @@ from server.chatwoot import (
     ChatwootOutcomeUnknown,
     ChatwootRefused,
 )
+from server.core.identifiers import parse_digits
 from server.core.state.entities import (
     Conversation,
     Json,
@@ -305,13 +306,10 @@ class Inbox:
 def parse_place(text: str) -> tuple[int | None, int]:
     """The place a page ended at, as `page` gave it. Raises BadRequest."""
     moment, _, number = text.partition("_")
-    if not _is_number(number) or (moment and (not _is_number(moment) or int(moment) > _LATEST_US)):
+    message_id, moment_us = parse_digits(number), parse_digits(moment, _LATEST_US)
+    if message_id is None or (moment and moment_us is None):
         raise BadRequest("before must be taken from the Link of the page before")
-    return int(moment) if moment else None, int(number)
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 19
+    return moment_us, message_id
 
 
 async def _conversation(connection: Connection, agent: Agent, conversation_id: int) -> Conversation:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from server.core.times import wall_now_us
 from server.db import migrations
 from server.db.access import accounts
 from server.db.access.vault import Vault
@@ -73,9 +74,7 @@ class Cluster:
         values["unsigned"] = "refused" if webhook_secret else "accepted"
         async with Database(self.database_url) as database:
             return await database.transaction(
-                lambda c: accounts.add_integration(
-                    c, Vault(SECRET_KEY), values, int(time.time() * 1e6)
-                )
+                lambda c: accounts.add_integration(c, Vault(SECRET_KEY), values, wall_now_us())
             )
 
     def add_server(

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import functools
 import sqlite3
-import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from server.core.chatwoot.payloads import parse_delivery
 from server.core.state.entities import Message, conversation_view, message_view
 from server.core.state.projection import Source
 from server.core.state.recovery import parse_cursor
-from server.core.times import SECOND
+from server.core.times import SECOND, wall_now_us
 from server.core.wire.websocket_frames import split_text_frames
 from server.db.access import accounts
 from server.db.access.accounts import Agent
@@ -359,9 +358,7 @@ class World:
         async def trim(connection: Any) -> None:
             stream = (await eventlog.lock_streams(connection, [COMPANY], "never"))[COMPANY]
             if (most := min(count, stream.head - stream.floor - keep)) > 0:
-                await eventlog.trim_events(
-                    connection, COMPANY, int(time.time() * SECOND) + SECOND, most
-                )
+                await eventlog.trim_events(connection, COMPANY, wall_now_us() + SECOND, most)
 
         await self.database.transaction(trim)
 
@@ -438,7 +435,7 @@ async def add_integration(path: Path) -> None:
     values |= {"unsigned": "accepted", "proved_us": 2}
     async with Database(f"sqlite:///{path}") as database:
         await database.transaction(
-            lambda c: accounts.add_integration(c, Vault(""), values, int(time.time() * SECOND))
+            lambda c: accounts.add_integration(c, Vault(""), values, wall_now_us())
         )
 
 

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Mapping
 
+from server.core.times import wall_now_us
 from server.lab.chatwoot_sim import ChatwootSim, serving
 from tests.faults.figures import sized, told
 from tests.faults.kit import (
@@ -191,9 +192,10 @@ async def test_changes_while_webhooks_are_off(cluster: Cluster) -> None:
             )
         )
         await asyncio.to_thread(server.kill9)
-        left_us = int(
-            cluster.sql("SELECT omni_lease_until FROM integrations")[0]["omni_lease_until"]
-        ) - int(time.time() * 1e6)
+        left_us = (
+            int(cluster.sql("SELECT omni_lease_until FROM integrations")[0]["omni_lease_until"])
+            - wall_now_us()
+        )
         assert left_us < 60_000_000, f"nobody reconciles for {left_us / 1e6} s"
         cluster.sql("UPDATE integrations SET omni_lease_until = 0")  # that time passes
         await asyncio.to_thread(server.start)

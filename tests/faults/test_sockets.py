@@ -5,7 +5,7 @@ once and in order.
 import asyncio
 import time
 
-from server.core.times import SECOND
+from server.core.times import SECOND, wall_now_us
 from server.db.engine.database import Database
 from server.operation.retention import Retention
 from tests.faults.figures import sized, told
@@ -143,7 +143,7 @@ async def test_asleep_until_the_floor_has_passed(cluster: Cluster) -> None:
 
 async def _trim(cluster: Cluster, keep: int) -> int:
     """Let all but the newest events grow old, and the retention see it; returns the floor."""
-    edge, old_us = cluster.head() - keep, int(time.time() * SECOND) - 10 * 86_400 * SECOND
+    edge, old_us = cluster.head() - keep, wall_now_us() - 10 * 86_400 * SECOND
     cluster.sql(
         "UPDATE omni_inbox_events SET created_at = %s WHERE company_id = %s AND seq <= %s",
         old_us,

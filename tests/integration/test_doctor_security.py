@@ -6,6 +6,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+from server.core.times import wall_now_us
 from tests.kit.omni import JWT_SECRET, SECRET_KEY, Omni
 
 
@@ -100,9 +101,7 @@ def test_open_doors_of_people_and_integrations_are_found(tmp_path: Path) -> None
             "INSERT INTO omni_audit_log (company_id, at, actor, act) VALUES (?, ?, 'Tomas', "
             "'foreign.refused')"
         )
-        database.executemany(
-            line, [(1, int(time.time() * 1e6)), (1, int((time.time() - 90_000) * 1e6))]
-        )
+        database.executemany(line, [(1, wall_now_us()), (1, int((time.time() - 90_000) * 1e6))])
     found = _found(omni)
     assert {name: found[name]["state"] for name in (*names, "trusted proxies")} == dict.fromkeys(
         (*names, "trusted proxies"), "warning"

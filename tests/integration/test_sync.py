@@ -4,11 +4,11 @@ through whatever goes wrong.
 
 import asyncio
 import json
-import time
 from typing import Any
 
 import pytest
 
+from server.core.times import wall_now_us
 from server.lab.chatwoot_sim import ChatwootSim, seed
 from server.lab.chatwoot_sim.model import ACTIVITY, INCOMING
 from tests.kit.client_model import Json
@@ -21,7 +21,7 @@ async def _no_round_beside(shop: Company) -> None:
     """Reconcile has just been here: what it would fetch meanwhile would be missing from the counts
     of the sync.
     """
-    await shop.change_integration(walked_at=int(time.time() * 1e6))
+    await shop.change_integration(walked_at=wall_now_us())
 
 
 @pytest.fixture(autouse=True)

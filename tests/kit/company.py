@@ -3,7 +3,6 @@ agents' clients, its webhooks.
 """
 
 import itertools
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any, Self
 
 import httpx
 
-from server.core.times import SECOND, iso
+from server.core.times import SECOND, iso, wall_now_us
 from server.db.access import accounts
 from server.db.access.accounts import Integration
 from server.db.access.vault import Vault
@@ -99,7 +98,7 @@ class Company:
             else "token-of-a-chatwoot-agent",
             "webhook_secret": self.webhook_secret,
             "unsigned": self._unsigned,
-            "proved_us": int(time.time() * SECOND) if self._is_proved else None,
+            "proved_us": wall_now_us() if self._is_proved else None,
         }
         self.integration_id = await self.database.transaction(
             lambda c: self._add_integration(c, values)
@@ -121,7 +120,7 @@ class Company:
         """As if a round of reconcile were under way elsewhere, so that it stays out of what tests
         count.
         """
-        now_us = int(time.time() * SECOND)
+        now_us = wall_now_us()
         integration_id = await accounts.add_integration(connection, self._vault, values, now_us)
         await accounts.update_integration(
             connection, integration_id, {"walked_at": now_us, "lease_until": now_us + _HELD_US}
@@ -137,7 +136,7 @@ class Company:
 
     async def hold_reconcile(self) -> None:
         """For more than a minute."""
-        await self.change_integration(lease_until=int(time.time() * SECOND) + _HELD_US)
+        await self.change_integration(lease_until=wall_now_us() + _HELD_US)
 
     async def change_integration(self, **values: object) -> None:
         """Set columns of the integration; secrets are sealed on the way."""

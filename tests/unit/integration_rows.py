@@ -2,9 +2,7 @@
 need it.
 """
 
-import time
-
-from server.core.times import SECOND
+from server.core.times import wall_now_us
 from server.db.access import accounts
 from server.db.access.vault import Vault
 from server.db.engine.database import Database
@@ -26,5 +24,5 @@ async def add_integration(database: Database, sim: ChatwootSim, inbox_id: int | 
         "proved_us": 2,
     }
     return await database.transaction(
-        lambda c: accounts.add_integration(c, Vault(""), values, int(time.time() * SECOND))
+        lambda c: accounts.add_integration(c, Vault(""), values, wall_now_us())
     )

@@ -4,7 +4,6 @@ whatever must not happen in them.
 
 import itertools
 import re
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, 
 
 from server.access.authentication import SESSION_COOKIE
 from server.access.passwords import hash_password
-from server.core.times import SECOND
+from server.core.times import wall_now_us
 from server.db.access import accounts
 from server.db.access.vault import Vault
 from server.db.engine.database import Connection, Database
@@ -208,7 +207,7 @@ async def running_site(
 
 async def _add_company(omni: Omni, sim: ChatwootSim, hook: Webhook) -> None:
     """What `integration add` and `agent add` write, without a process for each."""
-    now_us, hashed = int(time.time() * SECOND), hash_password(PASSWORD)
+    now_us, hashed = wall_now_us(), hash_password(PASSWORD)
     integration = {
         "company_id": COMPANY,
         "account_id": sim.account.id,

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from server.core.chatwoot.payloads import decode_json, strip_credentials
+from server.core.identifiers import is_id
 from server.core.times import SECOND, parse_time
 from server.errors import PayloadError
 
@@ -187,8 +188,4 @@ def _message(event: str, data: Json, inbox_id: int | None) -> Json:
 
 
 def _number(value: object) -> int | None:
-    return (
-        value
-        if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**63
-        else None
-    )
+    return value if is_id(value) else None

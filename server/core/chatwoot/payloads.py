@@ -23,6 +23,7 @@ from server.core.chatwoot.json_bodies import decode_json as decode_json
 from server.core.chatwoot.json_bodies import strip_credentials as strip_credentials
 from server.core.chatwoot.json_bodies import without_mark
 from server.core.chatwoot.normal_form import in_order, plain_text
+from server.core.identifiers import MAX_ID, parse_id
 from server.core.state.entities import Assignee, Attachment, Contact
 from server.core.times import SECOND, parse_time
 from server.errors import PayloadError
@@ -46,7 +47,6 @@ _SENDER_TYPES = {0: "customer", "0": "customer", "incoming": "customer"}
 _AGENT_TYPES = (1, 3, "1", "3", "outgoing", "template")
 _STATUSES = ("open", "resolved", "pending", "snoozed")
 _DELIVERIES = ("progress", "sent", "delivered", "read", "failed")
-_ID_MOST = 2**63 - 1
 _NAME_MOST = 255
 # 255 characters each, six bytes where they are controls (\u0001), fit a TEXT column
 _LABELS_MOST = 42
@@ -156,15 +156,15 @@ def names_contact(
     if event in _CONTACT_EVENTS:
         contacts.append(payload)
     is_theirs = contact_id is not None and any(
-        _id(contact.get("id")) == contact_id for contact in contacts
+        parse_id(contact.get("id")) == contact_id for contact in contacts
     )
-    number = _id(conversation.get("id"))
+    number = parse_id(conversation.get("id"))
     return is_theirs or (number is not None and number in display_ids)
 
 
 def _first_id(*values: object) -> int | None:
     for value in values:
-        if (number := _id(value)) is not None:
+        if (number := parse_id(value)) is not None:
             return number
     return None
 
@@ -205,12 +205,14 @@ def parse_conversation(c: Json, *, asked_us: int = 0) -> ConversationState:
     """A conversation of a webhook or of REST; the two differ in small ways (`contact_inbox` is
     absent in REST).
     """
-    display_id = _id(c.get("id"))
+    display_id = parse_id(c.get("id"))
     if display_id is None:
         raise PayloadError("there is no conversation id")
     meta = _dict(c.get("meta"))
     sender = _dict(meta.get("sender"))
-    contact_id = _id(sender.get("id")) or _id(_dict(c.get("contact_inbox")).get("contact_id"))
+    contact_id = parse_id(sender.get("id")) or parse_id(
+        _dict(c.get("contact_inbox")).get("contact_id")
+    )
     labels = c.get("labels")
     version_us, agents_seen_us = (
         parse_time(c.get("updated_at")) or 0,
@@ -274,7 +276,7 @@ def parse_message(
         sender_type=_SENDER_TYPES.get(kind, "agent"),
         content=plain_text(text),
         created_us=created_us,
-        message_id=_id(m.get("id")),
+        message_id=parse_id(m.get("id")),
         sender_name=_text(sender.get("name"), _NAME_MOST),
         content_type=_text(m.get("content_type"), 32),
         attachments=parse_attachments(m.get("attachments")),
@@ -313,7 +315,7 @@ def _last_message(messages: object) -> LastMessage | None:
     used. `sent` is what every message begins with, and says nothing.
     """
     m = _dict(messages[0]) if isinstance(messages, list) and messages else {}
-    number, status = _id(m.get("id")), _delivery(m)
+    number, status = parse_id(m.get("id")), _delivery(m)
     if (
         number is None
         or status is None
@@ -344,7 +346,7 @@ def _message_change(payload: Json, event: str, received_us: int) -> Change:
             state,
             contact=state.contact
             if is_told
-            else _contact(simple, known_id or _id(simple.get("id"))),
+            else _contact(simple, known_id or parse_id(simple.get("id"))),
             contact_name=state.contact_name or _name(simple),
         )
     # none, or no time that anybody could read: it came when it came
@@ -375,14 +377,14 @@ def _nested_version(payload: Json, conversation: Json) -> int:
     """
     messages = conversation.get("messages")
     nested = _dict(messages[0]) if isinstance(messages, list) and messages else {}
-    number = _id(nested.get("id"))
-    is_same = number is not None and number == _id(payload.get("id"))
+    number = parse_id(nested.get("id"))
+    is_same = number is not None and number == parse_id(payload.get("id"))
     return (parse_time(nested.get("updated_at")) or 0) if is_same else 0
 
 
 def _contact_change(payload: Json, received_us: int) -> Change:
     """A contact's present state. It names no inbox and no conversation."""
-    contact_id = _id(payload.get("id"))
+    contact_id = parse_id(payload.get("id"))
     if contact_id is None:
         raise PayloadError("there is no contact id")
     contact = _contact(payload, contact_id)
@@ -472,7 +474,8 @@ def _assignee(value: object) -> Assignee | None:
     if not agent:
         return None
     return Assignee(
-        _id(agent.get("id")), _text(agent.get("name") or agent.get("available_name"), _NAME_MOST)
+        parse_id(agent.get("id")),
+        _text(agent.get("name") or agent.get("available_name"), _NAME_MOST),
     )
 
 
@@ -486,15 +489,15 @@ def parse_attachments(value: object) -> tuple[Attachment, ...]:
 def _attachment(a: Json) -> Attachment:
     url = _web_address(a.get("data_url"))
     return Attachment(
-        id=_id(a.get("id")),
+        id=parse_id(a.get("id")),
         type=_text(a.get("file_type"), 32) or "file",
         url=url,
         thumb_url=_web_address(a.get("thumb_url")),
         name=_file_name(a.get("fallback_title"))
         or (url.split("?")[0].rsplit("/", 1)[-1][:_NAME_MOST] if url else None),
-        size_bytes=_id(a.get("file_size")),
-        width=_id(a.get("width")),
-        height=_id(a.get("height")),
+        size_bytes=parse_id(a.get("file_size")),
+        width=parse_id(a.get("width")),
+        height=parse_id(a.get("height")),
     )
 
 
@@ -522,15 +525,6 @@ def _text(value: object, most: int) -> str | None:
 def _count(value: object) -> int | None:
     return (
         value
-        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _ID_MOST
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_ID
         else None
     )
-
-
-def _id(value: object) -> int | None:
-    """A positive number that fits a BIGINT, also when sent as text."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
-        value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _ID_MOST:
-        return value
-    return None

@@ -9,6 +9,7 @@ another customer: a merge of contacts keeps the time it was begun at. Times that
 
 from server.core.chatwoot.changes import ConversationState, MessageState
 from server.core.chatwoot.edits import is_other_text
+from server.core.identifiers import parse_digits
 from server.core.state.entities import Contact, Conversation, Message
 from server.core.times import SECOND
 
@@ -48,4 +49,4 @@ def _is_another_customer(row: Conversation, told: ConversationState) -> bool:
 def _contact_number(external_user_id: str | None) -> int | None:
     """Of `chatwoot_{contactId}_{conversationId}`."""
     parts = (external_user_id or "").split("_")
-    return int(parts[1]) if len(parts) == 3 and parts[1].isascii() and parts[1].isdigit() else None
+    return parse_digits(parts[1]) if len(parts) == 3 else None

@@ -4,8 +4,9 @@ from enum import Enum
 
 import msgspec
 
+from server.core.identifiers import MAX_SAFE_INTEGER, parse_digits
+
 CURSOR_MOST_CHARACTERS = 64
-_SEQ_MOST = 2**53  # what a JavaScript client can count to
 
 
 class Cursor(msgspec.Struct, frozen=True):
@@ -53,9 +54,10 @@ def parse_cursor(text: str) -> Cursor:
     epoch, dot, seq = text.partition(".")
     if len(text) > CURSOR_MOST_CHARACTERS or not dot or not (epoch.isascii() and epoch.isalnum()):
         raise ValueError("no cursor")
-    if not (seq.isascii() and seq.isdigit()) or int(seq) > _SEQ_MOST:
+    number = parse_digits(seq, MAX_SAFE_INTEGER)
+    if number is None:
         raise ValueError("no cursor")
-    return Cursor(epoch, int(seq))
+    return Cursor(epoch, number)
 
 
 def judge(cursor: Cursor | None, stream: Stream) -> Verdict:

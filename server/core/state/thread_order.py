@@ -8,10 +8,11 @@ payload) stands last in its second, as it came. The same in SQL: `server/db/stat
 scripts: `byAge` of `store.js`.
 """
 
+from server.core.identifiers import MAX_ID
 from server.core.state.entities import Conversation, Message
 from server.core.times import SECOND
 
-LAST = 2**63 - 1  # stands for Chatwoot's number where there is none
+LAST = MAX_ID  # stands for Chatwoot's number where there is none
 
 Place = tuple[int, int, int]
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from server.core.identifiers import MAX_SAFE_INTEGER
 from server.core.state.entities import Json
 from server.core.wire import rest_schema as m
 from server.core.wire.socket_schema import MessageView
@@ -29,7 +30,7 @@ class Operation(NamedTuple):
 
 
 _NUMBER: Json = {"type": "integer", "minimum": 1, "maximum": 10_000}
-_ID: Json = {"type": "integer", "minimum": 1, "maximum": 2**53 - 1}
+_ID: Json = {"type": "integer", "minimum": 1, "maximum": MAX_SAFE_INTEGER}
 _STRING: Json = {"type": "string", "maxLength": 200}
 _LIST = {
     "status": {"enum": ["Open", "Closed"]},

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from server.core.identifiers import MAX_SAFE_INTEGER
 from server.core.state.canned_reply_rules import CONTENT_MOST_CHARACTERS, SHORTCUT_MOST_CHARACTERS
 from server.core.wire.socket_schema import (
     ConversationView,
@@ -17,7 +18,7 @@ from server.core.wire.socket_schema import (
     Moment,
 )
 
-Number = Annotated[int, Meta(ge=1, le=2**53 - 1)]
+Number = Annotated[int, Meta(ge=1, le=MAX_SAFE_INTEGER)]
 Text = Annotated[str, Meta(min_length=1, max_length=1_000)]
 Secret = Annotated[str, Meta(min_length=1, max_length=500, pattern="^[!-~]+$")]
 Role = Literal["agent", "admin"]

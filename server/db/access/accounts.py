@@ -1,14 +1,14 @@
 """Agents and their sessions, integrations: who may read, and where deliveries belong."""
 
-import time
 import uuid
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
+from server.core.identifiers import parse_digits
 from server.core.subjects import LOCAL_SUBJECT, is_local
-from server.core.times import SECOND
+from server.core.times import wall_now_us
 from server.db.access.audit_log import NO_ORIGIN, Origin
 from server.db.access.vault import Vault
 from server.db.engine.database import Connection, Row
@@ -88,7 +88,7 @@ class Integration(msgspec.Struct, frozen=True):
     @property
     def secrets(self) -> tuple[str, ...]:
         """Those that count now."""
-        return self.secrets_at(int(time.time() * SECOND))
+        return self.secrets_at(wall_now_us())
 
     def secrets_at(self, received_us: int) -> tuple[str, ...]:
         """Those that count for what was received at that moment."""
@@ -546,4 +546,4 @@ def integration_of(row: Row, vault: Vault) -> Integration:
 
 
 def _number(text: str | int | None) -> int | None:
-    return int(text) if text is not None and str(text).isdigit() else None
+    return None if text is None else parse_digits(str(text))

@@ -2,12 +2,11 @@
 the act, in its transaction.
 """
 
-import time
 from typing import Any
 
 import msgspec
 
-from server.core.times import SECOND
+from server.core.times import wall_now_us
 from server.db.engine.database import Connection, Row
 from server.db.engine.sql_connection import Numbers
 
@@ -87,7 +86,7 @@ async def append_act(
         "VALUES (:company_id, :at, :agent_id, :actor, :act, :target, :detail, :address, :client)",
         {
             "company_id": actor.company_id,
-            "at": int(time.time() * SECOND),
+            "at": wall_now_us(),
             "agent_id": actor.agent_id,
             "actor": actor.name[:_TEXT_MOST],
             "act": act,

@@ -3,9 +3,8 @@ kept there.
 """
 
 import secrets
-import time
 
-from server.core.times import SECOND
+from server.core.times import wall_now_us
 from server.core.wire.envelope import Installation, derive
 from server.db.engine.database import Connection, Database
 
@@ -28,7 +27,7 @@ async def read_installation(database: Database) -> Installation:
             {
                 "name": secrets.token_hex(8),
                 "secret": secrets.token_hex(32),
-                "now": int(time.time() * SECOND),
+                "now": wall_now_us(),
             },
         )
 

@@ -2,12 +2,11 @@
 `Integration`.
 """
 
-import time
 from typing import Any
 
 import msgspec
 
-from server.core.times import SECOND
+from server.core.times import wall_now_us
 from server.db.access.accounts import INTEGRATION_COLUMNS, Integration, integration_of
 from server.db.access.vault import Vault
 from server.db.engine.database import Connection
@@ -89,7 +88,7 @@ async def write_integration(
         name: vault.seal(value) if name in _SECRETS else value for name, value in values.items()
     }
     sealed = connection.crm.fitted("integrations", sealed)
-    sealed["updated_at"] = columns.time_to_column(int(time.time() * SECOND))
+    sealed["updated_at"] = columns.time_to_column(wall_now_us())
     assignments = ", ".join(f"{column('integrations', name)} = :{name}" for name in sealed)
     await connection.execute(
         f"UPDATE integrations SET {assignments} WHERE id = :id", sealed | {"id": integration_id}

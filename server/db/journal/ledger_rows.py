@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from server.core.identifiers import parse_digits
 from server.core.state.entities import shown_state
 from server.core.state.message_trace import SeenDelivery, SeenEvent
 from server.db.engine.database import Connection, Row
@@ -121,7 +122,7 @@ async def find_messages(
     Three SELECTs, each by an index of its own: in one, the numbers of whatever age would have the
     text looked for in all there is.
     """
-    number = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
+    number = parse_digits(text) or 0
     found_by, values_of_text = search.messages_with(text)
     by: dict[str, dict[str, object]] = {
         "m.id = :number": {"number": number},

@@ -7,7 +7,6 @@ import contextlib
 import os
 import sqlite3
 import sys
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from server import log, metrics
-from server.core.times import SECOND
+from server.core.times import wall_now_us
 from server.db.engine.database import Connection, Database
 from server.db.journal import damaged_spool
 from server.db.journal.journal import Delivery
@@ -276,7 +275,7 @@ class Spool:
                 await self._exchange()
             if not self._is_ready:
                 is_another = self._is_another or bool(damaged_spool.found_aside(self._path))
-                first = int(time.time() * SECOND) if is_another else 0
+                first = wall_now_us() if is_another else 0
                 create = self._database.transaction(
                     lambda connection: _create(connection, first), wait_seconds=wait_seconds
                 )

@@ -10,6 +10,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from server.access.authentication import Principal
+from server.core.identifiers import MAX_ID
 from server.core.times import iso
 from server.db.access import audit_log
 from server.db.access.audit_log import Act
@@ -40,7 +41,7 @@ class AuditLog:
 
     async def acts(self, request: Request, principal: Principal) -> Response:
         limit = query_number(request, "limit", _LIMIT_MOST) or _LIMIT
-        found = await self._read(principal, query_number(request, "before", 2**62), limit)
+        found = await self._read(principal, query_number(request, "before", MAX_ID), limit)
         return json_answer([_view(act) for act in found])
 
     async def export(self, request: Request, principal: Principal) -> Response:

@@ -1,7 +1,5 @@
 """Canned replies over REST: every agent of the company reads them, administrators write them."""
 
-import time
-
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -13,7 +11,7 @@ from server.core.state.canned_reply_rules import (
     checked_content,
     checked_shortcut,
 )
-from server.core.times import SECOND
+from server.core.times import wall_now_us
 from server.db.access import audit_log, canned_reply_rows
 from server.db.engine.database import Connection, Database
 from server.errors import (
@@ -72,7 +70,7 @@ class CannedReplies:
                     f"A company has at most {COMPANY_MOST} canned replies; delete one first"
                 )
             number = await canned_reply_rows.add_canned_reply(
-                connection, company_id, shortcut, content, _now_us()
+                connection, company_id, shortcut, content, wall_now_us()
             )
             await audit_log.append_act(
                 connection,
@@ -99,7 +97,7 @@ class CannedReplies:
 
         async def write(connection: Connection) -> None:
             if not await canned_reply_rows.update_canned_reply(
-                connection, principal.company_id, reply, _now_us()
+                connection, principal.company_id, reply, wall_now_us()
             ):
                 raise NotFound
             told = {"shortcut": reply.shortcut}
@@ -143,7 +141,3 @@ def _taken(shortcut: str) -> Conflict:
     return Conflict(
         f"There is a canned reply /{shortcut} already; change that one, or choose another shortcut"
     )
-
-
-def _now_us() -> int:
-    return int(time.time() * SECOND)

@@ -9,6 +9,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from server.access.authentication import Principal
+from server.core.identifiers import MAX_ID, is_id, parse_digits
 from server.core.state.entities import Json, message_view
 from server.db.state.lists import Filters
 from server.errors import BadRequest
@@ -29,7 +30,6 @@ from server.traces import CARRIED, Traces
 
 LIMIT_MOST = 500
 _PLATFORMS = ("facebook", "chatwoot")
-_ID_MOST = 2**63 - 1
 _encoder = msgspec.json.Encoder()
 
 
@@ -100,7 +100,7 @@ class Conversations:
     async def thread(self, request: Request, principal: Principal) -> Response:
         limit, before = (
             query_number(request, "limit", LIMIT_MOST),
-            query_number(request, "before", _ID_MOST),
+            query_number(request, "before", MAX_ID),
         )
         return json_answer(
             await self._inbox.thread(
@@ -139,9 +139,8 @@ class Conversations:
                 "private": {"true": True, "false": False}.get(private, private),
             }
             if seen:
-                body["lastSeenMessageId"] = (
-                    int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 19 else seen
-                )
+                number = parse_digits(seen)
+                body["lastSeenMessageId"] = seen if number is None else number
             return await self._submit(request, principal, body, files)
 
     async def _submit(
@@ -214,6 +213,6 @@ def _number(body: Json, name: str) -> int | None:
     value = body.get(name)
     if value is None:
         return None
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= _ID_MOST:
+    if not is_id(value):
         raise BadRequest(f"{name} must be a whole number above 0")
     return value

@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute, Route
 
 from server.access.authentication import Principal, actor_of
 from server.core.checks.integration_checks import report
+from server.core.identifiers import MAX_SAFE_INTEGER
 from server.core.state.entities import Json
 from server.core.times import iso_or_none
 from server.db.access.accounts import GRANDFATHERED
@@ -22,7 +23,6 @@ from server.integrations.rules import previous_end_us
 from server.integrations.service import Integrations, NewIntegration
 from server.settings import Settings
 
-_NUMBER_MOST = 2**53
 _CHANGES = {
     "isActive": bool,
     "isWebhookActive": bool,
@@ -143,7 +143,7 @@ def parse_new(body: dict[str, Any]) -> NewIntegration:
         if (
             not isinstance(value, kind)
             or isinstance(value, bool)
-            or (isinstance(value, int) and not 0 < value < _NUMBER_MOST)
+            or (isinstance(value, int) and not 0 < value <= MAX_SAFE_INTEGER)
         ):
             raise BadRequest(
                 f"{name} must be {'a whole number above 0' if kind is int else 'text'}"
@@ -183,7 +183,7 @@ def parse_changes(body: dict[str, Any]) -> Json:
     if (
         not isinstance(inbox_id, int)
         or isinstance(inbox_id, bool)
-        or not 0 < inbox_id < _NUMBER_MOST
+        or not 0 < inbox_id <= MAX_SAFE_INTEGER
     ):
         raise BadRequest("inboxId must be a whole number above 0")
     for name, value in body.items():

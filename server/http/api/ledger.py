@@ -3,14 +3,14 @@ administrators of the company.
 """
 
 import json
-import time
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from server.access.authentication import Principal, actor_of
-from server.core.times import SECOND
+from server.core.identifiers import MAX_ID
+from server.core.times import SECOND, wall_now_us
 from server.db.journal.journal import STATES
 from server.errors import BadRequest
 from server.http.guard import Guard
@@ -58,9 +58,9 @@ class LedgerApi:
         found = await self._ledger.deliveries(
             principal.company_id,
             state=state,
-            since_us=int((time.time() - hours * 3600) * SECOND),
-            integration_id=query_number(request, "integrationId", 2**53),
-            before=query_number(request, "before", 2**62),
+            since_us=wall_now_us() - hours * 3600 * SECOND,
+            integration_id=query_number(request, "integrationId", MAX_ID),
+            before=query_number(request, "before", MAX_ID),
             limit=query_number(request, "limit", _LIMIT_MOST) or _LIMIT,
         )
         return json_answer([entry_view(entry) for entry in found])
@@ -98,7 +98,7 @@ class LedgerApi:
         found = await self._ledger.deliveries(
             principal.company_id,
             state=state,
-            since_us=int((time.time() - int(hours) * 3600) * SECOND),
+            since_us=wall_now_us() - int(hours) * 3600 * SECOND,
             integration_id=number(query.get("integration")) or None,
             before=number(query.get("before")),
             limit=_LIMIT,

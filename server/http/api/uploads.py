@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Message
 
+from server.core.identifiers import parse_digits
 from server.core.state.upload_rules import FILES_MOST, checked_file
 from server.errors import (
     BadRequest,
@@ -61,11 +62,10 @@ class Uploads:
                 del self._under_way[agent_id]
 
     async def _form(self, request: Request) -> FormData:
-        length = request.headers.get("content-length", "")
-        if length.isascii() and length.isdigit() and int(length) > self._most_bytes:
+        length = parse_digits(request.headers.get("content-length", ""))
+        if length is not None and length > self._most_bytes:
             raise TooLarge(
-                f"The files have {int(length):,} bytes together; at most {self._most_bytes:,} "
-                "are taken"
+                f"The files have {length:,} bytes together; at most {self._most_bytes:,} are taken"
             )
         size = 0
 

@@ -18,6 +18,7 @@ from server.core.chatwoot.payloads import (
     read_heading,
     strip_credentials,
 )
+from server.core.identifiers import parse_digits
 from server.db.journal import journal
 from server.db.journal.journal import NOT_JUDGED, OF_NOBODY, Delivery
 from server.errors import (
@@ -111,7 +112,8 @@ class Webhook:
         headers, length = self._kept(scope)
         address = scope["client"][0] if scope.get("client") else ""
         self._strangers.check(address)
-        size = int(length) if length.isdigit() else self._most_bytes
+        announced = parse_digits(length.decode("latin-1"))
+        size = self._most_bytes if announced is None else announced
         if size <= SMALL_BYTES:  # nearly all; the connection itself sees to it that one goes on
             body = await receive_body(receive, length, self._most_bytes)
             return await self._judged(address, headers, body, received_us)

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from server.access.authentication import Access, Principal, check_agent
 from server.access.foreign_access import Trespass
+from server.core.identifiers import MAX_SAFE_INTEGER, parse_digits
 from server.core.pages.page_locale import Locale
 from server.core.state.preference_rules import Preferences
 from server.db.access.accounts import Agent
@@ -160,8 +161,4 @@ async def form_of(request: Request) -> Form:
 
 
 def number(text: str | None) -> int | None:
-    return (
-        int(text)
-        if text is not None and text.isascii() and text.isdigit() and 0 < len(text) < 16
-        else None
-    )
+    return None if text is None else parse_digits(text, MAX_SAFE_INTEGER)

@@ -5,11 +5,11 @@ from urllib.parse import urlencode
 
 from starlette.requests import Request
 
+from server.core.identifiers import MAX_ID, parse_digits
 from server.errors import NotFound
 
 FIRST_PAGE = 50
 SEARCH_MOST_CHARACTERS = 200
-ID_MOST = 2**63 - 1
 
 
 PLATFORMS = ("facebook", "chatwoot")
@@ -47,11 +47,13 @@ class View:
         status = None if asked == "all" else "Closed" if asked == "Closed" else "Open"
         q = query.get("q", "").strip()[:SEARCH_MOST_CHARACTERS]
         open_id: int | None = request.path_params.get("conversation_id")
-        if open_id is not None and open_id > ID_MOST:
+        if open_id is not None and open_id > MAX_ID:
             raise NotFound
         platform = query.get("platform")
         filters = PageFilters(status, platform if platform in PLATFORMS else None, q)
-        return cls(filters, open_id, _number(query.get("before", "")), query.get("before_list"))
+        return cls(
+            filters, open_id, parse_digits(query.get("before", "")), query.get("before_list")
+        )
 
     def query(self) -> str:
         return f"?{urlencode(self.filters.params())}" if self.filters.params() else ""
@@ -75,7 +77,3 @@ class View:
         return "/api/conversations?" + urlencode(
             {name: value for name, value in params.items() if value}
         )
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

@@ -9,12 +9,11 @@ written.
 
 import asyncio
 import secrets
-import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
 from server.core.state.recovery import Stream
-from server.core.times import SECOND
+from server.core.times import wall_now_us
 from server.db.access import accounts, erase
 from server.db.access.vault import Vault
 from server.db.engine.database import Connection, Database
@@ -43,7 +42,7 @@ class Ground:
         self, chatwoot_url: str, access_token: str, inboxes: Sequence[tuple[int, int, str]]
     ) -> None:
         """`inboxes`: for each company (account, inbox, webhook secret)."""
-        vault, now_us = Vault(self._settings.secret_key), int(time.time() * SECOND)
+        vault, now_us = Vault(self._settings.secret_key), wall_now_us()
 
         async def add(
             connection: Connection, part: Iterable[tuple[int, tuple[int, int, str]]]

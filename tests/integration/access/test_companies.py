@@ -1,12 +1,11 @@
 """Nothing crosses from one company to another, and nothing tells whether it exists there."""
 
 import re
-import time
 from typing import Any
 
 import httpx
 
-from server.core.times import SECOND
+from server.core.times import wall_now_us
 from tests.integration.access.visitor import refusal
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
@@ -137,7 +136,7 @@ async def test_a_disabled_agent_is_refused_everywhere(company: Company) -> None:
             "UPDATE omni_agents SET is_active = :no, updated_at = :now WHERE company_id = :c AND "
             "subject = '5'",
             no=False,
-            now=int(time.time() * SECOND),
+            now=wall_now_us(),
             c=company.id,
         )
 

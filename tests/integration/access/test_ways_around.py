@@ -4,13 +4,12 @@ names that only look alike.
 
 import asyncio
 import secrets
-import time
 
 import argon2
 import httpx
 import pytest
 
-from server.core.times import SECOND
+from server.core.times import SECOND, wall_now_us
 from server.db.access import accounts
 from server.db.engine.database import Connection
 from tests.integration.access.test_second_factor import (
@@ -165,7 +164,7 @@ async def test_all_other_sign_ins_are_ended_however_many(
     visitor: Visitor, browser: httpx.AsyncClient
 ) -> None:
     """Whoever has the password may have made hundreds: the oldest ones end as well."""
-    now = int(time.time() * SECOND)
+    now = wall_now_us()
 
     async def fill(connection: Connection) -> None:
         for number in range(230):
@@ -196,7 +195,7 @@ async def test_a_sign_in_under_way_ends_with_the_password(visitor: Visitor) -> N
         http.timeout = httpx.Timeout(scaled(60))
 
         async def change(connection: Connection) -> "asyncio.Task[httpx.Response]":
-            now = int(time.time() * SECOND)
+            now = wall_now_us()
             await accounts.update_agent(
                 connection, visitor.number, {"password_hash": hashed, "valid_after": now}, now
             )

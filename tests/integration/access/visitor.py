@@ -3,12 +3,11 @@
 import asyncio
 import hashlib
 import secrets
-import time
 
 import argon2
 import httpx
 
-from server.core.times import SECOND
+from server.core.times import SECOND, wall_now_us
 from server.db.access import accounts
 from tests.kit.company import Company
 from tests.kit.socket_client import AgentSocket
@@ -33,7 +32,7 @@ class Visitor:
 
     async def register(self, email: str) -> int:
         """An account with the password; its number."""
-        now = int(time.time() * SECOND)
+        now = wall_now_us()
         company_id = self.company.id
         return await self.company.database.transaction(
             lambda c: accounts.add_agent(
@@ -47,7 +46,7 @@ class Visitor:
 
     async def signed_in(self) -> str:
         """The cookie of a new session, made without a sign-in."""
-        cookie, now = secrets.token_urlsafe(32), int(time.time() * SECOND)
+        cookie, now = secrets.token_urlsafe(32), wall_now_us()
         key = hashlib.sha256(cookie.encode()).hexdigest()
         await self.company.database.transaction(
             lambda c: accounts.add_session(c, key, self.number, now, now + 3600 * SECOND)

@@ -3,12 +3,12 @@ protocol and over plain ASGI.
 """
 
 import asyncio
-import time
 from collections.abc import Callable
 
 import pytest
 
-from server.core.times import SECOND
+from server.core.identifiers import MAX_SAFE_INTEGER
+from server.core.times import SECOND, wall_now_us
 from server.db.state import eventlog
 from tests.integration.sockets.clients import head_after
 from tests.kit.company import Company
@@ -139,7 +139,7 @@ async def _send(company: Company, numbers: range) -> None:
 RESET_CURSORS: dict[str, tuple[Callable[[str, int], str], str]] = {
     "of another epoch": (lambda epoch, head: f"{epoch[::-1]}x.{head}", "epoch"),
     "ahead of the head": (lambda epoch, head: f"{epoch}.{head + 1}", "ahead"),
-    "as far ahead as can be": (lambda epoch, head: f"{epoch}.{2**53}", "ahead"),
+    "as far ahead as can be": (lambda epoch, head: f"{epoch}.{MAX_SAFE_INTEGER}", "ahead"),
 }
 
 
@@ -174,7 +174,7 @@ async def test_a_cursor_below_the_floor_is_a_reset(company: Company) -> None:
     cursor = (await company.http.get("/api/conversations")).headers["inbox-cursor"]
     await company.post_all([company.message(n) for n in range(1, 11)])
     await head_after(company, 10)
-    far = int(time.time() * SECOND) + 3600 * SECOND
+    far = wall_now_us() + 3600 * SECOND
     await company.database.transaction(lambda c: eventlog.trim_events(c, company.id, far, 5))
 
     async def is_reset() -> bool:

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from server.core.times import SECOND
+from server.core.times import SECOND, wall_now_us
 from server.db.access import accounts
 from tests.integration.sockets.clients import silent
 from tests.kit.company import Company
@@ -71,7 +71,7 @@ async def test_an_agent_without_access_is_silent_within_seconds(
     """The live socket is closed for good, and a new one is refused (row 45)."""
     async with company.socket(7) as agent, company.socket(8) as colleague:
         number = await company.agent_number(7)
-        now = int(time.time() * SECOND)
+        now = wall_now_us()
         is_active, after = case != "disabled", now + 2 * SECOND if case != "disabled" else 0
         await company.database.transaction(
             lambda c: accounts.update_access(
@@ -95,7 +95,7 @@ async def test_an_agent_whose_access_ends_while_a_socket_opens_is_not_let_in_for
     """
     async with company.socket(7) as before:
         epoch, _, seq = str(before.cursor).rpartition(".")
-    number, now = await company.agent_number(7), int(time.time() * SECOND)
+    number, now = await company.agent_number(7), wall_now_us()
     async with silent(company.socket(7, cursor=f"{epoch}.{int(seq) + 1000}")) as socket:
         await socket.say_hello()
         await company.database.transaction(

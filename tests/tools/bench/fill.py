@@ -4,10 +4,9 @@ the tables.
 
 import json
 import os
-import time
 
 from server.core.chatwoot.payloads import strip_credentials
-from server.core.times import SECOND
+from server.core.times import SECOND, wall_now_us
 from server.db.engine.database import Connection
 from server.db.journal import journal
 from server.db.journal.journal import Delivery
@@ -24,7 +23,7 @@ def fill_journal(
 ) -> None:
     """Received and verified deliveries, in one commit, as the endpoint would have left them."""
     make = simple_body if is_simple else realistic_body
-    now_us = int(time.time() * SECOND)
+    now_us = wall_now_us()
     deliveries = [
         Delivery(
             uid=os.urandom(16).hex(),

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from server.core.times import SECOND
+from server.core.times import wall_now_us
 from server.db.access import accounts
 from server.db.access.vault import Vault
 from server.db.engine.database import Connection, Database
@@ -260,4 +260,4 @@ async def _add_integrations(connection: Connection, companies: int) -> None:
             "webhook_secret": SECRET,
             "proved_us": 2,
         }
-        await accounts.add_integration(connection, vault, values, int(time.time() * SECOND))
+        await accounts.add_integration(connection, vault, values, wall_now_us())

@@ -24,7 +24,7 @@ from pathlib import Path
 import argon2
 import httpx
 
-from server.core.times import SECOND
+from server.core.times import SECOND, wall_now_us
 from server.db import migrations
 from server.db.access import accounts
 from server.db.access.vault import Vault
@@ -276,7 +276,7 @@ async def _prepare(cluster: Cluster) -> None:
     """The victim's integration: signed, proved, its secret renewed a while ago; and a person who is
     to lose access.
     """
-    now = int(time.time() * SECOND)
+    now = wall_now_us()
     values = {"company_id": COMPANY, "account_id": _ACCOUNT, "inbox_id": _INBOX, "base_url": ""}
     values |= {
         "access_token": "token-of-a-chatwoot-agent",

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import socket
 import tempfile
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from server.core.times import SECOND
+from server.core.times import wall_now_us
 from server.db.access import accounts
 from server.db.access.vault import Vault
 from server.db.engine.database import Database
@@ -236,9 +235,7 @@ async def _integrated(server: Omni) -> None:
     }
     async with Database(server.env["DATABASE_URL"]) as database:
         await database.transaction(
-            lambda c: accounts.add_integration(
-                c, Vault(SECRET_KEY), values, int(time.time() * SECOND)
-            )
+            lambda c: accounts.add_integration(c, Vault(SECRET_KEY), values, wall_now_us())
         )
 
 

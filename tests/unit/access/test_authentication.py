@@ -17,6 +17,7 @@ from server.access import access_memory
 from server.access.authentication import Access
 from server.access.passwords import hash_password
 from server.core.chatwoot.origins import read_cookie
+from server.core.times import wall_now_us
 from server.db.access import accounts
 from server.db.access.accounts import Agent
 from server.db.engine.database import Database
@@ -249,7 +250,7 @@ async def test_no_number_of_changes_hides_one(
         access = Access(database, Settings(jwt_secret=SECRET), told.append, lambda _keys: None)
         agent = (await access.authenticate_token(_token())).agent
         await access.look_up()
-        now_us = int(time.time() * 1e6)
+        now_us = wall_now_us()
         for number in range(30):
             # all in one microsecond, after the look
             await database.transaction(
@@ -315,7 +316,7 @@ async def test_a_database_that_went_back_is_read_anew(tmp_path: Path) -> None:
             database, Settings(jwt_secret=SECRET), lambda _agent: None, lambda _keys: None
         )
         agent = (await access.authenticate_token(_token())).agent
-        far_us = int(time.time() * 1e6) + 3_600_000_000  # that machine's clock was an hour ahead
+        far_us = wall_now_us() + 3_600_000_000  # that machine's clock was an hour ahead
         await database.transaction(
             lambda c: accounts.update_agent(c, agent.id, {"name": "Tomas"}, far_us)
         )

@@ -2,13 +2,12 @@
 meet.
 """
 
-import time
 from collections.abc import AsyncIterator
 
 import pytest
 
 from server.access.foreign_access import Trespass
-from server.core.times import SECOND
+from server.core.times import SECOND, wall_now_us
 from server.db.access.audit_log import NO_ORIGIN, Actor
 from server.db.engine.database import Database
 from server.db.engine.sql_connection import Connection
@@ -85,7 +84,7 @@ async def test_within_the_hour_the_database_is_not_asked_again(processes: list[D
 async def test_an_hour_later_it_is_written_again(processes: list[Database]) -> None:
     """By the process that wrote it as by another one."""
     await attempt(Trespass(processes[0]), 7)
-    before_us = int((time.time() - 3_601) * SECOND)
+    before_us = wall_now_us() - 3_601 * SECOND
 
     async def age(connection: Connection) -> None:
         await connection.execute("UPDATE omni_audit_log SET at = :at", {"at": before_us})

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from server.core.times import SECOND
+from server.core.times import wall_now_us
 from server.db.access import accounts
 from server.db.access.vault import Vault
 from server.db.engine.database import Database
@@ -51,7 +51,7 @@ class Site:
             turn = company_id if hint is None else hint
             deliveries.append(
                 Delivery(
-                    f"{self.count:032d}", _now_us(), body, {}, company_id, True, company_id=turn
+                    f"{self.count:032d}", wall_now_us(), body, {}, company_id, True, company_id=turn
                 )
             )
         await self.database.transaction(
@@ -78,10 +78,6 @@ class Site:
     async def shows(self, company_id: int, *texts: str) -> bool:
         assert await self.texts(company_id) == list(texts)
         return True
-
-
-def _now_us() -> int:
-    return int(time.time() * SECOND)
 
 
 def _body(company_id: int, text: str, number: int) -> str:
@@ -358,7 +354,7 @@ def test_rows_that_cannot_be_read_hold_nobody_up(
 async def _insert_broken(site: Site, number: int, column: str, value: Any) -> None:
     row: dict[str, Any] = {
         "uid": f"broken-{number}",
-        "received_at": _now_us(),
+        "received_at": wall_now_us(),
         "body": _body(1, f"broken {number}", 10_000 + number),
     }
     row |= {column: value}

@@ -1,15 +1,14 @@
 """How late Chatwoot's news comes, and when that is said."""
 
 import json
-import time
 
 from server.core.chatwoot.payloads import parse_delivery
-from server.core.times import SECOND, iso
+from server.core.times import SECOND, iso, wall_now_us
 from server.integrations.arrivals import Arrivals, seconds_late
 
 
 def _us(seconds_ago: float) -> int:
-    return int((time.time() - seconds_ago) * SECOND)
+    return wall_now_us() - int(seconds_ago * SECOND)
 
 
 def test_from_ten_seconds_on_it_is_said() -> None:

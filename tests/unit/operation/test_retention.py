@@ -2,12 +2,11 @@
 look at stays.
 """
 
-import time
 from pathlib import Path
 
 import pytest
 
-from server.core.times import SECOND
+from server.core.times import SECOND, wall_now_us
 from server.core.wire.event_frames import EventBatch
 from server.db.engine.database import Connection, Database
 from server.db.journal import journal, journal_reads
@@ -22,7 +21,7 @@ _DAY_US = 86_400 * SECOND
 
 
 async def _append(database: Database, company_id: int, count: int, age_days: float) -> None:
-    at_us = int(time.time() * SECOND - age_days * _DAY_US)
+    at_us = wall_now_us() - int(age_days * _DAY_US)
 
     async def write(c: Connection) -> None:
         stream = (await eventlog.lock_streams(c, [company_id], "e1"))[company_id]
@@ -76,7 +75,7 @@ async def _refuse_deletion(connection: Connection) -> None:
 async def test_finished_deliveries_go_and_dead_ones_stay(tmp_path: Path) -> None:
     """Those that were not taken in, for whatever reason, wait until someone has looked."""
     async with Database(fresh_sqlite(tmp_path / "omni.db")) as database:
-        old_us = int(time.time() * SECOND) - 31 * _DAY_US
+        old_us = wall_now_us() - 31 * _DAY_US
         deliveries = [
             Delivery(uid=f"u{n}", received_us=old_us, body="{}", headers={}) for n in range(1, 5)
         ]
@@ -96,7 +95,7 @@ async def test_deliveries_of_nobody_go_after_a_day(tmp_path: Path) -> None:
     others.
     """
     async with Database(fresh_sqlite(tmp_path / "omni.db")) as database:
-        now = int(time.time() * SECOND)
+        now = wall_now_us()
         old, young = now - int(1.5 * _DAY_US), now - _DAY_US // 2
         stranger = {journal.STRANGER: "1"}
         given = [
@@ -129,7 +128,7 @@ async def test_deliveries_of_nobody_go_after_a_day(tmp_path: Path) -> None:
 async def test_the_audit_log_has_a_retention_of_its_own(tmp_path: Path) -> None:
     """Longer than that of events and deliveries, and an end."""
     async with Database(fresh_sqlite(tmp_path / "omni.db")) as database:
-        now_us = int(time.time() * SECOND)
+        now_us = wall_now_us()
         rows = [
             {"at": now_us - age * _DAY_US, "act": f"{age} days ago"} for age in (401, 399, 100, 1)
         ]

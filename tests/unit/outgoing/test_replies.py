@@ -21,7 +21,7 @@ from server.core.chatwoot.payloads import parse_delivery
 from server.core.state.entities import Message
 from server.core.state.projection import Source
 from server.core.state.upload_rules import checked_file
-from server.core.times import SECOND
+from server.core.times import SECOND, wall_now_us
 from server.db.access.accounts import Agent, Integration
 from server.db.access.vault import Vault
 from server.db.engine.database import Database
@@ -83,9 +83,9 @@ class Desk:
             "created_at": time.time(),
             "conversation": {"id": message.conversation.display_id, "updated_at": time.time()},
         }
-        change = parse_delivery(msgspec.json.encode(payload), _now_us())
+        change = parse_delivery(msgspec.json.encode(payload), wall_now_us())
         ingester = Ingester(self.database, self.directory, lambda batch: None, batch=10, attempts=3)
-        await ingester.apply([Told(Source(number, COMPANY), change, _now_us())])
+        await ingester.apply([Told(Source(number, COMPANY), change, wall_now_us())])
 
     async def write(self, key: str | None = None) -> Message:
         message, is_new = await self.replies.submit(_AGENT, 1, "good day", key=key, last_seen=None)
@@ -103,7 +103,7 @@ class Desk:
 
     async def claim(self, lease_seconds: float = _CERTAIN_SECONDS) -> Outgoing:
         [outgoing] = await self.take(
-            Claim(_now_us(), int(lease_seconds * SECOND), 3600 * SECOND, 10)
+            Claim(wall_now_us(), int(lease_seconds * SECOND), 3600 * SECOND, 10)
         )
         return outgoing
 
@@ -163,7 +163,7 @@ async def test_the_lease_outlasts_chatwoot_s_work_on_the_request(tmp_path: Path)
         async with asyncio.TaskGroup() as group:
             group.create_task(one.replies._try(outgoing))
             await eventually(one.at_customer)
-            reached_us = _now_us()
+            reached_us = wall_now_us()
             left_us = ((await one.read(message)).next_attempt_us or 0) - reached_us
         assert left_us >= (_CERTAIN_SECONDS + one.timeouts.total / 2) * SECOND
 
@@ -220,7 +220,7 @@ async def test_an_attempt_that_lost_its_lease_changes_nothing(tmp_path: Path) ->
         await one.replies._try(slow)
         after = await one.read(message)
         assert after.is_outcome_unknown, "the next attempt would send without looking"
-        assert (after.next_attempt_us or 0) > _now_us() + SECOND, (
+        assert (after.next_attempt_us or 0) > wall_now_us() + SECOND, (
             "the lease of the quick one is gone"
         )
 
@@ -268,7 +268,7 @@ async def test_a_retry_after_giving_up_waits_until_chatwoot_is_certain_to_be_don
         assert (failed.delivery_state, failed.delivery_error.code) == ("failed", "gave_up")
         again = await one.replies.retry(_AGENT, 1, message.id)
         assert again.delivery_state == "sending"
-        assert (again.next_attempt_us or 0) > _now_us() + (_CERTAIN_SECONDS / 2) * SECOND
+        assert (again.next_attempt_us or 0) > wall_now_us() + (_CERTAIN_SECONDS / 2) * SECOND
 
 
 async def test_an_outage_of_an_hour_ends_no_reply(tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ async def test_an_outage_of_an_hour_ends_no_reply(tmp_path: Path) -> None:
         outgoing = await one.claim()
         one.sim.switches.set(fail_next=99, fail_status=503, fail_writes_only=False)
         long_ago = replace(
-            outgoing.message, told_at=_now_us() - 3_590 * SECOND, delivery_attempts=500
+            outgoing.message, told_at=wall_now_us() - 3_590 * SECOND, delivery_attempts=500
         )
         later = one.replies._later(long_ago, is_unknown=False)(
             replace(long_ago, delivery_attempts=501)
@@ -288,8 +288,8 @@ async def test_an_outage_of_an_hour_ends_no_reply(tmp_path: Path) -> None:
         assert later.delivery_state == "sending"
         assert later.delivery_error is not None
         assert later.delivery_error.code == "retrying"
-        assert 0 < (later.next_attempt_us or 0) - _now_us() <= 20 * SECOND
-        over = replace(long_ago, told_at=_now_us() - 3_610 * SECOND)
+        assert 0 < (later.next_attempt_us or 0) - wall_now_us() <= 20 * SECOND
+        over = replace(long_ago, told_at=wall_now_us() - 3_610 * SECOND)
         failed = one.replies._later(over, is_unknown=False)(replace(over, delivery_attempts=501))
         assert failed.delivery_state == "failed"
         await one.replies._change(COMPANY, 1, message.id, lambda row: replace(failed, id=row.id))
@@ -321,8 +321,8 @@ async def test_a_lease_that_cannot_be_is_not_waited_for(tmp_path: Path) -> None:
     async with desk(tmp_path) as one:
         message = await one.write()
         for seconds, is_taken in ((3700, True), (200, False)):
-            await one.make_due(message, _now_us() + seconds * SECOND)
-            taken = await one.take(Claim(_now_us(), SECOND, 3600 * SECOND, 10))
+            await one.make_due(message, wall_now_us() + seconds * SECOND)
+            taken = await one.take(Claim(wall_now_us(), SECOND, 3600 * SECOND, 10))
             assert [outgoing.message.id for outgoing in taken] == [message.id] * is_taken
 
 
@@ -330,7 +330,9 @@ async def test_what_is_under_way_here_is_not_taken_again(tmp_path: Path) -> None
     """Whatever any clock says of its lease."""
     async with desk(tmp_path) as one:
         message = await one.write()
-        claim = Claim(_now_us() + 3600 * SECOND, SECOND, 3600 * SECOND, 10, at_work=[message.id])
+        claim = Claim(
+            wall_now_us() + 3600 * SECOND, SECOND, 3600 * SECOND, 10, at_work=[message.id]
+        )
         assert await one.take(claim) == []
 
 
@@ -343,7 +345,9 @@ async def test_a_process_that_knows_no_integrations_yet_fails_no_reply(tmp_path:
         known = one.directory.integrations
         for is_loaded in (False, True):
             one.directory.is_loaded, one.directory.integrations = is_loaded, {}
-            [outgoing] = await one.take(Claim(_now_us() + 3600 * SECOND, SECOND, 3600 * SECOND, 10))
+            [outgoing] = await one.take(
+                Claim(wall_now_us() + 3600 * SECOND, SECOND, 3600 * SECOND, 10)
+            )
             await one.replies._try(outgoing)
             row = await one.database.fetch_one(
                 "SELECT omni_delivery_state FROM social_messages WHERE id = :id", {"id": message.id}
@@ -365,7 +369,7 @@ async def test_a_chatwoot_that_is_full_takes_no_place(tmp_path: Path) -> None:
         number = next(iter(one.directory.integrations))
         for full, rooms, count in (([number], {}, 0), ([], {"a": 0}, 0), ([], {"a": 1}, 1)):
             claim = Claim(
-                _now_us(),
+                wall_now_us(),
                 SECOND,
                 3600 * SECOND,
                 10,
@@ -408,7 +412,7 @@ async def test_a_second_one_without_a_key_is_the_first(tmp_path: Path) -> None:
         second, is_new = await numbers()
         assert is_new, "the customer has asked something else"
         assert await numbers() == (second, False)
-        older = f"auto.{_now_us() - 61 * SECOND:014x}.x"
+        older = f"auto.{wall_now_us() - 61 * SECOND:014x}.x"
         await one.database.transaction(
             lambda c: c.execute(
                 "UPDATE social_messages SET omni_client_id = :key WHERE id = :id",
@@ -464,21 +468,17 @@ async def test_as_long_as_late_replies_appear_nothing_is_sent_again(tmp_path: Pa
             LookUps(one.database, one.directory, _CERTAIN_SECONDS),
             int(_CERTAIN_SECONDS * SECOND),
         )
-        long_ago = _now_us() - 2 * certain_us
+        long_ago = wall_now_us() - 2 * certain_us
         assert await look_ups.wait_us(integration, long_ago) == 0
-        assert 0 < await look_ups.wait_us(integration, _now_us()) <= certain_us // 2, (
+        assert 0 < await look_ups.wait_us(integration, wall_now_us()) <= certain_us // 2, (
             "asked again in between"
         )
         late = (
             "INSERT INTO social_messages (conversation_id, sender_type, "
             "omni_chatwoot_message_id, omni_told_at, omni_chatwoot_answered_at) "
         )
-        row = {"told": _now_us(), "answered": long_ago}
+        row = {"told": wall_now_us(), "answered": long_ago}
         await one.database.transaction(
             lambda c: c.execute(f"{late} VALUES (1, 'agent', 999, :told, :answered)", row)
         )
         assert await look_ups.wait_us(integration, long_ago) > 0
-
-
-def _now_us() -> int:
-    return int(time.time() * SECOND)

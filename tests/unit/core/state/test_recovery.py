@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server.core.identifiers import MAX_SAFE_INTEGER
 from server.core.state.recovery import (
     Cursor,
     Mode,
@@ -61,7 +62,7 @@ def test_an_empty_log_is_live_from_its_start() -> None:
             "e1.5\n",
             "e1.' OR 1=1",
         ),
-        *(f"e1.{2**63}", f"e1.{2**53 + 1}", "a" * 1_000_000, f"{'a' * 63}.5"),
+        *(f"e1.{2**63}", f"e1.{MAX_SAFE_INTEGER + 1}", "a" * 1_000_000, f"{'a' * 63}.5"),
     ],
     ids=range(19),
 )
@@ -78,10 +79,10 @@ def test_any_text_is_a_cursor_or_a_value_error(text: str) -> None:
         cursor = parse_cursor(text)
     except ValueError:
         return
-    assert 0 <= cursor.seq <= 2**53
+    assert 0 <= cursor.seq <= MAX_SAFE_INTEGER
 
 
-@given(st.text("0123456789abcdef", min_size=1, max_size=16), st.integers(0, 2**53))
+@given(st.text("0123456789abcdef", min_size=1, max_size=16), st.integers(0, MAX_SAFE_INTEGER))
 def test_a_cursor_reads_back(epoch: str, seq: int) -> None:
     """What we hand out is what we take."""
     assert parse_cursor(str(Cursor(epoch, seq))) == Cursor(epoch, seq)
