@@ -51,6 +51,9 @@ events_appended = _counter("events_appended_total", "Events written to event log
 crm_rows = _counter(
     "crm_rows_total", "Changes by other programs to the shared tables that became events"
 )
+retention_failures = _counter(
+    "retention_failures_total", "Times something old could not be removed, by what it was", "what"
+)
 events_delivered = _counter("events_delivered_total", "Events written to sockets")
 reply_seconds = _histogram("reply_seconds", "From writing a reply to knowing that Chatwoot has it")
 database_seconds = _histogram(

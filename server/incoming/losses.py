@@ -56,19 +56,27 @@ class Losses:
         for one in await self._database.read(finds.read_open):
             by_integration[one.integration_id].append(one)
         for integration_id, found in by_integration.items():
-            before_us = self._database.clock.now_us() - self._lost_after_us
-            if not await self._compare(integration_id, found):
-                continue  # there is more in the journal: nothing is lost before it was read
-            # awaited at once
-            lost = await self._database.transaction(
-                lambda c: finds.mark_lost(c, integration_id, before_us)  # noqa: B023
-            )
-            if lost:
-                metrics.webhooks_lost.inc(lost)
-                _logger.warning("webhooks lost", integration_id=integration_id, count=lost)
+            try:
+                await self._judge(integration_id, found)
+            except DatabaseUnavailable:
+                raise
+            # something nobody thought of, in one integration's data: the others have their turn
+            except Exception:
+                _logger.exception("losses not judged", integration_id=integration_id)
         self._read_to = {
             key: value for key, value in self._read_to.items() if key in by_integration
         }
+
+    async def _judge(self, integration_id: int, found: Sequence[Find]) -> None:
+        before_us = self._database.clock.now_us() - self._lost_after_us
+        if not await self._compare(integration_id, found):
+            return  # there is more in the journal: nothing is lost before it was read
+        lost = await self._database.transaction(
+            lambda c: finds.mark_lost(c, integration_id, before_us)
+        )
+        if lost:
+            metrics.webhooks_lost.inc(lost)
+            _logger.warning("webhooks lost", integration_id=integration_id, count=lost)
 
     async def recent_delay(self, integration_id: int) -> float | None:
         """How many seconds late the new messages of the last minutes came, by the journal; None

@@ -92,12 +92,14 @@ def _by_company(rows: Sequence[Row]) -> dict[int, Stream]:
     return {company_id: Stream(epoch, head, floor) for company_id, epoch, head, floor in streams}
 
 
-async def read_companies_to_trim(connection: Connection, before_us: int, limit: int) -> list[int]:
-    """Companies with events older than that."""
+async def read_companies_to_trim(
+    connection: Connection, before_us: int, limit: int, after: int = 0
+) -> list[int]:
+    """Companies above `after` with events older than that."""
     rows = await connection.fetch_all(
-        "SELECT DISTINCT company_id FROM omni_inbox_events WHERE created_at < :before ORDER BY "
-        "company_id LIMIT :limit",
-        {"before": before_us, "limit": limit},
+        "SELECT DISTINCT company_id FROM omni_inbox_events WHERE created_at < :before "
+        "AND company_id > :after ORDER BY company_id LIMIT :limit",
+        {"before": before_us, "limit": limit, "after": after},
     )
     return [row[0] for row in rows]
 

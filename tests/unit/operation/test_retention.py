@@ -2,6 +2,7 @@
 look at stays.
 """
 
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,6 @@ from server.db.engine.database import Connection, Database
 from server.db.journal import journal, journal_reads
 from server.db.journal.journal import Delivery
 from server.db.state import eventlog
-from server.errors import RowRefused
 from server.operation.retention import Retention
 from tests.unit.databases import fresh_sqlite
 from tests.unit.sockets import event
@@ -58,11 +58,47 @@ async def test_a_floor_never_moves_without_its_events(tmp_path: Path) -> None:
     async with Database(fresh_sqlite(tmp_path / "omni.db")) as database:
         await _append(database, 1, 5, age_days=8)
         await database.transaction(_refuse_deletion)
-        with pytest.raises(RowRefused, match="not now"):
-            await Retention(database, event_days=7, journal_days=30).trim()
+        retention = Retention(database, event_days=7, journal_days=30)
+        assert await retention.trim() == 0
+        assert retention.failures == 1
         stream = (await database.read(lambda c: eventlog.read_streams(c, [1])))[1]
         assert (stream.floor, stream.head) == (0, 5)
         assert len(await database.read(lambda c: eventlog.read_events(c, 1, 0, 10))) == 5
+
+
+async def test_one_company_that_cannot_be_trimmed_stops_nobody(tmp_path: Path) -> None:
+    """Nor does a kind of row: those after it are trimmed in the same round, and it is counted."""
+    async with Database(fresh_sqlite(tmp_path / "omni.db")) as database:
+        await _append(database, 1, 5, age_days=8)
+        await database.transaction(_refuse_deletion)
+        await _append(database, 2, 3, age_days=8)
+        old_us = int(time.time() * SECOND) - 31 * _DAY_US
+        await database.transaction(
+            lambda c: journal.append_deliveries(
+                c, [Delivery(uid="u1", received_us=old_us, body="{}", headers={})]
+            )
+        )
+        await database.transaction(lambda c: journal.mark_parked(c, [(1, "ignored", "-")], old_us))
+        retention = Retention(database, event_days=7, journal_days=30)
+        assert await retention.trim() == 3 + 1
+        assert retention.failures == 1
+        streams = await database.read(lambda c: eventlog.read_streams(c, [1, 2]))
+        assert [streams[one].floor for one in (1, 2)] == [0, 3]
+        await database.transaction(lambda c: c.execute("DROP TRIGGER never"))
+        assert await retention.trim() == 5
+
+
+async def test_companies_beyond_one_round_have_their_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who cannot be trimmed comes first each time: those behind are reached all the same."""
+    monkeypatch.setattr("server.operation.retention._COMPANIES", 1)
+    async with Database(fresh_sqlite(tmp_path / "omni.db")) as database:
+        await _append(database, 1, 5, age_days=8)
+        await database.transaction(_refuse_deletion)
+        await _append(database, 2, 3, age_days=8)
+        retention = Retention(database, event_days=7, journal_days=30)
+        assert [await retention.trim() for _ in range(2)] == [0, 3]
 
 
 async def _refuse_deletion(connection: Connection) -> None:
