@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
+from server.core.state.fan_out import FanOut
 from server.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -147,28 +148,19 @@ class FanOuts:
         """Events up to there are on their way to the sockets, and belong to that trace."""
         self._traces.keep((company_id, last_seq), traceparent)
 
-    def note(
-        self,
-        company_id: int,
-        first_seq: int,
-        last_seq: int,
-        began: float,
-        ended: float,
-        sockets: int,
-    ) -> None:
-        """As the hub tells of a walk: it began at the first socket and ended at the last; unix
-        seconds.
-        """
-        belongs_to = [
-            self._traces.kept((company_id, seq)) for seq in range(first_seq, last_seq + 1)
-        ]
-        told = {
-            "company_id": company_id,
-            "first_seq": first_seq,
-            "last_seq": last_seq,
-            "sockets": sockets,
-        }
-        self._traces.note("fan-out", int(began * 1e6), int(ended * 1e6), belongs_to, **told)
+    def note(self, fan_out: FanOut) -> None:
+        """As the hub tells of a fan-out."""
+        company_id, seqs = fan_out.company_id, range(fan_out.first_seq, fan_out.last_seq + 1)
+        self._traces.note(
+            "fan-out",
+            fan_out.first_us,
+            fan_out.last_us,
+            [self._traces.kept((company_id, seq)) for seq in seqs],
+            company_id=company_id,
+            first_seq=fan_out.first_seq,
+            last_seq=fan_out.last_seq,
+            sockets=fan_out.sockets,
+        )
 
 
 def _traceparent(span: "Span") -> str | None:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from server import log
 from server.access.foreign_access import Trespass
 from server.composition.build_resources import Resources
+from server.core.state.fan_out import FanOut
 from server.db.state import store
 from server.live.bus import Bus
-from server.live.feed import FeedLimits, Feeds
-from server.live.hub import Hub, OnWalked
+from server.live.feed import FeedLimits
+from server.live.feeds import Feeds
+from server.live.hub import Hub, OnFanOut
 from server.live.presence import Presence, Viewer
 from server.live.session_revoker import SessionRevoker
 from server.operation.fanout_log import ReachKeeper
@@ -36,9 +38,6 @@ def build_live(resources: Resources, trespass: Trespass, is_current: Callable[[]
     fanouts = ReachKeeper(database)
     hub = Hub(_fanout_listener(fanouts, traced), is_current)
     bus = Bus(settings.broadcast_url)
-    limits = FeedLimits(settings.feed_ring_events, settings.feed_ring_bytes)
-    feeds = Feeds(database, bus, hub, limits, settings.head_check_seconds)
-    bus.on_up(feeds.check_soon)
 
     async def company_of(conversation_id: int) -> int | None:
         return await database.read(lambda c: store.read_company(c, conversation_id))
@@ -52,9 +51,17 @@ def build_live(resources: Resources, trespass: Trespass, is_current: Callable[[]
         )
 
     presence = Presence(hub, bus, company_of, on_foreign)
-    feeds.on_note, feeds.on_watch = presence.on_note, presence.watch
-    if traced:
-        feeds.on_traced = traced.expect
+    feeds = Feeds(
+        database,
+        bus,
+        hub,
+        FeedLimits(settings.feed_ring_events, settings.feed_ring_bytes),
+        settings.head_check_seconds,
+        on_presence=presence.on_note,
+        on_subscribed=presence.watch,
+        on_traced=traced.expect if traced else None,
+    )
+    bus.on_up(feeds.check_soon)
     return Live(
         bus=bus,
         hub=hub,
@@ -65,29 +72,22 @@ def build_live(resources: Resources, trespass: Trespass, is_current: Callable[[]
     )
 
 
-def _fanout_listener(fanouts: ReachKeeper, traced: FanOuts | None) -> OnWalked:
+def _fanout_listener(fanouts: ReachKeeper, traced: FanOuts | None) -> OnFanOut:
     """The log of fan-outs itself, where they are neither traced nor logged one by one."""
     if traced is None and not log.is_debug():
         return fanouts.note
 
-    def note(
-        company_id: int,
-        first_seq: int,
-        last_seq: int,
-        began: float,
-        ended: float,
-        sockets: int,
-    ) -> None:
-        fanouts.note(company_id, first_seq, last_seq, began, ended, sockets)
+    def note(fan_out: FanOut) -> None:
+        fanouts.note(fan_out)
         if traced:
-            traced.note(company_id, first_seq, last_seq, began, ended, sockets)
+            traced.note(fan_out)
         _logger.debug(
             "fan-out",
-            company_id=company_id,
-            first_seq=first_seq,
-            last_seq=last_seq,
-            sockets=sockets,
-            ms=round((ended - began) * 1e3, 3),
+            company_id=fan_out.company_id,
+            first_seq=fan_out.first_seq,
+            last_seq=fan_out.last_seq,
+            sockets=fan_out.sockets,
+            ms=(fan_out.last_us - fan_out.first_us) / 1e3,
         )
 
     return note

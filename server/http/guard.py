@@ -17,7 +17,8 @@ from server.http.answer_format import answer_format
 from server.http.client_address import address_of
 from server.http.rate_limits import ApiLimits
 from server.http.responses import Handler, problem_answer
-from server.live.feed import Feed, Feeds
+from server.live.feed import Feed
+from server.live.feeds import Feeds
 
 AgentHandler = Callable[[Request, Principal], Awaitable[Response]]
 

@@ -51,7 +51,7 @@ class Tail(Protocol):
     epoch: str
     head: int
 
-    def ready_after(self, seq: int, most_bytes: int) -> tuple[bytes, int] | None:
+    def ready_after(self, seq: int, max_bytes: int) -> tuple[bytes, int] | None:
         """Frames after `seq` from the ring and the last seq among them; None when the ring does not
         reach back so far.
         """
@@ -249,7 +249,7 @@ class Connection:
             if not self._is_informed:
                 self._colleagues.inform(self)
 
-    def tell(self, frame: bytes) -> None:
+    def send_ephemeral(self, frame: bytes) -> None:
         """Of colleagues. The first to be dropped: a socket without room, or one that missed
         something before, waits for the whole.
         """

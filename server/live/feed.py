@@ -1,28 +1,24 @@
-"""Feeds: for each company watched here, the verified tail of its event log as ready frames.
+"""One company's feed: the verified tail of its event log as ready frames.
 
-Three ways lead in: the transaction of this very process, the bus, and the log itself. Whatever
-comes in continues the head, or is older and dropped, or leaves a gap that is filled from the log.
-Once a second all heads are compared with the database in one query: that repairs a lost last
-message, and is the whole of working without a bus.
+Batches come from this process's own transactions, from the bus, and from the log itself. A batch
+that continues the head is accepted, an older one is dropped, and one that leaves a gap makes the
+feed catch up from the log.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
 
 import msgspec
 
 from server import log, metrics
-from server.core.state.presence_state import is_note
 from server.core.state.recovery import Stream, is_older
-from server.core.wire.event_frames import EventBatch, encode_batch, parse_batch
+from server.core.wire.event_frames import EventBatch
 from server.core.wire.websocket_frames import text_frame
 from server.db.engine.database import Connection, Database
 from server.db.state import eventlog, store
 from server.errors import Unavailable
-from server.live.bus import Bus
 from server.live.hub import Hub
-from server.live.log_marks import LogMarks, Mark
+from server.live.ring import Ring
 from server.tasks import spawn
 
 _logger = log.get(__name__)
@@ -30,81 +26,10 @@ _PAGE_EVENTS = 500
 _PAGE_BYTES = 1_000_000  # what one socket behind the ring is given at once, at most about
 _PIECE_BYTES = 131_072  # from the ring the next piece costs nothing, so it is small
 _GAP_SECONDS = 0.005  # what came in the wrong order usually follows at once
-_IDLE_SECONDS = 90.0  # a company nobody asked for is let go after this
-_OPEN_SECONDS = 3.0
-# read this many more than asked for: whoever lost the line at the same moment asks for nearly the
-# same
+# read this many more than asked for: sockets that lost their connection at the same moment ask for
+# nearly the same
 _MARGIN_EVENTS = 200
 _WENT_BACK = "the event log went back: a backup was restored, or commits were lost"
-
-
-class Ring:
-    """Consecutive ready frames, bounded by count and bytes; the oldest go first."""
-
-    def __init__(self, next_seq: int, most_events: int, most_bytes: int) -> None:
-        self.first = next_seq
-        self._frames: list[bytes] = []
-        self._bytes = 0
-        self._most_events = most_events
-        self._most_bytes = most_bytes
-        # the last answer: those who resume ask for the same
-        self._slice: tuple[tuple[int, int, int], bytes, int] | None = None
-
-    def append(self, frames: Iterable[bytes]) -> None:
-        new = list(frames)
-        self._frames += new
-        self._bytes += sum(map(len, new))
-        self._trim()
-
-    def prepend(self, first: int, frames: list[bytes]) -> None:
-        """Older frames that end where the ring begins."""
-        self._frames[:0] = frames
-        self.first = first
-        self._bytes += sum(map(len, frames))
-        self._trim()
-
-    def after(self, seq: int, most_bytes: int) -> tuple[bytes, int] | None:
-        """Frames from `seq + 1` on, at least one and at most about `most_bytes`; None when `seq +
-        1` is no longer here.
-        """
-        start = seq + 1 - self.first
-        if start < 0 or start >= len(self._frames):
-            return None
-        asked = (seq, self.first + len(self._frames), most_bytes)
-        if self._slice is not None and self._slice[0] == asked:
-            return self._slice[1], self._slice[2]
-        size, end = 0, start
-        while end < len(self._frames) and (
-            size == 0 or size + len(self._frames[end]) <= most_bytes
-        ):
-            size += len(self._frames[end])
-            end += 1
-        joined = b"".join(self._frames[start:end])
-        self._slice = (asked, joined, self.first + end - 1)
-        return joined, self.first + end - 1
-
-    def at(self, seq: int) -> bytes | None:
-        """The frame of that seq, if it is here."""
-        place = seq - self.first
-        return self._frames[place] if 0 <= place < len(self._frames) else None
-
-    @property
-    def room(self) -> int:
-        """How many more events may be put in front."""
-        return (
-            0 if self._bytes >= self._most_bytes else max(0, self._most_events - len(self._frames))
-        )
-
-    def _trim(self) -> None:
-        drop = 0
-        while len(self._frames) - drop > self._most_events or (
-            self._bytes > self._most_bytes and len(self._frames) - drop > 1
-        ):
-            self._bytes -= len(self._frames[drop])
-            drop += 1
-        if drop:
-            del self._frames[:drop]
-            self.first += drop
 
 
 class FeedLimits(msgspec.Struct, frozen=True):
@@ -128,7 +53,7 @@ class Feed:
         self._limits = limits
         self._ring = Ring(stream.head + 1, limits.ring_events, limits.ring_bytes)
         self._reading = asyncio.Lock()
-        self._filling: asyncio.Task[None] | None = None
+        self._catching_up: asyncio.Task[None] | None = None
 
     @property
     def stream(self) -> Stream:
@@ -138,38 +63,50 @@ class Feed:
     def cursor(self) -> str:
         return f"{self.epoch}.{self.head}"
 
-    def take(self, batch: EventBatch, source: str) -> None:
-        """Take in a batch from wherever it comes."""
+    def accept(self, batch: EventBatch, source: str) -> None:
+        """Append what of a batch is new. `source`: `local`, after a commit of this process, or
+        `bus`.
+        """
         if batch.epoch != self.epoch:
-            self.fill("epoch")
+            self.catch_up("epoch")
         elif batch.first_seq > self.head + 1:
-            self.fill(source)
+            self.catch_up(source)
         elif (
             batch.first_seq <= self.head
             and (source == "local" or batch.last_seq > self.head)
             and self._differs(batch)
         ):
             # numbers that we have shown are given away once more: the log went back
-            self.fill("break")
+            self.catch_up("break")
         elif batch.last_seq > self.head:
             bodies = batch.bodies[self.head + 1 - batch.first_seq :]
             self._extend([text_frame(body) for body in bodies])
 
-    def fill(self, source: str) -> None:
-        """Read on from the head, soon; several reasons at once are one reading."""
-        if self._filling is None:
+    def catch_up(self, source: str) -> None:
+        """Read on from the head, soon; several reasons at once make one reading. `source` names the
+        reason in the metric.
+        """
+        if self._catching_up is None:
             metrics.feed_gaps.labels(source).inc()
-            self._filling = spawn(self._fill(), f"feed-fill-{self.company_id}")
+            self._catching_up = spawn(self._read_log(), f"feed-catch-up-{self.company_id}")
 
-    def ready_after(self, seq: int, most_bytes: int) -> tuple[bytes, int] | None:
-        return self._ring.after(seq, most_bytes)
+    @property
+    def is_catching_up(self) -> bool:
+        """Whether it reads on from the log."""
+        return self._catching_up is not None
+
+    def ready_after(self, seq: int, max_bytes: int) -> tuple[bytes, int] | None:
+        """Frames after `seq` from the ring and the last seq among them; None when the ring does not
+        hold `seq + 1`.
+        """
+        return self._ring.frames_after(seq, max_bytes)
 
     async def fetch_after(self, seq: int) -> tuple[bytes, int] | None:
         """A page after `seq`, through the ring where it fits. None when the log does not reach
         back. Raises DatabaseUnavailable.
         """
         async with self._reading:
-            if (ready := self._ring.after(seq, _PIECE_BYTES)) is not None:
+            if (ready := self._ring.frames_after(seq, _PIECE_BYTES)) is not None:
                 metrics.feed_reads.labels("ring").inc()
                 return ready
             if seq < self.floor:
@@ -177,10 +114,10 @@ class Feed:
             metrics.feed_reads.labels("log").inc()
             missing = self._ring.first - 1 - seq
             if missing <= self._ring.room:
-                await self._reach_back(
+                await self._extend_ring(
                     max(seq - _MARGIN_EVENTS, self.floor, self._ring.first - 1 - self._ring.room)
                 )
-                if (ready := self._ring.after(seq, _PIECE_BYTES)) is not None:
+                if (ready := self._ring.frames_after(seq, _PIECE_BYTES)) is not None:
                     return ready  # else its bytes were too many for the ring
             return await self._page(seq)
 
@@ -198,7 +135,7 @@ class Feed:
                 break
         return b"".join(frames), seq + len(frames)
 
-    async def _reach_back(self, seq: int) -> None:
+    async def _extend_ring(self, seq: int) -> None:
         wanted = self._ring.first - 1 - seq
         events = await self._database.read(
             lambda c: eventlog.read_events(c, self.company_id, seq, wanted)
@@ -208,9 +145,9 @@ class Feed:
             self._ring.prepend(events[0][0], frames)
 
     def check(self, stream: Stream, before: Stream) -> None:
-        """Compare with what the database said. `before` is how we stood when it was asked: what was
-        committed and shown while the answer was on its way is not in it, and is no step back of the
-        log.
+        """Compare with what the database said. `before` is the stream as it was here when the
+        database was asked: what was committed and shown while the answer was on its way is not in
+        it, and is no step back of the log.
         """
         if before.epoch != self.epoch:
             return
@@ -218,11 +155,11 @@ class Feed:
         if is_older(stream.epoch, self.epoch) or (
             stream.epoch == self.epoch and stream.head < before.head
         ):
-            self.fill("break")
+            self.catch_up("break")
         elif stream.epoch != self.epoch:
             self._restart(stream)
         elif stream.head > self.head:
-            self.fill("head")
+            self.catch_up("head")
 
     def _extend(self, frames: list[bytes]) -> None:
         first = self.head + 1
@@ -233,11 +170,13 @@ class Feed:
     def _differs(self, batch: EventBatch) -> bool:
         """Whether a batch says of a seq that we have shown something else than we did."""
         seq = min(batch.last_seq, self.head)
-        known = self._ring.at(seq)
+        known = self._ring.frame_at(seq)
         return known is not None and known != text_frame(batch.bodies[seq - batch.first_seq])
 
     def _restart(self, stream: Stream) -> None:
-        """The log began a new life, or was trimmed beyond us: every client needs a snapshot."""
+        """Go on from `stream`, of a new epoch or trimmed beyond the head: every client needs a
+        snapshot.
+        """
         reason = "epoch" if stream.epoch != self.epoch else "too_old"
         # whoever began the new epoch may not have known how far the log was
         about = {
@@ -253,11 +192,11 @@ class Feed:
         self.head = stream.head
         self.floor = stream.floor
         self._ring = Ring(stream.head + 1, self._limits.ring_events, self._limits.ring_bytes)
-        self._hub.forget(self.company_id)
+        self._hub.drop_pending(self.company_id)
         for member in self._hub.members(self.company_id):
             member.reset(reason)
 
-    async def _fill(self) -> None:
+    async def _read_log(self) -> None:
         try:
             await asyncio.sleep(_GAP_SECONDS)
             while True:
@@ -267,9 +206,9 @@ class Feed:
                     lambda c: _read_on(c, self.company_id, after)  # noqa: B023
                 )
                 if self.epoch != epoch or self.head < after:
-                    return  # begun anew meanwhile
+                    return  # restarted meanwhile
                 stream = streams.get(self.company_id)
-                known = self._ring.at(after)
+                known = self._ring.frame_at(after)
                 is_broken = known is not None and any(
                     number == after and text_frame(body) != known for number, body in events
                 )
@@ -279,7 +218,7 @@ class Feed:
                     and (stream.head < after or is_broken)
                 )
                 if stream is not None and (is_back or is_older(stream.epoch, epoch)):
-                    stream = await self._begin_anew()
+                    stream = await self._start_new_epoch()
                     if stream is None:
                         return
                 # trimmed beyond what this process had: between the two reads, or before
@@ -290,7 +229,7 @@ class Feed:
                 if stream is not None and (stream.epoch != self.epoch or is_cut):
                     self._restart(stream)
                     return
-                # what came by another way meanwhile is not taken twice; the rest follows it
+                # what the bus brought meanwhile is not appended twice; the rest follows it
                 if frames := [text_frame(body) for number, body in new if number > self.head]:
                     self._extend(frames)
                 if len(events) < _PAGE_EVENTS:
@@ -298,16 +237,16 @@ class Feed:
         except Unavailable:
             return  # the next comparison tries again
         finally:
-            self._filling = None
+            self._catching_up = None
 
-    async def _begin_anew(self) -> Stream | None:
+    async def _start_new_epoch(self) -> Stream | None:
         """The log does not go on from what we have shown: a backup was restored, or a server lost
         its last commits. Clients that are away hold cursors of what is gone and could not tell it
         from what came in its place: so the log gets a new epoch, from whichever process sees it
         first. Returns the stream as it is then; None when only the place we read from lags behind.
         Raises DatabaseUnavailable.
         """
-        epoch, seen, known = self.epoch, self.head, self._ring.at(self.head)
+        epoch, seen, known = self.epoch, self.head, self._ring.frame_at(self.head)
 
         async def begin(connection: Connection) -> Stream | None:
             stream = (
@@ -316,9 +255,9 @@ class Feed:
             if is_older(epoch, stream.epoch):
                 # another process was first, or this transaction's own COMMIT whose answer was lost
                 return stream
-            held = await eventlog.read_events(connection, self.company_id, seen - 1, 1)
+            stored = await eventlog.read_events(connection, self.company_id, seen - 1, 1)
             is_same = known is None or [(seen, known)] == [
-                (number, text_frame(body)) for number, body in held
+                (number, text_frame(body)) for number, body in stored
             ]
             if stream.epoch == epoch and stream.head >= seen and (is_same or stream.floor >= seen):
                 return None
@@ -328,151 +267,6 @@ class Feed:
         if stream is not None:
             _logger.error(_WENT_BACK, company_id=self.company_id, shown=seen)
         return stream
-
-
-class Feeds:
-    """The feeds of this process."""
-
-    def __init__(
-        self, database: Database, bus: Bus, hub: Hub, limits: FeedLimits, check_seconds: float
-    ) -> None:
-        self._database = database
-        self._bus = bus
-        self._hub = hub
-        self._limits = limits
-        self._check_seconds = check_seconds
-        self._feeds: dict[int, Feed] = {}
-        self._opening: dict[int, asyncio.Task[None]] = {}
-        self._checked_at = 0.0
-        self._marks = LogMarks(database)
-        # whoever listens to what else comes by the bus: notes, and that a company's come from now
-        # on
-        self.on_note: Callable[[int, str], None] = lambda company_id, text: None
-        self.on_watch: Callable[[int], None] = lambda company_id: None
-        # of batches that belong to a trace: company, last seq, traceparent
-        self.on_traced: Callable[[int, int, str], None] = lambda company_id, last_seq, parent: None
-        self._wake = asyncio.Event()
-
-    def get(self, company_id: int) -> Feed | None:
-        """The feed, if it is watched and was compared lately: then its head may answer without a
-        query.
-        """
-        feed = self._feeds.get(company_id)
-        if feed is None or not self.is_fresh:
-            return None
-        feed.used_at = time.monotonic()
-        return feed
-
-    @property
-    def is_fresh(self) -> bool:
-        """Whether heads were compared within three rounds: older than that they prove nothing."""
-        return time.monotonic() - self._checked_at < 3 * self._check_seconds
-
-    async def watch(self, company_id: int) -> Feed:
-        """The feed, opened when it is not yet. Raises Unavailable while the database is away."""
-        while (feed := self._feeds.get(company_id)) is None:
-            task = self._opening.get(company_id)
-            if task is None:
-                task = self._opening[company_id] = spawn(
-                    self._open(company_id), f"feed-open-{company_id}"
-                )
-            await asyncio.wait({task}, timeout=_OPEN_SECONDS)
-            # one that is still at it stays: a second feed of the company would leave the first
-            # one's sockets deaf
-            if task.done() and self._opening.get(company_id) is task:
-                del self._opening[company_id]
-            if company_id not in self._feeds:
-                raise Unavailable
-        feed.used_at = time.monotonic()
-        return feed
-
-    @property
-    def companies(self) -> list[int]:
-        """Those that are watched."""
-        return list(self._feeds)
-
-    def publish(self, batch: EventBatch) -> None:
-        """After the commit: to our own agents at once, to the other processes by the bus."""
-        metrics.events_appended.inc(len(batch.bodies))
-        if self._marks.note_batch(batch):
-            spawn(self._marks.compare_soon(), f"marks-{batch.company_id}")
-        self._take(batch, "local")
-        self._bus.publish(batch.company_id, encode_batch(batch))
-
-    def check_soon(self) -> None:
-        """Compare heads now: the bus has just come (back) up."""
-        self._wake.set()
-
-    async def run(self) -> None:
-        """Compare heads every second, twice as often while the bus is down; let idle companies
-        go.
-        """
-        while True:
-            seconds = self._check_seconds if self._bus.is_up else self._check_seconds / 2
-            try:
-                async with asyncio.timeout(seconds):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
-            self._wake.clear()
-            self._let_go()
-            await self.check()
-            await self._marks.compare_soon()
-
-    async def check(self) -> None:
-        """One comparison of all heads; a database that is away is no error here."""
-        before = {company_id: feed.stream for company_id, feed in self._feeds.items()}
-        try:
-            streams = await self._database.read(
-                lambda c: eventlog.read_streams(c, before), wait_seconds=2 * self._check_seconds
-            )
-        except Unavailable:
-            return
-        self._checked_at = time.monotonic()
-        for company_id, stream in streams.items():
-            if (feed := self._feeds.get(company_id)) is not None:
-                feed.check(stream, before[company_id])
-
-    async def _open(self, company_id: int) -> None:
-        self._bus.subscribe(company_id, self._listener(company_id))
-        try:
-            streams = await self._database.read(lambda c: eventlog.read_streams(c, [company_id]))
-            if company_id not in streams:
-                streams = await self._database.transaction(
-                    lambda c: eventlog.lock_streams(c, [company_id], store.new_epoch())
-                )
-            stream = await self._marks.checked(company_id, streams[company_id])
-        except Unavailable:
-            self._bus.unsubscribe(company_id)
-            return
-        if not self._feeds:
-            self._checked_at = time.monotonic()
-        self._feeds[company_id] = Feed(company_id, stream, self._database, self._hub, self._limits)
-        self.on_watch(company_id)
-
-    def _listener(self, company_id: int) -> Callable[[str], None]:
-        def on_message(text: str) -> None:
-            if is_note(text):
-                self.on_note(company_id, text)
-                return
-            if company_id in self._feeds:
-                self._take(parse_batch(text), "bus")
-
-        return on_message
-
-    def _take(self, batch: EventBatch, source: str) -> None:
-        if (feed := self._feeds.get(batch.company_id)) is not None:
-            if batch.traceparent is not None:
-                self.on_traced(batch.company_id, batch.last_seq, batch.traceparent)
-            feed.take(batch, source)
-
-    def _let_go(self) -> None:
-        edge = time.monotonic() - _IDLE_SECONDS
-        for company_id, feed in list(self._feeds.items()):
-            if feed.used_at < edge and not self._hub.members(company_id):
-                self._bus.unsubscribe(company_id)
-                self._marks.note(company_id, Mark(feed.epoch, feed.head))
-                del self._feeds[company_id]
 
 
 async def _read_on(

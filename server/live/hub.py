@@ -1,8 +1,8 @@
 """The hub: company -> live connections of this process. Plain functions, no waiting: what is
 checked here is still true when it is used.
 
-Batches that arrive in one tick of the loop leave in one write per socket. A large room is walked in
-chunks, so that webhooks and REST in the same loop get their turn.
+Batches that arrive in one tick of the loop leave in one write per socket. A large room is
+written to in chunks, so that webhooks and REST in the same loop get their turn.
 """
 
 import asyncio
@@ -10,21 +10,22 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from server import metrics
 from server.close_codes import CloseCode
+from server.core.state.fan_out import FanOut
+from server.core.times import SECOND
 
 _CHUNK = 64  # members between two looks at the clock
-_TURN_SECONDS = 0.01  # a walk gives the loop back after this long
-_FLUSH_BYTES = 262_144  # one write holds at most this much; the rest is the next one
+_TURN_SECONDS = 0.01  # a fan-out gives the loop back after this long
+_MAX_FLUSH_BYTES = 262_144  # one write holds at most this much; the rest is the next one
 # of a company; what would be more is read from the event log again, a page at a time
-_PENDING_BYTES = 4_194_304
+_MAX_PENDING_BYTES = 4_194_304
 
 
 T = TypeVar("T")
-# company, first seq, last seq, when the walk began and ended (unix seconds), sockets written to
-OnWalked = Callable[[int, int, int, float, float, int], None]
+OnFanOut = Callable[[FanOut], None]
 
 
 class Output(Protocol):
@@ -58,7 +59,7 @@ class Member(Protocol):
     def release(self) -> None:
         """Get what was held back."""
 
-    def tell(self, frame: bytes) -> None:
+    def send_ephemeral(self, frame: bytes) -> None:
         """Write a frame that is no event, or drop it when there is no room."""
 
     def reset(self, reason: str) -> None:
@@ -72,50 +73,61 @@ class Member(Protocol):
         """
 
 
+class Pending(NamedTuple):
+    """Frames on their way: all events of a company from one seq to another."""
+
+    first_seq: int
+    last_seq: int
+    frames: bytes
+
+
 class Room:
-    """One company's members and the frames on their way to them, with their bytes.
+    """One company's members, and the frames on their way to them."""
 
-    `life` grows when the log those frames are of is gone."""
-
-    __slots__ = (
-        "began",
-        "company_id",
-        "is_walking",
-        "life",
-        "members",
-        "pending",
-        "pending_bytes",
-        "reached",
-    )
+    __slots__ = ("company_id", "generation", "is_sending", "members", "pending", "pending_bytes")
 
     def __init__(self, company_id: int) -> None:
         self.company_id = company_id
-        self.began = 0.0
-        self.reached = 0
         self.members: dict[Member, None] = {}
-        self.pending: deque[tuple[int, int, bytes]] = deque()
+        self.pending: deque[Pending] = deque()
         self.pending_bytes = 0
-        self.is_walking = False
-        self.life = 0
+        # whether a flush is due, or a fan-out under way
+        self.is_sending = False
+        # grows when the log that frames are of is gone: a fan-out of an older one ends
+        self.generation = 0
 
     def append(self, first_seq: int, last_seq: int, frames: bytes) -> None:
-        """Keep frames for the next walk. Where they would be too many bytes, only these stay:
-        whoever gets them notices the gap before them, and reads it from the event log.
+        """Keep frames for the next fan-out. Where they would be too many bytes, only these stay:
+        members that get them notice the gap before them, and read it from the event log.
         """
-        if self.pending and self.pending_bytes + len(frames) > _PENDING_BYTES:
+        if self.pending and self.pending_bytes + len(frames) > _MAX_PENDING_BYTES:
             self.clear()
-        self.pending.append((first_seq, last_seq, frames))
+        self.pending.append(Pending(first_seq, last_seq, frames))
         self.pending_bytes += len(frames)
 
-    def take(self) -> tuple[int, int, bytes]:
-        """The oldest frames that are kept."""
-        first_seq, last_seq, frames = self.pending.popleft()
-        self.pending_bytes -= len(frames)
-        return first_seq, last_seq, frames
+    def pop_oldest(self) -> Pending:
+        pending = self.pending.popleft()
+        self.pending_bytes -= len(pending.frames)
+        return pending
 
     def clear(self) -> None:
         self.pending.clear()
         self.pending_bytes = 0
+
+
+class Sending:
+    """A fan-out under way: the members that have yet to get the frames, and how far it is."""
+
+    __slots__ = ("began", "first_seq", "frames", "generation", "last_seq", "members", "sockets")
+
+    def __init__(self, room: Room, first_seq: int, last_seq: int, frames: bytes) -> None:
+        self.members = iter(list(room.members))
+        self.generation = room.generation
+        self.first_seq = first_seq
+        self.last_seq = last_seq
+        self.frames = frames
+        self.began = time.time()
+        self.sockets = 0  # written to
 
 
 class Hub:
@@ -123,10 +135,10 @@ class Hub:
 
     def __init__(
         self,
-        on_walked: OnWalked = lambda *walk: None,
+        on_fan_out: OnFanOut = lambda fan_out: None,
         is_current: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._on_walked = on_walked
+        self._on_fan_out = on_fan_out
         self._rooms: dict[int, Room] = {}
         self._agents: dict[int, set[Member]] = {}
         self.count = 0
@@ -146,7 +158,7 @@ class Hub:
         """It is known again who may read; those who may not have been closed."""
         if self.is_holding:
             self.is_holding = False
-            spread(self.everyone(), lambda member: member.release(), lambda: None)
+            for_each_cooperatively(self.everyone(), lambda member: member.release(), lambda: None)
 
     def join(self, company_id: int, member: Member) -> None:
         room = self._rooms.get(company_id) or self._rooms.setdefault(company_id, Room(company_id))
@@ -194,23 +206,25 @@ class Hub:
         if room is None:
             return
         room.append(first_seq, last_seq, frames)
-        if not room.is_walking:
-            room.is_walking = True
+        if not room.is_sending:
+            room.is_sending = True
             asyncio.get_running_loop().call_soon(self._flush, room)
 
-    def tell(self, company_id: int, frame: bytes, then: Callable[[], None]) -> None:
+    def send_ephemeral(self, company_id: int, frame: bytes, then: Callable[[], None]) -> None:
         """Offer a frame that is no event to all members of a company; `then` is called when all
         have been offered it.
         """
-        spread(self.members(company_id), lambda member: member.tell(frame), then)
+        for_each_cooperatively(
+            self.members(company_id), lambda member: member.send_ephemeral(frame), then
+        )
 
-    def forget(self, company_id: int) -> None:
+    def drop_pending(self, company_id: int) -> None:
         """Drop the frames that are still on their way: the log they are of is gone, and after a
         reset nobody may get them.
         """
         if (room := self._rooms.get(company_id)) is not None:
             room.clear()
-            room.life += 1
+            room.generation += 1
 
     async def run(self) -> None:
         """Once a second, let members act whose time has come."""
@@ -224,40 +238,32 @@ class Hub:
                     await asyncio.sleep(0)
 
     def _flush(self, room: Room) -> None:
-        # forgotten meanwhile, or held back: then members are behind, and catch up
+        # dropped meanwhile, or held back: then members are behind, and catch up
         if not room.pending or not self.may_send():
             room.clear()
-            room.is_walking = False
+            room.is_sending = False
             return
-        first_seq, last_seq, frames = room.take()
+        first_seq, last_seq, frames = room.pop_oldest()
         pieces, size = [frames], len(frames)
         while (
             room.pending
-            and room.pending[0][0] == last_seq + 1
-            and size + len(room.pending[0][2]) <= _FLUSH_BYTES
+            and room.pending[0].first_seq == last_seq + 1
+            and size + len(room.pending[0].frames) <= _MAX_FLUSH_BYTES
         ):
-            _, last_seq, more = room.take()
+            _, last_seq, more = room.pop_oldest()
             pieces.append(more)
             size += len(more)
-        room.began, room.reached = time.time(), 0
         joined = frames if len(pieces) == 1 else b"".join(pieces)
-        self._walk(room, iter(list(room.members)), room.life, first_seq, last_seq, joined)
+        self._send(room, Sending(room, first_seq, last_seq, joined))
 
-    def _walk(
-        self,
-        room: Room,
-        members: Iterator[Member],
-        life: int,
-        first_seq: int,
-        last_seq: int,
-        frames: bytes,
-    ) -> None:
+    def _send(self, room: Room, sending: Sending) -> None:
         """The hot loop: a member that is level costs a look at two of its attributes and a
         write.
         """
         until = time.monotonic() + _TURN_SECONDS
-        before, written = first_seq - 1, 0
-        is_over = room.life != life or not self.may_send()
+        members, frames, last_seq = sending.members, sending.frames, sending.last_seq
+        before, written = sending.first_seq - 1, 0
+        is_over = room.generation != sending.generation or not self.may_send()
         while not is_over and time.monotonic() <= until:
             chunk = list(itertools.islice(members, _CHUNK))
             is_over = len(chunk) < _CHUNK
@@ -268,33 +274,38 @@ class Hub:
                     written += 1
                 else:
                     member.catch_up(last_seq)
-        room.reached += written
+        sending.sockets += written
+        metrics.events_delivered.inc(written * (last_seq - before))
         if not is_over:
-            asyncio.get_running_loop().call_soon(
-                self._walk, room, members, life, first_seq, last_seq, frames
+            asyncio.get_running_loop().call_soon(self._send, room, sending)
+            return
+        self._on_fan_out(
+            FanOut(
+                room.company_id,
+                sending.first_seq,
+                last_seq,
+                int(sending.began * SECOND),
+                int(time.time() * SECOND),
+                sending.sockets,
             )
-        else:
-            self._on_walked(
-                room.company_id, first_seq, last_seq, room.began, time.time(), room.reached
-            )
-            room.is_walking = bool(room.pending)
-            if room.pending:
-                asyncio.get_running_loop().call_soon(self._flush, room)
-        metrics.events_delivered.inc(written * (last_seq - first_seq + 1))
+        )
+        room.is_sending = bool(room.pending)
+        if room.pending:
+            asyncio.get_running_loop().call_soon(self._flush, room)
 
 
-def spread(members: Iterable[T], act: Callable[[T], None], then: Callable[[], None]) -> None:
-    """Do something with each; the loop gets its turn in between. `then` is called when all have had
-    it.
-    """
-    _spread(iter(members), act, then)
+def for_each_cooperatively(
+    members: Iterable[T], act: Callable[[T], None], then: Callable[[], None]
+) -> None:
+    """Call `act` with each; the loop gets its turn in between. `then` is called after the last."""
+    _for_each(iter(members), act, then)
 
 
-def _spread(members: Iterator[T], act: Callable[[T], None], then: Callable[[], None]) -> None:
+def _for_each(members: Iterator[T], act: Callable[[T], None], then: Callable[[], None]) -> None:
     until = time.monotonic() + _TURN_SECONDS
     for n, member in enumerate(members, 1):
         act(member)
         if n % _CHUNK == 0 and time.monotonic() > until:
-            asyncio.get_running_loop().call_soon(_spread, members, act, then)
+            asyncio.get_running_loop().call_soon(_for_each, members, act, then)
             return
     then()

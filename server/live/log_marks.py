@@ -21,10 +21,9 @@ from server.db.state import eventlog, store
 from server.errors import Unavailable
 
 _logger = log.get(__name__)
-_MARKS_MOST = 100_000
-_COMPARED_MOST = 500  # in one turn
-# whoever opens a feed has its mark compared at once; in turn, it is for those who come to other
-# processes
+_MAX_MARKS = 100_000
+_MAX_COMPARED = 500  # in one turn
+# opening a feed compares its mark at once; the turn is for clients that come to other processes
 _TURN_SECONDS = 10.0
 
 
@@ -39,7 +38,7 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 class LogMarks:
-    """Of all companies this process has written for or watched."""
+    """The marks of all companies this process has written for or watched."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -47,11 +46,11 @@ class LogMarks:
         # contradicted by what came later: judged until the database has answered
         self._suspects: dict[int, Mark] = {}
         self._unfilled: set[int] = set()
-        self._judging = asyncio.Lock()
+        self._comparing = asyncio.Lock()
         self._turned_at = float("-inf")
 
-    def note(self, company_id: int, mark: Mark) -> None:
-        """The log was seen as far as this; an older word than what is known is passed over."""
+    def record(self, company_id: int, mark: Mark) -> None:
+        """Remember that the log was seen as far as this; ignored where more is known."""
         known = self._marks.get(company_id)
         if known is not None and (
             is_older(mark.epoch, known.epoch)
@@ -66,11 +65,11 @@ class LogMarks:
         ):
             return
         self._marks[company_id] = mark
-        if len(self._marks) > _MARKS_MOST:
+        if len(self._marks) > _MAX_MARKS:
             self._unfilled.discard(self._marks.popitem(last=False)[0])
         self._unfilled.discard(company_id) if mark.written_us else self._unfilled.add(company_id)
 
-    def note_batch(self, batch: EventBatch) -> bool:
+    def record_batch(self, batch: EventBatch) -> bool:
         """Our own transaction committed these. True where they contradict the mark: numbers were
         given away twice, or the epoch is an older one; then `compare` has to be called. (Two
         transactions of ours may also be announced in the other order.)
@@ -82,16 +81,16 @@ class LogMarks:
         )
         if known is not None and is_odd:
             self._suspects.setdefault(batch.company_id, known)
-        self.note(batch.company_id, Mark(batch.epoch, batch.last_seq, batch.written_us))
+        self.record(batch.company_id, Mark(batch.epoch, batch.last_seq, batch.written_us))
         return is_odd
 
     async def compare(self, company_ids: Collection[int] = ()) -> None:
         """Compare these companies' marks with the log, or those whose turn it is; a log that went
         back begins a new epoch. Raises Unavailable. Cancelling is safe.
         """
-        async with self._judging:
+        async with self._comparing:
             marks = {
-                one: self._marks[one] for one in (company_ids or self._next()) if one in self._marks
+                one: self._marks[one] for one in (company_ids or self._due()) if one in self._marks
             } | self._suspects
             if not marks:
                 return
@@ -101,26 +100,26 @@ class LogMarks:
                 if stream is None or not _is_broken(mark, stream, written.get(company_id)):
                     self._suspects.pop(company_id, None)
                     if company_id in written and self._marks.get(company_id) == mark:
-                        self.note(company_id, Mark(mark.epoch, mark.head, written[company_id]))
+                        self.record(company_id, Mark(mark.epoch, mark.head, written[company_id]))
                     continue
-                await self._begin_anew(company_id, mark)
+                await self._start_new_epoch(company_id, mark)
                 self._suspects.pop(company_id, None)
 
-    def _next(self) -> list[int]:
+    def _due(self) -> list[int]:
         """Whose turn it is: those of whom the event's time has yet to be read, and now and then who
         was compared longest ago.
         """
-        chosen = list(self._unfilled)[:_COMPARED_MOST]
+        chosen = list(self._unfilled)[:_MAX_COMPARED]
         if time.monotonic() - self._turned_at < _TURN_SECONDS:
             return chosen
         self._turned_at = time.monotonic()
-        for _ in range(min(len(self._marks), _COMPARED_MOST - len(chosen))):
+        for _ in range(min(len(self._marks), _MAX_COMPARED - len(chosen))):
             company_id = next(iter(self._marks))
             self._marks.move_to_end(company_id)
             chosen.append(company_id)
         return chosen
 
-    async def _begin_anew(self, company_id: int, mark: Mark) -> None:
+    async def _start_new_epoch(self, company_id: int, mark: Mark) -> None:
         """Under the stream's lock: it may be only the place we read from that lags behind, or
         another process may have been first.
         """
@@ -140,9 +139,9 @@ class LogMarks:
             _logger.error(
                 "the event log went back: a backup was restored, or commits were lost", **about
             )
-            self.note(company_id, Mark(stream.epoch, stream.head))
+            self.record(company_id, Mark(stream.epoch, stream.head))
 
-    async def checked(self, company_id: int, stream: Stream) -> Stream:
+    async def verify(self, company_id: int, stream: Stream) -> Stream:
         """The stream to open a feed with: a log that went back since this process saw it has begun
         anew by then. Raises Unavailable.
         """
@@ -151,11 +150,11 @@ class LogMarks:
             await self.compare([company_id])
             streams = await self._database.read(lambda c: eventlog.read_streams(c, [company_id]))
             stream = streams.get(company_id, stream)
-        self.note(company_id, Mark(stream.epoch, stream.head))
+        self.record(company_id, Mark(stream.epoch, stream.head))
         return stream
 
-    async def compare_soon(self) -> None:
-        """As `compare`, for whoever cannot wait for a database that is away: the next round tries
+    async def try_compare(self) -> None:
+        """As `compare`, without an error while the database is away: the next comparison tries
         again.
         """
         try:

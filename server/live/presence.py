@@ -37,7 +37,7 @@ from server.core.state.presence_state import (
 from server.core.wire.websocket_frames import text_frame
 from server.errors import Unavailable
 from server.live.bus import Bus
-from server.live.hub import Hub, spread
+from server.live.hub import Hub, for_each_cooperatively
 from server.tasks import spawn
 
 _logger = log.get(__name__)
@@ -343,12 +343,14 @@ class Presence:
     def _tell_of_typing(self, company_id: int, typing: TypingNews) -> None:
         """One write for each socket, however many type."""
         frames = b"".join(text_frame(encode_typing(*place, on=on)) for place, on in typing.items())
-        self._hub.tell(company_id, frames, _nothing)
+        self._hub.send_ephemeral(company_id, frames, _nothing)
 
     def _tell_administrators(self, company_id: int, run: Json) -> None:
         frame = text_frame(encode_sync(run))
         administrators = [member for member in self._hub.members(company_id) if member.is_admin]
-        spread(administrators, lambda member: member.tell(frame), _nothing)
+        for_each_cooperatively(
+            administrators, lambda member: member.send_ephemeral(frame), _nothing
+        )
 
     # -- telling
     # ---
@@ -382,7 +384,7 @@ class Presence:
         is_changed = bool(changed or gone or online != company.online)
         company.shown, company.online = shown, online
         if is_changed:
-            self._hub.tell(
+            self._hub.send_ephemeral(
                 company_id,
                 text_frame(encode_presence(online, changed, gone, whole=False)),
                 company.spreading(),
@@ -390,7 +392,9 @@ class Presence:
         if company.newcomers:
             newcomers, company.newcomers = company.newcomers, []
             frame = text_frame(encode_presence(online, shown.values(), (), whole=True))
-            spread(newcomers, lambda viewer: viewer.inform(frame), company.spreading())
+            for_each_cooperatively(
+                newcomers, lambda viewer: viewer.inform(frame), company.spreading()
+            )
 
     def _tell_processes(
         self, company_id: int, company: _Company, now: float, *, is_whole: bool

@@ -5,10 +5,9 @@ statement. What cannot be kept is dropped: it is for people, not for the promise
 
 import asyncio
 
-from server.core.times import SECOND
+from server.core.state.fan_out import FanOut
 from server.db.engine.database import Database
 from server.db.journal import fanouts
-from server.db.journal.fanouts import Reach
 from server.errors import DatabaseUnavailable
 
 _EVERY_SECONDS = 1.0
@@ -18,29 +17,12 @@ _WAITING_MOST = 2_000  # walks of one second; the hub makes a few hundred at mos
 class ReachKeeper:
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._waiting: list[Reach] = []
+        self._waiting: list[FanOut] = []
 
-    def note(
-        self,
-        company_id: int,
-        first_seq: int,
-        last_seq: int,
-        began: float,
-        ended: float,
-        sockets: int,
-    ) -> None:
-        """Called by the hub; `began` and `ended` are unix seconds."""
+    def note(self, fan_out: FanOut) -> None:
+        """Called by the hub."""
         if len(self._waiting) < _WAITING_MOST:
-            self._waiting.append(
-                Reach(
-                    company_id,
-                    first_seq,
-                    last_seq,
-                    int(began * SECOND),
-                    int(ended * SECOND),
-                    sockets,
-                )
-            )
+            self._waiting.append(fan_out)
 
     async def run(self) -> None:
         while True:

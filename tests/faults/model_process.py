@@ -24,7 +24,8 @@ from server.http.rate_limits import ApiLimits
 from server.incoming.ingest import Ingester
 from server.integrations.directory import Directory
 from server.live.bus import Bus
-from server.live.feed import FeedLimits, Feeds
+from server.live.feed import FeedLimits
+from server.live.feeds import Feeds
 from server.live.hub import Hub
 from server.settings import Settings
 from tests.kit.eventually import scaled
@@ -131,7 +132,7 @@ class Process:
         """
         for feed in self.feeds._feeds.values():
             feed.used_at = float("-inf")
-        self.feeds._let_go()
+        self.feeds.evict_idle()
         await self.feeds._marks.compare()
 
     def has_seen(self, cursor: str) -> bool:

@@ -13,9 +13,9 @@ from server.live.connection import (
     Pace,
     Renewal,
 )
-from server.live.feed import Ring
 from server.live.hub import Hub
 from server.live.push_protocol import Push, Receiver
+from server.live.ring import Ring
 
 PACE = Pace(ping=20.0, silence=45.0, slow=10.0, drain=5.0, high_water_bytes=262_144)
 
@@ -99,8 +99,8 @@ class Log:
         self.head += count
         self._hub.push(self.company_id, first, self.head, b"".join(new))
 
-    def ready_after(self, seq: int, most_bytes: int) -> tuple[bytes, int] | None:
-        return self._ring.after(seq, most_bytes)
+    def ready_after(self, seq: int, max_bytes: int) -> tuple[bytes, int] | None:
+        return self._ring.frames_after(seq, max_bytes)
 
     async def fetch_after(self, seq: int) -> tuple[bytes, int] | None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

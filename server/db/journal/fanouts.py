@@ -6,24 +6,12 @@ from collections.abc import Sequence
 
 import msgspec
 
+from server.core.state.fan_out import FanOut
 from server.db.engine.database import Connection
 from server.db.schema import columns
 
 
-class Reach(msgspec.Struct, frozen=True):
-    """Events `first_seq` to `last_seq` of a company were written to `sockets` sockets of one
-    process; times in microseconds.
-    """
-
-    company_id: int
-    first_seq: int
-    last_seq: int
-    first_us: int
-    last_us: int
-    sockets: int
-
-
-async def append_reach(connection: Connection, rows: Sequence[Reach]) -> None:
+async def append_reach(connection: Connection, rows: Sequence[FanOut]) -> None:
     await connection.execute_many(
         "INSERT INTO omni_event_reach (company_id, first_seq, last_seq, first_at, last_at, "
         "sockets) "
@@ -32,7 +20,7 @@ async def append_reach(connection: Connection, rows: Sequence[Reach]) -> None:
     )
 
 
-async def read_reach(connection: Connection, company_id: int, seq: int, limit: int) -> list[Reach]:
+async def read_reach(connection: Connection, company_id: int, seq: int, limit: int) -> list[FanOut]:
     """The walks of all processes that held one event: runs end at or after it, and begin at or
     before it.
     """
@@ -41,7 +29,7 @@ async def read_reach(connection: Connection, company_id: int, seq: int, limit: i
         "WHERE company_id = :company_id AND last_seq >= :seq ORDER BY last_seq LIMIT :limit",
         {"company_id": company_id, "seq": seq, "limit": limit},
     )
-    return [found for row in rows if (found := Reach(*row)).first_seq <= seq]
+    return [found for row in rows if (found := FanOut(*row)).first_seq <= seq]
 
 
 async def read_delays(

@@ -12,7 +12,7 @@ from server.errors import BadRequest
 from server.http.answer_format import answer_format
 from server.http.guard import Guard, catch_up_with
 from server.http.responses import json_answer, query_number
-from server.live.feed import Feeds
+from server.live.feeds import Feeds
 
 LIMIT_MOST = 1_000
 

@@ -11,7 +11,7 @@ from server.db.access.preferences import read_preferences, write_preferences
 from server.db.engine.database import Connection, Database
 from server.http.guard import Guard
 from server.http.responses import agent_json, json_answer, read_json
-from server.live.feed import Feeds
+from server.live.feeds import Feeds
 from server.live.presence import Presence
 
 _AGENTS_MOST = 5_000

@@ -48,7 +48,8 @@ from server.live.connection import (
     Pace,
     Renewal,
 )
-from server.live.feed import Feed, Feeds
+from server.live.feed import Feed
+from server.live.feeds import Feeds
 from server.live.hub import Hub
 from server.live.push_protocol import EXTENSION, Push
 from server.settings import Settings

@@ -19,7 +19,7 @@ from server.http.pages.inbox_pages import ConversationPage, PageAgent, SignInDon
 from server.http.pages.page_view import PageFilters
 from server.http.rate_limits import ApiLimits
 from server.integrations.directory import Directory
-from server.live.feed import Feeds
+from server.live.feeds import Feeds
 from server.outgoing.replies import Replies
 from server.reading.inbox import Inbox, parse_place
 

@@ -332,7 +332,7 @@ async def test_what_is_held_back_follows() -> None:
     hub.is_current = lambda: is_current
     log.append(3)
     behind, behind_socket = connect(hub, log, HEAD - 5, is_replaying=True, colleagues=colleagues)
-    level.tell(text_frame(b'{"type": "presence"}'))
+    level.send_ephemeral(text_frame(b'{"type": "presence"}'))
     await tick(3)
     level.on_deadline(time.monotonic() + PACE.ping)
     log.answer()

@@ -25,7 +25,7 @@ async def test_a_log_that_went_back_begins_a_new_epoch(log: Written) -> None:
     for _ in range(2):
         for feed in feeds:
             feed.check(await log.stream(), feed.stream)
-            await eventually(lambda: feed._filling is None)  # noqa: B023 - awaited at once
+            await eventually(lambda: not feed.is_catching_up)  # noqa: B023 - awaited at once
     stream = await log.stream()
     assert stream.epoch != "e1"
     assert [feed.cursor for feed in feeds] == [f"{stream.epoch}.2"] * 2
@@ -45,7 +45,7 @@ async def test_a_backup_from_an_earlier_epoch_begins_a_new_one(log: Written) -> 
     assert feed.epoch == "e2"
     await log.restart("e1")
     feed.check(await log.stream(), feed.stream)
-    await eventually(lambda: feed._filling is None)
+    await eventually(lambda: not feed.is_catching_up)
     assert feed.epoch not in ("e1", "e2")
     assert await log.stream() == feed.stream
 
@@ -56,7 +56,7 @@ async def test_an_answer_that_lags_behind_resets_nobody(log: Written) -> None:
     feed = await log.feed(hub)
     _, socket = connect(hub, feed, 3)
     feed.check(Stream("e1", 2, 0), feed.stream)
-    await eventually(lambda: feed._filling is None)
+    await eventually(lambda: not feed.is_catching_up)
     assert socket.of_type("reset") == []
     assert await log.stream() == feed.stream
 
@@ -69,15 +69,15 @@ async def test_a_log_that_went_back_and_has_grown_past_us(log: Written, way: str
     hub = Hub()
     feed = await log.feed(hub)
     _, socket = connect(hub, feed, 3)
-    feed.take(await log.append(2), "local")
+    feed.accept(await log.append(2), "local")
     await tick(2)
     await log.go_back(3)
     first = await log.append(2, "another life")
     if way == "local":
-        feed.take(first, "local")
+        feed.accept(first, "local")
     elif way == "overlap":
         more = await log.append(1, "another life")
-        feed.take(EventBatch(COMPANY, "e1", 4, first.bodies + more.bodies), "bus")
+        feed.accept(EventBatch(COMPANY, "e1", 4, first.bodies + more.bodies), "bus")
     else:
         await log.append(1, "another life")
         feed.check(await log.stream(), feed.stream)
@@ -94,14 +94,14 @@ async def test_a_new_life_of_the_log_resets_everyone(log: Written) -> None:
     hub = Hub()
     feed = await log.feed(hub)
     _, socket = connect(hub, feed, 3)
-    feed.take(await log.append(), "local")  # on its way to the sockets
+    feed.accept(await log.append(), "local")  # on its way to the sockets
     await log.restart("e2")
     feed.check(await log.stream(), feed.stream)
     await tick(2)
     assert [(message["reason"], message["cursor"]) for message in socket.of_type("reset")] == [
         ("epoch", "e2.4")
     ]
-    feed.take(await log.append(), "bus")
+    feed.accept(await log.append(), "bus")
     await tick(2)
     assert check_order(socket, 3) == 5
 
@@ -112,7 +112,7 @@ async def test_a_batch_of_a_new_life_leads_to_it(log: Written) -> None:
     feed = await log.feed(hub)
     _, socket = connect(hub, feed, 3)
     await log.restart("e2")
-    feed.take(await log.append(), "bus")
+    feed.accept(await log.append(), "bus")
     await eventually(lambda: socket.of_type("reset"))
     assert feed.cursor == "e2.4"
 
@@ -124,7 +124,7 @@ async def test_a_log_trimmed_beyond_the_head_resets_everyone(log: Written) -> No
     _, socket = connect(hub, feed, 3)
     await log.append(5)
     await log.database.transaction(lambda c: eventlog.trim_events(c, COMPANY, 10, 5))
-    feed.fill("head")
+    feed.catch_up("head")
     await eventually(lambda: socket.of_type("reset"))
     assert [(message["reason"], message["cursor"]) for message in socket.messages] == [
         ("too_old", "e1.8")
@@ -136,7 +136,7 @@ async def test_frames_of_the_life_before_do_not_follow_a_reset(log: Written) -> 
     hub = Hub()
     feed = await log.feed(hub)
     _, socket = connect(hub, feed, 3)
-    feed.take(await log.append(2), "local")
+    feed.accept(await log.append(2), "local")
     feed.check(Stream("e2", 3, 3), feed.stream)
     await tick(3)
     assert [message["type"] for message in socket.messages] == ["reset"]

@@ -29,7 +29,7 @@ async def test_batches_in_order_go_straight_to_the_sockets(log: Written) -> None
     feed = await log.feed(hub)
     _, socket = connect(hub, feed, 3)
     for count in (1, 4, 2):
-        feed.take(await log.append(count), "local")
+        feed.accept(await log.append(count), "local")
     await tick(2)
     assert check_order(socket, 3) == 10
     assert (feed.cursor, feed.stream) == ("e1.10", Stream("e1", 10, 0))
@@ -54,7 +54,7 @@ def test_repeated_reordered_and_lost_batches_are_each_shown_once(
                 for _ in range(data.draw(st.integers(1, 15)))
             ]
             for batch in data.draw(st.lists(st.sampled_from(batches), max_size=50)):
-                feed.take(batch, "bus")
+                feed.accept(batch, "bus")
                 await tick(data.draw(st.integers(0, 2)))
             feed.check(await log.stream(), feed.stream)
             await wait_whole(feed, socket, log)
@@ -68,8 +68,8 @@ async def test_a_batch_that_overlaps_the_head_is_taken_from_there(log: Written) 
     feed = await log.feed(hub)
     _, socket = connect(hub, feed, 3)
     batch = await log.append(3)
-    feed.take(EventBatch(COMPANY, "e1", 4, batch.bodies[:2]), "bus")
-    feed.take(batch, "bus")
+    feed.accept(EventBatch(COMPANY, "e1", 4, batch.bodies[:2]), "bus")
+    feed.accept(batch, "bus")
     await tick(2)
     assert check_order(socket, 3) == 6
 
@@ -86,10 +86,10 @@ async def test_a_batch_that_comes_while_a_gap_is_filled(log: Written, taken: int
     held = asyncio.Event()
     gated = Gated(log.database, held)
     feed._database = gated  # type: ignore[assignment]
-    feed.take(batches[-1], "bus")
+    feed.accept(batches[-1], "bus")
     await eventually(lambda: gated.is_waiting)
     for batch in batches[:taken]:
-        feed.take(batch, "bus")
+        feed.accept(batch, "bus")
     held.set()
     await wait_whole(feed, socket, log)
 
@@ -101,7 +101,7 @@ async def test_a_gap_longer_than_a_page_is_filled_whole(log: Written) -> None:
     _, socket = connect(hub, feed, 3)
     for _ in range(3):
         last = await log.append(400)
-    feed.take(last, "bus")
+    feed.accept(last, "bus")
     await wait_whole(feed, socket, log)
 
 
@@ -112,8 +112,8 @@ async def test_a_database_that_is_away_leaves_the_gap_for_later(log: Written) ->
     _, socket = connect(hub, feed, 3)
     await log.append()
     feed._database = Database("mysql://a:b@127.0.0.1:1/none", wait_seconds=0.05)
-    feed.fill("bus")
-    await eventually(lambda: feed._filling is None)
+    feed.catch_up("bus")
+    await eventually(lambda: not feed.is_catching_up)
     feed._database = log.database
     feed.check(await log.stream(), feed.stream)
     await wait_whole(feed, socket, log)

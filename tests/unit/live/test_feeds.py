@@ -12,7 +12,7 @@ from server.core.wire.websocket_frames import split_text_frames, text_frame
 from server.db.engine.database import Database
 from server.errors import Unavailable
 from server.live.bus import Bus
-from server.live.feed import Feeds
+from server.live.feeds import Feeds
 from server.live.hub import Hub
 from tests.kit.eventually import eventually
 from tests.unit.live.event_log import (
@@ -47,7 +47,7 @@ async def test_a_database_that_answers_late_does_not_make_two_feeds(
     log: Written, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sockets of the first would hear nothing of what the second takes in."""
-    monkeypatch.setattr("server.live.feed._OPEN_SECONDS", 0.02)
+    monkeypatch.setattr("server.live.feeds._OPEN_SECONDS", 0.02)
     gate = asyncio.Event()
     async with _feeds(log) as (feeds, hub):
         gated = Gated(log.database, gate)
@@ -117,11 +117,11 @@ async def test_a_company_nobody_watches_is_let_go(log: Written) -> None:
         feed = await feeds.watch(COMPANY)
         connection, _ = connect(hub, feed, 3)
         feed.used_at -= 1000
-        feeds._let_go()
+        feeds.evict_idle()
         assert feeds.get(COMPANY) is feed
         feed.used_at -= 1000
         connection.close(CloseCode.NORMAL)
-        feeds._let_go()
+        feeds.evict_idle()
         assert feeds.get(COMPANY) is None
 
 

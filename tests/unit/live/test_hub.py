@@ -5,7 +5,7 @@ import time
 
 from server.close_codes import CloseCode
 from server.core.wire.websocket_frames import text_frame
-from server.live.hub import Hub
+from server.live.hub import Hub, Sending
 from tests.kit.eventually import eventually
 from tests.unit.sockets import (
     Log,
@@ -43,7 +43,7 @@ class Listener:
     def release(self) -> None:
         self.behind.append(0)
 
-    def tell(self, frame: bytes) -> None:
+    def send_ephemeral(self, frame: bytes) -> None:
         self.told.append(frame)
 
     def reset(self, reason: str) -> None:
@@ -159,8 +159,8 @@ async def test_frames_of_a_log_that_is_gone_are_forgotten() -> None:
     log = Log(hub, 4)
     _, socket = connect(hub, log, 4)
     hub.push(1, 5, 5, text_frame(event(5)))
-    hub.forget(1)
-    hub.forget(2)
+    hub.drop_pending(1)
+    hub.drop_pending(2)
     await tick(2)
     assert socket.messages == []
     log.append()
@@ -175,11 +175,11 @@ async def test_a_walk_under_way_ends_when_the_log_is_gone() -> None:
     for member in members:
         hub.join(1, member)
     room = hub._rooms[1]
-    rest = iter(members)
-    next(rest)
-    room.is_walking = True
-    asyncio.get_running_loop().call_soon(hub._walk, room, rest, room.life, 5, 5, b"old")
-    hub.forget(1)
+    rest = Sending(room, 5, 5, b"old")
+    next(rest.members)
+    room.is_sending = True
+    asyncio.get_running_loop().call_soon(hub._send, room, rest)
+    hub.drop_pending(1)
     hub.push(1, 5, 5, b"new")
     await tick(3)
     assert [member.pushed for member in members] == [[(5, b"new")]] * 3
@@ -209,8 +209,8 @@ async def test_frames_that_wait_are_bounded_in_bytes() -> None:
     for seq in range(1, 51):
         hub.push(1, seq, seq, frames)
     room = hub._rooms[1]
-    assert sum(len(waiting) for _, _, waiting in room.pending) == room.pending_bytes <= 4_194_304
-    await eventually(lambda: not room.is_walking and not room.pending)
+    assert sum(len(waiting.frames) for waiting in room.pending) == room.pending_bytes <= 4_194_304
+    await eventually(lambda: not room.is_sending and not room.pending)
     assert room.pending_bytes == 0
     assert member.seq == 0  # it was written nothing that does not follow
     assert member.behind[-1] == 50  # and knows how far it has to read

@@ -9,7 +9,7 @@ import pytest
 
 from server.core.wire.event_frames import EventBatch
 from server.live.bus import Bus
-from server.live.feed import Feeds
+from server.live.feeds import Feeds
 from server.live.hub import Hub
 from server.live.log_marks import LogMarks, Mark
 from tests.kit.eventually import eventually
@@ -69,9 +69,9 @@ async def test_a_company_that_was_watched_is_remembered(log: Written) -> None:
     """What others wrote came by the bus; how it was written is read when the feed is let go."""
     async with _feeds(log) as feeds:
         feed = await feeds.watch(COMPANY)
-        feed.take(await _write(log, 5, at_us=100), "bus")
+        feed.accept(await _write(log, 5, at_us=100), "bus")
         feed.used_at = float("-inf")
-        feeds._let_go()
+        feeds.evict_idle()
         await feeds._marks.compare()
         await log.go_back(4)
         await _write(log, 9, "another life", at_us=200)
@@ -82,8 +82,8 @@ async def test_two_of_our_own_in_the_other_order_are_no_step_back(log: Written) 
     """Both commits are there: what is announced later may have been written first."""
     async with _feeds(log) as feeds:
         first, second = await _write(log, at_us=100), await _write(log, at_us=101)
-        assert not feeds._marks.note_batch(second)
-        assert feeds._marks.note_batch(first)
+        assert not feeds._marks.record_batch(second)
+        assert feeds._marks.record_batch(first)
         await feeds._marks.compare()
         assert (await log.stream()).epoch == "e1"
         assert not feeds._marks._suspects
@@ -96,7 +96,7 @@ async def test_trimmed_and_renewed_logs_are_no_step_back(log: Written) -> None:
         "UPDATE omni_inbox_streams SET epoch = 'e2'",
     ):
         marks = LogMarks(log.database)
-        marks.note(COMPANY, Mark("e1", 3, 1))
+        marks.record(COMPANY, Mark("e1", 3, 1))
         await log.database.transaction(lambda c: c.execute("DELETE FROM omni_inbox_events", {}))
         # awaited at once
         await log.database.transaction(lambda c: c.execute(change, {}))  # noqa: B023
@@ -108,7 +108,7 @@ async def test_trimmed_and_renewed_logs_are_no_step_back(log: Written) -> None:
 async def test_an_older_epoch_is_a_step_back(log: Written) -> None:
     """A backup of a life before: cursors of that one are still about."""
     marks = LogMarks(log.database)
-    marks.note(COMPANY, Mark("e2", 1, 0))
+    marks.record(COMPANY, Mark("e2", 1, 0))
     await marks.compare([COMPANY])
     assert (await log.stream()).epoch not in ("e1", "e2")
 
@@ -117,13 +117,13 @@ async def test_marks_are_bounded_and_only_go_on(
     monkeypatch: pytest.MonkeyPatch, log: Written
 ) -> None:
     """The oldest go; an older word than what is known changes nothing."""
-    monkeypatch.setattr("server.live.log_marks._MARKS_MOST", 3)
+    monkeypatch.setattr("server.live.log_marks._MAX_MARKS", 3)
     marks = LogMarks(log.database)
     for company_id in range(6):
-        marks.note(company_id, Mark("e1", 5, 7))
-        marks.note(company_id, Mark("e1", 4, 8))
-        marks.note(company_id, Mark("e0", 9, 8))
-        marks.note(company_id, Mark("e1", 5))
+        marks.record(company_id, Mark("e1", 5, 7))
+        marks.record(company_id, Mark("e1", 4, 8))
+        marks.record(company_id, Mark("e0", 9, 8))
+        marks.record(company_id, Mark("e1", 5))
     assert dict(marks._marks) == dict.fromkeys((3, 4, 5), Mark("e1", 5, 7))
     assert not marks._unfilled
 

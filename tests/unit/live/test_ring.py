@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from server.core.wire.websocket_frames import split_text_frames
 from server.db.state import eventlog
-from server.live.feed import FeedLimits, Ring
+from server.live.feed import FeedLimits
 from server.live.hub import Hub
+from server.live.ring import Ring
 from tests.kit.eventually import eventually
 from tests.unit.live.event_log import COMPANY, Written, wait_whole
 from tests.unit.sockets import connect, event, tick
@@ -33,10 +34,10 @@ def test_the_ring_is_bounded_and_whole(
         kept = frames[ring.first - 1 :]
         assert 1 <= len(kept) <= most_events
         assert sum(map(len, kept)) <= most_bytes or len(kept) == 1
-    assert ring.after(ring.first - 2, 100) is None
-    assert ring.after(len(frames), 100) is None
+    assert ring.frames_after(ring.first - 2, 100) is None
+    assert ring.frames_after(len(frames), 100) is None
     for seq, most in itertools.product(range(ring.first - 1, len(frames)), (1, 50, 10_000)):
-        joined, last = ring.after(seq, most) or (b"", 0)
+        joined, last = ring.frames_after(seq, most) or (b"", 0)
         assert joined == b"".join(frames[seq:last])
         assert last == seq + 1 or len(joined) <= most
 
@@ -47,9 +48,9 @@ def test_older_frames_go_in_front() -> None:
     ring.append([b"6", b"7"])
     assert ring.room == 2
     ring.prepend(4, [b"4", b"5"])
-    assert (ring.first, ring.after(3, 100), ring.room) == (4, (b"4567", 7), 0)
+    assert (ring.first, ring.frames_after(3, 100), ring.room) == (4, (b"4567", 7), 0)
     ring.prepend(3, [b"3"])
-    assert (ring.first, ring.after(2, 100)) == (4, None)
+    assert (ring.first, ring.frames_after(2, 100)) == (4, None)
 
 
 def test_a_ring_that_is_full_of_bytes_has_no_room() -> None:
@@ -65,7 +66,7 @@ async def test_events_that_come_during_a_comparison_are_no_step_back(log: Writte
     feed = await log.feed(hub)
     _, socket = connect(hub, feed, 3)
     before, answer = feed.stream, await log.stream()
-    feed.take(await log.append(), "local")
+    feed.accept(await log.append(), "local")
     feed.check(answer, before)
     await tick(2)
     assert socket.of_type("reset") == []
@@ -82,7 +83,7 @@ def _numbers(page: tuple[bytes, int] | None) -> tuple[int, int]:
 async def test_who_resumes_reads_through_the_ring(log: Written) -> None:
     """The ring reaches back for the first of them, so that the others need no query."""
     feed = await log.feed(Hub())
-    feed.take(await log.append(5), "local")
+    feed.accept(await log.append(5), "local")
     assert feed.ready_after(0, 1000) is None
     assert _numbers(await feed.fetch_after(0)) == (1, 8)
     assert _numbers(feed.ready_after(2, 10_000)) == (3, 8)
@@ -92,7 +93,7 @@ async def test_who_resumes_reads_through_the_ring(log: Written) -> None:
 async def test_who_resumes_from_behind_the_ring_gets_pages(log: Written) -> None:
     """A ring that is full is not filled with the past."""
     feed = await log.feed(Hub(), FeedLimits(ring_events=4, ring_bytes=100_000))
-    feed.take(await log.append(10), "local")
+    feed.accept(await log.append(10), "local")
     assert _numbers(await feed.fetch_after(2)) == (3, 13)
     assert feed.ready_after(2, 1000) is None
 

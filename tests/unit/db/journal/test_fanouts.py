@@ -2,10 +2,10 @@
 
 import asyncio
 
+from server.core.state.fan_out import FanOut
 from server.core.wire.event_frames import EventBatch
 from server.db.engine.database import Connection, Database
 from server.db.journal import fanouts
-from server.db.journal.fanouts import Reach
 from server.db.migrations import upgrade
 from server.db.state import eventlog
 
@@ -22,10 +22,10 @@ async def test_every_event_of_a_walk_counts(database_url: str) -> None:
             bodies = tuple(b'{"seq":%d}' % number for number in range(1, 6))
             await eventlog.append_events(connection, EventBatch(company_id, "epoch", 1, bodies), 50)
         walks = [
-            Reach(1, 1, 3, 90, 100, 2),
-            Reach(1, 4, 4, 190, 200, 1),
-            Reach(1, 5, 5, 290, 300, 0),
-            Reach(2, 1, 5, 90, 100, 1),
+            FanOut(1, 1, 3, 90, 100, 2),
+            FanOut(1, 4, 4, 190, 200, 1),
+            FanOut(1, 5, 5, 290, 300, 0),
+            FanOut(2, 1, 5, 90, 100, 1),
         ]
         await fanouts.append_reach(connection, walks)
 

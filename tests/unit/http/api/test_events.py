@@ -17,7 +17,8 @@ from server.http.api.events import Events
 from server.http.guard import Guard
 from server.http.rate_limits import ApiLimits
 from server.live.bus import Bus
-from server.live.feed import FeedLimits, Feeds
+from server.live.feed import FeedLimits
+from server.live.feeds import Feeds
 from server.live.hub import Hub
 from server.settings import Settings
 from tests.unit.databases import fresh_sqlite
