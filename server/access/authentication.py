@@ -334,7 +334,7 @@ class Access(AccessMemory):
         now_us = self._database.clock.now_us()
         try:
             agent = await self._database.transaction(
-                lambda c: accounts.list_agent(
+                lambda c: accounts.get_or_create_agent(
                     c,
                     claims.company_id,
                     claims.subject,

@@ -11,7 +11,7 @@ from server.core.times import SECOND, wall_now_us
 from server.db.access.audit_log import server_actor
 from server.db.engine.database import Connection
 from server.db.journal import journal, ledger_rows
-from server.db.state import eventlog, store
+from server.db.state import eventlog
 from server.errors import ConfigurationError, NotFound
 from server.integrations.directory import DELIVERY_HEADER
 from server.operation.delivery_ledger import entry_view, way_view
@@ -131,13 +131,12 @@ def _stream(with_parts: WithParts) -> click.Group:
     @click.option("--company-id", type=click.IntRange(1), required=True)
     def new_epoch(company_id: int) -> None:
         """After a restored backup: every client of the company takes a snapshot again."""
-        epoch = store.new_epoch()
 
-        async def write(connection: Connection) -> None:
-            await eventlog.lock_streams(connection, [company_id], epoch)
-            await eventlog.start_epoch(connection, company_id, epoch)
+        async def write(connection: Connection) -> str:
+            await eventlog.lock_streams(connection, [company_id])
+            return (await eventlog.start_epoch(connection, company_id)).epoch
 
-        with_parts(lambda parts: parts.resources.database.transaction(write))
+        epoch = with_parts(lambda parts: parts.resources.database.transaction(write))
         click.echo(f"company {company_id} begins epoch {epoch}")
 
     return stream

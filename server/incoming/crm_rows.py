@@ -27,7 +27,7 @@ from server.core.state.entities import Conversation
 from server.core.state.recovery import Stream
 from server.core.wire.event_frames import EventBatch, encode_event
 from server.db.engine.database import Connection, Database
-from server.db.state import crm_notes, eventlog, store
+from server.db.state import crm_notes, eventlog
 from server.db.state.crm_notes import Rows
 from server.errors import DatabaseUnavailable
 
@@ -190,7 +190,7 @@ class CrmRows:
             self._busy[conversation_id] = due
 
     async def _settle(self, connection: Connection, company_id: int, limit: int) -> Settled:
-        streams, _ = await eventlog.lock_free_and_read(connection, [company_id], store.new_epoch())
+        streams, _ = await eventlog.lock_free_and_read(connection, [company_id])
         if company_id not in streams:  # held by somebody else, who may be doing just this
             return Settled()
         changes = await crm_notes.read_changes(connection, company_id, self._busy, limit)
@@ -267,8 +267,8 @@ async def _append(
     if not events:
         return None
     for row in {event.conversation.id: event.conversation for event in events}.values():
-        crm_notes.post_conversation(connection, before[row.id], row)
-    crm_notes.post_messages(connection, events)
+        crm_notes.pipeline_conversation(connection, before[row.id], row)
+    crm_notes.pipeline_messages(connection, events)
     bodies = tuple(_encoded(event, now_us) for event in events)
     batch = EventBatch(company_id, stream.epoch, stream.head + 1, bodies, now_us, written_us=now_us)
     await eventlog.append_events(connection, batch, now_us)
@@ -295,5 +295,5 @@ async def _start_anew(
 ) -> None:
     """Rows are gone, of which no event could tell: every client takes a snapshot."""
     for row in before:
-        crm_notes.post_conversation(connection, row, conversations[row.id])
-    await eventlog.start_epoch(connection, company_id, store.new_epoch())
+        crm_notes.pipeline_conversation(connection, row, conversations[row.id])
+    await eventlog.start_epoch(connection, company_id)

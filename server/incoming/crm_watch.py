@@ -29,7 +29,6 @@ from server.db.state import (
     crm_polling,
     crm_proofs,
     eventlog,
-    store,
 )
 from server.errors import ConfigurationError, DatabaseUnavailable, OmniError
 
@@ -221,8 +220,8 @@ class CrmWatch:
 
                 async def begin(connection: Connection) -> None:
                     # awaited at once
-                    await eventlog.lock_streams(connection, [company_id], store.new_epoch())  # noqa: B023
-                    await eventlog.start_epoch(connection, company_id, store.new_epoch())  # noqa: B023
+                    await eventlog.lock_streams(connection, [company_id])  # noqa: B023
+                    await eventlog.start_epoch(connection, company_id)  # noqa: B023
 
                 await self._database.transaction(begin)
         self._check_heads()

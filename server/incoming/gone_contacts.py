@@ -13,6 +13,7 @@ from server.core.wire.event_frames import EventBatch
 from server.db.access.accounts import Integration
 from server.db.engine.database import Database
 from server.db.state.contacts import find_conversations
+from server.db.state.conversation_edits import ConversationEditor
 from server.db.state.gone_marks import mark_gone
 from server.errors import DatabaseUnavailable, PayloadError
 
@@ -31,7 +32,7 @@ class GoneContacts:
     def __init__(self, database: Database, client_of: ClientOf, publish: Publish) -> None:
         self._database = database
         self._client_of = client_of
-        self._publish = publish
+        self._editor = ConversationEditor(database, publish)
         self._work: Paced[tuple[int, int], Sequence[Integration]] = Paced(
             self._look_for, gather_seconds=0.2, max_waiting=_MAX_WAITING
         )
@@ -76,8 +77,7 @@ class GoneContacts:
         except ChatwootRefused as error:
             if error.chatwoot_status != _NOT_FOUND:
                 raise
-            for batch in await mark_gone(self._database, integration, display_id):
-                self._publish(batch)
+            if await mark_gone(self._editor, integration, display_id):
                 _logger.info(
                     "conversation gone", integration_id=integration.id, display_id=display_id
                 )

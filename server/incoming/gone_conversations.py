@@ -16,6 +16,7 @@ from server.core.wire.event_frames import EventBatch
 from server.db.access.accounts import Integration
 from server.db.engine.database import Database
 from server.db.state import conversations_gone
+from server.db.state.conversation_edits import ConversationEditor
 from server.db.state.gone_marks import mark_gone
 
 ClientOf = Callable[[Integration], ChatwootClient]
@@ -51,7 +52,7 @@ class GoneConversations:
         """
         self._database = database
         self._client_of = client_of
-        self._publish = publish
+        self._editor = ConversationEditor(database, publish)
         self._every_seconds = every_seconds
         self._on_rows = on_rows
         self._asked_at: dict[int, float] = {}
@@ -114,8 +115,7 @@ class GoneConversations:
         return len(missing) <= _MAX_ASKED
 
     async def _mark(self, integration: Integration, display_id: int) -> None:
-        for batch in await mark_gone(self._database, integration, display_id):
-            self._publish(batch)
+        if await mark_gone(self._editor, integration, display_id):
             _logger.info("conversation gone", integration_id=integration.id, display_id=display_id)
 
 

@@ -20,7 +20,7 @@ from server.core.chatwoot.changes import Change
 from server.core.chatwoot.future_times import within_present
 from server.core.chatwoot.payloads import parse_delivery, strip_credentials
 from server.core.state.presence_state import TypingNews
-from server.core.state.projection import Board, Result, Source
+from server.core.state.projection import Result, Source, WorkingSet
 from server.core.state.recovery import Stream
 from server.core.times import SECOND
 from server.core.wire.event_frames import EventBatch
@@ -83,7 +83,7 @@ class Ingested(msgspec.Struct, frozen=True):
 
 
 class Told(msgspec.Struct):
-    """A change on its way into a board, and what became of it."""
+    """A change on its way into a working set, and what became of it."""
 
     source: Source
     change: Change
@@ -128,7 +128,7 @@ class _Locked(NamedTuple):
     """Streams and deliveries that are ours until the COMMIT."""
 
     streams: dict[int, Stream]
-    board: Board
+    working_set: WorkingSet
     free: set[int]
 
 
@@ -470,14 +470,14 @@ class Ingester:
         ]
         if not changes:
             [rows] = await connection.fetch_each(lock)
-            return _Locked({}, Board({}), await self._locked_ids(connection, ids, rows))
-        streams, board, [rows] = await store.load_free_board(
-            connection, changes, store.new_epoch(), lock
-        )
-        board.entries = {
-            key: entry for key, entry in board.entries.items() if entry.row.company_id in streams
+            return _Locked({}, WorkingSet({}), await self._locked_ids(connection, ids, rows))
+        streams, working_set, [rows] = await store.load_free_working_set(connection, changes, lock)
+        working_set.entries = {
+            key: entry
+            for key, entry in working_set.entries.items()
+            if entry.row.company_id in streams
         }
-        return _Locked(streams, board, await self._locked_ids(connection, ids, rows))
+        return _Locked(streams, working_set, await self._locked_ids(connection, ids, rows))
 
     async def _locked_ids(
         self, connection: Connection, ids: Sequence[int], counted: Sequence[Row]
@@ -534,13 +534,13 @@ class Ingester:
         if not told:
             return []
         with metrics.ingest_seconds.time():
-            locked.board.heal(self._database.clock.now_us())
+            locked.working_set.heal(self._database.clock.now_us())
             for one in told:
-                one.conversation, one.message = locked.board.apply(
+                one.conversation, one.message = locked.working_set.apply(
                     one.change, one.source, one.received_us
                 )
-            return await store.save_board(
-                connection, locked.board, locked.streams, self._database.clock.now_us()
+            return await store.save_working_set(
+                connection, locked.working_set, locked.streams, self._database.clock.now_us()
             )
 
     async def _find_typing(self, connection: Connection, told: Sequence[Told]) -> Typing:
@@ -566,11 +566,15 @@ class Ingester:
             return []
         with metrics.ingest_seconds.time():
             changes = [(t.source, within_present(t.change, t.received_us)) for t in told]
-            streams, board = await store.load_board(connection, changes, store.new_epoch())
-            board.heal(self._database.clock.now_us())
+            streams, working_set = await store.load_working_set(connection, changes)
+            working_set.heal(self._database.clock.now_us())
             for one in told:
-                one.conversation, one.message = board.apply(one.change, one.source, one.received_us)
-            return await store.save_board(connection, board, streams, self._database.clock.now_us())
+                one.conversation, one.message = working_set.apply(
+                    one.change, one.source, one.received_us
+                )
+            return await store.save_working_set(
+                connection, working_set, streams, self._database.clock.now_us()
+            )
 
     def _understand(self, delivery: Delivery) -> Told:
         """Parse and route one delivery. Raises PayloadError with its outcome."""

@@ -15,7 +15,7 @@ from server.core.state.recovery import Stream, is_older
 from server.core.wire.event_frames import EventBatch
 from server.core.wire.websocket_frames import text_frame
 from server.db.engine.database import Connection, Database
-from server.db.state import eventlog, store
+from server.db.state import eventlog
 from server.errors import Unavailable
 from server.live.hub import Hub
 from server.live.ring import Ring
@@ -249,9 +249,7 @@ class Feed:
         epoch, seen, known = self.epoch, self.head, self._ring.frame_at(self.head)
 
         async def begin(connection: Connection) -> Stream | None:
-            stream = (
-                await eventlog.lock_streams(connection, [self.company_id], store.new_epoch())
-            )[self.company_id]
+            stream = (await eventlog.lock_streams(connection, [self.company_id]))[self.company_id]
             if is_older(epoch, stream.epoch):
                 # another process was first, or this transaction's own COMMIT whose answer was lost
                 return stream
@@ -261,7 +259,7 @@ class Feed:
             ]
             if stream.epoch == epoch and stream.head >= seen and (is_same or stream.floor >= seen):
                 return None
-            return await eventlog.start_epoch(connection, self.company_id, store.new_epoch())
+            return await eventlog.start_epoch(connection, self.company_id)
 
         stream = await self._database.transaction(begin)
         if stream is not None:

@@ -12,7 +12,7 @@ from server import metrics
 from server.core.state.presence_state import is_note
 from server.core.wire.event_frames import EventBatch, encode_batch, parse_batch
 from server.db.engine.database import Database
-from server.db.state import eventlog, store
+from server.db.state import eventlog
 from server.errors import Unavailable
 from server.live.bus import Bus
 from server.live.feed import Feed, FeedLimits
@@ -145,7 +145,7 @@ class Feeds:
             streams = await self._database.read(lambda c: eventlog.read_streams(c, [company_id]))
             if company_id not in streams:
                 streams = await self._database.transaction(
-                    lambda c: eventlog.lock_streams(c, [company_id], store.new_epoch())
+                    lambda c: eventlog.lock_streams(c, [company_id])
                 )
             stream = await self._marks.verify(company_id, streams[company_id])
         except Unavailable:

@@ -17,7 +17,7 @@ from server import log
 from server.core.state.recovery import Stream, is_older
 from server.core.wire.event_frames import EventBatch
 from server.db.engine.database import Connection, Database
-from server.db.state import eventlog, store
+from server.db.state import eventlog
 from server.errors import Unavailable
 
 _logger = log.get(__name__)
@@ -125,13 +125,11 @@ class LogMarks:
         """
 
         async def begin(connection: Connection) -> Stream | None:
-            stream = (await eventlog.lock_streams(connection, [company_id], store.new_epoch()))[
-                company_id
-            ]
+            stream = (await eventlog.lock_streams(connection, [company_id]))[company_id]
             written = await eventlog.read_written(connection, {company_id: mark.head})
             if not _is_broken(mark, stream, written.get(company_id)):
                 return None
-            return await eventlog.start_epoch(connection, company_id, store.new_epoch())
+            return await eventlog.start_epoch(connection, company_id)
 
         stream = await self._database.transaction(begin)
         if stream is not None:

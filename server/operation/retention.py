@@ -12,7 +12,7 @@ from server.core.times import SECOND
 from server.db.access import accounts, audit_log, second_factors
 from server.db.engine.database import Connection, Database
 from server.db.journal import fanouts, finds, journal
-from server.db.state import eventlog, outgoing_files, store
+from server.db.state import eventlog, outgoing_files
 from server.errors import CompanyBusy, DatabaseRefuses, DatabaseRetryable, DatabaseUnavailable
 
 _logger = log.get(__name__)
@@ -143,7 +143,7 @@ class Retention:
         async def trim(connection: Connection) -> int:
             # the floor moves in the transaction that deletes, behind the lock every reader of a new
             # cursor respects
-            await eventlog.lock_streams(connection, [company_id], store.new_epoch())
+            await eventlog.lock_streams(connection, [company_id])
             return await eventlog.trim_events(connection, company_id, before_us, _BATCH)
 
         return await self._database.transaction(trim)

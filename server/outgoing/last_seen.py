@@ -6,6 +6,7 @@ here has seen. So it is asked only while the newest message that is known here i
 read, and given back where its answer shows a newer one.
 """
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -16,13 +17,14 @@ from server import log
 from server.chatwoot import ChatwootClient, ChatwootError, ChatwootRefused
 from server.chatwoot.background_calls import Paced, TryLater
 from server.core.state.entities import Conversation
-from server.core.state.projection import Board
+from server.core.state.projection import TrackedConversation, WorkingSet
 from server.core.wire.event_frames import EventBatch
 from server.db.access.accounts import Integration
-from server.db.engine.database import Connection, Database
-from server.db.state import eventlog, read_state, store
+from server.db.engine.database import Database
+from server.db.state import read_state
+from server.db.state.conversation_edits import ConversationEditor
 from server.db.state.gone_marks import mark_gone
-from server.errors import DatabaseUnavailable
+from server.errors import DatabaseUnavailable, NotFound
 from server.integrations.directory import Directory
 
 ClientOf = Callable[[Integration], ChatwootClient]
@@ -31,7 +33,6 @@ _GATHER_SECONDS = 0.3
 _MAX_WAITING = 5_000
 _NOT_FOUND = 404
 _INCOMING = 0
-_PLACE = (-1, 0)
 _logger = log.get(__name__)
 
 
@@ -55,7 +56,7 @@ class LastSeen:
         self._database = database
         self._directory = directory
         self._client_of = client_of
-        self._publish = publish
+        self._editor = ConversationEditor(database, publish)
         self._work: Paced[tuple[int, int], _Read] = Paced(
             self._tell, gather_seconds=_GATHER_SECONDS, max_waiting=_MAX_WAITING
         )
@@ -119,8 +120,7 @@ class LastSeen:
                 return False
         except ChatwootRefused as error:
             if error.chatwoot_status == _NOT_FOUND:
-                for batch in await mark_gone(self._database, integration, read.display_id):
-                    self._publish(batch)
+                await mark_gone(self._editor, integration, read.display_id)
             else:
                 _logger.info(
                     "reading not told to Chatwoot",
@@ -135,22 +135,13 @@ class LastSeen:
     async def _read_for_all(self, integration: Integration, read: _Read) -> None:
         """Unless something new has come meanwhile."""
 
-        async def write(connection: Connection) -> list[EventBatch]:
-            streams = await eventlog.lock_streams(
-                connection, [integration.company_id], store.new_epoch()
-            )
-            entry = await store.entry_by_id(
-                connection, integration.company_id, read.conversation_id
-            )
-            if entry is None or not entry.row.read_count < entry.row.inbound_count <= read.count:
-                return []
-            entry.row, entry.is_dirty = replace(entry.row, read_count=entry.row.inbound_count), True
-            return await store.save_board(
-                connection, Board({_PLACE: entry}), streams, self._database.clock.now_us()
-            )
+        async def change(working_set: WorkingSet, entry: TrackedConversation) -> None:
+            if entry.row.read_count < entry.row.inbound_count <= read.count:
+                entry.row = replace(entry.row, read_count=entry.row.inbound_count)
+                entry.is_dirty = True
 
-        for batch in await self._database.transaction(write):
-            self._publish(batch)
+        with contextlib.suppress(NotFound):
+            await self._editor.edit(integration.company_id, read.conversation_id, change)
 
 
 def _has_newer(answer: Any, newest_number: int) -> bool:

@@ -26,7 +26,7 @@ from server.chatwoot import (
 from server.core.chatwoot.inbox_proof import NOT_ACCEPTED
 from server.core.state.delivery import STORED_PRIVATE, STORED_PUBLIC, is_part
 from server.core.state.entities import Json, Message
-from server.core.state.projection import Board, MessageEntry
+from server.core.state.projection import TrackedConversation, TrackedMessage, WorkingSet
 from server.core.state.reply_outcomes import (
     RETRYING,
     Settle,
@@ -42,11 +42,11 @@ from server.core.wire.event_frames import EventBatch
 from server.db.access.accounts import Agent, Integration
 from server.db.engine.database import Connection, Database
 from server.db.state import (
-    eventlog,
     outbox,
     outgoing_files,
     store,
 )
+from server.db.state.conversation_edits import ConversationEditor, edit_conversation
 from server.db.state.gone_marks import mark_gone
 from server.db.state.outbox import Claim, Outgoing
 from server.errors import (
@@ -73,7 +73,6 @@ from server.outgoing.reply_files import Kept, ReplyFiles, Upload
 from server.outgoing.reply_look_ups import LookUps
 
 _logger = log.get(__name__)
-_KEY_PLACE = (-1, 0)
 _AT_ONCE = 64
 _SWEEP_SECONDS = 1.0
 _BACKOFF_FIRST_SECONDS = 1.0
@@ -126,7 +125,7 @@ class Replies:
         """
         self._database = database
         self._directory = directory
-        self._publish = publish
+        self._editor = ConversationEditor(database, publish)
         self._client_of = client_of
         self._files = files
         self._patience_us = int(patience_seconds * SECOND)
@@ -162,51 +161,59 @@ class Replies:
         client_id = key or fresh_key or self.fresh_key()
         kept = await self._files.keep(uploads) if uploads else Kept("", ())
 
-        async def write(connection: Connection) -> tuple[Message, bool, list[EventBatch]]:
-            streams = await eventlog.lock_streams(connection, [agent.company_id], store.new_epoch())
-            entry = await store.entry_by_id(connection, agent.company_id, conversation_id)
-            if entry is None:
-                raise NotFound
-            if entry.row.gone_us is not None:
-                raise ConversationGone
-            if (
-                known := await outbox.read_reply(connection, conversation_id, client_id)
-            ) is not None:
-                if known.is_private != is_private or await differs(
-                    connection, known, content, kept.lines
-                ):
-                    raise IdempotencyKeyReused
-                return known, False, []
-            now = await self._database.clock.read(connection)
-            if key is None:
-                twin = await read_twin(
-                    connection,
-                    agent,
-                    conversation_id,
-                    content,
-                    kept.lines,
-                    now,
-                    is_private=is_private,
+        async def write(
+            connection: Connection,
+        ) -> tuple[tuple[Message, bool], list[EventBatch]]:
+            async def change(
+                working_set: WorkingSet, entry: TrackedConversation
+            ) -> Message | TrackedMessage:
+                if entry.row.gone_us is not None:
+                    raise ConversationGone
+                if (
+                    known := await outbox.read_reply(connection, conversation_id, client_id)
+                ) is not None:
+                    if known.is_private != is_private or await differs(
+                        connection, known, content, kept.lines
+                    ):
+                        raise IdempotencyKeyReused
+                    return known
+                now = await self._database.clock.read(connection)
+                if key is None:
+                    twin = await read_twin(
+                        connection,
+                        agent,
+                        conversation_id,
+                        content,
+                        kept.lines,
+                        now,
+                        is_private=is_private,
+                    )
+                    if twin is not None:
+                        return twin
+                self._integration(
+                    agent.company_id, entry.row.integration_id, entry.row.chatwoot_conversation_id
                 )
-                if twin is not None:
-                    return twin, False, []
-            self._integration(
-                agent.company_id, entry.row.integration_id, entry.row.chatwoot_conversation_id
-            )
-            if last_seen is not None:
-                await check_seen(connection, agent, conversation_id, last_seen)
-            board = Board({_KEY_PLACE: entry})
-            message = new_reply(
-                agent, conversation_id, content, client_id, now, is_private=is_private
-            )
-            message = replace(message, attachments=tuple(line.attachment for line in kept.lines))
-            message_entry = board.put_message(entry, message, now, now)
-            batches = await store.save_board(connection, board, streams, now)
-            outgoing_files.post_lines(connection, kept.id, message_entry.row.id, kept.lines, now)
-            return message_entry.row, True, batches
+                if last_seen is not None:
+                    await check_seen(connection, agent, conversation_id, last_seen)
+                message = new_reply(
+                    agent, conversation_id, content, client_id, now, is_private=is_private
+                )
+                message = replace(
+                    message, attachments=tuple(line.attachment for line in kept.lines)
+                )
+                return working_set.put_message(entry, message, now, now)
 
-        message, is_new, batches = await self._database.transaction(write)
-        self._announce(batches)
+            now_us = self._editor.now_us()
+            found, batches = await edit_conversation(
+                connection, agent.company_id, conversation_id, change, now_us
+            )
+            if isinstance(found, Message):  # it was taken in before
+                return (found, False), batches
+            outgoing_files.pipeline_lines(connection, kept.id, found.row.id, kept.lines, now_us)
+            return (found.row, True), batches
+
+        message, is_new = await self._editor.run(write)
+        self._wake.set()
         return message, is_new
 
     def fresh_key(self) -> str:
@@ -329,7 +336,8 @@ class Replies:
     async def _mark_gone(self, outgoing: Outgoing) -> None:
         integration = self._directory.of_company(outgoing.company_id, outgoing.integration_id)
         if integration is not None and outgoing.display_id is not None:
-            self._announce(await mark_gone(self._database, integration, outgoing.display_id))
+            await mark_gone(self._editor, integration, outgoing.display_id)
+            self._wake.set()
 
     async def _outcome(self, outgoing: Outgoing) -> Settle:
         message = outgoing.message
@@ -516,20 +524,28 @@ class Replies:
         self, company_id: int, conversation_id: int, message_id: int, change: Settle
     ) -> Message:
         async def write(connection: Connection) -> tuple[Message, list[EventBatch]]:
-            streams = await eventlog.lock_streams(connection, [company_id], store.new_epoch())
-            entry = await store.entry_by_id(connection, company_id, conversation_id)
-            message = await store.read_message(connection, company_id, conversation_id, message_id)
-            if entry is None or message is None:
-                raise NotFound
-            board, message_entry = Board({_KEY_PLACE: entry}), MessageEntry(message)
-            entry.messages.append(message_entry)
-            now_us = self._database.clock.now_us()
-            board.set_message(entry, message_entry, change(message), now_us, now_us)
-            batches = await store.save_board(connection, board, streams, now_us)
-            return message_entry.row, batches
+            now_us = self._editor.now_us()
 
-        message, batches = await self._database.transaction(write)
-        self._announce(batches)
+            async def set_message(
+                working_set: WorkingSet, entry: TrackedConversation
+            ) -> TrackedMessage:
+                message = await store.read_message(
+                    connection, company_id, conversation_id, message_id
+                )
+                if message is None:
+                    raise NotFound
+                tracked_message = TrackedMessage(message)
+                entry.messages.append(tracked_message)
+                working_set.set_message(entry, tracked_message, change(message), now_us, now_us)
+                return tracked_message
+
+            found, batches = await edit_conversation(
+                connection, company_id, conversation_id, set_message, now_us
+            )
+            return found.row, batches
+
+        message = await self._editor.run(write)
+        self._wake.set()
         return message
 
     async def _sure_integration(self, outgoing: Outgoing) -> Integration | Settle:
@@ -565,8 +581,3 @@ class Replies:
         ):
             raise NoChatwootIntegration
         return integration
-
-    def _announce(self, batches: list[EventBatch]) -> None:
-        for batch in batches:
-            self._publish(batch)
-        self._wake.set()

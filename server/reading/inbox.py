@@ -4,7 +4,7 @@ pages are two faces of it.
 Everything takes the agent and looks only inside that agent's company.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 
 from msgspec.structs import replace
 
@@ -22,7 +22,7 @@ from server.core.state.entities import (
     agent_view,
     message_view,
 )
-from server.core.state.projection import Board
+from server.core.state.projection import TrackedConversation, WorkingSet
 from server.core.state.recovery import Cursor
 from server.core.times import SECOND
 from server.core.wire.event_frames import EventBatch
@@ -34,6 +34,7 @@ from server.db.state import (
     store,
     threads,
 )
+from server.db.state.conversation_edits import ConversationEditor, edit_conversation
 from server.db.state.gone_marks import mark_gone
 from server.db.state.lists import Filters
 from server.errors import (
@@ -52,7 +53,6 @@ _NOT_FOUND = 404
 _CHATWOOT_STATUS = {"Open": "open", "Closed": "resolved"}
 # the end of year 9999: no row of ours is later, and no DATETIME could be
 _LATEST_US = 253_402_300_799 * SECOND
-_LOCAL_KEY = (-1, 0)  # the board's place for a conversation that was looked up by its own id
 
 Publish = Callable[[EventBatch], None]
 ClientOf = Callable[[Integration], ChatwootClient]
@@ -74,7 +74,7 @@ class Inbox:
         self._on_read = on_read
         self._database = database
         self._directory = directory
-        self._publish = publish
+        self._editor = ConversationEditor(database, publish)
         self._client_of = client_of
 
     async def page(
@@ -187,35 +187,31 @@ class Inbox:
         read: tuple[Conversation, int] | None = None
 
         async def write(connection: Connection) -> tuple[Json, list[EventBatch]]:
-            nonlocal read
-            streams = await eventlog.lock_streams(connection, [agent.company_id], store.new_epoch())
-            entry = await store.entry_by_id(connection, agent.company_id, conversation_id)
-            message = await store.read_message(
-                connection, agent.company_id, conversation_id, message_id
-            )
-            if entry is None or message is None:
-                raise NotFound
-            count = await threads.count_inbound(connection, message)
-            own = await lists.read_read_count(connection, agent.id, conversation_id)
-            if count <= max(entry.row.read_count, own):
-                return agent_view(entry.row, own), []
-            await lists.write_read_count(
-                connection,
-                agent.id,
-                conversation_id,
-                count,
-                message_id,
-                self._database.clock.now_us(),
-            )
-            board = Board({_LOCAL_KEY: entry})
-            board.note_read(entry, agent.id, count, message_id, self._database.clock.now_us())
-            batches = await store.save_board(
-                connection, board, streams, self._database.clock.now_us()
-            )
-            read = entry.row, count
-            return agent_view(entry.row, count), batches
+            async def change(working_set: WorkingSet, entry: TrackedConversation) -> Json:
+                nonlocal read
+                read = None
+                message = await store.read_message(
+                    connection, agent.company_id, conversation_id, message_id
+                )
+                if message is None:
+                    raise NotFound
+                count = await threads.count_inbound(connection, message)
+                own = await lists.read_read_count(connection, agent.id, conversation_id)
+                if count <= max(entry.row.read_count, own):
+                    return agent_view(entry.row, own)
+                now_us = self._editor.now_us()
+                await lists.write_read_count(
+                    connection, agent.id, conversation_id, count, message_id, now_us
+                )
+                working_set.note_read(entry, agent.id, count, message_id, now_us)
+                read = entry.row, count
+                return agent_view(entry.row, count)
 
-        view = await self._act(write)
+            return await edit_conversation(
+                connection, agent.company_id, conversation_id, change, self._editor.now_us()
+            )
+
+        view = await self._editor.run(write)
         if read is not None:
             self._on_read(*read)
         return view
@@ -241,27 +237,23 @@ class Inbox:
             return await self.conversation(agent, conversation_id)
 
         async def write(connection: Connection) -> tuple[Json, list[EventBatch]]:
-            streams = await eventlog.lock_streams(connection, [agent.company_id], store.new_epoch())
-            entry = await store.entry_by_id(connection, agent.company_id, conversation_id)
-            if entry is None:
-                raise NotFound
-            board = Board({_LOCAL_KEY: entry})
-            now_us = self._database.clock.now_us()
-            board.set_conversation(
-                entry,
-                replace(entry.row, status=status, chatwoot_status=chatwoot_status),
-                now_us,
-                now_us,
+            now_us = self._editor.now_us()
+
+            async def change(
+                working_set: WorkingSet, entry: TrackedConversation
+            ) -> TrackedConversation:
+                row = replace(entry.row, status=status, chatwoot_status=chatwoot_status)
+                working_set.set_conversation(entry, row, now_us, now_us)
+                return entry
+
+            entry, batches = await edit_conversation(
+                connection, agent.company_id, conversation_id, change, now_us
             )
-            batches = await store.save_board(
-                connection, board, streams, self._database.clock.now_us()
-            )
-            return agent_view(
-                entry.row, await lists.read_read_count(connection, agent.id, conversation_id)
-            ), batches
+            own = await lists.read_read_count(connection, agent.id, conversation_id)
+            return agent_view(entry.row, own), batches
 
         try:
-            return await self._act(write)
+            return await self._editor.run(write)
         except DatabaseUnavailable:
             if chatwoot_status == before.chatwoot_status:
                 raise
@@ -290,17 +282,8 @@ class Inbox:
                 raise ChatwootFailed(
                     f"Chatwoot did not change the status: {error.message}"
                 ) from None
-        for batch in await mark_gone(self._database, integration, display_id):
-            self._publish(batch)
+        await mark_gone(self._editor, integration, display_id)
         return None
-
-    async def _act(
-        self, write: Callable[[Connection], Awaitable[tuple[Json, list[EventBatch]]]]
-    ) -> Json:
-        view, batches = await self._database.transaction(write)
-        for batch in batches:
-            self._publish(batch)
-        return view
 
 
 def parse_place(text: str) -> tuple[int | None, int]:

@@ -30,7 +30,6 @@ from server.db.journal.journal import Delivery
 from server.db.state import (
     eventlog,
     lists,
-    store,
     threads,
 )
 from server.incoming.ingest import Told
@@ -412,8 +411,8 @@ class World:
 
     async def _renew(self) -> None:
         async def renew(connection: Any) -> None:
-            await eventlog.lock_streams(connection, [COMPANY], store.new_epoch())
-            await eventlog.start_epoch(connection, COMPANY, store.new_epoch())
+            await eventlog.lock_streams(connection, [COMPANY])
+            await eventlog.start_epoch(connection, COMPANY)
 
         await self.database.transaction(renew)
 

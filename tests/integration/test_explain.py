@@ -91,7 +91,7 @@ QUERIES: dict[str, Query] = {
     "messages read": lambda c: threads.count_inbound(c, _MESSAGE),
     "events after a cursor": lambda c: eventlog.read_events(c, 3, 100, 500),
     "heads": lambda c: eventlog.read_streams(c, [1, 2, 3]),
-    "board of a batch": lambda c: store.load_board(c, _told(), "unused"),
+    "working set of a batch": lambda c: store.load_working_set(c, _told()),
     "oldest deliveries": lambda c: journal_reads.read_oldest(c, 24),
     "turns by company": lambda c: journal_reads.read_turns(c, 300, {7}),
     "a company's deliveries": lambda c: journal_reads.read_ids(c, 3, 300),

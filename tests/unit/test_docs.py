@@ -267,7 +267,7 @@ def test_every_kind_of_event_is_documented() -> None:
     """docs/protocol.md lists the kinds the projection makes, and nothing else."""
     made = {
         call.args[0].value
-        for call in _calls("core/state/projection.py", {"_draft", "Draft"})
+        for call in _calls("core/state/projection.py", {"_add_event", "PendingEvent"})
         if isinstance(call.args[0], ast.Constant)
     }
     rows = table(page("protocol.md"), "kind")

@@ -7,7 +7,7 @@ import re
 from playwright.async_api import Page, expect
 
 from server.db.engine.database import Connection, Database
-from server.db.state import eventlog, store
+from server.db.state import eventlog
 from tests.kit.eventually import eventually
 from tests.web.conftest import OpenWindow
 from tests.web.site import Site
@@ -169,9 +169,8 @@ async def begin_epoch(site: Site) -> None:
     """As after a restored backup: every client takes a snapshot again."""
 
     async def write(connection: Connection) -> None:
-        epoch = store.new_epoch()
-        await eventlog.lock_streams(connection, [1], epoch)
-        await eventlog.start_epoch(connection, 1, epoch)
+        await eventlog.lock_streams(connection, [1])
+        await eventlog.start_epoch(connection, 1)
 
     async with Database(site.omni.env["DATABASE_URL"]) as database:
         await database.transaction(write)

@@ -1,9 +1,9 @@
-"""Changes -> new state and events. Pure: works on a board of loaded rows, decides by version and
-identity, never by arrival.
+"""Changes -> new state and events. Pure: works on a working set of loaded rows, decides by version
+and identity, never by arrival.
 
 Rules: a conversation's older state never overwrites a newer one; `message_created` never overwrites
 a stored message; deleted stays deleted; a message is known by Chatwoot's id, by our marker, or
-(without an id) by conversation, sender type and content within a second. An event is drafted only
+(without an id) by conversation, sender type and content within a second. An event is added only
 where what clients see has changed, so a repeated delivery makes none.
 """
 
@@ -59,8 +59,8 @@ class Result(Enum):
     SAME = "same"
 
 
-class MessageEntry:
-    """A message on the board; `row.id` is 0 until the store has inserted it."""
+class TrackedMessage:
+    """A message in the working set; `row.id` is 0 until the store has inserted it."""
 
     __slots__ = ("is_dirty", "row")
 
@@ -69,8 +69,8 @@ class MessageEntry:
         self.is_dirty = False
 
 
-class Entry:
-    """A conversation on the board with those of its messages that the batch may touch."""
+class TrackedConversation:
+    """A conversation in the working set with those of its messages that the batch may touch."""
 
     __slots__ = ("external_before", "is_dirty", "messages", "read_before", "row")
 
@@ -79,18 +79,18 @@ class Entry:
         self.is_dirty = False
         self.read_before = row.read_count  # as far as clients were told
         self.external_before = row.external_user_id  # as it is stored; of a new one nothing is
-        self.messages = [MessageEntry(message) for message in messages]
+        self.messages = [TrackedMessage(message) for message in messages]
 
 
-class Draft(msgspec.Struct):
+class PendingEvent(msgspec.Struct):
     """An event to be: who changed, and as which state. Numbers (ids, seq) are filled in by the
     store.
     """
 
     kind: str
-    entry: Entry
+    entry: TrackedConversation
     conversation: Conversation
-    message_entry: MessageEntry | None
+    tracked_message: TrackedMessage | None
     message: Message | None
     at_us: int
     received_us: int
@@ -104,14 +104,19 @@ class Source(msgspec.Struct, frozen=True):
     company_id: int
 
 
-class Board:
+class WorkingSet:
     """The working set of one transaction."""
 
-    def __init__(self, entries: dict[ConversationKey, Entry] | None = None) -> None:
-        self.entries: dict[ConversationKey, Entry] = entries or {}
-        self.drafts: list[Draft] = []
+    def __init__(self, entries: dict[ConversationKey, TrackedConversation] | None = None) -> None:
+        self.entries: dict[ConversationKey, TrackedConversation] = entries or {}
+        self.pending_events: list[PendingEvent] = []
         # (integration, conversation or message, number) given out again
         self.reissued: list[tuple[int, str, int]] = []
+
+    @classmethod
+    def of(cls, entry: TrackedConversation) -> "WorkingSet":
+        """For one conversation that was looked up by our own id."""
+        return cls({(entry.row.integration_id or 0, -entry.row.id): entry})
 
     def apply(self, change: Change, source: Source, received_us: int) -> tuple[Result, Result]:
         """Take in one change. Returns what became of the conversation and of the message (SAME
@@ -138,10 +143,12 @@ class Board:
             entry = None
         seen_us = entry.row.contact_seen_us if entry is not None else None
         if entry is None:
-            entry = self.entries[key] = Entry(_new_conversation(change, source, received_us))
+            entry = self.entries[key] = TrackedConversation(
+                _new_conversation(change, source, received_us)
+            )
             entry.is_dirty = True
             result = Result.CREATED
-            self._draft(
+            self._add_event(
                 "conversation.created",
                 entry,
                 None,
@@ -155,12 +162,12 @@ class Board:
         if change.message is None:
             self._note_reading(entry, change)
             if result is Result.UPDATED:
-                self._draft("conversation.updated", entry, None, change.at_us, received_us)
+                self._add_event("conversation.updated", entry, None, change.at_us, received_us)
             return result, Result.SAME
         told = self._apply_message(entry, change.message, change.at_us, received_us)
         self._note_reading(entry, change)
         if told is Result.SAME and result is Result.UPDATED:
-            self._draft("conversation.updated", entry, None, change.at_us, received_us)
+            self._add_event("conversation.updated", entry, None, change.at_us, received_us)
         return result, told
 
     def heal(self, now_us: int) -> None:
@@ -175,28 +182,28 @@ class Board:
                 message.row = known
 
     def put_message(
-        self, entry: Entry, message: Message, at_us: int, received_us: int
-    ) -> MessageEntry:
+        self, entry: TrackedConversation, message: Message, at_us: int, received_us: int
+    ) -> TrackedMessage:
         """Add a new message (also: a reply written here) with its event."""
-        message_entry = MessageEntry(message)
-        message_entry.is_dirty = True
-        entry.messages.append(message_entry)
+        tracked_message = TrackedMessage(message)
+        tracked_message.is_dirty = True
+        entry.messages.append(tracked_message)
         entry.row = _with_message(entry.row, message, received_us)
         entry.is_dirty = True
-        self._draft("message.created", entry, message_entry, at_us, received_us)
-        return message_entry
+        self._add_event("message.created", entry, tracked_message, at_us, received_us)
+        return tracked_message
 
     def set_message(
         self,
-        entry: Entry,
-        message_entry: MessageEntry,
+        entry: TrackedConversation,
+        tracked_message: TrackedMessage,
         message: Message,
         at_us: int,
         received_us: int,
     ) -> Result:
         """Replace a message's state; an event only where clients see a difference."""
-        before, message_entry.row = message_entry.row, message
-        message_entry.is_dirty |= before != message
+        before, tracked_message.row = tracked_message.row, message
+        tracked_message.is_dirty |= before != message
         if is_same_message_view(before, message):
             return Result.SAME
         was_shown = is_shown(before, entry.row)
@@ -205,11 +212,11 @@ class Board:
                 _showing(entry.row, message, is_moved=was_shown), updated_us=received_us
             )
             entry.is_dirty = True
-        self._draft("message.updated", entry, message_entry, at_us, received_us)
+        self._add_event("message.updated", entry, tracked_message, at_us, received_us)
         return Result.DRESSED if differs_in_dress(before, message) else Result.UPDATED
 
     def set_conversation(
-        self, entry: Entry, row: Conversation, at_us: int, received_us: int
+        self, entry: TrackedConversation, row: Conversation, at_us: int, received_us: int
     ) -> Result:
         """Replace a conversation's state (an agent's own act), with its event where clients see a
         difference.
@@ -218,24 +225,29 @@ class Board:
             return Result.SAME
         told_at = max(row.told_at, received_us)  # what was asked before is older than this
         entry.row, entry.is_dirty = replace(row, updated_us=received_us, told_at=told_at), True
-        self._draft("conversation.updated", entry, None, at_us, received_us)
+        self._add_event("conversation.updated", entry, None, at_us, received_us)
         return Result.UPDATED
 
-    def mark_gone(self, entry: Entry, now_us: int) -> Result:
+    def mark_gone(self, entry: TrackedConversation, now_us: int) -> Result:
         """Chatwoot no longer has it: it leaves the open ones, and stays to be read."""
         row = replace(entry.row, status="Closed", chatwoot_status="resolved", gone_us=now_us)
         return self.set_conversation(entry, row, now_us, now_us)
 
     def note_read(
-        self, entry: Entry, agent_id: int, read_count: int, message_id: int, now_us: int
+        self,
+        entry: TrackedConversation,
+        agent_id: int,
+        read_count: int,
+        message_id: int,
+        now_us: int,
     ) -> None:
         """An agent has read; the conversation itself stays as it is."""
         extra: Json = {"agentId": agent_id, "readCount": read_count, "messageId": message_id}
-        self.drafts.append(
-            Draft("conversation.read", entry, entry.row, None, None, now_us, now_us, extra)
+        self.pending_events.append(
+            PendingEvent("conversation.read", entry, entry.row, None, None, now_us, now_us, extra)
         )
 
-    def draft_reading(self, now_us: int) -> None:
+    def add_read_events(self, now_us: int) -> None:
         """How far conversations are read for everyone by now: one event each, however many changes
         told of it.
         """
@@ -246,12 +258,14 @@ class Board:
                     "readCount": entry.row.read_count,
                     "messageId": None,
                 }
-                self.drafts.append(
-                    Draft("conversation.read", entry, entry.row, None, None, now_us, now_us, extra)
+                self.pending_events.append(
+                    PendingEvent(
+                        "conversation.read", entry, entry.row, None, None, now_us, now_us, extra
+                    )
                 )
                 entry.read_before = entry.row.read_count
 
-    def _set_aside(self, key: ConversationKey, entry: Entry, now_us: int) -> None:
+    def _set_aside(self, key: ConversationKey, entry: TrackedConversation, now_us: int) -> None:
         """Its number is another conversation's now. It stays to be read, as one that Chatwoot no
         longer has.
         """
@@ -263,25 +277,36 @@ class Board:
         del self.entries[key]
         self.entries[key[0], -entry.row.id] = entry
 
-    def _give_up_number(self, entry: Entry, known: MessageEntry, now_us: int) -> None:
+    def _give_up_number(
+        self, entry: TrackedConversation, known: TrackedMessage, now_us: int
+    ) -> None:
         """Its number is another message's now."""
         number = known.row.chatwoot_message_id or 0
         self.reissued.append((entry.row.integration_id or 0, "message", number))
         row = replace(known.row, chatwoot_message_id=None, former_number=number)
         self.set_message(entry, known, row, now_us, now_us)
 
-    def _note_reading(self, entry: Entry, change: Change) -> None:
+    def _note_reading(self, entry: TrackedConversation, change: Change) -> None:
         row = with_reading(entry.row, change)
         entry.is_dirty |= row is not entry.row
         entry.row = row
 
-    def _draft(
-        self, kind: str, entry: Entry, message: MessageEntry | None, at_us: int, received_us: int
+    def _add_event(
+        self,
+        kind: str,
+        entry: TrackedConversation,
+        message: TrackedMessage | None,
+        at_us: int,
+        received_us: int,
     ) -> None:
         row = message.row if message else None
-        self.drafts.append(Draft(kind, entry, entry.row, message, row, at_us, received_us))
+        self.pending_events.append(
+            PendingEvent(kind, entry, entry.row, message, row, at_us, received_us)
+        )
 
-    def _apply_contact(self, entry: Entry, change: Change, received_us: int) -> Result:
+    def _apply_contact(
+        self, entry: TrackedConversation, change: Change, received_us: int
+    ) -> Result:
         """A contact's conversation shows them by their present name. It has no version: what comes
         later is newer.
         """
@@ -303,7 +328,9 @@ class Board:
         )
         return self.set_conversation(entry, after, change.at_us, received_us)
 
-    def _update_conversation(self, entry: Entry, change: Change, received_us: int) -> Result:
+    def _update_conversation(
+        self, entry: TrackedConversation, change: Change, received_us: int
+    ) -> Result:
         told, before = change.conversation, entry.row
         after = _take_state(before, told, received_us) if _is_newer(told, before) else before
         if not told.version_us:
@@ -317,7 +344,9 @@ class Board:
         entry.row = replace(after, updated_us=received_us)
         return Result.UPDATED
 
-    def _take_deliveries(self, entry: Entry, change: Change, received_us: int) -> None:
+    def _take_deliveries(
+        self, entry: TrackedConversation, change: Change, received_us: int
+    ) -> None:
         """What the conversation tells of messages that are known: of its last one, and of those the
         customer has seen.
         """
@@ -340,7 +369,7 @@ class Board:
                 self.set_message(entry, known, row, change.at_us, received_us)
 
     def _apply_message(
-        self, entry: Entry, told: MessageState, at_us: int, received_us: int
+        self, entry: TrackedConversation, told: MessageState, at_us: int, received_us: int
     ) -> Result:
         known = _find(entry.messages, told)
         has_its_number = (
@@ -584,7 +613,7 @@ def _showing(row: Conversation, message: Message, *, is_moved: bool = False) -> 
     )
 
 
-def _find(messages: list[MessageEntry], told: MessageState) -> MessageEntry | None:
+def _find(messages: list[TrackedMessage], told: MessageState) -> TrackedMessage | None:
     """The stored message that this one is: by Chatwoot's id, by our marker, else its twin."""
     for entry in messages:
         if told.message_id is not None and entry.row.chatwoot_message_id == told.message_id:
@@ -605,7 +634,7 @@ def _find(messages: list[MessageEntry], told: MessageState) -> MessageEntry | No
     return None
 
 
-def _reply_of(messages: list[MessageEntry], told: MessageState) -> Message | None:
+def _reply_of(messages: list[TrackedMessage], told: MessageState) -> Message | None:
     """The reply that this is a further message of: Chatwoot made several of it, one a file, each
     with its marker.
     """

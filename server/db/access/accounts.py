@@ -12,7 +12,7 @@ from server.core.times import wall_now_us
 from server.db.access.audit_log import NO_ORIGIN, Origin
 from server.db.access.vault import Vault
 from server.db.engine.database import Connection, Row
-from server.db.engine.sql_connection import Numbers
+from server.db.engine.sql_connection import IntList
 from server.db.schema import columns, crm_keys
 from server.db.schema.names import column
 from server.errors import ConfigurationError, DuplicateRow, Unauthenticated
@@ -187,7 +187,7 @@ async def read_agents_changed(
 
 async def read_agents_by_id(connection: Connection, agent_ids: Iterable[int]) -> list[Agent]:
     rows = await connection.fetch_all(
-        f"{_AGENT} WHERE id IN (:ids)", {"ids": Numbers(sorted(agent_ids))}
+        f"{_AGENT} WHERE id IN (:ids)", {"ids": IntList(sorted(agent_ids))}
     )
     return [agent for row in rows if (agent := _agent(row)) is not None]
 
@@ -213,14 +213,14 @@ async def read_access_sums(connection: Connection, agent_ids: Iterable[int]) -> 
     row = await connection.fetch_one(
         "SELECT COUNT(*), SUM(is_active), SUM(CASE WHEN role = 'admin' THEN 1 ELSE 0 END), "
         "SUM(valid_after) FROM omni_agents WHERE id IN (:ids)",
-        {"ids": Numbers(sorted(agent_ids))},
+        {"ids": IntList(sorted(agent_ids))},
     )
     return (
         (int(row[0]), int(row[1] or 0), int(row[2] or 0), int(row[3] or 0)) if row else (0, 0, 0, 0)
     )
 
 
-async def list_agent(
+async def get_or_create_agent(
     connection: Connection, company_id: int, subject: str, name: str, role: str, now_us: int
 ) -> Agent:
     """The agent of a valid token; one of the CRM's is added when seen for the first time.

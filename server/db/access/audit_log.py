@@ -8,7 +8,7 @@ import msgspec
 
 from server.core.times import wall_now_us
 from server.db.engine.database import Connection, Row
-from server.db.engine.sql_connection import Numbers
+from server.db.engine.sql_connection import IntList
 
 _TEXT_MOST = 255
 _ADDRESS_MOST = 64
@@ -148,7 +148,7 @@ async def trim_acts(connection: Connection, before_us: int, limit: int) -> int:
         {"before": before_us, "limit": limit},
     )
     if rows:
-        numbers = Numbers(row[0] for row in rows)
+        numbers = IntList(row[0] for row in rows)
         await connection.execute("DELETE FROM omni_audit_log WHERE id IN (:ids)", {"ids": numbers})
     return len(rows)
 

@@ -387,7 +387,7 @@ class Database:
         elif is_writer:
             limits.append(f"wait_timeout = {IDLE_TRANSACTION_SECONDS}")
         connection = Connection(raw, self.dialect)
-        connection.post(f"SET SESSION {', '.join(limits)}")
+        connection.pipeline(f"SET SESSION {', '.join(limits)}")
         [row] = await connection.fetch_all(
             f"SELECT @@max_allowed_packet, {IS_READ_ONLY}, {crm_columns.MYSQL}"
         )

@@ -1,11 +1,11 @@
 """A connection as SQL sees it: named parameters, statements that travel together, rows as tuples.
 
 A round trip costs more than most statements. So a statement whose answer nobody waits for is
-*posted*: it leaves with the next one that is waited for, at the latest with the COMMIT, and BEGIN
-leaves with the first. MySQL gets them in one packet (the driver asks for CLIENT.MULTI_STATEMENTS
-when it connects); it stops at the first that fails, so nothing after it is run. SQLite gets one
-after the other. Values are written into MySQL's text here, each of a kind that is checked, strings
-escaped by the driver's own `escape_string`.
+*pipelined*: it leaves with the next one that is waited for, at the latest with the COMMIT, and
+BEGIN leaves with the first. MySQL gets them in one packet (the driver asks for
+CLIENT.MULTI_STATEMENTS when it connects); it stops at the first that fails, so nothing after it is
+run. SQLite gets one after the other. Values are written into MySQL's text here, each of a kind that
+is checked, strings escaped by the driver's own `escape_string`.
 """
 
 import functools
@@ -30,7 +30,7 @@ _PARAMETER = re.compile(r"(?<!:):([a-z_][a-z0-9_]*)")
 _VALUES = re.compile(r"(.*\bVALUES )(\([^()]*\))(.*)", re.DOTALL)
 
 
-class Numbers(tuple[int, ...]):
+class IntList(tuple[int, ...]):
     """A parameter for `IN (:name)`: whole numbers, written into the text, as thousands of
     parameters would cost more than the query.
     """
@@ -52,7 +52,7 @@ class Outcome(NamedTuple):
     last_id: int
 
 
-class _Wire(Protocol):
+class _DriverAdapter(Protocol):
     """One driver: makes statements ready to leave, and lets them leave together."""
 
     def prepare(self, sql: str, parameters: Parameters) -> Any: ...
@@ -64,7 +64,7 @@ class _Wire(Protocol):
 
 
 # anything else would be guessed at by the driver
-_BINDABLE = (int, float, str, bytes, type(None), Numbers)
+_BINDABLE = (int, float, str, bytes, type(None), IntList)
 
 
 class Connection:
@@ -84,11 +84,11 @@ class Connection:
         self.dialect = dialect
         self.packet_bytes = packet_bytes
         self.crm = crm
-        self._wire: _Wire = (
-            _SqliteWire(raw) if dialect == "sqlite" else _MysqlWire(raw, packet_bytes)
+        self._driver: _DriverAdapter = (
+            _SqliteAdapter(raw) if dialect == "sqlite" else _MysqlAdapter(raw, packet_bytes)
         )
-        self._posted: list[Any] = []
-        self._begun = 0  # how many of the posted begin the transaction; 0 once they have left
+        self._pipelined: list[Any] = []
+        self._begun = 0  # how many of the pipelined begin the transaction; 0 once they have left
         self._is_open = False
 
     async def fetch_all(self, sql: str, parameters: Parameters | None = None) -> Sequence[Row]:
@@ -101,10 +101,10 @@ class Connection:
 
     async def fetch_each(self, *selects: tuple[str, Parameters]) -> list[Sequence[Row]]:
         """The rows of several SELECTs, in one round trip where the database can."""
-        self._posted += [
-            self._wire.prepare(sql, _checked(parameters)) for sql, parameters in selects
+        self._pipelined += [
+            self._driver.prepare(sql, _checked(parameters)) for sql, parameters in selects
         ]
-        return [outcome.rows for outcome in await self._leave(len(selects))]
+        return [outcome.rows for outcome in await self._send_pipeline(len(selects))]
 
     async def execute(self, sql: str, parameters: Parameters | None = None) -> int:
         """Run a statement. Returns the number of rows it found."""
@@ -116,69 +116,69 @@ class Connection:
 
     async def insert_each(self, sql: str, rows: Sequence[Parameters]) -> list[int]:
         """Insert rows, one statement each. Returns their ids in that order."""
-        self._posted += [self._wire.prepare(sql, _checked(row)) for row in rows]
-        return [outcome.last_id for outcome in await self._leave(len(rows))]
+        self._pipelined += [self._driver.prepare(sql, _checked(row)) for row in rows]
+        return [outcome.last_id for outcome in await self._send_pipeline(len(rows))]
 
-    def post(self, sql: str, parameters: Parameters | None = None) -> None:
+    def pipeline(self, sql: str, parameters: Parameters | None = None) -> None:
         """Run a statement with the next one that is waited for; its error shows there."""
-        self._posted.append(self._wire.prepare(sql, _checked(parameters)))
+        self._pipelined.append(self._driver.prepare(sql, _checked(parameters)))
 
-    def post_many(self, sql: str, rows: Sequence[Parameters]) -> None:
-        """`INSERT ... VALUES (:a, :b) ...` for many rows, as `post`: few statements, each of many
-        rows.
+    def pipeline_many(self, sql: str, rows: Sequence[Parameters]) -> None:
+        """`INSERT ... VALUES (:a, :b) ...` for many rows, as `pipeline`: few statements, each of
+        many rows.
         """
         if rows:
-            self._posted += self._wire.prepare_many(sql, [_checked(row) for row in rows])
+            self._pipelined += self._driver.prepare_many(sql, [_checked(row) for row in rows])
 
     async def execute_many(self, sql: str, rows: Sequence[Parameters]) -> None:
-        """As `post_many`, and done when it returns."""
-        self.post_many(sql, rows)
+        """As `pipeline_many`, and done when it returns."""
+        self.pipeline_many(sql, rows)
         await self.flush()
 
     async def flush(self) -> None:
-        """Let everything posted leave."""
-        if self._posted:
-            await self._leave(0)
+        """Let everything pipelined leave."""
+        if self._pipelined:
+            await self._send_pipeline(0)
 
     # -- the lane's side
     # -------------------------------------------------------------------------------------------
 
     def begin(self, statements: Iterable[str]) -> None:
         """The transaction begins with the first statement that leaves."""
-        self._posted = [self._wire.prepare(sql, {}) for sql in statements]
-        self._begun = len(self._posted)
+        self._pipelined = [self._driver.prepare(sql, {}) for sql in statements]
+        self._begun = len(self._pipelined)
         self._is_open = False
 
     async def commit(self) -> None:
         """A single statement that is still here leaves alone: it is a transaction by itself."""
-        own = self._posted[self._begun :] if self._begun else []
+        own = self._pipelined[self._begun :] if self._begun else []
         if (
             self._begun
             and len(own) <= 1
             and not any(isinstance(statement, _Repeated) for statement in own)
         ):
-            self._posted = own
+            self._pipelined = own
             self._begun = 0
         else:
-            self.post("COMMIT")
+            self.pipeline("COMMIT")
         await self.flush()
         self._is_open = False
 
     async def rollback(self) -> None:
-        self._posted = []
+        self._pipelined = []
         self._begun = 0
         if self._is_open:
             self._is_open = False
             await self._run("ROLLBACK", None)
 
     async def _run(self, sql: str, parameters: Parameters | None) -> Outcome:
-        self._posted.append(self._wire.prepare(sql, _checked(parameters)))
-        return (await self._leave(1))[0]
+        self._pipelined.append(self._driver.prepare(sql, _checked(parameters)))
+        return (await self._send_pipeline(1))[0]
 
-    async def _leave(self, wanted: int) -> list[Outcome]:
-        posted, self._posted = self._posted, []
+    async def _send_pipeline(self, wanted: int) -> list[Outcome]:
+        pipelined, self._pipelined = self._pipelined, []
         self._is_open, self._begun = self._is_open or self._begun > 0, 0
-        return await self._wire.run(posted, wanted)
+        return await self._driver.run(pipelined, wanted)
 
 
 class _Repeated(NamedTuple):
@@ -188,13 +188,13 @@ class _Repeated(NamedTuple):
     rows: Sequence[Parameters]
 
 
-class _SqliteWire:
+class _SqliteAdapter:
     def __init__(self, raw: Any) -> None:
         self._raw = raw
 
     def prepare(self, sql: str, parameters: Parameters) -> tuple[str, Parameters]:
         for name, value in parameters.items():
-            if isinstance(value, Numbers):
+            if isinstance(value, IntList):
                 sql = re.sub(rf":{name}\b", value.text, sql)
                 parameters = {key: value for key, value in parameters.items() if key != name}
         return sql, parameters
@@ -244,7 +244,7 @@ class _SqliteWire:
         return outcome
 
 
-class _MysqlWire:
+class _MysqlAdapter:
     """`packet_bytes`: the server hangs up on a client that sends more than this at once."""
 
     def __init__(self, raw: Any, packet_bytes: int) -> None:
@@ -317,7 +317,7 @@ class _MysqlWire:
             if not math.isfinite(value):
                 raise ValueError(f"{value} is no number of SQL")
             return repr(value)
-        return value.text if isinstance(value, Numbers) else str(int(value))
+        return value.text if isinstance(value, IntList) else str(int(value))
 
 
 async def _outcome(cursor: Any) -> Outcome:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from server.db.engine.database import Connection
-from server.db.engine.sql_connection import Numbers
+from server.db.engine.sql_connection import IntList
 
 _MAX_COUNTED = 1_000
 # what only means nothing here is parked without an attempt
@@ -75,7 +75,7 @@ async def try_again(
         "UPDATE omni_webhook_deliveries SET state = 'received', attempts = :attempts, "
         "next_attempt_at = :now, "
         "finished_at = NULL WHERE id IN (:ids) AND state = 'dead'",
-        {"ids": Numbers(delivery_ids), "attempts": attempts, "now": now_us},
+        {"ids": IntList(delivery_ids), "attempts": attempts, "now": now_us},
     )
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from server import metrics
 from server.db.engine.database import Connection
-from server.db.engine.sql_connection import Dialect, Numbers
+from server.db.engine.sql_connection import Dialect, IntList
 from server.db.schema import columns
 
 _REASON_MOST = 255
@@ -43,7 +43,7 @@ async def append_deliveries(connection: Connection, deliveries: Sequence[Deliver
     """With the COMMIT at the latest; alone in its transaction it is one statement, which needs no
     BEGIN.
     """
-    connection.post_many(
+    connection.pipeline_many(
         _APPEND[connection.dialect],
         [
             {
@@ -77,11 +77,11 @@ async def mark_done(
     connection: Connection, delivery_ids: Iterable[int], integration_id: int, now_us: int
 ) -> None:
     """Deliveries of one integration have become state and events."""
-    connection.post(
+    connection.pipeline(
         "UPDATE omni_webhook_deliveries SET state = 'done', reason = NULL, integration_id = "
         ":integration_id, finished_at = :now "
         "WHERE id IN (:ids)",
-        {"now": now_us, "integration_id": integration_id, "ids": Numbers(delivery_ids)},
+        {"now": now_us, "integration_id": integration_id, "ids": IntList(delivery_ids)},
     )
 
 
@@ -93,10 +93,10 @@ async def mark_parked(
     for delivery_id, state, reason in outcomes:
         grouped[state, reason[:_REASON_MOST]].append(delivery_id)
     for (state, reason), delivery_ids in grouped.items():
-        connection.post(
+        connection.pipeline(
             "UPDATE omni_webhook_deliveries SET state = :state, reason = :reason, finished_at = "
             ":now WHERE id IN (:ids)",
-            {"state": state, "reason": reason, "now": now_us, "ids": Numbers(delivery_ids)},
+            {"state": state, "reason": reason, "now": now_us, "ids": IntList(delivery_ids)},
         )
 
 
@@ -150,14 +150,14 @@ async def set_companies(connection: Connection, company_of: Mapping[int, int]) -
     for delivery_id, company_id in company_of.items():
         grouped[company_id].append(delivery_id)
     for company_id, delivery_ids in grouped.items():
-        connection.post(
+        connection.pipeline(
             "UPDATE omni_webhook_deliveries SET company_id = :company_id WHERE id IN (:ids)",
-            {"company_id": company_id, "ids": Numbers(delivery_ids)},
+            {"company_id": company_id, "ids": IntList(delivery_ids)},
         )
 
 
 async def replace_body(connection: Connection, delivery_id: int, body: str) -> None:
-    connection.post(
+    connection.pipeline(
         "UPDATE omni_webhook_deliveries SET body = :body, is_verified = :yes WHERE id = :id",
         {"body": body, "yes": True, "id": delivery_id},
     )

@@ -20,7 +20,7 @@ from server.db.engine.packed import (
     select_plain,
     unpacked,
 )
-from server.db.engine.sql_connection import Dialect, Numbers, Row
+from server.db.engine.sql_connection import Dialect, IntList, Row
 from server.db.journal.journal import NOT_JUDGED, Delivery
 from server.db.state.eventlog import Select
 
@@ -118,7 +118,7 @@ async def peek_deliveries(connection: Connection, limit: int) -> list[Delivery]:
 
 async def read_by_ids(connection: Connection, ids: Iterable[int]) -> Waiting:
     sql = f"{_READ[connection.dialect]}WHERE id IN (:ids) AND state = 'received' ORDER BY id"
-    return _waiting(await connection.fetch_all(sql, {"ids": Numbers(ids)}), None)
+    return _waiting(await connection.fetch_all(sql, {"ids": IntList(ids)}), None)
 
 
 async def read_turns(
@@ -174,7 +174,7 @@ def lock_waiting(dialect: Dialect, ids: Iterable[int], columns: str = "COUNT(*)"
         f"SELECT {columns} FROM omni_webhook_deliveries WHERE id IN (:ids) AND state = "
         f"'received'{suffix}"
     )
-    return sql, {"ids": Numbers(ids)}
+    return sql, {"ids": IntList(ids)}
 
 
 async def lock_each(connection: Connection, ids: Iterable[int]) -> set[int]:
@@ -188,7 +188,7 @@ async def lock_each(connection: Connection, ids: Iterable[int]) -> set[int]:
 async def read_held(connection: Connection, ids: Iterable[int]) -> set[int]:
     """Those of them that are still to be done, whoever works on them."""
     sql = "SELECT id FROM omni_webhook_deliveries WHERE id IN (:ids) AND state = 'received'"
-    return {int(row[0]) for row in await connection.fetch_all(sql, {"ids": Numbers(ids)})}
+    return {int(row[0]) for row in await connection.fetch_all(sql, {"ids": IntList(ids)})}
 
 
 async def read_due_retries(connection: Connection, now_us: int, limit: int) -> list[int]:

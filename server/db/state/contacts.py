@@ -6,7 +6,7 @@ import msgspec
 
 from server.db.engine.database import Connection
 from server.db.schema import columns
-from server.db.state import crm_notes, eventlog, store
+from server.db.state import crm_notes, eventlog
 
 _CONVERSATIONS_MOST = 1_000
 
@@ -75,7 +75,7 @@ async def erase_conversations(
     """With all that hangs on them; the event log begins a new life, as events hold messages.
     Returns how many messages went.
     """
-    await eventlog.lock_streams(connection, [company_id], store.new_epoch())
+    await eventlog.lock_streams(connection, [company_id])
     numbers = columns.ids(conversation_ids)
     messages = f"SELECT id FROM social_messages WHERE conversation_id IN ({numbers})"
     await connection.execute(
@@ -91,7 +91,7 @@ async def erase_conversations(
     )
     await connection.execute(f"DELETE FROM social_conversations WHERE id IN ({numbers})")
     await crm_notes.forget(connection, f"conversation_id IN ({numbers})")
-    await eventlog.start_epoch(connection, company_id, store.new_epoch())
+    await eventlog.start_epoch(connection, company_id)
     return count
 
 

@@ -26,7 +26,7 @@ from server.core.state.crm_changes import (
 from server.core.state.entities import Conversation, Message, preview_of
 from server.core.state.search_text import message_form
 from server.db.engine.database import Connection
-from server.db.engine.sql_connection import Numbers, Row
+from server.db.engine.sql_connection import IntList, Row
 from server.db.schema import columns
 from server.db.schema.columns import CONVERSATIONS, MESSAGES
 from server.db.state.threads import NEWEST_FIRST
@@ -80,7 +80,7 @@ async def judge(connection: Connection, changes: Sequence[tuple[int, int]]) -> N
     """
     rows = await connection.fetch_all(
         "SELECT id, company_id FROM social_conversations WHERE id IN (:ids)",
-        {"ids": Numbers({one for _, one in changes})},
+        {"ids": IntList({one for _, one in changes})},
     )
     companies = {row[0]: row[1] for row in rows}
     found: dict[int, list[int]] = {}
@@ -91,9 +91,9 @@ async def judge(connection: Connection, changes: Sequence[tuple[int, int]]) -> N
             change_id
         )
     for company_id in sorted(found):
-        connection.post(
+        connection.pipeline(
             "UPDATE omni_crm_changes SET company_id = :company_id WHERE id IN (:ids)",
-            {"company_id": company_id, "ids": Numbers(found[company_id])},
+            {"company_id": company_id, "ids": IntList(found[company_id])},
         )
 
 
@@ -114,7 +114,7 @@ async def read_changes(
         f"SELECT {_COLUMNS} FROM omni_crm_changes WHERE company_id = :company_id AND NOT "
         "conversation_id IN (:without) "
         f"AND act {'=' if deleted else '<>'} 'D' ORDER BY id LIMIT :limit",
-        {"company_id": company_id, "without": Numbers([0, *without]), "limit": limit},
+        {"company_id": company_id, "without": IntList([0, *without]), "limit": limit},
     )
     return [RowChange(*row) for row in rows]
 
@@ -140,8 +140,8 @@ async def read_comparisons(connection: Connection) -> list[int]:
 
 async def delete_changes(connection: Connection, change_ids: Iterable[int]) -> None:
     """With the COMMIT at the latest."""
-    if wanted := Numbers(sorted(change_ids)):
-        connection.post("DELETE FROM omni_crm_changes WHERE id IN (:ids)", {"ids": wanted})
+    if wanted := IntList(sorted(change_ids)):
+        connection.pipeline("DELETE FROM omni_crm_changes WHERE id IN (:ids)", {"ids": wanted})
 
 
 async def forget(connection: Connection, condition: str) -> None:
@@ -171,7 +171,7 @@ async def forget_judgement(
     await connection.execute(
         "UPDATE omni_crm_changes SET company_id = NULL "
         "WHERE company_id = :company_id AND conversation_id IN (:ids) AND subject = :subject",
-        {"company_id": company_id, "ids": Numbers(sorted(conversation_ids)), "subject": MESSAGE},
+        {"company_id": company_id, "ids": IntList(sorted(conversation_ids)), "subject": MESSAGE},
     )
 
 
@@ -182,7 +182,7 @@ async def read_rows(connection: Connection, company_id: int, changes: Sequence[R
     found = await connection.fetch_all(
         f"SELECT {CONVERSATIONS.select[connection.dialect]} FROM social_conversations c "
         f"WHERE c.id IN (:ids) ORDER BY c.id{suffix}",
-        {"ids": Numbers(sorted(wanted))},
+        {"ids": IntList(sorted(wanted))},
     )
     locked = [CONVERSATIONS.entity(row) for row in found]
     rows = Rows(conversations=[one for one in locked if one.company_id == company_id])
@@ -190,7 +190,7 @@ async def read_rows(connection: Connection, company_id: int, changes: Sequence[R
     if absent := wanted - {one.id for one in locked}:
         held = await connection.fetch_all(
             "SELECT id FROM social_conversations WHERE id IN (:ids)",
-            {"ids": Numbers(sorted(absent))},
+            {"ids": IntList(sorted(absent))},
         )
         rows.busy = {row[0] for row in held}
         rows.gone = absent - rows.busy
@@ -212,7 +212,7 @@ async def _read_messages(
         "SELECT id, COALESCE(LENGTH(content), 0) + COALESCE(LENGTH(omni_attachments), 0) FROM "
         "social_messages "
         "WHERE id IN (:ids) ORDER BY id",
-        {"ids": Numbers(sorted(message_ids))},
+        {"ids": IntList(sorted(message_ids))},
     )
     wanted, total = list[int](), 0
     for message_id, size in sizes:
@@ -223,7 +223,7 @@ async def _read_messages(
     found = await connection.fetch_all(
         f"SELECT {MESSAGES.select[connection.dialect]} FROM social_messages m WHERE m.id IN "
         f"(:ids) ORDER BY m.id{suffix}",
-        {"ids": Numbers(wanted)},
+        {"ids": IntList(wanted)},
     )
     rows.messages = [MESSAGES.entity(row) for row in found]
     rows.left = {row[0] for row in sizes} - {one.id for one in rows.messages}
@@ -240,7 +240,7 @@ async def count_inbound(
         "created_at END) FROM social_messages "
         "WHERE conversation_id IN (:ids) AND sender_type = 'customer' AND omni_is_private = :no "
         "GROUP BY conversation_id",
-        {"ids": Numbers(conversation_ids), "no": False},
+        {"ids": IntList(conversation_ids), "no": False},
     )
     return {row[0]: Inbound(row[1], columns.time_from_column(row[2])) for row in rows}
 
@@ -283,7 +283,7 @@ def _since(rows: Sequence[Row]) -> tuple[str, dict[str, object]]:
     return "AND m.created_at >= :since", {"since": (columns.time_to_column(at_us) or "")[:19]}
 
 
-def post_conversation(connection: Connection, before: Conversation, row: Conversation) -> None:
+def pipeline_conversation(connection: Connection, before: Conversation, row: Conversation) -> None:
     """Our columns, and the list's time where it goes forward; on SQLite in the form that it orders
     rightly.
     """
@@ -294,13 +294,13 @@ def post_conversation(connection: Connection, before: Conversation, row: Convers
     ]
     assignments = ", ".join(f"{name} = :{name}" for name in names)
     values = columns.conversation_to_row(row)
-    connection.post(
+    connection.pipeline(
         f"UPDATE social_conversations SET {assignments}, updated_at = updated_at WHERE id = :id",
         {name: values[name] for name in ("id", *names)},
     )
 
 
-def post_messages(connection: Connection, events: Iterable[Event]) -> None:
+def pipeline_messages(connection: Connection, events: Iterable[Event]) -> None:
     """The number of its event, and what it is found by; on SQLite its time in the form that it
     orders rightly.
     """
@@ -311,7 +311,7 @@ def post_messages(connection: Connection, events: Iterable[Event]) -> None:
             if is_text := is_sqlite and row.created_us is not None:
                 values["at"] = columns.time_to_column(row.created_us)
             at = ", created_at = :at" if is_text else ""
-            connection.post(
+            connection.pipeline(
                 f"UPDATE social_messages SET omni_seq = :seq, omni_search_text = :form{at} WHERE "
                 "id = :id",
                 values,
@@ -354,7 +354,7 @@ async def compare_page(
         for one in rows
         if not _is_as_counted(one, inbound.get(one.id, Inbound()), newest.get(one.id))
     ]
-    connection.post_many(
+    connection.pipeline_many(
         "INSERT INTO omni_crm_changes (company_id, subject, act, row_id, conversation_id) "
         "VALUES (:company_id, :subject, :act, :row_id, :id)",
         [

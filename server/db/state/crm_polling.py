@@ -97,7 +97,7 @@ async def queue_unheard(
         for one, conversation_id in messages
         if one not in known[1]
     ]
-    connection.post_many(_INSERT, new)
+    connection.pipeline_many(_INSERT, new)
     return [row[0] for row in conversations], [row[0] for row in messages]
 
 
@@ -124,7 +124,7 @@ def changed(before: Looked, now: Looked) -> list[int]:
 async def queue_changed(
     connection: Connection, company_id: int, conversation_ids: Iterable[int]
 ) -> None:
-    connection.post_many(
+    connection.pipeline_many(
         _INSERT, [_row(company_id, CONVERSATION, UPDATED, one, one) for one in conversation_ids]
     )
 

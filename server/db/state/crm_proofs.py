@@ -7,7 +7,7 @@ all that was noted in it.
 
 from server.core.state.crm_changes import INSERTED, PROVED, SERVER
 from server.db.engine.database import Connection
-from server.db.engine.sql_connection import Numbers
+from server.db.engine.sql_connection import IntList
 from server.db.schema.crm_triggers import ORDER_COMPARISON
 
 _MAX_PROOFS = 1_000  # one for each process that proved at the same moment
@@ -48,8 +48,8 @@ async def prove(
         ":subject, :act, :now)",
         {"place": SERVER, "subject": PROVED, "act": INSERTED, "now": now_us},
     )
-    old = Numbers(proof_id for proof_id, _ in proofs)
-    connection.post("DELETE FROM omni_crm_changes WHERE id IN (:ids)", {"ids": old})
+    old = IntList(proof_id for proof_id, _ in proofs)
+    connection.pipeline("DELETE FROM omni_crm_changes WHERE id IN (:ids)", {"ids": old})
     return reason
 
 
@@ -59,7 +59,7 @@ async def _read_grants(connection: Connection) -> None:
     """
     row = await connection.fetch_one("SELECT DATABASE()")
     if row is not None:
-        connection.post("USE `{}`".format(str(row[0]).replace("`", "``")))
+        connection.pipeline("USE `{}`".format(str(row[0]).replace("`", "``")))
 
 
 async def _read(connection: Connection) -> list[tuple[int, int]]:

@@ -1,5 +1,7 @@
 """The event log: a company's stream row, its events, and what is kept of them."""
 
+import secrets
+import time
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
@@ -9,7 +11,7 @@ from server.core.wire.event_frames import EventBatch
 from server.db.engine.database import Connection
 from server.db.engine.sql_connection import (
     Dialect,
-    Numbers,
+    IntList,
     Parameters,
     Row,
 )
@@ -33,58 +35,71 @@ _INSERT_STREAM: dict[Dialect, str] = {
 
 
 async def lock_streams(
-    connection: Connection, company_ids: Iterable[int], epoch: str
+    connection: Connection, company_ids: Iterable[int], epoch: str | None = None
 ) -> dict[int, Stream]:
     """Lock the rows of these companies. Until the COMMIT nobody else changes these companies'
-    state. See `lock_and_read`.
+    state. A company without a row gets one, with `epoch`, or with a new one. Raises CompanyBusy;
+    see `lock_and_read`.
     """
-    return (await lock_and_read(connection, company_ids, epoch))[0]
+    wanted = set(company_ids)
+    streams, _ = await _lock_and_read(connection, wanted, epoch, ())
+    return _all_of(wanted, streams)
 
 
 async def lock_and_read(
-    connection: Connection, company_ids: Iterable[int], epoch: str, *selects: Select
+    connection: Connection, company_ids: Iterable[int], *selects: Select
 ) -> tuple[dict[int, Stream], list[Sequence[Row]]]:
     """As `lock_free_and_read`, of all of these companies. Raises CompanyBusy when another
     transaction holds one of them; the caller's transaction is made again, and takes no lane while
     it waits.
     """
     wanted = set(company_ids)
-    streams, found = await lock_free_and_read(connection, wanted, epoch, *selects)
-    if busy := wanted - streams.keys():
-        raise CompanyBusy(busy)
-    return streams, found
+    streams, found = await _lock_and_read(connection, wanted, None, selects)
+    return _all_of(wanted, streams), found
 
 
 async def lock_free_and_read(
-    connection: Connection, company_ids: Iterable[int], epoch: str, *selects: Select
+    connection: Connection, company_ids: Iterable[int], *selects: Select
 ) -> tuple[dict[int, Stream], list[Sequence[Row]]]:
     """Lock the rows of those companies that nobody holds, and read what these SELECTs find after
     that.
 
     One round trip. It never waits for another transaction: a company that is held is not in the
-    answer. A company without a row gets one, with the given epoch.
+    answer. A company without a row gets one, with a new epoch.
     """
-    wanted = Numbers(sorted(set(company_ids)))
+    return await _lock_and_read(connection, set(company_ids), None, selects)
+
+
+async def _lock_and_read(
+    connection: Connection, company_ids: set[int], epoch: str | None, selects: Sequence[Select]
+) -> tuple[dict[int, Stream], list[Sequence[Row]]]:
     select = f"{_STREAMS[connection.dialect]} WHERE company_id IN (:ids) ORDER BY company_id"
     lock = (
         f"{select}{' FOR UPDATE SKIP LOCKED' if connection.dialect == 'mysql' else ''}",
-        {"ids": wanted},
+        {"ids": IntList(sorted(company_ids))},
     )
     rows, *found = await connection.fetch_each(lock, *selects)
-    if absent := set(wanted) - _by_company(rows).keys():
-        held = _by_company(await connection.fetch_all(select, {"ids": Numbers(sorted(absent))}))
+    if absent := company_ids - _by_company(rows).keys():
+        held = _by_company(await connection.fetch_all(select, {"ids": IntList(sorted(absent))}))
         if missing := absent - held.keys():
-            connection.post_many(
+            named = epoch or _new_epoch()
+            connection.pipeline_many(
                 _INSERT_STREAM[connection.dialect],
-                [{"company_id": company_id, "epoch": epoch} for company_id in sorted(missing)],
+                [{"company_id": company_id, "epoch": named} for company_id in sorted(missing)],
             )
             rows, *found = await connection.fetch_each(lock, *selects)
     return _by_company(rows), found
 
 
+def _all_of(company_ids: set[int], streams: dict[int, Stream]) -> dict[int, Stream]:
+    if busy := company_ids - streams.keys():
+        raise CompanyBusy(busy)
+    return streams
+
+
 async def read_streams(connection: Connection, company_ids: Iterable[int]) -> dict[int, Stream]:
     sql = f"{_STREAMS[connection.dialect]} WHERE company_id IN (:ids) ORDER BY company_id"
-    return _by_company(await connection.fetch_all(sql, {"ids": Numbers(sorted(set(company_ids)))}))
+    return _by_company(await connection.fetch_all(sql, {"ids": IntList(sorted(set(company_ids)))}))
 
 
 def _by_company(rows: Sequence[Row]) -> dict[int, Stream]:
@@ -106,7 +121,7 @@ async def read_companies_to_trim(
 
 async def append_events(connection: Connection, batch: EventBatch, now_us: int) -> None:
     """Write the events and move the head, with the COMMIT at the latest; the stream is locked."""
-    connection.post_many(
+    connection.pipeline_many(
         "INSERT INTO omni_inbox_events (company_id, seq, created_at, body) VALUES (:company_id, "
         ":seq, :created_at, :body)",
         [
@@ -119,7 +134,7 @@ async def append_events(connection: Connection, batch: EventBatch, now_us: int) 
             for n, body in enumerate(batch.bodies)
         ],
     )
-    connection.post(
+    connection.pipeline(
         "UPDATE omni_inbox_streams SET head = :head WHERE company_id = :company_id",
         {"head": batch.last_seq, "company_id": batch.company_id},
     )
@@ -178,15 +193,22 @@ async def trim_events(connection: Connection, company_id: int, before_us: int, l
     return int(row[1])
 
 
-async def start_epoch(connection: Connection, company_id: int, epoch: str) -> Stream:
-    """Give the log a new life: every client must take a snapshot. After a restored backup, by a
-    process that sees it or by hand.
+async def start_epoch(connection: Connection, company_id: int, epoch: str | None = None) -> Stream:
+    """Give the log a new epoch (a name of its own, where none is given): every client must take a
+    snapshot. After a restored backup, by a process that sees it or by hand. The stream is locked.
     """
     await connection.execute(
         "DELETE FROM omni_inbox_events WHERE company_id = :company_id", {"company_id": company_id}
     )
     await connection.execute(
         "UPDATE omni_inbox_streams SET epoch = :epoch, floor = head WHERE company_id = :company_id",
-        {"company_id": company_id, "epoch": epoch},
+        {"company_id": company_id, "epoch": epoch or _new_epoch()},
     )
     return (await read_streams(connection, [company_id]))[company_id]
+
+
+def _new_epoch() -> str:
+    """A name that no log had before: its time in microseconds, so that an older one can be told,
+    and a little chance.
+    """
+    return f"{time.time_ns() // 1000:013x}{secrets.randbelow(4096):03x}"

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from server import log
-from server.core.state.projection import Board, Entry
-from server.db.engine.sql_connection import Connection, Numbers
+from server.core.state.projection import TrackedConversation, WorkingSet
+from server.db.engine.sql_connection import Connection, IntList
 
 _logger = log.get(__name__)
 _SAID_MOST = 10_000
@@ -20,13 +20,13 @@ _said: set[tuple[int, str]] = set()
 Place = tuple[int, str]
 
 
-async def keep_apart(connection: Connection, board: Board) -> None:
+async def keep_apart(connection: Connection, working_set: WorkingSet) -> None:
     """Give entries whose new text another row of their company has one that is free, and their
     events with them.
     """
     if not connection.crm.has_unique_external_id:
         return
-    changed = [entry for entry in board.entries.values() if _is_changed(entry)]
+    changed = [entry for entry in working_set.entries.values() if _is_changed(entry)]
     if not changed:
         return
     taken = await _read_taken(connection, changed)
@@ -34,21 +34,23 @@ async def keep_apart(connection: Connection, board: Board) -> None:
         place = _place(entry)
         holder = taken.setdefault(place, id(entry) if entry.row.id == 0 else entry.row.id)
         if holder not in (entry.row.id, id(entry)):
-            _keep(board, entry)
+            _keep(working_set, entry)
 
 
-def _is_changed(entry: Entry) -> bool:
+def _is_changed(entry: TrackedConversation) -> bool:
     row = entry.row
     return bool(row.external_user_id) and (
         row.id == 0 or row.external_user_id != entry.external_before
     )
 
 
-def _place(entry: Entry) -> Place:
+def _place(entry: TrackedConversation) -> Place:
     return entry.row.company_id, (entry.row.external_user_id or "").casefold()
 
 
-async def _read_taken(connection: Connection, entries: list[Entry]) -> dict[Place, int]:
+async def _read_taken(
+    connection: Connection, entries: list[TrackedConversation]
+) -> dict[Place, int]:
     wanted = {entry.row.external_user_id for entry in entries}
     names: Mapping[str, object] = {
         f"x{place}": text for place, text in enumerate(sorted(filter(None, wanted)))
@@ -58,14 +60,14 @@ async def _read_taken(connection: Connection, entries: list[Entry]) -> dict[Plac
         "'chatwoot' "
         "AND company_id IN (:companies) AND external_user_id IN "
         f"({', '.join(f':{name}' for name in names)})",
-        {"companies": Numbers({entry.row.company_id for entry in entries}), **names},
+        {"companies": IntList({entry.row.company_id for entry in entries}), **names},
     )
     return {
         (int(company_id), str(text).casefold()): int(number) for company_id, text, number in rows
     }
 
 
-def _keep(board: Board, entry: Entry) -> None:
+def _keep(working_set: WorkingSet, entry: TrackedConversation) -> None:
     row = entry.row
     kept = entry.external_before if row.id else f"{row.external_user_id}_{row.integration_id}"
     said = (row.company_id, row.external_user_id or "")
@@ -80,6 +82,6 @@ def _keep(board: Board, entry: Entry) -> None:
             kept=kept,
         )
     entry.row = replace(row, external_user_id=kept)
-    for draft in board.drafts:
-        if draft.entry is entry:
-            draft.conversation = replace(draft.conversation, external_user_id=kept)
+    for pending in working_set.pending_events:
+        if pending.entry is entry:
+            pending.conversation = replace(pending.conversation, external_user_id=kept)

@@ -1,33 +1,36 @@
-"""Marking a conversation as gone: Chatwoot said 404 when somebody touched it, or when it was asked
-for.
-"""
+"""Marks a conversation as gone: Chatwoot answered 404 for it."""
 
-from server.core.state.projection import Board
+from server.core.state.projection import TrackedConversation, WorkingSet
 from server.core.wire.event_frames import EventBatch
 from server.db.access.accounts import Integration
-from server.db.engine.database import Connection, Database
-from server.db.state import eventlog, store
+from server.db.engine.database import Connection
+from server.db.state import store
+from server.db.state.conversation_edits import ConversationEditor, edit_conversation
+from server.errors import NotFound
 
-_PLACE = (-1, 0)
 
-
-async def mark_gone(
-    database: Database, integration: Integration, display_id: int
-) -> list[EventBatch]:
-    """It leaves the open ones, with its event, and can be read. Returns what is to be published;
-    nothing where it was marked before.
+async def mark_gone(editor: ConversationEditor, integration: Integration, display_id: int) -> bool:
+    """Close the conversation, with its event; it can still be read. Returns False where it is not
+    known, or was marked before. Raises DatabaseUnavailable.
     """
 
-    async def write(connection: Connection) -> list[EventBatch]:
-        streams = await eventlog.lock_streams(
-            connection, [integration.company_id], store.new_epoch()
-        )
+    async def write(connection: Connection) -> tuple[bool, list[EventBatch]]:
         conversation_id = await store.find_conversation(connection, integration.id, display_id)
-        entry = await store.entry_by_id(connection, integration.company_id, conversation_id or 0)
-        if entry is None or entry.row.gone_us is not None:
-            return []
-        board, now_us = Board({_PLACE: entry}), database.clock.now_us()
-        board.mark_gone(entry, now_us)
-        return await store.save_board(connection, board, streams, now_us)
+        if conversation_id is None:
+            raise NotFound
 
-    return await database.transaction(write)
+        async def change(working_set: WorkingSet, entry: TrackedConversation) -> bool:
+            # found before the lock: its number may be another conversation's by now
+            if entry.row.gone_us is not None or entry.row.chatwoot_conversation_id != display_id:
+                return False
+            working_set.mark_gone(entry, editor.now_us())
+            return True
+
+        return await edit_conversation(
+            connection, integration.company_id, conversation_id, change, editor.now_us()
+        )
+
+    try:
+        return await editor.run(write)
+    except NotFound:
+        return False

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from server.db.engine.database import Connection
-from server.db.engine.sql_connection import Numbers
+from server.db.engine.sql_connection import IntList
 
 _GO_ON_US = 24 * 3600 * 1_000_000  # an interrupted sync older than this begins anew
 # a comparison of all history that began longer ago begins anew
@@ -104,7 +104,7 @@ async def read_present(
             "WHERE omni_integration_id = :id AND omni_chatwoot_conversation_id IN (:numbers)",
             {
                 "id": integration_id,
-                "numbers": Numbers(display_ids[begin : begin + _NUMBERS_AT_ONCE]),
+                "numbers": IntList(display_ids[begin : begin + _NUMBERS_AT_ONCE]),
             },
         )
         found.update(int(number) for (number,) in rows)
@@ -155,7 +155,7 @@ async def claim(
     rows = await connection.fetch_all(
         "SELECT id, omni_history_until, omni_history_began_at FROM integrations WHERE id IN (:ids) "
         "ORDER BY omni_verified_at IS NOT NULL, omni_verified_at, id",
-        {"ids": Numbers(integration_ids)},
+        {"ids": IntList(integration_ids)},
     )
     if any(began is not None and now_us < until <= until_us for _, until, began in rows):
         return None

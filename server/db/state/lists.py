@@ -8,7 +8,7 @@ import msgspec
 from server.core.state.entities import Conversation
 from server.db.engine.database import Connection
 from server.db.engine.packed import fetch_packed
-from server.db.engine.sql_connection import Numbers
+from server.db.engine.sql_connection import IntList
 from server.db.schema import columns
 from server.db.schema.columns import CONVERSATIONS
 from server.db.schema.crm_columns import CrmColumns, shown_status
@@ -72,7 +72,7 @@ async def read_listed(
         "LEFT JOIN omni_conversation_reads r ON r.agent_id = :agent_id AND r.conversation_id = "
         "c.id "
         "WHERE c.company_id = :company_id AND c.id IN (:ids)",
-        {"company_id": company_id, "agent_id": agent_id, "ids": Numbers(conversation_ids)},
+        {"company_id": company_id, "agent_id": agent_id, "ids": IntList(conversation_ids)},
     )
     found = {
         row.id: (row, CONVERSATIONS.rest(raw)[0] or 0)

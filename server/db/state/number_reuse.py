@@ -18,7 +18,7 @@ async def note(
         _logger.error(
             "number given out again", integration_id=integration_id, kind=kind, number=number
         )
-        connection.post(
+        connection.pipeline(
             "UPDATE integrations SET omni_reissued_at = :now WHERE id = :id",
             {"now": now_us, "id": integration_id},
         )

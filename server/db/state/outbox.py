@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from server.core.state.entities import Message
-from server.db.engine.sql_connection import Connection, Numbers
+from server.db.engine.sql_connection import Connection, IntList
 from server.db.schema import columns
 from server.db.schema.columns import MESSAGES
 
@@ -65,10 +65,10 @@ async def claim_replies(connection: Connection, claim: Claim) -> list[Outgoing]:
         {
             "now": claim.now_us,
             "impossible": claim.now_us + claim.furthest_us,
-            "at_work": Numbers(claim.at_work or (0,)),
+            "at_work": IntList(claim.at_work or (0,)),
             "limit": claim.limit,
         }
-        | ({"full": Numbers(claim.full)} if claim.full else {}),
+        | ({"full": IntList(claim.full)} if claim.full else {}),
     )
     if not due:
         return []
@@ -132,7 +132,7 @@ async def read_last_landing(
         "WHERE m.omni_chatwoot_answered_at > :since AND m.omni_chatwoot_message_id IS NOT NULL "
         "AND m.omni_told_at <= :now "
         "AND c.omni_integration_id IN (:integrations)",
-        {"since": since_us, "now": now_us, "integrations": Numbers(integration_ids)},
+        {"since": since_us, "now": now_us, "integrations": IntList(integration_ids)},
     )
     return row[0] if row else None
 

@@ -29,11 +29,11 @@ async def write_piece(
     )
 
 
-def post_lines(
+def pipeline_lines(
     connection: Connection, upload: str, message_id: int, lines: Sequence[FileLine], now_us: int
 ) -> None:
     """Whose the pieces of that upload are; in the transaction that makes the reply."""
-    connection.post_many(
+    connection.pipeline_many(
         "INSERT INTO omni_outgoing_files (message_id, position, upload, name, content_type, "
         "size_bytes, digest, created_at) "
         "VALUES (:message_id, :position, :upload, :name, :content_type, :size_bytes, :digest, "

@@ -3,7 +3,7 @@
 import msgspec
 
 from server.db.engine.database import Connection
-from server.db.engine.sql_connection import Numbers
+from server.db.engine.sql_connection import IntList
 from server.db.schema import columns
 
 
@@ -34,7 +34,7 @@ async def read_unread(connection: Connection, places: dict[int, set[int]]) -> se
             f"WHERE c.omni_integration_id = {columns.ids([integration_id])} AND "
             "c.omni_chatwoot_conversation_id IN (:numbers) "
             "AND c.omni_inbound_count > c.omni_read_count",
-            {"numbers": Numbers(display_ids)},
+            {"numbers": IntList(display_ids)},
         )
         found |= {(integration_id, row[0]) for row in rows}
     return found

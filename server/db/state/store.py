@@ -1,12 +1,10 @@
-"""Current state: reading conversations and messages of one company, and saving a board with its
-events in one transaction.
+"""Current state: reading conversations and messages of one company, and saving a working set with
+its events in one transaction.
 
 Every read names the company; a message is reached only through its conversation. That, and nothing
 else, keeps companies apart here.
 """
 
-import secrets
-import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,11 +15,11 @@ from server.core.chatwoot.changes import Change
 from server.core.state.delivery import WEB_CHAT
 from server.core.state.entities import Conversation, Message
 from server.core.state.projection import (
-    Board,
-    Draft,
-    Entry,
-    MessageEntry,
+    PendingEvent,
     Source,
+    TrackedConversation,
+    TrackedMessage,
+    WorkingSet,
 )
 from server.core.state.recovery import Stream
 from server.core.times import SECOND
@@ -29,7 +27,7 @@ from server.core.wire.event_frames import EventBatch, encode_event
 from server.db.engine.database import Connection
 from server.db.engine.sql_connection import (
     Dialect,
-    Numbers,
+    IntList,
     Parameters,
     Row,
 )
@@ -154,31 +152,31 @@ async def read_message_with_integration(
     return (MESSAGES.entity(row), MESSAGES.rest(row)[0]) if row else None
 
 
-async def entry_by_id(
+async def track_conversation(
     connection: Connection, company_id: int, conversation_id: int
-) -> Entry | None:
+) -> TrackedConversation | None:
     """A conversation for an agent's own act; read again inside the transaction, after the stream is
     locked.
     """
     conversation = await read_conversation(connection, company_id, conversation_id)
-    return Entry(conversation) if conversation else None
+    return TrackedConversation(conversation) if conversation else None
 
 
-async def load_board(
-    connection: Connection, changes: Sequence[tuple[Source, Change]], epoch: str
-) -> tuple[dict[int, Stream], Board]:
+async def load_working_set(
+    connection: Connection, changes: Sequence[tuple[Source, Change]]
+) -> tuple[dict[int, Stream], WorkingSet]:
     """Lock the companies' streams, and read the rows that these changes may touch: one round trip.
     Raises CompanyBusy.
     """
-    streams, board, _ = await load_free_board(connection, changes, epoch)
+    streams, working_set, _ = await load_free_working_set(connection, changes)
     if busy := {source.company_id for source, _ in changes} - streams.keys():
         raise CompanyBusy(busy)
-    return streams, board
+    return streams, working_set
 
 
-async def load_free_board(
-    connection: Connection, changes: Sequence[tuple[Source, Change]], epoch: str, *also: Select
-) -> tuple[dict[int, Stream], Board, list[Sequence[Row]]]:
+async def load_free_working_set(
+    connection: Connection, changes: Sequence[tuple[Source, Change]], *also: Select
+) -> tuple[dict[int, Stream], WorkingSet, list[Sequence[Row]]]:
     """As `load_board`, but for companies that another transaction holds: their streams are not in
     the answer, and nothing of them may be changed. With what the SELECTs `also` find after the
     locks, in the same round trip.
@@ -197,12 +195,13 @@ async def load_free_board(
     messages = _messages_told(connection.dialect, changes, where, keys)
     company_ids = {source.company_id for source, _ in changes}
     streams, found = await eventlog.lock_free_and_read(
-        connection, company_ids, epoch, *also, conversations, *messages
+        connection, company_ids, *also, conversations, *messages
     )
     others, found = found[: len(also)], found[len(also) :]
     rows = [CONVERSATIONS.entity(row) for row in found[0]]
     entries = {
-        (row.integration_id or 0, row.chatwoot_conversation_id or 0): Entry(row) for row in rows
+        (row.integration_id or 0, row.chatwoot_conversation_id or 0): TrackedConversation(row)
+        for row in rows
     }
     by_id = {entry.row.id: entry for entry in entries.values()}
     known = {message.id: message for rows in found[1:] for message in map(MESSAGES.entity, rows)}
@@ -215,12 +214,12 @@ async def load_free_board(
             message.id: message for message in await threads.read_of_customers(connection, renamed)
         }
     for message in known.values():
-        by_id[message.conversation_id].messages.append(MessageEntry(message))
-    return streams, Board(entries), others
+        by_id[message.conversation_id].messages.append(TrackedMessage(message))
+    return streams, WorkingSet(entries), others
 
 
 def _looks(
-    changes: Sequence[tuple[Source, Change]], entries: Mapping[tuple[int, int], Entry]
+    changes: Sequence[tuple[Source, Change]], entries: Mapping[tuple[int, int], TrackedConversation]
 ) -> list[tuple[int, int, int]]:
     """Where customers of the web chat have looked again: (conversation, since, until), in
     microseconds.
@@ -244,7 +243,7 @@ def _looks(
 
 
 def _renamed(
-    changes: Sequence[tuple[Source, Change]], entries: Mapping[tuple[int, int], Entry]
+    changes: Sequence[tuple[Source, Change]], entries: Mapping[tuple[int, int], TrackedConversation]
 ) -> list[int]:
     """Conversations whose contact has another name now: their messages show it, too."""
     found = []
@@ -268,7 +267,7 @@ def _of_conversations(wanted: dict[int, set[int]]) -> tuple[str, Parameters]:
         where.append(
             f"(c.omni_integration_id = :i{n} AND c.omni_chatwoot_conversation_id IN (:d{n}))"
         )
-        keys |= {f"i{n}": integration_id, f"d{n}": Numbers(display_ids)}
+        keys |= {f"i{n}": integration_id, f"d{n}": IntList(display_ids)}
     return f"({' OR '.join(where)})", keys
 
 
@@ -298,7 +297,7 @@ def _messages_told(
         "ON m.conversation_id = c.id WHERE"
     )
     moments = [message.created_us for _, _, message in told]
-    numbers = Numbers(
+    numbers = IntList(
         last | {message.message_id for _, _, message in told if message.message_id is not None}
     )
     if not told:
@@ -346,26 +345,26 @@ def _within(first_us: int, last_us: int) -> dict[str, str | None]:
     }
 
 
-async def save_board(
-    connection: Connection, board: Board, streams: dict[int, Stream], now_us: int
+async def save_working_set(
+    connection: Connection, working_set: WorkingSet, streams: dict[int, Stream], now_us: int
 ) -> list[EventBatch]:
-    """Write what the board holds and append its events. Returns the events by company, to be
+    """Write what the working set holds and append its events. Returns the events by company, to be
     published after the commit.
     """
-    board.draft_reading(now_us)
-    await external_ids.keep_apart(connection, board)
-    if board.reissued:
-        await number_reuse.note(connection, board.reissued, now_us)
-    numbered = _number(board, streams)
-    await _save_conversations(connection, board)
-    await _save_messages(connection, board)
+    working_set.add_read_events(now_us)
+    await external_ids.keep_apart(connection, working_set)
+    if working_set.reissued:
+        await number_reuse.note(connection, working_set.reissued, now_us)
+    numbered = _number(working_set, streams)
+    await _save_conversations(connection, working_set)
+    await _save_messages(connection, working_set)
     batches: list[EventBatch] = []
-    for company_id, drafts in numbered.items():
+    for company_id, pending_events in numbered.items():
         stream = streams[company_id]
-        bodies = tuple(_encode(draft, seq) for seq, draft in drafts)
-        received_us = min(draft.received_us for _, draft in drafts)
+        bodies = tuple(_encode(pending, seq) for seq, pending in pending_events)
+        received_us = min(pending.received_us for _, pending in pending_events)
         batch = EventBatch(
-            company_id, stream.epoch, drafts[0][0], bodies, received_us, written_us=now_us
+            company_id, stream.epoch, pending_events[0][0], bodies, received_us, written_us=now_us
         )
         await eventlog.append_events(connection, batch, now_us)
         streams[company_id] = replace(stream, head=batch.last_seq)
@@ -373,45 +372,53 @@ async def save_board(
     return batches
 
 
-def _number(board: Board, streams: dict[int, Stream]) -> dict[int, list[tuple[int, Draft]]]:
-    """Give each draft its seq, and each row the seq of its last event."""
-    numbered: dict[int, list[tuple[int, Draft]]] = defaultdict(list)
-    for draft in board.drafts:
-        company_id = draft.conversation.company_id
+def _number(
+    working_set: WorkingSet, streams: dict[int, Stream]
+) -> dict[int, list[tuple[int, PendingEvent]]]:
+    """Give each event its seq, and each row the seq of its last event."""
+    numbered: dict[int, list[tuple[int, PendingEvent]]] = defaultdict(list)
+    for pending in working_set.pending_events:
+        company_id = pending.conversation.company_id
         seq = streams[company_id].head + len(numbered[company_id]) + 1
-        numbered[company_id].append((seq, draft))
-        if draft.extra is None:  # a read mark belongs to the agent: the conversation stays as it is
-            draft.entry.row = replace(draft.entry.row, seq=seq)
-            draft.entry.is_dirty = True
-        if draft.message_entry is not None:
-            draft.message_entry.row = replace(draft.message_entry.row, seq=seq)
-            draft.message_entry.is_dirty = True
+        numbered[company_id].append((seq, pending))
+        if (
+            pending.extra is None
+        ):  # a read mark belongs to the agent: the conversation stays as it is
+            pending.entry.row = replace(pending.entry.row, seq=seq)
+            pending.entry.is_dirty = True
+        if pending.tracked_message is not None:
+            pending.tracked_message.row = replace(pending.tracked_message.row, seq=seq)
+            pending.tracked_message.is_dirty = True
     return numbered
 
 
-def _encode(draft: Draft, seq: int) -> bytes:
-    row = draft.entry.row
+def _encode(pending: PendingEvent, seq: int) -> bytes:
+    row = pending.entry.row
     conversation = replace(
-        draft.conversation, id=row.id, seq=seq if draft.extra is None else row.seq
+        pending.conversation, id=row.id, seq=seq if pending.extra is None else row.seq
     )
-    message = draft.message
-    if message is not None and draft.message_entry is not None:
-        message = replace(message, id=draft.message_entry.row.id, conversation_id=row.id, seq=seq)
+    message = pending.message
+    if message is not None and pending.tracked_message is not None:
+        message = replace(
+            message, id=pending.tracked_message.row.id, conversation_id=row.id, seq=seq
+        )
     return encode_event(
-        seq, draft.kind, draft.at_us, draft.received_us, conversation, message, draft.extra
+        seq, pending.kind, pending.at_us, pending.received_us, conversation, message, pending.extra
     )
 
 
-async def _save_conversations(connection: Connection, board: Board) -> None:
-    new = {key: entry for key, entry in board.entries.items() if entry.row.id == 0}
-    changed = [entry for key, entry in board.entries.items() if entry.is_dirty and key not in new]
-    connection.post_many(
+async def _save_conversations(connection: Connection, working_set: WorkingSet) -> None:
+    new = {key: entry for key, entry in working_set.entries.items() if entry.row.id == 0}
+    changed = [
+        entry for key, entry in working_set.entries.items() if entry.is_dirty and key not in new
+    ]
+    connection.pipeline_many(
         _CHANGE[connection.dialect]["social_conversations"],
         [_conversation_row(connection, entry) for entry in changed],
     )
     if not new:
         return
-    connection.post_many(
+    connection.pipeline_many(
         _INSERT["social_conversations"],
         [_conversation_row(connection, entry) for entry in new.values()],
     )
@@ -429,26 +436,26 @@ async def _save_conversations(connection: Connection, board: Board) -> None:
         entry.row = replace(entry.row, id=conversation_id)
 
 
-def _conversation_row(connection: Connection, entry: Entry) -> dict[str, Any]:
+def _conversation_row(connection: Connection, entry: TrackedConversation) -> dict[str, Any]:
     return connection.crm.fitted("social_conversations", columns.conversation_to_row(entry.row))
 
 
-def _message_row(connection: Connection, message: MessageEntry) -> dict[str, Any]:
+def _message_row(connection: Connection, message: TrackedMessage) -> dict[str, Any]:
     return connection.crm.fitted("social_messages", columns.message_to_row(message.row))
 
 
-async def _save_messages(connection: Connection, board: Board) -> None:
+async def _save_messages(connection: Connection, working_set: WorkingSet) -> None:
     touched = [
         (entry, message)
-        for entry in board.entries.values()
+        for entry in working_set.entries.values()
         for message in entry.messages
         if message.is_dirty
     ]
     changed = [_message_row(connection, message) for _, message in touched if message.row.id]
-    connection.post_many(_CHANGE[connection.dialect]["social_messages"], changed)
-    numbered: dict[tuple[int, int], MessageEntry] = {}
+    connection.pipeline_many(_CHANGE[connection.dialect]["social_messages"], changed)
+    numbered: dict[tuple[int, int], TrackedMessage] = {}
     # known by no number of Chatwoot's, or the only new one: an INSERT of its own tells its id
-    alone: list[MessageEntry] = []
+    alone: list[TrackedMessage] = []
     for entry, message in touched:
         if message.row.id:
             continue
@@ -470,11 +477,11 @@ async def _save_messages(connection: Connection, board: Board) -> None:
 
 
 async def _insert_numbered(
-    connection: Connection, numbered: dict[tuple[int, int], MessageEntry]
+    connection: Connection, numbered: dict[tuple[int, int], TrackedMessage]
 ) -> None:
     if not numbered:
         return
-    connection.post_many(
+    connection.pipeline_many(
         _INSERT["social_messages"],
         [_message_row(connection, message) for message in numbered.values()],
     )
@@ -482,17 +489,10 @@ async def _insert_numbered(
         "SELECT conversation_id, omni_chatwoot_message_id, id FROM social_messages "
         "WHERE conversation_id IN (:conversations) AND omni_chatwoot_message_id IN (:numbers)",
         {
-            "conversations": Numbers({key[0] for key in numbered}),
-            "numbers": Numbers(key[1] for key in numbered),
+            "conversations": IntList({key[0] for key in numbered}),
+            "numbers": IntList(key[1] for key in numbered),
         },
     )
     for conversation_id, number, message_id in rows:
         if (message := numbered.get((conversation_id, number))) is not None:
             message.row = replace(message.row, id=message_id)
-
-
-def new_epoch() -> str:
-    """A name that no log had before: its time in microseconds, so that an older one can be told,
-    and a little chance.
-    """
-    return f"{time.time_ns() // 1000:013x}{secrets.randbelow(4096):03x}"

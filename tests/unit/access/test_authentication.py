@@ -254,7 +254,7 @@ async def test_no_number_of_changes_hides_one(
         for number in range(30):
             # all in one microsecond, after the look
             await database.transaction(
-                lambda c: accounts.list_agent(c, 2, f"n{number}", "N", "agent", now_us + 1)  # noqa: B023
+                lambda c: accounts.get_or_create_agent(c, 2, f"n{number}", "N", "agent", now_us + 1)  # noqa: B023
             )
         await database.transaction(
             lambda c: accounts.update_access(

@@ -1,10 +1,10 @@
-"""A board with one conversation, as tests of the projection use it."""
+"""A working set with one conversation, as tests of the projection use it."""
 
 from typing import Any
 
 from server.core.chatwoot.changes import Change
 from server.core.state.entities import Conversation, Message
-from server.core.state.projection import Board, Entry, Result
+from server.core.state.projection import Result, TrackedConversation, WorkingSet
 from tests.unit.states import DISPLAY_ID, SOURCE, at
 
 RECEIVED_US = at(1000)
@@ -14,19 +14,19 @@ CREATED, UPDATED, SAME = Result.CREATED, Result.UPDATED, Result.SAME
 
 
 class Desk:
-    """A board to which changes are told one after the other."""
+    """A working set to which changes are told one after the other."""
 
     def __init__(self, *changes: Change) -> None:
-        self.board = Board()
+        self.working_set = WorkingSet()
         for change in changes:
             self.tell(change)
 
     def tell(self, change: Change, received_us: int = RECEIVED_US) -> tuple[Result, Result]:
-        return self.board.apply(change, SOURCE, received_us)
+        return self.working_set.apply(change, SOURCE, received_us)
 
     @property
-    def entry(self) -> Entry:
-        return self.board.entries[SOURCE.integration_id, DISPLAY_ID]
+    def entry(self) -> TrackedConversation:
+        return self.working_set.entries[SOURCE.integration_id, DISPLAY_ID]
 
     @property
     def row(self) -> Conversation:
@@ -38,7 +38,7 @@ class Desk:
 
     @property
     def kinds(self) -> list[str]:
-        return [draft.kind for draft in self.board.drafts]
+        return [pending.kind for pending in self.working_set.pending_events]
 
     def reply(self, client_id: str = "key-1", **fields: Any) -> Message:
         message = Message(
@@ -52,4 +52,4 @@ class Desk:
             next_attempt_us=at(5),
             **fields,
         )
-        return self.board.put_message(self.entry, message, at(5), at(5)).row
+        return self.working_set.put_message(self.entry, message, at(5), at(5)).row

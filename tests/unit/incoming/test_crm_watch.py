@@ -148,9 +148,9 @@ async def test_what_we_write_is_not_noted(database_url: str) -> None:
 
             async def write(c: Any) -> None:
                 # awaited at once
-                streams, board = await store.load_board(c, told, "e1")  # noqa: B023
-                board.apply(told[0][1], told[0][0], 10**15)  # noqa: B023
-                await store.save_board(c, board, streams, 10**15)
+                streams, working_set = await store.load_working_set(c, told)  # noqa: B023
+                working_set.apply(told[0][1], told[0][0], 10**15)  # noqa: B023
+                await store.save_working_set(c, working_set, streams, 10**15)
 
             await desk.database.transaction(write)
         assert await desk.one("SELECT COUNT(*) FROM omni_crm_changes") == 0

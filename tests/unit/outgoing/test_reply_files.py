@@ -54,7 +54,7 @@ async def _reply(
             "VALUES (:conversation, 'agent', :state)",
             {"conversation": conversation, "state": state},
         )
-        outgoing_files.post_lines(
+        outgoing_files.pipeline_lines(
             connection, kept.id, message_id, kept.lines, 100 * HOUR_US - age_us
         )
         await connection.execute(

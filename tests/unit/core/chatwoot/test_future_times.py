@@ -17,7 +17,7 @@ from server.core.chatwoot.future_times import (
     within_present,
 )
 from server.core.chatwoot.payloads import parse_delivery
-from server.core.state.projection import Board, Result
+from server.core.state.projection import Result, WorkingSet
 from server.core.times import SECOND
 from tests.unit.core.desk import Desk
 from tests.unit.states import (
@@ -49,12 +49,12 @@ def test_whatever_came_the_next_true_state_is_shown(
     """From a webhook, a sync or a forger: once as much time has passed as clocks may differ, what
     is told is taken.
     """
-    board = Board()
+    working_set = WorkingSet()
     for n, (ahead, told) in enumerate(wrong):
-        board.apply(conversation_change(version=n + ahead, status=told), SOURCE, at(n))
+        working_set.apply(conversation_change(version=n + ahead, status=told), SOURCE, at(n))
     now = len(wrong) + SKEW_US // SECOND + 1
-    board.apply(conversation_change(version=now, status=status), SOURCE, at(now))
-    assert board.entries[SOURCE.integration_id, DISPLAY_ID].row.chatwoot_status == status
+    working_set.apply(conversation_change(version=now, status=status), SOURCE, at(now))
+    assert working_set.entries[SOURCE.integration_id, DISPLAY_ID].row.chatwoot_status == status
 
 
 def test_a_message_of_the_future_is_one_of_now() -> None:
@@ -93,14 +93,14 @@ def test_rows_of_before_heal() -> None:
     the list is in order again.
     """
     desk = _desk(message_change("hello", version=1), at(1))
-    [entry] = desk.board.entries.values()
+    [entry] = desk.working_set.entries.values()
     entry.row = replace(
         entry.row, chatwoot_version=at(_YEAR), last_message_us=at(_YEAR), last_inbound_us=at(_YEAR)
     )
     entry.messages[0].row = replace(
         entry.messages[0].row, chatwoot_version=at(_YEAR), told_at=at(_YEAR)
     )
-    desk.board.heal(at(50))
+    desk.working_set.heal(at(50))
     assert (desk.row.last_message_us, desk.row.last_inbound_us) == (at(50), at(50))
     edited = message_change(
         "edited", is_update=True, told=conversation_state(51, status="resolved")
@@ -142,10 +142,10 @@ def test_a_clock_that_was_an_hour_ahead() -> None:
         "status": "resolved",
         "updated_at": 1795838460.0,
     }
-    board = Board()
+    working_set = WorkingSet()
     for payload, at_us in ((ahead, received_us), (after, received_us + 60 * SECOND)):
-        board.apply(parse_delivery(json.dumps(payload), at_us), SOURCE, at_us)
-    row = board.entries[SOURCE.integration_id, DISPLAY_ID].row
+        working_set.apply(parse_delivery(json.dumps(payload), at_us), SOURCE, at_us)
+    row = working_set.entries[SOURCE.integration_id, DISPLAY_ID].row
     assert (row.status, row.last_message_us) == ("Closed", received_us)
 
 
@@ -174,7 +174,7 @@ def test_an_answer_is_newer_than_what_came_before_its_question() -> None:
 def test_what_an_agent_did_here_is_newer_than_an_answer_asked_for_before() -> None:
     """A round of reconcile that had begun does not take it back."""
     desk = _desk(conversation_change(version=10, status="open"), at(10))
-    desk.board.set_conversation(
+    desk.working_set.set_conversation(
         desk.entry, replace(desk.row, status="Closed", chatwoot_status="resolved"), at(20), at(20)
     )
     desk.tell(conversation_change(version=9, status="open", asked_us=at(15)), received_us=at(21))
@@ -186,7 +186,7 @@ def test_a_conversation_that_chatwoot_has_again_comes_back() -> None:
     when it was deleted does not bring it back.
     """
     desk = _desk(conversation_change(version=10, status="open"), at(10))
-    desk.board.mark_gone(desk.entry, at(100))
+    desk.working_set.mark_gone(desk.entry, at(100))
     desk.tell(conversation_change(version=50, status="open"), received_us=at(101))
     desk.tell(conversation_change(version=50, status="open", asked_us=at(90)), received_us=at(102))
     assert desk.row.gone_us == at(100)

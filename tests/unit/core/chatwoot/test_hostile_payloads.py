@@ -17,7 +17,7 @@ from server.core.chatwoot.payloads import (
     read_address,
     strip_credentials,
 )
-from server.core.state.projection import Board, Source
+from server.core.state.projection import Source, WorkingSet
 from server.errors import PayloadError
 from tests.kit.webhook import encode_body, realistic_payload
 from tests.unit.core.payloads import (
@@ -178,7 +178,7 @@ def test_wrong_types_anywhere_are_a_change_or_a_payload_error(payload: dict[str,
     except PayloadError:
         return
     assert read_address(body) == (change.account_id, change.inbox_id)
-    Board().apply(change, Source(3, 1), RECEIVED_US)
+    WorkingSet().apply(change, Source(3, 1), RECEIVED_US)
 
 
 @settings(max_examples=_EXAMPLES)

@@ -18,7 +18,7 @@ from server.core.chatwoot.payloads import (
     parse_delivery,
     parse_message,
 )
-from server.core.state.projection import Board, Result, Source
+from server.core.state.projection import Result, Source, WorkingSet
 from server.errors import PayloadError
 
 _DAY = Path(__file__).parents[3] / "real" / "day"
@@ -77,17 +77,17 @@ def _row(content: str, **fields: Any) -> dict[str, Any]:
     }
 
 
-def _both(webhook: dict[str, Any], listed: dict[str, Any]) -> tuple[Board, Result]:
+def _both(webhook: dict[str, Any], listed: dict[str, Any]) -> tuple[WorkingSet, Result]:
     """A message that a webhook brought, and then a list."""
-    board, source, state = (
-        Board(),
+    working_set, source, state = (
+        WorkingSet(),
         Source(1, 1),
         parse_conversation({"id": 5, "updated_at": 1_794_000_000.5, "status": "open"}),
     )
     for item, asked_us in ((webhook, 0), (listed, _NOW + 60 * 10**6)):
         message = parse_message(item, asked_us=asked_us, version_us=state.version_us)
-        result = board.apply(Change(None, None, state, message, _NOW), source, _NOW)[1]
-    return board, result
+        result = working_set.apply(Change(None, None, state, message, _NOW), source, _NOW)[1]
+    return working_set, result
 
 
 _SURVEY = {"content_type": "input_csat"}
@@ -131,11 +131,11 @@ def test_only_another_meaning_is_a_repair(
 def test_a_survey_keeps_its_own_text() -> None:
     """Its webhook, which has another one, may come again after REST was read."""
     webhook = _row("Rate us, https://x/survey/1", **_SURVEY)
-    board, _ = _both(webhook, _row("How was it?", **_SURVEY))
+    working_set, _ = _both(webhook, _row("How was it?", **_SURVEY))
     state = parse_conversation({"id": 5, "updated_at": 1_796_000_000.5, "status": "open"})
     again = parse_message(webhook, version_us=state.version_us, is_update=True)
-    board.apply(Change(None, None, state, again, _NOW), Source(1, 1), _NOW + 3600 * 10**6)
-    [entry] = board.entries.values()
+    working_set.apply(Change(None, None, state, again, _NOW), Source(1, 1), _NOW + 3600 * 10**6)
+    [entry] = working_set.entries.values()
     assert (entry.messages[0].row.content, entry.messages[0].row.edited_us) == ("How was it?", None)
 
 
@@ -143,21 +143,21 @@ def test_a_recorded_day_leaves_nothing_to_repair() -> None:
     """All webhooks of a day at a running Chatwoot, and then what its REST says: the same messages
     in another dress.
     """
-    board, source = Board(), Source(1, 1)
+    working_set, source = WorkingSet(), Source(1, 1)
     with gzip.open(_DAY / "deliveries.jsonl.gz", "rt", encoding="utf-8") as lines:
         for delivery in map(json.loads, lines):
             at_us = int(delivery["at"] * 1e6)
             with contextlib.suppress(PayloadError):
                 change = parse_delivery(delivery["body"], at_us)
                 if change.typing is None:
-                    board.apply(change, source, at_us)
+                    working_set.apply(change, source, at_us)
     rest = json.loads(gzip.decompress((_DAY / "rest.json.gz").read_bytes()))
     compared = 0
     for state in map(parse_conversation, rest["conversations"]):
         for row in rest[f"messages/{state.display_id}"]:
             message = parse_message(row, asked_us=_NOW * 2, version_us=state.version_us)
             if message is not None:
-                result = board.apply(
+                result = working_set.apply(
                     Change(None, None, state, message, message.created_us), source, _NOW * 2
                 )[1]
                 assert result in (Result.SAME, Result.DRESSED), (row["id"], row["content"])

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from server.core.chatwoot.changes import Change
 from server.core.chatwoot.payloads import parse_conversation, parse_delivery, parse_message
 from server.core.state.entities import Contact
-from server.core.state.projection import Board, Source
+from server.core.state.projection import Source, WorkingSet
 from server.errors import PayloadError
 from tests.unit.core.desk import Desk
 from tests.unit.states import (
@@ -31,9 +31,9 @@ _HOUR = 3_600
 
 
 def _stored(*changes: Change) -> Desk:
-    """As after a commit: what is on the board has numbers of ours."""
+    """As after a commit: what is in the working set has numbers of ours."""
     desk = Desk(*changes)
-    for entry in desk.board.entries.values():
+    for entry in desk.working_set.entries.values():
         entry.row = replace(entry.row, id=7)
         for number, message in enumerate(entry.messages, 1):
             message.row = replace(message.row, id=number, conversation_id=7)
@@ -52,7 +52,7 @@ def test_another_message_under_a_known_number_is_shown() -> None:
         88,
     )
     assert (second.content, second.chatwoot_message_id) == ("another message", 88)
-    assert desk.board.reissued == [(SOURCE.integration_id, "message", 88)]
+    assert desk.working_set.reissued == [(SOURCE.integration_id, "message", 88)]
     assert desk.row.preview is not None
     assert (desk.row.preview.content, desk.row.inbound_count) == ("another message", 2)
     assert "message.created" in desk.kinds
@@ -75,7 +75,7 @@ def test_an_edit_is_no_other_message(told: Change) -> None:
     """It keeps the time it was written at."""
     desk = _stored(message_change("Hello", second=5, version=5))
     desk.tell(told, at(90_005))
-    assert (len(desk.messages), desk.board.reissued) == (1, [])
+    assert (len(desk.messages), desk.working_set.reissued) == (1, [])
 
 
 def test_a_clock_that_was_ahead_makes_no_other_message() -> None:
@@ -87,7 +87,7 @@ def test_a_clock_that_was_ahead_makes_no_other_message() -> None:
     desk.tell(
         message_change("edited", second=5 + _HOUR, version=6 + _HOUR, is_update=True), at(2_000)
     )
-    assert (len(desk.messages), desk.board.reissued) == (1, [])
+    assert (len(desk.messages), desk.working_set.reissued) == (1, [])
 
 
 def _other_customer(**fields: Any) -> Change:
@@ -106,7 +106,7 @@ def test_another_conversation_under_a_known_number_is_a_row_of_its_own() -> None
     """
     desk = _stored(message_change("a private line", second=5, version=5))
     desk.tell(_other_customer(), at(90_001))
-    old = desk.board.entries[SOURCE.integration_id, -7]
+    old = desk.working_set.entries[SOURCE.integration_id, -7]
     assert (desk.row.id, desk.row.external_user_name, desk.row.chatwoot_conversation_id) == (
         0,
         "Nazma Akter",
@@ -119,7 +119,7 @@ def test_another_conversation_under_a_known_number_is_a_row_of_its_own() -> None
         old.row.former_number,
     ) == ("Léa Moreau", None, DISPLAY_ID)
     assert (old.row.status, old.row.gone_us, old.row.inbound_count) == ("Closed", at(90_001), 1)
-    assert desk.board.reissued == [(SOURCE.integration_id, "conversation", DISPLAY_ID)]
+    assert desk.working_set.reissued == [(SOURCE.integration_id, "conversation", DISPLAY_ID)]
     assert desk.kinds[-3:] == ["conversation.updated", "conversation.created", "message.created"]
 
 
@@ -142,7 +142,7 @@ def test_a_merge_of_contacts_is_no_other_conversation(fields: dict[str, Any]) ->
         conversation_change(version=5, contact=Contact(id=9071, email="lea@example.org"))
     )
     desk.tell(_other_customer(**fields), at(90_001))
-    assert (desk.row.id, desk.board.reissued) == (7, [])
+    assert (desk.row.id, desk.working_set.reissued) == (7, [])
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -150,17 +150,17 @@ def test_nothing_of_a_real_day_is_taken_for_it(seed: int) -> None:
     """Six hundred deliveries with edits, deletions, merges and renamings, in any order, and what
     REST said afterwards.
     """
-    board, source = Board(), Source(1, 1)
+    working_set, source = WorkingSet(), Source(1, 1)
     told = [(change, received_us) for change, received_us in _deliveries()]
     assert len(told) > 500
     random.Random(seed).shuffle(told)
     for change, received_us in [*told, *_listed()]:
-        board.apply(change, source, received_us)
-        for number, entry in enumerate(board.entries.values(), 1):
+        working_set.apply(change, source, received_us)
+        for number, entry in enumerate(working_set.entries.values(), 1):
             entry.row = replace(entry.row, id=entry.row.id or number)
             for place, message in enumerate(entry.messages, 1):
                 message.row = replace(message.row, id=message.row.id or number * 1_000 + place)
-    assert board.reissued == []
+    assert working_set.reissued == []
 
 
 def _deliveries() -> list[tuple[Change, int]]:

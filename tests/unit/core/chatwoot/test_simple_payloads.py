@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from server.core.state.entities import Contact
-from server.core.state.projection import Board, Source
+from server.core.state.projection import Source, WorkingSet
 from server.core.times import SECOND
 from server.errors import PayloadError
 from tests.kit.webhook import realistic_payload
@@ -19,9 +19,9 @@ from tests.unit.core.payloads import (
 
 def test_the_simple_payload_makes_the_documented_row() -> None:
     """`chatwoot_111_67890`, Open, named John Doe, with a customer's message of that second."""
-    board = Board()
-    board.apply(parse(documented()), Source(3, 1), RECEIVED_US)
-    (entry,) = board.entries.values()
+    working_set = WorkingSet()
+    working_set.apply(parse(documented()), Source(3, 1), RECEIVED_US)
+    (entry,) = working_set.entries.values()
     row, message = entry.row, entry.messages[0].row
     assert (row.external_user_id, row.external_user_name, row.status) == (
         "chatwoot_111_67890",

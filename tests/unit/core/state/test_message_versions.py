@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.core.chatwoot.changes import Change
-from server.core.state.projection import Board
+from server.core.state.projection import WorkingSet
 from tests.unit.states import (
     DISPLAY_ID,
     SOURCE,
@@ -56,11 +56,11 @@ def histories(draw: st.DrawFn) -> list[Told]:
 
 def _taken_in(history: list[Told]) -> list[int]:
     """The number of the edit that is shown after each of them."""
-    board, shown = Board(), []
-    board.apply(Told(0, 0, 0, 0).change, SOURCE, at(0))
+    working_set, shown = WorkingSet(), []
+    working_set.apply(Told(0, 0, 0, 0).change, SOURCE, at(0))
     for one in history:
-        board.apply(one.change, SOURCE, at(one.received))
-        [entry] = board.entries[SOURCE.integration_id, DISPLAY_ID].messages
+        working_set.apply(one.change, SOURCE, at(one.received))
+        [entry] = working_set.entries[SOURCE.integration_id, DISPLAY_ID].messages
         shown.append(int(entry.row.content.split()[1]))
     return shown
 

@@ -1,5 +1,5 @@
-"""The board and replies: recognised by their marker, and how far one has come on its way to the
-customer.
+"""The working set and replies: recognised by their marker, and how far one has come on its way to
+the customer.
 """
 
 from typing import Any
@@ -195,7 +195,10 @@ def test_the_webhook_after_the_response_changes_nothing() -> None:
         sender_name="A",
         content_type="text",
     )
-    assert desk.board.set_message(desk.entry, desk.entry.messages[0], sent, at(6), at(6)) is UPDATED
+    assert (
+        desk.working_set.set_message(desk.entry, desk.entry.messages[0], sent, at(6), at(6))
+        is UPDATED
+    )
     assert (
         desk.tell(message_change("On its way", version=1, sender_type="agent", client_id="key-1"))[
             1
@@ -236,7 +239,9 @@ def test_an_unseen_change_of_a_reply_makes_no_event() -> None:
     entry = desk.entry.messages[0]
     entry.is_dirty = False
     assert (
-        desk.board.set_message(desk.entry, entry, replace(reply, delivery_attempts=3), at(6), at(6))
+        desk.working_set.set_message(
+            desk.entry, entry, replace(reply, delivery_attempts=3), at(6), at(6)
+        )
         is SAME
     )
     assert entry.is_dirty

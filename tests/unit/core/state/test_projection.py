@@ -1,4 +1,4 @@
-"""The board: conversations and messages by version, never by arrival; twins are one, and the
+"""The working set: conversations and messages by version, never by arrival; twins are one, and the
 deleted stay deleted.
 """
 
@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from server.core.state.entities import Assignee, Attachment, Contact
-from server.core.state.projection import Board, Source
+from server.core.state.projection import Source, WorkingSet
 from tests.unit.core.desk import (
     CREATED,
     RECEIVED_US,
@@ -131,10 +131,10 @@ def test_a_change_told_with_a_known_message_is_not_lost() -> None:
 
 def test_two_integrations_keep_their_conversations_apart() -> None:
     """Display ids are unique per account only."""
-    board = Board()
-    board.apply(message_change(), SOURCE, RECEIVED_US)
-    board.apply(message_change(), Source(4, 2), RECEIVED_US)
-    assert {entry.row.company_id for entry in board.entries.values()} == {1, 2}
+    working_set = WorkingSet()
+    working_set.apply(message_change(), SOURCE, RECEIVED_US)
+    working_set.apply(message_change(), Source(4, 2), RECEIVED_US)
+    assert {entry.row.company_id for entry in working_set.entries.values()} == {1, 2}
 
 
 def _closed() -> Desk:
@@ -439,8 +439,8 @@ def test_a_status_set_by_an_agent_is_an_event_once() -> None:
     """The same status again is none."""
     desk = Desk(conversation_change(1))
     closed = replace(desk.row, status="Closed", chatwoot_status="resolved")
-    assert desk.board.set_conversation(desk.entry, closed, at(9), at(9)) is UPDATED
-    assert desk.board.set_conversation(desk.entry, replace(desk.row), at(9), at(9)) is SAME
+    assert desk.working_set.set_conversation(desk.entry, closed, at(9), at(9)) is UPDATED
+    assert desk.working_set.set_conversation(desk.entry, replace(desk.row), at(9), at(9)) is SAME
     assert desk.kinds.count("conversation.updated") == 1
     assert desk.row.updated_us == at(9)
 
@@ -449,9 +449,9 @@ def test_a_read_mark_leaves_the_conversation_as_it_is() -> None:
     """It belongs to one agent."""
     desk = Desk(message_change())
     before = desk.row
-    desk.board.note_read(desk.entry, 4, 1, 991, at(9))
-    draft = desk.board.drafts[-1]
-    assert (draft.kind, draft.extra) == (
+    desk.working_set.note_read(desk.entry, 4, 1, 991, at(9))
+    pending = desk.working_set.pending_events[-1]
+    assert (pending.kind, pending.extra) == (
         "conversation.read",
         {"agentId": 4, "readCount": 1, "messageId": 991},
     )

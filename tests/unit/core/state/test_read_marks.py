@@ -122,19 +122,23 @@ def test_the_future_reads_nothing() -> None:
 def test_reading_there_is_one_event_for_everyone() -> None:
     """However many changes told of it, and none where nothing was read."""
     desk = _desk(unread=2)
-    desk.board.draft_reading(at(61))
-    desk.board.draft_reading(at(62))
+    desk.working_set.add_read_events(at(61))
+    desk.working_set.add_read_events(at(62))
     desk.tell(conversation_change(50, agents_seen_us=at(65)))
-    desk.board.draft_reading(at(66))
-    reads = [draft for draft in desk.board.drafts if draft.kind == "conversation.read"]
-    assert [draft.extra and draft.extra["readCount"] for draft in reads] == [3, 5]
-    assert [draft.extra and draft.extra["agentId"] for draft in reads] == [None, None]
+    desk.working_set.add_read_events(at(66))
+    reads = [
+        pending
+        for pending in desk.working_set.pending_events
+        if pending.kind == "conversation.read"
+    ]
+    assert [pending.extra and pending.extra["readCount"] for pending in reads] == [3, 5]
+    assert [pending.extra and pending.extra["agentId"] for pending in reads] == [None, None]
     assert desk.kinds.count("conversation.updated") == 0
 
 
 def test_a_look_at_what_is_not_known_here_shows_nothing() -> None:
     desk = Desk(conversation_change(0, unread=0, as_of_us=at(5)))
-    assert desk.board.entries == {}
+    assert desk.working_set.entries == {}
 
 
 def test_what_chatwoot_sends_of_it_is_read() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from server.db.engine.database import Connection, Database
-from server.db.engine.sql_connection import Numbers
+from server.db.engine.sql_connection import IntList
 from server.errors import DuplicateRow
 from tests.kit.eventually import scaled
 from tests.unit.db.counters import create, is_whole, marks
@@ -26,9 +26,9 @@ async def test_posted_statements_leave_with_the_commit(database: Database) -> No
     """Nobody waits for them, and after the transaction they have taken place, in their order."""
 
     async def write(c: Connection) -> None:
-        c.post("UPDATE counters SET value = 5 WHERE id = 0")
-        c.post("UPDATE counters SET value = value * 2 WHERE id = 0")
-        c.post_many(
+        c.pipeline("UPDATE counters SET value = 5 WHERE id = 0")
+        c.pipeline("UPDATE counters SET value = value * 2 WHERE id = 0")
+        c.pipeline_many(
             "INSERT INTO marks (mark) VALUES (:mark)", [{"mark": mark} for mark in range(3)]
         )
 
@@ -39,14 +39,14 @@ async def test_posted_statements_leave_with_the_commit(database: Database) -> No
 
 
 async def test_a_posted_statement_that_fails_undoes_the_transaction(database: Database) -> None:
-    """Its error comes with the next answer or the COMMIT; what was posted before it, and after it,
-    has not taken place.
+    """Its error comes with the next answer or the COMMIT; what was pipelined before it, and after
+    it, has not taken place.
     """
 
     async def write(c: Connection) -> None:
-        c.post("UPDATE counters SET value = 5 WHERE id = 0")
-        c.post_many("INSERT INTO marks (mark) VALUES (:mark)", [{"mark": 1}, {"mark": 1}])
-        c.post("UPDATE counters SET value = 6 WHERE id = 1")
+        c.pipeline("UPDATE counters SET value = 5 WHERE id = 0")
+        c.pipeline_many("INSERT INTO marks (mark) VALUES (:mark)", [{"mark": 1}, {"mark": 1}])
+        c.pipeline("UPDATE counters SET value = 6 WHERE id = 1")
 
     with pytest.raises(DuplicateRow):
         await database.transaction(write, attempts=1)
@@ -65,7 +65,7 @@ async def test_a_single_posted_insert_of_many_rows_is_all_or_nothing(database: D
     rows = [{"mark": 1}, {"mark": 2}, {"mark": 1}]
 
     async def write(c: Connection) -> None:
-        c.post_many("INSERT INTO marks (mark) VALUES (:mark)", rows)
+        c.pipeline_many("INSERT INTO marks (mark) VALUES (:mark)", rows)
 
     with pytest.raises(DuplicateRow):
         await database.transaction(write, attempts=1)
@@ -77,7 +77,7 @@ async def test_a_refusal_drops_what_was_posted(database: Database) -> None:
     """A call that raises leaves nothing for the next one on the same connection."""
 
     async def refuse(c: Connection) -> None:
-        c.post("UPDATE counters SET value = 7 WHERE id = 0")
+        c.pipeline("UPDATE counters SET value = 7 WHERE id = 0")
         raise DuplicateRow
 
     for _ in range(8):
@@ -95,11 +95,11 @@ async def test_reads_see_what_was_posted_before_them(database: Database) -> None
     """
 
     async def work(c: Connection) -> list[Any]:
-        c.post("UPDATE counters SET value = 9 WHERE id = 2")
+        c.pipeline("UPDATE counters SET value = 9 WHERE id = 2")
         return await c.fetch_each(
             ("SELECT value FROM counters WHERE id = :id", {"id": 2}),
-            ("SELECT id FROM counters WHERE id IN (:ids) ORDER BY id", {"ids": Numbers([3, 1])}),
-            ("SELECT id FROM counters WHERE id IN (:ids)", {"ids": Numbers()}),
+            ("SELECT id FROM counters WHERE id IN (:ids) ORDER BY id", {"ids": IntList([3, 1])}),
+            ("SELECT id FROM counters WHERE id IN (:ids)", {"ids": IntList()}),
         )
 
     found = await database.transaction(work)
@@ -107,10 +107,10 @@ async def test_reads_see_what_was_posted_before_them(database: Database) -> None
 
 
 async def test_each_inserted_row_tells_its_id(database: Database) -> None:
-    """In the order of the rows, whatever was posted before."""
+    """In the order of the rows, whatever was pipelined before."""
 
     async def work(c: Connection) -> list[int]:
-        c.post("UPDATE counters SET value = 1 WHERE id = 0")
+        c.pipeline("UPDATE counters SET value = 1 WHERE id = 0")
         return await c.insert_each(
             "INSERT INTO marks (mark) VALUES (:mark)", [{"mark": 4}, {"mark": 3}]
         )
@@ -144,8 +144,8 @@ async def test_texts_come_back_as_they_were(database: Database, text: str) -> No
 
     async def work(c: Connection) -> list[Any]:
         await c.execute(f"CREATE TABLE texts (id INTEGER PRIMARY KEY, text VARCHAR(200)){engine}")
-        c.post("INSERT INTO texts (id, text) VALUES (:id, :text)", {"id": 1, "text": text})
-        c.post_many(
+        c.pipeline("INSERT INTO texts (id, text) VALUES (:id, :text)", {"id": 1, "text": text})
+        c.pipeline_many(
             "INSERT INTO texts (id, text) VALUES (:id, :text)",
             [{"id": 2, "text": text}, {"id": 3, "text": text + "."}],
         )
@@ -164,7 +164,7 @@ async def test_more_than_a_packet_leaves_in_several(database: Database) -> None:
 
     async def work(c: Connection) -> Any:
         await c.execute(f"CREATE TABLE large (id INTEGER PRIMARY KEY, text LONGTEXT){engine}")
-        c.post_many(
+        c.pipeline_many(
             "INSERT INTO large (id, text) VALUES (:id, :text)",
             [{"id": n, "text": "x" * 300_000} for n in range(12)],
         )

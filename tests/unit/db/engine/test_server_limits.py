@@ -67,7 +67,7 @@ async def test_packets_are_counted_in_bytes(database: Database, text: str) -> No
 
     async def update(c: Connection) -> None:
         for row in _rows(text[1:], 8):
-            c.post("UPDATE texts SET body = :body WHERE id = :id", row)
+            c.pipeline("UPDATE texts SET body = :body WHERE id = :id", row)
 
     await database.transaction(update, attempts=1)
     rows = await database.fetch_all("SELECT body FROM texts WHERE body = :body", {"body": text[1:]})
@@ -77,13 +77,13 @@ async def test_packets_are_counted_in_bytes(database: Database, text: str) -> No
 async def test_a_statement_larger_than_a_packet_is_the_error_of_its_call(
     database: Database,
 ) -> None:
-    """Not a lost connection, which everybody on it would pay for; what was posted before it is
+    """Not a lost connection, which everybody on it would pay for; what was pipelined before it is
     undone.
     """
     before = await database.transaction(lambda c: c.fetch_one("SELECT CONNECTION_ID()"))
 
     async def write(c: Connection) -> None:
-        c.post("UPDATE counters SET value = 9 WHERE id = 0")
+        c.pipeline("UPDATE counters SET value = 9 WHERE id = 0")
         await c.execute("UPDATE texts SET body = :body", {"body": _EMOJI * 5})
 
     for _ in range(3):

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from sqlalchemy import make_url
 
 from server.db.engine.database import Database
-from server.db.engine.sql_connection import Numbers
+from server.db.engine.sql_connection import IntList
 from server.db.migrations import upgrade
 from server.db.state import eventlog
 from server.incoming.crm_rows import CrmRows
@@ -224,7 +224,7 @@ async def _play(office: CrmOffice, day: list[Act]) -> None:
             "SELECT id FROM social_conversations WHERE platform = 'facebook'"
         )
     ]
-    assert (await office.database.fetch_all(counts, {"touched": Numbers(touched)}))[0][0] == 0
+    assert (await office.database.fetch_all(counts, {"touched": IntList(touched)}))[0][0] == 0
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -27,7 +27,7 @@ from server.core.state.entities import (
     agent_view,
     message_view,
 )
-from server.core.state.projection import Board, MessageEntry, Source
+from server.core.state.projection import Source, TrackedMessage, WorkingSet
 from server.core.wire.event_frames import EventBatch
 from server.db.engine.database import Connection, Database
 from server.db.state import (
@@ -68,13 +68,13 @@ class Office:
         return at(self.clock)
 
     async def transact(
-        self, company_ids: Sequence[int], work: Callable[[Connection], Awaitable[Board]]
+        self, company_ids: Sequence[int], work: Callable[[Connection], Awaitable[WorkingSet]]
     ) -> None:
         """One transaction as the server makes them; then the clients get its events."""
 
         async def write(c: Connection) -> list[EventBatch]:
             streams = await eventlog.lock_streams(c, company_ids, "e1")
-            return await store.save_board(c, await work(c), streams, self.now())
+            return await store.save_working_set(c, await work(c), streams, self.now())
 
         for batch in await self.database.transaction(write):
             self.hear(batch)
@@ -93,11 +93,11 @@ class Office:
         """A batch of ingest: deliveries of several companies in one transaction."""
         told = [(SOURCES[company_id], change) for company_id, change in changes]
 
-        async def work(c: Connection) -> Board:
-            _, board = await store.load_board(c, told, "e1")
+        async def work(c: Connection) -> WorkingSet:
+            _, working_set = await store.load_working_set(c, told)
             for source, change in told:
-                board.apply(change, source, received_us or self.now())
-            return board
+                working_set.apply(change, source, received_us or self.now())
+            return working_set
 
         await self.transact(COMPANIES, work)
 
@@ -198,19 +198,19 @@ def _tell(told: list[tuple[int, Change]]) -> Act:
 def _with_conversation(
     company_id: int,
     number: int,
-    work: Callable[["Office", Connection, int, Board], Awaitable[None]],
+    work: Callable[["Office", Connection, int, WorkingSet], Awaitable[None]],
 ) -> Act:
     """An agent's own act on one conversation: locked, read again, saved with its event."""
 
     async def act(office: Office) -> None:
-        async def write(c: Connection) -> Board:
+        async def write(c: Connection) -> WorkingSet:
             conversation_id = await office.some_row(c, company_id, number)
-            entry = await store.entry_by_id(c, company_id, conversation_id or 0)
+            entry = await store.track_conversation(c, company_id, conversation_id or 0)
             if entry is None:
-                return Board()
-            board = Board({(-1, 0): entry})
-            await work(office, c, company_id, board)
-            return board
+                return WorkingSet()
+            working_set = WorkingSet({(-1, 0): entry})
+            await work(office, c, company_id, working_set)
+            return working_set
 
         await office.transact([company_id], write)
 
@@ -218,10 +218,12 @@ def _with_conversation(
 
 
 def _status(company_id: int, number: int, status: str) -> Act:
-    async def work(office: Office, _c: Connection, _company_id: int, board: Board) -> None:
-        entry = board.entries[-1, 0]
+    async def work(
+        office: Office, _c: Connection, _company_id: int, working_set: WorkingSet
+    ) -> None:
+        entry = working_set.entries[-1, 0]
         chatwoot_status = {"Open": "open", "Closed": "resolved"}[status]
-        board.set_conversation(
+        working_set.set_conversation(
             entry,
             replace(entry.row, status=status, chatwoot_status=chatwoot_status),
             office.now(),
@@ -232,8 +234,8 @@ def _status(company_id: int, number: int, status: str) -> Act:
 
 
 def _read(company_id: int, number: int, place: int) -> Act:
-    async def work(office: Office, c: Connection, company_id: int, board: Board) -> None:
-        entry = board.entries[-1, 0]
+    async def work(office: Office, c: Connection, company_id: int, working_set: WorkingSet) -> None:
+        entry = working_set.entries[-1, 0]
         held = await threads.read_messages(c, company_id, entry.row.id, limit=100)
         if held:
             message = held[place % len(held)]
@@ -242,14 +244,16 @@ def _read(company_id: int, number: int, place: int) -> Act:
                 await lists.write_read_count(
                     c, AGENT_ID, entry.row.id, count, message.id, office.now()
                 )
-                board.note_read(entry, AGENT_ID, count, message.id, office.now())
+                working_set.note_read(entry, AGENT_ID, count, message.id, office.now())
 
     return _with_conversation(company_id, number, work)
 
 
 def _reply(company_id: int, number: int, key: str) -> Act:
-    async def work(office: Office, c: Connection, _company_id: int, board: Board) -> None:
-        entry, now = board.entries[-1, 0], office.now()
+    async def work(
+        office: Office, c: Connection, _company_id: int, working_set: WorkingSet
+    ) -> None:
+        entry, now = working_set.entries[-1, 0], office.now()
         if await outbox.read_reply(c, entry.row.id, key) is None:
             reply = Message(
                 0,
@@ -262,14 +266,14 @@ def _reply(company_id: int, number: int, key: str) -> Act:
                 delivery_state="sending",
                 told_at=now,
             )
-            board.put_message(entry, reply, now, now)
+            working_set.put_message(entry, reply, now, now)
 
     return _with_conversation(company_id, number, work)
 
 
 def _outcome(company_id: int, number: int, key: str, outcome: int) -> Act:
-    async def work(office: Office, c: Connection, company_id: int, board: Board) -> None:
-        entry = board.entries[-1, 0]
+    async def work(office: Office, c: Connection, company_id: int, working_set: WorkingSet) -> None:
+        entry = working_set.entries[-1, 0]
         known = await outbox.read_reply(c, entry.row.id, key)
         if known is None or known.chatwoot_message_id is not None:
             return
@@ -292,9 +296,9 @@ def _outcome(company_id: int, number: int, key: str, outcome: int) -> Act:
                 chatwoot_message_id=1000 + int(key[-1]),
             ),
         )
-        message_entry = MessageEntry(known)
-        entry.messages.append(message_entry)
-        board.set_message(entry, message_entry, settled, office.now(), office.now())
+        tracked_message = TrackedMessage(known)
+        entry.messages.append(tracked_message)
+        working_set.set_message(entry, tracked_message, settled, office.now(), office.now())
 
     return _with_conversation(company_id, number, work)
 
@@ -390,16 +394,16 @@ async def test_any_order_of_versioned_webhooks_ends_in_the_same_state() -> None:
     wanted = await _shown_after(STORY, 1)
     async with open_office():
         for n, order in enumerate(itertools.permutations(STORY)):
-            board = Board()
+            working_set = WorkingSet()
             for change in (*order, *order[:2]):
-                board.apply(change, SOURCES[1], at(900))
+                working_set.apply(change, SOURCES[1], at(900))
             if n % 60 == 0:
                 assert await _shown_after((*order, *order[:2]), size=1 + n % 7) == wanted
-            assert _state_of(board) == _state_of_story()
+            assert _state_of(working_set) == _state_of_story()
 
 
-def _state_of(board: Board) -> Any:
-    (entry,) = board.entries.values()
+def _state_of(working_set: WorkingSet) -> Any:
+    (entry,) = working_set.entries.values()
     held = sorted(
         (replace(message.row, told_at=0) for message in entry.messages),
         key=lambda m: m.created_us or 0,
@@ -408,10 +412,10 @@ def _state_of(board: Board) -> Any:
 
 
 def _state_of_story() -> Any:
-    board = Board()
+    working_set = WorkingSet()
     for change in STORY:
-        board.apply(change, SOURCES[1], at(900))
-    return _state_of(board)
+        working_set.apply(change, SOURCES[1], at(900))
+    return _state_of(working_set)
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))

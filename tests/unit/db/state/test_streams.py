@@ -93,7 +93,7 @@ async def test_who_has_no_patience_left_is_told_which_company_it_was(
         # once the last try of the call above has been rolled back
         async def locks_the_other() -> bool:
             streams, found = await opened.transaction(
-                lambda c: eventlog.lock_free_and_read(c, [1, 2], "epoch", ("SELECT 5", {}))
+                lambda c: eventlog.lock_free_and_read(c, [1, 2], ("SELECT 5", {}))
             )
             assert [tuple(rows[0]) for rows in found] == [(5,)]
             return set(streams) == {2}
