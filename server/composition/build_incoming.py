@@ -72,7 +72,7 @@ def build_deliveries(
         publish,
         batch=settings.ingest_batch,
         attempts=settings.ingest_attempts,
-        on_typing=live.presence.show_typing,
+        on_typing=live.broadcast.show_typing,
         arrivals=integrations.arrivals,
         traces=resources.traces,
     )
@@ -129,7 +129,7 @@ def build_comparisons(
     )
     return Comparisons(
         sync=sync,
-        sync_runs=SyncRuns(database, directory, sync, live.presence.show_sync),
+        sync_runs=SyncRuns(database, directory, sync, live.broadcast.show_sync),
         reconcile=Reconcile(
             database, directory, ingester, clients.client, settings, integrations.arrivals
         ),

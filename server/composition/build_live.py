@@ -8,11 +8,15 @@ from server.access.foreign_access import Trespass
 from server.composition.build_resources import Resources
 from server.core.state.fan_out import FanOut
 from server.db.state import store
+from server.live.broadcast import Broadcast
 from server.live.bus import Bus
+from server.live.conversation_owners import Asker, ConversationOwners
 from server.live.feed import FeedLimits
 from server.live.feeds import Feeds
 from server.live.hub import Hub, OnFanOut
-from server.live.presence import Presence, Viewer
+from server.live.presence import Presence
+from server.live.presence_channel import PresenceChannel
+from server.live.presence_receiver import PresenceReceiver
 from server.live.session_revoker import SessionRevoker
 from server.operation.fanout_log import ReachKeeper
 from server.tasks import spawn
@@ -27,6 +31,7 @@ class Live:
     hub: Hub
     feeds: Feeds
     presence: Presence
+    broadcast: Broadcast
     fanouts: ReachKeeper
     revoker: SessionRevoker
 
@@ -42,23 +47,26 @@ def build_live(resources: Resources, trespass: Trespass, is_current: Callable[[]
     async def company_of(conversation_id: int) -> int | None:
         return await database.read(lambda c: store.read_company(c, conversation_id))
 
-    def on_foreign(viewer: Viewer, conversation_id: int) -> None:
+    def on_foreign(asker: Asker, conversation_id: int) -> None:
         spawn(
             trespass.note_frame(
-                viewer.company_id, viewer.agent_id, viewer.agent_name, conversation_id
+                asker.company_id, asker.agent_id, asker.agent_name, conversation_id
             ),
             "trespass",
         )
 
-    presence = Presence(hub, bus, company_of, on_foreign)
+    channel = PresenceChannel(bus)
+    broadcast = Broadcast(hub, channel)
+    presence = Presence(hub, channel, ConversationOwners(company_of, on_foreign))
+    receiver = PresenceReceiver(channel, broadcast, presence)
     feeds = Feeds(
         database,
         bus,
         hub,
         FeedLimits(settings.feed_ring_events, settings.feed_ring_bytes),
         settings.head_check_seconds,
-        on_presence=presence.on_note,
-        on_subscribed=presence.watch,
+        on_presence=receiver.receive,
+        on_subscribed=presence.ask_other_processes,
         on_traced=traced.expect if traced else None,
     )
     bus.on_up(feeds.check_soon)
@@ -67,6 +75,7 @@ def build_live(resources: Resources, trespass: Trespass, is_current: Callable[[]
         hub=hub,
         feeds=feeds,
         presence=presence,
+        broadcast=broadcast,
         fanouts=fanouts,
         revoker=SessionRevoker(hub),
     )

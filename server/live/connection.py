@@ -60,15 +60,15 @@ class Tail(Protocol):
         """The same from the log, a page; None when the log does not reach back so far any more."""
 
 
-class Colleagues(Protocol):
+class PresencePort(Protocol):
     """What the agents of a company see of each other, as a connection uses it."""
 
     def join(self, viewer: "Connection") -> None: ...
 
     def leave(self, viewer: "Connection") -> None: ...
 
-    def inform(self, viewer: "Connection") -> None:
-        """Give it the whole again."""
+    def request_snapshot(self, viewer: "Connection") -> None:
+        """Send it the whole, soon."""
 
     def view(self, viewer: "Connection", conversation_id: int | None) -> None: ...
 
@@ -105,14 +105,14 @@ class Connection:
     __slots__ = (
         "__weakref__",
         "_budget",
-        "_colleagues",
         "_fetching",
+        "_has_snapshot",
         "_heard_at",
         "_hub",
-        "_is_informed",
         "_now_seconds",
         "_pace",
         "_pinged_at",
+        "_presence",
         "_renew",
         "_tail",
         "agent_id",
@@ -137,7 +137,7 @@ class Connection:
         push: Push,
         hub: Hub,
         tail: Tail,
-        colleagues: Colleagues,
+        presence: PresencePort,
         pace: Pace,
         *,
         agent_id: int,
@@ -154,7 +154,7 @@ class Connection:
         self.output = push
         self._hub = hub
         self._tail = tail
-        self._colleagues = colleagues
+        self._presence = presence
         self._pace = pace
         self.agent_id = agent_id
         self.agent_name = agent_name
@@ -171,7 +171,7 @@ class Connection:
         self._renew: Renew | None = None
         self.is_replaying = self.is_over = self.is_admin = False
         self.viewing: int | None = None
-        self._is_informed = False
+        self._has_snapshot = False
         self.deadline = now
         self._set_deadline()
 
@@ -184,7 +184,7 @@ class Connection:
         self._renew = renew
         self.output = self.output.hand_over(self, self._pace.high_water_bytes)
         self._hub.join(self._tail.company_id, self)
-        self._colleagues.join(self)
+        self._presence.join(self)
         self.advance()
 
     @property
@@ -246,21 +246,21 @@ class Connection:
         """What was held back may leave."""
         if self.paused_at is None:
             self.advance()
-            if not self._is_informed:
-                self._colleagues.inform(self)
+            if not self._has_snapshot:
+                self._presence.request_snapshot(self)
 
     def send_ephemeral(self, frame: bytes) -> None:
-        """Of colleagues. The first to be dropped: a socket without room, or one that missed
-        something before, waits for the whole.
+        """Write a frame that is no event. The first to be dropped: a socket without room, or one
+        that missed one before, waits for the whole.
         """
         if self.paused_at is not None or not self._hub.may_send():
-            self._is_informed = False
-        elif self._is_informed:
+            self._has_snapshot = False
+        elif self._has_snapshot:
             self.output.write(frame)
 
-    def inform(self, frame: bytes) -> None:
+    def send_presence_snapshot(self, frame: bytes) -> None:
         if self.paused_at is None and self._hub.may_send():
-            self._is_informed = True
+            self._has_snapshot = True
             self.output.write(frame)
 
     @property
@@ -311,9 +311,9 @@ class Connection:
         elif isinstance(message, Hello):
             self.close(CloseCode.PROTOCOL, "hello was said already")
         elif isinstance(message, Viewing):
-            self._colleagues.view(self, message.conversation_id)
+            self._presence.view(self, message.conversation_id)
         elif isinstance(message, Typing):
-            self._colleagues.type(self, message.conversation_id, on=message.on)
+            self._presence.type(self, message.conversation_id, on=message.on)
         elif isinstance(message, Pong):
             pass  # heard is what counts
 
@@ -332,8 +332,8 @@ class Connection:
             metrics.sockets_paused.dec()
             self._set_deadline()
             self.advance()
-            if not self._is_informed:
-                self._colleagues.inform(self)
+            if not self._has_snapshot:
+                self._presence.request_snapshot(self)
 
     def on_lost(self, code: int) -> None:
         self.is_over = True
@@ -341,7 +341,7 @@ class Connection:
             self.paused_at = None
             metrics.sockets_paused.dec()
         self._hub.leave(self._tail.company_id, self)
-        self._colleagues.leave(self)
+        self._presence.leave(self)
         if self._fetching is not None:
             self._fetching.cancel()
         metrics.socket_closes.labels(metric_label(code)).inc()

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from server import metrics
-from server.core.state.presence_state import is_note
+from server.core.state.presence_state import is_presence_message
 from server.core.wire.event_frames import EventBatch, encode_batch, parse_batch
 from server.db.engine.database import Database
 from server.db.state import eventlog
@@ -158,7 +158,7 @@ class Feeds:
 
     def _listener(self, company_id: int) -> Callable[[str], None]:
         def on_message(text: str) -> None:
-            if is_note(text):
+            if is_presence_message(text):
                 self._on_presence(company_id, text)
                 return
             if company_id in self._feeds:

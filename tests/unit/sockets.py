@@ -8,9 +8,9 @@ from typing import Any
 from server.core.wire.websocket_frames import split_text_frames, text_frame
 from server.errors import OmniError
 from server.live.connection import (
-    Colleagues,
     Connection,
     Pace,
+    PresencePort,
     Renewal,
 )
 from server.live.hub import Hub
@@ -123,7 +123,7 @@ class Log:
 
 
 class Alone:
-    """Colleagues of whom nothing is ever heard; writes down who has missed something."""
+    """PresencePort of whom nothing is ever heard; writes down who has missed something."""
 
     def __init__(self) -> None:
         self.uninformed: list[Connection] = []
@@ -132,7 +132,7 @@ class Alone:
 
     def leave(self, viewer: Connection) -> None: ...
 
-    def inform(self, viewer: Connection) -> None:
+    def request_snapshot(self, viewer: Connection) -> None:
         self.uninformed.append(viewer)
 
     def view(self, viewer: Connection, conversation_id: int | None) -> None: ...
@@ -152,7 +152,7 @@ def connect(
     is_replaying: bool = False,
     agent_id: int = 4,
     agent_name: str = "Asha",
-    colleagues: Colleagues | None = None,
+    colleagues: PresencePort | None = None,
     **fields: Any,
 ) -> tuple[Connection, Socket]:
     """A connection that was welcomed at `seq`."""

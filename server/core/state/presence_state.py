@@ -1,9 +1,9 @@
 """Who is here, looks at which conversation, and types: what a company's agents see of each other.
 Pure.
 
-Never stored, without a seq: whoever missed some of it is told the whole again. Each process tells
-the others of its own agents by notes on the bus; a process that is not heard of any more takes its
-agents with it.
+Never stored, without a seq: a client that missed some of it gets the whole again. Each process
+tells the others of its own agents by messages on the bus; the agents of a process that is not heard
+of any more are gone.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,17 +13,17 @@ import msgspec
 
 from server.core.wire.client_frames import encode_message
 
-# in a larger company only those are listed who look at a conversation; the others are a number
-LISTED_IDLE_MOST = 100
-LISTED_MOST = 500
+# in a larger company only agents who look at a conversation are listed; the others are a number
+MAX_LISTED_IDLE = 100
+MAX_LISTED = 500
 TYPING_SECONDS = 6.0
-TYPING_AGAIN_SECONDS = 2.0  # said again sooner than this, it changes nothing
+TYPING_AGAIN_SECONDS = 2.0  # repeated sooner than this, it changes nothing
 # after this a process that said nothing counts as dead; it says something every 15 s
 SILENT_SECONDS = 40.0
-_NOTE = "p1 "
+_PREFIX = "p1 "
 
 
-class Seen(msgspec.Struct, frozen=True):
+class AgentPresence(msgspec.Struct, frozen=True):
     """One agent, whatever number of tabs they have."""
 
     id: int
@@ -32,7 +32,7 @@ class Seen(msgspec.Struct, frozen=True):
     typing: bool = False
 
 
-Picture = Mapping[int, Seen]
+PresenceMap = Mapping[int, AgentPresence]
 # (conversation, agent in Chatwoot or None: its customer) -> whether they type
 TypingNews = Mapping[tuple[int, str | None], bool]
 
@@ -45,13 +45,13 @@ class Writer(msgspec.Struct, frozen=True):
     on: bool
 
 
-class Note(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One process to the others, about one company. `is_whole`: nobody but these; `asks`: tell me
-    of yours.
+class PresenceMessage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One process to the others, about one company. `is_whole`: it has no agents but these;
+    `asks`: the others are to tell of theirs.
     """
 
     process: str
-    seen: tuple[Seen, ...] = ()
+    seen: tuple[AgentPresence, ...] = ()
     gone: tuple[int, ...] = ()
     is_whole: bool = False
     asks: bool = False
@@ -60,50 +60,52 @@ class Note(msgspec.Struct, frozen=True, omit_defaults=True):
     sync: dict[str, Any] | None = None  # how far one is, for administrators
 
 
-_decoder = msgspec.json.Decoder(Note)
+_decoder = msgspec.json.Decoder(PresenceMessage)
 
 
-def encode_note(note: Note) -> str:
-    return _NOTE + msgspec.json.encode(note).decode()
+def encode_presence_message(message: PresenceMessage) -> str:
+    return _PREFIX + msgspec.json.encode(message).decode()
 
 
-def is_note(text: str) -> bool:
-    """Whether a bus message is a note, and no batch of events."""
-    return text.startswith(_NOTE)
+def is_presence_message(text: str) -> bool:
+    """Whether a bus message is of this kind, and no batch of events."""
+    return text.startswith(_PREFIX)
 
 
-def parse_note(text: str) -> Note:
-    """Raises ValueError for what is no note of this version."""
+def parse_presence_message(text: str) -> PresenceMessage:
+    """Raises ValueError for what is no such message of this version."""
     try:
-        return _decoder.decode(text.removeprefix(_NOTE))
+        return _decoder.decode(text.removeprefix(_PREFIX))
     except msgspec.MsgspecError as error:
         raise ValueError(str(error)) from None
 
 
-class Elsewhere:
+class RemoteProcess:
     """The agents of one other process, as it told of them."""
 
-    __slots__ = ("heard_at", "seen")
+    __slots__ = ("agents", "heard_at")
 
     def __init__(self) -> None:
-        self.seen: dict[int, Seen] = {}
+        self.agents: dict[int, AgentPresence] = {}
         self.heard_at = 0.0
 
-    def take(self, note: Note, now: float) -> None:
+    def accept(self, message: PresenceMessage, now: float) -> None:
         self.heard_at = now
-        if note.is_whole:
-            self.seen = {}
-        for agent_id in note.gone:
-            self.seen.pop(agent_id, None)
-        for one in note.seen:
-            self.seen[one.id] = one
+        if message.is_whole:
+            self.agents = {}
+        for agent_id in message.gone:
+            self.agents.pop(agent_id, None)
+        for agent in message.seen:
+            self.agents[agent.id] = agent
 
     def is_silent(self, now: float) -> bool:
         return now - self.heard_at > SILENT_SECONDS
 
 
-def merge(here: Picture, elsewhere: Iterable[Picture]) -> Picture:
-    """All agents once: with tabs in several processes, the one where they do more counts."""
+def merge(here: PresenceMap, elsewhere: Iterable[PresenceMap]) -> PresenceMap:
+    """All agents once: of an agent with tabs in several processes, the one where they do more
+    counts.
+    """
     others = [picture for picture in elsewhere if picture]
     if not others:
         return here
@@ -119,27 +121,29 @@ def merge(here: Picture, elsewhere: Iterable[Picture]) -> Picture:
     return merged
 
 
-def listed(picture: Picture) -> dict[int, Seen]:
-    """Those whom clients are told of by name."""
+def listed(picture: PresenceMap) -> dict[int, AgentPresence]:
+    """The agents that clients get by name."""
     everyone = picture.values()
     chosen = (
         everyone
-        if len(picture) <= LISTED_IDLE_MOST
+        if len(picture) <= MAX_LISTED_IDLE
         else [one for one in everyone if one.viewing is not None]
     )
-    if len(chosen) > LISTED_MOST:
-        chosen = sorted(chosen, key=lambda one: one.id)[:LISTED_MOST]
+    if len(chosen) > MAX_LISTED:
+        chosen = sorted(chosen, key=lambda one: one.id)[:MAX_LISTED]
     return {one.id: one for one in chosen}
 
 
-def difference(before: Picture, after: Picture) -> tuple[tuple[Seen, ...], tuple[int, ...]]:
+def difference(
+    before: PresenceMap, after: PresenceMap
+) -> tuple[tuple[AgentPresence, ...], tuple[int, ...]]:
     """(those who are new or have changed, the ids of those who are gone)."""
     changed = tuple(one for agent_id, one in after.items() if before.get(agent_id) != one)
     return changed, tuple(agent_id for agent_id in before if agent_id not in after)
 
 
 def encode_presence(
-    online: int, agents: Iterable[Seen], gone: Iterable[int], *, whole: bool
+    online: int, agents: Iterable[AgentPresence], gone: Iterable[int], *, whole: bool
 ) -> bytes:
     return encode_message(
         "presence", online=online, agents=list(agents), gone=list(gone), whole=whole
@@ -153,21 +157,21 @@ def encode_typing(conversation_id: int, name: str | None, *, on: bool) -> bytes:
     return encode_message("typing", conversationId=conversation_id, who="agent", name=name, on=on)
 
 
-def note_of_typing(process: str, typing: TypingNews) -> Note:
+def message_of_typing(process: str, typing: TypingNews) -> PresenceMessage:
     customers = {conversation: on for (conversation, name), on in typing.items() if name is None}
     writers = tuple(
         Writer(conversation, name, on)
         for (conversation, name), on in typing.items()
         if name is not None
     )
-    return Note(process, customers=customers, writers=writers)
+    return PresenceMessage(process, customers=customers, writers=writers)
 
 
-def typing_of(note: Note) -> TypingNews:
+def typing_of(message: PresenceMessage) -> TypingNews:
     customers: dict[tuple[int, str | None], bool] = {
-        (conversation, None): on for conversation, on in note.customers.items()
+        (conversation, None): on for conversation, on in message.customers.items()
     }
-    return customers | {(one.conversation, one.name): one.on for one in note.writers}
+    return customers | {(one.conversation, one.name): one.on for one in message.writers}
 
 
 def encode_sync(run: Mapping[str, Any]) -> bytes:

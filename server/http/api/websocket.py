@@ -43,9 +43,9 @@ from server.http.guard import catch_up_with
 from server.http.responses import problem_answer
 from server.live.asgi_socket import AsgiPush
 from server.live.connection import (
-    Colleagues,
     Connection,
     Pace,
+    PresencePort,
     Renewal,
 )
 from server.live.feed import Feed
@@ -71,14 +71,14 @@ class Sockets:
         access: Access,
         feeds: Feeds,
         hub: Hub,
-        colleagues: Colleagues,
+        presence: PresencePort,
         settings: Settings,
         process: Stopping,
     ) -> None:
         self._access = access
         self._feeds = feeds
         self._hub = hub
-        self._colleagues = colleagues
+        self._presence = presence
         self._settings = settings
         self._process = process
         # by address: sockets that nobody has signed in on yet
@@ -144,7 +144,7 @@ class Sockets:
             push,
             self._hub,
             feed,
-            self._colleagues,
+            self._presence,
             self._pace,
             agent_id=principal.agent.id,
             agent_name=principal.agent.name,

@@ -327,7 +327,7 @@ async def test_what_is_held_back_follows() -> None:
     hub, colleagues = Hub(), Alone()
     log = Log(hub, HEAD)
     level, level_socket = connect(hub, log, HEAD, colleagues=colleagues)
-    level.inform(text_frame(b'{"type": "presence"}'))
+    level.send_presence_snapshot(text_frame(b'{"type": "presence"}'))
     is_current = False
     hub.is_current = lambda: is_current
     log.append(3)

@@ -10,15 +10,19 @@ from server.close_codes import CloseCode
 from server.core.state.presence_state import (
     SILENT_SECONDS,
     TYPING_SECONDS,
-    Note,
-    Seen,
-    encode_note,
+    AgentPresence,
+    PresenceMessage,
+    encode_presence_message,
 )
 from server.errors import DatabaseUnavailable
+from server.live.broadcast import Broadcast
 from server.live.bus import Bus
 from server.live.connection import Connection
+from server.live.conversation_owners import ConversationOwners
 from server.live.hub import Hub
 from server.live.presence import Presence
+from server.live.presence_channel import PresenceChannel
+from server.live.presence_receiver import PresenceReceiver
 from tests.kit.eventually import eventually
 from tests.unit.sockets import Log, Socket, connect
 
@@ -33,7 +37,10 @@ class Office:
         self.log = Log(self.hub, 1)
         self.look_ups: list[int] = []
         self.is_database_there = True
-        self.presence = Presence(self.hub, Bus("memory://"), self._company_of)
+        channel = PresenceChannel(Bus("memory://"))
+        self.broadcast = Broadcast(self.hub, channel)
+        self.presence = Presence(self.hub, channel, ConversationOwners(self._company_of))
+        self.receiver = PresenceReceiver(channel, self.broadcast, self.presence)
 
     def sit_down(self, agent_id: int, name: str = "") -> tuple[Connection, Socket]:
         return connect(
@@ -131,8 +138,8 @@ async def test_typing_ends_by_itself() -> None:
     typist, _ = office.sit_down(4)
     type_in(typist, OWN)
     await becomes(watcher, {3: (None, False), 4: (OWN, True)})
-    office.presence.look_round(time.monotonic() + TYPING_SECONDS / 2)
-    office.presence.look_round(time.monotonic() + TYPING_SECONDS + 1)
+    office.presence.tick(time.monotonic() + TYPING_SECONDS / 2)
+    office.presence.tick(time.monotonic() + TYPING_SECONDS + 1)
     await becomes(watcher, {3: (None, False), 4: (OWN, False)})
     assert len([frame for frame in watcher.of_type("presence") if not frame["whole"]]) == 2
 
@@ -243,8 +250,8 @@ async def test_a_customer_s_typing_goes_to_everyone_at_once() -> None:
     _, first = office.sit_down(3)
     _, second = office.sit_down(4)
     await eventually(lambda: first.of_type("presence") and second.of_type("presence"))
-    office.presence.show_typing(1, {(OWN, None): True, (18, None): False})
-    office.presence.show_typing(2, {(FOREIGN, None): True})
+    office.broadcast.show_typing(1, {(OWN, None): True, (18, None): False})
+    office.broadcast.show_typing(2, {(FOREIGN, None): True})
     told = [
         (frame["conversationId"], frame["who"], frame["on"]) for frame in first.of_type("typing")
     ]
@@ -256,10 +263,10 @@ async def test_agents_of_a_process_that_is_silent_are_gone() -> None:
     """Its notes made them known; nobody says that it died."""
     office = Office()
     _, watcher = office.sit_down(3)
-    note = Note("elsewhere", (Seen(9, "Rahim", OWN),), is_whole=True)
-    office.presence.on_note(1, encode_note(note))
+    message = PresenceMessage("elsewhere", (AgentPresence(9, "Rahim", OWN),), is_whole=True)
+    office.receiver.receive(1, encode_presence_message(message))
     await becomes(watcher, {3: (None, False), 9: (OWN, False)})
-    office.presence.look_round(time.monotonic() + SILENT_SECONDS + 1)
+    office.presence.tick(time.monotonic() + SILENT_SECONDS + 1)
     await becomes(watcher, {3: (None, False)})
     assert office.presence.online(1) == {3}
 
@@ -271,9 +278,10 @@ async def test_a_company_nobody_is_in_is_forgotten() -> None:
     agent.close(CloseCode.NORMAL)
     await eventually(
         lambda: (
-            not office.presence._companies[1].here and office.presence._companies[1].timer is None
+            not office.presence._companies[1].board.here
+            and office.presence._companies[1].timer is None
         )
     )
-    office.presence.look_round(time.monotonic() + 3_600)
+    office.presence.tick(time.monotonic() + 3_600)
     assert 1 not in office.presence._companies
     assert office.presence.online(1) == set()
