@@ -74,9 +74,9 @@ class SetUp:
         while True:
             seconds = _EVERY_SECONDS
             try:
-                is_kept = await self._database.transaction(self._keep)
-            except DuplicateRow:
-                is_kept = False
+                self.is_needed, is_kept = await self._database.transaction(self._keep)
+            except DuplicateRow:  # another process shows its own
+                self.is_needed, is_kept = True, False
             except DatabaseUnavailable:
                 seconds, is_kept = _RETRY_SECONDS, self._is_shown
             else:
@@ -140,9 +140,11 @@ class SetUp:
         cookie, _ = await self._access.open_session(agent_id, origin)
         return cookie
 
-    async def _keep(self, connection: Connection) -> bool:
-        self.is_needed = not await setup_keys.is_in_use(connection)
-        return self.is_needed and await setup_keys.keep_key(
+    async def _keep(self, connection: Connection) -> tuple[bool, bool]:
+        """Whether the page is needed, and our key is the one that counts. Raises DuplicateRow."""
+        if await setup_keys.is_in_use(connection):
+            return False, False
+        return True, await setup_keys.keep_key(
             connection, _hash(self._key), self._database.clock.now_us(), _SILENT_US
         )
 

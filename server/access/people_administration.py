@@ -278,6 +278,7 @@ class People:
             # everything issued before this moment ends: by the clock that sessions are stamped with
             stamped = values | ({"valid_after": now_us} if "valid_after" in values else {})
             await accounts.update_agent(connection, agent_id, stamped, now_us)
+            ended = 0
             if "valid_after" in values or values.get("role") == "agent":
                 # a new password ends links that would set another; those for other people stay
                 made_by = None if act == "agent.password" else agent_id
@@ -288,9 +289,8 @@ class People:
                     made_by,
                     self._database.clock.now_us(),
                 )
-                if ended:
-                    detail["invitations_ended"] = ended
-            await audit_log.append_act(connection, actor, act, f"agent {agent_id}", **detail)
+            about = detail | ({"invitations_ended": ended} if ended else {})
+            await audit_log.append_act(connection, actor, act, f"agent {agent_id}", **about)
 
         await self._database.transaction(write)
         await self._access.look_up()  # here at once; other processes within seconds

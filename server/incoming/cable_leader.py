@@ -70,7 +70,7 @@ class CableLeader:
         self._me = uuid.uuid4().hex
         self._links: dict[Place, tuple[list[Integration], Link, asyncio.Task[None]]] = {}
         self._paces: dict[int, Bucket] = {}
-        self._told: dict[Place, SocketState] = {}
+        self._written: dict[Place, SocketState] = {}
         self.states: dict[Place, SocketState] = {}
 
     async def run(self) -> None:
@@ -92,9 +92,12 @@ class CableLeader:
         """Renew what is ours, take what is free, end what is not wanted or not ours any more."""
         wanted = self._wanted()
         try:
-            held = await self._database.transaction(lambda c: self._claim(c, wanted), attempts=1)
+            held, self.states, written = await self._database.transaction(
+                lambda c: self._claim(c, wanted), attempts=1
+            )
+            self._written.update(written)
         except DatabaseUnavailable:
-            self._told.clear()  # it may not have been written
+            self._written.clear()  # it may have been written, or not
             # nobody can take it from us either; what is heard goes to the spool
             held = set(self._links)
         for place in list(self._links):
@@ -109,12 +112,16 @@ class CableLeader:
 
     async def _claim(
         self, connection: Connection, wanted: Mapping[Place, list[Integration]]
-    ) -> set[Place]:
+    ) -> tuple[set[Place], dict[Place, SocketState], list[tuple[Place, SocketState]]]:
+        """Renew and take leases. Returns the places that are held, the rows of all, and those of
+        ours that were written.
+        """
         now_us = await self._database.clock.read(connection)
         until_us = now_us + int(_LEASE_SECONDS * SECOND)
+        written: list[tuple[Place, SocketState]] = []
         if self._links:
             await socket_leases.renew_leases(connection, self._me, until_us)
-            await self._write_states(connection)
+            written = await self._write_states(connection)
         rows = await socket_leases.read_sockets(connection) if wanted or self._links else {}
         held = {place for place, row in rows.items() if row.holder == self._me and row.lease_us > 0}
         await socket_leases.give_back(connection, self._me, held - wanted.keys())
@@ -126,17 +133,16 @@ class CableLeader:
                 connection, place, self._me, now_us, until_us
             ):
                 held.add(place)
-        self.states = rows
-        return held & wanted.keys()
+        return held & wanted.keys(), rows, written
 
-    async def _write_states(self, connection: Connection) -> None:
+    async def _write_states(self, connection: Connection) -> list[tuple[Place, SocketState]]:
         changed = []
         for place, (_, link, _) in self._links.items():
-            before, now = self._told.get(place), _row(self._me, link.state)
+            before, now = self._written.get(place), _row(self._me, link.state)
             if before is None or _is_news(before, now):
                 changed.append((place, now))
         await socket_leases.write_states(connection, self._me, changed)
-        self._told.update(changed)
+        return changed
 
     def _wanted(self) -> dict[Place, list[Integration]]:
         """Places with the integrations that listen there."""
@@ -176,7 +182,7 @@ class CableLeader:
 
     async def _end(self, place: Place) -> None:
         _, _, task = self._links.pop(place)
-        self._told.pop(place, None)
+        self._written.pop(place, None)
         await stop(task)
 
     async def _leave(self) -> None:

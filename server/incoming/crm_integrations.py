@@ -30,7 +30,11 @@ class CrmIntegrations:
         """Before the changes are deleted. Raises DatabaseUnavailable."""
         for integration_id in sorted({one.row_id for one in changes if one.act == MOVED}):
             # awaited at once
-            await self._database.transaction(lambda c: self._unprove(c, integration_id))  # noqa: B023
+            if await self._database.transaction(lambda c: self._unprove(c, integration_id)):  # noqa: B023
+                _logger.warning(
+                    "integration changed by another program: it is proved anew",
+                    integration_id=integration_id,
+                )
         try:
             await self._directory.refresh()
         except Unavailable:
@@ -38,12 +42,13 @@ class CrmIntegrations:
                 "integrations not read again", integrations=sorted({one.row_id for one in changes})
             )
 
-    async def _unprove(self, connection: Connection, integration_id: int) -> None:
+    async def _unprove(self, connection: Connection, integration_id: int) -> bool:
+        """Whether it was proved until now."""
         overview = await integration_rows.read_overview(
             connection, self._vault, integration_id, None
         )
         if overview is None or not overview.integration.is_proved:
-            return
+            return False
         await integration_rows.write_integration(
             connection, self._vault, integration_id, {"proved_at": None}
         )
@@ -51,7 +56,4 @@ class CrmIntegrations:
         await audit_log.append_act(
             connection, actor, "integration.unproved", f"integration {integration_id}"
         )
-        _logger.warning(
-            "integration changed by another program: it is proved anew",
-            integration_id=integration_id,
-        )
+        return True

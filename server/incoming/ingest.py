@@ -118,6 +118,8 @@ class Taken(msgspec.Struct):
     served: set[int] = set()
     failed: list[tuple[int, Exception]] = []
     has_held: bool = False  # deliveries that wait for the directory
+    seen: dict[int, int] = {}  # integration -> its last webhook of these, microseconds
+    selection: "Selection | None" = None
 
     @property
     def ended(self) -> int:
@@ -132,7 +134,15 @@ class _Locked(NamedTuple):
     free: set[int]
 
 
-Select = Callable[[Connection], Awaitable[Waiting]]
+class Selection(NamedTuple):
+    """Deliveries of one transaction, and where the turns of the companies stand after it."""
+
+    waiting: Waiting
+    is_behind: bool
+    turn_after: int | None
+
+
+Select = Callable[[Connection], Awaitable[Selection]]
 
 
 class Ingester:
@@ -255,6 +265,8 @@ class Ingester:
             await self._suspect(error)
             return None
         self._crashes = 0
+        if taken.selection is not None:
+            _, self._is_behind, self._turn_after = taken.selection
         await self._conclude(taken, began_us)
         return taken
 
@@ -264,11 +276,11 @@ class Ingester:
         """
         began_us, has_begun = self._database.clock.now_us(), False
 
-        async def select(connection: Connection) -> Waiting:
+        async def select(connection: Connection) -> Selection:
             nonlocal has_begun
             waiting = await journal_reads.read_by_ids(connection, ids)
             has_begun = True
-            return waiting
+            return Selection(waiting, self._is_behind, self._turn_after)
 
         try:
             taken = await self._database.transaction(lambda c: self._ingest(c, select), attempts=2)
@@ -282,6 +294,8 @@ class Ingester:
 
     async def _conclude(self, taken: Taken, began_us: int) -> None:
         """After the commit."""
+        for integration_id, seen_us in taken.seen.items():
+            self.seen[integration_id] = max(seen_us, self.seen.get(integration_id, 0))
         self._announce(taken.ingested, began_us)
         self.unstored.forget(place_of(one) for one in taken.ingested.told)
         self._arrivals.note_all(
@@ -336,7 +350,7 @@ class Ingester:
                 )
             self._suspects.add(companies)
 
-    async def _select(self, connection: Connection) -> Waiting:
+    async def _select(self, connection: Connection) -> Selection:
         """The oldest deliveries; where there are many, as many of each company."""
         skipped = {
             *self._suspects.companies,
@@ -344,26 +358,32 @@ class Ingester:
         }
         if not self._is_behind:
             waiting = await journal_reads.read_oldest(connection, _FIRST)
-            self._is_behind = waiting.is_full
             free = [one for one in waiting.deliveries if one.company_id not in skipped]
-            return Waiting(free, waiting.unreadable, waiting.is_full)
-        ids, self._turn_after = await journal_reads.read_turns(
+            waiting = Waiting(free, waiting.unreadable, waiting.is_full)
+            return Selection(waiting, waiting.is_full, self._turn_after)
+        ids, turn_after = await journal_reads.read_turns(
             connection, self._batch, skipped, self._turn_after
         )
-        self._is_behind = len(ids) >= _FIRST or self._turn_after is not None
+        is_behind = len(ids) >= _FIRST or turn_after is not None
         waiting = await journal_reads.read_by_ids(connection, ids) if ids else Waiting()
-        return Waiting(waiting.deliveries, waiting.unreadable, self._is_behind)
+        waiting = Waiting(waiting.deliveries, waiting.unreadable, is_behind)
+        return Selection(waiting, is_behind, turn_after)
 
     async def _ingest(self, connection: Connection, select: Select) -> Taken:
-        waiting = await select(connection)
+        selection = await select(connection)
+        waiting = selection.waiting
         self._read = list(waiting.deliveries)
-        taken = Taken(is_full=waiting.is_full)
+        taken = Taken(is_full=waiting.is_full, selection=selection)
         told: list[Told] = []
         parked = [(one.id, "dead", one.reason) for one in waiting.unreadable]
         for delivery in waiting.deliveries:
             try:
                 one = self._understand(delivery)
                 self._remember(delivery.id, one.source.integration_id)
+                if not one.is_heard:  # what the socket tells says nothing of webhooks
+                    seen_us = min(delivery.received_us, self._database.clock.now_us())
+                    number = one.source.integration_id
+                    taken.seen[number] = max(seen_us, taken.seen.get(number, 0))
                 if (contact := one.change.contact_told) is None:
                     told.append(one)
                 else:
@@ -533,15 +553,26 @@ class Ingester:
     ) -> list[EventBatch]:
         if not told:
             return []
-        with metrics.ingest_seconds.time():
-            locked.working_set.heal(self._database.clock.now_us())
-            for one in told:
-                one.conversation, one.message = locked.working_set.apply(
-                    one.change, one.source, one.received_us
-                )
-            return await store.save_working_set(
-                connection, locked.working_set, locked.streams, self._database.clock.now_us()
+        started = time.perf_counter()
+        batches = await self._save(connection, locked.working_set, locked.streams, told)
+        _count_seconds(connection, started)
+        return batches
+
+    async def _save(
+        self,
+        connection: Connection,
+        working_set: WorkingSet,
+        streams: dict[int, Stream],
+        told: Sequence[Told],
+    ) -> list[EventBatch]:
+        working_set.heal(self._database.clock.now_us())
+        for one in told:
+            one.conversation, one.message = working_set.apply(
+                one.change, one.source, one.received_us
             )
+        return await store.save_working_set(
+            connection, working_set, streams, self._database.clock.now_us()
+        )
 
     async def _find_typing(self, connection: Connection, told: Sequence[Told]) -> Typing:
         """Who types: in conversations that agents have, the last of a batch. What is told too late
@@ -564,17 +595,12 @@ class Ingester:
     async def _apply(self, connection: Connection, told: Sequence[Told]) -> list[EventBatch]:
         if not told:
             return []
-        with metrics.ingest_seconds.time():
-            changes = [(t.source, within_present(t.change, t.received_us)) for t in told]
-            streams, working_set = await store.load_working_set(connection, changes)
-            working_set.heal(self._database.clock.now_us())
-            for one in told:
-                one.conversation, one.message = working_set.apply(
-                    one.change, one.source, one.received_us
-                )
-            return await store.save_working_set(
-                connection, working_set, streams, self._database.clock.now_us()
-            )
+        started = time.perf_counter()
+        changes = [(t.source, within_present(t.change, t.received_us)) for t in told]
+        streams, working_set = await store.load_working_set(connection, changes)
+        batches = await self._save(connection, working_set, streams, told)
+        _count_seconds(connection, started)
+        return batches
 
     def _understand(self, delivery: Delivery) -> Told:
         """Parse and route one delivery. Raises PayloadError with its outcome."""
@@ -597,9 +623,6 @@ class Ingester:
         integration = self._directory.find(
             change.account_id, change.inbox_id, verified_id, is_signed=is_signed
         )
-        seen_us = min(delivery.received_us, self._database.clock.now_us())
-        if not is_heard:  # a webhook has come: what the socket tells says nothing of that
-            self.seen[integration.id] = max(seen_us, self.seen.get(integration.id, 0))
         traceparent = delivery.headers.get(CARRIED)
         source = Source(integration.id, integration.company_id)
         return Told(
@@ -647,3 +670,8 @@ class Ingester:
             publish_ms=(published_us - committed_us) / 1e3,
             trace_id=None if batch.traceparent is None else batch.traceparent.split("-")[1],
         )
+
+
+def _count_seconds(connection: Connection, started: float) -> None:
+    seconds = time.perf_counter() - started
+    connection.after_commit(lambda: metrics.ingest_seconds.observe(seconds))

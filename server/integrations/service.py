@@ -303,10 +303,12 @@ class Integrations:
                 await integration_rows.check_free(
                     connection, overview.integration, values["page_id"]
                 )
+            written = values
             if "page_id" in values or "base_url" in values:
-                await _take_place(connection, overview.integration, values, now_us)
+                await _lock_place(connection, overview.integration, values)
+                written = values | {"proved_at": now_us}
             await integration_rows.write_integration(
-                connection, self._vault, integration_id, values
+                connection, self._vault, integration_id, written
             )
             detail = told | ({"renewed": renewed} if renewed else {})
             await audit_log.append_act(
@@ -553,7 +555,7 @@ class Integrations:
         await self._directory.refresh()
 
 
-async def _take_place(connection: Connection, own: Integration, values: Json, now_us: int) -> None:
+async def _lock_place(connection: Connection, own: Integration, values: Json) -> None:
     """What was proved, or trusted, was proved of another place: at the new one it is proved now,
     after whoever is there already.
 
@@ -566,4 +568,3 @@ async def _take_place(connection: Connection, own: Integration, values: Json, no
     holders = await integration_rows.lock_same_inbox(connection, moved)
     if any(company != own.company_id and at > GRANDFATHERED for _, company, at in holders):
         raise Unprocessable(NOTHING + HELD)
-    values["proved_at"] = now_us

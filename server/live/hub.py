@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol, TypeVar
 from server import metrics
 from server.close_codes import CloseCode
 from server.core.state.fan_out import FanOut
-from server.core.times import SECOND
+from server.core.times import wall_now_us
 
 _CHUNK = 64  # members between two looks at the clock
 _TURN_SECONDS = 0.01  # a fan-out gives the loop back after this long
@@ -126,7 +126,7 @@ class Sending:
         self.first_seq = first_seq
         self.last_seq = last_seq
         self.frames = frames
-        self.began = time.time()
+        self.began_us = wall_now_us()
         self.sockets = 0  # written to
 
 
@@ -284,8 +284,8 @@ class Hub:
                 room.company_id,
                 sending.first_seq,
                 last_seq,
-                int(sending.began * SECOND),
-                int(time.time() * SECOND),
+                sending.began_us,
+                wall_now_us(),
                 sending.sockets,
             )
         )

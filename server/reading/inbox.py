@@ -5,6 +5,7 @@ Everything takes the agent and looks only inside that agent's company.
 """
 
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -184,12 +185,8 @@ class Inbox:
         NotFound.
         """
 
-        read: tuple[Conversation, int] | None = None
-
         async def write(connection: Connection) -> tuple[Json, list[EventBatch]]:
             async def change(working_set: WorkingSet, entry: TrackedConversation) -> Json:
-                nonlocal read
-                read = None
                 message = await store.read_message(
                     connection, agent.company_id, conversation_id, message_id
                 )
@@ -204,17 +201,14 @@ class Inbox:
                     connection, agent.id, conversation_id, count, message_id, now_us
                 )
                 working_set.note_read(entry, agent.id, count, message_id, now_us)
-                read = entry.row, count
+                connection.after_commit(partial(self._on_read, entry.row, count))
                 return agent_view(entry.row, count)
 
             return await edit_conversation(
                 connection, agent.company_id, conversation_id, change, self._editor.now_us()
             )
 
-        view = await self._editor.run(write)
-        if read is not None:
-            self._on_read(*read)
-        return view
+        return await self._editor.run(write)
 
     async def set_status(self, agent: Agent, conversation_id: int, status: str) -> Json:
         """Open or close a conversation, in Chatwoot first where it comes from there. Raises

@@ -230,8 +230,10 @@ class Database:
     ) -> T:
         """Run `call` between BEGIN and COMMIT. It holds SQL only and may be run again: after a
         deadlock, a lost connection, and a COMMIT whose answer was lost, so what it does must be
-        idempotent. Raises DuplicateRow, what `call` raises, or DatabaseUnavailable: then it has not
-        taken effect and will not, but for OutcomeUnknown: COMMIT had left, and nobody knows.
+        idempotent; what counts or tells of it is left to `Connection.after_commit`.
+
+        Raises DuplicateRow, what `call` raises, or DatabaseUnavailable: then it has not taken
+        effect and will not, but for OutcomeUnknown: COMMIT had left, and nobody knows.
         Cancelled before COMMIT, it does not take effect. `awaits_commit` False: who repeats it
         under the same key anyway does not wait longer for a COMMIT.
         """

@@ -11,7 +11,7 @@ is checked, strings escaped by the driver's own `escape_string`.
 import functools
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 from server.db.schema.crm_columns import STANDARD, CrmColumns
@@ -88,6 +88,7 @@ class Connection:
             _SqliteAdapter(raw) if dialect == "sqlite" else _MysqlAdapter(raw, packet_bytes)
         )
         self._pipelined: list[Any] = []
+        self._after_commit: list[Callable[[], object]] = []
         self._begun = 0  # how many of the pipelined begin the transaction; 0 once they have left
         self._is_open = False
 
@@ -140,12 +141,21 @@ class Connection:
         if self._pipelined:
             await self._send_pipeline(0)
 
+    def after_commit(self, call: Callable[[], object]) -> None:
+        """Have `call` run once the COMMIT was confirmed: what counts or tells of this transaction.
+
+        A transaction that is run again has not run what its first run left here. `call` must not
+        wait nor raise.
+        """
+        self._after_commit.append(call)
+
     # -- the lane's side
     # -------------------------------------------------------------------------------------------
 
     def begin(self, statements: Iterable[str]) -> None:
         """The transaction begins with the first statement that leaves."""
         self._pipelined = [self._driver.prepare(sql, {}) for sql in statements]
+        self._after_commit = []
         self._begun = len(self._pipelined)
         self._is_open = False
 
@@ -163,9 +173,13 @@ class Connection:
             self.pipeline("COMMIT")
         await self.flush()
         self._is_open = False
+        calls, self._after_commit = self._after_commit, []
+        for call in calls:
+            call()
 
     async def rollback(self) -> None:
         self._pipelined = []
+        self._after_commit = []
         self._begun = 0
         if self._is_open:
             self._is_open = False

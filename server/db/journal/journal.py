@@ -120,7 +120,7 @@ async def count_failure(
     attempts = 1 + (row[0] if isinstance(row[0], int) and 0 <= row[0] <= most else 0)
     is_dead = attempts >= most
     if attempts == most:  # not one that was tried again after its death
-        metrics.deliveries_ingested.labels("dead").inc()
+        connection.after_commit(metrics.deliveries_ingested.labels("dead").inc)
     next_us = next_attempt_us(attempts)
     await connection.execute(
         "UPDATE omni_webhook_deliveries SET attempts = :attempts, next_attempt_at = :next, "

@@ -6,16 +6,18 @@ keeps the text it has, or gets its integration's number behind it.
 """
 
 from collections.abc import Mapping
+from functools import partial
 
 from msgspec.structs import replace
 
 from server import log
+from server.core.state.entities import Conversation
 from server.core.state.projection import TrackedConversation, WorkingSet
 from server.db.engine.sql_connection import Connection, IntList
 
 _logger = log.get(__name__)
-_SAID_MOST = 10_000
-_said: set[tuple[int, str]] = set()
+_MAX_WARNED = 10_000
+_warned: set[tuple[int, str]] = set()
 
 Place = tuple[int, str]
 
@@ -34,7 +36,7 @@ async def keep_apart(connection: Connection, working_set: WorkingSet) -> None:
         place = _place(entry)
         holder = taken.setdefault(place, id(entry) if entry.row.id == 0 else entry.row.id)
         if holder not in (entry.row.id, id(entry)):
-            _keep(working_set, entry)
+            _keep(connection, working_set, entry)
 
 
 def _is_changed(entry: TrackedConversation) -> bool:
@@ -67,21 +69,27 @@ async def _read_taken(
     }
 
 
-def _keep(working_set: WorkingSet, entry: TrackedConversation) -> None:
+def _keep(connection: Connection, working_set: WorkingSet, entry: TrackedConversation) -> None:
     row = entry.row
     kept = entry.external_before if row.id else f"{row.external_user_id}_{row.integration_id}"
-    said = (row.company_id, row.external_user_id or "")
-    if said not in _said and len(_said) < _SAID_MOST:
-        _said.add(said)
-        _logger.warning(
-            "external_user_id is another conversation's, and the CRM's key allows it once: this "
-            "one has its own",
-            company_id=row.company_id,
-            conversation_id=row.chatwoot_conversation_id,
-            taken=row.external_user_id,
-            kept=kept,
-        )
+    connection.after_commit(partial(_warn, row, kept))
     entry.row = replace(row, external_user_id=kept)
     for pending in working_set.pending_events:
         if pending.entry is entry:
             pending.conversation = replace(pending.conversation, external_user_id=kept)
+
+
+def _warn(row: Conversation, kept: str | None) -> None:
+    """Once for each text."""
+    place = (row.company_id, row.external_user_id or "")
+    if place in _warned or len(_warned) >= _MAX_WARNED:
+        return
+    _warned.add(place)
+    _logger.warning(
+        "external_user_id is another conversation's, and the CRM's key allows it once: this "
+        "one has its own",
+        company_id=row.company_id,
+        conversation_id=row.chatwoot_conversation_id,
+        taken=row.external_user_id,
+        kept=kept,
+    )

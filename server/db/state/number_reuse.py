@@ -3,6 +3,7 @@ says so.
 """
 
 from collections.abc import Iterable
+from functools import partial
 
 from server import log
 from server.db.engine.database import Connection
@@ -15,8 +16,14 @@ async def note(
 ) -> None:
     """`reissued`: (integration, conversation or message, Chatwoot's number)."""
     for integration_id, kind, number in reissued:
-        _logger.error(
-            "number given out again", integration_id=integration_id, kind=kind, number=number
+        connection.after_commit(
+            partial(
+                _logger.error,
+                "number given out again",
+                integration_id=integration_id,
+                kind=kind,
+                number=number,
+            )
         )
         connection.pipeline(
             "UPDATE integrations SET omni_reissued_at = :now WHERE id = :id",

@@ -189,10 +189,11 @@ async def test_a_deadlock_is_tried_again(on_mariadb: Database) -> None:
     each.
     """
     first_locked = {0: asyncio.Event(), 1: asyncio.Event()}
-    calls = count()
+    calls, committed = count(), list[int]()
 
     async def crosswise(c: Connection, own: int) -> None:
         next(calls)
+        c.after_commit(lambda: committed.append(own))
         await c.execute("UPDATE counters SET value = value + 1 WHERE id = :id", {"id": own})
         first_locked[own].set()
         await first_locked[1 - own].wait()
@@ -202,6 +203,7 @@ async def test_a_deadlock_is_tried_again(on_mariadb: Database) -> None:
         for own in (0, 1):
             group.create_task(on_mariadb.transaction(lambda c, own=own: crosswise(c, own)))  # type: ignore[misc]
     assert next(calls) == 3
+    assert sorted(committed) == [0, 1]
     assert await on_mariadb.fetch_all("SELECT value FROM counters WHERE id < 2") == ((2,), (2,))
     await is_whole(on_mariadb)
 
