@@ -118,7 +118,7 @@ class Room:
 class Sending:
     """A fan-out under way: the members that have yet to get the frames, and how far it is."""
 
-    __slots__ = ("began", "first_seq", "frames", "generation", "last_seq", "members", "sockets")
+    __slots__ = ("began_us", "first_seq", "frames", "generation", "last_seq", "members", "sockets")
 
     def __init__(self, room: Room, first_seq: int, last_seq: int, frames: bytes) -> None:
         self.members = iter(list(room.members))
