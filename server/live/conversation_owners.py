@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from server.core.bounded_dict import BoundedDict
+from server.core.identifiers import is_id
 from server.errors import Unavailable
 from server.tasks import spawn
 
 _MAX_KNOWN = 20_000
 _MAX_LOOK_UPS = 100  # at once
-_MAX_ID = 2**63 - 1
 
 
 class Asker(Protocol):
@@ -59,7 +59,7 @@ class ConversationOwners:
             act()
         elif conversation_id in self._companies:
             self._report(asker, conversation_id)
-        elif 0 < conversation_id <= _MAX_ID and len(self._waiting) < _MAX_LOOK_UPS:
+        elif is_id(conversation_id) and len(self._waiting) < _MAX_LOOK_UPS:
             self._waiting[asker] = (conversation_id, act)
             spawn(self._look_up(asker, conversation_id), f"conversation-owner-{conversation_id}")
 
