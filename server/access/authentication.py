@@ -46,7 +46,6 @@ SESSION_COOKIE = "omni_session"
 # own.
 SECURE_SESSION_COOKIE = "__Host-" + SESSION_COOKIE
 AGENT_HEADER = "inbox-agent"
-ROLES = ("agent", "admin")
 
 _COOKIE_BYTES = 32
 _COOKIE = re.compile(r"[A-Za-z0-9_-]{43}")  # as `open_session` makes them

@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from server.access.authentication import (
-    ROLES,
     Access,
     Principal,
     actor_of,
 )
+from server.core.choices import ROLES
 from server.core.times import SECOND
 from server.db.access import (
     accounts,

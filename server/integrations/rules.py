@@ -8,13 +8,12 @@ from typing import Any
 
 from server.chatwoot import ChatwootError, ChatwootRefused
 from server.core.checks import integration_checks
+from server.core.choices import UNSIGNED_WEBHOOKS, WEBHOOK_MODES
 from server.db.access.accounts import Integration
 from server.db.access.audit_log import Actor
 from server.errors import BadRequest, ChatwootFailed, Unprocessable
 from server.integrations.proofs import previous_secret_us
 
-MODES = ("live", "local")
-UNSIGNED = ("refused", "keyed", "accepted")
 UNWRITTEN = (
     "Nothing was stored: to another address the stored access token is not sent. Write the "
     "access token as well"
@@ -65,12 +64,12 @@ def check_unsigned(actor: Actor, unsigned: object) -> None:
     """At the plain address anybody may send what is not signed, and only numbers say whose it is:
     for who runs the server to allow.
     """
-    if unsigned not in UNSIGNED or (unsigned == "accepted" and actor.agent_id is not None):
+    if unsigned not in UNSIGNED_WEBHOOKS or (unsigned == "accepted" and actor.agent_id is not None):
         raise BadRequest("unsignedWebhooks must be refused or keyed")
 
 
 def check_mode(mode: object) -> None:
-    if mode not in MODES:
+    if mode not in WEBHOOK_MODES:
         raise BadRequest("webhookMode must be live or local")
 
 

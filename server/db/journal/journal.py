@@ -19,7 +19,6 @@ STRANGER = "omni-stranger"
 SOURCE, SOCKET = "omni-source", "socket"
 # in place of a company: nobody has looked whose it is; it fitted no integration on arrival
 NOT_JUDGED, OF_NOBODY = 0, -1
-STATES = ("received", "done", "ignored", "dead")
 
 
 class Delivery(msgspec.Struct):

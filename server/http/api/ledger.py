@@ -9,9 +9,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from server.access.authentication import Principal, actor_of
+from server.core.choices import DELIVERY_STATES
 from server.core.identifiers import MAX_ID
 from server.core.times import SECOND, wall_now_us
-from server.db.journal.journal import STATES
 from server.errors import BadRequest
 from server.http.guard import Guard
 from server.http.pages.admin_shell import AdminShell, form_of, number
@@ -52,8 +52,8 @@ class LedgerApi:
 
     async def deliveries(self, request: Request, principal: Principal) -> Response:
         state = request.query_params.get("state") or None
-        if state is not None and state not in STATES:
-            raise BadRequest(f"state must be one of {', '.join(STATES)}")
+        if state is not None and state not in DELIVERY_STATES:
+            raise BadRequest(f"state must be one of {', '.join(DELIVERY_STATES)}")
         hours = query_number(request, "hours", 24 * 366) or 24
         found = await self._ledger.deliveries(
             principal.company_id,
@@ -93,7 +93,7 @@ class LedgerApi:
     async def list_page(self, request: Request, principal: Principal) -> Response:
         query = request.query_params
         hours = query.get("hours", "24") if query.get("hours") in _HOURS else "24"
-        state = query.get("state") if query.get("state") in STATES else None
+        state = query.get("state") if query.get("state") in DELIVERY_STATES else None
         text = query.get("q", "").strip()[:_QUERY_MOST]
         found = await self._ledger.deliveries(
             principal.company_id,
@@ -116,7 +116,7 @@ class LedgerApi:
             hours=hours,
             spans=_HOURS,
             state=state,
-            states=STATES,
+            states=DELIVERY_STATES,
             integration=query.get("integration", ""),
             older=found[-1].id if found else None,
         )

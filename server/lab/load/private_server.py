@@ -18,7 +18,7 @@ from pathlib import Path
 
 from server.db import migrations
 from server.errors import ConfigurationError
-from server.lab.load.probe import listeners
+from server.operation.listeners import listeners
 from server.settings import Settings, new_secret
 
 _START_SECONDS = 30.0

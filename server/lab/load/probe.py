@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-_LISTEN = "0A"  # a TCP state, in /proc/net/tcp
 _SAMPLE = re.compile(r"^(omni_inbox_\w+)(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
 
 
@@ -48,38 +47,6 @@ def sample(url: str, pids: tuple[int, ...]) -> Sample:
 def cpu_seconds(pids: tuple[int, ...]) -> float | None:
     costs = [cost for pid in pids if (cost := _costs(pid)) is not None]
     return sum(cpu for cpu, _ in costs) if costs else None
-
-
-def listeners(port: int) -> tuple[int, ...]:
-    """Processes of this machine that listen on the port, as far as this user may see them."""
-    try:
-        lines = [
-            line.split()
-            for name in ("tcp", "tcp6")
-            for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]
-        ]
-    except OSError:
-        return ()
-    sockets = {
-        f"socket:[{line[9]}]"
-        for line in lines
-        if line[3] == _LISTEN and int(line[1].rpartition(":")[2], 16) == port
-    }
-    return tuple(pid for pid in _pids() if sockets & _links(pid))
-
-
-def _pids() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
-
-
-def _links(pid: int) -> set[str]:
-    found = set()
-    try:
-        for name in os.listdir(f"/proc/{pid}/fd"):
-            found.add(os.readlink(f"/proc/{pid}/fd/{name}"))
-    except OSError:
-        return found
-    return found
 
 
 def _costs(pid: int) -> tuple[float, int] | None:

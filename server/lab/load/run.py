@@ -27,6 +27,7 @@ from server.lab.load.reply_load import FIRST_NUMBER
 from server.lab.load.scenario_plan import Plan
 from server.lab.load.tally import Tally
 from server.lab.load.verdict import Evidence, Verdict, judge
+from server.operation.listeners import listeners
 from server.settings import Settings
 
 _TICK_SECONDS = 0.5
@@ -423,9 +424,7 @@ class Run:
             return (self._server.pid,)
         if self._found_pids is None:
             target = self._plan.target()
-            self._found_pids = (
-                probe.listeners(target.port) if target.host.startswith("127.") else ()
-            )
+            self._found_pids = listeners(target.port) if target.host.startswith("127.") else ()
         return self._found_pids
 
 

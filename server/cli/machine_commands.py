@@ -1,29 +1,18 @@
-"""Commands for whoever runs the machine: is all well here, and stop without anybody noticing."""
+"""`doctor`, `health` and `drain`: whether this machine is well, and a stop no agent notices."""
 
-import asyncio
 import json
-import os
-import signal
 import sys
-import time
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from server import log
-from server.core.checks.integration_checks import Finding, is_well
-from server.db.engine.database import Database
-from server.errors import ConfigurationError
-from server.lab.load.probe import listeners
-from server.operation import doctor as examination
-from server.operation.health_check import sign_of_life
-from server.settings import Settings, sqlite_path
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from server.core.checks.integration_checks import Finding
 
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "unknown": "dim"}
-_LOOK_SECONDS = 0.1
-_console = Console()
-_notes = Console(stderr=True)
+_POLL_INTERVAL_SECONDS = 0.1
 
 
 @click.command()
@@ -45,6 +34,35 @@ def doctor(processes: int, is_security: bool, is_json: bool) -> None:
     """Look at database, bus, disks, limits, clocks and keys; say what is wrong and what to do. Exit
     status 1 when something fails.
     """
+    from server.core.checks.integration_checks import is_well
+
+    found = _examine(processes, is_security=is_security)
+    if is_json:
+        for finding in found:
+            values = {
+                "name": finding.name,
+                "state": finding.state,
+                "text": finding.text,
+                "remedy": finding.remedy,
+            }
+            click.echo(json.dumps(values))
+    else:
+        from rich.console import Console
+
+        Console().print(_table(found))
+    if not is_well(found):
+        sys.exit(1)
+
+
+def _examine(processes: int, *, is_security: bool) -> "list[Finding]":
+    import asyncio
+
+    from server import log
+    from server.core.checks.integration_checks import Finding
+    from server.db.engine.database import Database
+    from server.operation import doctor as examination
+    from server.settings import Settings, sqlite_path
+
     log.configure("ERROR", "console")
     settings = Settings.from_environment()
 
@@ -63,23 +81,7 @@ def doctor(processes: int, is_security: bool, is_json: bool) -> None:
                 return await examination.examine_security(settings, database)
             return await examination.examine(settings, database, processes)
 
-    found = asyncio.run(run())
-    if is_json:
-        for finding in found:
-            click.echo(
-                json.dumps(
-                    {
-                        "name": finding.name,
-                        "state": finding.state,
-                        "text": finding.text,
-                        "remedy": finding.remedy,
-                    }
-                )
-            )
-    else:
-        _console.print(_table(found))
-    if not is_well(found):
-        sys.exit(1)
+    return asyncio.run(run())
 
 
 @click.command()
@@ -89,6 +91,8 @@ def health() -> None:
 
     Exit status 0 when one of them does, 1 when neither does. For the health check of a container.
     """
+    from server.operation.health_check import sign_of_life
+
     click.echo(sign_of_life())
 
 
@@ -108,6 +112,15 @@ def drain(port: int | None, limit: float) -> None:
     The same as SIGTERM, with an answer: exit status 0 when the process is gone, 1 when it still
     runs after the limit.
     """
+    import os
+    import signal
+    import time
+
+    from server.cli.environment import notes
+    from server.errors import ConfigurationError
+    from server.operation.listeners import listeners
+    from server.settings import Settings
+
     port = port or Settings.from_environment().port
     pids = listeners(port)
     if not pids:
@@ -115,9 +128,9 @@ def drain(port: int | None, limit: float) -> None:
     for pid in pids:
         os.kill(pid, signal.SIGTERM)
     until = time.monotonic() + limit
-    with _notes.status(f"draining port {port} (process {', '.join(map(str, pids))})"):
+    with notes().status(f"draining port {port} (process {', '.join(map(str, pids))})"):
         while any(_is_alive(pid) for pid in pids) and time.monotonic() < until:
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_INTERVAL_SECONDS)
     if left := [pid for pid in pids if _is_alive(pid)]:
         raise ConfigurationError(
             f"Still running after {limit:g} s: process {', '.join(map(str, left))}"
@@ -125,7 +138,9 @@ def drain(port: int | None, limit: float) -> None:
     click.echo(f"port {port} is drained and free")
 
 
-def _table(found: list[Finding]) -> Table:
+def _table(found: "list[Finding]") -> "Table":
+    from rich.table import Table
+
     table = Table(box=None, show_header=False, padding=(0, 2))
     for finding in found:
         text = (
