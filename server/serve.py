@@ -13,33 +13,34 @@ from starlette.types import ASGIApp
 from server.app import START_DRAINING, create_app
 from server.errors import ConfigurationError
 from server.http.http_protocol import BoundedHttpProtocol
-from server.live.push_protocol import MESSAGE_MOST_BYTES, PushSocket, PushWebSocketProtocol
+from server.live.push_protocol import PushWebSocketProtocol
+from server.live.push_socket import MAX_MESSAGE_BYTES, PushSocket
 from server.settings import Settings
 
-_NOBODY = "nobody"  # no address is called so
+_NO_ADDRESS = "nobody"  # matches no address
 _KEEP_ALIVE_SECONDS = 75  # longer than a poller's 10 s, so that each poll finds its connection open
 _BACKLOG = 4_096
-_LOOK_SECONDS = 0.1
-# after the drain's window: a socket that did not go is closed, and has a moment to flush
-_LAST_SECONDS = 3.0
+_POLL_INTERVAL_SECONDS = 0.1
+# after the drain's window: a socket that is still open is closed, and has a moment to flush
+_FLUSH_SECONDS = 3.0
 
 
 class DrainingServer(uvicorn.Server):
-    """Is left before it goes. From SIGTERM on `/readyz` says `draining`, sockets are asked to go
-    and new ones refused, while every other request is answered as ever: the listening socket is
-    closed when the last socket has left. Had it been closed first, a server that is alone would
-    refuse webhooks for the whole window, and nobody could ask how far it is.
+    """Stops when its sockets have left. From SIGTERM on `/readyz` says `draining`, sockets are
+    asked to leave and new ones refused, while every other request is answered as before: the
+    listening socket is closed when the last socket has left. Had it been closed first, a server
+    that is alone would refuse webhooks for the whole window, and nobody could ask how far it is.
     """
 
     def __init__(
-        self, config: uvicorn.Config, *, window_seconds: float, least_seconds: float
+        self, config: uvicorn.Config, *, window_seconds: float, min_seconds: float
     ) -> None:
         super().__init__(config)
-        self._most_seconds = max(window_seconds + _LAST_SECONDS, least_seconds)
-        self._least_seconds = least_seconds
+        self._max_seconds = max(window_seconds + _FLUSH_SECONDS, min_seconds)
+        self._min_seconds = min_seconds
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """uvicorn calls it once, when the signal came."""
+        """Drain, then stop. uvicorn calls it once, when the signal came."""
         if (start_draining := self.lifespan.state.get(START_DRAINING)) is not None:
             start_draining()
         began, asked = time.monotonic(), set[object]()
@@ -57,9 +58,9 @@ class DrainingServer(uvicorn.Server):
                 one.shutdown()
             asked |= present
             passed = time.monotonic() - began
-            if (not present and passed >= self._least_seconds) or passed >= self._most_seconds:
+            if (not present and passed >= self._min_seconds) or passed >= self._max_seconds:
                 break
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_POLL_INTERVAL_SECONDS)
         await super().shutdown(sockets)
 
 
@@ -76,7 +77,7 @@ def uvicorn_config(settings: Settings, app: ASGIApp | str, workers: int = 1) -> 
         http=BoundedHttpProtocol,
         forwarded_allow_ips=_addresses(settings.trusted_proxies),
         ws=PushWebSocketProtocol,
-        ws_max_size=MESSAGE_MOST_BYTES,
+        ws_max_size=MAX_MESSAGE_BYTES,
         # our own pings carry the head; protocol pings would cost a timer a socket
         ws_ping_interval=None,
         ws_per_message_deflate=False,
@@ -94,8 +95,8 @@ def uvicorn_config(settings: Settings, app: ASGIApp | str, workers: int = 1) -> 
 
 
 def _addresses(proxies: str) -> list[str]:
-    """Addresses and networks as they are, names as what they resolve to now. Raises
-    ConfigurationError for one that does not.
+    """Addresses and networks as they are, names as the addresses they resolve to now. Raises
+    ConfigurationError for one that does not resolve.
     """
     found: list[str] = []
     for part in filter(None, map(str.strip, proxies.split(","))):
@@ -112,12 +113,12 @@ def _addresses(proxies: str) -> list[str]:
                 ) from None
         else:
             found.append(part)
-    return found or [_NOBODY]
+    return found or [_NO_ADDRESS]
 
 
-def take_port(host: str, port: int) -> socket.socket:
-    """Take the port (0: any free one), without listening yet. Raises ConfigurationError where it
-    cannot be had.
+def reserve_port(host: str, port: int) -> socket.socket:
+    """Bind the port (0: any free one), without listening yet. Raises ConfigurationError where that
+    fails.
 
     uvicorn listens when the application has started. Until then a connection is refused, and a
     proxy goes to another process; one that was accepted by the system alone would wait for the
@@ -142,11 +143,11 @@ def serve(settings: Settings, workers: int) -> None:
     """Serve until SIGTERM. Raises ConfigurationError before anything is opened."""
     settings.check_serving(workers)
     if workers == 1:
-        listener = take_port(settings.host, settings.port)
+        listener = reserve_port(settings.host, settings.port)
         config = uvicorn_config(settings, create_app(settings))
         limits = {
             "window_seconds": settings.drain_seconds,
-            "least_seconds": settings.drain_least_seconds,
+            "min_seconds": settings.drain_least_seconds,
         }
         DrainingServer(config, **limits).run(sockets=[listener])
         return

@@ -27,7 +27,7 @@ from server.db.engine.database import Connection
 from server.db.engine.private_files import make_private_file, make_private_folder
 from server.errors import ConfigurationError
 from server.lab.chatwoot_sim import ChatwootSim, seed, serving
-from server.serve import take_port, uvicorn_config
+from server.serve import reserve_port, uvicorn_config
 from server.settings import (
     JWT_SECRET_MIN_BYTES,
     Settings,
@@ -69,7 +69,7 @@ def dev(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings, state: Path) -> None:
-    listener = take_port(settings.host, settings.port)
+    listener = reserve_port(settings.host, settings.port)
     port = listener.getsockname()[1]
     # Ctrl-C means now; the simulated Chatwoot is on this machine; few sockets, so that no limit of
     # open files is too low for a try

@@ -8,13 +8,13 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server.close_codes import CloseCode
 from server.core.wire.websocket_frames import split_text_frames
-from server.live.push_protocol import Push, Receiver
+from server.live.socket_ports import SocketHandler, SocketWriter
 from server.tasks import spawn, stop
 
 
-class AsgiPush:
-    """The writing side over plain ASGI messages, for servers without our protocol: one queue and
-    one task a socket, bounded.
+class AsgiSocketWriter:
+    """One queue and one task a socket; the queue is bounded as any output is, by its handler's
+    pause.
     """
 
     def __init__(self, websocket: WebSocket) -> None:
@@ -22,11 +22,11 @@ class AsgiPush:
         self._outgoing: asyncio.Queue[bytes | tuple[int, str]] = asyncio.Queue()
         self._bytes = 0
         self._high_water_bytes = 0
-        self._receiver: Receiver | None = None
+        self._handler: SocketHandler | None = None
         self._is_paused = False
 
-    def hand_over(self, receiver: Receiver, high_water_bytes: int) -> Push:
-        self._receiver = receiver
+    def hand_over(self, handler: SocketHandler, high_water_bytes: int) -> SocketWriter:
+        self._handler = handler
         self._high_water_bytes = high_water_bytes
         return self
 
@@ -34,17 +34,17 @@ class AsgiPush:
         self._outgoing.put_nowait(frames)
         self._bytes += len(frames)
         if (
-            self._receiver is not None
+            self._handler is not None
             and not self._is_paused
             and self._bytes > self._high_water_bytes
         ):
             self._is_paused = True
-            self._receiver.on_pause()
+            self._handler.on_pause()
 
     def close(self, code: int, reason: str = "") -> None:
         self._outgoing.put_nowait((code, reason))
 
-    async def run(self, receiver: Receiver) -> None:
+    async def run(self, handler: SocketHandler) -> None:
         """Send and receive until the end."""
         sender = spawn(self._send(), "asgi-sender")
         code = int(CloseCode.ABNORMAL)
@@ -55,9 +55,9 @@ class AsgiPush:
                     code = message.get("code") or CloseCode.NO_STATUS
                     return
                 text = message.get("text")
-                receiver.on_binary() if text is None else receiver.on_text(text.encode())
+                handler.on_binary() if text is None else handler.on_text(text.encode())
         finally:
-            receiver.on_lost(code)
+            handler.on_lost(code)
             await stop(sender)
 
     async def _send(self) -> None:
@@ -75,7 +75,7 @@ class AsgiPush:
             if (
                 self._is_paused
                 and self._bytes <= self._high_water_bytes // 4
-                and self._receiver is not None
+                and self._handler is not None
             ):
                 self._is_paused = False
-                self._receiver.on_resume()
+                self._handler.on_resume()

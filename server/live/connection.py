@@ -12,10 +12,8 @@ import itertools
 import random
 import time
 import uuid
-from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
-
-import msgspec
+from collections.abc import Callable
+from typing import Any
 
 from server import log, metrics
 from server.close_codes import CloseCode, metric_label
@@ -34,8 +32,9 @@ from server.core.wire.client_frames import (
 from server.core.wire.client_frames import parse_client_message as parse_message
 from server.core.wire.websocket_frames import text_frame
 from server.errors import OmniError, Unavailable
+from server.live.connection_ports import EventSource, PresencePort, Renew, SocketTimings
 from server.live.hub import Hub
-from server.live.push_protocol import Push
+from server.live.socket_ports import SocketWriter
 from server.tasks import spawn
 
 _logger = log.get(__name__)
@@ -44,62 +43,9 @@ _DRAIN_GRACE_SECONDS = 1.0  # a client that does not know `drain` is closed this
 _ping_numbers = itertools.count(1)
 
 
-class Tail(Protocol):
-    """A company's feed, as a connection uses it."""
-
-    company_id: int
-    epoch: str
-    head: int
-
-    def ready_after(self, seq: int, max_bytes: int) -> tuple[bytes, int] | None:
-        """Frames after `seq` from the ring and the last seq among them; None when the ring does not
-        reach back so far.
-        """
-
-    async def fetch_after(self, seq: int) -> tuple[bytes, int] | None:
-        """The same from the log, a page; None when the log does not reach back so far any more."""
-
-
-class PresencePort(Protocol):
-    """What the agents of a company see of each other, as a connection uses it."""
-
-    def join(self, viewer: "Connection") -> None: ...
-
-    def leave(self, viewer: "Connection") -> None: ...
-
-    def request_snapshot(self, viewer: "Connection") -> None:
-        """Send it the whole, soon."""
-
-    def view(self, viewer: "Connection", conversation_id: int | None) -> None: ...
-
-    def type(self, viewer: "Connection", conversation_id: int, *, on: bool) -> None: ...
-
-
-class Pace(msgspec.Struct, frozen=True):
-    """Seconds from the settings that a connection lives by."""
-
-    ping: float
-    silence: float
-    slow: float
-    high_water_bytes: int
-    drain: float = 0.0
-
-
-class Renewal(msgspec.Struct, frozen=True):
-    """What a new token gives a socket."""
-
-    expires_at: float | None
-    token_key: str | None
-    issued_us: int
-    is_admin: bool
-
-
-Renew = Callable[[str], Awaitable[Renewal]]
-
-
-class Connection:
-    """A member of the hub. `expires_at` is unix seconds, or None for a sign-in that does not end by
-    itself.
+class LiveConnection:
+    """One live socket, a member of the hub. `expires_at` is unix seconds, or None for a sign-in
+    that does not end by itself.
     """
 
     __slots__ = (
@@ -110,11 +56,11 @@ class Connection:
         "_heard_at",
         "_hub",
         "_now_seconds",
-        "_pace",
         "_pinged_at",
         "_presence",
         "_renew",
-        "_tail",
+        "_source",
+        "_timings",
         "agent_id",
         "agent_name",
         "deadline",
@@ -134,11 +80,11 @@ class Connection:
 
     def __init__(
         self,
-        push: Push,
+        push: SocketWriter,
         hub: Hub,
-        tail: Tail,
+        source: EventSource,
         presence: PresencePort,
-        pace: Pace,
+        timings: SocketTimings,
         *,
         agent_id: int,
         agent_name: str,
@@ -150,12 +96,13 @@ class Connection:
         now_seconds: Callable[[], float] = time.time,
     ) -> None:
         """`now_seconds`: the clock by which the sign-in ends."""
-        now, self._now_seconds = time.monotonic(), now_seconds
+        now = time.monotonic()
+        self._now_seconds = now_seconds
         self.output = push
         self._hub = hub
-        self._tail = tail
+        self._source = source
         self._presence = presence
-        self._pace = pace
+        self._timings = timings
         self.agent_id = agent_id
         self.agent_name = agent_name
         self.seq = seq
@@ -165,31 +112,35 @@ class Connection:
         self.issued_us = issued_us
         self.session = uuid.uuid4().hex[:12]
         self._budget = frame_budget(now)
-        self._heard_at = self._pinged_at = now
+        self._heard_at = now
+        self._pinged_at = now
         self.paused_at: float | None = None
         self._fetching: asyncio.Task[None] | None = None
         self._renew: Renew | None = None
-        self.is_replaying = self.is_over = self.is_admin = False
+        self.is_replaying = False  # `live` is still to be sent
+        self.is_over = False
+        self.is_admin = False
         self.viewing: int | None = None
+        # whether presence deltas follow what the client has; else it waits for a snapshot
         self._has_snapshot = False
         self.deadline = now
         self._set_deadline()
 
     def start(self, *, is_replaying: bool, renew: Renew) -> None:
-        """Take the socket over; the caller has said welcome. From here on everything comes by
-        calls. Raises ConnectionResetError when the client has gone, before anybody else knows of
-        this connection.
+        """Take the socket over; the caller has sent `welcome`. Then everything comes by calls.
+        Raises ConnectionResetError when the client has gone, before the hub knows of this
+        connection.
         """
         self.is_replaying = is_replaying
         self._renew = renew
-        self.output = self.output.hand_over(self, self._pace.high_water_bytes)
-        self._hub.join(self._tail.company_id, self)
+        self.output = self.output.hand_over(self, self._timings.high_water_bytes)
+        self._hub.join(self._source.company_id, self)
         self._presence.join(self)
         self.advance()
 
     @property
     def company_id(self) -> int:
-        return self._tail.company_id
+        return self._source.company_id
 
     def send(self, kind: str, **fields: Any) -> None:
         self.output.write(text_frame(encode_message(kind, **fields)))
@@ -214,7 +165,7 @@ class Connection:
         again whenever it had to stop.
         """
         while self.paused_at is None and self._fetching is None and not self.is_over:
-            if self.seq >= self._tail.head:
+            if self.seq >= self._source.head:
                 if self.is_replaying:
                     self.is_replaying = False
                     self.send("live", cursor=self.cursor)
@@ -222,7 +173,7 @@ class Connection:
             # it is not known whether this agent may still read: `release` follows
             if not self._hub.may_send():
                 return
-            ready = self._tail.ready_after(self.seq, _PIECE_BYTES)
+            ready = self._source.ready_after(self.seq, _PIECE_BYTES)
             if ready is None:
                 self._fetching = spawn(self._fetch(), f"catch-up-{self.session}")
                 return
@@ -234,16 +185,16 @@ class Connection:
         head.
         """
         metrics.feed_resets.labels(reason).inc()
-        if self._fetching is not None:  # a page under way is of the life before
+        if self._fetching is not None:  # a page under way is of the epoch before
             self._fetching.cancel()
             self._fetching = None
-        self.seq = self._tail.head
+        self.seq = self._source.head
         self.is_replaying = False
         self.send("reset", reason=reason, cursor=self.cursor)
         self.advance()
 
     def release(self) -> None:
-        """What was held back may leave."""
+        """Write what was held back."""
         if self.paused_at is None:
             self.advance()
             if not self._has_snapshot:
@@ -265,7 +216,7 @@ class Connection:
 
     @property
     def cursor(self) -> str:
-        return f"{self._tail.epoch}.{self.seq}"
+        return f"{self._source.epoch}.{self.seq}"
 
     async def _fetch(self) -> None:
         """One page of the log, then on from there; a log that cannot be read ends the socket, and
@@ -273,7 +224,7 @@ class Connection:
         """
         asked = self.seq
         try:
-            page = await self._tail.fetch_after(asked)
+            page = await self._source.fetch_after(asked)
         except OmniError as error:
             self._fetching = None
             self.close(error.close_code, error.code)
@@ -340,14 +291,14 @@ class Connection:
         if self.paused_at is not None:
             self.paused_at = None
             metrics.sockets_paused.dec()
-        self._hub.leave(self._tail.company_id, self)
+        self._hub.leave(self._source.company_id, self)
         self._presence.leave(self)
         if self._fetching is not None:
             self._fetching.cancel()
         metrics.socket_closes.labels(metric_label(code)).inc()
         about = {
             "session": self.session,
-            "company_id": self._tail.company_id,
+            "company_id": self._source.company_id,
             "agent_id": self.agent_id,
             "seq": self.seq,
         }
@@ -357,10 +308,10 @@ class Connection:
         """Ask the client to reconnect at a moment of its own within the window, so that they do not
         all come at once elsewhere.
         """
-        if self._pace.drain <= 0:
+        if self._timings.drain <= 0:
             self.close(CloseCode.SERVICE_RESTART)
             return
-        seconds = random.random() * self._pace.drain  # noqa: S311 - spread, not a secret
+        seconds = random.random() * self._timings.drain  # noqa: S311 - spread, not a secret
         self.send("drain", inMs=int(seconds * 1000))
         asyncio.get_running_loop().call_later(
             seconds + _DRAIN_GRACE_SECONDS, self.close, CloseCode.DRAIN
@@ -393,13 +344,13 @@ class Connection:
         if self.expires_at is not None and self._now_seconds() >= self.expires_at:
             self.close(CloseCode.SIGN_IN_EXPIRED)
             return
-        if now - self._heard_at >= self._pace.silence:
+        if now - self._heard_at >= self._timings.silence:
             self.close(CloseCode.SLOW, "silent")
             return
-        if self.paused_at is not None and now - self.paused_at >= self._pace.slow:
+        if self.paused_at is not None and now - self.paused_at >= self._timings.slow:
             self.close(CloseCode.SLOW)
             return
-        if self.paused_at is None and now - self._pinged_at >= self._pace.ping:
+        if self.paused_at is None and now - self._pinged_at >= self._timings.ping:
             self._pinged_at = now
             # what the hub still holds goes first: a ping says that everything up to its cursor has
             # been sent
@@ -412,11 +363,11 @@ class Connection:
         self._set_deadline()
 
     def _set_deadline(self) -> None:
-        times = [self._heard_at + self._pace.silence]
+        times = [self._heard_at + self._timings.silence]
         times.append(
-            self._pinged_at + self._pace.ping
+            self._pinged_at + self._timings.ping
             if self.paused_at is None
-            else self.paused_at + self._pace.slow
+            else self.paused_at + self._timings.slow
         )
         if self.expires_at is not None:
             times.append(time.monotonic() + self.expires_at - self._now_seconds())

@@ -33,7 +33,7 @@ from server.db.state import (
     threads,
 )
 from server.incoming.ingest import Told
-from server.live.push_protocol import Push, Receiver
+from server.live.socket_ports import SocketHandler, SocketWriter
 from server.settings import Settings
 from server.tasks import spawn
 from tests.faults.model_expected import Expected
@@ -76,12 +76,12 @@ class Client:
         self.is_open = False
         self.is_paused = False
         self.home = 0
-        self._receiver: Receiver | None = None
+        self._receiver: SocketHandler | None = None
         self._held: list[bytes] = []
 
-    # as the server's `Push`
+    # as the server's `SocketWriter`
 
-    def hand_over(self, receiver: Receiver, high_water_bytes: int) -> Push:
+    def hand_over(self, receiver: SocketHandler, high_water_bytes: int) -> SocketWriter:
         self._receiver = receiver
         return self
 

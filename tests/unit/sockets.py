@@ -7,29 +7,28 @@ from typing import Any
 
 from server.core.wire.websocket_frames import split_text_frames, text_frame
 from server.errors import OmniError
-from server.live.connection import (
-    Connection,
-    Pace,
-    PresencePort,
-    Renewal,
-)
+from server.live.connection import LiveConnection
+from server.live.connection_ports import PresencePort, Renewal, SocketTimings
 from server.live.hub import Hub
-from server.live.push_protocol import Push, Receiver
+from server.live.presence import Viewer
 from server.live.ring import Ring
+from server.live.socket_ports import SocketHandler, SocketWriter
 
-PACE = Pace(ping=20.0, silence=45.0, slow=10.0, drain=5.0, high_water_bytes=262_144)
+PACE = SocketTimings(ping=20.0, silence=45.0, slow=10.0, drain=5.0, high_water_bytes=262_144)
 
 
 class Socket:
-    """A `Push` that keeps what was written. Closing tells the receiver, as the real one does."""
+    """A `SocketWriter` that keeps what was written. Closing calls the handler, as the real one
+    does.
+    """
 
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
         self.largest_write = 0
         self.closed: tuple[int, str] | None = None
-        self.receiver: Receiver | None = None
+        self.receiver: SocketHandler | None = None
 
-    def hand_over(self, receiver: Receiver, high_water_bytes: int) -> Push:
+    def hand_over(self, receiver: SocketHandler, high_water_bytes: int) -> SocketWriter:
         self.receiver = receiver
         return self
 
@@ -74,7 +73,7 @@ def check_order(socket: Socket, seq: int, epoch: str = "e1") -> int:
 
 
 class Log:
-    """A `Tail`: a ring over a list, whose pages come when `answer` is called."""
+    """A `EventSource`: a ring over a list, whose pages come when `answer` is called."""
 
     company_id = 1
     epoch = "e1"
@@ -123,21 +122,21 @@ class Log:
 
 
 class Alone:
-    """PresencePort of whom nothing is ever heard; writes down who has missed something."""
+    """A `PresencePort` of one agent alone; writes down who asked for a snapshot."""
 
     def __init__(self) -> None:
-        self.uninformed: list[Connection] = []
+        self.uninformed: list[Viewer] = []
 
-    def join(self, viewer: Connection) -> None: ...
+    def join(self, viewer: Viewer) -> None: ...
 
-    def leave(self, viewer: Connection) -> None: ...
+    def leave(self, viewer: Viewer) -> None: ...
 
-    def request_snapshot(self, viewer: Connection) -> None:
+    def request_snapshot(self, viewer: Viewer) -> None:
         self.uninformed.append(viewer)
 
-    def view(self, viewer: Connection, conversation_id: int | None) -> None: ...
+    def view(self, viewer: Viewer, conversation_id: int | None) -> None: ...
 
-    def type(self, viewer: Connection, conversation_id: int, *, on: bool) -> None: ...
+    def type(self, viewer: Viewer, conversation_id: int, *, on: bool) -> None: ...
 
 
 async def _no_renewal(_token: str) -> Renewal:
@@ -154,11 +153,11 @@ def connect(
     agent_name: str = "Asha",
     colleagues: PresencePort | None = None,
     **fields: Any,
-) -> tuple[Connection, Socket]:
+) -> tuple[LiveConnection, Socket]:
     """A connection that was welcomed at `seq`."""
     socket = Socket()
     given: dict[str, Any] = {"expires_at": None, "session_key": None} | fields
-    connection = Connection(
+    connection = LiveConnection(
         socket,
         hub,
         tail,

@@ -1,5 +1,5 @@
 """`/ws`: from the handshake to the welcome; then the socket belongs to a
-`connection.Connection`.
+`connection.LiveConnection`.
 """
 
 import asyncio
@@ -41,23 +41,20 @@ from server.errors import (
 from server.http.client_address import address_of
 from server.http.guard import catch_up_with
 from server.http.responses import problem_answer
-from server.live.asgi_socket import AsgiPush
-from server.live.connection import (
-    Connection,
-    Pace,
-    PresencePort,
-    Renewal,
-)
+from server.live.asgi_socket import AsgiSocketWriter
+from server.live.connection import LiveConnection
+from server.live.connection_ports import PresencePort, Renewal, SocketTimings
 from server.live.feed import Feed
 from server.live.feeds import Feeds
 from server.live.hub import Hub
-from server.live.push_protocol import EXTENSION, Push
+from server.live.push_protocol import EXTENSION
+from server.live.socket_ports import SocketWriter
 from server.settings import Settings
 
 _logger = log.get(__name__)
 
 
-class Stopping(Protocol):
+class DrainState(Protocol):
     """Whether this process is about to stop."""
 
     is_draining: bool
@@ -73,7 +70,7 @@ class Sockets:
         hub: Hub,
         presence: PresencePort,
         settings: Settings,
-        process: Stopping,
+        process: DrainState,
     ) -> None:
         self._access = access
         self._feeds = feeds
@@ -83,7 +80,7 @@ class Sockets:
         self._process = process
         # by address: sockets that nobody has signed in on yet
         self._strangers: Counter[str] = Counter()
-        self._pace = Pace(
+        self._timings = SocketTimings(
             ping=settings.ping_seconds,
             silence=settings.socket_silence_seconds,
             slow=settings.slow_socket_seconds,
@@ -118,16 +115,16 @@ class Sockets:
         # may join as there is room for
         principal = await self._authenticate(websocket, hello)
         self._check_limits(principal)
-        push: Push | None = websocket.scope.get("extensions", {}).get(EXTENSION)
+        push: SocketWriter | None = websocket.scope.get("extensions", {}).get(EXTENSION)
         if push is not None:
             self._welcome(push, principal, feed, cursor)
             return
-        fallback = AsgiPush(websocket)
+        fallback = AsgiSocketWriter(websocket)
         await fallback.run(self._welcome(fallback, principal, feed, cursor))
 
     def _welcome(
-        self, push: Push, principal: Principal, feed: Feed, cursor: Cursor | None
-    ) -> Connection:
+        self, push: SocketWriter, principal: Principal, feed: Feed, cursor: Cursor | None
+    ) -> LiveConnection:
         """Judge the cursor, say welcome and hand over, without a wait between: so no event falls
         between the two.
         """
@@ -140,12 +137,12 @@ class Sockets:
         if verdict.mode is Mode.RESET:
             metrics.feed_resets.labels(verdict.reason or "").inc()
         is_replaying = verdict.mode is Mode.REPLAY
-        connection = Connection(
+        connection = LiveConnection(
             push,
             self._hub,
             feed,
             self._presence,
-            self._pace,
+            self._timings,
             agent_id=principal.agent.id,
             agent_name=principal.agent.name,
             seq=cursor.seq if is_replaying and cursor else feed.head,

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from server.close_codes import CloseCode
 from server.core.wire.websocket_frames import text_frame
 from server.errors import DatabaseUnavailable, Forbidden
-from server.live.connection import Connection, Renewal
+from server.live.connection import LiveConnection
+from server.live.connection_ports import Renewal
 from server.live.hub import Hub
 from tests.kit.eventually import eventually
 from tests.unit.sockets import (
@@ -31,7 +32,7 @@ HEAD = 10
 Step = str
 
 
-def _do(step: Step, log: Log, connection: Connection) -> None:
+def _do(step: Step, log: Log, connection: LiveConnection) -> None:
     acts: dict[Step, Callable[[], object]] = {
         "append": log.append,
         "append 4": lambda: log.append(4),
@@ -43,7 +44,7 @@ def _do(step: Step, log: Log, connection: Connection) -> None:
     acts[step]()
 
 
-async def _settle(log: Log, connection: Connection) -> None:
+async def _settle(log: Log, connection: LiveConnection) -> None:
     connection.on_resume()
     for _ in range(100):
         log.answer()

@@ -17,7 +17,7 @@ from server.core.state.presence_state import (
 from server.errors import DatabaseUnavailable
 from server.live.broadcast import Broadcast
 from server.live.bus import Bus
-from server.live.connection import Connection
+from server.live.connection import LiveConnection
 from server.live.conversation_owners import ConversationOwners
 from server.live.hub import Hub
 from server.live.presence import Presence
@@ -42,7 +42,7 @@ class Office:
         self.presence = Presence(self.hub, channel, ConversationOwners(self._company_of))
         self.receiver = PresenceReceiver(channel, self.broadcast, self.presence)
 
-    def sit_down(self, agent_id: int, name: str = "") -> tuple[Connection, Socket]:
+    def sit_down(self, agent_id: int, name: str = "") -> tuple[LiveConnection, Socket]:
         return connect(
             self.hub,
             self.log,
@@ -77,18 +77,18 @@ def online(socket: Socket) -> int:
     return count
 
 
-def say(connection: Connection, message: str) -> None:
+def say(connection: LiveConnection, message: str) -> None:
     connection.on_text(message.encode())
 
 
-def view(connection: Connection, conversation_id: int | None) -> None:
+def view(connection: LiveConnection, conversation_id: int | None) -> None:
     say(
         connection,
         f'{{"type":"viewing","conversationId":{"null" if conversation_id is None else conversation_id}}}',  # noqa: E501
     )
 
 
-def type_in(connection: Connection, conversation_id: int, *, on: bool = True) -> None:
+def type_in(connection: LiveConnection, conversation_id: int, *, on: bool = True) -> None:
     say(
         connection,
         f'{{"type":"typing","conversationId":{conversation_id},"on":{"true" if on else "false"}}}',

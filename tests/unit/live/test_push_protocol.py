@@ -15,12 +15,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.server import ServerProtocol
 
-from server.live.push_protocol import (
-    EXTENSION,
-    Push,
-    PushSocket,
-    PushWebSocketProtocol,
-)
+from server.live.push_protocol import EXTENSION, PushWebSocketProtocol
+from server.live.push_socket import PushSocket
+from server.live.socket_ports import SocketWriter
 from tests.kit.eventually import eventually
 
 OF_THE_HANDSHAKE = (HttpToolsProtocol, PushWebSocketProtocol, ServerProtocol, asyncio.Queue)
@@ -33,7 +30,7 @@ class Listening:
     all: ClassVar[list["Listening"]] = []
 
     def __init__(self) -> None:
-        self.push: Push | None = None
+        self.push: SocketWriter | None = None
         self.was_direct_when_lost: bool | None = None
         self.all.append(self)
 
