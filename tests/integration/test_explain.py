@@ -26,6 +26,7 @@ from server.db.state import (
     eventlog,
     lists,
     outbox,
+    row_changes,
     store,
     threads,
 )
@@ -174,9 +175,9 @@ async def filled(filled_url: str) -> AsyncIterator[Database]:
 
 async def _fill(connection: Connection) -> None:
     conversations = [_conversation(n) for n in range(1, _CONVERSATIONS + 1)]
-    await connection.execute_many(store._INSERT["social_conversations"], conversations)
+    await connection.execute_many(row_changes.INSERTS["social_conversations"], conversations)
     messages = [_message(c, n) for c in range(1, _CONVERSATIONS + 1) for n in range(_MESSAGES_EACH)]
-    await connection.execute_many(store._INSERT["social_messages"], messages)
+    await connection.execute_many(row_changes.INSERTS["social_messages"], messages)
     events = [{"c": 1 + n % _COMPANIES, "s": 1 + n // _COMPANIES, "b": "{}"} for n in range(5_000)]
     await connection.execute_many(
         "INSERT INTO omni_inbox_events (company_id, seq, created_at, body) VALUES (:c, :s, 1, :b)",

@@ -60,22 +60,28 @@ class Result(Enum):
 
 
 class TrackedMessage:
-    """A message in the working set; `row.id` is 0 until the store has inserted it."""
+    """A message in the working set; `row.id` is 0 until the store has inserted it. `stored`: as it
+    was read.
+    """
 
-    __slots__ = ("is_dirty", "row")
+    __slots__ = ("is_dirty", "row", "stored")
 
     def __init__(self, row: Message) -> None:
         self.row = row
+        self.stored = row
         self.is_dirty = False
 
 
 class TrackedConversation:
-    """A conversation in the working set with those of its messages that the batch may touch."""
+    """A conversation in the working set with those of its messages that the batch may touch.
+    `stored`: as it was read.
+    """
 
-    __slots__ = ("external_before", "is_dirty", "messages", "read_before", "row")
+    __slots__ = ("external_before", "is_dirty", "messages", "read_before", "row", "stored")
 
     def __init__(self, row: Conversation, messages: Iterable[Message] = ()) -> None:
         self.row = row
+        self.stored = row
         self.is_dirty = False
         self.read_before = row.read_count  # as far as clients were told
         self.external_before = row.external_user_id  # as it is stored; of a new one nothing is

@@ -32,12 +32,7 @@ from server.db.engine.sql_connection import (
     Row,
 )
 from server.db.schema import columns
-from server.db.schema.columns import (
-    CONVERSATION_ROW,
-    CONVERSATIONS,
-    MESSAGE_ROW,
-    MESSAGES,
-)
+from server.db.schema.columns import CONVERSATIONS, MESSAGES
 from server.db.state import (
     eventlog,
     external_ids,
@@ -45,54 +40,13 @@ from server.db.state import (
     threads,
 )
 from server.db.state.eventlog import Select
+from server.db.state.row_changes import INSERTS, pipeline_changes
 from server.errors import CompanyBusy
 
 _UNIDENTIFIED_MOST = 2_000  # messages without Chatwoot's id looked through for twins, newest first
 
 # of a conversation whose customer was never seen before; what is older was told with the messages
 _FIRST_LOOK_US = 24 * 3600 * SECOND
-
-
-def _insert(table: str, names: Sequence[str]) -> str:
-    return (
-        f"INSERT INTO {table} ({', '.join(names)}) VALUES "
-        f"({', '.join(':' + name for name in names)})"
-    )
-
-
-# the CRM's own word for open (`Pending`) stays until we close it or open it again
-_STATUS = (
-    "status = CASE WHEN {new} = 'Open' AND LOWER(status) <> 'closed' THEN status ELSE {new} END"
-)
-
-
-def _update(table: str, names: Sequence[str]) -> str:
-    assignments = (
-        _STATUS.format(new=":status") if name == "status" else f"{name} = :{name}"
-        for name in names
-        if name != "id"
-    )
-    return f"UPDATE {table} SET {', '.join(assignments)} WHERE id = :id"
-
-
-def _upsert(table: str, names: Sequence[str]) -> str:
-    """MySQL runs many updates in one statement only in this form."""
-    assignments = (
-        _STATUS.format(new="VALUES(status)") if name == "status" else f"{name} = VALUES({name})"
-        for name in names
-        if name != "id"
-    )
-    return f"{_insert(table, names)} ON DUPLICATE KEY UPDATE {', '.join(assignments)}"
-
-
-_TABLES = {"social_conversations": CONVERSATION_ROW, "social_messages": MESSAGE_ROW}
-_INSERT = {
-    table: _insert(table, [n for n in names if n != "id"]) for table, names in _TABLES.items()
-}
-_CHANGE = {
-    "sqlite": {table: _update(table, names) for table, names in _TABLES.items()},
-    "mysql": {table: _upsert(table, names) for table, names in _TABLES.items()},
-}
 
 
 async def read_conversation(
@@ -412,14 +366,11 @@ async def _save_conversations(connection: Connection, working_set: WorkingSet) -
     changed = [
         entry for key, entry in working_set.entries.items() if entry.is_dirty and key not in new
     ]
-    connection.pipeline_many(
-        _CHANGE[connection.dialect]["social_conversations"],
-        [_conversation_row(connection, entry) for entry in changed],
-    )
+    pipeline_changes(connection, "social_conversations", changed, columns.conversation_to_row)
     if not new:
         return
     connection.pipeline_many(
-        _INSERT["social_conversations"],
+        INSERTS["social_conversations"],
         [_conversation_row(connection, entry) for entry in new.values()],
     )
     wanted: dict[int, set[int]] = defaultdict(set)
@@ -451,8 +402,8 @@ async def _save_messages(connection: Connection, working_set: WorkingSet) -> Non
         for message in entry.messages
         if message.is_dirty
     ]
-    changed = [_message_row(connection, message) for _, message in touched if message.row.id]
-    connection.pipeline_many(_CHANGE[connection.dialect]["social_messages"], changed)
+    changed = [message for _, message in touched if message.row.id]
+    pipeline_changes(connection, "social_messages", changed, columns.message_to_row)
     numbered: dict[tuple[int, int], TrackedMessage] = {}
     # known by no number of Chatwoot's, or the only new one: an INSERT of its own tells its id
     alone: list[TrackedMessage] = []
@@ -470,7 +421,7 @@ async def _save_messages(connection: Connection, working_set: WorkingSet) -> Non
         await _insert_numbered(connection, numbered)
     if alone:
         numbers = await connection.insert_each(
-            _INSERT["social_messages"], [_message_row(connection, message) for message in alone]
+            INSERTS["social_messages"], [_message_row(connection, message) for message in alone]
         )
         for message, number in zip(alone, numbers, strict=True):
             message.row = replace(message.row, id=number)
@@ -482,7 +433,7 @@ async def _insert_numbered(
     if not numbered:
         return
     connection.pipeline_many(
-        _INSERT["social_messages"],
+        INSERTS["social_messages"],
         [_message_row(connection, message) for message in numbered.values()],
     )
     rows = await connection.fetch_all(

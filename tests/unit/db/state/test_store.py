@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from server.core.bidi import without_turning
+from server.core.chatwoot.changes import Change
 from server.core.state.entities import (
     Attachment,
     Contact,
@@ -15,7 +16,10 @@ from server.core.state.entities import (
 from server.db.engine.database import Connection, Database
 from server.db.migrations import upgrade
 from server.db.schema import columns
-from server.db.state import store, threads
+from server.db.state import row_changes, store, threads
+from tests import crm
+from tests.kit.mariadb import MariaDB
+from tests.unit.states import SOURCE, at, message_change
 
 TEXTS = (
     'it\'s "quoted" \\ and {"json": [1]}',
@@ -68,10 +72,10 @@ async def test_a_message_is_read_as_it_was_written(database_url: str, text: str)
 
     async def work(c: Connection) -> tuple[Conversation | None, list[Message], int, int]:
         conversation_id = await c.insert(
-            store._INSERT["social_conversations"], columns.conversation_to_row(conversation)
+            row_changes.INSERTS["social_conversations"], columns.conversation_to_row(conversation)
         )
         row = columns.message_to_row(replace(message, conversation_id=conversation_id))
-        message_id = await c.insert(store._INSERT["social_messages"], row)
+        message_id = await c.insert(row_changes.INSERTS["social_messages"], row)
         read = await store.read_conversation(c, 3, conversation_id)
         return (
             read,
@@ -87,3 +91,49 @@ async def test_a_message_is_read_as_it_was_written(database_url: str, text: str)
     assert messages == [
         replace(message, id=message_id, conversation_id=conversation_id, attachments=attachments)
     ]
+
+
+async def test_what_the_crm_writes_between_reading_and_writing_stays(mariadb: MariaDB) -> None:
+    """Rows are read without a lock: of the columns that the CRM writes as well we write those alone
+    that were told anew; and a column that moves by itself is held still.
+    """
+    url = mariadb.create_database()
+    upgrade(url)
+    moves = "ALTER TABLE social_conversations MODIFY created_at DATETIME(6) NULL ON UPDATE NOW(6)"
+    crm.execute(url, moves)
+    async with Database(url, wait_seconds=30) as database:
+        await database.transaction(lambda c: _take(c, message_change(version=1)))
+        created = crm.execute(url, "SELECT created_at FROM social_conversations")
+
+        async def overtaken(c: Connection) -> None:
+            later = message_change("Later", number=89, version=2)
+            told = [(SOURCE, message_change(version=1)), (SOURCE, later)]
+            streams, working_set = await store.load_working_set(c, told)
+            crm.execute(
+                url,
+                "UPDATE social_conversations SET status = 'Closed', external_user_name = 'Theirs', "
+                "external_user_id = 'theirs', created_at = created_at",
+            )
+            crm.execute(url, "UPDATE social_messages SET content = 'theirs', sender_type = 'agent'")
+            working_set.apply(later, SOURCE, at(10))
+            [entry] = working_set.entries.values()
+            entry.messages[0].is_dirty = True
+            await store.save_working_set(c, working_set, streams, at(10))
+
+        await database.transaction(overtaken)
+    [row] = crm.execute(url, "SELECT * FROM social_conversations")
+    assert (row["status"], row["external_user_name"]) == ("Closed", "Theirs")
+    assert row["external_user_id"] == "theirs"
+    assert [{"created_at": row["created_at"]}] == created
+    assert row["omni_seq"] == 3
+    found = crm.execute(url, "SELECT content, sender_type FROM social_messages ORDER BY id")
+    assert found == [
+        {"content": "theirs", "sender_type": "agent"},
+        {"content": "Later", "sender_type": "customer"},
+    ]
+
+
+async def _take(c: Connection, change: Change) -> None:
+    streams, working_set = await store.load_working_set(c, [(SOURCE, change)])
+    working_set.apply(change, SOURCE, at(5))
+    await store.save_working_set(c, working_set, streams, at(5))

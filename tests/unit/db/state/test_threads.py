@@ -23,7 +23,7 @@ from server.db.engine.database import (
 )
 from server.db.migrations import upgrade
 from server.db.schema import columns
-from server.db.state import store, threads
+from server.db.state import row_changes, threads
 from tests.unit.databases import fresh_sqlite
 from tests.unit.states import at
 
@@ -34,7 +34,7 @@ _CONVERSATION = Conversation(0, _COMPANY, "chatwoot", None, "Ana", "Open", None,
 async def _keep(c: Connection, messages: Sequence[Message]) -> tuple[int, list[Message]]:
     """A conversation with these; returns them as they are kept."""
     conversation_id = await c.insert(
-        store._INSERT["social_conversations"], columns.conversation_to_row(_CONVERSATION)
+        row_changes.INSERTS["social_conversations"], columns.conversation_to_row(_CONVERSATION)
     )
     kept = []
     for message in messages:
@@ -42,7 +42,9 @@ async def _keep(c: Connection, messages: Sequence[Message]) -> tuple[int, list[M
         kept.append(
             replace(
                 row,
-                id=await c.insert(store._INSERT["social_messages"], columns.message_to_row(row)),
+                id=await c.insert(
+                    row_changes.INSERTS["social_messages"], columns.message_to_row(row)
+                ),
             )
         )
     return conversation_id, kept
