@@ -104,6 +104,11 @@ class _Crm:
             f"SELECT 1 + seq % {_CONVERSATIONS}, 'customer', REPEAT('word ', 20), '2026-01-01', "
             f"1 FROM seq_1_to_{messages}"
         )
+        # and as if somebody had just tried whether notes can be written: else all is compared
+        self.run(
+            "INSERT INTO omni_crm_changes (company_id, subject, act, row_id) "
+            "VALUES (-2, 6, 'I', UNIX_TIMESTAMP() * 1000000)"
+        )
         self.run("SET @omni_inbox = NULL")
 
     def microseconds(self, sql: str) -> float:
