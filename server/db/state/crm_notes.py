@@ -65,13 +65,15 @@ async def read_companies(connection: Connection) -> list[int | None]:
 
 
 async def read_unjudged(connection: Connection, limit: int) -> list[tuple[int, int]]:
-    """(id, conversation) of changes whose company is not looked up."""
-    rows = await connection.fetch_all(
-        "SELECT id, conversation_id FROM omni_crm_changes WHERE company_id IS NULL ORDER BY id "
-        "LIMIT :limit",
-        {"limit": limit},
+    """(id, conversation) of changes whose company is not looked up: the oldest, and as many of the
+    newest, which one company's bulk update must not hold up.
+    """
+    select = "SELECT id, conversation_id FROM omni_crm_changes WHERE company_id IS NULL ORDER BY id"
+    oldest, newest = await connection.fetch_each(
+        (f"{select} LIMIT :limit", {"limit": limit}),
+        (f"{select} DESC LIMIT :limit", {"limit": limit}),
     )
-    return [(row[0], row[1]) for row in rows]
+    return sorted({(row[0], row[1]) for row in (*oldest, *newest)})
 
 
 async def judge(connection: Connection, changes: Sequence[tuple[int, int]]) -> None:

@@ -252,3 +252,17 @@ async def test_a_missing_table_of_ours_never_stops_the_crm(mariadb: MariaDB) -> 
     )
     write(url, "DELETE FROM social_messages")
     assert crm.execute(url, "SELECT status FROM social_conversations") == [{"status": "Closed"}]
+
+
+async def test_messages_changed_in_bulk_hold_up_no_other_company(database_url: str) -> None:
+    """Whose a message is has to be looked up: another company's newest is, in the next turn."""
+    upgrade(database_url)
+    async with open_desk(database_url) as desk:
+        write(database_url, conversation(1), conversation(2, company=2))
+        await desk.follow()
+        known = desk.events(2)
+        values = ", ".join("(1, 'agent', 'x', '2026-07-18 09:01:00')" for _ in range(6_000))
+        columns = "conversation_id, sender_type, content, created_at"
+        write(database_url, f"INSERT INTO social_messages ({columns}) VALUES {values}", message(2))
+        await desk.rows.turn()
+        assert desk.events(2) == known + 1
