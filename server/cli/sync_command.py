@@ -9,7 +9,7 @@ import click
 if TYPE_CHECKING:
     from server.composition.application import Application
     from server.db.access.accounts import Integration
-    from server.incoming.full_sync import Outcome
+    from server.incoming.sync_outcome import SyncOutcome
 
 
 @click.command()
@@ -39,7 +39,7 @@ def sync(integration_id: int | None, verify: bool) -> None:
 
 async def _sync(
     application: "Application", integration_id: int | None, *, writes: bool
-) -> "list[Outcome]":
+) -> "list[SyncOutcome]":
     """The outcome of each chosen integration. Raises ConfigurationError where there is none."""
     from server.errors import ConfigurationError
 
@@ -60,16 +60,16 @@ async def _sync(
 
 async def _sync_with_progress(
     application: "Application", one: "Integration", *, writes: bool
-) -> "Outcome":
+) -> "SyncOutcome":
     """Ctrl-C stops it: what is done stays done, and the next sync goes on from there."""
     from server.cli.environment import progress_bar
 
     with progress_bar() as progress:
         line = progress.add_task(f"integration {one.id}", total=None)
 
-        def show(outcome: "Outcome") -> None:
+        def show(outcome: "SyncOutcome") -> None:
             messages = outcome.messages_created + outcome.messages_skipped
             text = f"integration {one.id}: {messages} messages, conversations"
             progress.update(line, description=text, completed=outcome.walked, total=outcome.total)
 
-        return await application.comparisons.sync.walk(one, show, writes=writes)
+        return await application.comparisons.sync.run(one, show, writes=writes)

@@ -13,7 +13,7 @@ from server.incoming.crm_integrations import CrmIntegrations
 from server.incoming.crm_rows import CrmRows
 from server.incoming.crm_watch import CrmWatch
 from server.incoming.dead_deliveries import FailedDeliveries
-from server.incoming.full_sync import Sync
+from server.incoming.full_sync import FullSync
 from server.incoming.gone_contacts import GoneContacts
 from server.incoming.gone_conversations import GoneConversations
 from server.incoming.history_walk import START_REQUESTS, DeepWalk
@@ -23,7 +23,7 @@ from server.incoming.live_sources import Sources
 from server.incoming.losses import Losses
 from server.incoming.reconcile import Reconcile
 from server.incoming.recorder import Recorder
-from server.incoming.sync_jobs import SyncRuns
+from server.incoming.sync_jobs import SyncJobs
 from server.incoming.unstored_retries import UnstoredRetries
 
 
@@ -44,8 +44,8 @@ class Deliveries:
 class Comparisons:
     """What Chatwoot is asked for."""
 
-    sync: Sync
-    sync_runs: SyncRuns
+    sync: FullSync
+    sync_runs: SyncJobs
     reconcile: Reconcile
     deep_walk: DeepWalk
     unstored_retries: UnstoredRetries
@@ -117,7 +117,7 @@ def build_comparisons(
 ) -> Comparisons:
     settings, database, clients = resources.settings, resources.database, resources.clients
     directory, ingester = integrations.directory, deliveries.ingester
-    sync = Sync(database, directory, ingester, clients.client)
+    sync = FullSync(database, directory, ingester, clients.client)
     per_hour = settings.history_requests_per_hour
     start_seconds = START_REQUESTS * 3_600.0 / per_hour if per_hour else 0.0
     gone = GoneConversations(
@@ -129,7 +129,7 @@ def build_comparisons(
     )
     return Comparisons(
         sync=sync,
-        sync_runs=SyncRuns(database, directory, sync, live.broadcast.show_sync),
+        sync_runs=SyncJobs(database, directory, sync, live.broadcast.show_sync),
         reconcile=Reconcile(
             database, directory, ingester, clients.client, settings, integrations.arrivals
         ),

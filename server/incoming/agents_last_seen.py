@@ -19,7 +19,8 @@ from server.db.access.accounts import Integration
 from server.db.engine.database import Database
 from server.db.state import read_state
 from server.errors import DatabaseUnavailable, PayloadError
-from server.incoming.ingest import Ingester, Told
+from server.incoming.incoming_changes import IncomingChange
+from server.incoming.ingest import Ingester
 
 Json = dict[str, Any]
 ClientOf = Callable[[Integration], ChatwootClient]
@@ -62,7 +63,9 @@ class AgentsLooks:
         unread = await self._database.read(lambda c: read_state.read_unread(c, places))
         now_us = self._database.clock.now_us()
         told = [
-            Told(Source(one.id, one.company_id), Change(None, None, state, None, now_us), now_us)
+            IncomingChange(
+                Source(one.id, one.company_id), Change(None, None, state, None, now_us), now_us
+            )
             for one, state in states
             if (one.id, state.display_id) in unread
         ]

@@ -26,27 +26,29 @@ class LeaseLost(Exception):
     """Another walk has begun, as nothing was heard of this one."""
 
 
-class SoleWalks:
+class SyncLeases:
+    """Lets one process at a time sync an integration."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def run(
-        self, integration_id: int, walk: Callable[[], Awaitable[str]], on_wait: Callable[[], None]
+        self, integration_id: int, sync: Callable[[], Awaitable[str]], on_wait: Callable[[], None]
     ) -> str:
-        """`walk`'s outcome, as text, or that of the walk that was under way. `on_wait` is called
+        """`sync`'s outcome, as text, or that of the walk that was under way. `on_wait` is called
         while that one is waited for.
 
-        Cancelling it ends the walk. Raises LeaseLost, Unavailable, and what `walk` and `on_wait`
+        Cancelling it ends the walk. Raises LeaseLost, Unavailable, and what `sync` and `on_wait`
         raise.
         """
         holder = uuid.uuid4().hex
-        while not await self._take(integration_id, holder):
+        while not await self._claim(integration_id, holder):
             outcome = await self._wait(integration_id, on_wait)
             if outcome is not None:
                 return outcome
         outcome = None
         try:
-            outcome = await self._kept(integration_id, holder, walk)
+            outcome = await self._run_with_lease(integration_id, holder, sync)
             return outcome
         finally:
             with contextlib.suppress(Unavailable):  # it runs out by itself
@@ -54,21 +56,21 @@ class SoleWalks:
                     lambda c: sync_leases.end_lease(c, integration_id, holder, outcome)
                 )
 
-    async def _take(self, integration_id: int, holder: str) -> bool:
-        async def take(connection: Connection) -> bool:
+    async def _claim(self, integration_id: int, holder: str) -> bool:
+        async def claim(connection: Connection) -> bool:
             now_us = await self._database.clock.read(connection)
             until_us = now_us + int(LEASE_SECONDS * SECOND)
             return await sync_leases.take_lease(
                 connection, integration_id, holder, now_us, until_us
             )
 
-        return await self._database.transaction(take)
+        return await self._database.transaction(claim)
 
     async def _wait(self, integration_id: int, on_wait: Callable[[], None]) -> str | None:
         """Until the walk that has it ends: its outcome; None where it has none, or has died."""
         first: SyncLease | None = None
         while True:
-            found, now_us = await self._database.read(lambda c: self._look(c, integration_id))
+            found, now_us = await self._database.read(lambda c: self._read(c, integration_id))
             first = first or found
             if found is None or first is None or found.holder != first.holder:
                 return None
@@ -77,26 +79,26 @@ class SoleWalks:
             on_wait()
             await asyncio.sleep(_POLL_SECONDS)
 
-    async def _look(
+    async def _read(
         self, connection: Connection, integration_id: int
     ) -> tuple[SyncLease | None, int]:
         found = await sync_leases.read_lease(connection, integration_id)
         return found, await self._database.clock.read(connection)
 
-    async def _kept(
-        self, integration_id: int, holder: str, walk: Callable[[], Awaitable[str]]
+    async def _run_with_lease(
+        self, integration_id: int, holder: str, sync: Callable[[], Awaitable[str]]
     ) -> str:
-        walking: asyncio.Task[str] | None = None
+        syncing: asyncio.Task[str] | None = None
         try:
             async with asyncio.TaskGroup() as group:
-                keeping = group.create_task(self._keep(integration_id, holder))
-                walking = group.create_task(_run(walk))
-                walking.add_done_callback(lambda _task: keeping.cancel())
+                renewing = group.create_task(self._renew(integration_id, holder))
+                syncing = group.create_task(_run(sync))
+                syncing.add_done_callback(lambda _task: renewing.cancel())
         except BaseExceptionGroup as problems:
             raise problems.exceptions[0] from None  # one of two ends both
-        return walking.result()
+        return syncing.result()
 
-    async def _keep(self, integration_id: int, holder: str) -> None:
+    async def _renew(self, integration_id: int, holder: str) -> None:
         async def renew(connection: Connection) -> bool:
             until_us = await self._database.clock.read(connection) + int(LEASE_SECONDS * SECOND)
             return await sync_leases.renew_lease(connection, integration_id, holder, until_us)
@@ -109,5 +111,5 @@ class SoleWalks:
                     raise LeaseLost
 
 
-async def _run(walk: Callable[[], Awaitable[str]]) -> str:
-    return await walk()
+async def _run(sync: Callable[[], Awaitable[str]]) -> str:
+    return await sync()

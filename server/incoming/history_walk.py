@@ -17,7 +17,8 @@ from server.db.access.accounts import Integration
 from server.db.engine.database import Database
 from server.db.state import history
 from server.errors import DatabaseUnavailable
-from server.incoming.full_sync import Outcome, Sync
+from server.incoming.full_sync import FullSync
+from server.incoming.sync_outcome import SyncOutcome
 from server.integrations.directory import Directory
 
 _logger = log.get(__name__)
@@ -36,7 +37,7 @@ class DeepWalk:
         self,
         database: Database,
         directory: Directory,
-        sync: Sync,
+        sync: FullSync,
         client_of: Callable[[Integration], ChatwootClient],
         *,
         is_on: bool = True,
@@ -62,7 +63,7 @@ class DeepWalk:
             await asyncio.sleep(_POLL_SECONDS)
         await asyncio.Event().wait()  # a service that ends would be started again
 
-    async def walk_next(self) -> Outcome | None:
+    async def walk_next(self) -> SyncOutcome | None:
         """Compare the integration whose turn it is. None when there is none, or another process is
         at one.
         """
@@ -83,7 +84,7 @@ class DeepWalk:
         # a process that dies here leaves the rest to the next one
         async with asyncio.TaskGroup() as group:
             renewing = group.create_task(self._keep(claim.integration_id))
-            outcome = await self._sync.walk(
+            outcome = await self._sync.run(
                 integration, client=self._client_of(integration), since_us=claim.began_us
             )
             renewing.cancel()

@@ -39,8 +39,10 @@ from server.db.journal.finds import Find
 from server.db.journal.walks import Claim
 from server.db.state import history
 from server.errors import DatabaseUnavailable, OmniError, PayloadError
-from server.incoming.full_sync import Outcome, message_changes
-from server.incoming.ingest import Ingester, Told
+from server.incoming.conversation_sync import message_changes
+from server.incoming.incoming_changes import IncomingChange
+from server.incoming.ingest import Ingester
+from server.incoming.sync_outcome import SyncOutcome
 from server.incoming.unstored import Place
 from server.integrations.arrivals import LATE_SECONDS, Arrivals
 from server.integrations.directory import Directory
@@ -79,7 +81,7 @@ class Round(msgspec.Struct):
     claim: Claim
     since_us: int
     until_us: int
-    outcome: Outcome
+    outcome: SyncOutcome
     asked_us: int = 0  # by our clock; no answer it gets is older
     # what was there before the integration was added is no loss of its webhook
     is_first: bool = False
@@ -178,7 +180,7 @@ class Reconcile:
             before_us = claim.reconciled_us or started_us - int(_FIRST_WINDOW_SECONDS * SECOND)
             since_us = before_us - int(_MARGIN_SECONDS * SECOND)
             until_us = started_us - int(self._settings.reconcile_grace_seconds * SECOND)
-            outcome = Outcome(integration.id)
+            outcome = SyncOutcome(integration.id)
             current = Round(
                 integration,
                 self._client_of(integration),
@@ -359,12 +361,12 @@ class Reconcile:
             Source(current.integration.id, current.integration.company_id),
             self._database.clock.now_us(),
         )
-        told = [Told(source, change, now_us) for change in changes]
+        told = [IncomingChange(source, change, now_us) for change in changes]
         if told:
             await self._ingester.apply(told)
             await self._note_finds(current, told)
 
-    async def _note_finds(self, current: Round, told: Sequence[Told]) -> None:
+    async def _note_finds(self, current: Round, told: Sequence[IncomingChange]) -> None:
         """What was there before the integration was added is no loss of its webhook."""
         if current.is_first:
             return
@@ -458,7 +460,7 @@ class Reconcile:
         self._told_seen |= new
 
 
-def _find_of(told: Told) -> Find | None:
+def _find_of(told: IncomingChange) -> Find | None:
     """What this brought that no webhook had told of."""
     source, change, message = told.source, told.change, told.change.message
     if message is None or message.message_id is None:

@@ -1,8 +1,8 @@
-"""Syncs in the background: asked for on a page, walked by whichever process takes them, stopped and
+"""Syncs in the background: asked for on a page, run by whichever process claims them, stopped and
 gone on with, also after a restart.
 
-How far a walk came is written every second, with the page it would go on from (`sync.py`). A
-process that dies is noticed by its silence; another one then takes its place.
+How far a sync is is written every second, and shown to the company's administrators. A process that
+dies is noticed by its silence; another one then takes its place.
 """
 
 import asyncio
@@ -21,22 +21,19 @@ from server.db.engine.database import Connection, Database
 from server.db.journal import sync_runs
 from server.db.journal.sync_runs import SyncRun
 from server.errors import DatabaseUnavailable, NotFound
-from server.incoming.full_sync import Outcome, Sync
+from server.incoming.full_sync import FullSync
+from server.incoming.sync_outcome import SyncOutcome
 from server.integrations.directory import Directory
 
 _logger = log.get(__name__)
-_LOOK_SECONDS = 1.0
-_TELL_SECONDS = 1.0
-_STALE_SECONDS = 20.0
-_AT_ONCE = 3
+_POLL_INTERVAL_SECONDS = 1.0
+_FLUSH_INTERVAL_SECONDS = 1.0
+_LEASE_SECONDS = 20.0
+_MAX_AT_ONCE = 3
 
 
-class _Stopped(Exception):
-    """Somebody asked for it."""
-
-
-class _Walk:
-    """One walk of this process, as it goes. `before` is how far it had come when we took it."""
+class _Job:
+    """A sync of this process, as it goes. `before` is how far it had come when we took it."""
 
     def __init__(self, company_id: int, before: SyncRun, now_us: int) -> None:
         self.company_id = company_id
@@ -44,15 +41,9 @@ class _Walk:
         self.run = replace(
             before, state="running", started_us=now_us, updated_us=now_us, problem=None
         )
-        self.is_stopping = False
-        self.is_over = False
 
-    def on_progress(self, outcome: Outcome) -> None:
-        self.note(outcome)
-        if self.is_stopping:
-            raise _Stopped
-
-    def note(self, outcome: Outcome) -> None:
+    def show_progress(self, outcome: SyncOutcome) -> None:
+        """Called with each conversation that was fetched."""
         # after a stop, or in the place of a process that died
         goes_on = outcome.is_resumed or self.before.state == "running"
         messages, created = (self.before.messages, self.before.created) if goes_on else (0, 0)
@@ -65,45 +56,50 @@ class _Walk:
             created=created + outcome.messages_created,
         )
 
+    def end(self, state: str, problem: str | None = None) -> None:
+        self.run = replace(self.run, state=state, problem=problem)
 
-class SyncRuns:
+
+class SyncJobs:
+    """Syncs that people asked for, each run by one process at a time."""
+
     def __init__(
         self,
         database: Database,
         directory: Directory,
-        sync: Sync,
+        sync: FullSync,
         show: Callable[[int, Json], None] = lambda company_id, run: None,
     ) -> None:
-        """`show(company_id, run)` is called whenever it has become known how far one is."""
+        """`show(company_id, run)` broadcasts how far one is, to the company's administrators."""
         self._database = database
         self._directory = directory
         self._sync = sync
         self._show = show
-        self._under_way: set[int] = set()
+        self._running: set[int] = set()
 
-    async def ask(self, actor: Actor, integration_id: int) -> SyncRun:
-        """Begin, or go on where the last one was stopped; one that is under way goes on. Raises
-        NotFound.
+    async def request(self, actor: Actor, integration_id: int) -> SyncRun:
+        """Ask for a sync: it begins, or goes on where the last one was stopped; a running one goes
+        on. Raises NotFound.
         """
         return await self._act(actor, integration_id, "sync.start")
 
     async def stop(self, actor: Actor, integration_id: int) -> SyncRun:
-        """What is done stays done. Raises NotFound."""
+        """Ask it to stop within a second; what is done stays done. Raises NotFound."""
         return await self._act(actor, integration_id, "sync.stop")
 
     async def get(self, company_id: int, integration_id: int) -> SyncRun | None:
         """The last one, if there ever was one. Raises NotFound for another company's
         integration.
         """
-        self._own(company_id, integration_id)
+        self._check_company(company_id, integration_id)
         return await self._database.read(lambda c: sync_runs.read_run(c, integration_id))
 
     async def run(self) -> None:
-        """Take what waits."""
-        self._under_way.clear()
+        """Claim and run jobs that wait, a few at a time."""
+        self._running.clear()
         async with asyncio.TaskGroup() as group:
             while True:
-                await asyncio.sleep(_LOOK_SECONDS)
+                await asyncio.sleep(_POLL_INTERVAL_SECONDS)
                 try:
                     waiting = await self._database.read(self._read_waiting)
                 except DatabaseUnavailable:
@@ -112,73 +108,72 @@ class SyncRuns:
                     integration = self._directory.integrations.get(run.integration_id)
                     if (
                         integration is None
-                        or len(self._under_way) >= _AT_ONCE
-                        or run.integration_id in self._under_way
+                        or len(self._running) >= _MAX_AT_ONCE
+                        or run.integration_id in self._running
                     ):
                         continue
-                    self._under_way.add(run.integration_id)
-                    group.create_task(self._take(integration, run))
+                    self._running.add(run.integration_id)
+                    group.create_task(self._claim_and_run(integration, run))
 
     async def _read_waiting(self, connection: Connection) -> list[SyncRun]:
-        now_us, stale_us = await self._database.clock.read(connection), int(_STALE_SECONDS * SECOND)
+        now_us, stale_us = await self._database.clock.read(connection), int(_LEASE_SECONDS * SECOND)
         return await sync_runs.read_waiting(connection, now_us - stale_us, now_us + stale_us)
 
-    async def _take(self, integration: Integration, run: SyncRun) -> None:
+    async def _claim_and_run(self, integration: Integration, run: SyncRun) -> None:
         now_us = self._database.clock.now_us()
         try:
             if await self._database.transaction(lambda c: sync_runs.claim_run(c, run, now_us)):
-                walk = _Walk(integration.company_id, run, now_us)
-                async with asyncio.TaskGroup() as group:
-                    telling = group.create_task(self._tell(walk))
-                    await self._walk(integration, walk)
-                    walk.is_over = True
-                    telling.cancel()
-                await self._write(walk)
+                await self._run(integration, _Job(integration.company_id, run, now_us))
         except DatabaseUnavailable:
-            return  # its silence is noticed, and somebody goes on with it
+            return  # its silence is noticed, and another process goes on with it
         finally:
-            self._under_way.discard(run.integration_id)
+            self._running.discard(run.integration_id)
 
-    async def _walk(self, integration: Integration, walk: _Walk) -> None:
+    async def _run(self, integration: Integration, job: _Job) -> None:
+        """Sync, and write every second how far it is. Raises DatabaseUnavailable."""
+        async with asyncio.TaskGroup() as group:
+            syncing = group.create_task(self._sync_whole(integration, job))
+            reporting = group.create_task(self._report(job, syncing))
+            syncing.add_done_callback(lambda _task: reporting.cancel())
+        if syncing.cancelled():
+            job.end("stopped")
+        await self._write(job)
+
+    async def _sync_whole(self, integration: Integration, job: _Job) -> None:
+        """Cancelling it stops the sync: what was fetched stays, and the next one goes on there."""
         try:
-            outcome = await self._sync.walk(integration, walk.on_progress)
-        except _Stopped:
-            walk.run = replace(walk.run, state="stopped")
-            return
-        # something nobody thought of, in one integration's data: it must not end the walks of all
+            outcome = await self._sync.run(integration, job.show_progress)
+        # something nobody thought of, in one integration's data: it must not end the syncs of all
         # others
         except Exception:
             _logger.exception("sync failed", integration_id=integration.id)
-            walk.run = replace(
-                walk.run,
-                state="failed",
-                problem="Something went wrong here; the server's log says what",
-            )
+            job.end("failed", "Something went wrong here; the server's log says what")
             return
-        walk.note(outcome)
+        job.show_progress(outcome)
         problem = outcome.errors[0] if outcome.errors else None
-        walk.run = replace(walk.run, state="failed" if problem else "done", problem=problem)
+        job.end("failed" if problem else "done", problem)
 
-    async def _tell(self, walk: _Walk) -> None:
-        while not walk.is_over:
-            await asyncio.sleep(_TELL_SECONDS)
-            if walk.is_over:
-                return
-            # the walk waits for it as well, or ends with it
+    async def _report(self, job: _Job, syncing: "asyncio.Task[None]") -> None:
+        """Write and show the progress; cancel the sync when it was asked to stop."""
+        while True:
+            await asyncio.sleep(_FLUSH_INTERVAL_SECONDS)
+            # the sync waits for it as well, or ends with it
             with contextlib.suppress(DatabaseUnavailable):
-                walk.is_stopping = await self._write(walk) == "stopping"
+                if await self._write(job) == "stopping":
+                    syncing.cancel()
 
-    async def _write(self, walk: _Walk) -> str:
-        run = replace(walk.run, updated_us=self._database.clock.now_us())
+    async def _write(self, job: _Job) -> str:
+        """Returns the state that was asked for."""
+        run = replace(job.run, updated_us=self._database.clock.now_us())
         asked = await self._database.transaction(lambda c: sync_runs.write_progress(c, run))
-        self._tell_of(walk.company_id, replace(run, state=asked) if run.state == "running" else run)
+        self._show_run(job.company_id, replace(run, state=asked) if run.state == "running" else run)
         return asked
 
-    def _tell_of(self, company_id: int, run: SyncRun) -> None:
+    def _show_run(self, company_id: int, run: SyncRun) -> None:
         self._show(company_id, {"integrationId": run.integration_id, **run_view(run)})
 
     async def _act(self, actor: Actor, integration_id: int, act: str) -> SyncRun:
-        self._own(actor.company_id, integration_id)
+        self._check_company(actor.company_id, integration_id)
 
         async def write(connection: Connection) -> SyncRun | None:
             change = sync_runs.ask_for_run if act == "sync.start" else sync_runs.ask_to_stop
@@ -189,10 +184,10 @@ class SyncRuns:
         found = await self._database.transaction(write)
         if found is None:
             raise NotFound("No sync was ever asked for here")
-        self._tell_of(actor.company_id, found)
+        self._show_run(actor.company_id, found)
         return found
 
-    def _own(self, company_id: int, integration_id: int) -> None:
+    def _check_company(self, company_id: int, integration_id: int) -> None:
         if self._directory.of_company(company_id, integration_id) is None:
             raise NotFound(f"There is no Chatwoot integration {integration_id}")
 

@@ -10,7 +10,8 @@ from server.chatwoot import ChatwootClient, ChatwootError, ChatwootRefused
 from server.core.chatwoot.payloads import parse_conversation
 from server.db.access.accounts import Integration
 from server.errors import DatabaseUnavailable, PayloadError
-from server.incoming.full_sync import Outcome, Sync
+from server.incoming.full_sync import FullSync
+from server.incoming.sync_outcome import SyncOutcome
 from server.incoming.unstored import Unstored
 from server.integrations.directory import Directory
 
@@ -26,7 +27,7 @@ class UnstoredRetries:
         self,
         unstored: Unstored,
         directory: Directory,
-        sync: Sync,
+        sync: FullSync,
         client_of: Callable[[Integration], ChatwootClient],
     ) -> None:
         self._unstored = unstored
@@ -47,10 +48,10 @@ class UnstoredRetries:
             return
         if not integration.is_active or integration.problem or not integration.base_url:
             return
-        client, outcome = self._client_of(integration), Outcome(integration_id)
+        client, outcome = self._client_of(integration), SyncOutcome(integration_id)
         try:
             state = parse_conversation(await client.get_conversation(conversation))
-            await self._sync.take_conversation(client, integration, state, outcome)
+            await self._sync.conversations.sync(client, integration, state, outcome)
         except ChatwootRefused as error:
             if error.chatwoot_status == _GONE:
                 self._unstored.forget_conversation(integration_id, conversation)

@@ -32,7 +32,7 @@ from server.db.state import (
     lists,
     threads,
 )
-from server.incoming.ingest import Told
+from server.incoming.incoming_changes import IncomingChange
 from server.live.socket_ports import SocketHandler, SocketWriter
 from server.settings import Settings
 from server.tasks import spawn
@@ -215,7 +215,7 @@ class World:
         and nobody for it.
         """
         process, received_us = self.processes[number], self._received_us(number)
-        told = Told(Source(1, COMPANY), self.changes[place], received_us)
+        told = IncomingChange(Source(1, COMPANY), self.changes[place], received_us)
         self.note(number, place, received_us)
         if not self.stands_still:
             await process.ingester.apply([told])

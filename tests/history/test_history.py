@@ -60,7 +60,7 @@ async def test_nothing_is_missed_while_conversations_go(tmp_path: Path) -> None:
         before = world.there()
         async with asyncio.TaskGroup() as group:
             group.create_task(delete_some(world.sim, done, 0.05))
-            outcome = await world.sync.walk(one)
+            outcome = await world.sync.run(one)
             done.set()
         assert outcome.errors == []
         rows = await world.database.fetch_all(
@@ -82,7 +82,7 @@ async def test_reconcile_ends_after_a_bulk_act(
     monkeypatch.setattr(edit_turns, "UNCHANGED_MOST", int(sized(20, 300)))
     async with _world(tmp_path, count, 2 * count) as world:
         one = await world.add()
-        await world.sync.walk(one)
+        await world.sync.run(one)
         settings = Settings(reconcile_grace_seconds=0.0, reconcile_active_hours=0.0)
         reconcile = Reconcile(
             world.database, world.directory, world.ingester, world.client_of, settings

@@ -12,7 +12,6 @@ SERVER = Path(__file__).parents[2] / "server"
 _KEPT_FOR_FAILURES = {
     "incoming/ingest.py: has_begun",
     "incoming/ingest.py: self._read",
-    "incoming/ingest.py: self._integration_of[delivery_id]",
 }
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda

@@ -21,7 +21,7 @@ from server.http.responses import (
     query_number,
     read_json,
 )
-from server.incoming.full_sync import Sync
+from server.incoming.full_sync import FullSync
 from server.outgoing.replies import Replies
 from server.outgoing.reply_files import Upload
 from server.outgoing.reply_traces import reply_traced
@@ -41,7 +41,7 @@ class Conversations:
         guard: Guard,
         inbox: Inbox,
         replies: Replies,
-        sync: Sync,
+        sync: FullSync,
         uploads: Uploads,
         traces: Traces | None = None,
     ) -> None:
@@ -178,7 +178,9 @@ class Conversations:
 
     async def sync(self, request: Request, principal: Principal) -> Response:
         body = await read_json(request)
-        outcomes = await self._sync.company(principal.company_id, _number(body, "integrationId"))
+        outcomes = await self._sync.sync_company(
+            principal.company_id, _number(body, "integrationId")
+        )
         return json_answer({"integrations": [outcome.view() for outcome in outcomes]})
 
 

@@ -9,7 +9,7 @@ from starlette.routing import BaseRoute, Route
 from server.access.authentication import Principal, actor_of
 from server.http.guard import Guard
 from server.http.responses import json_answer, path_number
-from server.incoming.sync_jobs import SyncRuns, run_view
+from server.incoming.sync_jobs import SyncJobs, run_view
 
 _PATH = "/api/integrations/{id}/sync"
 
@@ -17,7 +17,7 @@ _PATH = "/api/integrations/{id}/sync"
 class SyncRunsApi:
     """The endpoints, with what they were given at the start."""
 
-    def __init__(self, guard: Guard, runs: SyncRuns) -> None:
+    def __init__(self, guard: Guard, runs: SyncJobs) -> None:
         self._guard = guard
         self._runs = runs
 
@@ -37,7 +37,7 @@ class SyncRunsApi:
 
     async def begin(self, request: Request, principal: Principal) -> Response:
         return json_answer(
-            run_view(await self._runs.ask(actor_of(principal), path_number(request, "id"))), 202
+            run_view(await self._runs.request(actor_of(principal), path_number(request, "id"))), 202
         )
 
     async def stop(self, request: Request, principal: Principal) -> Response:

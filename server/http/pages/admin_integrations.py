@@ -28,7 +28,7 @@ from server.http.pages.admin_shell import (
 )
 from server.http.pages.page_requests import redirect
 from server.http.responses import json_answer, path_number
-from server.incoming.sync_jobs import SyncRuns, run_view
+from server.incoming.sync_jobs import SyncJobs, run_view
 from server.integrations.checks import Checkup
 from server.integrations.form_tokens import FormTokens
 from server.integrations.rules import previous_end_us
@@ -94,7 +94,7 @@ class IntegrationPages:
         shell: AdminShell,
         integrations: Integrations,
         checkup: Checkup,
-        runs: SyncRuns,
+        runs: SyncJobs,
         settings: Settings,
         tokens: FormTokens,
     ) -> None:
@@ -182,7 +182,7 @@ class IntegrationPages:
         elif act == "rotate":
             await self._integrations.rotate_secret(actor, place)
         elif act == "sync":
-            await self._runs.ask(actor, place)
+            await self._runs.request(actor, place)
         elif act == "sync-stop":
             await self._runs.stop(actor, place)
         elif act == "delete":

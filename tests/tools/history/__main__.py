@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 
 from server.db.engine.database import Database
-from server.incoming.full_sync import Outcome
+from server.incoming.sync_outcome import SyncOutcome
 from server.lab.chatwoot_sim import ChatwootSim, serving
 from tests.tools.history.world import (
     ACCOUNT,
@@ -77,7 +77,7 @@ class _Progress:
     def __init__(self) -> None:
         self._began = self._said = time.monotonic()
 
-    def __call__(self, outcome: Outcome) -> None:
+    def __call__(self, outcome: SyncOutcome) -> None:
         now = time.monotonic()
         if now - self._said >= _TELL_SECONDS:
             self._said = now

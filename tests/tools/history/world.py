@@ -15,8 +15,9 @@ from server.chatwoot import ChatwootClient, RequestBudget
 from server.db.access.accounts import Integration
 from server.db.access.vault import Vault
 from server.db.engine.database import Database
-from server.incoming.full_sync import OnProgress, Outcome, Sync
+from server.incoming.full_sync import FullSync, OnProgress
 from server.incoming.ingest import Ingester
+from server.incoming.sync_outcome import SyncOutcome
 from server.integrations.directory import Directory
 from server.lab.chatwoot_sim import ChatwootSim
 from server.lab.chatwoot_sim.model import ACTIVITY
@@ -90,7 +91,7 @@ class World:
             database, self.directory, lambda batch: None, batch=100, attempts=3
         )
         self._budget = RequestBudget(per_minute=10**9)
-        self.sync = Sync(database, self.directory, self.ingester, self.client_of)
+        self.sync = FullSync(database, self.directory, self.ingester, self.client_of)
 
     def client_of(self, one: Integration) -> ChatwootClient:
         return ChatwootClient(
@@ -113,10 +114,10 @@ class World:
         *,
         writes: bool = True,
         on_progress: OnProgress = lambda outcome: None,
-    ) -> tuple[Figures, Outcome]:
+    ) -> tuple[Figures, SyncOutcome]:
         self.sim.questions.log.clear()
         began, before = time.monotonic(), _most_megabytes()
-        outcome = await self.sync.walk(one, on_progress, writes=writes)
+        outcome = await self.sync.run(one, on_progress, writes=writes)
         seconds, requests = time.monotonic() - began, len(self.sim.questions.log)
         there = self.there()
         figures = Figures(

@@ -12,8 +12,8 @@ from server.db import migrations
 from server.db.engine.database import Connection, Database
 from server.db.journal import sync_leases
 from server.incoming import full_sync_leases
-from server.incoming.full_sync import Sync
-from server.incoming.full_sync_leases import LeaseLost, SoleWalks
+from server.incoming.full_sync import FullSync
+from server.incoming.full_sync_leases import LeaseLost, SyncLeases
 from tests.kit.eventually import eventually
 from tests.unit.incoming.test_shared_syncs import INTEGRATION, Chatwoot
 
@@ -28,9 +28,9 @@ async def databases(database_url: str) -> AsyncIterator[tuple[Database, Database
         yield one, other
 
 
-def _sync(database: Database, chatwoot: Chatwoot) -> Sync:
+def _sync(database: Database, chatwoot: Chatwoot) -> FullSync:
     unused: Any = None
-    return Sync(database, unused, unused, lambda _integration: chatwoot)  # type: ignore[arg-type,return-value]
+    return FullSync(database, unused, unused, lambda _integration: chatwoot)  # type: ignore[arg-type,return-value]
 
 
 async def _take(database: Database, holder: str, seconds: float) -> bool:
@@ -47,14 +47,14 @@ async def test_two_processes_walk_once(databases: tuple[Database, Database]) -> 
     chatwoot, waited = Chatwoot(), asyncio.Event()
     first, second = (_sync(database, chatwoot) for database in databases)
     async with asyncio.TaskGroup() as group:
-        walking = group.create_task(first.walk(INTEGRATION))
+        walking = group.create_task(first.run(INTEGRATION))
         await eventually(lambda: chatwoot.walks == 1, 30)
-        waiting = group.create_task(second.walk(INTEGRATION, lambda _outcome: waited.set()))
+        waiting = group.create_task(second.run(INTEGRATION, lambda _outcome: waited.set()))
         await eventually(waited.is_set, 30)
         chatwoot.may_answer.set()
     assert chatwoot.walks == 1
     assert walking.result() == waiting.result()
-    await second.walk(INTEGRATION)
+    await second.run(INTEGRATION)
     assert chatwoot.walks == 2
 
 
@@ -82,7 +82,7 @@ async def test_a_walk_whose_process_died_is_taken_over(
     chatwoot.may_answer.set()
     for seconds in (0.5, 400 * 86_400.0):
         await _write_lease(databases[0], "dead", seconds)
-        outcome = await _sync(databases[1], chatwoot).walk(INTEGRATION)
+        outcome = await _sync(databases[1], chatwoot).run(INTEGRATION)
         assert not outcome.errors
     assert chatwoot.walks == 2
 
@@ -123,7 +123,7 @@ async def test_who_has_lost_the_lease_ends(
     async with asyncio.TaskGroup() as group:
         group.create_task(take_over())
         with pytest.raises(LeaseLost):
-            await SoleWalks(databases[0]).run(NUMBER, walk, lambda: None)
+            await SyncLeases(databases[0]).run(NUMBER, walk, lambda: None)
     left = await databases[1].read(lambda c: sync_leases.read_lease(c, NUMBER))
     assert left is not None
     assert (left.holder, left.lease_us > 0) == ("another", True)
@@ -139,5 +139,5 @@ async def test_what_a_walk_raises_ends_its_lease(databases: tuple[Database, Data
         return "done"
 
     with pytest.raises(RuntimeError, match="in the middle"):
-        await SoleWalks(databases[0]).run(NUMBER, fail, lambda: None)
-    assert await SoleWalks(databases[1]).run(NUMBER, end, lambda: None) == "done"
+        await SyncLeases(databases[0]).run(NUMBER, fail, lambda: None)
+    assert await SyncLeases(databases[1]).run(NUMBER, end, lambda: None) == "done"

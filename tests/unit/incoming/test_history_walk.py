@@ -12,7 +12,7 @@ from server.db.access.accounts import Integration
 from server.db.access.vault import Vault
 from server.db.engine.database import Database
 from server.db.state import history
-from server.incoming.full_sync import Sync
+from server.incoming.full_sync import FullSync
 from server.incoming.history_walk import DeepWalk
 from server.incoming.ingest import Ingester
 from server.integrations.directory import Directory
@@ -49,7 +49,7 @@ async def opened(
             )
 
         ingester = Ingester(database, directory, lambda batch: None, batch=10, attempts=3)
-        sync = Sync(database, directory, ingester, client_of)
+        sync = FullSync(database, directory, ingester, client_of)
         yield (
             sim,
             database,

@@ -22,7 +22,9 @@ from server.db.journal.journal import Delivery
 from server.db.migrations import upgrade
 from server.errors import DuplicateRow
 from server.incoming import suspects
-from server.incoming.ingest import Ingester, Told
+from server.incoming.incoming_changes import IncomingChange
+from server.incoming.ingest import Ingester
+from server.incoming.ingest_transaction import IngestTransaction
 from server.integrations.directory import Directory
 from server.tasks import spawn, stop
 from tests.faults.figures import sized
@@ -210,7 +212,7 @@ async def test_companies_take_turns(database_url: str, hint: int | None) -> None
         await site.append(1, *texts[200:])
         await site.append(2, "b")
         order: list[int] = []
-        site.ingester._publish = lambda batch: order.append(batch.company_id)
+        site.ingester._announcements._publish = lambda batch: order.append(batch.company_id)
         task = spawn(site.ingester.run(), "ingest")
         try:
             await eventually(lambda: site.shows(1, *texts), limit=sized(60, 600))
@@ -221,10 +223,14 @@ async def test_companies_take_turns(database_url: str, hint: int | None) -> None
             assert order.index(2) <= 3 < len(order) - 1, "company 2 waited for all of company 1"
 
 
-def _failing(error: Callable[[], Exception]) -> Callable[[Any, Connection, Any, list[Told]], Any]:
-    original = Ingester._apply_to
+def _failing(
+    error: Callable[[], Exception],
+) -> Callable[[Any, Connection, Any, list[IncomingChange]], Any]:
+    original = IngestTransaction._apply
 
-    async def apply(self: Any, connection: Connection, locked: Any, told: list[Told]) -> Any:
+    async def apply(
+        self: Any, connection: Connection, locked: Any, told: list[IncomingChange]
+    ) -> Any:
         if any(
             one.change.message is not None and one.change.message.content == "poison"
             for one in told
@@ -247,7 +253,7 @@ async def test_a_batch_that_fails_is_halved_until_the_culprit_is_alone(
     """Whatever the failure is, while the database takes writes: it is tried again, then parked with
     its reason; the others go on.
     """
-    monkeypatch.setattr(Ingester, "_apply_to", _failing(lambda: error("broken")))
+    monkeypatch.setattr(IngestTransaction, "_apply", _failing(lambda: error("broken")))
     async with _site(database_url) as site:
         await site.append(1, "one", "two", "poison", "three")
         await site.append(2, "b")

@@ -7,7 +7,8 @@ from typing import Any
 from server.chatwoot import ConversationPage
 from server.db.access.accounts import Integration
 from server.db.engine.database import Database
-from server.incoming.full_sync import Outcome, Sync
+from server.incoming.full_sync import FullSync
+from server.incoming.sync_outcome import SyncOutcome
 from tests.unit.databases import fresh_sqlite
 
 INTEGRATION = Integration(
@@ -44,8 +45,8 @@ async def test_twenty_who_ask_at_once_are_one_walk(tmp_path: Path) -> None:
     async with Database(fresh_sqlite(tmp_path / "sync.db")) as database:
         chatwoot = Chatwoot()
         directory: Any = None
-        sync = Sync(database, directory, directory, lambda _integration: chatwoot)  # type: ignore[arg-type,return-value]
-        asking: list[asyncio.Future[Outcome]] = []
+        sync = FullSync(database, directory, directory, lambda _integration: chatwoot)  # type: ignore[arg-type,return-value]
+        asking: list[asyncio.Future[SyncOutcome]] = []
         async with asyncio.TaskGroup() as group:
             asking += [group.create_task(sync._shared(INTEGRATION)) for _ in range(20)]
             await asyncio.sleep(0)

@@ -10,9 +10,9 @@ from server.db.access.accounts import Integration
 from server.db.access.audit_log import NO_ORIGIN, Actor
 from server.db.access.vault import Vault
 from server.db.engine.database import Database
-from server.incoming.full_sync import Sync
+from server.incoming.full_sync import FullSync
 from server.incoming.ingest import Ingester
-from server.incoming.sync_jobs import SyncRuns
+from server.incoming.sync_jobs import SyncJobs
 from server.integrations.directory import Directory
 from server.lab.chatwoot_sim import ChatwootSim, serving
 from tests.kit.eventually import eventually
@@ -50,10 +50,10 @@ async def test_a_walk_that_breaks_leaves_the_others_alone(tmp_path: Path) -> Non
             )
 
         sim.customer_says("Mira", "hello")
-        runs = SyncRuns(
+        runs = SyncJobs(
             database,
             directory,
-            Sync(database, directory, _ingester(database, directory), client_of),
+            FullSync(database, directory, _ingester(database, directory), client_of),
         )
 
         async def state(integration_id: int) -> str | None:
@@ -63,7 +63,7 @@ async def test_a_walk_that_breaks_leaves_the_others_alone(tmp_path: Path) -> Non
         task = asyncio.get_running_loop().create_task(runs.run())
         try:
             for integration_id in (broken, sound):
-                await runs.ask(_ADMIN, integration_id)
+                await runs.request(_ADMIN, integration_id)
             assert await eventually(lambda: state(broken), limit=20) == "failed"
             assert await eventually(lambda: state(sound), limit=20) == "done"
             assert not task.done()

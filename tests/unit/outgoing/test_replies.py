@@ -28,7 +28,8 @@ from server.db.engine.database import Database
 from server.db.state import outbox, store
 from server.db.state.outbox import Claim, Outgoing
 from server.errors import DatabaseUnavailable
-from server.incoming.ingest import Ingester, Told
+from server.incoming.incoming_changes import IncomingChange
+from server.incoming.ingest import Ingester
 from server.integrations.directory import Directory
 from server.lab.chatwoot_sim import ChatwootSim, serving
 from server.outgoing.replies import Replies
@@ -85,7 +86,7 @@ class Desk:
         }
         change = parse_delivery(msgspec.json.encode(payload), wall_now_us())
         ingester = Ingester(self.database, self.directory, lambda batch: None, batch=10, attempts=3)
-        await ingester.apply([Told(Source(number, COMPANY), change, wall_now_us())])
+        await ingester.apply([IncomingChange(Source(number, COMPANY), change, wall_now_us())])
 
     async def write(self, key: str | None = None) -> Message:
         message, is_new = await self.replies.submit(_AGENT, 1, "good day", key=key, last_seen=None)
