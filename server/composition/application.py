@@ -64,7 +64,7 @@ class Application:
             ("hub", live.hub.run),
             ("access", self.access.access.run),
             ("presence", live.presence.run),
-            ("replies", outgoing.replies.run),
+            ("replies", outgoing.reply_sender.run),
             ("reconcile", comparisons.reconcile.run),
             ("losses", comparisons.losses.run),
             ("history", comparisons.deep_walk.run),

@@ -83,7 +83,7 @@ def _routes(parts: Application, guard: Guard, limits: ApiLimits) -> list[BaseRou
     conversations = Conversations(
         guard,
         parts.inbox,
-        parts.outgoing.replies,
+        parts.outgoing.reply_intake,
         parts.comparisons.sync,
         Uploads(settings.upload_max_bytes),
         parts.resources.traces,
@@ -125,7 +125,7 @@ def _pages(
         access.access,
         parts.live.feeds,
         parts.inbox,
-        parts.outgoing.replies,
+        parts.outgoing.reply_intake,
         database,
         limits,
         access.first_run,

@@ -7,14 +7,16 @@ from server.composition.build_integrations import IntegrationsRoom
 from server.composition.build_live import Live
 from server.composition.build_resources import Resources
 from server.outgoing.last_seen import LastSeen
-from server.outgoing.replies import Replies
 from server.outgoing.reply_files import ReplyFiles
+from server.outgoing.reply_intake import ReplyIntake
+from server.outgoing.reply_sender import ReplySender
 from server.reading.inbox import Inbox
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
-    replies: Replies
+    reply_intake: ReplyIntake
+    reply_sender: ReplySender
     reply_files: ReplyFiles
     last_seen: LastSeen
 
@@ -23,17 +25,21 @@ def build_outgoing(resources: Resources, integrations: IntegrationsRoom, live: L
     settings, database, clients = resources.settings, resources.database, resources.clients
     publish, directory = live.feeds.publish, integrations.directory
     reply_files = ReplyFiles(database)
+    reply_sender = ReplySender(
+        database,
+        directory,
+        publish,
+        clients.client,
+        reply_files,
+        patience_seconds=settings.reply_patience_seconds,
+        certain_seconds=settings.reply_certain_seconds,
+        longest_seconds=2 * settings.chatwoot_timeout_seconds + UPLOAD_SECONDS,
+    )
     return Outgoing(
-        replies=Replies(
-            database,
-            directory,
-            publish,
-            clients.client,
-            reply_files,
-            patience_seconds=settings.reply_patience_seconds,
-            certain_seconds=settings.reply_certain_seconds,
-            longest_seconds=2 * settings.chatwoot_timeout_seconds + UPLOAD_SECONDS,
+        reply_intake=ReplyIntake(
+            database, directory, publish, reply_files, on_new=reply_sender.wake
         ),
+        reply_sender=reply_sender,
         reply_files=reply_files,
         last_seen=LastSeen(database, directory, clients.single_attempt_client, publish),
     )

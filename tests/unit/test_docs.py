@@ -153,10 +153,10 @@ def test_every_close_code_of_our_own_is_in_the_protocol() -> None:
 
 
 def test_every_error_of_a_reply_is_documented() -> None:
-    """Codes that `server/outgoing/replies.py` gives a failed reply, and the channel's."""
+    """Codes that `server/outgoing/reply_attempts.py` gives a failed reply, and the channel's."""
     made = {
         call.args[1].value
-        for call in _calls("outgoing/replies.py", {"failed"})
+        for call in _calls("outgoing/reply_attempts.py", {"failed"})
         if isinstance(call.args[1], ast.Constant)
     }
     text = page("errors.md")

@@ -22,8 +22,8 @@ from server.http.responses import (
     read_json,
 )
 from server.incoming.full_sync import FullSync
-from server.outgoing.replies import Replies
 from server.outgoing.reply_files import Upload
+from server.outgoing.reply_intake import ReplyIntake
 from server.outgoing.reply_traces import reply_traced
 from server.reading.inbox import STATUSES, Inbox, parse_place
 from server.traces import CARRIED, Traces
@@ -40,7 +40,7 @@ class Conversations:
         self,
         guard: Guard,
         inbox: Inbox,
-        replies: Replies,
+        replies: ReplyIntake,
         sync: FullSync,
         uploads: Uploads,
         traces: Traces | None = None,

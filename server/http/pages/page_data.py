@@ -20,7 +20,7 @@ from server.http.pages.page_view import PageFilters
 from server.http.rate_limits import ApiLimits
 from server.integrations.directory import Directory
 from server.live.feeds import Feeds
-from server.outgoing.replies import Replies
+from server.outgoing.reply_intake import ReplyIntake
 from server.reading.inbox import Inbox, parse_place
 
 
@@ -32,7 +32,7 @@ class ServerPageData:
         access: Access,
         feeds: Feeds,
         inbox: Inbox,
-        replies: Replies,
+        replies: ReplyIntake,
         database: Database,
         limits: ApiLimits,
         set_up: SetUp,

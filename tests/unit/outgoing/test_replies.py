@@ -32,9 +32,13 @@ from server.incoming.incoming_changes import IncomingChange
 from server.incoming.ingest import Ingester
 from server.integrations.directory import Directory
 from server.lab.chatwoot_sim import ChatwootSim, serving
-from server.outgoing.replies import Replies
+from server.outgoing.backlogs import Backlogs
+from server.outgoing.reply_attempts import ReplyAttempts
+from server.outgoing.reply_edits import ReplyEdits
 from server.outgoing.reply_files import ReplyFiles, Upload
+from server.outgoing.reply_intake import ReplyIntake
 from server.outgoing.reply_look_ups import LookUps
+from server.outgoing.reply_sender import ReplySender
 from tests.kit.eventually import eventually, scaled
 from tests.unit.databases import fresh_sqlite
 from tests.unit.integration_rows import COMPANY, add_integration
@@ -58,11 +62,21 @@ class Desk:
             database, Vault(""), tolerance_seconds=300, require_signature=False
         )
         self.files = ReplyFiles(database)
-        self.replies = self.replies_with()
+        self.replies_with()
         self.timeouts = Timeouts(read=scaled(1), total=scaled(20))
 
-    def replies_with(self, *, patience_seconds: float = 3_600.0) -> Replies:
-        return Replies(
+    def replies_with(self, *, patience_seconds: float = 3_600.0) -> None:
+        self.edits = ReplyEdits(self.database, lambda batch: None, lambda: None)
+        self.attempts = ReplyAttempts(
+            self.database,
+            self.directory,
+            self._client,
+            self.files,
+            Backlogs(),
+            patience_seconds=patience_seconds,
+            certain_seconds=_CERTAIN_SECONDS,
+        )
+        self.sender = ReplySender(
             self.database,
             self.directory,
             lambda batch: None,
@@ -70,6 +84,13 @@ class Desk:
             self.files,
             patience_seconds=patience_seconds,
             certain_seconds=_CERTAIN_SECONDS,
+        )
+        self.intake = ReplyIntake(
+            self.database,
+            self.directory,
+            lambda batch: None,
+            self.files,
+            on_new=self.sender.wake,
         )
 
     async def open(self) -> None:
@@ -89,7 +110,7 @@ class Desk:
         await ingester.apply([IncomingChange(Source(number, COMPANY), change, wall_now_us())])
 
     async def write(self, key: str | None = None) -> Message:
-        message, is_new = await self.replies.submit(_AGENT, 1, "good day", key=key, last_seen=None)
+        message, is_new = await self.intake.submit(_AGENT, 1, "good day", key=key, last_seen=None)
         assert is_new
         return message
 
@@ -162,7 +183,7 @@ async def test_the_lease_outlasts_chatwoot_s_work_on_the_request(tmp_path: Path)
         outgoing = await one.claim()
         one.sim.switches.set(hang_next=1)
         async with asyncio.TaskGroup() as group:
-            group.create_task(one.replies._try(outgoing))
+            group.create_task(one.sender.attempt(outgoing))
             await eventually(one.at_customer)
             reached_us = wall_now_us()
             left_us = ((await one.read(message)).next_attempt_us or 0) - reached_us
@@ -180,7 +201,7 @@ async def test_a_reply_with_files_waits_outside_while_others_send_theirs(tmp_pat
             return source.read(most)
 
         upload = Upload(checked_file("a.png", "image/png", 7), read)
-        message, _ = await one.replies.submit(
+        message, _ = await one.intake.submit(
             _AGENT, 1, "good day", key=None, last_seen=None, uploads=[upload]
         )
         outgoing = await one.claim()
@@ -188,7 +209,7 @@ async def test_a_reply_with_files_waits_outside_while_others_send_theirs(tmp_pat
             while not one.files.is_full:
                 await others.enter_async_context(one.files.of(message))
             async with asyncio.timeout(scaled(5)):
-                await one.replies._try(outgoing)
+                await one.sender.attempt(outgoing)
         waiting = await one.read(message)
         assert (waiting.delivery_state, waiting.delivery_attempts, waiting.is_outcome_unknown) == (
             "sending",
@@ -202,7 +223,7 @@ async def test_a_reply_with_files_waits_outside_while_others_send_theirs(tmp_pat
                 "NULL"
             )
         )
-        await one.replies._try(await one.claim())
+        await one.sender.attempt(await one.claim())
         assert (await one.read(message)).delivery_state == "sent"
         assert one.at_customer() == 1
 
@@ -218,7 +239,7 @@ async def test_an_attempt_that_lost_its_lease_changes_nothing(tmp_path: Path) ->
         assert quick.message.is_outcome_unknown
         one.budget.on_refused()  # the slow one never gets to the request
         one.budget._max_wait_seconds = 0.0
-        await one.replies._try(slow)
+        await one.sender.attempt(slow)
         after = await one.read(message)
         assert after.is_outcome_unknown, "the next attempt would send without looking"
         assert (after.next_attempt_us or 0) > wall_now_us() + SECOND, (
@@ -235,20 +256,20 @@ async def test_a_database_that_is_away_before_the_request_makes_no_outcome_unkno
     url = f"sqlite:///{tmp_path}/omni.db"
     async with desk(tmp_path) as one, Database(url, wait_seconds=scaled(0.2)) as impatient:
         one.database, one.files = impatient, ReplyFiles(impatient)
-        one.replies = one.replies_with()
+        one.replies_with()
         message = await one.write()
         outgoing = await one.claim()
         with contextlib.closing(
             sqlite3.connect(tmp_path / "omni.db", isolation_level=None)
         ) as other:
             other.execute("BEGIN IMMEDIATE")
-            settle = await one.replies._outcome(outgoing)
+            settle = await one.attempts.outcome(outgoing)
         assert one.at_customer() == 0
-        settled = await one.replies._change(COMPANY, 1, message.id, settle)
+        settled = await one.edits.change(COMPANY, 1, message.id, settle)
         assert settled.delivery_state == "sending"
         assert not settled.is_outcome_unknown
         await one.make_due(message)
-        await one.replies._try(await one.claim())
+        await one.sender.attempt(await one.claim())
         assert one.at_customer() == 1
 
 
@@ -259,15 +280,15 @@ async def test_a_retry_after_giving_up_waits_until_chatwoot_is_certain_to_be_don
     was given up.
     """
     async with desk(tmp_path) as one:
-        one.replies = one.replies_with(patience_seconds=0)
+        one.replies_with(patience_seconds=0)
         message = await one.write()
         outgoing = await one.claim()
         one.sim.switches.set(fail_next=9, fail_status=504)
-        await one.replies._try(outgoing)
+        await one.sender.attempt(outgoing)
         failed = await one.read(message)
         assert failed.delivery_error is not None
         assert (failed.delivery_state, failed.delivery_error.code) == ("failed", "gave_up")
-        again = await one.replies.retry(_AGENT, 1, message.id)
+        again = await one.intake.retry(_AGENT, 1, message.id)
         assert again.delivery_state == "sending"
         assert (again.next_attempt_us or 0) > wall_now_us() + (_CERTAIN_SECONDS / 2) * SECOND
 
@@ -283,7 +304,7 @@ async def test_an_outage_of_an_hour_ends_no_reply(tmp_path: Path) -> None:
         long_ago = replace(
             outgoing.message, told_at=wall_now_us() - 3_590 * SECOND, delivery_attempts=500
         )
-        later = one.replies._later(long_ago, is_unknown=False)(
+        later = one.attempts.retry_later(long_ago, is_unknown=False)(
             replace(long_ago, delivery_attempts=501)
         )
         assert later.delivery_state == "sending"
@@ -291,10 +312,12 @@ async def test_an_outage_of_an_hour_ends_no_reply(tmp_path: Path) -> None:
         assert later.delivery_error.code == "retrying"
         assert 0 < (later.next_attempt_us or 0) - wall_now_us() <= 20 * SECOND
         over = replace(long_ago, told_at=wall_now_us() - 3_610 * SECOND)
-        failed = one.replies._later(over, is_unknown=False)(replace(over, delivery_attempts=501))
+        failed = one.attempts.retry_later(over, is_unknown=False)(
+            replace(over, delivery_attempts=501)
+        )
         assert failed.delivery_state == "failed"
-        await one.replies._change(COMPANY, 1, message.id, lambda row: replace(failed, id=row.id))
-        again = await one.replies.retry(_AGENT, 1, message.id)
+        await one.edits.change(COMPANY, 1, message.id, lambda row: replace(failed, id=row.id))
+        again = await one.intake.retry(_AGENT, 1, message.id)
         assert again.told_at > over.told_at, "its time begins anew"
         assert again.delivery_error is None
 
@@ -312,7 +335,7 @@ async def test_an_outcome_that_cannot_be_written_ends_no_other_attempt(tmp_path:
             "omni_chatwoot_message_id) VALUES (1, 'agent', :number)"
         )
         await one.database.transaction(lambda c: c.execute(insert, row))
-        await one.replies._try(outgoing)
+        await one.sender.attempt(outgoing)
         assert one.at_customer() == 1
         assert (await one.read(message)).delivery_state == "sending"
 
@@ -349,7 +372,7 @@ async def test_a_process_that_knows_no_integrations_yet_fails_no_reply(tmp_path:
             [outgoing] = await one.take(
                 Claim(wall_now_us() + 3600 * SECOND, SECOND, 3600 * SECOND, 10)
             )
-            await one.replies._try(outgoing)
+            await one.sender.attempt(outgoing)
             row = await one.database.fetch_one(
                 "SELECT omni_delivery_state FROM social_messages WHERE id = :id", {"id": message.id}
             )
@@ -358,7 +381,7 @@ async def test_a_process_that_knows_no_integrations_yet_fails_no_reply(tmp_path:
         assert one.directory.integrations.keys() == known.keys()
         one.directory.is_loaded = False
         with pytest.raises(DatabaseUnavailable):
-            await one.replies.submit(_AGENT, 1, "and one more", key=None, last_seen=None)
+            await one.intake.submit(_AGENT, 1, "and one more", key=None, last_seen=None)
 
 
 async def test_a_chatwoot_that_is_full_takes_no_place(tmp_path: Path) -> None:
@@ -395,7 +418,7 @@ async def test_a_second_one_without_a_key_is_the_first(tmp_path: Path) -> None:
                 "key": None,
                 "last_seen": None,
             } | other
-            message, is_new = await one.replies.submit(**given)
+            message, is_new = await one.intake.submit(**given)
             return message.id, is_new
 
         first, is_new = await numbers()
@@ -440,13 +463,13 @@ async def test_certain_time_begins_with_the_first_answer(tmp_path: Path) -> None
         outgoing = await one.claim()
         one.sim.switches.set(stands_still=True)
         one.timeouts = Timeouts(read=0.2, total=0.4, work=0.0)
-        await one.replies._try(outgoing)
+        await one.sender.attempt(outgoing)
         silent = await one.read(message)
         assert (silent.is_outcome_unknown, silent.answered_us) == (True, None)
         one.sim.switches.set(stands_still=False, write_seconds=scaled(2))  # and its backlog crawls
         one.timeouts = Timeouts(read=scaled(5), total=scaled(10))
         await one.make_due(message)
-        await one.replies._try(await one.claim())
+        await one.sender.attempt(await one.claim())
         answered = await one.read(message)
         if answered.delivery_state == "sending":  # else its request was quicker than our question
             assert answered.answered_us is not None
@@ -454,7 +477,7 @@ async def test_certain_time_begins_with_the_first_answer(tmp_path: Path) -> None
         await eventually(one.at_customer, limit=20)
         await one.make_due(message)
         if answered.delivery_state == "sending":
-            await one.replies._try(await one.claim())
+            await one.sender.attempt(await one.claim())
         assert (await one.read(message)).delivery_state == "sent"
         assert one.at_customer() == 1
 

@@ -1,0 +1,293 @@
+"""One attempt to send a reply: ask where its outcome is unknown, send, and judge the answer.
+
+Chatwoot takes the same POST twice as two messages. So each reply carries a marker (its client id);
+an attempt whose outcome is unknown (no answer, our own death) is looked up by that marker, and sent
+again only when Chatwoot can no longer be working on it (`reply_look_ups.py`).
+"""
+
+import contextlib
+import time
+from collections.abc import Callable
+
+from server import metrics
+from server.chatwoot import (
+    ChatwootClient,
+    ChatwootError,
+    ChatwootOutcomeUnknown,
+    ChatwootRefused,
+    ChatwootUnexpected,
+)
+from server.core.backoff import doubled, jittered
+from server.core.chatwoot.inbox_proof import NOT_ACCEPTED
+from server.core.state.delivery import is_part
+from server.core.state.entities import Json, Message
+from server.core.state.reply_outcomes import (
+    RETRYING,
+    Settle,
+    failed,
+    not_yet,
+    put_off,
+    sent,
+    still_unknown,
+    unchanged,
+)
+from server.core.times import SECOND
+from server.db.access.accounts import Integration
+from server.db.engine.database import Connection, Database
+from server.db.state import outbox
+from server.db.state.outbox import Outgoing
+from server.errors import DatabaseUnavailable, NoChatwootIntegration
+from server.integrations.directory import Directory
+from server.outgoing.backlogs import Backlogs
+from server.outgoing.reply_files import ReplyFiles
+from server.outgoing.reply_look_ups import LookUps
+from server.outgoing.sending_integration import sending_integration
+
+_INITIAL_BACKOFF_SECONDS = 1.0
+_MAX_BACKOFF_SECONDS = 15.0  # what a short outage costs after its end
+_SHOWN_ATTEMPTS = 2  # so many without success, and people see that it is tried again
+_RENEWAL_SECONDS = 5.0  # a lease that took longer to renew is renewed once more
+
+GONE = "chatwoot_404"
+_SENTENCES = {
+    401: (
+        "Chatwoot did not accept the access token; an administrator must renew it in the "
+        "integration"
+    ),
+    403: (
+        "Chatwoot does not allow this access token to write; an administrator must check the "
+        "integration"
+    ),
+    404: "The conversation no longer exists in Chatwoot",
+}
+
+_FILES_GONE: Json = {}
+
+ClientOf = Callable[[Integration], ChatwootClient]
+
+
+class ReplyAttempts:
+    def __init__(
+        self,
+        database: Database,
+        directory: Directory,
+        client_of: ClientOf,
+        files: ReplyFiles,
+        backlogs: Backlogs,
+        *,
+        patience_seconds: float,
+        certain_seconds: float,
+    ) -> None:
+        """`patience_seconds`: how long a reply is tried; `certain_seconds`: how long Chatwoot can
+        be working on a request after its first answer.
+        """
+        self._database = database
+        self._directory = directory
+        self._client_of = client_of
+        self._files = files
+        self._backlogs = backlogs
+        self._patience_us = int(patience_seconds * SECOND)
+        self._certain_seconds = certain_seconds
+        self._look_ups = LookUps(database, directory, certain_seconds)
+
+    async def outcome(self, outgoing: Outgoing) -> Settle:
+        """Ask where needed, send, and say what becomes of the reply."""
+        message = outgoing.message
+        if message.attachments and self._files.is_full:
+            # else it would wait in a place that replies of others need
+            return not_yet(message, self._database.clock.now_us())
+        integration = await self._sure_integration(outgoing)
+        if not isinstance(integration, Integration):
+            return integration
+        client, display_id = self._client_of(integration), outgoing.display_id or 0
+        try:
+            if message.is_outcome_unknown or self._backlogs.is_silent(integration.base_url):
+                settle = await self._before_sending(client, integration, display_id, message)
+                if settle is not None:
+                    return settle
+            answer = await self._send(client, display_id, message)
+        except ChatwootRefused as error:
+            metrics.replies.labels("refused").inc()
+            self._backlogs.on_answer(integration.base_url)
+            # the account, or what the token's owner may do
+            if error.chatwoot_status == 401 and NOT_ACCEPTED not in error.sentence:
+                return failed(message, "chatwoot_denied", f"Chatwoot refused it: {error.sentence}")
+            sentence = _SENTENCES.get(
+                error.chatwoot_status, f"Chatwoot refused it: {error.sentence}"
+            )
+            return failed(message, f"chatwoot_{error.chatwoot_status}", sentence)
+        except ChatwootOutcomeUnknown:
+            metrics.replies.labels("unknown").inc()
+            return await self._after_unknown(client, integration, display_id, message)
+        # every question to the database comes before the request: nothing new was sent
+        except DatabaseUnavailable:
+            return not_yet(message, self._database.clock.now_us())
+        except (ChatwootError, ChatwootUnexpected) as error:
+            metrics.replies.labels("unavailable").inc()
+            self._backlogs.on_silence(integration.base_url)
+            return self.retry_later(
+                message,
+                is_unknown=message.is_outcome_unknown,
+                answered_us=message.answered_us,
+                error=error,
+            )
+        return await self._answered(answer, client, integration, outgoing)
+
+    async def _answered(
+        self,
+        answer: Json | None,
+        client: ChatwootClient,
+        integration: Integration,
+        outgoing: Outgoing,
+    ) -> Settle:
+        message, is_unknown = outgoing.message, outgoing.message.is_outcome_unknown
+        if answer is None:
+            return unchanged  # it took so long to come here that somebody else has it now
+        if answer is _FILES_GONE:
+            return failed(
+                message,
+                "files_gone",
+                "The files are not kept here any more; attach them to a new reply",
+                is_unknown=is_unknown,
+            )
+        metrics.replies.labels("sent").inc()
+        self._backlogs.on_answer(integration.base_url)
+        now_us = self._database.clock.now_us()
+        metrics.reply_seconds.observe(max(0.0, (now_us - (message.created_us or now_us)) / SECOND))
+        if not isinstance(answer.get("id"), int):
+            return self.retry_later(message, is_unknown=True)
+        # Chatwoot has made several messages of it, and answers with another
+        if is_part(message, answer.get("content", message.content)):
+            return await self._after_unknown(client, integration, outgoing.display_id or 0, message)
+        return sent(answer)
+
+    async def _before_sending(
+        self, client: ChatwootClient, integration: Integration, display_id: int, message: Message
+    ) -> Settle | None:
+        """Ask before writing: about an attempt whose outcome is unknown, and a Chatwoot that did
+        not answer last. None: it may be sent.
+        """
+        found = await self._look_ups.find(client, display_id, message)
+        self._backlogs.on_answer(integration.base_url)
+        if found is not None:
+            metrics.replies.labels("found").inc()
+            return sent(found)
+        if not message.is_outcome_unknown:
+            return None
+        answered_us = message.answered_us or self._database.clock.now_us()
+        wait_us = await self._look_ups.wait_us(integration, answered_us)
+        return (
+            still_unknown(message, self._database.clock.now_us() + wait_us, answered_us)
+            if wait_us
+            else None
+        )
+
+    async def _send(self, client: ChatwootClient, display_id: int, message: Message) -> Json | None:
+        """Chatwoot's answer; None when the lease was lost, `_FILES_GONE` when there is nothing to
+        send any more.
+        """
+        async with self._files.of(message) as files:
+            if files is None:
+                return _FILES_GONE
+            await client.wait_turn()
+            if not await self._renew_lease(message, client.longest_seconds(has_files=bool(files))):
+                return None
+            parts = [(file.line.name, file.content, file.line.content_type) for file in files]
+            return await client.send_message(
+                display_id,
+                message.content,
+                client_id=message.client_id or "",
+                private=message.is_private,
+                files=parts,
+            )
+
+    async def _renew_lease(self, message: Message, attempt_seconds: float) -> bool:
+        """The lease must outlast Chatwoot's work on the request, which may leave us as late as the
+        attempt's very end.
+        """
+        lease_us = int((attempt_seconds + self._certain_seconds + _RENEWAL_SECONDS) * SECOND)
+
+        async def renew(connection: Connection) -> bool:
+            until_us = await self._database.clock.read(connection) + lease_us
+            return await outbox.renew_lease(
+                connection, message.id, message.delivery_attempts + 1, until_us
+            )
+
+        while True:
+            began = time.monotonic()
+            if not await self._database.transaction(renew):
+                return False
+            if time.monotonic() - began < _RENEWAL_SECONDS:
+                return True
+
+    async def _after_unknown(
+        self, client: ChatwootClient, integration: Integration, display_id: int, message: Message
+    ) -> Settle:
+        """Look at once. If it is not there (yet), its certain time begins with this answer; without
+        an answer, with the next one.
+        """
+        try:
+            found = await self._look_ups.find(client, display_id, message)
+        except ChatwootError:
+            self._backlogs.on_silence(integration.base_url)
+            return self.retry_later(message, is_unknown=True)
+        self._backlogs.on_answer(integration.base_url)
+        if found is not None:
+            return sent(found)
+        answered_us = self._database.clock.now_us()
+        return self.retry_later(message, is_unknown=True, answered_us=answered_us)
+
+    def retry_later(
+        self,
+        message: Message,
+        *,
+        is_unknown: bool,
+        answered_us: int | None = None,
+        error: ChatwootError | None = None,
+    ) -> Settle:
+        """What becomes of a reply that was not sent, or whose outcome is unknown."""
+        attempts, now_us = message.delivery_attempts + 1, self._database.clock.now_us()
+        backoff = jittered(doubled(_INITIAL_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS, attempts), 0.25)
+        # a reply was told when it was written, or sent again by a person
+        if now_us - message.told_at >= self._patience_us:
+            sentence = (
+                error.message
+                if error
+                else (
+                    "Chatwoot did not confirm it; look in Chatwoot whether the customer has it "
+                    "before sending again"
+                )
+            )
+            again_us = (
+                now_us + int(max(backoff, self._certain_seconds) * SECOND) if is_unknown else None
+            )
+            return failed(message, "gave_up", sentence, again_us, is_unknown=is_unknown)
+        reason = RETRYING if attempts >= _SHOWN_ATTEMPTS else None
+        return put_off(
+            message,
+            now_us + int(backoff * SECOND),
+            is_unknown=is_unknown,
+            answered_us=answered_us,
+            error=reason,
+        )
+
+    async def _sure_integration(self, outgoing: Outgoing) -> Integration | Settle:
+        """The integration, or what becomes of a reply without one. Integrations are read anew
+        before a reply fails, as that is final: another process may have added or switched on this
+        one a moment ago.
+        """
+        message, place = (
+            outgoing.message,
+            (outgoing.company_id, outgoing.integration_id, outgoing.display_id),
+        )
+        try:
+            with contextlib.suppress(NoChatwootIntegration):
+                return sending_integration(self._directory, *place)
+            await self._directory.refresh()
+            return sending_integration(self._directory, *place)
+        except NoChatwootIntegration as error:
+            return failed(
+                message, "no_integration", error.message, is_unknown=message.is_outcome_unknown
+            )
+        except DatabaseUnavailable:
+            return not_yet(message, self._database.clock.now_us())

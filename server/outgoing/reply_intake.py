@@ -1,0 +1,190 @@
+"""Takes replies in: kept with their event before anything is sent."""
+
+import uuid
+from collections.abc import Callable, Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from server.core.state.entities import Message
+from server.core.state.projection import TrackedConversation, TrackedMessage, WorkingSet
+from server.core.wire.event_frames import EventBatch
+from server.db.access.accounts import Agent
+from server.db.engine.database import Connection, Database
+from server.db.state import outbox, outgoing_files
+from server.db.state.conversation_edits import edit_conversation
+from server.errors import Conflict, ConversationGone, IdempotencyKeyReused
+from server.integrations.directory import Directory
+from server.outgoing.new_replies import (
+    check_key,
+    check_seen,
+    checked_content,
+    differs,
+    fresh_key,
+    new_reply,
+    read_twin,
+)
+from server.outgoing.reply_edits import ReplyEdits
+from server.outgoing.reply_files import Kept, ReplyFiles, Upload
+from server.outgoing.sending_integration import sending_integration
+
+
+class _Draft(msgspec.Struct, frozen=True):
+    """What an agent wrote, checked, with its files in the database."""
+
+    agent: Agent
+    conversation_id: int
+    content: str
+    key: str | None  # the client's own
+    client_id: str  # what Chatwoot will know it by
+    last_seen: int | None
+    is_private: bool
+    kept: Kept
+
+
+class ReplyIntake:
+    def __init__(
+        self,
+        database: Database,
+        directory: Directory,
+        publish: Callable[[EventBatch], None],
+        files: ReplyFiles,
+        *,
+        on_new: Callable[[], None],
+    ) -> None:
+        """`on_new` is called after each commit: a reply may be sent."""
+        self._database = database
+        self._directory = directory
+        self._files = files
+        self._edits = ReplyEdits(database, publish, on_new)
+        self._editor = self._edits.editor
+        self._on_new = on_new
+
+    async def submit(
+        self,
+        agent: Agent,
+        conversation_id: int,
+        content: str,
+        *,
+        key: str | None,
+        fresh_key: str | None = None,
+        last_seen: int | None,
+        is_private: bool = False,
+        uploads: Sequence[Upload] = (),
+    ) -> tuple[Message, bool]:
+        """Keep a reply, to be sent. Returns (message, whether it is new). Without `key` an equal
+        one of the last minute is the same reply, and a new one is known by `fresh_key`. Raises
+        BadRequest, NotFound, NoChatwootIntegration, IdempotencyKeyReused, NewerMessages;
+        NewerMessages carries them.
+        """
+        content = checked_content(content, has_files=bool(uploads))
+        check_key(key)
+        draft = _Draft(
+            agent,
+            conversation_id,
+            content,
+            key,
+            client_id=key or fresh_key or self.fresh_key(),
+            last_seen=last_seen,
+            is_private=is_private,
+            kept=await self._files.keep(uploads) if uploads else Kept("", ()),
+        )
+        message, is_new = await self._editor.run(lambda c: self._write(c, draft))
+        self._on_new()
+        return message, is_new
+
+    async def _write(
+        self, connection: Connection, draft: _Draft
+    ) -> tuple[tuple[Message, bool], list[EventBatch]]:
+        async def change(
+            working_set: WorkingSet, entry: TrackedConversation
+        ) -> Message | TrackedMessage:
+            return await self._put(connection, working_set, entry, draft)
+
+        now_us = self._editor.now_us()
+        found, batches = await edit_conversation(
+            connection, draft.agent.company_id, draft.conversation_id, change, now_us
+        )
+        if isinstance(found, Message):  # it was taken in before
+            return (found, False), batches
+        kept = draft.kept
+        outgoing_files.pipeline_lines(connection, kept.id, found.row.id, kept.lines, now_us)
+        return (found.row, True), batches
+
+    async def _put(
+        self,
+        connection: Connection,
+        working_set: WorkingSet,
+        entry: TrackedConversation,
+        draft: _Draft,
+    ) -> Message | TrackedMessage:
+        """The message as it is known already, or a new one."""
+        if entry.row.gone_us is not None:
+            raise ConversationGone
+        known = await outbox.read_reply(connection, draft.conversation_id, draft.client_id)
+        if known is not None:
+            if known.is_private != draft.is_private or await differs(
+                connection, known, draft.content, draft.kept.lines
+            ):
+                raise IdempotencyKeyReused
+            return known
+        now_us = await self._database.clock.read(connection)
+        if draft.key is None:
+            twin = await read_twin(
+                connection,
+                draft.agent,
+                draft.conversation_id,
+                draft.content,
+                draft.kept.lines,
+                now_us,
+                is_private=draft.is_private,
+            )
+            if twin is not None:
+                return twin
+        company_id, row = draft.agent.company_id, entry.row
+        sending_integration(
+            self._directory, company_id, row.integration_id, row.chatwoot_conversation_id
+        )
+        if draft.last_seen is not None:
+            await check_seen(connection, draft.agent, draft.conversation_id, draft.last_seen)
+        message = new_reply(
+            draft.agent,
+            draft.conversation_id,
+            draft.content,
+            draft.client_id,
+            now_us,
+            is_private=draft.is_private,
+        )
+        message = replace(message, attachments=tuple(line.attachment for line in draft.kept.lines))
+        return working_set.put_message(entry, message, now_us, now_us)
+
+    def fresh_key(self) -> str:
+        """A name for a reply whose client gave it none. It begins with its time, so that the ones
+        of the last minute are found.
+        """
+        return fresh_key(self._database.clock.now_us(), uuid.uuid4().hex)
+
+    async def retry(self, agent: Agent, conversation_id: int, message_id: int) -> Message:
+        """Send a failed reply again. Raises NotFound, or Conflict when it has not failed."""
+
+        def renewed(message: Message) -> Message:
+            if message.delivery_state == "sending":
+                return message
+            if (
+                message.delivery_state != "failed"
+                or message.client_id is None
+                or message.chatwoot_message_id is not None
+            ):
+                raise Conflict("Only a reply that did not reach Chatwoot can be sent again")
+            # Chatwoot may still be at work on the attempt we gave up on
+            now_us = self._database.clock.now_us()
+            begun = replace(
+                message,
+                delivery_state="sending",
+                delivery_error=None,
+                delivery_attempts=0,
+                told_at=now_us,
+            )
+            return replace(begun, next_attempt_us=max(now_us, message.next_attempt_us or 0))
+
+        return await self._edits.change(agent.company_id, conversation_id, message_id, renewed)
