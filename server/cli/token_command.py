@@ -22,7 +22,7 @@ def token(company_id: int, agent_id: int, hours: float) -> None:
     from server.cli.environment import read_settings
     from server.core.subjects import LOCAL_CLAIM
     from server.errors import ConfigurationError
-    from server.settings import JWT_SECRET_MIN_BYTES
+    from server.settings.setting_checks import JWT_SECRET_MIN_BYTES
 
     settings = read_settings()
     if len(settings.jwt_secret.encode()) < JWT_SECRET_MIN_BYTES:

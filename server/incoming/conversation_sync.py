@@ -8,7 +8,7 @@ from typing import Any
 from server.chatwoot import ChatwootClient, message_windows
 from server.core.chatwoot.changes import Change, ConversationState
 from server.core.chatwoot.payloads import parse_message
-from server.core.state.projection import Source
+from server.core.state.tracked import Source
 from server.db.access.accounts import Integration
 from server.db.engine.database import Database
 from server.db.state import history

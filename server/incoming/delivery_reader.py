@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from server.core.chatwoot.payloads import parse_delivery
-from server.core.state.projection import Source
+from server.core.state.tracked import Source
 from server.core.times import SECOND
 from server.db.engine.clock import DatabaseClock
 from server.db.engine.database import Connection

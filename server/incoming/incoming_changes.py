@@ -3,7 +3,7 @@
 import msgspec
 
 from server.core.chatwoot.changes import Change
-from server.core.state.projection import Result, Source
+from server.core.state.tracked import Result, Source
 from server.incoming.unstored import Place
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 
 from server import log, metrics
-from server.core.state.projection import Result
+from server.core.state.tracked import Result
 from server.db.engine.database import Connection, Database
 from server.db.journal import journal_reads
 from server.db.journal.journal import Delivery

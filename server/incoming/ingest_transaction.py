@@ -29,6 +29,8 @@ from server.db.journal import journal, journal_reads
 from server.db.journal.journal import Delivery
 from server.db.journal.journal_reads import Waiting
 from server.db.state import store
+from server.db.state.working_set_loads import load_free_working_set, load_working_set
+from server.db.state.working_set_saves import save_working_set
 from server.errors import PayloadError
 from server.incoming.announcements import Typing
 from server.incoming.delivery_reader import DeliveryReader
@@ -89,7 +91,7 @@ class IngestTransaction:
             return []
         started = time.perf_counter()
         changes = [(one.source, within_present(one.change, one.received_us)) for one in incoming]
-        streams, working_set = await store.load_working_set(connection, changes)
+        streams, working_set = await load_working_set(connection, changes)
         batches = await self._save(connection, working_set, streams, incoming)
         _time_ingest(connection, started)
         return batches
@@ -185,7 +187,7 @@ class IngestTransaction:
         if not changes:
             [rows] = await connection.fetch_each(lock)
             return Locked({}, WorkingSet({}), await self._locked_ids(connection, ids, rows))
-        streams, working_set, [rows] = await store.load_free_working_set(connection, changes, lock)
+        streams, working_set, [rows] = await load_free_working_set(connection, changes, lock)
         working_set.entries = {
             key: entry
             for key, entry in working_set.entries.items()
@@ -225,7 +227,7 @@ class IngestTransaction:
             one.conversation, one.message = working_set.apply(
                 one.change, one.source, one.received_us
             )
-        return await store.save_working_set(connection, working_set, streams, self._clock.now_us())
+        return await save_working_set(connection, working_set, streams, self._clock.now_us())
 
     async def _mark(
         self,

@@ -30,7 +30,7 @@ from server.core.chatwoot.future_times import SKEW_US
 from server.core.chatwoot.payloads import parse_conversation
 from server.core.state import edit_turns
 from server.core.state.edit_turns import EditTurns
-from server.core.state.projection import Result, Source
+from server.core.state.tracked import Result, Source
 from server.core.times import SECOND, parse_time
 from server.db.access.accounts import Integration
 from server.db.engine.database import Connection, Database

@@ -14,7 +14,8 @@ from server.core.times import SECOND
 from server.db.engine.database import Connection, Database
 from server.db.journal import journal
 from server.db.journal.journal import Delivery
-from server.db.journal.spool import Spool, SpoolFull
+from server.db.journal.spool import Spool
+from server.db.journal.spool_rows import SpoolFull
 from server.errors import DatabaseUnavailable, OmniError, Unavailable
 from server.log import is_debug
 from server.traces import CARRIED, Traces

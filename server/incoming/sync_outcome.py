@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from server import log
-from server.core.state.projection import Result
+from server.core.state.tracked import Result
 from server.errors import OmniError
 from server.incoming.incoming_changes import IncomingChange
 

@@ -29,11 +29,11 @@ from server.errors import ConfigurationError
 from server.lab.chatwoot_sim import ChatwootSim, seed, serving
 from server.serve import reserve_port, uvicorn_config
 from server.settings import (
-    JWT_SECRET_MIN_BYTES,
     Settings,
     new_secret,
     sqlite_path,
 )
+from server.settings.setting_checks import JWT_SECRET_MIN_BYTES
 
 _COMPANY = 1
 _AGENTS = (

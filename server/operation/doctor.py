@@ -25,12 +25,11 @@ from server.db.schema import crm_triggers
 from server.errors import OmniError
 from server.live.bus_redis import read_facts
 from server.settings import (
-    JWT_SECRET_MIN_BYTES,
-    SECRET_KEY_MIN_BYTES,
     Settings,
     sqlite_path,
     wants_encryption,
 )
+from server.settings.setting_checks import JWT_SECRET_MIN_BYTES, SECRET_KEY_MIN_BYTES
 
 
 async def examine(settings: Settings, database: Database, processes: int) -> list[Finding]:

@@ -17,7 +17,8 @@ from server import log
 from server.chatwoot import ChatwootClient, ChatwootError, ChatwootRefused
 from server.chatwoot.background_calls import Paced, TryLater
 from server.core.state.entities import Conversation
-from server.core.state.projection import TrackedConversation, WorkingSet
+from server.core.state.projection import WorkingSet
+from server.core.state.tracked import TrackedConversation
 from server.core.wire.event_frames import EventBatch
 from server.db.access.accounts import Integration
 from server.db.engine.database import Database

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from server.core.state.entities import Message
-from server.core.state.projection import TrackedConversation, TrackedMessage, WorkingSet
+from server.core.state.projection import WorkingSet
 from server.core.state.reply_outcomes import Settle
+from server.core.state.tracked import TrackedConversation, TrackedMessage
 from server.core.wire.event_frames import EventBatch
 from server.db.engine.database import Connection, Database
 from server.db.state import store

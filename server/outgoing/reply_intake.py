@@ -7,7 +7,8 @@ import msgspec
 from msgspec.structs import replace
 
 from server.core.state.entities import Message
-from server.core.state.projection import TrackedConversation, TrackedMessage, WorkingSet
+from server.core.state.projection import WorkingSet
+from server.core.state.tracked import TrackedConversation, TrackedMessage
 from server.core.wire.event_frames import EventBatch
 from server.db.access.accounts import Agent
 from server.db.engine.database import Connection, Database

@@ -23,8 +23,9 @@ from server.core.state.entities import (
     agent_view,
     message_view,
 )
-from server.core.state.projection import TrackedConversation, WorkingSet
+from server.core.state.projection import WorkingSet
 from server.core.state.recovery import Cursor
+from server.core.state.tracked import TrackedConversation
 from server.core.times import SECOND
 from server.core.wire.event_frames import EventBatch
 from server.db.access.accounts import Agent, Integration

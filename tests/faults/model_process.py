@@ -11,12 +11,8 @@ from server.access.foreign_access import Trespass
 from server.core.wire.event_frames import EventBatch
 from server.db.access.vault import Vault
 from server.db.engine.clock import DatabaseClock
-from server.db.engine.database import (
-    Call,
-    Connection,
-    Database,
-    T,
-)
+from server.db.engine.database import Connection, Database
+from server.db.engine.lane_jobs import Call, T
 from server.http.api.events import Events
 from server.http.api.websocket import Sockets
 from server.http.guard import Guard

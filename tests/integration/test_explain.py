@@ -11,8 +11,8 @@ import pytest
 
 from server.core.chatwoot.changes import Change, ConversationState, MessageState
 from server.core.state.entities import Message
-from server.core.state.projection import Source
 from server.core.state.recovery import Stream
+from server.core.state.tracked import Source
 from server.db.engine.database import (
     Connection,
     Database,
@@ -33,6 +33,7 @@ from server.db.state import (
 from server.db.state.eventlog import Select
 from server.db.state.lists import Filters
 from server.db.state.outbox import Claim
+from server.db.state.working_set_loads import load_working_set
 from tests.kit.eventually import scaled
 from tests.kit.mariadb import MariaDB
 
@@ -92,7 +93,7 @@ QUERIES: dict[str, Query] = {
     "messages read": lambda c: threads.count_inbound(c, _MESSAGE),
     "events after a cursor": lambda c: eventlog.read_events(c, 3, 100, 500),
     "heads": lambda c: eventlog.read_streams(c, [1, 2, 3]),
-    "working set of a batch": lambda c: store.load_working_set(c, _told()),
+    "working set of a batch": lambda c: load_working_set(c, _told()),
     "oldest deliveries": lambda c: journal_reads.read_oldest(c, 24),
     "turns by company": lambda c: journal_reads.read_turns(c, 300, {7}),
     "a company's deliveries": lambda c: journal_reads.read_ids(c, 3, 300),

@@ -6,7 +6,7 @@ from typing import Any
 
 from server.core.chatwoot.changes import Change, ConversationState, MessageState
 from server.core.state.entities import Contact
-from server.core.state.projection import Source
+from server.core.state.tracked import Source
 from server.core.times import SECOND
 
 BASE_US = 1_784_365_260 * SECOND

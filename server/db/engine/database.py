@@ -11,18 +11,9 @@ through SQLAlchemy each time, and cannot tell a row count.
 
 import asyncio
 import contextlib
-import inspect
-import random
-import re
-import sqlite3
-import ssl
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
-
-import pymysql
-from databases import Database as DatabasesDatabase
+from collections.abc import Sequence
 
 from server import log, metrics
 from server.db.engine.busy import BusyCompanies
@@ -33,81 +24,63 @@ from server.db.engine.driver_errors import (
     translate,
     translate_at_the_door,
 )
-from server.db.engine.primary import IS_READ_ONLY, PrimaryWatch, says_read_only
+from server.db.engine.lane_jobs import (
+    BEGIN_SNAPSHOT,
+    BEGIN_WRITE,
+    Abandoned,
+    Call,
+    Job,
+    T,
+    roll_back,
+    run_job,
+    wait_for_result,
+)
+from server.db.engine.lane_retries import LaneRetries, given_up
+from server.db.engine.primary import PrimaryWatch
 from server.db.engine.private_files import make_private_file
+from server.db.engine.raw_connections import (
+    CONNECT_SECONDS,
+    check_encrypted,
+    close_raw,
+    has_ended,
+    open_mysql,
+    open_sqlite,
+    prepare_session,
+)
 from server.db.engine.refusals import Refusals
 from server.db.engine.sql_connection import Connection as Connection
 from server.db.engine.sql_connection import Dialect as Dialect
 from server.db.engine.sql_connection import Parameters as Parameters
 from server.db.engine.sql_connection import Row as Row
-from server.db.schema import crm_columns
 from server.errors import (
     CompanyBusy,
     DatabaseRetryable,
     DatabaseUnavailable,
     OmniError,
-    OutcomeUnknown,
 )
 from server.settings import (
-    NOT_ENCRYPTED,
     Settings,
     sqlite_path,
     wants_encryption,
 )
 
-T = TypeVar("T")
-
 _logger = log.get(__name__)
-_CONNECT_SECONDS = 3
+
+
 _CLOSE_SECONDS = 5.0
+
+
 _COMMIT_SECONDS = 5.0  # a COMMIT under way is waited for so much longer than anything else
+
+
 _RECENT_MOST, _RECENT_SECONDS = 64, 10.0
+
+
 # calls waiting for a lane; more than the lanes can serve within any caller's patience
 _QUEUE_MOST = 2_000
+
+
 _SQLITE_READERS = 3
-_BEGIN_WRITE: dict[Dialect, tuple[str, ...]] = {"sqlite": ("BEGIN IMMEDIATE",), "mysql": ("BEGIN",)}
-_BEGIN_SNAPSHOT: dict[Dialect, tuple[str, ...]] = {
-    "sqlite": ("BEGIN",),
-    "mysql": ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "START TRANSACTION READ ONLY"),
-}
-PACKED_BYTES = 16_777_216  # of many rows in one (`packed.py`); by itself MySQL allows 1,024
-# a client that says nothing for so long in a transaction gives its locks back
-IDLE_TRANSACTION_SECONDS = 5
-# of InnoDB; below every caller's patience, so that a lane is free again before it is missed
-_LOCK_WAIT_SECONDS = 2
-_BUSY_FIRST_SECONDS, _BUSY_MOST_SECONDS = 0.004, 0.05
-
-
-Call = Callable[[Connection], Awaitable[T]]
-
-
-class _Job:
-    """A call with the statements that begin its transaction; none: it runs outside of one."""
-
-    __slots__ = ("begin", "call", "future", "is_abandoned", "is_committing")
-
-    def __init__(
-        self, call: Call[Any], begin: tuple[str, ...], future: asyncio.Future[Any]
-    ) -> None:
-        self.call = call
-        self.begin = begin
-        self.future = future
-        self.is_abandoned = False  # nobody waits for it: it must not take effect any more
-        # its writes are being committed: what comes of it is the database's to say
-        self.is_committing = False
-
-    def finish(self, result: object) -> None:
-        if not self.future.done():
-            self.future.set_result(result)
-
-    def fail(self, error: BaseException) -> None:
-        # asyncio logs an exception that nobody fetches
-        if not self.future.done() and not self.is_abandoned:
-            self.future.set_exception(error)
-
-
-class _Abandoned(Exception):
-    """The caller has gone: ROLLBACK, not COMMIT."""
 
 
 # kept, as looking a labelled histogram up costs more than counting
@@ -143,12 +116,12 @@ class Database:
         self._is_encrypted = wants_encryption(url)
         self._path = sqlite_path(url) if self.dialect == "sqlite" else None
         self._database = (
-            _open_sqlite(url)
+            open_sqlite(url)
             if self.dialect == "sqlite"
-            else _open_mysql(url, self._readers + self._writers)
+            else open_mysql(url, self._readers + self._writers)
         )
-        self._reads: asyncio.Queue[_Job] = asyncio.Queue(_QUEUE_MOST)
-        self._writes: asyncio.Queue[_Job] = asyncio.Queue(_QUEUE_MOST)
+        self._reads: asyncio.Queue[Job] = asyncio.Queue(_QUEUE_MOST)
+        self._writes: asyncio.Queue[Job] = asyncio.Queue(_QUEUE_MOST)
         self._lanes: list[asyncio.Task[None]] = []
         self._recent: deque[tuple[float, float]] = deque(maxlen=_RECENT_MOST)
 
@@ -217,7 +190,7 @@ class Database:
         """As `read`, but all of the call's SELECTs see one moment of the database."""
         metrics.database_calls.labels("read").inc()
         return await self._attempt(
-            self._reads, call, _BEGIN_SNAPSHOT[self.dialect], attempts=2, wait_seconds=wait_seconds
+            self._reads, call, BEGIN_SNAPSHOT[self.dialect], attempts=2, wait_seconds=wait_seconds
         )
 
     async def transaction(
@@ -239,7 +212,7 @@ class Database:
         """
         metrics.database_calls.labels("transaction").inc()
         longer = self._commit_seconds if awaits_commit else 0.0
-        begin = _BEGIN_WRITE[self.dialect]
+        begin = BEGIN_WRITE[self.dialect]
         return await self._attempt(
             self._writes,
             call,
@@ -251,7 +224,7 @@ class Database:
 
     async def _attempt(
         self,
-        queue: asyncio.Queue[_Job],
+        queue: asyncio.Queue[Job],
         call: Call[T],
         begin: tuple[str, ...],
         *,
@@ -261,39 +234,28 @@ class Database:
     ) -> T:
         wait = self._wait_seconds if wait_seconds is None else wait_seconds
         started = time.monotonic()
-        is_unknown = False  # a COMMIT went out, and its answer never came
-        # companies that were met locked: waited for here, where it takes no lane from others
-        busy = frozenset[int]()
-        attempt = tries = 0
+        retries = LaneRetries(self.busy, attempts)
         try:
             while True:
-                job = _Job(call, begin, asyncio.get_running_loop().create_future())
+                job = Job(call, begin, asyncio.get_running_loop().create_future())
                 try:
                     queue.put_nowait(job)
-                    result: T = await _result(
+                    result: T = await wait_for_result(
                         job, started + wait - time.monotonic(), commit_seconds
                     )
                 except DatabaseUnavailable as error:
-                    is_unknown |= job.is_committing and not isinstance(error, DatabaseRetryable)
-                    if isinstance(error, CompanyBusy):
-                        busy = error.company_ids
-                        self.busy.note(busy)
-                    else:
-                        attempt += 1
-                    if attempt == attempts:
-                        raise
-                    tries += 1
-                    await asyncio.sleep(_pause(error, tries))
+                    await retries.pause(error, job)
                 else:
-                    self.busy.clear(busy)
+                    self.busy.clear(retries.busy)
                     self._note_seconds("transaction" if queue is self._writes else "read", started)
                     return result
         except asyncio.QueueFull:
-            raise _given_up(is_unknown=is_unknown) from None
+            raise given_up(is_unknown=retries.is_unknown) from None
         except DatabaseUnavailable as error:
-            raise (_given_up(is_unknown=True) if is_unknown else error) from None
+            raise (given_up(is_unknown=True) if retries.is_unknown else error) from None
         except TimeoutError:
-            raise self._out_of_time(busy, is_unknown=is_unknown or job.is_committing) from None
+            is_unknown = retries.is_unknown or job.is_committing
+            raise self._out_of_time(retries.busy, is_unknown=is_unknown) from None
 
     def _out_of_time(self, busy: frozenset[int], *, is_unknown: bool) -> DatabaseUnavailable:
         if busy and not is_unknown:  # the database is well, and answers everybody else
@@ -301,7 +263,7 @@ class Database:
         # frozen, or far too busy: to whoever asks `/readyz` it is the same
         self.is_reachable = False
         metrics.database_errors.labels("timeout").inc()
-        return _given_up(is_unknown=is_unknown)
+        return given_up(is_unknown=is_unknown)
 
     @property
     def waiting(self) -> int:
@@ -320,18 +282,18 @@ class Database:
         self._recent.append((now, now - started))
         _SECONDS[kind].observe(now - started)
 
-    async def _lane(self, queue: asyncio.Queue[_Job]) -> None:
+    async def _lane(self, queue: asyncio.Queue[Job]) -> None:
         job = await queue.get()
         while True:
             try:
                 async with contextlib.AsyncExitStack() as stack:
                     # a frozen server accepts and then says nothing
-                    async with asyncio.timeout(_CONNECT_SECONDS + 2):
+                    async with asyncio.timeout(CONNECT_SECONDS + 2):
                         held = await stack.enter_async_context(self._database.connection())
                         raw, generation = held.raw_connection, self._generation
-                        _check_encrypted(raw, is_wanted=self._is_encrypted)
-                        connection, primary = await self._prepare(
-                            raw, is_writer=queue is self._writes
+                        check_encrypted(raw, is_wanted=self._is_encrypted)
+                        connection, primary = await prepare_session(
+                            raw, self.dialect, is_writer=queue is self._writes
                         )
                     # looked at before each call: while idle it may have been killed, or given up
                     # with all others
@@ -339,16 +301,16 @@ class Database:
                     while (
                         is_well
                         and generation == self._generation
-                        and not _has_ended(raw)
+                        and not has_ended(raw)
                         and await self._is_primary(connection, primary)
                     ):
                         is_well = await self._serve(job, connection)
                         queue.task_done()
                         if not is_well:
-                            await _close_raw(raw)
+                            await close_raw(raw)
                         job = await queue.get()
                     if is_well:
-                        await _close_raw(raw)
+                        await close_raw(raw)
             except Exception as error:  # noqa: BLE001 - the driver's errors end here, as ours
                 self.refusals.note(error)
                 self.is_reachable = False
@@ -367,36 +329,7 @@ class Database:
         self._generation += primary.was_demoted
         return not primary.is_read_only
 
-    async def _prepare(self, raw: Any, *, is_writer: bool) -> tuple[Connection, PrimaryWatch]:
-        """Set the session's limits. Returns the connection, which knows the server's
-        max_allowed_packet and what the CRM's columns ask, and the watch whether it takes writes.
-
-        MariaDB ends a session that is idle within a transaction. MySQL knows only idle sessions:
-        there a writer's is ended between its calls as well, and made anew for the next one (see
-        `_has_ended`).
-        """
-        if self.dialect == "sqlite":
-            found = await Connection(raw, self.dialect).fetch_one(crm_columns.SQLITE)
-            crm = crm_columns.columns_of(found or ())
-            return Connection(raw, self.dialect, crm=crm), PrimaryWatch(is_asked=False)
-        limits = [
-            f"net_read_timeout = {IDLE_TRANSACTION_SECONDS}",
-            f"net_write_timeout = {IDLE_TRANSACTION_SECONDS}",
-            f"group_concat_max_len = {PACKED_BYTES}",
-        ]
-        if "mariadb" in str(raw.get_server_info()).lower():
-            limits.append(f"idle_transaction_timeout = {IDLE_TRANSACTION_SECONDS}")
-        elif is_writer:
-            limits.append(f"wait_timeout = {IDLE_TRANSACTION_SECONDS}")
-        connection = Connection(raw, self.dialect)
-        connection.pipeline(f"SET SESSION {', '.join(limits)}")
-        [row] = await connection.fetch_all(
-            f"SELECT @@max_allowed_packet, {IS_READ_ONLY}, {crm_columns.MYSQL}"
-        )
-        primary = PrimaryWatch(is_asked=True, is_read_only=says_read_only(row[1]))
-        return Connection(raw, self.dialect, int(row[0]), crm_columns.columns_of(row[2:])), primary
-
-    async def _serve(self, job: _Job, connection: Connection) -> bool:
+    async def _serve(self, job: Job, connection: Connection) -> bool:
         """Run one job. Returns False when the connection must not be used again."""
         if job.is_abandoned:  # its caller has given up before it began
             return True
@@ -404,9 +337,9 @@ class Database:
             async with asyncio.timeout(self._statement_seconds):
                 if self.clock.should_look:
                     await self.clock.read(connection)
-                result = await _run(job, connection)
-        except _Abandoned:
-            return await _rolled_back(connection)
+                result = await run_job(job, connection)
+        except Abandoned:
+            return await roll_back(connection)
         except Exception as error:  # noqa: BLE001 - the driver's errors end here, as ours
             translated = translate(error)
             self.refusals.note(error)
@@ -422,133 +355,7 @@ class Database:
             if is_away and not keeps_connection(error):
                 self.is_reachable = False
                 return False
-            return await _rolled_back(connection)
+            return await roll_back(connection)
         self.is_reachable = True
         job.finish(result)
         return True
-
-
-async def _result(job: _Job, seconds: float, commit_seconds: float) -> Any:
-    """What becomes of the job. Raises TimeoutError; from then on it takes no effect, unless its
-    COMMIT has left already: that one is waited for a little longer, as only its answer can tell.
-    Cancelling is giving up at once.
-    """
-    try:
-        async with asyncio.timeout(max(0.0, seconds)):
-            return await asyncio.shield(job.future)
-    except TimeoutError:
-        if not job.is_committing:
-            raise
-        async with asyncio.timeout(commit_seconds):
-            return await asyncio.shield(job.future)
-    finally:
-        job.is_abandoned = not job.future.done()
-
-
-async def _run(job: _Job, connection: Connection) -> Any:
-    connection.begin(job.begin)
-    result = await job.call(connection)
-    if not job.begin:
-        await connection.flush()
-        return result
-    # no await between this look and the note: who gives up from here on knows that COMMIT has left
-    if job.is_abandoned:
-        raise _Abandoned
-    # a snapshot changes nothing
-    job.is_committing = job.begin is not _BEGIN_SNAPSHOT[connection.dialect]
-    await connection.commit()
-    return result
-
-
-def _pause(error: DatabaseUnavailable, tries: int) -> float:
-    """Seconds until the next try."""
-    if isinstance(error, CompanyBusy):
-        most = min(_BUSY_MOST_SECONDS, _BUSY_FIRST_SECONDS * 2.0 ** min(tries - 1, 10))
-        return most * (0.5 + random.random() / 2)  # noqa: S311 - jitter, not a secret
-    return 0.02 * 2.0 ** min(tries - 1, 10) * random.random()  # noqa: S311 - jitter, not a secret
-
-
-def _given_up(*, is_unknown: bool) -> DatabaseUnavailable:
-    return OutcomeUnknown() if is_unknown else DatabaseUnavailable()
-
-
-def _open_sqlite(url: str) -> DatabasesDatabase:
-    return DatabasesDatabase(f"sqlite:///{sqlite_path(url)}", factory=_SqliteConnection, timeout=10)
-
-
-def _open_mysql(url: str, connections: int) -> DatabasesDatabase:
-    options: dict[str, Any] = {
-        "min_size": 0,  # so that the start does not need the server
-        "max_size": connections,
-        "pool_recycle": 1800,
-        "connect_timeout": _CONNECT_SECONDS,
-        "client_flag": pymysql.constants.CLIENT.FOUND_ROWS,
-        # READ COMMITTED: no gap locks, so the journal's inserts never wait for a claim. MariaDB and
-        # MySQL 8 name it differently.
-        "init_command": "SET SESSION time_zone = '+00:00', "
-        f"innodb_lock_wait_timeout = {_LOCK_WAIT_SECONDS}, "
-        "@omni_inbox = 1, "  # what is written here has its event, see `crm_triggers`
-        # NO_BACKSLASH_ESCAPES: quoting a body of 4 KB is then one replace, not a walk through every
-        # character
-        "sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION,NO_BACKSLASH_ESCAPES' /*M! , "
-        "tx_isolation = 'READ-COMMITTED' */ "
-        "/*!80000 , transaction_isolation = 'READ-COMMITTED' */",
-    }
-    url = re.sub(r"^mariadb", "mysql", url)
-    if wants_encryption(url):
-        options["ssl"] = ssl.create_default_context()
-        url = re.sub(r"[?&]ssl=true", "", url)
-    return DatabasesDatabase(url, **options)
-
-
-class _SqliteConnection(sqlite3.Connection):
-    """PRAGMAs are per connection; FULL because a delivery answered 200 must survive the loss of
-    power.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            "busy_timeout=10000",
-        ):
-            self.execute(f"PRAGMA {pragma}")
-
-
-def _check_encrypted(raw: Any, *, is_wanted: bool) -> None:
-    """Refuse a connection that is in the clear although TLS is wanted: aiomysql goes on without it
-    when the server, or somebody between, does not offer it. Raises DatabaseUnavailable."""
-    if is_wanted and not raw._secure:  # a Unix socket counts as encrypted
-        raise DatabaseUnavailable(NOT_ENCRYPTED)
-
-
-async def _rolled_back(connection: Connection) -> bool:
-    try:
-        async with asyncio.timeout(2):
-            await connection.rollback()
-    except Exception:  # noqa: BLE001 - whatever went wrong, the connection is given up
-        return False
-    return True
-
-
-def _has_ended(raw: Any) -> bool:
-    """Whether the server has hung up: aiomysql's reader knows; a SQLite file never does.
-
-    Nothing was asked, so whatever there is to read is a farewell.
-    """
-    reader = getattr(raw, "_reader", None)
-    if reader is None:
-        return False
-    return bool(
-        reader.at_eof() or reader.exception() is not None or getattr(reader, "_buffer", b"")
-    )
-
-
-async def _close_raw(raw: Any) -> None:
-    with contextlib.suppress(Exception):
-        closing = raw.close()
-        if inspect.isawaitable(closing):
-            async with asyncio.timeout(2):
-                await closing

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import sqlite3
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -18,43 +17,33 @@ from server.core.times import wall_now_us
 from server.db.engine.database import Connection, Database
 from server.db.journal import damaged_spool
 from server.db.journal.journal import Delivery
-from server.errors import DatabaseUnavailable, OmniError, Unavailable
+from server.db.journal.spool_rows import (
+    INSERT_DELIVERY,
+    READ_BYTES,
+    StrangersFull,
+    append_rows,
+    check_readable,
+    check_writable,
+    count_waiting,
+    create_tables,
+    delivery_decoder,
+    put_row_aside,
+    read_rows,
+    remove_rows,
+    row_of,
+)
+from server.errors import DatabaseUnavailable, OmniError
 
 T = TypeVar("T")
+
+
 _logger = log.get(__name__)
-_CREATE = (
-    (
-        "CREATE TABLE IF NOT EXISTS spooled_deliveries (id INTEGER PRIMARY KEY AUTOINCREMENT, "
-        "delivery TEXT NOT NULL)"
-    ),
-    (
-        "CREATE TABLE IF NOT EXISTS refused_deliveries (id INTEGER PRIMARY KEY AUTOINCREMENT, "
-        "delivery TEXT NOT NULL, reason TEXT NOT NULL)"
-    ),
-)
-_INSERT = (
-    "INSERT INTO spooled_deliveries (delivery, stranger_bytes) VALUES (:delivery, :stranger_bytes)"
-)
+
+
 _SHRINK_BYTES = 16_000_000  # an emptied file larger than this gives its room back to the disk
-# rows of one SELECT, of up to 5 MB each; and about how much is held in memory at once
-_READ_ROWS, _READ_BYTES = 8, 4_000_000
+
+
 _ASK_SECONDS = 0.5  # a webhook waits no longer to know whether it would overtake another one
-_STRANGERS_SHARE = 10  # a tenth of the spool is for deliveries whose sender nobody could judge
-_ROW_BYTES = 200  # what a row costs besides its text
-_COUNTED_MOST = 2_000  # above this the number of rows is told by the first and the last
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Delivery)
-
-
-class SpoolFull(Unavailable):
-    code = "spool_full"
-    title = "The database is away and the local spool is full; nothing more can be kept"
-
-
-class StrangersFull(SpoolFull):
-    """Its tenth is full; there is room for deliveries that were judged on arrival."""
-
-    title = "The database is away, and the spool's part for senders that cannot be judged is full"
 
 
 class Spool:
@@ -88,7 +77,7 @@ class Spool:
         self._identity = damaged_spool.identity(self._path)
         await self._database.__aenter__()
         try:
-            await self._run(_look)
+            await self._run(check_readable)
         # an unwritable spool is an alarm, not a reason to serve nobody
         except Exception as error:  # noqa: BLE001
             self._note(error)
@@ -109,15 +98,15 @@ class Spool:
         """Durable when it returns. Raises SpoolFull, StrangersFull, or DatabaseUnavailable when the
         disk does not take it in time.
         """
-        rows = [_row(delivery) for delivery in deliveries]
+        rows = [row_of(delivery) for delivery in deliveries]
         try:
             await self._run(
-                lambda connection: _append(connection, rows, self._max_bytes), wait_seconds
+                lambda connection: append_rows(connection, rows, self._max_bytes), wait_seconds
             )
             # set aside meanwhile: what was read of it may lack these
             while damaged_spool.identity(self._path) != self._identity:
                 await self._run(
-                    lambda connection: _append(connection, rows, self._max_bytes), wait_seconds
+                    lambda connection: append_rows(connection, rows, self._max_bytes), wait_seconds
                 )
         except StrangersFull:
             raise
@@ -145,7 +134,7 @@ class Spool:
         if self.problem is None:
             return
         try:
-            await self._run(_try_to_write)
+            await self._run(check_writable)
             await self.remove(self._moved)
         except Exception as error:  # noqa: BLE001 - whatever it is, the problem stands
             self._note(error)
@@ -156,13 +145,13 @@ class Spool:
         """The oldest deliveries with their place in the spool, some megabytes of them. What cannot
         be read any more is put aside.
         """
-        rows = await self._run(lambda connection: _read(connection, self._moved, limit))
+        rows = await self._run(lambda connection: read_rows(connection, self._moved, limit))
         if not rows:
             await self._recount()
         found = []
         for number, text in rows:
             try:
-                found.append((number, _decoder.decode(text)))
+                found.append((number, delivery_decoder.decode(text)))
             except msgspec.MsgspecError as error:
                 await self.put_aside(number, str(error))
         return found
@@ -176,7 +165,7 @@ class Spool:
         """The journal will not have this one: those behind it must not wait for that. It stays in
         the file.
         """
-        await self._run(lambda connection: _put_aside(connection, number, reason))
+        await self._run(lambda connection: put_row_aside(connection, number, reason))
         _logger.error("a spooled delivery was put aside", place=number, reason=reason)
         self.refused += 1
         await self._recount()
@@ -199,7 +188,7 @@ class Spool:
         """
         self._moved = max(self._moved, up_to)
         try:
-            waiting = await self._run(lambda connection: _remove(connection, self._moved))
+            waiting = await self._run(lambda connection: remove_rows(connection, self._moved))
         # moved again by the next start, which the journal passes over
         except Exception as error:  # noqa: BLE001
             self._note(error)
@@ -217,11 +206,11 @@ class Spool:
         for aside in self._unread():
             count = 0
             try:
-                chunks = damaged_spool.read_rows(aside, _READ_BYTES)
+                chunks = damaged_spool.read_rows(aside, READ_BYTES)
                 while texts := await asyncio.to_thread(next, chunks, None):
                     rows = [{"delivery": text, "stranger_bytes": 0} for text in texts]
                     await self._run(
-                        lambda connection, rows=rows: connection.execute_many(_INSERT, rows)  # type: ignore[misc]
+                        lambda connection, rows=rows: connection.execute_many(INSERT_DELIVERY, rows)  # type: ignore[misc]
                     )
                     count += len(rows)
                 await asyncio.to_thread(damaged_spool.mark_read, aside)
@@ -277,7 +266,7 @@ class Spool:
                 is_another = self._is_another or bool(damaged_spool.found_aside(self._path))
                 first = wall_now_us() if is_another else 0
                 create = self._database.transaction(
-                    lambda connection: _create(connection, first), wait_seconds=wait_seconds
+                    lambda connection: create_tables(connection, first), wait_seconds=wait_seconds
                 )
                 self._count(await create)
                 self._is_ready = True
@@ -321,7 +310,7 @@ class Spool:
 
     async def _recount(self, wait_seconds: float | None = None) -> None:
         self._count(
-            await self._run(lambda connection: _waiting(connection, self._moved), wait_seconds)
+            await self._run(lambda connection: count_waiting(connection, self._moved), wait_seconds)
         )
 
     def _log_state(self) -> tuple[int, int]:
@@ -346,133 +335,3 @@ class Spool:
     def _count(self, waiting: int) -> None:
         self.waiting = max(0, waiting)
         metrics.spool_waiting.set(self.waiting)
-
-
-def _row(delivery: Delivery) -> dict[str, str | int]:
-    encoded = _encoder.encode(delivery)
-    return {
-        "delivery": encoded.decode(),
-        "stranger_bytes": 0 if delivery.is_verified else len(encoded) + _ROW_BYTES,
-    }
-
-
-async def _look(connection: Connection) -> None:
-    await connection.fetch_one("SELECT 1")
-
-
-async def _create(connection: Connection, first: int) -> int:
-    """Tables, and what was put aside back in line: its reason may be gone. A new file numbers its
-    rows from `first`. Returns how many wait.
-    """
-    for statement in _CREATE:
-        await connection.execute(statement)
-    columns = [
-        name
-        for (name,) in await connection.fetch_all(
-            "SELECT name FROM pragma_table_info('spooled_deliveries')"
-        )
-    ]
-    if "stranger_bytes" not in columns:  # also in a file that an older version made
-        await connection.execute(
-            "ALTER TABLE spooled_deliveries ADD COLUMN stranger_bytes INTEGER NOT NULL DEFAULT 0"
-        )
-    await connection.execute(
-        "CREATE INDEX IF NOT EXISTS spooled_strangers ON spooled_deliveries (stranger_bytes) "
-        "WHERE stranger_bytes > 0"
-    )
-    numbered = await connection.fetch_one(
-        "SELECT 1 FROM sqlite_sequence WHERE name = 'spooled_deliveries'"
-    )
-    if first and numbered is None:
-        await connection.execute(
-            "INSERT INTO sqlite_sequence (name, seq) VALUES ('spooled_deliveries', :first)",
-            {"first": first},
-        )
-    await connection.execute(
-        "INSERT INTO spooled_deliveries (delivery) SELECT delivery FROM refused_deliveries ORDER "
-        "BY id"
-    )
-    await connection.execute("DELETE FROM refused_deliveries")
-    return await _waiting(connection, 0)
-
-
-async def _append(
-    connection: Connection, rows: Sequence[dict[str, str | int]], max_bytes: int
-) -> None:
-    if await _used_bytes(connection) > max_bytes:
-        raise SpoolFull
-    if strangers := sum(int(row["stranger_bytes"]) for row in rows):
-        found = await connection.fetch_one(
-            "SELECT SUM(stranger_bytes) FROM spooled_deliveries WHERE stranger_bytes > 0"
-        )
-        if (int(found[0] or 0) if found else 0) + strangers > max_bytes // _STRANGERS_SHARE:
-            raise StrangersFull
-    await connection.execute_many(_INSERT, rows)
-
-
-async def _read(connection: Connection, after: int, limit: int) -> list[tuple[int, str]]:
-    """A few rows at a time, as nobody knows how large the next ones are."""
-    found, size = list[tuple[int, str]](), 0
-    while len(found) < limit and size < _READ_BYTES:
-        at_once = {
-            "after": found[-1][0] if found else after,
-            "limit": min(_READ_ROWS, limit - len(found)),
-        }
-        rows = await connection.fetch_all(
-            "SELECT id, delivery FROM spooled_deliveries WHERE id > :after ORDER BY id LIMIT "
-            ":limit",
-            at_once,
-        )
-        if not rows:
-            break
-        found += [(number, text) for number, text in rows]
-        size += sum(sys.getsizeof(text) for _, text in rows)
-    return found
-
-
-async def _remove(connection: Connection, up_to: int) -> int:
-    """Returns how many wait now."""
-    await connection.execute("DELETE FROM spooled_deliveries WHERE id <= :up_to", {"up_to": up_to})
-    return await _waiting(connection, up_to)
-
-
-async def _waiting(connection: Connection, after: int) -> int:
-    ends = await connection.fetch_one(
-        "SELECT MIN(id), MAX(id) FROM spooled_deliveries WHERE id > :after", {"after": after}
-    )
-    if ends is None or ends[0] is None:
-        return 0
-    number = int(ends[1] - ends[0] + 1)
-    if number > _COUNTED_MOST:
-        return number  # counting would read the whole file
-    row = await connection.fetch_one(
-        "SELECT COUNT(*) FROM spooled_deliveries WHERE id > :after", {"after": after}
-    )
-    return int(row[0]) if row else 0
-
-
-async def _used_bytes(connection: Connection) -> int:
-    """Pages in use: those of deliveries that have been moved are free, though the file does not
-    shrink by itself.
-    """
-    row = await connection.fetch_one(
-        "SELECT (p.page_count - f.freelist_count) * s.page_size FROM pragma_page_count() p, "
-        "pragma_freelist_count() f, pragma_page_size() s"
-    )
-    return int(row[0]) if row else 0
-
-
-async def _put_aside(connection: Connection, number: int, reason: str) -> None:
-    await connection.execute(
-        "INSERT INTO refused_deliveries (delivery, reason) SELECT delivery, :reason FROM "
-        "spooled_deliveries WHERE id = :id",
-        {"reason": reason, "id": number},
-    )
-    await connection.execute("DELETE FROM spooled_deliveries WHERE id = :id", {"id": number})
-
-
-async def _try_to_write(connection: Connection) -> None:
-    # more than a page, so that a full disk refuses it
-    row = {"delivery": "{}" + " " * 8192, "stranger_bytes": 0}
-    number = await connection.insert(_INSERT, row)
-    await connection.execute("DELETE FROM spooled_deliveries WHERE id = :id", {"id": number})

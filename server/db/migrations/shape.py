@@ -10,12 +10,16 @@ from sqlalchemy.schema import CreateColumn
 from server.db.migrations import crm_column_changes
 from server.db.migrations.progress import report
 from server.db.migrations.upgrade_connection import change
-from server.db.schema import tables
+from server.db.schema import shared_tables, tables
 from server.db.schema.names import DOCUMENTED
 from server.errors import ConfigurationError
 
 # made by the CRM, which goes on using them: their rows, columns and indexes are not ours to judge
-LEGACY = (tables.social_conversations, tables.social_messages, tables.integrations)
+LEGACY = (
+    shared_tables.social_conversations,
+    shared_tables.social_messages,
+    shared_tables.integrations,
+)
 
 
 def complete(connection: Connection) -> list[str]:

@@ -5,10 +5,12 @@ saved with its events, all in one transaction; the events are published after it
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from server.core.state.projection import TrackedConversation, WorkingSet
+from server.core.state.projection import WorkingSet
+from server.core.state.tracked import TrackedConversation
 from server.core.wire.event_frames import EventBatch
 from server.db.engine.database import Connection, Database
 from server.db.state import eventlog, store
+from server.db.state.working_set_saves import save_working_set
 from server.errors import NotFound
 
 T = TypeVar("T")
@@ -34,7 +36,7 @@ async def edit_conversation(
         raise NotFound
     working_set = WorkingSet.of(entry)
     result = await change(working_set, entry)
-    return result, await store.save_working_set(connection, working_set, streams, now_us)
+    return result, await save_working_set(connection, working_set, streams, now_us)
 
 
 class ConversationEditor:

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from server import log
 from server.core.state.entities import Conversation
-from server.core.state.projection import TrackedConversation, WorkingSet
+from server.core.state.projection import WorkingSet
+from server.core.state.tracked import TrackedConversation
 from server.db.engine.sql_connection import Connection, IntList
 
 _logger = log.get(__name__)

@@ -1,6 +1,7 @@
 """Marks a conversation as gone: Chatwoot answered 404 for it."""
 
-from server.core.state.projection import TrackedConversation, WorkingSet
+from server.core.state.projection import WorkingSet
+from server.core.state.tracked import TrackedConversation
 from server.core.wire.event_frames import EventBatch
 from server.db.access.accounts import Integration
 from server.db.engine.database import Connection

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from server.core.state.projection import TrackedConversation, TrackedMessage
+from server.core.state.tracked import TrackedConversation, TrackedMessage
 from server.db.engine.database import Connection
 from server.db.engine.sql_connection import Dialect
 from server.db.schema.columns import CONVERSATION_ROW, MESSAGE_ROW

@@ -16,7 +16,8 @@ from server.lab.load.private_server import private_server
 from server.lab.load.run import Result, Run
 from server.lab.load.scenario_plan import Plan, read_scenario, with_values
 from server.lab.load.view import View, print_result
-from server.settings import JWT_SECRET_MIN_BYTES, Settings
+from server.settings import Settings
+from server.settings.setting_checks import JWT_SECRET_MIN_BYTES
 
 _notes = Console(stderr=True)
 

@@ -4,7 +4,8 @@ from typing import Any
 
 from server.core.chatwoot.changes import Change
 from server.core.state.entities import Conversation, Message
-from server.core.state.projection import Result, TrackedConversation, WorkingSet
+from server.core.state.projection import WorkingSet
+from server.core.state.tracked import Result, TrackedConversation
 from tests.unit.states import DISPLAY_ID, SOURCE, at
 
 RECEIVED_US = at(1000)

@@ -12,7 +12,8 @@ from sqlalchemy import make_url
 from server.db.migrations import upgrade
 from server.db.migrations.upgrade_connection import connected
 from server.db.schema import crm_triggers
-from server.db.state import store
+from server.db.state.working_set_loads import load_working_set
+from server.db.state.working_set_saves import save_working_set
 from server.errors import ConfigurationError
 from tests import crm
 from tests.kit.mariadb import MariaDB
@@ -148,9 +149,9 @@ async def test_what_we_write_is_not_noted(database_url: str) -> None:
 
             async def write(c: Any) -> None:
                 # awaited at once
-                streams, working_set = await store.load_working_set(c, told)  # noqa: B023
+                streams, working_set = await load_working_set(c, told)  # noqa: B023
                 working_set.apply(told[0][1], told[0][0], 10**15)  # noqa: B023
-                await store.save_working_set(c, working_set, streams, 10**15)
+                await save_working_set(c, working_set, streams, 10**15)
 
             await desk.database.transaction(write)
         assert await desk.one("SELECT COUNT(*) FROM omni_crm_changes") == 0

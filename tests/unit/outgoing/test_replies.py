@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from server.chatwoot import ChatwootClient, RequestBudget, Timeouts
 from server.core.chatwoot.payloads import parse_delivery
 from server.core.state.entities import Message
-from server.core.state.projection import Source
+from server.core.state.tracked import Source
 from server.core.state.upload_rules import checked_file
 from server.core.times import SECOND, wall_now_us
 from server.db.access.accounts import Agent, Integration

@@ -17,7 +17,8 @@ from server.core.chatwoot.future_times import (
     within_present,
 )
 from server.core.chatwoot.payloads import parse_delivery
-from server.core.state.projection import Result, WorkingSet
+from server.core.state.projection import WorkingSet
+from server.core.state.tracked import Result
 from server.core.times import SECOND
 from tests.unit.core.desk import Desk
 from tests.unit.states import (

@@ -17,7 +17,8 @@ from server.core.chatwoot.payloads import (
     read_address,
     strip_credentials,
 )
-from server.core.state.projection import Source, WorkingSet
+from server.core.state.projection import WorkingSet
+from server.core.state.tracked import Source
 from server.errors import PayloadError
 from tests.kit.webhook import encode_body, realistic_payload
 from tests.unit.core.payloads import (

@@ -18,7 +18,8 @@ from server.core.chatwoot.payloads import (
     parse_delivery,
     parse_message,
 )
-from server.core.state.projection import Result, Source, WorkingSet
+from server.core.state.projection import WorkingSet
+from server.core.state.tracked import Result, Source
 from server.errors import PayloadError
 
 _DAY = Path(__file__).parents[3] / "real" / "day"

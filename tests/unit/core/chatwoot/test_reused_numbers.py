@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from server.core.chatwoot.changes import Change
 from server.core.chatwoot.payloads import parse_conversation, parse_delivery, parse_message
 from server.core.state.entities import Contact
-from server.core.state.projection import Source, WorkingSet
+from server.core.state.projection import WorkingSet
+from server.core.state.tracked import Source
 from server.errors import PayloadError
 from tests.unit.core.desk import Desk
 from tests.unit.states import (

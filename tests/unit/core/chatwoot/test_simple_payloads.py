@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from server.core.state.entities import Contact
-from server.core.state.projection import Source, WorkingSet
+from server.core.state.projection import WorkingSet
+from server.core.state.tracked import Source
 from server.core.times import SECOND
 from server.errors import PayloadError
 from tests.kit.webhook import realistic_payload

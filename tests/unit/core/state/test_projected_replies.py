@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from server.core.chatwoot.changes import LastMessage
 from server.core.state.entities import DeliveryError, message_view
-from server.core.state.projection import Result
 from server.core.state.thread_order import place_of
+from server.core.state.tracked import Result
 from tests.unit.core.desk import SAME, UPDATED, Desk
 from tests.unit.states import at, conversation_change, message_change
 

@@ -8,7 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from server.core.state.entities import Assignee, Attachment, Contact
-from server.core.state.projection import Source, WorkingSet
+from server.core.state.projection import WorkingSet
+from server.core.state.tracked import Source
 from tests.unit.core.desk import (
     CREATED,
     RECEIVED_US,

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from server.db.engine import database as door
+from server.db.engine import raw_connections
 from server.db.engine.database import Database
 from server.db.engine.sql_connection import Connection
 from server.errors import DatabaseUnavailable, StatementTooLarge
@@ -177,7 +177,7 @@ async def test_who_stands_still_in_a_transaction_gives_its_locks_back(
     """A stopped process, or one whose machine has lost power: the server ends the session, nobody
     waits for the dead.
     """
-    monkeypatch.setattr(door, "IDLE_TRANSACTION_SECONDS", 1)
+    monkeypatch.setattr(raw_connections, "IDLE_TRANSACTION_SECONDS", 1)
     url = mariadb.create_database()
     still, tries = asyncio.Event(), 0
 

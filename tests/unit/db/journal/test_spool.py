@@ -13,7 +13,8 @@ import pytest
 from server.db.engine.database import Connection, Database
 from server.db.journal import journal_reads
 from server.db.journal.journal import Delivery
-from server.db.journal.spool import Spool, SpoolFull
+from server.db.journal.spool import Spool
+from server.db.journal.spool_rows import SpoolFull
 from server.incoming.recorder import Recorder
 from tests.kit.eventually import eventually
 from tests.unit.databases import fresh_sqlite

@@ -13,7 +13,8 @@ import pytest
 from server.db.engine.database import Connection, Database
 from server.db.journal import damaged_spool, journal_reads
 from server.db.journal.journal import Delivery
-from server.db.journal.spool import Spool, SpoolFull, StrangersFull
+from server.db.journal.spool import Spool
+from server.db.journal.spool_rows import SpoolFull, StrangersFull
 from server.errors import DatabaseUnavailable, Unavailable
 from server.incoming.recorder import Recorder
 from tests.kit.eventually import eventually

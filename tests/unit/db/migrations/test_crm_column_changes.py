@@ -7,7 +7,7 @@ from sqlalchemy import Column
 from server.core.state.entities import Attachment
 from server.db.migrations.crm_column_changes import widened
 from server.db.schema import columns
-from server.db.schema.tables import integrations, social_conversations, social_messages
+from server.db.schema.shared_tables import integrations, social_conversations, social_messages
 
 _CONTENT: Column[object] = social_messages.c.content
 _CREATED: Column[object] = social_messages.c.created_at

@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from server.core.state.projection import TrackedConversation, WorkingSet
+from server.core.state.projection import WorkingSet
+from server.core.state.tracked import TrackedConversation
 from server.core.wire.event_frames import EventBatch
 from server.db.engine.database import Connection, Database
 from server.db.state import eventlog, store
 from server.db.state.conversation_edits import ConversationEditor
+from server.db.state.working_set_loads import load_working_set
+from server.db.state.working_set_saves import save_working_set
 from server.errors import Conflict, DatabaseRetryable, NotFound
 from tests.unit.databases import fresh_sqlite
 from tests.unit.states import SOURCE, at, conversation_change
@@ -39,9 +42,9 @@ class Desk:
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     async def write(connection: Connection) -> int:
         change = conversation_change(5)
-        streams, working_set = await store.load_working_set(connection, [(SOURCE, change)])
+        streams, working_set = await load_working_set(connection, [(SOURCE, change)])
         working_set.apply(change, SOURCE, at(5))
-        await store.save_working_set(connection, working_set, streams, at(5))
+        await save_working_set(connection, working_set, streams, at(5))
         return await store.find_conversation(connection, SOURCE.integration_id, 481) or 0
 
     async with Database(fresh_sqlite(tmp_path / "omni.db")) as database:

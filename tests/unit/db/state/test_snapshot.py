@@ -27,7 +27,8 @@ from server.core.state.entities import (
     agent_view,
     message_view,
 )
-from server.core.state.projection import Source, TrackedMessage, WorkingSet
+from server.core.state.projection import WorkingSet
+from server.core.state.tracked import Source, TrackedMessage
 from server.core.wire.event_frames import EventBatch
 from server.db.engine.database import Connection, Database
 from server.db.state import (
@@ -36,6 +37,8 @@ from server.db.state import (
     outbox,
     store,
     threads,
+    working_set_loads,
+    working_set_saves,
 )
 from server.db.state.lists import Filters
 from tests.kit.client_model import ClientModel, Event
@@ -74,7 +77,7 @@ class Office:
 
         async def write(c: Connection) -> list[EventBatch]:
             streams = await eventlog.lock_streams(c, company_ids, "e1")
-            return await store.save_working_set(c, await work(c), streams, self.now())
+            return await working_set_saves.save_working_set(c, await work(c), streams, self.now())
 
         for batch in await self.database.transaction(write):
             self.hear(batch)
@@ -94,7 +97,7 @@ class Office:
         told = [(SOURCES[company_id], change) for company_id, change in changes]
 
         async def work(c: Connection) -> WorkingSet:
-            _, working_set = await store.load_working_set(c, told)
+            _, working_set = await working_set_loads.load_working_set(c, told)
             for source, change in told:
                 working_set.apply(change, source, received_us or self.now())
             return working_set

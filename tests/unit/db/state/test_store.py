@@ -17,6 +17,8 @@ from server.db.engine.database import Connection, Database
 from server.db.migrations import upgrade
 from server.db.schema import columns
 from server.db.state import row_changes, store, threads
+from server.db.state.working_set_loads import load_working_set
+from server.db.state.working_set_saves import save_working_set
 from tests import crm
 from tests.kit.mariadb import MariaDB
 from tests.unit.states import SOURCE, at, message_change
@@ -108,7 +110,7 @@ async def test_what_the_crm_writes_between_reading_and_writing_stays(mariadb: Ma
         async def overtaken(c: Connection) -> None:
             later = message_change("Later", number=89, version=2)
             told = [(SOURCE, message_change(version=1)), (SOURCE, later)]
-            streams, working_set = await store.load_working_set(c, told)
+            streams, working_set = await load_working_set(c, told)
             crm.execute(
                 url,
                 "UPDATE social_conversations SET status = 'Closed', external_user_name = 'Theirs', "
@@ -118,7 +120,7 @@ async def test_what_the_crm_writes_between_reading_and_writing_stays(mariadb: Ma
             working_set.apply(later, SOURCE, at(10))
             [entry] = working_set.entries.values()
             entry.messages[0].is_dirty = True
-            await store.save_working_set(c, working_set, streams, at(10))
+            await save_working_set(c, working_set, streams, at(10))
 
         await database.transaction(overtaken)
     [row] = crm.execute(url, "SELECT * FROM social_conversations")
@@ -134,6 +136,6 @@ async def test_what_the_crm_writes_between_reading_and_writing_stays(mariadb: Ma
 
 
 async def _take(c: Connection, change: Change) -> None:
-    streams, working_set = await store.load_working_set(c, [(SOURCE, change)])
+    streams, working_set = await load_working_set(c, [(SOURCE, change)])
     working_set.apply(change, SOURCE, at(5))
-    await store.save_working_set(c, working_set, streams, at(5))
+    await save_working_set(c, working_set, streams, at(5))

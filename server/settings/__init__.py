@@ -1,5 +1,5 @@
-"""The only reader of the environment. Every setting with its unit, its default, and what
-contradicts what.
+"""The only reader of the environment. Every setting with its unit and its default; what contradicts
+what is in `setting_checks`.
 """
 
 import os
@@ -10,64 +10,11 @@ from pathlib import Path
 from typing import Any, get_type_hints
 from urllib.parse import urlsplit
 
-from server.core.addresses import bare_host, public_url_problem, url_host
-from server.errors import ConfigurationError
+from server.core.addresses import bare_host, url_host
+from server.settings.setting_checks import check_serving, check_settings
+from server.settings.setting_values import convert, hosts_of
 
 WEBHOOK_PATH = "/api/webhooks/chatwoot"
-JWT_SECRET_MIN_BYTES = 32  # HS256: RFC 7518 section 3.2 wants a key as long as the hash
-# what is sealed with it can be guessed at offline, by whoever has a backup
-SECRET_KEY_MIN_BYTES = 32
-_OPERATION_TOKEN_MIN_BYTES = 16
-_MAKE_A_KEY = 'Make one with: python3 -c "import secrets; print(secrets.token_hex(32))"'
-
-
-# Beyond these a setting makes no sense: a loop that never waits, a queue that takes nothing, a
-# number no column holds.
-_BOUNDS: dict[str, tuple[float, float]] = {
-    "database_pool": (2, 500),
-    "database_wait_seconds": (0.1, 600),
-    "database_statement_seconds": (1, 3600),
-    "jwt_leeway_seconds": (0, 3600),
-    "session_hours": (1, 8760),
-    "port": (0, 65_535),
-    "spool_max_bytes": (100_000, 1e13),
-    "webhook_strangers_max_bytes": (100_000, 1e13),
-    "webhook_max_bytes": (10_000, 16_000_000),  # what the journal's column holds
-    "signature_tolerance_seconds": (1, 86_400),
-    "ingest_batch": (1, 5_000),
-    "ingest_attempts": (1, 1_000),
-    "feed_ring_events": (1, 1_000_000),
-    "feed_ring_bytes": (1_000, 1e10),
-    "head_check_seconds": (0.05, 60),
-    "ping_seconds": (0.1, 3600),
-    "socket_silence_seconds": (0.2, 86_400),
-    "hello_seconds": (0.1, 60),
-    "slow_socket_seconds": (0.1, 3600),
-    "socket_buffer_bytes": (4_096, 100_000_000),
-    "strangers_per_address": (1, 1_000_000),
-    "connections_per_address": (1, 1_000_000),
-    "sockets_per_agent": (1, 100_000),
-    "sockets_per_process": (1, 1_000_000),
-    "access_check_seconds": (0.1, 3),
-    "chatwoot_timeout_seconds": (0.1, 120),
-    "chatwoot_requests_per_minute": (1, 1_000_000),
-    "chatwoot_answers_max_bytes": (8_000_000, 1e12),
-    "reply_patience_seconds": (0, 86_400),
-    "reply_certain_seconds": (0.1, 600),
-    "integration_watch_seconds": (0.5, 86_400),
-    "reconcile_seconds": (1, 86_400),
-    "reconcile_quiet_seconds": (1, 86_400),
-    "reconcile_grace_seconds": (0, 3600),
-    "reconcile_active_hours": (0, 720),
-    "webhook_lost_seconds": (1, 86_400),
-    "history_requests_per_hour": (0, 1_000_000),
-    "event_days": (0.01, 3650),
-    "journal_days": (0.01, 3650),
-    "audit_days": (1, 36_500),
-    "drain_seconds": (0, 300),
-    "drain_least_seconds": (0, 300),
-}
-_ANY_NUMBER = (0.0, 1e15)
 
 
 def _setting(default: object, text: str) -> Any:
@@ -337,12 +284,12 @@ class Settings:
         for setting in fields(cls):
             text = environ.get(setting.name.upper(), "")
             if text != "":
-                given[setting.name] = _convert(setting.name.upper(), text, kinds[setting.name])
+                given[setting.name] = convert(setting.name.upper(), text, kinds[setting.name])
         given |= dict(overrides or {})
         if "host" in given:
             given["host"] = bare_host(given["host"])
         settings = cls(**given)
-        settings._check()
+        check_settings(settings)
         return settings
 
     @property
@@ -389,12 +336,12 @@ class Settings:
     @property
     def private_hosts(self) -> frozenset[str]:
         """Of `CHATWOOT_PRIVATE_HOSTS`: `host` or `host:port`, in small letters."""
-        return _hosts(self.chatwoot_private_hosts)
+        return hosts_of(self.chatwoot_private_hosts)
 
     @property
     def file_hosts(self) -> frozenset[str]:
         """Of `ATTACHMENT_HOSTS`."""
-        return _hosts(self.attachment_hosts)
+        return hosts_of(self.attachment_hosts)
 
     @property
     def old_secret_keys(self) -> tuple[str, ...]:
@@ -402,107 +349,7 @@ class Settings:
 
     def check_serving(self, workers: int) -> None:
         """What only a serving process needs. Raises ConfigurationError."""
-        has_public_keys = bool(self.jwt_public_key_path or self.jwt_jwks_path)
-        if len(self.jwt_secret.encode()) < JWT_SECRET_MIN_BYTES and not (
-            has_public_keys and not self.jwt_secret
-        ):
-            raise ConfigurationError(
-                f"JWT_SECRET must be at least {JWT_SECRET_MIN_BYTES} bytes long; "
-                f'make one with: python3 -c "import secrets; print(secrets.token_hex(32))"'
-            )
-        self._check_secret_key()
-        if workers > 1 and self.is_sqlite:
-            raise ConfigurationError(
-                "SQLite serves one process; set DATABASE_URL to a MySQL or MariaDB, or use "
-                "--workers 1"
-            )
-        if workers > 1 and self.is_memory_bus:
-            raise ConfigurationError(
-                "The bus memory:// serves one process; set BROADCAST_URL to a Redis, or use "
-                "--workers 1"
-            )
-
-    def _check_secret_key(self) -> None:
-        if not self.secret_key and not self.store_tokens_unencrypted:
-            raise ConfigurationError(
-                "SECRET_KEY is not set: access tokens of Chatwoot would stand in the database as "
-                f"they are. {_MAKE_A_KEY}, then run omni-inbox db upgrade; or set "
-                "STORE_TOKENS_UNENCRYPTED=true if that is what you want"
-            )
-        if self.secret_key and len(self.secret_key.encode()) < SECRET_KEY_MIN_BYTES:
-            raise ConfigurationError(
-                f"SECRET_KEY must be at least {SECRET_KEY_MIN_BYTES} bytes long. {_MAKE_A_KEY}; if "
-                "the short one is in use, set it as SECRET_KEY_PREVIOUS and run omni-inbox db "
-                "upgrade"
-            )
-
-    def _check(self) -> None:
-        self._check_numbers()
-        self._check_secrets()
-        _check_address("DATABASE_URL", self.database_url)
-        _check_address("BROADCAST_URL", self.broadcast_url)
-        scheme = self.database_url.split(":", 1)[0].split("+")[0]
-        if scheme not in ("sqlite", "mysql", "mariadb"):
-            raise ConfigurationError(
-                f"DATABASE_URL must begin with sqlite:/// or mysql://, not {scheme}:"
-            )
-        if urlsplit(self.broadcast_url).scheme not in ("memory", "redis", "rediss"):
-            raise ConfigurationError("BROADCAST_URL must be memory:// or redis://host:port/0")
-        if self.public_url and (problem := public_url_problem(self.public_url)) is not None:
-            raise ConfigurationError(f"PUBLIC_URL {problem}")
-        if self.tunnel_url and urlsplit(self.tunnel_url).scheme not in ("http", "https"):
-            raise ConfigurationError("TUNNEL_URL must begin with http:// or https://")
-        if self.outgoing_proxy and not _is_proxy(self.outgoing_proxy):
-            raise ConfigurationError("OUTGOING_PROXY must be http://host:port or https://host:port")
-        if (
-            wrong := next(
-                (host for host in sorted(self.private_hosts) if set(host) & set("/@*? ")), None
-            )
-        ) is not None:
-            raise ConfigurationError(
-                f"CHATWOOT_PRIVATE_HOSTS holds hosts, or host:port, not {wrong!r}"
-            )
-        if self.socket_silence_seconds <= self.ping_seconds:
-            raise ConfigurationError(
-                "SOCKET_SILENCE_SECONDS must be larger than PING_SECONDS, or every socket is cut"
-            )
-        if self.reply_certain_seconds < self.chatwoot_timeout_seconds:
-            raise ConfigurationError(
-                "REPLY_CERTAIN_SECONDS must not be below CHATWOOT_TIMEOUT_SECONDS, or a reply "
-                "might be sent twice"
-            )
-        if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
-            raise ConfigurationError("LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR")
-
-    def _check_secrets(self) -> None:
-        if self.secret_key_previous and not self.secret_key:
-            raise ConfigurationError(
-                "SECRET_KEY_PREVIOUS is for keys before SECRET_KEY: set SECRET_KEY as well"
-            )
-        if (
-            self.jwt_secret_previous
-            and len(self.jwt_secret_previous.encode()) < JWT_SECRET_MIN_BYTES
-        ):
-            raise ConfigurationError(
-                f"JWT_SECRET_PREVIOUS must be at least {JWT_SECRET_MIN_BYTES} bytes long, as "
-                "JWT_SECRET"
-            )
-        if 0 < len(self.operation_token.encode()) < _OPERATION_TOKEN_MIN_BYTES:
-            raise ConfigurationError(
-                f"OPERATION_TOKEN must be at least {_OPERATION_TOKEN_MIN_BYTES} bytes long"
-            )
-
-    def _check_numbers(self) -> None:
-        """Not a number, and infinity, are within no bounds."""
-        for setting in fields(self):
-            value = getattr(self, setting.name)
-            if isinstance(value, (int, float)) and not isinstance(value, bool):
-                least, most = _BOUNDS.get(setting.name, _ANY_NUMBER)
-                if not least <= value <= most:
-                    raise ConfigurationError(
-                        f"{setting.name.upper()} must be between {least:,.16g} and {most:,.16g}, "
-                        f"not {value}"
-                    )
+        check_serving(self, workers)
 
 
 def describe() -> list[tuple[str, str, str]]:
@@ -529,55 +376,3 @@ NOT_ENCRYPTED = (
 def wants_encryption(database_url: str) -> bool:
     """Whether the address of a MySQL asks for TLS."""
     return "ssl=true" in urlsplit(database_url).query.split("&")
-
-
-def _hosts(text: str) -> frozenset[str]:
-    """An IPv6 address without brackets gets them."""
-    given = (part.strip().lower() for part in text.split(","))
-    return frozenset(
-        f"[{host}]" if host.count(":") > 1 and host[0] != "[" else host for host in given if host
-    )
-
-
-def _check_address(name: str, url: str) -> None:
-    """A user's name or password with a sign that means something in an address ends it there.
-    Nothing of it may be shown.
-    """
-    try:
-        parts = urlsplit(url)
-        is_cut = (
-            bool(parts.netloc)
-            and "@" not in parts.netloc
-            and "@" in parts.path + parts.query + parts.fragment
-        )
-        is_cut |= parts.port == -1  # asked for, as it raises ValueError for what is no port
-    except ValueError:
-        is_cut = True
-    if is_cut:
-        raise ConfigurationError(
-            f"{name} cannot be read as an address: signs in the user's name or password must be "
-            "escaped "
-            "(# as %23, / as %2F, ? as %3F, @ as %40, : as %3A, [ as %5B, % as %25)"
-        ) from None
-
-
-def _is_proxy(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-
-
-def _convert(name: str, text: str, kind: type) -> object:
-    try:
-        if kind is bool:
-            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[
-                text.lower()
-            ]
-        if kind in (int, float):
-            return kind(text)
-    except (ValueError, KeyError):
-        wanted = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
-        raise ConfigurationError(f"{name} must be {wanted}, not {text!r}") from None
-    return text.upper() if name == "LOG_LEVEL" else text

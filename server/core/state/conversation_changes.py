@@ -1,0 +1,134 @@
+"""What a conversation becomes by what Chatwoot says of it. A state by version; what comes with no
+version only fills in what is not known.
+"""
+
+from msgspec.structs import replace
+
+from server.core.chatwoot.changes import Change, ConversationState
+from server.core.state.entities import (
+    Conversation,
+    Message,
+    preview_of,
+)
+from server.core.state.read_marks import is_born_read
+from server.core.state.thread_order import is_newest
+from server.core.state.tracked import Source
+from server.core.times import SECOND
+
+# what Chatwoot tells of a conversation this long after it was gone is no late word
+_LATE_GONE_US = 600 * SECOND
+
+
+def new_conversation(change: Change, source: Source, received_us: int) -> Conversation:
+    told = change.conversation
+    created_us = told.created_us or (change.message.created_us if change.message else change.at_us)
+    empty = Conversation(
+        id=0,
+        company_id=source.company_id,
+        platform="chatwoot",
+        external_user_id=None,
+        external_user_name=None,
+        status="Open",
+        last_message_us=created_us,
+        created_us=created_us,
+        updated_us=received_us,
+        integration_id=source.integration_id,
+        chatwoot_conversation_id=told.display_id,
+    )
+    return merge_state(empty, told, received_us)
+
+
+def is_newer(told: ConversationState, row: Conversation) -> bool:
+    """By its version, which is Chatwoot's clock. Where that was set back, an answer is still
+    younger than its question, and so than all that had been received by then.
+    """
+    return told.version_us >= row.chatwoot_version or row.told_at < told.asked_us
+
+
+def merge_state(row: Conversation, told: ConversationState, received_us: int) -> Conversation:
+    """The conversation with everything the newer state says; what it does not say stays."""
+    is_late = row.gone_us is not None and told.version_us <= row.gone_us + _LATE_GONE_US
+    if is_late and told.asked_us <= (row.gone_us or 0):
+        return row  # what was under way when it was deleted
+    is_whole = told.version_us > 0
+    contact = told.contact or row.contact
+    status = told.status or row.chatwoot_status
+    return replace(
+        row,
+        external_user_id=external_user_id(row, told),
+        external_user_name=told.contact_name or row.external_user_name,
+        status=_status(told.status) if told.status else row.status,
+        chatwoot_status=status,
+        gone_us=None,
+        chatwoot_version=told.version_us or row.chatwoot_version,
+        told_at=max(row.told_at, told.asked_us or received_us) if is_whole else row.told_at,
+        channel=told.channel or row.channel,
+        contact=contact,
+        assignee=told.assignee if is_whole else row.assignee,
+        labels=told.labels if told.labels is not None else row.labels,
+        priority=told.priority if is_whole else row.priority,
+        waiting_since_us=told.waiting_since_us if is_whole else row.waiting_since_us,
+        can_reply=told.can_reply if told.can_reply is not None else row.can_reply,
+        contact_seen_us=max(told.contact_seen_us or 0, row.contact_seen_us or 0) or None,
+    )
+
+
+def merge_hints(row: Conversation, change: Change) -> Conversation:
+    """The simple payload has no version: it fills what is missing, and a customer who writes opens
+    a closed conversation again.
+    """
+    told = change.conversation
+    row = replace(
+        row,
+        external_user_id=row.external_user_id or external_user_id(row, told),
+        external_user_name=row.external_user_name or told.contact_name,
+        contact=row.contact or told.contact,
+    )
+    message = change.message
+    is_new_word = (
+        message is not None
+        and message.sender_type == "customer"
+        and message.created_us > (row.last_message_us or 0)
+    )
+    if is_new_word and told.status is None and row.status == "Closed" and not told.is_silent:
+        row = replace(row, status="Open", chatwoot_status="open")
+    return row
+
+
+def external_user_id(row: Conversation, told: ConversationState) -> str | None:
+    if told.contact is None or told.contact.id is None:
+        return row.external_user_id
+    return f"chatwoot_{told.contact.id}_{told.display_id}"
+
+
+def _status(chatwoot_status: str) -> str:
+    return "Closed" if chatwoot_status == "resolved" else "Open"
+
+
+def count_message(row: Conversation, message: Message, received_us: int) -> Conversation:
+    is_inbound = message.sender_type == "customer" and not message.is_private
+    is_read = is_inbound and is_born_read(row, message)
+    row = replace(
+        row,
+        inbound_count=row.inbound_count + is_inbound,
+        read_count=row.read_count + is_read,
+        updated_us=received_us,
+    )
+    if is_inbound and message.created_us is not None:
+        row = replace(row, last_inbound_us=max(message.created_us, row.last_inbound_us or 0))
+    return row if message.is_private or not is_newest(message, row) else show_message(row, message)
+
+
+def show_message(row: Conversation, message: Message, *, is_moved: bool = False) -> Conversation:
+    """The list shows this message now. `is_moved`: it was shown before, and its time may have been
+    corrected.
+    """
+    at_us = (
+        message.created_us if is_moved else max(message.created_us or 0, row.last_message_us or 0)
+    )
+    return replace(
+        row,
+        last_message_us=at_us,
+        last_message_number=message.chatwoot_message_id,
+        preview=preview_of(message),
+    )
