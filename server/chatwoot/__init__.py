@@ -2,6 +2,7 @@
 one address share.
 """
 
+from server.chatwoot.account_requests import UPLOAD_SECONDS, ReadRetries, Timeouts
 from server.chatwoot.answer_memory import AnswerMemory
 from server.chatwoot.answers import (
     ChatwootError,
@@ -14,11 +15,8 @@ from server.chatwoot.answers import (
 from server.chatwoot.budget import RequestBudget, RequestBudgets, SlowBudget
 from server.chatwoot.client import (
     LAST_ID,
-    UPLOAD_SECONDS,
     ChatwootClient,
     ConversationPage,
-    ReadRetries,
-    Timeouts,
     client_id_of,
 )
 from server.chatwoot.listing import Listing, RecentListing

@@ -23,9 +23,9 @@ from server.chatwoot import (
     RecentListing,
     RequestBudget,
     Timeouts,
+    account_requests,
     message_windows,
 )
-from server.chatwoot import client as client_module
 from server.lab.chatwoot_sim import ChatwootSim, serving
 from server.lab.chatwoot_sim.model import Conversation
 from tests.kit.eventually import eventually
@@ -123,7 +123,7 @@ async def test_an_answer_with_too_many_bytes_is_asked_for_in_parts(
     """Long messages: no answer above the bound is taken, and yet all of them come. One that is too
     long alone is an error.
     """
-    monkeypatch.setattr(client_module, "MAX_ANSWER_BYTES", 60_000)
+    monkeypatch.setattr(account_requests, "MAX_ANSWER_BYTES", 60_000)
     async with connected() as (sim, client):
         talk = sim.customer_says("Léa", "x" * 1_000).conversation
         for _ in range(120):
