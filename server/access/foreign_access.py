@@ -19,6 +19,8 @@ from server.errors import DatabaseUnavailable
 _logger = log.get(__name__)
 _AGAIN_SECONDS = 3_600.0
 _NOTED_MOST = 20_000
+# as addresses of pages name them
+_KINDS_ON_PAGES = {"c": "conversations"}
 
 
 class Trespass:
@@ -90,10 +92,11 @@ class Trespass:
 
 def _named(path: str) -> tuple[str, int] | None:
     """(kind, number) of the last thing of ours that an address names: `/api/conversations/17/read`,
-    `/admin/people/3/disable`.
+    `/admin/people/3/disable`, `/inbox/c/17`.
     """
     parts = path.strip("/").split("/")
-    for kind, number in reversed(list(itertools.pairwise(parts))):
+    for name, number in reversed(list(itertools.pairwise(parts))):
+        kind = _KINDS_ON_PAGES.get(name, name)
         if kind in audit_log.OWNERS and (row_id := parse_digits(number)) is not None:
             return kind, row_id
     return None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from starlette.routing import BaseRoute, WebSocketRoute
 
 from server.composition.application import Application
+from server.http.agent_preferences import AgentPreferences
 from server.http.api import ops
 from server.http.api.account import AccountApi
 from server.http.api.attachments import Attachments
@@ -24,17 +25,17 @@ from server.http.api.uploads import Uploads
 from server.http.api.webhook import Webhook
 from server.http.api.websocket import Sockets
 from server.http.guard import Guard
-from server.http.pages import inbox_pages
 from server.http.pages.account_pages import AccountPages
 from server.http.pages.admin_integrations import IntegrationPages
 from server.http.pages.admin_people import PeoplePages
-from server.http.pages.admin_shell import AdminShell
-from server.http.pages.page_data import ServerPageData
+from server.http.pages.inbox_pages import InboxPages
 from server.http.pages.page_frame import PageFrame
+from server.http.pages.page_shell import PageShell
 from server.http.pages.set_up_page import SetUpPages
 from server.http.pages.sign_in_pages import SignInPages
 from server.http.pages.web_folder import web_folder
 from server.http.rate_limits import ApiLimits
+from server.http.request_pipeline import RequestPipeline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +51,9 @@ def build_http(parts: Application) -> Http:
         agent_per_minute=settings.api_requests_per_minute,
         company_per_minute=settings.api_requests_per_minute_company,
     )
+    pipeline = RequestPipeline(parts.access.access, limits, parts.trespass)
     guard = Guard(
-        parts.access.access,
-        parts.live.feeds,
-        limits,
-        parts.trespass,
-        parts.crm_writes.watch.tag_suffix,
+        pipeline, parts.access.access, parts.live.feeds, parts.crm_writes.watch.tag_suffix
     )
     strangers = Strangers(
         settings.webhook_strangers_per_minute, settings.webhook_strangers_max_bytes
@@ -67,10 +65,10 @@ def build_http(parts: Application) -> Http:
         strangers,
         parts.resources.traces,
     )
-    return Http(guard=guard, webhook=webhook, routes=_routes(parts, guard, limits))
+    return Http(guard=guard, webhook=webhook, routes=_routes(parts, guard, pipeline))
 
 
-def _routes(parts: Application, guard: Guard, limits: ApiLimits) -> list[BaseRoute]:
+def _routes(parts: Application, guard: Guard, pipeline: RequestPipeline) -> list[BaseRoute]:
     settings, database = parts.resources.settings, parts.resources.database
     access, live, integrations = parts.access, parts.live, parts.integrations
     sessions = Sessions(
@@ -112,29 +110,27 @@ def _routes(parts: Application, guard: Guard, limits: ApiLimits) -> list[BaseRou
         *SyncRunsApi(guard, parts.comparisons.sync_runs).routes(),
         *PeopleApi(guard, access.people, sessions.cookie).routes(),
         *AccountApi(guard, access.sign_in).routes(),
-        *_pages(parts, guard, limits, sessions),
+        *_pages(parts, guard, pipeline, sessions),
     ]
 
 
 def _pages(
-    parts: Application, guard: Guard, limits: ApiLimits, sessions: Sessions
+    parts: Application, guard: Guard, pipeline: RequestPipeline, sessions: Sessions
 ) -> list[BaseRoute]:
     settings, database = parts.resources.settings, parts.resources.database
     access, integrations, operation = parts.access, parts.integrations, parts.operation
-    page_data = ServerPageData(
-        access.access,
-        parts.live.feeds,
-        parts.inbox,
-        parts.outgoing.reply_intake,
-        database,
-        limits,
-        access.first_run,
-        access.sign_in,
-        sessions,
-        integrations.directory,
-    )
     frame = PageFrame(web_folder())
-    shell = AdminShell(frame, page_data, access.access, limits, parts.trespass)
+    preferences = AgentPreferences(database)
+    shell = PageShell(frame, preferences, pipeline)
+    inbox_pages = InboxPages(
+        frame,
+        shell,
+        preferences,
+        inbox=parts.inbox,
+        replies=parts.outgoing.reply_intake,
+        feeds=parts.live.feeds,
+        directory=integrations.directory,
+    )
     integration_pages = IntegrationPages(
         shell,
         integrations.service,
@@ -144,7 +140,7 @@ def _pages(
         integrations.form_tokens,
     )
     return [
-        *SignInPages(frame, lambda request: page_data).routes(),
+        *SignInPages(frame, pipeline, access.sign_in, sessions, access.first_run).routes(),
         *integration_pages.routes(),
         *PeoplePages(shell, access.people, sessions.cookie).routes(),
         *AccountPages(shell, access.people, access.sign_in, sessions.cookie).routes(),
@@ -152,5 +148,5 @@ def _pages(
         *LedgerApi(guard, shell, operation.ledger, operation.erasure).routes(),
         *StatusApi(guard, shell, operation.status).routes(),
         *AuditLog(guard, shell, database).routes(),
-        *inbox_pages.Pages(frame, lambda request: page_data).routes(),
+        *inbox_pages.routes(),
     ]

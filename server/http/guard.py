@@ -1,53 +1,45 @@
-"""What stands before every endpoint of agents: who is asking, and whether their company has changed
-since they last asked.
+"""What stands before every endpoint of agents: the pipeline of requests, problems for what goes
+wrong, and 304 while a company has not changed since the client last asked.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
 from server.access.authentication import Access, Principal
-from server.access.foreign_access import Trespass
 from server.core.state.recovery import Cursor
-from server.errors import Forbidden, OmniError
+from server.errors import OmniError
 from server.http.answer_format import answer_format
-from server.http.client_address import address_of
-from server.http.rate_limits import ApiLimits
+from server.http.request_pipeline import AgentHandler, RequestPipeline, only_admins
 from server.http.responses import Handler, problem_answer
 from server.live.feed import Feed
 from server.live.feeds import Feeds
 
-AgentHandler = Callable[[Request, Principal], Awaitable[Response]]
-
 _SNAPSHOTS = "/api/conversations"
 _FORMAT = answer_format()
-
-
-# a client may have heard from another process what the bus has yet to bring here: look so often,
-# and wait so long after each look
+# a client may have heard from another process what the bus has yet to bring here: check again after
+# each of these
 _AHEAD_SECONDS = (0.02, 0.1, 0.4)
 
 
 class Guard:
-    """Wraps handlers."""
+    """Wraps the handlers of the API."""
 
     def __init__(
         self,
+        pipeline: RequestPipeline,
         access: Access,
         feeds: Feeds,
-        limits: ApiLimits,
-        trespass: Trespass,
         tag_suffix: Callable[[], str] = str,
     ) -> None:
         """`tag_suffix`: added to every tag, where the head of the log does not prove everything."""
-        self._tag_suffix = tag_suffix
+        self._pipeline = pipeline
         self._access = access
         self._feeds = feeds
-        self._limits = limits
-        self._trespass = trespass
+        self._tag_suffix = tag_suffix
 
     def agent(self, handler: AgentHandler, *, is_for_operation: bool = False) -> Handler:
         """Only for a signed-in agent; our errors become problems. `is_for_operation`: see
@@ -55,32 +47,47 @@ class Guard:
         """
 
         async def answer(request: Request) -> Response:
-            principal: Principal | None = None
             try:
-                principal = await self._access.authenticate(
-                    request.headers,
-                    request.method,
-                    address_of(request),
-                    is_for_operation=is_for_operation,
-                )
-                self._limits.check(principal)
-                return await handler(request, principal)
+                return await self._pipeline.run(request, handler, is_for_operation=is_for_operation)
             except OmniError as error:
-                if error.status == 404 and principal is not None:
-                    await self._trespass.note(principal, request.method, request.url.path)
                 return problem_answer(error)
 
         return answer
 
     def admin(self, handler: AgentHandler, *, is_for_operation: bool = False) -> Handler:
         """As `agent`, for administrators alone."""
+        guarded = only_admins(handler, "Only administrators of your company may do this")
+        return self.agent(guarded, is_for_operation=is_for_operation)
 
-        async def answer(request: Request, principal: Principal) -> Response:
-            if principal.agent.role != "admin":
-                raise Forbidden("Only administrators of your company may do this")
-            return await handler(request, principal)
+    def snapshot(self, handler: AgentHandler) -> Handler:
+        """As `agent`, and conditional: while the company's head is what the client has seen, 304
+        from memory.
 
-        return self.agent(answer, is_for_operation=is_for_operation)
+        The tag is taken before the data is read, so data may be newer than its tag, never older. A
+        handler that knows the very place its data was read at says so in `Inbox-Cursor`.
+        """
+
+        async def not_modified(request: Request, principal: Principal) -> Response | None:
+            company_id = principal.company_id
+            feed = self._feeds.get(company_id) or await self._feeds.watch(company_id)
+            asked = request.headers.get("if-none-match", "")
+            request.state.cursor, request.state.tag_suffix = feed.cursor, self._tag_suffix()
+            headers, is_unchanged = self._compare(feed, principal, asked)
+            return Response(status_code=304, headers=headers) if is_unchanged else None
+
+        async def tagged(request: Request, principal: Principal) -> Response:
+            response = await handler(request, principal)
+            cursor = response.headers.get("Inbox-Cursor", request.state.cursor)
+            response.headers.update(_headers(cursor, principal, request.state.tag_suffix))
+            return response
+
+        async def answer(request: Request) -> Response:
+            try:
+                return await self._pipeline.run(request, tagged, shortcut=not_modified)
+            except OmniError as error:
+                return problem_answer(error)
+
+        return answer
 
     def unchanged(self, scope: Scope) -> list[tuple[bytes, bytes]] | None:
         """The headers of a 304, for a poll whose company has not changed: found in memory, before a
@@ -97,57 +104,27 @@ class Guard:
         if (
             not asked
             or (principal := self._access.remembered(authorization.decode("latin-1"))) is None
+            or (feed := self._feeds.get(principal.company_id)) is None
         ):
             return None
-        feed = self._feeds.get(principal.company_id)
-        headers = (
-            None if feed is None else snapshot_headers(feed.cursor, principal, self._tag_suffix())
-        )
-        if headers is None or headers["ETag"].encode() not in asked:
+        headers, is_unchanged = self._compare(feed, principal, asked.decode("latin-1"))
+        if not is_unchanged:
             return None
         return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
-    def snapshot(self, handler: AgentHandler) -> Handler:
-        """As `agent`, and conditional: while the company's head is what the client has seen, 304
-        from memory.
-
-        The tag is taken before the data is read, so data may be newer than its tag, never older.
+    def _compare(self, feed: Feed, principal: Principal, asked: str) -> tuple[dict[str, str], bool]:
+        """Return the headers of an answer with everything up to the feed's head, and whether the
+        client has it by the tags it `asked` with. A head that was not compared lately proves
+        nothing.
         """
-
-        async def answer(request: Request) -> Response:
-            principal: Principal | None = None
-            try:
-                principal = await self._access.authenticate(
-                    request.headers, request.method, address_of(request)
-                )
-                feed = self._feeds.get(principal.company_id)
-                if feed is None:
-                    feed = await self._feeds.watch(principal.company_id)
-                headers = snapshot_headers(feed.cursor, principal, self._tag_suffix())
-                if (
-                    headers["ETag"] in request.headers.get("if-none-match", "")
-                    and self._feeds.is_fresh
-                ):
-                    return Response(status_code=304, headers=headers)
-                self._limits.check(principal)
-                response = await handler(request, principal)
-            except OmniError as error:
-                if error.status == 404 and principal is not None:
-                    await self._trespass.note(principal, request.method, request.url.path)
-                return problem_answer(error)
-            for name, value in headers.items():
-                # a handler may know the very place its data was read at
-                response.headers.setdefault(name, value)
-            return response
-
-        return answer
+        headers = _headers(feed.cursor, principal, self._tag_suffix())
+        return headers, headers["ETag"] in asked and self._feeds.is_fresh
 
 
-def snapshot_headers(cursor: str, principal: Principal, suffix: str = "") -> dict[str, str]:
+def _headers(cursor: str, principal: Principal, suffix: str) -> dict[str, str]:
     """Of an answer that has everything up to `cursor`."""
-    tag = f'W/"{_FORMAT}.{cursor}.{principal.agent.id}{suffix}"'
     return {
-        "ETag": tag,
+        "ETag": f'W/"{_FORMAT}.{cursor}.{principal.agent.id}{suffix}"',
         "Cache-Control": "private, no-cache",
         "Vary": "Authorization, Cookie",
         "Inbox-Cursor": cursor,

@@ -17,6 +17,7 @@ from server.http.api.events import Events
 from server.http.api.websocket import Sockets
 from server.http.guard import Guard
 from server.http.rate_limits import ApiLimits
+from server.http.request_pipeline import RequestPipeline
 from server.incoming.ingest import Ingester
 from server.integrations.directory import Directory
 from server.live.bus import Bus
@@ -110,10 +111,11 @@ class Process:
         # presence needs a running loop; this world acts between its turns
         self.sockets = Sockets(access, self.feeds, self.hub, Alone(), settings, self)
         guard = Guard(
+            RequestPipeline(
+                access, ApiLimits(agent_per_minute=0, company_per_minute=0), Trespass(database)
+            ),
             access,
             self.feeds,
-            ApiLimits(agent_per_minute=0, company_per_minute=0),
-            Trespass(database),
         )
         self.events = Events(guard, self.feeds, database)
         self.dies_before_publish = False

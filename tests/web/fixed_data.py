@@ -1,245 +1,261 @@
-"""Conversations and messages of every look, as the pages are given them."""
+"""Conversations and messages of every look, as rows of a database, and the application on it."""
 
-from datetime import UTC, datetime, timedelta
+import asyncio
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
-from starlette.requests import Request
+import sqlalchemy
+from starlette.testclient import TestClient
 
-from server.core.state.preference_rules import Preferences, change_preferences, parse_preferences
-from server.errors import OmniError, Unauthenticated
-from server.http.pages import inbox_pages
-from server.http.pages.page_view import PageFilters
+from server.access.passwords import hash_password
+from server.app import create_app
+from server.core.state.entities import (
+    Attachment,
+    Contact,
+    Conversation,
+    DeliveryError,
+    Message,
+    Preview,
+)
+from server.core.times import SECOND
+from server.db.access import accounts
+from server.db.access.audit_log import FOREIGN_REFUSED
+from server.db.access.vault import Vault
+from server.db.engine.database import Connection, Database
+from server.db.schema.access_tables import audit_log
+from server.db.schema.columns import conversation_to_row, message_to_row
+from server.db.schema.shared_tables import social_conversations, social_messages
+from server.db.state import crm_proofs
+from server.settings import Settings
+from tests.unit.databases import fresh_sqlite
 
+ORIGIN = "https://inbox.test"
+# as browsers send it with a form of ours
+OURS = {"Sec-Fetch-Site": "same-origin", "Origin": ORIGIN}
+EMAIL = "tomas@example.org"
+PASSWORD = "right-and-long"
 OPEN_ID = 3
+FOREIGN_ID = 99  # another company's
+_COMPANY = 1
+_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
+_SESSION = re.compile(r"(\S*omni_session)=([^;]+)")
 
 
-def _iso(ago: timedelta) -> str:
-    return (datetime.now(UTC) - ago).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _conversation(number: int, **more: Any) -> dict[str, Any]:
-    return {
-        "id": number,
-        "companyId": 1,
-        "platform": "chatwoot",
-        "externalUserId": f"chatwoot_{number}_{number}",
-        "externalUserName": "Léa Moreau",
-        "status": "Open",
-        "lastMessageAt": _iso(timedelta(minutes=number, seconds=30)),
-        "createdAt": _iso(timedelta(days=9)),
-        "updatedAt": _iso(timedelta(days=9)),
-        "contact": {"id": number, "email": "lea@example.org", "phone": None, "identifier": None},
-        "waitingSince": None,
-        "canReply": True,
-        "preview": {
-            "content": "Hello, where is order #5512?",
-            "senderType": "customer",
-            "hasAttachments": False,
-        },
-        "inboundCount": 4,
-        "readCount": 4,
-        "unreadCount": 0,
-        "seq": number,
-        **more,
-    }
-
-
-def _preview(
-    content: str, sender_type: str = "customer", has_attachments: bool = False
-) -> dict[str, Any]:
-    return {"content": content, "senderType": sender_type, "hasAttachments": has_attachments}
-
-
-def conversations() -> list[dict[str, Any]]:
+def conversations() -> list[Conversation]:
     return [
-        _conversation(1, unreadCount=1, readCount=3),
-        _conversation(2, unreadCount=120, externalUserName="মোঃ আব্দুল্লাহ আল মামুন"),
-        _conversation(OPEN_ID, unreadCount=2, externalUserName=None, preview=None),
-        _conversation(4, lastMessageAt=None, contact=None),
+        _conversation(1, inbound_count=4, read_count=3),
+        _conversation(2, inbound_count=120, external_user_name="মোঃ আব্দুল্লাহ আল মামুন"),
+        _conversation(OPEN_ID, inbound_count=2, external_user_name=None, preview=None),
+        _conversation(4, last_message_us=None, contact=None),
         _conversation(
             5,
-            preview=_preview("", has_attachments=True),
-            waitingSince=_iso(timedelta(minutes=20, seconds=30)),
+            preview=Preview("", "customer", has_attachments=True),
+            waiting_since_us=_ago(20 * _MINUTE + 30),
         ),
         _conversation(
             6,
-            preview=_preview("{n} <b>&", "agent"),
-            waitingSince=_iso(timedelta(hours=5, seconds=30)),
+            preview=Preview("{n} <b>&", "agent"),
+            waiting_since_us=_ago(5 * _HOUR + 30),
         ),
         _conversation(
-            7,
-            status="Closed",
-            waitingSince=_iso(timedelta(days=5)),
-            lastMessageAt=_iso(timedelta(days=1)),
+            7, status="Closed", waiting_since_us=_ago(5 * _DAY), last_message_us=_ago(_DAY)
         ),
-        _conversation(8, externalUserName="🙂 …", lastMessageAt=_iso(timedelta(days=200))),
-        _conversation(9, externalUserName="<script>'\"", lastMessageAt=_iso(timedelta(days=800))),
-        _conversation(
-            10, waitingSince=_iso(timedelta(days=3, seconds=30)), externalUserName="স্ত্রী"
-        ),
+        _conversation(8, external_user_name="🙂 …", last_message_us=_ago(200 * _DAY)),
+        _conversation(9, external_user_name="<script>'\"", last_message_us=_ago(800 * _DAY)),
+        _conversation(10, waiting_since_us=_ago(3 * _DAY + 30), external_user_name="স্ত্রী"),
     ]
 
 
-def _message(
-    number: int, ago: timedelta, sender_type: str = "customer", **more: Any
-) -> dict[str, Any]:
-    return {
-        "id": number,
-        "conversationId": OPEN_ID,
-        "senderType": sender_type,
-        "content": f"text {number}",
-        "createdAt": _iso(ago),
-        "senderName": "Léa Moreau" if sender_type == "customer" else "Tomas Berg",
-        "contentType": "text",
-        "private": False,
-        "deleted": False,
-        "attachments": [],
-        "chatwootMessageId": number,
-        "clientId": None,
-        "agentId": None,
-        "editedAt": None,
-        "deliveryState": None,
-        "deliveryError": None,
-        "seq": number,
-        **more,
-    }
-
-
-def _file(kind: str, url: str, **more: Any) -> dict[str, Any]:
-    return {
-        "id": 1,
-        "type": kind,
-        "url": url,
-        "thumbUrl": None,
-        "name": None,
-        "width": None,
-        "height": None,
-        **more,
-    }
-
-
-def messages() -> list[dict[str, Any]]:
-    files = [
+def messages() -> list[Message]:
+    files = (
         _file("image", "https://files.example/a.png", name="receipt.png", width=1080, height=2220),
-        _file("image", "https://files.example/b.png", thumbUrl="https://files.example/b-thumb.png"),
+        _file(
+            "image", "https://files.example/b.png", thumb_url="https://files.example/b-thumb.png"
+        ),
         _file("file", "https://files.example/c.pdf?a=1&b=2", name="চালান.pdf"),
         _file("file", "javascript:alert(1)", name="evil"),
         _file("image", "", name="on its way.png"),
         _file("audio", "https://files.example/d.ogg"),
         _file("video", "https://files.example/e.mp4", width=640, height=360),
-    ]
-    refused = {"code": "not_in_the_catalogue", "message": "Chatwoot refused the reply."}
-    hours, minutes = timedelta(hours=1), timedelta(minutes=1)
+    )
+    refused = DeliveryError("not_in_the_catalogue", "Chatwoot refused the reply.")
+    sent: dict[str, Any] = {"delivery_state": "sent"}
+    failed: dict[str, Any] = {"delivery_state": "failed"}
+    # nobody takes it up while the test looks
+    later: dict[str, Any] = {"delivery_state": "sending", "next_attempt_us": _ago(-_DAY)}
     return [
-        _message(1, timedelta(days=400), content="১২৩ <b>bold</b> & more\nsecond line"),
-        _message(2, timedelta(days=30), senderName=None),
-        _message(3, timedelta(days=1), "agent", senderName=None),
+        _message(1, 400 * _DAY, content="১২৩ <b>bold</b> & more\nsecond line"),
+        _message(2, 30 * _DAY, sender_name=None),
+        _message(3, _DAY, "agent", sender_name=None),
+        _message(4, 3 * _HOUR, "agent", content="A note", client_id="b1b0", **_NOTE, **sent),
+        _message(5, 3 * _HOUR, "agent", content="  one more ", **_NOTE),
+        _message(6, 50 * _MINUTE, attachments=files, content=""),
+        _message(7, 49 * _MINUTE, is_deleted=True, attachments=files),
+        _message(8, 40 * _MINUTE, edited_us=_ago(35 * _MINUTE)),
+        _message(9, 39 * _MINUTE, "agent", delivery_state="delivered"),
+        _message(10, 38 * _MINUTE, "agent", delivery_state="read"),
+        _message(11, 30 * _MINUTE, "agent", client_id="b1b2", **sent),
         _message(
-            4,
-            3 * hours,
+            12,
+            29 * _MINUTE,
             "agent",
-            private=True,
-            content="A note",
-            clientId="b1b0",
-            deliveryState="sent",
+            client_id="b1b3",
+            chatwoot_message_id=None,
+            delivery_error=refused,
+            **failed,
         ),
-        _message(5, 3 * hours, "agent", private=True, content="  one more "),
-        _message(6, 50 * minutes, attachments=files, content=""),
-        _message(7, 49 * minutes, deleted=True, attachments=files),
-        _message(12, 40 * minutes, editedAt=_iso(35 * minutes)),
-        _message(13, 39 * minutes, "agent", deliveryState="delivered"),
-        _message(14, 38 * minutes, "agent", deliveryState="read"),
-        _message(8, 30 * minutes, "agent", clientId="b1b2", deliveryState="sent"),
-        _message(
-            9,
-            29 * minutes,
-            "agent",
-            clientId="b1b3",
-            chatwootMessageId=None,
-            deliveryState="failed",
-            deliveryError=refused,
-        ),
-        _message(
-            10, 28 * minutes, "agent", clientId="b1b4", deliveryState="failed", deliveryError=None
-        ),
-        _message(11, 2 * minutes, "agent", clientId="b1b5", deliveryState="sending"),
+        _message(13, 28 * _MINUTE, "agent", client_id="b1b4", **failed),
+        _message(14, 2 * _MINUTE, "agent", client_id="b1b5", chatwoot_message_id=None, **later),
     ]
 
 
-class Agent:
-    id = 7
-    company_id = 1
-    name = "Tomas Berg"
+_NOTE = {"is_private": True}
 
 
-class FixedData:
-    """The same objects for every question; notes the replies it is given."""
+@dataclass
+class Pages:
+    """The application, and what is stored by it."""
 
-    def has_trouble(self, agent: inbox_pages.PageAgent) -> bool:
-        return False
+    http: TestClient
+    database: sqlalchemy.Engine
 
-    def __init__(self, is_signed_in: bool = True) -> None:
-        self.is_signed_in = is_signed_in
-        self.needs_set_up = False
-        self.replies: list[tuple[int, str, str, bool]] = []
-        self.chosen = parse_preferences(None)
-        self.trouble: OmniError | None = None  # raised instead of every answer
+    def sign_in(self) -> tuple[str, str]:
+        """Name and value of a new session's cookie; the client itself has none afterwards."""
+        form = {"email": EMAIL, "password": PASSWORD}
+        answer = self.http.post("/sign-in", data=form, headers=OURS)
+        self.http.cookies.clear()
+        found = _SESSION.search(answer.headers["Set-Cookie"])
+        assert found is not None
+        return found[1], found[2]
 
-    async def authenticate(self, request: Request) -> inbox_pages.PageAgent | None:
-        if self.trouble is not None:
-            raise self.trouble
-        return Agent() if self.is_signed_in else None
-
-    async def sign_in(self, request: Request, email: str, password: str) -> inbox_pages.SignInDone:
-        if self.trouble is not None:
-            raise self.trouble
-        if password != "right":
-            raise Unauthenticated
-        return inbox_pages.SignInDone(["omni_session=value; HttpOnly"])
-
-    async def finish_sign_in(
-        self, request: Request, ticket: str, code: str
-    ) -> inbox_pages.SignInDone:
-        if self.trouble is not None:
-            raise self.trouble
-        return inbox_pages.SignInDone(
-            ["omni_session=value; HttpOnly"], recovery_codes=["aaaaa-bbbbb"]
+    def replies(self) -> list[tuple[int, str, str, bool]]:
+        """Conversation, text, client id and whether it is a note, of replies written on pages."""
+        rows = (
+            sqlalchemy.select(
+                social_messages.c.conversation_id,
+                social_messages.c.content,
+                social_messages.c.omni_client_id,
+                social_messages.c.omni_is_private,
+            )
+            .where(social_messages.c.id > len(messages()))
+            .order_by(social_messages.c.id)
         )
+        with self.database.connect() as connection:
+            return [(row[0], row[1], row[2], row[3]) for row in connection.execute(rows)]
 
-    async def sign_out(self, request: Request, made_for: str | None) -> list[str]:
-        return ["omni_session=; Max-Age=0"]
+    def refused_as_foreign(self) -> list[str]:
+        """What the audit log says of requests for another company's things."""
+        targets = (
+            sqlalchemy.select(audit_log.c.target)
+            .where(audit_log.c.act == FOREIGN_REFUSED)
+            .order_by(audit_log.c.id)
+        )
+        with self.database.connect() as connection:
+            return [row[0] for row in connection.execute(targets)]
 
-    async def cursor(self, agent: inbox_pages.PageAgent) -> str:
-        return "epoch.12"
 
-    async def list_conversations(
-        self, agent: inbox_pages.PageAgent, *, filters: PageFilters, limit: int, before: str | None
-    ) -> inbox_pages.ConversationPage:
-        return inbox_pages.ConversationPage(conversations(), None)
+@contextmanager
+def running_pages(folder: Path, *, has_agent: bool = True) -> Iterator[Pages]:
+    """The whole application on an SQLite database that has every look in it."""
+    url = fresh_sqlite(folder / "omni.db")
+    engine = sqlalchemy.create_engine(url)
+    if has_agent:
+        asyncio.run(_fill(url))
+        foreign = _conversation(FOREIGN_ID, company_id=_COMPANY + 1)
+        rows = [_row(conversation_to_row(c)) for c in (*conversations(), foreign)]
+        messages_rows = [_row(message_to_row(m)) for m in messages()]
+        with engine.begin() as connection:
+            connection.execute(social_conversations.insert(), rows)
+            connection.execute(social_messages.insert(), messages_rows)
+    settings = Settings(
+        database_url=url,
+        spool_path=str(folder / "spool.db"),
+        jwt_secret="x" * 32,
+        public_url=ORIGIN,
+        chatwoot_sockets=False,
+    )
+    with TestClient(create_app(settings), ORIGIN, follow_redirects=False) as http:
+        yield Pages(http, engine)
+    engine.dispose()
 
-    async def preferences(self, agent: inbox_pages.PageAgent) -> Preferences:
-        return self.chosen
 
-    async def change_preferences(self, agent: inbox_pages.PageAgent, given: Preferences) -> None:
-        self.chosen = change_preferences(self.chosen, given)
+async def _fill(url: str) -> None:
+    now_us = _ago(0)
+    integration = {
+        "company_id": _COMPANY,
+        "account_id": 7,
+        "inbox_id": 12,
+        "base_url": "http://127.0.0.1:9",
+        "access_token": "none",
+        "webhook_secret": None,
+        "proved_us": now_us,
+    }
 
-    async def count_unread(self, agent: inbox_pages.PageAgent) -> dict[str, int]:
-        return {"Open": 123, "Closed": 0}
+    async def write(connection: Connection) -> None:
+        hashed = hash_password(PASSWORD)
+        await accounts.add_agent(connection, _COMPANY, EMAIL, "Tomas Berg", "admin", hashed, now_us)
+        await accounts.add_integration(connection, Vault(""), integration, now_us)
+        # as the server that stored the rows has done: nothing is to be compared with its notes
+        await crm_proofs.prove(connection, now_us, has_refused=False)
 
-    async def get_thread(
-        self, agent: inbox_pages.PageAgent, conversation_id: int, *, limit: int, before: int | None
-    ) -> dict[str, Any] | None:
-        if conversation_id != OPEN_ID:
-            return None
-        return {**conversations()[OPEN_ID - 1], "messages": messages()}
+    async with Database(url) as database:
+        await database.transaction(write)
 
-    async def reply(
-        self,
-        agent: inbox_pages.PageAgent,
-        conversation_id: int,
-        *,
-        content: str,
-        client_id: str,
-        is_private: bool,
-    ) -> None:
-        self.replies.append((conversation_id, content, client_id, is_private))
+
+def _row(values: dict[str, Any]) -> dict[str, Any]:
+    """As SQLAlchemy's own column types take it."""
+    times = ("last_message_at", "created_at", "updated_at")
+    return {
+        name: datetime.fromisoformat(value) if name in times and value is not None else value
+        for name, value in values.items()
+    }
+
+
+def _ago(seconds: float) -> int:
+    return int((time.time() - seconds) * SECOND)
+
+
+def _conversation(number: int, **more: Any) -> Conversation:
+    plain: dict[str, Any] = {
+        "id": number,
+        "company_id": _COMPANY,
+        "platform": "chatwoot",
+        "external_user_id": f"chatwoot_{number}_{number}",
+        "external_user_name": "Léa Moreau",
+        "status": "Open",
+        "last_message_us": _ago(number * _MINUTE + 30),
+        "created_us": _ago(9 * _DAY),
+        "updated_us": _ago(9 * _DAY),
+        "integration_id": 1,
+        "chatwoot_conversation_id": number,
+        "contact": Contact(id=number, email="lea@example.org"),
+        "can_reply": True,
+        "preview": Preview("Hello, where is order #5512?", "customer"),
+        "seq": number,
+    }
+    return Conversation(**plain | more)
+
+
+def _message(number: int, ago: float, sender_type: str = "customer", **more: Any) -> Message:
+    plain: dict[str, Any] = {
+        "id": number,
+        "conversation_id": OPEN_ID,
+        "sender_type": sender_type,
+        "content": f"text {number}",
+        "created_us": _ago(ago),
+        "sender_name": "Léa Moreau" if sender_type == "customer" else "Tomas Berg",
+        "content_type": "text",
+        "chatwoot_message_id": number,
+        "seq": number,
+    }
+    return Message(**plain | more)
+
+
+def _file(kind: str, url: str, **more: Any) -> Attachment:
+    return Attachment(id=1, type=kind, url=url, **more)

@@ -62,7 +62,7 @@ TOLD = (
         "chatwoot/reachability.py",
         "db/access/accounts.py",
         "db/access/vault.py",
-        "http/pages/admin_shell.py",
+        "http/pages/page_shell.py",
         "http/rate_limits.py",
     ),
     *(

@@ -5,24 +5,23 @@ own functions print the same objects from the boot data, and the two are compare
 markup.
 """
 
-from collections.abc import AsyncIterator
-from pathlib import Path
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
-import httpx
 import pytest
 from playwright.async_api import Browser, Page, Route
-from starlette.applications import Starlette
 
-from server.http.pages import inbox_pages
 from tests.web.fixed_data import (
     OPEN_ID,
-    FixedData,
+    ORIGIN,
+    Pages,
     conversations,
     messages,
+    running_pages,
 )
 
-WEB = Path(__file__).parents[2] / "web"
-ORIGIN = "http://inbox.test"
 ZONE = "Asia/Dhaka"
 
 # what the scripts print for the boot data, and what the server printed, as comparable strings
@@ -35,7 +34,7 @@ COMPARE = """async (build) => {
   const rows = boot.list.items.map((conversation) => {
     const node = clone("t-row");
     const isOpen = conversation.id === boot.thread.id;
-    fillRow(node, conversation, { i18n, unread: conversation.unreadCount, isOpen, draft: "", query: "" });
+    fillRow(node, conversation, { i18n, unread: conversation.unreadCount, isOpen, draft: "", query: location.search });
     return node;
   });
   const { messages, unreadCount } = boot.thread;
@@ -54,34 +53,49 @@ COMPARE = """async (build) => {
 }"""  # noqa: E501
 
 
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
+    """In a loop of its own, as a server of its own would be."""
+    with (
+        ThreadPoolExecutor(1) as thread,
+        ExitStack() as stack,
+    ):
+        folder = tmp_path_factory.mktemp("parity")
+        entered = thread.submit(stack.enter_context, running_pages(folder))
+        yield entered.result()
+        thread.submit(stack.close).result()
+
+
 @pytest.fixture
-async def page(browser: Browser, request: pytest.FixtureRequest) -> AsyncIterator[Page]:
+async def page(
+    browser: Browser, request: pytest.FixtureRequest, pages: Pages
+) -> AsyncIterator[Page]:
     """The thread's page as the server prints it, in the language the test asks for, without its
     main module.
     """
-    data = FixedData()
-    app = Starlette(routes=inbox_pages.routes(WEB, lambda _: data))
+    name, value = pages.sign_in()
     context = await browser.new_context(timezone_id=ZONE)
     cookies = (("lang", request.param), ("tz", ZONE))
     await context.add_cookies(
         [{"name": f"omni_{key}", "value": value, "url": ORIGIN} for key, value in cookies]
     )
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ORIGIN) as client:
 
-        async def answer(route: Route) -> None:
-            if route.request.url.endswith("/main.js"):
-                return await route.abort()
-            got = await client.get(route.request.url, headers=await route.request.all_headers())
-            return await route.fulfill(
-                status=got.status_code, headers=dict(got.headers), body=got.content
-            )
+    async def answer(route: Route) -> None:
+        if route.request.url.endswith("/main.js"):
+            return await route.abort()
+        headers = await route.request.all_headers()
+        headers["cookie"] = f"{headers.get('cookie', '')}; {name}={value}"
+        got = await asyncio.to_thread(pages.http.get, route.request.url, headers=headers)
+        return await route.fulfill(
+            status=got.status_code, headers=dict(got.headers), body=got.content
+        )
 
-        await context.route(f"{ORIGIN}/**", answer)
-        await context.route("https://files.example/**", lambda route: route.abort())
-        opened = await context.new_page()
-        await opened.goto(f"{ORIGIN}/inbox/c/{OPEN_ID}")
-        yield opened
-        await context.close()
+    await context.route(f"{ORIGIN}/**", answer)
+    await context.route("https://files.example/**", lambda route: route.abort())
+    opened = await context.new_page()
+    await opened.goto(f"{ORIGIN}/inbox/c/{OPEN_ID}?status=all")
+    yield opened
+    await context.close()
 
 
 @pytest.mark.parametrize("page", ["en", "bn"], indirect=True)

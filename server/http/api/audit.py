@@ -16,7 +16,7 @@ from server.db.access import audit_log
 from server.db.access.audit_log import Act
 from server.db.engine.database import Database
 from server.http.guard import Guard
-from server.http.pages.admin_shell import AdminShell, number
+from server.http.pages.page_shell import PageShell, number
 from server.http.responses import json_answer, query_number
 
 _LIMIT, _LIMIT_MOST = 100, 1_000
@@ -26,7 +26,7 @@ _encode = msgspec.json.Encoder().encode
 class AuditLog:
     """The endpoints, with what they were given at the start."""
 
-    def __init__(self, guard: Guard, shell: AdminShell, database: Database) -> None:
+    def __init__(self, guard: Guard, shell: PageShell, database: Database) -> None:
         self._guard = guard
         self._shell = shell
         self._database = database

@@ -14,7 +14,7 @@ from server.core.state.entities import Json, message_view
 from server.db.state.lists import Filters
 from server.errors import BadRequest
 from server.http.api.uploads import Uploads
-from server.http.guard import Guard, snapshot_headers
+from server.http.guard import Guard
 from server.http.responses import (
     json_answer,
     path_number,
@@ -89,7 +89,7 @@ class Conversations:
         counts, cursor = await self._inbox.unread(principal.agent)
         answer = json_answer(counts)
         if cursor is not None:
-            answer.headers.update(snapshot_headers(str(cursor), principal))
+            answer.headers["Inbox-Cursor"] = str(cursor)
         return answer
 
     async def read(self, request: Request, principal: Principal) -> Response:

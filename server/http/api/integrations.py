@@ -16,7 +16,8 @@ from server.core.times import iso_or_none
 from server.db.access.accounts import GRANDFATHERED
 from server.db.access.integration_rows import Overview
 from server.errors import BadRequest
-from server.http.guard import AgentHandler, Guard
+from server.http.guard import Guard
+from server.http.request_pipeline import AgentHandler
 from server.http.responses import json_answer, path_number, read_json
 from server.integrations.checks import Checkup
 from server.integrations.rules import previous_end_us

@@ -14,8 +14,8 @@ from server.core.identifiers import MAX_ID
 from server.core.times import SECOND, wall_now_us
 from server.errors import BadRequest
 from server.http.guard import Guard
-from server.http.pages.admin_shell import AdminShell, form_of, number
 from server.http.pages.page_requests import redirect
+from server.http.pages.page_shell import PageShell, form_of, number
 from server.http.responses import json_answer, path_number, query_number
 from server.operation.delivery_ledger import Ledger, entry_view, way_view
 from server.operation.erasure import Erasure
@@ -29,7 +29,7 @@ _QUERY_MOST = 200
 class LedgerApi:
     """The endpoints, with what they were given at the start."""
 
-    def __init__(self, guard: Guard, shell: AdminShell, ledger: Ledger, erasure: Erasure) -> None:
+    def __init__(self, guard: Guard, shell: PageShell, ledger: Ledger, erasure: Erasure) -> None:
         self._guard = guard
         self._shell = shell
         self._ledger = ledger

@@ -5,10 +5,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from server.access.authentication import Principal
-from server.core.state.preference_rules import Preferences, change_preferences
 from server.db.access.accounts import read_agents
-from server.db.access.preferences import read_preferences, write_preferences
-from server.db.engine.database import Connection, Database
+from server.db.engine.database import Database
+from server.http.agent_preferences import AgentPreferences
 from server.http.guard import Guard
 from server.http.responses import agent_json, json_answer, read_json
 from server.live.feeds import Feeds
@@ -23,6 +22,7 @@ class Me:
     def __init__(self, guard: Guard, database: Database, feeds: Feeds, presence: Presence) -> None:
         self._guard = guard
         self._database = database
+        self._preferences = AgentPreferences(database)
         self._feeds = feeds
         self._presence = presence
 
@@ -34,20 +34,12 @@ class Me:
         ]
 
     async def read(self, request: Request, principal: Principal) -> Response:
-        preferences = await self._database.read(lambda c: read_preferences(c, principal.agent.id))
+        preferences = await self._preferences.read(principal.agent.id)
         return json_answer(agent_json(principal.agent) | {"preferences": preferences})
 
     async def change(self, request: Request, principal: Principal) -> Response:
         given = (await read_json(request)).get("preferences")
-
-        async def write(connection: Connection) -> Preferences:
-            after = change_preferences(
-                await read_preferences(connection, principal.agent.id), given
-            )
-            await write_preferences(connection, principal.agent.id, after)
-            return after
-
-        preferences = await self._database.transaction(write)
+        preferences = await self._preferences.change(principal.agent.id, given)
         return json_answer(agent_json(principal.agent) | {"preferences": preferences})
 
     async def colleagues(self, request: Request, principal: Principal) -> Response:

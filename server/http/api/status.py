@@ -13,8 +13,8 @@ from server.core.pages.page_locale import Locale
 from server.core.state.entities import Json
 from server.core.times import parse_time
 from server.http.guard import Guard
-from server.http.pages.admin_shell import AdminShell
 from server.http.pages.page_requests import redirect
+from server.http.pages.page_shell import PageShell
 from server.http.responses import json_answer
 from server.operation.company_status import CompanyStatus
 
@@ -24,7 +24,7 @@ _UNKNOWN = "—"
 class StatusApi:
     """The endpoints, with what they were given at the start."""
 
-    def __init__(self, guard: Guard, shell: AdminShell, status: CompanyStatus) -> None:
+    def __init__(self, guard: Guard, shell: PageShell, status: CompanyStatus) -> None:
         self._guard = guard
         self._shell = shell
         self._status = status

@@ -15,8 +15,8 @@ from server.core.second_factor_rules import qr_address
 from server.errors import OmniError
 from server.http.api.sessions import origin_of
 from server.http.client_address import address_of
-from server.http.pages.admin_shell import AdminShell, done_of, form_of
 from server.http.pages.page_requests import redirect
+from server.http.pages.page_shell import PageShell, done_of, form_of
 
 _PAGE = "/account"
 _DONE = ("password", "session", "others", "factor-off")
@@ -28,7 +28,7 @@ class AccountPages:
     """
 
     def __init__(
-        self, shell: AdminShell, people: People, sign_in: SignIn, cookie: Callable[[str], str]
+        self, shell: PageShell, people: People, sign_in: SignIn, cookie: Callable[[str], str]
     ) -> None:
         self._shell = shell
         self._people = people

@@ -19,14 +19,14 @@ from server.errors import (
     NotFound,
     OmniError,
 )
-from server.http.pages.admin_shell import (
-    AdminShell,
+from server.http.pages.page_requests import redirect
+from server.http.pages.page_shell import (
     Form,
+    PageShell,
     done_of,
     form_of,
     number,
 )
-from server.http.pages.page_requests import redirect
 from server.http.responses import json_answer, path_number
 from server.incoming.sync_jobs import SyncJobs, run_view
 from server.integrations.checks import Checkup
@@ -91,7 +91,7 @@ class IntegrationPages:
 
     def __init__(
         self,
-        shell: AdminShell,
+        shell: PageShell,
         integrations: Integrations,
         checkup: Checkup,
         runs: SyncJobs,

@@ -14,8 +14,8 @@ from server.access.passwords import PASSWORD_LEAST
 from server.access.people_administration import People
 from server.errors import Forbidden, NotFound, OmniError
 from server.http.api.sessions import origin_of
-from server.http.pages.admin_shell import AdminShell, done_of, form_of
 from server.http.pages.page_requests import is_same_origin, redirect
+from server.http.pages.page_shell import PageShell, done_of, form_of
 from server.http.responses import path_number
 
 _PAGE = "/admin/people"
@@ -37,7 +37,7 @@ class PeoplePages:
     value.
     """
 
-    def __init__(self, shell: AdminShell, people: People, cookie: Callable[[str], str]) -> None:
+    def __init__(self, shell: PageShell, people: People, cookie: Callable[[str], str]) -> None:
         self._shell = shell
         self._people = people
         self._cookie = cookie

@@ -1,177 +1,90 @@
 """The browser inbox as whole pages: what a browser shows before, and without, any script.
 
-Data comes through `PageData`, in the shape of docs/protocol.md; the same objects go to the
-templates and, as boot data, to the scripts. Texts come from web/locale; scripts print the same ones
-with the same rules (i18n.js, list.js, message.js), and a test compares the two.
+The templates and, as boot data, the scripts get the same objects, in the shape of docs/protocol.md.
+Texts come from web/locale; scripts print the same ones with the same rules (i18n.js, list.js,
+message.js), and a test compares the two.
 """
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
 from urllib.parse import urlencode
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
+from server.access.authentication import Principal
 from server.core.pages.page_locale import JsonObject
 from server.core.pages.page_thread import arrange
 from server.core.state.preference_rules import CHOICES, Preferences
-from server.errors import BadRequest, NotFound, OtherAgent
+from server.db.access.accounts import Agent
+from server.db.state.lists import Filters
+from server.errors import BadRequest, NotFound
+from server.http.agent_preferences import AgentPreferences
 from server.http.pages.build_files import BuildFiles
 from server.http.pages.page_frame import PageFrame
 from server.http.pages.page_requests import (
     FORM_MAX_BYTES,
-    check_same_origin,
-    chosen_in_address,
-    is_same_origin,
-    path_of,
     read_form,
     redirect,
     remember_look,
-    without_choice,
 )
-from server.http.pages.page_view import (
-    FIRST_PAGE,
-    PLATFORMS,
-    PageFilters,
-    View,
-)
+from server.http.pages.page_shell import PageShell
+from server.http.pages.page_view import FIRST_PAGE, PLATFORMS, View
+from server.integrations.directory import Directory
+from server.live.feeds import Feeds
+from server.outgoing.reply_intake import ReplyIntake
+from server.reading.inbox import Inbox, parse_place
 
 
-class PageAgent(Protocol):
-    """The signed-in agent, as far as a page shows them."""
-
-    @property
-    def id(self) -> int: ...
-    @property
-    def company_id(self) -> int: ...
-    @property
-    def name(self) -> str: ...
-
-
-@dataclass(frozen=True)
-class ConversationPage:
-    """Conversations as REST gives them, newest first; `next_before` is the `before` of the page
-    after, if any.
+@dataclass
+class Shown:
+    """What a page shows: conversations as REST gives them, newest first, and the thread of one.
+    `next_before` is the `before` of the list's next page, if any.
     """
 
-    items: Sequence[JsonObject]
+    cursor: str
+    items: list[JsonObject]
     next_before: str | None
+    unread: dict[str, int]
+    thread: JsonObject | None = None
 
 
-@dataclass(frozen=True)
-class SignInDone:
-    """Whole `Set-Cookie` values; recovery codes that are shown once; how many tries of others
-    failed before.
-    """
-
-    cookies: Sequence[str]
-    recovery_codes: Sequence[str] = ()
-    failures: int = 0
-
-
-class PageData(Protocol):
-    """What the pages need of the rest of the server, in plain dicts and lists. What it raises of
-    ours is shown as a page.
-    """
-
-    @property
-    def needs_set_up(self) -> bool:
-        """Whether it is known that there is no administrator yet."""
-
-    def has_trouble(self, agent: PageAgent) -> bool:
-        """Whether an administrator must be told that an inbox does not work."""
-
-    async def authenticate(self, request: Request) -> PageAgent | None:
-        """The agent of the session cookie; None when there is none, or no longer."""
-
-    async def sign_in(self, request: Request, email: str, password: str) -> SignInDone:
-        """Raises Unauthenticated when e-mail or password is wrong, SecondFactorNeeded with what the
-        next step needs, TooManyRequests.
-        """
-
-    async def finish_sign_in(self, request: Request, ticket: str, code: str) -> SignInDone:
-        """The second step. Raises Unauthenticated when it took too long, Unprocessable for a wrong
-        code, TooManyRequests.
-        """
-
-    async def sign_out(self, request: Request, made_for: str | None) -> list[str]:
-        """End the session of this request; the `Set-Cookie` value that clears the cookie. None of
-        both where the page was made for another agent than the one who is signed in: that one stays
-        so.
-        """
-
-    async def cursor(self, agent: PageAgent) -> str:
-        """Head of the company's event log. Asked before the lists, so that nothing falls
-        between.
-        """
-
-    async def list_conversations(
-        self, agent: PageAgent, *, filters: PageFilters, limit: int, before: str | None
-    ) -> ConversationPage:
-        """One page of the list, with the agent's `readCount` and `unreadCount`."""
-
-    async def preferences(self, agent: PageAgent) -> Preferences:
-        """All of them, the defaults among them."""
-
-    async def change_preferences(self, agent: PageAgent, given: Preferences) -> None:
-        """Those that are given. Raises BadRequest for what cannot be chosen."""
-
-    async def count_unread(self, agent: PageAgent) -> dict[str, int]:
-        """How many messages the agent has not read, by the status of their conversations."""
-
-    async def get_thread(
-        self, agent: PageAgent, conversation_id: int, *, limit: int, before: int | None
-    ) -> JsonObject | None:
-        """A conversation with its newest `messages` (before a message id), oldest first; None: not
-        theirs to see.
-        """
-
-    async def reply(
-        self,
-        agent: PageAgent,
-        conversation_id: int,
-        *,
-        content: str,
-        client_id: str,
-        is_private: bool,
-    ) -> None:
-        """Take a reply for sending; the same `client_id` again changes nothing."""
-
-
-def routes(
-    web: Path, get_data: Callable[[Request], PageData], websocket_path: str = "/ws"
-) -> list[BaseRoute]:
-    """All routes of the pages. `web` is the directory with templates, locale and static files, read
-    once, now.
-    """
-    return Pages(PageFrame(web), get_data, websocket_path).routes()
-
-
-class Pages:
-    """The pages' endpoints, with what they were given at the start."""
-
+class InboxPages:
     def __init__(
-        self, frame: PageFrame, get_data: Callable[[Request], PageData], websocket_path: str = "/ws"
+        self,
+        frame: PageFrame,
+        shell: PageShell,
+        preferences: AgentPreferences,
+        *,
+        inbox: Inbox,
+        replies: ReplyIntake,
+        feeds: Feeds,
+        directory: Directory,
     ) -> None:
         self._frame = frame
-        self._get_data = get_data
-        self._websocket_path = websocket_path
+        self._shell = shell
+        self._preferences = preferences
+        self._inbox = inbox
+        self._replies = replies
+        self._feeds = feeds
+        self._directory = directory
         names = sorted(file.name for file in (frame.static / "js").glob("*.js"))
         self._modules = [name for name in names if name not in ("main.js", "live-worker.js")]
 
     def routes(self) -> list[BaseRoute]:
-        page = self._frame.page
+        page, agent, own_form = self._frame.page, self._shell.agent, self._shell.own_form
+        conversation = "/inbox/c/{conversation_id:number}"
+        reply = own_form(self.reply, most_bytes=FORM_MAX_BYTES, page=_conversation_of)
         return [
             Route("/", page(self.home)),
-            Route("/inbox", page(self.inbox)),
-            Route("/inbox/c/{conversation_id:number}", page(self.inbox)),
-            Route("/inbox/c/{conversation_id:number}/reply", page(self.reply), methods=["POST"]),
-            Route("/inbox/settings", page(self.settings)),
-            Route("/inbox/settings", page(self.change_settings), methods=["POST"]),
+            Route("/inbox", agent(self.inbox)),
+            Route(conversation, agent(self.inbox)),
+            Route(f"{conversation}/reply", reply, methods=["POST"]),
+            Route("/inbox/settings", agent(self.settings)),
+            Route("/inbox/settings", own_form(self.change_settings), methods=["POST"]),
             Route("/inbox/{elsewhere:path}", page(self.nowhere)),
             Mount("/static/{build}", BuildFiles(self._frame.static, self._frame.build)),
         ]
@@ -182,107 +95,70 @@ class Pages:
     async def nowhere(self, request: Request) -> Response:
         raise NotFound
 
-    async def inbox(self, request: Request) -> Response:
+    async def inbox(self, request: Request, principal: Principal) -> Response:
         """The list, and the thread where one is chosen."""
-        data = self._get_data(request)
-        agent = await self._signed_in(request)
-        if agent is None:
-            return redirect("/sign-in?" + urlencode({"next": path_of(request)}))
-        if chosen := chosen_in_address(request):
-            if is_same_origin(request):  # a link from elsewhere changes nothing for good
-                await data.change_preferences(agent, {**chosen})
-            return remember_look(redirect(without_choice(request)), chosen)
-        view = View.of(request)
-        cursor = await data.cursor(agent)
-        page = await data.list_conversations(
-            agent, filters=view.filters, limit=FIRST_PAGE, before=view.before_list
-        )
-        unread = await data.count_unread(agent)
-        thread = None
+        agent, view = principal.agent, View.of(request)
+        # before the lists, so that nothing falls between
+        cursor = (await self._feeds.watch(agent.company_id)).cursor
+        items, next_before = await self._inbox.page(agent, _filters(view), FIRST_PAGE)
+        unread, _ = await self._inbox.unread(agent)
+        shown = Shown(cursor, msgspec.to_builtins(items), next_before, unread)
         if view.open_id is not None:
-            thread = await data.get_thread(
+            thread = await self._inbox.thread(
                 agent, view.open_id, limit=FIRST_PAGE, before=view.before
             )
-            if thread is None:
-                raise NotFound
-        return self._inbox_page(request, agent, view, cursor, page, unread, thread)
+            shown.thread = msgspec.to_builtins(thread)
+        return self._inbox_page(request, agent, view, shown)
 
-    async def reply(self, request: Request) -> Response:
+    async def reply(self, request: Request, principal: Principal) -> Response:
         """A reply from a page without script."""
-        check_same_origin(request)
-        data = self._get_data(request)
-        conversation_id = request.path_params["conversation_id"]
-        target = f"/inbox/c/{conversation_id}"
-        agent = await data.authenticate(request)
-        if agent is None:
-            return redirect("/sign-in?" + urlencode({"next": target}))
         form = await read_form(request, FORM_MAX_BYTES)
-        _check_agent(form, agent)
         content = form.get("content", "").replace("\r\n", "\n").strip()
         is_private = _is_note(form)
         if content:
-            client_id = form.get("client_id") or str(uuid.uuid4())
-            await data.reply(
-                agent, conversation_id, content=content, client_id=client_id, is_private=is_private
+            await self._replies.submit(
+                principal.agent,
+                request.path_params["conversation_id"],
+                content,
+                # the form's own, so that sending it twice is one reply
+                key=form.get("client_id") or str(uuid.uuid4()),
+                last_seen=None,
+                is_private=is_private,
             )
-        return redirect(target)
+        return redirect(_conversation_of(request))
 
-    async def settings(self, request: Request) -> Response:
+    async def settings(self, request: Request, principal: Principal) -> Response:
         """What an agent may choose, as a form."""
-        if await self._signed_in(request) is None:
-            return redirect("/sign-in?" + urlencode({"next": path_of(request)}))
         return self._frame.render(
             request, "settings.html", {"choices": CHOICES, "preferences": request.state.preferences}
         )
 
-    async def change_settings(self, request: Request) -> Response:
-        check_same_origin(request)
-        agent = await self._signed_in(request)
-        if agent is None:
-            return redirect("/sign-in?next=/inbox/settings")
+    async def change_settings(self, request: Request, principal: Principal) -> Response:
         form = await read_form(request)
-        _check_agent(form, agent)
         # an unchecked box is not sent at all
         given: Preferences = {
             name: name in form if isinstance(values[0], bool) else _chosen(values, form[name])
             for name, values in CHOICES.items()
             if name in form or isinstance(values[0], bool)
         }
-        await self._get_data(request).change_preferences(agent, given)
+        await self._preferences.change(principal.agent.id, given)
         return remember_look(redirect("/inbox/settings"), given)
 
-    async def _signed_in(self, request: Request) -> PageAgent | None:
-        """The agent of this request; from now on it is answered in their language and look."""
-        data = self._get_data(request)
-        agent = await data.authenticate(request)
-        request.state.preferences = await data.preferences(agent) if agent is not None else {}
-        request.state.agent_id = agent.id if agent is not None else None
-        return agent
-
-    def _inbox_page(
-        self,
-        request: Request,
-        agent: PageAgent,
-        view: View,
-        cursor: str,
-        page: ConversationPage,
-        unread: dict[str, int],
-        thread: JsonObject | None,
-    ) -> Response:
+    def _inbox_page(self, request: Request, agent: Agent, view: View, shown: Shown) -> Response:
         locale = self._frame.locale(request)
+        thread, unread = shown.thread, shown.unread
         messages = thread["messages"] if thread else []
-        older = (
-            {**view.filters.params(), "before_list": page.next_before} if page.next_before else {}
-        )
+        before = {"before_list": shown.next_before} if shown.next_before else {}
+        older = {**view.filters.params(), **before} if before else {}
         context = {
             "agent": agent,
-            "has_trouble": self._get_data(request).has_trouble(agent),
+            "has_trouble": self._has_trouble(agent),
             "view": view,
             "filters": view.filters,
             "platforms": PLATFORMS,
             "unread": {**unread, "all": sum(unread.values())},
             "query": view.query(),
-            "conversations": page.items,
+            "conversations": shown.items,
             "older_query": urlencode(older),
             "empty_key": view.empty_key(),
             "thread": thread,
@@ -292,25 +168,34 @@ class Pages:
             "modules": self._modules,
             "boot": {
                 "agent": {"id": agent.id, "companyId": agent.company_id, "name": agent.name},
-                "cursor": cursor,
+                "cursor": shown.cursor,
                 "lang": locale.lang,
                 "digits": "beng" if locale.has_bengali_digits else "latn",
                 "preferences": request.state.preferences,
                 "zone": str(locale.zone),
-                "wsUrl": self._websocket_path,
+                "wsUrl": "/ws",
                 "strings": locale.catalogue,
-                "list": {"items": page.items, "next": view.api_address(page.next_before)},
+                "list": {"items": shown.items, "next": view.api_address(shown.next_before)},
                 "unread": unread,
                 "thread": thread,
             },
         }
         return self._frame.render(request, "inbox.html", context)
 
+    def _has_trouble(self, agent: Agent) -> bool:
+        """Whether to show an administrator that an inbox of the company does not work."""
+        return agent.role == "admin" and self._directory.has_trouble(agent.company_id)
 
-def _check_agent(form: Mapping[str, str], agent: PageAgent) -> None:
-    """Raises OtherAgent for a form of a page that was made for somebody else."""
-    if form.get("agent", str(agent.id)) != str(agent.id):
-        raise OtherAgent
+
+def _filters(view: View) -> Filters:
+    filters = view.filters
+    place = parse_place(view.before_list) if view.before_list else None
+    return Filters(filters.status, filters.platform, filters.q or None, place)
+
+
+def _conversation_of(request: Request) -> str:
+    """The address of the conversation that a form of it was sent from."""
+    return f"/inbox/c/{request.path_params['conversation_id']}"
 
 
 def _chosen(values: Sequence[str | int], text: str) -> str | int:

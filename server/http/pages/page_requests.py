@@ -20,7 +20,7 @@ from server.http.responses import read_body
 THEMES = ("light", "dark")
 YEAR_SECONDS = 365 * 24 * 3600
 _MAX_FIELDS = 220  # a form of inboxes to choose has one each
-_SMALL_FORM_BYTES = 65_536
+SMALL_FORM_BYTES = 65_536
 # the longest reply, every character of it three bytes, each byte escaped
 FORM_MAX_BYTES = 2_000_000
 SECURITY_HEADERS = {
@@ -135,7 +135,7 @@ def check_same_origin(request: Request) -> None:
         raise Forbidden
 
 
-async def read_form(request: Request, most_bytes: int = _SMALL_FORM_BYTES) -> dict[str, str]:
+async def read_form(request: Request, most_bytes: int = SMALL_FORM_BYTES) -> dict[str, str]:
     """The fields of a submitted form, which anybody may send, so that it is short but where a reply
     is written. A long one is taken apart in a thread: two megabytes of escapes take half a second.
     Raises TooLarge, BadRequest.
@@ -146,7 +146,7 @@ async def read_form(request: Request, most_bytes: int = _SMALL_FORM_BYTES) -> di
     try:
         fields = (
             _fields(body)
-            if len(body) <= _SMALL_FORM_BYTES
+            if len(body) <= SMALL_FORM_BYTES
             else await asyncio.to_thread(_fields, body)
         )
     except ValueError:  # more fields than any form of ours has

@@ -13,13 +13,13 @@ from server.access.passwords import PASSWORD_LEAST
 from server.errors import Conflict, Forbidden, OmniError
 from server.http.api.sessions import origin_of
 from server.http.client_address import address_of
-from server.http.pages.admin_shell import (
-    AdminShell,
+from server.http.pages.page_requests import is_same_origin, redirect
+from server.http.pages.page_shell import (
     Form,
+    PageShell,
     form_of,
     number,
 )
-from server.http.pages.page_requests import is_same_origin, redirect
 
 _PAGE = "/setup"
 _NEXT = "/admin/integrations?done=welcome"
@@ -30,7 +30,7 @@ class SetUpPages:
     value.
     """
 
-    def __init__(self, shell: AdminShell, set_up: SetUp, cookie: Callable[[str], str]) -> None:
+    def __init__(self, shell: PageShell, set_up: SetUp, cookie: Callable[[str], str]) -> None:
         self._shell = shell
         self._set_up = set_up
         self._cookie = cookie

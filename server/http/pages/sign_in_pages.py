@@ -3,22 +3,25 @@ out.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from server.access.authentication import session_cookie
+from server.access.first_run import SetUp
+from server.access.sign_in import SignedIn, SignIn
 from server.core.second_factor_rules import provisioning_uri, qr_address
 from server.errors import (
+    Forbidden,
     OmniError,
     SecondFactorNeeded,
     TooManyRequests,
     Unauthenticated,
     Unprocessable,
 )
-from server.http.api.sessions import CLEAR_SITE_DATA
-from server.http.pages.inbox_pages import PageData, SignInDone
+from server.http.api.sessions import CLEAR_SITE_DATA, Sessions, device_of, origin_of
 from server.http.pages.page_frame import PageFrame
 from server.http.pages.page_requests import (
     check_same_origin,
@@ -29,16 +32,25 @@ from server.http.pages.page_requests import (
     remember_look,
     without_choice,
 )
+from server.http.request_pipeline import RequestPipeline
 
 _FAILURES_SHOWN = 3  # tries of others, from which on a person is told at once
 
 
 class SignInPages:
-    """The pages' endpoints, with what they were given at the start."""
-
-    def __init__(self, frame: PageFrame, get_data: Callable[[Request], PageData]) -> None:
+    def __init__(
+        self,
+        frame: PageFrame,
+        pipeline: RequestPipeline,
+        sign_in: SignIn,
+        sessions: Sessions,
+        first_run: SetUp,
+    ) -> None:
         self._frame = frame
-        self._get_data = get_data
+        self._pipeline = pipeline
+        self._sign_in = sign_in
+        self._sessions = sessions
+        self._first_run = first_run
 
     def routes(self) -> list[BaseRoute]:
         page = self._frame.page
@@ -60,12 +72,14 @@ class SignInPages:
         check_same_origin(request)
         form = await read_form(request)
         email, target, ticket = form.get("email", ""), form.get("next", ""), form.get("ticket")
-        data = self._get_data(request)
+        origin, device = origin_of(request), device_of(request)
         try:
             if ticket is not None:
-                done = await data.finish_sign_in(request, ticket, form.get("code", ""))
+                code = form.get("code", "")
+                done = await self._sign_in.finish(ticket, code, origin, device)
             else:
-                done = await data.sign_in(request, email, form.get("password", ""))
+                password = form.get("password", "")
+                done = await self._sign_in.begin(email, password, origin, device)
         except TooManyRequests as error:
             return self._form(request, target, email, "error.429", error.status)
         except SecondFactorNeeded as needed:
@@ -76,8 +90,9 @@ class SignInPages:
         except Unauthenticated:
             trouble = "signIn.wrong" if ticket is None else "signIn.over"
             return self._form(request, target, email, trouble, 422)
+        await self._sign_in.end_replaced(session_cookie(request.headers), done.agent, origin)
         response = self._done(request, target, done)
-        for cookie in done.cookies:
+        for cookie in self._sessions.cookies(done):
             response.headers.append("Set-Cookie", cookie)
         return response
 
@@ -85,18 +100,34 @@ class SignInPages:
         check_same_origin(request)
         made_for = (await read_form(request)).get("agent")
         response = redirect("/sign-in")
-        for cookie in await self._get_data(request).sign_out(request, made_for):
+        for cookie in await self._end_session(request, made_for):
             response.headers.append("Set-Cookie", cookie)
         response.headers.update(CLEAR_SITE_DATA)
         return response
 
+    async def _end_session(self, request: Request, made_for: str | None) -> list[str]:
+        """End the session of this request; return the `Set-Cookie` values that clear the cookie.
+
+        None of both where the page was made for another agent than the one who is signed in: that
+        one stays so.
+        """
+        try:
+            principal = await self._pipeline.authenticate(request)
+        except (Unauthenticated, Forbidden):
+            return self._sessions.ended()
+        if made_for not in (None, str(principal.agent.id)):
+            return []
+        await self._sign_in.sign_out(principal, origin_of(request))
+        return self._sessions.ended()
+
     async def _present(self, request: Request) -> str | None:
         """Who is signed in in this browser already."""
         try:
-            agent = await self._get_data(request).authenticate(request)
+            principal = await self._pipeline.authenticate(request)
+            self._pipeline.check(principal)
         except OmniError:  # the form is shown all the same
             return None
-        return agent.name if agent is not None else None
+        return principal.agent.name
 
     def _form(
         self,
@@ -111,7 +142,7 @@ class SignInPages:
             "next": inside(target),
             "email": email,
             "trouble": trouble,
-            "needs_set_up": self._get_data(request).needs_set_up,
+            "needs_set_up": self._first_run.is_needed,
             "present": present,
         }
         return self._frame.render(request, "login.html", context, status)
@@ -136,7 +167,7 @@ class SignInPages:
         response.headers["Cache-Control"] = "no-store"
         return response
 
-    def _done(self, request: Request, target: str, done: SignInDone) -> Response:
+    def _done(self, request: Request, target: str, done: SignedIn) -> Response:
         if done.recovery_codes:
             context = {"codes": done.recovery_codes, "next": inside(target)}
             response = self._frame.render(request, "recovery_codes.html", context, 200)

@@ -16,6 +16,7 @@ from server.db.state import eventlog
 from server.http.api.events import Events
 from server.http.guard import Guard
 from server.http.rate_limits import ApiLimits
+from server.http.request_pipeline import RequestPipeline
 from server.live.bus import Bus
 from server.live.feed import FeedLimits
 from server.live.feeds import Feeds
@@ -70,7 +71,11 @@ def _guard(database: Database, feeds: Feeds) -> Guard:
         database, Settings(jwt_secret="k" * 32), lambda agent_id: None, lambda keys: None
     )
     return Guard(
-        access, feeds, ApiLimits(agent_per_minute=0, company_per_minute=0), Trespass(database)
+        RequestPipeline(
+            access, ApiLimits(agent_per_minute=0, company_per_minute=0), Trespass(database)
+        ),
+        access,
+        feeds,
     )
 
 
