@@ -21,12 +21,12 @@ def message(message_id: int) -> None:
     confirmed.
     """
     from server.cli.environment import run_with_application
-    from server.operation.delivery_ledger import way_view
+    from server.operation.delivery_ledger import trace_view
 
-    way = run_with_application(
-        lambda application: application.operation.ledger.way(None, message_id)
+    found = run_with_application(
+        lambda application: application.operation.ledger.trace(None, message_id)
     )
-    click.echo(json.dumps(way_view(way), ensure_ascii=False, indent=2))
+    click.echo(json.dumps(trace_view(found), ensure_ascii=False, indent=2))
 
 
 @trace.command("delivery")
@@ -41,7 +41,7 @@ def delivery(delivery_id: int) -> None:
 async def _print_delivery(application: "Application", delivery_id: int) -> None:
     from server.db.journal import ledger_rows
     from server.errors import NotFound
-    from server.operation.delivery_ledger import entry_view, way_view
+    from server.operation.delivery_ledger import entry_view, trace_view
 
     found = await application.resources.database.read(
         lambda c: ledger_rows.read_body(c, delivery_id)
@@ -51,7 +51,7 @@ async def _print_delivery(application: "Application", delivery_id: int) -> None:
     entry, body = found
     message_id = await application.operation.ledger.message_of(entry, body)
     way = (
-        way_view(await application.operation.ledger.way(None, message_id))
+        trace_view(await application.operation.ledger.trace(None, message_id))
         if message_id is not None
         else None
     )

@@ -18,7 +18,7 @@ from server.live.presence import Presence
 from server.live.presence_channel import PresenceChannel
 from server.live.presence_receiver import PresenceReceiver
 from server.live.session_revoker import SessionRevoker
-from server.operation.fanout_log import ReachKeeper
+from server.operation.fanout_log import FanoutLog
 from server.tasks import spawn
 from server.traces import FanOuts
 
@@ -32,7 +32,7 @@ class Live:
     feeds: Feeds
     presence: Presence
     broadcast: Broadcast
-    fanouts: ReachKeeper
+    fanouts: FanoutLog
     revoker: SessionRevoker
 
 
@@ -40,7 +40,7 @@ def build_live(resources: Resources, trespass: Trespass, is_current: Callable[[]
     """`is_current`: whether it is known who may read; while it is not, no event leaves."""
     settings, database = resources.settings, resources.database
     traced = FanOuts(resources.traces) if resources.traces else None
-    fanouts = ReachKeeper(database)
+    fanouts = FanoutLog(database)
     hub = Hub(_fanout_listener(fanouts, traced), is_current)
     bus = Bus(settings.broadcast_url)
 
@@ -81,7 +81,7 @@ def build_live(resources: Resources, trespass: Trespass, is_current: Callable[[]
     )
 
 
-def _fanout_listener(fanouts: ReachKeeper, traced: FanOuts | None) -> OnFanOut:
+def _fanout_listener(fanouts: FanoutLog, traced: FanOuts | None) -> OnFanOut:
     """The log of fan-outs itself, where they are neither traced nor logged one by one."""
     if traced is None and not log.is_debug():
         return fanouts.note

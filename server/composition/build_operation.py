@@ -8,7 +8,7 @@ from server.composition.build_incoming import Comparisons, CrmWrites, Deliveries
 from server.composition.build_integrations import IntegrationsRoom
 from server.composition.build_live import Live
 from server.composition.build_resources import Resources
-from server.integrations.checks import Checkup
+from server.integrations.checks import IntegrationChecks
 from server.integrations.directory import Directory
 from server.live.hub import Hub
 from server.operation import doctor
@@ -31,7 +31,7 @@ class Operation:
     services: Services
     health: Health
     status: CompanyStatus
-    checkup: Checkup
+    checkup: IntegrationChecks
     ledger: Ledger
     erasure: Erasure
     retention: Retention
@@ -77,7 +77,7 @@ def build_operation(
         services=services,
         health=health,
         status=_status(resources, integrations, live, deliveries, of_integrations, health),
-        checkup=Checkup(
+        checkup=IntegrationChecks(
             resources.clients.single_attempt_client,
             integrations.proofs,
             integrations.file_trial,

@@ -30,7 +30,7 @@ async def _unknown_delay(integration_id: int) -> float | None:
     return None
 
 
-class Checkup:
+class IntegrationChecks:
     """Changes nothing but that what Chatwoot proves is kept; takes as long as Chatwoot takes to
     answer a few calls.
     """

@@ -46,7 +46,7 @@ _AROUND_US = 3_600 * SECOND
 _DAY_US = 86_400 * SECOND
 
 
-class Way(msgspec.Struct, frozen=True):
+class MessageTrace(msgspec.Struct, frozen=True):
     """A message with everything that is known of its way."""
 
     message: Found
@@ -135,7 +135,7 @@ class Ledger:
             lambda c: ledger_rows.find_messages(c, company_id, text, since_us, _FOUND_MOST)
         )
 
-    async def way(self, company_id: int | None, message_id: int) -> Way:
+    async def trace(self, company_id: int | None, message_id: int) -> MessageTrace:
         """`company_id` None: of whichever company it is. Raises NotFound."""
         found = await self._database.read(
             lambda c: ledger_rows.read_found(c, company_id, message_id)
@@ -144,7 +144,7 @@ class Ledger:
             raise NotFound(f"There is no message {message_id}")
         message, owner, integration_id, told_us = found
 
-        async def read(connection: Connection) -> Way:
+        async def read(connection: Connection) -> MessageTrace:
             events = await self._events(connection, owner, message, told_us)
             found = await self._finds(connection, integration_id, message, told_us)
             moments = [parse_time(event.body["receivedAt"]) for event in events] + [
@@ -156,7 +156,7 @@ class Ledger:
                 for event in events
                 for walk in await fanouts.read_reach(connection, owner, event.seq, _WALKS_MOST)
             ]
-            return Way(
+            return MessageTrace(
                 message, events, deliveries, message_trace.steps(events, deliveries, walks, found)
             )
 
@@ -241,8 +241,8 @@ def entry_view(entry: Entry) -> dict[str, Any]:
     }
 
 
-def way_view(way: Way) -> dict[str, Any]:
-    message = way.message
+def trace_view(trace: MessageTrace) -> dict[str, Any]:
+    message = trace.message
     return {
         "message": {
             "id": message.id,
@@ -252,7 +252,7 @@ def way_view(way: Way) -> dict[str, Any]:
             "chatwootMessageId": message.chatwoot_message_id,
             "deliveryState": message.delivery_state,
         },
-        "events": [event.seq for event in way.events],
-        "deliveries": [delivery.id for delivery in way.deliveries],
-        "steps": [{"at": iso(step.at_us), "what": step.what} for step in way.steps],
+        "events": [event.seq for event in trace.events],
+        "deliveries": [delivery.id for delivery in trace.deliveries],
+        "steps": [{"at": iso(step.at_us), "what": step.what} for step in trace.steps],
     }

@@ -1,6 +1,6 @@
-"""Keeps when events were written to agents. The hub tells of each walk through a company's sockets
-with one call, whatever their number; once a second the walks of that second are written in one
-statement. What cannot be kept is dropped: it is for people, not for the promises.
+"""Keeps when events were written to agents. The hub reports each fan-out to a company's sockets
+with one call, whatever their number; once a second those of that second are written together.
+What cannot be kept is dropped: it is for people, not for the promises.
 """
 
 import asyncio
@@ -10,23 +10,26 @@ from server.db.engine.database import Database
 from server.db.journal import fanouts
 from server.errors import DatabaseUnavailable
 
-_EVERY_SECONDS = 1.0
-_WAITING_MOST = 2_000  # walks of one second; the hub makes a few hundred at most
+_FLUSH_INTERVAL_SECONDS = 1.0
+_MAX_WAITING = 2_000  # fan-outs of one second; the hub makes a few hundred at most
 
 
-class ReachKeeper:
+class FanoutLog:
+    """Writes fan-outs to the database, a second's together."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
         self._waiting: list[FanOut] = []
 
     def note(self, fan_out: FanOut) -> None:
-        """Called by the hub."""
-        if len(self._waiting) < _WAITING_MOST:
+        """Keep a fan-out for the next write. Called by the hub."""
+        if len(self._waiting) < _MAX_WAITING:
             self._waiting.append(fan_out)
 
     async def run(self) -> None:
+        """Write what has come, once a second."""
         while True:
-            await asyncio.sleep(_EVERY_SECONDS)
+            await asyncio.sleep(_FLUSH_INTERVAL_SECONDS)
             if not self._waiting:
                 continue
             rows, self._waiting = self._waiting, []

@@ -19,7 +19,7 @@ from server.errors import BadRequest
 from server.http.guard import Guard
 from server.http.request_pipeline import AgentHandler
 from server.http.responses import json_answer, path_number, read_json
-from server.integrations.checks import Checkup
+from server.integrations.checks import IntegrationChecks
 from server.integrations.rules import previous_end_us
 from server.integrations.service import Integrations, NewIntegration
 from server.settings import Settings
@@ -39,7 +39,11 @@ class IntegrationsApi:
     """The endpoints, with what they were given at the start."""
 
     def __init__(
-        self, guard: Guard, integrations: Integrations, checkup: Checkup, settings: Settings
+        self,
+        guard: Guard,
+        integrations: Integrations,
+        checkup: IntegrationChecks,
+        settings: Settings,
     ) -> None:
         self._guard = guard
         self._integrations = integrations

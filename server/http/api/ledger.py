@@ -17,7 +17,7 @@ from server.http.guard import Guard
 from server.http.pages.page_requests import redirect
 from server.http.pages.page_shell import PageShell, form_of, number
 from server.http.responses import json_answer, path_number, query_number
-from server.operation.delivery_ledger import Ledger, entry_view, way_view
+from server.operation.delivery_ledger import Ledger, entry_view, trace_view
 from server.operation.erasure import Erasure
 
 _PAGE = "/admin/ledger"
@@ -75,7 +75,7 @@ class LedgerApi:
 
     async def trace(self, request: Request, principal: Principal) -> Response:
         return json_answer(
-            way_view(await self._ledger.way(principal.company_id, path_number(request, "id")))
+            trace_view(await self._ledger.trace(principal.company_id, path_number(request, "id")))
         )
 
     async def erase(self, request: Request, principal: Principal) -> Response:
@@ -84,7 +84,7 @@ class LedgerApi:
 
     async def erase_page(self, request: Request, principal: Principal) -> Response:
         """With a word that nobody types by mistake: it cannot be taken back."""
-        way = await self._ledger.way(principal.company_id, path_number(request, "id"))
+        way = await self._ledger.trace(principal.company_id, path_number(request, "id"))
         if (await form_of(request)).get("word") != "erase":
             raise BadRequest("Nothing was erased: write the word erase into the field first")
         erased = await self._erasure.erase(actor_of(principal), way.message.conversation_id)
@@ -138,7 +138,7 @@ class LedgerApi:
         return redirect(f"{_PAGE}/deliveries/{place}?retried=1")
 
     async def message_page(self, request: Request, principal: Principal) -> Response:
-        way = await self._ledger.way(principal.company_id, path_number(request, "id"))
+        way = await self._ledger.trace(principal.company_id, path_number(request, "id"))
         return self._shell.render(request, "admin_message.html", principal=principal, way=way)
 
 

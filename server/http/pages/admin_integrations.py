@@ -29,7 +29,7 @@ from server.http.pages.page_shell import (
 )
 from server.http.responses import json_answer, path_number
 from server.incoming.sync_jobs import SyncJobs, run_view
-from server.integrations.checks import Checkup
+from server.integrations.checks import IntegrationChecks
 from server.integrations.form_tokens import FormTokens
 from server.integrations.rules import previous_end_us
 from server.integrations.service import Integrations, NewIntegration
@@ -93,7 +93,7 @@ class IntegrationPages:
         self,
         shell: PageShell,
         integrations: Integrations,
-        checkup: Checkup,
+        checkup: IntegrationChecks,
         runs: SyncJobs,
         settings: Settings,
         tokens: FormTokens,

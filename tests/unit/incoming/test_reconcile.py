@@ -58,7 +58,7 @@ async def test_a_round_that_breaks_leaves_the_others_alone(tmp_path: Path) -> No
         task = asyncio.get_running_loop().create_task(reconcile.run())
         try:
             await eventually(lambda: _has_conversation(database, sound), limit=10)
-            await eventually(lambda: not reconcile._under_way)
+            await eventually(lambda: not reconcile._running)
             assert not task.done()
         finally:
             task.cancel()
