@@ -1,29 +1,28 @@
 """Traces for OpenTelemetry, where they are switched on: of a webhook until it is written to
 sockets, of a reply until Chatwoot has it.
 
-Whoever tells of something holds `Traces | None`, so what is off costs one look; nothing of the
-library is imported then. A trace travels as a `traceparent` (W3C): in a delivery's headers, in a
+The rooms know a `MessageObserver` alone; where traces are off it does nothing, and nothing of the
+library is imported. A trace travels as a `traceparent` (W3C): in a delivery's headers, in a
 batch on the bus. What many deliveries share is one span: it continues the first one's trace and is
 linked to the others, so that its cost does not grow with their number, and never with the number of
 sockets.
 """
 
 import threading
-from collections import OrderedDict
 from collections.abc import Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from server.core.state.fan_out import FanOut
+from server.core.bounded_dict import BoundedDict
 from server.errors import ConfigurationError
+from server.message_observer import CARRIED
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Span
 
-CARRIED = "traceparent"
 _US = 1_000  # OpenTelemetry counts nanoseconds
-_LINKS_MOST = 100
-_KNOWN_MOST = 5_000  # traces that something later belongs to; beyond that the oldest are cut short
+_MAX_LINKS = 100
+_MAX_KNOWN = 5_000  # traces that something later belongs to; beyond that the oldest are cut short
 _CLOSE_SECONDS = 3.0  # a collector that does not answer holds up no stop
 
 
@@ -71,7 +70,7 @@ class Traces:
         self._extract = TraceContextTextMapPropagator().extract
         self._trace = trace
         self._empty = context.Context()
-        self._known: OrderedDict[object, str] = OrderedDict()
+        self._known: BoundedDict[object, str] = BoundedDict(_MAX_KNOWN)
 
     def open(self, name: str, began_us: int, carrier: MutableMapping[str, str]) -> OpenSpan:
         """Something begins, as part of the caller's trace where `carrier` has one. Afterwards it
@@ -87,7 +86,7 @@ class Traces:
             carrier[CARRIED] = opened.traceparent
         return opened
 
-    def note(
+    def add_span(
         self,
         name: str,
         began_us: int,
@@ -95,22 +94,23 @@ class Traces:
         belongs_to: Iterable[str | None],
         **attributes: Any,
     ) -> str | None:
-        """Something is over. It continues the first trace of those it belongs to, and is linked to
-        the others; belonging to none it is not told. Returns what belongs to it in its turn.
+        """Add the span of something that is over. It continues the first trace of those it belongs
+        to, and is linked to the others; there is no span where it belongs to none. Returns the
+        traceparent for what belongs to it in its turn.
         """
         contexts = [self._context(text) for text in dict.fromkeys(belongs_to) if text]
         if not contexts:
             return None
         others = [
             self._trace.get_current_span(context).get_span_context()
-            for context in contexts[1 : 1 + _LINKS_MOST]
+            for context in contexts[1 : 1 + _MAX_LINKS]
         ]
         links = [self._trace.Link(other) for other in others]
-        told = {
+        prefixed = {
             f"omni_inbox.{key}": value for key, value in attributes.items() if value is not None
         }
         span = self._tracer.start_span(
-            name, contexts[0], attributes=told, links=links, start_time=began_us * _US
+            name, contexts[0], attributes=prefixed, links=links, start_time=began_us * _US
         )
         span.end(ended_us * _US)
         return _traceparent(span)
@@ -119,8 +119,6 @@ class Traces:
         """For something of this process that will belong to it."""
         if traceparent is not None:
             self._known[key] = traceparent
-            if len(self._known) > _KNOWN_MOST:
-                self._known.popitem(last=False)
 
     def kept(self, key: object) -> str | None:
         return self._known.get(key)
@@ -134,33 +132,6 @@ class Traces:
     def _context(self, traceparent: str | None) -> "Context":
         """One that cannot be read begins a trace of its own."""
         return self._extract({} if traceparent is None else {CARRIED: traceparent}, self._empty)
-
-
-class FanOuts:
-    """Tells of the walks through this process's sockets: one span each, whatever the number of
-    sockets.
-    """
-
-    def __init__(self, traces: Traces) -> None:
-        self._traces = traces
-
-    def expect(self, company_id: int, last_seq: int, traceparent: str) -> None:
-        """Events up to there are on their way to the sockets, and belong to that trace."""
-        self._traces.keep((company_id, last_seq), traceparent)
-
-    def note(self, fan_out: FanOut) -> None:
-        """As the hub tells of a fan-out."""
-        company_id, seqs = fan_out.company_id, range(fan_out.first_seq, fan_out.last_seq + 1)
-        self._traces.note(
-            "fan-out",
-            fan_out.first_us,
-            fan_out.last_us,
-            [self._traces.kept((company_id, seq)) for seq in seqs],
-            company_id=company_id,
-            first_seq=fan_out.first_seq,
-            last_seq=fan_out.last_seq,
-            sockets=fan_out.sockets,
-        )
 
 
 def _traceparent(span: "Span") -> str | None:

@@ -81,8 +81,8 @@ def dismiss(delivery_ids: tuple[int, ...], all_dead: bool) -> None:
 async def _print_delivery(application: "Application", delivery_id: int) -> None:
     from server.db.journal import ledger_rows
     from server.integrations.directory import DELIVERY_HEADER
+    from server.message_observer import CARRIED
     from server.operation.delivery_ledger import entry_view
-    from server.traces import CARRIED
 
     found = await application.resources.database.read(
         lambda c: ledger_rows.read_body(c, delivery_id)

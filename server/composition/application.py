@@ -99,8 +99,8 @@ class Application:
         database or Redis absent, too.
         """
         async with AsyncExitStack() as stack:
-            if self.resources.traces:
-                stack.push_async_callback(asyncio.to_thread, self.resources.traces.close)
+            if self.resources.observer.has_traces:
+                stack.push_async_callback(asyncio.to_thread, self.resources.observer.close)
             await stack.enter_async_context(self.opened())
             await stack.enter_async_context(self.resources.spool)
             await stack.enter_async_context(self.resources.files)

@@ -63,7 +63,7 @@ def build_http(parts: Application) -> Http:
         parts.integrations.directory,
         settings.webhook_max_bytes,
         strangers,
-        parts.resources.traces,
+        parts.resources.observer,
     )
     return Http(guard=guard, webhook=webhook, routes=_routes(parts, guard, pipeline))
 
@@ -84,7 +84,7 @@ def _routes(parts: Application, guard: Guard, pipeline: RequestPipeline) -> list
         parts.outgoing.reply_intake,
         parts.comparisons.sync,
         Uploads(settings.upload_max_bytes),
-        parts.resources.traces,
+        parts.resources.observer,
     )
     attachments = Attachments(
         guard,

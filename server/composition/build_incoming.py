@@ -74,13 +74,13 @@ def build_deliveries(
         attempts=settings.ingest_attempts,
         on_typing=live.broadcast.show_typing,
         arrivals=integrations.arrivals,
-        traces=resources.traces,
+        observer=resources.observer,
     )
     recorder = Recorder(
         database,
         resources.spool,
         ingester.wake,
-        resources.traces,
+        resources.observer,
         may_judge=lambda: directory.is_loaded,
     )
     agents_looks = AgentsLooks(database, ingester, clients.single_attempt_client)

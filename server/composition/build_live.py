@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from server import log
 from server.access.foreign_access import Trespass
 from server.composition.build_resources import Resources
 from server.core.state.fan_out import FanOut
@@ -18,11 +17,9 @@ from server.live.presence import Presence
 from server.live.presence_channel import PresenceChannel
 from server.live.presence_receiver import PresenceReceiver
 from server.live.session_revoker import SessionRevoker
+from server.message_observer import MessageObserver
 from server.operation.fanout_log import FanoutLog
 from server.tasks import spawn
-from server.traces import FanOuts
-
-_logger = log.get(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +36,9 @@ class Live:
 def build_live(resources: Resources, trespass: Trespass, is_current: Callable[[], bool]) -> Live:
     """`is_current`: whether it is known who may read; while it is not, no event leaves."""
     settings, database = resources.settings, resources.database
-    traced = FanOuts(resources.traces) if resources.traces else None
+    observer = resources.observer
     fanouts = FanoutLog(database)
-    hub = Hub(_fanout_listener(fanouts, traced), is_current)
+    hub = Hub(_fan_out_listener(fanouts, observer), is_current)
     bus = Bus(settings.broadcast_url)
 
     async def company_of(conversation_id: int) -> int | None:
@@ -67,7 +64,7 @@ def build_live(resources: Resources, trespass: Trespass, is_current: Callable[[]
         settings.head_check_seconds,
         on_presence=receiver.receive,
         on_subscribed=presence.ask_other_processes,
-        on_traced=traced.expect if traced else None,
+        on_traced=observer.on_accepted if observer.has_traces else None,
     )
     bus.on_up(feeds.check_soon)
     return Live(
@@ -81,22 +78,13 @@ def build_live(resources: Resources, trespass: Trespass, is_current: Callable[[]
     )
 
 
-def _fanout_listener(fanouts: FanoutLog, traced: FanOuts | None) -> OnFanOut:
-    """The log of fan-outs itself, where they are neither traced nor logged one by one."""
-    if traced is None and not log.is_debug():
+def _fan_out_listener(fanouts: FanoutLog, observer: MessageObserver) -> OnFanOut:
+    """The log of fan-outs itself, where nobody follows single messages."""
+    if not observer.is_on:
         return fanouts.note
 
-    def note(fan_out: FanOut) -> None:
+    def on_fan_out(fan_out: FanOut) -> None:
         fanouts.note(fan_out)
-        if traced:
-            traced.note(fan_out)
-        _logger.debug(
-            "fan-out",
-            company_id=fan_out.company_id,
-            first_seq=fan_out.first_seq,
-            last_seq=fan_out.last_seq,
-            sockets=fan_out.sockets,
-            ms=(fan_out.last_us - fan_out.first_us) / 1e3,
-        )
+        observer.on_fanned_out(fan_out)
 
-    return note
+    return on_fan_out

@@ -34,6 +34,7 @@ def build_outgoing(resources: Resources, integrations: IntegrationsRoom, live: L
         patience_seconds=settings.reply_patience_seconds,
         certain_seconds=settings.reply_certain_seconds,
         longest_seconds=2 * settings.chatwoot_timeout_seconds + UPLOAD_SECONDS,
+        observer=resources.observer,
     )
     return Outgoing(
         reply_intake=ReplyIntake(

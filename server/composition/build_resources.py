@@ -1,18 +1,19 @@
 """Builds what every room uses: the database, the spool, the ways to Chatwoot, sealed values."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import httpx
 
+from server import log
 from server.chatwoot import outgoing_client
 from server.chatwoot.files import Files
 from server.db.access.vault import Vault
 from server.db.engine.database import Database
 from server.db.journal.spool import Spool
 from server.integrations.chatwoot_clients import ChatwootClients
-from server.outgoing.reply_traces import TracedClient
+from server.message_observer import MessageObserver
 from server.settings import Settings
+from server.trace_observer import TraceObserver
 from server.traces import Traces
 
 
@@ -25,7 +26,7 @@ class Resources:
     http: httpx.AsyncClient  # to Chatwoot
     files: Files  # from where Chatwoot keeps them
     clients: ChatwootClients
-    traces: Traces | None  # None: traces are switched off
+    observer: MessageObserver  # of single messages, where traces are on or the log is at DEBUG
 
 
 def build_resources(settings: Settings) -> Resources:
@@ -43,15 +44,11 @@ def build_resources(settings: Settings) -> Resources:
         chatwoot_hosts=settings.private_hosts,
         proxy=settings.outgoing_proxy,
     )
+    is_followed = settings.has_traces or log.is_debug()
     traces = Traces() if settings.has_traces else None
     database = Database.from_settings(settings)
     spool = Spool(settings.spool_path, settings.spool_max_bytes)
     vault = Vault(settings.secret_key, settings.old_secret_keys)
-    clients = (
-        ChatwootClients(settings, http, partial(TracedClient, traces))
-        if traces
-        else ChatwootClients(settings, http)
-    )
     return Resources(
         settings=settings,
         database=database,
@@ -59,6 +56,6 @@ def build_resources(settings: Settings) -> Resources:
         vault=vault,
         http=http,
         files=files,
-        clients=clients,
-        traces=traces,
+        clients=ChatwootClients(settings, http),
+        observer=TraceObserver(traces) if is_followed else MessageObserver(),
     )

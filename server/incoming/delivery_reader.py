@@ -14,7 +14,7 @@ from server.db.state.contacts import find_conversations
 from server.errors import BadSignature, PayloadError
 from server.incoming.incoming_changes import IncomingChange
 from server.integrations.directory import SIGNATURE_HEADER, Directory
-from server.traces import CARRIED
+from server.message_observer import CARRIED
 
 # what came later than this from now was received by a clock that is wrong, and is not waited for
 _SKEW_US = 10 * SECOND

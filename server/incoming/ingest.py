@@ -32,7 +32,7 @@ from server.incoming.suspects import Suspects, traceback_of
 from server.incoming.unstored import Unstored
 from server.integrations.arrivals import Arrivals
 from server.integrations.directory import Directory
-from server.traces import Traces
+from server.message_observer import MessageObserver
 
 _logger = log.get(__name__)
 _SWEEP_SECONDS = 1.0
@@ -56,14 +56,16 @@ class Ingester:
         batch: int,
         attempts: int,
         on_typing: OnTyping = lambda company_id, typing: None,
-        traces: Traces | None = None,
+        observer: MessageObserver | None = None,
         arrivals: Arrivals | None = None,
     ) -> None:
         self._database = database
         self._directory = directory
         self._publish = publish
         self._arrivals = arrivals or Arrivals()
-        self._announcements = Announcements(database.clock, publish, on_typing, traces)
+        self._announcements = Announcements(
+            database.clock, publish, on_typing, observer or MessageObserver()
+        )
         self._reader = DeliveryReader(directory, database.clock)
         self._transaction = IngestTransaction(database.clock, self._reader)
         self._turns = CompanyTurns(batch)

@@ -17,8 +17,7 @@ from server.db.journal.journal import Delivery
 from server.db.journal.spool import Spool
 from server.db.journal.spool_rows import SpoolFull
 from server.errors import DatabaseUnavailable, OmniError, Unavailable
-from server.log import is_debug
-from server.traces import CARRIED, Traces
+from server.message_observer import MessageObserver
 
 _logger = log.get(__name__)
 _Waiting = tuple[Delivery, asyncio.Future[None]]
@@ -57,7 +56,7 @@ class Recorder:
         database: Database,
         spool: Spool,
         on_recorded: Callable[[], None],
-        traces: Traces | None = None,
+        observer: MessageObserver | None = None,
         may_judge: Callable[[], bool] = lambda: True,
     ) -> None:
         """`may_judge`: whether the integrations are known here, so that who was not judged on
@@ -66,7 +65,7 @@ class Recorder:
         self._database = database
         self._spool = spool
         self._on_recorded = on_recorded
-        self._traces = traces
+        self._observer = observer or MessageObserver()
         self._may_judge = may_judge
         self._waiting: deque[_Waiting] = deque()
         self._bytes = self._strangers_bytes = 0
@@ -161,26 +160,14 @@ class Recorder:
                 max(0.0, (self._database.clock.now_us() - kept[0].received_us) / SECOND)
             )
             self._on_recorded()
-            if self._traces is not None or is_debug():
-                self._tell(began_us, kept)
-
-    def _tell(self, began_us: int, deliveries: list[Delivery]) -> None:
-        """For whoever follows single messages: which deliveries went to the disk together, and how
-        long that took.
-        """
-        ended_us = self._database.clock.now_us()
-        if self._traces is not None:
-            carried = [delivery.headers.get(CARRIED) for delivery in deliveries]
-            self._traces.note(
-                "journal append", began_us, ended_us, carried, deliveries=len(deliveries)
-            )
-        uids = [delivery.uid for delivery in deliveries]
-        _logger.debug(
-            "deliveries kept",
-            uids=uids,
-            ms=round((ended_us - began_us) / 1e3, 2),
-            spooled=self._spool.waiting,
-        )
+            if self._observer.is_on:
+                self._observer.on_recorded(
+                    [delivery.uid for delivery in kept],
+                    [delivery.headers for delivery in kept],
+                    began_us,
+                    self._database.clock.now_us(),
+                    self._spool.waiting,
+                )
 
     async def _write(self, deliveries: list[Delivery]) -> dict[str, OmniError]:
         """Into the journal, or behind what waits in the spool, to keep the order; where that one

@@ -2,8 +2,6 @@
 budget that all who call that address share, and the memory of answers.
 """
 
-from collections.abc import Callable
-
 import httpx
 
 from server.chatwoot import (
@@ -26,12 +24,9 @@ class ChatwootClients:
         self,
         settings: Settings,
         http: httpx.AsyncClient,
-        make: Callable[..., ChatwootClient] = ChatwootClient,
     ) -> None:
-        """`make`: the class of client, with what it needs beside a ChatwootClient's own options."""
         self._settings = settings
         self._http = http
-        self._make = make
         self._budgets = RequestBudgets(per_minute=settings.chatwoot_requests_per_minute)
         self._memory = AnswerMemory(settings.chatwoot_answers_max_bytes)
 
@@ -43,7 +38,7 @@ class ChatwootClients:
     ) -> ChatwootClient:
         """For work in the background: reads are retried."""
         seconds = self._settings.chatwoot_timeout_seconds
-        return self._make(
+        return ChatwootClient(
             base_url=integration.base_url,
             account_id=integration.account_id or 0,
             access_token=integration.access_token,

@@ -38,6 +38,7 @@ from server.db.state import outbox
 from server.db.state.outbox import Outgoing
 from server.errors import DatabaseUnavailable, NoChatwootIntegration
 from server.integrations.directory import Directory
+from server.message_observer import MessageObserver
 from server.outgoing.backlogs import Backlogs
 from server.outgoing.reply_files import ReplyFiles
 from server.outgoing.reply_look_ups import LookUps
@@ -77,6 +78,7 @@ class ReplyAttempts:
         *,
         patience_seconds: float,
         certain_seconds: float,
+        observer: MessageObserver,
     ) -> None:
         """`patience_seconds`: how long a reply is tried; `certain_seconds`: how long Chatwoot can
         be working on a request after its first answer.
@@ -86,6 +88,7 @@ class ReplyAttempts:
         self._client_of = client_of
         self._files = files
         self._backlogs = backlogs
+        self._observer = observer
         self._patience_us = int(patience_seconds * SECOND)
         self._certain_seconds = certain_seconds
         self._look_ups = LookUps(database, directory, certain_seconds)
@@ -193,13 +196,15 @@ class ReplyAttempts:
             if not await self._renew_lease(message, client.longest_seconds(has_files=bool(files))):
                 return None
             parts = [(file.line.name, file.content, file.line.content_type) for file in files]
-            return await client.send_message(
-                display_id,
-                message.content,
-                client_id=message.client_id or "",
-                private=message.is_private,
-                files=parts,
-            )
+            client_id = message.client_id or ""
+            with self._observer.sending_reply(client_id, len(parts)):
+                return await client.send_message(
+                    display_id,
+                    message.content,
+                    client_id=client_id,
+                    private=message.is_private,
+                    files=parts,
+                )
 
     async def _renew_lease(self, message: Message, attempt_seconds: float) -> bool:
         """The lease must outlast Chatwoot's work on the request, which may leave us as late as the

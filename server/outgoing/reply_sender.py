@@ -18,6 +18,7 @@ from server.db.state.gone_marks import mark_gone
 from server.db.state.outbox import Claim, Outgoing
 from server.errors import DatabaseUnavailable, NotFound, Unavailable
 from server.integrations.directory import Directory
+from server.message_observer import MessageObserver
 from server.outgoing.backlogs import Backlogs
 from server.outgoing.reply_attempts import GONE, ClientOf, ReplyAttempts
 from server.outgoing.reply_edits import ReplyEdits
@@ -46,6 +47,7 @@ class ReplySender:
         patience_seconds: float,
         certain_seconds: float = CERTAIN_SECONDS,
         longest_seconds: float = LONGEST_SECONDS,
+        observer: MessageObserver | None = None,
     ) -> None:
         """`patience_seconds`: how long a reply is tried; `longest_seconds`: how long an attempt can
         take at most.
@@ -70,6 +72,7 @@ class ReplySender:
             self._backlogs,
             patience_seconds=patience_seconds,
             certain_seconds=certain_seconds,
+            observer=observer or MessageObserver(),
         )
 
     def wake(self) -> None:

@@ -217,6 +217,7 @@ async def test_at_debug_level_the_lines_of_a_delivery_join(tmp_path: Path) -> No
     async with serving(server) as company, company.socket() as agent:
         await company.post(company.message(1, "words of a customer"))
         await agent.wait_until(lambda: len(agent.events) >= 1)
+        await eventually(lambda: lines(server, "fan-out"))  # written after the last socket
         [(number, uid)] = [
             tuple(row) for row in await company.rows("SELECT id, uid FROM omni_webhook_deliveries")
         ]

@@ -5,8 +5,10 @@ import sys
 import pytest
 
 from server.errors import ConfigurationError
+from server.message_observer import CARRIED
 from server.settings import Settings
-from server.traces import CARRIED, FanOuts, Traces
+from server.trace_observer import TraceObserver
+from server.traces import Traces
 
 SAMPLED = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 NOT_SAMPLED = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
@@ -60,14 +62,14 @@ def test_what_continues_a_trace_carries_ours(traces: Traces) -> None:
 
 def test_what_belongs_to_no_trace_is_not_told(traces: Traces) -> None:
     """Else every batch would begin a trace of its own."""
-    assert traces.note("ingest", 1, 2, [None, None]) is None
-    assert traces.note("ingest", 1, 2, [None, SAMPLED]) is not None
+    assert traces.add_span("ingest", 1, 2, [None, None]) is None
+    assert traces.add_span("ingest", 1, 2, [None, SAMPLED]) is not None
 
 
 def test_what_is_kept_for_later_is_bounded(traces: Traces) -> None:
     """The oldest go first; a walk finds the traces of the events it wrote."""
-    fan_outs = FanOuts(traces)
+    observer = TraceObserver(traces)
     for seq in range(1, 6_001):
-        fan_outs.expect(1, seq, SAMPLED)
+        observer.on_accepted(1, seq, SAMPLED)
     assert traces.kept((1, 1_000)) is None
     assert traces.kept((1, 1_001)) == SAMPLED

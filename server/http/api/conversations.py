@@ -22,11 +22,10 @@ from server.http.responses import (
     read_json,
 )
 from server.incoming.full_sync import FullSync
+from server.message_observer import CARRIED, MessageObserver
 from server.outgoing.reply_files import Upload
 from server.outgoing.reply_intake import ReplyIntake
-from server.outgoing.reply_traces import reply_traced
 from server.reading.inbox import STATUSES, Inbox, parse_place
-from server.traces import CARRIED, Traces
 
 LIMIT_MOST = 500
 _PLATFORMS = ("facebook", "chatwoot")
@@ -43,14 +42,14 @@ class Conversations:
         replies: ReplyIntake,
         sync: FullSync,
         uploads: Uploads,
-        traces: Traces | None = None,
+        observer: MessageObserver,
     ) -> None:
         self._guard = guard
         self._inbox = inbox
         self._replies = replies
         self._sync = sync
         self._uploads = uploads
-        self._traces = traces
+        self._observer = observer
 
     def routes(self) -> list[BaseRoute]:
         snapshot, agent = self._guard.snapshot, self._guard.agent
@@ -157,7 +156,7 @@ class Conversations:
             )
         key, fresh_key = request.headers.get("idempotency-key"), self._replies.fresh_key()
         last_seen = _number(body, "lastSeenMessageId")
-        with reply_traced(self._traces, key or fresh_key, request.headers.get(CARRIED)):
+        with self._observer.taking_reply(key or fresh_key, request.headers.get(CARRIED)):
             message, is_new = await self._replies.submit(
                 principal.agent,
                 path_number(request, "id"),

@@ -39,7 +39,7 @@ from server.integrations.directory import (
     Directory,
     key_of,
 )
-from server.traces import CARRIED, OpenSpan, Traces
+from server.message_observer import CARRIED, MessageObserver, Span
 
 # What each of these can be at most, in bytes. Longer ones are refused, as nothing may be cut that
 # is judged later; a longer `traceparent` is left out, as its specification asks of what cannot be
@@ -71,12 +71,12 @@ class Webhook:
         directory: Directory,
         most_bytes: int,
         strangers: Strangers,
-        traces: Traces | None = None,
+        observer: MessageObserver,
     ) -> None:
         self._recorder = recorder
         self._directory = directory
         self._most_bytes = most_bytes
-        self._traces = traces
+        self._observer = observer
         self._strangers = strangers
         self._judging = asyncio.Semaphore(_JUDGED_AT_ONCE)
         # one of a kind, and no secret: chance for the process, a count within it
@@ -87,11 +87,11 @@ class Webhook:
         """Raises OmniError where it does not answer 200, and ClientDisconnect when the client goes:
         nothing is taken then.
         """
-        span: OpenSpan | None = None
+        span: Span | None = None
         try:
             delivery = await self._delivery(scope, receive)
-            if self._traces is not None:
-                span = self._traces.open("webhook", delivery.received_us, delivery.headers)
+            if self._observer.has_traces:
+                span = self._observer.webhook_began(delivery.received_us, delivery.headers)
             await self._recorder.append(delivery)
         except OmniError as error:
             metrics.deliveries_received.labels(error.code).inc()
@@ -214,7 +214,7 @@ class Webhook:
                 if len(value) > kept[1]:
                     raise HeaderTooLarge(f"The header {kept[0]} is longer than {kept[1]} bytes")
                 headers[kept[0]] = value.decode("latin-1")
-            elif name == _TRACE_HEADER and self._traces is not None:
+            elif name == _TRACE_HEADER and self._observer.has_traces:
                 if len(value) <= _TRACE_BYTES:
                     headers[CARRIED] = value.decode("latin-1")
             elif name == _LENGTH:

@@ -32,6 +32,7 @@ from server.incoming.incoming_changes import IncomingChange
 from server.incoming.ingest import Ingester
 from server.integrations.directory import Directory
 from server.lab.chatwoot_sim import ChatwootSim, serving
+from server.message_observer import MessageObserver
 from server.outgoing.backlogs import Backlogs
 from server.outgoing.reply_attempts import ReplyAttempts
 from server.outgoing.reply_edits import ReplyEdits
@@ -75,6 +76,7 @@ class Desk:
             Backlogs(),
             patience_seconds=patience_seconds,
             certain_seconds=_CERTAIN_SECONDS,
+            observer=MessageObserver(),
         )
         self.sender = ReplySender(
             self.database,
