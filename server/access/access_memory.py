@@ -19,8 +19,8 @@ from server.access.confirmation import Confirmation
 from server.access.tokens import Claims, Tokens
 from server.core.times import SECOND
 from server.core.wire.withdrawals import Standing, encode_withdrawals, parse_withdrawals
-from server.db.access import accounts
-from server.db.access.accounts import Agent, AgentChange
+from server.db.access import agent_rows, agent_sessions
+from server.db.access.agent_rows import Agent, AgentChange
 from server.db.engine.database import Connection, Database
 from server.errors import DatabaseUnavailable
 from server.settings import Settings
@@ -190,13 +190,17 @@ class AccessMemory:
     async def _read_changes(
         self, connection: Connection
     ) -> tuple[tuple[int, int], list[AgentChange], list[str]]:
-        newest = await accounts.read_newest_changes(connection)
+        newest = await agent_rows.read_newest_changes(connection)
         looked = self._looked or newest
         agents_us, sessions_us = (
             min(before, now) - _OVERLAP_US for before, now in zip(looked, newest, strict=True)
         )
-        changes = await accounts.read_agents_changed(connection, agents_us, _PAGE)
-        return newest, changes, await accounts.read_sessions_revoked(connection, sessions_us, _PAGE)
+        changes = await agent_rows.read_agents_changed(connection, agents_us, _PAGE)
+        return (
+            newest,
+            changes,
+            await agent_sessions.read_sessions_revoked(connection, sessions_us, _PAGE),
+        )
 
     async def _compare(self, used: Collection[int]) -> None:
         """Whether the agents in use are what they are in memory, by sums, so that it costs little:
@@ -211,11 +215,11 @@ class AccessMemory:
                 if (place := self._keys.get(agent_id)) in self._agents
             ]
             # awaited at once
-            sums = await self._database.read(lambda c: accounts.read_access_sums(c, page))  # noqa: B023
-            if len(known) == len(page) and sums == accounts.sum_access(known):
+            sums = await self._database.read(lambda c: agent_rows.read_access_sums(c, page))  # noqa: B023
+            if len(known) == len(page) and sums == agent_rows.sum_access(known):
                 continue
             # awaited at once
-            rows = await self._database.read(lambda c: accounts.read_agents_by_id(c, page))  # noqa: B023
+            rows = await self._database.read(lambda c: agent_rows.read_agents_by_id(c, page))  # noqa: B023
             there = {agent.id: agent for agent in rows}
             for agent_id in page:
                 self._take(there[agent_id]) if agent_id in there else self._drop(agent_id)

@@ -24,8 +24,8 @@ from server.access.tokens import Claims
 from server.core.chatwoot.origins import is_own_origin, read_cookie
 from server.core.times import SECOND
 from server.core.token_buckets import Buckets, network_of
-from server.db.access import accounts
-from server.db.access.accounts import Agent
+from server.db.access import agent_rows, agent_sessions
+from server.db.access.agent_rows import Agent
 from server.db.access.audit_log import NO_ORIGIN, Actor, Origin
 from server.db.engine.database import Connection, Database
 from server.errors import (
@@ -205,11 +205,15 @@ class Access(AccessMemory):
         known = self._sessions.get(key)
         if known is None:
             self._refused.check(key, address)
-            row = await self._database.read(lambda c: accounts.read_session(c, key))
-            if row is None or row[3] is not None:
+            row = await self._database.read(lambda c: agent_sessions.read_session(c, key))
+            if row is None or row.revoked_us is not None:
                 self._refused.note(key, address)
                 raise Unauthenticated
-            known = self._sessions[key] = (row[0], row[1], row[2] / SECOND)
+            known = self._sessions[key] = (
+                row.agent_id,
+                row.created_us,
+                row.expires_us / SECOND,
+            )
             bound(self._sessions)
         agent_id, created_us, expires_at = known
         if self.now_seconds() >= expires_at:
@@ -237,14 +241,14 @@ class Access(AccessMemory):
         key = hashlib.sha256(cookie.encode()).hexdigest()
 
         async def add(connection: Connection) -> None:
-            if proved_by is not None and not await accounts.hold_password(
+            if proved_by is not None and not await agent_rows.hold_password(
                 connection, agent_id, proved_by
             ):
                 raise Unauthenticated("The e-mail address or the password is wrong")
             # later than what ended the sessions before it
             now_us = await self._database.clock.read(connection)
             until_us = now_us + self._settings.session_hours * 3600 * SECOND
-            await accounts.add_session(connection, key, agent_id, now_us, until_us, origin)
+            await agent_sessions.add_session(connection, key, agent_id, now_us, until_us, origin)
 
         await self._database.transaction(add)
         return cookie, await self._agent(agent_id)
@@ -266,7 +270,7 @@ class Access(AccessMemory):
         """
         _take(self._by_account_and_address, (network_of(address), agent.email))
         email = agent.email or ""
-        found = await self._database.read(lambda c: accounts.read_password(c, email))
+        found = await self._database.read(lambda c: agent_rows.read_password(c, email))
         if found is None or found[1] is None:
             raise Unprocessable("This agent signs in through the CRM and has no password here")
         if not await self._hashes.is_right(found[1], password):
@@ -275,7 +279,9 @@ class Access(AccessMemory):
     async def sign_out(self, session_key: str) -> None:
         self._sessions.pop(session_key, None)
         now_us = self._database.clock.now_us()
-        await self._database.transaction(lambda c: accounts.revoke_session(c, session_key, now_us))
+        await self._database.transaction(
+            lambda c: agent_sessions.revoke_session(c, session_key, now_us)
+        )
         self._on_ended((session_key,))
         self._wake.set()  # the other processes are told
 
@@ -324,7 +330,7 @@ class Access(AccessMemory):
         async with self._meeting.setdefault(claims.company_id, asyncio.Lock()):
             if place not in self._agents and claims.company_id not in self._met:
                 for agent in await self._database.read(
-                    lambda c: accounts.read_agents(c, claims.company_id, _COMPANY_AGENTS_MOST)
+                    lambda c: agent_rows.read_agents(c, claims.company_id, _COMPANY_AGENTS_MOST)
                 ):
                     self._remember(agent)
                 self._met.add(claims.company_id)
@@ -333,7 +339,7 @@ class Access(AccessMemory):
         now_us = self._database.clock.now_us()
         try:
             agent = await self._database.transaction(
-                lambda c: accounts.get_or_create_agent(
+                lambda c: agent_rows.get_or_create_agent(
                     c,
                     claims.company_id,
                     claims.subject,
@@ -343,7 +349,7 @@ class Access(AccessMemory):
                 )
             )
         except DuplicateRow:  # another process has just listed the same agent
-            found = await self._database.read(lambda c: accounts.read_agent_by_subject(c, *place))
+            found = await self._database.read(lambda c: agent_rows.read_agent_by_subject(c, *place))
             if found is None:
                 raise
             agent = found
@@ -357,7 +363,7 @@ class Access(AccessMemory):
         key = self._keys.get(agent_id)
         if key is not None and key in self._agents:
             return self._agents[key]
-        agent = await self._database.read(lambda c: accounts.read_agent(c, agent_id))
+        agent = await self._database.read(lambda c: agent_rows.read_agent(c, agent_id))
         if agent is None:
             raise Unauthenticated
         self._remember(agent)

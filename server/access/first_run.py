@@ -20,7 +20,7 @@ from server.access.authentication import Access
 from server.access.people_administration import checked_email, checked_name
 from server.core.identifiers import MAX_SAFE_INTEGER
 from server.core.times import SECOND
-from server.db.access import accounts, audit_log, setup_keys
+from server.db.access import agent_rows, audit_log, setup_keys
 from server.db.access.audit_log import Actor, Origin
 from server.db.engine.database import Connection, Database
 from server.errors import (
@@ -125,7 +125,7 @@ class SetUp:
                 raise _over()
             if not await setup_keys.drop_key(connection, _hash(key)):
                 raise _wrong()
-            agent_id = await accounts.add_agent(
+            agent_id = await agent_rows.add_agent(
                 connection, company_id, email, name, "admin", hashed, now_us
             )
             actor = Actor(company_id, email, agent_id, origin)

@@ -18,12 +18,12 @@ from server.access.authentication import (
 from server.core.choices import ROLES
 from server.core.times import SECOND
 from server.db.access import (
-    accounts,
+    agent_rows,
     audit_log,
     invitations,
     second_factors,
 )
-from server.db.access.accounts import Agent
+from server.db.access.agent_rows import Agent
 from server.db.access.audit_log import Actor, Origin
 from server.db.access.invitations import Invitation
 from server.db.engine.database import Connection, Database
@@ -51,7 +51,7 @@ class People:
 
     async def list_all(self, company_id: int) -> list[Agent]:
         return await self._database.read(
-            lambda c: accounts.read_agents(c, company_id, _AGENTS_MOST)
+            lambda c: agent_rows.read_agents(c, company_id, _AGENTS_MOST)
         )
 
     async def invite(self, actor: Actor, email: str, name: str, role: str) -> tuple[str, int]:
@@ -67,7 +67,7 @@ class People:
         token, now_us = secrets.token_urlsafe(32), self._database.clock.now_us()
 
         async def write(connection: Connection) -> int:
-            known = await accounts.read_agent_by_email(connection, email)
+            known = await agent_rows.read_agent_by_email(connection, email)
             is_own = known is not None and known.company_id == actor.company_id
             if known is not None and is_own and not known.is_active:
                 raise Conflict(
@@ -226,7 +226,7 @@ class People:
             if requires_second_factor:
                 for agent_id in await second_factors.agents_without(connection, actor.company_id):
                     if agent_id != actor.agent_id:
-                        await accounts.update_agent(
+                        await agent_rows.update_agent(
                             connection, agent_id, {"valid_after": now_us}, now_us
                         )
 
@@ -269,7 +269,7 @@ class People:
         **detail: Any,
     ) -> None:
         async def write(connection: Connection) -> None:
-            known = await accounts.read_agent(connection, agent_id)
+            known = await agent_rows.read_agent(connection, agent_id)
             if known is None or known.company_id != actor.company_id:
                 raise NotFound(f"There is no agent {agent_id}")
             if beside is not None:
@@ -277,7 +277,7 @@ class People:
             now_us = await self._database.clock.read(connection)
             # everything issued before this moment ends: by the clock that sessions are stamped with
             stamped = values | ({"valid_after": now_us} if "valid_after" in values else {})
-            await accounts.update_agent(connection, agent_id, stamped, now_us)
+            await agent_rows.update_agent(connection, agent_id, stamped, now_us)
             ended = 0
             if "valid_after" in values or values.get("role") == "agent":
                 # a new password ends links that would set another; those for other people stay
@@ -299,9 +299,9 @@ class People:
 async def _put_agent(
     connection: Connection, invitation: Invitation, name: str, hashed: str, now_us: int
 ) -> int:
-    known = await accounts.read_agent_by_email(connection, invitation.email)
+    known = await agent_rows.read_agent_by_email(connection, invitation.email)
     if known is None:
-        return await accounts.add_agent(
+        return await agent_rows.add_agent(
             connection,
             invitation.company_id,
             invitation.email,
@@ -315,7 +315,7 @@ async def _put_agent(
             "This link was used already or has expired; ask your administrator for a new one"
         )
     values = {"name": name, "password_hash": hashed, "valid_after": now_us}
-    await accounts.update_agent(connection, known.id, values, now_us)
+    await agent_rows.update_agent(connection, known.id, values, now_us)
     return known.id
 
 

@@ -18,14 +18,14 @@ from server.access.authentication import Access, Principal
 from server.core import second_factor_rules as rules
 from server.core.times import SECOND
 from server.db.access import (
-    accounts,
+    agent_rows,
     audit_log,
     second_factors,
 )
 from server.db.access import (
     agent_sessions as sessions,
 )
-from server.db.access.accounts import Agent
+from server.db.access.agent_rows import Agent
 from server.db.access.agent_sessions import SignInView
 from server.db.access.audit_log import Actor, Origin
 from server.db.access.second_factors import SecondFactor, Ticket
@@ -97,7 +97,7 @@ class SignIn:
         if len(email) > _EMAIL_MOST:
             raise BadRequest(f"The e-mail address has at most {_EMAIL_MOST} characters")
         self._access.slow_down(origin.address, email)
-        found = await self._database.read(lambda c: accounts.read_password(c, email))
+        found = await self._database.read(lambda c: agent_rows.read_password(c, email))
         agent_id, stored = found or (0, None)
         is_known = _is_known(device, stored, email)
         self._access.slow_down_account(email, is_known=is_known)
@@ -121,9 +121,9 @@ class SignIn:
         """
         self._access.slow_down(origin.address)
         agent_id, codes = await self._redeem(ticket, code, origin, device)
-        agent = await self._database.read(lambda c: accounts.read_agent(c, agent_id))
+        agent = await self._database.read(lambda c: agent_rows.read_agent(c, agent_id))
         email = (agent.email if agent else None) or ""
-        found = await self._database.read(lambda c: accounts.read_password(c, email))
+        found = await self._database.read(lambda c: agent_rows.read_password(c, email))
         if found is None or found[1] is None:  # disabled meanwhile
             raise Unauthenticated(_OVER)
         opened = await self._open(agent_id, origin, found[1], email)
@@ -288,7 +288,7 @@ class SignIn:
         now_us = self._clock.now_us()
         if ticket.new_secret is not None:
             step = rules.matching_step(ticket.new_secret, code, now_us / SECOND, 0)
-            agent = await accounts.read_agent(connection, ticket.agent_id)
+            agent = await agent_rows.read_agent(connection, ticket.agent_id)
             if step is None or agent is None:
                 return False
             factor = SecondFactor(ticket.new_secret, step)
@@ -317,17 +317,17 @@ class SignIn:
         that is known has its limits by the password, so that nobody who guesses keeps the person
         out.
         """
-        agent = await self._database.read(lambda c: accounts.read_agent(c, agent_id))
+        agent = await self._database.read(lambda c: agent_rows.read_agent(c, agent_id))
         email = (agent.email if agent else None) or ""
-        found = await self._database.read(lambda c: accounts.read_password(c, email))
+        found = await self._database.read(lambda c: agent_rows.read_password(c, email))
         if not _is_known(device, found[1] if found else None, email):
             self._access.slow_down_codes(agent_id)
 
     async def _ticket(
         self, connection: Connection, agent_id: int, stored: str, email: str
     ) -> SecondFactorNeeded | None:
-        agent = await accounts.read_agent(connection, agent_id)
-        if agent is None or not await accounts.hold_password(connection, agent_id, stored):
+        agent = await agent_rows.read_agent(connection, agent_id)
+        if agent is None or not await agent_rows.hold_password(connection, agent_id, stored):
             raise Unauthenticated("The e-mail address or the password is wrong")
         if await second_factors.has_second_factor(connection, agent_id):
             return SecondFactorNeeded(ticket=await self._add_ticket(connection, agent_id, None))
@@ -350,7 +350,7 @@ class SignIn:
 
     async def _open(self, agent_id: int, origin: Origin, stored: str, email: str) -> SignedIn:
         async def write(connection: Connection) -> int:
-            agent = await accounts.read_agent(connection, agent_id)
+            agent = await agent_rows.read_agent(connection, agent_id)
             if agent is None:
                 raise Unauthenticated
             failures = await audit_log.count_failures(connection, agent_id)
@@ -373,7 +373,7 @@ class SignIn:
         since_us = self._clock.now_us() - _HOUR_US
 
         async def write(connection: Connection) -> None:
-            agent = await accounts.read_agent(connection, agent_id)
+            agent = await agent_rows.read_agent(connection, agent_id)
             if (
                 agent is None
                 or await audit_log.count_acts(

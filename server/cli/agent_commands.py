@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from server.core.choices import ROLES
+from server.db.access import agent_rows
 
 if TYPE_CHECKING:
     from server.composition.application import Application
@@ -39,7 +40,7 @@ def add(company_id: int, email: str, name: str, role: str, password_stdin: bool)
     """Add an agent who signs in with a password. Prints JSON: id."""
     from server.access.people_administration import checked_email
     from server.cli.environment import run_with_application
-    from server.db.access import accounts, audit_log
+    from server.db.access import audit_log
     from server.db.engine.database import Connection
 
     password, email = _read_password(), checked_email(email)
@@ -51,7 +52,7 @@ def add(company_id: int, email: str, name: str, role: str, password_stdin: bool)
         )
 
         async def write(connection: Connection) -> int:
-            agent_id = await accounts.add_agent(
+            agent_id = await agent_rows.add_agent(
                 connection, company_id, email, name, role, hashed, now_us
             )
             actor = audit_log.server_actor(company_id)
@@ -165,13 +166,12 @@ def sign_out(agent_id: int) -> None:
 def _change(agent_id: int, call: "Callable[[Application, Actor], Awaitable[None]]") -> None:
     """Run `call` as the server's own act in the agent's company. Raises NotFound."""
     from server.cli.environment import run_with_application
-    from server.db.access import accounts
     from server.db.access.audit_log import server_actor
     from server.errors import NotFound
 
     async def run(application: "Application") -> None:
         known = await application.resources.database.read(
-            lambda c: accounts.read_agent(c, agent_id)
+            lambda c: agent_rows.read_agent(c, agent_id)
         )
         if known is None:
             raise NotFound(f"There is no agent {agent_id}")

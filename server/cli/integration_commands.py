@@ -292,7 +292,7 @@ def _print_findings(findings: "list[Finding]", *, as_json: bool) -> None:
 
 def _line(one: "Overview") -> dict[str, object]:
     from server.core.times import iso_or_none
-    from server.db.access.accounts import GRANDFATHERED
+    from server.db.access.integration_record import GRANDFATHERED
     from server.integrations.rules import previous_end_us
 
     own = one.integration

@@ -10,7 +10,7 @@ from server.core.choices import UNSIGNED_WEBHOOKS, WEBHOOK_MODES
 
 if TYPE_CHECKING:
     from server.composition.application import Application
-    from server.db.access.accounts import Integration
+    from server.db.access.integration_record import Integration
 
 ACCESS_TOKEN_STDIN = click.option(
     "--access-token-stdin",

@@ -8,7 +8,7 @@ import click
 
 if TYPE_CHECKING:
     from server.composition.application import Application
-    from server.db.access.accounts import Integration
+    from server.db.access.integration_record import Integration
     from server.incoming.sync_outcome import SyncOutcome
 
 

@@ -4,8 +4,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from server.db.access import agent_rows
+
 if TYPE_CHECKING:
-    from server.db.access.accounts import Agent
+    from server.db.access.agent_rows import Agent
     from server.settings import Settings
 
 
@@ -49,13 +51,12 @@ def _read_agent(settings: "Settings", agent_id: int) -> "Agent | None":
     import asyncio
 
     from server.cli.environment import prepare_database
-    from server.db.access import accounts
     from server.db.engine.database import Database
 
     prepare_database(settings)
 
     async def read() -> "Agent | None":
         async with Database.from_settings(settings) as database:
-            return await database.read(lambda c: accounts.read_agent(c, agent_id))
+            return await database.read(lambda c: agent_rows.read_agent(c, agent_id))
 
     return asyncio.run(read())

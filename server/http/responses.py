@@ -14,7 +14,7 @@ from starlette.types import Receive
 from server.core.chatwoot.json_bodies import decode_json, has_too_many_values
 from server.core.identifiers import parse_digits
 from server.core.state.entities import Json
-from server.db.access.accounts import Agent
+from server.db.access.agent_rows import Agent
 from server.errors import BadRequest, OmniError, TooLarge
 
 _encoder = msgspec.json.Encoder()

@@ -15,7 +15,7 @@ from server.chatwoot.background_calls import Paced
 from server.core.chatwoot.changes import Change, ConversationState
 from server.core.chatwoot.payloads import parse_conversation
 from server.core.state.tracked import Source
-from server.db.access.accounts import Integration
+from server.db.access.integration_record import Integration
 from server.db.engine.database import Database
 from server.db.state import read_state
 from server.errors import DatabaseUnavailable, PayloadError

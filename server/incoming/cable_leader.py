@@ -17,7 +17,7 @@ from server import log, metrics
 from server.chatwoot.cable import CableNetwork
 from server.core.times import SECOND
 from server.core.token_buckets import Bucket
-from server.db.access.accounts import Integration
+from server.db.access.integration_record import Integration
 from server.db.engine.database import Connection, Database
 from server.db.journal import socket_leases
 from server.db.journal.socket_leases import Place, SocketState

@@ -34,7 +34,7 @@ from server.core.chatwoot.json_bodies import MOST_VALUES, has_too_many_values
 from server.core.identifiers import MAX_INT32, is_id
 from server.core.state.entities import Json
 from server.core.token_buckets import Bucket
-from server.db.access.accounts import Integration
+from server.db.access.integration_record import Integration
 from server.db.journal.journal import SOCKET, SOURCE, Delivery
 from server.errors import OmniError, PayloadError
 

@@ -9,7 +9,7 @@ from server.chatwoot import ChatwootClient, message_windows
 from server.core.chatwoot.changes import Change, ConversationState
 from server.core.chatwoot.payloads import parse_message
 from server.core.state.tracked import Source
-from server.db.access.accounts import Integration
+from server.db.access.integration_record import Integration
 from server.db.engine.database import Database
 from server.db.state import history
 from server.errors import PayloadError

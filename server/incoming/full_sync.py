@@ -21,7 +21,7 @@ from server.chatwoot import (
     Listing,
 )
 from server.core.chatwoot.payloads import parse_conversation
-from server.db.access.accounts import Integration
+from server.db.access.integration_record import Integration
 from server.db.engine.database import Database
 from server.db.state import history
 from server.errors import NotFound, OmniError, PayloadError

@@ -10,7 +10,7 @@ from server.chatwoot import ChatwootClient, ChatwootError, ChatwootRefused
 from server.chatwoot.background_calls import Paced, TryLater
 from server.core.chatwoot.payloads import parse_conversation
 from server.core.wire.event_frames import EventBatch
-from server.db.access.accounts import Integration
+from server.db.access.integration_record import Integration
 from server.db.engine.database import Database
 from server.db.state.contacts import find_conversations
 from server.db.state.conversation_edits import ConversationEditor

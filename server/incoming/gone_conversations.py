@@ -13,7 +13,7 @@ from typing import Any
 from server import log
 from server.chatwoot import ChatwootClient, ChatwootError, ChatwootRefused
 from server.core.wire.event_frames import EventBatch
-from server.db.access.accounts import Integration
+from server.db.access.integration_record import Integration
 from server.db.engine.database import Database
 from server.db.state import conversations_gone
 from server.db.state.conversation_edits import ConversationEditor

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from server import log
 from server.chatwoot import ChatwootClient
 from server.core.times import SECOND
-from server.db.access.accounts import Integration
+from server.db.access.integration_record import Integration
 from server.db.engine.database import Database
 from server.db.state import history
 from server.errors import DatabaseUnavailable

@@ -20,8 +20,8 @@ from server.core.chatwoot.inbox_proof import NOT_ACCEPTED
 from server.core.checks import integration_checks
 from server.core.times import SECOND
 from server.db.access import integration_rows
-from server.db.access.accounts import Integration
 from server.db.access.audit_log import server_actor
+from server.db.access.integration_record import Integration
 from server.db.access.vault import Vault
 from server.db.engine.database import Connection, Database
 from server.errors import OmniError, Unavailable

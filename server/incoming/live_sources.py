@@ -7,7 +7,7 @@ from collections import defaultdict
 from server.core.checks.source_state import Silence, socket_sentence, view
 from server.core.state.entities import Json
 from server.core.times import SECOND, iso
-from server.db.access.accounts import Integration
+from server.db.access.integration_record import Integration
 from server.incoming.cable_leader import CableLeader
 from server.incoming.ingest import Ingester
 from server.integrations.arrivals import Arrivals

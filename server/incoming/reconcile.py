@@ -18,7 +18,7 @@ from server.chatwoot import (
     ChatwootClient,
 )
 from server.core.times import SECOND
-from server.db.access.accounts import Integration
+from server.db.access.integration_record import Integration
 from server.db.engine.database import Connection, Database
 from server.db.journal import walks
 from server.errors import DatabaseUnavailable

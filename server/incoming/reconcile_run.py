@@ -26,7 +26,7 @@ from server.core.state import edit_turns
 from server.core.state.edit_turns import EditTurns
 from server.core.state.tracked import Result, Source
 from server.core.times import SECOND, parse_time
-from server.db.access.accounts import Integration
+from server.db.access.integration_record import Integration
 from server.db.engine.database import Database
 from server.db.journal import finds, walks
 from server.db.journal.finds import Find

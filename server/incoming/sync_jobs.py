@@ -15,8 +15,8 @@ from server import log
 from server.core.state.entities import Json
 from server.core.times import SECOND, iso, iso_or_none
 from server.db.access import audit_log
-from server.db.access.accounts import Integration
 from server.db.access.audit_log import Actor
+from server.db.access.integration_record import Integration
 from server.db.engine.database import Connection, Database
 from server.db.journal import sync_runs
 from server.db.journal.sync_runs import SyncRun

@@ -13,7 +13,7 @@ from server.chatwoot import (
     SlowBudget,
     Timeouts,
 )
-from server.db.access.accounts import Integration
+from server.db.access.integration_record import Integration
 from server.settings import Settings
 
 

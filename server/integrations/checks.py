@@ -15,7 +15,7 @@ from server.chatwoot import (
 from server.core.chatwoot.inbox_proof import NOT_ACCEPTED
 from server.core.checks import integration_checks
 from server.core.checks.integration_checks import Finding
-from server.db.access.accounts import GRANDFATHERED, Integration
+from server.db.access.integration_record import GRANDFATHERED, Integration
 from server.db.access.integration_rows import Overview
 from server.integrations.arrivals import LATE_SECONDS, REMEDY
 from server.integrations.file_trials import FileTrial

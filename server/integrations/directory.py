@@ -17,8 +17,8 @@ from urllib.parse import parse_qs
 from server.core.chatwoot.payloads import read_address
 from server.core.chatwoot.signatures import is_signed
 from server.core.times import SECOND
-from server.db.access import accounts
-from server.db.access.accounts import FOUNDER, GRANDFATHERED, Integration
+from server.db.access import integration_rows
+from server.db.access.integration_record import FOUNDER, GRANDFATHERED, Integration
 from server.db.access.vault import Vault
 from server.db.engine.database import Database
 from server.errors import (
@@ -72,7 +72,7 @@ class Directory:
     async def refresh(self) -> None:
         started_us = self.now_us()
         self.take(
-            await self._database.read(lambda c: accounts.read_integrations(c, self._vault)),
+            await self._database.read(lambda c: integration_rows.read_integrations(c, self._vault)),
             started_us,
         )
 

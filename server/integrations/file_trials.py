@@ -9,7 +9,7 @@ from server.chatwoot import ChatwootClient, ChatwootError
 from server.chatwoot.files import Files, NotPassedOn
 from server.core.chatwoot import file_hosts
 from server.core.checks.integration_checks import Finding
-from server.db.access.accounts import Integration
+from server.db.access.integration_record import Integration
 from server.errors import AttachmentUnavailable, NotFound
 
 _SECONDS = 8.0  # for all of it

@@ -22,8 +22,8 @@ from server.core.chatwoot.inbox_proof import (
 from server.core.checks import integration_checks
 from server.core.times import SECOND
 from server.db.access import audit_log, integration_rows
-from server.db.access.accounts import FOUNDER, GRANDFATHERED, Integration
 from server.db.access.audit_log import server_actor
+from server.db.access.integration_record import FOUNDER, GRANDFATHERED, Integration
 from server.db.access.vault import Vault
 from server.db.engine.database import Connection, Database
 from server.db.journal import journal

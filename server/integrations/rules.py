@@ -9,8 +9,8 @@ from typing import Any
 from server.chatwoot import ChatwootError, ChatwootRefused
 from server.core.checks import integration_checks
 from server.core.choices import UNSIGNED_WEBHOOKS, WEBHOOK_MODES
-from server.db.access.accounts import Integration
 from server.db.access.audit_log import Actor
+from server.db.access.integration_record import Integration
 from server.errors import BadRequest, ChatwootFailed, Unprocessable
 from server.integrations.proofs import previous_secret_us
 

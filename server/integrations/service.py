@@ -22,9 +22,9 @@ from server.chatwoot import (
 )
 from server.core.checks import integration_checks
 from server.core.times import SECOND
-from server.db.access import accounts, audit_log, integration_rows
-from server.db.access.accounts import GRANDFATHERED, Integration
+from server.db.access import audit_log, integration_rows
 from server.db.access.audit_log import Actor, server_actor
+from server.db.access.integration_record import GRANDFATHERED, Integration
 from server.db.access.integration_rows import Overview
 from server.db.access.vault import Vault
 from server.db.engine.database import Connection, Database
@@ -151,7 +151,9 @@ class Integrations:
                     "webhook_key": key,
                     "inbox_name": names.get(inbox_id),
                 }
-                added.append(await accounts.add_integration(connection, self._vault, own, now_us))
+                added.append(
+                    await integration_rows.add_integration(connection, self._vault, own, now_us)
+                )
                 where = {
                     "baseUrl": draft.base_url,
                     "accountId": new.account_id,

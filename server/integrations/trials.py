@@ -22,7 +22,7 @@ from server.core.chatwoot.inbox_proof import NOT_ACCEPTED
 from server.core.chatwoot.payloads import parse_conversation
 from server.core.checks import integration_checks
 from server.core.checks.integration_checks import Finding
-from server.db.access.accounts import Integration
+from server.db.access.integration_record import Integration
 from server.errors import ChatwootAway, Unprocessable
 from server.integrations.file_trials import FileTrial
 

@@ -22,7 +22,7 @@ from server.core.checks import integration_checks
 from server.core.subjects import LOCAL_CLAIM, LOCAL_SUBJECT
 from server.core.times import wall_now_us
 from server.db import migrations
-from server.db.access import accounts, erase
+from server.db.access import agent_rows, erase, integration_rows
 from server.db.engine.database import Connection
 from server.db.engine.private_files import make_private_file, make_private_folder
 from server.errors import ConfigurationError
@@ -114,10 +114,10 @@ async def _prepare(
         if marker.exists():
             await erase.erase_integration(connection, json.loads(marker.read_text())["id"])
         for email, name, role in _AGENTS:
-            if (known := await accounts.read_password(connection, email)) is None:
-                await accounts.add_agent(connection, _COMPANY, email, name, role, hashed, now_us)
+            if (known := await agent_rows.read_password(connection, email)) is None:
+                await agent_rows.add_agent(connection, _COMPANY, email, name, role, hashed, now_us)
             else:
-                await accounts.update_password(connection, known[0], hashed, now_us)
+                await agent_rows.update_password(connection, known[0], hashed, now_us)
         values = {
             "company_id": _COMPANY,
             "account_id": sim.account.id,
@@ -128,7 +128,9 @@ async def _prepare(
             "webhook_mode": "local",
             "proved_us": now_us,
         }
-        return await accounts.add_integration(connection, parts.resources.vault, values, now_us)
+        return await integration_rows.add_integration(
+            connection, parts.resources.vault, values, now_us
+        )
 
     async with build_application(settings).opened() as parts:
         integration_id = await parts.resources.database.transaction(write)

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from server.close_codes import CloseCode
-from server.db.access.accounts import Agent
+from server.db.access.agent_rows import Agent
 from server.live.hub import Hub
 
 

@@ -29,7 +29,7 @@ from server.core.times import (
     wall_now_us,
 )
 from server.db import status_counts
-from server.db.access.accounts import Integration
+from server.db.access.integration_record import Integration
 from server.db.engine.database import Connection, Database
 from server.db.journal import fanouts, finds
 from server.db.journal.finds import Losses

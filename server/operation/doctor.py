@@ -14,9 +14,9 @@ from pathlib import Path
 from server.core.checks import host_checks, security_checks
 from server.core.checks.integration_checks import Finding
 from server.db import server_variables as database_facts
-from server.db.access import accounts
-from server.db.access.accounts import GRANDFATHERED
+from server.db.access import integration_rows
 from server.db.access.exposure import read_exposure
+from server.db.access.integration_record import GRANDFATHERED
 from server.db.access.vault import Vault
 from server.db.engine.database import Database
 from server.db.engine.private_files import is_shared
@@ -80,7 +80,7 @@ def _private_paths(settings: Settings) -> list[Path]:
 async def _look_at_integrations(settings: Settings, database: Database) -> list[Finding]:
     vault = Vault(settings.secret_key, settings.old_secret_keys)
     try:
-        known = await database.read(lambda c: accounts.read_integrations(c, vault))
+        known = await database.read(lambda c: integration_rows.read_integrations(c, vault))
     except OmniError as error:
         return [
             Finding("integrations", "unknown", f"The database does not answer: {error.message}")

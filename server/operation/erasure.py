@@ -13,8 +13,8 @@ from server.chatwoot import ChatwootClient, ChatwootError, ChatwootRefused
 from server.core.chatwoot.payloads import names_contact
 from server.core.state.entities import Json
 from server.db.access import audit_log
-from server.db.access.accounts import Integration
 from server.db.access.audit_log import Actor
+from server.db.access.integration_record import Integration
 from server.db.engine.database import Connection, Database
 from server.db.state import contacts
 from server.db.state.contacts import Kept

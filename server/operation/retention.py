@@ -9,7 +9,7 @@ from functools import partial
 
 from server import log, metrics
 from server.core.times import SECOND
-from server.db.access import accounts, audit_log, second_factors
+from server.db.access import agent_sessions, audit_log, second_factors
 from server.db.engine.database import Connection, Database
 from server.db.journal import fanouts, finds, journal
 from server.db.state import eventlog, outgoing_files
@@ -130,7 +130,7 @@ class Retention:
         )
         return {
             "deliveries": lambda c: journal.trim_deliveries(c, journal_us, _BATCH),
-            "sessions": lambda c: accounts.trim_sessions(c, day_us, _BATCH),
+            "sessions": lambda c: agent_sessions.trim_sessions(c, day_us, _BATCH),
             "tickets": lambda c: second_factors.trim_tickets(c, day_us, _BATCH),
             "audit": lambda c: audit_log.trim_acts(c, audit_us, _BATCH),
             "finds": lambda c: finds.trim_finds(c, journal_us, _BATCH),

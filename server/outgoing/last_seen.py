@@ -20,7 +20,7 @@ from server.core.state.entities import Conversation
 from server.core.state.projection import WorkingSet
 from server.core.state.tracked import TrackedConversation
 from server.core.wire.event_frames import EventBatch
-from server.db.access.accounts import Integration
+from server.db.access.integration_record import Integration
 from server.db.engine.database import Database
 from server.db.state import read_state
 from server.db.state.conversation_edits import ConversationEditor

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from server.core.state.entities import Message, message_view
 from server.core.state.upload_rules import FileLine
 from server.core.times import SECOND
-from server.db.access.accounts import Agent
+from server.db.access.agent_rows import Agent
 from server.db.engine.database import Connection
 from server.db.state import outbox, outgoing_files, threads
 from server.errors import BadRequest, NewerMessages

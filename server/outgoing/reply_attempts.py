@@ -32,7 +32,7 @@ from server.core.state.reply_outcomes import (
     unchanged,
 )
 from server.core.times import SECOND
-from server.db.access.accounts import Integration
+from server.db.access.integration_record import Integration
 from server.db.engine.database import Connection, Database
 from server.db.state import outbox
 from server.db.state.outbox import Outgoing

@@ -10,7 +10,7 @@ from server.core.state.entities import Message
 from server.core.state.projection import WorkingSet
 from server.core.state.tracked import TrackedConversation, TrackedMessage
 from server.core.wire.event_frames import EventBatch
-from server.db.access.accounts import Agent
+from server.db.access.agent_rows import Agent
 from server.db.engine.database import Connection, Database
 from server.db.state import outbox, outgoing_files
 from server.db.state.conversation_edits import edit_conversation

@@ -14,7 +14,7 @@ from server.core.chatwoot.payloads import CLIENT_ID_KEY
 from server.core.state.delivery import is_part
 from server.core.state.entities import Json, Message
 from server.core.times import SECOND
-from server.db.access.accounts import Integration
+from server.db.access.integration_record import Integration
 from server.db.engine.database import Connection, Database
 from server.db.state import outbox
 from server.integrations.directory import Directory

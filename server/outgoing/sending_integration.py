@@ -1,6 +1,6 @@
 """The integration that a conversation's replies are sent through."""
 
-from server.db.access.accounts import Integration
+from server.db.access.integration_record import Integration
 from server.errors import NoChatwootIntegration
 from server.integrations.directory import Directory
 

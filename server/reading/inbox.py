@@ -28,7 +28,8 @@ from server.core.state.recovery import Cursor
 from server.core.state.tracked import TrackedConversation
 from server.core.times import SECOND
 from server.core.wire.event_frames import EventBatch
-from server.db.access.accounts import Agent, Integration
+from server.db.access.agent_rows import Agent
+from server.db.access.integration_record import Integration
 from server.db.engine.database import Connection, Database
 from server.db.state import (
     eventlog,

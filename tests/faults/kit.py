@@ -17,7 +17,7 @@ import httpx
 
 from server.core.times import wall_now_us
 from server.db import migrations
-from server.db.access import accounts
+from server.db.access import integration_rows
 from server.db.access.vault import Vault
 from server.db.engine.database import Database
 from tests.faults.lean_agent import LeanAgent
@@ -74,7 +74,9 @@ class Cluster:
         values["unsigned"] = "refused" if webhook_secret else "accepted"
         async with Database(self.database_url) as database:
             return await database.transaction(
-                lambda c: accounts.add_integration(c, Vault(SECRET_KEY), values, wall_now_us())
+                lambda c: integration_rows.add_integration(
+                    c, Vault(SECRET_KEY), values, wall_now_us()
+                )
             )
 
     def add_server(

@@ -21,8 +21,8 @@ from server.core.state.recovery import parse_cursor
 from server.core.state.tracked import Source
 from server.core.times import SECOND, wall_now_us
 from server.core.wire.websocket_frames import split_text_frames
-from server.db.access import accounts
-from server.db.access.accounts import Agent
+from server.db.access import integration_rows
+from server.db.access.agent_rows import Agent
 from server.db.access.vault import Vault
 from server.db.engine.database import Database
 from server.db.journal import journal
@@ -434,7 +434,7 @@ async def add_integration(path: Path) -> None:
     values |= {"unsigned": "accepted", "proved_us": 2}
     async with Database(f"sqlite:///{path}") as database:
         await database.transaction(
-            lambda c: accounts.add_integration(c, Vault(""), values, wall_now_us())
+            lambda c: integration_rows.add_integration(c, Vault(""), values, wall_now_us())
         )
 
 

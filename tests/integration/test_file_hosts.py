@@ -10,7 +10,7 @@ import pytest
 from server.chatwoot import ChatwootClient
 from server.chatwoot.files import Files
 from server.core.checks.integration_checks import Finding
-from server.db.access.accounts import Integration
+from server.db.access.integration_record import Integration
 from server.integrations.file_trials import FileTrial
 from server.lab.chatwoot_sim import ChatwootSim
 from server.lab.chatwoot_sim.samples import picture

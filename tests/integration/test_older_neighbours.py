@@ -4,7 +4,7 @@ takes nothing and stops nothing.
 
 import pytest
 
-from server.db.access.accounts import FOUNDER, GRANDFATHERED
+from server.db.access.integration_record import FOUNDER, GRANDFATHERED
 from server.lab.chatwoot_sim import ChatwootSim
 from tests.integration.test_integrations import admin
 from tests.kit.company import Company

@@ -12,7 +12,7 @@ from typing import Any
 import pymysql
 import pytest
 
-from server.db.access import accounts
+from server.db.access import integration_rows
 from server.db.access.vault import Vault
 from server.db.migrations import plan, schema_problem, upgrade
 from server.errors import ConfigurationError, DuplicateRow
@@ -413,7 +413,9 @@ async def test_an_integration_that_meets_a_key_of_the_crm_or_loses_its_token(
     }
     with pytest.raises(DuplicateRow, match="unique key one_page of the CRM's table integrations"):
         await shop.database.transaction(
-            lambda c: accounts.add_integration(c, Vault(""), values | {"webhook_secret": None}, 1)
+            lambda c: integration_rows.add_integration(
+                c, Vault(""), values | {"webhook_secret": None}, 1
+            )
         )
     async with admin(shop) as http:
         answer = await http.delete(f"/api/integrations/{shop.integration_id}")

@@ -12,8 +12,8 @@ from typing import Any, Self
 import httpx
 
 from server.core.times import SECOND, iso, wall_now_us
-from server.db.access import accounts
-from server.db.access.accounts import Integration
+from server.db.access import integration_rows
+from server.db.access.integration_record import Integration
 from server.db.access.vault import Vault
 from server.db.engine.database import Connection, Database, Row
 from server.lab.chatwoot_sim import ChatwootSim
@@ -121,8 +121,10 @@ class Company:
         count.
         """
         now_us = wall_now_us()
-        integration_id = await accounts.add_integration(connection, self._vault, values, now_us)
-        await accounts.update_integration(
+        integration_id = await integration_rows.add_integration(
+            connection, self._vault, values, now_us
+        )
+        await integration_rows.update_integration(
             connection, integration_id, {"walked_at": now_us, "lease_until": now_us + _HELD_US}
         )
         return integration_id
@@ -147,12 +149,14 @@ class Company:
             for name, value in values.items()
         }
         await self.database.transaction(
-            lambda c: accounts.update_integration(c, self.integration_id, sealed)
+            lambda c: integration_rows.update_integration(c, self.integration_id, sealed)
         )
         await self.tell_server()
 
     async def integrations(self) -> list[Integration]:
-        return await self.database.read(lambda c: accounts.read_integrations(c, self._vault))
+        return await self.database.read(
+            lambda c: integration_rows.read_integrations(c, self._vault)
+        )
 
     # its agents
 

@@ -3,7 +3,7 @@ need it.
 """
 
 from server.core.times import wall_now_us
-from server.db.access import accounts
+from server.db.access import integration_rows
 from server.db.access.vault import Vault
 from server.db.engine.database import Database
 from server.lab.chatwoot_sim import ChatwootSim
@@ -24,5 +24,5 @@ async def add_integration(database: Database, sim: ChatwootSim, inbox_id: int | 
         "proved_us": 2,
     }
     return await database.transaction(
-        lambda c: accounts.add_integration(c, Vault(""), values, wall_now_us())
+        lambda c: integration_rows.add_integration(c, Vault(""), values, wall_now_us())
     )

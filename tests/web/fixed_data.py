@@ -24,7 +24,7 @@ from server.core.state.entities import (
     Preview,
 )
 from server.core.times import SECOND
-from server.db.access import accounts
+from server.db.access import agent_rows, integration_rows
 from server.db.access.audit_log import FOREIGN_REFUSED
 from server.db.access.vault import Vault
 from server.db.engine.database import Connection, Database
@@ -199,8 +199,10 @@ async def _fill(url: str) -> None:
 
     async def write(connection: Connection) -> None:
         hashed = hash_password(PASSWORD)
-        await accounts.add_agent(connection, _COMPANY, EMAIL, "Tomas Berg", "admin", hashed, now_us)
-        await accounts.add_integration(connection, Vault(""), integration, now_us)
+        await agent_rows.add_agent(
+            connection, _COMPANY, EMAIL, "Tomas Berg", "admin", hashed, now_us
+        )
+        await integration_rows.add_integration(connection, Vault(""), integration, now_us)
         # as the server that stored the rows has done: nothing is to be compared with its notes
         await crm_proofs.prove(connection, now_us, has_refused=False)
 

@@ -16,7 +16,7 @@ from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, 
 from server.access.authentication import SESSION_COOKIE
 from server.access.passwords import hash_password
 from server.core.times import wall_now_us
-from server.db.access import accounts
+from server.db.access import agent_rows, integration_rows
 from server.db.access.vault import Vault
 from server.db.engine.database import Connection, Database
 from server.lab.chatwoot_sim import ChatwootSim, serving
@@ -219,11 +219,11 @@ async def _add_company(omni: Omni, sim: ChatwootSim, hook: Webhook) -> None:
     }
 
     async def write(connection: Connection) -> None:
-        await accounts.add_integration(
+        await integration_rows.add_integration(
             connection, Vault(omni.env["SECRET_KEY"]), integration, now_us
         )
         for agent, name in AGENTS.items():
-            await accounts.add_agent(
+            await agent_rows.add_agent(
                 connection, COMPANY, email_of(agent), name, "agent", hashed, now_us
             )
 

@@ -1,9 +1,11 @@
-"""An agent's sign-ins as that agent sees them: listed, and ended one by one."""
+"""Sessions: the sign-ins that a browser's cookie stands for, and what their agents see of them."""
 
 import msgspec
 
-from server.db.access import accounts
+from server.db.access.agent_rows import after_all_changes
+from server.db.access.audit_log import NO_ORIGIN, Origin
 from server.db.engine.database import Connection
+from server.db.engine.row_mapper import RowMapper
 
 _ID_CHARACTERS = 16  # of the hash, to name a sign-in by: the cookie cannot be found from it
 
@@ -17,6 +19,26 @@ class SignInView(msgspec.Struct, frozen=True):
     expires_us: int
     address: str | None
     client: str | None
+
+
+class StoredSession(msgspec.Struct, frozen=True):
+    """A session as its row is; times in microseconds."""
+
+    agent_id: int
+    created_us: int
+    expires_us: int
+    revoked_us: int | None
+
+
+_SESSIONS = RowMapper(
+    StoredSession,
+    {
+        "agent_id": "agent_id",
+        "created_us": "created_at",
+        "expires_us": "expires_at",
+        "revoked_us": "revoked_at",
+    },
+)
 
 
 async def list_sessions(
@@ -35,4 +57,76 @@ async def list_sessions(
 async def end_sessions(connection: Connection, keys: list[str], now_us: int) -> None:
     """Every process closes their sockets within seconds."""
     for key in keys:
-        await accounts.revoke_session(connection, key, now_us)
+        await revoke_session(connection, key, now_us)
+
+
+async def add_session(
+    connection: Connection,
+    token_hash: str,
+    agent_id: int,
+    now_us: int,
+    expires_us: int,
+    origin: Origin = NO_ORIGIN,
+) -> None:
+    await connection.execute(
+        "INSERT INTO omni_agent_sessions (token_hash, agent_id, created_at, expires_at, address, "
+        "client) "
+        "VALUES (:token_hash, :agent_id, :now, :expires, :address, :client)",
+        {
+            "token_hash": token_hash,
+            "agent_id": agent_id,
+            "now": now_us,
+            "expires": expires_us,
+            "address": origin.address[:64] or None,
+            "client": origin.client[:255] or None,
+        },
+    )
+
+
+async def read_session(connection: Connection, token_hash: str) -> StoredSession | None:
+    return _SESSIONS.read_or_none(
+        await connection.fetch_one(
+            f"SELECT {_SESSIONS.text} FROM omni_agent_sessions WHERE token_hash = :token_hash",
+            {"token_hash": token_hash},
+        )
+    )
+
+
+async def revoke_session(connection: Connection, token_hash: str, now_us: int) -> None:
+    await connection.execute(
+        "UPDATE omni_agent_sessions SET revoked_at = :now WHERE token_hash = :token_hash AND "
+        "revoked_at IS NULL",
+        {"now": await after_all_changes(connection, now_us), "token_hash": token_hash},
+    )
+
+
+async def read_sessions_revoked(connection: Connection, since_us: int, page: int) -> list[str]:
+    """The keys of sessions that were ended at or after the moment: all of them, in pages."""
+    found: list[str] = []
+    edge: dict[str, object] = {"since": since_us, "key": ""}
+    while True:
+        rows = await connection.fetch_all(
+            "SELECT token_hash, revoked_at FROM omni_agent_sessions WHERE revoked_at >= :since "
+            "AND (revoked_at > :since OR token_hash > :key) "
+            "ORDER BY revoked_at, token_hash LIMIT :limit",
+            edge | {"limit": page},
+        )
+        found += [row[0] for row in rows]
+        if len(rows) < page:
+            return found
+        edge = {"since": rows[-1][1], "key": rows[-1][0]}
+
+
+async def trim_sessions(connection: Connection, before_us: int, limit: int) -> int:
+    """Forget sessions that ended before the moment. Returns how many."""
+    rows = await connection.fetch_all(
+        "SELECT token_hash FROM omni_agent_sessions WHERE expires_at < :before ORDER BY "
+        "expires_at LIMIT :limit",
+        {"before": before_us, "limit": limit},
+    )
+    for (token_hash,) in rows:
+        await connection.execute(
+            "DELETE FROM omni_agent_sessions WHERE token_hash = :token_hash",
+            {"token_hash": token_hash},
+        )
+    return len(rows)

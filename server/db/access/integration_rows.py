@@ -7,10 +7,14 @@ from typing import Any
 import msgspec
 
 from server.core.times import wall_now_us
-from server.db.access.accounts import INTEGRATION_COLUMNS, Integration, integration_of
+from server.db.access.integration_record import (
+    INTEGRATION_COLUMNS,
+    Integration,
+    integration_of,
+)
 from server.db.access.vault import Vault
 from server.db.engine.database import Connection
-from server.db.schema import columns
+from server.db.schema import columns, crm_keys
 from server.db.schema.names import column
 from server.errors import DuplicateRow
 
@@ -234,3 +238,79 @@ async def _held_still(connection: Connection) -> str:
 def _overview(row: Any, vault: Vault) -> Overview:
     *_, mode, reconciled_us = row
     return Overview(integration_of(row, vault), mode or "live", reconciled_us)
+
+
+async def read_integrations(connection: Connection, vault: Vault) -> list[Integration]:
+    """All Chatwoot integrations, of every company: the directory of each process."""
+    rows = await connection.fetch_all(
+        f"SELECT {INTEGRATION_COLUMNS} FROM integrations "
+        "WHERE provider = 'chatwoot' AND omni_deleted_at IS NULL ORDER BY id"
+    )
+    return [integration_of(row, vault) for row in rows]
+
+
+async def add_integration(
+    connection: Connection, vault: Vault, values: dict[str, Any], now_us: int
+) -> int:
+    """`values`: company_id, account_id, inbox_id, base_url, access_token, webhook_secret, and where
+    they are known `proved_us`, `unsigned`, `webhook_key`. Returns the id.
+
+    Raises DuplicateRow: the same inbox twice would show every conversation twice. Other companies'
+    rows are not looked at: whose the inbox is shows when its Chatwoot is asked, and a refusal here
+    would tell a stranger who is a customer.
+    """
+    row = await connection.fetch_one(
+        "SELECT id, omni_deleted_at FROM integrations WHERE provider = 'chatwoot' AND base_url = "
+        ":base_url AND account_id = :account_id "
+        "AND page_id = :page_id AND company_id = :company_id",
+        {
+            "base_url": values["base_url"],
+            "account_id": str(values["account_id"]),
+            "page_id": str(values["inbox_id"]),
+            "company_id": values["company_id"],
+        },
+    )
+    if row is not None and row[1] is None:
+        raise DuplicateRow(
+            f"Integration {row[0]} is this Chatwoot inbox already; nothing was added"
+        )
+    if row is not None:
+        # it comes again under its number
+        await connection.execute("DELETE FROM integrations WHERE id = :id", {"id": row[0]})
+    number = await crm_keys.insert_integration(
+        connection,
+        "INSERT INTO integrations (id, company_id, provider, page_id, access_token, account_id, "
+        "base_url, is_active, is_webhook_active, "
+        "webhook_mode, created_at, updated_at, omni_webhook_secret, omni_proved_at, "
+        "omni_unsigned_webhooks, omni_webhook_key, omni_inbox_name) "
+        "VALUES (:id, :company_id, 'chatwoot', :page_id, :access_token, :account_id, "
+        ":base_url, :yes, :yes, :mode, :now, :now, :webhook_secret, :proved, :unsigned, :key, "
+        ":name)",
+        {
+            "id": row[0] if row is not None else None,
+            "company_id": values["company_id"],
+            "page_id": str(values["inbox_id"]),
+            "account_id": str(values["account_id"]),
+            "base_url": values["base_url"],
+            "access_token": vault.seal(values["access_token"]),
+            "webhook_secret": vault.seal(values["webhook_secret"]),
+            "mode": values.get("webhook_mode", "live"),
+            "proved": values.get("proved_us"),
+            "unsigned": values.get("unsigned", "refused"),
+            "key": vault.seal(values.get("webhook_key")),
+            "name": (values.get("inbox_name") or "")[:255] or None,
+            "yes": True,
+            "now": columns.time_to_column(now_us),
+        },
+    )
+    return number if row is None else int(row[0])
+
+
+async def update_integration(
+    connection: Connection, integration_id: int, values: dict[str, Any]
+) -> None:
+    """Set some columns of one integration; the names come from our own code."""
+    assignments = ", ".join(f"{column('integrations', name)} = :{name}" for name in values)
+    await connection.execute(
+        f"UPDATE integrations SET {assignments} WHERE id = :id", values | {"id": integration_id}
+    )

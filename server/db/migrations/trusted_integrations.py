@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from server.db.access.accounts import GRANDFATHERED
+from server.db.access.integration_record import GRANDFATHERED
 from server.db.migrations import backfill
 
 

@@ -3,7 +3,7 @@ two dialects need.
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -19,10 +19,11 @@ from server.core.state.entities import (
     Preview,
 )
 from server.core.state.search_text import customer_form, message_form
+from server.db.engine.row_mapper import RowMapper
 from server.db.engine.sql_connection import Dialect, Row
 from server.db.schema.crm_columns import shown_status
 
-T = TypeVar("T")
+T = TypeVar("T", bound=msgspec.Struct)
 
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - the documented DATETIME columns are naive UTC
 _MICROSECOND = dt.timedelta(microseconds=1)
@@ -34,94 +35,91 @@ _decoders: dict[type[Any], msgspec.json.Decoder[Any]] = {
 }  # taking a type apart costs more than reading a small text
 _encode_json = msgspec.json.Encoder().encode
 
-CONVERSATION_COLUMNS = (
-    "id",
-    "company_id",
-    "platform",
-    "external_user_id",
-    "external_user_name",
-    "status",
-    "last_message_at",
-    "created_at",
-    "updated_at",
-    "omni_integration_id",
-    "omni_chatwoot_conversation_id",
-    "omni_chatwoot_status",
-    "omni_chatwoot_version",
-    "omni_channel",
-    "omni_contact",
-    "omni_assignee",
-    "omni_labels",
-    "omni_priority",
-    "omni_waiting_since",
-    "omni_can_reply",
-    "omni_preview",
-    "omni_inbound_count",
-    "omni_last_inbound_at",
-    "omni_last_message_number",
-    "omni_contact_seen_at",
-    "omni_gone_at",
-    "omni_read_count",
-    "omni_read_to",
-    "omni_told_at",
-    "omni_former_number",
-    "omni_seq",
-)
-MESSAGE_COLUMNS = (
-    "id",
-    "conversation_id",
-    "sender_type",
-    "content",
-    "created_at",
-    "omni_chatwoot_message_id",
-    "omni_chatwoot_version",
-    "omni_told_at",
-    "omni_client_id",
-    "omni_agent_id",
-    "omni_sender_name",
-    "omni_content_type",
-    "omni_attachments",
-    "omni_is_private",
-    "omni_is_deleted",
-    "omni_edited_at",
-    "omni_delivery_state",
-    "omni_delivery_error",
-    "omni_delivery_attempts",
-    "omni_next_attempt_at",
-    "omni_is_outcome_unknown",
-    "omni_chatwoot_answered_at",
-    "omni_former_number",
-    "omni_seq",
-)
+# field -> column
+CONVERSATION_COLUMNS = {
+    "id": "id",
+    "company_id": "company_id",
+    "platform": "platform",
+    "external_user_id": "external_user_id",
+    "external_user_name": "external_user_name",
+    "status": "status",
+    "last_message_us": "last_message_at",
+    "created_us": "created_at",
+    "updated_us": "updated_at",
+    "integration_id": "omni_integration_id",
+    "chatwoot_conversation_id": "omni_chatwoot_conversation_id",
+    "chatwoot_status": "omni_chatwoot_status",
+    "chatwoot_version": "omni_chatwoot_version",
+    "channel": "omni_channel",
+    "contact": "omni_contact",
+    "assignee": "omni_assignee",
+    "labels": "omni_labels",
+    "priority": "omni_priority",
+    "waiting_since_us": "omni_waiting_since",
+    "can_reply": "omni_can_reply",
+    "preview": "omni_preview",
+    "inbound_count": "omni_inbound_count",
+    "last_inbound_us": "omni_last_inbound_at",
+    "last_message_number": "omni_last_message_number",
+    "contact_seen_us": "omni_contact_seen_at",
+    "gone_us": "omni_gone_at",
+    "read_count": "omni_read_count",
+    "read_to_us": "omni_read_to",
+    "told_at": "omni_told_at",
+    "former_number": "omni_former_number",
+    "seq": "omni_seq",
+}
+MESSAGE_COLUMNS = {
+    "id": "id",
+    "conversation_id": "conversation_id",
+    "sender_type": "sender_type",
+    "content": "content",
+    "created_us": "created_at",
+    "chatwoot_message_id": "omni_chatwoot_message_id",
+    "chatwoot_version": "omni_chatwoot_version",
+    "told_at": "omni_told_at",
+    "client_id": "omni_client_id",
+    "agent_id": "omni_agent_id",
+    "sender_name": "omni_sender_name",
+    "content_type": "omni_content_type",
+    "attachments": "omni_attachments",
+    "is_private": "omni_is_private",
+    "is_deleted": "omni_is_deleted",
+    "edited_us": "omni_edited_at",
+    "delivery_state": "omni_delivery_state",
+    "delivery_error": "omni_delivery_error",
+    "delivery_attempts": "omni_delivery_attempts",
+    "next_attempt_us": "omni_next_attempt_at",
+    "is_outcome_unknown": "omni_is_outcome_unknown",
+    "answered_us": "omni_chatwoot_answered_at",
+    "former_number": "omni_former_number",
+    "seq": "omni_seq",
+}
 
 # a row is written with what it is found by, which is read by nobody but the search
-CONVERSATION_ROW = (*CONVERSATION_COLUMNS, "omni_search_text")
-MESSAGE_ROW = (*MESSAGE_COLUMNS, "omni_search_text")
+CONVERSATION_ROW = (*CONVERSATION_COLUMNS.values(), "omni_search_text")
+MESSAGE_ROW = (*MESSAGE_COLUMNS.values(), "omni_search_text")
 
 
-class Shape(Generic[T]):
-    """How rows of an entity are asked for and read.
+class JsonRowMapper(Generic[T]):
+    """Rows of an entity with many columns: how they are asked for, and read.
 
     MySQL gives them as one JSON array: the driver describes each column anew for each SELECT and
     takes each value apart in Python, which for twenty columns costs more than the query. SQLite's
     driver is quick, and its JSON functions end a text at a NUL.
     """
 
-    def __init__(
-        self, columns: Sequence[str], table: str, from_values: Callable[[list[Any]], T]
-    ) -> None:
-        columns_text = ", ".join(f"{table}.{column}" for column in columns)
+    def __init__(self, mapper: RowMapper[T], table: str) -> None:
+        columns_text = ", ".join(f"{table}.{column}" for column in mapper.columns)
         self.select: dict[Dialect, str] = {
             "sqlite": columns_text,
             "mysql": f"JSON_ARRAY({columns_text})",
         }
-        self._width = len(columns)
-        self._from_values = from_values
+        self._width = len(mapper.columns)
+        self._read = mapper.read
 
     def entity(self, row: Row) -> T:
-        return self._from_values(
-            _decode_array(row[0]) if isinstance(row[0], str) else list(row[: self._width])
-        )
+        return self._read(_decode_array(row[0]) if isinstance(row[0], str) else row)
 
     def rest(self, row: Row) -> Row:
         """What was selected after the entity."""
@@ -168,18 +166,6 @@ def contact_of(value: str | None) -> Contact | None:
     return found
 
 
-def _conversation(values: list[Any]) -> Conversation:
-    # a CRM's lists may be in capitals, or have words of its own
-    values[2], values[5] = values[2].lower(), shown_status(values[5] or "")
-    values[6], values[7], values[8] = (time_from_column(value) for value in values[6:9])
-    values[14] = _decode(values[14], Contact)
-    values[15] = _decode(values[15], Assignee)
-    values[16] = tuple(_decode_labels(values[16])) if values[16] else ()
-    values[19] = None if values[19] is None else bool(values[19])
-    values[20] = _decode(values[20], Preview)
-    return Conversation(*values)
-
-
 def conversation_to_row(c: Conversation) -> dict[str, Any]:
     return {
         "id": c.id,
@@ -215,15 +201,6 @@ def conversation_to_row(c: Conversation) -> dict[str, Any]:
         "omni_seq": c.seq,
         "omni_search_text": customer_form(c.external_user_name, c.contact),
     }
-
-
-def _message(values: list[Any]) -> Message:
-    values[2], values[3] = values[2].lower(), values[3] or ""
-    values[4] = time_from_column(values[4])
-    values[12] = _attachments(values[12]) if values[12] else ()
-    values[13], values[14], values[20] = bool(values[13]), bool(values[14]), bool(values[20])
-    values[17] = _decode(values[17], DeliveryError)
-    return Message(*values)
 
 
 def message_to_row(m: Message) -> dict[str, Any]:
@@ -264,10 +241,6 @@ def _decode(text: str | None, kind: type[Any]) -> Any:
     return _decoders[kind].decode(text) if text else None
 
 
-CONVERSATIONS = Shape(CONVERSATION_COLUMNS, "c", _conversation)
-MESSAGES = Shape(MESSAGE_COLUMNS, "m", _message)
-
-
 def _attachments(text: str) -> tuple[Attachment, ...]:
     """Rows may be older than the rule for names, or the CRM's."""
     found = _decode_attachments(text)
@@ -277,3 +250,53 @@ def _attachments(text: str) -> tuple[Attachment, ...]:
         else one
         for one in found
     )
+
+
+def _flag_or_none(value: object) -> bool | None:
+    return None if value is None else bool(value)
+
+
+# a CRM's lists may be in capitals, or have words of its own
+CONVERSATIONS = JsonRowMapper(
+    RowMapper(
+        Conversation,
+        CONVERSATION_COLUMNS,
+        {
+            "platform": str.lower,
+            "status": shown_status,
+            "last_message_us": time_from_column,
+            "created_us": time_from_column,
+            "updated_us": time_from_column,
+            "can_reply": _flag_or_none,
+            "labels": lambda text: tuple(_decode_labels(text)),
+            "contact": _decoders[Contact].decode,
+            "assignee": _decoders[Assignee].decode,
+            "preview": _decoders[Preview].decode,
+        },
+        {
+            "status": shown_status(""),
+            "labels": (),
+            "contact": None,
+            "assignee": None,
+            "preview": None,
+        },
+    ),
+    "c",
+)
+MESSAGES = JsonRowMapper(
+    RowMapper(
+        Message,
+        MESSAGE_COLUMNS,
+        {
+            "sender_type": str.lower,
+            "created_us": time_from_column,
+            "attachments": _attachments,
+            "is_private": bool,
+            "is_deleted": bool,
+            "is_outcome_unknown": bool,
+            "delivery_error": _decoders[DeliveryError].decode,
+        },
+        {"content": "", "attachments": (), "delivery_error": None},
+    ),
+    "m",
+)

@@ -20,7 +20,7 @@ from server.errors import CompanyBusy
 Select = tuple[str, Parameters]
 _PLACES_MOST = 100  # in one statement
 _STREAM = "company_id, epoch, head, floor"
-_STREAMS: dict[Dialect, str] = {  # one column: see `columns.Shape`
+_STREAMS: dict[Dialect, str] = {  # one column: see `columns.JsonRowMapper`
     "sqlite": f"SELECT {_STREAM} FROM omni_inbox_streams",
     "mysql": f"SELECT JSON_ARRAY({_STREAM}) FROM omni_inbox_streams",
 }

@@ -3,7 +3,7 @@
 from server.core.state.projection import WorkingSet
 from server.core.state.tracked import TrackedConversation
 from server.core.wire.event_frames import EventBatch
-from server.db.access.accounts import Integration
+from server.db.access.integration_record import Integration
 from server.db.engine.database import Connection
 from server.db.state import store
 from server.db.state.conversation_edits import ConversationEditor, edit_conversation

@@ -13,7 +13,7 @@ from server.core.checks.integration_checks import report
 from server.core.identifiers import MAX_SAFE_INTEGER
 from server.core.state.entities import Json
 from server.core.times import iso_or_none
-from server.db.access.accounts import GRANDFATHERED
+from server.db.access.integration_record import GRANDFATHERED
 from server.db.access.integration_rows import Overview
 from server.errors import BadRequest
 from server.http.guard import Guard

@@ -5,7 +5,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from server.access.authentication import Principal
-from server.db.access.accounts import read_agents
+from server.db.access.agent_rows import read_agents
 from server.db.engine.database import Database
 from server.http.agent_preferences import AgentPreferences
 from server.http.guard import Guard

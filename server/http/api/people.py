@@ -12,7 +12,7 @@ from server.access.authentication import Principal, actor_of
 from server.access.people_administration import People
 from server.core.state.entities import Json
 from server.core.times import iso
-from server.db.access.accounts import Agent
+from server.db.access.agent_rows import Agent
 from server.db.access.invitations import Invitation
 from server.errors import BadRequest
 from server.http.client_address import address_of

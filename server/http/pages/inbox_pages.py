@@ -19,7 +19,7 @@ from server.access.authentication import Principal
 from server.core.pages.page_locale import JsonObject
 from server.core.pages.page_thread import arrange
 from server.core.state.preference_rules import CHOICES, Preferences
-from server.db.access.accounts import Agent
+from server.db.access.agent_rows import Agent
 from server.db.state.lists import Filters
 from server.errors import BadRequest, NotFound
 from server.http.agent_preferences import AgentPreferences

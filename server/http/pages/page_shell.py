@@ -14,7 +14,7 @@ from server.access.authentication import Principal, check_agent
 from server.core.identifiers import MAX_SAFE_INTEGER, parse_digits
 from server.core.pages.page_locale import Locale
 from server.core.state.preference_rules import Preferences, parse_preferences
-from server.db.access.accounts import Agent
+from server.db.access.agent_rows import Agent
 from server.errors import DatabaseUnavailable, Unauthenticated
 from server.http.agent_preferences import AgentPreferences
 from server.http.pages.page_frame import PageFrame

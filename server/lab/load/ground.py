@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from server.core.state.recovery import Stream
 from server.core.times import wall_now_us
-from server.db.access import accounts, erase
+from server.db.access import erase, integration_rows
 from server.db.access.vault import Vault
 from server.db.engine.database import Connection, Database
 from server.db.state import eventlog
@@ -58,7 +58,7 @@ class Ground:
                     "webhook_mode": "local",
                     "proved_us": now_us,
                 }
-                await accounts.add_integration(connection, vault, values, now_us)
+                await integration_rows.add_integration(connection, vault, values, now_us)
 
         async def run(database: Database) -> None:
             pairs = list(zip(self.companies, inboxes, strict=True))

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from server.core.times import SECOND, wall_now_us
-from server.db.access import accounts
+from server.db.access import agent_rows, agent_sessions
 from server.db.engine.database import Connection
 from tests.integration.access.test_second_factor import (
     FACTOR,
@@ -169,7 +169,7 @@ async def test_all_other_sign_ins_are_ended_however_many(
     async def fill(connection: Connection) -> None:
         for number in range(230):
             at = now - (300 - number) * SECOND
-            await accounts.add_session(
+            await agent_sessions.add_session(
                 connection, secrets.token_hex(32), visitor.number, at, now + 3600 * SECOND
             )
 
@@ -196,7 +196,7 @@ async def test_a_sign_in_under_way_ends_with_the_password(visitor: Visitor) -> N
 
         async def change(connection: Connection) -> "asyncio.Task[httpx.Response]":
             now = wall_now_us()
-            await accounts.update_agent(
+            await agent_rows.update_agent(
                 connection, visitor.number, {"password_hash": hashed, "valid_after": now}, now
             )
             begun = group.create_task(visitor.sign_in(http))

@@ -8,7 +8,7 @@ import argon2
 import httpx
 
 from server.core.times import SECOND, wall_now_us
-from server.db.access import accounts
+from server.db.access import agent_rows, agent_sessions
 from tests.kit.company import Company
 from tests.kit.socket_client import AgentSocket
 
@@ -35,7 +35,7 @@ class Visitor:
         now = wall_now_us()
         company_id = self.company.id
         return await self.company.database.transaction(
-            lambda c: accounts.add_agent(
+            lambda c: agent_rows.add_agent(
                 c, company_id, email, "Tomas Berg", "agent", CHEAP_HASH, now
             )
         )
@@ -49,7 +49,7 @@ class Visitor:
         cookie, now = secrets.token_urlsafe(32), wall_now_us()
         key = hashlib.sha256(cookie.encode()).hexdigest()
         await self.company.database.transaction(
-            lambda c: accounts.add_session(c, key, self.number, now, now + 3600 * SECOND)
+            lambda c: agent_sessions.add_session(c, key, self.number, now, now + 3600 * SECOND)
         )
         return cookie
 

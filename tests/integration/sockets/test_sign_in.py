@@ -5,7 +5,7 @@ import time
 import pytest
 
 from server.core.times import SECOND, wall_now_us
-from server.db.access import accounts
+from server.db.access import agent_rows
 from tests.integration.sockets.clients import silent
 from tests.kit.company import Company
 from tests.kit.socket_client import AgentSocket
@@ -74,7 +74,7 @@ async def test_an_agent_without_access_is_silent_within_seconds(
         now = wall_now_us()
         is_active, after = case != "disabled", now + 2 * SECOND if case != "disabled" else 0
         await company.database.transaction(
-            lambda c: accounts.update_access(
+            lambda c: agent_rows.update_access(
                 c, number, is_active=is_active, valid_after_us=after, now_us=now
             )
         )
@@ -99,7 +99,7 @@ async def test_an_agent_whose_access_ends_while_a_socket_opens_is_not_let_in_for
     async with silent(company.socket(7, cursor=f"{epoch}.{int(seq) + 1000}")) as socket:
         await socket.say_hello()
         await company.database.transaction(
-            lambda c: accounts.update_access(
+            lambda c: agent_rows.update_access(
                 c, number, is_active=False, valid_after_us=0, now_us=now
             )
         )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from server.core.times import wall_now_us
-from server.db.access import accounts
+from server.db.access import integration_rows
 from server.db.access.vault import Vault
 from server.db.engine.database import Connection, Database
 from server.lab.load.loop import Loop
@@ -260,4 +260,4 @@ async def _add_integrations(connection: Connection, companies: int) -> None:
             "webhook_secret": SECRET,
             "proved_us": 2,
         }
-        await accounts.add_integration(connection, vault, values, wall_now_us())
+        await integration_rows.add_integration(connection, vault, values, wall_now_us())

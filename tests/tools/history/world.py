@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import httpx
 
 from server.chatwoot import ChatwootClient, RequestBudget
-from server.db.access.accounts import Integration
+from server.db.access.integration_record import Integration
 from server.db.access.vault import Vault
 from server.db.engine.database import Database
 from server.incoming.full_sync import FullSync, OnProgress

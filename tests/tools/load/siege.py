@@ -26,7 +26,7 @@ import httpx
 
 from server.core.times import SECOND, wall_now_us
 from server.db import migrations
-from server.db.access import accounts
+from server.db.access import agent_rows, integration_rows
 from server.db.access.vault import Vault
 from server.db.engine.database import Database
 from tests.faults.kit import (
@@ -288,17 +288,17 @@ async def _prepare(cluster: Cluster) -> None:
     vault = Vault(SECRET_KEY)
     async with Database(cluster.database_url) as database:
         number = await database.transaction(
-            lambda c: accounts.add_integration(c, vault, values, now)
+            lambda c: integration_rows.add_integration(c, vault, values, now)
         )
         old = {
             "previous_webhook_secret": vault.seal(_OLD_SECRET),
             "previous_secret_until": now - SECOND,
             "lease_until": 2**62,
         }
-        await database.transaction(lambda c: accounts.update_integration(c, number, old))
+        await database.transaction(lambda c: integration_rows.update_integration(c, number, old))
         for email in (_EMAIL, _EMAIL_DURING):
             await database.transaction(
-                lambda c, email=email: accounts.add_agent(  # type: ignore[misc]
+                lambda c, email=email: agent_rows.add_agent(  # type: ignore[misc]
                     c, COMPANY, email, "Ghost", "admin", hashed, now
                 )
             )

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from server.core.times import wall_now_us
-from server.db.access import accounts
+from server.db.access import integration_rows
 from server.db.access.vault import Vault
 from server.db.engine.database import Database
 from server.lab.chatwoot_sim import ChatwootSim, serving
@@ -235,7 +235,7 @@ async def _integrated(server: Omni) -> None:
     }
     async with Database(server.env["DATABASE_URL"]) as database:
         await database.transaction(
-            lambda c: accounts.add_integration(c, Vault(SECRET_KEY), values, wall_now_us())
+            lambda c: integration_rows.add_integration(c, Vault(SECRET_KEY), values, wall_now_us())
         )
 
 

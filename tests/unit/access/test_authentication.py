@@ -18,8 +18,8 @@ from server.access.authentication import Access
 from server.access.passwords import hash_password
 from server.core.chatwoot.origins import read_cookie
 from server.core.times import wall_now_us
-from server.db.access import accounts
-from server.db.access.accounts import Agent
+from server.db.access import agent_rows, agent_sessions
+from server.db.access.agent_rows import Agent
 from server.db.engine.database import Database
 from server.errors import (
     DatabaseUnavailable,
@@ -206,9 +206,9 @@ async def test_sessions_that_have_ended_are_told_together(tmp_path: Path) -> Non
         keys = {f"{number}" * 64 for number in range(5)}
         for key in keys:
             await database.transaction(
-                lambda c, key=key: accounts.add_session(c, key, agent.id, 1, 2)  # type: ignore[misc]
+                lambda c, key=key: agent_sessions.add_session(c, key, agent.id, 1, 2)  # type: ignore[misc]
             )
-            await database.transaction(lambda c, key=key: accounts.revoke_session(c, key, 2))  # type: ignore[misc]
+            await database.transaction(lambda c, key=key: agent_sessions.revoke_session(c, key, 2))  # type: ignore[misc]
         await access.look_up()
         assert [set(told) for told in ended] == [keys]
 
@@ -254,10 +254,17 @@ async def test_no_number_of_changes_hides_one(
         for number in range(30):
             # all in one microsecond, after the look
             await database.transaction(
-                lambda c: accounts.get_or_create_agent(c, 2, f"n{number}", "N", "agent", now_us + 1)  # noqa: B023
+                lambda c: agent_rows.get_or_create_agent(
+                    c,
+                    2,
+                    f"n{number}",  # noqa: B023
+                    "N",
+                    "agent",
+                    now_us + 1,
+                )
             )
         await database.transaction(
-            lambda c: accounts.update_access(
+            lambda c: agent_rows.update_access(
                 c, agent.id, is_active=False, valid_after_us=0, now_us=now_us
             )
         )
@@ -318,7 +325,7 @@ async def test_a_database_that_went_back_is_read_anew(tmp_path: Path) -> None:
         agent = (await access.authenticate_token(_token())).agent
         far_us = wall_now_us() + 3_600_000_000  # that machine's clock was an hour ahead
         await database.transaction(
-            lambda c: accounts.update_agent(c, agent.id, {"name": "Tomas"}, far_us)
+            lambda c: agent_rows.update_agent(c, agent.id, {"name": "Tomas"}, far_us)
         )
         await access.look_up()
         await database.transaction(
@@ -352,7 +359,7 @@ async def test_a_role_is_taken_away_in_either_place(tmp_path: Path) -> None:
             ("admin", ["admin", "agent", "admin"]),
         ):
             values = {"role": role}
-            await database.transaction(lambda c: accounts.update_agent(c, agent.id, values, 1))  # noqa: B023
+            await database.transaction(lambda c: agent_rows.update_agent(c, agent.id, values, 1))  # noqa: B023
             await access.look_up()
             assert await roles() == expected
 

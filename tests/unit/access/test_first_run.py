@@ -8,7 +8,7 @@ import pytest
 
 from server.access.authentication import Access
 from server.access.first_run import SetUp
-from server.db.access import accounts
+from server.db.access import agent_rows
 from server.db.access.audit_log import NO_ORIGIN
 from server.db.engine.database import Database
 from server.errors import Conflict
@@ -56,7 +56,7 @@ async def test_who_was_first_while_the_password_was_hashed_stays_the_only_one(
             )
             await access.has_begun.wait()
             await database.transaction(
-                lambda c: accounts.add_agent(
+                lambda c: agent_rows.add_agent(
                     c, 7, "first@example.org", "First", "admin", "hash", database.clock.now_us()
                 )
             )

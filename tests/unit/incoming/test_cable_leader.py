@@ -10,7 +10,7 @@ from server.chatwoot import ChatwootClient
 from server.chatwoot.cable import CableNetwork
 from server.core.times import SECOND
 from server.db import migrations
-from server.db.access.accounts import Integration
+from server.db.access.integration_record import Integration
 from server.db.access.vault import Vault
 from server.db.engine.database import Database
 from server.db.journal.journal import Delivery

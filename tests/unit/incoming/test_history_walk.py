@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from server.chatwoot import ChatwootClient, RequestBudget, SlowBudget
-from server.db.access.accounts import Integration
+from server.db.access.integration_record import Integration
 from server.db.access.vault import Vault
 from server.db.engine.database import Database
 from server.db.state import history

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from server.core.times import wall_now_us
-from server.db.access import accounts
+from server.db.access import integration_rows
 from server.db.access.vault import Vault
 from server.db.engine.database import Database
 from server.db.engine.sql_connection import Connection
@@ -119,7 +119,10 @@ async def _site(url: str, *, runs: bool = True) -> AsyncIterator[Site]:
             }
             values |= {"access_token": "token", "webhook_secret": None, "proved_us": 2}
             with contextlib.suppress(DuplicateRow):  # hypothesis comes here again and again
-                await database.transaction(lambda c: accounts.add_integration(c, vault, values, 1))  # noqa: B023
+                await database.transaction(
+                    # awaited at once
+                    lambda c: integration_rows.add_integration(c, vault, values, 1)  # noqa: B023
+                )
         directory = Directory(database, vault, tolerance_seconds=300, require_signature=False)
         await directory.refresh()
         site = Site(database, directory)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from server.chatwoot import ConversationPage
-from server.db.access.accounts import Integration
+from server.db.access.integration_record import Integration
 from server.db.engine.database import Database
 from server.incoming.full_sync import FullSync
 from server.incoming.sync_outcome import SyncOutcome

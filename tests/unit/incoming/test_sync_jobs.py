@@ -6,8 +6,8 @@ from pathlib import Path
 import httpx
 
 from server.chatwoot import ChatwootClient
-from server.db.access.accounts import Integration
 from server.db.access.audit_log import NO_ORIGIN, Actor
+from server.db.access.integration_record import Integration
 from server.db.access.vault import Vault
 from server.db.engine.database import Database
 from server.incoming.full_sync import FullSync

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from server.core.chatwoot.signatures import sign
-from server.db.access import accounts
-from server.db.access.accounts import FOUNDER, GRANDFATHERED, Integration
+from server.db.access import integration_rows
+from server.db.access.integration_record import FOUNDER, GRANDFATHERED, Integration
 from server.db.access.vault import Vault
 from server.db.engine.database import Connection, Database
 from server.errors import BadSignature, PayloadError
@@ -264,7 +264,7 @@ async def test_it_follows_the_database(tmp_path: Path) -> None:
         values |= {"proved_us": 2}
 
         async def add(c: Connection) -> int:
-            return await accounts.add_integration(c, vault, values, NOW_US)
+            return await integration_rows.add_integration(c, vault, values, NOW_US)
 
         number = await database.transaction(add)
         await directory.refresh()

@@ -22,7 +22,8 @@ from server.core.state.entities import Message
 from server.core.state.tracked import Source
 from server.core.state.upload_rules import checked_file
 from server.core.times import SECOND, wall_now_us
-from server.db.access.accounts import Agent, Integration
+from server.db.access.agent_rows import Agent
+from server.db.access.integration_record import Integration
 from server.db.access.vault import Vault
 from server.db.engine.database import Database
 from server.db.state import outbox, store

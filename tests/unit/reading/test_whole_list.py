@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from server.db.access.accounts import Agent
+from server.db.access.agent_rows import Agent
 from server.db.engine.database import Database
 from server.db.state.lists import Filters
 from server.reading.inbox import Inbox

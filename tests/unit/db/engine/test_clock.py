@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from server.core.times import SECOND
-from server.db.access import accounts
+from server.db.access import agent_rows
 from server.db.engine.clock import DatabaseClock
 from server.db.engine.database import Database
 from server.db.journal import sync_runs
@@ -67,13 +67,13 @@ async def test_a_sign_out_of_the_future_is_one_of_now(tmp_path: Path) -> None:
     async with Database(fresh_sqlite(tmp_path / "omni.db")) as database:
         now_us = database.clock.now_us()
         agent_id = await database.transaction(
-            lambda c: accounts.add_agent(c, 1, "m@example.org", "M", "agent", None, now_us)
+            lambda c: agent_rows.add_agent(c, 1, "m@example.org", "M", "agent", None, now_us)
         )
         wrong = {"valid_after": now_us + 3600 * SECOND}
-        await database.transaction(lambda c: accounts.update_agent(c, agent_id, wrong, now_us))
-        assert await database.transaction(lambda c: accounts.heal_valid_after(c, now_us)) == 1
-        assert await database.transaction(lambda c: accounts.heal_valid_after(c, now_us)) == 0
-        agent = await database.read(lambda c: accounts.read_agent(c, agent_id))
+        await database.transaction(lambda c: agent_rows.update_agent(c, agent_id, wrong, now_us))
+        assert await database.transaction(lambda c: agent_rows.heal_valid_after(c, now_us)) == 1
+        assert await database.transaction(lambda c: agent_rows.heal_valid_after(c, now_us)) == 0
+        agent = await database.read(lambda c: agent_rows.read_agent(c, agent_id))
         assert agent is not None
         assert agent.valid_after_us == now_us
 

@@ -7,7 +7,7 @@ import pytest
 
 from server.core.times import SECOND
 from server.db import migrations
-from server.db.access import accounts
+from server.db.access import integration_record, integration_rows
 from server.db.access.vault import Vault
 from server.db.engine.database import Database
 from server.db.journal import walks
@@ -31,7 +31,9 @@ async def database(database_url: str) -> AsyncIterator[Database]:
         "webhook_secret": None,
     }
     async with Database(database_url) as opened:
-        await opened.transaction(lambda c: accounts.add_integration(c, Vault(""), values, NOW_US))
+        await opened.transaction(
+            lambda c: integration_rows.add_integration(c, Vault(""), values, NOW_US)
+        )
         yield opened
 
 
@@ -51,8 +53,8 @@ async def _release(
     )
 
 
-async def _integration(database: Database) -> accounts.Integration:
-    [integration] = await database.read(lambda c: accounts.read_integrations(c, Vault("")))
+async def _integration(database: Database) -> integration_record.Integration:
+    [integration] = await database.read(lambda c: integration_rows.read_integrations(c, Vault("")))
     return integration
 
 

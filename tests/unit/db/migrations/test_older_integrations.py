@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import text
 
 from server.chatwoot import ChatwootClient
-from server.db.access import accounts
-from server.db.access.accounts import GRANDFATHERED, Integration
+from server.db.access import integration_rows
+from server.db.access.integration_record import GRANDFATHERED, Integration
 from server.db.access.vault import Vault
 from server.db.engine.database import Database
 from server.db.migrations import upgrade
@@ -43,7 +43,9 @@ async def _read(url: str) -> dict[int, Integration]:
     async with Database(url) as database:
         return {
             one.id: one
-            for one in await database.read(lambda c: accounts.read_integrations(c, Vault("")))
+            for one in await database.read(
+                lambda c: integration_rows.read_integrations(c, Vault(""))
+            )
         }
 
 
@@ -97,7 +99,7 @@ async def test_chatwoot_is_asked_about_them(tmp_path: Path, token: str, shared: 
         other |= {} if shared == "there" else {"base_url": "https://b.example.com"}
         for values in [mine, other] if shared else [mine]:
             await database.transaction(
-                lambda c, values=values: accounts.add_integration(c, Vault(""), values, 1)  # type: ignore[misc]
+                lambda c, values=values: integration_rows.add_integration(c, Vault(""), values, 1)  # type: ignore[misc]
             )
         directory = Directory(database, Vault(""), tolerance_seconds=300, require_signature=False)
         await directory.refresh()

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from server.access.authentication import Access, Principal
 from server.access.foreign_access import Trespass
 from server.core.wire.event_frames import EventBatch
-from server.db.access.accounts import Agent
+from server.db.access.agent_rows import Agent
 from server.db.engine.database import Connection, Database
 from server.db.state import eventlog
 from server.http.api.events import Events
