@@ -14,6 +14,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
+from sqlalchemy.exc import NoSuchTableError
 
 from server.db.access.vault import Vault
 from server.db.migrations import (
@@ -97,21 +98,28 @@ def schema_problem(database_url: str) -> str | None:
     DatabaseUnavailable or ConfigurationError.
     """
     with connected(database_url) as connection:
-        missing = shape.missing(connection)
-        if missing:
-            return (
-                f"{', '.join(missing[:3])}{' and more' if len(missing) > 3 else ''} missing "
-                f"in the database; {_HINT}"
-            )
-        # a revision unknown to us is a newer program's, and all we need is there
-        if _revision(connection) is None:
-            return f"The upgrade of the database was not finished; {_HINT}"
-        refusals = fit.look(connection).refusals
-        if refusals:
-            return refusals[0]
-        narrow = [] if connection.dialect.name == "sqlite" else fit.narrow(connection)
-        if narrow:
-            return f"{', '.join(narrow)} too narrow for what the inbox stores; {_HINT}"
+        try:
+            return _problem(connection)
+        except NoSuchTableError as error:  # somebody took it away while it was looked at
+            return f"{error} missing in the database; {_HINT}"
+
+
+def _problem(connection: Connection) -> str | None:
+    missing = shape.missing(connection)
+    if missing:
+        return (
+            f"{', '.join(missing[:3])}{' and more' if len(missing) > 3 else ''} missing "
+            f"in the database; {_HINT}"
+        )
+    # a revision unknown to us is a newer program's, and all we need is there
+    if _revision(connection) is None:
+        return f"The upgrade of the database was not finished; {_HINT}"
+    refusals = fit.look(connection).refusals
+    if refusals:
+        return refusals[0]
+    narrow = [] if connection.dialect.name == "sqlite" else fit.narrow(connection)
+    if narrow:
+        return f"{', '.join(narrow)} too narrow for what the inbox stores; {_HINT}"
     return None
 
 
