@@ -1,11 +1,10 @@
 """Supervised background services: restarted with jittered backoff, their death visible in
 `/readyz`.
 
-The only place (with the database's door) where tasks are started by hand.
+The only place, beside the database's lanes, where tasks are started by hand.
 """
 
 import asyncio
-import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
@@ -13,10 +12,13 @@ from types import TracebackType
 from typing import Any
 
 from server import log, metrics
+from server.core.backoff import Backoff
 
-_BACKOFF_FIRST_SECONDS = 0.2
-_BACKOFF_MOST_SECONDS = 10.0
-_DYING_SECONDS, _DYING_DEATHS = 120.0, 4  # so often within that time is no accident any more
+_INITIAL_BACKOFF_SECONDS = 0.2
+_MAX_BACKOFF_SECONDS = 10.0
+# a service that dies so often within that time is reported
+_DYING_SECONDS = 120.0
+_DYING_DEATHS = 4
 _CALM_SECONDS = 30.0  # a service that ran this long starts again at the first backoff
 _logger = log.get(__name__)
 # the loop holds its tasks weakly: one that only its own future knows would be collected
@@ -58,7 +60,7 @@ class Services:
 
     async def _supervise(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         loop = asyncio.get_running_loop()
-        delay = _BACKOFF_FIRST_SECONDS
+        backoff = Backoff(_INITIAL_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS)
         while True:
             started = loop.time()
             try:
@@ -66,13 +68,13 @@ class Services:
             except Exception as exc:  # the one net under every service
                 self._last_error[name] = type(exc).__name__
                 self._deaths.setdefault(name, deque(maxlen=_DYING_DEATHS)).append(time.monotonic())
-                _logger.exception("service died", task=name, retry_seconds=round(delay, 2))
+                _logger.exception(
+                    "service died", task=name, retry_seconds=round(backoff.seconds, 2)
+                )
             if loop.time() - started > _CALM_SECONDS:
-                delay = _BACKOFF_FIRST_SECONDS
+                backoff.reset()
             metrics.task_restarts.labels(name).inc()
-            # jitter, not a secret
-            await asyncio.sleep(delay * (0.5 + random.random()))  # noqa: S311
-            delay = min(delay * 2, _BACKOFF_MOST_SECONDS)
+            await asyncio.sleep(backoff.next_seconds())
             self._last_error.pop(name, None)
 
 

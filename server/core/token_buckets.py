@@ -1,8 +1,9 @@
 """Token buckets, and by what a client is counted. They take the time, hold no clock."""
 
 import ipaddress
-from collections import OrderedDict
 from collections.abc import Hashable
+
+from server.core.bounded_dict import BoundedDict
 
 
 class Bucket:
@@ -44,11 +45,10 @@ class Buckets:
     then, or a flood's.
     """
 
-    def __init__(self, rate: float, burst: float, most: int = 50_000) -> None:
+    def __init__(self, rate: float, burst: float, max_keys: int = 50_000) -> None:
         self._rate = rate
         self._burst = burst
-        self._most = most
-        self._buckets: OrderedDict[Hashable, Bucket] = OrderedDict()
+        self._buckets: BoundedDict[Hashable, Bucket] = BoundedDict(max_keys)
 
     def is_empty(self, key: Hashable, now: float) -> bool:
         """Whether there is not even one for this key."""
@@ -70,8 +70,6 @@ class Buckets:
         bucket = self._buckets.get(key)
         if bucket is None:
             bucket = self._buckets[key] = Bucket(self._rate, self._burst, now)
-            if len(self._buckets) > self._most:
-                self._buckets.popitem(last=False)
         else:
             self._buckets.move_to_end(key)
         return bucket

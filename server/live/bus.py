@@ -27,8 +27,8 @@ OnMessage = Callable[[str], None]
 
 _logger = log.get(__name__)
 # messages waiting to be published; beyond that the feeds' own comparison is quicker
-_OUTGOING_MOST = 5_000
-_OUTGOING_BYTES = 32_000_000
+_MAX_OUTGOING = 5_000
+_MAX_OUTGOING_BYTES = 32_000_000
 _CANARY_SECONDS = 2.0
 _CANARY_LATE_SECONDS = 3.0
 _WARN_SECONDS = 60.0  # of messages that are not ours, one line in so long
@@ -45,7 +45,7 @@ class Bus:
         self._redis = None if url.startswith("memory") else RedisBackend(url, on_up=self._came_up)
         self._broadcast = Broadcast(backend=self._redis) if self._redis else Broadcast(url)
         self._outgoing: BoundedQueue[tuple[str, str]] = BoundedQueue(
-            _OUTGOING_MOST, _OUTGOING_BYTES
+            _MAX_OUTGOING, _MAX_OUTGOING_BYTES
         )
         self._wished: dict[str, OnMessage] = {}  # by topic
         self._listeners: dict[str, asyncio.Task[None]] = {}

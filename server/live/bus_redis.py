@@ -8,7 +8,6 @@ asks for all wanted channels in one command.
 
 import asyncio
 import contextlib
-import random
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -21,6 +20,7 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import NoPermissionError
 
 from server import log, metrics
+from server.core.backoff import Backoff
 from server.live.bounded_queue import BoundedQueue
 from server.tasks import spawn, stop
 
@@ -28,13 +28,17 @@ _logger = log.get(__name__)
 _KEEPALIVE = "omni.keepalive"  # always subscribed, so that reading never stops
 _TIMEOUT_SECONDS = 2.0
 _PING_SECONDS = 5.0
-_BACKOFF_FIRST_SECONDS = 0.1
-_BACKOFF_MOST_SECONDS = 3.0
-_INCOMING_MOST, _INCOMING_BYTES = 10_000, 64_000_000
+_INITIAL_BACKOFF_SECONDS = 0.1
+_MAX_BACKOFF_SECONDS = 3.0
+# messages that have come and are not handed on yet
+_MAX_INCOMING = 10_000
+_MAX_INCOMING_BYTES = 64_000_000
 
 
 class RedisBackend(BroadcastBackend):
-    """`on_up` is called after every (re)connect: what was sent meanwhile is lost and must be looked
+    """Only records which channels are wanted; its runner subscribes.
+
+    `on_up` is called after every (re)connect: what was sent meanwhile is lost and must be looked
     up elsewhere.
     """
 
@@ -43,7 +47,7 @@ class RedisBackend(BroadcastBackend):
         self._on_up = on_up
         self._wanted: set[str] = set()
         self._wake = asyncio.Event()
-        self._incoming: BoundedQueue[Event] = BoundedQueue(_INCOMING_MOST, _INCOMING_BYTES)
+        self._incoming: BoundedQueue[Event] = BoundedQueue(_MAX_INCOMING, _MAX_INCOMING_BYTES)
         self._runner: asyncio.Task[None] | None = None
         self._publisher = self._client()
 
@@ -78,7 +82,7 @@ class RedisBackend(BroadcastBackend):
         )
 
     async def _run(self) -> None:
-        delay = _BACKOFF_FIRST_SECONDS
+        backoff = Backoff(_INITIAL_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS)
         loop = asyncio.get_running_loop()
         while True:
             started = loop.time()
@@ -87,14 +91,14 @@ class RedisBackend(BroadcastBackend):
             # whatever redis-py raises, the answer is to connect again
             except Exception as error:  # noqa: BLE001
                 _logger.warning(
-                    "bus connection lost", error=type(error).__name__, retry_seconds=round(delay, 2)
+                    "bus connection lost",
+                    error=type(error).__name__,
+                    retry_seconds=round(backoff.seconds, 2),
                 )
             metrics.bus_reconnects.inc()
-            if loop.time() - started > _BACKOFF_MOST_SECONDS:
-                delay = _BACKOFF_FIRST_SECONDS
-            # jitter, not a secret
-            await asyncio.sleep(delay * (0.5 + random.random()))  # noqa: S311
-            delay = min(delay * 2, _BACKOFF_MOST_SECONDS)
+            if loop.time() - started > _MAX_BACKOFF_SECONDS:
+                backoff.reset()
+            await asyncio.sleep(backoff.next_seconds())
 
     async def _connected(self) -> None:
         """One connection's life; raises when it ends."""
@@ -135,8 +139,8 @@ class RedisBackend(BroadcastBackend):
             wake.cancel()
 
     async def _read(self, pubsub: PubSub) -> None:
-        """Take messages in; a server that says nothing is asked, and given up when it does not
-        answer.
+        """Queue messages as they come; a server that says nothing is pinged, and given up when it
+        does not answer.
         """
         loop = asyncio.get_running_loop()
         last, is_asked = loop.time(), False
@@ -146,14 +150,14 @@ class RedisBackend(BroadcastBackend):
             if message is not None:
                 last, is_asked = now, False
                 if message["type"] == "message":
-                    self._take(message)
+                    self._put(message)
             elif now - last > _PING_SECONDS + _TIMEOUT_SECONDS:
                 raise ConnectionError("no answer to PING")
             elif not is_asked and now - last > _PING_SECONDS:
                 await pubsub.ping()
                 is_asked = True
 
-    def _take(self, message: dict[str, bytes]) -> None:
+    def _put(self, message: dict[str, bytes]) -> None:
         channel, text = (message[part].decode("utf-8", "replace") for part in ("channel", "data"))
         try:
             self._incoming.put_nowait(Event(channel, text), sys.getsizeof(text))

@@ -10,7 +10,9 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Protocol, TypeVar
+
+import msgspec
 
 from server import metrics
 from server.close_codes import CloseCode
@@ -73,7 +75,7 @@ class Member(Protocol):
         """
 
 
-class Pending(NamedTuple):
+class Pending(msgspec.Struct, frozen=True, gc=False):
     """Frames on their way: all events of a company from one seq to another."""
 
     first_seq: int
@@ -243,18 +245,20 @@ class Hub:
             room.clear()
             room.is_sending = False
             return
-        first_seq, last_seq, frames = room.pop_oldest()
-        pieces, size = [frames], len(frames)
+        oldest = room.pop_oldest()
+        last_seq = oldest.last_seq
+        pieces, size = [oldest.frames], len(oldest.frames)
         while (
             room.pending
             and room.pending[0].first_seq == last_seq + 1
             and size + len(room.pending[0].frames) <= _MAX_FLUSH_BYTES
         ):
-            _, last_seq, more = room.pop_oldest()
-            pieces.append(more)
-            size += len(more)
-        joined = frames if len(pieces) == 1 else b"".join(pieces)
-        self._send(room, Sending(room, first_seq, last_seq, joined))
+            more = room.pop_oldest()
+            last_seq = more.last_seq
+            pieces.append(more.frames)
+            size += len(more.frames)
+        frames = oldest.frames if len(pieces) == 1 else b"".join(pieces)
+        self._send(room, Sending(room, oldest.first_seq, last_seq, frames))
 
     def _send(self, room: Room, sending: Sending) -> None:
         """The hot loop: a member that is level costs a look at two of its attributes and a

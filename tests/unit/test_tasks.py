@@ -17,8 +17,8 @@ from tests.kit.eventually import eventually
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Backoff in milliseconds."""
-    monkeypatch.setattr(tasks, "_BACKOFF_FIRST_SECONDS", 0.001)
-    monkeypatch.setattr(tasks, "_BACKOFF_MOST_SECONDS", 0.004)
+    monkeypatch.setattr(tasks, "_INITIAL_BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(tasks, "_MAX_BACKOFF_SECONDS", 0.004)
 
 
 async def test_a_service_that_raises_or_returns_runs_again() -> None:
@@ -43,7 +43,8 @@ async def test_a_dead_service_is_told_with_the_kind_of_its_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Readiness says so until its next start; nothing of the error's text is shown."""
-    monkeypatch.setattr(tasks, "_BACKOFF_FIRST_SECONDS", 60.0)
+    monkeypatch.setattr(tasks, "_INITIAL_BACKOFF_SECONDS", 60.0)
+    monkeypatch.setattr(tasks, "_MAX_BACKOFF_SECONDS", 60.0)
 
     async def run() -> None:
         raise LookupError("a secret")

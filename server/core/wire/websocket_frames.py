@@ -4,7 +4,7 @@ import struct
 
 _TEXT = 0x81  # FIN, opcode 1
 _CLOSE = 0x88
-_REASON_MOST_BYTES = 123
+_MAX_REASON_BYTES = 123
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -19,7 +19,7 @@ def text_frame(payload: bytes) -> bytes:
 
 def close_frame(code: int, reason: str = "") -> bytes:
     # half a character would be answered with 1007
-    cut = reason.encode()[:_REASON_MOST_BYTES].decode(errors="ignore")
+    cut = reason.encode()[:_MAX_REASON_BYTES].decode(errors="ignore")
     body = struct.pack("!H", code) + cut.encode()
     return bytes((_CLOSE, len(body))) + body
 

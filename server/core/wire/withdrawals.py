@@ -1,10 +1,10 @@
-"""What processes tell each other over the bus of access that was taken away. It can only take away;
-what is given is read.
+"""What processes tell each other over the bus of access that was withdrawn. A message can only
+withdraw; access that is granted is read from the database.
 """
 
 import msgspec
 
-_ENTRIES_MOST = 500  # in one message
+_MAX_ENTRIES = 500  # in one message
 
 
 class Standing(msgspec.Struct, frozen=True, array_like=True):
@@ -29,10 +29,10 @@ def encode_withdrawals(agents: list[Standing], sessions: list[str]) -> list[str]
     return [
         msgspec.json.encode(
             Withdrawals(
-                tuple(agents[at : at + _ENTRIES_MOST]), tuple(sessions[at : at + _ENTRIES_MOST])
+                tuple(agents[at : at + _MAX_ENTRIES]), tuple(sessions[at : at + _MAX_ENTRIES])
             )
         ).decode()
-        for at in range(0, max(len(agents), len(sessions)), _ENTRIES_MOST)
+        for at in range(0, max(len(agents), len(sessions)), _MAX_ENTRIES)
     ]
 
 

@@ -40,13 +40,13 @@ async def test_a_bus_that_does_not_take_messages_holds_few_bytes_of_them() -> No
     queue = Bus("memory://")
     for _ in range(100):
         queue.publish(1, LARGE)
-    assert len(LARGE) < queue._outgoing.bytes <= bus._OUTGOING_BYTES
+    assert len(LARGE) < queue._outgoing.bytes <= bus._MAX_OUTGOING_BYTES
 
 
 async def test_what_comes_faster_than_it_is_read_is_bounded() -> None:
     """Large batches of many companies at once."""
     backend = RedisBackend("redis://127.0.0.1:1/0", on_up=lambda: None)
     for _ in range(200):
-        backend._take({"channel": b"company.1", "data": LARGE.encode()})
-    assert len(LARGE) < backend._incoming.bytes <= bus_redis._INCOMING_BYTES
+        backend._put({"channel": b"company.1", "data": LARGE.encode()})
+    assert len(LARGE) < backend._incoming.bytes <= bus_redis._MAX_INCOMING_BYTES
     assert (await backend.next_published()).message == LARGE
