@@ -1,5 +1,5 @@
 """What pyproject.toml cannot say: `web/` stays at the top of the repository and is installed as
-`server/web`, beside the code that serves it (server/http/pages/web_folder.py finds it).
+`server/web`, beside the code that serves it (server/web_folder.py finds it).
 """
 
 from setuptools import find_packages, setup

@@ -1,18 +1,20 @@
 """The tree of our own exceptions. Each knows its code, its HTTP status, its close code and whether
 a retry helps.
 
-Libraries' errors are translated where they arise (`db/`, `chatwoot`, `bus`); these are translated
-for people in `app` and `connection`.
+Libraries' errors are translated where they arise (`db/`, `chatwoot`, `bus`); these become answers
+and sentences in `app`, `http` and `connection`.
 """
 
 from collections.abc import Iterable
 
 from server.close_codes import CloseCode
+from server.problems import Problem, Text, english
 
 
 class OmniError(Exception):
-    """Anything this program refuses or cannot do. `message` is a sentence for people; it holds no
-    secret and no message text.
+    """Anything this program refuses or cannot do. `problem` says what, for people; it holds no
+    secret and no message text. Without one it is the class's `title`, which is in English alone:
+    pages have a text of their own for each code.
     """
 
     code = "internal"
@@ -21,10 +23,22 @@ class OmniError(Exception):
     retry_seconds: int | None = None
     title = "Something went wrong"
 
-    def __init__(self, message: str | None = None, **extra: object) -> None:
-        super().__init__(message or self.title)
-        self.message = message or self.title
+    problem_code = ""  # of the problem where none is given
+
+    def __init__(self, problem: Text | None = None, **extra: object) -> None:
+        super().__init__(problem)
+        self.problem: Text = problem or (
+            Problem(self.problem_code) if self.problem_code else self.title
+        )
         self.extra = extra
+
+    @property
+    def message(self) -> str:
+        """The sentence in English, as the API, commands and the log say it."""
+        return english(self.problem)
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class ConfigurationError(OmniError):
@@ -305,7 +319,7 @@ class PayloadError(OmniError):
     code = "payload"
     status = 200
 
-    def __init__(self, message: str, *, outcome: str = "dead", is_routing: bool = False) -> None:
-        super().__init__(message)
+    def __init__(self, problem: Text, *, outcome: str = "dead", is_routing: bool = False) -> None:
+        super().__init__(problem)
         self.outcome = outcome
         self.is_routing = is_routing

@@ -5,6 +5,8 @@ import sys
 
 import structlog
 
+from server.problems import Problem, english
+
 
 def configure(level: str, form: str) -> None:
     """Send everything to standard error, as JSON lines or (form `console`) for people."""
@@ -14,6 +16,7 @@ def configure(level: str, form: str) -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
+        _say_problems,
     ]
     renderer = (
         structlog.processors.JSONRenderer()
@@ -53,6 +56,16 @@ def configure(level: str, form: str) -> None:
         "urllib3",
     ):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+
+
+def _say_problems(
+    logger: object, name: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Problems as their English sentences."""
+    for key, value in event.items():
+        if isinstance(value, Problem):
+            event[key] = english(value)
+    return event
 
 
 def is_debug() -> bool:

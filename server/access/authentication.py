@@ -38,6 +38,7 @@ from server.errors import (
     Unauthenticated,
     Unprocessable,
 )
+from server.problems import Problem
 from server.settings import Settings
 
 SESSION_COOKIE = "omni_session"
@@ -140,10 +141,7 @@ class Access(AccessMemory):
         if cookie is None:
             raise Unauthenticated
         if method not in ("GET", "HEAD") and not self.is_own_origin(headers):
-            raise Forbidden(
-                "This was not sent from our own page; open the inbox under its own address and "
-                "try again"
-            )
+            raise Forbidden(Problem.of("page.not_ours_own_address"))
         return await self.authenticate_session(cookie, address, is_for_operation=is_for_operation)
 
     def now_seconds(self) -> float:
@@ -259,8 +257,7 @@ class Access(AccessMemory):
         """
         if not PASSWORD_LEAST <= len(password) <= PASSWORD_MOST:
             raise BadRequest(
-                f"The password must have {PASSWORD_LEAST} characters or more, and at most "
-                f"{PASSWORD_MOST}"
+                Problem.of("password.length", least=PASSWORD_LEAST, most=PASSWORD_MOST)
             )
         return await self._hashes.make(password)
 
@@ -272,9 +269,9 @@ class Access(AccessMemory):
         email = agent.email or ""
         found = await self._database.read(lambda c: agent_rows.read_password(c, email))
         if found is None or found[1] is None:
-            raise Unprocessable("This agent signs in through the CRM and has no password here")
+            raise Unprocessable(Problem.of("password.crm_agent"))
         if not await self._hashes.is_right(found[1], password):
-            raise Unprocessable("The present password is wrong")
+            raise Unprocessable(Problem.of("password.wrong"))
 
     async def sign_out(self, session_key: str) -> None:
         self._sessions.pop(session_key, None)
@@ -417,7 +414,7 @@ def _with_role(agent: Agent, told: str | None) -> Agent:
 
 def _take(buckets: Buckets, key: Hashable) -> None:
     if wait := buckets.wait(key, time.monotonic()):
-        raise TooManyRequests(f"Too many tries; try again in {int(wait) + 1} seconds")
+        raise TooManyRequests(Problem.of("limit.tries", seconds=int(wait) + 1))
 
 
 def check_agent(made_for: str | None, agent: Agent) -> None:

@@ -30,6 +30,7 @@ from server.errors import (
     DuplicateRow,
     Forbidden,
 )
+from server.problems import Problem
 
 _EVERY_SECONDS = 15.0
 _RETRY_SECONDS = 1.0  # while the database or its tables are not there yet
@@ -116,7 +117,7 @@ class SetUp:
         """
         await self.check(key, origin.address)
         if not 0 < company_id <= MAX_SAFE_INTEGER:
-            raise BadRequest("The company's number must be a whole number above 0")
+            raise BadRequest(Problem.of("set_up.company_number"))
         email, name = checked_email(email), checked_name(name)
         hashed, now_us = await self._access.hash(password), self._database.clock.now_us()
 
@@ -161,17 +162,11 @@ class SetUp:
 
 
 def _over() -> Conflict:
-    return Conflict(
-        "This server is set up already; sign in, or ask an administrator for an invitation. "
-        "Where there is "
-        "no administrator, whoever runs the server makes one: omni-inbox agent add --role admin"
-    )
+    return Conflict(Problem.of("set_up.over"))
 
 
 def _wrong() -> Forbidden:
-    return Forbidden(
-        "This set-up address is no longer good; the server shows a new one when it starts"
-    )
+    return Forbidden(Problem.of("set_up.wrong_key"))
 
 
 def _hash(key: str) -> str:

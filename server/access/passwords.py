@@ -7,6 +7,7 @@ import asyncio
 import argon2
 
 from server.errors import TooManyRequests
+from server.problems import Problem
 
 PASSWORD_LEAST = 10  # characters
 PASSWORD_MOST = 1_000
@@ -37,7 +38,7 @@ class PasswordHashes:
             async with self._hashing_known:
                 return await _verified(stored, password)
         if self._waiting >= _MAX_WAITING:
-            raise TooManyRequests("Too many sign-ins at this moment; try again in some seconds")
+            raise TooManyRequests(Problem.of("sign_in.too_many"))
         self._waiting += 1
         try:
             async with self._hashing:

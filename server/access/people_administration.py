@@ -33,6 +33,7 @@ from server.errors import (
     NotFound,
     Unprocessable,
 )
+from server.problems import Problem
 
 _INVITATION_US = 7 * 86_400 * SECOND
 _NAME_MOST = 255
@@ -70,9 +71,7 @@ class People:
             known = await agent_rows.read_agent_by_email(connection, email)
             is_own = known is not None and known.company_id == actor.company_id
             if known is not None and is_own and not known.is_active:
-                raise Conflict(
-                    "This person's access was withdrawn; give it back first, then make the link"
-                )
+                raise Conflict(Problem.of("invitation.access_withdrawn"))
             invitation = Invitation(
                 company_id=actor.company_id,
                 email=email,
@@ -111,9 +110,7 @@ class People:
             if found is None or not await invitations.end_invitation(
                 connection, actor.company_id, found, now_us
             ):
-                raise NotFound(
-                    "There is no such open invitation; it was used, ended or has expired"
-                )
+                raise NotFound(Problem.of("invitation.unknown"))
             await audit_log.append_act(connection, actor, "agent.invite-end", found.email)
 
         await self._database.transaction(write)
@@ -124,9 +121,7 @@ class People:
             lambda c: invitations.read_invitation(c, _hash(token), self._database.clock.now_us())
         )
         if found is None:
-            raise NotFound(
-                "This link was used already or has expired; ask your administrator for a new one"
-            )
+            raise NotFound(Problem.of("invitation.used"))
         return found
 
     async def accept(self, token: str, name: str, password: str, origin: Origin) -> str | None:
@@ -141,10 +136,7 @@ class People:
         async def write(connection: Connection) -> tuple[int, bool]:
             now_us = await self._database.clock.read(connection)
             if not await invitations.use_invitation(connection, _hash(token), now_us):
-                raise NotFound(
-                    "This link was used already or has expired; ask your administrator for a new "
-                    "one"
-                )
+                raise NotFound(Problem.of("invitation.used"))
             agent_id = await _put_agent(connection, invitation, name, hashed, now_us)
             actor = Actor(invitation.company_id, invitation.email, agent_id, origin)
             await audit_log.append_act(connection, actor, "agent.accept", f"agent {agent_id}")
@@ -195,7 +187,7 @@ class People:
 
         async def drop(connection: Connection) -> None:
             if not await second_factors.delete_second_factor(connection, agent_id):
-                raise NotFound(f"Agent {agent_id} has no second factor")
+                raise NotFound(Problem.of("second_factor.none", id=agent_id))
 
         await self._write(
             actor,
@@ -244,7 +236,7 @@ class People:
         themselves.
         """
         if agent_id == actor.agent_id and (is_active is False or role == "agent"):
-            raise Unprocessable("You cannot take this from yourself; another administrator can")
+            raise Unprocessable(Problem.of("person.not_yourself"))
         if role is not None:
             check_role(role)
         values: dict[str, Any] = {
@@ -271,7 +263,7 @@ class People:
         async def write(connection: Connection) -> None:
             known = await agent_rows.read_agent(connection, agent_id)
             if known is None or known.company_id != actor.company_id:
-                raise NotFound(f"There is no agent {agent_id}")
+                raise NotFound(Problem.of("person.unknown", id=agent_id))
             if beside is not None:
                 await beside(connection)
             now_us = await self._database.clock.read(connection)
@@ -311,9 +303,7 @@ async def _put_agent(
             now_us,
         )
     if known.company_id != invitation.company_id or not known.is_active:
-        raise NotFound(
-            "This link was used already or has expired; ask your administrator for a new one"
-        )
+        raise NotFound(Problem.of("invitation.used"))
     values = {"name": name, "password_hash": hashed, "valid_after": now_us}
     await agent_rows.update_agent(connection, known.id, values, now_us)
     return known.id
@@ -329,19 +319,19 @@ def checked_email(text: str) -> str:
         or len(email) > _EMAIL_MOST
         or any(character.isspace() for character in email)
     ):
-        raise BadRequest("The e-mail address must look like name@example.com")
+        raise BadRequest(Problem.of("person.email"))
     return email
 
 
 def check_role(role: str) -> None:
     if role not in ROLES:
-        raise BadRequest("The role must be agent or admin")
+        raise BadRequest(Problem.of("person.role"))
 
 
 def checked_name(text: str) -> str:
     name = " ".join(text.split())
     if not 0 < len(name) <= _NAME_MOST:
-        raise BadRequest(f"The name must have 1 to {_NAME_MOST} characters")
+        raise BadRequest(Problem.of("person.name", most=_NAME_MOST))
     return name
 
 

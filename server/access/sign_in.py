@@ -39,6 +39,7 @@ from server.errors import (
     Unauthenticated,
     Unprocessable,
 )
+from server.problems import Problem
 
 _logger = log.get(__name__)
 _TICKET_ATTEMPTS = 5
@@ -47,8 +48,8 @@ _EMAIL_MOST = 255
 # lines an hour and account in the audit log; the log of the server has them all
 _FAILURES_KEPT = 30
 _HOUR_US = 3_600 * SECOND
-_OVER = "This sign-in took too long, or was tried too often; begin again"
-_WRONG_CODE = "The code is wrong, was used already, or is no longer good; take the next one"
+_OVER = Problem.of("sign_in.expired")
+_WRONG_CODE = Problem.of("second_factor.wrong_code")
 
 
 class SignedIn(msgspec.Struct, frozen=True):
@@ -158,7 +159,7 @@ class SignIn:
         """Raises NotFound for one that has ended, or another agent's."""
         found = [one for one in await self.sessions(principal) if one.id == session_id]
         if not found:
-            raise NotFound("There is no such sign-in of yours; it may have ended already")
+            raise NotFound(Problem.of("session.unknown"))
         for one in found:
             await self._access.sign_out(one.key)
         await self._note(principal.agent, origin, "sign-out", ended=len(found))
@@ -202,9 +203,7 @@ class SignIn:
 
         async def write(connection: Connection) -> None:
             if await second_factors.requires_second_factor(connection, agent.company_id):
-                raise Unprocessable(
-                    "Your company asks for a second factor: set up another one instead"
-                )
+                raise Unprocessable(Problem.of("second_factor.required"))
             if await second_factors.delete_second_factor(connection, agent.id):
                 await audit_log.append_act(
                     connection, _actor(agent, origin), "second-factor.off", f"agent {agent.id}"

@@ -12,8 +12,9 @@ from typing import Any
 
 import httpx
 
-from server.chatwoot.outgoing import PRIVATE_PREDICATE, ForbiddenAddress
+from server.chatwoot.outgoing import ForbiddenAddress
 from server.errors import OmniError
+from server.problems import Problem, Text
 
 JsonObject = dict[str, Any]
 
@@ -51,10 +52,9 @@ class ChatwootRefused(ChatwootError):
     code = "chatwoot_refused"
     title = "Chatwoot refused this"
 
-    def __init__(self, chatwoot_status: int, sentence: str) -> None:
-        super().__init__(sentence)
+    def __init__(self, chatwoot_status: int, problem: Text) -> None:
+        super().__init__(problem)
         self.chatwoot_status = chatwoot_status
-        self.sentence = sentence
 
 
 class ChatwootUnavailable(ChatwootError):
@@ -86,50 +86,50 @@ class ChatwootUnexpected(ChatwootError):
 
     code = "chatwoot_unexpected"
     title = "What answers at this address does not look like Chatwoot"
+    problem_code = "chatwoot.unexpected_answer"
 
 
 class ChatwootTooLong(ChatwootUnexpected):
     """A read was answered with more bytes than we take: ask for less."""
 
     title = "Chatwoot's answer is far too long"
+    problem_code = ""
 
 
 def failure_of(problem: Exception, *, is_write: bool) -> ChatwootError:
     """What an exception of httpx, or the overall timeout, means."""
     if isinstance(problem, IMPOSSIBLE):
-        return ChatwootRefused(
-            0, "The address, the access token or the text cannot be put into a request; correct it"
-        )
+        return ChatwootRefused(0, Problem.of("request.impossible"))
     if _is_forbidden_address(problem):
-        return ChatwootRefused(0, f"The base URL {PRIVATE_PREDICATE}")
+        return ChatwootRefused(0, Problem.of("base_url.private", host="The base URL"))
     kind = type(problem).__name__
     if is_write and not isinstance(problem, NOT_SENT):
-        return ChatwootOutcomeUnknown(f"Chatwoot did not confirm this ({kind})")
+        return ChatwootOutcomeUnknown(Problem.of("chatwoot.unconfirmed", why=kind))
     is_begun = isinstance(problem, (httpx.TimeoutException, TimeoutError)) and not isinstance(
         problem, NOT_SENT
     )
     return (ChatwootUnanswered if is_begun else ChatwootUnavailable)(
-        f"Chatwoot cannot be reached right now ({reason_of(problem)})"
+        Problem.of("chatwoot.unreachable", why=reason_of(problem))
     )
 
 
-def reason_of(problem: BaseException) -> str:
+def reason_of(problem: BaseException) -> Text:
     """Which part of the address does not lead to Chatwoot: its name, its port, or its
     certificate.
     """
     cause: BaseException | None = problem
     while cause is not None:
         if isinstance(cause, socket.gaierror):
-            return "DNS does not know the name of its host"
+            return Problem.of("reason.dns")
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"its certificate is not accepted: {cause.verify_message}"
+            return Problem.of("reason.certificate", why=cause.verify_message)
         if isinstance(cause, ssl.SSLError):
-            return "it does not speak TLS at this port: https:// or the port is wrong"
+            return Problem.of("reason.no_tls")
         if isinstance(cause, ConnectionRefusedError):
-            return "nothing listens at this port of its host"
+            return Problem.of("reason.port_closed")
         cause = cause.__cause__ or cause.__context__
     if isinstance(problem, httpx.ConnectTimeout):
-        return "its host does not answer at this port"
+        return Problem.of("reason.host_silent")
     return type(problem).__name__
 
 
@@ -146,21 +146,19 @@ def check_status(
     told = str(status) if is_quotable else f"{status // 100}xx"
     if status == 429:
         # rack-attack refuses before Chatwoot sees the request: a write was not carried out
-        raise ChatwootUnavailable("Chatwoot asks us to slow down (429)")
+        raise ChatwootUnavailable(Problem.of("chatwoot.slow_down"))
     if status >= 500 or status == 408:
         if is_write:
-            raise ChatwootOutcomeUnknown(f"Chatwoot did not confirm this ({told})")
-        raise ChatwootUnavailable(f"Chatwoot has a problem ({told})")
+            raise ChatwootOutcomeUnknown(Problem.of("chatwoot.unconfirmed", why=told))
+        raise ChatwootUnavailable(Problem.of("chatwoot.has_problem", status=told))
     if 300 <= status < 400 and is_quotable:
-        raise ChatwootRefused(
-            status, f"Chatwoot is elsewhere: it redirects to {_origin(location)}; use that address"
-        )
+        raise ChatwootRefused(status, Problem.of("chatwoot.redirects", other=_origin(location)))
     sentence = sentence_of(body)
     if status == 422 and _TOO_MANY_MESSAGES in sentence:
-        raise ChatwootUnavailable(
-            "Chatwoot takes no more messages in this conversation for a minute (200 a minute)"
-        )
-    raise ChatwootRefused(status, (is_quotable and sentence) or f"Chatwoot answered {told}")
+        raise ChatwootUnavailable(Problem.of("chatwoot.conversation_limit"))
+    raise ChatwootRefused(
+        status, (is_quotable and sentence) or Problem.of("chatwoot.status", status=told)
+    )
 
 
 def decode_answer(body: bytes, *, is_write: bool) -> Any:
@@ -171,10 +169,8 @@ def decode_answer(body: bytes, *, is_write: bool) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError):
         if is_write:
-            raise ChatwootOutcomeUnknown(
-                "Chatwoot's confirmation was cut off or unreadable"
-            ) from None
-        raise ChatwootUnavailable("Chatwoot's answer was cut off or is not JSON") from None
+            raise ChatwootOutcomeUnknown(Problem.of("chatwoot.confirmation_broken")) from None
+        raise ChatwootUnavailable(Problem.of("chatwoot.answer_broken")) from None
 
 
 def sentence_of(body: bytes) -> str:

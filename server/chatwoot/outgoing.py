@@ -22,6 +22,7 @@ import httpcore
 import httpx
 
 from server.errors import BadRequest
+from server.problems import Problem
 
 _BASE_URL_MOST = 500
 _PAGES = re.compile(r"/(?:app|api)(?=/|$)")
@@ -39,11 +40,6 @@ _NAT64, _NAT64_LOCAL = (
 )
 _COMPATIBLE = ipaddress.IPv6Network("::/96")
 Place = ipaddress.IPv4Address | ipaddress.IPv6Address
-PRIVATE_PREDICATE = (
-    "leads to a private or local address, which integrations may not reach; use Chatwoot's "
-    "public address, "
-    "or name its host in CHATWOOT_PRIVATE_HOSTS where Chatwoot runs inside your own network"
-)
 
 
 class ForbiddenAddress(httpcore.ConnectError):
@@ -249,23 +245,15 @@ def check_base_url(text: str) -> str:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise BadRequest(
-            "The base URL is no address; it looks like https://chat.example.com"
-        ) from None
+        raise BadRequest(Problem.of("base_url.no_address")) from None
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        raise BadRequest(
-            "The base URL must begin with http:// or https:// and name a host, for example "
-            "https://chat.example.com"
-        )
+        raise BadRequest(Problem.of("base_url.scheme_or_host"))
     if parts.username or parts.password or parts.query or parts.fragment:
-        raise BadRequest(
-            "The base URL holds no user, question mark or hash: only https://, the host, and a "
-            "path if Chatwoot has one"
-        )
+        raise BadRequest(Problem.of("base_url.too_much"))
     # people paste the address of a page of Chatwoot's
     path = _PAGES.split(parts.path, maxsplit=1)[0].rstrip("/")
     if len(url) > _BASE_URL_MOST:
-        raise BadRequest(f"The base URL has at most {_BASE_URL_MOST} characters")
+        raise BadRequest(Problem.of("base_url.too_long", count=_BASE_URL_MOST))
     place = parts.netloc.lower()  # one spelling, so that the same inbox is noticed
     return f"{parts.scheme}://{place}{path}"
 
@@ -287,4 +275,4 @@ async def check_destination(
         (address for address in found if is_refused(address, allows_private=allows_private)), None
     )
     if refused is not None:
-        raise BadRequest(f"{parts.hostname} {PRIVATE_PREDICATE}")
+        raise BadRequest(Problem.of("base_url.private", host=host))

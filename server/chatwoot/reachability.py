@@ -9,12 +9,13 @@ from urllib.parse import urlsplit
 import httpx
 
 from server.chatwoot.outgoing import is_private, resolve
+from server.problems import Problem
 
 _SECONDS = 5.0  # Chatwoot itself waits no longer
 
 
-async def problem_with(webhook_url: str, proxy: str = "") -> str | None:
-    """A sentence about what answers a GET there instead of our endpoint (which says 405, as a
+async def problem_with(webhook_url: str, proxy: str = "") -> Problem | None:
+    """What answers a GET there instead of our endpoint (which says 405, as a
     problem of ours); None: it is us.
     """
     try:
@@ -27,17 +28,24 @@ async def problem_with(webhook_url: str, proxy: str = "") -> str | None:
         ):
             pass  # the head is enough: whoever answers there may go on for ever
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-        return f"nothing answers at {webhook_url} ({type(error).__name__})"
+        return Problem.of(
+            "our_address.nothing_answers", address=webhook_url, kind=type(error).__name__
+        )
     if answer.is_redirect:
-        return (
-            f"{webhook_url} redirects to {answer.headers.get('location', 'elsewhere')[:200]}; "
-            "webhooks are best sent there at once"
+        return Problem.of(
+            "our_address.redirects",
+            address=webhook_url,
+            other=answer.headers.get("location", "elsewhere")[:200],
         )
     is_us = answer.status_code == 405 and answer.headers.get("content-type", "").startswith(
         "application/problem+json"
     )
     return (
-        None if is_us else f"something else answers at {webhook_url} (status {answer.status_code})"
+        None
+        if is_us
+        else Problem.of(
+            "our_address.something_else", address=webhook_url, status=answer.status_code
+        )
     )
 
 

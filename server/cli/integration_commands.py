@@ -282,10 +282,12 @@ def _print_findings(findings: "list[Finding]", *, as_json: bool) -> None:
         return
     from rich.console import Console
 
+    from server.problems import english
+
     out = Console(soft_wrap=True, highlight=False)
     for finding in findings:
         out.print(f"{_MARKS[finding.state]} {finding.name}: ", end="")
-        out.print(finding.text, markup=False)
+        out.print(english(finding.text), markup=False)
         if finding.remedy:
             out.print(f"        {finding.remedy}", markup=False)
 
@@ -294,6 +296,7 @@ def _line(one: "Overview") -> dict[str, object]:
     from server.core.times import iso_or_none
     from server.db.access.integration_record import GRANDFATHERED
     from server.integrations.rules import previous_end_us
+    from server.problems import english_or_none
 
     own = one.integration
     return {
@@ -313,5 +316,5 @@ def _line(one: "Overview") -> dict[str, object]:
         "unsignedWebhooks": own.unsigned,
         "previousSecretEndsAt": iso_or_none(previous_end_us(own)),
         "lastWebhookAt": iso_or_none(one.webhook_seen_us),
-        "problem": own.problem or own.chatwoot_problem,
+        "problem": english_or_none(own.problem or own.chatwoot_problem),
     }

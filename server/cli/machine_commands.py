@@ -42,8 +42,8 @@ def doctor(processes: int, is_security: bool, is_json: bool) -> None:
             values = {
                 "name": finding.name,
                 "state": finding.state,
-                "text": finding.text,
-                "remedy": finding.remedy,
+                "text": str(finding.text),
+                "remedy": str(finding.remedy),
             }
             click.echo(json.dumps(values))
     else:
@@ -144,7 +144,7 @@ def _table(found: "list[Finding]") -> "Table":
     table = Table(box=None, show_header=False, padding=(0, 2))
     for finding in found:
         text = (
-            finding.text
+            str(finding.text)
             if finding.state == "ok" or not finding.remedy
             else f"{finding.text}\n[bold]→[/] {finding.remedy}"
         )

@@ -33,9 +33,9 @@ from server.http.pages.page_frame import PageFrame
 from server.http.pages.page_shell import PageShell
 from server.http.pages.set_up_page import SetUpPages
 from server.http.pages.sign_in_pages import SignInPages
-from server.http.pages.web_folder import web_folder
 from server.http.rate_limits import ApiLimits
 from server.http.request_pipeline import RequestPipeline
+from server.web_folder import web_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

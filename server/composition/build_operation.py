@@ -21,9 +21,10 @@ from server.operation.schema_watch import SchemaWatch
 from server.operation.search_text_filler import SearchTexts
 from server.operation.standstill import Standstill
 from server.operation.start_check import StartCheck
+from server.problems import Problem, Text
 from server.tasks import Services
 
-Problems = Callable[[], Iterable[str]]
+Problems = Callable[[], Iterable[Text]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +105,7 @@ def _status(
     integrations: IntegrationsRoom,
     live: Live,
     deliveries: Deliveries,
-    problems: Callable[[], list[str]],
+    problems: Callable[[], list[Text]],
     health: Health,
 ) -> CompanyStatus:
     return CompanyStatus(
@@ -119,20 +120,20 @@ def _status(
     )
 
 
-def _joined(*sources: Problems) -> Callable[[], list[str]]:
+def _joined(*sources: Problems) -> Callable[[], list[Text]]:
     return lambda: [problem for source in sources for problem in source()]
 
 
 def _unusable(directory: Directory) -> Problems:
     return lambda: [
-        f"integration {one.id}: {one.problem}"
+        Problem.of("integration.named_problem", id=one.id, why=one.problem)
         for one in directory.integrations.values()
         if one.problem
     ]
 
 
 def _held_back(hub: Hub) -> Problems:
-    problem = "whether access was withdrawn cannot be looked up: events are held back, and follow"
+    problem = Problem.of("access.unknown")
     return lambda: [problem] if hub.is_holding else []
 
 

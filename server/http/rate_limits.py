@@ -8,6 +8,7 @@ import time
 from server.access.authentication import Principal
 from server.core.token_buckets import Buckets
 from server.errors import TooManyRequests
+from server.problems import Problem
 
 
 class ApiLimits:
@@ -27,15 +28,15 @@ class ApiLimits:
         """Raises TooManyRequests with the seconds to wait."""
         now = time.monotonic()
         if self._agents is not None and (wait := self._agents.wait(principal.agent.id, now)):
-            raise _refusal("You have", wait)
+            raise _refusal(Problem.of("limit.agent"), wait)
         if self._companies is not None and (
             wait := self._companies.wait(principal.company_id, now)
         ):
-            raise _refusal("Your company has", wait)
+            raise _refusal(Problem.of("limit.company"), wait)
 
 
-def _refusal(who: str, wait: float) -> TooManyRequests:
+def _refusal(who: Problem, wait: float) -> TooManyRequests:
     seconds = math.ceil(wait)
-    error = TooManyRequests(f"{who} asked too often; try again in {seconds} seconds")
+    error = TooManyRequests(Problem.of("limit.asked_too_often", who=who, seconds=seconds))
     error.retry_seconds = seconds
     return error

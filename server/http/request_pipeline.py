@@ -12,6 +12,7 @@ from server.access.foreign_access import Trespass
 from server.errors import Forbidden, NotFound, OmniError
 from server.http.client_address import address_of
 from server.http.rate_limits import ApiLimits
+from server.problems import Text
 
 AgentHandler = Callable[[Request, Principal], Awaitable[Response]]
 Shortcut = Callable[[Request, Principal], Awaitable[Response | None]]
@@ -79,7 +80,7 @@ class RequestPipeline:
         self._limits.check(principal)
 
 
-def only_admins(handler: AgentHandler, refusal: str) -> AgentHandler:
+def only_admins(handler: AgentHandler, refusal: Text) -> AgentHandler:
     """The handler, for administrators alone; others get Forbidden with the sentence."""
 
     async def answer(request: Request, principal: Principal) -> Response:

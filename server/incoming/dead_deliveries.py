@@ -15,6 +15,7 @@ from server.db.engine.database import Connection, Database
 from server.db.journal import failed_deliveries as rows
 from server.db.journal.failed_deliveries import Failed
 from server.errors import DatabaseUnavailable
+from server.problems import Problem, decode
 
 _logger = log.get(__name__)
 _LOOK_SECONDS = 2.0
@@ -43,14 +44,9 @@ class FailedDeliveries:
                     await self._try_next()
             await asyncio.sleep(_LOOK_SECONDS)
 
-    def problems(self) -> list[str]:
-        """One sentence for each integration."""
-        return [
-            f"{_whose(one)}: {_count(one.count)} cannot be stored, the newest is number "
-            f"{one.newest_id}: {one.reason}; "
-            "tried again by itself, see `omni-inbox deliveries list --state dead`"
-            for one in self._found
-        ]
+    def problems(self) -> list[Problem]:
+        """One for each integration."""
+        return [_problem_of(one) for one in self._found]
 
     async def _try_next(self) -> None:
         delivery_id = await self._database.read(lambda c: rows.next_failed(c, self._after))
@@ -86,13 +82,12 @@ class FailedDeliveries:
             )
 
 
-def _count(count: int) -> str:
-    return "1 delivery" if count == 1 else f"{count} deliveries"
-
-
-def _whose(found: Failed) -> str:
-    return (
-        "of no integration yet"
-        if found.integration_id is None
-        else f"integration {found.integration_id}"
-    )
+def _problem_of(found: Failed) -> Problem:
+    newest, reason = found.newest_id, decode(found.reason) or ""
+    if found.count == 1:
+        why = Problem.of("dead.one", newest=newest, reason=reason)
+    else:
+        why = Problem.of("dead.several", count=found.count, newest=newest, reason=reason)
+    if found.integration_id is None:
+        return Problem.of("dead.of_no_integration", why=why)
+    return Problem.of("integration.named_problem", id=found.integration_id, why=why)

@@ -15,6 +15,7 @@ from server.errors import BadSignature, PayloadError
 from server.incoming.incoming_changes import IncomingChange
 from server.integrations.directory import SIGNATURE_HEADER, Directory
 from server.message_observer import CARRIED
+from server.problems import Problem
 
 # what came later than this from now was received by a clock that is wrong, and is not waited for
 _SKEW_US = 10 * SECOND
@@ -49,7 +50,7 @@ class DeliveryReader:
                     delivery.received_us,
                 )
             except BadSignature as error:
-                raise PayloadError(error.message, is_routing=True) from None
+                raise PayloadError(error.problem, is_routing=True) from None
         integration = self._directory.find(
             change.account_id,
             change.inbox_id,
@@ -82,7 +83,7 @@ class DeliveryReader:
         siblings = self._directory.siblings(incoming.source.integration_id)
         found = await find_conversations(connection, siblings, contact_id)
         if not found:
-            raise PayloadError("the contact has no conversation here", outcome="ignored")
+            raise PayloadError(Problem.of("payload.contact_unknown"), outcome="ignored")
         state = incoming.change.conversation
         return [
             replace(

@@ -30,6 +30,7 @@ from server.incoming.full_sync_leases import LeaseLost, SyncLeases
 from server.incoming.ingest import Ingester
 from server.incoming.sync_outcome import SyncOutcome
 from server.integrations.directory import Directory
+from server.problems import Problem
 from server.tasks import spawn
 
 _logger = log.get(__name__)
@@ -93,7 +94,7 @@ class FullSync:
             i for i in own if (i.is_active if integration_id is None else i.id == integration_id)
         ]
         if integration_id is not None and not chosen:
-            raise NotFound(f"There is no Chatwoot integration {integration_id}")
+            raise NotFound(Problem.of("integration.unknown", id=integration_id))
         return [await self._shared(integration) for integration in chosen]
 
     async def _shared(self, integration: Integration) -> SyncOutcome:
@@ -153,7 +154,7 @@ class FullSync:
         try:
             found = await self._leases.run(integration.id, fetch, lambda: on_progress(outcome))
         except OmniError as error:
-            outcome.fail(error.message)
+            outcome.fail(error.problem)
             return outcome
         except LeaseLost:
             outcome.fail("This process stood still, and another one goes on with the sync")
@@ -165,7 +166,7 @@ class FullSync:
         try:
             await self._fetch_all(run)
         except OmniError as error:
-            outcome.fail(error.message)
+            outcome.fail(error.problem)
         counts = {
             key: value
             for key, value in outcome.view().items()

@@ -36,6 +36,7 @@ from server.incoming.announcements import Typing
 from server.incoming.delivery_reader import DeliveryReader
 from server.incoming.incoming_changes import IncomingChange
 from server.integrations.directory import UNDECIDED
+from server.problems import encode
 
 _MAX_TYPING_AGE_US = 6 * SECOND  # older than this, typing has ended
 
@@ -108,7 +109,7 @@ class IngestTransaction:
                 if self._reader.is_ahead_of_directory(delivery, error):
                     result.is_directory_old = True
                     continue
-                parked.append(Parked(delivery.id, error.outcome, error.message))
+                parked.append(Parked(delivery.id, error.outcome, encode(error.problem) or ""))
             # a mistake of ours with this one, which the others must not pay for
             except Exception as error:  # noqa: BLE001
                 result.failed.append((delivery.id, error))

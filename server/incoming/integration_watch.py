@@ -28,6 +28,7 @@ from server.errors import OmniError, Unavailable
 from server.incoming.gone_conversations import GoneConversations
 from server.integrations.directory import Directory
 from server.integrations.service import Integrations
+from server.problems import Problem, Text, encode, english
 from server.settings import Settings
 
 ClientOf = Callable[[Integration], ChatwootClient]
@@ -71,11 +72,11 @@ class Watch:
                 await self._look_around()
             await asyncio.sleep(_POLL_SECONDS)
 
-    def problems(self) -> list[str]:
-        """Sentences for the status."""
+    def problems(self) -> list[Text]:
+        """For the status."""
         found = sorted(self._directory.integrations.values(), key=lambda one: one.id)
         return [
-            f"integration {one.id}: {one.chatwoot_problem}"
+            Problem.of("integration.named_problem", id=one.id, why=one.chatwoot_problem)
             for one in found
             if one.is_active and one.chatwoot_problem
         ]
@@ -147,7 +148,7 @@ class Watch:
 
     async def _findings(
         self, group: Sequence[Integration]
-    ) -> dict[int, tuple[str | None, str | None]]:
+    ) -> dict[int, tuple[Text | None, str | None]]:
         """integration -> (what is wrong, the inbox's name); nothing of those that could not be
         asked about.
         """
@@ -170,30 +171,22 @@ class Watch:
         except ChatwootRefused as error:
             if error.chatwoot_status not in (401, 403):
                 return {}
-            is_token = NOT_ACCEPTED in error.sentence
-            what = (
-                "does not accept the access token"
-                if is_token
-                else "refuses the access token's owner"
+            wrong = (
+                Problem.of("token.refused_because", why=error.problem)
+                if NOT_ACCEPTED in error.message
+                else Problem.of("account.owner_refused", why=error.problem)
             )
-            return {one.id: (f"Chatwoot {what}: {error.sentence}", one.inbox_name) for one in group}
+            return {one.id: (wrong, one.inbox_name) for one in group}
         except ChatwootError:
             return {}
         return {one.id: await self._judge(one, inboxes, hooks) for one in group}
 
     async def _judge(
         self, one: Integration, inboxes: dict[Any, str], hooks: list[Json] | None
-    ) -> tuple[str | None, str | None]:
+    ) -> tuple[Text | None, str | None]:
         name = inboxes.get(one.inbox_id) or one.inbox_name
         if one.inbox_id is not None and one.inbox_id not in inboxes:
-            return (
-                (
-                    f"inbox {one.inbox_id} is gone in Chatwoot, or the token's owner does not "
-                    "see it "
-                    "any more"
-                ),
-                name,
-            )
+            return Problem.of("inbox.gone", inbox=one.inbox_id), name
         if hooks is None or not one.is_webhook_active:
             return None, name
         if (
@@ -205,10 +198,10 @@ class Watch:
         except OmniError as error:
             _logger.warning("webhook not put right", integration_id=one.id, reason=error.message)
             return problem, name
-        _logger.warning("webhook put right", integration_id=one.id, problem=problem)
+        _logger.warning("webhook put right", integration_id=one.id, problem=english(problem))
         return None, name
 
-    async def _hook_problem(self, one: Integration, hooks: list[Json]) -> str | None:
+    async def _hook_problem(self, one: Integration, hooks: list[Json]) -> Text | None:
         overview = await self._database.read(
             lambda c: integration_rows.read_overview(c, self._vault, one.id, None)
         )
@@ -229,20 +222,18 @@ class Watch:
             None,
         )
 
-    async def _keep(self, one: Integration, problem: str | None, inbox_name: str | None) -> None:
-        problem = problem[:_PROBLEM_MOST] if problem else None
+    async def _keep(self, one: Integration, problem: Text | None, inbox_name: str | None) -> None:
         values = {
-            "chatwoot_problem": problem,
+            "chatwoot_problem": encode(problem, _PROBLEM_MOST),
             "inbox_name": inbox_name[:255] if inbox_name else None,
         }
-        if (one.chatwoot_problem, one.inbox_name) == (
-            values["chatwoot_problem"],
-            values["inbox_name"],
-        ):
+        known = encode(one.chatwoot_problem, _PROBLEM_MOST)
+        if (known, one.inbox_name) == (values["chatwoot_problem"], values["inbox_name"]):
             return
         await self._database.transaction(
             lambda c: integration_rows.write_integration(c, self._vault, one.id, values)
         )
         await self._directory.refresh()
-        if problem != one.chatwoot_problem:
-            _logger.warning("integration", integration_id=one.id, problem=problem or "put right")
+        if values["chatwoot_problem"] != known:
+            said = english(problem) if problem else "put right"
+            _logger.warning("integration", integration_id=one.id, problem=said)

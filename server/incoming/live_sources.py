@@ -12,6 +12,7 @@ from server.incoming.cable_leader import CableLeader
 from server.incoming.ingest import Ingester
 from server.integrations.arrivals import Arrivals
 from server.integrations.directory import Directory
+from server.problems import Problem
 
 _LISTED_MOST = 100
 # for so long after the last one it is said that numbers were given out again
@@ -32,8 +33,8 @@ class Sources:
         self._arrivals = arrivals
         self._silences: dict[int, Silence] = defaultdict(Silence)
 
-    def of(self, integration: Integration) -> tuple[str, Json]:
-        """(a sentence about the socket, both sources in figures)."""
+    def of(self, integration: Integration) -> tuple[Problem, Json]:
+        """(how the socket is, both sources in figures)."""
         found = self._cables.state_of(integration)
         state = found.state if found else None
         behind_us = found.behind_us if found else None
@@ -53,24 +54,18 @@ class Sources:
         ]
         return [{"integrationId": one.id, **self.of(one)[1]} for one in listed]
 
-    def problems(self) -> list[str]:
+    def problems(self) -> list[Problem]:
         """Webhooks that do not come while the socket tells of what they should bring; numbers that
         were given out again.
         """
         now_us = self._directory.now_us()
         again = [
-            f"integration {one.id}: Chatwoot gave out numbers again, last on "
-            f"{iso(one.reissued_us)[:10]}: it was restored "
-            "from a backup or set up anew; what had them before is kept apart; run a sync, and "
-            "connect a new Chatwoot as "
-            "an integration of its own"
+            _problem_of(one, Problem.of("chatwoot.numbers_reused", day=iso(one.reissued_us)[:10]))
             for one in self._directory.integrations.values()
             if now_us - one.reissued_us < _SAID_US
         ]
         return again + [
-            f"integration {one.id}: webhooks do not arrive, and the socket of Chatwoot's agents "
-            "does; "
-            "check the webhook in Chatwoot and that it can reach us"
+            _problem_of(one, Problem.of("webhooks.lost_but_socket"))
             for one in self._directory.integrations.values()
             if (found := self._cables.state_of(one)) is not None
             and self._silences[one.id].look(self._seen_us(one), found.heard_us or 0)
@@ -78,3 +73,7 @@ class Sources:
 
     def _seen_us(self, integration: Integration) -> int:
         return max(integration.seen_us, self._ingester.seen.get(integration.id, 0))
+
+
+def _problem_of(integration: Integration, why: Problem) -> Problem:
+    return Problem.of("integration.named_problem", id=integration.id, why=why)

@@ -27,6 +27,7 @@ from server.incoming.reconcile_run import LEASE_SECONDS, ReconcileRun, Reconcile
 from server.incoming.sync_outcome import SyncOutcome
 from server.integrations.arrivals import LATE_SECONDS, Arrivals
 from server.integrations.directory import Directory
+from server.problems import Problem, Text
 from server.settings import Settings
 
 _logger = log.get(__name__)
@@ -82,8 +83,8 @@ class Reconcile:
                 await self._write_seen()
                 await asyncio.sleep(_POLL_INTERVAL_SECONDS)
 
-    def problems(self) -> list[str]:
-        """Sentences for the status: webhooks that do not arrive, a Chatwoot that cannot be asked.
+    def problems(self) -> list[Problem]:
+        """For the status: webhooks that do not arrive, a Chatwoot that cannot be asked.
         The same in every process.
         """
         active = [
@@ -95,15 +96,13 @@ class Reconcile:
         # is found late is no sign of that
         quiet_us = int(self._settings.reconcile_quiet_seconds * SECOND)
         silent = [
-            f"integration {i.id}: webhooks do not arrive ({i.repaired_count} were lost so far, "
-            "others may only be late); "
-            "check the webhook in Chatwoot and that it can reach us"
+            _problem_of(i, Problem.of("webhooks.lost", count=i.repaired_count))
             for i in active
             if self._seen_us(i) < i.repaired_us - quiet_us
         ]
         silent += self._arrivals.problems([i.id for i in active])
         return silent + [
-            f"integration {i.id}: Chatwoot cannot be asked ({i.walk_problem})"
+            _problem_of(i, Problem.of("chatwoot.cannot_be_asked", why=i.walk_problem))
             for i in active
             if i.walk_problem
         ]
@@ -150,7 +149,7 @@ class Reconcile:
             is_first=claim.reconciled_us == 0,
         )
 
-    async def _run_claimed(self, current: ReconcileRun) -> str | None:
+    async def _run_claimed(self, current: ReconcileRun) -> Text | None:
         """Returns why it could not come to its end, else None."""
         try:
             return await self._runner.run(current)
@@ -178,7 +177,7 @@ class Reconcile:
             del self._running[integration.id]
 
     async def _release(
-        self, current: ReconcileRun, reconciled_us: int | None, problem: str | None
+        self, current: ReconcileRun, reconciled_us: int | None, problem: Text | None
     ) -> None:
         await self._database.transaction(
             lambda c: walks.release_walk(
@@ -261,3 +260,7 @@ class Reconcile:
         except DatabaseUnavailable:
             return
         self._written_seen |= new
+
+
+def _problem_of(integration: Integration, why: Problem) -> Problem:
+    return Problem.of("integration.named_problem", id=integration.id, why=why)

@@ -39,6 +39,7 @@ from server.incoming.ingest import Ingester
 from server.incoming.sync_outcome import SyncOutcome
 from server.incoming.unstored import Place
 from server.integrations.arrivals import Arrivals
+from server.problems import Text
 from server.settings import Settings
 
 # after a process died in a round, others wait this long; a living one renews it as it goes
@@ -93,7 +94,7 @@ class ReconcileRunner:
         # integration -> when it may be asked for `updated_within` again
         self._rests_until: dict[int, float] = {}
 
-    async def run(self, current: ReconcileRun) -> str | None:
+    async def run(self, current: ReconcileRun) -> Text | None:
         """Ask for every conversation that changed, or was active lately. Returns why it could not
         come to its end, else None.
         """
@@ -107,7 +108,7 @@ class ReconcileRunner:
         except DatabaseUnavailable:
             raise
         except OmniError as error:
-            return error.message
+            return error.problem
         return None
 
     async def _try_conversation(self, current: ReconcileRun, item: Json) -> bool:
@@ -179,7 +180,7 @@ class ReconcileRunner:
         try:
             state = parse_conversation(item, asked_us=current.asked_us)
         except PayloadError as error:
-            current.outcome.fail(error.message)
+            current.outcome.fail(error.problem)
             return
         if self._is_due_by(state.version_us, current):
             await self._apply(current, [Change(None, None, state, None, state.version_us)])

@@ -24,6 +24,7 @@ from server.errors import DatabaseUnavailable, NotFound
 from server.incoming.full_sync import FullSync
 from server.incoming.sync_outcome import SyncOutcome
 from server.integrations.directory import Directory
+from server.problems import Problem, Text, english_or_none
 
 _logger = log.get(__name__)
 _POLL_INTERVAL_SECONDS = 1.0
@@ -56,7 +57,7 @@ class _Job:
             created=created + outcome.messages_created,
         )
 
-    def end(self, state: str, problem: str | None = None) -> None:
+    def end(self, state: str, problem: Text | None = None) -> None:
         self.run = replace(self.run, state=state, problem=problem)
 
 
@@ -147,7 +148,7 @@ class SyncJobs:
         # others
         except Exception:
             _logger.exception("sync failed", integration_id=integration.id)
-            job.end("failed", "Something went wrong here; the server's log says what")
+            job.end("failed", Problem.of("sync.failed"))
             return
         job.show_progress(outcome)
         problem = outcome.errors[0] if outcome.errors else None
@@ -183,13 +184,13 @@ class SyncJobs:
 
         found = await self._database.transaction(write)
         if found is None:
-            raise NotFound("No sync was ever asked for here")
+            raise NotFound(Problem.of("sync.never_asked"))
         self._show_run(actor.company_id, found)
         return found
 
     def _check_company(self, company_id: int, integration_id: int) -> None:
         if self._directory.of_company(company_id, integration_id) is None:
-            raise NotFound(f"There is no Chatwoot integration {integration_id}")
+            raise NotFound(Problem.of("integration.unknown", id=integration_id))
 
 
 def run_view(run: SyncRun) -> Json:
@@ -214,5 +215,5 @@ def run_view(run: SyncRun) -> Json:
         "created": run.created,
         "perSecond": None if rate is None else round(rate, 1),
         "secondsLeft": left,
-        "problem": run.problem,
+        "problem": english_or_none(run.problem),
     }

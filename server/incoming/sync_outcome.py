@@ -10,6 +10,7 @@ from server import log
 from server.core.state.tracked import Result
 from server.errors import OmniError
 from server.incoming.incoming_changes import IncomingChange
+from server.problems import Text, english
 
 _logger = log.get(__name__)
 _MAX_ERRORS = 20
@@ -81,7 +82,7 @@ class SyncOutcome(msgspec.Struct):
     messages_updated: int = 0
     messages_skipped: int = 0
     comparison: Comparison = msgspec.field(default_factory=Comparison)
-    errors: list[str] = msgspec.field(default_factory=list)
+    errors: list[Text] = msgspec.field(default_factory=list)
     error_count: int = 0  # `errors` has the first ones
     failures: int = 0  # conversations in a row that Chatwoot could not show
 
@@ -95,7 +96,7 @@ class SyncOutcome(msgspec.Struct):
             },
             "messages": {"created": self.messages_created, "skipped": self.messages_skipped},
             "comparison": self.comparison.view(),
-            "errors": self.errors,
+            "errors": [english(one) for one in self.errors],
         }
 
     def count(self, incoming: IncomingChange) -> None:
@@ -124,8 +125,8 @@ class SyncOutcome(msgspec.Struct):
             )
             self.fail(f"conversation {item.get('id')}: {type(error).__name__}")
 
-    def fail(self, sentence: str) -> None:
+    def fail(self, problem: Text) -> None:
         """Note what went wrong; the first ones are kept."""
         self.error_count += 1
         if len(self.errors) < _MAX_ERRORS:
-            self.errors.append(sentence)
+            self.errors.append(problem)

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 
 from server import log
 from server.errors import DatabaseUnavailable, OmniError
+from server.problems import Problem, Text
 
 T = TypeVar("T")
 
@@ -77,15 +78,17 @@ class Unstored:
             for place in places:
                 self._entries.pop(place, None)
 
-    def problems(self) -> list[str]:
-        """One sentence for each integration."""
+    def problems(self) -> list[Problem]:
+        """One for each integration."""
         by_integration: dict[int, list[Place]] = {}
         for place in self._entries:
             by_integration.setdefault(place.integration_id, []).append(place)
         return [
-            f"integration {number}: {places[0]} cannot be stored{_more(len(places) - 1)}: "
-            f"{self._entries[places[0]].reason}; "
-            "it is asked for again by itself"
+            Problem.of(
+                "integration.named_problem",
+                id=number,
+                why=_unstored(str(places[0]), len(places) - 1, self._entries[places[0]].reason),
+            )
             for number, places in by_integration.items()
         ]
 
@@ -131,5 +134,7 @@ class Unstored:
         return reason
 
 
-def _more(count: int) -> str:
-    return f", and {count} more" if count else ""
+def _unstored(what: str, more: int, reason: Text) -> Problem:
+    if more:
+        return Problem.of("unstored.with_others", what=what, more=more, reason=reason)
+    return Problem.of("unstored.one", what=what, reason=reason)

@@ -13,13 +13,11 @@ from typing import Literal
 from server import metrics
 from server.core.chatwoot.changes import Change
 from server.core.times import SECOND, wall_now_us
+from server.problems import Problem
 
 Source = Literal["webhook", "socket", "asking"]
 LATE_SECONDS = 10.0  # from here on it is said, and Chatwoot is asked more often
-REMEDY = (
-    "Chatwoot's queue is busy: give its webhooks (the Sidekiq queue `medium`) a Sidekiq process "
-    "of their own"
-)
+REMEDY = _QUEUE_IS_BUSY = Problem.of("delay.give_process")
 _KEPT_SECONDS = 120.0
 _KEPT_MOST = 200
 _HISTORY_SECONDS = 1_800.0
@@ -104,12 +102,14 @@ class Arrivals:
         delay = self.delay_seconds([integration_id])
         return delay is not None and delay >= LATE_SECONDS
 
-    def problems(self, integration_ids: Sequence[int]) -> list[str]:
-        """Sentences for `/readyz`."""
+    def problems(self, integration_ids: Sequence[int]) -> list[Problem]:
+        """For `/readyz`."""
         return [
-            f"integration {one}: webhooks come {self.delay_seconds([one]) or 0.0:.0f} s late; "
-            "Chatwoot's queue is busy: "
-            "give its webhooks (the Sidekiq queue `medium`) a Sidekiq process of their own"
+            Problem.of("integration.named_problem", id=one, why=self._lateness(one))
             for one in integration_ids
             if self.is_late(one)
         ]
+
+    def _lateness(self, integration_id: int) -> Problem:
+        seconds = self.delay_seconds([integration_id]) or 0.0
+        return Problem.of("webhooks.late", seconds=f"{seconds:.0f}", remedy=_QUEUE_IS_BUSY)

@@ -20,6 +20,7 @@ from server.db.access.integration_rows import Overview
 from server.integrations.arrivals import LATE_SECONDS, REMEDY
 from server.integrations.file_trials import FileTrial
 from server.integrations.proofs import Proofs
+from server.problems import Problem
 from server.settings import Settings
 
 ClientOf = Callable[[Integration], ChatwootClient]
@@ -59,14 +60,14 @@ class IntegrationChecks:
             )
         ]
         if own.problem or not own.base_url or own.account_id is None:
-            text = own.problem or "The integration has no base URL or no account number"
+            text = own.problem or Problem.of("integration.incomplete")
             return [
                 *found,
                 Finding(
                     "settings",
                     "failed",
                     text,
-                    "Set SECRET_KEY to the key it was stored with, or add the integration anew",
+                    Problem.of("integration.set_secret_key"),
                 ),
             ]
         found += await self._chatwoot(overview, own.account_id)
@@ -77,7 +78,12 @@ class IntegrationChecks:
             )
         if (seconds := await self._delay(own.id)) is not None and seconds >= LATE_SECONDS:
             found.append(
-                Finding("delay", "warning", f"Its webhooks come {seconds:.0f} s late", REMEDY)
+                Finding(
+                    "delay",
+                    "warning",
+                    Problem.of("delay.webhooks", seconds=f"{seconds:.0f}"),
+                    REMEDY,
+                )
             )
         return [*found, *await self._ourselves(overview)]
 
@@ -92,7 +98,7 @@ class IntegrationChecks:
         except ChatwootError as error:
             return [self._unreachable(own, error)]
         found = [
-            Finding("Chatwoot", "ok", f"Chatwoot answers at {own.base_url}"),
+            Finding("Chatwoot", "ok", Problem.of("chatwoot.answers", address=own.base_url)),
             *integration_checks.judge_account(profile, account_id),
         ]
         if not integration_checks.is_well(found[:3]):
@@ -108,13 +114,13 @@ class IntegrationChecks:
                     hooks, webhook_url, own.secrets, requires_signature=requires
                 )
         except ChatwootError as error:
-            text = f"Chatwoot did not show its inboxes or webhooks: {error.message}"
+            text = Problem.of("chatwoot.lists_not_shown", why=error.problem)
             found.append(
                 Finding(
                     "webhook",
                     "unknown",
                     text,
-                    "Look again in a minute; if it stays, look at the account's plan and role",
+                    Problem.of("chatwoot.check_again"),
                 )
             )
         if (files := await self._files.look(own, own.inbox_id)) is not None:
@@ -126,32 +132,30 @@ class IntegrationChecks:
         if (
             isinstance(error, ChatwootRefused)
             and error.chatwoot_status in (401, 403)
-            and NOT_ACCEPTED not in error.sentence
+            and NOT_ACCEPTED not in error.message
         ):
-            text = f"Chatwoot refuses the access token's owner: {error.sentence}"
-            return Finding("account", "failed", text, "Look at the account in Chatwoot")
+            text = Problem.of("account.owner_refused", why=error.problem)
+            return Finding("account", "failed", text, Problem.of("account.look"))
         if isinstance(error, ChatwootRefused) and error.chatwoot_status in (401, 403):
             return Finding(
                 "access token",
                 "failed",
-                f"Chatwoot does not accept the access token: {error.sentence}",
-                "Copy it anew from Chatwoot (Profile settings, at the end of the page) and renew "
-                "it on the integration's page, "
-                f"or by omni-inbox integration rotate --integration-id {own.id} --access-token ...",
+                Problem.of("token.refused_because", why=error.problem),
+                Problem.of("token.renew", id=own.id),
             )
-        remedy = (
-            f"Open {own.base_url} from this server; the base URL is what stands before /app in "
-            "Chatwoot's address"
-        )
+        remedy = Problem.of("chatwoot.open_address", address=own.base_url)
         if isinstance(error, ChatwootUnexpected | ChatwootRefused):
             return Finding(
                 "Chatwoot",
                 "failed",
-                f"What answers at {own.base_url} is not Chatwoot's API: {error.message}",
+                Problem.of("chatwoot.not_its_api", address=own.base_url, why=error.problem),
                 remedy,
             )
         return Finding(
-            "Chatwoot", "failed", f"{own.base_url} cannot be reached: {error.message}", remedy
+            "Chatwoot",
+            "failed",
+            Problem.of("chatwoot.unreachable_at", address=own.base_url, why=error.problem),
+            remedy,
         )
 
     async def _ourselves(self, overview: Overview) -> list[Finding]:
@@ -164,12 +168,12 @@ class IntegrationChecks:
         ]
         proxy = "" if private else self._settings.outgoing_proxy
         if (problem := await problem_with(webhook_url, proxy)) is not None:
-            remedy = (
-                "Start the server, and set PUBLIC_URL to the address under which browsers and "
-                "Chatwoot reach it, without a redirect"
-            )
+            remedy = Problem.of("our_address.start_server")
             return [
-                Finding("our address", "failed", problem[0].upper() + problem[1:], remedy),
+                Finding("our address", "failed", problem, remedy),
                 *found,
             ]
-        return [Finding("our address", "ok", f"This server answers at {webhook_url}"), *found]
+        return [
+            Finding("our address", "ok", Problem.of("our_address.answers", address=webhook_url)),
+            *found,
+        ]

@@ -27,6 +27,7 @@ from server.errors import (
     PayloadError,
     Unavailable,
 )
+from server.problems import Problem
 
 REFRESH_SECONDS = 3.0
 SIGNATURE_HEADER = "x-chatwoot-signature"
@@ -152,27 +153,41 @@ class Directory:
         `is_signed`: it carries a signature, good or not; without `verified_id` that is nobody's
         here.
         """
-        where = f"account {account_id}" + ("" if inbox_id is None else f", inbox {inbox_id}")
+        account = "" if account_id is None else account_id
+        where = (
+            Problem.of("noun.account_alone", account=account)
+            if inbox_id is None
+            else Problem.of("noun.account_inbox", account=account, inbox=inbox_id)
+        )
         if verified_id is not None:
             verified = self.integrations.get(verified_id)
             if verified is None:  # it is nobody else's now
                 raise PayloadError(
-                    f"the integration for {where} was removed", outcome="ignored", is_routing=True
+                    Problem.of("payload.integration_removed", where=where),
+                    outcome="ignored",
+                    is_routing=True,
                 )
             return _receiving(self._addressed(verified, inbox_id, where))
         candidates = self._candidates(account_id, inbox_id)
         if not candidates:
-            raise PayloadError(f"no integration for {where}", outcome="ignored", is_routing=True)
+            raise PayloadError(
+                Problem.of("payload.no_integration", where=where),
+                outcome="ignored",
+                is_routing=True,
+            )
         if is_signed and self._is_undecided(candidates):
             raise PayloadError(UNDECIDED, outcome="ignored", is_routing=True)
         broken = [integration for integration in candidates if integration.problem]
         unsigned = self._grandfathered(candidates) if is_signed else self._unsigned(candidates)
         if broken and (is_signed or not unsigned):
-            raise PayloadError(f"integration {broken[0].id}: {broken[0].problem}", is_routing=True)
-        if not unsigned:
             raise PayloadError(
-                "the signature does not fit the integration's secret", is_routing=True
+                Problem.of(
+                    "integration.named_problem", id=broken[0].id, why=broken[0].problem or ""
+                ),
+                is_routing=True,
             )
+        if not unsigned:
+            raise PayloadError(Problem.of("payload.bad_signature"), is_routing=True)
         # a row left behind steps aside for its own company's other one, and for no other company:
         # its Chatwoot may still deliver
         is_one_company = len({integration.company_id for integration in unsigned}) == 1
@@ -182,10 +197,7 @@ class Directory:
         ):
             unsigned = active
         if len(unsigned) > 1:
-            text = (
-                f"{where} does not tell whose this unsigned webhook is; register it again, so "
-                "that it is signed or has a key"
-            )
+            text = Problem.of("payload.unsigned", where=where)
             raise PayloadError(text, outcome="ignored", is_routing=True)
         return _receiving(unsigned[0])
 
@@ -380,7 +392,9 @@ class Directory:
             if one.is_proved
         }
 
-    def _addressed(self, verified: Integration, inbox_id: int | None, where: str) -> Integration:
+    def _addressed(
+        self, verified: Integration, inbox_id: int | None, where: Problem
+    ) -> Integration:
         """The company's integration of that inbox, at the same Chatwoot as the one whose secret or
         key it is.
         """
@@ -395,7 +409,11 @@ class Directory:
             one for one in own if one.inbox_id is None
         ]
         if not fitting:
-            raise PayloadError(f"no integration for {where}", outcome="ignored", is_routing=True)
+            raise PayloadError(
+                Problem.of("payload.no_integration", where=where),
+                outcome="ignored",
+                is_routing=True,
+            )
         return next((one for one in fitting if one.is_active and one.is_webhook_active), fitting[0])
 
 
@@ -441,18 +459,18 @@ def key_of(query_string: bytes) -> str | None:
 def _receiving(integration: Integration) -> Integration:
     number = integration.id
     if integration.problem:
-        raise PayloadError(f"integration {number}: {integration.problem}", is_routing=True)
-    if not integration.is_proved:
-        text = (
-            f"Chatwoot has not shown yet that the access token of integration {number} may "
-            "see the inbox"
+        raise PayloadError(
+            Problem.of("integration.named_problem", id=number, why=integration.problem),
+            is_routing=True,
         )
+    if not integration.is_proved:
+        text = Problem.of("payload.unproved", id=number)
         raise PayloadError(text, outcome="ignored", is_routing=True)
     if not integration.is_active:
         raise PayloadError(
-            f"integration {number} is switched off (is_active)", outcome="ignored", is_routing=True
+            Problem.of("payload.integration_off", id=number), outcome="ignored", is_routing=True
         )
     if not integration.is_webhook_active:
-        text = f"webhooks of integration {number} are switched off (is_webhook_active)"
+        text = Problem.of("payload.webhooks_off", id=number)
         raise PayloadError(text, outcome="ignored", is_routing=True)
     return integration

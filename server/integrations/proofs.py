@@ -29,12 +29,13 @@ from server.db.engine.database import Connection, Database
 from server.db.journal import journal
 from server.errors import OmniError, Unavailable
 from server.integrations.directory import UNDECIDED, Directory
+from server.problems import Problem, english
 from server.settings import Settings
 
 ClientOf = Callable[[Integration], ChatwootClient]
 # a secret that was replaced counts so long: what Chatwoot has queued, and a webhook changed by hand
 PREVIOUS_SECRET_HOURS = 24
-HELD = "another integration on this server has this inbox of this Chatwoot"
+HELD = Problem.of("integration.taken")
 _logger = log.get(__name__)
 _POLL_SECONDS = 5.0
 _INITIAL_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 60.0, 3_600.0
@@ -82,7 +83,7 @@ class Proofs:
         if integration.problem or not integration.base_url or integration.account_id is None:
             return Proof(
                 "unknown",
-                integration.problem or "the integration has no base URL or no account number",
+                integration.problem or Problem.of("proof.incomplete"),
             )
         client = self._client_of(integration)
         try:
@@ -94,15 +95,15 @@ class Proofs:
                     proof, await client.list_inboxes(), integration.account_id, integration.inbox_id
                 )
         except ChatwootRefused as error:
-            if error.chatwoot_status == 401 and NOT_ACCEPTED not in error.sentence:
+            if error.chatwoot_status == 401 and NOT_ACCEPTED not in error.message:
                 # of the account, or of what the token's owner may do
-                proof = Proof("unknown", f"Chatwoot says: {error.sentence}")
+                proof = Proof("unknown", Problem.of("chatwoot.says", why=error.problem))
             elif error.chatwoot_status in (401, 403, 404):
-                proof = Proof("refuted", "Chatwoot does not accept the access token")
+                proof = Proof("refuted", Problem.of("token.refused"))
             else:
-                proof = Proof("unknown", error.message)
+                proof = Proof("unknown", error.problem)
         except ChatwootError as error:
-            proof = Proof("unknown", error.message)
+            proof = Proof("unknown", error.problem)
         if proof.state == "refuted":
             await self._refute(integration)
         if proof.state != "proved":
@@ -269,7 +270,7 @@ class Proofs:
             "integration asked about",
             integration_id=integration.id,
             state=proof.state,
-            reason=proof.text,
+            reason=english(proof.text),
         )
 
 

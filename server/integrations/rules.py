@@ -13,11 +13,9 @@ from server.db.access.audit_log import Actor
 from server.db.access.integration_record import Integration
 from server.errors import BadRequest, ChatwootFailed, Unprocessable
 from server.integrations.proofs import previous_secret_us
+from server.problems import Problem
 
-UNWRITTEN = (
-    "Nothing was stored: to another address the stored access token is not sent. Write the "
-    "access token as well"
-)
+UNWRITTEN = Problem.of("trial.token_needed")
 _TOKEN_MOST = 500
 
 Json = dict[str, Any]
@@ -65,7 +63,7 @@ def check_unsigned(actor: Actor, unsigned: object) -> None:
     for who runs the server to allow.
     """
     if unsigned not in UNSIGNED_WEBHOOKS or (unsigned == "accepted" and actor.agent_id is not None):
-        raise BadRequest("unsignedWebhooks must be refused or keyed")
+        raise BadRequest(Problem.of("form.unsigned"))
 
 
 def check_mode(mode: object) -> None:
@@ -73,7 +71,7 @@ def check_mode(mode: object) -> None:
         raise BadRequest("webhookMode must be live or local")
 
 
-def checked_secret(text: str, what: str) -> str:
+def checked_secret(text: str, what: Problem) -> str:
     """It goes into a header or a digest. Raises BadRequest without quoting it."""
     stripped = text.strip()
     if (
@@ -82,14 +80,12 @@ def checked_secret(text: str, what: str) -> str:
         or not stripped.isprintable()
         or " " in stripped
     ):
-        raise BadRequest(
-            f"The {what} must be one word of letters, digits and signs, as Chatwoot shows it"
-        )
+        raise BadRequest(Problem.of("form.one_word", what=what))
     return stripped
 
 
 def failure(error: ChatwootError) -> ChatwootFailed:
-    return ChatwootFailed(f"Chatwoot did not carry it out: {error.message}")
+    return ChatwootFailed(Problem.of("chatwoot.not_carried_out", why=error.problem))
 
 
 async def with_events(write: Callable[[list[str]], Awaitable[Json]]) -> Json:

@@ -47,7 +47,8 @@ from server.integrations.rules import (
     secrets_of,
     with_events,
 )
-from server.integrations.trials import NOTHING, Place, Trial
+from server.integrations.trials import Place, Trial, reason_within
+from server.problems import Problem
 from server.settings import Settings
 
 # what Chatwoot had queued for a deleted webhook has come by then; 153 s were seen
@@ -109,7 +110,7 @@ class Integrations:
             lambda c: integration_rows.read_overview(c, self._vault, integration_id, company_id)
         )
         if found is None:
-            raise NotFound(f"There is no Chatwoot integration {integration_id}")
+            raise NotFound(Problem.of("integration.unknown", id=integration_id))
         return found
 
     async def add(self, actor: Actor, new: NewIntegration) -> Overview:
@@ -187,10 +188,10 @@ class Integrations:
             account_id=new.account_id,
             inbox_id=new.inbox_id,
             base_url=base_url,
-            access_token=checked_secret(new.access_token, "access token"),
+            access_token=checked_secret(new.access_token, Problem.of("noun.access_token")),
             is_active=True,
             is_webhook_active=True,
-            webhook_secret=checked_secret(new.webhook_secret, "webhook secret")
+            webhook_secret=checked_secret(new.webhook_secret, Problem.of("noun.webhook_secret"))
             if new.webhook_secret
             else None,
             previous_webhook_secret=None,
@@ -210,7 +211,7 @@ class Integrations:
             return await self._trial.check(draft, inbox_ids)
         except ChatwootAway as error:
             if not accepts_unproved:
-                raise ChatwootAway(f"{NOTHING}{error.message}") from None
+                raise ChatwootAway(Problem.of("trial.not_stored", what=error.problem)) from None
             return {}
 
     async def prove(self, integration_id: int, company_id: int | None) -> Overview:
@@ -286,11 +287,7 @@ class Integrations:
         overview = await self.get(integration_id, actor.company_id)
         values = await self._checked_changes(actor, overview, changes)
         if not values:
-            raise BadRequest(
-                "Say what to change: isActive, isWebhookActive, isSocketActive, webhookMode, "
-                "accessToken, webhookSecret, "
-                "unsignedWebhooks, endPreviousSecret, baseUrl or inboxId"
-            )
+            raise BadRequest(Problem.of("integration.say_what"))
         shown = ("is_", "webhook_mode", "unsigned", "base_url", "page_id")
         told = {name: value for name, value in values.items() if name.startswith(shown)}
         renewed = [
@@ -332,7 +329,7 @@ class Integrations:
             check_mode(changes["webhook_mode"])
             values["webhook_mode"] = changes["webhook_mode"]
         if changes.get("webhook_secret"):
-            secret = checked_secret(changes["webhook_secret"], "webhook secret")
+            secret = checked_secret(changes["webhook_secret"], Problem.of("noun.webhook_secret"))
             values |= replaced_secret(overview.integration, secret, self._database.clock.now_us())
         if changes.get("end_previous_secret"):
             values |= {"previous_webhook_secret": None, "previous_secret_until": None}
@@ -349,7 +346,9 @@ class Integrations:
         """
         values: Json = {}
         if changes.get("access_token"):
-            values["access_token"] = checked_secret(changes["access_token"], "access token")
+            values["access_token"] = checked_secret(
+                changes["access_token"], Problem.of("noun.access_token")
+            )
         if changes.get("base_url"):
             values["base_url"] = await self._checked_address(changes["base_url"])
         if changes.get("inbox_id"):
@@ -366,7 +365,7 @@ class Integrations:
         except Unprocessable as error:
             if changes.get("access_token") and len(values) == 1:
                 raise Unprocessable(
-                    f"The new access token was not kept: {error.message.removeprefix(NOTHING)}"
+                    Problem.of("token.not_kept", why=reason_within(error.problem))
                 ) from None
             raise
         if changed.inbox_id is not None and changed.inbox_id in names:
@@ -383,13 +382,9 @@ class Integrations:
             lambda c: integration_rows.read_known_conversation(c, changed.id)
         )
         if known is not None and not await self._trial.has_conversation(changed, *known):
-            what = (
-                f"another Chatwoot answers at {changed.base_url}, which does not have these "
-                "conversations"
-            )
-            raise Unprocessable(
-                f"{NOTHING}{what}. Add it as an integration of its own; this one can be deleted"
-            )
+            what = Problem.of("chatwoot.another", address=changed.base_url)
+            remedy = Problem.of("integration.add_own")
+            raise Unprocessable(Problem.of("trial.not_stored_remedy", what=what, remedy=remedy))
 
     async def count_conversations(self, integration_id: int) -> int:
         return await self._database.read(
@@ -569,4 +564,4 @@ async def _lock_place(connection: Connection, own: Integration, values: Json) ->
     )
     holders = await integration_rows.lock_same_inbox(connection, moved)
     if any(company != own.company_id and at > GRANDFATHERED for _, company, at in holders):
-        raise Unprocessable(NOTHING + HELD)
+        raise Unprocessable(Problem.of("trial.not_stored", what=HELD))

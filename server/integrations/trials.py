@@ -25,13 +25,11 @@ from server.core.checks.integration_checks import Finding
 from server.db.access.integration_record import Integration
 from server.errors import ChatwootAway, Unprocessable
 from server.integrations.file_trials import FileTrial
+from server.problems import Problem, Text
 
 ClientOf = Callable[[Integration], ChatwootClient]
 Json = dict[str, Any]
 _GONE = 404
-NOTHING = "Nothing was stored: "
-# what a read's failure says when something else than Chatwoot's API answers
-NO_JSON = "is not JSON"
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -116,7 +114,7 @@ class Trial:
             raise refusal(integration, error) from None
         except ChatwootUnavailable as error:
             raise ChatwootAway(
-                f"{integration.base_url} cannot be asked now: {error.message}"
+                Problem.of("trial.cannot_be_asked", address=integration.base_url, why=error.problem)
             ) from None
         contact = parse_conversation(found).contact
         return contact is not None and contact.id == contact_id
@@ -129,34 +127,38 @@ class Trial:
         except ChatwootUnexpected as error:
             raise Unprocessable(no_chatwoot(integration, error)) from None
         except ChatwootUnavailable as error:
-            if NO_JSON in error.message:
+            # something else than Chatwoot's API answers
+            if (
+                isinstance(error.problem, Problem)
+                and error.problem.code == "chatwoot.answer_broken"
+            ):
                 raise Unprocessable(no_chatwoot(integration, error)) from None
             raise ChatwootAway(
-                f"{integration.base_url} cannot be asked now: {error.message}"
+                Problem.of("trial.cannot_be_asked", address=integration.base_url, why=error.problem)
             ) from None
 
 
 def refusal(integration: Integration, error: ChatwootRefused) -> Unprocessable:
     """Chatwoot's own words; only `Invalid Access Token` is the token."""
     if error.chatwoot_status in (401, 403):
-        if NOT_ACCEPTED in error.sentence:
-            remedy = "Copy it anew from Chatwoot: Profile settings, at the end of the page"
+        if NOT_ACCEPTED in error.message:
+            remedy = Problem.of("token.copy")
             return Unprocessable(
-                _sentence(f"Chatwoot does not accept the access token: {error.sentence}", remedy)
+                _sentence(Problem.of("token.refused_because", why=error.problem), remedy)
             )
         return Unprocessable(
             _sentence(
-                f"Chatwoot refuses the access token's owner: {error.sentence}",
-                "Look at the account in Chatwoot",
+                Problem.of("account.owner_refused", why=error.problem),
+                Problem.of("account.look"),
             )
         )
     return Unprocessable(no_chatwoot(integration, error))
 
 
-def no_chatwoot(integration: Integration, error: ChatwootError) -> str:
-    remedy = "Take the address that stands before /app when you look at Chatwoot"
+def no_chatwoot(integration: Integration, error: ChatwootError) -> Problem:
+    remedy = Problem.of("chatwoot.take_address")
     return _sentence(
-        f"What answers at {integration.base_url} is not Chatwoot's API: {error.message}", remedy
+        Problem.of("chatwoot.not_its_api", address=integration.base_url, why=error.problem), remedy
     )
 
 
@@ -166,5 +168,12 @@ def _check(findings: Sequence[Finding]) -> None:
             raise Unprocessable(_sentence(finding.text, finding.remedy))
 
 
-def _sentence(text: str, remedy: str) -> str:
-    return f"{NOTHING}{text}. {remedy}"
+def _sentence(text: Text, remedy: Text) -> Problem:
+    return Problem.of("trial.not_stored_remedy", what=text, remedy=remedy)
+
+
+def reason_within(problem: Text) -> Text:
+    """What is wrong, of a problem that says as well that nothing was stored."""
+    if isinstance(problem, Problem) and problem.code == "trial.not_stored_remedy":
+        return Problem("trial.reason_and_remedy", problem.params)
+    return problem

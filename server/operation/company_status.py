@@ -36,6 +36,7 @@ from server.db.journal.finds import Losses
 from server.db.journal.spool import Spool
 from server.errors import DatabaseUnavailable
 from server.integrations.directory import Directory
+from server.problems import Problem, Text
 
 _MINUTES = 60
 _MINUTE_US = 60 * SECOND
@@ -68,9 +69,9 @@ class CompanyStatus:
         spool: Spool,
         *,
         online: Callable[[int], int],
-        problems: Callable[[], list[str]],
+        problems: Callable[[], list[Text]],
         parts: Callable[[], list[Finding]],
-        source_of: Callable[[Integration], tuple[str, Json]],
+        source_of: Callable[[Integration], tuple[Problem, Json]],
         delay: Callable[[Iterable[int]], float | None] = lambda integration_ids: None,
     ) -> None:
         """`delay`: how many seconds late the webhooks of some integrations come at the moment."""
@@ -158,38 +159,37 @@ class CompanyStatus:
             "delaySeconds": None if delay is None else round(delay, 1),
         }
 
+    def _problem_of(self, integration_id: int) -> Text | None:
+        """The first one in the report that names the integration."""
+        for one in self._problems():
+            if (
+                isinstance(one, Problem)
+                and one.code == "integration.named_problem"
+                and one.params["id"] == integration_id
+            ):
+                why = one.params["why"]
+                return str(why) if isinstance(why, int) else why
+        return None
+
     def _integration(self, one: Integration, now_us: int) -> Json:
         seconds = (now_us - one.seen_us) / SECOND if one.seen_us else None
-        unproved = (
-            "nothing is received yet: Chatwoot has not shown this inbox to the access token; "
-            "look at its page"
-        )
         problem = (
             one.problem
-            or (None if one.is_proved else unproved)
-            or next(
-                (
-                    text.partition(": ")[2]
-                    for text in self._problems()
-                    if text.startswith(f"integration {one.id}:")
-                ),
-                None,
-            )
+            or (None if one.is_proved else Problem.of("status.unproved"))
+            or self._problem_of(one.id)
         )
         if problem is None and not one.is_active:
-            problem = "it is switched off"
+            problem = Problem.of("status.off")
         if problem is None and not one.is_webhook_active:
-            problem = "its webhooks are switched off"
+            problem = Problem.of("status.webhooks_off")
         if problem is None and seconds is None:
-            problem = "no webhook has come yet"
+            problem = Problem.of("status.no_webhook")
         if problem is None and seconds is not None and seconds > _SILENT_SECONDS:
-            problem = (
-                f"no webhook has come for {int(seconds // 3600)} hours; if customers have "
-                "written, look whether it still works"
-            )
+            problem = Problem.of("status.silent", hours=int(seconds // 3600))
         if problem is None and not one.secrets:
-            problem = "its webhooks are unsigned: whoever knows the address can send messages"
-        name = f"Account {one.account_id}, inbox {one.inbox_id or 'any'}"
+            problem = Problem.of("status.unsigned")
+        account, inbox = one.account_id or 0, one.inbox_id or Problem.of("noun.any")
+        name = Problem.of("status.name", account=account, inbox=inbox)
         told = {
             "id": one.id,
             "name": name,

@@ -39,6 +39,7 @@ from server.db.journal import (
 from server.db.journal.ledger_rows import Entry, Found
 from server.errors import Conflict, NotFound, PayloadError
 from server.integrations.directory import Directory
+from server.problems import Problem, english
 
 _EVENTS_MOST, _DELIVERIES_MOST, _WALKS_MOST, _FOUND_MOST, _FINDS_MOST = 50, 50, 20, 50, 20
 # a message's events are looked for so far around the moments known of it
@@ -122,7 +123,7 @@ class Ledger:
 
         async def write(connection: Connection) -> None:
             if not await journal.revive(connection, [delivery_id]):
-                raise Conflict("Only a delivery that is dead or ignored can be put back in line")
+                raise Conflict(Problem.of("delivery.not_retryable"))
             await audit_log.append_act(
                 connection, actor, "delivery.retry", f"delivery {delivery_id}"
             )
@@ -141,7 +142,7 @@ class Ledger:
             lambda c: ledger_rows.read_found(c, company_id, message_id)
         )
         if found is None:
-            raise NotFound(f"There is no message {message_id}")
+            raise NotFound(Problem.of("message.unknown", id=message_id))
         message, owner, integration_id, told_us = found
 
         async def read(connection: Connection) -> MessageTrace:
@@ -235,7 +236,7 @@ def entry_view(entry: Entry) -> dict[str, Any]:
         "receivedAt": iso(entry.received_us),
         "finishedAt": iso_or_none(entry.finished_us),
         "state": entry.state,
-        "reason": entry.reason,
+        "reason": english(entry.reason) if entry.reason else entry.reason,
         "integrationId": entry.integration_id,
         "attempts": entry.attempts,
     }
@@ -254,5 +255,5 @@ def trace_view(trace: MessageTrace) -> dict[str, Any]:
         },
         "events": [event.seq for event in trace.events],
         "deliveries": [delivery.id for delivery in trace.deliveries],
-        "steps": [{"at": iso(step.at_us), "what": step.what} for step in trace.steps],
+        "steps": [{"at": iso(step.at_us), "what": english(step.what)} for step in trace.steps],
     }

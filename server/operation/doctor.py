@@ -24,6 +24,7 @@ from server.db.migrations import schema_problem
 from server.db.schema import crm_triggers
 from server.errors import OmniError
 from server.live.bus_redis import read_facts
+from server.problems import Problem
 from server.settings import (
     Settings,
     sqlite_path,
@@ -144,11 +145,11 @@ def look_at_process(settings: Settings) -> list[Finding]:
 
 def look_at_disks(settings: Settings) -> list[Finding]:
     """Free space where the spool, and an embedded database, are kept. Two system calls."""
-    paths = {"the spool": Path(settings.spool_path)}
+    disks = [(Problem.of("noun.spool"), Path(settings.spool_path))]
     if settings.is_sqlite:
-        paths["the database"] = sqlite_path(settings.database_url)
+        disks.append((Problem.of("noun.database"), sqlite_path(settings.database_url)))
     found = []
-    for what, path in paths.items():
+    for what, path in disks:
         directory = next(
             (parent for parent in path.absolute().parents if parent.exists()), Path("/")
         )
@@ -159,8 +160,10 @@ def look_at_disks(settings: Settings) -> list[Finding]:
                 Finding(
                     f"disk of {what}",
                     "failed",
-                    f"{directory} cannot be looked at: {error.strerror}",
-                    "Look at its mount",
+                    Problem.of(
+                        "disk.unreadable", directory=str(directory), why=error.strerror or ""
+                    ),
+                    Problem.of("disk.check_mount"),
                 )
             )
             continue

@@ -20,6 +20,7 @@ from server.db.state import contacts
 from server.db.state.contacts import Kept
 from server.errors import ChatwootFailed, Conflict, NotFound
 from server.integrations.directory import Directory
+from server.problems import Problem
 
 _JOURNAL_PAGE = 200
 ClientOf = Callable[[Integration], ChatwootClient]
@@ -83,17 +84,13 @@ class Erasure:
                 if error.chatwoot_status == 404:
                     continue
                 raise ChatwootFailed(
-                    f"Chatwoot does not say whether it still has the contact: {error.message}"
+                    Problem.of("erasure.chatwoot_silent", why=error.problem)
                 ) from None
             except ChatwootError as error:
                 raise ChatwootFailed(
-                    f"Chatwoot does not say whether it still has the contact: {error.message}"
+                    Problem.of("erasure.chatwoot_silent", why=error.problem)
                 ) from None
-            raise Conflict(
-                f"Chatwoot still has conversation {number} of this contact, and it would come "
-                "back from there; "
-                "delete the contact in Chatwoot first, or switch the integration off"
-            )
+            raise Conflict(Problem.of("erasure.still_in_chatwoot", number=number))
 
     async def _blank(self, integration: Integration, kept: Kept) -> int:
         """The journal, page by page, so that webhooks go on being taken meanwhile."""

@@ -8,12 +8,14 @@ import asyncio
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from server import log, metrics
-from server.core.checks.integration_checks import Finding
+from server.core.checks.integration_checks import Finding, State
 from server.core.state.entities import Json
 from server.operation.standstill import STANDSTILL_SECONDS
+from server.problems import Problem, Text, english
 from server.tasks import Services
 
 _logger = log.get(__name__)
@@ -23,11 +25,42 @@ _LAG_REMEMBERED_SECONDS = 30.0
 _DISKS_EVERY_SECONDS = 5.0
 _SLOW_CALL_SECONDS = 0.2
 _SLOW_CALLS_LEAST = 5
-_DATABASE_AWAY = (
-    "the database cannot be reached; webhooks are kept in the spool, agents stay connected"
-)
-_BUS_DOWN = "the bus does not answer; events between processes arrive within about a second"
-_REFUSING = "webhooks are refused: neither the database nor the spool takes them"
+# the parts of the status page, and what is said of each when nothing is found
+_WELL = {
+    "database": Problem.of("database.answers"),
+    "journal": Problem.of("journal.flows"),
+    "bus": Problem.of("bus.answers"),
+    "spool": Problem.of("spool.empty"),
+    "disks": Problem.of("disk.room"),
+    "clients": Problem.of("clients.read"),
+    "process": Problem.of("process.has_time"),
+}
+
+
+@dataclass(frozen=True)
+class _Found:
+    """One thing that is not well. `part`: of the status page. `is_fatal`: this process is of no use
+    until it is over. `is_note`: it makes nothing worse for others, and is no problem in the report.
+    """
+
+    part: str
+    text: Text
+    remedy: Text = ""
+    state: State = "failed"
+    is_fatal: bool = False
+    is_note: bool = False
+    in_report: Text | None = None  # where the report says more than `text`
+
+    @property
+    def reported(self) -> Text | None:
+        return None if self.is_note else self.in_report or self.text
+
+    @property
+    def rank(self) -> tuple[bool, bool]:
+        return self.is_fatal, self.state == "failed"
+
+    def finding(self) -> Finding:
+        return Finding(self.part, self.state, self.text, self.remedy)
 
 
 class Refusing(Protocol):
@@ -71,7 +104,7 @@ class Counting(Protocol):
 
 
 class Health:
-    """`more`: sentences of others (reconcile, integrations). `look_at_disks`: two system calls."""
+    """`more`: problems of others (reconcile, integrations). `look_at_disks`: two system calls."""
 
     def __init__(
         self,
@@ -81,7 +114,7 @@ class Health:
         spool: Keeping,
         recorder: Taking,
         hub: Counting,
-        more: Callable[[], Iterable[str]],
+        more: Callable[[], Iterable[Text]],
         look_at_disks: Callable[[], list[Finding]],
         waiting_seconds: Callable[[], float] = lambda: 0.0,
         locked: Callable[[float], Mapping[int, float]] = lambda least_seconds: {},
@@ -102,7 +135,7 @@ class Health:
         self._more_notes = more_notes
         self._disks: list[Finding] = []
         self._lag: tuple[float, float] | None = None  # (when, seconds) of the worst turn lately
-        self.schema_problem: str | None = "the database has not been looked at yet"
+        self.schema_problem: Text | None = Problem.of("database.not_examined")
         self.is_draining = self._is_slow = False
         self._proxy: str | None = None
 
@@ -134,208 +167,140 @@ class Health:
         )
 
     def report(self) -> Json:
-        problems = self._problems()
+        problems = [
+            *(one.reported for one in self._found() if one.reported is not None),
+            *self._more(),
+        ]
         can_take_webhooks = not self._recorder.is_refusing and (
             self._database.is_reachable or not self._spool.problem
         )
         is_useless = not can_take_webhooks or bool(self._services.dying())
         status = "unavailable" if is_useless else "degraded" if problems else "ready"
-        if told := self._draining():
+        if self.is_draining:
             status = "draining"
-            problems.append(told)
+            problems.append(self._draining())
         return {
             "status": status,
-            "problems": problems,
-            "notes": self._notes(),
+            "problems": [english(one) for one in problems],
+            "notes": [english(one) for one in self._notes()],
             "sockets": self._hub.count,
             "spooled": self._spool.waiting,
             "sources": self._sources(),
         }
 
     def parts(self) -> list[Finding]:
-        """What everybody's work rests on, for the status page: nothing in it is a company's own."""
+        """What everybody's work rests on, for the status page: nothing in it is a company's own. Of
+        each part the worst of what was found, the last one among equals.
+        """
+        worst: dict[str, _Found] = {}
+        for one in self._found():
+            if one.part not in worst or one.rank >= worst[one.part].rank:
+                worst[one.part] = one
         return [
-            self._database_part(),
-            self._journal_part(),
-            self._bus_part(),
-            self._spool_part(),
-            self._disk_part(),
-            self._client_part(),
-            self._process_part(),
+            worst[part].finding() if part in worst else Finding(part, "ok", text)
+            for part, text in _WELL.items()
         ]
 
-    def _database_part(self) -> Finding:
-        if problem := self._away():
-            return Finding("database", "failed", problem)
-        if self.schema_problem:
-            return Finding("database", "failed", self.schema_problem)
+    def _found(self) -> list[_Found]:
+        """All that is not well in this process, in the order of the report."""
+        return [
+            *self._found_of_services(),
+            *self._found_of_journal(),
+            *self._found_of_database(),
+            *([] if self._bus.is_up else [_Found("bus", Problem.of("bus.away"))]),
+            *self._found_of_spool(),
+            *(_of_disk(finding) for finding in self._disks if finding.state == "failed"),
+            *(
+                _Found(part, text, state="warning", is_note=True)
+                for part, text in (
+                    ("clients", self._paused()),
+                    ("process", self._busy()),
+                    ("process", self._draining() if self.is_draining else None),
+                )
+                if text is not None
+            ),
+        ]
+
+    def _found_of_services(self) -> list[_Found]:
+        dying = [
+            _Found(
+                "process", Problem.of("service.dies_often", name=name, count=count), is_fatal=True
+            )
+            for name, count in self._services.dying().items()
+        ]
+        return dying + [
+            _Found("process", Problem.of("service.died", what=name, error=error))
+            for name, error in self._services.failing().items()
+        ]
+
+    def _found_of_journal(self) -> list[_Found]:
+        found = []
+        if (seconds := self._waiting_seconds()) >= STANDSTILL_SECONDS:
+            held = [_held(company_id, held) for company_id, held in self._locked(1.0).items()]
+            text = Problem.of("journal.standstill", seconds=f"{seconds:.0f}")
+            found.append(_Found("journal", text, held[0] if held else ""))
+        return found + [
+            _Found("streams", _held(company_id, held))
+            for company_id, held in self._locked(STANDSTILL_SECONDS).items()
+        ]
+
+    def _found_of_database(self) -> list[_Found]:
+        found = [_Found("database", self.schema_problem)] if self.schema_problem else []
+        if away := self._away():
+            return [*found, _Found("database", away)]
         slow = self._slow_calls()
-        return (
-            Finding("database", "warning", slow)
-            if slow
-            else Finding("database", "ok", "the database answers")
-        )
+        return [*found, _Found("database", slow, state="warning")] if slow else found
 
-    def _journal_part(self) -> Finding:
-        if problem := self._standstill():
-            held = [_held(company_id, seconds) for company_id, seconds in self._locked(1.0).items()]
-            return Finding("journal", "failed", problem, held[0] if held else "")
-        return Finding("journal", "ok", "deliveries are taken in as they come")
-
-    def _standstill(self) -> str | None:
-        if (seconds := self._waiting_seconds()) < STANDSTILL_SECONDS:
-            return None
-        return (
-            f"the oldest delivery has waited for {seconds:.0f} s to be taken in; agents do "
-            "not see it yet"
-        )
-
-    def _bus_part(self) -> Finding:
-        return (
-            Finding("bus", "ok", "the bus answers")
-            if self._bus.is_up
-            else Finding("bus", "failed", _BUS_DOWN)
-        )
-
-    def _spool_part(self) -> Finding:
+    def _found_of_spool(self) -> list[_Found]:
+        spool = self._spool
+        found = [_Found("spool", spool.problem)] if spool.problem else []
+        if spool.waiting:
+            waiting = Problem.of("spool.waiting", count=spool.waiting)
+            found.append(_Found("spool", waiting, state="warning"))
+        if spool.refused:
+            refused = Problem.of("spool.refused", count=spool.refused)
+            found.append(_Found("spool", refused, state="warning"))
+        if spool.aside:
+            damaged = Problem.of("spool.damaged", name=spool.aside[-1])
+            found.append(_Found("spool", damaged, state="warning"))
         if self._recorder.is_refusing:
-            return Finding("spool", "failed", _REFUSING)
-        if self._spool.problem:
-            return Finding("spool", "failed", self._spool.problem)
-        if aside := self._aside():
-            return Finding("spool", "warning", aside)
-        if self._spool.refused:
-            return Finding("spool", "warning", self._refused())
-        if self._spool.waiting:
-            return Finding("spool", "warning", self._waiting())
-        return Finding("spool", "ok", "the spool is empty")
+            found.append(_Found("spool", Problem.of("webhooks.refused"), is_fatal=True))
+        return found
 
-    def _disk_part(self) -> Finding:
-        full = next((finding for finding in self._disks if finding.state == "failed"), None)
-        return (
-            Finding("disks", "failed", full.text, full.remedy)
-            if full
-            else Finding("disks", "ok", "the disks have room")
-        )
-
-    def _client_part(self) -> Finding:
-        paused = self._paused()
-        return (
-            Finding("clients", "warning", paused)
-            if paused
-            else Finding("clients", "ok", "clients read what they are sent")
-        )
-
-    def _process_part(self) -> Finding:
-        for name, count in self._services.dying().items():
-            return Finding("process", "failed", _dying(name, count))
-        for name, error in self._services.failing().items():
-            return Finding("process", "failed", _died(name, error))
-        if told := self._draining() or self._busy():
-            return Finding("process", "warning", told)
-        return Finding("process", "ok", "the process has time for everybody")
-
-    def _problems(self) -> list[str]:
-        found = [_dying(name, count) for name, count in self._services.dying().items()]
-        found += [_died(name, error) for name, error in self._services.failing().items()]
-        if problem := self._standstill():
-            found.append(problem)
-        found += [
-            _held(company_id, seconds)
-            for company_id, seconds in self._locked(STANDSTILL_SECONDS).items()
-        ]
-        if self.schema_problem:
-            found.append(self.schema_problem)
-        if problem := self._database_problem():
-            found.append(problem)
-        if not self._bus.is_up:
-            found.append(_BUS_DOWN)
-        if self._spool.problem:
-            found.append(self._spool.problem)
-        if self._spool.waiting:
-            found.append(self._waiting())
-        if self._spool.refused:
-            found.append(self._refused())
-        if aside := self._aside():
-            found.append(aside)
-        if self._recorder.is_refusing:
-            found.append(_REFUSING)
-        found += [
-            f"{finding.text}. {finding.remedy}"
-            for finding in self._disks
-            if finding.state == "failed"
-        ]
-        return [*found, *self._more()]
-
-    def _database_problem(self) -> str | None:
-        return self._away() or self._slow_calls()
-
-    def _away(self) -> str | None:
+    def _away(self) -> Text | None:
         """In the database's own words where it answers, and says no."""
         if problem := self._database.refusals.problem():
             return problem
-        return None if self._database.is_reachable else _DATABASE_AWAY
+        return None if self._database.is_reachable else Problem.of("database.away")
 
-    def _slow_calls(self) -> str | None:
+    def _slow_calls(self) -> Problem | None:
         seconds = self._database.recent_seconds()
         if (
             len(seconds) < _SLOW_CALLS_LEAST
             or (middle := statistics.median(seconds)) < _SLOW_CALL_SECONDS
         ):
             return None
-        return (
-            f"the database is slow: half of the last {len(seconds)} calls took longer than "
-            f"{middle * 1e3:.0f} ms; "
-            "look at its load, its locks and the disk it commits to"
-        )
+        return Problem.of("database.slow", count=len(seconds), time=f"{middle * 1000.0:.0f}")
 
-    def _notes(self) -> list[str]:
+    def _notes(self) -> list[Text]:
         return [
             *(note for note in (self._paused(), self._busy(), self._proxy) if note),
             *self._more_notes(),
         ]
 
-    def _paused(self) -> str | None:
+    def _paused(self) -> Problem | None:
         paused = int(metrics.value_of(metrics.sockets_paused))
         if not paused:
             return None
-        return (
-            f"clients that do not read what they are sent: {paused}; each is closed with 4208 "
-            "if that lasts, and resumes"
-        )
+        return Problem.of("clients.slow", count=paused)
 
-    def _busy(self) -> str | None:
+    def _busy(self) -> Problem | None:
         if self._lag is None or time.monotonic() - self._lag[0] >= _LAG_REMEMBERED_SECONDS:
             return None
-        return (
-            f"the process was busy for {self._lag[1]:.1f} s without a turn for others: it "
-            "needs a core of its own"
-        )
+        return Problem.of("process.busy", seconds=f"{self._lag[1]:.1f}")
 
-    def _draining(self) -> str | None:
-        if not self.is_draining:
-            return None
-        return (
-            "this process is about to stop: new sockets are refused, and its "
-            f"{self._hub.count} are asked to go elsewhere"
-        )
-
-    def _waiting(self) -> str:
-        return f"{self._spool.waiting} deliveries wait in the spool"
-
-    def _aside(self) -> str | None:
-        if not (names := self._spool.aside):
-            return None
-        return (
-            f"the spool's file was damaged and is kept as {names[-1]}; a new one was begun, "
-            "and what could be read was taken over"
-        )
-
-    def _refused(self) -> str:
-        return (
-            f"{self._spool.refused} spooled deliveries were refused by the database; the "
-            "spool keeps them, the log says why"
-        )
+    def _draining(self) -> Problem:
+        return Problem.of("process.draining", count=self._hub.count)
 
     def _note_lag(self, now: float, seconds: float) -> None:
         metrics.loop_lag_seconds.observe(seconds)
@@ -348,9 +313,9 @@ class Health:
         ):
             self._lag = (now, seconds)
 
-    def _note_slowness(self, problem: str | None) -> None:
+    def _note_slowness(self, problem: Problem | None) -> None:
         if problem and not self._is_slow:
-            _logger.warning("database slow", problem=problem)
+            _logger.warning("database slow", problem=english(problem))
         elif self._is_slow and not problem:
             _logger.info("database no longer slow")
         self._is_slow = problem is not None
@@ -360,23 +325,13 @@ class Health:
         self._disks = found
         for finding in found:
             if finding.state == "failed" and finding.name not in known:
-                _logger.error("disk", problem=finding.text, remedy=finding.remedy)
+                _logger.error("disk", problem=english(finding.text), remedy=english(finding.remedy))
 
 
-def _held(company_id: int, seconds: float) -> str:
-    return (
-        f"another client of the database has held the stream of company {company_id} for "
-        f"{seconds:.0f} s: "
-        "look for a transaction of the CRM or of a console that stands still"
-    )
+def _of_disk(finding: Finding) -> _Found:
+    both = Problem.of("disk.problem", text=finding.text, remedy=finding.remedy)
+    return _Found("disks", finding.text, finding.remedy, in_report=both)
 
 
-def _dying(name: str, count: int) -> str:
-    return (
-        f"{name} died {count} times within two minutes; look at the log, and take this "
-        "process out until it is mended"
-    )
-
-
-def _died(name: str, error: str) -> str:
-    return f"{name} died ({error}) and is being started again"
+def _held(company_id: int, seconds: float) -> Problem:
+    return Problem.of("journal.held", company=company_id, seconds=f"{seconds:.0f}")

@@ -10,13 +10,14 @@ from server import log
 from server.db.engine.database import Database
 from server.db.migrations import schema_problem
 from server.errors import ConfigurationError, DatabaseUnavailable
+from server.problems import Text, english
 
 _logger = log.get(__name__)
 _EVERY_SECONDS, _AGAIN_SECONDS, _POLL_SECONDS = 600.0, 5.0, 0.5
 
 
 class Told(Protocol):
-    schema_problem: str | None
+    schema_problem: Text | None
 
 
 class SchemaWatch:
@@ -32,17 +33,17 @@ class SchemaWatch:
             met = self._database.refusals.schema_count
             problem = await self._look()
             if problem and problem != self._health.schema_problem:
-                _logger.error("schema", problem=problem)
+                _logger.error("schema", problem=english(problem))
             self._health.schema_problem = problem
             await self._wait(met)
 
-    async def _look(self) -> str | None:
+    async def _look(self) -> Text | None:
         try:
             return await asyncio.to_thread(schema_problem, self._database_url)
         except DatabaseUnavailable:
             return None  # the database's own problem is reported as such
         except ConfigurationError as error:
-            return None if self._database.refusals.has_any else error.message
+            return None if self._database.refusals.has_any else error.problem
 
     async def _wait(self, met: int) -> None:
         """Until it is to be looked at again; `met`: how often the tables were met wrong before the

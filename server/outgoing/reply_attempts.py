@@ -113,10 +113,10 @@ class ReplyAttempts:
             metrics.replies.labels("refused").inc()
             self._backlogs.on_answer(integration.base_url)
             # the account, or what the token's owner may do
-            if error.chatwoot_status == 401 and NOT_ACCEPTED not in error.sentence:
-                return failed(message, "chatwoot_denied", f"Chatwoot refused it: {error.sentence}")
+            if error.chatwoot_status == 401 and NOT_ACCEPTED not in error.message:
+                return failed(message, "chatwoot_denied", f"Chatwoot refused it: {error.message}")
             sentence = _SENTENCES.get(
-                error.chatwoot_status, f"Chatwoot refused it: {error.sentence}"
+                error.chatwoot_status, f"Chatwoot refused it: {error.message}"
             )
             return failed(message, f"chatwoot_{error.chatwoot_status}", sentence)
         except ChatwootOutcomeUnknown:

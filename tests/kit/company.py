@@ -17,6 +17,7 @@ from server.db.access.integration_record import Integration
 from server.db.access.vault import Vault
 from server.db.engine.database import Connection, Database, Row
 from server.lab.chatwoot_sim import ChatwootSim
+from server.problems import decode, english_or_none
 from tests.kit.client_model import Json
 from tests.kit.eventually import eventually
 from tests.kit.omni import Omni
@@ -265,7 +266,10 @@ class Company:
                 uid=f"%{uid}%",
             )
             assert {row[0] for row in rows} != {"received"}, "not dealt with yet"
-            return JournalEntry(*rows[0]) if rows else None
+            if not rows:
+                return None
+            state, reason, body = rows[0]
+            return JournalEntry(state, english_or_none(decode(reason)), body)
 
         return await eventually(found)
 

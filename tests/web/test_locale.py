@@ -1,14 +1,11 @@
 """The catalogues are complete and alike, and no text of the pages stands outside them."""
 
-import ast
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from server.core.pages.page_sentences import Sentences
 from server.http.pages import account_pages, admin_integrations, admin_people
 
 ROOT = Path(__file__).parents[2]
@@ -24,9 +21,7 @@ CATALOGUES = {
 }
 ENGLISH = {key: text for english, _ in CATALOGUES.values() for key, text in english.items()}
 BENGALI = {key: text for _, bengali in CATALOGUES.values() for key, text in bengali.items()}
-SENTENCES: dict[str, str] = json.loads(
-    (FOLDERS["admin"] / "sentences.bn.json").read_text(encoding="utf-8")
-)
+
 SECTIONS = {key.split(".")[0] for key in ENGLISH}
 TEMPLATES = sorted((WEB / "templates").glob("*.html"))
 SCRIPTS = sorted([*(WEB / "static" / "js").rglob("*.js"), *(WEB / "static").glob("*.js")])
@@ -36,44 +31,6 @@ SOURCES = [*TEMPLATES, *SCRIPTS, *sorted(PYTHON)]
 # language
 OWN_NAMES = {"English", "বাংলা"}
 COMMANDS = re.compile(r"<code\b[^>]*>.*?</code>", re.DOTALL)
-# modules whose sentences people read on the administrators' pages
-TOLD = (
-    *(
-        "core/checks/integration_checks.py",
-        "integrations/checks.py",
-        "core/state/message_trace.py",
-        "operation/health.py",
-        "operation/company_status.py",
-        "incoming/reconcile.py",
-        "integrations/directory.py",
-    ),
-    *(
-        "integrations/service.py",
-        "access/people_administration.py",
-        "access/first_run.py",
-        "access/authentication.py",
-        "operation/delivery_ledger.py",
-        "operation/erasure.py",
-        "incoming/sync_jobs.py",
-        "chatwoot/outgoing.py",
-    ),
-    *(
-        "chatwoot/answers.py",
-        "chatwoot/reachability.py",
-        "db/access/accounts.py",
-        "db/access/vault.py",
-        "http/pages/page_shell.py",
-        "http/rate_limits.py",
-    ),
-    *(
-        "http/pages/admin_integrations.py",
-        "http/api/ledger.py",
-        "core/chatwoot/payloads.py",
-        "core/chatwoot/inbox_proof.py",
-        "integrations/proofs.py",
-    ),
-)
-
 LITERAL = re.compile(r"""["'`]([a-z][A-Za-z]*(?:\.[A-Za-z0-9-]+)+)["'`]""")
 BEGINNING = re.compile(r"""["'`]([a-z][A-Za-z]*(?:\.[A-Za-z0-9-]+)*\.?[a-z]*)(?:["']\s*~|\$?\{)""")
 
@@ -174,110 +131,3 @@ def test_scripts_hold_no_text_of_their_own(script: Path) -> None:
     code = re.sub(r"^\s*//.*$|\s// .*$", "", script.read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert re.findall(r"""["'`][A-Z][a-z]+ [a-z]+[^"'`]*["'`]""", code) == []
     assert re.findall("[\u0980-\u09e5\u09f0-\u09ff]", code) == []
-
-
-def test_every_sentence_in_bengali_has_its_pattern_in_the_server() -> None:
-    """A sentence that was changed there would be told in English from then on."""
-    said = "\n".join(_constants()).lower()
-    pieces = {
-        pattern: [piece.strip().lower() for piece in re.split(r"\{\w+\}", pattern)]
-        for pattern in SENTENCES
-    }
-    # Chatwoot's own
-    theirs = {
-        "Invalid Access Token",
-        "You are not authorized to do this action",
-        "Resource could not be found",
-    }
-    assert {
-        pattern for pattern, parts in pieces.items() if not all(piece in said for piece in parts)
-    } - theirs == set()
-
-
-@pytest.mark.parametrize("pattern", SENTENCES)
-def test_sentences_keep_their_values(pattern: str) -> None:
-    """Each stands in the Bengali sentence as well, once."""
-    assert sorted(re.findall(r"\{\w+\}", pattern)) == sorted(
-        re.findall(r"\{\w+\}", SENTENCES[pattern])
-    )
-
-
-def test_every_finding_and_refusal_is_told_in_bengali() -> None:
-    """What the check of an integration finds, and why a form is refused: with any values, the
-    sentence is known.
-    """
-    known = Sentences(SENTENCES, "।")
-    said = {text for name in TOLD for text in _said(ROOT / "server" / name)}
-    # fields of the API
-    unknown = {
-        text
-        for text in said
-        if not known.knows(text) and not re.search(r"\b[a-z]+[A-Z]|^state ", text)
-    }
-    assert unknown == set()
-
-
-def _constants() -> Iterator[str]:
-    for file in (ROOT / "server").rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                yield node.value
-
-
-# (name of the call, which of its arguments are sentences for people)
-_CALLS = {
-    "Finding": (2, 3),
-    **dict.fromkeys(
-        (
-            "BadRequest",
-            "Conflict",
-            "Forbidden",
-            "NotFound",
-            "Unprocessable",
-            "TooManyRequests",
-            "DuplicateRow",
-        ),
-        (0,),
-    ),
-    **dict.fromkeys(
-        (
-            "ChatwootUnavailable",
-            "ChatwootOutcomeUnknown",
-            "ChatwootFailed",
-            "PayloadError",
-            "_refusal",
-        ),
-        (0,),
-    ),
-    "ChatwootRefused": (1,),
-}
-
-
-def _said(file: Path) -> Iterator[str]:
-    """The sentences that are put together where they are said, with something in the place of each
-    value.
-    """
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if not isinstance(node, ast.Call):
-            continue
-        name = (
-            node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        )
-        for place in _CALLS.get(name, ()):
-            if place < len(node.args) and (text := _example(node.args[place])):
-                yield text
-
-
-def _example(node: ast.expr) -> str | None:
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return node.value
-    if isinstance(node, ast.JoinedStr):
-        if any(
-            isinstance(part, ast.FormattedValue) and getattr(part.value, "id", "").isupper()
-            for part in node.values
-        ):
-            return None  # a constant within it is a part of the sentence
-        return "".join(
-            str(part.value) if isinstance(part, ast.Constant) else "7" for part in node.values
-        )
-    return None

@@ -20,7 +20,7 @@ from server.errors import (
 )
 from server.http.pages.page_frame import PageFrame
 from server.http.pages.page_requests import FORM_MAX_BYTES
-from server.http.pages.web_folder import web_folder
+from server.web_folder import web_folder
 from tests.kit.eventually import eventually_sync
 from tests.web.fixed_data import (
     EMAIL,

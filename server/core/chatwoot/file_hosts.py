@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from server.core.checks.integration_checks import Finding
+from server.problems import Problem
 
 # Chatwoot's own files; others are a provider's, or addresses outside
 _PATH = "/rails/active_storage/"
@@ -27,24 +28,19 @@ def judge(base_url: str, url: str, *, is_open: bool) -> Finding:
     """`url` is a file's address as Chatwoot gives it, on the host of its FRONTEND_URL."""
     origin, own = _origin(url), _origin(base_url)
     if is_open:
-        return Finding("files", "ok", f"A file of Chatwoot's opens from here, at {origin}")
+        return Finding("files", "ok", Problem.of("files.open", origin=origin))
     if origin != own:
         return Finding(
             "files",
             "failed",
-            f"Files cannot be opened from here: Chatwoot gives them the address {origin} (its "
-            f"FRONTEND_URL), and is connected at {own}",
-            "Set FRONTEND_URL in Chatwoot to an address that this server reaches, or connect "
-            "Chatwoot at that one; "
-            "where it lies in a private network, name its host in ATTACHMENT_HOSTS",
+            Problem.of("files.other_origin", origin=origin, own=own),
+            Problem.of("files.set_frontend_url"),
         )
     return Finding(
         "files",
         "failed",
-        f"Files cannot be opened from here, though Chatwoot gives them its own address {origin}",
-        "Look whether a file opens in Chatwoot; where it keeps them on another host of a private "
-        "network, name that one in "
-        "ATTACHMENT_HOSTS",
+        Problem.of("files.closed", origin=origin),
+        Problem.of("files.check_host"),
     )
 
 

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from server.problems import Problem, Text
+
 # every other 401 speaks of the account, or of what its owner may do
 NOT_ACCEPTED = "Invalid Access Token"
 
@@ -17,7 +19,7 @@ class Proof(msgspec.Struct, frozen=True):
     """
 
     state: Literal["proved", "refuted", "unknown"]
-    text: str = ""
+    text: Text = ""
     is_administrator: bool = False
 
 
@@ -26,7 +28,7 @@ def judge_account(profile: Mapping[str, Any], account_id: int) -> Proof:
     accounts = [account for account in profile.get("accounts") or [] if isinstance(account, dict)]
     own = next((account for account in accounts if account.get("id") == account_id), None)
     if own is None:
-        return Proof("refuted", f"the access token's owner does not belong to account {account_id}")
+        return Proof("refuted", Problem.of("proof.not_member", account=account_id))
     return Proof("proved", is_administrator=own.get("role") == "administrator")
 
 
@@ -41,13 +43,11 @@ def judge_proof(
         return (
             account
             if is_whole
-            else Proof(
-                "refuted", f"the access token's owner is no administrator of account {account_id}"
-            )
+            else Proof("refuted", Problem.of("proof.not_administrator", account=account_id))
         )
     if not any(inbox.get("id") == inbox_id for inbox in inboxes):
         return Proof(
             "refuted",
-            f"the access token's owner does not see inbox {inbox_id} of account {account_id}",
+            Problem.of("proof.inbox_not_seen", inbox=inbox_id, account=account_id),
         )
     return account

@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from server.problems import Problem
+
 # of a webhook or a frame: 50,000 take 10 ms to read, and Chatwoot's largest have some hundreds
 MOST_VALUES = 50_000
 _WINDOW_BYTES = 1_000_000
@@ -46,9 +48,9 @@ def decode_json(body: bytes | str) -> Any:
             # the strict decoder refuses lone surrogates and huge numbers; Python's takes them
             return _scrub(json.loads(body, parse_constant=_refuse_constant))
         except RecursionError:
-            raise ValueError("nested too deeply") from None
+            raise ValueError(Problem.of("payload.too_deep")) from None
     except RecursionError:
-        raise ValueError("nested too deeply") from None
+        raise ValueError(Problem.of("payload.too_deep")) from None
 
 
 def _refuse_constant(name: str) -> None:

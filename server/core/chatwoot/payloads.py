@@ -27,6 +27,7 @@ from server.core.identifiers import MAX_ID, parse_id
 from server.core.state.entities import Assignee, Attachment, Contact
 from server.core.times import SECOND, parse_time
 from server.errors import PayloadError
+from server.problems import Problem
 
 Json = dict[str, Any]
 
@@ -176,13 +177,13 @@ def parse_delivery(body: bytes | str, received_us: int) -> Change:
     try:
         payload = decode_json(body)
     except ValueError:
-        raise PayloadError("the body is no JSON") from None
+        raise PayloadError(Problem.of("payload.no_json")) from None
     if not isinstance(payload, dict):
-        raise PayloadError("the body is no JSON object")
+        raise PayloadError(Problem.of("payload.no_object"))
     try:
         return _change(payload, received_us)
     except RecursionError:  # the decoder took it, writing it as text again goes one deeper
-        raise PayloadError("nested too deeply") from None
+        raise PayloadError(Problem.of("payload.too_deep")) from None
 
 
 def _change(payload: Json, received_us: int) -> Change:
@@ -197,8 +198,8 @@ def _change(payload: Json, received_us: int) -> Change:
     if event in _TYPING_EVENTS:
         return _typing_change(payload, event, received_us)
     if isinstance(event, str) and event:
-        raise PayloadError(f"event not used here: {event[:60]}", outcome="ignored")
-    raise PayloadError("there is no event name")
+        raise PayloadError(Problem.of("payload.event_unused", event=event[:60]), outcome="ignored")
+    raise PayloadError(Problem.of("payload.no_event"))
 
 
 def parse_conversation(c: Json, *, asked_us: int = 0) -> ConversationState:
@@ -207,7 +208,7 @@ def parse_conversation(c: Json, *, asked_us: int = 0) -> ConversationState:
     """
     display_id = parse_id(c.get("id"))
     if display_id is None:
-        raise PayloadError("there is no conversation id")
+        raise PayloadError(Problem.of("payload.no_conversation_id"))
     meta = _dict(c.get("meta"))
     sender = _dict(meta.get("sender"))
     contact_id = parse_id(sender.get("id")) or parse_id(
@@ -258,10 +259,10 @@ def parse_message(
         or isinstance(kind, bool)
         or not (kind in _SENDER_TYPES or kind in _AGENT_TYPES)
     ):
-        raise PayloadError(f"unknown message_type {str(kind)[:40]!r}")
+        raise PayloadError(Problem.of("payload.unknown_type", kind=str(kind)[:40]))
     created_us = parse_time(m.get("created_at"))
     if created_us is None:
-        raise PayloadError("there is no created_at")
+        raise PayloadError(Problem.of("payload.no_created_at"))
     attributes = _dict(m.get("content_attributes"))
     sender = _dict(m.get("sender"))
     content = m.get("content")
@@ -357,7 +358,7 @@ def _message_change(payload: Json, event: str, received_us: int) -> Change:
     version_us = max(state.version_us, own_us, _nested_version(payload, conversation))
     message = parse_message(payload, version_us=version_us, is_update=event == "message_updated")
     if message is None:
-        raise PayloadError("activity lines are not kept", outcome="ignored")
+        raise PayloadError(Problem.of("payload.activity"), outcome="ignored")
     as_of_us = max(state.as_of_us, own_us, message.created_us)
     if own_us or as_of_us != state.as_of_us:
         state = msgspec.structs.replace(state, is_silent=own_us > 0, as_of_us=as_of_us)
@@ -386,7 +387,7 @@ def _contact_change(payload: Json, received_us: int) -> Change:
     """A contact's present state. It names no inbox and no conversation."""
     contact_id = parse_id(payload.get("id"))
     if contact_id is None:
-        raise PayloadError("there is no contact id")
+        raise PayloadError(Problem.of("payload.no_contact_id"))
     contact = _contact(payload, contact_id)
     state = ConversationState(display_id=0, contact=contact, contact_name=_name(payload))
     account_id = _first_id(_dict(payload.get("account")).get("id"))
@@ -406,7 +407,7 @@ def _typing_change(payload: Json, event: str, received_us: int) -> Change:
         )
     is_of_contact = kind == "contact" and payload.get("is_private") is not True
     if typist is None and not is_of_contact:
-        raise PayloadError("only typing of people is shown", outcome="ignored")
+        raise PayloadError(Problem.of("payload.typing_of_people"), outcome="ignored")
     state = parse_conversation(_dict(payload.get("conversation")))
     return Change(
         *_address(payload),

@@ -7,6 +7,7 @@ Nothing here asks anybody: `server/operation/doctor.py` does. Each finding names
 from collections.abc import Mapping, Sequence
 
 from server.core.checks.integration_checks import Finding
+from server.problems import Problem, Text
 
 _CLOCK_MOST_SECONDS = 2.0  # signatures, tokens and the order of events are judged by clocks
 _SPARE_FILES = 200  # log, spool, database, bus, Chatwoot
@@ -167,17 +168,20 @@ def judge_files(limit: int, sockets: int) -> Finding:
     return Finding("open files", "ok", f"This process may open {limit:,} files")
 
 
-def judge_disk(what: str, path: str, free_bytes: int, least_bytes: int) -> Finding:
+def judge_disk(what: Text, path: str, free_bytes: int, least_bytes: int) -> Finding:
     if free_bytes < least_bytes:
-        text = (
-            f"The disk of {what} ({path}) has {free_bytes / 1e6:,.0f} MB left; below "
-            f"{least_bytes / 1e6:,.0f} MB it is called full"
+        text = Problem.of(
+            "disk.full",
+            what=what,
+            path=path,
+            left=f"{free_bytes / 1000000.0:,.0f}",
+            least=f"{least_bytes / 1000000.0:,.0f}",
         )
         return Finding(
             f"disk of {what}",
             "failed",
             text,
-            "Make room on it, or move the file; webhooks cannot be kept when it is full",
+            Problem.of("disk.make_room"),
         )
     return Finding(
         f"disk of {what}", "ok", f"The disk of {what} has {free_bytes / 1e6:,.0f} MB left"

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 import msgspec
 
 from server.core.state.entities import Json
+from server.problems import Problem, Text, english
 
 State = Literal["ok", "warning", "failed", "unknown"]
 EVENTS = (
@@ -34,8 +35,13 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
 
     name: str
     state: State
-    text: str
-    remedy: str = ""
+    text: Text
+    remedy: Text = ""
+
+    def view(self) -> Json:
+        """As the API and the commands print it, in English."""
+        seen: Json = {"name": self.name, "state": self.state, "text": english(self.text)}
+        return seen | ({"remedy": english(self.remedy)} if self.remedy else {})
 
 
 def is_well(findings: Iterable[Finding]) -> bool:
@@ -43,25 +49,22 @@ def is_well(findings: Iterable[Finding]) -> bool:
 
 
 def judge_switches(integration_id: int, *, is_active: bool, is_webhook_active: bool) -> Finding:
-    remedy = (
-        "Switch it on: on its page, or omni-inbox integration enable --integration-id "
-        f"{integration_id}"
-    )
+    remedy = Problem.of("switch.turn_on", id=integration_id)
     if not is_active:
         return Finding(
             "switched on",
             "failed",
-            "The integration is switched off (is_active): its webhooks are kept and ignored",
+            Problem.of("switch.integration_off"),
             remedy,
         )
     if not is_webhook_active:
         return Finding(
             "switched on",
             "failed",
-            "Its webhooks are switched off (is_webhook_active): they are kept and ignored",
+            Problem.of("switch.webhooks_off"),
             remedy,
         )
-    return Finding("switched on", "ok", "The integration and its webhooks are switched on")
+    return Finding("switched on", "ok", Problem.of("switch.on"))
 
 
 def judge_account(profile: Mapping[str, Any], account_id: int) -> list[Finding]:
@@ -75,8 +78,7 @@ def judge_account(profile: Mapping[str, Any], account_id: int) -> list[Finding]:
         Finding(
             "access token",
             "ok",
-            f"Chatwoot accepts the access token; it is {owner}'s, and replies appear under that "
-            "name",
+            Problem.of("token.accepted", owner=owner),
         )
     ]
     if own is None:
@@ -85,10 +87,10 @@ def judge_account(profile: Mapping[str, Any], account_id: int) -> list[Finding]:
             Finding(
                 "account",
                 "failed",
-                f"{owner} does not belong to account {account_id} of this Chatwoot; theirs: "
-                f"{theirs}",
-                "Take the account's number from Chatwoot's address, /app/accounts/<number>/, or "
-                "the token of somebody who belongs to it",
+                Problem.of(
+                    "account.owner_not_member", owner=owner, account=account_id, theirs=theirs
+                ),
+                Problem.of("account.take_number"),
             )
         )
         return found
@@ -98,23 +100,31 @@ def judge_account(profile: Mapping[str, Any], account_id: int) -> list[Finding]:
             Finding(
                 "account",
                 "failed",
-                f"Account {account_id} is {own['status']} in Chatwoot",
-                "Have it activated again in Chatwoot",
+                Problem.of("account.not_active", account=account_id, status=own["status"]),
+                Problem.of("account.activate"),
             ),
         ]
-    found.append(Finding("account", "ok", f"Account {account_id} is {own.get('name', 'there')}"))
+    found.append(
+        Finding(
+            "account",
+            "ok",
+            Problem.of("account.named", account=account_id, name=own.get("name", "there")),
+        )
+    )
     if own.get("role") == "administrator":
-        return [*found, Finding("role", "ok", f"{owner} is an administrator of the account")]
+        return [*found, Finding("role", "ok", Problem.of("role.administrator", owner=owner))]
     return [
         *found,
         Finding(
             "role",
             "failed",
-            f"{owner} is {own.get('role') or 'no administrator'} in account {account_id}, not an "
-            "administrator: "
-            "webhooks cannot be looked at, and inboxes of others are not seen",
-            "Make this user an administrator in Chatwoot (Settings > Agents), or renew the token "
-            "with an administrator's",
+            Problem.of(
+                "role.not_administrator",
+                owner=owner,
+                role=own.get("role") or "no administrator",
+                account=account_id,
+            ),
+            Problem.of("role.make_administrator"),
         ),
     ]
 
@@ -127,20 +137,18 @@ def judge_socket(profile: Mapping[str, Any], *, is_on: bool) -> Finding:
         return Finding(
             "socket",
             "ok",
-            "The socket of Chatwoot's agents is not listened to: news comes by webhook alone",
+            Problem.of("socket.not_listened"),
         )
     owner = str(profile.get("name") or profile.get("email") or "its owner")
     return Finding(
         "socket",
         "ok",
-        f"The socket of Chatwoot's agents is listened to as {owner}, whom Chatwoot shows as "
-        "online for some 20 seconds after each connect",
-        "Where conversations are assigned automatically, use the token of an administrator who "
-        "is no member of the inbox",
+        Problem.of("socket.listened", owner=owner),
+        Problem.of("socket.use_other_token"),
     )
 
 
-def judge_proof(state: str, why: str, *, is_trusted: bool) -> Finding:
+def judge_proof(state: str, why: Text, *, is_trusted: bool) -> Finding:
     """Whether deliveries are the company's. `is_trusted`: it received them before proofs were asked
     for, and goes on.
     """
@@ -148,19 +156,13 @@ def judge_proof(state: str, why: str, *, is_trusted: bool) -> Finding:
         return Finding(
             "proof",
             "ok",
-            "Chatwoot shows this inbox to the access token: its deliveries are this company's",
+            Problem.of("proof.shown"),
         )
-    remedy = (
-        "Put right what is said here, then look again: on the integration's page, or omni-inbox "
-        "integration check"
-    )
+    remedy = Problem.of("proof.put_right")
     if is_trusted:
-        text = (
-            "Not proved yet, but trusted, as it received webhooks before proofs were asked "
-            f"for: {why}"
-        )
+        text = Problem.of("proof.trusted", why=why)
         return Finding("proof", "warning", text, remedy)
-    return Finding("proof", "failed", f"Not proved yet, so nothing is received: {why}", remedy)
+    return Finding("proof", "failed", Problem.of("proof.missing", why=why), remedy)
 
 
 def judge_inbox(
@@ -171,7 +173,7 @@ def judge_inbox(
             Finding(
                 "inbox",
                 "warning",
-                "No inbox is named: messages of every inbox of the account are taken",
+                Problem.of("inbox.none_named"),
             )
         ]
     own = next((inbox for inbox in inboxes if inbox.get("id") == inbox_id), None)
@@ -180,21 +182,27 @@ def judge_inbox(
             Finding(
                 "inbox",
                 "failed",
-                f"There is no inbox {inbox_id} in account {account_id}, or the token's owner "
-                "does not see it; "
-                f"there are: {_named(inboxes) or 'none'}",
-                "Take the inbox's number from Chatwoot's address, /settings/inboxes/<number>",
+                Problem.of(
+                    "inbox.unknown",
+                    inbox=inbox_id,
+                    account=account_id,
+                    inboxes=_named(inboxes) or "none",
+                ),
+                Problem.of("inbox.take_number"),
             )
         ]
-    found = [Finding("inbox", "ok", f"Inbox {inbox_id} is {own.get('name', 'there')}")]
+    found = [
+        Finding(
+            "inbox", "ok", Problem.of("inbox.named", inbox=inbox_id, name=own.get("name", "there"))
+        )
+    ]
     if is_ours(own.get("webhook_url"), webhook_url):
         found.append(
             Finding(
                 "callback",
                 "warning",
-                "The inbox has our address as its own callback as well, so Chatwoot sends each "
-                "message twice, the second signed otherwise",
-                "Empty the field Webhook URL in the inbox's settings in Chatwoot",
+                Problem.of("callback.also_ours"),
+                Problem.of("callback.empty_it"),
             )
         )
     return found
@@ -214,16 +222,16 @@ def judge_webhooks(
     if not ours:
         return [_no_webhook(hooks, webhook_url)]
     found = [
-        Finding("webhook", "ok", f"Chatwoot has a webhook with our address, {ours[0].get('url')}")
+        Finding("webhook", "ok", Problem.of("webhook.registered", address=str(ours[0].get("url"))))
     ]
     if len(ours) > 1:
-        text = f"Chatwoot has {len(ours)} webhooks with our address and sends each event that often"
+        text = Problem.of("webhook.registered_often", count=len(ours))
         found = [
             Finding(
                 "webhook",
                 "warning",
                 text,
-                "Delete all but one in Chatwoot: Settings > Integrations > Webhooks",
+                Problem.of("webhook.delete_others"),
             )
         ]
     subscribed = {event for hook in ours for event in hook.get("subscriptions") or ()}
@@ -248,17 +256,16 @@ def _no_webhook(hooks: Sequence[Mapping[str, Any]], webhook_url: str) -> Finding
         ),
         None,
     )
-    text = f"Chatwoot has no webhook with the address {webhook_url}"
+    text = Problem.of("webhook.missing", address=webhook_url)
     if other is not None:
-        text += (
-            f", but one with {without_query(other)}: another PUBLIC_URL, or another mode (local, "
-            "live)"
+        text = Problem.of(
+            "webhook.missing_but_other", address=webhook_url, other=without_query(other)
         )
     return Finding(
         "webhook",
         "failed",
         text,
-        "Register it: on the integration's page, or omni-inbox integration register",
+        Problem.of("webhook.register"),
     )
 
 
@@ -268,53 +275,36 @@ def _judge_events(subscribed: set[Any]) -> Finding:
         return Finding(
             "events",
             "failed",
-            f"The webhook does not send {', '.join(missing)}",
-            "Register it again, which sets the events: on the integration's page, or omni-inbox "
-            "integration register",
+            Problem.of("webhook.events_missing", events=", ".join(missing)),
+            Problem.of("webhook.register_for_events"),
         )
     extra = sorted(str(event) for event in subscribed if event not in (*EVENTS, *TYPING_EVENTS))
-    text = "The webhook sends the five events that are needed"
+    text = Problem.of("webhook.events_needed")
     if subscribed.issuperset(TYPING_EVENTS):
-        text += ", and those of a customer's typing"
-    return Finding(
-        "events",
-        "ok",
-        text + (f", and {', '.join(extra)}, which cost a little and do nothing" if extra else ""),
-    )
+        text = Problem.of("webhook.events_and_typing", text=text)
+    if extra:
+        text = Problem.of("webhook.events_and_more", text=text, events=", ".join(extra))
+    return Finding("events", "ok", text)
 
 
 def _judge_secret(
     theirs: Sequence[str], ours: Sequence[str], *, requires_signature: bool
 ) -> Finding:
-    remedy = (
-        "Register it again, which fetches the secret: on the integration's page, or omni-inbox "
-        "integration register"
-    )
+    remedy = Problem.of("signature.register_for_secret")
     if not any(theirs):
-        text = (
-            "This Chatwoot is older than 4.12 and does not sign: whoever knows the address "
-            "can send messages"
-        )
+        text = Problem.of("signature.chatwoot_too_old")
         if ours or requires_signature:
-            remedy = (
-                "Update Chatwoot; until then let unsigned webhooks come to an address with a "
-                "key, and register again: "
-                "on the integration's page, or omni-inbox integration signing --unsigned keyed"
-            )
-            return Finding(
-                "signature", "failed", text + ", and unsigned ones are refused here", remedy
-            )
+            remedy = Problem.of("signature.let_keyed")
+            refused = Problem.of("signature.unsigned_refused", text=text)
+            return Finding("signature", "failed", refused, remedy)
         return Finding(
             "signature",
             "warning",
             text,
-            "Update Chatwoot to 4.12 or later, then register the webhook again",
+            Problem.of("signature.update_chatwoot"),
         )
     if not ours:
-        text = (
-            "Chatwoot signs, but the secret is not known here: whoever knows the address can "
-            "send messages"
-        )
+        text = Problem.of("signature.secret_unknown")
         return Finding("signature", "failed" if requires_signature else "warning", text, remedy)
     if any(
         not any(hmac.compare_digest(secret.encode(), known.encode()) for known in ours)
@@ -324,10 +314,10 @@ def _judge_secret(
         return Finding(
             "signature",
             "failed",
-            "The secret known here is not the one Chatwoot signs with: its webhooks are refused",
+            Problem.of("signature.secret_differs"),
             remedy,
         )
-    return Finding("signature", "ok", "Webhooks are signed, and the secret is known here")
+    return Finding("signature", "ok", Problem.of("signature.signed"))
 
 
 def judge_public_address(
@@ -338,24 +328,19 @@ def judge_public_address(
     """
     host = urlsplit(webhook_url).hostname or ""
     if not private:
-        return Finding("public address", "ok", f"{host} is a public address")
-    text = (
-        f"{host} is a private address ({private[0]}); Chatwoot 4.14 and later refuse to call "
-        "those, and say so in their own log only"
-    )
+        return Finding("public address", "ok", Problem.of("public_address.public", host=host))
+    text = Problem.of("public_address.private", host=host, address=private[0])
     if has_webhooks:
         return Finding(
             "public address",
             "ok",
-            f"{host} is a private address ({private[0]}); this Chatwoot calls it all the same",
+            Problem.of("public_address.private_but_called", host=host, address=private[0]),
         )
     return Finding(
         "public address",
         "warning",
         text,
-        "Set PUBLIC_URL to a public address (or TUNNEL_URL for mode local), or "
-        "SAFE_FETCH_ALLOW_PRIVATE_NETWORK=true "
-        "for Chatwoot's web and sidekiq (4.14.1 and later)",
+        Problem.of("public_address.set_it"),
     )
 
 
@@ -395,7 +380,7 @@ def report(findings: Sequence[Finding]) -> Json:
     """As the API and the command print it."""
     return {
         "isWell": is_well(findings),
-        "findings": [msgspec.to_builtins(finding) for finding in findings],
+        "findings": [finding.view() for finding in findings],
     }
 
 

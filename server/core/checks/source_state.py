@@ -4,29 +4,24 @@ how far behind each is.
 
 from server.core.state.entities import Json
 from server.core.times import SECOND, iso_or_none
+from server.problems import Problem
 
 SILENT_US = 600 * SECOND  # a webhook has come by then: 153 s were seen at the worst
 
 
-def socket_sentence(state: str | None, problem: str | None, behind_us: int | None) -> str:
+def socket_sentence(state: str | None, problem: str | None, behind_us: int | None) -> Problem:
     """`state` None: it is switched off. `behind_us`: how long the last new message took to get
     here.
     """
     if state is None:
-        return "Chatwoot's socket is not listened to; news comes by webhook alone"
+        return Problem.of("socket.off")
     if state == "live" and behind_us is not None:
-        return (
-            f"Chatwoot's socket is heard, its last new message after {max(1, behind_us // 1000)} ms"
-        )
+        return Problem.of("socket.heard_after", n=max(1, behind_us // 1000))
     if state == "live":
-        return "Chatwoot's socket is heard"
+        return Problem.of("socket.heard")
     if state == "refused":
-        return (
-            f"Chatwoot's socket is refused ({problem or 'no reason'}); news comes by webhook alone"
-        )
-    return (
-        f"Chatwoot's socket is not heard ({problem or 'connecting'}); news comes by webhook alone"
-    )
+        return Problem.of("socket.refused", problem=problem or "no reason")
+    return Problem.of("socket.not_heard", problem=problem or "connecting")
 
 
 class Silence:

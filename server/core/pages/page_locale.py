@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
-from server.core.pages.page_sentences import Sentences
 from server.core.times import SECOND
+from server.problems import Catalogue, Text
 
 JsonObject = Mapping[str, Any]
 MEDIA = ("image", "audio", "video")
 LANGUAGES = ("en", "bn")
 _UNITS = (("days", 86_400), ("hours", 3_600), ("minutes", 60), ("seconds", 1))
+_NO_PROBLEMS = Catalogue({})
 _BENGALI_DIGITS = {ord("0") + n: chr(0x09E6 + n) for n in range(10)}
 
 
@@ -31,9 +32,6 @@ class ReplyWindow:
     text: str
 
 
-_NO_SENTENCES = Sentences({})
-
-
 @dataclass(frozen=True)
 class Locale:
     """How one agent reads: language, time zone, and now."""
@@ -43,7 +41,7 @@ class Locale:
     zone: tzinfo
     now: datetime
     has_bengali_digits: bool = False
-    sentences: Sentences = _NO_SENTENCES
+    problems: Catalogue = _NO_PROBLEMS
 
     def t(self, key: str, **values: object) -> str:
         """The text of `key`; `n` chooses between `.one` and `.other` where the catalogue has
@@ -95,13 +93,13 @@ class Locale:
     def after(self, began_us: int, ended_us: int) -> str:
         return self.t("admin.milliseconds", n=(ended_us - began_us) // 1000)
 
-    def tell(self, text: str) -> str:
-        """A sentence of the server's own, in the page's language, with its end."""
-        return self.sentences.tell(text)
+    def sentence(self, text: Text) -> str:
+        """A problem in the page's language, with the end of a sentence."""
+        return self.problems.sentence(text)
 
-    def words(self, text: str) -> str:
+    def words(self, text: Text) -> str:
         """The same without an end, for a table or a heading."""
-        return self.sentences.words(text)
+        return self.problems.render(text)
 
     def digits(self, text: str) -> str:
         """The text with its digits as the agent reads them."""

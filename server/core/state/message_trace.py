@@ -8,38 +8,27 @@ from typing import Any
 import msgspec
 
 from server.core.times import SECOND, iso, parse_time
+from server.problems import Problem
 
 _STATES = {
-    "sending": "waits to be sent to Chatwoot",
-    "sent": "sent: Chatwoot has it",
-    "delivered": "delivered to the customer, as Chatwoot says",
-    "read": "read by the customer, as Chatwoot says",
-    "failed": "given up; the agent sees why and may send it again",
+    "sending": Problem.of("trace.sending"),
+    "sent": Problem.of("trace.sent"),
+    "delivered": Problem.of("trace.delivered"),
+    "read": Problem.of("trace.read"),
+    "failed": Problem.of("trace.failed"),
 }
 
-_FOUND = (
-    "asking Chatwoot found it before any webhook told",
-    (
-        "asking Chatwoot found it before any webhook told; its webhook has not come in time and "
-        "counts as lost"
-    ),
-)
-_FOUND_EDIT = (
-    "asking Chatwoot found its edit before any webhook told",
-    (
-        "asking Chatwoot found its edit before any webhook told; its webhook has not come in time "
-        "and counts as lost"
-    ),
-)
+_FOUND = Problem.of("trace.found"), Problem.of("trace.found_lost")
+_FOUND_EDIT = Problem.of("trace.found_edit"), Problem.of("trace.found_edit_lost")
 _CONFIRMED, _CONFIRMED_BY_SOCKET = (
-    "confirmed by Chatwoot's own webhook",
-    "confirmed by Chatwoot's socket",
+    Problem.of("trace.confirmed"),
+    Problem.of("trace.confirmed_by_socket"),
 )
 
 
 class Step(msgspec.Struct, frozen=True):
     at_us: int
-    what: str
+    what: Problem
 
 
 class SeenEvent(msgspec.Struct, frozen=True):
@@ -88,12 +77,12 @@ def steps(
     found = [step for one in finds for step in _told_of_find(one)]
     for delivery in deliveries:
         webhook, heard = (
-            f"webhook received (delivery {delivery.id})",
-            f"heard by Chatwoot's socket (delivery {delivery.id})",
+            Problem.of("trace.webhook", id=delivery.id),
+            Problem.of("trace.socket", id=delivery.id),
         )
         found.append(Step(delivery.received_us, heard if delivery.is_heard else webhook))
         if delivery.finished_us is not None:
-            found.append(Step(delivery.finished_us, f"delivery {delivery.id} is {delivery.state}"))
+            found.append(Step(delivery.finished_us, _ended(delivery)))
     moments = {iso(delivery.received_us) for delivery in deliveries}
     by_socket = {iso(delivery.received_us) for delivery in deliveries if delivery.is_heard}
     state: str | None = None
@@ -107,17 +96,19 @@ def steps(
             found.append(
                 Step(
                     at_us,
-                    "written here by an agent" if now == "sending" else "written, as Chatwoot says",
+                    Problem.of("trace.written_here")
+                    if now == "sending"
+                    else Problem.of("trace.written"),
                 )
             )
-        how = (
-            ""
-            if told in moments or now == "sending" or state is not None
-            else " (found by asking Chatwoot: no webhook told it)"
+        kind = str(event.body["kind"])
+        is_delivered = told in moments or now == "sending" or state is not None
+        stored = (
+            Problem.of("trace.stored", seq=event.seq, kind=kind)
+            if is_delivered
+            else Problem.of("trace.stored_found", seq=event.seq, kind=kind)
         )
-        found.append(
-            Step(event.stored_us, f"stored as event {event.seq}, {event.body['kind']}{how}")
-        )
+        found.append(Step(event.stored_us, stored))
         if now != state and now in _STATES:
             found.append(Step(event.stored_us, _STATES[now]))
         state = now or state
@@ -126,12 +117,31 @@ def steps(
                 Step(event.stored_us, _CONFIRMED_BY_SOCKET if told in by_socket else _CONFIRMED)
             )
     for walk in walks:
-        sockets = f"{walk.sockets} socket{'' if walk.sockets == 1 else 's'}"
-        found.append(
-            Step(walk.first_us, f"event {walk.seq} published, written to the first of {sockets}")
-        )
-        found.append(Step(walk.last_us, f"event {walk.seq} written to the last of {sockets}"))
+        first, last = _written(walk)
+        found += [Step(walk.first_us, first), Step(walk.last_us, last)]
     return sorted(found, key=lambda step: step.at_us)
+
+
+def _ended(delivery: SeenDelivery) -> Problem:
+    if delivery.state == "done":
+        return Problem.of("trace.delivery_done", id=delivery.id)
+    if delivery.state == "ignored":
+        return Problem.of("trace.delivery_ignored", id=delivery.id)
+    return Problem.of("trace.delivery_dead", id=delivery.id)
+
+
+def _written(walk: SeenWalk) -> tuple[Problem, Problem]:
+    """To the first socket, and to the last one."""
+    seq, count = walk.seq, walk.sockets
+    if count == 1:
+        return (
+            Problem.of("trace.first_socket", seq=seq, count=count),
+            Problem.of("trace.last_socket", seq=seq, count=count),
+        )
+    return (
+        Problem.of("trace.first_sockets", seq=seq, count=count),
+        Problem.of("trace.last_sockets", seq=seq, count=count),
+    )
 
 
 def _told_of_find(one: SeenFind) -> list[Step]:
@@ -139,10 +149,5 @@ def _told_of_find(one: SeenFind) -> list[Step]:
     found = [Step(one.found_us, lost if one.state == "lost" else open_)]
     if one.came_us is not None and one.state == "late":
         seconds = max(0.0, (one.came_us - one.found_us) / SECOND)
-        found.append(
-            Step(
-                one.came_us,
-                f"its webhook came after all, {seconds:.0f} s after asking: it was late",
-            )
-        )
+        found.append(Step(one.came_us, Problem.of("trace.late", seconds=f"{seconds:.0f}")))
     return found

@@ -11,6 +11,7 @@ from server.db.engine.database import Connection
 from server.db.engine.row_mapper import RowMapper
 from server.db.engine.sql_connection import IntList
 from server.errors import DuplicateRow, Unauthenticated
+from server.problems import Problem
 
 
 class Agent(msgspec.Struct, frozen=True):
@@ -197,7 +198,7 @@ async def add_agent(
     if await connection.fetch_one(
         "SELECT id FROM omni_agents WHERE email = :email", {"email": email}
     ):
-        raise DuplicateRow(f"There is an agent with the address {email} already")
+        raise DuplicateRow(Problem.of("person.email_taken", email=email))
     values = {
         "company_id": company_id,
         "email": email,

@@ -8,6 +8,7 @@ from server.db.access.vault import Vault
 from server.db.engine.row_mapper import RowMapper
 from server.db.engine.sql_connection import Row
 from server.errors import ConfigurationError
+from server.problems import Text, decode
 
 # `proved_us` of a row that is older than proofs: trusted until Chatwoot has been asked
 GRANDFATHERED = 1
@@ -34,7 +35,7 @@ class Integration(msgspec.Struct, frozen=True):
     walked_us: int = 0  # when reconcile began its last round
     repaired_us: int = 0  # when the newest of what reconcile repaired had happened
     repaired_count: int = 0
-    walk_problem: str | None = None  # why reconcile could not ask Chatwoot
+    walk_problem: Text | None = None  # why reconcile could not ask Chatwoot
     # when Chatwoot showed this inbox to the access token; 0: not yet, and nothing is received
     proved_us: int = 0
     # refused; keyed: with the key in the address; accepted: at the plain address, too
@@ -43,9 +44,9 @@ class Integration(msgspec.Struct, frozen=True):
     previous_until_us: int = 0  # 0: no end was set yet
     is_socket_active: bool = True
     inbox_name: str | None = None  # as Chatwoot had it last
-    chatwoot_problem: str | None = None  # what Chatwoot lacks or refuses, as it was seen last
+    chatwoot_problem: Text | None = None  # what Chatwoot lacks or refuses, as it was seen last
     reissued_us: int = 0  # when Chatwoot last gave out a number again
-    problem: str | None = None  # why its secrets cannot be read; no column
+    problem: Text | None = None  # why its secrets cannot be read; no column
 
     @property
     def is_proved(self) -> bool:
@@ -117,6 +118,8 @@ _SEALED = RowMapper(
         "is_active": _is_on,
         "is_webhook_active": _is_on,
         "is_socket_active": _is_on,
+        "walk_problem": decode,
+        "chatwoot_problem": decode,
     },
     {
         "base_url": "",
@@ -151,7 +154,7 @@ def integration_of(row: Row, vault: Vault) -> Integration:
         )
     except ConfigurationError as error:
         token = secret = previous = key = None
-        problem = error.message
+        problem = error.problem
     return msgspec.structs.replace(
         sealed,
         access_token=token or "",

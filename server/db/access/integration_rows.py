@@ -17,6 +17,7 @@ from server.db.engine.database import Connection
 from server.db.schema import columns, crm_keys
 from server.db.schema.names import column
 from server.errors import DuplicateRow
+from server.problems import Problem
 
 _SECRETS = ("access_token", "webhook_secret", "previous_webhook_secret", "webhook_key")
 _SELECT = f"SELECT {INTEGRATION_COLUMNS}, webhook_mode, omni_reconciled_at FROM integrations "
@@ -271,9 +272,7 @@ async def add_integration(
         },
     )
     if row is not None and row[1] is None:
-        raise DuplicateRow(
-            f"Integration {row[0]} is this Chatwoot inbox already; nothing was added"
-        )
+        raise DuplicateRow(Problem.of("integration.already_there", id=row[0]))
     if row is not None:
         # it comes again under its number
         await connection.execute("DELETE FROM integrations WHERE id = :id", {"id": row[0]})

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from cryptography.fernet import Fernet, InvalidToken
 
 from server.errors import ConfigurationError
+from server.problems import Problem
 
 _MARK = "enc1:"
 
@@ -35,17 +36,11 @@ class Vault:
         if stored is None or not stored.startswith(_MARK):
             return stored
         if self._fernet is None:
-            raise ConfigurationError(
-                "The database holds encrypted tokens: set SECRET_KEY to the key they were stored "
-                "with"
-            )
+            raise ConfigurationError(Problem.of("vault.no_key"))
         for fernet in (self._fernet, *self._previous):
             if (text := _decrypt(fernet, stored)) is not None:
                 return text
-        raise ConfigurationError(
-            "SECRET_KEY is not the key the tokens were stored with; if it was changed, set "
-            "SECRET_KEY_PREVIOUS to the one before"
-        )
+        raise ConfigurationError(Problem.of("vault.other_key"))
 
     def try_open(self, stored: str | None) -> str | None:
         """As `open`, with None for what another key has sealed."""

@@ -13,6 +13,7 @@ from server.db.engine.database import Connection, Row
 from server.db.journal.journal import SOURCE
 from server.db.schema import columns
 from server.db.state import search
+from server.problems import Text, decode
 
 _ENTRY = "id, received_at, state, reason, integration_id, attempts, finished_at, is_verified"
 _FOUND = (
@@ -29,7 +30,7 @@ class Entry(msgspec.Struct, frozen=True, rename="camel"):
     id: int
     received_us: int
     state: str
-    reason: str | None
+    reason: Text | None
     integration_id: int | None
     attempts: int
     finished_us: int | None
@@ -213,7 +214,7 @@ async def read_deliveries_at(
 
 
 def _entry(row: Any) -> Entry:
-    return Entry(row[0], row[1], row[2], row[3], row[4], row[5], row[6], bool(row[7]))
+    return Entry(row[0], row[1], row[2], decode(row[3]), row[4], row[5], row[6], bool(row[7]))
 
 
 def _found(row: Row) -> Found:

@@ -5,6 +5,8 @@ the same for all processes.
 import msgspec
 
 from server.db.engine.database import Connection
+from server.db.engine.sql_connection import Row
+from server.problems import Text, decode, encode
 
 _REPLACE = {
     "sqlite": "INSERT INTO omni_sync_runs (integration_id, state, asked_at, updated_at) VALUES "
@@ -43,7 +45,7 @@ class SyncRun(msgspec.Struct, frozen=True):
     conversations: int
     messages: int
     created: int
-    problem: str | None
+    problem: Text | None
     walked_before: int = 0
 
 
@@ -64,7 +66,7 @@ async def read_run(connection: Connection, integration_id: int) -> SyncRun | Non
     row = await connection.fetch_one(
         f"{_SELECT} WHERE integration_id = :id", {"id": integration_id}
     )
-    return SyncRun(*row) if row else None
+    return _run(row) if row else None
 
 
 async def read_waiting(connection: Connection, stale_us: int, impossible_us: int) -> list[SyncRun]:
@@ -77,7 +79,7 @@ async def read_waiting(connection: Connection, stale_us: int, impossible_us: int
         "ORDER BY asked_at LIMIT :limit",
         {"stale": stale_us, "impossible": impossible_us, "limit": _MOST},
     )
-    return [SyncRun(*row) for row in rows]
+    return [_run(row) for row in rows]
 
 
 async def claim_run(connection: Connection, run: SyncRun, now_us: int) -> bool:
@@ -120,8 +122,15 @@ async def write_progress(connection: Connection, run: SyncRun) -> str:
             "before": run.walked_before,
             "messages": run.messages,
             "created": run.created,
-            "problem": run.problem[:_PROBLEM_MOST] if run.problem else None,
+            "problem": encode(run.problem, _PROBLEM_MOST),
             "id": run.integration_id,
         },
     )
     return asked
+
+
+def _run(row: Row) -> SyncRun:
+    found = SyncRun(*row)
+    if found.problem is None:
+        return found
+    return msgspec.structs.replace(found, problem=decode(row[8]))

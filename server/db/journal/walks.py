@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from server.db.engine.database import Connection
+from server.problems import Text, encode
 
 _PROBLEM_MOST = 255
 
@@ -68,7 +69,7 @@ async def release_walk(
     *,
     reconciled_us: int | None,
     newest_us: int,
-    problem: str | None,
+    problem: Text | None,
 ) -> bool:
     """Write down what the round found and give the lease back; a repetition after a lost answer
     changes nothing.
@@ -84,7 +85,7 @@ async def release_walk(
         "WHERE id = :id AND omni_lease_until = :held",
         {
             "reconciled": reconciled_us,
-            "problem": problem[:_PROBLEM_MOST] if problem else None,
+            "problem": encode(problem, _PROBLEM_MOST),
             "newest": newest_us,
             "id": claim.integration_id,
             "held": claim.lease_us,

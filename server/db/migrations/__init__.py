@@ -29,11 +29,12 @@ from server.db.migrations.progress import Progress, silent, telling
 from server.db.migrations.upgrade_connection import connected, exclusive
 from server.db.schema import crm_triggers
 from server.errors import ConfigurationError
+from server.problems import Problem, Text
 
 __all__ = ["VERSION_TABLE", "Plan", "plan", "put_triggers_back", "schema_problem", "upgrade"]
 
 VERSION_TABLE = "omni_inbox_version"
-_HINT = "run `omni-inbox db upgrade`"
+_HINT = Problem.of("schema.run_upgrade")
 
 
 def plan(database_url: str, vault: Vault | None = None) -> Plan:
@@ -91,8 +92,8 @@ def put_triggers_back(database_url: str) -> list[str]:
         return crm_triggers.ensure(connection)
 
 
-def schema_problem(database_url: str) -> str | None:
-    """What keeps the program from working on this database, as a sentence, or None.
+def schema_problem(database_url: str) -> Text | None:
+    """What keeps the program from working on this database, or None.
 
     For readiness: it changes nothing, and costs a few look-ups in the catalogue. Blocks. Raises
     DatabaseUnavailable or ConfigurationError.
@@ -101,25 +102,25 @@ def schema_problem(database_url: str) -> str | None:
         try:
             return _problem(connection)
         except NoSuchTableError as error:  # somebody took it away while it was looked at
-            return f"{error} missing in the database; {_HINT}"
+            return Problem.of("schema.missing", what=str(error), remedy=_HINT)
 
 
-def _problem(connection: Connection) -> str | None:
+def _problem(connection: Connection) -> Text | None:
     missing = shape.missing(connection)
     if missing:
-        return (
-            f"{', '.join(missing[:3])}{' and more' if len(missing) > 3 else ''} missing "
-            f"in the database; {_HINT}"
-        )
+        what = ", ".join(missing[:3])
+        if len(missing) > 3:
+            return Problem.of("schema.more_missing", what=what, remedy=_HINT)
+        return Problem.of("schema.missing", what=what, remedy=_HINT)
     # a revision unknown to us is a newer program's, and all we need is there
     if _revision(connection) is None:
-        return f"The upgrade of the database was not finished; {_HINT}"
+        return Problem.of("schema.upgrade_unfinished", remedy=_HINT)
     refusals = fit.look(connection).refusals
     if refusals:
         return refusals[0]
     narrow = [] if connection.dialect.name == "sqlite" else fit.narrow(connection)
     if narrow:
-        return f"{', '.join(narrow)} too narrow for what the inbox stores; {_HINT}"
+        return Problem.of("schema.too_narrow", what=", ".join(narrow), remedy=_HINT)
     return None
 
 

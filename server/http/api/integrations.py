@@ -22,6 +22,7 @@ from server.http.responses import json_answer, path_number, read_json
 from server.integrations.checks import IntegrationChecks
 from server.integrations.rules import previous_end_us
 from server.integrations.service import Integrations, NewIntegration
+from server.problems import english_or_none
 from server.settings import Settings
 
 _CHANGES = {
@@ -132,7 +133,7 @@ def integration_view(one: Overview, settings: Settings) -> Json:
         "lastWebhookAt": iso_or_none(one.webhook_seen_us),
         "reconciledAt": iso_or_none(one.reconciled_us),
         "repairedCount": one.repaired_count,
-        "problem": own.problem or own.chatwoot_problem,
+        "problem": english_or_none(own.problem or own.chatwoot_problem),
     }
 
 

@@ -19,6 +19,7 @@ from server.http.pages.page_shell import PageShell, form_of, number
 from server.http.responses import json_answer, path_number, query_number
 from server.operation.delivery_ledger import Ledger, entry_view, trace_view
 from server.operation.erasure import Erasure
+from server.problems import Problem
 
 _PAGE = "/admin/ledger"
 _LIMIT, _LIMIT_MOST = 50, 200
@@ -86,7 +87,7 @@ class LedgerApi:
         """With a word that nobody types by mistake: it cannot be taken back."""
         way = await self._ledger.trace(principal.company_id, path_number(request, "id"))
         if (await form_of(request)).get("word") != "erase":
-            raise BadRequest("Nothing was erased: write the word erase into the field first")
+            raise BadRequest(Problem.of("erasure.word"))
         erased = await self._erasure.erase(actor_of(principal), way.message.conversation_id)
         return self._shell.render(request, "admin_erased.html", principal=principal, erased=erased)
 

@@ -25,6 +25,7 @@ from server.http.responses import (
     problem_answer,
     read_json,
 )
+from server.problems import Problem
 
 DEVICE_COOKIE = "omni_device"
 SECURE_DEVICE_COOKIE = "__Host-" + DEVICE_COOKIE
@@ -59,7 +60,7 @@ class Sessions:
     async def sign_in(self, request: Request) -> Response:
         try:
             if "origin" in request.headers and not self._access.is_own_origin(request.headers):
-                raise Forbidden("This was not sent from our own page; open the inbox and try again")
+                raise Forbidden(Problem.of("page.not_ours"))
             signed_in = await self._step(request)
         except OmniError as error:
             return problem_answer(error)

@@ -17,6 +17,7 @@ from server.http.pages.page_requests import redirect
 from server.http.pages.page_shell import PageShell
 from server.http.responses import json_answer
 from server.operation.company_status import CompanyStatus
+from server.problems import in_english
 
 _UNKNOWN = "—"
 
@@ -42,9 +43,8 @@ class StatusApi:
         ]
 
     async def status(self, request: Request, principal: Principal) -> Response:
-        return json_answer(
-            await self._status.look(principal.company_id), 200, {"Cache-Control": "no-store"}
-        )
+        found = in_english(await self._status.look(principal.company_id))
+        return json_answer(found, 200, {"Cache-Control": "no-store"})
 
     async def home(self, request: Request, principal: Principal) -> Response:
         return redirect("/admin/status")
@@ -100,16 +100,18 @@ def _losses(losses: Json, locale: Locale) -> str:
 
 
 def _sentences(part: Json, locale: Locale) -> str:
-    return " ".join(_capital(locale.tell(text)) for text in (part["text"], part["remedy"]) if text)
+    return " ".join(
+        _capital(locale.sentence(text)) for text in (part["text"], part["remedy"]) if text
+    )
 
 
 def _integration(one: Json, locale: Locale) -> Json:
     last_us = parse_time(one["lastWebhookAt"])
-    text = locale.tell(one["text"]) if one["text"] else locale.t("admin.status.works")
+    text = locale.sentence(one["text"]) if one["text"] else locale.t("admin.status.works")
     text = _capital(text)
     # who switched it off knows, and need not read it on each line
     if one["sources"]["socket"]["state"] != "off":
-        text = f"{text.rstrip('.।')}. {locale.tell(one['socketText'])}"
+        text = f"{text.rstrip('.।')}. {locale.sentence(one['socketText'])}"
     return {
         "id": one["id"],
         "name": locale.words(one["name"]),

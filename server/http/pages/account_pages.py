@@ -130,7 +130,7 @@ class AccountPages:
             principal=principal,
             least=PASSWORD_LEAST,
             done=done_of(request, _DONE),
-            trouble=error.message if error else None,
+            trouble=error.problem if error else None,
             sessions=await self._sign_in.sessions(principal),
             factor=await self._sign_in.factor_state(principal.agent),
             failures=await self._sign_in.failures(principal.agent),

@@ -34,6 +34,7 @@ from server.integrations.form_tokens import FormTokens
 from server.integrations.rules import previous_end_us
 from server.integrations.service import Integrations, NewIntegration
 from server.integrations.trials import Place
+from server.problems import Problem
 from server.settings import Settings
 
 _PAGE = "/admin/integrations"
@@ -187,7 +188,7 @@ class IntegrationPages:
             await self._runs.stop(actor, place)
         elif act == "delete":
             if not form.get("confirm"):
-                raise BadRequest("Nothing was deleted: tick the box beside the button first")
+                raise BadRequest(Problem.of("form.tick_box"))
             await self._integrations.delete(actor, place)
         else:
             await self._integrations.change(actor, place, _changes(act, form))
@@ -227,7 +228,7 @@ class IntegrationPages:
             chosen=set(_chosen(form)),
             kept_token=sealed,
             is_away=isinstance(error, ChatwootAway),
-            trouble=error.message if error else None,
+            trouble=error.problem if error else None,
             has_key=bool(self._settings.secret_key),
             webhook_url=self._settings.webhook_url,
             tunnel_url=self._settings.tunnel_url,
@@ -262,7 +263,7 @@ class IntegrationPages:
             previous_ends=previous_end_us(overview.integration),
             tunnel_url=self._settings.tunnel_url,
             done=done_of(request, _DONE),
-            trouble=error.message if error else None,
+            trouble=error.problem if error else None,
         )
 
 
@@ -286,7 +287,7 @@ def sync_words(run: SyncRun, locale: Locale) -> str:
             )
         )
     if run.problem:
-        parts.append(locale.tell(run.problem))
+        parts.append(locale.sentence(run.problem))
     return " ".join(parts)
 
 
@@ -297,9 +298,9 @@ def _changes(act: str, form: Form) -> dict[str, object]:
     if act not in _COLUMNS:
         raise NotFound
     if not form.get("value"):
-        raise BadRequest("The field was empty; nothing was changed")
+        raise BadRequest(Problem.of("form.empty"))
     if act == "inbox" and number(form["value"]) is None:
-        raise BadRequest("The inbox's number is the number in Chatwoot's address, for example 7")
+        raise BadRequest(Problem.of("form.inbox_number"))
     changes: dict[str, object] = {_COLUMNS[act]: form["value"]}
     if act == "address" and form.get("access_token"):
         changes["access_token"] = form["access_token"]
@@ -337,10 +338,9 @@ def _new(form: Form, account_id: int | None = None) -> NewIntegration:
     if account_id is None:
         account_id = number(form.get("account_id"))
         if account_id is None or inbox_id is None:
-            what = "account" if account_id is None else "inbox"
-            raise BadRequest(
-                f"The {what}'s number is the number in Chatwoot's address, for example 7"
-            )
+            is_account = account_id is None
+            what = Problem.of("noun.account") if is_account else Problem.of("noun.inbox")
+            raise BadRequest(Problem.of("form.number_in_address", what=what))
     return NewIntegration(
         account_id=account_id,
         inbox_id=inbox_id or 0,

@@ -148,7 +148,7 @@ class PeoplePages:
             with_second_factor=await self._people.with_second_factor(principal.company_id),
             is_second_factor_required=await self._people.policy(principal.company_id),
             done=done_of(request, _DONE),
-            trouble=trouble.message if trouble else None,
+            trouble=trouble.problem if trouble else None,
             link=link,
             **{"form": {}, "invited": "", **shown},
         )
@@ -162,5 +162,5 @@ class PeoplePages:
             invitation=invitation,
             token=token,
             least=PASSWORD_LEAST,
-            trouble=error.message if error else None,
+            trouble=error.problem if error else None,
         )

@@ -20,11 +20,11 @@ from server.core.pages.page_locale import (
     Locale,
     preferred_language,
 )
-from server.core.pages.page_sentences import Sentences
 from server.errors import OmniError
 from server.http.pages.build_files import hash_files
 from server.http.pages.page_requests import PAGE_HEADERS, THEMES, zone_of
 from server.http.responses import Handler
+from server.problems import Problem, catalogue
 
 # what people write is escaped, and so is no form
 _WRITES = re.compile(r'<form\b[^>]*\bmethod="post"[^>]*>')
@@ -42,11 +42,6 @@ class PageFrame:
         self._wide = {
             lang: self._catalogues[lang] | _read(locale / "admin" / f"{lang}.json")
             for lang in LANGUAGES
-        }
-        bengali = _read(locale / "admin" / "sentences.bn.json")
-        self._sentences = {
-            "bn": Sentences(bengali, "।"),
-            "en": Sentences({pattern: pattern for pattern in bengali}),
         }
         self._templates = Environment(
             loader=FileSystemLoader(web / "templates"),
@@ -93,7 +88,7 @@ class PageFrame:
         locale = self.locale(request)
         keys = (f"error.{error.code}", f"error.{error.status}", "error.unknown")
         general = locale.t(next(key for key in keys if key in locale.catalogue))
-        text = locale.tell(error.message) if locale.sentences.knows(error.message) else general
+        text = locale.sentence(error.problem) if isinstance(error.problem, Problem) else general
         response = self.render(request, "error.html", {"text": text}, error.status)
         if error.retry_seconds is not None:
             response.headers["Retry-After"] = str(error.retry_seconds)
@@ -105,14 +100,14 @@ class PageFrame:
         if lang not in LANGUAGES:
             lang = preferred_language(request.headers.get("Accept-Language", ""))
         digits = _chosen(request, "digits") or ("beng" if lang == "bn" else "latn")
-        catalogue = (self._wide if is_wide else self._catalogues)[lang]
+        texts = (self._wide if is_wide else self._catalogues)[lang]
         return Locale(
             lang,
-            catalogue,
+            texts,
             zone_of(request),
             datetime.now(UTC),
             digits == "beng",
-            self._sentences[lang],
+            catalogue(lang),
         )
 
 

@@ -31,6 +31,7 @@ from server.http.pages.page_requests import (
 )
 from server.http.request_pipeline import AgentHandler, RequestPipeline, only_admins
 from server.http.responses import Handler
+from server.problems import Problem
 
 Form = dict[str, str]
 
@@ -47,7 +48,7 @@ class PageShell:
 
     def admin(self, handler: AgentHandler, *, is_for_operation: bool = False) -> Handler:
         """Only for administrators; others get a page that says so."""
-        guarded = only_admins(handler, "These pages are for administrators of your company")
+        guarded = only_admins(handler, Problem.of("page.for_administrators"))
         return self.agent(guarded, is_for_operation=is_for_operation)
 
     def own_form(

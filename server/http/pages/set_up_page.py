@@ -76,7 +76,7 @@ class SetUpPages:
         shown = {
             name: value for name, value in form.items() if name in ("company", "name", "email")
         }
-        status, trouble = (error.status, error.message) if error else (200, None)
+        status, trouble = (error.status, error.problem) if error else (200, None)
         return self._shell.render(
             request,
             "set_up.html",
@@ -95,7 +95,7 @@ class SetUpPages:
             request,
             "set_up_where.html",
             error.status if error else 200,
-            trouble=error.message if error else None,
+            trouble=error.problem if error else None,
             is_over=isinstance(error, Conflict),
             address=self._set_up.address,
         )

@@ -190,7 +190,7 @@ async def test_401_is_final_and_keeps_chatwoots_words(role: str, sentence: str) 
     async with serving(sim), httpx.AsyncClient(trust_env=False) as http:
         with pytest.raises(ChatwootRefused) as refused:
             await client_of(sim, http, access_token=role).list_webhooks()
-    assert (refused.value.chatwoot_status, refused.value.sentence) == (401, sentence)
+    assert (refused.value.chatwoot_status, refused.value.message) == (401, sentence)
 
 
 async def test_404_and_422_are_final() -> None:

@@ -16,6 +16,7 @@ from server.incoming.ingest import Ingester
 from server.incoming.reconcile import Reconcile
 from server.integrations.directory import Directory
 from server.lab.chatwoot_sim import ChatwootSim, serving
+from server.problems import english
 from server.settings import Settings
 from tests.kit.eventually import eventually
 from tests.unit.databases import fresh_sqlite
@@ -107,7 +108,9 @@ async def test_an_old_loss_that_is_found_late_is_no_silence(tmp_path: Path) -> N
         assert reconcile.problems() == []
         sim.customer_says("Mira", "never told of either")
         assert await repair() > 0
-        assert ["webhooks do not arrive" in problem for problem in reconcile.problems()] == [True]
+        assert [
+            "webhooks do not arrive" in english(problem) for problem in reconcile.problems()
+        ] == [True]
 
 
 async def _has_conversation(database: Database, integration_id: int) -> bool:

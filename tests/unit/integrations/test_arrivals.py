@@ -5,6 +5,7 @@ import json
 from server.core.chatwoot.payloads import parse_delivery
 from server.core.times import SECOND, iso, wall_now_us
 from server.integrations.arrivals import Arrivals, seconds_late
+from server.problems import english
 
 
 def _us(seconds_ago: float) -> int:
@@ -17,7 +18,8 @@ def test_from_ten_seconds_on_it_is_said() -> None:
     for delay in (0.1, 12, 40, 43, 60):
         arrivals.note("webhook", 1, _us(delay))
         arrivals.note("webhook", 2, _us(0.2))
-    [sentence] = arrivals.problems([1, 2])
+    [problem] = arrivals.problems([1, 2])
+    sentence = english(problem)
     assert sentence.startswith("integration 1: webhooks come 40 s late")
     assert "medium" in sentence
     assert (arrivals.is_late(1), arrivals.is_late(2)) == (True, False)

@@ -14,6 +14,7 @@ from server.incoming.recorder import Recorder
 from server.live.bus import Bus
 from server.live.hub import Hub
 from server.operation.health import Health
+from server.problems import english
 from server.tasks import Services
 from tests.kit.eventually import eventually
 from tests.unit.sockets import Log, connect
@@ -121,7 +122,9 @@ async def test_the_status_page_names_the_part_that_is_not_well(tmp_path: Path) -
     async with running(tmp_path) as parts:
 
         def unwell() -> dict[str, str]:
-            return {one.name: one.text for one in parts.health.parts() if one.state != "ok"}
+            return {
+                one.name: english(one.text) for one in parts.health.parts() if one.state != "ok"
+            }
 
         assert unwell() == {}
         parts.disks.append(
@@ -163,4 +166,6 @@ async def test_a_service_that_dies_again_and_again_is_no_use(tmp_path: Path) -> 
         await eventually(lambda: parts.health.report()["status"] == "unavailable", 30.0)
         assert deaths >= 4
         assert any("mill died 4 times" in problem for problem in parts.health.report()["problems"])
-        assert any(part.state == "failed" and "mill" in part.text for part in parts.health.parts())
+        assert any(
+            part.state == "failed" and "mill" in english(part.text) for part in parts.health.parts()
+        )

@@ -8,6 +8,7 @@ import pytest
 
 from server.core.checks import integration_checks
 from server.core.checks.integration_checks import EVENTS, Finding
+from server.problems import english
 
 URL = "https://inbox.example.com/api/webhooks/chatwoot"
 PROFILE = {
@@ -60,8 +61,8 @@ def test_an_inbox_is_named_or_those_that_are_there() -> None:
     assert by_name(integration_checks.judge_inbox(inboxes, 3, 7, URL)) == {"inbox": "ok"}
     assert by_name(integration_checks.judge_inbox(inboxes, 3, None, URL)) == {"inbox": "warning"}
     [missing] = integration_checks.judge_inbox(inboxes, 3, 99, URL)
-    assert "10 (Inbox 10) and more" in missing.text
-    assert "there are: none" in integration_checks.judge_inbox([], 3, 99, URL)[0].text
+    assert "10 (Inbox 10) and more" in english(missing.text)
+    assert "there are: none" in english(integration_checks.judge_inbox([], 3, 99, URL)[0].text)
     assert by_name(
         integration_checks.judge_inbox([{"id": 7, "webhook_url": f"{URL}?v=1"}], 3, 7, URL)
     ) == {"inbox": "ok", "callback": "warning"}
@@ -184,7 +185,11 @@ def test_a_registered_address_is_ours_or_not(url: object, is_ours: bool) -> None
 def test_listening_says_who_is_shown_as_online() -> None:
     """By name, with what to do where that is not harmless; nothing of it where nobody listens."""
     on = integration_checks.judge_socket({"name": "Nadia Karim"}, is_on=True)
-    assert (on.state, "Nadia Karim" in on.text, "no member of the inbox" in on.remedy) == (
+    assert (
+        on.state,
+        "Nadia Karim" in english(on.text),
+        "no member of the inbox" in english(on.remedy),
+    ) == (
         "ok",
         True,
         True,

@@ -4,6 +4,7 @@ import pytest
 
 from server.core.checks.source_state import SILENT_US, Silence, socket_sentence
 from server.core.times import SECOND
+from server.problems import english
 
 HOUR = 3_600 * SECOND
 
@@ -48,4 +49,4 @@ def test_news_that_no_webhook_follows_is_told_after_a_while() -> None:
 def test_what_is_said(
     state: str | None, problem: str | None, behind_us: int | None, sentence: str
 ) -> None:
-    assert socket_sentence(state, problem, behind_us) == sentence
+    assert english(socket_sentence(state, problem, behind_us)) == sentence

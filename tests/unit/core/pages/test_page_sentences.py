@@ -1,39 +1,50 @@
-"""English sentences told in another language: by their pattern, with their values."""
+"""Problems said in the language of a page, with their values."""
 
 import pytest
 
-from server.core.pages.page_sentences import Sentences
+from server.problems import Catalogue, Problem, Text
 
-PATTERNS = {
-    "{address} cannot be reached: {why}": "{address} ঠিকানায় পৌঁছানো যায় না: {why}",
-    "Chatwoot has a problem ({status})": "Chatwoot-এ সমস্যা হচ্ছে ({status})",
-    "Chatwoot has a problem (500)": "the more exact one",
-    "{text}, and more": "{text}, আরও",
+TEXTS = {
+    "chatwoot.away": "{address} ঠিকানায় পৌঁছানো যায় না: {why}",
+    "chatwoot.broken": "Chatwoot-এ সমস্যা হচ্ছে ({status})",
+    "text.more": "{text}, আরও",
+    "text.question": "জানা আছে?",
 }
 
 
 @pytest.mark.parametrize(
-    ("sentence", "told"),
+    ("text", "said"),
     [
-        ("http://x cannot be reached: no route", "http://x ঠিকানায় পৌঁছানো যায় না: no route।"),
         (
-            "http://x cannot be reached: Chatwoot has a problem (502)",
+            Problem("chatwoot.away", {"address": "http://x", "why": "no route"}),
+            "http://x ঠিকানায় পৌঁছানো যায় না: no route।",
+        ),
+        (
+            Problem(
+                "chatwoot.away",
+                {"address": "http://x", "why": Problem("chatwoot.broken", {"status": 502})},
+            ),
             "http://x ঠিকানায় পৌঁছানো যায় না: Chatwoot-এ সমস্যা হচ্ছে (502)।",
         ),
-        ("Chatwoot has a problem (500)", "the more exact one।"),
-        ("one, and more, and more", "one, আরও, আরও।"),
+        (
+            Problem("text.more", {"text": Problem("text.more", {"text": "one"})}),
+            "one, আরও, আরও।",
+        ),
         ("Nobody knows this", "Nobody knows this।"),
-        ("Is it known?", "Is it known?"),
-        ("a\nb cannot be reached: {why}", "a\nb ঠিকানায় পৌঁছানো যায় না: {why}।"),
+        (Problem("text.question"), "জানা আছে?"),
+        (
+            Problem("chatwoot.away", {"address": "a\nb", "why": "{why}"}),
+            "a\nb ঠিকানায় পৌঁছানো যায় না: {why}।",
+        ),
         ("", "।"),
     ],
 )
-def test_a_sentence_keeps_its_values(sentence: str, told: str) -> None:
-    """Values may be sentences again, and hold anything; what is not known stays as it is."""
-    assert Sentences(PATTERNS, "।").tell(sentence) == told
+def test_a_sentence_keeps_its_values(text: Text, said: str) -> None:
+    """Values may be problems again, and hold anything; a plain text stays as it is."""
+    assert Catalogue(TEXTS, "।").sentence(text) == said
 
 
 def test_words_have_no_end() -> None:
     """For tables and lists."""
-    assert Sentences({}).words("as it is") == "as it is"
-    assert Sentences({"a": "b"}).words("a") == "b"
+    assert Catalogue({}).render("as it is") == "as it is"
+    assert Catalogue({"a.b": "b"}).render(Problem("a.b")) == "b"

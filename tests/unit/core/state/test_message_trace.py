@@ -12,6 +12,7 @@ from server.core.state.message_trace import (
     steps,
 )
 from server.core.times import iso
+from server.problems import english
 
 AT = 1_784_365_265_000_000
 
@@ -34,7 +35,7 @@ def test_a_customer_s_message() -> None:
         [SeenDelivery(3, AT + 2_100, AT + 6_000, "done")],
         [SeenWalk(7, AT + 7_000, AT + 9_000, 2)],
     )
-    assert [step.what for step in found] == [
+    assert [english(step.what) for step in found] == [
         "written, as Chatwoot says",
         "webhook received (delivery 3)",
         "stored as event 7, message.created",
@@ -48,17 +49,17 @@ def test_a_customer_s_message() -> None:
 def test_a_message_no_webhook_told() -> None:
     """Said so; and a delivery that is not dealt with has no end."""
     [written, stored] = steps([event(7, AT, AT + 5_000)], [], [])
-    assert written.what == "written, as Chatwoot says"
-    assert stored.what.endswith("(found by asking Chatwoot: no webhook told it)")
-    assert [step.what for step in steps([], [SeenDelivery(3, AT, None, "received")], [])] == [
-        "webhook received (delivery 3)"
-    ]
+    assert english(written.what) == "written, as Chatwoot says"
+    assert english(stored.what).endswith("(found by asking Chatwoot: no webhook told it)")
+    assert [
+        english(step.what) for step in steps([], [SeenDelivery(3, AT, None, "received")], [])
+    ] == ["webhook received (delivery 3)"]
 
 
 def test_which_source_came_first() -> None:
     """The socket's is no webhook; what asking found was late or is lost."""
     words = [
-        step.what
+        english(step.what)
         for step in steps(
             [event(7, AT + 2_000, AT + 5_000)],
             [
@@ -75,19 +76,21 @@ def test_which_source_came_first() -> None:
     assert words[-2:] == ["webhook received (delivery 4)", "delivery 4 is done"]
 
     late = SeenFind("message", AT + 3_000, AT + 43_003_000, "late")
-    words = [step.what for step in steps([event(7, AT + 3_000, AT + 5_000)], [], [], [late])]
+    words = [
+        english(step.what) for step in steps([event(7, AT + 3_000, AT + 5_000)], [], [], [late])
+    ]
     assert words[1] == "asking Chatwoot found it before any webhook told"
     assert words[-1] == "its webhook came after all, 43 s after asking: it was late"
 
     lost = SeenFind("edit", AT + 3_000, None, "lost")
-    assert [step.what for step in steps([], [], [], [lost])] == [
+    assert [english(step.what) for step in steps([], [], [], [lost])] == [
         (
             "asking Chatwoot found its edit before any webhook told; its webhook has not come in "
             "time and counts as lost"
         )
     ]
     still_open = SeenFind("message", AT + 3_000, None, "open")
-    assert [step.what for step in steps([], [], [], [still_open])] == [
+    assert [english(step.what) for step in steps([], [], [], [still_open])] == [
         "asking Chatwoot found it before any webhook told"
     ]
 
@@ -105,7 +108,7 @@ def test_a_reply() -> None:
         [SeenDelivery(4, AT + 500_000, AT + 502_000, "done")],
         [SeenWalk(7, AT + 2_000, AT + 2_000, 1)],
     )
-    words = [step.what for step in found]
+    words = [english(step.what) for step in found]
     assert words[0] == "written here by an agent"
     assert "waits to be sent to Chatwoot" in words
     assert words.count("sent: Chatwoot has it") == 1
@@ -117,7 +120,7 @@ def test_a_reply() -> None:
 def test_a_reply_that_was_given_up() -> None:
     """The word for it, and no confirmation."""
     words = [
-        step.what
+        english(step.what)
         for step in steps(
             [
                 event(7, AT, AT, deliveryState="sending"),
