@@ -18,7 +18,7 @@ from server.db.access.agent_rows import Agent
 from server.errors import BadRequest, OmniError, TooLarge
 
 _encoder = msgspec.json.Encoder()
-_BODY_MOST_BYTES = 1_000_000  # a reply has up to 150,000 characters, four bytes each, escaped
+BODY_MAX_BYTES = 1_000_000  # a reply has up to 150,000 characters, four bytes each, escaped
 
 _MOST_VALUES = 5_000  # no call has a hundred
 
@@ -63,7 +63,7 @@ def problem_answer(error: OmniError, headers: Mapping[str, str] | None = None) -
     )
 
 
-async def read_body(request: Request, most_bytes: int = _BODY_MOST_BYTES) -> bytes:
+async def read_body(request: Request, most_bytes: int = BODY_MAX_BYTES) -> bytes:
     """The raw body. Raises TooLarge as soon as it is longer, without reading the rest."""
     return await receive_body(
         request.receive, request.headers.get("content-length", "").encode(), most_bytes
@@ -91,7 +91,7 @@ async def receive_body(receive: Receive, length: bytes, most_bytes: int) -> byte
             return b"".join(chunks)
 
 
-async def read_json(request: Request, most_bytes: int = _BODY_MOST_BYTES) -> dict[str, Any]:
+async def read_json(request: Request, most_bytes: int = BODY_MAX_BYTES) -> dict[str, Any]:
     """The body as a JSON object; an empty body is an empty object. Raises BadRequest, TooLarge."""
     body = await read_body(request, most_bytes)
     if not body:

@@ -1,15 +1,15 @@
 """What the REST calls take and give, typed: the shapes behind docs/protocol.md, from which
 `/openapi.json` is made.
 
-Handlers check and build these by hand, as their refusals are sentences for people; a test holds
-every answer against the types here.
+Bodies are decoded into these (server/http/bodies.py); answers are built by hand, and a test holds
+every one against the types here.
 """
 
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from server.core.identifiers import MAX_SAFE_INTEGER
+from server.core.identifiers import MAX_ID, MAX_SAFE_INTEGER
 from server.core.state.canned_reply_rules import CONTENT_MOST_CHARACTERS, SHORTCUT_MOST_CHARACTERS
 from server.core.wire.socket_schema import (
     ConversationView,
@@ -18,6 +18,9 @@ from server.core.wire.socket_schema import (
     Moment,
 )
 
+# a row's number here; one that names nothing is answered as not found
+RowId = Annotated[int, Meta(ge=1, le=MAX_ID)]
+# Chatwoot's number of an account or an inbox
 Number = Annotated[int, Meta(ge=1, le=MAX_SAFE_INTEGER)]
 Text = Annotated[str, Meta(min_length=1, max_length=1_000)]
 Secret = Annotated[str, Meta(min_length=1, max_length=500, pattern="^[!-~]+$")]
@@ -60,17 +63,34 @@ class StatusChange(Struct):
 
 
 class NewReply(Struct, rename="camel", omit_defaults=True):
-    content: Annotated[str, Meta(min_length=1, max_length=150_000)]
-    private: bool = False
-    last_seen_message_id: Number | None = None
+    content: Annotated[
+        str,
+        Meta(
+            min_length=1, max_length=150_000, extra={"refusal": "content must be the reply's text"}
+        ),
+    ]
+    # who does not say it writes to the customer, as the polling page does
+    private: Annotated[
+        bool,
+        Meta(
+            extra={
+                "refusal": "private must be true for a note among agents, or false for a reply to "
+                "the customer"
+            }
+        ),
+    ] = False
+    last_seen_message_id: RowId | None = None
 
 
 class ReadMark(Struct, rename="camel"):
-    message_id: Number
+    message_id: Annotated[
+        RowId,
+        Meta(extra={"refusal": "messageId must be the number of the newest message that was read"}),
+    ]
 
 
 class SyncWish(Struct, rename="camel", omit_defaults=True):
-    integration_id: Number | None = None
+    integration_id: RowId | None = None
 
 
 class SyncAnswer(Struct):
@@ -108,7 +128,14 @@ class Colleague(Struct, rename="camel"):
 
 class NewCannedReply(Struct):
     shortcut: Annotated[str, Meta(min_length=1, max_length=SHORTCUT_MOST_CHARACTERS)]
-    content: Annotated[str, Meta(min_length=1, max_length=CONTENT_MOST_CHARACTERS)]
+    content: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=CONTENT_MOST_CHARACTERS,
+            extra={"refusal": "content must be the reply's text"},
+        ),
+    ]
 
 
 class CannedReplyView(NewCannedReply, kw_only=True):

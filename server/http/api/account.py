@@ -10,11 +10,12 @@ from server.access.authentication import Principal
 from server.access.sign_in import SignIn
 from server.core.state.entities import Json
 from server.core.times import iso
+from server.core.wire.rest_schema import Code, PasswordAgain
 from server.db.access.agent_sessions import SignInView
-from server.errors import BadRequest
 from server.http.api.sessions import origin_of
+from server.http.bodies import read_struct
 from server.http.guard import Guard
-from server.http.responses import json_answer, read_json
+from server.http.responses import json_answer
 
 
 class AccountApi:
@@ -60,29 +61,21 @@ class AccountApi:
         )
 
     async def new_factor(self, request: Request, principal: Principal) -> Response:
-        [password] = await _texts(request, "password")
+        password = (await read_struct(request, PasswordAgain)).password
         new = await self._sign_in.new_factor(principal.agent, password, origin_of(request))
         return json_answer({"ticket": new.ticket, "uri": new.uri, "secret": new.secret}, 201)
 
     async def confirm(self, request: Request, principal: Principal) -> Response:
-        ticket, code = await _texts(request, "ticket", "code")
-        codes = await self._sign_in.confirm(principal.agent, ticket, code, origin_of(request))
+        given = await read_struct(request, Code)
+        codes = await self._sign_in.confirm(
+            principal.agent, given.ticket, given.code, origin_of(request)
+        )
         return json_answer({"recoveryCodes": list(codes)})
 
     async def turn_off(self, request: Request, principal: Principal) -> Response:
-        [password] = await _texts(request, "password")
+        password = (await read_struct(request, PasswordAgain)).password
         await self._sign_in.turn_off(principal.agent, password, origin_of(request))
         return Response(status_code=204)
-
-
-async def _texts(request: Request, *names: str) -> list[str]:
-    body, found = await read_json(request), []
-    for name in names:
-        value = body.get(name)
-        if not isinstance(value, str):
-            raise BadRequest(f"{name} must be text")
-        found.append(value)
-    return found
 
 
 def _view(one: SignInView, principal: Principal) -> Json:

@@ -12,6 +12,7 @@ from server.core.state.canned_reply_rules import (
     checked_shortcut,
 )
 from server.core.times import wall_now_us
+from server.core.wire.rest_schema import NewCannedReply
 from server.db.access import audit_log, canned_reply_rows
 from server.db.engine.database import Connection, Database
 from server.errors import (
@@ -21,8 +22,9 @@ from server.errors import (
     NotFound,
     Unprocessable,
 )
+from server.http.bodies import read_struct
 from server.http.guard import Guard
-from server.http.responses import json_answer, path_number, read_json
+from server.http.responses import json_answer, path_number
 
 
 class CannedReplies:
@@ -51,10 +53,10 @@ class CannedReplies:
 
     async def add(self, request: Request, principal: Principal) -> Response:
         _check_admin(principal)
-        body = await read_json(request)
+        body = await read_struct(request, NewCannedReply)
         shortcut, content, company_id = (
-            checked_shortcut(body.get("shortcut")),
-            checked_content(body.get("content")),
+            checked_shortcut(body.shortcut),
+            checked_content(body.content),
             principal.company_id,
         )
 
@@ -88,11 +90,11 @@ class CannedReplies:
 
     async def change(self, request: Request, principal: Principal) -> Response:
         _check_admin(principal)
-        body = await read_json(request)
+        body = await read_struct(request, NewCannedReply)
         reply = CannedReply(
             path_number(request, "id"),
-            checked_shortcut(body.get("shortcut")),
-            checked_content(body.get("content")),
+            checked_shortcut(body.shortcut),
+            checked_content(body.content),
         )
 
         async def write(connection: Connection) -> None:

@@ -9,17 +9,18 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from server.access.authentication import Principal
-from server.core.identifiers import MAX_ID, is_id, parse_digits
+from server.core.identifiers import MAX_ID, parse_digits
 from server.core.state.entities import Json, message_view
+from server.core.wire.rest_schema import NewReply, ReadMark, StatusChange, SyncWish
 from server.db.state.lists import Filters
 from server.errors import BadRequest
 from server.http.api.uploads import Uploads
+from server.http.bodies import read_struct, to_struct
 from server.http.guard import Guard
 from server.http.responses import (
     json_answer,
     path_number,
     query_number,
-    read_json,
 )
 from server.incoming.full_sync import FullSync
 from server.message_observer import CARRIED, MessageObserver
@@ -108,20 +109,13 @@ class Conversations:
         )
 
     async def change(self, request: Request, principal: Principal) -> Response:
-        body = await read_json(request)
-        if body.get("status") not in STATUSES:
-            raise BadRequest("status must be Open or Closed")
+        status = (await read_struct(request, StatusChange)).status
         return json_answer(
-            await self._inbox.set_status(
-                principal.agent, path_number(request, "id"), body["status"]
-            )
+            await self._inbox.set_status(principal.agent, path_number(request, "id"), status)
         )
 
     async def mark_read(self, request: Request, principal: Principal) -> Response:
-        body = await read_json(request)
-        message_id = _number(body, "messageId")
-        if message_id is None:
-            raise BadRequest("messageId must be the number of the newest message that was read")
+        message_id = (await read_struct(request, ReadMark)).message_id
         return json_answer(
             await self._inbox.mark_read(principal.agent, path_number(request, "id"), message_id)
         )
@@ -129,7 +123,7 @@ class Conversations:
     async def reply(self, request: Request, principal: Principal) -> Response:
         """As JSON, or with files as a form."""
         if not self._uploads.is_form(request):
-            return await self._submit(request, principal, await read_json(request), [])
+            return await self._submit(request, principal, await read_struct(request, NewReply), [])
         async with self._uploads.read(request, principal.agent.id) as (fields, files):
             seen = fields.get("lastSeenMessageId", "")
             private = fields.get("private", "false")
@@ -140,31 +134,21 @@ class Conversations:
             if seen:
                 number = parse_digits(seen)
                 body["lastSeenMessageId"] = seen if number is None else number
-            return await self._submit(request, principal, body, files)
+            return await self._submit(request, principal, to_struct(body, NewReply), files)
 
     async def _submit(
-        self, request: Request, principal: Principal, body: Json, files: Sequence[Upload]
+        self, request: Request, principal: Principal, reply: NewReply, files: Sequence[Upload]
     ) -> Response:
-        content = body.get("content")
-        if not isinstance(content, str):
-            raise BadRequest("content must be the reply's text")
-        # who does not say it writes to the customer, as the polling page does
-        is_private = body.get("private", False)
-        if not isinstance(is_private, bool):
-            raise BadRequest(
-                "private must be true for a note among agents, or false for a reply to the customer"
-            )
         key, fresh_key = request.headers.get("idempotency-key"), self._replies.fresh_key()
-        last_seen = _number(body, "lastSeenMessageId")
         with self._observer.taking_reply(key or fresh_key, request.headers.get(CARRIED)):
             message, is_new = await self._replies.submit(
                 principal.agent,
                 path_number(request, "id"),
-                content,
+                reply.content,
                 key=key,
                 fresh_key=fresh_key,
-                last_seen=last_seen,
-                is_private=is_private,
+                last_seen=reply.last_seen_message_id,
+                is_private=reply.private,
                 uploads=files,
             )
         return json_answer(message_view(message), 201 if is_new else 200)
@@ -176,10 +160,8 @@ class Conversations:
         return json_answer(message_view(message))
 
     async def sync(self, request: Request, principal: Principal) -> Response:
-        body = await read_json(request)
-        outcomes = await self._sync.sync_company(
-            principal.company_id, _number(body, "integrationId")
-        )
+        wish = await read_struct(request, SyncWish)
+        outcomes = await self._sync.sync_company(principal.company_id, wish.integration_id)
         return json_answer({"integrations": [outcome.view() for outcome in outcomes]})
 
 
@@ -208,12 +190,3 @@ def _filters(request: Request) -> Filters:
     return Filters(
         status, platform, q, parse_place(query["before"]) if query.get("before") else None
     )
-
-
-def _number(body: Json, name: str) -> int | None:
-    value = body.get(name)
-    if value is None:
-        return None
-    if not is_id(value):
-        raise BadRequest(f"{name} must be a whole number above 0")
-    return value

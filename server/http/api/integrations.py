@@ -2,38 +2,27 @@
 answer holds a token or a secret.
 """
 
-from typing import Any
-
+from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from server.access.authentication import Principal, actor_of
 from server.core.checks.integration_checks import report
-from server.core.identifiers import MAX_SAFE_INTEGER
 from server.core.state.entities import Json
 from server.core.times import iso_or_none
+from server.core.wire.rest_schema import IntegrationChange, NewIntegrationBody
 from server.db.access.integration_record import GRANDFATHERED
 from server.db.access.integration_rows import Overview
-from server.errors import BadRequest
+from server.http.bodies import read_struct
 from server.http.guard import Guard
 from server.http.request_pipeline import AgentHandler
-from server.http.responses import json_answer, path_number, read_json
+from server.http.responses import json_answer, path_number
 from server.integrations.checks import IntegrationChecks
 from server.integrations.rules import previous_end_us
 from server.integrations.service import Integrations, NewIntegration
 from server.problems import english_or_none
 from server.settings import Settings
-
-_CHANGES = {
-    "isActive": bool,
-    "isWebhookActive": bool,
-    "isSocketActive": bool,
-    "webhookMode": str,
-    "accessToken": str,
-    "webhookSecret": str,
-}
-_CHANGES |= {"unsignedWebhooks": str, "endPreviousSecret": bool, "baseUrl": str, "inboxId": int}
 
 
 class IntegrationsApi:
@@ -71,11 +60,11 @@ class IntegrationsApi:
         )
 
     async def add(self, request: Request, principal: Principal) -> Response:
-        new = parse_new(await read_json(request))
+        new = new_integration(await read_struct(request, NewIntegrationBody))
         return json_answer(self._view(await self._integrations.add(actor_of(principal), new)), 201)
 
     async def change(self, request: Request, principal: Principal) -> Response:
-        changes = parse_changes(await read_json(request))
+        changes = changed_columns(await read_struct(request, IntegrationChange))
         return json_answer(
             self._view(
                 await self._integrations.change(
@@ -137,64 +126,20 @@ def integration_view(one: Overview, settings: Settings) -> Json:
     }
 
 
-def parse_new(body: dict[str, Any]) -> NewIntegration:
-    """Raises BadRequest that names the field."""
-    for name, kind in (
-        ("accountId", int),
-        ("inboxId", int),
-        ("baseUrl", str),
-        ("accessToken", str),
-    ):
-        value = body.get(name)
-        if (
-            not isinstance(value, kind)
-            or isinstance(value, bool)
-            or (isinstance(value, int) and not 0 < value <= MAX_SAFE_INTEGER)
-        ):
-            raise BadRequest(
-                f"{name} must be {'a whole number above 0' if kind is int else 'text'}"
-            )
-    for name in ("webhookSecret", "webhookMode", "unsignedWebhooks"):
-        if not isinstance(body.get(name, ""), str):
-            raise BadRequest(f"{name} must be text")
-    if not isinstance(body.get("acceptUnproved", False), bool):
-        raise BadRequest("acceptUnproved must be true or false")
+def new_integration(body: NewIntegrationBody) -> NewIntegration:
     return NewIntegration(
-        account_id=body["accountId"],
-        inbox_id=body["inboxId"],
-        base_url=body["baseUrl"],
-        access_token=body["accessToken"],
-        webhook_secret=body.get("webhookSecret") or None,
-        webhook_mode=body.get("webhookMode") or "live",
-        unsigned=body.get("unsignedWebhooks") or "refused",
-        accepts_unproved=body.get("acceptUnproved") is True,
+        account_id=body.account_id,
+        inbox_id=body.inbox_id,
+        base_url=body.base_url,
+        access_token=body.access_token,
+        webhook_secret=body.webhook_secret or None,
+        webhook_mode=body.webhook_mode,
+        unsigned=body.unsigned_webhooks,
+        accepts_unproved=body.accept_unproved,
     )
 
 
-def parse_changes(body: dict[str, Any]) -> Json:
-    """The fields that may be changed, under the names of their columns. Raises BadRequest."""
-    columns = {
-        "isActive": "is_active",
-        "isWebhookActive": "is_webhook_active",
-        "webhookMode": "webhook_mode",
-    }
-    columns |= {
-        "accessToken": "access_token",
-        "webhookSecret": "webhook_secret",
-        "isSocketActive": "is_socket_active",
-    }
-    columns |= {"unsignedWebhooks": "unsigned_webhooks", "endPreviousSecret": "end_previous_secret"}
-    columns |= {"baseUrl": "base_url", "inboxId": "inbox_id"}
-    inbox_id = body.get("inboxId", 1)
-    if (
-        not isinstance(inbox_id, int)
-        or isinstance(inbox_id, bool)
-        or not 0 < inbox_id <= MAX_SAFE_INTEGER
-    ):
-        raise BadRequest("inboxId must be a whole number above 0")
-    for name, value in body.items():
-        if name in _CHANGES and not isinstance(value, _CHANGES[name]):
-            raise BadRequest(
-                f"{name} must be {'true or false' if _CHANGES[name] is bool else 'text'}"
-            )
-    return {columns[name]: body[name] for name in _CHANGES if name in body}
+def changed_columns(body: IntegrationChange) -> Json:
+    """Those that are given: a field has the name of its column."""
+    given = {name: getattr(body, name) for name in body.__struct_fields__}
+    return {name: value for name, value in given.items() if value is not UNSET}

@@ -5,11 +5,13 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from server.access.authentication import Principal
+from server.core.wire.rest_schema import MeChange
 from server.db.access.agent_rows import read_agents
 from server.db.engine.database import Database
 from server.http.agent_preferences import AgentPreferences
+from server.http.bodies import read_struct
 from server.http.guard import Guard
-from server.http.responses import agent_json, json_answer, read_json
+from server.http.responses import agent_json, json_answer
 from server.live.feeds import Feeds
 from server.live.presence import Presence
 
@@ -38,7 +40,7 @@ class Me:
         return json_answer(agent_json(principal.agent) | {"preferences": preferences})
 
     async def change(self, request: Request, principal: Principal) -> Response:
-        given = (await read_json(request)).get("preferences")
+        given = (await read_struct(request, MeChange)).preferences
         preferences = await self._preferences.change(principal.agent.id, given)
         return json_answer(agent_json(principal.agent) | {"preferences": preferences})
 

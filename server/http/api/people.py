@@ -4,6 +4,7 @@ their own password.
 
 from collections.abc import Callable
 
+from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -12,14 +13,13 @@ from server.access.authentication import Principal, actor_of
 from server.access.people_administration import People
 from server.core.state.entities import Json
 from server.core.times import iso
+from server.core.wire.rest_schema import NewInvitation, PasswordChange, PersonChange, Policy
 from server.db.access.agent_rows import Agent
 from server.db.access.invitations import Invitation
-from server.errors import BadRequest
+from server.http.bodies import read_struct
 from server.http.client_address import address_of
 from server.http.guard import Guard
-from server.http.responses import json_answer, path_number, read_json
-
-_KINDS: dict[str, type] = {"isActive": bool, "role": str}
+from server.http.responses import json_answer, path_number
 
 
 class PeopleApi:
@@ -58,13 +58,12 @@ class PeopleApi:
         )
 
     async def change(self, request: Request, principal: Principal) -> Response:
-        body = await read_json(request)
-        for name, kind in _KINDS.items():
-            if name in body and not isinstance(body[name], kind):
-                raise BadRequest(f"{name} must be {'true or false' if kind is bool else 'text'}")
-        place = path_number(request, "id")
+        given = await read_struct(request, PersonChange)
         await self._people.change(
-            actor_of(principal), place, is_active=body.get("isActive"), role=body.get("role")
+            actor_of(principal),
+            path_number(request, "id"),
+            is_active=None if given.is_active is UNSET else given.is_active,
+            role=None if given.role is UNSET else given.role,
         )
         return Response(status_code=204)
 
@@ -73,8 +72,10 @@ class PeopleApi:
         return Response(status_code=204)
 
     async def invite(self, request: Request, principal: Principal) -> Response:
-        email, name, role = await _texts(request, "email", "name", role="agent")
-        link, expires_us = await self._people.invite(actor_of(principal), email, name, role)
+        new = await read_struct(request, NewInvitation)
+        link, expires_us = await self._people.invite(
+            actor_of(principal), new.email, new.name, new.role
+        )
         return json_answer({"link": link, "expiresAt": iso(expires_us)}, 201)
 
     async def reset_second_factor(self, request: Request, principal: Principal) -> Response:
@@ -86,9 +87,7 @@ class PeopleApi:
         return json_answer({"requiresSecondFactor": is_required})
 
     async def set_policy(self, request: Request, principal: Principal) -> Response:
-        given = (await read_json(request)).get("requiresSecondFactor")
-        if not isinstance(given, bool):
-            raise BadRequest("requiresSecondFactor must be true or false")
+        given = (await read_struct(request, Policy)).requires_second_factor
         await self._people.set_policy(actor_of(principal), requires_second_factor=given)
         return json_answer({"requiresSecondFactor": given})
 
@@ -101,24 +100,15 @@ class PeopleApi:
         return Response(status_code=204)
 
     async def password(self, request: Request, principal: Principal) -> Response:
-        present, new = await _texts(request, "presentPassword", "newPassword")
-        cookie = await self._people.change_password(principal, present, new, address_of(request))
+        given = await read_struct(request, PasswordChange)
+        cookie = await self._people.change_password(
+            principal, given.present_password, given.new_password, address_of(request)
+        )
         return Response(status_code=204, headers={"Set-Cookie": self._cookie(cookie)})
 
     async def sign_out_everywhere(self, request: Request, principal: Principal) -> Response:
         await self._people.sign_out_everywhere(actor_of(principal), principal.agent.id)
         return Response(status_code=204, headers={"Set-Cookie": self._cookie("")})
-
-
-async def _texts(request: Request, *names: str, **defaults: str) -> list[str]:
-    """These fields of the body. Raises BadRequest that names the one that is not text."""
-    body, found = await read_json(request), []
-    for name in (*names, *defaults):
-        value = body.get(name, defaults.get(name))
-        if not isinstance(value, str):
-            raise BadRequest(f"{name} must be text")
-        found.append(value)
-    return found
 
 
 def _invitation_view(one: Invitation) -> Json:

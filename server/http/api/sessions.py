@@ -15,8 +15,11 @@ from server.access.authentication import (
 )
 from server.access.sign_in import SignedIn, SignIn
 from server.core.chatwoot.origins import read_cookie
+from server.core.wire.rest_schema import Code
+from server.core.wire.rest_schema import SignIn as SignInBody
 from server.db.access.audit_log import Origin
-from server.errors import BadRequest, Forbidden, OmniError
+from server.errors import Forbidden, OmniError
+from server.http.bodies import to_struct
 from server.http.client_address import address_of
 from server.http.guard import Guard
 from server.http.responses import (
@@ -78,13 +81,12 @@ class Sessions:
     async def _step(self, request: Request) -> SignedIn:
         """With `email` and `password`, or with the `ticket` of that step and a `code`."""
         body = await read_json(request, _SIGN_IN_BYTES)
-        names = ("ticket", "code") if "ticket" in body else ("email", "password")
-        first, second = (body.get(name) for name in names)
-        if not isinstance(first, str) or not isinstance(second, str):
-            raise BadRequest(f"{names[0]} and {names[1]} must be text")
+        origin, device = origin_of(request), device_of(request)
         if "ticket" in body:
-            return await self._sign_in.finish(first, second, origin_of(request), device_of(request))
-        return await self._sign_in.begin(first, second, origin_of(request), device_of(request))
+            step = to_struct(body, Code)
+            return await self._sign_in.finish(step.ticket, step.code, origin, device)
+        given = to_struct(body, SignInBody)
+        return await self._sign_in.begin(given.email, given.password, origin, device)
 
     async def sign_out(self, request: Request, principal: Principal) -> Response:
         if principal.session_key is not None:
