@@ -19,6 +19,8 @@ from server.live.presence_channel import PresenceChannel
 
 
 class Broadcast:
+    """Sends frames that are no events, here and at the other processes."""
+
     def __init__(self, hub: Hub, channel: PresenceChannel) -> None:
         self._hub = hub
         self._channel = channel

@@ -96,6 +96,7 @@ class Bus:
             self._start(topic, installation)
 
     def subscribe(self, company_id: int, on_message: OnMessage) -> None:
+        """Follow a company's messages; `on_message` may raise ValueError for an unreadable one."""
         self.follow(_company(company_id), on_message)
 
     def unsubscribe(self, company_id: int) -> None:

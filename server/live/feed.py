@@ -197,6 +197,7 @@ class Feed:
             member.reset(reason)
 
     async def _read_log(self) -> None:
+        """Append what the log holds after the head, page by page."""
         try:
             await asyncio.sleep(_GAP_SECONDS)
             while True:
@@ -208,16 +209,7 @@ class Feed:
                 if self.epoch != epoch or self.head < after:
                     return  # restarted meanwhile
                 stream = streams.get(self.company_id)
-                known = self._ring.frame_at(after)
-                is_broken = known is not None and any(
-                    number == after and text_frame(body) != known for number, body in events
-                )
-                is_back = (
-                    stream is not None
-                    and stream.epoch == epoch
-                    and (stream.head < after or is_broken)
-                )
-                if stream is not None and (is_back or is_older(stream.epoch, epoch)):
+                if stream is not None and self._went_back(stream, epoch, after, events):
                     stream = await self._start_new_epoch()
                     if stream is None:
                         return
@@ -238,6 +230,18 @@ class Feed:
             return  # the next comparison tries again
         finally:
             self._catching_up = None
+
+    def _went_back(
+        self, stream: Stream, epoch: str, after: int, events: list[tuple[int, bytes]]
+    ) -> bool:
+        """Whether the log, as it was read, does not go on from what was shown up to `after`."""
+        if is_older(stream.epoch, epoch):
+            return True
+        known = self._ring.frame_at(after)
+        is_broken = known is not None and any(
+            number == after and text_frame(body) != known for number, body in events
+        )
+        return stream.epoch == epoch and (stream.head < after or is_broken)
 
     async def _start_new_epoch(self) -> Stream | None:
         """The log does not go on from what we have shown: a backup was restored, or a server lost

@@ -15,7 +15,7 @@ from server.errors import BadRequest, NewerMessages
 
 CONTENT_MOST_CHARACTERS = 150_000  # Chatwoot's own limit (message.rb)
 _KEY = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-_NEWER_MOST = 50
+_MAX_NEWER = 50
 _REPEAT_US = 60 * SECOND  # a reply without a key that equals one this young is the same one
 _LATEST = "auto.~"  # behind every fresh key
 
@@ -28,6 +28,7 @@ def fresh_key(moment_us: int, name: str) -> str:
 
 
 def check_key(key: str | None) -> None:
+    """Raises BadRequest."""
     if key is not None and not _KEY.fullmatch(key):
         raise BadRequest(
             "Idempotency-Key must be 1 to 64 letters, digits, dots, colons, hyphens or underscores"
@@ -35,6 +36,7 @@ def check_key(key: str | None) -> None:
 
 
 def checked_content(content: str, *, has_files: bool) -> str:
+    """The content. Raises BadRequest where it is empty or too long."""
     if not content.strip() and not has_files:
         raise BadRequest("A reply needs some text")
     if len(content) > CONTENT_MOST_CHARACTERS:
@@ -69,7 +71,7 @@ async def check_seen(
     connection: Connection, agent: Agent, conversation_id: int, last_seen: int
 ) -> None:
     newer = await threads.read_unseen(
-        connection, agent.company_id, conversation_id, last_seen, _NEWER_MOST
+        connection, agent.company_id, conversation_id, last_seen, _MAX_NEWER
     )
     others = [message for message in newer if message.agent_id != agent.id]
     if others:

@@ -68,6 +68,8 @@ ClientOf = Callable[[Integration], ChatwootClient]
 
 
 class ReplyAttempts:
+    """Makes attempts; what becomes of the reply is returned, and stored by the caller."""
+
     def __init__(
         self,
         database: Database,
@@ -112,13 +114,7 @@ class ReplyAttempts:
         except ChatwootRefused as error:
             metrics.replies.labels("refused").inc()
             self._backlogs.on_answer(integration.base_url)
-            # the account, or what the token's owner may do
-            if error.chatwoot_status == 401 and NOT_ACCEPTED not in error.message:
-                return failed(message, "chatwoot_denied", f"Chatwoot refused it: {error.message}")
-            sentence = _SENTENCES.get(
-                error.chatwoot_status, f"Chatwoot refused it: {error.message}"
-            )
-            return failed(message, f"chatwoot_{error.chatwoot_status}", sentence)
+            return _refused(message, error)
         except ChatwootOutcomeUnknown:
             metrics.replies.labels("unknown").inc()
             return await self._after_unknown(client, integration, display_id, message)
@@ -296,3 +292,12 @@ class ReplyAttempts:
             )
         except DatabaseUnavailable:
             return not_yet(message, self._database.clock.now_us())
+
+
+def _refused(message: Message, error: ChatwootRefused) -> Settle:
+    sentence = f"Chatwoot refused it: {error.message}"
+    # the account, or what the token's owner may do
+    if error.chatwoot_status == 401 and NOT_ACCEPTED not in error.message:
+        return failed(message, "chatwoot_denied", sentence)
+    sentence = _SENTENCES.get(error.chatwoot_status, sentence)
+    return failed(message, f"chatwoot_{error.chatwoot_status}", sentence)

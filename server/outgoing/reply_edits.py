@@ -14,6 +14,8 @@ from server.errors import NotFound
 
 
 class ReplyEdits:
+    """Changes replies, and publishes their events after the commit."""
+
     def __init__(
         self,
         database: Database,

@@ -44,6 +44,8 @@ class _Draft(msgspec.Struct, frozen=True):
 
 
 class ReplyIntake:
+    """Keeps new replies and those that people send again."""
+
     def __init__(
         self,
         database: Database,
@@ -122,26 +124,11 @@ class ReplyIntake:
         """The message as it is known already, or a new one."""
         if entry.row.gone_us is not None:
             raise ConversationGone
-        known = await outbox.read_reply(connection, draft.conversation_id, draft.client_id)
-        if known is not None:
-            if known.is_private != draft.is_private or await differs(
-                connection, known, draft.content, draft.kept.lines
-            ):
-                raise IdempotencyKeyReused
+        if (known := await self._known_by_key(connection, draft)) is not None:
             return known
         now_us = await self._database.clock.read(connection)
-        if draft.key is None:
-            twin = await read_twin(
-                connection,
-                draft.agent,
-                draft.conversation_id,
-                draft.content,
-                draft.kept.lines,
-                now_us,
-                is_private=draft.is_private,
-            )
-            if twin is not None:
-                return twin
+        if draft.key is None and (twin := await self._twin(connection, draft, now_us)) is not None:
+            return twin
         company_id, row = draft.agent.company_id, entry.row
         sending_integration(
             self._directory, company_id, row.integration_id, row.chatwoot_conversation_id
@@ -158,6 +145,27 @@ class ReplyIntake:
         )
         message = replace(message, attachments=tuple(line.attachment for line in draft.kept.lines))
         return working_set.put_message(entry, message, now_us, now_us)
+
+    async def _known_by_key(self, connection: Connection, draft: _Draft) -> Message | None:
+        known = await outbox.read_reply(connection, draft.conversation_id, draft.client_id)
+        if known is not None and (
+            known.is_private != draft.is_private
+            or await differs(connection, known, draft.content, draft.kept.lines)
+        ):
+            raise IdempotencyKeyReused
+        return known
+
+    async def _twin(self, connection: Connection, draft: _Draft, now_us: int) -> Message | None:
+        """The reply of the last minute that this one, without a key, repeats."""
+        return await read_twin(
+            connection,
+            draft.agent,
+            draft.conversation_id,
+            draft.content,
+            draft.kept.lines,
+            now_us,
+            is_private=draft.is_private,
+        )
 
     def fresh_key(self) -> str:
         """A name for a reply whose client gave it none. It begins with its time, so that the ones

@@ -36,6 +36,8 @@ _FURTHEST_SECONDS = 300.0
 
 
 class ReplySender:
+    """Sends what is due (service `run`)."""
+
     def __init__(
         self,
         database: Database,

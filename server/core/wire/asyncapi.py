@@ -16,12 +16,19 @@ CLIENT_MESSAGES = (
     client_frames.Viewing,
     client_frames.Typing,
 )
+_COOKIE = {"type": "httpApiKey", "name": "omni_session", "in": "cookie"}
 _SCHEMAS = "#/components/schemas/{name}"
 _TEXT = (
     "JSON text frames. Unknown fields and unknown types are ignored by both sides. The first "
     "frame is the client's hello, within 5 s. "
     f"Close codes: {RECONNECT_RULE}."
 )
+_INFO = {
+    "title": "Omni Inbox socket",
+    "version": f"{client_frames.PROTOCOL_VERSION}.0.0",
+    "description": _TEXT,
+    "license": {"name": "MIT"},
+}
 
 
 def document(base_url: str) -> Json:
@@ -32,12 +39,7 @@ def document(base_url: str) -> Json:
     _, schemas = msgspec.json.schema_components(kinds, ref_template=_SCHEMAS)
     return {
         "asyncapi": "3.0.0",
-        "info": {
-            "title": "Omni Inbox socket",
-            "version": f"{client_frames.PROTOCOL_VERSION}.0.0",
-            "description": _TEXT,
-            "license": {"name": "MIT"},
-        },
+        "info": _INFO,
         "defaultContentType": "application/json",
         "servers": {"this": {"host": host, "protocol": "wss" if scheme == "https" else "ws"}},
         "channels": {
@@ -63,9 +65,7 @@ def document(base_url: str) -> Json:
         "components": {
             "messages": {name: _message(kind, name) for kind, name in names.items()},
             "schemas": schemas,
-            "securitySchemes": {
-                "cookie": {"type": "httpApiKey", "name": "omni_session", "in": "cookie"}
-            },
+            "securitySchemes": {"cookie": _COOKIE},
         },
     }
 
