@@ -8,7 +8,6 @@ sent to. Refreshed every few seconds and on change, so that a webhook is judged 
 
 import asyncio
 import contextlib
-import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +17,7 @@ from server.core.chatwoot.payloads import read_address
 from server.core.chatwoot.signatures import is_signed
 from server.core.times import SECOND
 from server.db.access import integration_rows
-from server.db.access.integration_record import FOUNDER, GRANDFATHERED, Integration
+from server.db.access.integration_record import Integration
 from server.db.access.vault import Vault
 from server.db.engine.database import Database
 from server.errors import (
@@ -27,6 +26,7 @@ from server.errors import (
     PayloadError,
     Unavailable,
 )
+from server.integrations.integration_index import IntegrationIndex, hashed_key
 from server.problems import Problem
 
 REFRESH_SECONDS = 3.0
@@ -57,9 +57,7 @@ class Directory:
         self._vault = vault
         self._tolerance_seconds = tolerance_seconds
         self._require_signature = require_signature
-        self._by_account: dict[int | None, list[Integration]] = {}
-        self._by_inbox: dict[int | None, list[Integration]] = {}
-        self._by_key: dict[str, Integration] = {}
+        self._index = IntegrationIndex((), require_signature=require_signature)
         self.integrations: dict[int, Integration] = {}
         self.is_loaded = False
         self.as_of_us = 0  # what was added after this moment is not known here yet
@@ -78,21 +76,9 @@ class Directory:
         )
 
     def take(self, found: Iterable[Integration], as_of_us: int = 0) -> None:
-        """These are all integrations there are, as of that moment."""
-        # proved ones first, and of those the one that was proved first: who comes later takes
-        # nothing from who was here before
-        found = sorted(found, key=lambda one: (not one.is_proved, one.proved_us, one.id))
-        by_account: dict[int | None, list[Integration]] = defaultdict(list)
-        by_inbox: dict[int | None, list[Integration]] = defaultdict(list)
-        for integration in found:
-            by_account[integration.account_id].append(integration)
-            by_inbox[integration.inbox_id].append(integration)
-        self._by_account = by_account
-        self._by_inbox = by_inbox
-        self._by_key = {
-            hashed_key(one.webhook_key): one for one in reversed(found) if one.webhook_key
-        }
-        self.integrations = {integration.id: integration for integration in found}
+        """Replace all integrations by these, which are all there are, as of that moment."""
+        self._index = IntegrationIndex(found, require_signature=self._require_signature)
+        self.integrations = self._index.integrations
         self.is_loaded = True
         self.as_of_us = as_of_us
 
@@ -104,11 +90,11 @@ class Directory:
 
     def knows(self, account_id: int | None, inbox_id: int | None) -> bool:
         """Whether there is any integration for the address, so that a signature can be judged."""
-        return bool(self._candidates(account_id, inbox_id))
+        return bool(self._index.candidates(account_id, inbox_id))
 
     def takes_long(self, account_id: int | None, inbox_id: int | None, body_bytes: int) -> bool:
         """Whether there is so much to hash for a delivery that `verify` belongs into a thread."""
-        count = 2 * len(self._pool(account_id, inbox_id))
+        count = 2 * len(self._index.pool(account_id, inbox_id))
         return count > _MAX_QUICK_SECRETS or count * body_bytes > _MAX_QUICK_BYTES
 
     def verify(
@@ -130,10 +116,10 @@ class Directory:
             return self._verify_signed(account_id, inbox_id, headers, body, now_us)
         if KEY_HEADER in headers:
             return self._verify_key(account_id, headers[KEY_HEADER])
-        candidates = self._candidates(account_id, inbox_id)
+        candidates = self._index.candidates(account_id, inbox_id)
         if (
             candidates
-            and not self._unsigned(candidates)
+            and not self._index.unsigned(candidates)
             and not any(one.problem for one in candidates)
         ):
             raise BadSignature
@@ -167,18 +153,20 @@ class Directory:
                     outcome="ignored",
                     is_routing=True,
                 )
-            return _receiving(self._addressed(verified, inbox_id, where))
-        candidates = self._candidates(account_id, inbox_id)
+            return _receiving(self._index.addressed(verified, inbox_id, where))
+        candidates = self._index.candidates(account_id, inbox_id)
         if not candidates:
             raise PayloadError(
                 Problem.of("payload.no_integration", where=where),
                 outcome="ignored",
                 is_routing=True,
             )
-        if is_signed and self._is_undecided(candidates):
+        if is_signed and self._index.is_undecided(candidates):
             raise PayloadError(UNDECIDED, outcome="ignored", is_routing=True)
         broken = [integration for integration in candidates if integration.problem]
-        unsigned = self._grandfathered(candidates) if is_signed else self._unsigned(candidates)
+        unsigned = (
+            self._index.grandfathered(candidates) if is_signed else self._index.unsigned(candidates)
+        )
         if broken and (is_signed or not unsigned):
             raise PayloadError(
                 Problem.of(
@@ -223,7 +211,7 @@ class Directory:
         place = (own.company_id, own.base_url)
         return [
             one.id
-            for one in self._by_account[own.account_id]
+            for one in self._index.by_account.get(own.account_id, ())
             if (one.company_id, one.base_url) == place and one.is_proved
         ]
 
@@ -238,7 +226,7 @@ class Directory:
 
     def companies_of(self, account_id: int | None, inbox_id: int | None) -> set[int]:
         """Whose a delivery with this address may be: for turns, and nothing else."""
-        return {one.company_id for one in self._candidates(account_id, inbox_id)}
+        return {one.company_id for one in self._index.candidates(account_id, inbox_id)}
 
     def owner_of(self, body: str) -> int | None:
         """The one company that a delivery which no integration took may be shown to, and that may
@@ -252,7 +240,7 @@ class Directory:
         except ValueError:
             return None
         companies = {
-            integration.company_id for integration in self._candidates(account_id, inbox_id)
+            integration.company_id for integration in self._index.candidates(account_id, inbox_id)
         }
         return companies.pop() if len(companies) == 1 else None
 
@@ -263,31 +251,10 @@ class Directory:
         if self.owner_of(body) == company_id:
             return True
         try:
-            candidates = self._candidates(*read_address(body.encode()))
+            candidates = self._index.candidates(*read_address(body.encode()))
         except ValueError:
             return False
-        return company_id in {one.company_id for one in self._unsigned(candidates)}
-
-    def _candidates(self, account_id: int | None, inbox_id: int | None) -> list[Integration]:
-        """Proved ones whose numbers fit. One that is not proved is none: else a claim that costs
-        nothing would block its owner.
-        """
-        if inbox_id is None:
-            return (
-                [one for one in self._by_account.get(account_id, ()) if one.is_proved]
-                if account_id is not None
-                else []
-            )
-        if account_id is None:
-            return [one for one in self._by_inbox.get(inbox_id, ()) if one.is_proved]
-        pool = [one for one in self._by_account.get(account_id, ()) if one.is_proved]
-        exact = [integration for integration in pool if integration.inbox_id == inbox_id]
-        # within a company the inbox goes before the whole account; one company's inbox hides no
-        # other company's account
-        companies = {integration.company_id for integration in exact}
-        return exact + [
-            one for one in pool if one.inbox_id is None and one.company_id not in companies
-        ]
+        return company_id in {one.company_id for one in self._index.unsigned(candidates)}
 
     def _verify_signed(
         self,
@@ -308,8 +275,8 @@ class Directory:
         # a Chatwoot that signs since its last update, with a secret that nobody has fetched yet
         if KEY_HEADER in headers:
             return self._verify_key(account_id, headers[KEY_HEADER])
-        candidates = self._candidates(account_id, inbox_id)
-        is_open = self._grandfathered(candidates) or self._is_undecided(candidates)
+        candidates = self._index.candidates(account_id, inbox_id)
+        is_open = self._index.grandfathered(candidates) or self._index.is_undecided(candidates)
         if candidates and not is_open and not any(one.problem for one in candidates):
             raise BadSignature
         return None
@@ -324,7 +291,7 @@ class Directory:
         else has the numbers. Companies take turns, as their number of secrets is theirs to choose:
         who has hundreds must not use up the tries of who has one.
         """
-        pool = self._pool(account_id, inbox_id)
+        pool = self._index.pool(account_id, inbox_id)
         if len(pool) == 1 and len(own := pool[0].secrets_at(now_us)) == 1:  # nearly always
             yield pool[0], own[0]
             return
@@ -336,16 +303,9 @@ class Directory:
                 tried.add(secret)
                 yield integration, secret
 
-    def _pool(self, account_id: int | None, inbox_id: int | None) -> list[Integration]:
-        return (
-            self._by_inbox.get(inbox_id, [])
-            if account_id is None
-            else self._by_account.get(account_id, [])
-        )
-
     def _verify_key(self, account_id: int | None, key: str) -> int:
         """Only where no secret is known: a Chatwoot that signs is held to it."""
-        found = self._by_key.get(key)
+        found = self._index.by_key.get(key)
         if (
             found is None
             or self._require_signature
@@ -355,66 +315,6 @@ class Directory:
         ):
             raise BadSignature
         return found.id
-
-    def _unsigned(self, candidates: Iterable[Integration]) -> list[Integration]:
-        """Those that take what is not signed, at the plain address."""
-        if self._require_signature:
-            return []
-        found = [one for one in candidates if one.unsigned == "accepted" and not one.has_secret]
-        # who received before there were proofs goes on: a neighbour's proof of the same numbers
-        # elsewhere stops nothing
-        return [one for one in found if 0 < one.proved_us <= FOUNDER] or found
-
-    def _grandfathered(self, candidates: Iterable[Integration]) -> list[Integration]:
-        """Those that take a signature which nobody can judge: older than proofs, their secret not
-        fetched yet (`proofs`), and of the one company that has the account's number here.
-        """
-        found = self._without_known_secret(candidates)
-        return found if len(self._owners(found)) == 1 else []
-
-    def _is_undecided(self, candidates: Iterable[Integration]) -> bool:
-        """Whether one that is older than proofs may have signed, but as well another company in an
-        account of that number.
-
-        Then it is given to neither, and refused to neither: it is kept until the secret is known.
-        """
-        return len(self._owners(self._without_known_secret(candidates))) > 1
-
-    def _without_known_secret(self, candidates: Iterable[Integration]) -> list[Integration]:
-        return [one for one in self._unsigned(candidates) if one.proved_us == GRANDFATHERED]
-
-    def _owners(self, found: Iterable[Integration]) -> set[int]:
-        accounts = {one.account_id for one in found}
-        return {
-            one.company_id
-            for account in accounts
-            for one in self._by_account[account]
-            if one.is_proved
-        }
-
-    def _addressed(
-        self, verified: Integration, inbox_id: int | None, where: Problem
-    ) -> Integration:
-        """The company's integration of that inbox, at the same Chatwoot as the one whose secret or
-        key it is.
-        """
-        if inbox_id is None or verified.inbox_id == inbox_id:
-            return verified
-        own = [
-            one
-            for one in self._by_account.get(verified.account_id, ())
-            if (one.company_id, one.base_url) == (verified.company_id, verified.base_url)
-        ]
-        fitting = [one for one in own if one.inbox_id == inbox_id] or [
-            one for one in own if one.inbox_id is None
-        ]
-        if not fitting:
-            raise PayloadError(
-                Problem.of("payload.no_integration", where=where),
-                outcome="ignored",
-                is_routing=True,
-            )
-        return next((one for one in fitting if one.is_active and one.is_webhook_active), fitting[0])
 
 
 def _by_turns(
@@ -441,11 +341,6 @@ def _by_turns(
                     yield found[1], found[0]
                     following.append(own)
             waiting = following
-
-
-def hashed_key(key: str | None) -> str:
-    """As it is kept: the journal must not hold what opens the address."""
-    return hashlib.sha256((key or "").encode("utf-8", "replace")).hexdigest()
 
 
 def key_of(query_string: bytes) -> str | None:
