@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import click
 
 from server.core.choices import ROLES
-from server.db.access import agent_rows
 
 if TYPE_CHECKING:
     from server.composition.application import Application
@@ -40,7 +39,7 @@ def add(company_id: int, email: str, name: str, role: str, password_stdin: bool)
     """Add an agent who signs in with a password. Prints JSON: id."""
     from server.access.people_administration import checked_email
     from server.cli.environment import run_with_application
-    from server.db.access import audit_log
+    from server.db.access import agent_rows, audit_log
     from server.db.engine.database import Connection
 
     password, email = _read_password(), checked_email(email)
@@ -166,6 +165,7 @@ def sign_out(agent_id: int) -> None:
 def _change(agent_id: int, call: "Callable[[Application, Actor], Awaitable[None]]") -> None:
     """Run `call` as the server's own act in the agent's company. Raises NotFound."""
     from server.cli.environment import run_with_application
+    from server.db.access import agent_rows
     from server.db.access.audit_log import server_actor
     from server.errors import NotFound
 

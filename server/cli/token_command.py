@@ -4,8 +4,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from server.db.access import agent_rows
-
 if TYPE_CHECKING:
     from server.db.access.agent_rows import Agent
     from server.settings import Settings
@@ -51,6 +49,7 @@ def _read_agent(settings: "Settings", agent_id: int) -> "Agent | None":
     import asyncio
 
     from server.cli.environment import prepare_database
+    from server.db.access import agent_rows
     from server.db.engine.database import Database
 
     prepare_database(settings)
