@@ -1,3 +1,3 @@
-"""`python -m tests.soak`: traffic of every kind while servers, Redis and MariaDB are killed at
-random; then the accounts are settled.
+"""`python -m tests.tools.soak`: traffic of every kind while servers, Redis and MariaDB are killed
+at random; then the accounts are settled.
 """
