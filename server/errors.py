@@ -313,13 +313,21 @@ class DuplicateRow(RowRefused):
 class PayloadError(OmniError):
     """A delivery that means nothing to us. `outcome` is the journal state it ends in; `is_routing`
     says that no integration took it, which may be otherwise once the integrations have been read
-    again.
+    again; `is_damaged` that it is not what was taken in, as only JSON is.
     """
 
     code = "payload"
     status = 200
 
-    def __init__(self, problem: Text, *, outcome: str = "dead", is_routing: bool = False) -> None:
+    def __init__(
+        self,
+        problem: Text,
+        *,
+        outcome: str = "dead",
+        is_routing: bool = False,
+        is_damaged: bool = False,
+    ) -> None:
         super().__init__(problem)
         self.outcome = outcome
         self.is_routing = is_routing
+        self.is_damaged = is_damaged

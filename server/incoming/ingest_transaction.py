@@ -67,6 +67,7 @@ class Parked(NamedTuple):
     delivery_id: int
     state: str
     reason: str
+    is_damaged: bool = False  # not what was taken in
 
 
 class Locked(NamedTuple):
@@ -101,7 +102,7 @@ class IngestTransaction:
         """Apply deliveries that were just read on this connection."""
         result = IngestResult(is_full=waiting.is_full)
         incoming: list[IncomingChange] = []
-        parked = [Parked(one.id, "dead", one.reason) for one in waiting.unreadable]
+        parked = [Parked(one.id, "dead", one.reason, True) for one in waiting.unreadable]
         for delivery in waiting.deliveries:
             try:
                 incoming += await self._read(connection, delivery, result)
@@ -109,7 +110,8 @@ class IngestTransaction:
                 if self._reader.is_ahead_of_directory(delivery, error):
                     result.is_directory_old = True
                     continue
-                parked.append(Parked(delivery.id, error.outcome, encode(error.problem) or ""))
+                reason = encode(error.problem) or ""
+                parked.append(Parked(delivery.id, error.outcome, reason, error.is_damaged))
             # a mistake of ours with this one, which the others must not pay for
             except Exception as error:  # noqa: BLE001
                 result.failed.append((delivery.id, error))
@@ -163,6 +165,10 @@ class IngestTransaction:
         result.counts = Counter(done=len({one.delivery_id for one in mine}))
         result.counts += Counter(one.state for one in parked)
         await self._mark(connection, deliveries, incoming, mine, parked)
+        if damaged := {one.delivery_id for one in parked if one.is_damaged}:
+            # counted once each, as they are tried again now and then
+            known = len(damaged) - await journal.mark_damaged(connection, damaged)
+            result.counts["dead"] -= known
 
     async def _edges(
         self, connection: Connection, held: set[int], incoming: Sequence[IncomingChange]
@@ -247,7 +253,7 @@ class IngestTransaction:
         for integration_id, own in done.items():
             await journal.mark_done(connection, own, integration_id, now_us)
         if parked:
-            await journal.mark_parked(connection, parked, now_us)
+            await journal.mark_parked(connection, [one[:3] for one in parked], now_us)
         ended = {one.delivery_id for one in mine} | {one.delivery_id for one in parked}
         undecided = {one.delivery_id for one in parked if one.reason == UNDECIDED}
         for delivery in deliveries:

@@ -177,9 +177,9 @@ def parse_delivery(body: bytes | str, received_us: int) -> Change:
     try:
         payload = decode_json(body)
     except ValueError:
-        raise PayloadError(Problem.of("payload.no_json")) from None
+        raise PayloadError(Problem.of("payload.no_json"), is_damaged=True) from None
     if not isinstance(payload, dict):
-        raise PayloadError(Problem.of("payload.no_object"))
+        raise PayloadError(Problem.of("payload.no_object"), is_damaged=True)
     try:
         return _change(payload, received_us)
     except RecursionError:  # the decoder took it, writing it as text again goes one deeper

@@ -99,6 +99,17 @@ async def mark_parked(
         )
 
 
+async def mark_damaged(connection: Connection, delivery_ids: Iterable[int]) -> int:
+    """What was taken in and cannot be read any more has failed, unlike what means nothing here: it
+    is among those that cannot be stored. Returns of how many that was not known.
+    """
+    return await connection.execute(
+        "UPDATE omni_webhook_deliveries SET attempts = 2 WHERE id IN (:ids) AND state = 'dead' "
+        "AND (attempts IS NULL OR attempts NOT BETWEEN 2 AND 1000000)",
+        {"ids": IntList(sorted(delivery_ids))},
+    )
+
+
 async def count_failure(
     connection: Connection,
     delivery_id: int,
