@@ -12,10 +12,12 @@ trigger comes before all that, see `take_over`. On SQLite an error ends the othe
 statement: nothing is written unnoted.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 import sqlalchemy.exc
+from msgspec.structs import replace
 from sqlalchemy import Connection, text
 
 from server.core.state.crm_changes import (
@@ -33,6 +35,9 @@ from server.core.state.crm_changes import (
 from server.db.engine.sql_connection import Connection as AsyncConnection
 from server.db.engine.sql_connection import Dialect, Row
 
+# higher with each change of a trigger's text: of two versions of the program that run side by side,
+# as in a rolling upgrade, the older one leaves the newer one's triggers alone
+VERSION = 1
 CHANGES_TABLE = "omni_crm_changes"
 # once, and not where there is nothing to compare
 ORDER_COMPARISON = (
@@ -42,6 +47,8 @@ ORDER_COMPARISON = (
     "row_id = 0) LIMIT 1"
 )
 _PREFIX = "omni_crm_"
+_MARK = "/* omni_inbox triggers, version {} */"
+_MARKED = re.compile(re.escape(_MARK).replace(r"\{\}", r"(\d+)"))
 # TRIGGER denied; SUPER needed while the binary log is on; access denied to a definer
 _DENIED = {1142, 1227, 1419, 1044, 1045, 1370}
 # a text differs when its bytes do: the tables' collations call `a` and `A` equal
@@ -101,9 +108,10 @@ def triggers(dialect: Dialect) -> list[Trigger]:
 def _made(
     dialect: Dialect, subject: str, table: str, event: str, *cases: Case
 ) -> Iterator[Trigger]:
+    mark = _MARK.format(VERSION)
     if dialect == "sqlite":
         for case in cases:
-            body = f"WHEN {case.condition} BEGIN {'; '.join(case.statements)}; END"
+            body = f"WHEN {case.condition} BEGIN {mark} {'; '.join(case.statements)}; END"
             yield Trigger(f"{_PREFIX}{subject}_{case.name}", table, event, body)
         return
     parts = " ".join(
@@ -113,13 +121,15 @@ def _made(
     # a session's variable survives what refuses every table: whatever can be noted next says that
     # something is missing
     note = _note(str(SERVER), COMPARE, INSERTED, "0", "0")
-    mark = f"IF @omni_missed THEN SET @omni_missed = NULL; {note}; END IF;"
-    body = f"IF @omni_inbox IS NULL THEN BEGIN {handler} {parts} {mark} END; END IF"
+    missed = f"IF @omni_missed THEN SET @omni_missed = NULL; {note}; END IF;"
+    body = f"IF @omni_inbox IS NULL THEN {mark} BEGIN {handler} {parts} {missed} END; END IF"
     yield Trigger(f"{_PREFIX}{subject}_{event.lower()}", table, event, body)
 
 
 def missing(connection: Connection) -> list[Trigger]:
-    """Those that are not there as they should be: absent, or of another text."""
+    """Those that are not there as they should be: absent, or of another text that is not a newer
+    version's.
+    """
     return _look(connection)[0]
 
 
@@ -173,8 +183,13 @@ def take_over(connection: Connection) -> list[str]:
     restored elsewhere. Where that is denied they stay. Returns sentences.
     """
     rows = [tuple(row) for row in connection.exec_driver_sql(_PRESENT[_dialect(connection)]).all()]
-    others = {row[0] for row in rows if not row[3]}
-    wanted = [one for one in triggers(_dialect(connection)) if one.name in others]
+    others = {row[0]: row[1] for row in rows if not row[3]}
+    wanted = [
+        # of a newer version: with its text
+        replace(one, body=others[one.name]) if _is_newer(others[one.name]) else one
+        for one in triggers(_dialect(connection))
+        if one.name in others
+    ]
     try:
         for one in wanted:
             connection.exec_driver_sql(f"DROP TRIGGER {one.name}")
@@ -207,11 +222,18 @@ def _dialect(connection: Connection) -> Dialect:
 
 def _absent(dialect: Dialect, rows: Sequence[Row]) -> list[Trigger]:
     present = {row[0]: (row[1], row[2]) for row in rows}
-    return [
-        one
-        for one in triggers(dialect)
-        if present.get(one.name) != (one.create if dialect == "sqlite" else one.body, one.table)
-    ]
+    return [one for one in triggers(dialect) if not _is_there(dialect, one, present.get(one.name))]
+
+
+def _is_there(dialect: Dialect, one: Trigger, present: tuple[str, str] | None) -> bool:
+    if present is None or present[1] != one.table:
+        return False
+    return _is_newer(present[0]) or present[0] == (one.create if dialect == "sqlite" else one.body)
+
+
+def _is_newer(body: str) -> bool:
+    marked = _MARKED.search(body)
+    return marked is not None and int(marked[1]) > VERSION
 
 
 def _of_conversations(dialect: Dialect) -> Iterator[Trigger]:

@@ -4,6 +4,7 @@ databases.
 
 import asyncio
 import os
+import zlib
 from typing import Any
 
 import pytest
@@ -110,6 +111,55 @@ async def test_triggers_that_went_along_with_another_table_are_made_anew(mariadb
         assert "noted" in await desk.one(
             "SELECT omni_preview FROM social_conversations WHERE id = 1"
         )
+
+
+async def test_an_older_program_leaves_a_newer_one_s_triggers_alone(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a rolling upgrade: else each would put its own in place of the other's, every two
+    seconds, and have everything compared.
+    """
+    with monkeypatch.context() as newer:
+        newer.setattr(crm_triggers, "VERSION", crm_triggers.VERSION + 1)
+        upgrade(database_url)
+        texts = _trigger_texts(database_url)
+    assert upgrade(database_url) == []
+    async with open_desk(database_url) as desk:
+        await desk.watch.turn()
+        await desk.watch.turn()
+        assert _trigger_texts(database_url) == texts
+        write(database_url, conversation(1), message(1, "noted by the newer one"))
+        await desk.follow()
+        assert desk.events(1) > 0
+        with connected(database_url) as connection:
+            connection.exec_driver_sql("DROP TRIGGER omni_crm_message_insert")
+        await desk.watch.turn()
+        assert len(_trigger_texts(database_url)) == len(texts)
+    with monkeypatch.context() as newer:
+        newer.setattr(crm_triggers, "VERSION", crm_triggers.VERSION + 1)
+        assert any("omni_crm_message_insert" in one for one in upgrade(database_url))
+        assert _trigger_texts(database_url) == texts
+
+
+def test_another_text_of_a_trigger_has_another_version() -> None:
+    """The number decides which of two programs may replace it. After a change of the text: a higher
+    VERSION, and the checksum that this test then says.
+    """
+    texts = [
+        one.create for dialect in ("sqlite", "mysql") for one in crm_triggers.triggers(dialect)
+    ]
+    checksum = zlib.crc32("\n".join(texts).encode())
+    assert (crm_triggers.VERSION, checksum) == (1, 694_829_893)
+
+
+def _trigger_texts(url: str) -> dict[str, str]:
+    sql = (
+        "SELECT name, sql AS body FROM sqlite_master WHERE type = 'trigger'"
+        if url.startswith("sqlite")
+        else "SELECT TRIGGER_NAME AS name, ACTION_STATEMENT AS body FROM "
+        "information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()"
+    )
+    return {row["name"]: row["body"] for row in crm.execute(url, sql)}
 
 
 async def test_triggers_of_an_account_that_is_gone_are_made_anew_by_the_upgrade(
