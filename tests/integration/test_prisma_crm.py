@@ -142,6 +142,66 @@ def test_what_cannot_be_lived_with_is_refused_before_anything_is_changed(
     assert prisma.definitions(url) == before
 
 
+@pytest.mark.parametrize("kind", ["CHAR(36)", "BINARY(16)"])
+def test_ids_that_are_uuids_are_refused_by_column_before_anything_is_changed(
+    mariadb: MariaDB, kind: str
+) -> None:
+    """Of both tables, with foreign keys that point at them: all columns at once, in words."""
+    url = mariadb.create_database()
+    value = "REPEAT('a', 16)"
+    reference = "REFERENCES social_conversations (id) ON DELETE CASCADE"
+    for statement in (
+        f"CREATE TABLE social_conversations (id {kind} PRIMARY KEY, company_id INT NOT NULL, "
+        "platform VARCHAR(20) NOT NULL, external_user_id VARCHAR(191), external_user_name "
+        "VARCHAR(191), status VARCHAR(20), last_message_at DATETIME(3), created_at DATETIME(3), "
+        "updated_at DATETIME(3))",
+        f"CREATE TABLE social_messages (id {kind} PRIMARY KEY, conversation_id {kind} NOT NULL, "
+        "sender_type VARCHAR(20), content TEXT, created_at DATETIME(3), FOREIGN KEY "
+        f"(conversation_id) {reference})",
+        f"CREATE TABLE reminders (id INT PRIMARY KEY, talk {kind}, FOREIGN KEY (talk) {reference})",
+        "INSERT INTO social_conversations (id, company_id, platform) VALUES "
+        f"({value}, 1, 'facebook')",
+        f"INSERT INTO social_messages (id, conversation_id) VALUES ({value}, {value})",
+        f"INSERT INTO reminders VALUES (1, {value})",
+    ):
+        crm.execute(url, statement)
+    before, rows = prisma.definitions(url), _everything(url)
+    with pytest.raises(ConfigurationError) as caught:
+        upgrade(url)
+    for column in (
+        "social_conversations.id",
+        "social_messages.id",
+        "social_messages.conversation_id",
+    ):
+        assert f"Column {column} is {kind.lower()}; the inbox works" in caught.value.message
+    assert (prisma.definitions(url), _everything(url)) == (before, rows)
+
+
+def test_a_binary_log_of_statements_is_refused_before_anything_is_changed() -> None:
+    """The inbox writes at READ COMMITTED, which such a server refuses (1665); with MIXED it takes
+    those writes, and what the triggers note.
+    """
+    server = MariaDB(options={"log-bin": "binlog", "binlog-format": "MIXED"})
+    server.start()
+    try:
+        url = server.create_database()
+        prisma.load(url)
+        before = prisma.definitions(url)
+        server.sql("SET GLOBAL binlog_format = 'STATEMENT'")
+        with pytest.raises(ConfigurationError, match="binlog_format is STATEMENT"):
+            upgrade(url)
+        assert prisma.definitions(url) == before
+        server.sql("SET GLOBAL binlog_format = 'MIXED'")
+        upgrade(url)
+        crm.execute(url, "UPDATE social_conversations SET status = 'Closed'")
+        [noted] = crm.execute(url, "SELECT COUNT(*) AS n FROM omni_crm_changes WHERE subject = 1")
+        assert noted["n"] > 0
+        server.sql("SET GLOBAL binlog_format = 'STATEMENT'")
+        assert "binlog_format is STATEMENT" in str(schema_problem(url))
+    finally:
+        server.close()
+
+
 def test_the_plan_changes_nothing_and_says_what_will_be_done(url: str) -> None:
     before = prisma.definitions(url)
     found = plan(url)

@@ -28,6 +28,10 @@ _BREAKS = {  # what happens to the table of notes, and what ends it
         f"ALTER {_TABLE} DROP COLUMN row_id",
         f"ALTER {_TABLE} ADD COLUMN row_id BIGINT NOT NULL",
     ),
+    "a column of another kind": (
+        f"SET STATEMENT sql_mode = '' FOR ALTER {_TABLE} MODIFY act INT NOT NULL",
+        f"ALTER {_TABLE} MODIFY act CHAR(1) NOT NULL",
+    ),
     "full": (
         f"ALTER {_TABLE} MAX_ROWS = 1 ENGINE = MEMORY",
         f"ALTER {_TABLE} MAX_ROWS = 0 ENGINE = InnoDB",
