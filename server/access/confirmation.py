@@ -2,7 +2,7 @@
 
 import asyncio
 
-from server.core.state.freshness import Freshness
+from server.core.state.confirmation_age import Freshness
 
 CONFIRMED_SECONDS = 4.5  # withdrawn access ends within 5 s, whatever is down
 

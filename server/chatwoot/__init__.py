@@ -19,9 +19,9 @@ from server.chatwoot.client import (
     ConversationPage,
     client_id_of,
 )
-from server.chatwoot.listing import Listing, RecentListing
+from server.chatwoot.conversation_listing import Listing, RecentListing
+from server.chatwoot.message_windows import message_windows
 from server.chatwoot.outgoing import check_base_url, check_destination, outgoing_client
-from server.chatwoot.paging import message_windows
 from server.chatwoot.reachability import private_addresses, problem_with
 from server.core.chatwoot.payloads import CLIENT_ID_KEY
 

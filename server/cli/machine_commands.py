@@ -91,7 +91,7 @@ def health() -> None:
 
     Exit status 0 when one of them does, 1 when neither does. For the health check of a container.
     """
-    from server.operation.health_check import sign_of_life
+    from server.operation.liveness_probe import sign_of_life
 
     click.echo(sign_of_life())
 

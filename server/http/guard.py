@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from server.access.authentication import Access, Principal
-from server.core.state.recovery import Cursor
+from server.core.state.cursors import Cursor
 from server.errors import OmniError
 from server.http.answer_format import answer_format
 from server.http.request_pipeline import AgentHandler, RequestPipeline, only_admins

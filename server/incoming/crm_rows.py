@@ -23,8 +23,8 @@ from server.core.state.crm_changes import (
     draft_events,
     with_messages,
 )
+from server.core.state.cursors import Stream
 from server.core.state.entities import Conversation
-from server.core.state.recovery import Stream
 from server.core.wire.event_frames import EventBatch, encode_event
 from server.db.engine.database import Connection, Database
 from server.db.state import crm_notes, eventlog

@@ -2,8 +2,8 @@
 or compare without writing.
 
 It can be run again at any time: what is there already is recognised by its ids and only counted.
-How nothing hides between two answers is `chatwoot/listing.py` and `chatwoot/paging.py`; nothing is
-ever deleted because a list did not have it.
+How nothing hides between two answers is `chatwoot/conversation_listing.py` and
+`chatwoot/message_windows.py`; nothing is ever deleted because a list did not have it.
 """
 
 import asyncio

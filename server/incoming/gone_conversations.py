@@ -15,7 +15,7 @@ from server.chatwoot import ChatwootClient, ChatwootError, ChatwootRefused
 from server.core.wire.event_frames import EventBatch
 from server.db.access.integration_record import Integration
 from server.db.engine.database import Database
-from server.db.state import conversations_gone
+from server.db.state import open_conversations
 from server.db.state.conversation_edits import ConversationEditor
 from server.db.state.gone_marks import mark_gone
 
@@ -73,7 +73,7 @@ class GoneConversations:
             theirs = tuple(page.count for page in pages)
             await self._on_rows([integration], [row for page in pages for row in page.rows])
             known = await self._database.read(
-                lambda c: conversations_gone.read_open(c, integration.id)
+                lambda c: open_conversations.read_open(c, integration.id)
             )
             ours = tuple(sum(status == one for status in known.values()) for one in OPEN)
             if ours == theirs or self._is_explained(integration.id, now, ours, theirs):

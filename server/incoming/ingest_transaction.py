@@ -18,8 +18,8 @@ import msgspec
 from server import metrics
 from server.core.chatwoot.future_times import within_present
 from server.core.chatwoot.payloads import strip_credentials
+from server.core.state.cursors import Stream
 from server.core.state.projection import WorkingSet
-from server.core.state.recovery import Stream
 from server.core.times import SECOND
 from server.core.wire.event_frames import EventBatch
 from server.db.engine.clock import DatabaseClock

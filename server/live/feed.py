@@ -11,7 +11,7 @@ import time
 import msgspec
 
 from server import log, metrics
-from server.core.state.recovery import Stream, is_older
+from server.core.state.cursors import Stream, is_older
 from server.core.wire.event_frames import EventBatch
 from server.core.wire.websocket_frames import text_frame
 from server.db.engine.database import Connection, Database

@@ -14,7 +14,7 @@ from collections.abc import Collection
 import msgspec
 
 from server import log
-from server.core.state.recovery import Stream, is_older
+from server.core.state.cursors import Stream, is_older
 from server.core.wire.event_frames import EventBatch
 from server.db.engine.database import Connection, Database
 from server.db.state import eventlog

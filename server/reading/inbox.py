@@ -16,6 +16,7 @@ from server.chatwoot import (
     ChatwootRefused,
 )
 from server.core.identifiers import parse_digits
+from server.core.state.cursors import Cursor
 from server.core.state.entities import (
     Conversation,
     Json,
@@ -24,7 +25,6 @@ from server.core.state.entities import (
     message_view,
 )
 from server.core.state.projection import WorkingSet
-from server.core.state.recovery import Cursor
 from server.core.state.tracked import TrackedConversation
 from server.core.times import SECOND
 from server.core.wire.event_frames import EventBatch

@@ -16,8 +16,8 @@ from starlette.requests import Request
 from server.access.authentication import Principal
 from server.core.chatwoot.changes import Change
 from server.core.chatwoot.payloads import parse_delivery
+from server.core.state.cursors import parse_cursor
 from server.core.state.entities import Message, conversation_view, message_view
-from server.core.state.recovery import parse_cursor
 from server.core.state.tracked import Source
 from server.core.times import SECOND, wall_now_us
 from server.core.wire.websocket_frames import split_text_frames

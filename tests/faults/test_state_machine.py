@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from server.core.state.recovery import parse_cursor
+from server.core.state.cursors import parse_cursor
 from server.db import migrations
 from tests.faults.figures import IS_FULL_SIZE
 from tests.faults.kit import message_payload

@@ -21,7 +21,7 @@ from tests.unit.databases import fresh_sqlite
 
 
 def _health(omni: Omni, **env: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "server.operation.health_check"]
+    command = [sys.executable, "-m", "server.operation.liveness_probe"]
     return subprocess.run(
         command,
         env=omni.env | env,

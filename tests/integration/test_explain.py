@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from server.core.chatwoot.changes import Change, ConversationState, MessageState
+from server.core.state.cursors import Stream
 from server.core.state.entities import Message
-from server.core.state.recovery import Stream
 from server.core.state.tracked import Source
 from server.db.engine.database import (
     Connection,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from server.core.state.recovery import Stream
+from server.core.state.cursors import Stream
 from server.core.wire.event_frames import EventBatch
 from server.db.engine.database import Connection
 from server.db.engine.sql_connection import (

@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from server.core.chatwoot.changes import Change
+from server.core.state.cursors import Stream
 from server.core.state.delivery import WEB_CHAT
 from server.core.state.projection import WorkingSet
-from server.core.state.recovery import Stream
 from server.core.state.tracked import Source, TrackedConversation, TrackedMessage
 from server.core.times import SECOND
 from server.db.engine.database import Connection

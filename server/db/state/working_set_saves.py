@@ -5,8 +5,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from server.core.state.cursors import Stream
 from server.core.state.projection import WorkingSet
-from server.core.state.recovery import Stream
 from server.core.state.tracked import PendingEvent, TrackedConversation, TrackedMessage
 from server.core.wire.event_frames import EventBatch, encode_event
 from server.db.engine.database import Connection

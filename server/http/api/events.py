@@ -5,7 +5,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from server.access.authentication import Principal
-from server.core.state.recovery import Mode, judge, parse_cursor
+from server.core.state.cursors import Mode, judge, parse_cursor
 from server.db.engine.database import Database
 from server.db.state import eventlog
 from server.errors import BadRequest

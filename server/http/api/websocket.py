@@ -16,7 +16,7 @@ from server.access.authentication import (
     session_cookie,
 )
 from server.close_codes import CloseCode, metric_label
-from server.core.state.recovery import (
+from server.core.state.cursors import (
     Cursor,
     Mode,
     judge,

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
-from server.core.state.recovery import Stream
+from server.core.state.cursors import Stream
 from server.core.times import wall_now_us
 from server.db.access import erase, integration_rows
 from server.db.access.vault import Vault

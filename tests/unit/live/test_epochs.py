@@ -4,7 +4,7 @@ without need.
 
 import pytest
 
-from server.core.state.recovery import Stream
+from server.core.state.cursors import Stream
 from server.core.wire.event_frames import EventBatch
 from server.db.state import eventlog
 from server.live.hub import Hub

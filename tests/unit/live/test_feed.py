@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.core.state.recovery import Stream
+from server.core.state.cursors import Stream
 from server.core.wire.event_frames import EventBatch
 from server.db.engine.database import Database
 from server.live.hub import Hub

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 import pymysql
 import pytest
 
-from server.core.state.recovery import Stream
+from server.core.state.cursors import Stream
 from server.db.engine.database import Database
 from server.db.engine.sql_connection import Connection
 from server.db.migrations import upgrade

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.core.identifiers import MAX_SAFE_INTEGER
-from server.core.state.recovery import (
+from server.core.state.cursors import (
     Cursor,
     Mode,
     Stream,

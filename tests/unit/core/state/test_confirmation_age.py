@@ -2,7 +2,7 @@
 
 import time
 
-from server.core.state.freshness import Freshness, seconds_since_boot
+from server.core.state.confirmation_age import Freshness, seconds_since_boot
 
 
 class Clocks:

@@ -1,5 +1,5 @@
 """Whether the process of this machine or container lives: `omni-inbox health`, and `python -m
-server.operation.health_check`, which loads nothing else and so may run every few seconds.
+server.operation.liveness_probe`, which loads nothing else and so may run every few seconds.
 """
 
 import http.client
