@@ -46,8 +46,10 @@ _MAX_UNHEARD = 5_000
 _MAX_WATCHED = 200  # companies looked at in one round
 # nobody tried for so long whether notes can be written, a process that ended meanwhile included
 _UNPROVED_SECONDS = 600.0
-_REFUSED_TO_ALL = {Act.FULL, Act.DEMOTED}  # met by any call of ours: a note may have met it as well
+_REFUSED_TO_ALL = {Act.FULL}  # met by any call of ours: a note may have met it as well
 _REFUSED_TO_NOTES = {*_REFUSED_TO_ALL, Act.RIGHTS, Act.SCHEMA}
+# a server that is read-only refuses the CRM's writes too, but for those of an administrator
+_READ_ONLY = {Act.DEMOTED}
 _logger = log.get(__name__)
 
 
@@ -76,6 +78,8 @@ class CrmWatch:
         self._refused_notes: str | None = None  # in words
         self._proved_at: float | None = None
         self._met = 0
+        self._was_read_only = False
+        self._met_read_only = 0
 
     async def run(self) -> None:
         while True:
@@ -86,6 +90,7 @@ class CrmWatch:
     async def turn(self) -> None:
         """All of it once. Raises DatabaseUnavailable."""
         await self.prove()
+        await self._compare_after_read_only()
         await self.check()
         await self._compare_ordered()
 
@@ -189,6 +194,17 @@ class CrmWatch:
         self.reason = reason
         self._retry_at = time.monotonic() + _RETRY_SECONDS
 
+    async def _compare_after_read_only(self) -> None:
+        """Only what differs is told: as a rule nobody wrote, and a switchover must not have every
+        client take a snapshot. Raises DatabaseUnavailable.
+        """
+        met = self._count(_READ_ONLY)
+        self._was_read_only |= met != self._met_read_only
+        self._met_read_only = met
+        if self._was_read_only and not self._database.refusals.is_refusing(_READ_ONLY):
+            await self._compare(tells_all=False)
+            self._was_read_only = False
+
     async def _compare_ordered(self) -> None:
         """One comparison answers all orders that were there when it began: each trigger's session
         may write its own.
@@ -203,9 +219,9 @@ class CrmWatch:
             await self._compare()
             await self._database.transaction(lambda c: crm_notes.delete_changes(c, orders))
 
-    async def _compare(self) -> None:
-        """Count all conversations anew; every client takes a snapshot, as nothing says which rows
-        were changed.
+    async def _compare(self, *, tells_all: bool = True) -> None:
+        """Count all conversations anew. `tells_all`: every client takes a snapshot, as nothing says
+        which rows were changed; else those of companies where a count or a preview differs.
         """
         after: int | None = 0
         odd = set[int]()
@@ -215,7 +231,8 @@ class CrmWatch:
             )
             odd |= found
             await asyncio.sleep(_PAUSE_SECONDS)
-        for company_id in await self._database.read(crm_notes.read_all_companies):
+        companies = await self._database.read(crm_notes.read_all_companies) if tells_all else []
+        for company_id in companies:
             if company_id not in odd:  # those are told when their conversations are counted
 
                 async def begin(connection: Connection) -> None:

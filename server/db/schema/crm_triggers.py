@@ -186,7 +186,7 @@ def take_over(connection: Connection) -> list[str]:
     others = {row[0]: row[1] for row in rows if not row[3]}
     wanted = [
         # of a newer version: with its text
-        replace(one, body=others[one.name]) if _is_newer(others[one.name]) else one
+        replace(one, body=others[one.name]) if _is_newer(others[one.name] or "") else one
         for one in triggers(_dialect(connection))
         if one.name in others
     ]
@@ -225,9 +225,13 @@ def _absent(dialect: Dialect, rows: Sequence[Row]) -> list[Trigger]:
     return [one for one in triggers(dialect) if not _is_there(dialect, one, present.get(one.name))]
 
 
-def _is_there(dialect: Dialect, one: Trigger, present: tuple[str, str] | None) -> bool:
+def _is_there(dialect: Dialect, one: Trigger, present: tuple[str | None, str] | None) -> bool:
     if present is None or present[1] != one.table:
         return False
+    if (
+        present[0] is None
+    ):  # the server hides its text, as from an account whose rights just changed
+        return True
     return _is_newer(present[0]) or present[0] == (one.create if dialect == "sqlite" else one.body)
 
 

@@ -141,6 +141,15 @@ async def test_an_older_program_leaves_a_newer_one_s_triggers_alone(
         assert _trigger_texts(database_url) == texts
 
 
+def test_a_trigger_whose_text_the_server_hides_is_there() -> None:
+    """As for a moment from an account whose rights are being changed: nothing is put in its
+    place.
+    """
+    one = crm_triggers.triggers("mysql")[0]
+    assert crm_triggers._is_there("mysql", one, (None, one.table))
+    assert not crm_triggers._is_there("mysql", one, (None, "another"))
+
+
 def test_another_text_of_a_trigger_has_another_version() -> None:
     """The number decides which of two programs may replace it. After a change of the text: a higher
     VERSION, and the checksum that this test then says.

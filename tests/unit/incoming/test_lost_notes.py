@@ -211,3 +211,32 @@ async def test_locks_of_a_note_end_the_statement_and_are_not_swallowed(mariadb: 
         {"status": "Open"}
     ]
     assert crm.execute(url, "SELECT id FROM social_messages") == []
+
+
+async def test_a_server_that_was_read_only_sends_nobody_back_to_a_snapshot(
+    mariadb: MariaDB,
+) -> None:
+    """The CRM's own writes were refused as well: nothing differs, so no log begins anew."""
+    name = str(make_url(mariadb.create_database()).database)
+    mariadb.sql("CREATE OR REPLACE USER 'noting'@'%' IDENTIFIED BY 'secret'")
+    mariadb.sql(f"GRANT ALL ON `{name}`.* TO 'noting'@'%'")
+    url = mariadb.url(name).replace("//omni:", "//noting:")
+    upgrade(url)
+    async with _settled_desk(url) as desk:
+        before = (await desk.stream(1)).epoch
+        mariadb.sql("SET GLOBAL read_only = 1")
+        try:
+            with pytest.raises(DatabaseUnavailable):
+                await desk.watch.turn()
+        finally:
+            mariadb.sql("SET GLOBAL read_only = 0")
+
+        async def has_proved() -> bool:
+            await desk.watch.turn()
+            return not desk.watch.notes()
+
+        await eventually(has_proved, 40.0)
+        for _ in range(2):
+            await desk.watch.turn()
+            await desk.follow()
+        assert (await desk.stream(1)).epoch == before
