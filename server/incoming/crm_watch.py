@@ -182,8 +182,8 @@ class CrmWatch:
         refusals.note_write()
         self._has_refused &= not has_refused
         self._proved_at, self._refused_notes = now, None
-        if reason is not None:
-            _logger.warning("the CRM's rows are to be compared", reason=reason)
+        if reason is not None:  # also at the first start on a database
+            _logger.info("the CRM's rows are to be compared", reason=reason)
 
     def _count(self, acts: Collection[Act]) -> int:
         return sum(self._database.refusals.counts[act] for act in acts)
