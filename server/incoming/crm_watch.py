@@ -230,6 +230,9 @@ class CrmWatch:
                 lambda c: crm_notes.compare_page(c, after or 0, _PAGE)  # noqa: B023
             )
             odd |= found
+            # else a comparison of ten minutes would look as if nobody had tried, and order another
+            if self._proved_at is not None and time.monotonic() - self._proved_at > CHECK_SECONDS:
+                await self.prove()
             await asyncio.sleep(_PAUSE_SECONDS)
         companies = await self._database.read(crm_notes.read_all_companies) if tells_all else []
         for company_id in companies:

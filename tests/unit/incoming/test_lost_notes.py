@@ -231,11 +231,31 @@ async def test_a_server_that_was_read_only_sends_nobody_back_to_a_snapshot(
         finally:
             mariadb.sql("SET GLOBAL read_only = 0")
 
-        async def has_proved() -> bool:
+        async def has_compared() -> bool:
             await desk.watch.turn()
-            return not desk.watch.notes()
+            return desk.watch._met_read_only > 0 and not desk.watch._was_read_only
 
-        await eventually(has_proved, 40.0)
+        await eventually(has_compared, 40.0)
+        for _ in range(2):
+            await desk.watch.turn()
+            await desk.follow()
+        assert (await desk.stream(1)).epoch == before
+
+
+async def test_a_comparison_that_takes_long_orders_no_other(
+    mariadb: MariaDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Notes are tried while it runs: else each one would look like a time without any try."""
+    url = mariadb.create_database()
+    upgrade(url)
+    async with _settled_desk(url) as desk:
+        before = (await desk.stream(1)).epoch
+        monkeypatch.setattr("server.incoming.crm_watch._PAGE", 1)
+        monkeypatch.setattr("server.incoming.crm_watch._PAUSE_SECONDS", 0.5)
+        monkeypatch.setattr("server.incoming.crm_watch.CHECK_SECONDS", 0.1)
+        monkeypatch.setattr("server.incoming.crm_watch._UNPROVED_SECONDS", 0.8)
+        await desk.watch.prove()
+        await desk.watch._compare(tells_all=False)
         for _ in range(2):
             await desk.watch.turn()
             await desk.follow()
