@@ -159,14 +159,16 @@ class CrmWatch:
             _REFUSED_TO_ALL
         )  # else at its end, and once
         longest_us = None if self._proved_at is not None else int(_UNPROVED_SECONDS * SECOND)
-        now_us = self._database.clock.now_us()
-        try:
-            reason = await self._database.transaction(
-                lambda c: crm_proofs.prove(
-                    c, now_us, has_refused=has_refused, longest_us=longest_us
-                ),
-                attempts=1,
+
+        async def write(connection: Connection) -> str | None:
+            # asked for, as a process that has just started knows only its own clock
+            now_us = await self._database.clock.read(connection)
+            return await crm_proofs.prove(
+                connection, now_us, has_refused=has_refused, longest_us=longest_us
             )
+
+        try:
+            reason = await self._database.transaction(write, attempts=1)
         except DatabaseUnavailable:
             self._has_refused |= self._count(_REFUSED_TO_NOTES) != met
             raise
