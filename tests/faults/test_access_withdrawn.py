@@ -7,15 +7,10 @@ import time
 
 import httpx
 
-from tests.faults.kit import (
-    COMPANY,
-    Cluster,
-    Flow,
-    clustered,
-    fetch_snapshot,
-    follow,
-    wait_drained,
-)
+from tests.faults.crowd import fetch_snapshot, follow
+from tests.faults.kit import COMPANY, Cluster, clustered
+from tests.faults.oracle import wait_drained
+from tests.faults.webhook_flow import Flow
 from tests.kit.eventually import eventually
 from tests.kit.omni import Omni
 from tests.kit.socket_client import AgentSocket

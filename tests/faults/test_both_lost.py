@@ -6,17 +6,11 @@ import time
 
 import pytest
 
-from tests.faults.kit import (
-    COMPANY,
-    Cluster,
-    Flow,
-    check_stored,
-    clustered,
-    follow,
-    readyz,
-    wait_drained,
-    wait_ready,
-)
+from tests.faults.crowd import follow
+from tests.faults.kit import COMPANY, Cluster, clustered
+from tests.faults.oracle import check_stored, wait_drained
+from tests.faults.server_reports import readyz, wait_ready
+from tests.faults.webhook_flow import Flow
 from tests.kit.eventually import eventually
 from tests.kit.omni import Omni
 from tests.kit.tcp_proxy import TcpProxy

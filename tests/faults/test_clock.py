@@ -10,21 +10,11 @@ from pathlib import Path
 import pytest
 
 from server.db import migrations
-from tests.faults.kit import (
-    ACCOUNT,
-    COMPANY,
-    Cluster,
-    Flow,
-    check_crowd,
-    check_stored,
-    clustered,
-    crowd,
-    crowd_of,
-    follow,
-    wait_drained,
-    wait_level,
-    wait_ready,
-)
+from tests.faults.crowd import crowd, crowd_of, follow, wait_level
+from tests.faults.kit import ACCOUNT, COMPANY, Cluster, clustered
+from tests.faults.oracle import check_crowd, check_stored, wait_drained
+from tests.faults.server_reports import wait_ready
+from tests.faults.webhook_flow import Flow
 from tests.kit.eventually import eventually
 from tests.kit.omni import Omni
 from tests.kit.socket_client import AgentSocket

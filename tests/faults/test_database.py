@@ -10,23 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.crowd import crowd, crowd_of, wait_level
 from tests.faults.figures import sized, told
-from tests.faults.kit import (
-    COMPANY,
-    Cluster,
-    Flow,
-    check_conversation_order,
-    check_crowd,
-    check_stored,
-    clustered,
-    crowd,
-    crowd_of,
-    running,
-    wait_drained,
-    wait_level,
-    wait_problem,
-    wait_ready,
-)
+from tests.faults.kit import COMPANY, Cluster, clustered, running
+from tests.faults.oracle import check_conversation_order, check_crowd, check_stored, wait_drained
+from tests.faults.server_reports import wait_problem, wait_ready
+from tests.faults.webhook_flow import Flow
 from tests.kit.eventually import eventually
 from tests.kit.omni import Omni
 from tests.kit.tcp_proxy import Direction, TcpProxy

@@ -10,14 +10,10 @@ import httpx
 from redis import asyncio as aioredis
 
 from server.core.wire.event_frames import EventBatch, encode_batch
-from tests.faults.kit import (
-    COMPANY,
-    Cluster,
-    Flow,
-    clustered,
-    follow,
-    wait_drained,
-)
+from tests.faults.crowd import follow
+from tests.faults.kit import COMPANY, Cluster, clustered
+from tests.faults.oracle import wait_drained
+from tests.faults.webhook_flow import Flow
 from tests.kit.eventually import eventually
 from tests.kit.mariadb import MariaDB
 from tests.kit.redis import Redis

@@ -4,13 +4,10 @@ reset, and never given a gap in silence.
 
 import asyncio
 
-from tests.faults.kit import (
-    Cluster,
-    Flow,
-    follow,
-    running,
-    wait_drained,
-)
+from tests.faults.crowd import follow
+from tests.faults.kit import Cluster, running
+from tests.faults.oracle import wait_drained
+from tests.faults.webhook_flow import Flow
 from tests.kit.eventually import eventually
 from tests.kit.socket_client import AgentSocket
 

@@ -8,15 +8,10 @@ from collections.abc import AsyncIterator
 
 import httpx
 
-from tests.faults.kit import (
-    COMPANY,
-    Cluster,
-    Flow,
-    clustered,
-    wait_drained,
-    wait_problem,
-    wait_ready,
-)
+from tests.faults.kit import COMPANY, Cluster, clustered
+from tests.faults.oracle import wait_drained
+from tests.faults.server_reports import wait_problem, wait_ready
+from tests.faults.webhook_flow import Flow
 from tests.kit.descriptors import nothing_more_than, settled_descriptors
 from tests.kit.eventually import eventually
 from tests.kit.omni import Omni

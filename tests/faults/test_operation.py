@@ -11,16 +11,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from server.lab.chatwoot_sim import ChatwootSim, serving
-from tests.faults.kit import (
-    ACCOUNT,
-    INBOX,
-    Cluster,
-    clustered,
-    metric,
-    readyz,
-    wait_problem,
-    wait_ready,
-)
+from tests.faults.kit import ACCOUNT, INBOX, Cluster, clustered
+from tests.faults.server_reports import metric, readyz, wait_problem, wait_ready
 from tests.kit.eventually import eventually, scaled
 from tests.kit.omni import COMMAND, Omni
 from tests.kit.tcp_proxy import TcpProxy

@@ -10,22 +10,18 @@ import pytest
 from server.core.wire.envelope import derive
 from server.live.bus import Bus
 from server.tasks import Services
+from tests.faults.crowd import crowd, crowd_of, wait_level
 from tests.faults.figures import sized, told
-from tests.faults.kit import (
-    Cluster,
-    Flow,
+from tests.faults.kit import Cluster, running
+from tests.faults.oracle import (
     check_conversation_order,
     check_crowd,
     check_stored,
-    crowd,
-    crowd_of,
     delays,
-    running,
     wait_drained,
-    wait_level,
-    wait_problem,
-    wait_ready,
 )
+from tests.faults.server_reports import wait_problem, wait_ready
+from tests.faults.webhook_flow import Flow
 from tests.kit.eventually import eventually
 from tests.kit.omni import Omni
 from tests.kit.redis import Redis

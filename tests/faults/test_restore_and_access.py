@@ -3,16 +3,11 @@
 import asyncio
 import time
 
+from tests.faults.crowd import fetch_snapshot, follow
 from tests.faults.figures import told
-from tests.faults.kit import (
-    COMPANY,
-    Cluster,
-    Flow,
-    fetch_snapshot,
-    follow,
-    running,
-    wait_drained,
-)
+from tests.faults.kit import COMPANY, Cluster, running
+from tests.faults.oracle import wait_drained
+from tests.faults.webhook_flow import Flow
 from tests.kit.eventually import eventually
 from tests.kit.socket_client import AgentSocket
 

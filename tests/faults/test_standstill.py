@@ -6,14 +6,9 @@ from pathlib import Path
 import httpx
 import pymysql
 
-from tests.faults.kit import (
-    COMPANY,
-    Cluster,
-    Flow,
-    running,
-    wait_problem,
-    wait_ready,
-)
+from tests.faults.kit import COMPANY, Cluster, running
+from tests.faults.server_reports import wait_problem, wait_ready
+from tests.faults.webhook_flow import Flow
 from tests.kit.eventually import eventually
 from tests.kit.mariadb import PASSWORD, USER, MariaDB
 from tests.kit.redis import Redis

@@ -21,7 +21,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from server.core.state.cursors import parse_cursor
 from server.db import migrations
 from tests.faults.figures import IS_FULL_SIZE
-from tests.faults.kit import message_payload
 from tests.faults.model_process import COMPANY
 from tests.faults.model_world import (
     BREAKS,
@@ -29,6 +28,7 @@ from tests.faults.model_world import (
     World,
     add_integration,
 )
+from tests.faults.webhook_flow import message_payload
 from tests.kit.client_model import ClientModel
 
 _PROCESSES = st.integers(0, 1)

@@ -10,16 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.kit import (
-    COMPANY,
-    Cluster,
-    Flow,
-    check_stored,
-    clustered,
-    follow,
-    wait_drained,
-    wait_problem,
-)
+from tests.faults.crowd import follow
+from tests.faults.kit import COMPANY, Cluster, clustered
+from tests.faults.oracle import check_stored, wait_drained
+from tests.faults.server_reports import wait_problem
+from tests.faults.webhook_flow import Flow
 from tests.kit.eventually import eventually, scaled
 from tests.kit.mariadb import (
     PASSWORD,

@@ -20,7 +20,7 @@ import httpx
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
-from tests.faults.kit import message_payload
+from tests.faults.webhook_flow import message_payload
 from tests.kit.eventually import scaled
 from tests.kit.webhook import WEBHOOK_PATH, delivery_of
 

@@ -15,7 +15,7 @@ from tests.kit.webhook import WEBHOOK_PATH
 _TASKS = 8
 _NOBODY = b'{"event": "message_created", "account": {"id": 987654321}, "s": "%s"}'
 _HALVES = 300
-# as `faults.kit` has it
+# as `faults.webhook_flow` has it
 _SOMEBODY = b'{"event": "message_created", "account": {"id": 3}, "inbox": {"id": 12}, "s": "%s"}'
 
 

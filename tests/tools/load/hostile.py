@@ -12,18 +12,10 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.kit import (
-    Cluster,
-    Flow,
-    check_crowd,
-    check_stored,
-    clustered,
-    crowd,
-    crowd_of,
-    delays,
-    wait_drained,
-    wait_level,
-)
+from tests.faults.crowd import crowd, crowd_of, wait_level
+from tests.faults.kit import Cluster, clustered
+from tests.faults.oracle import check_crowd, check_stored, delays, wait_drained
+from tests.faults.webhook_flow import Flow
 from tests.kit.mariadb import MariaDB
 from tests.kit.omni import Omni
 from tests.kit.redis import Redis

@@ -29,17 +29,12 @@ from server.db import migrations
 from server.db.access import agent_rows, integration_rows
 from server.db.access.vault import Vault
 from server.db.engine.database import Database
-from tests.faults.kit import (
-    COMPANY,
-    Cluster,
-    check_crowd,
-    clustered,
-    crowd,
-    message_payload,
-    readyz,
-    wait_level,
-)
+from tests.faults.crowd import crowd, wait_level
+from tests.faults.kit import COMPANY, Cluster, clustered
 from tests.faults.lean_agent import LeanAgent
+from tests.faults.oracle import check_crowd
+from tests.faults.server_reports import readyz
+from tests.faults.webhook_flow import message_payload
 from tests.kit.eventually import eventually, scaled
 from tests.kit.mariadb import MariaDB
 from tests.kit.omni import SECRET_KEY, Omni

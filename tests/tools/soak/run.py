@@ -12,14 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.faults.kit import (
-    crowd,
-    fetch_snapshot,
-    follow,
-    wait_level,
-    wait_ready,
-)
+from tests.faults.crowd import crowd, fetch_snapshot, follow, wait_level
 from tests.faults.lean_agent import LeanAgent
+from tests.faults.server_reports import wait_ready
 from tests.kit.eventually import eventually
 from tests.kit.mariadb import PLAIN_USER
 from tests.kit.omni import Omni
