@@ -35,6 +35,7 @@ def _second(seconds: int) -> str:
 
 
 def iso_or_none(moment_us: int | None) -> str | None:
+    """Format microseconds as ISO 8601 like `iso`; None stays None."""
     return None if moment_us is None else iso(moment_us)
 
 

@@ -39,6 +39,9 @@ async def count_by_minute(
 async def read_backlog(
     connection: Connection, company_id: int, integration_ids: set[int]
 ) -> Backlog:
+    """Count what waits: received deliveries and this company's dead ones, each up to a bound, and
+    its replies.
+    """
     waiting = await connection.fetch_one(
         "SELECT COUNT(*) FROM (SELECT id FROM omni_webhook_deliveries WHERE state = 'received' "
         "LIMIT :most) AS waiting",

@@ -39,6 +39,9 @@ def was_edited_at(row: Message, told: MessageState) -> int | None:
 
 
 def is_other_text(before: str, after: str, content_type: str | None = None) -> bool:
+    """Whether a person would call the second text an edit of the first. Other markup of the same
+    words, as Chatwoot's webhooks and REST have it, is none.
+    """
     # a survey's webhook and REST have different texts, and nobody edits one
     if before == after or content_type == SURVEY:
         return False

@@ -29,6 +29,7 @@ def _address(url: str) -> tuple[str, str]:
 
 
 def read_cookie(header: str, name: str) -> str | None:
+    """Return the value of a cookie in a `Cookie` header; None where it is missing or empty."""
     for part in header.split(";"):
         key, _, value = part.strip().partition("=")
         if key == name:

@@ -11,6 +11,9 @@ from server.core.identifiers import parse_digits
 
 
 def sign(secret: str, timestamp: str, body: bytes) -> str:
+    """Return the value of `X-Chatwoot-Signature` for a body: HMAC-SHA256 over timestamp, dot and
+    body.
+    """
     return (
         f"sha256={hmac.digest(secret.encode(), timestamp.encode() + b'.' + body, 'sha256').hex()}"
     )

@@ -169,6 +169,7 @@ def judge_files(limit: int, sockets: int) -> Finding:
 
 
 def judge_disk(what: Text, path: str, free_bytes: int, least_bytes: int) -> Finding:
+    """Fail where less than `least_bytes` is free on the disk of `path`."""
     if free_bytes < least_bytes:
         text = Problem.of(
             "disk.full",
@@ -245,6 +246,7 @@ def judge_address(host: str, public_url: str, base_url: str) -> Finding:
 
 
 def judge_key(secret_key: str, min_bytes: int) -> Finding:
+    """Warn where `SECRET_KEY` is missing or shorter than `min_bytes`."""
     if not secret_key:
         return Finding(
             "SECRET_KEY",

@@ -45,10 +45,12 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def is_well(findings: Iterable[Finding]) -> bool:
+    """Whether nothing failed; warnings do not count."""
     return all(finding.state in ("ok", "warning") for finding in findings)
 
 
 def judge_switches(integration_id: int, *, is_active: bool, is_webhook_active: bool) -> Finding:
+    """Fail where the integration, or its webhook address, is switched off."""
     remedy = Problem.of("switch.turn_on", id=integration_id)
     if not is_active:
         return Finding(
@@ -68,65 +70,39 @@ def judge_switches(integration_id: int, *, is_active: bool, is_webhook_active: b
 
 
 def judge_account(profile: Mapping[str, Any], account_id: int) -> list[Finding]:
-    """Whose token it is, and what they may do in the account. `profile` is the answer of GET
-    /profile.
+    """Judge whose token it is, and what its owner may do in the account. `profile` is the answer of
+    GET /profile.
     """
     owner = str(profile.get("name") or profile.get("email") or "its owner")
     accounts = [account for account in profile.get("accounts") or [] if isinstance(account, dict)]
     own = next((account for account in accounts if account.get("id") == account_id), None)
-    found = [
-        Finding(
-            "access token",
-            "ok",
-            Problem.of("token.accepted", owner=owner),
-        )
-    ]
+    token = Finding("access token", "ok", Problem.of("token.accepted", owner=owner))
     if own is None:
-        theirs = _named(accounts) or "none"
-        found.append(
-            Finding(
-                "account",
-                "failed",
-                Problem.of(
-                    "account.owner_not_member", owner=owner, account=account_id, theirs=theirs
-                ),
-                Problem.of("account.take_number"),
-            )
+        text = Problem.of(
+            "account.owner_not_member",
+            owner=owner,
+            account=account_id,
+            theirs=_named(accounts) or "none",
         )
-        return found
+        return [token, Finding("account", "failed", text, Problem.of("account.take_number"))]
     if own.get("status") not in (None, "active"):
-        return [
-            *found,
-            Finding(
-                "account",
-                "failed",
-                Problem.of("account.not_active", account=account_id, status=own["status"]),
-                Problem.of("account.activate"),
-            ),
-        ]
-    found.append(
-        Finding(
-            "account",
-            "ok",
-            Problem.of("account.named", account=account_id, name=own.get("name", "there")),
-        )
+        text = Problem.of("account.not_active", account=account_id, status=own["status"])
+        return [token, Finding("account", "failed", text, Problem.of("account.activate"))]
+    name = own.get("name", "there")
+    account = Finding("account", "ok", Problem.of("account.named", account=account_id, name=name))
+    return [token, account, _judge_role(own.get("role"), owner, account_id)]
+
+
+def _judge_role(role: str | None, owner: str, account_id: int) -> Finding:
+    if role == "administrator":
+        return Finding("role", "ok", Problem.of("role.administrator", owner=owner))
+    text = Problem.of(
+        "role.not_administrator",
+        owner=owner,
+        role=role or "no administrator",
+        account=account_id,
     )
-    if own.get("role") == "administrator":
-        return [*found, Finding("role", "ok", Problem.of("role.administrator", owner=owner))]
-    return [
-        *found,
-        Finding(
-            "role",
-            "failed",
-            Problem.of(
-                "role.not_administrator",
-                owner=owner,
-                role=own.get("role") or "no administrator",
-                account=account_id,
-            ),
-            Problem.of("role.make_administrator"),
-        ),
-    ]
+    return Finding("role", "failed", text, Problem.of("role.make_administrator"))
 
 
 def judge_socket(profile: Mapping[str, Any], *, is_on: bool) -> Finding:
@@ -168,43 +144,21 @@ def judge_proof(state: str, why: Text, *, is_trusted: bool) -> Finding:
 def judge_inbox(
     inboxes: Sequence[Mapping[str, Any]], account_id: int, inbox_id: int | None, webhook_url: str
 ) -> list[Finding]:
+    """Judge whether the account has the inbox, and warn where the inbox's own callback is our
+    address as well. `inboxes` is the answer of GET /inboxes.
+    """
     if inbox_id is None:
-        return [
-            Finding(
-                "inbox",
-                "warning",
-                Problem.of("inbox.none_named"),
-            )
-        ]
+        return [Finding("inbox", "warning", Problem.of("inbox.none_named"))]
     own = next((inbox for inbox in inboxes if inbox.get("id") == inbox_id), None)
     if own is None:
-        return [
-            Finding(
-                "inbox",
-                "failed",
-                Problem.of(
-                    "inbox.unknown",
-                    inbox=inbox_id,
-                    account=account_id,
-                    inboxes=_named(inboxes) or "none",
-                ),
-                Problem.of("inbox.take_number"),
-            )
-        ]
-    found = [
-        Finding(
-            "inbox", "ok", Problem.of("inbox.named", inbox=inbox_id, name=own.get("name", "there"))
-        )
-    ]
+        known = _named(inboxes) or "none"
+        text = Problem.of("inbox.unknown", inbox=inbox_id, account=account_id, inboxes=known)
+        return [Finding("inbox", "failed", text, Problem.of("inbox.take_number"))]
+    name = own.get("name", "there")
+    found = [Finding("inbox", "ok", Problem.of("inbox.named", inbox=inbox_id, name=name))]
     if is_ours(own.get("webhook_url"), webhook_url):
-        found.append(
-            Finding(
-                "callback",
-                "warning",
-                Problem.of("callback.also_ours"),
-                Problem.of("callback.empty_it"),
-            )
-        )
+        text = Problem.of("callback.also_ours")
+        found.append(Finding("callback", "warning", text, Problem.of("callback.empty_it")))
     return found
 
 
@@ -370,6 +324,9 @@ def _key_of(url: str) -> str | None:
 
 
 def without_query(url: str) -> str:
+    """Return the address without query and fragment, where keys may be; unchanged if it is no
+    URL.
+    """
     try:
         return urlunsplit((*urlsplit(url)[:3], "", ""))
     except ValueError:

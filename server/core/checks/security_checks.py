@@ -62,6 +62,7 @@ def judge_files(shared: Sequence[str]) -> Finding:
 
 
 def judge_user(user_id: int) -> Finding:
+    """Warn where the process runs as root."""
     if user_id == 0:
         text = "The program runs as root: a fault in it is a fault of the whole machine"
         return Finding(
@@ -71,6 +72,9 @@ def judge_user(user_id: int) -> Finding:
 
 
 def judge_private_addresses(*, are_all_allowed: bool, hosts: Collection[str] = ()) -> Finding:
+    """Warn where administrators can have us call any service inside the network, or all ports of a
+    host.
+    """
     name = "private addresses"
     if are_all_allowed:
         text = (
@@ -235,6 +239,7 @@ def judge_foreign_attempts(attempts: Mapping[int, int]) -> Finding:
 
 
 def judge_operation(*, has_token: bool, host: str) -> Finding:
+    """Warn where `/metrics` is open to all clients of a proxy on this machine."""
     name = "metrics and readiness"
     if has_token:
         return Finding(name, "ok", "/metrics and the details of /readyz ask for OPERATION_TOKEN")

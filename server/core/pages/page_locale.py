@@ -22,12 +22,16 @@ _BENGALI_DIGITS = {ord("0") + n: chr(0x09E6 + n) for n in range(10)}
 
 @dataclass(frozen=True)
 class Wait:
+    """How long a customer has been waiting: the class of its badge, and its text."""
+
     level: str
     text: str
 
 
 @dataclass(frozen=True)
 class ReplyWindow:
+    """Whether the customer can still be answered, and the sentence that says until when."""
+
     is_closed: bool
     text: str
 
@@ -63,9 +67,11 @@ class Locale:
         return self.number(value) if isinstance(value, int) else str(value)
 
     def number(self, value: int) -> str:
+        """Format an integer in the language's digits, without separators."""
         return self.digits(str(value))
 
     def thousands(self, value: int) -> str:
+        """Format an integer in the language's digits, with separators of thousands."""
         return self.digits(f"{value:,}")
 
     def exact(self, moment_us: int | None) -> str:
@@ -91,6 +97,7 @@ class Locale:
         return self.t(f"admin.ago.{unit}", n=seconds // size)
 
     def after(self, began_us: int, ended_us: int) -> str:
+        """Format a duration between two moments, in milliseconds."""
         return self.t("admin.milliseconds", n=(ended_us - began_us) // 1000)
 
     def sentence(self, text: Text) -> str:
@@ -109,6 +116,7 @@ class Locale:
         return moment_of(iso).astimezone(self.zone)
 
     def clock(self, iso: str) -> str:
+        """Format a moment (ISO 8601) as HH:MM in the page's time zone."""
         return self.digits(self._local(iso).strftime("%H:%M"))
 
     def _date(self, at: datetime, with_year: bool) -> str:
@@ -116,6 +124,9 @@ class Locale:
         return f"{self.number(at.day)} {month}" + (f" {self.number(at.year)}" if with_year else "")
 
     def day(self, iso: str) -> str:
+        """Format a moment's date: today, yesterday, or day and month; the year only if it is
+        another one.
+        """
         at, now = self._local(iso), self.now.astimezone(self.zone)
         days_ago = (now.date() - at.date()).days
         if days_ago == 0:
@@ -127,12 +138,16 @@ class Locale:
         )
 
     def list_time(self, iso: str | None) -> str:
+        """Format a moment for a row of the list: the time if it was today, else the day; empty for
+        None.
+        """
         if iso is None:
             return ""
         is_today = self._local(iso).date() == self.now.astimezone(self.zone).date()
         return self.clock(iso) if is_today else self.day(iso)
 
     def full(self, iso: str) -> str:
+        """Format a moment with date, year and time."""
         return f"{self._date(self._local(iso), with_year=True)}, {self.clock(iso)}"
 
     def waiting(self, iso: str | None) -> Wait | None:
@@ -145,6 +160,7 @@ class Locale:
         )
 
     def span(self, minutes: int) -> str:
+        """Format a number of minutes as minutes, as hours from one hour, as days from two days."""
         if minutes < 60:
             return self.t("time.minutes", n=minutes)
         return (
@@ -181,6 +197,7 @@ class Locale:
         )
 
     def initial(self, name: str) -> str:
+        """Return the first letter or digit of a name in capitals; a dot where there is neither."""
         return (
             next((sign for sign in name if unicodedata.category(sign)[0] in "LN"), "•").upper()
             if name
@@ -188,12 +205,18 @@ class Locale:
         )
 
     def preview(self, preview: JsonObject | None) -> str:
+        """Return the text of a conversation's last message for its row; empty where there is
+        none.
+        """
         if not preview:
             return ""
         text = preview["content"] or (self.t("row.attachment") if preview["hasAttachments"] else "")
         return self.t("row.reply", text=text) if preview["senderType"] == "agent" else text
 
     def contact(self, conversation: JsonObject) -> str:
+        """Return the customer's phone number and e-mail address; the conversation's status if
+        neither is known.
+        """
         contact = conversation.get("contact") or {}
         details = " · ".join(filter(None, (contact.get("phone"), contact.get("email"))))
         return details or self.t(
@@ -210,11 +233,17 @@ class Locale:
         return [text for text in (*told, *(conversation.get("labels") or [])) if text]
 
     def sender(self, message: JsonObject) -> str:
+        """Return a message's sender by name, or as agent or customer where Chatwoot gave no
+        name.
+        """
         return message.get("senderName") or self.t(
             "message.agent" if message["senderType"] == "agent" else "message.customer"
         )
 
     def reason(self, error: JsonObject | None) -> str:
+        """Return why a reply failed: the catalogue's sentence for its code, else Chatwoot's own
+        words.
+        """
         key = f"error.{(error or {}).get('code')}"
         return (
             self.t(key)
@@ -254,10 +283,14 @@ def _is_safe(url: str | None) -> bool:
 
 
 def moment_of(iso: str) -> datetime:
+    """Parse an ISO 8601 moment. Raises ValueError."""
     return datetime.fromisoformat(iso)
 
 
 def preferred_language(accepted: str) -> str:
+    """Return the language of ours that an `Accept-Language` header prefers; English if it names
+    none.
+    """
     ranked = []
     for position, entry in enumerate(accepted.split(",")):
         tag, _, weight = entry.strip().partition(";q=")

@@ -14,6 +14,8 @@ COMPANY_MOST = 500  # they are all sent at once, and an agent finds none among m
 
 
 class CannedReply(msgspec.Struct, frozen=True):
+    """A company's ready text, which agents insert by its shortcut."""
+
     id: int
     shortcut: str
     content: str

@@ -8,6 +8,9 @@ _BOOT = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 def seconds_since_boot() -> float:
+    """Return a clock that nobody can set and, where the system has one, that goes on while it
+    sleeps.
+    """
     return time.monotonic() if _BOOT is None else time.clock_gettime(_BOOT)
 
 
@@ -41,6 +44,7 @@ class Freshness:
 
     @property
     def is_current(self) -> bool:
+        """Whether it was confirmed within the limit, by the steady clock and by the wall clock."""
         if self._confirmed is None:
             return False
         steady, wall = self._confirmed

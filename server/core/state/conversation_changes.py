@@ -20,6 +20,9 @@ _LATE_GONE_US = 600 * SECOND
 
 
 def new_conversation(change: Change, source: Source, received_us: int) -> Conversation:
+    """Return the row for a conversation seen for the first time; its id is 0 until it is
+    inserted.
+    """
     told = change.conversation
     created_us = told.created_us or (change.message.created_us if change.message else change.at_us)
     empty = Conversation(
@@ -96,6 +99,9 @@ def merge_hints(row: Conversation, change: Change) -> Conversation:
 
 
 def external_user_id(row: Conversation, told: ConversationState) -> str | None:
+    """Return the CRM's name of the customer, made of Chatwoot's contact and conversation; as it was
+    if no contact is given.
+    """
     if told.contact is None or told.contact.id is None:
         return row.external_user_id
     return f"chatwoot_{told.contact.id}_{told.display_id}"
@@ -106,6 +112,9 @@ def _status(chatwoot_status: str) -> str:
 
 
 def count_message(row: Conversation, message: Message, received_us: int) -> Conversation:
+    """Return the row with this new message in its counts, its times and, if it is the newest, its
+    preview.
+    """
     is_inbound = message.sender_type == "customer" and not message.is_private
     is_read = is_inbound and is_born_read(row, message)
     row = replace(

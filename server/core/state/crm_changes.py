@@ -82,30 +82,33 @@ def draft_events(
     acts: dict[tuple[int, int], set[str]] = defaultdict(set)
     for change in changes:
         acts[change.subject, change.row_id].add(change.act)
-    own = sorted(messages, key=lambda one: (one.created_us or 0, one.id))
+    own: dict[int, list[Message]] = defaultdict(list)
+    for message in sorted(messages, key=lambda one: (one.created_us or 0, one.id)):
+        if _is_news(acts[MESSAGE, message.id], message.seq):
+            own[message.conversation_id].append(message)
     events: list[Event] = []
     for known in sorted(before, key=lambda one: one.id):
         row = after[known.id]
         did = acts[CONVERSATION, row.id]
-        theirs = [
-            one
-            for one in own
-            if one.conversation_id == row.id and _is_news(acts[MESSAGE, one.id], one.seq)
-        ]
+        theirs = own[row.id]
         if INSERTED in did and row.seq == 0:
             events.append(Event("conversation.created", row, None, _moment(row.created_us, now_us)))
         elif not theirs and (_is_news(did, row.seq) or row != known):
             events.append(Event("conversation.updated", row, None, now_us))
-        for message in theirs:
-            is_first = INSERTED in acts[MESSAGE, message.id] and message.seq == 0
-            kind = "message.created" if is_first else "message.updated"
-            events.append(
-                Event(kind, row, message, _moment(message.created_us if is_first else None, now_us))
-            )
+        events += [
+            _draft_message_event(row, message, acts[MESSAGE, message.id], now_us)
+            for message in theirs
+        ]
     for seq, event in enumerate(events, head + 1):
         event.conversation = replace(event.conversation, seq=seq)
         event.message = None if event.message is None else replace(event.message, seq=seq)
     return events
+
+
+def _draft_message_event(row: Conversation, message: Message, acts: Set[str], now_us: int) -> Event:
+    is_first = INSERTED in acts and message.seq == 0
+    kind = "message.created" if is_first else "message.updated"
+    return Event(kind, row, message, _moment(message.created_us if is_first else None, now_us))
 
 
 def _is_news(acts: Set[str], seq: int) -> bool:

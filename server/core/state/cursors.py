@@ -10,6 +10,8 @@ CURSOR_MOST_CHARACTERS = 64
 
 
 class Cursor(msgspec.Struct, frozen=True):
+    """A place in a company's event log: everything up to `seq` of this epoch has been seen."""
+
     epoch: str
     seq: int
 
@@ -18,12 +20,16 @@ class Cursor(msgspec.Struct, frozen=True):
 
 
 class Mode(Enum):
+    """How a client's subscription begins; a value of the frame `welcome`."""
+
     LIVE = "live"
     REPLAY = "replay"
     RESET = "reset"
 
 
 class Verdict(msgspec.Struct, frozen=True):
+    """How a client goes on from its cursor; `reason` only with RESET."""
+
     mode: Mode
     reason: str | None = None
 
@@ -39,6 +45,7 @@ class Stream(msgspec.Struct, frozen=True):
 
     @property
     def cursor(self) -> str:
+        """The cursor of a client that has seen everything."""
         return f"{self.epoch}.{self.head}"
 
 

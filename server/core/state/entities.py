@@ -16,6 +16,8 @@ PROGRESS = "progress"
 
 
 class Contact(msgspec.Struct, frozen=True, omit_defaults=False):
+    """The customer as Chatwoot knows them; stored as JSON."""
+
     id: int | None = None
     email: str | None = None
     phone: str | None = None
@@ -23,17 +25,23 @@ class Contact(msgspec.Struct, frozen=True, omit_defaults=False):
 
 
 class Assignee(msgspec.Struct, frozen=True):
+    """The agent of Chatwoot to whom a conversation is assigned."""
+
     id: int | None
     name: str | None
 
 
 class Preview(msgspec.Struct, frozen=True, rename="camel"):
+    """The beginning of a conversation's newest public message; stored as JSON."""
+
     content: str
     sender_type: str
     has_attachments: bool = False
 
 
 class Attachment(msgspec.Struct, frozen=True, rename="camel"):
+    """A file of a message at Chatwoot. `url` and `thumb_url` are Chatwoot's and may expire."""
+
     id: int | None
     type: str
     url: str | None = None
@@ -45,6 +53,10 @@ class Attachment(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class DeliveryError(msgspec.Struct, frozen=True):
+    """Why a reply did not reach the customer: a code, and a sentence of ours or of the
+    channel's.
+    """
+
     code: str
     message: str
 
@@ -162,6 +174,7 @@ def agent_view(c: Conversation, read_count: int) -> Json:
 
 
 def message_view(m: Message) -> Json:
+    """Return a message as REST and events show it (`MessageView` of docs/protocol.md)."""
     return {
         "id": m.id,
         "conversationId": m.conversation_id,
@@ -196,6 +209,7 @@ def is_same_conversation_view(a: Conversation, b: Conversation) -> bool:
 
 
 def is_same_message_view(a: Message, b: Message) -> bool:
+    """Whether clients would see no difference between two versions of a message."""
     return a is b or _visible_message(a) == _visible_message(b)
 
 
@@ -241,4 +255,5 @@ def _to_milliseconds(moment_us: int | None) -> int | None:
 
 
 def preview_of(m: Message) -> Preview:
+    """Return the preview of a conversation whose newest message this is."""
     return Preview(m.content[:PREVIEW_CHARACTERS], m.sender_type, bool(m.attachments))

@@ -124,6 +124,7 @@ def _age_of(row: Message, told: MessageState, received_us: int) -> Age:
 
 
 def age_of_version(row: Message, version_us: int, received_us: int) -> Age:
+    """Compare a version of Chatwoot's, received at `received_us`, with the stored one."""
     if version_us != row.chatwoot_version:
         return Age.NEWER if version_us > row.chatwoot_version else Age.OLDER
     # of the same version: one that was received before the question, and taken in after the answer,

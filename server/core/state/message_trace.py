@@ -27,6 +27,8 @@ _CONFIRMED, _CONFIRMED_BY_SOCKET = (
 
 
 class Step(msgspec.Struct, frozen=True):
+    """One thing that happened to a message, and when."""
+
     at_us: int
     what: Problem
 
@@ -40,6 +42,8 @@ class SeenEvent(msgspec.Struct, frozen=True):
 
 
 class SeenDelivery(msgspec.Struct, frozen=True):
+    """A delivery from Chatwoot in which the message was; `state` as in the journal."""
+
     id: int
     received_us: int
     finished_us: int | None

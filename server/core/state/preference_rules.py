@@ -35,6 +35,7 @@ def parse_preferences(text: str | None) -> Preferences:
 
 
 def encode_preferences(preferences: Preferences) -> str:
+    """Encode an agent's preferences as the JSON that is stored."""
     return msgspec.json.encode(preferences).decode()
 
 

@@ -17,6 +17,10 @@ from server.core.state.presence_state import (
 
 
 class PresenceBoard:
+    """The agents of one company who are online, in this process and as the other ones say, and what
+    of it was published to whom.
+    """
+
     def __init__(self) -> None:
         self.here: dict[int, AgentPresence] = {}  # agents with sockets of this process
         self.elsewhere: dict[str, RemoteProcess] = {}

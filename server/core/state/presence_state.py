@@ -64,6 +64,7 @@ _decoder = msgspec.json.Decoder(PresenceMessage)
 
 
 def encode_presence_message(message: PresenceMessage) -> str:
+    """Encode a message of one process to the others, with the version of its form in front."""
     return _PREFIX + msgspec.json.encode(message).decode()
 
 
@@ -90,6 +91,7 @@ class RemoteProcess:
         self.heard_at = 0.0
 
     def accept(self, message: PresenceMessage, now: float) -> None:
+        """Apply a message of this process, received at `now` (monotonic seconds)."""
         self.heard_at = now
         if message.is_whole:
             self.agents = {}
@@ -99,6 +101,7 @@ class RemoteProcess:
             self.agents[agent.id] = agent
 
     def is_silent(self, now: float) -> bool:
+        """Whether nothing was received for so long that its agents count as gone."""
         return now - self.heard_at > SILENT_SECONDS
 
 
@@ -145,6 +148,9 @@ def difference(
 def encode_presence(
     online: int, agents: Iterable[AgentPresence], gone: Iterable[int], *, whole: bool
 ) -> bytes:
+    """Encode the frame `presence`: agents to add or replace, and ids to remove. `whole`: nobody
+    else is here.
+    """
     return encode_message(
         "presence", online=online, agents=list(agents), gone=list(gone), whole=whole
     )
@@ -158,6 +164,9 @@ def encode_typing(conversation_id: int, name: str | None, *, on: bool) -> bytes:
 
 
 def message_of_typing(process: str, typing: TypingNews) -> PresenceMessage:
+    """Return the message that tells other processes who began or stopped typing; customers have no
+    name.
+    """
     customers = {conversation: on for (conversation, name), on in typing.items() if name is None}
     writers = tuple(
         Writer(conversation, name, on)
@@ -168,6 +177,7 @@ def message_of_typing(process: str, typing: TypingNews) -> PresenceMessage:
 
 
 def typing_of(message: PresenceMessage) -> TypingNews:
+    """Return who began or stopped typing by (conversation, name), as another process says."""
     customers: dict[tuple[int, str | None], bool] = {
         (conversation, None): on for conversation, on in message.customers.items()
     }
@@ -175,4 +185,5 @@ def typing_of(message: PresenceMessage) -> TypingNews:
 
 
 def encode_sync(run: Mapping[str, Any]) -> bytes:
+    """Encode the frame `sync`: the progress of a full sync, for its company's administrators."""
     return encode_message("sync", **run)

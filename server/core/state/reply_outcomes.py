@@ -131,6 +131,7 @@ def not_yet(claimed: Message, now_us: int) -> Settle:
 
 
 def unchanged(current: Message) -> Message:
+    """Return the reply as it is: an outcome that teaches nothing new."""
     return current
 
 

@@ -17,6 +17,8 @@ ConversationKey = tuple[int, int]  # (integration id, Chatwoot display id)
 
 
 class Result(Enum):
+    """What became of a stored row when a change was applied to it."""
+
     CREATED = "created"
     UPDATED = "updated"
     # a message that says the same in another form, or was updated in what webhooks do not tell

@@ -81,6 +81,7 @@ def _loose_object(text: bytes) -> dict[str, Any]:
 
 
 def frame_budget(now: float) -> Bucket:
+    """Return the token bucket that limits how many frames one socket may send."""
     return Bucket(FRAMES_PER_SECOND, FRAMES_BURST, now)
 
 
@@ -90,6 +91,7 @@ def encode_message(kind: str, **fields: Any) -> bytes:
 
 
 def encode_ping(number: int, cursor: str, now_us: int) -> bytes:
+    """Encode the frame `ping`: everything up to `cursor` has been written to this socket."""
     return encode_message("ping", id=number, cursor=cursor, now=iso(now_us))
 
 

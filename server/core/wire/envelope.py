@@ -21,6 +21,7 @@ class Installation(msgspec.Struct, frozen=True):
     key: bytes
 
     def channel(self, topic: str) -> str:
+        """Return the name of a bus channel that no other installation on the same Redis uses."""
         return f"omni.{self.name}.{topic}"
 
     def seal(self, channel: str, message: str) -> str:

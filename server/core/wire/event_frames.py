@@ -58,6 +58,7 @@ class EventBatch(msgspec.Struct, frozen=True):
 
     @property
     def last_seq(self) -> int:
+        """The number of the last event; one less than `first_seq` for an empty batch."""
         return self.first_seq + len(self.bodies) - 1
 
 

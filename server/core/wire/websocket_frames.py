@@ -18,6 +18,7 @@ def text_frame(payload: bytes) -> bytes:
 
 
 def close_frame(code: int, reason: str = "") -> bytes:
+    """Encode a close frame; the reason is cut at 123 bytes of UTF-8, never within a character."""
     # half a character would be answered with 1007
     cut = reason.encode()[:_MAX_REASON_BYTES].decode(errors="ignore")
     body = struct.pack("!H", code) + cut.encode()

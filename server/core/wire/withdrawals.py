@@ -17,6 +17,8 @@ class Standing(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Withdrawals(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Agents whose rights were taken away or changed, and sessions that were ended."""
+
     agents: tuple[Standing, ...] = ()
     sessions: tuple[str, ...] = ()  # keys of ended ones
 

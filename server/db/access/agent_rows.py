@@ -51,6 +51,7 @@ _AGENT_CHANGE = f"SELECT updated_at, created_at, {_AGENTS.text} FROM omni_agents
 
 
 async def read_agent(connection: Connection, agent_id: int) -> Agent | None:
+    """Return the agent with this id, active or not; None if there is none."""
     return _AGENTS.read_or_none(
         await connection.fetch_one(f"{_AGENT} WHERE id = :id", {"id": agent_id})
     )
@@ -59,6 +60,7 @@ async def read_agent(connection: Connection, agent_id: int) -> Agent | None:
 async def read_agent_by_subject(
     connection: Connection, company_id: int, subject: str
 ) -> Agent | None:
+    """Return the company's agent with this subject (`sub` of its tokens); None if there is none."""
     return _AGENTS.read_or_none(
         await connection.fetch_one(
             f"{_AGENT} WHERE company_id = :company_id AND subject = :subject",
@@ -126,6 +128,7 @@ async def read_agents_changed(
 
 
 async def read_agents_by_id(connection: Connection, agent_ids: Iterable[int]) -> list[Agent]:
+    """Return those of these agents that exist, active or not, in no given order."""
     rows = await connection.fetch_all(
         f"{_AGENT} WHERE id IN (:ids)", {"ids": IntList(sorted(agent_ids))}
     )
@@ -247,6 +250,7 @@ async def hold_password(connection: Connection, agent_id: int, password_hash: st
 async def update_password(
     connection: Connection, agent_id: int, password_hash: str, now_us: int
 ) -> None:
+    """Store a new password hash."""
     await update_agent(connection, agent_id, {"password_hash": password_hash}, now_us)
 
 
@@ -285,6 +289,7 @@ async def heal_valid_after(connection: Connection, now_us: int) -> int:
 
 
 async def read_agent_by_email(connection: Connection, email: str) -> Agent | None:
+    """Return the agent with this e-mail address, in whatever company; None if there is none."""
     return _AGENTS.read_or_none(
         await connection.fetch_one(f"{_AGENT} WHERE email = :email", {"email": email})
     )

@@ -68,6 +68,9 @@ async def add_session(
     expires_us: int,
     origin: Origin = NO_ORIGIN,
 ) -> None:
+    """Store a new session under the hash of its token; address and client are cut to their
+    columns.
+    """
     await connection.execute(
         "INSERT INTO omni_agent_sessions (token_hash, agent_id, created_at, expires_at, address, "
         "client) "
@@ -84,6 +87,9 @@ async def add_session(
 
 
 async def read_session(connection: Connection, token_hash: str) -> StoredSession | None:
+    """Return the session with this token's hash, whether or not it has ended; None if there is
+    none.
+    """
     return _SESSIONS.read_or_none(
         await connection.fetch_one(
             f"SELECT {_SESSIONS.text} FROM omni_agent_sessions WHERE token_hash = :token_hash",
@@ -93,6 +99,7 @@ async def read_session(connection: Connection, token_hash: str) -> StoredSession
 
 
 async def revoke_session(connection: Connection, token_hash: str, now_us: int) -> None:
+    """End a session; one that has ended keeps its time."""
     await connection.execute(
         "UPDATE omni_agent_sessions SET revoked_at = :now WHERE token_hash = :token_hash AND "
         "revoked_at IS NULL",

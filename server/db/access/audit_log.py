@@ -80,6 +80,9 @@ class Act(msgspec.Struct, frozen=True, rename="camel"):
 async def append_act(
     connection: Connection, actor: Actor, act: str, target: str | None = None, **detail: Any
 ) -> None:
+    """Write into the audit log, in the same transaction as the act, who did what to which
+    target.
+    """
     await connection.execute(
         "INSERT INTO omni_audit_log (company_id, at, agent_id, actor, act, target, detail, "
         "address, client) "

@@ -15,6 +15,7 @@ async def list_canned_replies(connection: Connection, company_id: int) -> list[C
 
 
 async def count_canned_replies(connection: Connection, company_id: int) -> int:
+    """Count a company's canned replies."""
     row = await connection.fetch_one(
         "SELECT COUNT(*) FROM omni_canned_replies WHERE company_id = :company_id",
         {"company_id": company_id},
@@ -25,6 +26,7 @@ async def count_canned_replies(connection: Connection, company_id: int) -> int:
 async def read_by_shortcut(
     connection: Connection, company_id: int, shortcut: str
 ) -> CannedReply | None:
+    """Return the company's canned reply with this shortcut; None if there is none."""
     row = await connection.fetch_one(
         "SELECT id, shortcut, content FROM omni_canned_replies WHERE company_id = :company_id "
         "AND shortcut = :shortcut",

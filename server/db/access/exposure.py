@@ -22,6 +22,7 @@ class Exposure(msgspec.Struct, frozen=True):
 
 
 async def read_exposure(connection: Connection, now_us: int) -> Exposure:
+    """Read of all companies what `omni-inbox doctor` warns about in who has access."""
     return Exposure(
         await _by_company(
             connection,

@@ -50,6 +50,7 @@ class Integration(msgspec.Struct, frozen=True):
 
     @property
     def is_proved(self) -> bool:
+        """Whether Chatwoot has confirmed that the account and inbox are the company's."""
         return self.proved_us > 0
 
     @property

@@ -50,10 +50,12 @@ class Overview(msgspec.Struct, frozen=True):
 
     @property
     def webhook_seen_us(self) -> int | None:
+        """When the newest verified webhook came; None if none ever did."""
         return self.integration.seen_us or None
 
     @property
     def repaired_count(self) -> int:
+        """How many changes reconcile has found that no webhook had told of."""
         return self.integration.repaired_count
 
 
@@ -143,6 +145,7 @@ async def read_known_conversation(
 
 
 async def count_conversations(connection: Connection, integration_id: int) -> int:
+    """Count the stored conversations of an integration."""
     row = await connection.fetch_one(
         "SELECT COUNT(*) FROM social_conversations WHERE omni_integration_id = :id",
         {"id": integration_id},

@@ -7,6 +7,7 @@ from server.db.engine.database import Connection
 
 
 async def read_preferences(connection: Connection, agent_id: int) -> Preferences:
+    """Return the agent's preferences; defaults where none are stored or the agent is gone."""
     row = await connection.fetch_one(
         "SELECT preferences FROM omni_agents WHERE id = :id", {"id": agent_id}
     )
@@ -16,6 +17,7 @@ async def read_preferences(connection: Connection, agent_id: int) -> Preferences
 async def write_preferences(
     connection: Connection, agent_id: int, preferences: Preferences
 ) -> None:
+    """Replace the agent's stored preferences."""
     await connection.execute(
         "UPDATE omni_agents SET preferences = :preferences WHERE id = :id",
         {"preferences": encode_preferences(preferences), "id": agent_id},

@@ -41,6 +41,7 @@ async def read_second_factor(
 
 
 async def has_second_factor(connection: Connection, agent_id: int) -> bool:
+    """Whether the agent has a confirmed authenticator."""
     row = await connection.fetch_one(
         "SELECT 1 FROM omni_second_factors WHERE agent_id = :id", {"id": agent_id}
     )
@@ -219,6 +220,7 @@ async def requires_second_factor(connection: Connection, company_id: int) -> boo
 async def set_requirement(
     connection: Connection, company_id: int, *, is_required: bool, now_us: int
 ) -> None:
+    """Store whether the company's agents need a second factor."""
     values = {"id": company_id, "required": is_required, "now": now_us}
     changed = await connection.execute(
         "UPDATE omni_company_policies SET requires_second_factor = :required, updated_at = :now "

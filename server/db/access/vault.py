@@ -27,6 +27,9 @@ class Vault:
         self._previous = [_fernet(key) for key in previous]
 
     def seal(self, text: str | None) -> str | None:
+        """Encrypt an access token for its column; unchanged where no key is set, None stays
+        None.
+        """
         if text is None or self._fernet is None:
             return text
         return _MARK + self._fernet.encrypt(text.encode()).decode()

@@ -13,6 +13,7 @@ class BusyCompanies:
         self._met: dict[int, tuple[float, float]] = {}  # (first, last) monotonic
 
     def note(self, company_ids: Iterable[int]) -> None:
+        """Remember that another transaction holds the locks of these companies now."""
         now = time.monotonic()
         for company_id in company_ids:
             first, last = self._met.get(company_id, (now, now))

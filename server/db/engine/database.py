@@ -127,6 +127,7 @@ class Database:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Database":
+        """Return a database, not yet connected, at the settings' address and with their limits."""
         return cls(
             settings.database_url,
             pool=settings.database_pool,
@@ -175,6 +176,7 @@ class Database:
     async def fetch_one(
         self, sql: str, parameters: Parameters | None = None, *, wait_seconds: float | None = None
     ) -> Row | None:
+        """Read one row outside any transaction; None if there is none. Raises like `read`."""
         return await self.read(
             lambda connection: connection.fetch_one(sql, parameters), wait_seconds=wait_seconds
         )

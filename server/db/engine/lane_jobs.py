@@ -40,10 +40,12 @@ class Job:
         self.is_committing = False
 
     def finish(self, result: object) -> None:
+        """Give the caller the result, unless they have given up."""
         if not self.future.done():
             self.future.set_result(result)
 
     def fail(self, error: BaseException) -> None:
+        """Give the caller the error, unless they have given up."""
         # asyncio logs an exception that nobody fetches
         if not self.future.done() and not self.is_abandoned:
             self.future.set_exception(error)
@@ -71,6 +73,9 @@ async def wait_for_result(job: Job, seconds: float, commit_seconds: float) -> An
 
 
 async def run_job(job: Job, connection: Connection) -> Any:
+    """Run the job's call in its transaction and commit it. Raises Abandoned where the caller gave
+    up before the commit; the lane rolls back.
+    """
     connection.begin(job.begin)
     result = await job.call(connection)
     if not job.begin:
@@ -86,6 +91,7 @@ async def run_job(job: Job, connection: Connection) -> Any:
 
 
 async def roll_back(connection: Connection) -> bool:
+    """Roll back within two seconds. False: the connection is of no more use."""
     try:
         async with asyncio.timeout(2):
             await connection.rollback()

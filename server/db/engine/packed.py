@@ -31,6 +31,7 @@ def select_plain(_: Dialect, columns: Sequence[str], source: str, order: str) ->
 
 
 def as_numbers(rows: Sequence[Row]) -> list[tuple[int, ...]]:
+    """Return the rows as tuples of integers; NULL becomes 0."""
     return [tuple(int(value or 0) for value in row) for row in rows]
 
 

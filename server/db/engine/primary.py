@@ -36,6 +36,7 @@ class PrimaryWatch:
 
     @property
     def is_due(self) -> bool:
+        """Whether the last check is long enough ago for another one."""
         return self._is_asked and self._monotonic() - self._looked_at > _EVERY_SECONDS
 
     async def look(self, connection: Connection) -> None:

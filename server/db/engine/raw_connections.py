@@ -41,10 +41,14 @@ _LOCK_WAIT_SECONDS = 2
 
 
 def open_sqlite(url: str) -> DatabasesDatabase:
+    """Return the driver's pool for a SQLite file; connections open when they are first used."""
     return DatabasesDatabase(f"sqlite:///{sqlite_path(url)}", factory=_SqliteConnection, timeout=10)
 
 
 def open_mysql(url: str, connections: int) -> DatabasesDatabase:
+    """Return the driver's pool for MySQL or MariaDB, with the session's settings that all SQL here
+    relies on.
+    """
     options: dict[str, Any] = {
         "min_size": 0,  # so that the start does not need the server
         "max_size": connections,
@@ -138,6 +142,7 @@ def has_ended(raw: Any) -> bool:
 
 
 async def close_raw(raw: Any) -> None:
+    """Close a driver's connection within two seconds; never raises."""
     with contextlib.suppress(Exception):
         closing = raw.close()
         if inspect.isawaitable(closing):

@@ -142,6 +142,9 @@ class Refusals:
         self.counts: Counter[Act] = Counter()  # how often each was met
 
     def note(self, error: BaseException) -> None:
+        """Remember an error of the database by what its number means; unknown numbers count for
+        nothing.
+        """
         refusal = TABLE.get(number_of(error))
         if refusal is not None and refusal.act in _MEANINGS:
             self._met[refusal.act] = (self._monotonic(), words_of(error))
@@ -156,6 +159,7 @@ class Refusals:
 
     @property
     def has_any(self) -> bool:
+        """Whether something the database refused is not over yet; forgets what is too long ago."""
         self._forget({Act.RIGHTS, Act.SCHEMA}, _HELD_ALONE_SECONDS)
         return bool(self._met)
 

@@ -39,6 +39,9 @@ class IntList(tuple[int, ...]):
 
     @property
     def text(self) -> str:
+        """The numbers with commas for an IN list; `NULL`, which equals nothing, if there are
+        none.
+        """
         return ",".join(map(str, map(int, self))) or "NULL"
 
 
@@ -55,9 +58,11 @@ class Outcome(NamedTuple):
 class _DriverAdapter(Protocol):
     """One driver: makes statements ready to leave, and lets them leave together."""
 
-    def prepare(self, sql: str, parameters: Parameters) -> Any: ...
+    def prepare(self, sql: str, parameters: Parameters) -> Any:
+        """Return the statement in the form that `run` executes."""
 
-    def prepare_many(self, sql: str, rows: Sequence[Parameters]) -> list[Any]: ...
+    def prepare_many(self, sql: str, rows: Sequence[Parameters]) -> list[Any]:
+        """Return a statement for many rows as few statements as the driver and the packet allow."""
 
     async def run(self, statements: Sequence[Any], wanted: int) -> list[Outcome]:
         """What the last `wanted` of them came to."""
@@ -97,6 +102,7 @@ class Connection:
         return (await self._run(sql, parameters)).rows
 
     async def fetch_one(self, sql: str, parameters: Parameters | None = None) -> Row | None:
+        """Return the first row, or None. Sends what was pipelined first."""
         rows = await self.fetch_all(sql, parameters)
         return rows[0] if rows else None
 
@@ -178,6 +184,9 @@ class Connection:
             call()
 
     async def rollback(self) -> None:
+        """Roll the transaction back, and drop what is pipelined and what was to happen after the
+        commit.
+        """
         self._pipelined = []
         self._after_commit = []
         self._begun = 0
@@ -207,6 +216,7 @@ class _SqliteAdapter:
         self._raw = raw
 
     def prepare(self, sql: str, parameters: Parameters) -> tuple[str, Parameters]:
+        """Return the statement with its lists of numbers written out, and the other parameters."""
         for name, value in parameters.items():
             if isinstance(value, IntList):
                 sql = re.sub(rf":{name}\b", value.text, sql)
@@ -304,6 +314,9 @@ class _MysqlAdapter:
             )
 
     async def run(self, statements: Sequence[str], wanted: int) -> list[Outcome]:
+        """Send the statements in packets of bounded size, and return the outcomes of the last
+        `wanted`.
+        """
         outcomes: list[Outcome] = []
         unwanted = len(statements) - wanted
         async with self._raw.cursor() as cursor:

@@ -16,11 +16,14 @@ _EVERY_SECONDS, _AGAIN_SECONDS = 5.0, 1.0
 
 
 class WriteProbe:
+    """Tries every few seconds whether the database can be written, and logs when that changes."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
         self._said: str | None = None
 
     async def run(self) -> None:
+        """Run until cancelled: every 5 s, each second while something is refused."""
         while True:
             with contextlib.suppress(OmniError):  # noted by the database itself
                 await self._database.transaction(journal.probe, attempts=1)

@@ -64,6 +64,9 @@ def is_read(aside: Path) -> bool:
 
 
 def mark_read(aside: Path) -> Path:
+    """Rename a damaged spool that was put aside, with its WAL, so that it is not read again; return
+    its new path.
+    """
     for end in ("-wal", "-shm"):
         with contextlib.suppress(FileNotFoundError):
             Path(f"{aside}{end}").rename(f"{aside}{_READ_MARK}{end}")

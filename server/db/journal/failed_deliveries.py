@@ -27,6 +27,9 @@ class Failed(msgspec.Struct, frozen=True):
 
 
 async def read_failed(connection: Connection) -> list[Failed]:
+    """Return, for each integration, how many of the newest failing deliveries are its own, and why
+    the newest one failed.
+    """
     rows = await connection.fetch_all(
         "SELECT integration_id, COUNT(*), MAX(id) FROM "
         f"(SELECT integration_id, id FROM omni_webhook_deliveries WHERE {_FAILING} ORDER BY id "
@@ -80,6 +83,7 @@ async def try_again(
 
 
 async def read_state(connection: Connection, delivery_id: int) -> str | None:
+    """Return a delivery's state; None if it is gone."""
     row = await connection.fetch_one(
         "SELECT state FROM omni_webhook_deliveries WHERE id = :id", {"id": delivery_id}
     )

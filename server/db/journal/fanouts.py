@@ -12,6 +12,7 @@ from server.db.schema import columns
 
 
 async def append_reach(connection: Connection, rows: Sequence[FanOut]) -> None:
+    """Store to how many sockets ranges of events were written, and when."""
     await connection.execute_many(
         "INSERT INTO omni_event_reach (company_id, first_seq, last_seq, first_at, last_at, "
         "sockets) "

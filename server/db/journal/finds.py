@@ -38,6 +38,7 @@ class Losses(msgspec.Struct, frozen=True):
 
 
 async def append_finds(connection: Connection, finds: Sequence[Find]) -> None:
+    """Store what reconcile found that no webhook had told of yet, as open."""
     await connection.execute_many(
         "INSERT INTO omni_found_by_asking (integration_id, kind, number, happened_at, found_at, "
         "state) "
@@ -129,6 +130,9 @@ async def mark_lost(connection: Connection, integration_id: int, before_us: int)
 
 
 async def read_losses(connection: Connection, integration_ids: set[int], since_us: int) -> Losses:
+    """Count since a moment how many webhooks came, and how many were late or lost, of these
+    integrations.
+    """
     numbers = columns.ids(integration_ids)
     came = await connection.fetch_one(
         (
@@ -148,6 +152,7 @@ async def read_losses(connection: Connection, integration_ids: set[int], since_u
 
 
 async def trim_finds(connection: Connection, before_us: int, limit: int) -> int:
+    """Delete at most `limit` closed finds older than `before_us`; return how many."""
     rows = await connection.fetch_all(
         "SELECT id FROM omni_found_by_asking WHERE found_at < :before AND state <> 'open' ORDER "
         "BY id LIMIT :limit",

@@ -167,6 +167,7 @@ async def set_companies(connection: Connection, company_of: Mapping[int, int]) -
 
 
 async def replace_body(connection: Connection, delivery_id: int, body: str) -> None:
+    """Store another body of a delivery, as verified; pipelined."""
     connection.pipeline(
         "UPDATE omni_webhook_deliveries SET body = :body, is_verified = :yes WHERE id = :id",
         {"body": body, "yes": True, "id": delivery_id},

@@ -48,6 +48,7 @@ class Waiting(msgspec.Struct, frozen=True):
 
     @property
     def ids(self) -> list[int]:
+        """The numbers of all that was read, whether or not it could be decoded."""
         return [one.id for one in self.deliveries] + [one.id for one in self.unreadable]
 
 
@@ -117,6 +118,7 @@ async def peek_deliveries(connection: Connection, limit: int) -> list[Delivery]:
 
 
 async def read_by_ids(connection: Connection, ids: Iterable[int]) -> Waiting:
+    """Read those of these deliveries that are still `received`, oldest first."""
     sql = f"{_READ[connection.dialect]}WHERE id IN (:ids) AND state = 'received' ORDER BY id"
     return _waiting(await connection.fetch_all(sql, {"ids": IntList(ids)}), None)
 

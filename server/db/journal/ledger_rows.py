@@ -84,6 +84,7 @@ async def list_deliveries(
 
 
 async def read_bodies(connection: Connection, delivery_ids: list[int]) -> dict[int, str]:
+    """Return the first 200,000 characters of each of these deliveries' bodies."""
     rows = await connection.fetch_all(
         f"SELECT id, SUBSTR(body, 1, {_BODY_MOST}) FROM omni_webhook_deliveries WHERE id IN "
         f"({columns.ids(delivery_ids)})"
@@ -92,6 +93,7 @@ async def read_bodies(connection: Connection, delivery_ids: list[int]) -> dict[i
 
 
 async def read_body(connection: Connection, delivery_id: int) -> tuple[Entry, str] | None:
+    """Return a delivery and its whole body; None if it is gone."""
     row = await connection.fetch_one(
         f"SELECT {_ENTRY}, body FROM omni_webhook_deliveries WHERE id = :id", {"id": delivery_id}
     )
@@ -107,6 +109,7 @@ async def read_joins(connection: Connection, delivery_id: int) -> tuple[str, dic
 
 
 async def ids_in_state(connection: Connection, state: str, limit: int) -> list[int]:
+    """Return the numbers of the oldest deliveries in this state."""
     rows = await connection.fetch_all(
         "SELECT id FROM omni_webhook_deliveries WHERE state = :state ORDER BY id LIMIT :limit",
         {"state": state, "limit": limit},

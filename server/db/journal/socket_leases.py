@@ -32,6 +32,7 @@ class SocketState(msgspec.Struct, frozen=True):
 
 
 async def read_sockets(connection: Connection) -> dict[Place, SocketState]:
+    """Return the leases of all sockets to Chatwoot, and what their holders say of them."""
     rows = await connection.fetch_all(
         "SELECT company_id, place, holder, lease_until, state, problem, connected_at, heard_at, "
         "behind_us "

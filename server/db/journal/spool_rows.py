@@ -46,6 +46,10 @@ delivery_decoder = msgspec.json.Decoder(Delivery)
 
 
 class SpoolFull(Unavailable):
+    """The spool has reached its limit of bytes: the delivery is refused, and Chatwoot is to send it
+    again.
+    """
+
     code = "spool_full"
     title = "The database is away and the local spool is full; nothing more can be kept"
 
@@ -57,6 +61,7 @@ class StrangersFull(SpoolFull):
 
 
 def row_of(delivery: Delivery) -> dict[str, str | int]:
+    """Return a delivery as a row of the spool; the bytes of unverified ones are counted."""
     encoded = _encoder.encode(delivery)
     return {
         "delivery": encoded.decode(),
@@ -65,6 +70,7 @@ def row_of(delivery: Delivery) -> dict[str, str | int]:
 
 
 async def check_readable(connection: Connection) -> None:
+    """Raise the driver's error if the file cannot be read."""
     await connection.fetch_one("SELECT 1")
 
 
@@ -107,6 +113,9 @@ async def create_tables(connection: Connection, first: int) -> int:
 async def append_rows(
     connection: Connection, rows: Sequence[dict[str, str | int]], max_bytes: int
 ) -> None:
+    """Append rows to the spool. Raises SpoolFull above `max_bytes`, StrangersFull where unverified
+    deliveries have their share of it.
+    """
     if await _used_bytes(connection) > max_bytes:
         raise SpoolFull
     if strangers := sum(int(row["stranger_bytes"]) for row in rows):
@@ -145,6 +154,9 @@ async def remove_rows(connection: Connection, up_to: int) -> int:
 
 
 async def count_waiting(connection: Connection, after: int) -> int:
+    """Count the rows after a number: exactly up to a few thousand, above that as if there were no
+    gaps.
+    """
     ends = await connection.fetch_one(
         "SELECT MIN(id), MAX(id) FROM spooled_deliveries WHERE id > :after", {"after": after}
     )
@@ -171,6 +183,7 @@ async def _used_bytes(connection: Connection) -> int:
 
 
 async def put_row_aside(connection: Connection, number: int, reason: str) -> None:
+    """Move a row to `refused_deliveries` with the reason for which the database refused it."""
     await connection.execute(
         "INSERT INTO refused_deliveries (delivery, reason) SELECT delivery, :reason FROM "
         "spooled_deliveries WHERE id = :id",
@@ -180,6 +193,7 @@ async def put_row_aside(connection: Connection, number: int, reason: str) -> Non
 
 
 async def check_writable(connection: Connection) -> None:
+    """Raise the driver's error if the file takes no more, as on a full disk."""
     # more than a page, so that a full disk refuses it
     row = {"delivery": "{}" + " " * 8192, "stranger_bytes": 0}
     number = await connection.insert(INSERT_DELIVERY, row)

@@ -25,6 +25,9 @@ class SyncLease(msgspec.Struct, frozen=True):
 
 
 async def read_lease(connection: Connection, integration_id: int) -> SyncLease | None:
+    """Return who compares the integration with Chatwoot, until when, and how the last one ended;
+    None if nobody ever did.
+    """
     row = await connection.fetch_one(
         "SELECT holder, lease_until, outcome FROM omni_sync_leases WHERE integration_id = :id",
         {"id": integration_id},

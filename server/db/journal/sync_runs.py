@@ -55,6 +55,7 @@ async def ask_for_run(connection: Connection, integration_id: int, now_us: int) 
 
 
 async def ask_to_stop(connection: Connection, integration_id: int, now_us: int) -> None:
+    """Ask whatever process runs this full sync to stop; one that has ended is left as it is."""
     await connection.execute(
         "UPDATE omni_sync_runs SET state = 'stopping' WHERE integration_id = :id AND state IN "
         "('asked', 'running')",
@@ -63,6 +64,7 @@ async def ask_to_stop(connection: Connection, integration_id: int, now_us: int) 
 
 
 async def read_run(connection: Connection, integration_id: int) -> SyncRun | None:
+    """Return the integration's last full sync, however it ended; None if there was none."""
     row = await connection.fetch_one(
         f"{_SELECT} WHERE integration_id = :id", {"id": integration_id}
     )

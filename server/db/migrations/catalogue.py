@@ -13,6 +13,8 @@ from server.db.schema.names import DOCUMENTED
 
 
 class CatalogueColumn(NamedTuple):
+    """A column as `information_schema.columns` describes it."""
+
     data_type: str
     column_type: str
     is_nullable: bool
@@ -32,6 +34,7 @@ class Held(NamedTuple):
 
     @property
     def sentence(self) -> str:
+        """The warning about a column that a foreign key keeps from being widened."""
         return (
             f"Column {self.table}.{self.column} is left as it is ({self.column_type}): the "
             f"foreign key {self.key} holds it. "
@@ -40,11 +43,14 @@ class Held(NamedTuple):
 
 
 class UniqueKey(NamedTuple):
+    """A unique key of a table, other than its primary key."""
+
     name: str
     columns: tuple[str, ...]
 
     @property
     def text(self) -> str:
+        """The key's name with its columns in parentheses."""
         return f"{self.name} ({', '.join(self.columns)})"
 
 
@@ -65,6 +71,7 @@ _LONG = {
 
 
 def columns_of(connection: Connection, table: str) -> dict[str, CatalogueColumn]:
+    """Read a table's columns from the server's catalogue, in their order."""
     rows = connection.execute(
         text(
             "SELECT column_name, data_type, column_type, is_nullable, column_default, extra, "
@@ -98,6 +105,7 @@ def is_too_narrow(table: str, name: str, column: CatalogueColumn) -> bool:
 
 
 def narrow_columns(connection: Connection, table: str) -> list[tuple[str, CatalogueColumn]]:
+    """Return the columns of a shared table that hold less than docs/database.md promises."""
     return [
         (name, column)
         for name, column in columns_of(connection, table).items()
@@ -141,6 +149,7 @@ def indexed_texts(connection: Connection, table: str) -> Iterator[tuple[str, str
 
 
 def unique_keys(connection: Connection, table: str) -> list[UniqueKey]:
+    """Read a table's unique keys, without the primary key."""
     rows = connection.execute(
         text(
             "SELECT index_name, column_name FROM information_schema.statistics WHERE "

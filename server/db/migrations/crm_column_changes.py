@@ -91,6 +91,9 @@ def widened(definition: str, column: Column[object]) -> tuple[str, list[str]]:
 
 
 def definitions(connection: Connection, table: Table) -> dict[str, str]:
+    """Return each column's definition as `SHOW CREATE TABLE` writes it, which `MODIFY COLUMN` takes
+    back.
+    """
     created: str = connection.exec_driver_sql(f"SHOW CREATE TABLE {table.name}").one()[1]
     matches = (_COLUMN_LINE.match(line) for line in created.splitlines())
     return {match[1]: match[2] for match in matches if match}

@@ -78,6 +78,8 @@ _USUAL: dict[str, Any] = {
 
 
 class Fit(msgspec.Struct, frozen=True):
+    """Whether the CRM's tables can be used: sentences that forbid it, and sentences to be read."""
+
     refusals: list[str]
     warnings: list[str]
 

@@ -17,6 +17,7 @@ _progress: ContextVar[Progress] = ContextVar("progress", default=silent)
 
 @contextmanager
 def telling(progress: Progress) -> Iterator[None]:
+    """Within this context, `report` calls `progress`."""
     token = _progress.set(progress)
     try:
         yield
@@ -25,4 +26,5 @@ def telling(progress: Progress) -> Iterator[None]:
 
 
 def report(what: str, done: int = 0, total: int = 0) -> None:
+    """Say how far an upgrade is; `total` 0 where it is not known."""
     _progress.get()(what, done, total)

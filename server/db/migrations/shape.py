@@ -102,6 +102,7 @@ def foreign(connection: Connection) -> Iterator[str]:
 
 
 def missing_columns(inspector: Inspector, table: Table) -> Iterator[Column[object]]:
+    """Return the columns that a table of ours should have and does not."""
     present = {column["name"] for column in inspector.get_columns(table.name)}
     return (column for column in table.columns if column.name not in present)
 

@@ -21,6 +21,7 @@ _OF_PLACE = {"company_id", "page_id", "account_id", "base_url"}
 
 
 def refusals(connection: Connection, table: str) -> Iterator[str]:
+    """Return sentences about the CRM's unique keys that would refuse rows of Chatwoot's."""
     for key in _met(connection, table):
         if table == "integrations" and _OF_PLACE & set(key.columns):
             continue
@@ -36,6 +37,9 @@ def refusals(connection: Connection, table: str) -> Iterator[str]:
 
 
 def warnings(connection: Connection, table: str) -> Iterator[str]:
+    """Return sentences about the CRM's unique keys that the inbox can live with, and how it
+    does.
+    """
     for key in unique_keys(connection, table):
         if (
             table == "social_conversations"

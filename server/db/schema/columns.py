@@ -119,6 +119,9 @@ class JsonRowMapper(Generic[T]):
         self._read = mapper.read
 
     def entity(self, row: Row) -> T:
+        """Return the entity of a row that was selected by `select`, as one JSON array or as
+        columns.
+        """
         return self._read(_decode_array(row[0]) if isinstance(row[0], str) else row)
 
     def rest(self, row: Row) -> Row:
@@ -167,6 +170,7 @@ def contact_of(value: str | None) -> Contact | None:
 
 
 def conversation_to_row(c: Conversation) -> dict[str, Any]:
+    """Return all columns of `social_conversations` for this conversation."""
     return {
         "id": c.id,
         "company_id": c.company_id,
@@ -204,6 +208,7 @@ def conversation_to_row(c: Conversation) -> dict[str, Any]:
 
 
 def message_to_row(m: Message) -> dict[str, Any]:
+    """Return all columns of `social_messages` for this message."""
     return {
         "id": m.id,
         "conversation_id": m.conversation_id,

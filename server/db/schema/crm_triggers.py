@@ -94,6 +94,7 @@ class Trigger(msgspec.Struct, frozen=True):
 
     @property
     def create(self) -> str:
+        """Return the statement that creates the trigger."""
         return (
             f"CREATE TRIGGER {self.name} AFTER {self.event} ON {self.table} FOR EACH ROW "
             f"{self.body}"

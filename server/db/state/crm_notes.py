@@ -122,6 +122,7 @@ async def read_changes(
 
 
 async def read_integration_changes(connection: Connection, limit: int) -> list[RowChange]:
+    """Return the oldest changes that other programs made to integrations."""
     rows = await connection.fetch_all(
         f"SELECT {_COLUMNS} FROM omni_crm_changes WHERE company_id = :place AND subject = "
         ":subject ORDER BY id LIMIT :limit",

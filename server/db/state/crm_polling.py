@@ -53,6 +53,7 @@ async def keep_floor(connection: Connection, ends: tuple[int, int]) -> tuple[int
 
 
 async def move_floor(connection: Connection, ends: tuple[int, int]) -> None:
+    """Store up to which conversation and message rows have been polled."""
     await connection.execute(
         "UPDATE omni_crm_changes SET conversation_id = :c, row_id = :m WHERE company_id = :place "
         "AND subject = :subject",
@@ -102,6 +103,9 @@ async def queue_unheard(
 
 
 async def look(connection: Connection, company_id: int) -> Looked:
+    """Return the newest conversations of a company: our sequence number, and what the CRM's columns
+    say.
+    """
     rows = await connection.fetch_all(
         "SELECT id, omni_seq, platform, external_user_id, external_user_name, status, "
         "last_message_at, created_at, updated_at "
@@ -124,6 +128,7 @@ def changed(before: Looked, now: Looked) -> list[int]:
 async def queue_changed(
     connection: Connection, company_id: int, conversation_ids: Iterable[int]
 ) -> None:
+    """Queue conversations that were found changed, as a trigger would have; pipelined."""
     connection.pipeline_many(
         _INSERT, [_row(company_id, CONVERSATION, UPDATED, one, one) for one in conversation_ids]
     )

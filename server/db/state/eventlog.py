@@ -98,6 +98,7 @@ def _all_of(company_ids: set[int], streams: dict[int, Stream]) -> dict[int, Stre
 
 
 async def read_streams(connection: Connection, company_ids: Iterable[int]) -> dict[int, Stream]:
+    """Return the streams of those of these companies that have one, without locks."""
     sql = f"{_STREAMS[connection.dialect]} WHERE company_id IN (:ids) ORDER BY company_id"
     return _by_company(await connection.fetch_all(sql, {"ids": IntList(sorted(set(company_ids)))}))
 

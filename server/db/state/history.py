@@ -175,6 +175,9 @@ async def claim(
 
 
 async def renew(connection: Connection, integration_id: int, until_us: int) -> None:
+    """Keep the claim of a comparison of the history until `until_us`; no more where it has
+    ended.
+    """
     await connection.execute(
         "UPDATE integrations SET omni_history_until = :until WHERE id = :id AND "
         "omni_history_began_at IS NOT NULL",

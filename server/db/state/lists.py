@@ -105,6 +105,7 @@ async def count_unread(connection: Connection, company_id: int, agent_id: int) -
 
 
 async def read_read_count(connection: Connection, agent_id: int, conversation_id: int) -> int:
+    """Return how many of the conversation's messages the agent has read here."""
     row = await connection.fetch_one(
         "SELECT read_count FROM omni_conversation_reads WHERE agent_id = :agent_id AND "
         "conversation_id = :conversation_id",

@@ -14,6 +14,8 @@ PIECE_BYTES = 262_144
 
 
 class OutgoingFile(msgspec.Struct, frozen=True):
+    """A file of a reply with its content, until Chatwoot has it."""
+
     line: FileLine
     content: bytes
 

@@ -15,6 +15,7 @@ class Known(msgspec.Struct, frozen=True):
 
 
 async def read_known(connection: Connection, conversation_id: int) -> Known | None:
+    """Return the conversation's counts and its newest number of Chatwoot's; None if it is gone."""
     row = await connection.fetch_one(
         "SELECT c.omni_inbound_count, "
         "(SELECT MAX(m.omni_chatwoot_message_id) FROM social_messages m WHERE m.conversation_id "

@@ -88,6 +88,9 @@ def pipeline_changes(
     entries: Sequence[TrackedConversation | TrackedMessage],
     to_row: Callable[[Any], dict[str, Any]],
 ) -> None:
+    """Pipeline UPDATEs of the columns that changed, rows with the same changed columns in one
+    statement.
+    """
     by_change: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for entry in entries:
         row = connection.crm.fitted(table, to_row(entry.row))

@@ -32,10 +32,14 @@ _READ = {
 
 
 def conversation_of(row: Sequence[Any]) -> Unfilled:
+    """Return a conversation's id and the form of its customer that is searched; `row`: id, name,
+    contact.
+    """
     return row[0], customer_form(row[1], columns.contact_of(row[2]))
 
 
 def message_of(row: Sequence[Any]) -> Unfilled:
+    """Return a message's id and the form of its text that is searched; empty for a deleted one."""
     return row[0], "" if row[2] else content_form(row[1] or "")
 
 
@@ -85,5 +89,6 @@ async def read_unfilled(connection: Connection, table: str, after: int) -> list[
 
 
 async def fill(connection: Connection, table: str, rows: Sequence[Unfilled]) -> None:
+    """Write these search texts, in statements of bounded size."""
     for chunk in chunks(rows):
         await connection.execute(*update_of(table, chunk))

@@ -14,6 +14,7 @@ from server.db.schema.columns import CONVERSATIONS, MESSAGES
 async def read_conversation(
     connection: Connection, company_id: int, conversation_id: int
 ) -> Conversation | None:
+    """Return a company's conversation by our id; None if it is not there or another company's."""
     row = await connection.fetch_one(
         f"SELECT {CONVERSATIONS.select[connection.dialect]} FROM social_conversations c WHERE "
         "c.id = :id AND c.company_id = :company_id",
@@ -45,6 +46,9 @@ async def find_conversation(
 async def read_message(
     connection: Connection, company_id: int, conversation_id: int, message_id: int
 ) -> Message | None:
+    """Return a message of a company's conversation; None if it is not there or another
+    company's.
+    """
     row = await connection.fetch_one(
         f"SELECT {MESSAGES.select[connection.dialect]} FROM social_messages m JOIN "
         "social_conversations c ON c.id = m.conversation_id "

@@ -11,6 +11,9 @@ down_revision = None
 
 
 def upgrade() -> None:
+    """Create what is missing and fill our columns of rows that are there; say in `done` what was
+    done.
+    """
     connection = op.get_bind()
     done: list[str] = context.config.attributes["done"]
     done += shape.complete(connection)

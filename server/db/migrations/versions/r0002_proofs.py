@@ -11,6 +11,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
+    """Add what is missing and trust integrations that are there; say in `done` what was done."""
     connection = op.get_bind()
     done: list[str] = context.config.attributes["done"]
     done += shape.complete(connection)

@@ -11,5 +11,6 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
+    """Add the tables and columns that are missing; say in `done` which."""
     done: list[str] = context.config.attributes["done"]
     done += shape.complete(op.get_bind())

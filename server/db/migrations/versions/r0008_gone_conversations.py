@@ -9,5 +9,6 @@ down_revision = "0007"
 
 
 def upgrade() -> None:
+    """Add the tables and columns that are missing; say in `done` which."""
     done: list[str] = context.config.attributes["done"]
     done += shape.complete(op.get_bind())

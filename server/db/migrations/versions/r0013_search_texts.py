@@ -9,6 +9,7 @@ down_revision = "0010"
 
 
 def upgrade() -> None:
+    """Add the columns and fill them for rows that are there; say in `done` what was done."""
     connection = op.get_bind()
     done: list[str] = context.config.attributes["done"]
     done += shape.complete(connection)

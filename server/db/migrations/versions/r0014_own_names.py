@@ -13,4 +13,5 @@ down_revision = "0013"
 
 
 def upgrade() -> None:
+    """Add the tables and columns that are missing; say in `done` which."""
     context.config.attributes["done"] += shape.complete(op.get_bind())

@@ -9,4 +9,5 @@ down_revision = "0015"
 
 
 def upgrade() -> None:
+    """Add the tables and columns that are missing; say in `done` which."""
     context.config.attributes["done"] += shape.complete(op.get_bind())
