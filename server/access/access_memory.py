@@ -27,7 +27,7 @@ from server.settings import Settings
 from server.tasks import spawn
 
 _logger = log.get(__name__)
-_REMEMBERED_MOST = 50_000
+_MAX_REMEMBERED = 50_000
 # what was written at the same time may be committed later; a row looked at twice does no harm
 _OVERLAP_US = 15 * SECOND
 _PAGE = 5_000
@@ -279,5 +279,5 @@ def _narrowed(agent: Agent, told: Standing) -> Agent:
 
 
 def bound(remembered: OrderedDict[str, Any]) -> None:
-    while len(remembered) > _REMEMBERED_MOST:
+    while len(remembered) > _MAX_REMEMBERED:
         remembered.popitem(last=False)

@@ -18,7 +18,7 @@ from server.access.access_memory import (
     OnEnded,
     bound,
 )
-from server.access.passwords import PASSWORD_LEAST, PASSWORD_MOST, PasswordHashes
+from server.access.passwords import MAX_PASSWORD_CHARACTERS, MIN_PASSWORD_CHARACTERS, PasswordHashes
 from server.access.refused_credentials import RefusedCredentials
 from server.access.tokens import Claims
 from server.core.chatwoot.origins import is_own_origin, read_cookie
@@ -50,7 +50,7 @@ AGENT_HEADER = "inbox-agent"
 
 _COOKIE_BYTES = 32
 _COOKIE = re.compile(r"[A-Za-z0-9_-]{43}")  # as `open_session` makes them
-_COMPANY_AGENTS_MOST = 50_000
+_MAX_COMPANY_AGENTS = 50_000
 _ATTEMPTS_ACCOUNT = (1 / 6, 10.0)  # sign-ins a second and burst, for one account from one address
 _ATTEMPTS_ADDRESS = (0.5, 30.0)
 # for one account from all addresses, but browsers that are known
@@ -255,9 +255,11 @@ class Access(AccessMemory):
         """A new password's hash, in a thread. Raises BadRequest for one that is too short or too
         long.
         """
-        if not PASSWORD_LEAST <= len(password) <= PASSWORD_MOST:
+        if not MIN_PASSWORD_CHARACTERS <= len(password) <= MAX_PASSWORD_CHARACTERS:
             raise BadRequest(
-                Problem.of("password.length", least=PASSWORD_LEAST, most=PASSWORD_MOST)
+                Problem.of(
+                    "password.length", least=MIN_PASSWORD_CHARACTERS, most=MAX_PASSWORD_CHARACTERS
+                )
             )
         return await self._hashes.make(password)
 
@@ -327,7 +329,7 @@ class Access(AccessMemory):
         async with self._meeting.setdefault(claims.company_id, asyncio.Lock()):
             if place not in self._agents and claims.company_id not in self._met:
                 for agent in await self._database.read(
-                    lambda c: agent_rows.read_agents(c, claims.company_id, _COMPANY_AGENTS_MOST)
+                    lambda c: agent_rows.read_agents(c, claims.company_id, _MAX_COMPANY_AGENTS)
                 ):
                     self._remember(agent)
                 self._met.add(claims.company_id)

@@ -5,10 +5,10 @@ an answer was "not found", so that ordinary requests pay nothing.
 
 import itertools
 import time
-from collections import OrderedDict
 
 from server import log
 from server.access.authentication import Principal, actor_of
+from server.core.bounded_dict import BoundedDict
 from server.core.identifiers import parse_digits
 from server.core.times import SECOND, wall_now_us
 from server.db.access import audit_log
@@ -18,7 +18,7 @@ from server.errors import DatabaseUnavailable
 
 _logger = log.get(__name__)
 _AGAIN_SECONDS = 3_600.0
-_NOTED_MOST = 20_000
+_MAX_REMEMBERED = 20_000
 # as addresses of pages name them
 _KINDS_ON_PAGES = {"c": "conversations"}
 
@@ -27,7 +27,7 @@ class Trespass:
     def __init__(self, database: Database) -> None:
         self._database = database
         # agent and thing -> when, monotonic seconds
-        self._noted: OrderedDict[tuple[int, str, int], float] = OrderedDict()
+        self._noted: BoundedDict[tuple[int, str, int], float] = BoundedDict(_MAX_REMEMBERED)
 
     async def note(self, principal: Principal, method: str, path: str) -> None:
         """After a "not found": a line when the address names something that is there, in another
@@ -60,8 +60,6 @@ class Trespass:
             return
         self._noted[key] = now
         self._noted.move_to_end(key)
-        if len(self._noted) > _NOTED_MOST:
-            self._noted.popitem(last=False)
 
         async def write(connection: Connection) -> bool:
             owner = await audit_log.read_owner(connection, kind, number)

@@ -9,8 +9,8 @@ import argon2
 from server.errors import TooManyRequests
 from server.problems import Problem
 
-PASSWORD_LEAST = 10  # characters
-PASSWORD_MOST = 1_000
+MIN_PASSWORD_CHARACTERS = 10  # characters
+MAX_PASSWORD_CHARACTERS = 1_000
 _MAX_WAITING = 40  # some seconds of work: who comes later is told at once
 _hasher = argon2.PasswordHasher()
 

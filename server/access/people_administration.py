@@ -36,10 +36,10 @@ from server.errors import (
 from server.problems import Problem
 
 _INVITATION_US = 7 * 86_400 * SECOND
-_NAME_MOST = 255
-_EMAIL_MOST = 255
-_AGENTS_MOST = 2_000
-_INVITATIONS_MOST = 500
+_MAX_NAME_CHARACTERS = 255
+_MAX_EMAIL_CHARACTERS = 255
+_MAX_AGENTS = 2_000
+_MAX_INVITATIONS = 500
 
 
 class People:
@@ -52,7 +52,7 @@ class People:
 
     async def list_all(self, company_id: int) -> list[Agent]:
         return await self._database.read(
-            lambda c: agent_rows.read_agents(c, company_id, _AGENTS_MOST)
+            lambda c: agent_rows.read_agents(c, company_id, _MAX_AGENTS)
         )
 
     async def invite(self, actor: Actor, email: str, name: str, role: str) -> tuple[str, int]:
@@ -93,7 +93,7 @@ class People:
         """Those that can still be used, the one that ends first before the others."""
         now_us = self._database.clock.now_us()
         return await self._database.read(
-            lambda c: invitations.read_open_invitations(c, company_id, now_us, _INVITATIONS_MOST)
+            lambda c: invitations.read_open_invitations(c, company_id, now_us, _MAX_INVITATIONS)
         )
 
     async def end_invitation(self, actor: Actor, invitation_id: str) -> None:
@@ -104,7 +104,7 @@ class People:
 
         async def write(connection: Connection) -> None:
             open_ones = await invitations.read_open_invitations(
-                connection, actor.company_id, now_us, _INVITATIONS_MOST
+                connection, actor.company_id, now_us, _MAX_INVITATIONS
             )
             found = next((one for one in open_ones if one.id == invitation_id), None)
             if found is None or not await invitations.end_invitation(
@@ -316,7 +316,7 @@ def checked_email(text: str) -> str:
     if (
         not name
         or "." not in host
-        or len(email) > _EMAIL_MOST
+        or len(email) > _MAX_EMAIL_CHARACTERS
         or any(character.isspace() for character in email)
     ):
         raise BadRequest(Problem.of("person.email"))
@@ -330,8 +330,8 @@ def check_role(role: str) -> None:
 
 def checked_name(text: str) -> str:
     name = " ".join(text.split())
-    if not 0 < len(name) <= _NAME_MOST:
-        raise BadRequest(Problem.of("person.name", most=_NAME_MOST))
+    if not 0 < len(name) <= _MAX_NAME_CHARACTERS:
+        raise BadRequest(Problem.of("person.name", most=_MAX_NAME_CHARACTERS))
     return name
 
 

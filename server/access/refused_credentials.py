@@ -7,9 +7,9 @@ only while something in it guesses, and nobody whose sign-in this process knows.
 
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Hashable
 
+from server.core.bounded_dict import BoundedDict
 from server.core.token_buckets import Buckets, network_of
 from server.errors import TooManyRequests, Unauthenticated
 
@@ -22,7 +22,9 @@ _MAX_REMEMBERED = 20_000
 class RefusedCredentials:
     def __init__(self) -> None:
         self._buckets = Buckets(_REFUSALS_PER_SECOND, _BURST)
-        self._refused: OrderedDict[Hashable, tuple[float, str | None]] = OrderedDict()
+        self._refused: BoundedDict[Hashable, tuple[float, str | None]] = BoundedDict(
+            _MAX_REMEMBERED
+        )
 
     def check(self, credential: Hashable, address: str) -> None:
         """Before an unknown one is looked up. Raises Unauthenticated for one that was refused a
@@ -46,7 +48,5 @@ class RefusedCredentials:
         now = time.monotonic()
         self._refused[credential] = (now, message)
         self._refused.move_to_end(credential)
-        if len(self._refused) > _MAX_REMEMBERED:
-            self._refused.popitem(last=False)
         if address:
             self._buckets.spend(network_of(address), now, 1.0)

@@ -43,10 +43,10 @@ from server.problems import Problem
 
 _logger = log.get(__name__)
 _TICKET_ATTEMPTS = 5
-_SESSIONS_MOST = 200
-_EMAIL_MOST = 255
+_MAX_SESSIONS = 200
+_MAX_EMAIL_CHARACTERS = 255
 # lines an hour and account in the audit log; the log of the server has them all
-_FAILURES_KEPT = 30
+_MAX_KEPT_FAILURES = 30
 _HOUR_US = 3_600 * SECOND
 _OVER = Problem.of("sign_in.expired")
 _WRONG_CODE = Problem.of("second_factor.wrong_code")
@@ -95,8 +95,8 @@ class SignIn:
         """Raises Unauthenticated (the same, in the same time, for any wrong pair), TooManyRequests,
         BadRequest, SecondFactorNeeded with a `ticket` for `finish`, and DatabaseUnavailable."""
         email = email.strip().lower()
-        if len(email) > _EMAIL_MOST:
-            raise BadRequest(f"The e-mail address has at most {_EMAIL_MOST} characters")
+        if len(email) > _MAX_EMAIL_CHARACTERS:
+            raise BadRequest(f"The e-mail address has at most {_MAX_EMAIL_CHARACTERS} characters")
         self._access.slow_down(origin.address, email)
         found = await self._database.read(lambda c: agent_rows.read_password(c, email))
         agent_id, stored = found or (0, None)
@@ -152,7 +152,7 @@ class SignIn:
         """The agent's own sign-ins that have not ended, the newest first."""
         now_us = self._clock.now_us()
         return await self._database.read(
-            lambda c: sessions.list_sessions(c, principal.agent.id, now_us, _SESSIONS_MOST)
+            lambda c: sessions.list_sessions(c, principal.agent.id, now_us, _MAX_SESSIONS)
         )
 
     async def end_session(self, principal: Principal, session_id: str, origin: Origin) -> None:
@@ -378,7 +378,7 @@ class SignIn:
                 or await audit_log.count_acts(
                     connection, agent_id, audit_log.SIGN_IN_FAILED, since_us
                 )
-                >= _FAILURES_KEPT
+                >= _MAX_KEPT_FAILURES
             ):
                 return
             target = f"agent {agent_id}"

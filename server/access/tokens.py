@@ -27,13 +27,13 @@ from server.errors import ConfigurationError, TokenExpired, Unauthenticated
 from server.settings import Settings
 
 _logger = log.get(__name__)
-_SUBJECT_MOST = 128
+_MAX_SUBJECT_CHARACTERS = 128
 _LATEST_SECONDS = 253_370_764_799  # the end of year 9998, as in core/times
 # how often the files are looked at, at most: a stranger's tokens must not make us read them all the
 # time
 _LOOK_SECONDS = 2.0
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
-_RSA_LEAST_BITS = 2048
+_MIN_RSA_BITS = 2048
 
 
 class Claims(msgspec.Struct, frozen=True):
@@ -169,7 +169,7 @@ class Tokens:
             )
         if (
             not isinstance(subject, str)
-            or not 0 < len(subject) <= _SUBJECT_MOST
+            or not 0 < len(subject) <= _MAX_SUBJECT_CHARACTERS
             or not _is_text(subject)
         ):
             raise Unauthenticated(
@@ -291,7 +291,7 @@ def _algorithms_of(material: object) -> tuple[str, ...]:
     if isinstance(material, RSAPublicKey):
         return (
             ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
-            if material.key_size >= _RSA_LEAST_BITS
+            if material.key_size >= _MIN_RSA_BITS
             else ()
         )
     if isinstance(material, EllipticCurvePublicKey):

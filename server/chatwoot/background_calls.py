@@ -11,10 +11,11 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
 from server import log
+from server.core.backoff import doubled
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
-_FIRST_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 2.0, 60.0
+_INITIAL_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 2.0, 60.0
 _MAX_TRIES = 20  # a quarter of an hour, where nothing else of the address succeeds
 _logger = log.get(__name__)
 
@@ -76,7 +77,7 @@ class Paced(Generic[K, V]):
                     group.create_task(self._work(address))
 
     async def _work(self, address: str) -> None:
-        backoff = _FIRST_BACKOFF_SECONDS
+        failures = 0  # in a row
         await asyncio.sleep(self._gather_seconds)
         while work := self._waiting.get(address):
             key = next(iter(work))
@@ -89,12 +90,14 @@ class Paced(Generic[K, V]):
                     tries >= _MAX_TRIES or not self._put(address, key, value, tries + 1)
                 ):
                     _logger.info("given up", address=address, tries=tries + 1)
-                await asyncio.sleep(backoff)
-                backoff = min(2 * backoff, _MAX_BACKOFF_SECONDS)
+                failures += 1
+                await asyncio.sleep(
+                    doubled(_INITIAL_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS, failures)
+                )
             except Exception:  # one thing must not end the work of all others
                 _logger.exception("work that nobody waits for")
             else:
-                backoff = _FIRST_BACKOFF_SECONDS
+                failures = 0
                 await asyncio.sleep(self._pause_seconds)
         self._waiting.pop(address, None)
         self._at_work.discard(address)

@@ -32,7 +32,7 @@ from server.core.identifiers import MAX_SAFE_INTEGER
 ACTIVITY = "last_activity_at_desc"
 LAST_ID = MAX_SAFE_INTEGER  # above every id there will be
 # an answer to a window of ids is not cut below this; it has been 1,000 ever since windows exist
-_ROWS_AT_LEAST = 100
+_MIN_WINDOW_ROWS = 100
 _WAITED_FOR_SECONDS = 10.0  # how long somebody at the screen is kept waiting by further attempts
 
 
@@ -80,7 +80,7 @@ class ChatwootClient:
             timeouts=timeouts or Timeouts(),
             retries=retries or ReadRetries(),
         )
-        self.most_rows = _ROWS_AT_LEAST  # that an answer to a window of ids was ever seen to have
+        self.most_rows = _MIN_WINDOW_ROWS  # that an answer to a window of ids was ever seen to have
 
     # -- who and what is there --
 

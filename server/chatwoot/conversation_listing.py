@@ -18,13 +18,13 @@ from server.core.times import parse_time
 Json = dict[str, Any]
 
 _ORDERS = (ACTIVITY, "created_at_asc", "last_activity_at_asc", "created_at_desc")
-_PASSES_MOST = 6
-_RECENT_PASSES_MOST = 3
-_IDLE_PAGES_MOST = 3  # in a row with nothing new: the list is at its end, or goes round in a circle
-_FAILED_PAGES_MOST = 3  # in a row: then it is not one question that fails
-_FAILED_PASSES_MOST = 2
-_PAGES_MOST = 20_000
-_PROBES_MOST = 2_000  # conversations that one walk asks for by number
+_MAX_PASSES = 6
+_MAX_RECENT_PASSES = 3
+_MAX_IDLE_PAGES = 3  # in a row with nothing new: the list is at its end, or goes round in a circle
+_MAX_FAILED_PAGES = 3  # in a row: then it is not one question that fails
+_MAX_FAILED_PASSES = 2
+_MAX_PAGES = 20_000
+_MAX_PROBES = 2_000  # conversations that one walk asks for by number
 _ABSENT = (401, 403, 404)  # deleted, or not for the token's owner
 
 
@@ -46,7 +46,7 @@ class Pages:
         in a row.
         """
         idle = failed = 0
-        for page in range(1, _PAGES_MOST):
+        for page in range(1, _MAX_PAGES):
             try:
                 answer = await self._client.list_conversations(
                     page, inbox_id=self._inbox_id, order=self._order
@@ -55,7 +55,7 @@ class Pages:
                 raise
             except ChatwootError as error:
                 self.problem, failed = error.message, failed + 1
-                if failed >= _FAILED_PAGES_MOST:
+                if failed >= _MAX_FAILED_PAGES:
                     raise
                 continue
             failed, self.count = 0, answer.count
@@ -65,7 +65,7 @@ class Pages:
             if new:
                 yield new
             idle = 0 if new else idle + 1
-            if len(self.ids) >= answer.count or idle >= _IDLE_PAGES_MOST:
+            if len(self.ids) >= answer.count or idle >= _MAX_IDLE_PAGES:
                 return
 
 
@@ -93,7 +93,7 @@ class Listing:
         are all: every conversation that was there all the while. Raises ChatwootError where
         Chatwoot does not answer, or refuses.
         """
-        for number in range(_PASSES_MOST):
+        for number in range(_MAX_PASSES):
             pages = Pages(self._client, self._inbox_id, _ORDERS[number % len(_ORDERS)])
             top = max(self.found, default=0)
             try:
@@ -107,7 +107,7 @@ class Listing:
                 raise
             except ChatwootError:
                 self._failures += 1
-                if self._failures >= _FAILED_PASSES_MOST:
+                if self._failures >= _MAX_FAILED_PASSES:
                     raise
                 continue
             self._failures = 0
@@ -136,7 +136,7 @@ class Listing:
         if pages.count is None or pages.first_count != pages.count:
             return False
         earlier = self.found - pages.ids  # deleted since, or hidden by a tie
-        if pages.count - len(self._alive) > len(earlier) or len(earlier) > _PROBES_MOST:
+        if pages.count - len(self._alive) > len(earlier) or len(earlier) > _MAX_PROBES:
             return False
         for number in earlier:
             if await self._ask(number) is not None:
@@ -149,8 +149,8 @@ class Listing:
         left = [
             number for number in range(max(self.found, default=0), 0, -1) if number not in known
         ]
-        self.is_proved = len(left) <= _PROBES_MOST
-        for number in left[:_PROBES_MOST]:
+        self.is_proved = len(left) <= _MAX_PROBES
+        for number in left[:_MAX_PROBES]:
             try:
                 row = await self._ask(number)
             except ChatwootRefused:
@@ -158,7 +158,7 @@ class Listing:
             except ChatwootError as error:
                 self.is_proved, self._failures = False, self._failures + 1
                 self.problem = f"conversation {number}: {error.message}"
-                if self._failures >= _FAILED_PAGES_MOST:
+                if self._failures >= _MAX_FAILED_PAGES:
                     raise
                 continue
             self._failures = 0
@@ -193,7 +193,7 @@ class RecentListing:
         ChatwootError.
         """
         found: dict[int, Json] = {}
-        for _ in range(_RECENT_PASSES_MOST):
+        for _ in range(_MAX_RECENT_PASSES):
             before = len(found)
             if not await self._pass(found) or len(found) == before:
                 break

@@ -19,7 +19,7 @@ import httpx
 from server.chatwoot.outgoing import is_named, outgoing_client
 from server.errors import AttachmentUnavailable, NotFound
 
-_REDIRECTS_MOST = 4
+_MAX_REDIRECTS = 4
 _TIMEOUT = httpx.Timeout(10.0, connect=5.0, pool=5.0)
 WHOLE_SECONDS = 300.0  # a file on a slow line; longer holds a connection for nobody
 _LIMITS = httpx.Limits(max_connections=60, max_keepalive_connections=10)
@@ -111,7 +111,7 @@ class Files:
         """Begin to fetch; `base_url` is the integration's, `part` a Range. Raises NotFound or
         AttachmentUnavailable.
         """
-        for _ in range(_REDIRECTS_MOST + 1):
+        for _ in range(_MAX_REDIRECTS + 1):
             answer = await self._get(url, base_url, part)
             if answer.status_code in (200, 206):
                 problem = self._problem_of(answer)

@@ -24,7 +24,7 @@ import httpx
 from server.errors import BadRequest
 from server.problems import Problem
 
-_BASE_URL_MOST = 500
+_MAX_BASE_URL_CHARACTERS = 500
 _PAGES = re.compile(r"/(?:app|api)(?=/|$)")
 # the machine's own keys and addresses at cloud providers: nobody's Chatwoot, so refused even where
 # private addresses are allowed
@@ -252,8 +252,8 @@ def check_base_url(text: str) -> str:
         raise BadRequest(Problem.of("base_url.too_much"))
     # people paste the address of a page of Chatwoot's
     path = _PAGES.split(parts.path, maxsplit=1)[0].rstrip("/")
-    if len(url) > _BASE_URL_MOST:
-        raise BadRequest(Problem.of("base_url.too_long", count=_BASE_URL_MOST))
+    if len(url) > _MAX_BASE_URL_CHARACTERS:
+        raise BadRequest(Problem.of("base_url.too_long", count=_MAX_BASE_URL_CHARACTERS))
     place = parts.netloc.lower()  # one spelling, so that the same inbox is noticed
     return f"{parts.scheme}://{place}{path}"
 

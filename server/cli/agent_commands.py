@@ -181,10 +181,12 @@ def _change(agent_id: int, call: "Callable[[Application, Actor], Awaitable[None]
 
 
 def _read_password() -> str:
-    from server.access.passwords import PASSWORD_LEAST
+    from server.access.passwords import MIN_PASSWORD_CHARACTERS
     from server.errors import ConfigurationError
 
     password = sys.stdin.readline().rstrip("\r\n")
-    if len(password) < PASSWORD_LEAST:
-        raise ConfigurationError(f"The password must have at least {PASSWORD_LEAST} characters")
+    if len(password) < MIN_PASSWORD_CHARACTERS:
+        raise ConfigurationError(
+            f"The password must have at least {MIN_PASSWORD_CHARACTERS} characters"
+        )
     return password

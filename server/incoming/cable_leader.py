@@ -39,7 +39,7 @@ _HEARD_EVERY_US = 2 * SECOND  # news is written down no more often than this
 _LEAVE_SECONDS = 2.0
 # of one company: each holds some MB where a Chatwoot sends what it can, and a company has one
 # account or two
-_PLACES_MOST = 16
+_MAX_PLACES = 16
 # frames of one company, a large one counts as several
 _UNITS_A_SECOND, _UNITS_BURST = 1_000.0, 10_000.0
 
@@ -156,7 +156,7 @@ class CableLeader:
                     continue
                 place = place_of(integration)
                 counts[place[0]] += place not in found
-                if place in found or counts[place[0]] <= _PLACES_MOST:
+                if place in found or counts[place[0]] <= _MAX_PLACES:
                     found[place].append(integration)
         return dict(found)
 

@@ -10,7 +10,6 @@ floor, and grows.
 import asyncio
 import os
 import random
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
@@ -23,6 +22,7 @@ from server.chatwoot.cable import (
     CableNetwork,
     CableRefused,
 )
+from server.core.bounded_dict import BoundedDict
 from server.core.chatwoot.cable_frames import (
     ACTIVITY,
     UNREAD_CHANGED,
@@ -39,15 +39,15 @@ from server.db.journal.journal import SOCKET, SOURCE, Delivery
 from server.errors import OmniError, PayloadError
 
 _logger = log.get(__name__)
-_PAUSE_MOST_SECONDS = 300.0
+_MAX_PAUSE_SECONDS = 300.0
 _REFUSED_PAUSE_SECONDS = 300.0  # by then somebody may have put right what is wrong
 _CALM_SECONDS = 600.0  # a connection that lasted so long begins at the shortest pause again
 # frames that wait for their commit; meanwhile no more is read
-_HELD_MOST, _HELD_BYTES = 200, 8_000_000
+_MAX_HELD, _MAX_HELD_BYTES = 200, 8_000_000
 _FRAMES_SECOND, _FRAMES_BURST = 200.0, 5_000.0  # beyond this they are left to their webhooks
 _UNIT_BYTES = 16_384
 _SMALL_BYTES = 65_536
-_CONTACTS_MOST = _UNREAD_MOST = 20_000
+_MAX_CONTACTS = _MAX_UNREAD = 20_000
 _CONTACT_KEYS = ("name", "email", "phone_number", "identifier")
 
 Record = Callable[[Delivery], Awaitable[None]]
@@ -113,9 +113,9 @@ class Link:
         self._pause_seconds = pause_seconds
         self._account_id = integrations[0].account_id or 0
         # contact -> digest of what was told of them
-        self._contacts: OrderedDict[int, int] = OrderedDict()
+        self._contacts: BoundedDict[int, int] = BoundedDict(_MAX_CONTACTS)
         # conversation -> Chatwoot's number of unread messages
-        self._unread: OrderedDict[int, int] = OrderedDict()
+        self._unread: BoundedDict[int, int] = BoundedDict(_MAX_UNREAD)
         self._tokens = _FRAMES_BURST
         self._tokens_at = 0.0
         self._held_bytes = self._held = 0
@@ -143,7 +143,7 @@ class Link:
                 pause = self._pause_seconds
             # jitter, not a secret
             await asyncio.sleep(pause * (1.0 + random.random() / 2))  # noqa: S311
-            pause = min(2 * pause, max(_PAUSE_MOST_SECONDS, self._pause_seconds))
+            pause = min(2 * pause, max(_MAX_PAUSE_SECONDS, self._pause_seconds))
 
     def _note(self, state: str, problem: str) -> None:
         if (state, problem) != (self.state.state, self.state.problem):
@@ -280,8 +280,6 @@ class Link:
             return False
         self._contacts[news.contact_id] = digest
         self._contacts.move_to_end(news.contact_id)
-        if len(self._contacts) > _CONTACTS_MOST:
-            self._contacts.popitem(last=False)
         return True
 
     def _changes_unread(self, data: Json) -> bool:
@@ -296,8 +294,6 @@ class Link:
         is_new = self._unread.get(number) != unread
         self._unread[number] = unread
         self._unread.move_to_end(number)
-        if len(self._unread) > _UNREAD_MOST:
-            self._unread.popitem(last=False)
         return is_new
 
     async def _wait_for_turn(self, size: int) -> None:
@@ -320,7 +316,7 @@ class Link:
         return True
 
     async def _wait_for_room(self, size: int) -> None:
-        while self._held and (self._held >= _HELD_MOST or self._held_bytes + size > _HELD_BYTES):
+        while self._held and (self._held >= _MAX_HELD or self._held_bytes + size > _MAX_HELD_BYTES):
             self._room.clear()
             await self._room.wait()
         self._held += 1

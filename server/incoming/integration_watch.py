@@ -35,7 +35,7 @@ ClientOf = Callable[[Integration], ChatwootClient]
 Json = dict[str, Any]
 _POLL_SECONDS = 1.0
 _MAX_AT_ONCE = 8
-_PROBLEM_MOST = 500  # characters
+_MAX_PROBLEM_CHARACTERS = 500  # characters
 _WEBHOOK = ("webhook", "events", "signature")
 _logger = log.get(__name__)
 _SERVER = "server"
@@ -224,10 +224,10 @@ class Watch:
 
     async def _keep(self, one: Integration, problem: Text | None, inbox_name: str | None) -> None:
         values = {
-            "chatwoot_problem": encode(problem, _PROBLEM_MOST),
+            "chatwoot_problem": encode(problem, _MAX_PROBLEM_CHARACTERS),
             "inbox_name": inbox_name[:255] if inbox_name else None,
         }
-        known = encode(one.chatwoot_problem, _PROBLEM_MOST)
+        known = encode(one.chatwoot_problem, _MAX_PROBLEM_CHARACTERS)
         if (known, one.inbox_name) == (values["chatwoot_problem"], values["inbox_name"]):
             return
         await self._database.transaction(

@@ -14,7 +14,7 @@ from server.integrations.arrivals import Arrivals
 from server.integrations.directory import Directory
 from server.problems import Problem
 
-_LISTED_MOST = 100
+_MAX_LISTED = 100
 # for so long after the last one it is said that numbers were given out again
 _SAID_US = 3 * 86_400 * SECOND
 
@@ -49,9 +49,7 @@ class Sources:
 
     def report(self) -> list[Json]:
         """A line for each of the first integrations."""
-        listed = sorted(self._directory.integrations.values(), key=lambda one: one.id)[
-            :_LISTED_MOST
-        ]
+        listed = sorted(self._directory.integrations.values(), key=lambda one: one.id)[:_MAX_LISTED]
         return [{"integrationId": one.id, **self.of(one)[1]} for one in listed]
 
     def problems(self) -> list[Problem]:

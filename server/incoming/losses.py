@@ -25,7 +25,7 @@ _logger = log.get(__name__)
 _POLL_SECONDS = 5.0
 _BATCH = 500
 _OVERLAP = 100  # deliveries are not committed in the order of their numbers
-_BATCHES_MOST = 20  # in one look at an integration
+_MAX_BATCHES = 20  # in one look at an integration
 # a message's webhook may have come just before it was found, and have waited in the journal
 _BEFORE_US = 120 * SECOND
 _RECENT_US = 600 * SECOND
@@ -101,7 +101,7 @@ class Losses:
             self._newest[integration_id], self._read_to[integration_id] = newest, 0
         since_us = min(one.found_us for one in found) - _BEFORE_US
         open_finds = {(one.kind, one.number): one for one in found}
-        for _ in range(_BATCHES_MOST):
+        for _ in range(_MAX_BATCHES):
             after = max(0, self._read_to.get(integration_id, 0) - _OVERLAP)
             rows = await self._database.read(
                 # awaited at once

@@ -21,18 +21,20 @@ from server.message_observer import MessageObserver
 
 _logger = log.get(__name__)
 _Waiting = tuple[Delivery, asyncio.Future[None]]
-_APPEND_MOST, _APPEND_BYTES = 500, 8_000_000  # in one commit
+_MAX_APPENDED, _MAX_APPENDED_BYTES = 500, 8_000_000  # in one commit
 _ANSWER_SECONDS = 4.5  # for both, of the five that Chatwoot waits for an answer: slow is not gone
 # of them, a webhook waits no longer for the journal before it goes to the spool
 _JOURNAL_SECONDS = 0.7
-_SPOOL_LEAST_SECONDS = 0.5
-_WAITING_MOST, _WAITING_BYTES = 10_000, 64_000_000  # deliveries that wait for their commit
+_MIN_SPOOL_SECONDS = 0.5
+_MAX_WAITING, _MAX_WAITING_BYTES = 10_000, 64_000_000  # deliveries that wait for their commit
 _STRANGERS_SHARE = 4  # of these, deliveries that nobody could judge take a fourth at most
 _OVERHEAD_BYTES = 1_000  # what a delivery holds besides its body
 _DRAIN_SECONDS = 0.5
-_DRAIN_MOST = 500
+_MAX_DRAINED = 500
 _LEFT_SECONDS = 10.0  # how often the file is looked into for what a process that died has left
-_STUCK_MOST = 3  # drains that may fail while the database answers, before one delivery is to blame
+_MAX_STUCK_DRAINS = (
+    3  # drains that may fail while the database answers, before one delivery is to blame
+)
 _REFUSED_SECONDS = 10.0
 
 
@@ -90,9 +92,9 @@ class Recorder:
         size = sys.getsizeof(delivery.body) + _OVERHEAD_BYTES
         strangers = 0 if delivery.is_verified else size
         if (
-            len(self._waiting) >= _WAITING_MOST
-            or self._bytes + size > _WAITING_BYTES
-            or (strangers and self._strangers_bytes + size > _WAITING_BYTES // _STRANGERS_SHARE)
+            len(self._waiting) >= _MAX_WAITING
+            or self._bytes + size > _MAX_WAITING_BYTES
+            or (strangers and self._strangers_bytes + size > _MAX_WAITING_BYTES // _STRANGERS_SHARE)
         ):
             raise Unavailable
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -110,9 +112,9 @@ class Recorder:
         while True:
             await self._wake.wait()
             batch, size = [self._waiting.popleft()], 0
-            while self._waiting and len(batch) < _APPEND_MOST:
+            while self._waiting and len(batch) < _MAX_APPENDED:
                 size += sys.getsizeof(batch[-1][0].body) + _OVERHEAD_BYTES
-                if size + sys.getsizeof(self._waiting[0][0].body) > _APPEND_BYTES:
+                if size + sys.getsizeof(self._waiting[0][0].body) > _MAX_APPENDED_BYTES:
                     break
                 batch.append(self._waiting.popleft())
             if not self._waiting:
@@ -219,7 +221,7 @@ class Recorder:
             ):
                 continue
             try:
-                await self._spool.append(these, max(_SPOOL_LEAST_SECONDS, until - time.monotonic()))
+                await self._spool.append(these, max(_MIN_SPOOL_SECONDS, until - time.monotonic()))
             except SpoolFull as error:
                 failed |= dict.fromkeys((delivery.uid for delivery in these), error)
             except Exception as error:
@@ -233,14 +235,14 @@ class Recorder:
         is found one by one.
         """
         try:
-            if self._stuck >= _STUCK_MOST:
+            if self._stuck >= _MAX_STUCK_DRAINS:
                 return await self._drain_one()
-            spooled = await self._spool.read(_DRAIN_MOST)
+            spooled = await self._spool.read(_MAX_DRAINED)
             if spooled:
                 await self._move(spooled)
         except Exception as error:  # whatever the journal says to these
             # said, and not said twice a second for ever
-            if not isinstance(error, DatabaseUnavailable) and self._stuck <= _STUCK_MOST:
+            if not isinstance(error, DatabaseUnavailable) and self._stuck <= _MAX_STUCK_DRAINS:
                 _logger.exception("the journal refuses spooled deliveries")
             self._stuck += await self._database_answers()
             return False

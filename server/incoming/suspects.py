@@ -7,11 +7,11 @@ is tried again a few times, and parked as `dead` with its reason.
 """
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from server import log
+from server.core.backoff import doubled, jittered
 from server.core.times import SECOND
 from server.db.engine.database import Database
 from server.db.journal import journal, journal_reads
@@ -28,9 +28,9 @@ _logger = log.get(__name__)
 _POLL_SECONDS = 0.25
 _RETRIES_AT_ONCE = 20
 # between two looks at a company that is held up by something else
-_FIRST_SECONDS, _MOST_SECONDS = 0.5, 10.0
-_RETRY_FIRST_SECONDS = 0.5
-_RETRY_MOST_SECONDS = 60.0
+_INITIAL_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 0.5, 10.0
+_INITIAL_RETRY_SECONDS = 0.5
+_MAX_RETRY_SECONDS = 60.0
 
 Take = Callable[[Sequence[int]], Awaitable[None]]
 IntegrationOf = Callable[[int], int | None]
@@ -46,9 +46,10 @@ class _Suspect:
         self.due = 0.0
 
     def put_off(self) -> None:
+        """Sets when the company is examined again: later with each failure."""
         self.failures += 1
-        self.due = time.monotonic() + min(
-            _MOST_SECONDS, _FIRST_SECONDS * 2.0 ** min(self.failures - 1, 10)
+        self.due = time.monotonic() + doubled(
+            _INITIAL_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS, self.failures
         )
 
 
@@ -83,11 +84,13 @@ class Suspects:
         return self._suspects.keys()
 
     def add(self, company_ids: Collection[int]) -> None:
+        """Has these companies examined, soon."""
         for company_id in company_ids:
             self._suspects.setdefault(company_id, _Suspect(self._batch))
         self._wake.set()
 
     async def run(self) -> None:
+        """Examines suspects and retries what is due, until it is cancelled."""
         while True:
             self._wake.clear()
             await self._examine_all()
@@ -194,8 +197,8 @@ class Suspects:
         now_us, integration_id = self._database.clock.now_us(), self._integration_of(delivery_id)
 
         def later(attempts: int) -> int:
-            seconds = min(_RETRY_MOST_SECONDS, _RETRY_FIRST_SECONDS * 2.0 ** min(attempts, 20))
-            return now_us + int(seconds * (0.5 + random.random()) * SECOND)  # noqa: S311 - jitter
+            seconds = doubled(_INITIAL_RETRY_SECONDS, _MAX_RETRY_SECONDS, attempts + 1)
+            return now_us + int(jittered(seconds) * SECOND)
 
         await self._database.transaction(
             lambda c: journal.count_failure(

@@ -19,7 +19,7 @@ Source = Literal["webhook", "socket", "asking"]
 LATE_SECONDS = 10.0  # from here on it is said, and Chatwoot is asked more often
 REMEDY = _QUEUE_IS_BUSY = Problem.of("delay.give_process")
 _KEPT_SECONDS = 120.0
-_KEPT_MOST = 200
+_MAX_KEPT = 200
 _HISTORY_SECONDS = 1_800.0
 _SOURCES: tuple[Source, ...] = ("webhook", "socket", "asking")
 _DELAYS = {source: metrics.arrival_delay_seconds.labels(source) for source in _SOURCES}
@@ -77,7 +77,7 @@ class Arrivals:
         _DELAYS[source].observe(seconds)
         kept = self._recent.get((integration_id, source))
         if kept is None:
-            kept = self._recent[integration_id, source] = deque(maxlen=_KEPT_MOST)
+            kept = self._recent[integration_id, source] = deque(maxlen=_MAX_KEPT)
         kept.append((time.monotonic(), seconds))
 
     def delay_seconds(

@@ -13,7 +13,7 @@ from server.db.access.integration_record import Integration
 from server.errors import AttachmentUnavailable, NotFound
 
 _SECONDS = 8.0  # for all of it
-_CONVERSATIONS_MOST, _FILES_MOST = 3, 3
+_MAX_CONVERSATIONS, _MAX_FILES = 3, 3
 
 
 class FileTrial:
@@ -29,7 +29,7 @@ class FileTrial:
         """
         try:
             async with asyncio.timeout(_SECONDS):
-                for url in (await self._addresses(own, inbox_id))[:_FILES_MOST]:
+                for url in (await self._addresses(own, inbox_id))[:_MAX_FILES]:
                     if (is_open := await self._opens(url, own.base_url)) is not None:
                         return file_hosts.judge(own.base_url, url, is_open=is_open)
         except (ChatwootError, TimeoutError):
@@ -42,7 +42,7 @@ class FileTrial:
         listed = [one for row in rows for one in row.get("messages") or () if isinstance(one, dict)]
         if found := file_hosts.addresses(listed):
             return found
-        for row in rows[:_CONVERSATIONS_MOST]:
+        for row in rows[:_MAX_CONVERSATIONS]:
             if isinstance(number := row.get("id"), int) and (
                 found := file_hosts.addresses(await client.list_newest(number))
             ):

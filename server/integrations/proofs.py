@@ -13,6 +13,7 @@ from typing import Any
 
 from server import log
 from server.chatwoot import ChatwootClient, ChatwootError, ChatwootRefused
+from server.core.backoff import doubled
 from server.core.chatwoot.inbox_proof import (
     NOT_ACCEPTED,
     Proof,
@@ -59,8 +60,8 @@ class Proofs:
         self._directory = directory
         self._client_of = client_of
         self._settings = settings
-        # integration -> (monotonic moment, backoff in seconds)
-        self._next_try: dict[int, tuple[float, float]] = {}
+        # integration -> (monotonic moment, tries so far)
+        self._next_try: dict[int, tuple[float, int]] = {}
 
     async def run(self) -> None:
         while True:
@@ -230,7 +231,7 @@ class Proofs:
             one.id: self._next_try[one.id] for one in waiting if one.id in self._next_try
         }
         return [
-            one for one in waiting if self._next_try.get(one.id, (0.0, 0.0))[0] <= time.monotonic()
+            one for one in waiting if self._next_try.get(one.id, (0.0, 0))[0] <= time.monotonic()
         ]
 
     async def _prove_all(self, due: Iterable[Integration]) -> None:
@@ -252,11 +253,9 @@ class Proofs:
                 group.create_task(prove_own(own))
 
     async def _try(self, integration: Integration) -> None:
-        backoff = min(
-            self._next_try.get(integration.id, (0.0, _INITIAL_BACKOFF_SECONDS / 2))[1] * 2,
-            _MAX_BACKOFF_SECONDS,
-        )
-        self._next_try[integration.id] = (time.monotonic() + backoff, backoff)
+        tries = self._next_try.get(integration.id, (0.0, 0))[1] + 1
+        backoff = doubled(_INITIAL_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS, tries)
+        self._next_try[integration.id] = (time.monotonic() + backoff, tries)
         try:
             proof = await self.prove(integration)
         except OmniError as error:

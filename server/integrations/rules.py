@@ -16,7 +16,7 @@ from server.integrations.proofs import previous_secret_us
 from server.problems import Problem
 
 UNWRITTEN = Problem.of("trial.token_needed")
-_TOKEN_MOST = 500
+_MAX_TOKEN_CHARACTERS = 500
 
 Json = dict[str, Any]
 
@@ -75,7 +75,7 @@ def checked_secret(text: str, what: Problem) -> str:
     """It goes into a header or a digest. Raises BadRequest without quoting it."""
     stripped = text.strip()
     if (
-        not 0 < len(stripped) <= _TOKEN_MOST
+        not 0 < len(stripped) <= _MAX_TOKEN_CHARACTERS
         or not stripped.isascii()
         or not stripped.isprintable()
         or " " in stripped

@@ -40,12 +40,12 @@ from server.problems import Problem, Text
 
 _MINUTES = 60
 _MINUTE_US = 60 * SECOND
-_DELAYS_MOST = 3_000
+_MAX_DELAYS = 3_000
 _KEPT_SECONDS = 1.0
 _LOSSES_SECONDS = 10.0
 _DAY_US = 24 * 3600 * SECOND
 # a busy Chatwoot was seen to be 153 s late; what is older was fetched
-_DELAY_MOST_US = 180 * SECOND
+_MAX_DELAY_US = 180 * SECOND
 _SILENT_SECONDS = 24 * 3600  # a quiet day is worth a word, not an alarm
 _SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
@@ -109,7 +109,7 @@ class CompanyStatus:
             numbers = {one.id for one in own}
             return (
                 await status_counts.count_by_minute(connection, numbers, first * _MINUTE_US),
-                await fanouts.read_delays(connection, company_id, first * _MINUTE_US, _DELAYS_MOST),
+                await fanouts.read_delays(connection, company_id, first * _MINUTE_US, _MAX_DELAYS),
                 await status_counts.read_backlog(connection, company_id, numbers),
             )
 
@@ -224,7 +224,7 @@ def _delays_by_minute(walks: list[tuple[int, bytes]], first: int) -> list[list[f
             event.kind == "message.created"
             and at_us is not None
             and 0 <= place < _MINUTES
-            and ended_us - at_us < _DELAY_MOST_US
+            and ended_us - at_us < _MAX_DELAY_US
         ):
             minutes[place].append(max(0.0, (ended_us - at_us) / SECOND))
     return minutes

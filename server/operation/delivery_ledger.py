@@ -41,7 +41,7 @@ from server.errors import Conflict, NotFound, PayloadError
 from server.integrations.directory import Directory
 from server.problems import Problem, english
 
-_EVENTS_MOST, _DELIVERIES_MOST, _WALKS_MOST, _FOUND_MOST, _FINDS_MOST = 50, 50, 20, 50, 20
+_MAX_EVENTS, _MAX_DELIVERIES, _MAX_FANOUTS, _MAX_FOUND, _MAX_FINDS = 50, 50, 20, 50, 20
 # a message's events are looked for so far around the moments known of it
 _AROUND_US = 3_600 * SECOND
 _DAY_US = 86_400 * SECOND
@@ -133,7 +133,7 @@ class Ledger:
     async def search(self, company_id: int, text: str, days: float) -> list[Found]:
         since_us = wall_now_us() - int(days * _DAY_US)
         return await self._database.read(
-            lambda c: ledger_rows.find_messages(c, company_id, text, since_us, _FOUND_MOST)
+            lambda c: ledger_rows.find_messages(c, company_id, text, since_us, _MAX_FOUND)
         )
 
     async def trace(self, company_id: int | None, message_id: int) -> MessageTrace:
@@ -155,7 +155,7 @@ class Ledger:
             walks = [
                 SeenWalk(event.seq, walk.first_us, walk.last_us, walk.sockets)
                 for event in events
-                for walk in await fanouts.read_reach(connection, owner, event.seq, _WALKS_MOST)
+                for walk in await fanouts.read_reach(connection, owner, event.seq, _MAX_FANOUTS)
             ]
             return MessageTrace(
                 message, events, deliveries, message_trace.steps(events, deliveries, walks, found)
@@ -182,7 +182,7 @@ class Ledger:
         for moment in moments:
             between = moment - _AROUND_US, moment + _AROUND_US
             for event in await ledger_rows.read_events_of(
-                connection, company_id, message.id, between, _EVENTS_MOST
+                connection, company_id, message.id, between, _MAX_EVENTS
             ):
                 found[event.seq] = event
         return [found[seq] for seq in sorted(found)]
@@ -194,7 +194,7 @@ class Ledger:
             return []
         since_us = min(message.created_us or told_us, told_us) - _AROUND_US
         return await finds.read_of_message(
-            connection, integration_id, message.chatwoot_message_id, since_us, _FINDS_MOST
+            connection, integration_id, message.chatwoot_message_id, since_us, _MAX_FINDS
         )
 
     async def _deliveries(
@@ -210,7 +210,7 @@ class Ledger:
             if moment is None or integration_id is None:
                 continue
             for delivery, body in await ledger_rows.read_deliveries_at(
-                connection, integration_id, moment, _DELIVERIES_MOST
+                connection, integration_id, moment, _MAX_DELIVERIES
             ):
                 number = _message_number(body, delivery.received_us)
                 if number is not None and number == message.chatwoot_message_id:

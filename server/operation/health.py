@@ -24,7 +24,7 @@ _LAG_SECONDS = 0.5  # longer than this without a turn, and people notice
 _LAG_REMEMBERED_SECONDS = 30.0
 _DISKS_EVERY_SECONDS = 5.0
 _SLOW_CALL_SECONDS = 0.2
-_SLOW_CALLS_LEAST = 5
+_MIN_SLOW_CALLS = 5
 # the parts of the status page, and what is said of each when nothing is found
 _WELL = {
     "database": Problem.of("database.answers"),
@@ -276,7 +276,7 @@ class Health:
     def _slow_calls(self) -> Problem | None:
         seconds = self._database.recent_seconds()
         if (
-            len(seconds) < _SLOW_CALLS_LEAST
+            len(seconds) < _MIN_SLOW_CALLS
             or (middle := statistics.median(seconds)) < _SLOW_CALL_SECONDS
         ):
             return None

@@ -13,7 +13,7 @@ from server.db.engine.database import Connection
 from server.db.state import outbox, outgoing_files, threads
 from server.errors import BadRequest, NewerMessages
 
-CONTENT_MOST_CHARACTERS = 150_000  # Chatwoot's own limit (message.rb)
+MAX_CONTENT_CHARACTERS = 150_000  # Chatwoot's own limit (message.rb)
 _KEY = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _MAX_NEWER = 50
 _REPEAT_US = 60 * SECOND  # a reply without a key that equals one this young is the same one
@@ -39,9 +39,9 @@ def checked_content(content: str, *, has_files: bool) -> str:
     """The content. Raises BadRequest where it is empty or too long."""
     if not content.strip() and not has_files:
         raise BadRequest("A reply needs some text")
-    if len(content) > CONTENT_MOST_CHARACTERS:
+    if len(content) > MAX_CONTENT_CHARACTERS:
         raise BadRequest(
-            f"A reply has at most {CONTENT_MOST_CHARACTERS:,} characters; this one has "
+            f"A reply has at most {MAX_CONTENT_CHARACTERS:,} characters; this one has "
             f"{len(content):,}"
         )
     return content

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from server.access.authentication import Principal, actor_of
-from server.access.passwords import PASSWORD_LEAST
+from server.access.passwords import MIN_PASSWORD_CHARACTERS
 from server.access.people_administration import People
 from server.access.sign_in import NewFactor, SignIn
 from server.core.second_factor_rules import qr_address
@@ -128,7 +128,7 @@ class AccountPages:
             "account.html",
             error.status if error else 200,
             principal=principal,
-            least=PASSWORD_LEAST,
+            least=MIN_PASSWORD_CHARACTERS,
             done=done_of(request, _DONE),
             trouble=error.problem if error else None,
             sessions=await self._sign_in.sessions(principal),

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from server.access.authentication import Principal, actor_of
-from server.access.passwords import PASSWORD_LEAST
+from server.access.passwords import MIN_PASSWORD_CHARACTERS
 from server.access.people_administration import People
 from server.errors import Forbidden, NotFound, OmniError
 from server.http.api.sessions import origin_of
@@ -161,6 +161,6 @@ class PeoplePages:
             error.status if error else 200,
             invitation=invitation,
             token=token,
-            least=PASSWORD_LEAST,
+            least=MIN_PASSWORD_CHARACTERS,
             trouble=error.problem if error else None,
         )

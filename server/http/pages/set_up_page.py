@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from server.access.first_run import SetUp
-from server.access.passwords import PASSWORD_LEAST
+from server.access.passwords import MIN_PASSWORD_CHARACTERS
 from server.errors import Conflict, Forbidden, OmniError
 from server.http.api.sessions import origin_of
 from server.http.client_address import address_of
@@ -83,7 +83,7 @@ class SetUpPages:
             status,
             key=key,
             form=shown,
-            least=PASSWORD_LEAST,
+            least=MIN_PASSWORD_CHARACTERS,
             trouble=trouble,
         )
 

@@ -13,7 +13,7 @@ from tests.kit.eventually import eventually
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(background_calls, "_FIRST_BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(background_calls, "_INITIAL_BACKOFF_SECONDS", 0.001)
     monkeypatch.setattr(background_calls, "_MAX_BACKOFF_SECONDS", 0.002)
 
 

@@ -246,7 +246,7 @@ async def test_a_quiet_list_is_read_once() -> None:
 
 async def test_what_could_not_be_proved_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """More numbers without a conversation than one walk asks for: the sentence has both counts."""
-    monkeypatch.setattr("server.chatwoot.conversation_listing._PROBES_MOST", 5)
+    monkeypatch.setattr("server.chatwoot.conversation_listing._MAX_PROBES", 5)
     async with connected() as (sim, client):
         for number in range(60):
             sim.customer_says(f"Customer {number}", "hello")

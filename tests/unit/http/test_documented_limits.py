@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 import pytest
 
-from server.access.passwords import PASSWORD_LEAST, PASSWORD_MOST
+from server.access.passwords import MAX_PASSWORD_CHARACTERS, MIN_PASSWORD_CHARACTERS
 from server.access.people_administration import checked_email, checked_name
 from server.core import choices
 from server.core.state import canned_reply_rules
@@ -72,9 +72,12 @@ def test_an_address_is_as_long_as_the_document_says() -> None:
 
 def test_a_password_is_as_long_as_the_document_says() -> None:
     limits = _limits("PasswordChange", "newPassword")
-    assert (limits["minLength"], limits["maxLength"]) == (PASSWORD_LEAST, PASSWORD_MOST)
+    assert (limits["minLength"], limits["maxLength"]) == (
+        MIN_PASSWORD_CHARACTERS,
+        MAX_PASSWORD_CHARACTERS,
+    )
     for schema, name in (("SignIn", "password"), ("PasswordAgain", "password")):
-        assert _limits(schema, name)["maxLength"] == PASSWORD_MOST
+        assert _limits(schema, name)["maxLength"] == MAX_PASSWORD_CHARACTERS
 
 
 def test_the_words_to_choose_from_are_the_rules_own() -> None:

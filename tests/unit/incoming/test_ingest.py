@@ -136,9 +136,9 @@ async def _site(url: str, *, runs: bool = True) -> AsyncIterator[Site]:
 
 @pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(suspects, "_RETRY_FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(suspects, "_INITIAL_RETRY_SECONDS", 0.01)
     monkeypatch.setattr(suspects, "_POLL_SECONDS", 0.02)
-    monkeypatch.setattr(suspects, "_FIRST_SECONDS", 0.05)
+    monkeypatch.setattr(suspects, "_INITIAL_BACKOFF_SECONDS", 0.05)
 
 
 async def test_a_company_that_is_held_is_left_for_later(mariadb: MariaDB) -> None:
