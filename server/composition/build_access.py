@@ -34,10 +34,10 @@ def build_access(resources: Resources, live: Live, confirmation: Confirmation) -
         connected=revoker.connected_agents,
         on_keys=revoker.keys_changed,
         on_confirmed=revoker.access_confirmed,
-        announce=partial(live.bus.tell, _TOPIC) if live.bus.is_shared else None,
+        announce=partial(live.bus.publish_topic, _TOPIC) if live.bus.is_shared else None,
     )
     if live.bus.is_shared:
-        live.bus.follow(_TOPIC, access.hear)
+        live.bus.follow_topic(_TOPIC, access.hear)
     return AccessRoom(
         access=access,
         people=People(

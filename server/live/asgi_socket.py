@@ -13,8 +13,8 @@ from server.tasks import spawn, stop
 
 
 class AsgiSocketWriter:
-    """One queue and one task a socket; the queue is bounded as any output is, by its handler's
-    pause.
+    """Writes frames as ASGI messages, through one queue and one task a socket. The handler's pause
+    bounds the queue, as it bounds any output.
     """
 
     def __init__(self, websocket: WebSocket) -> None:
@@ -26,11 +26,15 @@ class AsgiSocketWriter:
         self._is_paused = False
 
     def hand_over(self, handler: SocketHandler, high_water_bytes: int) -> SocketWriter:
+        """Set who is called back, and the bytes beyond which the output counts as full. Returns
+        itself.
+        """
         self._handler = handler
         self._high_water_bytes = high_water_bytes
         return self
 
     def write(self, frames: bytes) -> None:
+        """Queue complete frames; pauses the handler when more than its high water is waiting."""
         self._outgoing.put_nowait(frames)
         self._bytes += len(frames)
         if (
@@ -42,10 +46,11 @@ class AsgiSocketWriter:
             self._handler.on_pause()
 
     def close(self, code: int, reason: str = "") -> None:
+        """Queue a close frame behind what is waiting."""
         self._outgoing.put_nowait((code, reason))
 
     async def run(self, handler: SocketHandler) -> None:
-        """Send and receive until the end."""
+        """Send and receive until the connection ends; then the handler hears `on_lost`."""
         sender = spawn(self._send(), "asgi-sender")
         code = int(CloseCode.ABNORMAL)
         try:

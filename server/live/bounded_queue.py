@@ -1,5 +1,5 @@
-"""A queue that is full by what it holds, not only by how many: a message may be a few bytes or some
-megabytes.
+"""A queue that is full by the bytes it holds, not only by their number: a message may be a few
+bytes or some megabytes.
 """
 
 import asyncio
@@ -9,8 +9,8 @@ T = TypeVar("T")
 
 
 class BoundedQueue(Generic[T]):
-    """At most so many items and so many bytes; an item larger than all bytes is taken when nothing
-    else waits.
+    """Holds at most `max_items` items and `max_bytes` bytes; an item larger than all bytes is
+    accepted when nothing else waits.
     """
 
     def __init__(self, max_items: int, max_bytes: int) -> None:
@@ -19,14 +19,14 @@ class BoundedQueue(Generic[T]):
         self.bytes = 0
 
     def put_nowait(self, item: T, size: int) -> None:
-        """`size` in bytes. Raises asyncio.QueueFull."""
+        """Append an item of `size` bytes. Raises asyncio.QueueFull."""
         if self.bytes and self.bytes + size > self._max_bytes:
             raise asyncio.QueueFull
         self._queue.put_nowait((item, size))
         self.bytes += size
 
     async def get(self) -> T:
-        """The oldest one. Cancelling the wait loses nothing."""
+        """Remove and return the oldest item, waiting for one. Cancelling the wait loses nothing."""
         item, size = await self._queue.get()
         self.bytes -= size
         return item

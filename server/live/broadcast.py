@@ -26,17 +26,21 @@ class Broadcast:
         self._channel = channel
 
     def show_typing(self, company_id: int, typing: TypingNews) -> None:
-        """What customers type, and agents in Chatwoot."""
+        """Send who types, customers and agents in Chatwoot, to the company's sockets of all
+        processes.
+        """
         self._send_typing(company_id, typing)
         self._channel.publish(company_id, message_of_typing(self._channel.process, typing))
 
     def show_sync(self, company_id: int, run: Json) -> None:
-        """How far a sync is: for the company's administrators."""
+        """Send a sync's progress to the company's administrators on all processes."""
         self._send_sync(company_id, run)
         self._channel.publish(company_id, PresenceMessage(self._channel.process, sync=run))
 
     def accept(self, company_id: int, message: PresenceMessage) -> bool:
-        """Show what another process tells of typing or a sync. False for any other message."""
+        """Send on what another process says of typing or a sync. Returns False for any other
+        message.
+        """
         if message.customers or message.writers:
             self._send_typing(company_id, typing_of(message))
         elif message.sync is not None:

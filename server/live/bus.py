@@ -2,7 +2,7 @@
 quickly and without promise.
 
 Whatever it loses, the feeds repair from the event log, so every queue here is bounded and drops
-when full. A canary that this process sends to itself proves that the way there and back is alive: a
+when full. A canary that this process sends to itself proves that a message makes the round trip: a
 connected bus is not yet a working one. Channels and messages are those of one installation
 (`core/envelope`), known once the database has been read; until then subscriptions wait, messages
 are dropped.
@@ -35,7 +35,7 @@ _WARN_SECONDS = 60.0  # of messages that are not ours, one line in so long
 
 
 class Bus:
-    """Publish and subscribe by company. `subscribe`, `unsubscribe` and `publish` never wait. An
+    """Publishes and subscribes by company. `subscribe`, `unsubscribe` and `publish` never wait. An
     async context manager.
     """
 
@@ -70,7 +70,7 @@ class Bus:
 
     @property
     def is_up(self) -> bool:
-        """Whether the canary came back lately."""
+        """Whether the canary came back within the last five seconds."""
         return time.monotonic() - self._canary_seen < _CANARY_SECONDS + _CANARY_LATE_SECONDS
 
     @property
@@ -83,8 +83,8 @@ class Bus:
         self._on_up.append(listener)
 
     def identify(self, installation: Installation) -> None:
-        """Which installation this process is of, as the database says. Another one than before: all
-        subscriptions are made anew.
+        """Set which installation this process belongs to, as the database says. When it is another
+        one than before, all subscriptions are made anew.
         """
         if installation == self._installation or not self.is_shared:
             return
@@ -96,26 +96,33 @@ class Bus:
             self._start(topic, installation)
 
     def subscribe(self, company_id: int, on_message: OnMessage) -> None:
-        """Follow a company's messages; `on_message` may raise ValueError for an unreadable one."""
-        self.follow(_company(company_id), on_message)
+        """Call `on_message` with each of a company's messages; it may raise ValueError for an
+        unreadable one. Ignored where the company is subscribed to already.
+        """
+        self.follow_topic(_company(company_id), on_message)
 
     def unsubscribe(self, company_id: int) -> None:
+        """End the subscription of a company, if there is one."""
         topic = _company(company_id)
         self._wished.pop(topic, None)
         if (task := self._listeners.pop(topic, None)) is not None:
             task.cancel()
 
     def publish(self, company_id: int, message: str) -> None:
-        self.tell(_company(company_id), message)
+        """Queue a message for a company's subscribers on all processes; dropped and counted when
+        the queue is full or the installation is not known yet.
+        """
+        self.publish_topic(_company(company_id), message)
 
-    def follow(self, topic: str, on_message: OnMessage) -> None:
-        """What is no company's: `access`."""
+    def follow_topic(self, topic: str, on_message: OnMessage) -> None:
+        """As `subscribe`, for a topic that is no company's, such as `access`."""
         if topic not in self._wished:
             self._wished[topic] = on_message
             if self._installation is not None:
                 self._start(topic, self._installation)
 
-    def tell(self, topic: str, message: str) -> None:
+    def publish_topic(self, topic: str, message: str) -> None:
+        """As `publish`, for a topic that is no company's."""
         if self._installation is None:
             metrics.bus_drops.inc()
             return
@@ -123,7 +130,7 @@ class Bus:
         self._put(channel, self._installation.seal(channel, message))
 
     async def run(self) -> None:
-        """Send what was published, one after the other; what cannot be sent is dropped and
+        """Send what was published, one after the other. What cannot be sent is dropped and
         counted.
         """
         while True:

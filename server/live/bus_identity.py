@@ -11,13 +11,16 @@ _CHECK_SECONDS, _RETRY_SECONDS = 30.0, 0.5
 
 
 class BusIdentity:
-    """Reads it from the database; again now and then, as a restored backup may say another one."""
+    """Reads the installation from the database, again every 30 seconds, as a restored backup may
+    belong to another one.
+    """
 
     def __init__(self, database: Database, bus: Bus) -> None:
         self._database = database
         self._bus = bus
 
     async def run(self) -> None:
+        """Keep the bus identified; retries every half second while the database is away."""
         while self._bus.is_shared:
             try:
                 self._bus.identify(await read_installation(self._database))

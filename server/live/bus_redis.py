@@ -36,10 +36,10 @@ _MAX_INCOMING_BYTES = 64_000_000
 
 
 class RedisBackend(BroadcastBackend):
-    """Only records which channels are wanted; its runner subscribes.
+    """Records which channels are wanted; its runner subscribes to them.
 
-    `on_up` is called after every (re)connect: what was sent meanwhile is lost and must be looked
-    up elsewhere.
+    `on_up` is called after every (re)connect: what was sent meanwhile is lost and must be looked up
+    elsewhere.
     """
 
     def __init__(self, url: str, on_up: Callable[[], None]) -> None:
@@ -52,25 +52,31 @@ class RedisBackend(BroadcastBackend):
         self._publisher = self._client()
 
     async def connect(self) -> None:
+        """Start the runner; does not wait for a connection."""
         self._runner = spawn(self._run(), "redis-subscriber")
 
     async def disconnect(self) -> None:
+        """Stop the runner and close the publishing connection."""
         if self._runner is not None:
             await stop(self._runner)
         await _close(self._publisher)
 
     async def subscribe(self, channel: str) -> None:
+        """Want a channel; never suspends, and holds over reconnects."""
         self._wanted.add(channel)
         self._wake.set()
 
     async def unsubscribe(self, channel: str) -> None:
+        """Want a channel no longer; never suspends."""
         self._wanted.discard(channel)
         self._wake.set()
 
     async def publish(self, channel: str, message: str) -> None:
+        """Send a message. Raises what redis-py raises."""
         await self._publisher.publish(channel, message)
 
     async def next_published(self) -> Event:
+        """Return the next message of any wanted channel, waiting for one."""
         return await self._incoming.get()
 
     def _client(self) -> "aioredis.Redis":
@@ -172,6 +178,10 @@ async def _close(closing: "PubSub | aioredis.Redis") -> None:
 
 
 class RedisFacts(msgspec.Struct):
+    """What the doctor reports of a Redis server; `version` and `ahead_seconds` are None where the
+    user may not ask for them.
+    """
+
     version: str | None
     ping_seconds: float
     ahead_seconds: float | None  # its clock, against ours
@@ -179,7 +189,9 @@ class RedisFacts(msgspec.Struct):
 
 
 async def read_facts(url: str) -> RedisFacts:
-    """Asks once, over a connection of its own. Raises what redis-py raises, or TimeoutError."""
+    """Ask a Redis server for its facts, over a connection of its own. Raises what redis-py raises,
+    or TimeoutError.
+    """
     client = aioredis.from_url(
         url, socket_timeout=_TIMEOUT_SECONDS, socket_connect_timeout=_TIMEOUT_SECONDS
     )

@@ -32,7 +32,13 @@ from server.core.wire.client_frames import (
 from server.core.wire.client_frames import parse_client_message as parse_message
 from server.core.wire.websocket_frames import text_frame
 from server.errors import OmniError, Unavailable
-from server.live.connection_ports import EventSource, PresencePort, Renew, SocketTimings
+from server.live.connection_ports import (
+    EventSource,
+    PresencePort,
+    Renew,
+    SocketAccess,
+    SocketTimings,
+)
 from server.live.hub import Hub
 from server.live.socket_ports import SocketWriter
 from server.tasks import spawn
@@ -44,9 +50,7 @@ _ping_numbers = itertools.count(1)
 
 
 class LiveConnection:
-    """One live socket, a member of the hub. `expires_at` is unix seconds, or None for a sign-in
-    that does not end by itself.
-    """
+    """One live socket, a member of the hub."""
 
     __slots__ = (
         "__weakref__",
@@ -89,10 +93,8 @@ class LiveConnection:
         agent_id: int,
         agent_name: str,
         seq: int,
-        expires_at: float | None,
         session_key: str | None,
-        token_key: str | None = None,
-        issued_us: int = 0,
+        access: SocketAccess,
         now_seconds: Callable[[], float] = time.time,
     ) -> None:
         """`now_seconds`: the clock by which the sign-in ends."""
@@ -106,10 +108,7 @@ class LiveConnection:
         self.agent_id = agent_id
         self.agent_name = agent_name
         self.seq = seq
-        self.expires_at = expires_at
         self.session_key = session_key
-        self.token_key = token_key
-        self.issued_us = issued_us
         self.session = uuid.uuid4().hex[:12]
         self._budget = frame_budget(now)
         self._heard_at = now
@@ -119,12 +118,10 @@ class LiveConnection:
         self._renew: Renew | None = None
         self.is_replaying = False  # `live` is still to be sent
         self.is_over = False
-        self.is_admin = False
         self.viewing: int | None = None
         # whether presence deltas follow what the client has; else it waits for a snapshot
         self._has_snapshot = False
-        self.deadline = now
-        self._set_deadline()
+        self._set_access(access)
 
     def start(self, *, is_replaying: bool, renew: Renew) -> None:
         """Take the socket over; the caller has sent `welcome`. Then everything comes by calls.
@@ -140,22 +137,28 @@ class LiveConnection:
 
     @property
     def company_id(self) -> int:
+        """The tenant whose events it gets."""
         return self._source.company_id
 
     def send(self, kind: str, **fields: Any) -> None:
+        """Write one message of the protocol, `kind` being its type. Ignored when the connection is
+        over.
+        """
         self.output.write(text_frame(encode_message(kind, **fields)))
 
     def close(self, code: CloseCode, reason: str | None = None) -> None:
-        """Say why and end it; `on_lost` follows."""
+        """Write a close frame, with the code's own reason where none is given; `on_lost`
+        follows.
+        """
         self.output.close(code, code.reason if reason is None else reason)
 
     # -- the feed's side
     # ---
 
     def catch_up(self, last_seq: int) -> None:
-        """The hub has frames up to there that do not follow what was written. We are behind; or we
-        joined, or caught up, between two batches of one turn of the loop, and have the first of
-        what the hub put together.
+        """Get up to `last_seq`: the hub has frames up to there that do not follow what was written.
+        We are behind; or we joined, or caught up, between two batches of one turn of the loop, and
+        have the first of what the hub put together.
         """
         if self.paused_at is None and self.seq < last_seq:
             self.advance()
@@ -181,8 +184,8 @@ class LiveConnection:
             self.output.write(frames)
 
     def reset(self, reason: str) -> None:
-        """The log this socket followed is gone: the client takes a snapshot and goes on from the
-        head.
+        """Tell the client to get a snapshot and go on from the head: the log this socket followed
+        is gone.
         """
         metrics.feed_resets.labels(reason).inc()
         if self._fetching is not None:  # a page under way is of the epoch before
@@ -210,12 +213,16 @@ class LiveConnection:
             self.output.write(frame)
 
     def send_presence_snapshot(self, frame: bytes) -> None:
+        """Write the whole presence, after which deltas follow. Skipped while the socket has no
+        room: `on_resume` asks for another one.
+        """
         if self.paused_at is None and self._hub.may_send():
             self._has_snapshot = True
             self.output.write(frame)
 
     @property
     def cursor(self) -> str:
+        """`epoch.seq` of the last event written."""
         return f"{self._source.epoch}.{self.seq}"
 
     async def _fetch(self) -> None:
@@ -247,6 +254,9 @@ class LiveConnection:
     # ---
 
     def on_text(self, text: bytes) -> None:
+        """Act on a message of the client; one that is too much, unreadable or out of turn closes
+        the socket.
+        """
         now = time.monotonic()
         self._heard_at = now
         if not self._budget.take(now):
@@ -269,15 +279,22 @@ class LiveConnection:
             pass  # heard is what counts
 
     def on_binary(self) -> None:
+        """Close the socket: the protocol has text frames only."""
         self.close(CloseCode.UNSUPPORTED_DATA)
 
     def on_pause(self) -> None:
+        """Write no more events until `on_resume`; a socket that stays paused for `timings.slow`
+        seconds is closed.
+        """
         if self.paused_at is None:
             self.paused_at = time.monotonic()
             metrics.sockets_paused.inc()
             self._set_deadline()
 
     def on_resume(self) -> None:
+        """Go on with the events that are missing, and a snapshot of presence where one was
+        skipped.
+        """
         if self.paused_at is not None:
             self.paused_at = None
             metrics.sockets_paused.dec()
@@ -287,6 +304,7 @@ class LiveConnection:
                 self._presence.request_snapshot(self)
 
     def on_lost(self, code: int) -> None:
+        """Leave the hub and presence. The last call: nothing is written afterwards."""
         self.is_over = True
         if self.paused_at is not None:
             self.paused_at = None
@@ -327,20 +345,26 @@ class LiveConnection:
             self.output.write(text_frame(encode_error(error)))
             self.close(error.close_code, error.code)
             return
-        self.expires_at = renewed.expires_at
-        self.token_key = renewed.token_key
-        self.issued_us = renewed.issued_us
-        self.is_admin = renewed.is_admin
+        self._set_access(renewed)
         self.send(
             "auth",
             expiresAt=None if self.expires_at is None else iso(int(self.expires_at * SECOND)),
         )
+
+    def _set_access(self, access: SocketAccess) -> None:
+        self.expires_at = access.expires_at
+        self.token_key = access.token_key
+        self.issued_us = access.issued_us
+        self.is_admin = access.is_admin
         self._set_deadline()
 
     # -- time
     # ---
 
     def on_deadline(self, now: float) -> None:
+        """Ping, or close for an expired sign-in, silence or a full output. Called by the hub once
+        `deadline` has passed; `now` is monotonic seconds.
+        """
         if self.expires_at is not None and self._now_seconds() >= self.expires_at:
             self.close(CloseCode.SIGN_IN_EXPIRED)
             return

@@ -18,31 +18,37 @@ class EventSource(Protocol):
     head: int
 
     def ready_after(self, seq: int, max_bytes: int) -> tuple[bytes, int] | None:
-        """Frames after `seq` from the ring and the last seq among them; None when the ring does not
-        reach back so far.
+        """Return frames after `seq` from the ring and the last seq among them; None when the ring
+        does not reach back so far.
         """
 
     async def fetch_after(self, seq: int) -> tuple[bytes, int] | None:
-        """The same from the log, a page; None when the log does not reach back so far any more."""
+        """Return the same from the log, a page; None when the log does not reach back so far any
+        more.
+        """
 
 
 class PresencePort(Protocol):
-    """What the agents of a company see of each other, as a connection uses it."""
+    """What the agents of a company see of each other, as a connection uses it. No call waits."""
 
-    def join(self, viewer: Viewer) -> None: ...
+    def join(self, viewer: Viewer) -> None:
+        """Count a welcomed socket, and send it a snapshot soon."""
 
-    def leave(self, viewer: Viewer) -> None: ...
+    def leave(self, viewer: Viewer) -> None:
+        """Forget a socket that has left the hub."""
 
     def request_snapshot(self, viewer: Viewer) -> None:
-        """Send it the whole, soon."""
+        """Send the socket a snapshot, within a second."""
 
-    def view(self, viewer: Viewer, conversation_id: int | None) -> None: ...
+    def view(self, viewer: Viewer, conversation_id: int | None) -> None:
+        """Record which conversation the socket shows; None for none."""
 
-    def type(self, viewer: Viewer, conversation_id: int, *, on: bool) -> None: ...
+    def type(self, viewer: Viewer, conversation_id: int, *, on: bool) -> None:
+        """Record that the agent types in a conversation, or no longer does."""
 
 
 class SocketTimings(msgspec.Struct, frozen=True):
-    """Seconds from the settings that a connection lives by."""
+    """Limits from the settings for every socket, in seconds unless the name says bytes."""
 
     ping: float
     silence: float
@@ -51,13 +57,13 @@ class SocketTimings(msgspec.Struct, frozen=True):
     drain: float = 0.0
 
 
-class Renewal(msgspec.Struct, frozen=True):
-    """What a new token gives a socket."""
+class SocketAccess(msgspec.Struct, frozen=True):
+    """What a socket's agent may do, and until when: by the sign-in, then by each new token."""
 
-    expires_at: float | None
-    token_key: str | None
-    issued_us: int
-    is_admin: bool
+    expires_at: float | None  # unix seconds; None for a sign-in that does not end by itself
+    token_key: str | None = None  # the name of the key that verified the token
+    issued_us: int = 0
+    is_admin: bool = False
 
 
-Renew = Callable[[str], Awaitable[Renewal]]
+Renew = Callable[[str], Awaitable[SocketAccess]]

@@ -1,5 +1,5 @@
-"""Which company a conversation belongs to, as far as sockets name conversations: remembered, else
-looked up.
+"""Which company a conversation belongs to, for sockets that name conversations: from memory, else
+from the database.
 """
 
 from collections.abc import Awaitable, Callable
@@ -15,14 +15,15 @@ _MAX_LOOK_UPS = 100  # at once
 
 
 class Asker(Protocol):
-    """A socket of an agent that names a conversation."""
+    """A socket whose agent names a conversation."""
 
     agent_id: int
     agent_name: str
     is_over: bool
 
     @property
-    def company_id(self) -> int: ...
+    def company_id(self) -> int:
+        """The tenant of the agent."""
 
 
 CompanyOf = Callable[[int], Awaitable[int | None]]
@@ -64,7 +65,7 @@ class ConversationOwners:
             spawn(self._look_up(asker, conversation_id), f"conversation-owner-{conversation_id}")
 
     def forget(self, asker: Asker) -> None:
-        """The socket is gone: what it waits for is not done."""
+        """Drop what a socket that is gone still waits for."""
         self._waiting.pop(asker, None)
 
     async def _look_up(self, asker: Asker, conversation_id: int) -> None:

@@ -33,12 +33,14 @@ _WENT_BACK = "the event log went back: a backup was restored, or commits were lo
 
 
 class FeedLimits(msgspec.Struct, frozen=True):
+    """Bounds of the ring of one company."""
+
     ring_events: int = 5_000
     ring_bytes: int = 8_000_000
 
 
 class Feed:
-    """One company's tail. `head` is verified: everything up to it is in the log."""
+    """Follows one company's log. `head` is verified: everything up to it is in the log."""
 
     def __init__(
         self, company_id: int, stream: Stream, database: Database, hub: Hub, limits: FeedLimits
@@ -57,15 +59,17 @@ class Feed:
 
     @property
     def stream(self) -> Stream:
+        """Epoch, head and floor as known here."""
         return Stream(self.epoch, self.head, self.floor)
 
     @property
     def cursor(self) -> str:
+        """The cursor of a client that has everything up to the head: `epoch.seq`."""
         return f"{self.epoch}.{self.head}"
 
     def accept(self, batch: EventBatch, source: str) -> None:
-        """Append what of a batch is new. `source`: `local`, after a commit of this process, or
-        `bus`.
+        """Append the events of a batch that are new. `source`: `local`, after a commit of this
+        process, or `bus`.
         """
         if batch.epoch != self.epoch:
             self.catch_up("epoch")
@@ -83,8 +87,8 @@ class Feed:
             self._extend([text_frame(body) for body in bodies])
 
     def catch_up(self, source: str) -> None:
-        """Read on from the head, soon; several reasons at once make one reading. `source` names the
-        reason in the metric.
+        """Schedule a read of the log after the head; several reasons at once make one reading.
+        `source` names the reason in the metric.
         """
         if self._catching_up is None:
             metrics.feed_gaps.labels(source).inc()
@@ -92,18 +96,18 @@ class Feed:
 
     @property
     def is_catching_up(self) -> bool:
-        """Whether it reads on from the log."""
+        """Whether a read of the log is scheduled or under way."""
         return self._catching_up is not None
 
     def ready_after(self, seq: int, max_bytes: int) -> tuple[bytes, int] | None:
-        """Frames after `seq` from the ring and the last seq among them; None when the ring does not
-        hold `seq + 1`.
+        """Return frames after `seq` from the ring and the last seq among them; None when the ring
+        does not hold `seq + 1`.
         """
         return self._ring.frames_after(seq, max_bytes)
 
     async def fetch_after(self, seq: int) -> tuple[bytes, int] | None:
-        """A page after `seq`, through the ring where it fits. None when the log does not reach
-        back. Raises DatabaseUnavailable.
+        """Return a page after `seq`, through the ring where it fits; None when the log does not
+        reach back. Raises DatabaseUnavailable.
         """
         async with self._reading:
             if (ready := self._ring.frames_after(seq, _PIECE_BYTES)) is not None:
@@ -145,9 +149,9 @@ class Feed:
             self._ring.prepend(events[0][0], frames)
 
     def check(self, stream: Stream, before: Stream) -> None:
-        """Compare with what the database said. `before` is the stream as it was here when the
-        database was asked: what was committed and shown while the answer was on its way is not in
-        it, and is no step back of the log.
+        """Compare with what the database said of the log. `before` is the stream as it was here
+        when the database was asked: what was committed and shown while the answer was on its way is
+        not in it, and is no step back of the log.
         """
         if before.epoch != self.epoch:
             return
@@ -244,11 +248,11 @@ class Feed:
         return stream.epoch == epoch and (stream.head < after or is_broken)
 
     async def _start_new_epoch(self) -> Stream | None:
-        """The log does not go on from what we have shown: a backup was restored, or a server lost
-        its last commits. Clients that are away hold cursors of what is gone and could not tell it
-        from what came in its place: so the log gets a new epoch, from whichever process sees it
-        first. Returns the stream as it is then; None when only the place we read from lags behind.
-        Raises DatabaseUnavailable.
+        """Begin a new epoch where the log does not go on from what was shown: a backup was
+        restored, or a server lost its last commits. Clients that are away hold cursors of what is
+        gone and could not tell it from what came in its place; whichever process sees it first
+        begins the epoch. Returns the stream as it is then; None when only the replica that was read
+        lags behind. Raises DatabaseUnavailable.
         """
         epoch, seen, known = self.epoch, self.head, self._ring.frame_at(self.head)
 

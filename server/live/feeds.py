@@ -30,7 +30,7 @@ OnTraced = Callable[[int, int, str], None]
 
 
 class Feeds:
-    """The feeds of this process."""
+    """Opens, compares and closes this process's feeds."""
 
     def __init__(
         self,
@@ -62,8 +62,8 @@ class Feeds:
         self._wake = asyncio.Event()
 
     def get(self, company_id: int) -> Feed | None:
-        """The feed, if it is watched and was compared lately: then its head may answer without a
-        query.
+        """Return the feed if it is open and was compared lately, so that its head may answer
+        without a query; else None.
         """
         feed = self._feeds.get(company_id)
         if feed is None or not self.is_fresh:
@@ -73,11 +73,15 @@ class Feeds:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether heads were compared within three rounds: older than that they prove nothing."""
+        """Whether heads were compared within three intervals: older than that they prove
+        nothing.
+        """
         return time.monotonic() - self._checked_at < 3 * self._check_seconds
 
     async def watch(self, company_id: int) -> Feed:
-        """The feed, opened when it is not yet. Raises Unavailable while the database is away."""
+        """Return the feed, opening it where it is not open. Raises Unavailable while the database
+        is away. Cancelling is safe: the opening goes on.
+        """
         while (feed := self._feeds.get(company_id)) is None:
             task = self._opening.get(company_id)
             if task is None:
@@ -96,11 +100,13 @@ class Feeds:
 
     @property
     def companies(self) -> list[int]:
-        """Those that are watched."""
+        """The companies whose feeds are open."""
         return list(self._feeds)
 
     def publish(self, batch: EventBatch) -> None:
-        """After the commit: to our own agents at once, to the other processes by the bus."""
+        """Give a committed batch to our own agents at once, and to the other processes by the
+        bus.
+        """
         metrics.events_appended.inc(len(batch.bodies))
         if self._marks.record_batch(batch):
             spawn(self._marks.try_compare(), f"marks-{batch.company_id}")
@@ -108,7 +114,7 @@ class Feeds:
         self._bus.publish(batch.company_id, encode_batch(batch))
 
     def check_soon(self) -> None:
-        """Compare heads now: the bus has just come (back) up."""
+        """Compare heads now, not at the next interval: the bus has just come (back) up."""
         self._wake.set()
 
     async def run(self) -> None:
@@ -126,7 +132,7 @@ class Feeds:
             await self._marks.try_compare()
 
     async def check(self) -> None:
-        """One comparison of all heads; a database that is away is no error here."""
+        """Compare all heads with the database once; a database that is away is no error here."""
         before = {company_id: feed.stream for company_id, feed in self._feeds.items()}
         try:
             streams = await self._database.read(

@@ -1,8 +1,8 @@
 """The hub: company -> live connections of this process. Plain functions, no waiting: what is
 checked here is still true when it is used.
 
-Batches that arrive in one tick of the loop leave in one write per socket. A large room is
-written to in chunks, so that webhooks and REST in the same loop get their turn.
+Batches that arrive in one tick of the loop leave in one write per socket. A large room is written
+to in chunks, so that webhooks and REST in the same loop get their turn.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from server.close_codes import CloseCode
 from server.core.state.fan_out import FanOut
 from server.core.times import wall_now_us
 
-_CHUNK = 64  # members between two looks at the clock
+_CHUNK = 64  # members between two readings of the clock
 _TURN_SECONDS = 0.01  # a fan-out gives the loop back after this long
 _MAX_FLUSH_BYTES = 262_144  # one write holds at most this much; the rest is the next one
 # of a company; what would be more is read from the event log again, a page at a time
@@ -33,7 +33,8 @@ OnFanOut = Callable[[FanOut], None]
 class Output(Protocol):
     """Where a member's frames go."""
 
-    def write(self, frames: bytes) -> None: ...
+    def write(self, frames: bytes) -> None:
+        """Write complete frames; never waits."""
 
 
 class Member(Protocol):
@@ -54,20 +55,19 @@ class Member(Protocol):
         """Where its frames are written."""
 
     def catch_up(self, last_seq: int) -> None:
-        """There are frames up to there, and they do not follow what was written: get what is
-        missing.
-        """
+        """Get the frames up to `last_seq`, which do not follow what was written."""
 
     def release(self) -> None:
-        """Get what was held back."""
+        """Write what was held back while it was not known who may read."""
 
     def send_ephemeral(self, frame: bytes) -> None:
         """Write a frame that is no event, or drop it when there is no room."""
 
     def reset(self, reason: str) -> None:
-        """The log this socket followed is gone: tell the client to take a snapshot."""
+        """Tell the client to get a snapshot: the log this socket followed is gone."""
 
-    def close(self, code: CloseCode, reason: str | None = None) -> None: ...
+    def close(self, code: CloseCode, reason: str | None = None) -> None:
+        """Write a close frame, and leave the hub once the connection is lost."""
 
     def on_deadline(self, now: float) -> None:
         """Ping, or close for silence, slowness or expiry; sets the next deadline. `now` is
@@ -108,11 +108,15 @@ class Room:
         self.pending_bytes += len(frames)
 
     def pop_oldest(self) -> Pending:
+        """Remove and return the frames that are to leave first. Raises IndexError when there are
+        none.
+        """
         pending = self.pending.popleft()
         self.pending_bytes -= len(pending.frames)
         return pending
 
     def clear(self) -> None:
+        """Drop all frames that are on their way."""
         self.pending.clear()
         self.pending_bytes = 0
 
@@ -133,7 +137,7 @@ class Sending:
 
 
 class Hub:
-    """All rooms. `count` is the number of sockets of this process."""
+    """Holds all rooms. `count` is the number of sockets of this process."""
 
     def __init__(
         self,
@@ -150,19 +154,24 @@ class Hub:
         self.is_holding = False
 
     def may_send(self) -> bool:
-        """Asked before every write: a process that was stopped must not send first and ask then."""
+        """Whether frames may leave now. Asked before every write: a process that was stopped must
+        not send first and ask then.
+        """
         if self.is_current():
             return True
         self.is_holding = True
         return False
 
     def release(self) -> None:
-        """It is known again who may read; those who may not have been closed."""
+        """Let members write what was held back: it is known again who may read, and those who may
+        not have been closed.
+        """
         if self.is_holding:
             self.is_holding = False
             for_each_cooperatively(self.everyone(), lambda member: member.release(), lambda: None)
 
     def join(self, company_id: int, member: Member) -> None:
+        """Add a socket to its company's room; a second call changes nothing."""
         room = self._rooms.get(company_id) or self._rooms.setdefault(company_id, Room(company_id))
         if member not in room.members:
             room.members[member] = None
@@ -171,6 +180,7 @@ class Hub:
             metrics.sockets_open.set(self.count)
 
     def leave(self, company_id: int, member: Member) -> None:
+        """Remove a socket; one that is not in the room is ignored."""
         room = self._rooms.get(company_id)
         if room is None or member not in room.members:
             return
@@ -184,15 +194,17 @@ class Hub:
         metrics.sockets_open.set(self.count)
 
     def members(self, company_id: int) -> list[Member]:
+        """The sockets of a company in this process, as a list of its own."""
         room = self._rooms.get(company_id)
         return list(room.members) if room else []
 
     def size(self, company_id: int) -> int:
-        """How many sockets of this process are a company's."""
+        """The number of a company's sockets in this process."""
         room = self._rooms.get(company_id)
         return len(room.members) if room else 0
 
     def members_of_agent(self, agent_id: int) -> list[Member]:
+        """The sockets of an agent in this process, as a list of its own."""
         return list(self._agents.get(agent_id, ()))
 
     def agent_ids(self) -> list[int]:
@@ -200,6 +212,7 @@ class Hub:
         return list(self._agents)
 
     def everyone(self) -> list[Member]:
+        """All sockets of this process, as a list of its own."""
         return [member for room in self._rooms.values() for member in room.members]
 
     def push(self, company_id: int, first_seq: int, last_seq: int, frames: bytes) -> None:
@@ -261,8 +274,8 @@ class Hub:
         self._send(room, Sending(room, oldest.first_seq, last_seq, frames))
 
     def _send(self, room: Room, sending: Sending) -> None:
-        """The hot loop: a member that is level costs a look at two of its attributes and a
-        write.
+        """Write to the next members until the turn is over. The hot loop: a member that is level
+        costs a comparison of two of its attributes and a write.
         """
         until = time.monotonic() + _TURN_SECONDS
         members, frames, last_seq = sending.members, sending.frames, sending.last_seq

@@ -38,7 +38,9 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 class LogMarks:
-    """The marks of all companies this process has written for or watched."""
+    """Keeps the marks of the companies this process has written for or watched, at most 100,000 of
+    them.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -50,7 +52,7 @@ class LogMarks:
         self._turned_at = float("-inf")
 
     def record(self, company_id: int, mark: Mark) -> None:
-        """Remember that the log was seen as far as this; ignored where more is known."""
+        """Keep that the log was seen as far as `mark`; ignored where more is known."""
         known = self._marks.get(company_id)
         if known is not None and (
             is_older(mark.epoch, known.epoch)
@@ -70,9 +72,9 @@ class LogMarks:
         self._unfilled.discard(company_id) if mark.written_us else self._unfilled.add(company_id)
 
     def record_batch(self, batch: EventBatch) -> bool:
-        """Our own transaction committed these. True where they contradict the mark: numbers were
-        given away twice, or the epoch is an older one; then `compare` has to be called. (Two
-        transactions of ours may also be announced in the other order.)
+        """Record a batch that our own transaction committed. Returns True where it contradicts the
+        mark: numbers were given away twice, or the epoch is an older one; then `compare` has to be
+        called. (Two transactions of ours may also be announced in the other order.)
         """
         known = self._marks.get(batch.company_id)
         is_odd = known is not None and (
@@ -106,8 +108,8 @@ class LogMarks:
                 self._suspects.pop(company_id, None)
 
     def _due(self) -> list[int]:
-        """Whose turn it is: those of whom the event's time has yet to be read, and now and then who
-        was compared longest ago.
+        """Choose the companies to compare now: those whose event's time has yet to be read, and
+        every ten seconds those that were compared longest ago.
         """
         chosen = list(self._unfilled)[:_MAX_COMPARED]
         if time.monotonic() - self._turned_at < _TURN_SECONDS:
@@ -120,8 +122,8 @@ class LogMarks:
         return chosen
 
     async def _start_new_epoch(self, company_id: int, mark: Mark) -> None:
-        """Under the stream's lock: it may be only the place we read from that lags behind, or
-        another process may have been first.
+        """Begin a new epoch, unless the log goes on from the mark when read under the stream's
+        lock: the replica that was read may only lag behind, or another process may have been first.
         """
 
         async def begin(connection: Connection) -> Stream | None:
@@ -140,8 +142,8 @@ class LogMarks:
             self.record(company_id, Mark(stream.epoch, stream.head))
 
     async def verify(self, company_id: int, stream: Stream) -> Stream:
-        """The stream to open a feed with: a log that went back since this process saw it has begun
-        anew by then. Raises Unavailable.
+        """Return the stream to open a feed with: a log that went back since this process saw it has
+        begun anew by then. Raises Unavailable.
         """
         mark = self._marks.get(company_id)
         if mark is not None:
@@ -152,8 +154,8 @@ class LogMarks:
         return stream
 
     async def try_compare(self) -> None:
-        """As `compare`, without an error while the database is away: the next comparison tries
-        again.
+        """Compare as `compare` does, without an error while the database is away: the next
+        comparison tries again.
         """
         try:
             await self.compare()

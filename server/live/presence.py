@@ -1,5 +1,5 @@
-"""Presence: gathers what the agents of a company do, and tells their colleagues at most once a
-second.
+"""Presence: gathers what the agents of a company do, and sends it to their colleagues at most once
+a second.
 
 A frame is encoded once for a company and written straight to the sockets that have room; a socket
 that missed one gets a snapshot when it has room again. Nothing here is kept for a socket but two
@@ -38,14 +38,17 @@ class Viewer(Protocol):
     is_over: bool
 
     @property
-    def company_id(self) -> int: ...
+    def company_id(self) -> int:
+        """The tenant of the agent."""
 
     def send_presence_snapshot(self, frame: bytes) -> None:
-        """Write the whole, after which deltas follow; put off while the socket has no room."""
+        """Write the whole presence, after which deltas follow; put off while the socket has no
+        room.
+        """
 
 
 class _Company:
-    """A company's board, and when it is told next."""
+    """A company's board, and when its next flush is due."""
 
     def __init__(self, now: float) -> None:
         self.board = PresenceBoard()
@@ -68,7 +71,9 @@ class _Company:
 
 
 class Presence:
-    """The agents of all companies. All methods but `run` are plain calls that never wait."""
+    """Keeps the presence of the agents of all companies. All methods but `run` are plain calls that
+    never wait.
+    """
 
     def __init__(self, hub: Hub, channel: PresenceChannel, owners: ConversationOwners) -> None:
         self._hub = hub
@@ -79,20 +84,20 @@ class Presence:
         self._typing: dict[int, tuple[float, Viewer]] = {}
 
     def online(self, company_id: int) -> set[int]:
-        """The agents who are here, as far as the other processes have told."""
+        """Return the agents who are connected, as far as the other processes have said."""
         return set(self._company(company_id).board.everyone())
 
     # -- what sockets do
     # ---
 
     def join(self, viewer: Viewer) -> None:
-        """A socket was welcomed: it gets a snapshot, its colleagues a delta."""
+        """Count a welcomed socket: it gets a snapshot, its colleagues a delta."""
         company = self._company(viewer.company_id)
         company.board.arrive(viewer.agent_id, viewer.agent_name)
         self.request_snapshot(viewer)
 
     def leave(self, viewer: Viewer) -> None:
-        """A socket is gone, from the hub as well."""
+        """Forget a socket that is gone, from the hub as well."""
         company = self._company(viewer.company_id)
         self._owners.forget(viewer)
         self._stop_typing(viewer)
@@ -102,19 +107,23 @@ class Presence:
             self._schedule_flush(viewer.company_id, company)
 
     def request_snapshot(self, viewer: Viewer) -> None:
-        """A socket is new, or has missed something and has room again."""
+        """Send a socket a snapshot with the next flush: it is new, or has missed something and has
+        room again.
+        """
         company = self._company(viewer.company_id)
         company.newcomers.append(viewer)
         self._schedule_flush(viewer.company_id, company)
 
     def view(self, viewer: Viewer, conversation_id: int | None) -> None:
-        """The agent looks at a conversation, or at none. One of another company is ignored."""
+        """Record which conversation an agent shows, None for none. One of another company is
+        ignored.
+        """
         self._owners.when_owned(
             viewer, conversation_id, lambda: self._view(viewer, conversation_id)
         )
 
     def type(self, viewer: Viewer, conversation_id: int, *, on: bool) -> None:
-        """The agent types in a conversation, and so looks at it; typing ends by itself."""
+        """Record that an agent types in a conversation, and so shows it; typing ends by itself."""
         self._owners.when_owned(
             viewer, conversation_id, lambda: self._type(viewer, conversation_id, on=on)
         )
@@ -123,8 +132,8 @@ class Presence:
     # ---
 
     def ask_other_processes(self, company_id: int) -> None:
-        """The bus brings this company's messages from now on: once it does, the other processes
-        are asked for their agents.
+        """Ask the other processes for their agents, once the bus follows this company's
+        messages.
         """
         self._company(company_id)
         question = PresenceMessage(self._channel.process, asks=True)
@@ -133,7 +142,7 @@ class Presence:
         )
 
     def accept(self, company_id: int, message: PresenceMessage) -> None:
-        """Another process tells of its agents, or asks for ours."""
+        """Apply what another process says of its agents, or answer when it asks for ours."""
         company = self._company(company_id)
         if message.asks:
             company.is_asked = True
@@ -151,8 +160,8 @@ class Presence:
             self.tick(time.monotonic())
 
     def tick(self, now: float) -> None:
-        """End typing, say that we are alive, forget processes that are silent and companies nobody
-        is in. `now` is monotonic seconds.
+        """End typing, publish that we are alive, forget processes that are silent and companies
+        nobody is in. `now` is monotonic seconds.
         """
         for agent_id, (until, viewer) in list(self._typing.items()):
             if now >= until:
@@ -209,8 +218,8 @@ class Presence:
     def _recompute_agent(
         self, viewer: Viewer, company: _Company, latest: int | None = None
     ) -> None:
-        """The agent's entry, out of all their sockets here; `latest` is what they have just looked
-        at.
+        """Make the agent's entry out of all their sockets here; `latest` is the conversation they
+        opened just now.
         """
         if viewer.agent_id not in company.board.here:
             return
@@ -226,7 +235,7 @@ class Presence:
         if company.board.update(viewer.agent_id, viewing, is_typing=typing is not None):
             self._schedule_flush(viewer.company_id, company)
 
-    # -- telling
+    # -- flushes
     # ---
 
     def _company(self, company_id: int) -> _Company:
@@ -264,7 +273,7 @@ class Presence:
             )
 
     def _publish(self, company_id: int, company: _Company, now: float, *, is_whole: bool) -> None:
-        """Tell the other processes what has changed here since the last time, or everything."""
+        """Send the other processes what has changed here since the last time, or everything."""
         company.is_asked = False
         if not self._channel.is_shared:
             return

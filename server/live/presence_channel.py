@@ -1,4 +1,4 @@
-"""What processes tell each other, besides events, of a company's agents and customers."""
+"""What processes send each other, besides events, of a company's agents and customers."""
 
 import uuid
 
@@ -22,5 +22,6 @@ class PresenceChannel:
         return self._bus.is_shared
 
     def publish(self, company_id: int, message: PresenceMessage) -> None:
+        """Queue a message for the other processes; does nothing where there can be none."""
         if self._bus.is_shared:
             self._bus.publish(company_id, encode_presence_message(message))

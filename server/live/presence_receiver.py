@@ -7,13 +7,15 @@ from server.live.presence_channel import PresenceChannel
 
 
 class PresenceReceiver:
+    """Drops this process's own messages, and gives the others to `Broadcast` or `Presence`."""
+
     def __init__(self, channel: PresenceChannel, broadcast: Broadcast, presence: Presence) -> None:
         self._channel = channel
         self._broadcast = broadcast
         self._presence = presence
 
     def receive(self, company_id: int, text: str) -> None:
-        """Raises ValueError for what is no presence message."""
+        """Deliver one message from the bus. Raises ValueError for what is no presence message."""
         message = parse_presence_message(text)
         if message.process == self._channel.process:
             return

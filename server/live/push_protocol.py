@@ -40,6 +40,7 @@ class PushWebSocketProtocol(WebSocketsSansIOProtocol):
     is_mid_frame = False  # the parser may hold a part of a frame, so it must go on living
 
     def connection_made(self, transport: Any) -> None:
+        """Bound the kernel's buffer, which else holds megabytes for a peer that does not read."""
         super().connection_made(transport)
         self.upgraded = transport.get_protocol()
         self.small_frames = Bucket(*SMALL_FRAMES_BUDGET, time.monotonic())
@@ -49,6 +50,7 @@ class PushWebSocketProtocol(WebSocketsSansIOProtocol):
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def data_received(self, data: bytes) -> None:
+        """Feed the parser, and remember whether it may hold part of a frame."""
         is_whole = (
             are_whole_frames(data) if self.handshake_initiated else data.endswith(b"\r\n\r\n")
         )
@@ -56,6 +58,7 @@ class PushWebSocketProtocol(WebSocketsSansIOProtocol):
         super().data_received(data)
 
     def handle_connect(self, event: Request) -> None:
+        """Offer the socket to the endpoint, as the extension of its scope."""
         super().handle_connect(event)
         if getattr(self, "scope", None) is not None:  # the application's task has not begun yet
             self.scope["extensions"][EXTENSION] = self  # type: ignore[assignment]
@@ -83,10 +86,12 @@ class PushWebSocketProtocol(WebSocketsSansIOProtocol):
         return push
 
     def write(self, frames: bytes) -> None:
+        """Write complete frames; ignored when the connection is over."""
         if not self.close_sent and not self.disconnected and not self.transport.is_closing():
             self.transport.write(frames)
 
     def close(self, code: int, reason: str = "") -> None:
+        """Write a close frame once, and cut the connection after the grace."""
         if not self.close_sent and not self.transport.is_closing():
             self.transport.write(close_frame(code, reason))
             self.close_sent = True
@@ -119,6 +124,7 @@ class PushWebSocketProtocol(WebSocketsSansIOProtocol):
     # ---
 
     async def run_asgi(self) -> None:
+        """Run the endpoint until it has refused the socket or handed it over."""
         try:
             await self.app(self.scope, self.receive, self.send)
         except ClientDisconnected:
@@ -137,6 +143,7 @@ class PushWebSocketProtocol(WebSocketsSansIOProtocol):
             self._abort_later()
 
     def send_receive_event_to_app(self) -> None:
+        """Queue a whole message for the endpoint; text that is no UTF-8 closes the socket."""
         if self.curr_msg_data_type == "text" and not _is_text(b"".join(self.frames)):
             # uvicorn would log a traceback of it
             self._fail(CloseCode.INVALID_TEXT, CloseCode.INVALID_TEXT.reason)
@@ -144,14 +151,17 @@ class PushWebSocketProtocol(WebSocketsSansIOProtocol):
             super().send_receive_event_to_app()
 
     def handle_cont(self, event: Frame) -> None:
+        """Accept a fragment within the budget of small frames."""
         if self._may_pass():
             super().handle_cont(event)
 
     def handle_ping(self) -> None:
+        """Answer a ping within the budget of small frames."""
         if self._may_pass():
             super().handle_ping()
 
     def handle_close(self, event: Frame) -> None:
+        """Answer the peer's close, and cut a connection that stays half open."""
         super().handle_close(event)
         if self.is_failed:
             self.transport.close()  # the peer has answered
@@ -159,10 +169,14 @@ class PushWebSocketProtocol(WebSocketsSansIOProtocol):
             self._abort_later()
 
     def handle_parser_exception(self) -> None:
+        """Close for a broken frame, and cut the connection after the grace."""
         super().handle_parser_exception()
         self._abort_later()
 
     async def send(self, message: Any) -> None:
+        """Carry out an ASGI message. Raises ClientDisconnected where the shutdown has closed the
+        socket meanwhile.
+        """
         try:
             await super().send(message)
         except RuntimeError:
@@ -192,7 +206,7 @@ class PushWebSocketProtocol(WebSocketsSansIOProtocol):
             super().shutdown()
 
     def _may_pass(self) -> bool:
-        """As in `PushSocket`, before the welcome."""
+        """Count a small frame as `PushSocket` does, before the welcome."""
         if self.close_sent or self.transport.is_closing():
             return False
         if self.small_frames.take(time.monotonic()):

@@ -27,8 +27,8 @@ _write = os.write
 
 
 class PushSocket(asyncio.Protocol):
-    """A handed-over socket. Holds nothing while the client is silent: the frame parser lives only
-    while a frame is incomplete.
+    """Reads and writes a handed-over socket. Holds nothing while the client is silent: the frame
+    parser lives only while a frame is incomplete.
     """
 
     __slots__ = (
@@ -63,15 +63,16 @@ class PushSocket(asyncio.Protocol):
         connections.add(self)
 
     def hand_over(self, handler: SocketHandler, high_water_bytes: int) -> SocketWriter:
+        """Raise RuntimeError: a socket is handed over once."""
         raise RuntimeError("the socket was handed over already")
 
     def write(self, frames: bytes) -> None:
-        """Straight to the descriptor while nothing is buffered: the transport would put the same
-        call off to the end of the tick.
+        """Write frames straight to the descriptor while nothing is buffered: the transport would
+        put the same call off to the end of the tick.
 
         A descriptor that was closed may belong to someone else by now, another company's agent
         among them. Both loops close it only after `connection_lost`, whatever ended the connection,
-        and that ends the direct way before it returns.
+        and that ends direct writing before it returns.
         """
         if self._is_direct or self._may_be_direct():
             try:
@@ -86,6 +87,9 @@ class PushSocket(asyncio.Protocol):
             self._transport.write(frames)
 
     def close(self, code: int, reason: str = "") -> None:
+        """Write a close frame, call `on_lost`, and cut the connection after the grace. Later calls
+        are ignored.
+        """
         if not self._is_closed and not self._transport.is_closing():
             self._is_direct = False
             self._transport.write(close_frame(code, reason))
@@ -94,7 +98,7 @@ class PushSocket(asyncio.Protocol):
                 self._transport.pause_reading()  # the rest of the flood stays in the kernel
 
     def shutdown(self) -> None:
-        """uvicorn stops, and waits until the last connection is gone."""
+        """Ask the handler to end it: uvicorn stops, and waits until the last connection is gone."""
         if not self._is_closed:
             self._handler.on_shutdown()
 
@@ -102,6 +106,7 @@ class PushSocket(asyncio.Protocol):
     # ---
 
     def data_received(self, data: bytes) -> None:
+        """Give whole messages to the handler; answer pings and a close."""
         parser, is_new = self._parser, self._parser is None
         if parser is None:
             parser = FrameParser(SERVER, state=OPEN, max_size=MAX_MESSAGE_BYTES, logger=_logger)
@@ -123,14 +128,17 @@ class PushSocket(asyncio.Protocol):
         self._parser = None if is_new and are_whole_frames(data) else parser
 
     def pause_writing(self) -> None:
+        """The transport holds more than its high water: the handler stops."""
         if not self._is_closed:
             self._handler.on_pause()
 
     def resume_writing(self) -> None:
+        """The transport's buffer is low again: the handler goes on."""
         if not self._is_closed:
             self._handler.on_resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """End direct writing first, as the descriptor may be someone else's afterwards."""
         self._is_direct = False
         self._connections.discard(self)
         self._end(CloseCode.ABNORMAL)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 
 class Ring:
-    """Consecutive ready frames, bounded by count and bytes; the oldest are dropped first."""
+    """Keeps consecutive ready frames, bounded by count and bytes; the oldest are dropped first."""
 
     def __init__(self, next_seq: int, max_events: int, max_bytes: int) -> None:
         self.first = next_seq
@@ -16,22 +16,22 @@ class Ring:
         self._slice: tuple[tuple[int, int, int], bytes, int] | None = None
 
     def append(self, frames: Iterable[bytes]) -> None:
-        """The next frames."""
+        """Add the next frames; the oldest make room."""
         new = list(frames)
         self._frames += new
         self._bytes += sum(map(len, new))
         self._trim()
 
     def prepend(self, first: int, frames: list[bytes]) -> None:
-        """Older frames that end where the ring begins."""
+        """Add older frames that end where the ring begins."""
         self._frames[:0] = frames
         self.first = first
         self._bytes += sum(map(len, frames))
         self._trim()
 
     def frames_after(self, seq: int, max_bytes: int) -> tuple[bytes, int] | None:
-        """Frames from `seq + 1` on, at least one and at most about `max_bytes`; None when `seq +
-        1` is no longer here.
+        """Return the frames from `seq + 1` on, at least one and at most about `max_bytes`, joined,
+        and the last seq among them; None when `seq + 1` is not here.
         """
         start = seq + 1 - self.first
         if start < 0 or start >= len(self._frames):
@@ -48,13 +48,13 @@ class Ring:
         return joined, self.first + end - 1
 
     def frame_at(self, seq: int) -> bytes | None:
-        """The frame of that seq, if it is here."""
+        """Return the frame of that seq, if it is here."""
         index = seq - self.first
         return self._frames[index] if 0 <= index < len(self._frames) else None
 
     @property
     def room(self) -> int:
-        """How many more events may be put in front."""
+        """How many more frames may be prepended."""
         return 0 if self._bytes >= self._max_bytes else max(0, self._max_events - len(self._frames))
 
     def _trim(self) -> None:

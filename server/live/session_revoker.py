@@ -8,16 +8,19 @@ from server.live.hub import Hub
 
 
 class SessionRevoker:
-    """The sockets of this process, as those see them who know about access."""
+    """Applies changes of access to the sockets of this process; called by the room `access`."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
 
     def connected_agents(self) -> Collection[int]:
+        """The ids of the agents who have sockets here."""
         return self._hub.agent_ids()
 
     def agent_changed(self, agent: Agent) -> None:
-        """An agent's sockets are judged by what the row says now."""
+        """Close the agent's sockets where the row no longer allows them; one who is no
+        administrator any more stays connected as an agent.
+        """
         for member in self._hub.members_of_agent(agent.id):
             if not agent.is_active or member.issued_us < agent.valid_after_us:
                 member.close(CloseCode.NOT_ALLOWED)
@@ -25,16 +28,19 @@ class SessionRevoker:
                 member.is_admin = False
 
     def sessions_ended(self, session_keys: Collection[str]) -> None:
+        """Close the sockets of these sessions; they cannot sign in with them again."""
         for member in self._hub.everyone():
             if member.session_key in session_keys:
                 member.close(CloseCode.NOT_ALLOWED)
 
     def keys_changed(self, names: Collection[str]) -> None:
-        """Those that count from now on. Whoever was verified by another one signs in again."""
+        """Close the sockets whose token was verified by a key that is not among `names`: they sign
+        in again.
+        """
         for member in self._hub.everyone():
             if member.token_key is not None and member.token_key not in names:
                 member.close(CloseCode.SIGN_IN_EXPIRED, "key withdrawn")
 
     def access_confirmed(self) -> None:
-        """Events that were held back leave."""
+        """Let the events that were held back leave."""
         self._hub.release()

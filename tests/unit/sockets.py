@@ -8,7 +8,7 @@ from typing import Any
 from server.core.wire.websocket_frames import split_text_frames, text_frame
 from server.errors import OmniError
 from server.live.connection import LiveConnection
-from server.live.connection_ports import PresencePort, Renewal, SocketTimings
+from server.live.connection_ports import PresencePort, SocketAccess, SocketTimings
 from server.live.hub import Hub
 from server.live.presence import Viewer
 from server.live.ring import Ring
@@ -139,7 +139,7 @@ class Alone:
     def type(self, viewer: Viewer, conversation_id: int, *, on: bool) -> None: ...
 
 
-async def _no_renewal(_token: str) -> Renewal:
+async def _no_renewal(_token: str) -> SocketAccess:
     raise OmniError
 
 
@@ -152,11 +152,11 @@ def connect(
     agent_id: int = 4,
     agent_name: str = "Asha",
     colleagues: PresencePort | None = None,
-    **fields: Any,
+    expires_at: float | None = None,
+    **given: Any,
 ) -> tuple[LiveConnection, Socket]:
     """A connection that was welcomed at `seq`."""
     socket = Socket()
-    given: dict[str, Any] = {"expires_at": None, "session_key": None} | fields
     connection = LiveConnection(
         socket,
         hub,
@@ -166,6 +166,8 @@ def connect(
         agent_id=agent_id,
         agent_name=agent_name,
         seq=seq,
+        session_key=None,
+        access=SocketAccess(expires_at),
         **given,
     )
     connection.start(is_replaying=is_replaying, renew=_no_renewal)

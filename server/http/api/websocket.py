@@ -19,6 +19,7 @@ from server.close_codes import CloseCode, metric_label
 from server.core.state.cursors import (
     Cursor,
     Mode,
+    Verdict,
     judge,
     parse_cursor,
 )
@@ -43,7 +44,7 @@ from server.http.guard import catch_up_with
 from server.http.responses import problem_answer
 from server.live.asgi_socket import AsgiSocketWriter
 from server.live.connection import LiveConnection
-from server.live.connection_ports import PresencePort, Renewal, SocketTimings
+from server.live.connection_ports import PresencePort, SocketAccess, SocketTimings
 from server.live.feed import Feed
 from server.live.feeds import Feeds
 from server.live.hub import Hub
@@ -137,7 +138,19 @@ class Sockets:
         if verdict.mode is Mode.RESET:
             metrics.feed_resets.labels(verdict.reason or "").inc()
         is_replaying = verdict.mode is Mode.REPLAY
-        connection = LiveConnection(
+        seq = cursor.seq if is_replaying and cursor else feed.head
+        connection = self._connection(push, principal, feed, seq)
+        self._say_welcome(connection, principal, verdict, feed.cursor)
+        connection.start(
+            is_replaying=is_replaying, renew=lambda token: self._renew(principal, token)
+        )
+        return connection
+
+    def _connection(
+        self, push: SocketWriter, principal: Principal, feed: Feed, seq: int
+    ) -> LiveConnection:
+        """A connection of the agent that has everything up to `seq`, not started yet."""
+        return LiveConnection(
             push,
             self._hub,
             feed,
@@ -145,15 +158,16 @@ class Sockets:
             self._timings,
             agent_id=principal.agent.id,
             agent_name=principal.agent.name,
-            seq=cursor.seq if is_replaying and cursor else feed.head,
-            expires_at=principal.expires_at,
+            seq=seq,
             session_key=principal.session_key,
-            token_key=principal.token_key,
-            issued_us=principal.issued_us,
+            access=_access_of(principal),
             now_seconds=self._access.now_seconds,
         )
+
+    def _say_welcome(
+        self, connection: LiveConnection, principal: Principal, verdict: Verdict, cursor: str
+    ) -> None:
         agent = principal.agent
-        connection.is_admin = agent.role == "admin"
         connection.send(
             "welcome",
             session=connection.session,
@@ -161,17 +175,13 @@ class Sockets:
             companyId=agent.company_id,
             mode=verdict.mode.value,
             reason=verdict.reason,
-            cursor=feed.cursor,
+            cursor=cursor,
             pingMs=int(self._settings.ping_seconds * 1000),
             now=iso(int(self._access.now_seconds() * SECOND)),
             expiresAt=None
             if principal.expires_at is None
             else iso(int(principal.expires_at * SECOND)),
         )
-        connection.start(
-            is_replaying=is_replaying, renew=lambda token: self._renew(principal, token)
-        )
-        return connection
 
     async def _introduced(self, websocket: WebSocket) -> tuple[Hello, Principal]:
         """Who it is. Until then a socket counts by its address: an office shares one, so nobody who
@@ -230,17 +240,11 @@ class Sockets:
             raise Forbidden("This socket was not opened by our own page")
         return await self._access.authenticate_session(cookie, address)
 
-    async def _renew(self, principal: Principal, token: str) -> Renewal:
+    async def _renew(self, principal: Principal, token: str) -> SocketAccess:
         renewed = await self._access.authenticate_token(token)
         if renewed.agent.id != principal.agent.id:
             raise Forbidden("A socket is renewed by its own agent")
-        is_admin = renewed.agent.role == "admin"
-        return Renewal(
-            renewed.expires_at,
-            token_key=renewed.token_key,
-            issued_us=renewed.issued_us,
-            is_admin=is_admin,
-        )
+        return _access_of(renewed)
 
     def _check_limits(self, principal: Principal) -> None:
         if self._hub.count >= self._settings.sockets_per_process:
@@ -258,6 +262,15 @@ def _cursor(text: str | None) -> Cursor | None:
         return parse_cursor(text)
     except ValueError:
         raise BadRequest("the cursor is none of ours") from None
+
+
+def _access_of(principal: Principal) -> SocketAccess:
+    return SocketAccess(
+        principal.expires_at,
+        token_key=principal.token_key,
+        issued_us=principal.issued_us,
+        is_admin=principal.agent.role == "admin",
+    )
 
 
 async def _refuse(websocket: WebSocket, error: OmniError) -> None:

@@ -15,7 +15,7 @@ from server.close_codes import CloseCode
 from server.core.wire.websocket_frames import text_frame
 from server.errors import DatabaseUnavailable, Forbidden
 from server.live.connection import LiveConnection
-from server.live.connection_ports import Renewal
+from server.live.connection_ports import SocketAccess
 from server.live.hub import Hub
 from tests.kit.eventually import eventually
 from tests.unit.sockets import (
@@ -282,8 +282,8 @@ async def test_a_renewed_token_moves_the_end() -> None:
     hub = Hub()
     connection, socket = connect(hub, Log(hub, HEAD), HEAD, expires_at=time.time() + 1)
 
-    async def renew(token: str) -> Renewal:
-        return Renewal(
+    async def renew(token: str) -> SocketAccess:
+        return SocketAccess(
             {"good": 1_784_365_265.0, "endless": None}[token],
             token_key=token,
             issued_us=7,
@@ -312,7 +312,7 @@ async def test_a_renewal_that_cannot_be_judged_may_be_tried_again() -> None:
     hub = Hub()
     connection, socket = connect(hub, Log(hub, HEAD), HEAD)
 
-    async def fail(_token: str) -> Renewal:
+    async def fail(_token: str) -> SocketAccess:
         raise DatabaseUnavailable
 
     connection.start(is_replaying=False, renew=fail)
@@ -376,7 +376,7 @@ async def test_a_refused_renewal_ends_it() -> None:
     hub = Hub()
     connection, socket = connect(hub, Log(hub, HEAD), HEAD)
 
-    async def refuse(_token: str) -> Renewal:
+    async def refuse(_token: str) -> SocketAccess:
         raise Forbidden
 
     connection.start(is_replaying=False, renew=refuse)
