@@ -49,6 +49,8 @@ class ConfigurationError(OmniError):
 
 
 class BadRequest(OmniError):
+    """A request, or a frame on a socket, that breaks the documented form."""
+
     code = "bad_request"
     status = 400
     close_code = CloseCode.PROTOCOL
@@ -56,6 +58,8 @@ class BadRequest(OmniError):
 
 
 class ClientTooOld(OmniError):
+    """A socket's client speaks no version of the protocol that is served here."""
+
     code = "client_too_old"
     status = 400
     close_code = CloseCode.CLIENT_TOO_OLD
@@ -63,6 +67,8 @@ class ClientTooOld(OmniError):
 
 
 class Unauthenticated(OmniError):
+    """No credential, or one that does not count."""
+
     code = "unauthenticated"
     status = 401
     close_code = CloseCode.SIGN_IN_EXPIRED
@@ -79,16 +85,22 @@ class SecondFactorNeeded(Unauthenticated):
 
 
 class TokenExpired(Unauthenticated):
+    """A credential that was good, and whose time is over."""
+
     code = "token_expired"
     title = "The sign-in has expired; sign in again"
 
 
 class BadSignature(Unauthenticated):
+    """A webhook that no secret of its account signed in time."""
+
     code = "bad_signature"
     title = "The webhook's signature is missing, too old, or does not fit the integration's secret"
 
 
 class Forbidden(OmniError):
+    """Signed in, but not allowed to do this."""
+
     code = "forbidden"
     status = 403
     close_code = CloseCode.NOT_ALLOWED
@@ -96,6 +108,8 @@ class Forbidden(OmniError):
 
 
 class NotFound(OmniError):
+    """There is no such thing in the agent's company."""
+
     code = "not_found"
     status = 404
     close_code = CloseCode.NOT_ALLOWED
@@ -103,12 +117,16 @@ class NotFound(OmniError):
 
 
 class Conflict(OmniError):
+    """The state does not allow it any more."""
+
     code = "conflict"
     status = 409
     title = "Someone else was quicker"
 
 
 class ConversationGone(Conflict):
+    """A reply to a conversation that was deleted in Chatwoot."""
+
     code = "conversation_gone"
     title = (
         "Chatwoot no longer has this conversation: it can be read here and closed, but not answered"
@@ -116,6 +134,8 @@ class ConversationGone(Conflict):
 
 
 class NewerMessages(Conflict):
+    """A reply that was written without having seen the newest messages; `messages` holds them."""
+
     code = "newer_messages"
     title = "Someone wrote in this conversation after the last message you have seen"
 
@@ -131,24 +151,32 @@ class OtherAgent(Conflict):
 
 
 class TooLarge(OmniError):
+    """A body above its limit in bytes."""
+
     code = "too_large"
     status = 413
     title = "The body is larger than what is taken here"
 
 
 class HeaderTooLarge(OmniError):
+    """A header above its limit in bytes."""
+
     code = "header_too_large"
     status = 431
     title = "A header is longer than it can be"
 
 
 class UnsupportedMedia(OmniError):
+    """A body in another form than the endpoint takes."""
+
     code = "unsupported_media"
     status = 415
     title = "The body must be plain JSON, not compressed"
 
 
 class Unprocessable(OmniError):
+    """A well-formed request that a rule refuses."""
+
     code = "unprocessable"
     status = 422
     title = "The request is well-formed but cannot be carried out"
@@ -164,6 +192,8 @@ class ChatwootAway(Unprocessable):
 
 
 class IdempotencyKeyReused(Unprocessable):
+    """A key that was used for another reply."""
+
     code = "idempotency_key_reused"
     title = (
         "This Idempotency-Key was already used for another text, or for a note; use a new key "
@@ -172,6 +202,8 @@ class IdempotencyKeyReused(Unprocessable):
 
 
 class NoChatwootIntegration(Unprocessable):
+    """A reply in a conversation that has no usable integration."""
+
     code = "no_chatwoot_integration"
     title = (
         "This conversation does not belong to an active Chatwoot integration, so a reply has no "
@@ -181,6 +213,8 @@ class NoChatwootIntegration(Unprocessable):
 
 
 class TooManyRequests(OmniError):
+    """Above a limit of requests, or of sign-ins; `retry_seconds` says when to try again."""
+
     code = "too_many_requests"
     status = 429
     close_code = CloseCode.TOO_MANY
@@ -207,6 +241,8 @@ class AttachmentUnavailable(OmniError):
 
 
 class Unavailable(OmniError):
+    """The server cannot do this now; nothing was changed."""
+
     code = "unavailable"
     status = 503
     close_code = CloseCode.OVERLOADED

@@ -74,5 +74,6 @@ def is_debug() -> bool:
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:
+    """A logger with our processors, lazily configured."""
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return logger

@@ -95,6 +95,7 @@ def english(text: Text) -> str:
 
 
 def english_or_none(text: Text | None) -> str | None:
+    """The English sentence, where there is a text."""
     return None if text is None else english(text)
 
 

@@ -20,6 +20,8 @@ _logger = log.get(__name__)
 
 
 class TraceObserver(MessageObserver):
+    """Writes spans and debug lines for each step of a message."""
+
     is_on = True
 
     def __init__(self, traces: Traces | None) -> None:
@@ -28,6 +30,7 @@ class TraceObserver(MessageObserver):
         self.has_traces = traces is not None
 
     def webhook_began(self, received_us: int, headers: MutableMapping[str, str]) -> Span | None:
+        """Opens the webhook's span, and writes its context into `headers`."""
         return None if self._traces is None else self._traces.open("webhook", received_us, headers)
 
     def on_recorded(
@@ -38,6 +41,7 @@ class TraceObserver(MessageObserver):
         ended_us: int,
         spooled: int,
     ) -> None:
+        """Adds the span of one commit to the journal or the spool."""
         carried = [one.get(CARRIED) for one in headers]
         self._note("journal append", began_us, ended_us, carried, deliveries=len(uids))
         _logger.debug(
@@ -54,6 +58,7 @@ class TraceObserver(MessageObserver):
         began_us: int,
         committed_us: int,
     ) -> EventBatch:
+        """Adds the span of the ingest; the batch carries it on."""
         traceparent = self._note(
             "ingest",
             began_us,
@@ -72,6 +77,7 @@ class TraceObserver(MessageObserver):
         committed_us: int,
         published_us: int,
     ) -> None:
+        """Adds the span from commit to publish, and a debug line with all times."""
         about, parent = _range_of(batch), batch.traceparent
         self._note("publish", committed_us, published_us, [parent], **about)
         _logger.debug(
@@ -85,6 +91,7 @@ class TraceObserver(MessageObserver):
         )
 
     def on_accepted(self, company_id: int, last_seq: int, traceparent: str) -> None:
+        """Keeps the trace of a batch that a feed accepts, for its fan-out."""
         if self._traces is not None:
             self._traces.keep((company_id, last_seq), traceparent)
 
@@ -104,6 +111,7 @@ class TraceObserver(MessageObserver):
 
     @contextmanager
     def taking_reply(self, key: str, traceparent: str | None) -> Iterator[None]:
+        """Opens the reply's span for as long as it is taken in."""
         if self._traces is None:
             yield
             return
@@ -141,6 +149,7 @@ class TraceObserver(MessageObserver):
                 )
 
     def close(self) -> None:
+        """Sends the spans that wait."""
         if self._traces is not None:
             self._traces.close()
 

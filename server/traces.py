@@ -121,6 +121,7 @@ class Traces:
             self._known[key] = traceparent
 
     def kept(self, key: object) -> str | None:
+        """The traceparent that was kept for something, if it is still known."""
         return self._known.get(key)
 
     def close(self) -> None:

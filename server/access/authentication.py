@@ -74,6 +74,7 @@ class Principal(msgspec.Struct, frozen=True):
 
     @property
     def company_id(self) -> int:
+        """The agent's company."""
         return self.agent.company_id
 
 
@@ -276,6 +277,7 @@ class Access(AccessMemory):
             raise Unprocessable(Problem.of("password.wrong"))
 
     async def sign_out(self, session_key: str) -> None:
+        """Ends a session here and in the database, and its sockets. Raises DatabaseUnavailable."""
         self._sessions.pop(session_key, None)
         now_us = self._database.clock.now_us()
         await self._database.transaction(

@@ -52,6 +52,7 @@ async def _verified(stored: str | None, password: str) -> bool:
 
 
 def hash_password(password: str) -> str:
+    """The argon2 hash of a password. Blocks: call it in a thread."""
     return _hasher.hash(password)
 
 

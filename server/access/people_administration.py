@@ -51,6 +51,7 @@ class People:
         self._link_of = link_of
 
     async def list_all(self, company_id: int) -> list[Agent]:
+        """The company's agents, 2,000 at most, withdrawn ones included."""
         return await self._database.read(
             lambda c: agent_rows.read_agents(c, company_id, _MAX_AGENTS)
         )
@@ -324,11 +325,13 @@ def checked_email(text: str) -> str:
 
 
 def check_role(role: str) -> None:
+    """Raises BadRequest for a role that there is not."""
     if role not in ROLES:
         raise BadRequest(Problem.of("person.role"))
 
 
 def checked_name(text: str) -> str:
+    """The name without surplus spaces. Raises BadRequest where it is empty or too long."""
     name = " ".join(text.split())
     if not 0 < len(name) <= _MAX_NAME_CHARACTERS:
         raise BadRequest(Problem.of("person.name", most=_MAX_NAME_CHARACTERS))

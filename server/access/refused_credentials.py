@@ -20,6 +20,8 @@ _MAX_REMEMBERED = 20_000
 
 
 class RefusedCredentials:
+    """Remembers refused credentials for 30 seconds, and limits failures by address."""
+
     def __init__(self) -> None:
         self._buckets = Buckets(_REFUSALS_PER_SECOND, _BURST)
         self._refused: BoundedDict[Hashable, tuple[float, str | None]] = BoundedDict(

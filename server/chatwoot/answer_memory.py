@@ -56,11 +56,13 @@ class AnswerMemory:
 
     @property
     def taken(self) -> int:
+        """Bytes that are held now."""
         self._settle()
         return self._taken
 
     @property
     def waiting(self) -> int:
+        """How many wait for bytes."""
         return len(self._waiters)
 
     def hold(self, company_id: int) -> "HeldBytes":
@@ -173,6 +175,7 @@ class HeldBytes:
 
     @property
     def count(self) -> int:
+        """Bytes that this answer holds."""
         return self._count
 
     async def grow_for(self, needed: int, most: int) -> None:

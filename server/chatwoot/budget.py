@@ -112,12 +112,15 @@ class SlowBudget(RequestBudget):
         await self._shared.take(is_write=is_write)
 
     def check_open(self, question: str) -> None:
+        """Asks the shared budget: a question is closed for all clients of an address."""
         self._shared.check_open(question)
 
     def close(self, question: str, seconds: float) -> None:
+        """Closes the question in the shared budget, for so many seconds."""
         self._shared.close(question, seconds)
 
     def on_refused(self) -> None:
+        """Makes all clients of the address pause."""
         self._shared.on_refused()
 
 
@@ -129,6 +132,7 @@ class RequestBudgets:
         self._budgets: dict[str, RequestBudget] = {}
 
     def of(self, base_url: str) -> RequestBudget:
+        """The budget of an address, made when it is first asked for."""
         key = base_url.rstrip("/").lower()
         if key not in self._budgets:
             self._budgets[key] = RequestBudget(per_minute=self._per_minute)

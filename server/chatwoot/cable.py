@@ -210,6 +210,7 @@ class _NoRedirect(connect):
     """As every call: a redirect may lead where nobody has judged."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
+        """Fails with the redirect's own error."""
         return exc
 
 

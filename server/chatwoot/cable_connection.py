@@ -40,6 +40,7 @@ class BoundedConnection(ClientConnection):
                 return
 
     def process_event(self, event: Any) -> None:
+        """Counts the frames of this read, and the control frames of this second."""
         if isinstance(event, Frame):
             self._frames_of_read += 1
             if event.opcode in _PIECES:

@@ -68,6 +68,7 @@ class OpenFile:
             raise AttachmentUnavailable from None
 
     async def close(self) -> None:
+        """Gives the connection back; what was not read is given up."""
         await self._answer.aclose()
 
 

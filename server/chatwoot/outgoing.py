@@ -70,6 +70,7 @@ class _CheckedNetwork(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
+        """Connects to the first address that answers. Raises ForbiddenAddress for a private one."""
         try:
             async with asyncio.timeout(timeout):
                 found = await resolve(host, port)
@@ -93,9 +94,11 @@ class _CheckedNetwork(httpcore.AsyncNetworkBackend):
     async def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
     ) -> httpcore.AsyncNetworkStream:
+        """Raises ForbiddenAddress."""
         raise ForbiddenAddress("Chatwoot is not behind a socket file")
 
     async def sleep(self, seconds: float) -> None:
+        """Waits as the wrapped network does."""
         await self._inner.sleep(seconds)
 
 
@@ -200,6 +203,9 @@ def is_private(address: str) -> bool:
 
 
 def is_refused(address: str, *, allows_private: bool) -> bool:
+    """Whether integrations must not reach an address: metadata services, link-local and multicast
+    addresses always, private ones unless they are allowed.
+    """
     places = _places(address)
     if any(
         str(place) in _METADATA or place.is_link_local or place.is_multicast or place.is_unspecified

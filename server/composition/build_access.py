@@ -16,6 +16,8 @@ _TOPIC = "access"  # the bus' topic of withdrawn access
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessRoom:
+    """The parts of `access/`."""
+
     access: Access
     people: People
     sign_in: SignIn

@@ -40,12 +40,15 @@ from server.web_folder import web_folder
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Http:
+    """The routes, and the two parts that other rooms and tests ask for."""
+
     guard: Guard
     webhook: Webhook
     routes: list[BaseRoute]
 
 
 def build_http(parts: Application) -> Http:
+    """Builds the endpoints on everything else."""
     settings = parts.resources.settings
     limits = ApiLimits(
         agent_per_minute=settings.api_requests_per_minute,

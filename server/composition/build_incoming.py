@@ -64,6 +64,7 @@ class CrmWrites:
 def build_deliveries(
     resources: Resources, integrations: IntegrationsRoom, live: Live
 ) -> Deliveries:
+    """Builds what receives deliveries and ingests them."""
     settings, database, clients = resources.settings, resources.database, resources.clients
     directory, publish = integrations.directory, live.feeds.publish
     ingester = Ingester(
@@ -115,6 +116,9 @@ def build_deliveries(
 def build_comparisons(
     resources: Resources, integrations: IntegrationsRoom, live: Live, deliveries: Deliveries
 ) -> Comparisons:
+    """Builds what asks Chatwoot: syncs, reconcile, the watch of integrations. They ingest by the
+    ingester of `deliveries`.
+    """
     settings, database, clients = resources.settings, resources.database, resources.clients
     directory, ingester = integrations.directory, deliveries.ingester
     sync = FullSync(database, directory, ingester, clients.client)
@@ -156,6 +160,7 @@ def build_comparisons(
 
 
 def build_crm_writes(resources: Resources, integrations: IntegrationsRoom, live: Live) -> CrmWrites:
+    """Builds what follows the CRM's own writes."""
     database, feeds = resources.database, live.feeds
     crm_integrations = CrmIntegrations(database, resources.vault, integrations.directory)
     return CrmWrites(

@@ -14,6 +14,8 @@ from server.integrations.trials import Trial
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntegrationsRoom:
+    """The parts of `integrations/`."""
+
     directory: Directory
     arrivals: Arrivals
     proofs: Proofs
@@ -23,6 +25,7 @@ class IntegrationsRoom:
 
 
 def build_integrations(resources: Resources) -> IntegrationsRoom:
+    """Builds `integrations/` on the database and the clients of Chatwoot."""
     settings, clients = resources.settings, resources.clients
     database, vault = resources.database, resources.vault
     directory = Directory(

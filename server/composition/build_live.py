@@ -24,6 +24,8 @@ from server.tasks import spawn
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
+    """The parts of `live/`, with the log of fan-outs."""
+
     bus: Bus
     hub: Hub
     feeds: Feeds

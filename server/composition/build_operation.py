@@ -29,6 +29,8 @@ Problems = Callable[[], Iterable[Text]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
+    """The parts of `operation/`, with the services that run."""
+
     services: Services
     health: Health
     status: CompanyStatus
@@ -50,6 +52,7 @@ def build_operation(
     comparisons: Comparisons,
     crm_writes: CrmWrites,
 ) -> Operation:
+    """Builds `operation/`, and connects metrics that are read on request."""
     settings, database = resources.settings, resources.database
     directory, services, standstill = integrations.directory, Services(), Standstill(database)
     of_integrations = _joined(

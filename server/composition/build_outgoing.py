@@ -15,6 +15,8 @@ from server.reading.inbox import Inbox
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
+    """The parts of `outgoing/`."""
+
     reply_intake: ReplyIntake
     reply_sender: ReplySender
     reply_files: ReplyFiles
@@ -22,6 +24,7 @@ class Outgoing:
 
 
 def build_outgoing(resources: Resources, integrations: IntegrationsRoom, live: Live) -> Outgoing:
+    """Builds what takes replies in and sends them."""
     settings, database, clients = resources.settings, resources.database, resources.clients
     publish, directory = live.feeds.publish, integrations.directory
     reply_files = ReplyFiles(database)
@@ -49,6 +52,7 @@ def build_outgoing(resources: Resources, integrations: IntegrationsRoom, live: L
 def build_reading(
     resources: Resources, integrations: IntegrationsRoom, live: Live, outgoing: Outgoing
 ) -> Inbox:
+    """Builds what agents read; read marks go on to `outgoing`."""
     return Inbox(
         resources.database,
         integrations.directory,

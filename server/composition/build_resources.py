@@ -19,6 +19,8 @@ from server.traces import Traces
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
+    """What is shared by all rooms."""
+
     settings: Settings
     database: Database
     spool: Spool

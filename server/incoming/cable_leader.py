@@ -74,6 +74,7 @@ class CableLeader:
         self.states: dict[Place, SocketState] = {}
 
     async def run(self) -> None:
+        """Renews leases and sockets every few seconds; gives them back when it is cancelled."""
         try:
             while True:
                 if self._directory.is_loaded:
@@ -198,6 +199,7 @@ class CableLeader:
 
 
 def place_of(integration: Integration) -> Place:
+    """The lease's name: the company, and a digest of address and account."""
     text = f"{integration.base_url}\n{integration.account_id}"
     return integration.company_id, hashlib.sha256(text.encode()).hexdigest()
 

@@ -21,6 +21,8 @@ _logger = log.get(__name__)
 
 
 class CrmIntegrations:
+    """Takes back the proof of integrations whose token or address was changed in the database."""
+
     def __init__(self, database: Database, vault: Vault, directory: Directory) -> None:
         self._database = database
         self._vault = vault

@@ -82,6 +82,7 @@ class CrmWatch:
         self._met_read_only = 0
 
     async def run(self) -> None:
+        """Checks triggers and notes every two seconds, until it is cancelled."""
         while True:
             with contextlib.suppress(DatabaseUnavailable):
                 await self.turn()

@@ -34,6 +34,7 @@ class FailedDeliveries:
         self._after = 0
 
     async def run(self) -> None:
+        """Reads what failed, and tries one of them again now and then."""
         looks = 0
         while True:
             with contextlib.suppress(DatabaseUnavailable):

@@ -51,6 +51,7 @@ class DeepWalk:
         self._start_seconds = start_seconds
 
     async def run(self) -> None:
+        """Compares one integration after the other, where the setting allows it."""
         await asyncio.sleep(self._start_seconds)
         while self._is_on:
             try:

@@ -67,6 +67,7 @@ class Watch:
         self._asked_at: dict[int, float] = {}
 
     async def run(self) -> None:
+        """Asks about those that are due, every second, once the directory is loaded."""
         while True:
             if self._directory.is_loaded:
                 await self._look_around()

@@ -43,6 +43,7 @@ class Losses:
         self._newest: dict[int, int] = {}
 
     async def run(self) -> None:
+        """Judges finds every few seconds, until it is cancelled."""
         while True:
             await asyncio.sleep(min(_POLL_SECONDS, self._lost_after_us / SECOND))
             try:

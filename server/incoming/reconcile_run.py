@@ -75,6 +75,7 @@ class ReconcileRun(msgspec.Struct):
 
     @property
     def repaired(self) -> int:
+        """How many conversations, messages and edits it brought."""
         return self.conversations + self.messages + self.edits
 
 

@@ -109,6 +109,7 @@ class Recorder:
             self._strangers_bytes -= strangers
 
     async def run(self) -> None:
+        """Commits what waits, in batches bounded by number and bytes."""
         while True:
             await self._wake.wait()
             batch, size = [self._waiting.popleft()], 0

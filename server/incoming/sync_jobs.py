@@ -58,6 +58,7 @@ class _Job:
         )
 
     def end(self, state: str, problem: Text | None = None) -> None:
+        """Sets the state it ends in; the caller writes it down."""
         self.run = replace(self.run, state=state, problem=problem)
 
 

@@ -107,6 +107,7 @@ class Unstored:
         return due[:2]
 
     def forget_conversation(self, integration_id: int, conversation: int) -> None:
+        """Drops the entries of a conversation that is gone, or whose integration is."""
         self._entries = {
             place: one
             for place, one in self._entries.items()

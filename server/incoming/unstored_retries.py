@@ -36,6 +36,7 @@ class UnstoredRetries:
         self._client_of = client_of
 
     async def run(self) -> None:
+        """Asks for one conversation that is due, each second."""
         while True:
             if (due := self._unstored.take_due()) is not None:
                 await self._ask(*due)

@@ -99,6 +99,7 @@ class Arrivals:
         return int(kept[-1][1] * SECOND) if kept else None
 
     def is_late(self, integration_id: int) -> bool:
+        """Whether its webhooks come so late that Chatwoot is asked more often."""
         delay = self.delay_seconds([integration_id])
         return delay is not None and delay >= LATE_SECONDS
 

@@ -63,12 +63,14 @@ class Directory:
         self.as_of_us = 0  # what was added after this moment is not known here yet
 
     async def run(self) -> None:
+        """Refreshes every few seconds, until it is cancelled."""
         while True:
             with contextlib.suppress(Unavailable):
                 await self.refresh()
             await asyncio.sleep(REFRESH_SECONDS)
 
     async def refresh(self) -> None:
+        """Reads all integrations. Raises Unavailable; what was known stays."""
         started_us = self.now_us()
         self.take(
             await self._database.read(lambda c: integration_rows.read_integrations(c, self._vault)),

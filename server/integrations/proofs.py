@@ -64,6 +64,7 @@ class Proofs:
         self._next_try: dict[int, tuple[float, int]] = {}
 
     async def run(self) -> None:
+        """Ends old secrets, and proves those that are due, every five seconds."""
         while True:
             if self._directory.is_loaded:
                 try:
@@ -274,4 +275,5 @@ class Proofs:
 
 
 def previous_secret_us() -> int:
+    """Microseconds for which a replaced secret counts."""
     return PREVIOUS_SECRET_HOURS * 3_600 * SECOND

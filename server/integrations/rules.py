@@ -51,10 +51,12 @@ def check_token_is_written(actor: Actor, own: Integration, values: Json) -> None
 
 
 def secrets_of(hooks: list[Json]) -> set[str]:
+    """The secrets that Chatwoot shows of its webhooks."""
     return {str(hook["secret"]) for hook in hooks if hook.get("secret")}
 
 
 def new_key() -> str:
+    """A random key for the address of a webhook that is not signed."""
     return secrets.token_urlsafe(24)
 
 
@@ -67,6 +69,7 @@ def check_unsigned(actor: Actor, unsigned: object) -> None:
 
 
 def check_mode(mode: object) -> None:
+    """Raises BadRequest for a mode that there is not."""
     if mode not in WEBHOOK_MODES:
         raise BadRequest("webhookMode must be live or local")
 
@@ -85,6 +88,7 @@ def checked_secret(text: str, what: Problem) -> str:
 
 
 def failure(error: ChatwootError) -> ChatwootFailed:
+    """Chatwoot's refusal or silence as the answer to a person."""
     return ChatwootFailed(Problem.of("chatwoot.not_carried_out", why=error.problem))
 
 

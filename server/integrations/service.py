@@ -83,6 +83,7 @@ class Integrations:
         self._trial = trial
 
     async def list_all(self, company_id: int | None) -> list[Overview]:
+        """The company's integrations, or all of them."""
         return await self._database.read(
             lambda c: integration_rows.read_overviews(c, self._vault, company_id)
         )
@@ -265,6 +266,7 @@ class Integrations:
         )
 
     async def count_conversations(self, integration_id: int) -> int:
+        """How many conversations came through an integration."""
         return await self._database.read(
             lambda c: integration_rows.count_conversations(c, integration_id)
         )

@@ -156,6 +156,7 @@ def refusal(integration: Integration, error: ChatwootRefused) -> Unprocessable:
 
 
 def no_chatwoot(integration: Integration, error: ChatwootError) -> Problem:
+    """Says that something else than Chatwoot's API answers at the address."""
     remedy = Problem.of("chatwoot.take_address")
     return _sentence(
         Problem.of("chatwoot.not_its_api", address=integration.base_url, why=error.problem), remedy

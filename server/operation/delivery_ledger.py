@@ -57,6 +57,8 @@ class MessageTrace(msgspec.Struct, frozen=True):
 
 
 class Ledger:
+    """Answers what became of deliveries and messages, for one company at a time."""
+
     def __init__(self, database: Database, directory: Directory) -> None:
         self._database = database
         self._directory = directory
@@ -131,6 +133,7 @@ class Ledger:
         await self._database.transaction(write)
 
     async def search(self, company_id: int, text: str, days: float) -> list[Found]:
+        """Messages by number, text or the customer's name, newest first, 50 at most."""
         since_us = wall_now_us() - int(days * _DAY_US)
         return await self._database.read(
             lambda c: ledger_rows.find_messages(c, company_id, text, since_us, _MAX_FOUND)
@@ -231,6 +234,7 @@ def _message_number(body: str, received_us: int) -> int | None:
 
 
 def entry_view(entry: Entry) -> dict[str, Any]:
+    """A delivery as REST shows it."""
     return {
         "id": entry.id,
         "receivedAt": iso(entry.received_us),
@@ -243,6 +247,7 @@ def entry_view(entry: Entry) -> dict[str, Any]:
 
 
 def trace_view(trace: MessageTrace) -> dict[str, Any]:
+    """A message's trace as REST shows it."""
     message = trace.message
     return {
         "message": {

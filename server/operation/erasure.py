@@ -27,16 +27,21 @@ ClientOf = Callable[[Integration], ChatwootClient]
 
 
 class Erased(msgspec.Struct, frozen=True):
+    """How many rows of each kind went, or were blanked."""
+
     conversations: int
     messages: int
     deliveries: int
 
     def view(self) -> Json:
+        """The counts as a dict of JSON."""
         view: Json = msgspec.to_builtins(self)
         return view
 
 
 class Erasure:
+    """Erases contacts of a company."""
+
     def __init__(self, database: Database, directory: Directory, client_of: ClientOf) -> None:
         self._database = database
         self._directory = directory

@@ -53,18 +53,24 @@ class _Found:
 
     @property
     def reported(self) -> Text | None:
+        """What `/readyz` says of it; None for a note."""
         return None if self.is_note else self.in_report or self.text
 
     @property
     def rank(self) -> tuple[bool, bool]:
+        """The worse, the greater."""
         return self.is_fatal, self.state == "failed"
 
     def finding(self) -> Finding:
+        """The same for the status page."""
         return Finding(self.part, self.state, self.text, self.remedy)
 
 
 class Refusing(Protocol):
-    def problem(self) -> str | None: ...
+    """The refusals of a database that answers."""
+
+    def problem(self) -> str | None:
+        """What it refuses now, in its own words."""
 
 
 class Answering(Protocol):
@@ -75,31 +81,44 @@ class Answering(Protocol):
     is_reachable: bool
 
     @property
-    def refusals(self) -> Refusing: ...
+    def refusals(self) -> Refusing:
+        """What it said no to lately."""
 
-    def recent_seconds(self) -> list[float]: ...
+    def recent_seconds(self) -> list[float]:
+        """How long its last calls took."""
 
 
 class Up(Protocol):
+    """A part that is there or not."""
+
     @property
-    def is_up(self) -> bool: ...
+    def is_up(self) -> bool:
+        """Whether it answered lately."""
 
 
 class Keeping(Protocol):
+    """The spool: deliveries that wait, that were refused, and files put aside."""
+
     waiting: int
     refused: int
     problem: str | None
 
     @property
-    def aside(self) -> list[str]: ...
+    def aside(self) -> list[str]:
+        """Names of damaged files."""
 
 
 class Taking(Protocol):
+    """The recorder of deliveries."""
+
     @property
-    def is_refusing(self) -> bool: ...
+    def is_refusing(self) -> bool:
+        """Whether it answered 503 lately."""
 
 
 class Counting(Protocol):
+    """The hub, of which only the number of sockets counts here."""
+
     count: int
 
 
@@ -167,6 +186,7 @@ class Health:
         )
 
     def report(self) -> Json:
+        """The body of `/readyz`: `status`, `problems`, `notes` and counts."""
         problems = [
             *(one.reported for one in self._found() if one.reported is not None),
             *self._more(),

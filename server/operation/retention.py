@@ -48,6 +48,7 @@ class Retention:
         self._audit_us = int(audit_days * _DAY_US)
 
     async def run(self) -> None:
+        """Trims once a minute; a round that fails is made up for by the next."""
         while True:
             await asyncio.sleep(self._every_seconds)
             try:

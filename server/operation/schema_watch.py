@@ -17,6 +17,8 @@ _EVERY_SECONDS, _AGAIN_SECONDS, _POLL_SECONDS = 600.0, 5.0, 0.5
 
 
 class Told(Protocol):
+    """Keeps what is wrong with the schema."""
+
     schema_problem: Text | None
 
 
@@ -29,6 +31,7 @@ class SchemaWatch:
         self._health = health
 
     async def run(self) -> None:
+        """Examines the schema until it is cancelled; logs a problem once."""
         while True:
             met = self._database.refusals.schema_count
             problem = await self._look()

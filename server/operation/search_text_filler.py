@@ -35,6 +35,7 @@ class SearchTexts:
         self._after: dict[str, int] = {}  # table -> id from which on rows are looked through
 
     async def run(self) -> None:
+        """Fills both tables every two seconds, until it is cancelled."""
         while True:
             await asyncio.sleep(self._every_seconds)
             with contextlib.suppress(DatabaseUnavailable):

@@ -20,6 +20,7 @@ class StartCheck:
         self._database = database
 
     async def run(self) -> None:
+        """Examines once, then waits for its end."""
         for finding in await doctor.examine(self._settings, self._database, processes=1):
             if finding.state != "ok":
                 _logger.warning(

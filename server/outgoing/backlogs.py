@@ -19,20 +19,25 @@ class Backlogs:
         self._silent: set[str] = set()
 
     def begin(self, base_url: str) -> None:
+        """Counts an attempt that begins."""
         self._under_way[base_url] += 1
 
     def end(self, base_url: str) -> None:
+        """Counts an attempt that is over, however it went."""
         self._under_way[base_url] -= 1
         if not self._under_way[base_url]:
             del self._under_way[base_url]
 
     def on_answer(self, base_url: str) -> None:
+        """Marks the address as answering."""
         self._silent.discard(base_url)
 
     def on_silence(self, base_url: str) -> None:
+        """Marks the address as silent: one attempt at a time from now on."""
         self._silent.add(base_url)
 
     def is_silent(self, base_url: str) -> bool:
+        """Whether its last attempt had no answer."""
         return base_url in self._silent
 
     def room(self, base_url: str) -> int:

@@ -50,6 +50,7 @@ def checked_content(content: str, *, has_files: bool) -> str:
 def new_reply(
     agent: Agent, conversation_id: int, content: str, key: str, now_us: int, *, is_private: bool
 ) -> Message:
+    """The reply as it is first stored: due at once, state `sending`."""
     return Message(
         id=0,
         conversation_id=conversation_id,
@@ -70,6 +71,7 @@ def new_reply(
 async def check_seen(
     connection: Connection, agent: Agent, conversation_id: int, last_seen: int
 ) -> None:
+    """Raises NewerMessages where others wrote after the message `last_seen`."""
     newer = await threads.read_unseen(
         connection, agent.company_id, conversation_id, last_seen, _MAX_NEWER
     )

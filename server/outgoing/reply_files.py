@@ -42,6 +42,8 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 class ReplyFiles:
+    """Stores files of replies, and reads them when a reply is sent."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
         self._keeping = asyncio.Semaphore(_KEPT_AT_ONCE)
@@ -86,6 +88,7 @@ class ReplyFiles:
             yield found if len(found) == len(message.attachments) else None
 
     async def read(self, message_id: int, position: int) -> OutgoingFile | None:
+        """One file with its content; None where it is not kept any more."""
         return await self._database.read(
             lambda c: outgoing_files.read_file(c, message_id, position)
         )

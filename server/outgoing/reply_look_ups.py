@@ -24,6 +24,8 @@ _LANDINGS_SECONDS = 3_600.0
 
 
 class LookUps:
+    """Looks for replies of unknown outcome at Chatwoot."""
+
     def __init__(self, database: Database, directory: Directory, certain_seconds: float) -> None:
         self._database = database
         self._directory = directory

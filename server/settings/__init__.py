@@ -294,14 +294,17 @@ class Settings:
 
     @property
     def is_sqlite(self) -> bool:
+        """Whether the database is a file of this machine."""
         return self.database_url.startswith("sqlite")
 
     @property
     def is_memory_bus(self) -> bool:
+        """Whether events reach the sockets of this process alone."""
         return self.broadcast_url.startswith("memory")
 
     @property
     def has_traces(self) -> bool:
+        """Whether spans are sent: an OpenTelemetry endpoint is set, and not switched off."""
         return (
             bool(self.otel_exporter_otlp_endpoint or self.otel_exporter_otlp_traces_endpoint)
             and not self.otel_sdk_disabled
@@ -314,6 +317,7 @@ class Settings:
 
     @property
     def webhook_url(self) -> str:
+        """The public address of webhooks, without a key."""
         return f"{self.base_url}{WEBHOOK_PATH}"
 
     def webhook_url_of(self, mode: str, key: str | None = None) -> str:
@@ -331,6 +335,7 @@ class Settings:
 
     @property
     def admin_roles(self) -> frozenset[str]:
+        """Words of the CRM's role claim that mean an administrator."""
         return frozenset(role for part in self.jwt_admin_roles.split(",") if (role := part.strip()))
 
     @property
@@ -345,6 +350,7 @@ class Settings:
 
     @property
     def old_secret_keys(self) -> tuple[str, ...]:
+        """Keys that sealed values may still be sealed with, in the order of the setting."""
         return tuple(key for part in self.secret_key_previous.split(",") if (key := part.strip()))
 
     def check_serving(self, workers: int) -> None:
@@ -358,6 +364,7 @@ def describe() -> list[tuple[str, str, str]]:
 
 
 def new_secret() -> str:
+    """A random secret of 32 bytes, in hexadecimal digits."""
     return secrets.token_hex(32)
 
 

@@ -60,6 +60,7 @@ def _check_secret_key(settings: "Settings") -> None:
 
 
 def check_settings(settings: "Settings") -> None:
+    """Raises ConfigurationError for values that are wrong, alone or together."""
     _check_numbers(settings)
     _check_secrets(settings)
     _check_address("DATABASE_URL", settings.database_url)
