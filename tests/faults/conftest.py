@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.kit import Cluster
+from tests.faults.cluster import Cluster
 from tests.kit.mariadb import MariaDB
 from tests.kit.redis import Redis
 

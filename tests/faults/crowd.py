@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from tests.faults.kit import COMPANY
+from tests.faults.cluster import COMPANY
 from tests.faults.lean_agent import LeanAgent
 from tests.kit.client_model import ClientModel
 from tests.kit.eventually import eventually

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
-from tests.faults.kit import Cluster
+from tests.faults.cluster import Cluster
 from tests.faults.lean_agent import LeanAgent
 from tests.faults.webhook_flow import Flow
 from tests.kit.eventually import eventually

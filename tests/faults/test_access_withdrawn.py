@@ -7,8 +7,8 @@ import time
 
 import httpx
 
+from tests.faults.cluster import COMPANY, Cluster, clustered
 from tests.faults.crowd import fetch_snapshot, follow
-from tests.faults.kit import COMPANY, Cluster, clustered
 from tests.faults.oracle import wait_drained
 from tests.faults.webhook_flow import Flow
 from tests.kit.eventually import eventually

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from server.db import migrations
+from tests.faults.cluster import ACCOUNT, COMPANY, Cluster, clustered
 from tests.faults.crowd import crowd, crowd_of, follow, wait_level
-from tests.faults.kit import ACCOUNT, COMPANY, Cluster, clustered
 from tests.faults.oracle import check_crowd, check_stored, wait_drained
 from tests.faults.server_reports import wait_ready
 from tests.faults.webhook_flow import Flow

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.cluster import COMPANY, Cluster, clustered, running
 from tests.faults.crowd import crowd, crowd_of, wait_level
 from tests.faults.figures import sized, told
-from tests.faults.kit import COMPANY, Cluster, clustered, running
 from tests.faults.oracle import check_conversation_order, check_crowd, check_stored, wait_drained
 from tests.faults.server_reports import wait_problem, wait_ready
 from tests.faults.webhook_flow import Flow

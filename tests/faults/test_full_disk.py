@@ -5,9 +5,9 @@ it heals when there is room.
 import asyncio
 from pathlib import Path
 
+from tests.faults.cluster import ACCOUNT, COMPANY, INBOX, Cluster, clustered
 from tests.faults.crowd import crowd, crowd_of, fetch_snapshot, follow, wait_level
 from tests.faults.figures import told
-from tests.faults.kit import ACCOUNT, COMPANY, INBOX, Cluster, clustered
 from tests.faults.oracle import check_crowd, check_stored, wait_drained
 from tests.faults.server_reports import metric, readyz, wait_problem, wait_ready
 from tests.faults.webhook_flow import Flow

@@ -10,8 +10,8 @@ import httpx
 from redis import asyncio as aioredis
 
 from server.core.wire.event_frames import EventBatch, encode_batch
+from tests.faults.cluster import COMPANY, Cluster, clustered
 from tests.faults.crowd import follow
-from tests.faults.kit import COMPANY, Cluster, clustered
 from tests.faults.oracle import wait_drained
 from tests.faults.webhook_flow import Flow
 from tests.kit.eventually import eventually

@@ -4,8 +4,8 @@ reset, and never given a gap in silence.
 
 import asyncio
 
+from tests.faults.cluster import Cluster, running
 from tests.faults.crowd import follow
-from tests.faults.kit import Cluster, running
 from tests.faults.oracle import wait_drained
 from tests.faults.webhook_flow import Flow
 from tests.kit.eventually import eventually

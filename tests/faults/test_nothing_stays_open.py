@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 
-from tests.faults.kit import COMPANY, Cluster, clustered
+from tests.faults.cluster import COMPANY, Cluster, clustered
 from tests.faults.oracle import wait_drained
 from tests.faults.server_reports import wait_problem, wait_ready
 from tests.faults.webhook_flow import Flow

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from server.lab.chatwoot_sim import ChatwootSim, serving
-from tests.faults.kit import ACCOUNT, INBOX, Cluster, clustered
+from tests.faults.cluster import ACCOUNT, INBOX, Cluster, clustered
 from tests.faults.server_reports import metric, readyz, wait_problem, wait_ready
 from tests.kit.eventually import eventually, scaled
 from tests.kit.omni import COMMAND, Omni

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Mapping
 
 from server.core.times import wall_now_us
 from server.lab.chatwoot_sim import ChatwootSim, serving
+from tests.faults.cluster import ACCOUNT, INBOX, Cluster, clustered
 from tests.faults.crowd import fetch_snapshot, follow
 from tests.faults.figures import sized, told
-from tests.faults.kit import ACCOUNT, INBOX, Cluster, clustered
 from tests.faults.server_reports import metric, wait_problem, wait_ready
 from tests.kit.eventually import eventually
 from tests.kit.omni import Omni

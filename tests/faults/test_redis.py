@@ -10,9 +10,9 @@ import pytest
 from server.core.wire.envelope import derive
 from server.live.bus import Bus
 from server.tasks import Services
+from tests.faults.cluster import Cluster, running
 from tests.faults.crowd import crowd, crowd_of, wait_level
 from tests.faults.figures import sized, told
-from tests.faults.kit import Cluster, running
 from tests.faults.oracle import (
     check_conversation_order,
     check_crowd,

@@ -8,9 +8,9 @@ from collections import Counter
 import httpx
 
 from server.lab.chatwoot_sim import ChatwootSim, serving
+from tests.faults.cluster import ACCOUNT, COMPANY, INBOX, Cluster, clustered
 from tests.faults.crowd import crowd, crowd_of, fetch_snapshot
 from tests.faults.figures import sized, told
-from tests.faults.kit import ACCOUNT, COMPANY, INBOX, Cluster, clustered
 from tests.kit.eventually import eventually
 from tests.kit.omni import Omni
 from tests.kit.webhook import WEBHOOK_PATH

@@ -12,9 +12,9 @@ from pathlib import Path
 import httpx
 
 from server.lab.chatwoot_sim import ChatwootSim, serving
+from tests.faults.cluster import ACCOUNT, COMPANY, INBOX, Cluster, clustered
 from tests.faults.crowd import fetch_snapshot
 from tests.faults.figures import IS_FULL_SIZE, sized, told
-from tests.faults.kit import ACCOUNT, COMPANY, INBOX, Cluster, clustered
 from tests.kit.eventually import eventually, scaled
 from tests.kit.omni import Omni
 from tests.kit.webhook import WEBHOOK_PATH

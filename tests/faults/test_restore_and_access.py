@@ -3,9 +3,9 @@
 import asyncio
 import time
 
+from tests.faults.cluster import COMPANY, Cluster, running
 from tests.faults.crowd import fetch_snapshot, follow
 from tests.faults.figures import told
-from tests.faults.kit import COMPANY, Cluster, running
 from tests.faults.oracle import wait_drained
 from tests.faults.webhook_flow import Flow
 from tests.kit.eventually import eventually

@@ -8,9 +8,9 @@ import time
 from server.core.times import SECOND, wall_now_us
 from server.db.engine.database import Database
 from server.operation.retention import Retention
+from tests.faults.cluster import COMPANY, Cluster, running
 from tests.faults.crowd import crowd, crowd_of, fetch_snapshot, follow, wait_level
 from tests.faults.figures import sized, told
-from tests.faults.kit import COMPANY, Cluster, running
 from tests.faults.oracle import check_crowd, check_stored, wait_drained
 from tests.faults.server_reports import metric
 from tests.faults.webhook_flow import Flow

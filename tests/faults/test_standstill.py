@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pymysql
 
-from tests.faults.kit import COMPANY, Cluster, running
+from tests.faults.cluster import COMPANY, Cluster, running
 from tests.faults.server_reports import wait_problem, wait_ready
 from tests.faults.webhook_flow import Flow
 from tests.kit.eventually import eventually

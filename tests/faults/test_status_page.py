@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 import httpx
 
-from tests.faults.kit import COMPANY, Cluster, clustered
+from tests.faults.cluster import COMPANY, Cluster, clustered
 from tests.integration.test_admin_pages import text_of
 from tests.kit.eventually import eventually
 

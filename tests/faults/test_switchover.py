@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.cluster import COMPANY, Cluster, clustered
 from tests.faults.crowd import follow
-from tests.faults.kit import COMPANY, Cluster, clustered
 from tests.faults.oracle import check_stored, wait_drained
 from tests.faults.server_reports import wait_problem
 from tests.faults.webhook_flow import Flow

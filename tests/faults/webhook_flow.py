@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from tests.faults.kit import ACCOUNT, INBOX
+from tests.faults.cluster import ACCOUNT, INBOX
 from tests.kit.eventually import scaled
 from tests.kit.omni import Omni
 from tests.kit.webhook import WEBHOOK_PATH, Payload, delivery_of

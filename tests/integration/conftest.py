@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from server.lab.chatwoot_sim import ChatwootSim, serving
+from tests.integration.talk import Talk
 from tests.kit.company import Company
 from tests.kit.omni import Omni
 from tests.kit.servers import Servers
+from tests.kit.webhook import WEBHOOK_PATH
 
 _TOKEN = re.compile(r"eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.")  # as JWTs begin
 # its plain protocol logs this with a traceback
@@ -72,6 +74,19 @@ async def shop(server: Omni, sim: ChatwootSim) -> AsyncIterator[Company]:
     """
     async with Company(server, chatwoot=sim) as company:
         yield company
+
+
+@pytest.fixture
+async def talk(shop: Company, sim: ChatwootSim) -> Talk:
+    """A customer has written; the webhook is registered."""
+    sim.add_webhook(shop.omni.base_url + WEBHOOK_PATH, secret="")
+    said = sim.customer_says("Rahima", "Is it still there?")
+    return Talk(
+        shop,
+        sim,
+        said.conversation,
+        await shop.conversation_with(1, display_id=said.conversation.display_id),
+    )
 
 
 def _watched(request: pytest.FixtureRequest, servers: Servers) -> Iterator[Omni]:

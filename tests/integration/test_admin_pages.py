@@ -9,13 +9,8 @@ import httpx
 import pytest
 
 from server.lab.chatwoot_sim import ChatwootSim
-from tests.integration.test_integrations import (
-    WAYS,
-    admin,
-    hook_url,
-    one_stack,
-    registered,
-)
+from tests.integration.integration_admin import admin, hook_url, one_stack, registered
+from tests.integration.test_misconfigured_integrations import WAYS
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
 

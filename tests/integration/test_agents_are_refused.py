@@ -10,13 +10,13 @@ from starlette.routing import Route
 from server.app import create_app
 from server.core.wire import openapi
 from server.settings import Settings
+from tests.integration.integration_admin import admin
 from tests.integration.test_hostile import (
     SECRET_WORD,
     belongings,
     filled,
     loot,
 )
-from tests.integration.test_integrations import admin
 from tests.kit.company import Company
 
 __all__ = ["loot"]  # a fixture

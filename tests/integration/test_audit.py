@@ -13,8 +13,8 @@ import pytest
 from server.app import create_app
 from server.lab.chatwoot_sim import ChatwootSim
 from server.settings import Settings
+from tests.integration.integration_admin import registered
 from tests.integration.test_admin_pages import submit
-from tests.integration.test_integrations import registered
 from tests.kit.company import Company
 from tests.unit.test_docs import _addresses
 

@@ -8,8 +8,8 @@ import pytest
 
 from server.core.chatwoot.payloads import names_contact
 from server.lab.chatwoot_sim import ChatwootSim
+from tests.integration.integration_admin import admin, command, registered
 from tests.integration.test_admin_pages import submit, text_of
-from tests.integration.test_integrations import admin, command, registered
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
 

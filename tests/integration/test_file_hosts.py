@@ -15,8 +15,8 @@ from server.integrations.file_trials import FileTrial
 from server.lab.chatwoot_sim import ChatwootSim
 from server.lab.chatwoot_sim.samples import picture
 from server.problems import english
+from tests.integration.integration_admin import admin, command
 from tests.integration.test_admin_pages import text_of
-from tests.integration.test_integrations import admin, command
 from tests.kit.company import Company
 
 _REMEDY = "Set FRONTEND_URL in Chatwoot to an address that this server reaches"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from server.lab.chatwoot_sim import ChatwootSim
-from tests.integration.test_integrations import one_stack, registered
+from tests.integration.integration_admin import one_stack, registered
 from tests.kit.client_model import Json
 from tests.kit.company import Company
 from tests.kit.eventually import eventually

@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 from server.app import create_app
 from server.lab.chatwoot_sim import ChatwootSim
 from server.settings import Settings
-from tests.integration.test_integrations import admin, registered
+from tests.integration.integration_admin import admin, registered
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
 

@@ -6,8 +6,8 @@ import json
 
 from server.core.times import SECOND
 from server.lab.chatwoot_sim import ChatwootSim
+from tests.integration.integration_admin import admin, command, registered
 from tests.integration.test_admin_pages import submit, text_of
-from tests.integration.test_integrations import admin, command, registered
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
 

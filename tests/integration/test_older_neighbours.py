@@ -6,7 +6,7 @@ import pytest
 
 from server.db.access.integration_record import FOUNDER, GRANDFATHERED
 from server.lab.chatwoot_sim import ChatwootSim
-from tests.integration.test_integrations import admin
+from tests.integration.integration_admin import admin
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
 from tests.kit.omni import Omni

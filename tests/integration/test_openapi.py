@@ -20,7 +20,7 @@ from server.app import create_app
 from server.core.state.canned_reply_rules import CONTENT_MOST_CHARACTERS, SHORTCUT_MOST_CHARACTERS
 from server.core.wire import openapi
 from server.settings import Settings
-from tests.integration.test_integrations import admin, one_stack
+from tests.integration.integration_admin import admin, one_stack
 from tests.kit.company import Company
 from tests.kit.eventually import eventually, scaled
 

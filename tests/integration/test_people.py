@@ -10,8 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 
 from server.access.authentication import SESSION_COOKIE
+from tests.integration.integration_admin import admin, command
 from tests.integration.test_admin_pages import submit, text_of
-from tests.integration.test_integrations import admin, command
 from tests.kit.company import Company
 from tests.kit.omni import Omni
 

@@ -20,7 +20,7 @@ from server.lab.chatwoot_sim import ChatwootSim
 from tests import crm
 from tests.crm import prisma
 from tests.crm.killed import Interrupted, killed_after_writes
-from tests.integration.test_integrations import admin, registered
+from tests.integration.integration_admin import admin, registered
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
 from tests.kit.mariadb import PASSWORD, USER, MariaDB

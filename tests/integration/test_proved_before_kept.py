@@ -13,8 +13,7 @@ import pytest
 
 from server.core.bidi import without_turning
 from server.lab.chatwoot_sim import ChatwootSim
-from tests.integration.test_admin_pages import submit, text_of
-from tests.integration.test_integrations import (
+from tests.integration.integration_admin import (
     TYPING,
     admin,
     command,
@@ -22,6 +21,7 @@ from tests.integration.test_integrations import (
     one_stack,
     registered,
 )
+from tests.integration.test_admin_pages import submit, text_of
 from tests.kit.client_model import Json
 from tests.kit.company import Company
 from tests.kit.eventually import eventually

@@ -4,7 +4,7 @@ import pytest
 
 from server.lab.chatwoot_sim import ChatwootSim
 from server.lab.chatwoot_sim.model import Conversation
-from tests.integration.test_integrations import registered
+from tests.integration.integration_admin import registered
 from tests.kit.client_model import Json
 from tests.kit.company import Company
 from tests.kit.eventually import eventually

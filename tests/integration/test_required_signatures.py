@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Stack
-from tests.integration.test_integrations import admin, command
+from tests.integration.integration_admin import admin, command
 from tests.kit.client_model import Json
 from tests.kit.company import Company
 from tests.kit.eventually import eventually

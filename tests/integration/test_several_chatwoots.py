@@ -9,7 +9,7 @@ import pytest
 
 from server.lab.chatwoot_sim import ChatwootSim, serving
 from server.problems import decode, english
-from tests.integration.test_integrations import admin, hook_url
+from tests.integration.integration_admin import admin, hook_url
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
 from tests.kit.omni import Omni

@@ -3,8 +3,8 @@
 from typing import Any
 
 from server.lab.chatwoot_sim import ChatwootSim
+from tests.integration.integration_admin import admin, registered
 from tests.integration.test_admin_pages import text_of
-from tests.integration.test_integrations import admin, registered
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from server.lab.chatwoot_sim import ChatwootSim
 from tests.conftest import Stack
+from tests.integration.integration_admin import admin
 from tests.integration.test_admin_pages import submit, text_of
-from tests.integration.test_integrations import admin
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
 from tests.kit.omni import Omni

@@ -10,7 +10,7 @@ import pytest
 
 from server.db.migrations import upgrade
 from server.lab.chatwoot_sim import ChatwootSim
-from tests.integration.test_integrations import registered
+from tests.integration.integration_admin import registered
 from tests.kit.client_model import Json
 from tests.kit.company import Company
 from tests.kit.eventually import eventually

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from server.lab.chatwoot_sim import ChatwootSim
+from tests.integration.integration_admin import admin, registered
 from tests.integration.test_admin_pages import submit, text_of
-from tests.integration.test_integrations import admin, registered
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
 from tests.kit.omni import running

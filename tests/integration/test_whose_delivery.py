@@ -10,12 +10,7 @@ import pytest
 
 from server.core.times import SECOND
 from server.lab.chatwoot_sim import ChatwootSim
-from tests.integration.test_integrations import (
-    admin,
-    command,
-    findings,
-    registered,
-)
+from tests.integration.integration_admin import admin, command, findings, registered
 from tests.kit.client_model import Json
 from tests.kit.company import Company
 from tests.kit.eventually import eventually

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.kit import Cluster, clustered
+from tests.faults.cluster import Cluster, clustered
 from tests.kit.eventually import scaled
 from tests.kit.mariadb import MariaDB
 from tests.kit.redis import Redis

@@ -5,8 +5,8 @@ was withdrawn.
 import httpx
 
 from server.access.authentication import SESSION_COOKIE
+from tests.integration.integration_admin import admin
 from tests.integration.test_admin_pages import submit, text_of
-from tests.integration.test_integrations import admin
 from tests.integration.test_people import (
     accept,
     invited,

@@ -5,8 +5,8 @@ import json
 import httpx
 
 from tests.integration.access.visitor import PASSWORD, Visitor
+from tests.integration.integration_admin import admin
 from tests.integration.test_admin_pages import submit, text_of
-from tests.integration.test_integrations import admin
 
 
 def ours(visitor: Visitor) -> dict[str, str]:

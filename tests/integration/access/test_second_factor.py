@@ -7,8 +7,8 @@ import httpx
 import pyotp
 
 from tests.integration.access.visitor import PASSWORD, Visitor
+from tests.integration.integration_admin import admin
 from tests.integration.test_admin_pages import submit, text_of
-from tests.integration.test_integrations import admin
 
 FACTOR = "/api/me/second-factor"
 

@@ -2,7 +2,7 @@
 
 import json
 
-from tests.integration.test_integrations import admin, command
+from tests.integration.integration_admin import admin, command
 from tests.integration.test_people import (
     PASSWORD,
     accept,

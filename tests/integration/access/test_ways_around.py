@@ -19,8 +19,8 @@ from tests.integration.access.test_second_factor import (
     set_up,
 )
 from tests.integration.access.visitor import Visitor
+from tests.integration.integration_admin import admin
 from tests.integration.test_admin_pages import submit
-from tests.integration.test_integrations import admin
 from tests.integration.test_people import accept, invited
 from tests.kit.company import Company
 from tests.kit.eventually import eventually, scaled

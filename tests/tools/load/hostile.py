@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.faults.cluster import Cluster, clustered
 from tests.faults.crowd import crowd, crowd_of, wait_level
-from tests.faults.kit import Cluster, clustered
 from tests.faults.oracle import check_crowd, check_stored, delays, wait_drained
 from tests.faults.webhook_flow import Flow
 from tests.kit.mariadb import MariaDB

@@ -29,8 +29,8 @@ from server.db import migrations
 from server.db.access import agent_rows, integration_rows
 from server.db.access.vault import Vault
 from server.db.engine.database import Database
+from tests.faults.cluster import COMPANY, Cluster, clustered
 from tests.faults.crowd import crowd, wait_level
-from tests.faults.kit import COMPANY, Cluster, clustered
 from tests.faults.lean_agent import LeanAgent
 from tests.faults.oracle import check_crowd
 from tests.faults.server_reports import readyz

@@ -15,7 +15,7 @@ import msgspec
 
 from server.lab.chatwoot_sim import ChatwootSim, serving
 from server.lab.chatwoot_sim.model import Inbox
-from tests.faults.kit import ACCOUNT, COMPANY, INBOX, Cluster, clustered
+from tests.faults.cluster import ACCOUNT, COMPANY, INBOX, Cluster, clustered
 from tests.faults.lean_agent import LeanAgent
 from tests.faults.server_reports import wait_ready
 from tests.kit.clocks import Clock

@@ -20,7 +20,7 @@ from server.db.access.vault import Vault
 from server.db.engine.database import Database
 from server.lab.chatwoot_sim import ChatwootSim, serving
 from server.lab.load.frame_reader import masked_text, upgrade_request
-from tests.faults.kit import ACCOUNT, COMPANY, INBOX, Cluster, clustered
+from tests.faults.cluster import ACCOUNT, COMPANY, INBOX, Cluster, clustered
 from tests.faults.webhook_flow import Flow, message_payload
 from tests.kit.mariadb import MariaDB
 from tests.kit.omni import SECRET_KEY, Omni

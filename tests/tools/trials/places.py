@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from tests.faults.kit import COMPANY
+from tests.faults.cluster import COMPANY
 from tests.kit.eventually import scaled
 from tests.kit.omni import COMMAND, Omni
 
