@@ -16,7 +16,7 @@ from server.composition.application import build_application
 from server.composition.build_http import build_http
 from server.errors import NotFound, OmniError
 from server.http.http_protocol import NOTE_PROXY
-from server.http.middleware import Application, Outermost
+from server.http.middleware import Application, RequestMiddleware
 from server.http.responses import problem_answer
 from server.settings import WEBHOOK_PATH, Settings
 
@@ -44,7 +44,7 @@ def create_app(settings: Settings) -> Starlette:
             yield {START_DRAINING: health.start_draining, NOTE_PROXY: health.note_proxy}
 
     around = partial(
-        Outermost,
+        RequestMiddleware,
         unchanged=http.guard.unchanged,
         direct={("POST", path): http.webhook for path in _WEBHOOK_PATHS},
         is_https=settings.base_url.startswith("https:"),

@@ -6,16 +6,20 @@ from server.db.engine.database import Connection, Database
 
 
 class AgentPreferences:
+    """Reads and changes the preferences of one agent at a time."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def read(self, agent_id: int) -> Preferences:
-        """All of them, the defaults among them. Raises DatabaseUnavailable."""
+        """Return all of an agent's preferences, the defaults among them. Raises
+        DatabaseUnavailable.
+        """
         return await self._database.read(lambda c: read_preferences(c, agent_id))
 
     async def change(self, agent_id: int, given: object) -> Preferences:
-        """Store those that are `given`, and return all. Raises BadRequest for what cannot be
-        chosen, and DatabaseUnavailable.
+        """Store the preferences that are `given`, and return all. Raises BadRequest for what cannot
+        be chosen, and DatabaseUnavailable.
         """
 
         async def write(connection: Connection) -> Preferences:

@@ -13,7 +13,9 @@ from pathlib import Path
 
 @functools.cache
 def answer_format() -> str:
-    """The same for every process of one version, wherever it is installed."""
+    """Return the format's name: the same for every process of one version, wherever it is
+    installed.
+    """
     root = Path(__file__).parent.parent
     return hash_sources(
         (path.relative_to(root).as_posix(), path.read_bytes()) for path in root.rglob("*.py")
@@ -21,6 +23,7 @@ def answer_format() -> str:
 
 
 def hash_sources(sources: Iterable[tuple[str, bytes]]) -> str:
+    """Return ten hexadecimal digits that change with any (path, content), whatever their order."""
     digest = hashlib.blake2b(digest_size=5)
     for name, content in sorted(sources):
         digest.update(name.encode() + b"\0" + len(content).to_bytes(8, "big") + content)

@@ -9,7 +9,7 @@ import msgspec
 from starlette.requests import Request
 
 from server.errors import BadRequest
-from server.http.responses import BODY_MAX_BYTES, read_json
+from server.http.responses import MAX_BODY_BYTES, read_json
 
 T = TypeVar("T", bound=msgspec.Struct)
 _KINDS = {
@@ -20,15 +20,16 @@ _KINDS = {
 }
 
 
-async def read_struct(request: Request, kind: type[T], most_bytes: int = BODY_MAX_BYTES) -> T:
+async def read_struct(request: Request, kind: type[T], max_bytes: int = MAX_BODY_BYTES) -> T:
     """Read the body as `kind`. Raises BadRequest with a sentence about the first field that is
     wrong, and TooLarge.
     """
-    return to_struct(await read_json(request, most_bytes), kind)
+    return to_struct(await read_json(request, max_bytes), kind)
 
 
 def to_struct(body: dict[str, Any], kind: type[T]) -> T:
-    """Check a decoded body. Fields that `kind` does not have are passed over.
+    """Check a decoded body against `kind`, and return it as that struct. Fields that `kind` does
+    not have are ignored. Raises BadRequest with a sentence about the first field that is wrong.
 
     Types, words to choose from and the range of numbers are judged here. How long a text may be is
     judged by the rule of its field, whose sentence says more.

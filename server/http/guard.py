@@ -26,7 +26,7 @@ _AHEAD_SECONDS = (0.02, 0.1, 0.4)
 
 
 class Guard:
-    """Wraps the handlers of the API."""
+    """Wraps the handlers of the API: authentication, limits, problems, conditional requests."""
 
     def __init__(
         self,
@@ -42,8 +42,8 @@ class Guard:
         self._tag_suffix = tag_suffix
 
     def agent(self, handler: AgentHandler, *, is_for_operation: bool = False) -> Handler:
-        """Only for a signed-in agent; our errors become problems. `is_for_operation`: see
-        `Access.authenticate`.
+        """Return the handler for signed-in agents alone, with our errors as problems.
+        `is_for_operation`: see `Access.authenticate`.
         """
 
         async def answer(request: Request) -> Response:
@@ -55,16 +55,16 @@ class Guard:
         return answer
 
     def admin(self, handler: AgentHandler, *, is_for_operation: bool = False) -> Handler:
-        """As `agent`, for administrators alone."""
+        """Return what `agent` returns, for administrators alone."""
         guarded = only_admins(handler, "Only administrators of your company may do this")
         return self.agent(guarded, is_for_operation=is_for_operation)
 
     def snapshot(self, handler: AgentHandler) -> Handler:
-        """As `agent`, and conditional: while the company's head is what the client has seen, 304
-        from memory.
+        """Return what `agent` returns, conditional: while the company's head is what the client has
+        seen, the answer is 304 from memory.
 
-        The tag is taken before the data is read, so data may be newer than its tag, never older. A
-        handler that knows the very place its data was read at says so in `Inbox-Cursor`.
+        The tag is read before the data, so data may be newer than its tag, never older. A handler
+        that knows the very place its data was read at says so in `Inbox-Cursor`.
         """
 
         async def not_modified(request: Request, principal: Principal) -> Response | None:
@@ -90,8 +90,8 @@ class Guard:
         return answer
 
     def unchanged(self, scope: Scope) -> list[tuple[bytes, bytes]] | None:
-        """The headers of a 304, for a poll whose company has not changed: found in memory, before a
-        request is even made of the scope.
+        """Return the headers of a 304 for a poll whose company has not changed, else None: found in
+        memory, before a request is even made of the scope.
         """
         if scope["method"] != "GET" or not scope["path"].startswith(_SNAPSHOTS):
             return None

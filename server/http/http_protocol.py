@@ -21,27 +21,29 @@ from server.core.token_buckets import network_of
 # what is found in the lifespan's state, and called with the address of a proxy that is not trusted
 NOTE_PROXY = "note_proxy"
 CONNECTIONS_PER_ADDRESS = 2_000
-_HEAD_MOST_BYTES = 65_536
+_MAX_HEAD_BYTES = 65_536
 _HEAD_SECONDS = 10.0
 # 1 KB/s: the slowest line on which a body is worth waiting for
 _PROGRESS_SECONDS, _PROGRESS_BYTES = 10.0, 10_000
-_PROXY_AGAIN_SECONDS = 3_600.0
+_PROXY_WARNING_INTERVAL_SECONDS = 3_600.0
 _logger = log.get(__name__)
 
 
 class ConnectionLimits:
-    """The open HTTP connections of one process, by address. A trusted proxy's are not counted: they
-    are many people's.
+    """Counts the open HTTP connections of one process by address. A trusted proxy's are not
+    counted: they are many people's.
     """
 
     def __init__(self, per_address: int, trusted: list[str] | str) -> None:
         self._per_address = per_address
         self._trusted = _TrustedHosts(trusted)
         self._open: Counter[str] = Counter()
-        self._noted: dict[str, float] = {}
+        self._warned_at: dict[str, float] = {}
 
-    def take(self, address: str) -> bool:
-        """Whether it may have one more."""
+    def acquire(self, address: str) -> bool:
+        """Count one more connection of the address. Returns False, and counts nothing, when it has
+        all it may have.
+        """
         if address in self._trusted:
             return True
         network = network_of(address)
@@ -50,7 +52,8 @@ class ConnectionLimits:
         self._open[network] += 1
         return True
 
-    def give_back(self, address: str) -> None:
+    def release(self, address: str) -> None:
+        """Count one connection of the address less."""
         if address in self._trusted:
             return
         network = network_of(address)
@@ -59,29 +62,30 @@ class ConnectionLimits:
             del self._open[network]
 
     def may_be_proxy(self, address: str) -> bool:
-        """A machine of our own network that is not trusted: what it says of its clients is not
-        believed.
+        """Whether it is a machine of our own network that is not trusted: what it says of its
+        clients is not believed.
         """
         try:
             return address not in self._trusted and ipaddress.ip_address(address).is_private
         except ValueError:
             return False
 
-    def note_proxy(self, address: str, tell: Callable[[str], None] | None) -> None:
+    def note_proxy(self, address: str, report: Callable[[str], None] | None) -> None:
+        """Report a proxy that is not trusted, and log it once an hour; of at most 100 addresses."""
         now = time.monotonic()
         if (
-            now - self._noted.get(address, float("-inf")) >= _PROXY_AGAIN_SECONDS
-            and len(self._noted) < 100
+            now - self._warned_at.get(address, float("-inf")) >= _PROXY_WARNING_INTERVAL_SECONDS
+            and len(self._warned_at) < 100
         ):
-            self._noted[address] = now
+            self._warned_at[address] = now
             _logger.warning("a proxy is not trusted", address=address, remedy="TRUSTED_PROXIES")
-        if tell is not None:
-            tell(address)
+        if report is not None:
+            report(address)
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """Use as `uvicorn.Config(http=BoundedHttpProtocol)`; `config.connections_per_address` where it
-    is not the default.
+    """Speaks HTTP within the bounds. Use as `uvicorn.Config(http=BoundedHttpProtocol)`;
+    `config.connections_per_address` where it is not the default.
     """
 
     def __init__(
@@ -99,9 +103,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._head_bytes = self._body_bytes = self._body_mark = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Count the connection, or answer 429 and close it; then wait for the head."""
         super().connection_made(transport)
         address = self.client[0] if self.client else ""
-        if not self._limits.take(address):
+        if not self._limits.acquire(address):
             self._refuse(429, "Too many connections from this address")
             return
         self._address = address
@@ -109,10 +114,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._watch = self.loop.call_later(_HEAD_SECONDS, self._on_late_head)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._let_go()
+        """Count the connection no longer."""
+        self._release()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        """Feed the parser; refuse a head that is too long, and watch that head and body make
+        progress.
+        """
         if self.transport.is_closing():
             return  # refused: the parser is fed nothing more
         self._has_ended_one = False
@@ -122,7 +131,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._is_in_head:
             if not self._has_ended_one:  # else part of it was the request before
                 self._head_bytes += len(data)
-            if self._head_bytes > _HEAD_MOST_BYTES:
+            if self._head_bytes > _MAX_HEAD_BYTES:
                 self._refuse(431, "The head of the request is longer than 64 KB")
             elif self._watch is None:
                 self._watch = self.loop.call_later(_HEAD_SECONDS, self._on_late_head)
@@ -133,11 +142,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._stop_watching()
 
     def on_message_begin(self) -> None:
+        """Begin to count the bytes of a head."""
         self._is_in_head = True
         self._head_bytes = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        """Begin to count the bytes of a body, and notice a proxy that is not trusted."""
         self._is_in_head = False
         self._is_in_body = True
         self._body_bytes = 0
@@ -150,18 +161,20 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
+        """Count the bytes of a body."""
         self._body_bytes += len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        """End the watch: what follows may be the next request's."""
         self._is_in_body = False
         self._has_ended_one = True
         self._stop_watching()
         super().on_message_complete()
 
     def handle_websocket_upgrade(self) -> None:
-        """A socket has limits of its own."""
-        self._let_go()
+        """Count the connection no longer: a socket has limits of its own."""
+        self._release()
         super().handle_websocket_upgrade()
 
     def _watch_body(self) -> None:
@@ -200,15 +213,15 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._watch.cancel()
             self._watch = None
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         self._stop_watching()
         if self._address is not None:
-            self._limits.give_back(self._address)
+            self._limits.release(self._address)
             self._address = None
 
 
 def _limits_of(config: Config, server_state: ServerState) -> ConnectionLimits:
-    """One for all connections of a server."""
+    """Return the limits that all connections of a server share."""
     held = vars(server_state)
     if "connection_limits" not in held:
         per_address = getattr(config, "connections_per_address", CONNECTIONS_PER_ADDRESS)

@@ -1,4 +1,4 @@
-"""What stands around every answer: a count, a log line where something went wrong, a safe header,
+"""What every answer passes: a count, a log line where something went wrong, safe headers,
 compression where it pays.
 
 Plain ASGI: a middleware class of Starlette's costs more than the whole hot path.
@@ -41,8 +41,8 @@ _HTTPS_ONLY = (b"strict-transport-security", b"max-age=31536000")
 _PLAIN = ("/api/webhooks/", "/livez", "/api/attachments/")
 
 
-class Outermost:
-    """Every request passes here. Successful ones are counted, not logged: a line for each poll
+class RequestMiddleware:
+    """Passes every request on and counts it. Successful ones are not logged: a line for each poll
     would cost more than the poll.
     """
 
@@ -120,12 +120,12 @@ class Outermost:
             seconds = time.monotonic() - started
             _count(path, status)
             if status >= 400 or seconds > _SLOW_SECONDS:
-                _note(scope, status, seconds, request_id)
+                _log_request(scope, status, seconds, request_id)
 
 
 class Application(Starlette):
-    """Starlette with `Outermost` around all of it, in place of its own outermost layer: each layer
-    is paid for by every webhook and every poll.
+    """Starlette with `RequestMiddleware` around all of it, in place of its own outermost layer:
+    each layer is paid for by every webhook and every poll.
     """
 
     def __init__(self, around: Callable[[ASGIApp], ASGIApp], **given: Any) -> None:
@@ -134,11 +134,14 @@ class Application(Starlette):
         self._around = around
 
     def build_middleware_stack(self) -> ASGIApp:
+        """Return the application that Starlette serves: ours around its routes and exception
+        handlers.
+        """
         return self._around(ExceptionMiddleware(self.router, handlers=self.exception_handlers))
 
 
-def _note(scope: Scope, status: int, seconds: float, request_id: str) -> None:
-    """A line for what went wrong, or was slow."""
+def _log_request(scope: Scope, status: int, seconds: float, request_id: str) -> None:
+    """Write a line for what went wrong, or was slow."""
     log_line = _logger.warning if status >= 500 else _logger.info
     about = {
         "method": scope["method"],

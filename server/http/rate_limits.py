@@ -1,5 +1,5 @@
-"""How much one agent and one company may ask of the API. What is answered from memory with 304 is
-not counted: it costs next to nothing.
+"""Limits on how much one agent and one company may ask of the API. What is answered from memory
+with 304 is not counted: it costs next to nothing.
 """
 
 import math
@@ -12,7 +12,7 @@ from server.problems import Problem
 
 
 class ApiLimits:
-    """Requests a minute; a minute's worth may come at once. 0: no limit."""
+    """Counts requests a minute; a minute's worth may come at once. 0: no limit."""
 
     def __init__(self, *, agent_per_minute: int, company_per_minute: int) -> None:
         self._agents = (
@@ -25,7 +25,9 @@ class ApiLimits:
         )
 
     def check(self, principal: Principal) -> None:
-        """Raises TooManyRequests with the seconds to wait."""
+        """Count a request of an agent and of their company. Raises TooManyRequests with the seconds
+        to wait.
+        """
         now = time.monotonic()
         if self._agents is not None and (wait := self._agents.wait(principal.agent.id, now)):
             raise _refusal(Problem.of("limit.agent"), wait)

@@ -47,7 +47,7 @@ class RequestPipeline:
         is_for_operation: bool = False,
         shortcut: Shortcut | None = None,
     ) -> Response:
-        """`authenticate`, then `admit`."""
+        """Run `authenticate`, then `admit`."""
         principal = await self.authenticate(request, is_for_operation=is_for_operation)
         return await self.admit(request, principal, handler, shortcut)
 
@@ -81,7 +81,7 @@ class RequestPipeline:
 
 
 def only_admins(handler: AgentHandler, refusal: Text) -> AgentHandler:
-    """The handler, for administrators alone; others get Forbidden with the sentence."""
+    """Return the handler, for administrators alone; others get Forbidden with the sentence."""
 
     async def answer(request: Request, principal: Principal) -> Response:
         if principal.agent.role != "admin":

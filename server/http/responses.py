@@ -18,9 +18,9 @@ from server.db.access.agent_rows import Agent
 from server.errors import BadRequest, OmniError, TooLarge
 
 _encoder = msgspec.json.Encoder()
-BODY_MAX_BYTES = 1_000_000  # a reply has up to 150,000 characters, four bytes each, escaped
+MAX_BODY_BYTES = 1_000_000  # a reply has up to 150,000 characters, four bytes each, escaped
 
-_MOST_VALUES = 5_000  # no call has a hundred
+_MAX_VALUES = 5_000  # no call has a hundred
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -28,11 +28,12 @@ Handler = Callable[[Request], Awaitable[Response]]
 def json_answer(
     value: object, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
+    """Return the value as a JSON response."""
     return Response(_encoder.encode(value), status, headers, media_type="application/json")
 
 
 def agent_json(agent: Agent) -> Json:
-    """An agent, to themselves."""
+    """Return an agent as they see themselves in the API."""
     return {
         "id": agent.id,
         "companyId": agent.company_id,
@@ -43,7 +44,9 @@ def agent_json(agent: Agent) -> Json:
 
 
 def problem_answer(error: OmniError, headers: Mapping[str, str] | None = None) -> Response:
-    """`application/problem+json` (RFC 9457) with `code` for programs and `message` for people."""
+    """Return `application/problem+json` (RFC 9457) with `code` for programs and `message` for
+    people.
+    """
     body: dict[str, Any] = {
         "type": f"urn:omni-inbox:problem:{error.code}",
         "title": error.title,
@@ -63,20 +66,20 @@ def problem_answer(error: OmniError, headers: Mapping[str, str] | None = None) -
     )
 
 
-async def read_body(request: Request, most_bytes: int = BODY_MAX_BYTES) -> bytes:
-    """The raw body. Raises TooLarge as soon as it is longer, without reading the rest."""
+async def read_body(request: Request, max_bytes: int = MAX_BODY_BYTES) -> bytes:
+    """Return the raw body. Raises TooLarge as soon as it is longer, without reading the rest."""
     return await receive_body(
-        request.receive, request.headers.get("content-length", "").encode(), most_bytes
+        request.receive, request.headers.get("content-length", "").encode(), max_bytes
     )
 
 
-async def receive_body(receive: Receive, length: bytes, most_bytes: int) -> bytes:
-    """The same from ASGI messages, with the Content-Length as it was sent. Raises ClientDisconnect
-    when the client goes.
+async def receive_body(receive: Receive, length: bytes, max_bytes: int) -> bytes:
+    """Return the body of ASGI messages; `length` is the Content-Length as it was sent. Raises
+    TooLarge, and ClientDisconnect when the client goes.
     """
     announced = parse_digits(length.decode("latin-1"))
-    if announced is not None and announced > most_bytes:
-        raise TooLarge(f"The body has {announced:,} bytes; at most {most_bytes:,} are taken")
+    if announced is not None and announced > max_bytes:
+        raise TooLarge(f"The body has {announced:,} bytes; at most {max_bytes:,} are taken")
     chunks, size = [], 0
     while True:
         message = await receive()
@@ -84,21 +87,23 @@ async def receive_body(receive: Receive, length: bytes, most_bytes: int) -> byte
             raise ClientDisconnect
         chunk = message.get("body", b"")
         size += len(chunk)
-        if size > most_bytes:
-            raise TooLarge(f"The body is longer than {most_bytes:,} bytes")
+        if size > max_bytes:
+            raise TooLarge(f"The body is longer than {max_bytes:,} bytes")
         chunks.append(chunk)
         if not message.get("more_body", False):
             return b"".join(chunks)
 
 
-async def read_json(request: Request, most_bytes: int = BODY_MAX_BYTES) -> dict[str, Any]:
-    """The body as a JSON object; an empty body is an empty object. Raises BadRequest, TooLarge."""
-    body = await read_body(request, most_bytes)
+async def read_json(request: Request, max_bytes: int = MAX_BODY_BYTES) -> dict[str, Any]:
+    """Return the body, which must be a JSON object; an empty body is an empty object. Raises
+    BadRequest, TooLarge.
+    """
+    body = await read_body(request, max_bytes)
     if not body:
         return {}
     # reading them would keep everybody waiting
-    if len(body) > _MOST_VALUES and has_too_many_values(body, _MOST_VALUES):
-        raise BadRequest(f"The body has more than {_MOST_VALUES:,} values")
+    if len(body) > _MAX_VALUES and has_too_many_values(body, _MAX_VALUES):
+        raise BadRequest(f"The body has more than {_MAX_VALUES:,} values")
     try:
         value = decode_json(body)
     except ValueError:
@@ -109,24 +114,26 @@ async def read_json(request: Request, most_bytes: int = BODY_MAX_BYTES) -> dict[
 
 
 def path_number(request: Request, name: str) -> int:
-    """A number in the path; anything else is an address where there is nothing."""
+    """Return a number of the path; 0, which is nothing's id, where there is anything else."""
     text = request.path_params[name]
     return parse_digits(text) or 0 if isinstance(text, str) else 0
 
 
-def query_number(request: Request, name: str, most: int) -> int | None:
-    """A positive whole number in the query. Raises BadRequest."""
+def query_number(request: Request, name: str, maximum: int) -> int | None:
+    """Return a positive whole number of the query, at most `maximum`; None where it is absent or
+    empty. Raises BadRequest.
+    """
     text = request.query_params.get(name)
     if text is None or text == "":
         return None
     number = parse_digits(text)
     if not number:
         raise BadRequest(f"{name} must be a whole number above 0")
-    return min(number, most)
+    return min(number, maximum)
 
 
 def with_problems(handler: Handler) -> Handler:
-    """The handler, with our own errors as problems."""
+    """Return the handler, with our own errors as problems."""
 
     @functools.wraps(handler)
     async def answer(request: Request) -> Response:

@@ -19,7 +19,7 @@ from server.errors import (
     OmniError,
 )
 from server.http.pages.page_frame import PageFrame
-from server.http.pages.page_requests import FORM_MAX_BYTES
+from server.http.pages.page_requests import MAX_FORM_BYTES
 from server.web_folder import web_folder
 from tests.kit.eventually import eventually_sync
 from tests.web.fixed_data import (
@@ -285,7 +285,7 @@ def test_a_form_beyond_all_replies_is_refused(client: TestClient, pages: Pages) 
     assert client.post(address, data=form, headers=OURS).status_code == 303
     after = pages.replies()
     assert [len(content) for _, content, _, _ in after[len(before) :]] == [150_000]
-    answer = client.post(address, data={"content": "x" * FORM_MAX_BYTES}, headers=OURS)
+    answer = client.post(address, data={"content": "x" * MAX_FORM_BYTES}, headers=OURS)
     assert answer.status_code == 413
     assert "The text is too long." in answer.text
     assert pages.replies() == after

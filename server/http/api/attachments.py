@@ -25,13 +25,13 @@ from server.outgoing.reply_files import ReplyFiles
 
 _logger = log.get(__name__)
 # files one agent fetches at a time: a browser opens six connections, and there may be two of them
-_AT_ONCE = 12
+_MAX_AGENT_FILES = 12
 # of the 60 connections that all companies share: slow files of one leave room for the others
-_COMPANY_AT_ONCE = 40
+_MAX_COMPANY_FILES = 40
 
 
 class Attachments:
-    """The endpoints, with what they were given at the start."""
+    """Serves the files of messages to agents of their company."""
 
     def __init__(
         self,
@@ -49,6 +49,7 @@ class Attachments:
         self._under_way: Counter[tuple[str, int]] = Counter()
 
     def routes(self) -> list[BaseRoute]:
+        """The routes of a message's file and its preview."""
         one = "/api/attachments/{message_id}/{index}"
         return [
             Route(one, self._guard.agent(self.file), methods=["GET"]),
@@ -56,9 +57,13 @@ class Attachments:
         ]
 
     async def file(self, request: Request, principal: Principal) -> Response:
+        """Stream a file, or the range that was asked for. Raises NotFound, TooManyRequests,
+        AttachmentUnavailable.
+        """
         return await self._answer(request, principal, is_thumb=False)
 
     async def thumb(self, request: Request, principal: Principal) -> Response:
+        """Stream the preview of a file, as `file` does."""
         return await self._answer(request, principal, is_thumb=True)
 
     async def _answer(self, request: Request, principal: Principal, *, is_thumb: bool) -> Response:
@@ -84,7 +89,7 @@ class Attachments:
                 integration.base_url if integration else "",
                 checked_range(request.headers.get("range")),
             )
-            return _Passed(opened, attachment.name, end)
+            return _FileAnswer(opened, attachment.name, end)
         except BaseException:
             end()
             if opened is not None:
@@ -92,18 +97,21 @@ class Attachments:
             raise
 
     async def _own(self, message_id: int, position: int) -> Response:
-        """A file of a reply that Chatwoot does not have yet."""
+        """Answer with a file of a reply that Chatwoot does not have yet. Raises NotFound."""
         file = await self._reply_files.read(message_id, position)
         if file is None:
             raise NotFound
         return Response(file.content, headers=shown_as(file.line.content_type, file.line.name))
 
     def _begin(self, principal: Principal) -> Callable[[], None]:
-        """Take a place of the agent's and one of the company's; the answer gives them back. Raises
+        """Count one more file of the agent and of the company; the returned call ends that. Raises
         TooManyRequests.
         """
         agent, company = ("agent", principal.agent.id), ("company", principal.company_id)
-        if self._under_way[agent] >= _AT_ONCE or self._under_way[company] >= _COMPANY_AT_ONCE:
+        if (
+            self._under_way[agent] >= _MAX_AGENT_FILES
+            or self._under_way[company] >= _MAX_COMPANY_FILES
+        ):
             raise TooManyRequests("Too many files at once; wait for the others")
         self._under_way.update((agent, company))
 
@@ -116,9 +124,9 @@ class Attachments:
         return end
 
 
-class _Passed(StreamingResponse):
-    """The file as it comes. Ended whatever happens: a client that goes away leaves no connection to
-    the storage behind.
+class _FileAnswer(StreamingResponse):
+    """Streams the file as it comes. Ended whatever happens: a client that goes away leaves no
+    connection to the storage behind.
     """
 
     def __init__(self, opened: OpenFile, name: str | None, on_end: Callable[[], None]) -> None:

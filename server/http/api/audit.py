@@ -19,12 +19,12 @@ from server.http.guard import Guard
 from server.http.pages.page_shell import PageShell, number
 from server.http.responses import json_answer, query_number
 
-_LIMIT, _LIMIT_MOST = 100, 1_000
+_LIMIT, _MAX_LIMIT = 100, 1_000
 _encode = msgspec.json.Encoder().encode
 
 
 class AuditLog:
-    """The endpoints, with what they were given at the start."""
+    """Serves the audit log of a company to its administrators."""
 
     def __init__(self, guard: Guard, shell: PageShell, database: Database) -> None:
         self._guard = guard
@@ -32,6 +32,7 @@ class AuditLog:
         self._database = database
 
     def routes(self) -> list[BaseRoute]:
+        """The routes of the log and its export, of the API and of the page."""
         return [
             Route("/api/audit", self._guard.admin(self.acts), methods=["GET"]),
             Route("/api/audit/export", self._guard.admin(self.export), methods=["GET"]),
@@ -40,18 +41,19 @@ class AuditLog:
         ]
 
     async def acts(self, request: Request, principal: Principal) -> Response:
-        limit = query_number(request, "limit", _LIMIT_MOST) or _LIMIT
+        """List acts, the newest first: `limit` of them, older than `before`."""
+        limit = query_number(request, "limit", _MAX_LIMIT) or _LIMIT
         found = await self._read(principal, query_number(request, "before", MAX_ID), limit)
         return json_answer([_view(act) for act in found])
 
     async def export(self, request: Request, principal: Principal) -> Response:
-        """Everything that is kept, the newest first, a JSON object a line: read in pages while it
-        is sent.
+        """Stream everything that is kept, the newest first, a JSON object a line: read in pages
+        while it is sent.
         """
 
         async def lines() -> AsyncIterator[bytes]:
             before: int | None = None
-            while found := await self._read(principal, before, _LIMIT_MOST):
+            while found := await self._read(principal, before, _MAX_LIMIT):
                 yield b"".join(_encode(_view(act)) + b"\n" for act in found)
                 before = found[-1].id
 
@@ -63,6 +65,7 @@ class AuditLog:
         return StreamingResponse(lines(), media_type="application/x-ndjson", headers=headers)
 
     async def page(self, request: Request, principal: Principal) -> Response:
+        """Show the acts as a page, 100 at a time."""
         found = await self._read(principal, number(request.query_params.get("before")), _LIMIT)
         older = found[-1].id if len(found) == _LIMIT else None
         return self._shell.render(

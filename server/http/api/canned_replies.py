@@ -28,13 +28,14 @@ from server.http.responses import json_answer, path_number
 
 
 class CannedReplies:
-    """The endpoints, with what they were given at the start."""
+    """Serves the canned replies of a company."""
 
     def __init__(self, guard: Guard, database: Database) -> None:
         self._guard = guard
         self._database = database
 
     def routes(self) -> list[BaseRoute]:
+        """The routes under `/api/canned-replies`."""
         agent, one = self._guard.agent, "/api/canned-replies/{id}"
         return [
             Route("/api/canned-replies", agent(self.list), methods=["GET"]),
@@ -44,6 +45,7 @@ class CannedReplies:
         ]
 
     async def list(self, request: Request, principal: Principal) -> Response:
+        """List all canned replies of the company."""
         company_id = principal.company_id
         return json_answer(
             await self._database.read(
@@ -52,6 +54,9 @@ class CannedReplies:
         )
 
     async def add(self, request: Request, principal: Principal) -> Response:
+        """Add a canned reply: 201. One that is there with the same content is answered as if it
+        were new. Raises Conflict for a shortcut that has another content.
+        """
         _check_admin(principal)
         body = await read_struct(request, NewCannedReply)
         shortcut, content, company_id = (
@@ -86,9 +91,12 @@ class CannedReplies:
         try:
             return json_answer(await self._database.transaction(write), 201)
         except DuplicateRow:
-            raise _taken(shortcut) from None
+            raise _shortcut_conflict(shortcut) from None
 
     async def change(self, request: Request, principal: Principal) -> Response:
+        """Replace shortcut and content. Raises NotFound, and Conflict for a shortcut of another
+        one.
+        """
         _check_admin(principal)
         body = await read_struct(request, NewCannedReply)
         reply = CannedReply(
@@ -102,22 +110,22 @@ class CannedReplies:
                 connection, principal.company_id, reply, wall_now_us()
             ):
                 raise NotFound
-            told = {"shortcut": reply.shortcut}
             await audit_log.append_act(
                 connection,
                 actor_of(principal),
                 "canned-reply.change",
                 f"canned reply {reply.id}",
-                **told,
+                shortcut=reply.shortcut,
             )
 
         try:
             await self._database.transaction(write)
         except DuplicateRow:
-            raise _taken(reply.shortcut) from None
+            raise _shortcut_conflict(reply.shortcut) from None
         return json_answer(reply)
 
     async def delete(self, request: Request, principal: Principal) -> Response:
+        """Delete a canned reply: 204. Raises NotFound."""
         _check_admin(principal)
         reply_id = path_number(request, "id")
 
@@ -139,7 +147,7 @@ def _check_admin(principal: Principal) -> None:
         raise Forbidden("Only an administrator may change the company's canned replies")
 
 
-def _taken(shortcut: str) -> Conflict:
+def _shortcut_conflict(shortcut: str) -> Conflict:
     return Conflict(
         f"There is a canned reply /{shortcut} already; change that one, or choose another shortcut"
     )

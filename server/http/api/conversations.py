@@ -28,13 +28,13 @@ from server.outgoing.reply_files import Upload
 from server.outgoing.reply_intake import ReplyIntake
 from server.reading.inbox import STATUSES, Inbox, parse_place
 
-LIMIT_MOST = 500
+MAX_LIMIT = 500
 _PLATFORMS = ("facebook", "chatwoot")
 _encoder = msgspec.json.Encoder()
 
 
 class Conversations:
-    """The endpoints, with what they were given at the start."""
+    """Serves lists, threads and what agents do in a conversation."""
 
     def __init__(
         self,
@@ -53,6 +53,7 @@ class Conversations:
         self._observer = observer
 
     def routes(self) -> list[BaseRoute]:
+        """The routes under `/api/conversations`, and the sync of a whole company."""
         snapshot, agent = self._guard.snapshot, self._guard.agent
         one = "/api/conversations/{id}"
         return [
@@ -68,8 +69,8 @@ class Conversations:
         ]
 
     async def list(self, request: Request, principal: Principal) -> Response:
-        """All conversations, or with `limit` a page and a `Link` to the next."""
-        filters, limit = _filters(request), query_number(request, "limit", LIMIT_MOST)
+        """List all conversations, or with `limit` a page and a `Link` to the next."""
+        filters, limit = _filters(request), query_number(request, "limit", MAX_LIMIT)
         if limit is None:
             pages = self._inbox.pages(principal.agent, filters)
             # before the answer begins: until here an error can still be told
@@ -83,8 +84,8 @@ class Conversations:
         return answer
 
     async def unread(self, request: Request, principal: Principal) -> Response:
-        """What is counted cannot be applied again: its cursor is the very place in the log that it
-        was counted at.
+        """Count unread messages. What is counted cannot be applied again: its cursor is the very
+        place in the log that it was counted at.
         """
         counts, cursor = await self._inbox.unread(principal.agent)
         answer = json_answer(counts)
@@ -93,13 +94,17 @@ class Conversations:
         return answer
 
     async def read(self, request: Request, principal: Principal) -> Response:
+        """Return one conversation. Raises NotFound."""
         return json_answer(
             await self._inbox.conversation(principal.agent, path_number(request, "id"))
         )
 
     async def thread(self, request: Request, principal: Principal) -> Response:
+        """Return a conversation's messages, the newest `limit` before the message `before`. Raises
+        NotFound.
+        """
         limit, before = (
-            query_number(request, "limit", LIMIT_MOST),
+            query_number(request, "limit", MAX_LIMIT),
             query_number(request, "before", MAX_ID),
         )
         return json_answer(
@@ -109,19 +114,23 @@ class Conversations:
         )
 
     async def change(self, request: Request, principal: Principal) -> Response:
+        """Open or close a conversation, and return it."""
         status = (await read_struct(request, StatusChange)).status
         return json_answer(
             await self._inbox.set_status(principal.agent, path_number(request, "id"), status)
         )
 
     async def mark_read(self, request: Request, principal: Principal) -> Response:
+        """Mark a conversation read up to a message, and return it."""
         message_id = (await read_struct(request, ReadMark)).message_id
         return json_answer(
             await self._inbox.mark_read(principal.agent, path_number(request, "id"), message_id)
         )
 
     async def reply(self, request: Request, principal: Principal) -> Response:
-        """As JSON, or with files as a form."""
+        """Accept a reply, as JSON or with files as a form: 201, or 200 for one that was sent before
+        with its key.
+        """
         if not self._uploads.is_form(request):
             return await self._submit(request, principal, await read_struct(request, NewReply), [])
         async with self._uploads.read(request, principal.agent.id) as (fields, files):
@@ -154,12 +163,16 @@ class Conversations:
         return json_answer(message_view(message), 201 if is_new else 200)
 
     async def retry(self, request: Request, principal: Principal) -> Response:
+        """Send a reply that failed once more, and return its message."""
         message = await self._replies.retry(
             principal.agent, path_number(request, "id"), path_number(request, "message_id")
         )
         return json_answer(message_view(message))
 
     async def sync(self, request: Request, principal: Principal) -> Response:
+        """Compare the company, or one integration of it, with Chatwoot and wait for the end: an
+        outcome for each integration.
+        """
         wish = await read_struct(request, SyncWish)
         outcomes = await self._sync.sync_company(principal.company_id, wish.integration_id)
         return json_answer({"integrations": [outcome.view() for outcome in outcomes]})
@@ -168,7 +181,7 @@ class Conversations:
 async def _as_array(
     first: Sequence[Json], rest: AsyncIterator[Sequence[Json]]
 ) -> AsyncIterator[bytes]:
-    """Pages of objects as one JSON array."""
+    """Encode pages of objects as one JSON array."""
     yield b"["
     written = _encoder.encode(first)[1:-1]
     yield written

@@ -1,4 +1,4 @@
-"""`/api/integrations`: administrators add, look at and change their company's Chatwoot inboxes. No
+"""`/api/integrations`: administrators add, check and change their company's Chatwoot inboxes. No
 answer holds a token or a secret.
 """
 
@@ -26,21 +26,23 @@ from server.settings import Settings
 
 
 class IntegrationsApi:
-    """The endpoints, with what they were given at the start."""
+    """Serves the integrations of a company to its administrators."""
 
     def __init__(
         self,
         guard: Guard,
         integrations: Integrations,
-        checkup: IntegrationChecks,
+        checks: IntegrationChecks,
         settings: Settings,
     ) -> None:
         self._guard = guard
         self._integrations = integrations
-        self._checkup = checkup
+        self._checks = checks
         self._settings = settings
 
     def routes(self) -> list[BaseRoute]:
+        """The routes under `/api/integrations`, all for administrators."""
+
         def route(path: str, handler: AgentHandler, method: str) -> Route:
             return Route(f"/api/integrations{path}", self._guard.admin(handler), methods=[method])
 
@@ -55,15 +57,18 @@ class IntegrationsApi:
         ]
 
     async def list_all(self, request: Request, principal: Principal) -> Response:
+        """List the company's integrations."""
         return json_answer(
             [self._view(one) for one in await self._integrations.list_all(principal.company_id)]
         )
 
     async def add(self, request: Request, principal: Principal) -> Response:
+        """Add an integration: 201. Raises what Chatwoot or a rule has against it."""
         new = new_integration(await read_struct(request, NewIntegrationBody))
         return json_answer(self._view(await self._integrations.add(actor_of(principal), new)), 201)
 
     async def change(self, request: Request, principal: Principal) -> Response:
+        """Change the fields that are given, and return the integration."""
         changes = changed_columns(await read_struct(request, IntegrationChange))
         return json_answer(
             self._view(
@@ -74,14 +79,17 @@ class IntegrationsApi:
         )
 
     async def delete(self, request: Request, principal: Principal) -> Response:
+        """Delete an integration: 204."""
         await self._integrations.delete(actor_of(principal), path_number(request, "id"))
         return Response(status_code=204)
 
     async def check(self, request: Request, principal: Principal) -> Response:
+        """Ask Chatwoot now whether everything fits together, and answer with the findings."""
         overview = await self._integrations.get(path_number(request, "id"), principal.company_id)
-        return json_answer(report(await self._checkup.look(overview)))
+        return json_answer(report(await self._checks.look(overview)))
 
     async def register(self, request: Request, principal: Principal) -> Response:
+        """Register our webhook in Chatwoot, and return the integration."""
         return json_answer(
             self._view(
                 await self._integrations.register(actor_of(principal), path_number(request, "id"))
@@ -89,6 +97,7 @@ class IntegrationsApi:
         )
 
     async def rotate(self, request: Request, principal: Principal) -> Response:
+        """Give the webhook a new secret; the one before is accepted for a while."""
         return json_answer(
             self._view(
                 await self._integrations.rotate_secret(
@@ -102,6 +111,7 @@ class IntegrationsApi:
 
 
 def integration_view(one: Overview, settings: Settings) -> Json:
+    """Return an integration as the API shows it; times are ISO or None."""
     own = one.integration
     return {
         "id": own.id,
@@ -127,6 +137,7 @@ def integration_view(one: Overview, settings: Settings) -> Json:
 
 
 def new_integration(body: NewIntegrationBody) -> NewIntegration:
+    """Return the body as the service takes it; an empty secret is none."""
     return NewIntegration(
         account_id=body.account_id,
         inbox_id=body.inbox_id,
@@ -140,6 +151,6 @@ def new_integration(body: NewIntegrationBody) -> NewIntegration:
 
 
 def changed_columns(body: IntegrationChange) -> Json:
-    """Those that are given: a field has the name of its column."""
+    """Return the fields that are given, by name: a field has the name of its column."""
     given = {name: getattr(body, name) for name in body.__struct_fields__}
     return {name: value for name, value in given.items() if value is not UNSET}

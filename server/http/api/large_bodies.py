@@ -15,9 +15,9 @@ MAX_WAIT_SECONDS = 3.0  # Chatwoot waits 5, and does not send a refused webhook 
 
 
 class LargeBodies:
-    """A sender's first body may have all that is free, each further one half of it, and all of a
-    sender's together `sender_bytes`: who sends many at once leaves room for the next. Not for
-    threads.
+    """Shares out memory. A sender's first body may have all that is free, each further one half of
+    it, and all of a sender's together `sender_bytes`: one who sends many at once leaves room for
+    the next. Not for threads.
     """
 
     def __init__(
@@ -26,31 +26,33 @@ class LargeBodies:
         self._max_bytes = max_bytes
         self._sender_bytes = sender_bytes
         self._max_wait_seconds = max_wait_seconds
-        self._taken = Counter[str]()
+        self._reserved = Counter[str]()
         self._waiters: list[tuple[str, int, asyncio.Future[None]]] = []
 
     @property
-    def taken(self) -> int:
-        return self._taken.total()
+    def reserved(self) -> int:
+        """The bytes that are shared out now."""
+        return self._reserved.total()
 
     @property
     def waiting(self) -> int:
+        """The number of bodies that wait for room."""
         return len(self._waiters)
 
     @asynccontextmanager
     async def reading(self, sender: str, size: int) -> AsyncIterator[None]:
-        """While a body of up to so many bytes is read and judged. Raises Unavailable when there is
+        """Hold up to `size` bytes while a body is read and judged. Raises Unavailable when there is
         no room in time.
         """
-        await self._take(sender, size)
+        await self._reserve(sender, size)
         try:
             yield
         finally:
-            self._give_back(sender, size)
+            self._release(sender, size)
 
-    async def _take(self, sender: str, size: int) -> None:
+    async def _reserve(self, sender: str, size: int) -> None:
         if self._fits(sender, size):
-            self._taken[sender] += size
+            self._reserved[sender] += size
             return
         waiter = (sender, size, asyncio.get_running_loop().create_future())
         self._waiters.append(waiter)
@@ -65,18 +67,18 @@ class LargeBodies:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
             elif not is_admitted:  # given up in the moment in which there was room
-                self._give_back(sender, size)
+                self._release(sender, size)
 
     def _fits(self, sender: str, size: int) -> bool:
-        own, free = self._taken[sender], self._max_bytes - self.taken
+        own, free = self._reserved[sender], self._max_bytes - self.reserved
         return size <= free if not own else own + size <= self._sender_bytes and size <= free // 2
 
-    def _give_back(self, sender: str, size: int) -> None:
-        self._taken[sender] -= size
-        if not self._taken[sender]:
-            del self._taken[sender]
-        for waiter in sorted(self._waiters, key=lambda one: self._taken[one[0]]):
+    def _release(self, sender: str, size: int) -> None:
+        self._reserved[sender] -= size
+        if not self._reserved[sender]:
+            del self._reserved[sender]
+        for waiter in sorted(self._waiters, key=lambda one: self._reserved[one[0]]):
             if not waiter[2].done() and self._fits(waiter[0], waiter[1]):
-                self._taken[waiter[0]] += waiter[1]
+                self._reserved[waiter[0]] += waiter[1]
                 self._waiters.remove(waiter)
                 waiter[2].set_result(None)

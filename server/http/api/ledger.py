@@ -22,13 +22,13 @@ from server.operation.erasure import Erasure
 from server.problems import Problem
 
 _PAGE = "/admin/ledger"
-_LIMIT, _LIMIT_MOST = 50, 200
+_LIMIT, _MAX_LIMIT = 50, 200
 _HOURS = ("1", "24", "168", "720")
-_QUERY_MOST = 200
+_MAX_QUERY_CHARACTERS = 200
 
 
 class LedgerApi:
-    """The endpoints, with what they were given at the start."""
+    """Serves the ledger of deliveries and messages to administrators."""
 
     def __init__(self, guard: Guard, shell: PageShell, ledger: Ledger, erasure: Erasure) -> None:
         self._guard = guard
@@ -37,6 +37,7 @@ class LedgerApi:
         self._erasure = erasure
 
     def routes(self) -> list[BaseRoute]:
+        """The routes of deliveries, traces and erasure, of the API and of the pages."""
         api, page = self._guard.admin, self._shell.admin
         return [
             Route("/api/deliveries", api(self.deliveries), methods=["GET"]),
@@ -52,6 +53,9 @@ class LedgerApi:
         ]
 
     async def deliveries(self, request: Request, principal: Principal) -> Response:
+        """List deliveries of the last `hours`, the newest first, narrowed by state and
+        integration.
+        """
         state = request.query_params.get("state") or None
         if state is not None and state not in DELIVERY_STATES:
             raise BadRequest(f"state must be one of {', '.join(DELIVERY_STATES)}")
@@ -62,40 +66,49 @@ class LedgerApi:
             since_us=wall_now_us() - hours * 3600 * SECOND,
             integration_id=query_number(request, "integrationId", MAX_ID),
             before=query_number(request, "before", MAX_ID),
-            limit=query_number(request, "limit", _LIMIT_MOST) or _LIMIT,
+            limit=query_number(request, "limit", _MAX_LIMIT) or _LIMIT,
         )
         return json_answer([entry_view(entry) for entry in found])
 
     async def delivery(self, request: Request, principal: Principal) -> Response:
+        """Return one delivery with its body, as text. Raises NotFound."""
         entry, body = await self._ledger.delivery(principal.company_id, path_number(request, "id"))
         return json_answer(entry_view(entry) | {"body": body})
 
     async def retry(self, request: Request, principal: Principal) -> Response:
+        """Put a dead or ignored delivery back in line: 204. Raises NotFound, Conflict."""
         await self._ledger.retry(actor_of(principal), path_number(request, "id"))
         return Response(status_code=204)
 
     async def trace(self, request: Request, principal: Principal) -> Response:
+        """Return what is known of a message, from the webhook to the sockets. Raises NotFound."""
         return json_answer(
             trace_view(await self._ledger.trace(principal.company_id, path_number(request, "id")))
         )
 
     async def erase(self, request: Request, principal: Principal) -> Response:
+        """Erase the contact of a conversation, and answer with what was erased."""
         erased = await self._erasure.erase(actor_of(principal), path_number(request, "id"))
         return json_answer(erased.view())
 
     async def erase_page(self, request: Request, principal: Principal) -> Response:
-        """With a word that nobody types by mistake: it cannot be taken back."""
-        way = await self._ledger.trace(principal.company_id, path_number(request, "id"))
+        """Erase the contact of a message, with a word that nobody types by mistake: it cannot be
+        undone.
+        """
+        trace = await self._ledger.trace(principal.company_id, path_number(request, "id"))
         if (await form_of(request)).get("word") != "erase":
             raise BadRequest(Problem.of("erasure.word"))
-        erased = await self._erasure.erase(actor_of(principal), way.message.conversation_id)
+        erased = await self._erasure.erase(actor_of(principal), trace.message.conversation_id)
         return self._shell.render(request, "admin_erased.html", principal=principal, erased=erased)
 
     async def list_page(self, request: Request, principal: Principal) -> Response:
+        """Show deliveries, and with `q` the messages that hold the text. What the address says
+        wrong is ignored.
+        """
         query = request.query_params
         hours = query.get("hours", "24") if query.get("hours") in _HOURS else "24"
         state = query.get("state") if query.get("state") in DELIVERY_STATES else None
-        text = query.get("q", "").strip()[:_QUERY_MOST]
+        text = query.get("q", "").strip()[:_MAX_QUERY_CHARACTERS]
         found = await self._ledger.deliveries(
             principal.company_id,
             state=state,
@@ -123,6 +136,7 @@ class LedgerApi:
         )
 
     async def delivery_page(self, request: Request, principal: Principal) -> Response:
+        """Show one delivery with its body."""
         entry, body = await self._ledger.delivery(principal.company_id, path_number(request, "id"))
         return self._shell.render(
             request,
@@ -134,17 +148,19 @@ class LedgerApi:
         )
 
     async def retry_page(self, request: Request, principal: Principal) -> Response:
+        """Put a dead or ignored delivery back in line, and show it."""
         place = path_number(request, "id")
         await self._ledger.retry(actor_of(principal), place)
         return redirect(f"{_PAGE}/deliveries/{place}?retried=1")
 
     async def message_page(self, request: Request, principal: Principal) -> Response:
-        way = await self._ledger.trace(principal.company_id, path_number(request, "id"))
-        return self._shell.render(request, "admin_message.html", principal=principal, way=way)
+        """Show the trace of a message."""
+        trace = await self._ledger.trace(principal.company_id, path_number(request, "id"))
+        return self._shell.render(request, "admin_message.html", principal=principal, trace=trace)
 
 
 def _pretty(body: str | None) -> str | None:
-    """With line breaks where it is JSON; the values are as they came."""
+    """Return JSON with line breaks, and anything else as it is; the values are as they came."""
     if body is None:
         return None
     try:

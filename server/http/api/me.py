@@ -15,11 +15,11 @@ from server.http.responses import agent_json, json_answer
 from server.live.feeds import Feeds
 from server.live.presence import Presence
 
-_AGENTS_MOST = 5_000
+_MAX_AGENTS = 5_000
 
 
 class Me:
-    """The endpoints, with what they were given at the start."""
+    """Serves the agent who asks, their preferences and their colleagues."""
 
     def __init__(self, guard: Guard, database: Database, feeds: Feeds, presence: Presence) -> None:
         self._guard = guard
@@ -29,6 +29,7 @@ class Me:
         self._presence = presence
 
     def routes(self) -> list[BaseRoute]:
+        """The routes of `/api/me` and `/api/agents`."""
         return [
             Route("/api/me", self._guard.agent(self.read), methods=["GET"]),
             Route("/api/me", self._guard.agent(self.change), methods=["PATCH"]),
@@ -36,21 +37,23 @@ class Me:
         ]
 
     async def read(self, request: Request, principal: Principal) -> Response:
+        """Return the agent with their preferences."""
         preferences = await self._preferences.read(principal.agent.id)
         return json_answer(agent_json(principal.agent) | {"preferences": preferences})
 
     async def change(self, request: Request, principal: Principal) -> Response:
+        """Change the preferences that are given, and return the agent with all of them."""
         given = (await read_struct(request, MeChange)).preferences
         preferences = await self._preferences.change(principal.agent.id, given)
         return json_answer(agent_json(principal.agent) | {"preferences": preferences})
 
     async def colleagues(self, request: Request, principal: Principal) -> Response:
-        """The company's active agents, by name. Who is here is known of processes whose notes this
-        one gets, so it asks for them.
+        """List the company's active agents by name, and who is online. That is known of processes
+        whose presence messages this one gets, so it asks for them.
         """
         company_id = principal.company_id
         await self._feeds.watch(company_id)
-        agents = await self._database.read(lambda c: read_agents(c, company_id, _AGENTS_MOST))
+        agents = await self._database.read(lambda c: read_agents(c, company_id, _MAX_AGENTS))
         online = self._presence.online(company_id)
         return json_answer(
             [

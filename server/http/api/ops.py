@@ -24,8 +24,8 @@ Report = Callable[[], Json]
 
 
 def routes(report: Report, base_url: str, operation_token: str) -> list[BaseRoute]:
-    """`report` gives `{"status": "ready" | "degraded" | "unavailable" | "draining", "problems":
-    [...], ...}` from memory.
+    """Return the routes of operation. `report` gives `{"status": "ready" | "degraded" |
+    "unavailable" | "draining", "problems": [...], ...}` from memory.
     """
 
     async def livez(request: Request) -> Response:
@@ -48,6 +48,17 @@ def routes(report: Report, base_url: str, operation_token: str) -> list[BaseRout
             )
         return Response(generate_latest(metrics.REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
+    return [
+        Route("/livez", livez),
+        Route("/readyz", readyz),
+        Route("/metrics", metrics_text),
+        *_documents(base_url),
+    ]
+
+
+def _documents(base_url: str) -> list[BaseRoute]:
+    """The routes of the descriptions of socket and calls."""
+
     async def asyncapi_document(request: Request) -> Response:
         return json_answer(
             asyncapi.document(base_url), headers={"Cache-Control": "public, max-age=300"}
@@ -59,9 +70,6 @@ def routes(report: Report, base_url: str, operation_token: str) -> list[BaseRout
         )
 
     return [
-        Route("/livez", livez),
-        Route("/readyz", readyz),
-        Route("/metrics", metrics_text),
         Route("/asyncapi.json", asyncapi_document),
         Route("/openapi.json", openapi_document),
     ]

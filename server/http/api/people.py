@@ -23,9 +23,7 @@ from server.http.responses import json_answer, path_number
 
 
 class PeopleApi:
-    """The endpoints, with what they were given at the start; `cookie` makes a `Set-Cookie`
-    value.
-    """
+    """Serves the agents of a company, and invitations; `cookie` makes a `Set-Cookie` value."""
 
     def __init__(self, guard: Guard, people: People, cookie: Callable[[str], str]) -> None:
         self._guard = guard
@@ -33,6 +31,7 @@ class PeopleApi:
         self._cookie = cookie
 
     def routes(self) -> list[BaseRoute]:
+        """The routes of people, the policy, invitations and the own password."""
         admin, agent = self._guard.admin, self._guard.agent
         return [
             Route("/api/people", admin(self.list_all), methods=["GET"]),
@@ -53,11 +52,13 @@ class PeopleApi:
         ]
 
     async def list_all(self, request: Request, principal: Principal) -> Response:
+        """List the company's agents, those who are disabled among them."""
         return json_answer(
             [_view(agent) for agent in await self._people.list_all(principal.company_id)]
         )
 
     async def change(self, request: Request, principal: Principal) -> Response:
+        """Enable, disable, promote or demote an agent: 204. Fields that are absent stay."""
         given = await read_struct(request, PersonChange)
         await self._people.change(
             actor_of(principal),
@@ -68,10 +69,12 @@ class PeopleApi:
         return Response(status_code=204)
 
     async def sign_out(self, request: Request, principal: Principal) -> Response:
+        """End all sign-ins of an agent: 204."""
         await self._people.sign_out_everywhere(actor_of(principal), path_number(request, "id"))
         return Response(status_code=204)
 
     async def invite(self, request: Request, principal: Principal) -> Response:
+        """Invite a person: 201 with the link, which is shown this once."""
         new = await read_struct(request, NewInvitation)
         link, expires_us = await self._people.invite(
             actor_of(principal), new.email, new.name, new.role
@@ -79,27 +82,33 @@ class PeopleApi:
         return json_answer({"link": link, "expiresAt": iso(expires_us)}, 201)
 
     async def reset_second_factor(self, request: Request, principal: Principal) -> Response:
+        """Switch an agent's second factor off, whose phone is lost: 204."""
         await self._people.reset_second_factor(actor_of(principal), path_number(request, "id"))
         return Response(status_code=204)
 
     async def policy(self, request: Request, principal: Principal) -> Response:
+        """Answer whether the company asks every agent for a second factor."""
         is_required = await self._people.policy(principal.company_id)
         return json_answer({"requiresSecondFactor": is_required})
 
     async def set_policy(self, request: Request, principal: Principal) -> Response:
+        """Set whether the company asks every agent for a second factor."""
         given = (await read_struct(request, Policy)).requires_second_factor
         await self._people.set_policy(actor_of(principal), requires_second_factor=given)
         return json_answer({"requiresSecondFactor": given})
 
     async def open_invitations(self, request: Request, principal: Principal) -> Response:
+        """List the invitations that can still be accepted."""
         found = await self._people.open_invitations(principal.company_id)
         return json_answer([_invitation_view(one) for one in found])
 
     async def end_invitation(self, request: Request, principal: Principal) -> Response:
+        """End an invitation: 204. Raises NotFound."""
         await self._people.end_invitation(actor_of(principal), request.path_params["id"])
         return Response(status_code=204)
 
     async def password(self, request: Request, principal: Principal) -> Response:
+        """Change the own password: 204, with a new session's cookie; all other sign-ins end."""
         given = await read_struct(request, PasswordChange)
         cookie = await self._people.change_password(
             principal, given.present_password, given.new_password, address_of(request)
@@ -107,6 +116,7 @@ class PeopleApi:
         return Response(status_code=204, headers={"Set-Cookie": self._cookie(cookie)})
 
     async def sign_out_everywhere(self, request: Request, principal: Principal) -> Response:
+        """End all own sign-ins, this one too: 204, with a cookie that clears it."""
         await self._people.sign_out_everywhere(actor_of(principal), principal.agent.id)
         return Response(status_code=204, headers={"Set-Cookie": self._cookie("")})
 

@@ -41,7 +41,7 @@ _SIGN_IN_BYTES = 65_536  # anybody may send it
 
 
 class Sessions:
-    """The endpoints, with what they were given at the start."""
+    """Serves signing in and out, and makes the cookies of both."""
 
     def __init__(
         self, guard: Guard, access: Access, sign_in: SignIn, *, hours: int, is_secure: bool
@@ -55,12 +55,16 @@ class Sessions:
         self._device_name = SECURE_DEVICE_COOKIE if is_secure else DEVICE_COOKIE
 
     def routes(self) -> list[BaseRoute]:
+        """The routes of `/api/sessions`."""
         return [
             Route("/api/sessions", self.sign_in, methods=["POST"]),
             Route("/api/sessions", self._guard.agent(self.sign_out), methods=["DELETE"]),
         ]
 
     async def sign_in(self, request: Request) -> Response:
+        """Sign in from our own page: 201 with the agent and the cookies. Where a factor is asked
+        for: 401 with the ticket of the second step.
+        """
         try:
             if "origin" in request.headers and not self._access.is_own_origin(request.headers):
                 raise Forbidden(Problem.of("page.not_ours"))
@@ -89,6 +93,7 @@ class Sessions:
         return await self._sign_in.begin(given.email, given.password, origin, device)
 
     async def sign_out(self, request: Request, principal: Principal) -> Response:
+        """End this session, clear its cookies and what the browser has cached: 204."""
         if principal.session_key is not None:
             await self._sign_in.sign_out(principal, origin_of(request))
         response = Response(status_code=204, headers=CLEAR_SITE_DATA)
@@ -97,16 +102,18 @@ class Sessions:
         return response
 
     def cookies(self, signed_in: SignedIn) -> list[str]:
-        """`Set-Cookie` values: the session, and by what this browser is known the next time."""
+        """Return the `Set-Cookie` values of a sign-in: the session, and by what this browser is
+        known the next time.
+        """
         device = self._cookie(self._device_name, signed_in.device, _DEVICE_SECONDS)
         return [self.cookie(signed_in.cookie), device]
 
     def cookie(self, value: str) -> str:
-        """A `Set-Cookie` value of the session."""
+        """Return a `Set-Cookie` value of the session."""
         return self._cookie(self._session_name, value, self._hours * 3600)
 
     def ended(self) -> list[str]:
-        """`Set-Cookie` values that clear the session, under every name it is read by."""
+        """Return the `Set-Cookie` values that clear the session, under every name it is read by."""
         names = dict.fromkeys((self._session_name, SESSION_COOKIE))
         return [self._cookie(name, "", 0) for name in names]
 
@@ -121,11 +128,11 @@ class Sessions:
 
 
 def origin_of(request: Request) -> Origin:
-    """Where the request came from, for the audit log."""
+    """Return where the request came from, for the audit log."""
     return Origin(address_of(request), request.headers.get("user-agent", ""))
 
 
 def device_of(request: Request) -> str | None:
-    """By what this browser says it is known."""
+    """Return by what this browser says it is known; None for one that is new."""
     found = request.headers.get("cookie", "")
     return read_cookie(found, SECURE_DEVICE_COOKIE) or read_cookie(found, DEVICE_COOKIE)

@@ -23,7 +23,7 @@ _UNKNOWN = "—"
 
 
 class StatusApi:
-    """The endpoints, with what they were given at the start."""
+    """Serves the status of a company to its administrators."""
 
     def __init__(self, guard: Guard, shell: PageShell, status: CompanyStatus) -> None:
         self._guard = guard
@@ -31,6 +31,7 @@ class StatusApi:
         self._status = status
 
     def routes(self) -> list[BaseRoute]:
+        """The routes of the status, which answer while the database is away as well."""
         return [
             Route(
                 "/api/status",
@@ -43,26 +44,29 @@ class StatusApi:
         ]
 
     async def status(self, request: Request, principal: Principal) -> Response:
+        """Return the status as JSON, with its problems in English."""
         found = in_english(await self._status.look(principal.company_id))
         return json_answer(found, 200, {"Cache-Control": "no-store"})
 
     async def home(self, request: Request, principal: Principal) -> Response:
+        """Lead `/admin` to the status."""
         return redirect("/admin/status")
 
     async def page(self, request: Request, principal: Principal) -> Response:
+        """Show the status as it is now."""
         shown = _shown(await self._status.look(principal.company_id), self._shell.locale(request))
         return self._shell.render(request, "admin_status.html", principal=principal, shown=shown)
 
     async def figures(self, request: Request, principal: Principal) -> Response:
-        """What the page's script puts in the place of what the page was opened with: the same
-        words, in the same language.
+        """Return what the page's script puts in the place of what the page was opened with: the
+        same words, in the same language.
         """
         shown = _shown(await self._status.look(principal.company_id), self._shell.locale(request))
         return json_answer(shown, 200, {"Cache-Control": "no-store"})
 
 
 def _shown(found: Json, locale: Locale) -> Json:
-    """The status as it is read: every number and sentence in the language of the page."""
+    """Return the status as it is read: every number and sentence in the language of the page."""
     backlog = found["backlog"]
     counts = {
         "agentsOnline": found["agentsOnline"],
@@ -88,14 +92,14 @@ def _shown(found: Json, locale: Locale) -> Json:
 
 
 def _losses(losses: Json, locale: Locale) -> str:
-    """How many webhooks of today were lost, and how late they come."""
+    """Say how many webhooks of today were lost, and how late they come."""
     lost, came = locale.thousands(losses["lost"]), locale.thousands(losses["came"] + losses["lost"])
-    told = locale.t("admin.status.losses", lost=lost, all=came)
+    text = locale.t("admin.status.losses", lost=lost, all=came)
     delay = losses["delaySeconds"]
     return (
-        told
+        text
         if delay is None or delay < 1
-        else f"{told} {locale.t('admin.status.late', seconds=locale.thousands(round(delay)))}"
+        else f"{text} {locale.t('admin.status.late', seconds=locale.thousands(round(delay)))}"
     )
 
 

@@ -17,7 +17,7 @@ from server.http.api.large_bodies import LargeBodies
 # what is larger costs time to read: Chatwoot sends such bodies for its longest messages alone
 SMALL_BYTES = 65_536
 _ADDRESSES = 10  # so many addresses' budgets are the budget of all strangers together
-_KNOWN_MOST, _KNOWN_SECONDS = 1_000, 3_600.0
+_MAX_KNOWN, _KNOWN_SECONDS = 1_000, 3_600.0
 _NOTED_SECONDS = 30.0  # what was noted so lately is not noted again
 _SHARED = 0  # no company: one address that signs for several
 _LARGE_BYTES = 48_000_000  # large bodies of known senders that are read at one time
@@ -28,12 +28,12 @@ _DAY_SECONDS = 86_400.0
 
 
 class Strangers:
-    """One process's budgets. A request of up to 64 KB costs one, a larger one as many as it has
-    pieces of that size.
+    """Holds one process's budgets. A request of up to 64 KB costs one, a larger one as many as it
+    has pieces of that size.
     """
 
-    def __init__(self, per_minute: int, most_bytes_a_day: int) -> None:
-        """`per_minute` of one address; 0: no limit. `most_bytes_a_day`: what may be kept of all
+    def __init__(self, per_minute: int, max_bytes_a_day: int) -> None:
+        """`per_minute` of one address; 0: no limit. `max_bytes_a_day`: what may be kept of all
         strangers' deliveries.
         """
         now = time.monotonic()
@@ -42,15 +42,15 @@ class Strangers:
         self._total = (
             Bucket(rate * _ADDRESSES, float(per_minute * _ADDRESSES), now) if per_minute else None
         )
-        self._disk = Bucket(most_bytes_a_day / _DAY_SECONDS, float(most_bytes_a_day), now)
+        self._disk = Bucket(max_bytes_a_day / _DAY_SECONDS, float(max_bytes_a_day), now)
         # (when, the company, or _SHARED)
         self._known: OrderedDict[str, tuple[float, int]] = OrderedDict()
         self._large = LargeBodies(_LARGE_BYTES, _SENDER_BYTES)
         self._strangers_bytes = 0
 
     def check(self, address: str) -> None:
-        """Before anything is read. Raises TooManyRequests for an address that has used up its
-        budget, unless it is known.
+        """Refuse an address before anything is read. Raises TooManyRequests for one that has used
+        up its budget, unless it is known.
         """
         if (
             self._addresses is not None
@@ -61,8 +61,8 @@ class Strangers:
 
     @asynccontextmanager
     async def reading(self, address: str, size: int) -> AsyncIterator[None]:
-        """While a body of more than `SMALL_BYTES`, and up to `size`, is read and judged. Those of
-        known senders wait for room.
+        """Hold memory for a body of more than `SMALL_BYTES`, and up to `size`, while it is read and
+        judged. Those of known senders wait for room.
 
         Raises Unavailable or TooManyRequests when there is none.
         """
@@ -81,16 +81,16 @@ class Strangers:
                 self._strangers_bytes -= size
 
     def note_fault(self, address: str, size: int) -> None:
-        """A body that could not be read, or whose signature was wrong: it counts as a
-        stranger's.
-        """
+        """Count a body that could not be read, or whose signature was wrong, as a stranger's."""
         if self._addresses is not None and self._total is not None:
             now, count = time.monotonic(), 1.0 + size // SMALL_BYTES
             self._addresses.spend(network_of(address), now, count)
             self._total.spend(now, count)
 
     def admit(self, address: str, size: int) -> None:
-        """A delivery that no integration takes. Raises TooLarge or TooManyRequests."""
+        """Count a delivery that no integration takes. Raises TooLarge or TooManyRequests where it
+        may not be kept.
+        """
         if size > SMALL_BYTES:
             self.note_fault(address, size)
             raise TooLarge(
@@ -106,7 +106,7 @@ class Strangers:
             raise TooManyRequests("Too much is kept already that no integration takes")
 
     def note_verified(self, address: str, company_id: int) -> None:
-        """This address sent what a company's secret signed.
+        """Remember that this address sent what a company's secret signed.
 
         One that signs for several companies is a sender of its own: a Chatwoot that many share. A
         company with many addresses is one sender.
@@ -121,7 +121,7 @@ class Strangers:
                 owner = before[1]
         self._known[address] = (now, owner)
         self._known.move_to_end(address)
-        if len(self._known) > _KNOWN_MOST:
+        if len(self._known) > _MAX_KNOWN:
             self._known.popitem(last=False)
 
     def _sender(self, address: str) -> str:
@@ -129,5 +129,6 @@ class Strangers:
         return f"address {network_of(address)}" if owner == _SHARED else f"company {owner}"
 
     def is_known(self, address: str) -> bool:
+        """Whether the address sent what a company's secret signed within the last hour."""
         known = self._known.get(address)
         return known is not None and time.monotonic() - known[0] < _KNOWN_SECONDS

@@ -23,31 +23,32 @@ from server.errors import (
 from server.outgoing.reply_files import Upload
 
 _FORM = "multipart/form-data"
-_FIELDS_MOST = 10
-_TEXT_MOST_BYTES = 1_000_000  # a reply has up to 150,000 characters of four bytes
-_AGENT_MOST = 2  # uploads of one agent at a time
+_MAX_FIELDS = 10
+_MAX_TEXT_BYTES = 1_000_000  # a reply has up to 150,000 characters of four bytes
+_MAX_AGENT_UPLOADS = 2  # uploads of one agent at a time
 _SECONDS = 600.0  # a phone on a slow line; longer holds a file on our disk for nobody
 
 
 class Uploads:
-    """Reads forms; `most_bytes` is the largest body."""
+    """Reads forms with files; `max_bytes` is the largest body."""
 
-    def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
         self._under_way: Counter[int] = Counter()
 
     @staticmethod
     def is_form(request: Request) -> bool:
+        """Whether the request's body is a form that may have files."""
         return request.headers.get("content-type", "").lower().startswith(_FORM)
 
     @asynccontextmanager
     async def read(
         self, request: Request, agent_id: int
     ) -> AsyncIterator[tuple[dict[str, str], list[Upload]]]:
-        """The text fields and the files under `attachments`; the files are gone afterwards. Raises
-        what says why they are not taken.
+        """Yield the text fields, and the files under `attachments`; the files are gone afterwards.
+        Raises what says why they are not accepted.
         """
-        if self._under_way[agent_id] >= _AGENT_MOST:
+        if self._under_way[agent_id] >= _MAX_AGENT_UPLOADS:
             raise TooManyRequests("Two uploads are under way already; wait for them")
         self._under_way[agent_id] += 1
         try:
@@ -63,9 +64,9 @@ class Uploads:
 
     async def _form(self, request: Request) -> FormData:
         length = parse_digits(request.headers.get("content-length", ""))
-        if length is not None and length > self._most_bytes:
+        if length is not None and length > self._max_bytes:
             raise TooLarge(
-                f"The files have {length:,} bytes together; at most {self._most_bytes:,} are taken"
+                f"The files have {length:,} bytes together; at most {self._max_bytes:,} are taken"
             )
         size = 0
 
@@ -73,8 +74,8 @@ class Uploads:
             nonlocal size
             message = await request.receive()
             size += len(message.get("body", b""))
-            if size > self._most_bytes:
-                raise TooLarge(f"The files are larger than {self._most_bytes:,} bytes together")
+            if size > self._max_bytes:
+                raise TooLarge(f"The files are larger than {self._max_bytes:,} bytes together")
             return message
 
         limited = Request(request.scope, receive)
@@ -82,8 +83,8 @@ class Uploads:
             async with asyncio.timeout(_SECONDS):
                 return await limited.form(
                     max_files=FILES_MOST + 1,
-                    max_fields=_FIELDS_MOST,
-                    max_part_size=_TEXT_MOST_BYTES,
+                    max_fields=_MAX_FIELDS,
+                    max_part_size=_MAX_TEXT_BYTES,
                 )
         except TimeoutError:
             raise BadRequest("The files did not come in time") from None

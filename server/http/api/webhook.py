@@ -58,38 +58,38 @@ _ANSWER = [
     (b"x-content-type-options", b"nosniff"),
 ]
 _BODY_SECONDS = 20.0  # Chatwoot itself waits 5
-_JUDGED_AT_ONCE = 2  # bodies that are hashed in threads
+_MAX_JUDGED_AT_ONCE = 2  # bodies that are hashed in threads
 _accepted = metrics.deliveries_received.labels("accepted")
 
 
 class Webhook:
-    """The ASGI application of the address, with what it was given at the start."""
+    """Keeps each delivery of Chatwoot; the ASGI application of the address."""
 
     def __init__(
         self,
         recorder: Recorder,
         directory: Directory,
-        most_bytes: int,
+        max_bytes: int,
         strangers: Strangers,
         observer: MessageObserver,
     ) -> None:
         self._recorder = recorder
         self._directory = directory
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
         self._observer = observer
         self._strangers = strangers
-        self._judging = asyncio.Semaphore(_JUDGED_AT_ONCE)
+        self._judging = asyncio.Semaphore(_MAX_JUDGED_AT_ONCE)
         # one of a kind, and no secret: chance for the process, a count within it
         self._uid_prefix = os.urandom(8).hex()
         self._uids = itertools.count()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Raises OmniError where it does not answer 200, and ClientDisconnect when the client goes:
-        nothing is taken then.
+        """Keep one delivery and answer 200. Raises OmniError where it does not, and
+        ClientDisconnect when the client goes: nothing is kept then.
         """
         span: Span | None = None
         try:
-            delivery = await self._delivery(scope, receive)
+            delivery = await self._read_delivery(scope, receive)
             if self._observer.has_traces:
                 span = self._observer.webhook_began(delivery.received_us, delivery.headers)
             await self._recorder.append(delivery)
@@ -104,74 +104,50 @@ class Webhook:
         if span is not None:
             span.end(self._directory.now_us())
 
-    async def _delivery(self, scope: Scope, receive: Receive) -> Delivery:
-        """Read and judge. Raises BadRequest, TooLarge, HeaderTooLarge, UnsupportedMedia for what
-        cannot be kept, BadSignature for what must not be.
+    async def _read_delivery(self, scope: Scope, receive: Receive) -> Delivery:
+        """Read and judge a delivery. Raises BadRequest, TooLarge, HeaderTooLarge, UnsupportedMedia
+        for what cannot be kept, BadSignature for what must not be.
         """
         received_us = self._directory.now_us()
-        headers, length = self._kept(scope)
+        headers, length = self._read_headers(scope)
         address = scope["client"][0] if scope.get("client") else ""
         self._strangers.check(address)
         announced = parse_digits(length.decode("latin-1"))
-        size = self._most_bytes if announced is None else announced
+        size = self._max_bytes if announced is None else announced
         if size <= SMALL_BYTES:  # nearly all; the connection itself sees to it that one goes on
-            body = await receive_body(receive, length, self._most_bytes)
-            return await self._judged(address, headers, body, received_us)
-        async with self._strangers.reading(address, min(size, self._most_bytes)):
+            body = await receive_body(receive, length, self._max_bytes)
+            return await self._judge(address, headers, body, received_us)
+        async with self._strangers.reading(address, min(size, self._max_bytes)):
             try:
                 async with asyncio.timeout(_BODY_SECONDS):
-                    body = await receive_body(receive, length, self._most_bytes)
+                    body = await receive_body(receive, length, self._max_bytes)
             except TimeoutError:
                 raise BadRequest("The body did not come in time") from None
-            return await self._judged(address, headers, body, received_us)
+            return await self._judge(address, headers, body, received_us)
 
-    async def _judged(
+    async def _judge(
         self, address: str, headers: dict[str, str], body: bytes, received_us: int
     ) -> Delivery:
-        """Whose it is, and what may be kept of it. What turns out to be nobody's or forged is
-        counted against its address.
+        """Return the delivery with whose it is, and what may be kept of it. One that turns out to
+        be nobody's or forged is counted against its address.
         """
-        try:
-            if len(body) > SMALL_BYTES and has_too_many_values(body, MOST_VALUES):
-                raise ValueError("too many values: reading them would keep everybody waiting")
-            heading = read_heading(body, SMALL_BYTES)
-            text = body.decode()
-        except ValueError:
-            self._strangers.note_fault(address, len(body))
-            raise BadRequest("The body must be JSON in UTF-8, of at most 50,000 values") from None
-        if heading.account_id is None and (
-            not may_lack_account(heading.event) or len(body) > SMALL_BYTES
-        ):
-            self._strangers.note_fault(address, len(body))
-            raise BadRequest("The delivery names no account")
-        # an integration that was added a moment ago is not known here yet: judged by ingest, which
-        # waits for the directory
-        is_judged = self._directory.is_loaded and self._directory.knows(
-            heading.account_id, heading.inbox_id
-        )
+        heading, text = self._read_heading(address, body)
+        is_judged = self._knows(heading)
         integration_id: int | None = None
         if is_judged:
-            account_id, inbox_id = heading.account_id, heading.inbox_id
             try:
-                if (
-                    account_id is None
-                    or len(body) > SMALL_BYTES
-                    or self._directory.takes_long(account_id, inbox_id, len(body))
-                ):
+                if self._takes_long(heading, len(body)):
                     integration_id = await self._verify_in_thread(
                         heading, headers, body, received_us
                     )
                 else:
                     integration_id = self._directory.verify(
-                        account_id, inbox_id, headers, body, received_us
+                        heading.account_id, heading.inbox_id, headers, body, received_us
                     )
             except BadSignature:
                 self._strangers.note_fault(address, len(body))
                 raise
-            if (
-                integration_id is not None
-                and (verified := self._directory.integrations.get(integration_id)) is not None
-            ):
+            if (verified := self._directory.integrations.get(integration_id or 0)) is not None:
                 self._strangers.note_verified(address, verified.company_id)
             # a signature that nobody can judge yet is judged again by ingest, which needs the body
             # as it was signed
@@ -190,10 +166,47 @@ class Webhook:
             company_id=self._turn_of(heading.account_id, heading.inbox_id, integration_id),
         )
 
+    def _read_heading(self, address: str, body: bytes) -> tuple[Heading, str]:
+        """Return whom the body names, and its text. Raises BadRequest for one that cannot be kept,
+        and counts that against its address.
+        """
+        try:
+            if len(body) > SMALL_BYTES and has_too_many_values(body, MOST_VALUES):
+                raise ValueError("too many values: reading them would keep everybody waiting")
+            heading = read_heading(body, SMALL_BYTES)
+            text = body.decode()
+        except ValueError:
+            self._strangers.note_fault(address, len(body))
+            raise BadRequest("The body must be JSON in UTF-8, of at most 50,000 values") from None
+        if heading.account_id is None and (
+            not may_lack_account(heading.event) or len(body) > SMALL_BYTES
+        ):
+            self._strangers.note_fault(address, len(body))
+            raise BadRequest("The delivery names no account")
+        return heading, text
+
+    def _knows(self, heading: Heading) -> bool:
+        """Whether an integration is known that may take the delivery. One that was added a moment
+        ago is not known here yet: ingest judges what is for it, and waits for the directory.
+        """
+        return self._directory.is_loaded and self._directory.knows(
+            heading.account_id, heading.inbox_id
+        )
+
+    def _takes_long(self, heading: Heading, size: int) -> bool:
+        """Whether the body is verified in a thread."""
+        return (
+            heading.account_id is None
+            or size > SMALL_BYTES
+            or self._directory.takes_long(heading.account_id, heading.inbox_id, size)
+        )
+
     async def _verify_in_thread(
         self, heading: Heading, headers: dict[str, str], body: bytes, received_us: int
     ) -> int | None:
-        """Where there is much to hash: a large body, or many secrets. Raises BadSignature."""
+        """Verify where there is much to hash: a large body, or many secrets. Raises
+        BadSignature.
+        """
         async with self._judging:
             return await asyncio.to_thread(
                 self._directory.verify,
@@ -204,9 +217,9 @@ class Webhook:
                 received_us,
             )
 
-    def _kept(self, scope: Scope) -> tuple[dict[str, str], bytes]:
-        """(what is kept of the headers, and the address's key as `KEY_HEADER`; the length). Raises
-        HeaderTooLarge, UnsupportedMedia.
+    def _read_headers(self, scope: Scope) -> tuple[dict[str, str], bytes]:
+        """Return what is kept of the headers, with the address's key as `KEY_HEADER`, and the
+        length as it was sent. Raises HeaderTooLarge, UnsupportedMedia.
         """
         headers, length = dict[str, str](), b""
         for name, value in scope["headers"]:
@@ -228,7 +241,7 @@ class Webhook:
     def _turn_of(
         self, account_id: int | None, inbox_id: int | None, integration_id: int | None
     ) -> int:
-        """Whose turn it takes in ingest; a hint, which decides nothing else."""
+        """Return the company whose turn it takes in ingest; a hint, which decides nothing else."""
         if not self._directory.is_loaded:
             return NOT_JUDGED
         if (known := self._directory.integrations.get(integration_id or 0)) is not None:

@@ -62,7 +62,7 @@ class DrainState(Protocol):
 
 
 class Sockets:
-    """The endpoint, with what it was given at the start."""
+    """Serves `/ws` up to the welcome."""
 
     def __init__(
         self,
@@ -90,6 +90,9 @@ class Sockets:
         )
 
     async def serve(self, websocket: WebSocket) -> None:
+        """Open one socket: returns when it is refused, over, or handed to its protocol. Refuses the
+        handshake with 503 while the process drains.
+        """
         # by HTTP, which a proxy understands: it goes to another process
         if self._process.is_draining:
             await websocket.send_denial_response(
@@ -106,7 +109,7 @@ class Sockets:
             await _refuse(websocket, error)
 
     async def _open(self, websocket: WebSocket) -> None:
-        hello, principal = await self._introduced(websocket)
+        hello, principal = await self._introduce(websocket)
         cursor = _cursor(hello.cursor)
         self._check_limits(principal)
         feed = await self._feeds.watch(principal.company_id)
@@ -183,23 +186,23 @@ class Sockets:
             else iso(int(principal.expires_at * SECOND)),
         )
 
-    async def _introduced(self, websocket: WebSocket) -> tuple[Hello, Principal]:
-        """Who it is. Until then a socket counts by its address: an office shares one, so nobody who
-        has signed in does.
+    async def _introduce(self, websocket: WebSocket) -> tuple[Hello, Principal]:
+        """Wait for hello, and return it with the agent. Until then a socket counts by its address:
+        an office shares one, so nobody who has signed in does.
         """
         address = address_of(websocket)
         if self._strangers[address] >= self._settings.strangers_per_address:
             raise TooManyRequests("Too many connections of this address wait to sign in")
         self._strangers[address] += 1
         try:
-            hello = await self._hello(websocket)
+            hello = await self._read_hello(websocket)
             return hello, await self._authenticate(websocket, hello)
         finally:
             self._strangers[address] -= 1
             if not self._strangers[address]:
                 del self._strangers[address]
 
-    async def _hello(self, websocket: WebSocket) -> Hello:
+    async def _read_hello(self, websocket: WebSocket) -> Hello:
         try:
             async with asyncio.timeout(self._settings.hello_seconds):
                 message = await websocket.receive()
@@ -221,8 +224,8 @@ class Sockets:
         return hello
 
     async def _authenticate(self, websocket: WebSocket, hello: Hello) -> Principal:
-        """Raises OtherAgent for a page that was made for somebody else: it is to show and say
-        nothing in this agent's name.
+        """Return who the socket is for. Raises OtherAgent for a page that was made for another
+        agent: it is to show and say nothing in this agent's name.
         """
         principal = await self._principal(websocket, hello)
         check_agent(None if hello.agent is None else str(hello.agent), principal.agent)

@@ -23,9 +23,7 @@ _DONE = ("password", "session", "others", "factor-off")
 
 
 class AccountPages:
-    """The page's endpoints, with what they were given at the start; `cookie` makes a `Set-Cookie`
-    value.
-    """
+    """Serves the account's page and its forms; `cookie` makes a `Set-Cookie` value."""
 
     def __init__(
         self, shell: PageShell, people: People, sign_in: SignIn, cookie: Callable[[str], str]
@@ -36,6 +34,7 @@ class AccountPages:
         self._cookie = cookie
 
     def routes(self) -> list[BaseRoute]:
+        """The routes under `/account`."""
         agent = self._shell.agent
         return [
             Route(_PAGE, agent(self.account)),
@@ -49,9 +48,11 @@ class AccountPages:
         ]
 
     async def account(self, request: Request, principal: Principal) -> Response:
+        """Show the page."""
         return await self._account(request, principal)
 
     async def password(self, request: Request, principal: Principal) -> Response:
+        """Change the password; this browser stays signed in, all others are not."""
         form = await form_of(request)
         present, new = form.get("present", ""), form.get("new", "")
         try:
@@ -65,12 +66,14 @@ class AccountPages:
         return response
 
     async def sign_out(self, request: Request, principal: Principal) -> Response:
+        """End all sign-ins of the agent, and show the sign-in."""
         await self._people.sign_out_everywhere(actor_of(principal), principal.agent.id)
         response = redirect("/sign-in")
         response.headers.append("Set-Cookie", self._cookie(""))
         return response
 
     async def end_session(self, request: Request, principal: Principal) -> Response:
+        """End one sign-in."""
         try:
             await self._sign_in.end_session(
                 principal, request.path_params["id"], origin_of(request)
@@ -80,11 +83,14 @@ class AccountPages:
         return _back("session")
 
     async def end_others(self, request: Request, principal: Principal) -> Response:
+        """End all sign-ins but this one."""
         await self._sign_in.end_other_sessions(principal, origin_of(request))
         return _back("others")
 
     async def new_factor(self, request: Request, principal: Principal) -> Response:
-        """The password is asked for once more: the browser may have been left open."""
+        """Begin to set up a second factor. The password is asked for once more: the browser may
+        have been left open.
+        """
         form = await form_of(request)
         try:
             new = await self._sign_in.new_factor(
@@ -95,6 +101,7 @@ class AccountPages:
         return await self._account(request, principal, new=new)
 
     async def confirm(self, request: Request, principal: Principal) -> Response:
+        """Switch the new factor on, and show the recovery codes this once."""
         form = await form_of(request)
         try:
             codes = await self._sign_in.confirm(
@@ -105,6 +112,7 @@ class AccountPages:
         return await self._account(request, principal, codes=codes)
 
     async def turn_off(self, request: Request, principal: Principal) -> Response:
+        """Switch the second factor off, after the password once more."""
         form = await form_of(request)
         try:
             await self._sign_in.turn_off(
@@ -128,7 +136,7 @@ class AccountPages:
             "account.html",
             error.status if error else 200,
             principal=principal,
-            least=MIN_PASSWORD_CHARACTERS,
+            min_password_length=MIN_PASSWORD_CHARACTERS,
             done=done_of(request, _DONE),
             trouble=error.problem if error else None,
             sessions=await self._sign_in.sessions(principal),

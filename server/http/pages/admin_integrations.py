@@ -88,25 +88,26 @@ _INBOX = "inbox_"  # of a form's field: inbox_7 is ticked
 
 
 class IntegrationPages:
-    """The pages' endpoints, with what they were given at the start."""
+    """Serves the pages of integrations and their forms to administrators."""
 
     def __init__(
         self,
         shell: PageShell,
         integrations: Integrations,
-        checkup: IntegrationChecks,
+        checks: IntegrationChecks,
         runs: SyncJobs,
         settings: Settings,
         tokens: FormTokens,
     ) -> None:
         self._shell = shell
         self._integrations = integrations
-        self._checkup = checkup
+        self._checks = checks
         self._settings = settings
         self._runs = runs
         self._tokens = tokens
 
     def routes(self) -> list[BaseRoute]:
+        """The routes under `/admin/integrations`."""
         admin = self._shell.admin
         return [
             Route(_PAGE, admin(self.list_page)),
@@ -117,11 +118,12 @@ class IntegrationPages:
         ]
 
     async def list_page(self, request: Request, principal: Principal) -> Response:
+        """Show the company's integrations, what is wrong first, and the form for one more."""
         return await self._list(request, principal, {}, None)
 
     async def add(self, request: Request, principal: Principal) -> Response:
-        """First the address and the token, which show the inboxes to choose from; then those that
-        were chosen, which are registered.
+        """Show the inboxes of the address and the token to choose from; then add those that were
+        chosen, and register the webhook.
         """
         form = await form_of(request)
         actor = actor_of(principal)
@@ -148,10 +150,11 @@ class IntegrationPages:
         return redirect(f"{path}?" + urlencode({"done": done}))
 
     async def one_page(self, request: Request, principal: Principal) -> Response:
+        """Show one integration, checked now."""
         return await self._one(request, principal, None)
 
     async def sync_figures(self, request: Request, principal: Principal) -> Response:
-        """How far the sync is, for the page's script, in the page's language."""
+        """Return how far the sync is, for the page's script, in the page's language."""
         run = await self._runs.get(principal.company_id, path_number(request, "id"))
         shown = None
         if run is not None:
@@ -165,6 +168,9 @@ class IntegrationPages:
         return json_answer(shown, 200, {"Cache-Control": "no-store"})
 
     async def act(self, request: Request, principal: Principal) -> Response:
+        """Carry out the act that the address names, and show the integration; what is refused is
+        shown with the reason.
+        """
         place, act = path_number(request, "id"), request.path_params["act"]
         form = await form_of(request)
         try:
@@ -210,12 +216,6 @@ class IntegrationPages:
             for name, value in form.items()
             if name not in ("access_token", "kept_token")
         }
-        base_url = form.get("base_url", "").rstrip("/")
-        connected = {
-            one.integration.inbox_id
-            for one in found
-            if place and one.integration.account_id == place.account_id
-        }
         return self._shell.render(
             request,
             "admin_integrations.html",
@@ -224,7 +224,7 @@ class IntegrationPages:
             integrations=sorted(found, key=_is_well),
             form=kept,
             place=place,
-            connected=connected if base_url else set(),
+            connected=_connected(found, form, place),
             chosen=set(_chosen(form)),
             kept_token=sealed,
             is_away=isinstance(error, ChatwootAway),
@@ -241,7 +241,7 @@ class IntegrationPages:
         overview: Overview = await self._integrations.get(
             path_number(request, "id"), principal.company_id
         )
-        findings = await self._checkup.look(overview)
+        findings = await self._checks.look(overview)
         if not overview.integration.is_proved:  # which may have changed just now
             overview = await self._integrations.get(overview.integration.id, principal.company_id)
         run = await self._runs.get(principal.company_id, overview.integration.id)
@@ -268,7 +268,7 @@ class IntegrationPages:
 
 
 def sync_words(run: SyncRun, locale: Locale) -> str:
-    """How far a sync is, in sentences."""
+    """Return how far a sync is, in sentences."""
     shown = run_view(run)
     count = run.conversations
     parts = [
@@ -292,7 +292,7 @@ def sync_words(run: SyncRun, locale: Locale) -> str:
 
 
 def _changes(act: str, form: Form) -> dict[str, object]:
-    """What a form changes. Raises NotFound, BadRequest."""
+    """Return what a form changes, by column. Raises NotFound, BadRequest."""
     if act in _SWITCHES:
         return dict(_SWITCHES[act])
     if act not in _COLUMNS:
@@ -307,8 +307,17 @@ def _changes(act: str, form: Form) -> dict[str, object]:
     return changes
 
 
+def _connected(found: list[Overview], form: Form, place: Place | None) -> set[int | None]:
+    """Which inboxes of the account that was shown to the form are connected already."""
+    if place is None or not form.get("base_url", "").rstrip("/"):
+        return set()
+    return {
+        one.integration.inbox_id for one in found if one.integration.account_id == place.account_id
+    }
+
+
 def _is_well(one: Overview) -> tuple[bool, int]:
-    """What is wrong comes first."""
+    """Order integrations: what is wrong comes first."""
     own = one.integration
     is_taken = (
         own.is_active
@@ -331,8 +340,8 @@ def _chosen(form: Form) -> list[int]:
 
 
 def _new(form: Form, account_id: int | None = None) -> NewIntegration:
-    """`account_id` is given when only the address and the token are to be looked at. Raises
-    BadRequest that says which field.
+    """Return the integration that a form describes; `account_id` is given when only the address and
+    the token are to be checked. Raises BadRequest that says which field.
     """
     inbox_id = next(iter(_chosen(form)), None)
     if account_id is None:

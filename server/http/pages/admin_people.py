@@ -33,9 +33,7 @@ _DONE = (
 
 
 class PeoplePages:
-    """The pages' endpoints, with what they were given at the start; `cookie` makes a `Set-Cookie`
-    value.
-    """
+    """Serves the pages of people and of invitations; `cookie` makes a `Set-Cookie` value."""
 
     def __init__(self, shell: PageShell, people: People, cookie: Callable[[str], str]) -> None:
         self._shell = shell
@@ -43,6 +41,7 @@ class PeoplePages:
         self._cookie = cookie
 
     def routes(self) -> list[BaseRoute]:
+        """The routes under `/admin/people`, and `/invitation`, which is open to all."""
         admin, opened = self._shell.admin, self._shell.open
         return [
             Route(_PAGE, admin(self.list_page)),
@@ -55,10 +54,11 @@ class PeoplePages:
         ]
 
     async def list_page(self, request: Request, principal: Principal) -> Response:
+        """Show the company's agents and open invitations."""
         return await self._list(request, principal)
 
     async def invite(self, request: Request, principal: Principal) -> Response:
-        """The link is on this page alone, once: only its hash is kept."""
+        """Invite a person. The link is on this page alone, once: only its hash is kept."""
         form = await form_of(request)
         try:
             link, _ = await self._people.invite(
@@ -72,6 +72,7 @@ class PeoplePages:
         return await self._list(request, principal, link=link, invited=form.get("email", ""))
 
     async def end_invitation(self, request: Request, principal: Principal) -> Response:
+        """End an invitation that has not been used."""
         try:
             await self._people.end_invitation(actor_of(principal), request.path_params["id"])
         except NotFound as error:  # used or ended meanwhile: the list says what is left
@@ -85,6 +86,7 @@ class PeoplePages:
         return redirect(f"{_PAGE}?" + urlencode({"done": "policy-on" if is_on else "policy-off"}))
 
     async def act(self, request: Request, principal: Principal) -> Response:
+        """Carry out the act that the address names on an agent. Raises NotFound for any other."""
         actor, place, act = (
             actor_of(principal),
             path_number(request, "id"),
@@ -108,9 +110,11 @@ class PeoplePages:
         return redirect(f"{_PAGE}?" + urlencode({"done": act}))
 
     async def invitation(self, request: Request) -> Response:
+        """Show the form behind an invitation's link. Raises NotFound for one that has ended."""
         return await self._invitation(request, request.query_params.get("token", ""), None)
 
     async def accept(self, request: Request) -> Response:
+        """Make the agent, and sign them in where a session can be made for them."""
         if not is_same_origin(request):
             raise Forbidden
         form = await form_of(request)
@@ -161,6 +165,6 @@ class PeoplePages:
             error.status if error else 200,
             invitation=invitation,
             token=token,
-            least=MIN_PASSWORD_CHARACTERS,
+            min_password_length=MIN_PASSWORD_CHARACTERS,
             trouble=error.problem if error else None,
         )

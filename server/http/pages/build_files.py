@@ -13,8 +13,8 @@ from server.http.pages.page_requests import SECURITY_HEADERS, YEAR_SECONDS
 
 
 def hash_files(directory: Path) -> str:
-    """Of what is served, so that another way of stripping is another build: browsers keep files for
-    a year without asking.
+    """Return twelve hexadecimal digits of what is served, so that another form of stripping is
+    another build: browsers keep files for a year without asking.
     """
     stripped = _read_stripped(directory)
     digest = hashlib.sha256()
@@ -26,8 +26,8 @@ def hash_files(directory: Path) -> str:
 
 
 class BuildFiles(StaticFiles):
-    """Static files under the build's name, which changes with any of them: browsers may keep them
-    for ever.
+    """Serves static files under the build's name, which changes with any of them: browsers may keep
+    them for ever.
     """
 
     def __init__(self, directory: Path, build: str) -> None:
@@ -40,6 +40,9 @@ class BuildFiles(StaticFiles):
         mimetypes.add_type("application/manifest+json", ".webmanifest")
 
     async def get_response(self, path: str, scope: Scope) -> Response:
+        """Return the file, stripped where it is a script or a style, with the headers of its build.
+        Raises HTTPException (404).
+        """
         content, media_type = self._stripped.get(path, (None, None))
         is_read = scope["method"] in ("GET", "HEAD")
         response = (

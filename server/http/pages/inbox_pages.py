@@ -26,10 +26,10 @@ from server.http.agent_preferences import AgentPreferences
 from server.http.pages.build_files import BuildFiles
 from server.http.pages.page_frame import PageFrame
 from server.http.pages.page_requests import (
-    FORM_MAX_BYTES,
+    MAX_FORM_BYTES,
     read_form,
     redirect,
-    remember_look,
+    remember_appearance,
 )
 from server.http.pages.page_shell import PageShell
 from server.http.pages.page_view import FIRST_PAGE, PLATFORMS, View
@@ -53,6 +53,8 @@ class Shown:
 
 
 class InboxPages:
+    """Serves the inbox's pages, its forms and its static files."""
+
     def __init__(
         self,
         frame: PageFrame,
@@ -75,9 +77,10 @@ class InboxPages:
         self._modules = [name for name in names if name not in ("main.js", "live-worker.js")]
 
     def routes(self) -> list[BaseRoute]:
+        """The routes under `/inbox`, and `/static`."""
         page, agent, own_form = self._frame.page, self._shell.agent, self._shell.own_form
         conversation = "/inbox/c/{conversation_id:number}"
-        reply = own_form(self.reply, most_bytes=FORM_MAX_BYTES, page=_conversation_of)
+        reply = own_form(self.reply, max_bytes=MAX_FORM_BYTES, page=_conversation_of)
         return [
             Route("/", page(self.home)),
             Route("/inbox", agent(self.inbox)),
@@ -90,13 +93,15 @@ class InboxPages:
         ]
 
     async def home(self, request: Request) -> Response:
+        """Lead `/` to the inbox."""
         return redirect("/inbox")
 
     async def nowhere(self, request: Request) -> Response:
+        """Raise NotFound, so that an address of the inbox that is none has the page's own error."""
         raise NotFound
 
     async def inbox(self, request: Request, principal: Principal) -> Response:
-        """The list, and the thread where one is chosen."""
+        """Show the list, and the thread where one is chosen."""
         agent, view = principal.agent, View.of(request)
         # before the lists, so that nothing falls between
         cursor = (await self._feeds.watch(agent.company_id)).cursor
@@ -111,8 +116,8 @@ class InboxPages:
         return self._inbox_page(request, agent, view, shown)
 
     async def reply(self, request: Request, principal: Principal) -> Response:
-        """A reply from a page without script."""
-        form = await read_form(request, FORM_MAX_BYTES)
+        """Send a reply from a page without script."""
+        form = await read_form(request, MAX_FORM_BYTES)
         content = form.get("content", "").replace("\r\n", "\n").strip()
         is_private = _is_note(form)
         if content:
@@ -128,12 +133,13 @@ class InboxPages:
         return redirect(_conversation_of(request))
 
     async def settings(self, request: Request, principal: Principal) -> Response:
-        """What an agent may choose, as a form."""
+        """Show what an agent may choose, as a form."""
         return self._frame.render(
             request, "settings.html", {"choices": CHOICES, "preferences": request.state.preferences}
         )
 
     async def change_settings(self, request: Request, principal: Principal) -> Response:
+        """Store what was chosen. Raises BadRequest for a value that cannot be."""
         form = await read_form(request)
         # an unchecked box is not sent at all
         given: Preferences = {
@@ -142,7 +148,7 @@ class InboxPages:
             if name in form or isinstance(values[0], bool)
         }
         await self._preferences.change(principal.agent.id, given)
-        return remember_look(redirect("/inbox/settings"), given)
+        return remember_appearance(redirect("/inbox/settings"), given)
 
     def _inbox_page(self, request: Request, agent: Agent, view: View, shown: Shown) -> Response:
         locale = self._frame.locale(request)
@@ -194,20 +200,20 @@ def _filters(view: View) -> Filters:
 
 
 def _conversation_of(request: Request) -> str:
-    """The address of the conversation that a form of it was sent from."""
+    """Return the address of the conversation that a form of it was sent from."""
     return f"/inbox/c/{request.path_params['conversation_id']}"
 
 
 def _chosen(values: Sequence[str | int], text: str) -> str | int:
-    """The choice that a form's field stands for; what stands for none is refused where choices are
-    checked.
+    """Return the choice that a form's field stands for; what stands for none is refused where
+    choices are checked.
     """
     return next((value for value in values if str(value) == text), text)
 
 
 def _is_note(form: Mapping[str, str]) -> bool:
-    """What a form says it is, by the button that was pressed. Raises BadRequest for one that says
-    nothing, or both: a guess could show the customer what was meant for colleagues.
+    """Return what a form says it is, by the button that was pressed. Raises BadRequest for one that
+    says nothing, or both: a guess could show the customer what was meant for colleagues.
     """
     modes = {form["mode"]} if "mode" in form else set()
     if form.get("private"):  # the tick, which only scripts use; and pages of earlier versions

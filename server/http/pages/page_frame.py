@@ -31,7 +31,9 @@ _WRITES = re.compile(r'<form\b[^>]*\bmethod="post"[^>]*>')
 
 
 class PageFrame:
-    """`web` is the directory with templates, locale and static files, read once, now."""
+    """Renders templates. `web` is the directory with templates, locale and static files, read once,
+    now.
+    """
 
     def __init__(self, web: Path) -> None:
         self.static = web / "static"
@@ -53,7 +55,7 @@ class PageFrame:
         )
 
     def page(self, handler: Handler) -> Handler:
-        """The handler, with our own errors as pages."""
+        """Return the handler, with our own errors as pages."""
 
         @functools.wraps(handler)
         async def answer(request: Request) -> Response:
@@ -67,6 +69,9 @@ class PageFrame:
     def render(
         self, request: Request, template: str, context: JsonObject, status: int = 200
     ) -> Response:
+        """Return a page in the visitor's language and look; forms that write are bound to the agent
+        of the request.
+        """
         theme = _chosen(request, "theme") or request.cookies.get("omni_theme")
         shared: dict[str, Any] = {
             "l": self.locale(request, is_wide=True),
@@ -82,7 +87,7 @@ class PageFrame:
         return HTMLResponse(html, status, {"Vary": "Cookie, Accept-Language", **PAGE_HEADERS})
 
     def error(self, request: Request, error: OmniError) -> Response:
-        """A page that says in a sentence what to do: the error's own, where that is one for
+        """Return a page that says in a sentence what to do: the error's own, where that is one for
         people.
         """
         locale = self.locale(request)
@@ -95,7 +100,9 @@ class PageFrame:
         return response
 
     def locale(self, request: Request, *, is_wide: bool = False) -> Locale:
-        """`is_wide`: with the texts of the administrators' pages as well."""
+        """Return the visitor's language, by choice, cookie or browser. `is_wide`: with the texts of
+        the administrators' pages as well.
+        """
         lang = _chosen(request, "language") or request.cookies.get("omni_lang")
         if lang not in LANGUAGES:
             lang = preferred_language(request.headers.get("Accept-Language", ""))
@@ -112,8 +119,8 @@ class PageFrame:
 
 
 def _made_for(agent_id: int | None, html: str) -> str:
-    """The page with the agent it was made for in each form that writes, so that none can be
-    forgotten: somebody else may be signed in in this browser when it is sent.
+    """Put the agent whom the page was made for into each form that writes, so that none can be
+    forgotten: another one may be signed in in this browser when it is sent.
     """
     return (
         html
@@ -123,16 +130,16 @@ def _made_for(agent_id: int | None, html: str) -> str:
 
 
 def _chosen(request: Request, name: str) -> str | None:
-    """What the signed-in agent chose for themselves; None where they chose nothing, and before they
-    are known.
+    """Return what the signed-in agent chose for themselves; None where they chose nothing, and
+    before they are known.
     """
     value = getattr(request.state, "preferences", {}).get(name, "auto")
     return None if value == "auto" else str(value)
 
 
 def _in_language(request: Request, lang: str) -> str:
-    """The query that shows this very page in another language; of the inbox, whose scripts go from
-    page to page, what is in its path.
+    """Return the query that shows this very page in another language; of the inbox, whose scripts
+    go from page to page, what is in its path.
     """
     is_inbox = request.url.path.startswith("/inbox")
     rest = (

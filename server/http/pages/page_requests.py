@@ -22,7 +22,7 @@ YEAR_SECONDS = 365 * 24 * 3600
 _MAX_FIELDS = 220  # a form of inboxes to choose has one each
 SMALL_FORM_BYTES = 65_536
 # the longest reply, every character of it three bytes, each byte escaped
-FORM_MAX_BYTES = 2_000_000
+MAX_FORM_BYTES = 2_000_000
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; worker-src "
@@ -50,9 +50,11 @@ class NumberConvertor(Convertor[int]):
     regex = "[0-9]{1,18}"
 
     def convert(self, value: str) -> int:
+        """Return the number; the regular expression admits digits alone."""
         return int(value)
 
     def to_string(self, value: int) -> str:
+        """Return the number as it stands in a path."""
         return str(value)
 
 
@@ -60,6 +62,7 @@ register_url_convertor("number", NumberConvertor())
 
 
 def redirect(target: str) -> Response:
+    """Return a 303 to the target, so that a reload does not send a form again."""
     return RedirectResponse(target, 303, headers=PAGE_HEADERS)
 
 
@@ -67,7 +70,7 @@ _COOKIES = {"language": ("omni_lang", LANGUAGES), "theme": ("omni_theme", (*THEM
 
 
 def chosen_in_address(request: Request) -> dict[str, str]:
-    """What `?lang=` and `?theme=` choose, by the names of the preferences."""
+    """Return what `?lang=` and `?theme=` choose, by the names of the preferences."""
     given = {
         "language": request.query_params.get("lang"),
         "theme": request.query_params.get("theme"),
@@ -76,7 +79,7 @@ def chosen_in_address(request: Request) -> dict[str, str]:
 
 
 def without_choice(request: Request) -> str:
-    """The address of the same page without them."""
+    """Return the address of the same page without `?lang=` and `?theme=`."""
     rest = [
         (name, value)
         for name, value in request.query_params.multi_items()
@@ -85,8 +88,10 @@ def without_choice(request: Request) -> str:
     return request.url.path + (f"?{urlencode(rest)}" if rest else "")
 
 
-def remember_look(response: Response, chosen: Mapping[str, object]) -> Response:
-    """Cookies for language and appearance: pages before the sign-in have nothing else to go by."""
+def remember_appearance(response: Response, chosen: Mapping[str, object]) -> Response:
+    """Set cookies for language and theme: pages before the sign-in have nothing else to go by.
+    Returns the response.
+    """
     for name, (cookie, values) in _COOKIES.items():
         if (value := chosen.get(name)) in values:
             response.set_cookie(cookie, str(value), max_age=YEAR_SECONDS, samesite="lax")
@@ -96,7 +101,9 @@ def remember_look(response: Response, chosen: Mapping[str, object]) -> Response:
 
 
 def zone_of(request: Request) -> ZoneInfo:
-    """The agent's time zone, as a script of theirs noted it."""
+    """Return the agent's time zone, as a script of theirs wrote it into a cookie; UTC for one that
+    is unknown.
+    """
     # a cookie is the visitor's to write: ZoneInfo refuses paths, and what it does not know reads as
     # UTC
     try:
@@ -106,12 +113,13 @@ def zone_of(request: Request) -> ZoneInfo:
 
 
 def path_of(request: Request) -> str:
+    """Return the path and query of the request."""
     return request.url.path + (f"?{request.url.query}" if request.url.query else "")
 
 
 def inside(target: str) -> str:
-    """Only our own pages may be the way on after signing in: `//elsewhere` and `/\\elsewhere` lead
-    out.
+    """Return the target if it is a page of ours, else the inbox: where to go on after signing in.
+    `//elsewhere` and `/\\elsewhere` lead out.
     """
     ours = r"/(inbox(/c/\d+|/settings)?|account|admin/[a-z]+(/\d+)?)(\?[\w%=&.+~*-]*)?"
     return target if re.fullmatch(ours, target, re.ASCII) else "/inbox"
@@ -135,14 +143,14 @@ def check_same_origin(request: Request) -> None:
         raise Forbidden
 
 
-async def read_form(request: Request, most_bytes: int = SMALL_FORM_BYTES) -> dict[str, str]:
-    """The fields of a submitted form, which anybody may send, so that it is short but where a reply
-    is written. A long one is taken apart in a thread: two megabytes of escapes take half a second.
-    Raises TooLarge, BadRequest.
+async def read_form(request: Request, max_bytes: int = SMALL_FORM_BYTES) -> dict[str, str]:
+    """Return the fields of a submitted form, which anybody may send, so that it is short but where
+    a reply is written. A long one is parsed in a thread: two megabytes of escapes take half a
+    second. Raises TooLarge, BadRequest.
     """
     if (form := getattr(request.state, "form", None)) is not None:
         return dict(form)
-    body = await read_body(request, most_bytes)
+    body = await read_body(request, max_bytes)
     try:
         fields = (
             _fields(body)

@@ -26,7 +26,7 @@ from server.http.pages.page_requests import (
     path_of,
     read_form,
     redirect,
-    remember_look,
+    remember_appearance,
     without_choice,
 )
 from server.http.request_pipeline import AgentHandler, RequestPipeline, only_admins
@@ -47,7 +47,7 @@ class PageShell:
         self._pipeline = pipeline
 
     def admin(self, handler: AgentHandler, *, is_for_operation: bool = False) -> Handler:
-        """Only for administrators; others get a page that says so."""
+        """Return the handler for administrators; others get a page that says so."""
         guarded = only_admins(handler, Problem.of("page.for_administrators"))
         return self.agent(guarded, is_for_operation=is_for_operation)
 
@@ -55,13 +55,13 @@ class PageShell:
         self,
         handler: AgentHandler,
         *,
-        most_bytes: int = SMALL_FORM_BYTES,
+        max_bytes: int = SMALL_FORM_BYTES,
         page: Callable[[Request], str] = path_of,
     ) -> Handler:
-        """As `agent`, for a form that only our own pages may send, whoever is signed in. `page`:
-        the address of the page it is on, where a visitor comes back to after signing in.
+        """Return what `agent` returns, for a form that only our own pages may send. `page`: the
+        address of the page it is on, where a visitor comes back to after signing in.
         """
-        answer = self._signed_in(handler, most_bytes=most_bytes, page=page)
+        answer = self._signed_in(handler, max_bytes=max_bytes, page=page)
 
         @functools.wraps(handler)
         async def checked(request: Request) -> Response:
@@ -71,18 +71,18 @@ class PageShell:
         return self._frame.page(checked)
 
     def agent(self, handler: AgentHandler, *, is_for_operation: bool = False) -> Handler:
-        """For whoever is signed in; others are led to the sign-in and back. `is_for_operation`: see
-        `Access.authenticate`.
+        """Return the handler for signed-in agents; others are led to the sign-in and back.
+        `is_for_operation`: see `Access.authenticate`.
         """
         return self._frame.page(self._signed_in(handler, is_for_operation=is_for_operation))
 
     def open(self, handler: Handler) -> Handler:
-        """For everybody."""
+        """Return the handler for everybody."""
 
         @functools.wraps(handler)
         async def answer(request: Request) -> Response:
             if chosen := _chosen(request):
-                return remember_look(redirect(without_choice(request)), chosen)
+                return remember_appearance(redirect(without_choice(request)), chosen)
             return await handler(request)
 
         return self._frame.page(answer)
@@ -90,8 +90,8 @@ class PageShell:
     def render(
         self, request: Request, template: str, status: int = 200, **context: Any
     ) -> Response:
-        """`principal` is in the context of pages for those who are signed in. What an administrator
-        sees is kept by no cache.
+        """Return a page that no cache keeps. `principal` is in the context of pages for those who
+        are signed in.
         """
         response = self._frame.render(
             request, template, {"principal": None, "done": None, "trouble": None, **context}, status
@@ -100,6 +100,7 @@ class PageShell:
         return response
 
     def locale(self, request: Request) -> Locale:
+        """Return the visitor's language, with the texts of the administrators' pages."""
         return self._frame.locale(request, is_wide=True)
 
     def _signed_in(
@@ -107,23 +108,23 @@ class PageShell:
         handler: AgentHandler,
         *,
         is_for_operation: bool = False,
-        most_bytes: int = SMALL_FORM_BYTES,
+        max_bytes: int = SMALL_FORM_BYTES,
         page: Callable[[Request], str] = path_of,
     ) -> Handler:
-        """The handler behind the pipeline of requests, in the agent's language and look. Our errors
-        are raised.
+        """Return the handler behind the pipeline of requests, in the agent's language and theme.
+        Our errors are raised.
         """
 
         async def shown(request: Request, principal: Principal) -> Response:
             agent = principal.agent
             if request.method == "POST":
-                check_agent((await read_form(request, most_bytes)).get("agent"), agent)
+                check_agent((await read_form(request, max_bytes)).get("agent"), agent)
             request.state.agent_id = agent.id
             request.state.preferences = await self._chosen_before(agent)
             if chosen := _chosen(request):
                 if is_same_origin(request):  # a link from elsewhere changes nothing for good
                     await self._preferences.change(agent.id, {**chosen})
-                return remember_look(redirect(without_choice(request)), chosen)
+                return remember_appearance(redirect(without_choice(request)), chosen)
             return await handler(request, principal)
 
         @functools.wraps(handler)
@@ -139,7 +140,9 @@ class PageShell:
         return answer
 
     async def _chosen_before(self, agent: Agent) -> Preferences:
-        """The defaults while the database is away: then above all these pages must open."""
+        """Return the agent's preferences; the defaults while the database is away: then above all
+        these pages must open.
+        """
         try:
             return await self._preferences.read(agent.id)
         except DatabaseUnavailable:
@@ -151,17 +154,18 @@ def _chosen(request: Request) -> dict[str, str]:
 
 
 def done_of(request: Request, known: tuple[str, ...]) -> str | None:
-    """What the page before has done, as the name of a text: `?done=` of the address, where it is
-    one of these.
+    """Return what the page before has done, as the name of a text: `?done=` of the address, where
+    it is one of these.
     """
     given = request.query_params.get("done")
     return given if given in known else None
 
 
 async def form_of(request: Request) -> Form:
-    """The fields of a form, without the blanks people paste around them."""
+    """Return the fields of a form, without the blanks people paste around them."""
     return {name: value.strip() for name, value in (await read_form(request)).items()}
 
 
 def number(text: str | None) -> int | None:
+    """Return the number that a field or the address holds; None for anything else."""
     return None if text is None else parse_digits(text, MAX_SAFE_INTEGER)

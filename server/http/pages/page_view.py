@@ -9,7 +9,7 @@ from server.core.identifiers import MAX_ID, parse_digits
 from server.errors import NotFound
 
 FIRST_PAGE = 50
-SEARCH_MOST_CHARACTERS = 200
+MAX_SEARCH_CHARACTERS = 200
 
 
 PLATFORMS = ("facebook", "chatwoot")
@@ -24,7 +24,7 @@ class PageFilters:
     q: str
 
     def params(self) -> dict[str, str]:
-        """The query parameters that keep it; none for the ordinary one."""
+        """Return the query parameters that keep these filters; none for the ordinary ones."""
         params = {} if self.status == "Open" else {"status": self.status or "all"}
         more = {"platform": self.platform or "", "q": self.q}
         return params | {name: value for name, value in more.items() if value}
@@ -32,7 +32,7 @@ class PageFilters:
 
 @dataclass(frozen=True)
 class View:
-    """Filter, open conversation, and how far back."""
+    """What a page of the inbox shows: filters, the open conversation, and how far back."""
 
     filters: PageFilters
     open_id: int | None
@@ -41,11 +41,13 @@ class View:
 
     @classmethod
     def of(cls, request: Request) -> "View":
-        """Raises NotFound for a conversation there cannot be."""
+        """Read the view from the request's address. Raises NotFound for a conversation there cannot
+        be.
+        """
         query = request.query_params
         asked = query.get("status")
         status = None if asked == "all" else "Closed" if asked == "Closed" else "Open"
-        q = query.get("q", "").strip()[:SEARCH_MOST_CHARACTERS]
+        q = query.get("q", "").strip()[:MAX_SEARCH_CHARACTERS]
         open_id: int | None = request.path_params.get("conversation_id")
         if open_id is not None and open_id > MAX_ID:
             raise NotFound
@@ -56,15 +58,21 @@ class View:
         )
 
     def query(self) -> str:
+        """Return the query that keeps the filters, with its question mark; empty for the ordinary
+        ones.
+        """
         return f"?{urlencode(self.filters.params())}" if self.filters.params() else ""
 
     def empty_key(self) -> str:
+        """Return the key of the text for an empty list."""
         if self.filters.q or self.filters.platform:
             return "list.emptySearch"
         return "list.emptyOpen" if self.filters.status == "Open" else "list.empty"
 
     def api_address(self, before: str | None) -> str | None:
-        """Where a script finds the page of the list after this one."""
+        """Return where a script finds the page of the list after this one; None where there is
+        none.
+        """
         if before is None:
             return None
         params = {

@@ -26,9 +26,7 @@ _NEXT = "/admin/integrations?done=welcome"
 
 
 class SetUpPages:
-    """The page's endpoints, with what they were given at the start; `cookie` makes a `Set-Cookie`
-    value.
-    """
+    """Serves the set-up page and its form; `cookie` makes a `Set-Cookie` value."""
 
     def __init__(self, shell: PageShell, set_up: SetUp, cookie: Callable[[str], str]) -> None:
         self._shell = shell
@@ -36,6 +34,7 @@ class SetUpPages:
         self._cookie = cookie
 
     def routes(self) -> list[BaseRoute]:
+        """The routes of `/setup`, which is open to all: the key in its address admits."""
         opened = self._shell.open
         return [
             Route(_PAGE, opened(self.page)),
@@ -43,6 +42,7 @@ class SetUpPages:
         ]
 
     async def page(self, request: Request) -> Response:
+        """Show the form, or where the address is to be found."""
         key = request.query_params.get("key", "")
         try:
             await self._set_up.check(key, address_of(request))
@@ -51,6 +51,7 @@ class SetUpPages:
         return self._form(request, key, {}, None)
 
     async def complete(self, request: Request) -> Response:
+        """Make the first administrator, sign them in, and lead on to the integrations."""
         if not is_same_origin(request):
             raise Forbidden
         form = await form_of(request)
@@ -83,13 +84,13 @@ class SetUpPages:
             status,
             key=key,
             form=shown,
-            least=MIN_PASSWORD_CHARACTERS,
+            min_password_length=MIN_PASSWORD_CHARACTERS,
             trouble=trouble,
         )
 
     def _refused(self, request: Request, error: OmniError | None) -> Response:
-        """Where the address is to be found, and why this one is not good; without a key, nothing
-        was wrong yet.
+        """Show where the address is to be found, and why this one is not good; without a key,
+        nothing was wrong yet.
         """
         return self._shell.render(
             request,

@@ -29,7 +29,7 @@ from server.http.pages.page_requests import (
     inside,
     read_form,
     redirect,
-    remember_look,
+    remember_appearance,
     without_choice,
 )
 from server.http.request_pipeline import RequestPipeline
@@ -38,6 +38,8 @@ _FAILURES_SHOWN = 3  # tries of others, from which on a person is told at once
 
 
 class SignInPages:
+    """Serves the forms of signing in, which work without script."""
+
     def __init__(
         self,
         frame: PageFrame,
@@ -53,6 +55,7 @@ class SignInPages:
         self._first_run = first_run
 
     def routes(self) -> list[BaseRoute]:
+        """The routes of `/sign-in` and `/sign-out`."""
         page = self._frame.page
         return [
             Route("/sign-in", page(self.form), methods=["GET"]),
@@ -61,14 +64,15 @@ class SignInPages:
         ]
 
     async def form(self, request: Request) -> Response:
+        """Show the form; somebody who is signed in is told so."""
         if chosen := chosen_in_address(request):
-            return remember_look(redirect(without_choice(request)), chosen)
+            return remember_appearance(redirect(without_choice(request)), chosen)
         return self._form(
             request, request.query_params.get("next", ""), present=await self._present(request)
         )
 
     async def sign_in(self, request: Request) -> Response:
-        """With e-mail and password, or with the ticket of that step and a code."""
+        """Sign in with e-mail and password, or with the ticket of that step and a code."""
         check_same_origin(request)
         form = await read_form(request)
         email, target, ticket = form.get("email", ""), form.get("next", ""), form.get("ticket")
@@ -97,6 +101,7 @@ class SignInPages:
         return response
 
     async def sign_out(self, request: Request) -> Response:
+        """End the session of this browser, and show the form."""
         check_same_origin(request)
         made_for = (await read_form(request)).get("agent")
         response = redirect("/sign-in")
@@ -121,7 +126,7 @@ class SignInPages:
         return self._sessions.ended()
 
     async def _present(self, request: Request) -> str | None:
-        """Who is signed in in this browser already."""
+        """Return the name of the agent who is signed in in this browser already."""
         try:
             principal = await self._pipeline.authenticate(request)
             self._pipeline.check(principal)

@@ -180,7 +180,7 @@ def test_proxies_are_addresses_networks_and_names() -> None:
 def test_an_ipv6_network_has_the_connections_of_one_address() -> None:
     """Taken and given back by any of its addresses."""
     limits = ConnectionLimits(2, "127.0.0.1")
-    assert [limits.take(f"2001:db8::{number}") for number in range(1, 4)] == [True, True, False]
-    limits.give_back("2001:db8::1")
-    assert limits.take("2001:db8::9")
-    assert limits.take("2001:db8:0:1::1")
+    assert [limits.acquire(f"2001:db8::{number}") for number in range(1, 4)] == [True, True, False]
+    limits.release("2001:db8::1")
+    assert limits.acquire("2001:db8::9")
+    assert limits.acquire("2001:db8:0:1::1")

@@ -6,7 +6,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from server.errors import BadRequest
-from server.http.middleware import Outermost
+from server.http.middleware import RequestMiddleware
 
 
 async def dies(scope: Scope, receive: Receive, send: Send) -> None:
@@ -19,7 +19,7 @@ async def dies(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def client() -> httpx.AsyncClient:
-    app = Outermost(dies, lambda scope: None, {})
+    app = RequestMiddleware(dies, lambda scope: None, {})
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app=app), base_url="http://inbox.example"
     )
@@ -61,7 +61,7 @@ async def test_who_went_away_is_no_fault_of_ours(caplog: pytest.LogCaptureFixtur
 
     for direct in ({}, {("GET", "/livez"): leaves}):
         scope = {"type": "http", "method": "GET", "path": "/livez", "headers": []}
-        await Outermost(leaves, lambda scope: None, direct)(scope, receive, send)
+        await RequestMiddleware(leaves, lambda scope: None, direct)(scope, receive, send)
     assert sent == []
     assert "died" not in caplog.text
 
@@ -74,7 +74,7 @@ async def test_a_direct_application_says_what_is_wrong_by_raising() -> None:
     async def refuses(scope: Scope, receive: Receive, send: Send) -> None:
         raise BadRequest("Not like this")
 
-    app = Outermost(dies, lambda scope: None, {("GET", "/livez"): refuses})
+    app = RequestMiddleware(dies, lambda scope: None, {("GET", "/livez"): refuses})
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app=app), base_url="http://inbox.example"
     ) as http:

@@ -26,8 +26,8 @@ async def test_one_sender_leaves_room_for_the_next() -> None:
                     await stack.enter_async_context(bodies.reading(sender, 5 * MB))
                 except Unavailable:
                     break
-            assert bodies.taken <= 48 * MB
-    assert bodies.taken == 0
+            assert bodies.reserved <= 48 * MB
+    assert bodies.reserved == 0
 
 
 async def test_who_waits_is_let_in_when_there_is_room() -> None:
@@ -45,7 +45,7 @@ async def test_who_waits_is_let_in_when_there_is_room() -> None:
         await eventually(lambda: bodies.waiting == 3, 30)
         given_up.cancel()
     assert sorted(order) == ["large", "next"]
-    assert (bodies.taken, bodies.waiting) == (0, 0)
+    assert (bodies.reserved, bodies.waiting) == (0, 0)
 
 
 async def test_no_room_in_time_is_said() -> None:
@@ -55,7 +55,7 @@ async def test_no_room_in_time_is_said() -> None:
         with pytest.raises(Unavailable, match="Too many large webhooks"):
             async with bodies.reading("two", 8 * MB):
                 pass
-    assert (bodies.taken, bodies.waiting) == (0, 0)
+    assert (bodies.reserved, bodies.waiting) == (0, 0)
 
 
 async def test_a_company_with_many_addresses_is_one_sender() -> None:
