@@ -16,7 +16,7 @@ from typing import Any
 import pymysql
 
 from server.db.journal.damaged_spool import found_aside, is_read
-from tests.kit.clocks import has_faketime
+from tests.kit.clocks import can_step_clocks
 from tests.kit.mariadb import PASSWORD, PLAIN_USER, USER
 from tests.kit.processes import ServerProcess
 from tests.tools.soak.site import (
@@ -183,7 +183,7 @@ async def step_clock(site: Site, rng: random.Random, pace: float) -> str | None:
     """Ahead or behind, by as much as the skew between two machines or as a clock that was never
     set; and back again.
     """
-    if not has_faketime():
+    if not can_step_clocks():
         return None
     node = rng.choice(site.nodes)
     seconds = rng.choice([-1.0, 1.0]) * rng.choice(

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.clocks import Clock, has_faketime
+from tests.kit.clocks import Clock, can_step_clocks
 from tests.kit.eventually import eventually_sync
 
 pytestmark = pytest.mark.skipif(
-    not has_faketime(), reason="libfaketime is not installed (Debian package libfaketime)"
+    not can_step_clocks(), reason="no C compiler (Debian packages gcc and libc6-dev)"
 )
 
 _PROGRAM = """
@@ -47,3 +47,33 @@ def test_a_clock_is_stepped_while_the_process_runs(tmp_path: Path) -> None:
                 functools.partial(lambda expected: read() == expected, expected), limit=20
             )
         requests.close()
+
+
+_WAITS = """
+import threading, time, socket
+here, there = socket.socketpair()
+
+def talk():
+    for _ in range(3000):
+        here.send(b"x")
+        there.recv(1)
+
+thread = threading.Thread(target=talk)
+thread.start()
+never = threading.Event()
+while thread.is_alive():
+    never.wait(0.0001)
+    time.sleep(0.0001)
+print("done")
+"""
+
+
+def test_a_process_with_a_stepped_clock_waits_as_others_do(tmp_path: Path) -> None:
+    """Its locks and sleeps go by the monotonic clock: a library that takes part in them makes
+    `time.sleep` fail, and threads that wait for one another spin.
+    """
+    clock = Clock(tmp_path / "clock")
+    clock.set(-3600.0)
+    command = [sys.executable, "-c", _WAITS]
+    ended = subprocess.run(command, env=clock.env, check=True, capture_output=True, text=True)
+    assert ended.stdout == "done\n"
