@@ -43,7 +43,7 @@ class TraceObserver(MessageObserver):
     ) -> None:
         """Adds the span of one commit to the journal or the spool."""
         carried = [one.get(CARRIED) for one in headers]
-        self._note("journal append", began_us, ended_us, carried, deliveries=len(uids))
+        self._add_span("journal append", began_us, ended_us, carried, deliveries=len(uids))
         _logger.debug(
             "deliveries kept",
             uids=list(uids),
@@ -59,7 +59,7 @@ class TraceObserver(MessageObserver):
         committed_us: int,
     ) -> EventBatch:
         """Adds the span of the ingest; the batch carries it on."""
-        traceparent = self._note(
+        traceparent = self._add_span(
             "ingest",
             began_us,
             committed_us,
@@ -79,7 +79,7 @@ class TraceObserver(MessageObserver):
     ) -> None:
         """Adds the span from commit to publish, and a debug line with all times."""
         about, parent = _range_of(batch), batch.traceparent
-        self._note("publish", committed_us, published_us, [parent], **about)
+        self._add_span("publish", committed_us, published_us, [parent], **about)
         _logger.debug(
             "batch",
             **about,
@@ -106,7 +106,7 @@ class TraceObserver(MessageObserver):
         }
         if self._traces is not None:
             belongs_to = [self._traces.kept((company_id, seq)) for seq in seqs]
-            self._note("fan-out", fan_out.first_us, fan_out.last_us, belongs_to, **about)
+            self._add_span("fan-out", fan_out.first_us, fan_out.last_us, belongs_to, **about)
         _logger.debug("fan-out", **about, ms=(fan_out.last_us - fan_out.first_us) / 1e3)
 
     @contextmanager
@@ -139,7 +139,7 @@ class TraceObserver(MessageObserver):
         finally:
             if self._traces is not None:
                 belongs_to = [self._traces.kept(key)]
-                self._note(
+                self._add_span(
                     "send to Chatwoot",
                     began_us,
                     wall_now_us(),
@@ -153,7 +153,7 @@ class TraceObserver(MessageObserver):
         if self._traces is not None:
             self._traces.close()
 
-    def _note(
+    def _add_span(
         self,
         name: str,
         began_us: int,

@@ -76,9 +76,9 @@ class AccessMemory:
         self._tokens: OrderedDict[str, Claims] = OrderedDict()
         # key -> agent id, created us, expires
         self._sessions: OrderedDict[str, tuple[int, int, float]] = OrderedDict()
-        self._met: set[int] = set()  # companies whose agents have been read
+        self._loaded: set[int] = set()  # companies whose agents have been read
         # newest change of an agent, and end of a session, that were there at the last look
-        self._looked: tuple[int, int] | None = None
+        self._newest_seen: tuple[int, int] | None = None
         self._confirmation = confirmation or Confirmation()
         self._freshness = self._confirmation.freshness
         # by agent id or session: looks overlap
@@ -99,7 +99,7 @@ class AccessMemory:
         if self._freshness.is_current:
             return
         if self._confirming is None:  # one look for all who wait
-            self._confirming = spawn(self._look_once(), "access-confirm")
+            self._confirming = spawn(self._confirm_once(), "access-confirm")
         await asyncio.wait({self._confirming}, timeout=_CONFIRM_SECONDS)
         if not self._freshness.is_current:
             raise DatabaseUnavailable
@@ -113,26 +113,26 @@ class AccessMemory:
                     await self._wake.wait()
             seconds = self._settings.access_check_seconds
             try:
-                await self.look_up()
+                await self.refresh_changed()
             except DatabaseUnavailable:
                 seconds = min(seconds, _AGAIN_SECONDS)
                 await asyncio.sleep(seconds)
             self._wake.clear()
 
-    async def look_up(self) -> None:
+    async def refresh_changed(self) -> None:
         """Read what was changed since the last look, and compare what is in use. Raises
         DatabaseUnavailable.
         """
         asked = self._freshness.read_clocks()
-        self._look_at_keys()
+        self._drop_withdrawn_keys()
         used = self._used | set(self._connected())
         newest, changes, revoked = await self._database.read(self._read_changes)
-        if self._looked is not None and (
-            newest[0] < self._looked[0] or newest[1] < self._looked[1]
+        if self._newest_seen is not None and (
+            newest[0] < self._newest_seen[0] or newest[1] < self._newest_seen[1]
         ):
-            self._forget(has_agents_gone=newest[0] < self._looked[0])
+            self._forget(has_agents_gone=newest[0] < self._newest_seen[0])
         for change in changes:
-            self._take(change.agent)
+            self._update(change.agent)
         for key in revoked:
             self._sessions.pop(key, None)
         # the last ones are found again by every look: a socket may have been opened while its
@@ -140,28 +140,28 @@ class AccessMemory:
         if revoked:
             self._on_ended(frozenset(revoked))
         self._announce([change.agent for change in changes if not change.is_new], revoked)
-        self._looked = newest
+        self._newest_seen = newest
         await self._compare(used)
         self._used -= used
         self._freshness.confirm(asked)
         if self._freshness.is_current:  # not after a standstill in the middle of it
             self._on_confirmed()
 
-    def hear(self, message: str) -> None:
+    def receive(self, message: str) -> None:
         """What another process has seen in the database counts here as far as it takes something
         away. Raises ValueError.
         """
-        told = parse_withdrawals(message)
-        for standing in told.agents:
+        withdrawals = parse_withdrawals(message)
+        for standing in withdrawals.agents:
             agent = self._agents.get(self._keys.get(standing.agent_id, (0, "")))
             self._announced[str(standing.agent_id)] = standing
             if agent is not None and (narrowed := _narrowed(agent, standing)) != agent:
-                self._take(narrowed)
-        for key in told.sessions:
+                self._update(narrowed)
+        for key in withdrawals.sessions:
             self._announced[key] = None
             self._sessions.pop(key, None)
-        if told.sessions:
-            self._on_ended(frozenset(told.sessions))
+        if withdrawals.sessions:
+            self._on_ended(frozenset(withdrawals.sessions))
         bound(self._announced)
         self._wake.set()
 
@@ -179,9 +179,9 @@ class AccessMemory:
             for message in encode_withdrawals(new, ended):
                 self._announce_to_others(message)
 
-    async def _look_once(self) -> None:
+    async def _confirm_once(self) -> None:
         try:
-            await self.look_up()
+            await self.refresh_changed()
         except DatabaseUnavailable:
             pass
         finally:
@@ -191,9 +191,9 @@ class AccessMemory:
         self, connection: Connection
     ) -> tuple[tuple[int, int], list[AgentChange], list[str]]:
         newest = await agent_rows.read_newest_changes(connection)
-        looked = self._looked or newest
+        seen = self._newest_seen or newest
         agents_us, sessions_us = (
-            min(before, now) - _OVERLAP_US for before, now in zip(looked, newest, strict=True)
+            min(before, now) - _OVERLAP_US for before, now in zip(seen, newest, strict=True)
         )
         changes = await agent_rows.read_agents_changed(connection, agents_us, _PAGE)
         return (
@@ -222,9 +222,9 @@ class AccessMemory:
             rows = await self._database.read(lambda c: agent_rows.read_agents_by_id(c, page))  # noqa: B023
             there = {agent.id: agent for agent in rows}
             for agent_id in page:
-                self._take(there[agent_id]) if agent_id in there else self._drop(agent_id)
+                self._update(there[agent_id]) if agent_id in there else self._drop(agent_id)
 
-    def _take(self, agent: Agent) -> None:
+    def _update(self, agent: Agent) -> None:
         before = self._agents.get((agent.company_id, agent.subject))
         if before is not None and before != agent:
             self._remember(agent)
@@ -248,10 +248,10 @@ class AccessMemory:
         self._sessions.clear()
         if has_agents_gone:
             _logger.warning("agents were deleted, or the database went back: access is read anew")
-            for remembered in (self._agents, self._keys, self._met):
+            for remembered in (self._agents, self._keys, self._loaded):
                 remembered.clear()
 
-    def _look_at_keys(self) -> None:
+    def _drop_withdrawn_keys(self) -> None:
         """What was verified by a key that is no more has ended with it."""
         # a token may have made it read them as well, since the last look
         self._keys_of_tokens.read_again()
@@ -269,12 +269,12 @@ class AccessMemory:
         self._keys[agent.id] = (agent.company_id, agent.subject)
 
 
-def _narrowed(agent: Agent, told: Standing) -> Agent:
+def _narrowed(agent: Agent, standing: Standing) -> Agent:
     return msgspec.structs.replace(
         agent,
-        is_active=agent.is_active and told.is_active,
-        role="agent" if agent.role == "admin" and not told.is_admin else agent.role,
-        valid_after_us=max(agent.valid_after_us, told.valid_after_us),
+        is_active=agent.is_active and standing.is_active,
+        role="agent" if agent.role == "admin" and not standing.is_admin else agent.role,
+        valid_after_us=max(agent.valid_after_us, standing.valid_after_us),
     )
 
 

@@ -99,7 +99,7 @@ class Access(AccessMemory):
         self._by_code = Buckets(*_ATTEMPTS_CODE)
         self._hashes = PasswordHashes()
         self._refused = RefusedCredentials()
-        self._meeting: dict[int, asyncio.Lock] = {}
+        self._company_locks: dict[int, asyncio.Lock] = {}
 
     async def authenticate(
         self,
@@ -149,7 +149,7 @@ class Access(AccessMemory):
         """The clock by which sign-ins of all kinds end: the database's, in unix seconds."""
         return self._database.clock.now_seconds()
 
-    def remembered(self, authorization: str) -> Principal | None:
+    def cached_principal(self, authorization: str) -> Principal | None:
         """The principal of a bearer token that is good and known already; None whenever that is not
         plain: then `authenticate` decides.
         """
@@ -185,7 +185,9 @@ class Access(AccessMemory):
         if self.now_seconds() > claims.expires_at + self._settings.jwt_leeway_seconds:
             self._tokens.pop(token, None)
             raise TokenExpired
-        agent = self._agents.get((claims.company_id, claims.subject)) or await self._meet(claims)
+        agent = self._agents.get((claims.company_id, claims.subject)) or await self._load_agent(
+            claims
+        )
         self._used.add(agent.id)
         _check_active(agent, claims.issued_us)
         return Principal(
@@ -206,7 +208,7 @@ class Access(AccessMemory):
             self._refused.check(key, address)
             row = await self._database.read(lambda c: agent_sessions.read_session(c, key))
             if row is None or row.revoked_us is not None:
-                self._refused.note(key, address)
+                self._refused.remember(key, address)
                 raise Unauthenticated
             known = self._sessions[key] = (
                 row.agent_id,
@@ -268,7 +270,7 @@ class Access(AccessMemory):
         """Somebody who is signed in proves it once more. Raises Unprocessable or
         TooManyRequests.
         """
-        _take(self._by_account_and_address, (network_of(address), agent.email))
+        _check_rate(self._by_account_and_address, (network_of(address), agent.email))
         email = agent.email or ""
         found = await self._database.read(lambda c: agent_rows.read_password(c, email))
         if found is None or found[1] is None:
@@ -306,7 +308,7 @@ class Access(AccessMemory):
         """Verifies a token that is not known; one that only expired was good, and counts as no
         failure.
         """
-        self._keys_of_tokens.look()
+        self._keys_of_tokens.refresh_if_due()
         tried = (
             hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest(),
             self._keys_of_tokens.names,
@@ -317,24 +319,24 @@ class Access(AccessMemory):
         except TokenExpired:
             raise
         except Unauthenticated as error:
-            self._refused.note(tried, address, error.message)
+            self._refused.remember(tried, address, error.message)
             raise
         self._tokens[token] = found
         bound(self._tokens)
         return found
 
-    async def _meet(self, claims: Claims) -> Agent:
+    async def _load_agent(self, claims: Claims) -> Agent:
         """An agent not in memory: its whole company is read once (thousands come back at the same
         moment), and who is new is listed.
         """
         place = (claims.company_id, claims.subject)
-        async with self._meeting.setdefault(claims.company_id, asyncio.Lock()):
-            if place not in self._agents and claims.company_id not in self._met:
+        async with self._company_locks.setdefault(claims.company_id, asyncio.Lock()):
+            if place not in self._agents and claims.company_id not in self._loaded:
                 for agent in await self._database.read(
                     lambda c: agent_rows.read_agents(c, claims.company_id, _MAX_COMPANY_AGENTS)
                 ):
                     self._remember(agent)
-                self._met.add(claims.company_id)
+                self._loaded.add(claims.company_id)
         if (known := self._agents.get(place)) is not None:
             return known
         now_us = self._database.clock.now_us()
@@ -376,21 +378,21 @@ class Access(AccessMemory):
         """
         network = network_of(address)
         # first: an address that is refused is remembered with no account
-        _take(self._by_address, network)
+        _check_rate(self._by_address, network)
         if email is not None:
-            _take(self._by_account_and_address, (network, email))
+            _check_rate(self._by_account_and_address, (network, email))
 
     def slow_down_account(self, email: str, *, is_known: bool) -> None:
         """For guesses at one account, wherever they come from; a known browser has a budget that
         strangers cannot use up. Raises TooManyRequests.
         """
-        _take(self._by_known_browser if is_known else self._by_account, email)
+        _check_rate(self._by_known_browser if is_known else self._by_account, email)
 
     def slow_down_codes(self, agent_id: int) -> None:
         """For guesses at an agent's six digits, whatever tickets they come with. Raises
         TooManyRequests.
         """
-        _take(self._by_code, agent_id)
+        _check_rate(self._by_code, agent_id)
 
 
 def session_cookie(headers: Mapping[str, str]) -> str | None:
@@ -407,16 +409,16 @@ def actor_of(principal: Principal) -> Actor:
     return Actor(agent.company_id, agent.email or agent.name, agent.id, principal.origin)
 
 
-def _with_role(agent: Agent, told: str | None) -> Agent:
+def _with_role(agent: Agent, claimed: str | None) -> Agent:
     """The CRM's word counts, until an administrator here has given or taken the role: then the
     lower of the two does, so that a role can be taken away in either place.
     """
-    if told is None or told == agent.role or (agent.has_role_of_ours and told == "admin"):
+    if claimed is None or claimed == agent.role or (agent.has_role_of_ours and claimed == "admin"):
         return agent
-    return msgspec.structs.replace(agent, role=told)
+    return msgspec.structs.replace(agent, role=claimed)
 
 
-def _take(buckets: Buckets, key: Hashable) -> None:
+def _check_rate(buckets: Buckets, key: Hashable) -> None:
     if wait := buckets.wait(key, time.monotonic()):
         raise TooManyRequests(Problem.of("limit.tries", seconds=int(wait) + 1))
 

@@ -1,6 +1,6 @@
-"""Notes who reaches for what is another company's. They are told that there is nothing, as if it
-did not exist; their own company's audit log and the server's log have a line. Looked at only after
-an answer was "not found", so that ordinary requests pay nothing.
+"""Records requests for what is another company's. They are answered as if it did not exist; the
+asking company's audit log and the server's log have a line. Checked only after an answer was "not
+found", so that ordinary requests pay nothing.
 """
 
 import itertools
@@ -23,43 +23,43 @@ _MAX_REMEMBERED = 20_000
 _KINDS_ON_PAGES = {"c": "conversations"}
 
 
-class Trespass:
+class ForeignAccessLog:
+    """Writes one line an hour for each agent and thing."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
         # agent and thing -> when, monotonic seconds
-        self._noted: BoundedDict[tuple[int, str, int], float] = BoundedDict(_MAX_REMEMBERED)
+        self._recorded_at: BoundedDict[tuple[int, str, int], float] = BoundedDict(_MAX_REMEMBERED)
 
-    async def note(self, principal: Principal, method: str, path: str) -> None:
-        """After a "not found": a line when the address names something that is there, in another
-        company. Never raises.
+    async def record_request(self, principal: Principal, method: str, path: str) -> None:
+        """Records a request that was answered "not found", where its address names something of
+        another company. Never raises.
         """
         named = _named(path)
         if named is None:
             return
-        await self._note(actor_of(principal), method, *named)
+        await self._record(actor_of(principal), method, *named)
 
-    async def note_frame(
+    async def record_frame(
         self, company_id: int, agent_id: int, agent_name: str, conversation_id: int
     ) -> None:
-        """After a frame on a socket named a conversation that is not the agent's company's. Never
-        raises.
-        """
-        await self._note(
+        """Records a frame that names a conversation of another company. Never raises."""
+        await self._record(
             Actor(company_id, agent_name, agent_id, NO_ORIGIN),
             "socket",
             "conversations",
             conversation_id,
         )
 
-    async def _note(self, actor: Actor, method: str, kind: str, number: int) -> None:
-        """Once an hour for each agent and thing: a page that asks every five seconds must not fill
-        the log, nor lock rows for it.
+    async def _record(self, actor: Actor, method: str, kind: str, number: int) -> None:
+        """Writes once an hour for each agent and thing: a page that asks every five seconds must
+        not fill the log, nor lock rows for it.
         """
         key, now = (actor.agent_id or 0, kind, number), time.monotonic()
-        if now - self._noted.get(key, float("-inf")) < _AGAIN_SECONDS:
+        if now - self._recorded_at.get(key, float("-inf")) < _AGAIN_SECONDS:
             return
-        self._noted[key] = now
-        self._noted.move_to_end(key)
+        self._recorded_at[key] = now
+        self._recorded_at.move_to_end(key)
 
         async def write(connection: Connection) -> bool:
             owner = await audit_log.read_owner(connection, kind, number)
@@ -85,7 +85,7 @@ class Trespass:
                 }
                 _logger.warning("refused what is another company's", **about)
         except DatabaseUnavailable:
-            self._noted.pop(key, None)  # the next attempt is noted
+            self._recorded_at.pop(key, None)  # the next attempt is noted
 
 
 def _named(path: str) -> tuple[str, int] | None:

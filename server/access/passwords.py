@@ -31,8 +31,8 @@ class PasswordHashes:
             return await asyncio.to_thread(hash_password, password)
 
     async def is_right(self, stored: str | None, password: str, *, is_known: bool = False) -> bool:
-        """Takes as long where there is nothing stored: an answer must not tell whether an account
-        is there. Raises TooManyRequests while too many strangers wait.
+        """Verifies a password; takes as long where there is nothing stored: an answer must not tell
+        whether an account is there. Raises TooManyRequests while too many strangers wait.
         """
         if is_known:
             async with self._hashing_known:

@@ -145,7 +145,7 @@ class People:
             return agent_id, asks or await second_factors.has_second_factor(connection, agent_id)
 
         agent_id, asks_for_code = await self._database.transaction(write)
-        await self._access.look_up()
+        await self._access.refresh_changed()
         if asks_for_code:
             return None
         cookie, _ = await self._access.open_session(agent_id, origin)
@@ -224,7 +224,7 @@ class People:
                         )
 
         await self._database.transaction(write)
-        await self._access.look_up()
+        await self._access.refresh_changed()
 
     async def with_second_factor(self, company_id: int) -> set[int]:
         """The agents of a company who have one."""
@@ -286,7 +286,7 @@ class People:
             await audit_log.append_act(connection, actor, act, f"agent {agent_id}", **about)
 
         await self._database.transaction(write)
-        await self._access.look_up()  # here at once; other processes within seconds
+        await self._access.refresh_changed()  # here at once; other processes within seconds
 
 
 async def _put_agent(

@@ -1,4 +1,4 @@
-"""Cookies and tokens that were refused lately: what strangers may try, by address.
+"""Cookies and tokens that were refused lately, and how many an address may try.
 
 A credential that is good costs a query or a verification once, and is known from then on; one that
 is not would cost it every time. Only failures count, so an office behind one address is slowed down
@@ -29,8 +29,8 @@ class RefusedCredentials:
         )
 
     def check(self, credential: Hashable, address: str) -> None:
-        """Before an unknown one is looked up. Raises Unauthenticated for one that was refused a
-        moment ago, TooManyRequests for an address that tries too many.
+        """Called before an unknown one is looked up. Raises Unauthenticated for one that was
+        refused a moment ago, TooManyRequests for an address that tries too many.
         """
         now = time.monotonic()
         found = self._refused.get(credential)
@@ -45,8 +45,8 @@ class RefusedCredentials:
             error.retry_seconds = seconds
             raise error
 
-    def note(self, credential: Hashable, address: str, message: str | None = None) -> None:
-        """One was refused, with this sentence."""
+    def remember(self, credential: Hashable, address: str, message: str | None = None) -> None:
+        """Remembers one that was refused, with this sentence."""
         now = time.monotonic()
         self._refused[credential] = (now, message)
         self._refused.move_to_end(credential)

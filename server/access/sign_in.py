@@ -134,7 +134,7 @@ class SignIn:
         """End the session of this request."""
         if principal.session_key is not None:
             await self._access.sign_out(principal.session_key)
-            await self._note(principal.agent, origin, "sign-out")
+            await self._append_act(principal.agent, origin, "sign-out")
 
     async def end_replaced(self, cookie: str | None, agent: Agent, origin: Origin) -> None:
         """End the session of another agent that this browser had until `agent` signed in: nobody
@@ -162,7 +162,7 @@ class SignIn:
             raise NotFound(Problem.of("session.unknown"))
         for one in found:
             await self._access.sign_out(one.key)
-        await self._note(principal.agent, origin, "sign-out", ended=len(found))
+        await self._append_act(principal.agent, origin, "sign-out", ended=len(found))
 
     async def end_other_sessions(self, principal: Principal, origin: Origin) -> int:
         """All but the one that asks. Returns how many."""
@@ -174,7 +174,7 @@ class SignIn:
                 await self._access.sign_out(one.key)
             ended += len(others)
         if ended:
-            await self._note(principal.agent, origin, "sign-out", ended=ended)
+            await self._append_act(principal.agent, origin, "sign-out", ended=ended)
         return ended
 
     async def new_factor(self, agent: Agent, password: str, origin: Origin) -> NewFactor:
@@ -229,7 +229,7 @@ class SignIn:
         """How often a sign-in as this agent had failed when the last one did not."""
         return await self._database.read(lambda c: audit_log.count_failures_before(c, agent.id))
 
-    async def _note(self, agent: Agent, origin: Origin, act: str, **detail: object) -> None:
+    async def _append_act(self, agent: Agent, origin: Origin, act: str, **detail: object) -> None:
         await self._database.transaction(
             lambda c: audit_log.append_act(
                 c, _actor(agent, origin), act, f"agent {agent.id}", **detail

@@ -29,9 +29,8 @@ from server.settings import Settings
 _logger = log.get(__name__)
 _MAX_SUBJECT_CHARACTERS = 128
 _LATEST_SECONDS = 253_370_764_799  # the end of year 9998, as in core/times
-# how often the files are looked at, at most: a stranger's tokens must not make us read them all the
-# time
-_LOOK_SECONDS = 2.0
+# between two checks of the files at least: a stranger's tokens must not make us read all the time
+_REFRESH_SECONDS = 2.0
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 _MIN_RSA_BITS = 2048
 
@@ -75,7 +74,7 @@ class Tokens:
     def decode(self, token: str) -> Claims:
         """Raises TokenExpired or Unauthenticated."""
         header = _header(token)
-        self.look()
+        self.refresh_if_due()
         for key in self._candidates(header):
             claims = self._verified(token, key)
             if claims is not None:
@@ -129,10 +128,10 @@ class Tokens:
         if int(claims["exp"]) <= now - leeway:
             raise jwt.ExpiredSignatureError
 
-    def look(self) -> None:
-        """Take over key files that changed, where nobody has looked for a moment."""
+    def refresh_if_due(self) -> None:
+        """Reads key files that changed, every two seconds at most."""
         now = time.monotonic()
-        if now - self._read_at >= _LOOK_SECONDS:
+        if now - self._read_at >= _REFRESH_SECONDS:
             self._read_at = now
             self.read_again()
 
@@ -142,7 +141,7 @@ class Tokens:
         return frozenset(key.name for key in (*self._shared, *self._public))
 
     def read_again(self) -> None:
-        """Take over files that have changed; one that cannot be read leaves the keys as they are,
+        """Reads files that have changed; one that cannot be read leaves the keys as they are,
         one without keys leaves none.
         """
         stamps = self._stamp()
@@ -188,13 +187,12 @@ class Tokens:
             key=key,
         )
 
-    def _role(self, told: object) -> str | None:
-        """Ours from the CRM's word for it; a list of words counts when one of them is an
+    def _role(self, claim: object) -> str | None:
+        """Our role for the CRM's word; a list of words counts when one of them is an
         administrator's.
         """
-        words = [
-            word for word in (told if isinstance(told, list) else [told]) if isinstance(word, str)
-        ]
+        listed = claim if isinstance(claim, list) else [claim]
+        words = [word for word in listed if isinstance(word, str)]
         if not words:
             return None
         if any(word in self._settings.admin_roles for word in words):

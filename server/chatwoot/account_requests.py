@@ -120,7 +120,7 @@ class AccountRequests:
     async def _ask(self, path: str, params: Mapping[str, Any] | None) -> Any:
         async for attempt in self.attempts(self._retries.timeout_seconds, ChatwootUnavailable):
             with attempt:
-                await self._budget.take(is_write=False)
+                await self._budget.acquire(is_write=False)
                 return decoded(await self.exchange("GET", path, params=params), is_write=False)
         raise AssertionError(UNREACHABLE)
 
@@ -161,12 +161,12 @@ class AccountRequests:
 
     async def write(self, method: str, path: str, body: JsonObject) -> Any:
         """Write something. Returns the answer; raises ChatwootOutcomeUnknown without one."""
-        await self._budget.take(is_write=True)
+        await self._budget.acquire(is_write=True)
         return decoded(await self.exchange(method, path, body=body), is_write=True)
 
     async def write_beside(self, path: str) -> JsonObject | None:
         """Write something that nobody waits for. Returns its answer where it has one."""
-        await self._budget.take(is_write=False)
+        await self._budget.acquire(is_write=False)
         answer = await self.exchange("POST", path, body={})
         try:
             found = decoded(answer, is_write=True)

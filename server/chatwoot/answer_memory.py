@@ -46,7 +46,7 @@ class AnswerMemory:
         self.max_bytes = max_bytes
         self.company_bytes = int(max_bytes * COMPANY_SHARE)
         self._max_wait_seconds = max_wait_seconds
-        self._taken = 0
+        self._held_bytes = 0
         self._by_company = Counter[int]()
         self._reading = 0  # answers that are being read and hold bytes
         self._waiters: list[_Waiter] = []
@@ -55,10 +55,10 @@ class AnswerMemory:
         self._returned = deque[tuple[int, int, int]]()
 
     @property
-    def taken(self) -> int:
+    def held_bytes(self) -> int:
         """Bytes that are held now."""
         self._settle()
-        return self._taken
+        return self._held_bytes
 
     @property
     def waiting(self) -> int:
@@ -69,7 +69,7 @@ class AnswerMemory:
         """A hold of nothing, which grows. To be released, or left to the garbage collector."""
         return HeldBytes(self, company_id)
 
-    async def take(
+    async def reserve(
         self, company_id: int, more: int, *, holds: int = 0, is_reader: bool = False
     ) -> None:
         """Wait for bytes, for an answer that `holds` some; `is_reader`: it is being read.
@@ -86,18 +86,18 @@ class AnswerMemory:
         self._loop = asyncio.get_running_loop()
         waiter = _Waiter(company_id, more, is_reader, self._loop.create_future())
         self._waiters.append(waiter)
-        is_taken = False
+        is_reserved = False
         try:
             self._refuse_if_stuck()
             async with asyncio.timeout(self._max_wait_seconds):
                 await waiter.outcome
-            is_taken = True
+            is_reserved = True
         except TimeoutError:
             raise AnswerMemoryFull from None
         finally:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
-            if waiter.is_admitted and not is_taken:
+            if waiter.is_admitted and not is_reserved:
                 self._add(company_id, -more)
             if waiter.outcome.done() and not waiter.outcome.cancelled():
                 waiter.outcome.exception()  # seen, also where the wait was cancelled meanwhile
@@ -118,10 +118,10 @@ class AnswerMemory:
 
     def _fits(self, company_id: int, more: int) -> bool:
         fits_company = self._by_company[company_id] + more <= self.company_bytes
-        return fits_company and self._taken + more <= self.max_bytes
+        return fits_company and self._held_bytes + more <= self.max_bytes
 
     def _add(self, company_id: int, count: int) -> None:
-        self._taken += count
+        self._held_bytes += count
         self._by_company[company_id] += count
         if not self._by_company[company_id]:
             del self._by_company[company_id]
@@ -188,7 +188,7 @@ class HeldBytes:
         while wanted < needed:
             wanted *= 2
         wanted = max(min(wanted, most, self._memory.company_bytes), needed)
-        await self._take(wanted - self._count)
+        await self._reserve(wanted - self._count)
         self._count = wanted
         if not self._is_reading:
             self._is_reading = True
@@ -199,7 +199,7 @@ class HeldBytes:
         if count <= UNCOUNTED_BYTES:
             count = 0
         if count > self._count:
-            await self._take(count - self._count)
+            await self._reserve(count - self._count)
         self._count = max(self._count, count)
         self._shrink_to(count)
 
@@ -207,9 +207,9 @@ class HeldBytes:
         """More than once does nothing."""
         self._shrink_to(0)
 
-    async def _take(self, more: int) -> None:
+    async def _reserve(self, more: int) -> None:
         is_reader = self._is_reading
-        await self._memory.take(self._company_id, more, holds=self._count, is_reader=is_reader)
+        await self._memory.reserve(self._company_id, more, holds=self._count, is_reader=is_reader)
 
     def _shrink_to(self, count: int) -> None:
         less, readers = self._count - count, int(self._is_reading)

@@ -25,8 +25,8 @@ class TryLater(Exception):
 
 
 class Paced(Generic[K, V]):
-    """`note` never waits; `run` calls `do` for each key with the newest value that was noted for
-    it.
+    """Calls `do` for each key with the newest value that was submitted for it. `submit` never
+    waits.
     """
 
     def __init__(
@@ -37,8 +37,8 @@ class Paced(Generic[K, V]):
         pause_seconds: float = 0.0,
         max_waiting: int,
     ) -> None:
-        """`gather_seconds`: what is noted again within them is done once. `pause_seconds`: between
-        two things of one address.
+        """`gather_seconds`: what is submitted again within them is done once. `pause_seconds`:
+        between two things of one address.
         """
         self._do = do
         self._gather_seconds = gather_seconds
@@ -50,8 +50,8 @@ class Paced(Generic[K, V]):
         self._at_work: set[str] = set()
         self._wake = asyncio.Event()
 
-    def note(self, address: str, key: K, value: V) -> bool:
-        """Whether there was room for it."""
+    def submit(self, address: str, key: K, value: V) -> bool:
+        """Queues a value, or replaces the one that waits. Returns whether there was room."""
         return self._put(address, key, value, 0)
 
     def _put(self, address: str, key: K, value: V, tries: int) -> bool:

@@ -62,7 +62,7 @@ class RequestBudget:
         """It was left without an answer just now."""
         self._unanswered[question] = self._monotonic() + seconds
 
-    async def take(self, *, is_write: bool) -> None:
+    async def acquire(self, *, is_write: bool) -> None:
         """Wait for one request's worth. Cancelling takes nothing. Raises `ChatwootUnavailable` when
         the wait would be too long.
         """
@@ -104,12 +104,12 @@ class SlowBudget(RequestBudget):
         self._pause = 3_600.0 / per_hour
         self._next_at = monotonic()
 
-    async def take(self, *, is_write: bool) -> None:
+    async def acquire(self, *, is_write: bool) -> None:
         """Wait for the next turn, then for the shared budget."""
         turn_at = max(self._next_at, self._monotonic())
         self._next_at = turn_at + self._pause
         await asyncio.sleep(turn_at - self._monotonic())
-        await self._shared.take(is_write=is_write)
+        await self._shared.acquire(is_write=is_write)
 
     def check_open(self, question: str) -> None:
         """Asks the shared budget: a question is closed for all clients of an address."""

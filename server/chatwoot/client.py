@@ -130,7 +130,7 @@ class ChatwootClient:
 
     async def delete_webhook(self, webhook_id: int) -> None:
         """Chatwoot answers with an empty body."""
-        await self._budget.take(is_write=True)
+        await self._budget.acquire(is_write=True)
         await self._requests.exchange("DELETE", f"{self._account}/webhooks/{webhook_id}")
 
     # -- conversations --
@@ -208,7 +208,7 @@ class ChatwootClient:
         """Wait until the budget lets one more reply go; `send_message` then goes at once. Raises
         ChatwootUnavailable.
         """
-        await self._budget.take(is_write=True)
+        await self._budget.acquire(is_write=True)
 
     async def send_message(
         self,

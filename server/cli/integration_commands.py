@@ -64,7 +64,7 @@ def check(integration_id: int, as_json: bool) -> None:
     from server.core.checks.integration_checks import is_well
 
     async def run(application: "Application") -> "list[Finding]":
-        return await application.operation.checkup.look(
+        return await application.operation.checkup.check(
             await application.integrations.service.get(integration_id, None)
         )
 

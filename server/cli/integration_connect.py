@@ -178,7 +178,7 @@ def inboxes(
         )
     new = NewIntegration(account_id=account_id, inbox_id=0, base_url=base_url, access_token=token)
     place = run_with_application(
-        lambda application: application.integrations.service.look(server_actor(0), new)
+        lambda application: application.integrations.service.inspect(server_actor(0), new)
     )
     click.echo(
         json.dumps(

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from server.access.confirmation import Confirmation
-from server.access.foreign_access import Trespass
+from server.access.foreign_access import ForeignAccessLog
 from server.composition.build_access import AccessRoom, build_access
 from server.composition.build_incoming import (
     Comparisons,
@@ -32,7 +32,7 @@ class Application:
     """Everything of one process, made but not yet running."""
 
     resources: Resources
-    trespass: Trespass
+    foreign_access: ForeignAccessLog
     live: Live
     integrations: IntegrationsRoom
     access: AccessRoom
@@ -72,7 +72,7 @@ class Application:
             ("unstored", comparisons.unstored_retries.run),
             ("watch", comparisons.watch.run),
             ("last-seen", outgoing.last_seen.run),
-            ("agents-looks", deliveries.agents_looks.run),
+            ("agents-looks", deliveries.agents_last_seen.run),
             ("gone-contacts", deliveries.gone_contacts.run),
             ("retention", operation.retention.run),
             ("search-texts", operation.search_texts.run),
@@ -116,8 +116,8 @@ class Application:
 def build_application(settings: Settings) -> Application:
     """The rooms, from below: each is given what those before it have made."""
     resources, confirmation = build_resources(settings), Confirmation()
-    trespass = Trespass(resources.database)
-    live = build_live(resources, trespass, confirmation.is_current)
+    foreign_access = ForeignAccessLog(resources.database)
+    live = build_live(resources, foreign_access, confirmation.is_current)
     access = build_access(resources, live, confirmation)
     integrations = build_integrations(resources)
     deliveries = build_deliveries(resources, integrations, live)
@@ -126,7 +126,7 @@ def build_application(settings: Settings) -> Application:
     outgoing = build_outgoing(resources, integrations, live)
     return Application(
         resources=resources,
-        trespass=trespass,
+        foreign_access=foreign_access,
         live=live,
         integrations=integrations,
         access=access,

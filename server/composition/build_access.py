@@ -39,7 +39,7 @@ def build_access(resources: Resources, live: Live, confirmation: Confirmation) -
         announce=partial(live.bus.publish_topic, _TOPIC) if live.bus.is_shared else None,
     )
     if live.bus.is_shared:
-        live.bus.follow_topic(_TOPIC, access.hear)
+        live.bus.follow_topic(_TOPIC, access.receive)
     return AccessRoom(
         access=access,
         people=People(

@@ -54,7 +54,7 @@ def build_http(parts: Application) -> Http:
         agent_per_minute=settings.api_requests_per_minute,
         company_per_minute=settings.api_requests_per_minute_company,
     )
-    pipeline = RequestPipeline(parts.access.access, limits, parts.trespass)
+    pipeline = RequestPipeline(parts.access.access, limits, parts.foreign_access)
     guard = Guard(
         pipeline, parts.access.access, parts.live.feeds, parts.crm_writes.watch.tag_suffix
     )

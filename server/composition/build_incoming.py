@@ -6,7 +6,7 @@ from server.chatwoot.cable import CableNetwork
 from server.composition.build_integrations import IntegrationsRoom
 from server.composition.build_live import Live
 from server.composition.build_resources import Resources
-from server.incoming.agents_last_seen import AgentsLooks
+from server.incoming.agents_last_seen import AgentsLastSeen
 from server.incoming.cable_leader import CableLeader
 from server.incoming.cable_link import Hints
 from server.incoming.crm_integrations import CrmIntegrations
@@ -33,7 +33,7 @@ class Deliveries:
 
     ingester: Ingester
     recorder: Recorder
-    agents_looks: AgentsLooks
+    agents_last_seen: AgentsLastSeen
     gone_contacts: GoneContacts
     cables: CableLeader
     sources: Sources
@@ -84,7 +84,7 @@ def build_deliveries(
         resources.observer,
         may_judge=lambda: directory.is_loaded,
     )
-    agents_looks = AgentsLooks(database, ingester, clients.single_attempt_client)
+    agents_last_seen = AgentsLastSeen(database, ingester, clients.single_attempt_client)
     gone_contacts = GoneContacts(database, clients.single_attempt_client, publish)
     network = CableNetwork(
         allows_private=settings.chatwoot_allow_private,
@@ -100,12 +100,12 @@ def build_deliveries(
         recorder.append,
         is_on=settings.chatwoot_sockets,
         pause_seconds=settings.chatwoot_socket_wait_seconds,
-        hints=Hints(agents_looks.note, gone_contacts.note),
+        hints=Hints(agents_last_seen.on_unread_changed, gone_contacts.on_deleted),
     )
     return Deliveries(
         ingester=ingester,
         recorder=recorder,
-        agents_looks=agents_looks,
+        agents_last_seen=agents_last_seen,
         gone_contacts=gone_contacts,
         cables=cables,
         sources=Sources(directory, cables, ingester, integrations.arrivals),
@@ -129,7 +129,7 @@ def build_comparisons(
         clients.client,
         live.feeds.publish,
         settings.integration_watch_seconds,
-        deliveries.agents_looks.take,
+        deliveries.agents_last_seen.apply_rows,
     )
     return Comparisons(
         sync=sync,
@@ -168,7 +168,7 @@ def build_crm_writes(resources: Resources, integrations: IntegrationsRoom, live:
             database,
             feeds.publish,
             check_heads=feeds.check_soon,
-            on_integrations=crm_integrations.take,
+            on_integrations=crm_integrations.on_changed,
         ),
         watch=CrmWatch(
             database,

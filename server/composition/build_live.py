@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from server.access.foreign_access import Trespass
+from server.access.foreign_access import ForeignAccessLog
 from server.composition.build_resources import Resources
 from server.core.state.fan_out import FanOut
 from server.db.state import store
@@ -35,7 +35,9 @@ class Live:
     revoker: SessionRevoker
 
 
-def build_live(resources: Resources, trespass: Trespass, is_current: Callable[[], bool]) -> Live:
+def build_live(
+    resources: Resources, foreign_access: ForeignAccessLog, is_current: Callable[[], bool]
+) -> Live:
     """`is_current`: whether it is known who may read; while it is not, no event leaves."""
     settings, database = resources.settings, resources.database
     observer = resources.observer
@@ -48,10 +50,10 @@ def build_live(resources: Resources, trespass: Trespass, is_current: Callable[[]
 
     def on_foreign(asker: Asker, conversation_id: int) -> None:
         spawn(
-            trespass.note_frame(
+            foreign_access.record_frame(
                 asker.company_id, asker.agent_id, asker.agent_name, conversation_id
             ),
-            "trespass",
+            "foreign-access",
         )
 
     channel = PresenceChannel(bus)
@@ -83,10 +85,10 @@ def build_live(resources: Resources, trespass: Trespass, is_current: Callable[[]
 def _fan_out_listener(fanouts: FanoutLog, observer: MessageObserver) -> OnFanOut:
     """The log of fan-outs itself, where nobody follows single messages."""
     if not observer.is_on:
-        return fanouts.note
+        return fanouts.record
 
     def on_fan_out(fan_out: FanOut) -> None:
-        fanouts.note(fan_out)
+        fanouts.record(fan_out)
         observer.on_fanned_out(fan_out)
 
     return on_fan_out

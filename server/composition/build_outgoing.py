@@ -58,5 +58,5 @@ def build_reading(
         integrations.directory,
         live.feeds.publish,
         resources.clients.client,
-        outgoing.last_seen.note,
+        outgoing.last_seen.record_read,
     )

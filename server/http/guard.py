@@ -103,7 +103,7 @@ class Guard:
                 authorization = value
         if (
             not asked
-            or (principal := self._access.remembered(authorization.decode("latin-1"))) is None
+            or (principal := self._access.cached_principal(authorization.decode("latin-1"))) is None
             or (feed := self._feeds.get(principal.company_id)) is None
         ):
             return None

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from server.access.authentication import Access, Principal
-from server.access.foreign_access import Trespass
+from server.access.foreign_access import ForeignAccessLog
 from server.errors import Forbidden, NotFound, OmniError
 from server.http.client_address import address_of
 from server.http.rate_limits import ApiLimits
@@ -23,7 +23,7 @@ class RequestPipeline:
     problem, a page as a page.
     """
 
-    def __init__(self, access: Access, limits: ApiLimits, foreign_access: Trespass) -> None:
+    def __init__(self, access: Access, limits: ApiLimits, foreign_access: ForeignAccessLog) -> None:
         self._access = access
         self._limits = limits
         self._foreign_access = foreign_access
@@ -70,7 +70,9 @@ class RequestPipeline:
             return await handler(request, principal)
         except OmniError as error:
             if error.status == NotFound.status:
-                await self._foreign_access.note(principal, request.method, request.url.path)
+                await self._foreign_access.record_request(
+                    principal, request.method, request.url.path
+                )
             raise
 
     def check(self, principal: Principal) -> None:

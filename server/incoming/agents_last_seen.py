@@ -1,4 +1,4 @@
-"""What agents have read in Chatwoot, where nothing tells of it: taken from lists of conversations
+"""How far agents have read in Chatwoot, which no webhook tells: taken from lists of conversations
 that are asked for anyway, and asked for when Chatwoot's socket says that some number of unread
 messages has changed.
 
@@ -29,8 +29,8 @@ _MAX_WAITING = 10_000
 _logger = log.get(__name__)
 
 
-class AgentsLooks:
-    """`note` only remembers that there is something to ask for."""
+class AgentsLastSeen:
+    """Asks Chatwoot in the background, and applies how far agents have read."""
 
     def __init__(self, database: Database, ingester: Ingester, client_of: ClientOf) -> None:
         self._database = database
@@ -44,13 +44,13 @@ class AgentsLooks:
         )
         self.run = self._work.run
 
-    def note(self, integrations: Sequence[Integration]) -> None:
-        """Of one account: its socket said that a number has changed."""
-        self._work.note(integrations[0].base_url, integrations[0].id, integrations)
+    def on_unread_changed(self, integrations: Sequence[Integration]) -> None:
+        """Queues a question: the socket of their account said that a number has changed."""
+        self._work.submit(integrations[0].base_url, integrations[0].id, integrations)
 
-    async def take(self, integrations: Sequence[Integration], rows: Sequence[Json]) -> None:
-        """`rows`: conversations of REST, of any inbox of the account. Raises
-        DatabaseUnavailable.
+    async def apply_rows(self, integrations: Sequence[Integration], rows: Sequence[Json]) -> None:
+        """Applies what conversations of REST, of any inbox of the account, say of unread messages.
+        Raises DatabaseUnavailable.
         """
         states = [
             (one, state)
@@ -78,7 +78,7 @@ class AgentsLooks:
         """
         try:
             page = await self._client_of(integrations[0]).list_conversations(status="open")
-            await self.take(integrations, page.rows)
+            await self.apply_rows(integrations, page.rows)
         except (ChatwootError, DatabaseUnavailable) as error:
             _logger.info(
                 "what agents read not asked for", integration_id=first_id, reason=error.message

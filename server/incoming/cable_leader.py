@@ -78,7 +78,7 @@ class CableLeader:
         try:
             while True:
                 if self._directory.is_loaded:
-                    await self._look()
+                    await self._renew_leases()
                 await asyncio.sleep(_EVERY_SECONDS)
         finally:
             await self._leave()
@@ -89,7 +89,7 @@ class CableLeader:
             return None
         return self.states.get(place_of(integration), SocketState("", 0))
 
-    async def _look(self) -> None:
+    async def _renew_leases(self) -> None:
         """Renew what is ours, take what is free, end what is not wanted or not ours any more."""
         wanted = self._wanted()
         try:

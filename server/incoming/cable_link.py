@@ -132,20 +132,20 @@ class Link:
             try:
                 await self._listen()
             except CableRefused as refused:
-                self._note("refused", str(refused))
+                self._set_problem("refused", str(refused))
                 pause = max(pause, min(_REFUSED_PAUSE_SECONDS, 30 * self._pause_seconds))
             except (CableFailed, OmniError, ChatwootError) as failed:
-                self._note("away", str(failed))
+                self._set_problem("away", str(failed))
             except Exception as error:  # else it would be begun anew at once, again and again
                 _logger.exception("socket failed", integration=self._integrations[0].id)
-                self._note("away", f"it failed here ({type(error).__name__})")
+                self._set_problem("away", f"it failed here ({type(error).__name__})")
             if loop.time() - began > _CALM_SECONDS:
                 pause = self._pause_seconds
             # jitter, not a secret
             await asyncio.sleep(pause * (1.0 + random.random() / 2))  # noqa: S311
             pause = min(2 * pause, max(_MAX_PAUSE_SECONDS, self._pause_seconds))
 
-    def _note(self, state: str, problem: str) -> None:
+    def _set_problem(self, state: str, problem: str) -> None:
         if (state, problem) != (self.state.state, self.state.problem):
             _logger.info(
                 "socket", integration=self._integrations[0].id, state=state, problem=problem

@@ -28,8 +28,8 @@ class CrmIntegrations:
         self._vault = vault
         self._directory = directory
 
-    async def take(self, changes: Sequence[RowChange]) -> None:
-        """Before the changes are deleted. Raises DatabaseUnavailable."""
+    async def on_changed(self, changes: Sequence[RowChange]) -> None:
+        """Handles changed rows, before their notes are deleted. Raises DatabaseUnavailable."""
         for integration_id in sorted({one.row_id for one in changes if one.act == MOVED}):
             # awaited at once
             if await self._database.transaction(lambda c: self._unprove(c, integration_id)):  # noqa: B023

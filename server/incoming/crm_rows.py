@@ -46,9 +46,9 @@ Publish = Callable[[EventBatch], None]
 
 
 class Settled(msgspec.Struct):
-    """What one transaction came to. `is_full`: there is more of the company."""
+    """The result of one transaction. `is_full`: there is more of the company."""
 
-    taken: int = 0
+    applied: int = 0
     is_full: bool = False
     batch: EventBatch | None = None
     was_reset: bool = False
@@ -56,7 +56,7 @@ class Settled(msgspec.Struct):
 
 
 class CrmRows:
-    """`run` follows; `turn` is one round, for whoever cannot wait."""
+    """Turns noted rows into events, company by company; `turn` is one round of it."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class CrmRows:
         self._others_at = 0.0
 
     async def run(self) -> None:
-        """Turn after turn as long as there is something to do, then every half second."""
+        """Makes turn after turn while there is something to do, then one each half second."""
         while True:
             has_more = False
             with contextlib.suppress(DatabaseUnavailable):
@@ -92,8 +92,8 @@ class CrmRows:
             await asyncio.sleep(0.01 if has_more else POLL_SECONDS)
 
     async def turn(self) -> bool:
-        """Something of every company that has changes. Returns whether there is more that can be
-        done now.
+        """Follows some changes of every company that has any. Returns whether there is more that
+        can be done now.
         """
         companies = await self._database.read(crm_notes.read_companies)
         if not companies:
@@ -110,14 +110,14 @@ class CrmRows:
             SERVER in known and now >= self._others_at
         ):
             self._others_at = now + _OTHERS_SECONDS
-            await self._take_others()
+            await self._follow_others()
         own = [one for one in known if one >= 0]
         for company_id in [
             *(one for one in own if one > self._after),
             *(one for one in own if one <= self._after),
         ]:
             self._after = company_id
-            has_more |= await self._take(company_id)
+            has_more |= await self._follow_company(company_id)
         return has_more
 
     async def _judge(self) -> bool:
@@ -127,7 +127,7 @@ class CrmRows:
             await self._database.transaction(lambda c: crm_notes.judge(c, unjudged))
         return bool(unjudged)
 
-    async def _take_others(self) -> None:
+    async def _follow_others(self) -> None:
         found = await self._database.read(
             lambda c: crm_notes.read_integration_changes(c, _MAX_ROWS)
         )
@@ -140,8 +140,10 @@ class CrmRows:
 
         await self._database.transaction(write)
 
-    async def _take(self, company_id: int) -> bool:
-        """One transaction of a company. Returns whether there is more of it to be done now."""
+    async def _follow_company(self, company_id: int) -> bool:
+        """Follows a company for one transaction. Returns whether there is more of it to be done
+        now.
+        """
         limit = 1 if company_id in self._suspects else _MAX_ROWS
         try:
             settled = await self._database.transaction(
@@ -156,15 +158,15 @@ class CrmRows:
             self._suspects.discard(company_id)
         self._note_busy(settled.busy)
         if settled.batch is not None:
-            metrics.crm_rows.inc(settled.taken)
+            metrics.crm_rows.inc(settled.applied)
             self._publish(settled.batch)
         if settled.was_reset:
             self._reset_at[company_id] = time.monotonic()
             self._check_heads()
-        return settled.is_full and settled.taken > 0
+        return settled.is_full and settled.applied > 0
 
     async def _suspect(self, company_id: int, limit: int, error: Exception) -> bool:
-        """Row by row; what fails alone is put aside, with a word in the log."""
+        """Goes on row by row; what fails alone is deleted from the notes and logged."""
         if limit > 1:
             self._suspects.add(company_id)
             return True
@@ -202,22 +204,22 @@ class CrmRows:
         if not changes:
             return Settled()
         rows = await crm_notes.read_rows(connection, company_id, changes)
-        taken = [one for one in changes if not _is_left(one, rows)]
-        settled = Settled(len(taken), len(changes) >= limit or bool(rows.left), busy=rows.busy)
-        settled.was_reset = any(one.act == DELETED for one in taken)
+        applied = [one for one in changes if not _is_left(one, rows)]
+        settled = Settled(len(applied), len(changes) >= limit or bool(rows.left), busy=rows.busy)
+        settled.was_reset = any(one.act == DELETED for one in applied)
         now_us = self._database.clock.now_us()
-        conversations = await _counted(connection, rows, taken, now_us)
+        conversations = await _counted(connection, rows, applied, now_us)
         if settled.was_reset:
             await _start_anew(connection, company_id, rows.conversations, conversations)
         else:
             settled.batch = await _append(
-                connection, streams[company_id], company_id, rows, conversations, taken, now_us
+                connection, streams[company_id], company_id, rows, conversations, applied, now_us
             )
         if moved := rows.elsewhere & {
             one.conversation_id for one in changes if one.subject == MESSAGE
         }:
             await crm_notes.forget_judgement(connection, company_id, moved)
-        await crm_notes.delete_changes(connection, [one.id for one in taken])
+        await crm_notes.delete_changes(connection, [one.id for one in applied])
         return settled
 
 
@@ -231,14 +233,14 @@ def _is_left(change: RowChange, rows: Rows) -> bool:
 
 
 async def _counted(
-    connection: Connection, rows: Rows, taken: Sequence[RowChange], now_us: int
+    connection: Connection, rows: Rows, applied: Sequence[RowChange], now_us: int
 ) -> dict[int, Conversation]:
     """The conversations as they are to be shown, counted anew where a message of theirs was
     touched.
     """
     found = {one.id: one for one in rows.conversations}
     touched = sorted(
-        {one.conversation_id for one in taken if one.subject == MESSAGE or one.act == DELETED}
+        {one.conversation_id for one in applied if one.subject == MESSAGE or one.act == DELETED}
         & found.keys()
     )
     if touched:
@@ -257,12 +259,12 @@ async def _append(
     company_id: int,
     rows: Rows,
     conversations: dict[int, Conversation],
-    taken: Sequence[RowChange],
+    applied: Sequence[RowChange],
     now_us: int,
 ) -> EventBatch | None:
     before = {one.id: one for one in rows.conversations}
     events = draft_events(
-        rows.conversations, conversations, rows.messages, taken, stream.head, now_us
+        rows.conversations, conversations, rows.messages, applied, stream.head, now_us
     )
     if not events:
         return None

@@ -25,8 +25,8 @@ _logger = log.get(__name__)
 
 
 class GoneContacts:
-    """`note` only remembers; a contact is looked for again until Chatwoot has deleted, or moved,
-    all of their conversations.
+    """Marks the conversations of deleted contacts as gone. A contact is tried again until Chatwoot
+    has deleted, or moved, all of their conversations.
     """
 
     def __init__(self, database: Database, client_of: ClientOf, publish: Publish) -> None:
@@ -38,9 +38,9 @@ class GoneContacts:
         )
         self.run = self._work.run
 
-    def note(self, integrations: Sequence[Integration], contact_id: int) -> None:
-        """`integrations`: all of the account."""
-        if not self._work.note(
+    def on_deleted(self, integrations: Sequence[Integration], contact_id: int) -> None:
+        """Queues the look-up of a contact; `integrations`: all of the account."""
+        if not self._work.submit(
             integrations[0].base_url, (integrations[0].id, contact_id), integrations
         ):
             _logger.info(

@@ -37,7 +37,7 @@ async def _ignored(integrations: Sequence[Integration], rows: Sequence[dict[str,
 
 
 class GoneConversations:
-    """`look` is called more often than it asks."""
+    """Compares the numbers of open conversations, and marks those that are gone."""
 
     def __init__(
         self,
@@ -56,10 +56,12 @@ class GoneConversations:
         self._every_seconds = every_seconds
         self._on_rows = on_rows
         self._asked_at: dict[int, float] = {}
-        self._looked_into: dict[int, tuple[float, Counts, Counts]] = {}
+        self._explained: dict[int, tuple[float, Counts, Counts]] = {}
 
-    async def look(self, integration: Integration) -> None:
-        """Raises what the database raises; a Chatwoot that cannot be asked has lost nothing."""
+    async def check(self, integration: Integration) -> None:
+        """Compares one integration, if it is due. Raises what the database raises; a Chatwoot that
+        cannot be asked has lost nothing.
+        """
         now = time.monotonic()
         if now - self._asked_at.get(integration.id, float("-inf")) < self._every_seconds:
             return
@@ -78,7 +80,7 @@ class GoneConversations:
             ours = tuple(sum(status == one for status in known.values()) for one in OPEN)
             if ours == theirs or self._is_explained(integration.id, now, ours, theirs):
                 return
-            is_whole = await self._look_into(client, integration, known)
+            is_whole = await self._find_gone(client, integration, known)
         except ChatwootError as error:
             _logger.info(
                 "open conversations not compared",
@@ -87,16 +89,16 @@ class GoneConversations:
             )
             return
         if is_whole:
-            self._looked_into[integration.id] = (now, ours, theirs)
+            self._explained[integration.id] = (now, ours, theirs)
 
     def _is_explained(self, integration_id: int, now: float, ours: Counts, theirs: Counts) -> bool:
-        at, *counts = self._looked_into.get(integration_id, (float("-inf"), (), ()))
+        at, *counts = self._explained.get(integration_id, (float("-inf"), (), ()))
         return counts == [ours, theirs] and now - at < _AGAIN_SECONDS
 
-    async def _look_into(
+    async def _find_gone(
         self, client: ChatwootClient, integration: Integration, known: dict[int, str]
     ) -> bool:
-        """Whether all that were missing in the lists were asked for."""
+        """Marks what is gone. Returns whether all that were missing in the lists were asked for."""
         missing = dict(known)
         for status in OPEN:
             for page in range(1, _MAX_PAGES):

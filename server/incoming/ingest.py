@@ -201,7 +201,7 @@ class Ingester:
         for integration_id, seen_us in result.seen.items():
             self.seen[integration_id] = max(seen_us, self.seen.get(integration_id, 0))
         self.unstored.forget(one.place for one in result.incoming)
-        self._arrivals.note_all(
+        self._arrivals.record_all(
             (
                 "socket" if one.is_from_socket else "webhook",
                 one.source.integration_id,

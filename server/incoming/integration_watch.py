@@ -42,8 +42,8 @@ _SERVER = "server"
 
 
 class Watch:
-    """`run` looks at every integration each `integration_watch_seconds`, whichever process it
-    is.
+    """Asks Chatwoot about every integration each `integration_watch_seconds`, in whichever
+    process.
     """
 
     def __init__(
@@ -70,11 +70,11 @@ class Watch:
         """Asks about those that are due, every second, once the directory is loaded."""
         while True:
             if self._directory.is_loaded:
-                await self._look_around()
+                await self._check_due()
             await asyncio.sleep(_POLL_SECONDS)
 
     def problems(self) -> list[Text]:
-        """For the status."""
+        """What is wrong with active integrations, for `/readyz` and the status page."""
         found = sorted(self._directory.integrations.values(), key=lambda one: one.id)
         return [
             Problem.of("integration.named_problem", id=one.id, why=one.chatwoot_problem)
@@ -82,7 +82,7 @@ class Watch:
             if one.is_active and one.chatwoot_problem
         ]
 
-    async def look(self, group: Sequence[Integration]) -> None:
+    async def check_group(self, group: Sequence[Integration]) -> None:
         """Ask about integrations of one account and token, and keep what is wrong. Raises what the
         database raises.
         """
@@ -91,16 +91,16 @@ class Watch:
             if integration.id in found:
                 await self._keep(integration, *found[integration.id])
 
-    async def _look_around(self) -> None:
+    async def _check_due(self) -> None:
         limit = asyncio.Semaphore(_MAX_AT_ONCE)
 
-        async def look(group: Sequence[Integration]) -> None:
+        async def check(group: Sequence[Integration]) -> None:
             async with limit:
                 try:
                     if await self._claim(group[0]):
-                        await self.look(group)
+                        await self.check_group(group)
                         for integration in group:
-                            await self._gone.look(integration)
+                            await self._gone.check(integration)
                 except Unavailable:
                     return
                 except OmniError as error:
@@ -112,7 +112,7 @@ class Watch:
 
         async with asyncio.TaskGroup() as tasks:
             for group in self._due():
-                tasks.create_task(look(group))
+                tasks.create_task(check(group))
 
     def _due(self) -> list[list[Integration]]:
         groups: dict[tuple[str, int | None, str], list[Integration]] = defaultdict(list)

@@ -52,7 +52,7 @@ class Losses:
                 continue
 
     async def judge(self) -> None:
-        """One look at all that is open."""
+        """Judges all open finds once. Raises DatabaseUnavailable."""
         by_integration: defaultdict[int, list[Find]] = defaultdict(list)
         for one in await self._database.read(finds.read_open):
             by_integration[one.integration_id].append(one)

@@ -230,7 +230,7 @@ class ReconcileRunner:
             current.edits += one.kind == "edit"
             current.newest_us = max(current.newest_us, one.happened_us)
             if one.kind == "message":
-                self._arrivals.note("asking", one.integration_id, one.happened_us)
+                self._arrivals.record("asking", one.integration_id, one.happened_us)
         await self._ingester.unstored.store_each(
             found, lambda one: Place(one.integration_id, 0, one.number), self._append_finds
         )

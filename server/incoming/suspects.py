@@ -32,7 +32,7 @@ _INITIAL_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 0.5, 10.0
 _INITIAL_RETRY_SECONDS = 0.5
 _MAX_RETRY_SECONDS = 60.0
 
-Take = Callable[[Sequence[int]], Awaitable[None]]
+Ingest = Callable[[Sequence[int]], Awaitable[None]]
 IntegrationOf = Callable[[int], int | None]
 
 
@@ -54,14 +54,14 @@ class _Suspect:
 
 
 class Suspects:
-    """`take` ingests deliveries by their ids, in one transaction; it raises CompanyBusy when their
-    company is held.
+    """Examines companies one delivery after the other. `ingest` takes in deliveries by their ids,
+    in one transaction; it raises CompanyBusy when their company is held.
     """
 
     def __init__(
         self,
         database: Database,
-        take: Take,
+        ingest: Ingest,
         *,
         batch: int,
         attempts: int,
@@ -70,7 +70,7 @@ class Suspects:
         """`integration_of`: whose a delivery turned out to be before it failed."""
         self._integration_of = integration_of
         self._database = database
-        self._take = take
+        self._ingest = ingest
         self._batch = batch
         self._attempts = attempts
         self._suspects: dict[int, _Suspect] = {}
@@ -123,7 +123,7 @@ class Suspects:
         )
         for delivery_id in due:
             try:
-                await self._take([delivery_id])
+                await self._ingest([delivery_id])
             except DatabaseRetryable:
                 continue
             except Exception as error:  # noqa: BLE001 - whatever it is, it stands with the delivery
@@ -151,7 +151,7 @@ class Suspects:
         if not ids:
             return
         try:
-            await self._take(ids)
+            await self._ingest(ids)
         except (DatabaseRetryable, DatabaseRefuses):
             raise
         except Exception as error:

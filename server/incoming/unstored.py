@@ -68,7 +68,7 @@ class Unstored:
                 middle = len(things) // 2
                 first = await self.store_each(things[:middle], place_of, store)
                 return first + await self.store_each(things[middle:], place_of, store)
-            return [(things[0], self._note(place_of(things[0]), error))] if things else []
+            return [(things[0], self._remember(place_of(things[0]), error))] if things else []
         self.forget(place_of(one) for one in things)
         return []
 
@@ -114,7 +114,7 @@ class Unstored:
             if place[:2] != (integration_id, conversation)
         }
 
-    def _note(self, place: Place, error: Exception) -> str:
+    def _remember(self, place: Place, error: Exception) -> str:
         reason = (
             error.message if isinstance(error, OmniError) else f"{type(error).__name__}: {error}"
         )

@@ -1,4 +1,4 @@
-"""How late Chatwoot's news comes, by the source that brought it: from Chatwoot's own moment of a
+"""How late Chatwoot's messages come, by the source that brought it: from Chatwoot's own moment of a
 message to its arrival here.
 
 Fetched history is no news: what happened longer ago than a source can be late is left out.
@@ -54,18 +54,18 @@ class Arrivals:
         # (monotonic moment, delay in seconds)
         self._recent: dict[tuple[int, str], deque[tuple[float, float]]] = {}
 
-    def note(
+    def record(
         self, source: Source, integration_id: int, happened_us: int, received_us: int | None = None
     ) -> None:
-        """A new message came from a source, and happened then at Chatwoot; `received_us`: now,
-        where left out.
+        """Records a new message that a source brought, by its moment at Chatwoot; `received_us`:
+        now, where left out.
         """
         seconds = _late(happened_us, wall_now_us() if received_us is None else received_us)
         if seconds is not None:
             self._keep(source, integration_id, seconds)
 
-    def note_all(self, arrived: Iterable[tuple[Source, int, Change, int]]) -> None:
-        """As `note`, of a committed batch: (source, integration, what it brought, when it was
+    def record_all(self, arrived: Iterable[tuple[Source, int, Change, int]]) -> None:
+        """Records those of a committed batch: (source, integration, what it brought, when it was
         received).
         """
         for source, integration_id, change, received_us in arrived:
@@ -83,7 +83,7 @@ class Arrivals:
     def delay_seconds(
         self, integration_ids: Iterable[int], source: Source = "webhook"
     ) -> float | None:
-        """The middle of what came lately; None when nothing did."""
+        """The median of the last two minutes; None when nothing came."""
         since = time.monotonic() - _KEPT_SECONDS
         delays = [
             delay
@@ -94,7 +94,7 @@ class Arrivals:
         return statistics.median(delays) if delays else None
 
     def newest_us(self, integration_id: int, source: Source = "webhook") -> int | None:
-        """How late the last one came, microseconds; None when none came yet."""
+        """How late the last one came, in microseconds; None when none came yet."""
         kept = self._recent.get((integration_id, source))
         return int(kept[-1][1] * SECOND) if kept else None
 
@@ -104,7 +104,7 @@ class Arrivals:
         return delay is not None and delay >= LATE_SECONDS
 
     def problems(self, integration_ids: Sequence[int]) -> list[Problem]:
-        """For `/readyz`."""
+        """Those that are late, for `/readyz`."""
         return [
             Problem.of("integration.named_problem", id=one, why=self._lateness(one))
             for one in integration_ids

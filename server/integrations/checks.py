@@ -1,4 +1,4 @@
-"""Looking whether an integration works: asks Chatwoot and our own address, and hands the answers to
+"""Checks whether an integration works: asks Chatwoot and our own address, and hands the answers to
 `core.checkup` for judgement.
 """
 
@@ -51,8 +51,8 @@ class IntegrationChecks:
         self._proofs = proofs
         self._settings = settings
 
-    async def look(self, overview: Overview) -> list[Finding]:
-        """What is well and what is not, in the order in which one would put it right."""
+    async def check(self, overview: Overview) -> list[Finding]:
+        """Findings, good and bad, in the order in which one would put them right."""
         own = overview.integration
         found = [
             integration_checks.judge_switches(
@@ -123,7 +123,7 @@ class IntegrationChecks:
                     Problem.of("chatwoot.check_again"),
                 )
             )
-        if (files := await self._files.look(own, own.inbox_id)) is not None:
+        if (files := await self._files.try_files(own, own.inbox_id)) is not None:
             found.append(files)
         is_on = own.is_socket_active and self._settings.chatwoot_sockets
         return [*found, integration_checks.judge_socket(profile, is_on=is_on)]

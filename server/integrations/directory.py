@@ -72,12 +72,12 @@ class Directory:
     async def refresh(self) -> None:
         """Reads all integrations. Raises Unavailable; what was known stays."""
         started_us = self.now_us()
-        self.take(
+        self.replace_all(
             await self._database.read(lambda c: integration_rows.read_integrations(c, self._vault)),
             started_us,
         )
 
-    def take(self, found: Iterable[Integration], as_of_us: int = 0) -> None:
+    def replace_all(self, found: Iterable[Integration], as_of_us: int = 0) -> None:
         """Replace all integrations by these, which are all there are, as of that moment."""
         self._index = IntegrationIndex(found, require_signature=self._require_signature)
         self.integrations = self._index.integrations

@@ -23,7 +23,7 @@ class FileTrial:
         self._client_of = client_of
         self._files = files
 
-    async def look(self, own: Integration, inbox_id: int | None) -> Finding | None:
+    async def try_files(self, own: Integration, inbox_id: int | None) -> Finding | None:
         """None where there is no file to try, or Chatwoot does not say: that is no fault of its
         files.
         """

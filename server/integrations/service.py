@@ -45,7 +45,7 @@ Json = dict[str, Any]
 
 
 class NewIntegration(msgspec.Struct, frozen=True):
-    """What is asked of who adds one."""
+    """The fields of an integration to be added."""
 
     account_id: int
     inbox_id: int
@@ -89,7 +89,7 @@ class Integrations:
         )
 
     async def get(self, integration_id: int, company_id: int | None) -> Overview:
-        """Raises NotFound, also for another company's."""
+        """The integration. Raises NotFound, also for another company's."""
         found = await self._database.read(
             lambda c: integration_rows.read_overview(c, self._vault, integration_id, company_id)
         )
@@ -98,7 +98,7 @@ class Integrations:
         return found
 
     async def add(self, actor: Actor, new: NewIntegration) -> Overview:
-        """See `add_all`, for one inbox."""
+        """As `add_all`, for one inbox."""
         [added] = await self.add_all(actor, new, [new.inbox_id])
         return added
 
@@ -153,13 +153,13 @@ class Integrations:
         await self._directory.refresh()
         return [await self.prove(integration_id, actor.company_id) for integration_id in added]
 
-    async def look(self, actor: Actor, new: NewIntegration) -> Place:
-        """What there is to connect at an address, as its access token sees it; nothing is kept.
-        `account_id` 0: the first account.
+    async def inspect(self, actor: Actor, new: NewIntegration) -> Place:
+        """Lists what there is to connect at an address, as its access token sees it; nothing is
+        kept. `account_id` 0: the first account.
 
         Raises BadRequest, Unprocessable, ChatwootAway.
         """
-        return await self._trial.look(await self._draft(actor, new), tries_files=True)
+        return await self._trial.inspect(await self._draft(actor, new), tries_files=True)
 
     async def _draft(self, actor: Actor, new: NewIntegration) -> Integration:
         """As it would be kept; its number is nobody's."""

@@ -54,7 +54,7 @@ class Trial:
         self._client_of = client_of
         self._files = files
 
-    async def look(self, integration: Integration, *, tries_files: bool = False) -> Place:
+    async def inspect(self, integration: Integration, *, tries_files: bool = False) -> Place:
         """What there is to choose from; without an account number the first account whose
         administrator the token's owner is. A file that does not open is no reason to refuse the
         rest, and is told besides.
@@ -88,14 +88,14 @@ class Trial:
                 for one in inboxes
                 if isinstance(one.get("id"), int)
             ),
-            files=await self._files.look(own, None) if tries_files else None,
+            files=await self._files.try_files(own, None) if tries_files else None,
         )
 
     async def check(self, integration: Integration, inbox_ids: Sequence[int]) -> dict[int, str]:
         """The inboxes' names. Raises ChatwootAway when Chatwoot cannot be asked now, Unprocessable
         for the first thing that is wrong.
         """
-        place = await self.look(integration)
+        place = await self.inspect(integration)
         names = {number: name for number, name, _ in place.inboxes}
         listed = [{"id": number, "name": name} for number, name in names.items()]
         for inbox_id in inbox_ids:

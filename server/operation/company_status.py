@@ -1,4 +1,4 @@
-"""How it goes for one company: who is connected, what comes in, how long it takes to the screen,
+"""The status of one company: who is connected, what comes in, how long it takes to the screen,
 what waits, and what is wrong.
 
 Told from the journal and from when events were written to agents, so it is the same in every
@@ -86,19 +86,21 @@ class CompanyStatus:
         self._source_of = source_of
         self._kept: dict[int, tuple[float, Json]] = {}
 
-    async def look(self, company_id: int) -> Json:
-        """With nulls for what only the database knows, while it is away."""
+    async def report(self, company_id: int) -> Json:
+        """The status as JSON, kept for a second; null is what only the database knows while it is
+        away.
+        """
         now = time.monotonic()
         kept = self._kept.get(company_id)
         if kept is not None and now - kept[0] < _KEPT_SECONDS:
             return kept[1]
-        found = await self._look(company_id)
+        found = await self._build_report(company_id)
         self._kept = {
             key: value for key, value in self._kept.items() if now - value[0] < _KEPT_SECONDS
         } | {company_id: (now, found)}
         return found
 
-    async def _look(self, company_id: int) -> Json:
+    async def _build_report(self, company_id: int) -> Json:
         own = [one for one in self._directory.integrations.values() if one.company_id == company_id]
         now_us = wall_now_us()
         first = now_us // _MINUTE_US - _MINUTES + 1

@@ -1,5 +1,5 @@
-"""Where is my message: the way of deliveries, messages and replies, for administrators of a company
-and for whoever runs the server.
+"""Traces deliveries, messages and replies, for administrators of a company and for operators of
+the server.
 
 A delivery that no integration took belongs to nobody yet. It is shown to a company when its address
 (account and inbox) fits that company's proved integrations and no other's (`Directory.may_list`);
@@ -48,7 +48,7 @@ _DAY_US = 86_400 * SECOND
 
 
 class MessageTrace(msgspec.Struct, frozen=True):
-    """A message with everything that is known of its way."""
+    """A message with the events, deliveries and fan-outs that are known of it."""
 
     message: Found
     events: list[SeenEvent]

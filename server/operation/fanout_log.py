@@ -21,13 +21,13 @@ class FanoutLog:
         self._database = database
         self._waiting: list[FanOut] = []
 
-    def note(self, fan_out: FanOut) -> None:
-        """Keep a fan-out for the next write. Called by the hub."""
+    def record(self, fan_out: FanOut) -> None:
+        """Keeps a fan-out for the next write. Called by the hub."""
         if len(self._waiting) < _MAX_WAITING:
             self._waiting.append(fan_out)
 
     async def run(self) -> None:
-        """Write what has come, once a second."""
+        """Writes what was recorded, once a second."""
         while True:
             await asyncio.sleep(_FLUSH_INTERVAL_SECONDS)
             if not self._waiting:

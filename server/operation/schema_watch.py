@@ -16,7 +16,7 @@ _logger = log.get(__name__)
 _EVERY_SECONDS, _AGAIN_SECONDS, _POLL_SECONDS = 600.0, 5.0, 0.5
 
 
-class Told(Protocol):
+class SchemaStatus(Protocol):
     """Keeps what is wrong with the schema."""
 
     schema_problem: Text | None
@@ -25,7 +25,7 @@ class Told(Protocol):
 class SchemaWatch:
     """Writes what it finds into `health.schema_problem`."""
 
-    def __init__(self, database: Database, database_url: str, health: Told) -> None:
+    def __init__(self, database: Database, database_url: str, health: SchemaStatus) -> None:
         self._database = database
         self._database_url = database_url
         self._health = health
@@ -33,14 +33,14 @@ class SchemaWatch:
     async def run(self) -> None:
         """Examines the schema until it is cancelled; logs a problem once."""
         while True:
-            met = self._database.refusals.schema_count
-            problem = await self._look()
+            count_before = self._database.refusals.schema_count
+            problem = await self._examine()
             if problem and problem != self._health.schema_problem:
                 _logger.error("schema", problem=english(problem))
             self._health.schema_problem = problem
-            await self._wait(met)
+            await self._wait(count_before)
 
-    async def _look(self) -> Text | None:
+    async def _examine(self) -> Text | None:
         try:
             return await asyncio.to_thread(schema_problem, self._database_url)
         except DatabaseUnavailable:
@@ -48,13 +48,13 @@ class SchemaWatch:
         except ConfigurationError as error:
             return None if self._database.refusals.has_any else error.problem
 
-    async def _wait(self, met: int) -> None:
-        """Until it is to be looked at again; `met`: how often the tables were met wrong before the
-        last look.
+    async def _wait(self, count_before: int) -> None:
+        """Waits for the next examination; `count_before`: how many statements had met a wrong table
+        before the last one.
         """
         is_well = self._health.schema_problem is None and self._database.is_reachable
         until = time.monotonic() + (_EVERY_SECONDS if is_well else _AGAIN_SECONDS)
         while time.monotonic() < until:
             await asyncio.sleep(_POLL_SECONDS)
-            if is_well and self._database.refusals.schema_count != met:
+            if is_well and self._database.refusals.schema_count != count_before:
                 return

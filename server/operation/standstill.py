@@ -22,7 +22,7 @@ STANDSTILL_SECONDS = 5.0
 
 
 class Standstill:
-    """Looks once a second, by two look-ups in an index."""
+    """Measures once a second, by two look-ups in an index."""
 
     def __init__(self, database: Database, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._database = database
@@ -41,12 +41,12 @@ class Standstill:
             except DatabaseUnavailable:
                 pass
             else:
-                self.note(oldest, newest)
+                self.observe(oldest, newest)
             self._say()
             await asyncio.sleep(_EVERY_SECONDS)
 
-    def note(self, oldest: int | None, newest: int) -> None:
-        """The oldest delivery that is due, if any, and the newest there is, at this moment."""
+    def observe(self, oldest: int | None, newest: int) -> None:
+        """Records the oldest delivery that is due, if any, and the newest there is, as of now."""
         self._oldest = oldest
         self._newest.append((self._monotonic(), newest))
 

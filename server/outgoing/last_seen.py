@@ -47,8 +47,8 @@ class _Read(msgspec.Struct, frozen=True):
 
 
 class LastSeen:
-    """`note` only remembers; what does not fit, or is lost with the process, is told when the
-    conversation is read again.
+    """Tells Chatwoot in the background; what does not fit, or is lost with the process, is told
+    when the conversation is read again.
     """
 
     def __init__(
@@ -59,12 +59,12 @@ class LastSeen:
         self._client_of = client_of
         self._editor = ConversationEditor(database, publish)
         self._work: Paced[tuple[int, int], _Read] = Paced(
-            self._tell, gather_seconds=_GATHER_SECONDS, max_waiting=_MAX_WAITING
+            self._report_read, gather_seconds=_GATHER_SECONDS, max_waiting=_MAX_WAITING
         )
         self.run = self._work.run
 
-    def note(self, row: Conversation, read_count: int) -> None:
-        """An agent has read it so far; nothing is told of what was read in part."""
+    def record_read(self, row: Conversation, read_count: int) -> None:
+        """Queues a conversation that an agent has read to its end; one read in part is left out."""
         if (
             row.integration_id is None
             or row.chatwoot_conversation_id is None
@@ -75,7 +75,7 @@ class LastSeen:
         if integration is None or read_count < row.inbound_count:
             return
         read = _Read(row.company_id, row.id, row.chatwoot_conversation_id, read_count)
-        if not self._work.note(integration.base_url, (row.integration_id, row.id), read):
+        if not self._work.submit(integration.base_url, (row.integration_id, row.id), read):
             _logger.info(
                 "reading not told to Chatwoot",
                 integration_id=integration.id,
@@ -95,7 +95,7 @@ class LastSeen:
         )
         return one if is_usable else None
 
-    async def _tell(self, key: tuple[int, int], read: _Read) -> None:
+    async def _report_read(self, key: tuple[int, int], read: _Read) -> None:
         integration = self._usable(read.company_id, key[0])
         if integration is None:
             return

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from server.access.authentication import Access
-from server.access.foreign_access import Trespass
+from server.access.foreign_access import ForeignAccessLog
 from server.core.wire.event_frames import EventBatch
 from server.db.access.vault import Vault
 from server.db.engine.clock import DatabaseClock
@@ -112,7 +112,9 @@ class Process:
         self.sockets = Sockets(access, self.feeds, self.hub, Alone(), settings, self)
         guard = Guard(
             RequestPipeline(
-                access, ApiLimits(agent_per_minute=0, company_per_minute=0), Trespass(database)
+                access,
+                ApiLimits(agent_per_minute=0, company_per_minute=0),
+                ForeignAccessLog(database),
             ),
             access,
             self.feeds,

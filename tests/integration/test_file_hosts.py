@@ -126,6 +126,6 @@ async def test_a_named_host_is_well(sim: ChatwootSim, named: tuple[str, ...], st
                 http=http,
             )
 
-        found = await FileTrial(client_of, files).look(own, None)
+        found = await FileTrial(client_of, files).try_files(own, None)
     assert found is not None
     assert found.state == state

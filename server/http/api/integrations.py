@@ -86,7 +86,7 @@ class IntegrationsApi:
     async def check(self, request: Request, principal: Principal) -> Response:
         """Ask Chatwoot now whether everything fits together, and answer with the findings."""
         overview = await self._integrations.get(path_number(request, "id"), principal.company_id)
-        return json_answer(report(await self._checks.look(overview)))
+        return json_answer(report(await self._checks.check(overview)))
 
     async def register(self, request: Request, principal: Principal) -> Response:
         """Register our webhook in Chatwoot, and return the integration."""

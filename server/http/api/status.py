@@ -45,7 +45,7 @@ class StatusApi:
 
     async def status(self, request: Request, principal: Principal) -> Response:
         """Return the status as JSON, with its problems in English."""
-        found = in_english(await self._status.look(principal.company_id))
+        found = in_english(await self._status.report(principal.company_id))
         return json_answer(found, 200, {"Cache-Control": "no-store"})
 
     async def home(self, request: Request, principal: Principal) -> Response:
@@ -54,14 +54,14 @@ class StatusApi:
 
     async def page(self, request: Request, principal: Principal) -> Response:
         """Show the status as it is now."""
-        shown = _shown(await self._status.look(principal.company_id), self._shell.locale(request))
+        shown = _shown(await self._status.report(principal.company_id), self._shell.locale(request))
         return self._shell.render(request, "admin_status.html", principal=principal, shown=shown)
 
     async def figures(self, request: Request, principal: Principal) -> Response:
         """Return what the page's script puts in the place of what the page was opened with: the
         same words, in the same language.
         """
-        shown = _shown(await self._status.look(principal.company_id), self._shell.locale(request))
+        shown = _shown(await self._status.report(principal.company_id), self._shell.locale(request))
         return json_answer(shown, 200, {"Cache-Control": "no-store"})
 
 

@@ -133,7 +133,7 @@ class IntegrationPages:
             )
             chosen = _chosen(form)
             if form.get("look") or not (chosen or form.get("accept_unproved")):
-                place = await self._integrations.look(
+                place = await self._integrations.inspect(
                     actor, _new(form, account_id=number(form.get("account_id")) or 0)
                 )
                 return await self._list(request, principal, form, None, place)
@@ -241,7 +241,7 @@ class IntegrationPages:
         overview: Overview = await self._integrations.get(
             path_number(request, "id"), principal.company_id
         )
-        findings = await self._checks.look(overview)
+        findings = await self._checks.check(overview)
         if not overview.integration.is_proved:  # which may have changed just now
             overview = await self._integrations.get(overview.integration.id, principal.company_id)
         run = await self._runs.get(principal.company_id, overview.integration.id)

@@ -209,7 +209,7 @@ async def test_sessions_that_have_ended_are_told_together(tmp_path: Path) -> Non
                 lambda c, key=key: agent_sessions.add_session(c, key, agent.id, 1, 2)  # type: ignore[misc]
             )
             await database.transaction(lambda c, key=key: agent_sessions.revoke_session(c, key, 2))  # type: ignore[misc]
-        await access.look_up()
+        await access.refresh_changed()
         assert [set(told) for told in ended] == [keys]
 
 
@@ -227,7 +227,7 @@ async def test_whose_row_changed_is_told_of_once(tmp_path: Path) -> None:
             database, settings, lambda agent: told.append(agent.role), lambda _keys: None
         )
         agent = (await access.authenticate_token(_token(role="admin"))).agent
-        await access.look_up()
+        await access.refresh_changed()
         for n, role in enumerate(("admin", "agent", "agent", "admin"), start=1):
             change = (
                 "UPDATE omni_agents SET role = :role, updated_at = updated_at + :n WHERE id = :id"
@@ -236,7 +236,7 @@ async def test_whose_row_changed_is_told_of_once(tmp_path: Path) -> None:
             await database.transaction(
                 lambda c: c.execute(change, {"role": role, "n": n, "id": agent.id})  # noqa: B023
             )
-            await access.look_up()
+            await access.refresh_changed()
         assert told == ["agent", "admin"]
 
 
@@ -249,7 +249,7 @@ async def test_no_number_of_changes_hides_one(
     async with Database(fresh_sqlite(tmp_path / "auth.db")) as database:
         access = Access(database, Settings(jwt_secret=SECRET), told.append, lambda _keys: None)
         agent = (await access.authenticate_token(_token())).agent
-        await access.look_up()
+        await access.refresh_changed()
         now_us = wall_now_us()
         for number in range(30):
             # all in one microsecond, after the look
@@ -268,7 +268,7 @@ async def test_no_number_of_changes_hides_one(
                 c, agent.id, is_active=False, valid_after_us=0, now_us=now_us
             )
         )
-        await access.look_up()
+        await access.refresh_changed()
         assert agent.id in {one.id for one in told if not one.is_active}
         with pytest.raises(Unauthenticated):
             await access.authenticate_token(_token())
@@ -299,10 +299,10 @@ async def test_what_is_changed_by_hand_is_noticed(tmp_path: Path, change: str, s
         )
         agent = (await access.authenticate_token(_token(role="admin"))).agent
         connected.append(agent.id)
-        await access.look_up()
+        await access.refresh_changed()
         told.clear()
         await database.transaction(lambda c: c.execute(change, {"id": agent.id}))
-        await access.look_up()
+        await access.refresh_changed()
         assert [(one.id, one.is_active, one.valid_after_us > 0) for one in told] == [
             (agent.id, status != "gone", status == "ended")
         ]
@@ -310,7 +310,7 @@ async def test_what_is_changed_by_hand_is_noticed(tmp_path: Path, change: str, s
             "agent" if status == "agent" else "admin"
         ]
         told.clear()
-        await access.look_up()
+        await access.refresh_changed()
         assert told == [] or status == "gone"
 
 
@@ -327,13 +327,13 @@ async def test_a_database_that_went_back_is_read_anew(tmp_path: Path) -> None:
         await database.transaction(
             lambda c: agent_rows.update_agent(c, agent.id, {"name": "Tomas"}, far_us)
         )
-        await access.look_up()
+        await access.refresh_changed()
         await database.transaction(
             lambda c: c.execute(
                 "UPDATE omni_agents SET updated_at = created_at, name = 'As it was'", {}
             )
         )
-        await access.look_up()
+        await access.refresh_changed()
         assert (await access.authenticate_token(_token())).agent.name == "As it was"
 
 
@@ -360,7 +360,7 @@ async def test_a_role_is_taken_away_in_either_place(tmp_path: Path) -> None:
         ):
             values = {"role": role}
             await database.transaction(lambda c: agent_rows.update_agent(c, agent.id, values, 1))  # noqa: B023
-            await access.look_up()
+            await access.refresh_changed()
             assert await roles() == expected
 
 
@@ -377,11 +377,11 @@ async def test_without_the_database_memory_counts_for_seconds(
         token = _token()
         await access.authenticate_token(token)
         assert access.is_current
-        assert access.remembered(f"Bearer {token}") is not None
+        assert access.cached_principal(f"Bearer {token}") is not None
         later = access._freshness.read_clocks()[0] + 5
         monkeypatch.setattr(access._freshness, "_steady", lambda: later)
         assert not access.is_current
-        assert access.remembered(f"Bearer {token}") is None
+        assert access.cached_principal(f"Bearer {token}") is None
         (tmp_path / "auth.db").rename(tmp_path / "elsewhere.db")
         await database.__aexit__()
         with pytest.raises(DatabaseUnavailable):

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from server.access.foreign_access import Trespass
+from server.access.foreign_access import ForeignAccessLog
 from server.core.times import SECOND, wall_now_us
 from server.db.access.audit_log import NO_ORIGIN, Actor
 from server.db.engine.database import Database
@@ -36,9 +36,9 @@ async def processes(database_url: str) -> AsyncIterator[list[Database]]:
 
 
 async def attempt(
-    process: Trespass, number: int, *, agent_id: int = 5, method: str = "GET"
+    process: ForeignAccessLog, number: int, *, agent_id: int = 5, method: str = "GET"
 ) -> None:
-    await process._note(
+    await process._record(
         Actor(STRANGER, "Tomas", agent_id, NO_ORIGIN), method, "canned-replies", number
     )
 
@@ -54,7 +54,7 @@ async def test_one_line_an_agent_and_thing_whichever_process_it_meets(
     """Whatever was tried with it; another thing, whose number ends alike, and another agent are
     lines of their own.
     """
-    both = [Trespass(database) for database in processes]
+    both = [ForeignAccessLog(database) for database in processes]
     for _ in range(3):
         for process in both:
             for method in ("GET", "PUT"):
@@ -72,7 +72,7 @@ async def test_within_the_hour_the_database_is_not_asked_again(processes: list[D
     """A page that asks every five seconds for what is not its own opens no transaction each time:
     of a line that somebody has deleted meanwhile nothing is noticed.
     """
-    process = Trespass(processes[0])
+    process = ForeignAccessLog(processes[0])
     await attempt(process, 7)
     await processes[0].transaction(lambda c: c.execute("DELETE FROM omni_audit_log"))
     await attempt(process, 7)
@@ -83,20 +83,20 @@ async def test_within_the_hour_the_database_is_not_asked_again(processes: list[D
 
 async def test_an_hour_later_it_is_written_again(processes: list[Database]) -> None:
     """By the process that wrote it as by another one."""
-    await attempt(Trespass(processes[0]), 7)
+    await attempt(ForeignAccessLog(processes[0]), 7)
     before_us = wall_now_us() - 3_601 * SECOND
 
     async def age(connection: Connection) -> None:
         await connection.execute("UPDATE omni_audit_log SET at = :at", {"at": before_us})
 
     await processes[0].transaction(age)
-    await attempt(Trespass(processes[1]), 7)
+    await attempt(ForeignAccessLog(processes[1]), 7)
     assert len(await lines(processes[0])) == 2
 
 
 async def test_own_things_and_what_is_not_there_are_no_attempts(processes: list[Database]) -> None:
     """Only what is there, in another company."""
-    process = Trespass(processes[0])
+    process = ForeignAccessLog(processes[0])
     await attempt(process, 8)
     await attempt(process, 9_999)
     assert await lines(processes[0]) == []

@@ -121,7 +121,7 @@ def test_keys_of_a_jwks_are_chosen_by_their_number_and_renewed(
     """A new key is taken when the file changes, the old one goes with it; a broken file changes
     nothing.
     """
-    monkeypatch.setattr(tokens, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(tokens, "_REFRESH_SECONDS", 0.0)
     path = Path(_jwks(tmp_path, _jwk(RSA, "a")))
     keys = Tokens(Settings(jwt_jwks_path=str(path)))
     assert keys.decode(_token(RSA, "RS256", "a")).subject == "17"

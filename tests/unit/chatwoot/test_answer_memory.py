@@ -75,7 +75,7 @@ async def test_huge_answers_to_many_companies_have_a_bound_in_bytes() -> None:
     assert peak < BUDGET + DECODING + 40 * CONNECTION < 40 * BODY, f"{peak / MB:.0f} MB"
     assert whole >= 1
     assert all("memory that is set aside for large answers" in sentence for sentence in words)
-    assert (memory.taken, memory.waiting) == (0, 0)
+    assert (memory.held_bytes, memory.waiting) == (0, 0)
 
 
 async def test_an_answer_is_counted_as_long_as_it_lives() -> None:
@@ -85,17 +85,17 @@ async def test_an_answer_is_counted_as_long_as_it_lives() -> None:
         client = _client(url, http, memory, 1)
         for read in (client.list_inboxes, client.profile):
             answer = await read()
-            assert BODY <= memory.taken <= 2 * BODY
+            assert BODY <= memory.held_bytes <= 2 * BODY
             del answer
             gc.collect()
-            assert memory.taken == 0
+            assert memory.held_bytes == 0
 
 
 async def test_a_small_answer_is_not_counted() -> None:
     """Nearly all are: no other company's can hold them up."""
     memory = AnswerMemory(BUDGET)
-    await memory.take(1, memory.company_bytes)
-    await memory.take(2, memory.company_bytes)
+    await memory.reserve(1, memory.company_bytes)
+    await memory.reserve(2, memory.company_bytes)
     async with (
         large_answers(UNCOUNTED_BYTES // 2) as url,
         httpx.AsyncClient(trust_env=False) as http,
@@ -114,7 +114,7 @@ async def test_a_failure_gives_its_bytes_back() -> None:
     ):
         with pytest.raises(ChatwootError):
             await _client(url, http, memory, 1).profile()
-    assert memory.taken == 0
+    assert memory.held_bytes == 0
 
     others = memory.hold(2)
     await others.grow_for(memory.company_bytes, memory.company_bytes)
@@ -124,9 +124,9 @@ async def test_a_failure_gives_its_bytes_back() -> None:
             await eventually(lambda: memory.waiting == 1, 30)
             task.cancel()
         assert task.cancelled()
-    assert (memory.taken, memory.waiting) == (memory.company_bytes, 0)
+    assert (memory.held_bytes, memory.waiting) == (memory.company_bytes, 0)
     others.release()
-    assert memory.taken == 0
+    assert memory.held_bytes == 0
 
 
 async def test_one_company_leaves_the_others_room() -> None:
@@ -178,7 +178,7 @@ async def test_when_all_readers_wait_the_largest_is_refused_at_once() -> None:
         third = group.create_task(grow(3))
     assert (first.result(), third.result()) == (True, False)
     held[2].release()
-    assert (memory.taken, memory.waiting) == (0, 0)
+    assert (memory.held_bytes, memory.waiting) == (0, 0)
 
 
 async def test_more_than_a_company_may_have_is_refused_for_good() -> None:

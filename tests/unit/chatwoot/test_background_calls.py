@@ -33,11 +33,11 @@ async def test_the_same_is_done_once_with_its_newest_value() -> None:
 
     work: Paced[int, str] = Paced(do, gather_seconds=0.0, max_waiting=10)
     for value in ("old", "new"):
-        assert work.note("a", 1, value)
-    assert work.note("a", 2, "other")
+        assert work.submit("a", 1, value)
+    assert work.submit("a", 2, "other")
     async with running(work):
         await eventually(lambda: len(done) == 2, limit=30)
-        work.note("a", 1, "again")
+        work.submit("a", 1, "again")
         await eventually(lambda: len(done) == 3, limit=30)
     assert done == [(1, "new"), (2, "other"), (1, "again")]
 
@@ -53,14 +53,14 @@ async def test_a_server_that_hangs_holds_back_its_own_alone() -> None:
 
     work: Paced[int, str] = Paced(do, gather_seconds=0.0, max_waiting=3)
     async with running(work):
-        work.note("slow", 1, "hangs")
-        work.note("slow", 2, "waits")
-        work.note("quick", 3, "goes")
+        work.submit("slow", 1, "hangs")
+        work.submit("slow", 2, "waits")
+        work.submit("quick", 3, "goes")
         await eventually(lambda: done == [3], limit=30)
-        assert work.note("slow", 4, "waits")
-        assert work.note("slow", 5, "waits")
-        assert not work.note("slow", 6, "there is no room")
-        assert work.note("slow", 5, "is there already")
+        assert work.submit("slow", 4, "waits")
+        assert work.submit("slow", 5, "waits")
+        assert not work.submit("slow", 6, "there is no room")
+        assert work.submit("slow", 5, "is there already")
 
 
 async def test_what_cannot_be_done_now_is_done_later_and_in_the_end_given_up() -> None:
@@ -75,12 +75,12 @@ async def test_what_cannot_be_done_now_is_done_later_and_in_the_end_given_up() -
 
     work: Paced[int, str] = Paced(do, gather_seconds=0.0, max_waiting=10)
     for key, value in ((1, "never"), (2, "breaks"), (3, "works")):
-        work.note("a", key, value)
+        work.submit("a", key, value)
     async with running(work):
         await eventually(
             lambda: tried.count(1) == background_calls._MAX_TRIES + 1 and tried.count(3) == 3,
             limit=30,
         )
-        work.note("a", 4, "works")
+        work.submit("a", 4, "works")
         await eventually(lambda: tried.count(4) == 3, limit=30)
     assert (tried.count(1), tried.count(2)) == (background_calls._MAX_TRIES + 1, 3)

@@ -386,10 +386,10 @@ async def test_budget_allows_a_burst_then_a_steady_rate() -> None:
     clock = Clock()
     budget = RequestBudget(per_minute=600, monotonic=clock)  # a bucket of 10
     for _ in range(8):
-        await budget.take(is_write=False)
+        await budget.acquire(is_write=False)
     assert budget.seconds_until_free(is_write=False) > 0
-    await budget.take(is_write=True)
-    await budget.take(is_write=True)
+    await budget.acquire(is_write=True)
+    await budget.acquire(is_write=True)
     assert budget.seconds_until_free(is_write=True) == pytest.approx(0.1)
     clock.now += 1
     assert budget.seconds_until_free(is_write=False) == 0
@@ -398,9 +398,9 @@ async def test_budget_allows_a_burst_then_a_steady_rate() -> None:
 async def test_budget_gives_up_instead_of_waiting_for_ever() -> None:
     """A wait longer than allowed is told at once."""
     budget = RequestBudget(per_minute=60, max_wait_seconds=0.5, monotonic=Clock())
-    await budget.take(is_write=True)
+    await budget.acquire(is_write=True)
     with pytest.raises(ChatwootUnavailable):
-        await budget.take(is_write=True)
+        await budget.acquire(is_write=True)
 
 
 async def test_budget_pauses_after_429() -> None:
@@ -417,10 +417,10 @@ async def test_cancelled_waiter_takes_nothing() -> None:
     """The budget is taken after the wait, in one step."""
     clock = Clock()
     budget = RequestBudget(per_minute=60, monotonic=clock)
-    await budget.take(is_write=True)
+    await budget.acquire(is_write=True)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
-            await budget.take(is_write=True)
+            await budget.acquire(is_write=True)
     clock.now += 1.0
     assert budget.seconds_until_free(is_write=True) == 0
 

@@ -71,7 +71,7 @@ async def test_the_first_look_after_the_lease_has_run_out_takes_it(database_url:
     """Not one before: there is one connection at a time."""
     migrations.upgrade(database_url)
     async with _leaders(database_url) as (sim, database, [first, second]):
-        await first._look()
+        await first._renew_leases()
         began_us = await database.read(database.clock.read)
         await eventually(lambda: len(sim.cable.subscriptions) == 1, limit=30)
         holder, until_us = await _lease(database)
@@ -79,16 +79,16 @@ async def test_the_first_look_after_the_lease_has_run_out_takes_it(database_url:
         assert until_us - began_us <= cable_leader._LEASE_SECONDS * SECOND, (
             "no longer than is promised"
         )
-        await second._look()
+        await second._renew_leases()
         assert await _lease(database) == (first._me, until_us)
         assert sim.cable.connects == 1
         # it died so long ago
         await database.transaction(
             lambda c: c.execute("UPDATE omni_chatwoot_sockets SET lease_until = 1")
         )
-        await second._look()
+        await second._renew_leases()
         assert (await _lease(database))[0] == second._me
         await eventually(lambda: sim.cable.connects == 2, limit=30)
-        await first._look()  # it had only stood still
+        await first._renew_leases()  # it had only stood still
         assert (await _lease(database))[0] == second._me
         await eventually(lambda: len(sim.cable.subscriptions) == 1, limit=30)

@@ -162,5 +162,5 @@ async def test_it_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("server.chatwoot.budget.asyncio.sleep", sleep)
     budget = SlowBudget(RequestBudget(), 1_200, monotonic=lambda: 100.0)
     for _ in range(4):
-        await budget.take(is_write=False)
+        await budget.acquire(is_write=False)
     assert slept == [0.0, 3.0, 6.0, 9.0]

@@ -16,8 +16,8 @@ def test_from_ten_seconds_on_it_is_said() -> None:
     """With what to do; of the integration that is late, and no other."""
     arrivals = Arrivals()
     for delay in (0.1, 12, 40, 43, 60):
-        arrivals.note("webhook", 1, _us(delay))
-        arrivals.note("webhook", 2, _us(0.2))
+        arrivals.record("webhook", 1, _us(delay))
+        arrivals.record("webhook", 2, _us(0.2))
     [problem] = arrivals.problems([1, 2])
     sentence = english(problem)
     assert sentence.startswith("integration 1: webhooks come 40 s late")
@@ -28,8 +28,8 @@ def test_from_ten_seconds_on_it_is_said() -> None:
 def test_sources_are_kept_apart() -> None:
     """The socket is quick while webhooks wait in Chatwoot's queue."""
     arrivals = Arrivals()
-    arrivals.note("webhook", 1, _us(30))
-    arrivals.note("socket", 1, _us(0.1))
+    arrivals.record("webhook", 1, _us(30))
+    arrivals.record("socket", 1, _us(0.1))
     assert (arrivals.delay_seconds([1]) or 0) > 29
     assert (arrivals.delay_seconds([1], "socket") or 9) < 5
 
@@ -37,9 +37,9 @@ def test_sources_are_kept_apart() -> None:
 def test_fetched_history_is_no_delay() -> None:
     """Nor is silence, nor a clock that is behind."""
     arrivals = Arrivals()
-    arrivals.note("webhook", 1, _us(7 * 24 * 3600))
+    arrivals.record("webhook", 1, _us(7 * 24 * 3600))
     assert arrivals.delay_seconds([1]) is None
-    arrivals.note("webhook", 1, _us(-5))
+    arrivals.record("webhook", 1, _us(-5))
     assert arrivals.delay_seconds([1]) == 0
 
 

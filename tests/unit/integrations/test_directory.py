@@ -61,7 +61,7 @@ def _directory(*integrations: Integration, is_required: bool = False) -> Directo
         tolerance_seconds=300,
         require_signature=is_required,
     )
-    directory.take(integrations)
+    directory.replace_all(integrations)
     return directory
 
 

@@ -16,20 +16,20 @@ async def test_the_age_of_what_waits_is_measured_by_our_own_clock(tmp_path: Path
     now = 100.0
     async with Database(fresh_sqlite(tmp_path / "omni.db")) as database:
         one = Standstill(database, lambda: now)
-        one.note(None, 7)
+        one.observe(None, 7)
         assert one.seconds == 0
         now = 110.0
-        one.note(8, 9)
+        one.observe(8, 9)
         now = 113.0
-        one.note(8, 30)
+        one.observe(8, 30)
         assert one.seconds == 3
-        one.note(9, 30)
+        one.observe(9, 30)
         assert one.seconds == 3
-        one.note(20, 31)  # seen first when 30 was the newest
+        one.observe(20, 31)  # seen first when 30 was the newest
         assert one.seconds == 0
         now = 120.0
         assert one.seconds == 7  # the database is away meanwhile: it goes on waiting
-        one.note(None, 31)
+        one.observe(None, 31)
         assert one.seconds == 0
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 
 from server.access.authentication import Access, Principal
-from server.access.foreign_access import Trespass
+from server.access.foreign_access import ForeignAccessLog
 from server.core.wire.event_frames import EventBatch
 from server.db.access.agent_rows import Agent
 from server.db.engine.database import Connection, Database
@@ -72,7 +72,7 @@ def _guard(database: Database, feeds: Feeds) -> Guard:
     )
     return Guard(
         RequestPipeline(
-            access, ApiLimits(agent_per_minute=0, company_per_minute=0), Trespass(database)
+            access, ApiLimits(agent_per_minute=0, company_per_minute=0), ForeignAccessLog(database)
         ),
         access,
         feeds,
