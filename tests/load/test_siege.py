@@ -11,7 +11,8 @@ from tests.kit.eventually import scaled
 from tests.kit.mariadb import MariaDB
 from tests.kit.redis import Redis
 from tests.tools.load.attackers import Haul
-from tests.tools.load.siege import as_table, play
+from tests.tools.load.siege import run_siege
+from tests.tools.load.siege_verdict import as_table
 
 pytestmark = [pytest.mark.xdist_group("load"), pytest.mark.timeout(scaled(240))]
 
@@ -24,7 +25,7 @@ async def test_no_attacker_reads_or_stops_anything(
     is granted, both processes are well.
     """
     async with clustered(Cluster(tmp_path, mariadb, redis_server)) as cluster:
-        verdict = await play(cluster, entry, seconds=4.0, agents=4)
+        verdict = await run_siege(cluster, entry, seconds=4.0, agents=4)
     assert not verdict.faults, as_table([verdict])
     assert verdict.messages > 10
 

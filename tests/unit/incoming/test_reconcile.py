@@ -20,45 +20,26 @@ from server.problems import english
 from server.settings import Settings
 from tests.kit.eventually import eventually
 from tests.unit.databases import fresh_sqlite
+from tests.unit.incoming.broken_client import ACCOUNT, INBOX, one_of_two_breaks
 from tests.unit.integration_rows import add_integration
-
-ACCOUNT, INBOX = 3, 12
 
 
 async def test_a_round_that_breaks_leaves_the_others_alone(tmp_path: Path) -> None:
     """Whatever it is that nobody thought of: the rounds of other integrations go on, side by side
     and afterwards.
     """
-    sim = ChatwootSim(account_id=ACCOUNT, inbox_id=INBOX)
-    async with (
-        serving(sim),
-        Database(fresh_sqlite(tmp_path / "omni.db")) as database,
-        httpx.AsyncClient(trust_env=False) as http,
-    ):
-        directory = Directory(database, Vault(""), tolerance_seconds=300, require_signature=False)
-        broken, sound = [
-            await add_integration(database, sim, inbox_id) for inbox_id in (INBOX + 1, INBOX)
-        ]
-        await directory.refresh()
-
-        def client_of(integration: Integration) -> ChatwootClient:
-            if integration.id == broken:
-                raise ZeroDivisionError
-            return ChatwootClient(
-                base_url=sim.base_url,
-                account_id=ACCOUNT,
-                access_token=integration.access_token,
-                http=http,
-            )
-
-        ingester = Ingester(database, directory, lambda batch: None, batch=10, attempts=3)
+    async with one_of_two_breaks(tmp_path) as two:
         reconcile = Reconcile(
-            database, directory, ingester, client_of, Settings(reconcile_grace_seconds=0.0)
+            two.database,
+            two.directory,
+            two.ingester,
+            two.client_of,
+            Settings(reconcile_grace_seconds=0.0),
         )
-        sim.customer_says("Mira", "never told of")
+        two.sim.customer_says("Mira", "never told of")
         task = asyncio.get_running_loop().create_task(reconcile.run())
         try:
-            await eventually(lambda: _has_conversation(database, sound), limit=10)
+            await eventually(lambda: _has_conversation(two.database, two.sound), limit=10)
             await eventually(lambda: not reconcile._running)
             assert not task.done()
         finally:
