@@ -10,9 +10,9 @@ import time
 from urllib.parse import urlsplit
 
 from server.lab.load.agents import Agent, Target
+from server.lab.load.counters import Counters
 from server.lab.load.frame_reader import Piece
 from server.lab.load.loop import Loop
-from server.lab.load.tally import Tally
 from tests.conformance.conversations import FRAMES
 
 _END_SECONDS = 60.0
@@ -44,7 +44,7 @@ def main(url: str) -> None:
     agent = Agent(
         loop,
         target,
-        Tally(),
+        Counters(),
         company_id=company_id,
         number=1,
         token="token",

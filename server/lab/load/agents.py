@@ -1,8 +1,8 @@
-"""One agent on its socket, as a client is told to be in docs/protocol.md: hello, resume by cursor,
+"""One agent on its socket, a client as docs/protocol.md describes it: hello, resume by cursor,
 pong, drain, backoff by close code.
 
-It shows nothing to anybody; it checks that each event of its company comes once and in order, and
-costs little more than its system calls.
+It shows nothing; it checks that each event of its company comes once and in order, and costs little
+more than its system calls.
 """
 
 import errno
@@ -17,23 +17,18 @@ from dataclasses import dataclass
 
 import msgspec
 
-from server.lab.load.frame_reader import (
-    CLOSE,
-    Piece,
-    frames_of,
-    masked_text,
-    upgrade_request,
-)
+from server.core.backoff import doubled
+from server.lab.load.counters import Counters
+from server.lab.load.frame_reader import CLOSE, Piece, frames_of, masked_text, upgrade_request
 from server.lab.load.loop import READ, WRITE, Loop
-from server.lab.load.tally import Tally
 
 _READ_BYTES = 65_536
 _SLOW_RECEIVE_BYTES = 4_096  # so that a server feels at once that this client does not read
 # IP_BIND_ADDRESS_NO_PORT: the port is chosen for the whole pair, at connect
 _BIND_ADDRESS_NO_PORT = 24
 _SOCKETS_PER_ADDRESS = 8_000  # the kernel has about 28,000 client ports for each address
-_BACKOFF_FIRST_SECONDS, _BACKOFF_MOST_SECONDS = 0.5, 20.0
-_CALM_SECONDS = 30.0  # live for so long: the backoff begins anew
+_INITIAL_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 0.5, 20.0
+_STABLE_SECONDS = 30.0  # live for so long: the backoff begins anew
 # a close code that says "resume now" is not answered by everybody in the same millisecond
 _RESUME_SECONDS = 0.1
 _WELCOME_SECONDS = 20.0
@@ -52,20 +47,21 @@ class Target:
 
     @property
     def host_header(self) -> str:
+        """The value of the `Host` header, with the port."""
         return f"{self.name or self.host}:{self.port}"
 
 
 class Agent:
-    """`on_gone(agent, seconds)`: the line is gone, connect again after so many seconds (None:
-    never).
+    """Calls `on_gone(agent, seconds)` when its connection is gone: connect again after so many
+    seconds (None: never).
     """
 
     __slots__ = (
         "_asked_at",
         "_connection",
         "_failures",
+        "_generation",
         "_is_upgraded",
-        "_life",
         "_live_since",
         "_loop",
         "_on_gone",
@@ -74,12 +70,12 @@ class Agent:
         "_rest",
         "_target",
         "company_id",
+        "counters",
         "epoch",
         "is_live",
         "is_slow",
         "number",
         "seq",
-        "tally",
         "token",
     )
 
@@ -87,7 +83,7 @@ class Agent:
         self,
         loop: Loop,
         target: Target,
-        tally: Tally,
+        counters: Counters,
         *,
         company_id: int,
         number: int,
@@ -98,7 +94,7 @@ class Agent:
     ) -> None:
         self._loop = loop
         self._target = target
-        self.tally = tally
+        self.counters = counters
         self.company_id = company_id
         self.number = number
         self.token = token
@@ -108,27 +104,32 @@ class Agent:
         self._connection: socket.socket | None = None
         self._rest = b""
         self._is_upgraded = self._replays = self.is_live = False
-        self._failures = self._life = 0
+        self._failures = self._generation = 0
         self._asked_at = self._live_since = 0.0
         self.epoch = ""
         self.seq = -1
 
     @property
     def cursor(self) -> str | None:
+        """`epoch.seq` of the newest event read, None before the first cursor."""
         return f"{self.epoch}.{self.seq}" if self.epoch else None
 
     @property
     def is_connected(self) -> bool:
+        """Whether it has a socket, though it may not be live yet."""
         return self._connection is not None
 
     # the line
 
     def connect(self) -> None:
+        """Open a connection without waiting for it. Without a welcome within seconds it is given
+        up.
+        """
         self._rest = b""
         self._is_upgraded = False
         self._replays = False
         self._asked_at = time.monotonic()
-        self._life += 1
+        self._generation += 1
         self._connection = connection = socket.socket()
         connection.setblocking(False)
         if self.is_slow:
@@ -141,15 +142,17 @@ class Agent:
         if code not in (0, errno.EINPROGRESS):
             self._lose(os.strerror(code))
             return
-        life = self._life
-        self._loop.call_at(self._asked_at + _WELCOME_SECONDS, lambda: self._check_welcome(life))
+        generation = self._generation
+        self._loop.call_at(
+            self._asked_at + _WELCOME_SECONDS, lambda: self._check_welcome(generation)
+        )
 
     def cut(self, reason: str, *, after: float | None = 0.0) -> None:
-        """As a network break: reset, so that no port is kept waiting. Connects again after so many
-        seconds; None: it stays away.
+        """Reset the connection as a network break does, so that no port is kept waiting. Connects
+        again after so many seconds; None: it stays away.
         """
         if self._connection is not None:
-            self.tally.cuts[reason] += 1
+            self.counters.cuts[reason] += 1
             self._drop()
             self._on_gone(self, after)
 
@@ -158,7 +161,8 @@ class Agent:
         if self._connection is not None and self.is_live:
             self._loop.change(self._connection.fileno(), 0, self._on_readable)
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
+        """Read again after `pause`."""
         if self._connection is not None and self.is_live:
             self._loop.change(self._connection.fileno(), READ, self._on_readable)
 
@@ -171,18 +175,18 @@ class Agent:
         self._connection = None
         if self.is_live:
             self.is_live = False
-            self.tally.live -= 1
+            self.counters.live -= 1
 
     def _lose(self, reason: str, code: int | None = None) -> None:
         """Gone without our doing."""
         now = time.monotonic()
-        if self.is_live and now - self._live_since > _CALM_SECONDS:
+        if self.is_live and now - self._live_since > _STABLE_SECONDS:
             self._failures = 0
         self._drop()
         if code is None:
-            self.tally.failures[reason] += 1
+            self.counters.failures[reason] += 1
         else:
-            self.tally.closes[code] += 1
+            self.counters.closes[code] += 1
         self._on_gone(self, self._pause_after(code))
 
     def _pause_after(self, code: int | None) -> float | None:
@@ -190,12 +194,12 @@ class Agent:
             return None
         if code is not None and 4200 <= code < 4300:
             return random.uniform(0, _RESUME_SECONDS)  # noqa: S311 - jitter, not a secret
-        most = min(_BACKOFF_MOST_SECONDS, _BACKOFF_FIRST_SECONDS * 2.0**self._failures)
-        self._failures = min(self._failures + 1, 10)
-        return random.uniform(0, most)  # noqa: S311 - jitter, not a secret
+        self._failures += 1
+        longest = doubled(_INITIAL_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS, self._failures)
+        return random.uniform(0, longest)  # noqa: S311 - jitter, not a secret
 
-    def _check_welcome(self, life: int) -> None:
-        if life == self._life and self._connection is not None and not self.is_live:
+    def _check_welcome(self, generation: int) -> None:
+        if generation == self._generation and self._connection is not None and not self.is_live:
             self._lose("no welcome in time")
 
     # what comes
@@ -213,11 +217,11 @@ class Agent:
         data = self._receive()
         if not data:
             return
-        self.tally.received_bytes += len(data)
+        self.counters.received_bytes += len(data)
         if self._rest:
             data = self._rest + data
         if not self._is_upgraded:
-            rest = self._take_upgrade(data)
+            rest = self._handle_upgrade(data)
             if not rest:
                 return
             data = rest
@@ -225,17 +229,17 @@ class Agent:
         self._rest = piece.rest
         if piece.is_mixed:  # a ping or a reset among events: one after the other
             for begin, _, end in frames_of(data):
-                self._take(self._read_piece(data[begin:end]))
+                self._handle_piece(self._read_piece(data[begin:end]))
         else:
-            self._take(piece)
+            self._handle_piece(piece)
 
-    def _take(self, piece: Piece) -> None:
-        for opcode, payload in piece.others:  # before the events: a welcome tells of them
+    def _handle_piece(self, piece: Piece) -> None:
+        for opcode, payload in piece.others:  # before the events: a welcome announces them
             self._on_frame(opcode, payload)
         if piece.first and self._connection is not None:
             self._on_events(piece)
 
-    def _take_upgrade(self, data: bytes) -> bytes:
+    def _handle_upgrade(self, data: bytes) -> bytes:
         head, end, rest = data.partition(b"\r\n\r\n")
         if not end:
             self._rest = data
@@ -268,25 +272,25 @@ class Agent:
         return data
 
     def _on_events(self, piece: Piece) -> None:
-        tally = self.tally
+        counters = self.counters
         if piece.first != self.seq + 1:
-            tally.note_fault(self.company_id, self.seq, piece.first, self._where("event"))
+            counters.record_fault(self.company_id, self.seq, piece.first, self._where("event"))
         if piece.gap is not None:
-            tally.note_fault(self.company_id, *piece.gap, self._where("event"))
+            counters.record_fault(self.company_id, *piece.gap, self._where("event"))
         if piece.companies != {self.company_id}:
-            tally.faults["foreign"] += len(piece.companies - {self.company_id})
-        tally.delivered += piece.last - piece.first + 1
+            counters.faults["foreign"] += len(piece.companies - {self.company_id})
+        counters.delivered += piece.last - piece.first + 1
         self.seq = piece.last
-        if piece.marks:
+        if piece.tags:
             delays, now = (
-                tally.slow_delays
+                counters.slow_delays
                 if self.is_slow
-                else tally.replays
+                else counters.replays
                 if self._replays
-                else tally.delays,
+                else counters.delays,
                 time.monotonic(),
             )
-            for _, _, written_at in piece.marks:
+            for _, _, written_at in piece.tags:
                 delays.add(now - written_at)
 
     def _on_frame(self, opcode: int, payload: bytes) -> None:
@@ -307,38 +311,38 @@ class Agent:
             case "reset":
                 self._on_reset(message)
             case "drain":
-                life = self._life
+                generation = self._generation
                 self._loop.call_at(
-                    time.monotonic() + message["inMs"] / 1000, lambda: self._leave(life)
+                    time.monotonic() + message["inMs"] / 1000, lambda: self._leave(generation)
                 )
             case "error":
-                self.tally.errors[message["code"]] += 1
+                self.counters.errors[message["code"]] += 1
 
     def _on_ping(self, message: dict[str, object]) -> None:
         epoch, seq = _split(str(message["cursor"]))
         if epoch == self.epoch and seq > self.seq:
-            self.tally.note_fault(self.company_id, self.seq, seq, self._where("ping"))
+            self.counters.record_fault(self.company_id, self.seq, seq, self._where("ping"))
         self._say(type="pong", id=message["id"], cursor=self.cursor)
 
     def _on_welcome(self, message: dict[str, object]) -> None:
         if message["companyId"] != self.company_id:
-            self.tally.faults["foreign"] += 1
+            self.counters.faults["foreign"] += 1
         mode = str(message["mode"])
         self._replays = mode == "replay"
         if mode == "reset":
             self._on_reset(message)
         elif mode == "live" and message["cursor"] != self.cursor:
-            self.tally.note_fault(
+            self.counters.record_fault(
                 self.company_id, self.seq, _split(str(message["cursor"]))[1], self._where("welcome")
             )
-        self.tally.welcomes[mode] += 1
+        self.counters.welcomes[mode] += 1
         if not self._replays:
             self._set_live()
 
     def _on_reset(self, message: dict[str, object]) -> None:
         reason = str(message["reason"])
         if reason != "new":
-            self.tally.resets[reason] += 1
+            self.counters.resets[reason] += 1
         self.epoch, self.seq = _split(str(message["cursor"]))
 
     def _set_live(self) -> None:
@@ -346,22 +350,20 @@ class Agent:
             now = time.monotonic()
             self.is_live = True
             self._live_since = now
-            self.tally.live += 1
-            self.tally.connects.add(now - self._asked_at)
+            self.counters.live += 1
+            self.counters.connects.add(now - self._asked_at)
 
     def _where(self, kind: str) -> str:
-        """For whoever looks for the cause: which message of which line of which agent, and what the
-        line was about.
-        """
+        """Names the message, the agent and the state of its connection, to find a cause by."""
         state = "replaying" if self._replays else "live" if self.is_live else "joining"
         age = time.monotonic() - self._asked_at
         return (
-            f"{kind}, agent {self.number}, line {self._life}, {state}, {age:.2f} s after it "
+            f"{kind}, agent {self.number}, line {self._generation}, {state}, {age:.2f} s after it "
             "was asked for"
         )
 
-    def _leave(self, life: int) -> None:
-        if life == self._life:
+    def _leave(self, generation: int) -> None:
+        if generation == self._generation:
             self.cut("drain", after=0.0)
 
     def _say(self, **fields: object) -> None:

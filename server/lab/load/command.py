@@ -13,7 +13,8 @@ from server import log
 from server.errors import ConfigurationError
 from server.lab.load import comparison, report
 from server.lab.load.private_server import private_server
-from server.lab.load.run import Result, Run
+from server.lab.load.run import Run
+from server.lab.load.run_result import Result
 from server.lab.load.scenario_plan import Plan, read_scenario, with_values
 from server.lab.load.view import View, print_result
 from server.settings import Settings
@@ -32,16 +33,16 @@ def load(
     is_own: bool,
     **given: Any,
 ) -> None:
-    """Play `scenario` with the values of `given` in place of its own, and print and write the
+    """Run `scenario` with the values of `given` in place of its own, and print and write the
     reports. Exits with status 1 where a verdict is not clean.
     """
     log.configure("ERROR", "console")
-    # by unwinding, which clears the ground
+    # by unwinding, which removes the companies
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     values = {name: value for name, value in given.items() if value is not None}
     plan = with_values(read_scenario(scenario, is_short=short) if scenario else Plan(), values)
     results = [
-        _play(one, start_server=start_server, is_own=is_own)
+        _run_plan(one, start_server=start_server, is_own=is_own)
         for one in (comparison.plans(plan) if plan.compare else [plan])
     ]
     extra = _compare(results, svg_path) if plan.compare else ""
@@ -53,7 +54,7 @@ def load(
         sys.exit(1)
 
 
-def _play(plan: Plan, *, start_server: bool, is_own: bool) -> Result:
+def _run_plan(plan: Plan, *, start_server: bool, is_own: bool) -> Result:
     with ExitStack() as stack:
         if start_server:
             server, settings = stack.enter_context(private_server(plan.server))
@@ -80,20 +81,20 @@ def _play(plan: Plan, *, start_server: bool, is_own: bool) -> Result:
         stack.callback(
             signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, lambda *_: _end_early(run))
         )
-        result = run.play()
+        result = run.execute()
     print_result(result, _notes)
     return result
 
 
 def _end_early(run: Run) -> None:
-    """Ctrl-C: judge what was played so far; once more: leave at once."""
+    """Ctrl-C: judge what was measured so far; once more: leave at once."""
     _notes.print("ending early; once more: without a verdict")
     signal.signal(signal.SIGINT, signal.default_int_handler)
     run.end_early()
 
 
 def _compare(results: list[Result], svg_path: Path | None) -> str:
-    """Prints the table; gives the picture for the page."""
+    """Print the table of the comparison, and return its picture for the page."""
     rows = comparison.rows(results)
     svg = comparison.as_svg(rows)
     click.echo(comparison.as_markdown(rows, results))

@@ -1,7 +1,7 @@
 """Push against polling: the same companies, customers and number of agents, once on sockets, once
-polling, and once with nobody looking.
+polling, and once with no agents.
 
-What the server spends with nobody looking (webhooks, ingest, its services) is taken off both, so
+What the server spends without agents (webhooks, ingest, its services) is subtracted from both, so
 that an agent's own cost is left.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from server.lab.load import plot
-from server.lab.load.run import Result
+from server.lab.load.run_result import Result
 from server.lab.load.scenario_plan import Plan, with_values
 
 _HOUR = 3_600.0
@@ -27,11 +27,12 @@ class Row(msgspec.Struct):
 
     @property
     def factor(self) -> float | None:
+        """How many times less push needs; None where one of both is 0."""
         return self.polling / self.push if self.push > 0 and self.polling > 0 else None
 
 
 def plans(plan: Plan) -> list[Plan]:
-    """Nobody, polling, push."""
+    """The three plans of a comparison: no agents, polling, push."""
     return [
         with_values(plan, {"name": f"{plan.name}: nobody", "agents": 0, "replies_per_minute": 0.0}),
         with_values(
@@ -67,9 +68,9 @@ def rows(results: Sequence[Result]) -> list[Row]:
         return max(0.0, share) * result.seconds / agent_hours
 
     def received(result: Result) -> float:
-        return result.tally.received_bytes / 1e3 / agent_hours
+        return result.counters.received_bytes / 1e3 / agent_hours
 
-    asked = (polling.tally.requests / agent_hours, push.tally.welcomes.total() / agent_hours)
+    asked = (polling.counters.requests / agent_hours, push.counters.welcomes.total() / agent_hours)
     calls = "omni_inbox_database_calls_total"
     return [
         Row("delay, half are faster", _ms(polling, 0.5), _ms(push, 0.5), "ms"),
@@ -103,6 +104,7 @@ def as_markdown(found: Sequence[Row], results: Sequence[Result]) -> str:
 
 
 def as_svg(found: Sequence[Row]) -> str:
+    """Bars of polling and push for each figure."""
     pairs = [
         (
             row.name,
@@ -127,5 +129,5 @@ def _factor(row: Row) -> str:
 
 
 def _ms(result: Result, share: float) -> float:
-    found = result.tally.delays if result.plan.agents else result.tally.poll_delays
+    found = result.counters.delays if result.plan.agents else result.counters.poll_delays
     return (found.percentile(share) or 0.0) * 1e3

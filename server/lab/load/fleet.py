@@ -1,4 +1,4 @@
-"""Many agents of one process: who connects when, who is cut, who reads slowly; and what was read is
+"""The agents of one worker: when each connects, which are cut or read slowly; what was read is
 parsed once for all of them.
 """
 
@@ -8,15 +8,15 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from server.lab.load.agents import Agent, Target
+from server.lab.load.counters import Counters
 from server.lab.load.frame_reader import Piece
 from server.lab.load.loop import Loop
-from server.lab.load.tally import Tally
 
-_REMEMBERED_MOST_BYTES = 16_384
-_REMEMBERED_MOST = 64
-_CONNECTING_MOST = 300
-_SLOW_SECONDS = 12.0  # longer than the server waits for a client that does not read
-_SLOW_EVERY_SECONDS = 30.0
+_MAX_CACHED_BYTES = 16_384
+_MAX_CACHED_PIECES = 64
+_MAX_CONNECTING = 300
+_PAUSE_SECONDS = 12.0  # longer than the server waits for a client that does not read
+_PAUSE_INTERVAL_SECONDS = 30.0
 _TURN_SECONDS = 0.02
 
 TokenOf = Callable[[int, int], str]
@@ -26,26 +26,27 @@ class Fleet:
     """`token_of(company, number)`: a token of the company's agent with that number."""
 
     def __init__(
-        self, loop: Loop, target: Target, tally: Tally, token_of: TokenOf, rng: random.Random
+        self, loop: Loop, target: Target, counters: Counters, token_of: TokenOf, rng: random.Random
     ) -> None:
         self.loop = loop
         self.target = target
-        self.tally = tally
+        self.counters = counters
         self.agents: list[Agent] = []
         # company -> conversations written in lately: where replies go
         self.conversations: dict[int, deque[int]] = {}
         self._token_of = token_of
         self._rng = rng
-        self._remembered: dict[bytes, Piece] = {}
+        self._pieces: dict[bytes, Piece] = {}
         self._waiting: deque[Agent] = deque()
         self._connecting: set[Agent] = set()
         self._is_over = False
 
     def add(self, company_id: int, number: int, *, is_slow: bool = False) -> Agent:
+        """Make an agent, which does not connect yet. A slow one parses for itself what it reads."""
         agent = Agent(
             self.loop,
             self.target,
-            self.tally,
+            self.counters,
             company_id=company_id,
             number=number,
             token=self._token_of(company_id, number),
@@ -79,19 +80,19 @@ class Fleet:
                 self._pause_later(agent)
 
     def stop_faults(self) -> None:
-        """No more drops and pauses: everybody is to become level."""
+        """End drops and pauses, so that all agents can catch up with the log."""
         self._is_over = True
         for agent in self.agents:
-            agent.go_on()
+            agent.resume()
 
     def close(self) -> None:
-        """Everybody leaves."""
+        """Cut all agents for good."""
         self._waiting.clear()
         for agent in self.agents:
             agent.cut("end", after=None)
 
     def levels(self) -> dict[int, tuple[int, int, int]]:
-        """By company: (agents, of them live, how many events the last of them has come to)."""
+        """By company: (agents, of them live, the lowest seq that any of them has read)."""
         found: dict[int, tuple[int, int, int]] = {}
         for agent in self.agents:
             count, live, least = found.get(agent.company_id, (0, 0, agent.seq))
@@ -99,23 +100,21 @@ class Fleet:
         return found
 
     def read_piece(self, data: bytes) -> Piece:
-        """The server sends the same bytes to everybody: what one has read is looked up for the
-        others.
-        """
-        if len(data) > _REMEMBERED_MOST_BYTES:
-            return self._noted(Piece(data))
-        known = self._remembered.get(data)
+        """Parse what an agent has read; equal bytes of other agents are parsed once."""
+        if len(data) > _MAX_CACHED_BYTES:
+            return self._count_piece(Piece(data))
+        known = self._pieces.get(data)
         if known is None:
-            if len(self._remembered) >= _REMEMBERED_MOST:
-                self._remembered.clear()
-            known = self._remembered[data] = self._noted(Piece(data))
+            if len(self._pieces) >= _MAX_CACHED_PIECES:
+                self._pieces.clear()
+            known = self._pieces[data] = self._count_piece(Piece(data))
         return known
 
-    def _noted(self, piece: Piece) -> Piece:
+    def _count_piece(self, piece: Piece) -> Piece:
         if len(piece.companies) == 1:
             [company_id] = piece.companies
-            for seq, number, _ in piece.marks:
-                self.tally.note_seen(company_id, seq, number)
+            for seq, number, _ in piece.tags:
+                self.counters.record_seen(company_id, seq, number)
             if piece.conversations:
                 self.conversations.setdefault(company_id, deque(maxlen=50)).extend(
                     piece.conversations
@@ -133,7 +132,7 @@ class Fleet:
         self._connecting = {
             agent for agent in self._connecting if agent.is_connected and not agent.is_live
         }
-        while self._waiting and len(self._connecting) < _CONNECTING_MOST:
+        while self._waiting and len(self._connecting) < _MAX_CONNECTING:
             agent = self._waiting.popleft()
             if not agent.is_connected:
                 self._connecting.add(agent)
@@ -159,10 +158,10 @@ class Fleet:
         def pause() -> None:
             if not self._is_over:
                 agent.pause()
-                self.loop.call_at(time.monotonic() + _SLOW_SECONDS, go_on)
+                self.loop.call_at(time.monotonic() + _PAUSE_SECONDS, resume)
 
-        def go_on() -> None:
-            agent.go_on()
+        def resume() -> None:
+            agent.resume()
             self._pause_later(agent)
 
-        self.loop.call_at(time.monotonic() + self._rng.uniform(0, _SLOW_EVERY_SECONDS), pause)
+        self.loop.call_at(time.monotonic() + self._rng.uniform(0, _PAUSE_INTERVAL_SECONDS), pause)

@@ -1,4 +1,4 @@
-"""What a piece of a server's stream holds. Read once for each different piece: the server sends the
+"""Parses pieces of a server's stream. Each different piece is parsed once: the server sends the
 same bytes to everybody.
 """
 
@@ -7,7 +7,7 @@ import os
 import struct
 from collections.abc import Iterator
 
-from server.lab.load.mark import last_mark
+from server.lab.load.message_tag import last_tag
 
 TEXT, CLOSE = 0x81, 0x88
 _EVENT = b'{"type":"event","seq":'
@@ -35,9 +35,9 @@ class Piece:
         "gap",
         "is_mixed",
         "last",
-        "marks",
         "others",
         "rest",
+        "tags",
     )
 
     def __init__(self, data: bytes) -> None:
@@ -45,20 +45,20 @@ class Piece:
         self.gap: tuple[int, int] | None = None  # within the piece: (number before, number after)
         self.companies: set[int] = set()
         self.conversations: list[int] = []
-        self.marks: list[tuple[int, int, float]] = []  # (seq, number, written at) of new messages
+        self.tags: list[tuple[int, int, float]] = []  # (seq, number, written at) of new messages
         self.others: list[tuple[int, bytes]] = []
         # something else stands behind an event: then the order of the frames matters
         self.is_mixed = False
         at = 0
         for head, start, at in frames_of(data):
             if data[head] == TEXT and data.startswith(_EVENT, start):
-                self._take_event(data[start:at])
+                self._parse_event(data[start:at])
             else:
                 self.is_mixed |= self.first > 0
                 self.others.append((data[head], data[start:at]))
         self.rest = data[at:] if at else data
 
-    def _take_event(self, event: bytes) -> None:
+    def _parse_event(self, event: bytes) -> None:
         comma = event.index(b",", len(_EVENT))
         seq = int(event[len(_EVENT) : comma])
         if self.first == 0:
@@ -69,9 +69,9 @@ class Piece:
         at = event.index(_COMPANY) + len(_COMPANY)
         self.companies.add(int(event[at : event.index(b",", at)]))
         if event.startswith(_CREATED, comma):
-            mark = last_mark(event)
-            if mark is not None:
-                self.marks.append((seq, *mark))
+            tag = last_tag(event)
+            if tag is not None:
+                self.tags.append((seq, *tag))
                 at = event.index(_CONVERSATION) + len(_CONVERSATION)
                 self.conversations.append(int(event[at : event.index(b",", at)]))
 
@@ -92,6 +92,7 @@ def frames_of(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def upgrade_request(host: str) -> bytes:
+    """The request that opens a WebSocket on `/ws`, with a key of its own."""
     return _UPGRADE.format(host, base64.b64encode(os.urandom(16)).decode()).encode()
 
 

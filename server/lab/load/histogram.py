@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 
-_LEAST_SECONDS = 0.000_05
+_MIN_SECONDS = 0.000_05
 _GROWTH = math.log(1.05)
 
 
@@ -19,15 +19,18 @@ class Histogram:
         self.counts: Counter[int] = Counter(counts or {})
 
     def add(self, seconds: float) -> None:
+        """Count one delay; those below the first bucket count in it."""
         self.counts[
-            int(math.log(seconds / _LEAST_SECONDS) / _GROWTH) if seconds > _LEAST_SECONDS else 0
+            int(math.log(seconds / _MIN_SECONDS) / _GROWTH) if seconds > _MIN_SECONDS else 0
         ] += 1
 
     def merge(self, counts: Mapping[int, int]) -> None:
+        """Add the counts of another histogram (bucket -> how many)."""
         self.counts.update(counts)
 
     @property
     def total(self) -> int:
+        """How many delays were counted."""
         return self.counts.total()
 
     def percentile(self, share: float) -> float | None:
@@ -53,4 +56,4 @@ class Histogram:
 
 def upper_edge(bucket: int) -> float:
     """Seconds."""
-    return _LEAST_SECONDS * math.exp((bucket + 1) * _GROWTH)
+    return _MIN_SECONDS * math.exp((bucket + 1) * _GROWTH)

@@ -41,6 +41,7 @@ class Answer:
         return head[at + len(name) + 3 : stop if stop > 0 else None].strip()
 
     def body(self) -> bytes:
+        """The body without its transfer and content encodings."""
         raw = self._data[self._end + 4 :]
         if self.header(b"transfer-encoding") == b"chunked":
             raw = _unchunked(raw)
@@ -80,6 +81,9 @@ class Connection:
         self.is_busy = False
 
     def send(self, request: bytes, on_answer: OnAnswer) -> None:
+        """Send a request, connecting first where needed; `on_answer` is called once. A kept-alive
+        connection that the server had closed is replaced, and the request sent again.
+        """
         self.is_busy = True
         self._request = request
         self._received = b""
@@ -92,6 +96,7 @@ class Connection:
             self._connect()
 
     def close(self) -> None:
+        """Close the connection; `on_answer` is not called any more."""
         if self._connection is not None:
             self._loop.remove(self._connection.fileno())
             self._connection.close()
@@ -167,8 +172,8 @@ def request(
     body: bytes = b"",
     extra: str = "",
 ) -> bytes:
-    """A browser's request, as far as the server looks at it. `extra`: further header lines, each
-    with its line end.
+    """A request with the headers of a browser that the server reads. `extra`: further header lines,
+    each with its line end.
     """
     lines = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n"
     lines += f"Accept: application/json\r\nAccept-Encoding: gzip\r\n{extra}"

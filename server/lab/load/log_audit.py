@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import httpx
 import msgspec
 
-from server.lab.load.mark import number_of
+from server.lab.load.message_tag import number_of
 
 _PAGE = 1_000
 _SECONDS = 60.0

@@ -24,32 +24,37 @@ class Loop:
         self._numbers = itertools.count()
 
     def add(self, descriptor: int, events: int, handler: Handler) -> None:
+        """Call `handler(mask)` when the descriptor is ready for one of `events`."""
         self._handlers[descriptor] = handler
         self._epoll.register(descriptor, events)
 
     def change(self, descriptor: int, events: int, handler: Handler) -> None:
+        """Wait for other events of a descriptor that was added; 0 waits for none."""
         self._handlers[descriptor] = handler
         self._epoll.modify(descriptor, events)
 
     def remove(self, descriptor: int) -> None:
+        """Forget a descriptor; one that is unknown is no error."""
         if self._handlers.pop(descriptor, None) is not None:
             self._epoll.unregister(descriptor)
 
     def call_at(self, moment: float, callback: Callable[[], None]) -> None:
+        """Call it in the first turn at or after that moment (monotonic seconds)."""
         heapq.heappush(self._timers, (moment, next(self._numbers), callback))
 
-    def turn(self, most_seconds: float = 0.05) -> None:
-        """Run due timers, wait for the sockets at most that long, serve those that are ready."""
+    def turn(self, max_seconds: float = 0.05) -> None:
+        """Run due timers, wait for the sockets at most that long, and call their handlers."""
         while self._timers and self._timers[0][0] <= time.monotonic():
             heapq.heappop(self._timers)[2]()
         if self._timers:
-            most_seconds = max(0.0, min(most_seconds, self._timers[0][0] - time.monotonic()))
+            max_seconds = max(0.0, min(max_seconds, self._timers[0][0] - time.monotonic()))
         handlers = self._handlers
-        for descriptor, mask in self._epoll.poll(most_seconds, 1024):
+        for descriptor, mask in self._epoll.poll(max_seconds, 1024):
             if (handler := handlers.get(descriptor)) is not None:
                 handler(mask)
 
     def run_for(self, seconds: float) -> None:
+        """Run turns for so many seconds."""
         until = time.monotonic() + seconds
         while (now := time.monotonic()) < until:
             self.turn(until - now)

@@ -40,14 +40,15 @@ class PrivateServer:
 
     @property
     def pid(self) -> int:
+        """Of the process that was started last, 0 before the first."""
         return self._process.pid if self._process else 0
 
     def start(self) -> None:
-        """Returns when it answers. Raises ConfigurationError, with the end of its log, when it does
-        not.
+        """Start it, and return when it answers. Raises ConfigurationError, with the end of its log,
+        when it does not.
 
-        Another program that took the port meanwhile answers as well, and would be measured: so it
-        must be ours that listens.
+        Another program on the port meanwhile answers as well, and would be measured: so it must be
+        ours that listens.
         """
         with self._log.open("ab") as log:
             argv = [
@@ -71,7 +72,7 @@ class PrivateServer:
             time.sleep(_PROBE_SECONDS)
 
     def stop(self) -> None:
-        """As a deploy does: SIGTERM, and time to drain."""
+        """Stop it as a deploy does: SIGTERM, and time to drain."""
         if self._process is None or self._process.poll() is not None:
             return
         self._process.send_signal(signal.SIGTERM)
@@ -91,8 +92,8 @@ class PrivateServer:
 
 @contextmanager
 def private_server(wanted: Mapping[str, str]) -> Iterator[tuple[PrivateServer, Settings]]:
-    """Not started yet, with its settings. On an SQLite file of its own, unless `wanted` or the
-    environment names another database.
+    """Yield a server that is not started yet, with its settings: on an SQLite file of its own,
+    unless `wanted` or the environment names another database.
     """
     with tempfile.TemporaryDirectory(prefix="omni-load-") as directory:
         port = _free_port()
@@ -121,8 +122,8 @@ def private_server(wanted: Mapping[str, str]) -> Iterator[tuple[PrivateServer, S
 
 
 def _free_port() -> int:
-    """Below the range that the system takes the ports of outgoing connections from (32768 to 60999,
-    as Linux comes), by chance: two runs that begin together do not pick the same one.
+    """A free port below the range of outgoing connections (32768 to 60999, Linux's default), by
+    chance: two runs that begin together do not pick the same one.
     """
     chance = random.SystemRandom()
     while True:

@@ -27,7 +27,7 @@ class Sample:
 
 
 def sample(url: str, pids: tuple[int, ...]) -> Sample:
-    """Empty metrics while the server does not answer."""
+    """Read the server's metrics and costs; the metrics are empty while it does not answer."""
     found: dict[str, float] = {}
     try:
         with _OPENER.open(f"{url}/metrics", timeout=5) as response:
@@ -45,6 +45,7 @@ def sample(url: str, pids: tuple[int, ...]) -> Sample:
 
 
 def cpu_seconds(pids: tuple[int, ...]) -> float | None:
+    """CPU seconds of these processes together since their start, None where none can be read."""
     costs = [cost for pid in pids if (cost := _costs(pid)) is not None]
     return sum(cpu for cpu, _ in costs) if costs else None
 

@@ -8,11 +8,11 @@ import time
 import msgspec
 
 from server.lab.load.agents import Target
+from server.lab.load.counters import Counters
 from server.lab.load.fleet import Fleet, TokenOf
 from server.lab.load.http_client import Answer, Connection, request
 from server.lab.load.loop import Loop
-from server.lab.load.mark import mark_text
-from server.lab.load.tally import Tally
+from server.lab.load.message_tag import tag_text
 from server.lab.load.texts import REPLIES
 
 _AGAIN_SECONDS = 1.0
@@ -21,15 +21,15 @@ FIRST_NUMBER = 1_000_000_000  # numbers of replies lie above all those of custom
 
 
 class Replier:
-    """`taken`: by company, the numbers of replies the server answered 201 or 200 for. `open`: those
-    not answered yet.
+    """Writes replies at a rate. `accepted`: by company, the numbers of those that were answered 201
+    or 200. `open`: how many are not answered yet.
     """
 
     def __init__(
         self,
         loop: Loop,
         target: Target,
-        tally: Tally,
+        counters: Counters,
         fleet: Fleet,
         token_of: TokenOf,
         *,
@@ -39,7 +39,7 @@ class Replier:
     ) -> None:
         self._loop = loop
         self._target = target
-        self._tally = tally
+        self._counters = counters
         self._fleet = fleet
         self._token_of = token_of
         self._per_minute = per_minute
@@ -49,10 +49,11 @@ class Replier:
             Connection(loop, target.host, target.port) for _ in range(_CONNECTIONS)
         ]
         self._is_over = False
-        self.taken: dict[int, list[int]] = {}
+        self.accepted: dict[int, list[int]] = {}
         self.open = 0
 
     def start(self) -> None:
+        """Write the next reply after a random time; each one written starts the next."""
         if self._per_minute > 0:
             self._loop.call_at(
                 time.monotonic() + self._rng.expovariate(self._per_minute / 60), self._write_one
@@ -63,6 +64,7 @@ class Replier:
         self._is_over = True
 
     def close(self) -> None:
+        """Close the connections; replies under way are not answered any more."""
         for connection in self._connections:
             connection.close()
 
@@ -77,7 +79,7 @@ class Replier:
             self._number += 1
             self.open += 1
             body = msgspec.json.encode(
-                {"content": mark_text(self._number, self._rng.choice(REPLIES))}
+                {"content": tag_text(self._number, self._rng.choice(REPLIES))}
             )
             self._send(
                 company_id, f"/api/conversations/{conversation_id}/reply", self._number, body
@@ -92,16 +94,16 @@ class Replier:
         token = self._token_of(company_id, 0)
 
         def on_answer(answer: Answer) -> None:
-            self._tally.requests += 1
+            self._counters.requests += 1
             if answer.status in (200, 201):
-                self._tally.replies["taken"] += 1
-                self.taken.setdefault(company_id, []).append(number)
+                self._counters.replies["taken"] += 1
+                self.accepted.setdefault(company_id, []).append(number)
                 self.open -= 1
             elif answer.status in (0, 429) or answer.status >= 500:
-                self._tally.replies["asked again"] += 1
+                self._counters.replies["asked again"] += 1
                 self._later(company_id, path, number, body)
             else:
-                self._tally.replies[f"refused {answer.status}"] += 1
+                self._counters.replies[f"refused {answer.status}"] += 1
                 self.open -= 1
 
         connection.send(

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from server.lab.load import plot
-from server.lab.load.run import Result, is_at_limit
-from server.lab.load.tally import FAULTS
+from server.lab.load.counters import FAULTS
+from server.lab.load.run_result import Result, is_at_limit
 from server.lab.load.view import rows_of
 
 _STYLE = """
@@ -41,7 +41,7 @@ def as_html(results: list[Result], extra: str = "") -> str:
 
 
 def _facts(result: Result) -> dict[str, Any]:
-    tally = result.tally
+    counters = result.counters
     histograms = (
         "delays",
         "replays",
@@ -51,7 +51,7 @@ def _facts(result: Result) -> dict[str, Any]:
         "connects",
         "polls",
     )
-    counters = (
+    names = (
         "closes",
         "cuts",
         "errors",
@@ -72,19 +72,19 @@ def _facts(result: Result) -> dict[str, Any]:
         "machine": {"system": platform.platform(), "python": platform.python_version()},
         "seconds": round(result.seconds, 2),
         "settledSeconds": round(result.settled_seconds, 2),
-        "written": tally.written,
-        "delivered": tally.delivered,
+        "written": counters.written,
+        "delivered": counters.delivered,
         "events": result.heads,
-        "receivedBytes": tally.received_bytes,
-        "requests": tally.requests,
+        "receivedBytes": counters.received_bytes,
+        "requests": counters.requests,
         "harnessCpu": result.harness_cpu,
         "harnessPeak": round(result.harness_peak, 3),
         "server": result.server,
         "moments": result.moments,
-        **{name: getattr(tally, name).summary() for name in histograms},
+        **{name: getattr(counters, name).summary() for name in histograms},
         **{
-            f"{name}Counts": {str(key): count for key, count in getattr(tally, name).items()}
-            for name in counters
+            f"{name}Counts": {str(key): count for key, count in getattr(counters, name).items()}
+            for name in names
         },
     }
 
@@ -108,7 +108,7 @@ def _section(result: Result) -> str:
 
 
 def _plots(result: Result) -> str:
-    moments, tally = result.moments, result.tally
+    moments, counters = result.moments, result.counters
     over_time = {
         "live": plot.lines(
             "Live agents", "sockets", {"live": [(m.at, float(m.live)) for m in moments]}
@@ -136,9 +136,9 @@ def _plots(result: Result) -> str:
         ),
     }
     shapes = [
-        plot.histogram("Delay, written until read", tally.delays),
-        plot.histogram("Delay of pollers", tally.poll_delays),
-        plot.histogram("Connected after", tally.connects),
-        plot.histogram("Webhook acknowledged after", tally.acknowledgements),
+        plot.histogram("Delay, written until read", counters.delays),
+        plot.histogram("Delay of pollers", counters.poll_delays),
+        plot.histogram("Connected after", counters.connects),
+        plot.histogram("Webhook acknowledged after", counters.acknowledgements),
     ]
     return "\n".join([*over_time.values(), *shapes])

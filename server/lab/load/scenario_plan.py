@@ -1,4 +1,4 @@
-"""What to play: from options, or from a scenario file."""
+"""What a run does: from options, or from a scenario file."""
 
 import dataclasses
 import ipaddress
@@ -44,7 +44,7 @@ class Plan:
     server: dict[str, str] = field(default_factory=dict)
 
     def check(self, *, is_own: bool) -> None:
-        """Raises ConfigurationError for what cannot or may not be played."""
+        """Raises ConfigurationError for what cannot or may not be run."""
         for name in (
             "agents",
             "pollers",
@@ -69,7 +69,7 @@ class Plan:
                 )
 
     def target(self) -> Target:
-        """The server's address, looked up once. Raises ConfigurationError."""
+        """The server's address, resolved once. Raises ConfigurationError."""
         parts = urlsplit(self.url)
         if parts.scheme != "http" or not parts.hostname:
             raise ConfigurationError(

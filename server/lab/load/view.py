@@ -1,4 +1,4 @@
-"""What a run looks like in the terminal: live while it plays, and the verdict after it."""
+"""Shows a run in the terminal: live figures while it goes on, and the verdict after it."""
 
 import types
 
@@ -7,10 +7,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from server.lab.load.counters import FAULTS
 from server.lab.load.plot import number
-from server.lab.load.run import Moment, Result, is_at_limit
+from server.lab.load.run_result import Moment, Result, is_at_limit
 from server.lab.load.scenario_plan import Plan
-from server.lab.load.tally import FAULTS
 
 _PHASES = {
     "preparing": "making companies and integrations",
@@ -47,6 +47,7 @@ class View:
             self._live.stop()
 
     def show(self, moment: Moment, phase: str) -> None:
+        """Redraw the live panel, where there is one."""
         if self._live is not None:
             self._live.update(self._panel(moment, phase))
 
@@ -76,7 +77,7 @@ class View:
 
 def print_result(result: Result, console: Console) -> None:
     """The verdict and the figures behind it."""
-    verdict, tally = result.verdict, result.tally
+    verdict, counters = result.verdict, result.counters
     table = Table(show_header=False, box=None, padding=(0, 2))
     for name, value in rows_of(result):
         table.add_row(name, value)
@@ -84,8 +85,8 @@ def print_result(result: Result, console: Console) -> None:
     lines.append(Text(", ".join(f"{name} {verdict.invariants[name]}" for name in FAULTS)))
     lines += [Text(sentence, "red") for sentence in verdict.unfinished]
     lines += [Text(sentence, "yellow") for sentence in verdict.notes]
-    if tally.errors:
-        lines.append(Text(f"errors told by the server: {dict(tally.errors)}", "yellow"))
+    if counters.errors:
+        lines.append(Text(f"errors told by the server: {dict(counters.errors)}", "yellow"))
     if is_at_limit(result):
         lines.append(
             Text(
@@ -99,7 +100,7 @@ def print_result(result: Result, console: Console) -> None:
 
 def rows_of(result: Result) -> list[tuple[str, str]]:
     """The figures, as (name, text), for the terminal and the page alike."""
-    tally, plan, server = result.tally, result.plan, result.server
+    counters, plan, server = result.counters, result.plan, result.server
     rows = [
         (
             "played",
@@ -108,24 +109,27 @@ def rows_of(result: Result) -> list[tuple[str, str]]:
                 f"{result.seconds:.0f} s"
             ),
         ),
-        ("written", f"{tally.written:,} messages; webhooks answered {_counts(tally.webhooks)}"),
-        ("replies", _counts(tally.replies)),
+        (
+            "written",
+            f"{counters.written:,} messages; webhooks answered {_counts(counters.webhooks)}",
+        ),
+        ("replies", _counts(counters.replies)),
         (
             "delivered",
-            f"{tally.delivered:,} events to sockets; {result.heads:,} events in the logs",
+            f"{counters.delivered:,} events to sockets; {result.heads:,} events in the logs",
         ),
-        ("delay, written until read", _delays(tally.delays.summary())),
-        ("delay after a reconnect", _delays(tally.replays.summary())),
-        ("delay of slow clients", _delays(tally.slow_delays.summary())),
-        ("delay of pollers", _delays(tally.poll_delays.summary())),
-        ("webhook acknowledged after", _delays(tally.acknowledgements.summary())),
-        ("connected after", _delays(tally.connects.summary())),
-        ("polls", f"{_counts(tally.poll_answers)}; {_delays(tally.polls.summary())}"),
-        ("welcomes", _counts(tally.welcomes)),
-        ("resets", _counts(tally.resets)),
-        ("closes by code", _counts(tally.closes)),
-        ("lines cut by the harness", _counts(tally.cuts)),
-        ("lines lost otherwise", _counts(tally.failures)),
+        ("delay, written until read", _delays(counters.delays.summary())),
+        ("delay after a reconnect", _delays(counters.replays.summary())),
+        ("delay of slow clients", _delays(counters.slow_delays.summary())),
+        ("delay of pollers", _delays(counters.poll_delays.summary())),
+        ("webhook acknowledged after", _delays(counters.acknowledgements.summary())),
+        ("connected after", _delays(counters.connects.summary())),
+        ("polls", f"{_counts(counters.poll_answers)}; {_delays(counters.polls.summary())}"),
+        ("welcomes", _counts(counters.welcomes)),
+        ("resets", _counts(counters.resets)),
+        ("closes by code", _counts(counters.closes)),
+        ("lines cut by the harness", _counts(counters.cuts)),
+        ("lines lost otherwise", _counts(counters.failures)),
         ("level after", f"{result.settled_seconds:.1f} s"),
         (
             "server",

@@ -11,9 +11,9 @@ import pytest
 
 from server.core.wire.websocket_frames import text_frame
 from server.lab.load.agents import Target
+from server.lab.load.counters import Counters
 from server.lab.load.fleet import Fleet
 from server.lab.load.loop import READ, Loop
-from server.lab.load.tally import Tally
 from tests.kit.eventually import scaled
 from tests.unit.lab.load.test_frames import event
 
@@ -84,12 +84,12 @@ class Play:
 
     def __init__(self) -> None:
         self.loop = Loop()
-        self.tally = Tally()
+        self.counters = Counters()
         self.liar = Liar(self.loop)
         self.fleet = Fleet(
             self.loop,
             self.liar.target,
-            self.tally,
+            self.counters,
             lambda company_id, number: "token",
             random.Random(1),
         )
@@ -98,7 +98,7 @@ class Play:
         self.until(lambda: len(self.liar.hellos) == 1)
 
     def until(self, is_true: Callable[[], bool]) -> None:
-        self.loop.run_until(is_true, scaled(10), lambda: str(self.tally.snapshot()))
+        self.loop.run_until(is_true, scaled(10), lambda: str(self.counters.snapshot()))
 
 
 @pytest.fixture
@@ -114,8 +114,8 @@ def play() -> Iterator[Play]:
 def test_events_in_order_are_no_fault(play: Play) -> None:
     """And each counts once."""
     play.liar.say(text_frame(event(6)), text_frame(event(7)))
-    play.until(lambda: play.tally.delivered == 2)
-    assert not play.tally.faults.total()
+    play.until(lambda: play.counters.delivered == 2)
+    assert not play.counters.faults.total()
     assert play.agent.cursor == "e.7"
 
 
@@ -128,17 +128,17 @@ def test_each_lie_about_the_order_has_its_name(
 ) -> None:
     """Together in one read, as here, or apart."""
     for seq in seqs:
-        before = play.tally.delivered
+        before = play.counters.delivered
         play.liar.say(text_frame(event(seq)))
-        play.until(lambda before=before: play.tally.delivered > before)  # type: ignore[misc]
-    assert play.tally.faults == {kind: count}
+        play.until(lambda before=before: play.counters.delivered > before)  # type: ignore[misc]
+    assert play.counters.faults == {kind: count}
 
 
 def test_an_event_of_another_company_is_foreign(play: Play) -> None:
     """It is the worst there is."""
     play.liar.say(text_frame(event(6, company_id=8)))
-    play.until(lambda: play.tally.delivered == 1)
-    assert play.tally.faults["foreign"] == 1
+    play.until(lambda: play.counters.delivered == 1)
+    assert play.counters.faults["foreign"] == 1
 
 
 def test_a_ping_that_claims_more_than_was_sent_shows_a_loss(play: Play) -> None:
@@ -146,20 +146,20 @@ def test_a_ping_that_claims_more_than_was_sent_shows_a_loss(play: Play) -> None:
     play.liar.tell("ping", id=1, cursor="e.8")
     play.until(lambda: bool(play.liar.heard))
     assert play.liar.heard[0] == {"type": "pong", "id": 1, "cursor": "e.5"}
-    assert play.tally.faults["lost"] > 0
+    assert play.counters.faults["lost"] > 0
 
 
 def test_a_line_that_is_closed_is_resumed_by_cursor(play: Play) -> None:
     """And a welcome that skips what was missed is a loss."""
     play.liar.say(text_frame(event(6)))
-    play.until(lambda: play.tally.delivered == 1)
+    play.until(lambda: play.counters.delivered == 1)
     play.liar.close(4208)
     play.until(lambda: len(play.liar.hellos) == 2)
     assert play.liar.hellos[1]["cursor"] == "e.6"
     play.liar.welcome("live", "e.9")
     play.until(lambda: play.agent.is_live)
-    assert play.tally.closes == {4208: 1}
-    assert play.tally.faults["lost"] > 0
+    assert play.counters.closes == {4208: 1}
+    assert play.counters.faults["lost"] > 0
 
 
 def test_what_comes_in_one_read_is_taken_in_its_order(play: Play) -> None:
@@ -169,15 +169,15 @@ def test_what_comes_in_one_read_is_taken_in_its_order(play: Play) -> None:
     play.liar.say(
         text_frame(event(6)) + text_frame(event(7)) + ping + reset + text_frame(event(41))
     )
-    play.until(lambda: play.tally.delivered == 3)
-    assert not play.tally.faults.total()
+    play.until(lambda: play.counters.delivered == 3)
+    assert not play.counters.faults.total()
     assert play.agent.cursor == "f.41"
 
 
 def test_after_a_final_close_code_nobody_comes_back(play: Play) -> None:
     """4000 to 4099."""
     play.liar.close(4003)
-    play.until(lambda: play.tally.closes[4003] == 1)
+    play.until(lambda: play.counters.closes[4003] == 1)
     play.loop.run_for(scaled(0.3))
     assert len(play.liar.hellos) == 1
 
@@ -187,4 +187,4 @@ def test_a_drain_is_followed_at_its_moment(play: Play) -> None:
     play.liar.tell("drain", inMs=20)
     play.until(lambda: len(play.liar.hellos) == 2)
     assert play.liar.hellos[1]["cursor"] == "e.5"
-    assert play.tally.cuts == {"drain": 1}
+    assert play.counters.cuts == {"drain": 1}

@@ -7,11 +7,11 @@ import pytest
 
 from server.core.wire.websocket_frames import text_frame
 from server.lab.load.frame_reader import Piece, masked_text
-from server.lab.load.mark import (
-    last_mark,
-    mark_text,
+from server.lab.load.message_tag import (
+    last_tag,
     number_of,
-    parse_marks,
+    parse_tags,
+    tag_text,
 )
 
 
@@ -29,21 +29,21 @@ def event(
 
 
 def test_events_are_counted_with_companies_and_marks() -> None:
-    """One mark for a new message, though its text stands in the preview as well."""
-    texts = [mark_text(5, "দাম কত?", 1.5), mark_text(6, "x" * 70_000, 2.5)]
+    """One tag for a new message, though its text is in the preview as well."""
+    texts = [tag_text(5, "দাম কত?", 1.5), tag_text(6, "x" * 70_000, 2.5)]
     piece = Piece(
         b"".join(text_frame(event(seq, content=text)) for seq, text in enumerate(texts, 3))
     )
     assert (piece.first, piece.last, piece.gap, piece.rest) == (3, 4, None, b"")
     assert piece.companies == {7}
-    assert piece.marks == [(3, 5, 1.5), (4, 6, 2.5)]
+    assert piece.tags == [(3, 5, 1.5), (4, 6, 2.5)]
     assert piece.conversations == [17, 17]
 
 
 def test_an_update_of_a_marked_message_is_no_new_message() -> None:
-    """An edit carries the mark of the text it changes."""
+    """An edit carries the tag of the text it changes."""
     assert (
-        Piece(text_frame(event(3, kind="message.updated", content=mark_text(5, "a", 1.0)))).marks
+        Piece(text_frame(event(3, kind="message.updated", content=tag_text(5, "a", 1.0)))).tags
         == []
     )
 
@@ -74,11 +74,11 @@ def test_another_company_is_seen() -> None:
 
 def test_a_mark_is_read_back_from_json_and_from_text() -> None:
     """To the microsecond."""
-    text = mark_text(12, 'quo"ted\nline', 82_345.000_123)
-    assert list(parse_marks(event(1, content=text)))[-1] == (12, 82_345.000_123)
+    text = tag_text(12, 'quo"ted\nline', 82_345.000_123)
+    assert list(parse_tags(event(1, content=text)))[-1] == (12, 82_345.000_123)
     assert number_of(text) == 12
     assert number_of("#12 is my order") is None
-    assert last_mark(event(1, content=text)) == (12, 82_345.000_123)
+    assert last_tag(event(1, content=text)) == (12, 82_345.000_123)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_mark_is_read_back_from_json_and_from_text() -> None:
 )
 def test_what_only_looks_like_a_mark_is_none(content: str) -> None:
     """Customers write what they like."""
-    assert last_mark(event(1, content=content)) is None
+    assert last_tag(event(1, content=content)) is None
 
 
 @pytest.mark.parametrize("size", [0, 125, 126, 65_535])

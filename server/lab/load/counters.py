@@ -1,11 +1,9 @@
-"""What one process of the harness has counted; small enough to be sent to the one that shows it,
+"""What one worker of the harness has counted; small enough to be sent to the process that shows it,
 twice a second.
 """
 
 from collections import Counter
 from typing import Any
-
-import msgspec
 
 from server.lab.load.histogram import Histogram
 
@@ -35,7 +33,7 @@ _COUNTERS = (
 _NUMBERS = ("cpu_seconds", "delivered", "live", "received_bytes", "requests", "written")
 
 
-class Tally:
+class Counters:
     """`live` is a number of now; all others only grow.
 
     delays: text written at Chatwoot -> frame read by an agent who was live. replays: the same, for
@@ -69,19 +67,17 @@ class Tally:
         self.seen: dict[int, dict[int, int]] = {}
         self.examples: list[str] = []
 
-    def note_fault(self, company_id: int, before: int, after: int, by: str) -> None:
-        """An agent at `before` was given `after`, or told that it has it; `by` which message, and
-        on which line.
+    def record_fault(self, company_id: int, before: int, after: int, by: str) -> None:
+        """Count an agent at `before` that received `after`, or a cursor there; `by` which message,
+        and on which connection.
         """
         kind = "lost" if after > before else "doubled" if after == before else "disordered"
         self.faults[kind] += max(1, after - before - 1)
         if len(self.examples) < 5:
             self.examples.append(f"{kind}: company {company_id}, {after} after {before}, by {by}")
 
-    def note_seen(self, company_id: int, seq: int, number: int) -> None:
-        """Two agents who see different messages under one number: one of them was told something
-        wrong.
-        """
+    def record_seen(self, company_id: int, seq: int, number: int) -> None:
+        """Count it as disorder when agents see different messages under one sequence number."""
         known = self.seen.setdefault(company_id, {}).setdefault(seq, number)
         if known != number:
             self.faults["disordered"] += 1
@@ -102,12 +98,3 @@ class Tally:
         for name in _HISTOGRAMS:
             getattr(self, name).merge(snapshot[name])
         self.examples = (self.examples + snapshot["examples"])[:5]
-
-
-class Expected(msgspec.Struct):
-    """What one process wrote, to be found again: numbers of messages by company, and of replies
-    that were taken.
-    """
-
-    messages: dict[int, list[int]]
-    replies: dict[int, list[int]]

@@ -1,5 +1,5 @@
-"""One process of the harness: a Chatwoot of many accounts whose customers write, at the rate of the
-plan, and whose API takes the replies.
+"""A worker process of the harness: a Chatwoot of many accounts whose customers write, at the rate
+of the plan, and whose API takes the replies.
 
 It is the simulated Chatwoot of `omni-inbox dev`: signed webhooks, each over a connection of its
 own, sent once and never again.
@@ -15,23 +15,18 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from server.lab.chatwoot_sim import ChatwootSim, serving
-from server.lab.chatwoot_sim.model import (
-    OUTGOING,
-    Contact,
-    Conversation,
-    Inbox,
-)
+from server.lab.chatwoot_sim.model import OUTGOING, Contact, Conversation, Inbox
 from server.lab.chatwoot_sim.samples import Upload, note, picture
 from server.lab.chatwoot_sim.webhooks import Delivery
-from server.lab.load.mark import mark_text, number_of
+from server.lab.load.counters import Counters
+from server.lab.load.message_tag import number_of, tag_text
 from server.lab.load.scenario_plan import Plan
-from server.lab.load.tally import Tally
 from server.lab.load.texts import CUSTOMERS, MESSAGES
 
-_TELL_SECONDS = 0.5
+_REPORT_INTERVAL_SECONDS = 0.5
 _TICK_SECONDS = 0.01
 _CUSTOMERS_EACH = 40  # of a company; less where there are many companies
-_CUSTOMERS_MOST = 20_000
+_MAX_CUSTOMERS = 20_000
 _ATTACHMENT_SHARE = 0.05
 _SUBSCRIPTIONS = (
     "conversation_status_changed",
@@ -67,8 +62,11 @@ class Shop:
         self._conversations: dict[Contact, Conversation] = {}
 
     def customer_writes(self, number: int, due: float) -> None:
+        """A customer by chance writes the message with that number, due at that moment (monotonic
+        seconds), now and then with a file.
+        """
         contact = self._rng.choice(self._contacts)
-        text = mark_text(number, self._rng.choice(MESSAGES), due)
+        text = tag_text(number, self._rng.choice(MESSAGES), due)
         files: list[Upload] = []
         if self._rng.random() < _ATTACHMENT_SHARE:
             files = [picture() if self._rng.random() < 0.7 else note()]
@@ -82,20 +80,20 @@ class Shop:
         self._conversations[contact] = said.conversation
 
 
-class ChatwootPlayer:
+class ChatwootWorker:
     """`address`: of the simulated Chatwoot. Numbers of messages count from 1."""
 
     def __init__(self, plan: Plan, webhook_url: str) -> None:
         self._plan = plan
-        rng = random.Random(plan.seed)  # noqa: S311 - a play that can be repeated
+        rng = random.Random(plan.seed)  # noqa: S311 - a load that can be repeated
         self.sim = ChatwootSim(account_name="Shop 0", rng=rng)
-        each = max(2, min(_CUSTOMERS_EACH, _CUSTOMERS_MOST // plan.companies))
+        each = max(2, min(_CUSTOMERS_EACH, _MAX_CUSTOMERS // plan.companies))
         self.shops = [
             Shop(self.sim, number, webhook_url, each, rng) for number in range(plan.companies)
         ]
         self._log: deque[Delivery] = deque()
         self.sim.webhooks.log = self._log
-        self.tally = Tally()
+        self.counters = Counters()
         self.written: dict[int, list[int]] = {}  # shop -> numbers
         self._number = 0
         self._rng = rng
@@ -123,15 +121,17 @@ class ChatwootPlayer:
                 burst_at += plan.burst_every or plan.duration
             await asyncio.sleep(_TICK_SECONDS)
 
-    def told(self) -> dict[str, Any]:
+    def report(self) -> dict[str, Any]:
+        """The counts so far, with how many webhooks are under way."""
         self._drain_log()
-        self.tally.cpu_seconds = time.process_time()
-        self.tally.written = self._number
+        self.counters.cpu_seconds = time.process_time()
+        self.counters.written = self._number
         counters = self.sim.webhooks.counters
         waiting = counters.queued - counters.acknowledged - counters.failed
-        return self.tally.snapshot() | {"waiting": waiting, "levels": {}, "open_replies": 0}
+        return self.counters.snapshot() | {"waiting": waiting, "levels": {}, "open_replies": 0}
 
-    def found(self) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
+        """What the verdict needs: the numbers written by shop, and how often each reply came."""
         texts = (m.content or "" for m in self.sim.messages.values() if m.message_type == OUTGOING)
         replies = Counter(number for text in texts if (number := number_of(text)) is not None)
         return {"written": self.written, "at_customer": dict(replies)}
@@ -150,20 +150,22 @@ class ChatwootPlayer:
             if delivery.state in ("queued", "sending"):
                 waiting.append(delivery)
                 continue
-            self.tally.webhooks[str(delivery.http_status or delivery.error or delivery.state)] += 1
-            self.tally.acknowledgements.add(delivery.seconds)
+            self.counters.webhooks[
+                str(delivery.http_status or delivery.error or delivery.state)
+            ] += 1
+            self.counters.acknowledgements.add(delivery.seconds)
         self._sending = waiting
 
 
 async def _run(pipe: Connection, plan: Plan, webhook_url: str) -> None:
-    player = ChatwootPlayer(plan, webhook_url)
+    worker = ChatwootWorker(plan, webhook_url)
     loop, over = asyncio.get_running_loop(), asyncio.Event()
-    async with serving(player.sim) as address, asyncio.TaskGroup() as group:
-        accounts = [(shop.account.id, shop.inbox.id, shop.secret) for shop in player.shops]
+    async with serving(worker.sim) as address, asyncio.TaskGroup() as group:
+        accounts = [(shop.account.id, shop.inbox.id, shop.secret) for shop in worker.shops]
         pipe.send(
             (
                 "ready",
-                {"address": address, "token": player.sim.admin.access_token, "accounts": accounts},
+                {"address": address, "token": worker.sim.admin.access_token, "accounts": accounts},
             )
         )
         writing: list[asyncio.Task[None]] = []
@@ -171,24 +173,24 @@ async def _run(pipe: Connection, plan: Plan, webhook_url: str) -> None:
         def on_command() -> None:
             try:
                 command = pipe.recv()
-            except EOFError:  # whoever steers us is gone
+            except EOFError:  # the process that steers us is gone
                 command = "end"
             if command == "end":
                 over.set()
             elif command == "start":
-                writing.append(group.create_task(player.write()))
+                writing.append(group.create_task(worker.write()))
                 pipe.send((command, None))
             else:
                 if command == "stop":
                     for task in writing:
                         task.cancel()
-                pipe.send((command, player.found() if command == "found" else None))
+                pipe.send((command, worker.record() if command == "record" else None))
 
         loop.add_reader(pipe.fileno(), on_command)
         while not over.is_set():
-            pipe.send(("told", player.told()))
+            pipe.send(("report", worker.report()))
             try:
-                async with asyncio.timeout(_TELL_SECONDS):
+                async with asyncio.timeout(_REPORT_INTERVAL_SECONDS):
                     await over.wait()
             except TimeoutError:
                 continue
@@ -197,9 +199,9 @@ async def _run(pipe: Connection, plan: Plan, webhook_url: str) -> None:
             task.cancel()
 
 
-def play(pipe: Connection, plan: Plan, webhook_url: str) -> None:
-    """The process's main: tells its counts twice a second; obeys `start`, `stop`, `found`,
-    `end`.
+def run_worker(pipe: Connection, plan: Plan, webhook_url: str) -> None:
+    """The main function of the process: reports its counts twice a second; obeys `start`, `stop`,
+    `record` and `end`.
     """
     # Ctrl-C reaches all processes; the one that steers us decides
     signal.signal(signal.SIGINT, signal.SIG_IGN)

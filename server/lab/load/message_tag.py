@@ -1,9 +1,9 @@
-"""The mark at the beginning of every text the harness writes: which message it is, and when it was
+"""The tag at the beginning of every text the harness writes: which message it is, and when it was
 written.
 
 `#17@82345000123 Hello`: number 17, written when the machine's monotonic clock stood at so many
-microseconds. The clock is the same for all processes of a machine, so whoever reads the text knows
-its delay without being told anything else.
+microseconds. The clock is the same for all processes of a machine, so a reader of the text knows
+its delay without anything else.
 """
 
 import re
@@ -11,25 +11,25 @@ import time
 from collections.abc import Iterator
 
 CONTENT = b'"content":"#'
-_MARKED = re.compile(rb'"content":"#(\d+)@(\d+) ')
+_TAGGED = re.compile(rb'"content":"#(\d+)@(\d+) ')
 _TEXT = re.compile(r"#(\d+)@\d+ ")
 
 
-def mark_text(number: int, text: str, written_at: float | None = None) -> str:
-    """`text` with the mark in front; `written_at` in monotonic seconds (None: now)."""
+def tag_text(number: int, text: str, written_at: float | None = None) -> str:
+    """`text` with the tag in front; `written_at` in monotonic seconds (None: now)."""
     at = time.monotonic() if written_at is None else written_at
     return f"#{number}@{int(at * 1e6)} {text}"
 
 
-def parse_marks(data: bytes) -> Iterator[tuple[int, float]]:
-    """(number, written at) of every marked text in this JSON."""
-    for found in _MARKED.finditer(data):
+def parse_tags(data: bytes) -> Iterator[tuple[int, float]]:
+    """(number, written at) of every tagged text in this JSON."""
+    for found in _TAGGED.finditer(data):
         yield int(found[1]), int(found[2]) / 1e6
 
 
-def last_mark(event: bytes) -> tuple[int, float] | None:
-    """Of the last marked text in the JSON of one event: its message's, as the preview comes before.
-    Quicker than to look for all.
+def last_tag(event: bytes) -> tuple[int, float] | None:
+    """(number, written at) of the last tagged text in the JSON of one event: its message's, as the
+    preview comes before. Quicker than to search for all; None where there is none.
     """
     at = event.rfind(CONTENT)
     if at < 0:
@@ -45,6 +45,6 @@ def last_mark(event: bytes) -> tuple[int, float] | None:
 
 
 def number_of(text: str) -> int | None:
-    """The number of a marked text, None where there is no mark."""
+    """The number of a tagged text, None where there is no tag."""
     found = _TEXT.match(text)
     return int(found[1]) if found else None

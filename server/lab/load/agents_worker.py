@@ -1,5 +1,5 @@
-"""One process of the harness: its share of the agents, pollers and replies on one loop, steered
-through a pipe.
+"""A worker process of the harness: its share of the agents, pollers and replies on one loop,
+steered through a pipe.
 """
 
 import gc
@@ -14,14 +14,14 @@ from typing import Any
 import jwt
 
 from server.lab.load.agents import Target
+from server.lab.load.counters import Counters
 from server.lab.load.fleet import Fleet
 from server.lab.load.loop import READ, Loop
 from server.lab.load.pollers import LIST_SECONDS, Poller
 from server.lab.load.reply_load import FIRST_NUMBER, Replier
 from server.lab.load.scenario_plan import Plan
-from server.lab.load.tally import Tally
 
-_TELL_SECONDS = 0.5
+_REPORT_INTERVAL_SECONDS = 0.5
 _NUMBERS_EACH = 10_000_000
 
 
@@ -35,6 +35,7 @@ class Tokens:
         self._times = {"iat": now, "exp": now + int(seconds)}
 
     def of(self, company_id: int, number: int) -> str:
+        """A token of the company's agent with that number."""
         claims = {
             "sub": f"load-{number}",
             self._company_claim: company_id,
@@ -44,7 +45,7 @@ class Tokens:
         return jwt.encode(claims | self._times, self._secret, algorithm="HS256")
 
 
-class Player:
+class AgentsWorker:
     """`share` of `plan.processes`; `first_company` and those after it are ours."""
 
     def __init__(
@@ -53,9 +54,9 @@ class Player:
         self._plan = plan
         self._share = share
         self.loop = Loop()
-        self.tally = Tally()
-        rng = random.Random(plan.seed * 1_000 + share)  # noqa: S311 - a play that can be repeated
-        self.fleet = Fleet(self.loop, target, self.tally, tokens.of, rng)
+        self.counters = Counters()
+        rng = random.Random(plan.seed * 1_000 + share)  # noqa: S311 - a load that can be repeated
+        self.fleet = Fleet(self.loop, target, self.counters, tokens.of, rng)
         for number in range(share, plan.agents, plan.processes):
             self.fleet.add(
                 first_company + number % plan.companies,
@@ -66,7 +67,7 @@ class Player:
             Poller(
                 self.loop,
                 target,
-                self.tally,
+                self.counters,
                 company_id=first_company + number % plan.companies,
                 token=tokens.of(first_company + number % plan.companies, plan.agents + number + 1),
                 rng=rng,
@@ -78,7 +79,7 @@ class Player:
         self.replier = Replier(
             self.loop,
             target,
-            self.tally,
+            self.counters,
             self.fleet,
             tokens.of,
             per_minute=per_minute,
@@ -88,6 +89,7 @@ class Player:
         self._rng = rng
 
     def start(self) -> None:
+        """Let agents and pollers join over the ramp, replies begin at once, and faults after it."""
         plan = self._plan
         self.fleet.join(self.fleet.agents, plan.ramp)
         for poller in self.pollers:
@@ -96,24 +98,26 @@ class Player:
         self.loop.call_at(time.monotonic() + plan.ramp, self._begin_faults)
 
     def stop(self) -> None:
-        """Traffic is over: no more faults and replies; everybody is to become level."""
+        """End faults and replies, so that all agents can catch up with the log."""
         self.fleet.stop_faults()
         self.replier.stop()
 
     def close(self) -> None:
+        """Close all connections."""
         self.fleet.close()
         self.replier.close()
         for poller in self.pollers:
             poller.stop()
 
-    def told(self) -> dict[str, Any]:
-        self.tally.cpu_seconds = time.process_time()
+    def report(self) -> dict[str, Any]:
+        """The counts so far, with each company's levels and the replies under way."""
+        self.counters.cpu_seconds = time.process_time()
         levels = {company_id: list(level) for company_id, level in self.fleet.levels().items()}
-        return self.tally.snapshot() | {"levels": levels, "open_replies": self.replier.open}
+        return self.counters.snapshot() | {"levels": levels, "open_replies": self.replier.open}
 
-    def found(self) -> dict[str, Any]:
-        """What the verdict needs beside the counts."""
-        return {"seen": self.tally.seen, "taken": self.replier.taken}
+    def record(self) -> dict[str, Any]:
+        """What the verdict needs in addition to the counts."""
+        return {"seen": self.counters.seen, "accepted": self.replier.accepted}
 
     def _begin_faults(self) -> None:
         if self._plan.drop_every > 0:
@@ -122,44 +126,46 @@ class Player:
             self.fleet.read_slowly()
 
 
-def play(
+def run_worker(
     pipe: Connection, plan: Plan, target: Target, tokens: Tokens, first_company: int, share: int
 ) -> None:
-    """The process's main: tells its counts twice a second; obeys `start`, `stop`, `found`,
-    `end`.
+    """The main function of the process: reports its counts twice a second; obeys `start`, `stop`,
+    `record` and `end`.
     """
     _raise_file_limit()
     # Ctrl-C reaches all processes; the one that steers us decides
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    player = Player(plan, target, tokens, first_company, share)
-    gc.freeze()  # thousands of objects that stay: not looked at again and again
+    worker = AgentsWorker(plan, target, tokens, first_company, share)
+    gc.freeze()  # thousands of objects that stay: not traversed by each collection
     is_over = False
     answers: dict[str, Callable[[], Any]] = {
-        "start": player.start,
-        "stop": player.stop,
-        "found": player.found,
+        "start": worker.start,
+        "stop": worker.stop,
+        "record": worker.record,
     }
 
     def on_command(mask: int) -> None:
         nonlocal is_over
-        command = pipe.recv() if not mask & ~READ else "end"  # hung up: whoever steers us is gone
+        command = (
+            pipe.recv() if not mask & ~READ else "end"
+        )  # hung up: the process that steers us is gone
         if command == "end":
             is_over = True
         else:
             pipe.send((command, answers[command]()))
 
-    def tell() -> None:
-        pipe.send(("told", player.told()))
-        player.loop.call_at(time.monotonic() + _TELL_SECONDS, tell)
+    def send_report() -> None:
+        pipe.send(("report", worker.report()))
+        worker.loop.call_at(time.monotonic() + _REPORT_INTERVAL_SECONDS, send_report)
 
-    player.loop.add(pipe.fileno(), READ, on_command)
-    tell()
+    worker.loop.add(pipe.fileno(), READ, on_command)
+    send_report()
     try:
         while not is_over:
-            player.loop.turn()
+            worker.loop.turn()
     except (BrokenPipeError, EOFError):
         pass
-    player.close()
+    worker.close()
 
 
 def _raise_file_limit() -> None:

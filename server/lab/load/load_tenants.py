@@ -1,5 +1,5 @@
-"""The companies a run plays in: made in the server's own database before it, and removed with all
-that came of them after it.
+"""The companies of a run: added to the server's own database before it, and removed with all their
+rows after it.
 
 Integrations and tokens are the operator's to give, so the harness runs with the server's settings
 (DATABASE_URL, JWT_SECRET, SECRET_KEY) and uses them as `omni-inbox integration add` and `omni-inbox
@@ -26,7 +26,7 @@ _ROWS_AT_ONCE = 2_000
 _INTEGRATIONS_AT_ONCE = 200
 
 
-class Ground:
+class LoadTenants:
     """Companies `first` to `first + count - 1`. The tables must be there."""
 
     def __init__(self, settings: Settings, count: int) -> None:
@@ -36,12 +36,13 @@ class Ground:
 
     @property
     def companies(self) -> range:
+        """Their numbers."""
         return range(self.first, self.first + self.count)
 
     def prepare(
         self, chatwoot_url: str, access_token: str, inboxes: Sequence[tuple[int, int, str]]
     ) -> None:
-        """`inboxes`: for each company (account, inbox, webhook secret)."""
+        """Add one integration for each company; `inboxes`: its (account, inbox, webhook secret)."""
         vault, now_us = Vault(self._settings.secret_key), wall_now_us()
 
         async def add(
@@ -69,7 +70,7 @@ class Ground:
         self._with_database(run)
 
     def streams(self) -> dict[int, tuple[str, int]]:
-        """Of the companies that something happened in: (epoch, head)."""
+        """By company that has events: (epoch, head)."""
 
         async def run(database: Database) -> dict[int, tuple[str, int]]:
             found: dict[int, Stream] = {}
