@@ -2,6 +2,7 @@
 
 import functools
 import operator
+from collections.abc import Sequence
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -10,13 +11,14 @@ from starlette.requests import Request
 
 from server.errors import BadRequest
 from server.http.responses import MAX_BODY_BYTES, read_json
+from server.problems import Problem, Text
 
 T = TypeVar("T", bound=msgspec.Struct)
-_KINDS = {
-    bool: "true or false",
-    int: "a whole number above 0",
-    str: "text",
-    dict: "an object",
+_CODES = {
+    bool: "field.boolean",
+    int: "field.number",
+    str: "field.text",
+    dict: "field.object",
 }
 
 
@@ -47,10 +49,19 @@ def to_struct(body: dict[str, Any], kind: type[T]) -> T:
     return kind(**values)
 
 
+def not_among(key: str, choices: Sequence[str]) -> Problem:
+    """Say that a field or a part of the query is none of a few words."""
+    first, *rest = choices
+    either: Text = first
+    for one in rest:
+        either = Problem.of("noun.either", first=either, second=one)
+    return Problem.of("field.choice", field=key, choices=either)
+
+
 @functools.cache
-def _fields(kind: type[msgspec.Struct]) -> dict[str, tuple[str, Any, bool, str]]:
-    """By a field's name: its name in JSON, its type, whether it is required, and the sentence that
-    refuses anything else.
+def _fields(kind: type[msgspec.Struct]) -> dict[str, tuple[str, Any, bool, Problem]]:
+    """By a field's name: its name in JSON, its type, whether it is required, and the problem of
+    anything else.
     """
     hints = get_type_hints(kind, include_extras=True)
     return {
@@ -73,17 +84,19 @@ def _without_lengths(hint: Any) -> Any:
     return hint
 
 
-def _refusal(key: str, hint: Any) -> str:
-    """The sentence of the field's own `Meta(extra={"refusal": ...})`, or what its type says."""
+def _refusal(key: str, hint: Any) -> Problem:
+    """The problem whose code is the field's own `Meta(extra={"refusal": ...})`, or that of its
+    type.
+    """
     [kind] = [one for one in _present(hint) if one is not type(None)]
     if get_origin(kind) is Annotated:
         kind, *metas = get_args(kind)
         for meta in metas:
             if isinstance(meta, msgspec.Meta) and meta.extra and "refusal" in meta.extra:
-                return str(meta.extra["refusal"])
+                return Problem(meta.extra["refusal"])
     if get_origin(kind) is Literal:
-        return f"{key} must be {' or '.join(get_args(kind))}"
-    return f"{key} must be {_KINDS[get_origin(kind) or kind]}"
+        return not_among(key, get_args(kind))
+    return Problem(_CODES[get_origin(kind) or kind], {"field": key})
 
 
 def _present(hint: Any) -> list[Any]:

@@ -16,6 +16,7 @@ from server.core.identifiers import parse_digits
 from server.core.state.entities import Json
 from server.db.access.agent_rows import Agent
 from server.errors import BadRequest, OmniError, TooLarge
+from server.problems import Problem
 
 _encoder = msgspec.json.Encoder()
 MAX_BODY_BYTES = 1_000_000  # a reply has up to 150,000 characters, four bytes each, escaped
@@ -128,7 +129,7 @@ def query_number(request: Request, name: str, maximum: int) -> int | None:
         return None
     number = parse_digits(text)
     if not number:
-        raise BadRequest(f"{name} must be a whole number above 0")
+        raise BadRequest(Problem.of("field.number", field=name))
     return min(number, maximum)
 
 

@@ -65,19 +65,12 @@ class StatusChange(Struct):
 class NewReply(Struct, rename="camel", omit_defaults=True):
     content: Annotated[
         str,
-        Meta(
-            min_length=1, max_length=150_000, extra={"refusal": "content must be the reply's text"}
-        ),
+        Meta(min_length=1, max_length=150_000, extra={"refusal": "field.reply_text"}),
     ]
     # who does not say it writes to the customer, as the polling page does
     private: Annotated[
         bool,
-        Meta(
-            extra={
-                "refusal": "private must be true for a note among agents, or false for a reply to "
-                "the customer"
-            }
-        ),
+        Meta(extra={"refusal": "field.private"}),
     ] = False
     last_seen_message_id: RowId | None = None
 
@@ -85,7 +78,7 @@ class NewReply(Struct, rename="camel", omit_defaults=True):
 class ReadMark(Struct, rename="camel"):
     message_id: Annotated[
         RowId,
-        Meta(extra={"refusal": "messageId must be the number of the newest message that was read"}),
+        Meta(extra={"refusal": "field.message_id"}),
     ]
 
 
@@ -133,7 +126,7 @@ class NewCannedReply(Struct):
         Meta(
             min_length=1,
             max_length=CONTENT_MOST_CHARACTERS,
-            extra={"refusal": "content must be the reply's text"},
+            extra={"refusal": "field.reply_text"},
         ),
     ]
 

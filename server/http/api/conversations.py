@@ -15,7 +15,7 @@ from server.core.wire.rest_schema import NewReply, ReadMark, StatusChange, SyncW
 from server.db.state.lists import Filters
 from server.errors import BadRequest
 from server.http.api.uploads import Uploads
-from server.http.bodies import read_struct, to_struct
+from server.http.bodies import not_among, read_struct, to_struct
 from server.http.guard import Guard
 from server.http.responses import (
     json_answer,
@@ -196,9 +196,9 @@ def _filters(request: Request) -> Filters:
     query = request.query_params
     status, platform = query.get("status") or None, query.get("platform") or None
     if status is not None and status not in STATUSES:
-        raise BadRequest("status must be Open or Closed")
+        raise BadRequest(not_among("status", STATUSES))
     if platform is not None and platform not in _PLATFORMS:
-        raise BadRequest("platform must be facebook or chatwoot")
+        raise BadRequest(not_among("platform", _PLATFORMS))
     q = query.get("q", "").strip()[:200] or None
     return Filters(
         status, platform, q, parse_place(query["before"]) if query.get("before") else None

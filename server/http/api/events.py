@@ -13,6 +13,7 @@ from server.http.answer_format import answer_format
 from server.http.guard import Guard, catch_up_with
 from server.http.responses import json_answer, query_number
 from server.live.feeds import Feeds
+from server.problems import Problem
 
 MAX_LIMIT = 1_000
 
@@ -64,7 +65,7 @@ def _cursor_of(request: Request) -> Cursor | None:
     try:
         return parse_cursor(text) if text is not None else None
     except ValueError:
-        raise BadRequest("cursor is none of ours: begin with the Inbox-Cursor of a list") from None
+        raise BadRequest(Problem.of("cursor.foreign_begin")) from None
 
 
 def _reset(cursor: str, reason: str | None, headers: dict[str, str]) -> Response:

@@ -58,7 +58,9 @@ class LedgerApi:
         """
         state = request.query_params.get("state") or None
         if state is not None and state not in DELIVERY_STATES:
-            raise BadRequest(f"state must be one of {', '.join(DELIVERY_STATES)}")
+            raise BadRequest(
+                Problem.of("field.one_of", field="state", choices=", ".join(DELIVERY_STATES))
+            )
         hours = query_number(request, "hours", 24 * 366) or 24
         found = await self._ledger.deliveries(
             principal.company_id,

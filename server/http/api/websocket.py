@@ -50,6 +50,7 @@ from server.live.feeds import Feeds
 from server.live.hub import Hub
 from server.live.push_protocol import EXTENSION
 from server.live.socket_ports import SocketWriter
+from server.problems import Problem
 from server.settings import Settings
 
 _logger = log.get(__name__)
@@ -264,7 +265,7 @@ def _cursor(text: str | None) -> Cursor | None:
     try:
         return parse_cursor(text)
     except ValueError:
-        raise BadRequest("the cursor is none of ours") from None
+        raise BadRequest(Problem.of("cursor.foreign")) from None
 
 
 def _access_of(principal: Principal) -> SocketAccess:

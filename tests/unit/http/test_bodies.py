@@ -23,6 +23,7 @@ from server.core.wire.rest_schema import (
 from server.errors import BadRequest
 from server.http.api.integrations import changed_columns
 from server.http.bodies import to_struct
+from server.problems import catalogue
 
 _NEW = {
     "accountId": 7,
@@ -61,6 +62,22 @@ def test_what_is_wrong_is_said_in_a_sentence(
     with pytest.raises(BadRequest) as refused:
         to_struct(body, kind)
     assert refused.value.message.startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "sentence"),
+    [
+        ({"status": "open"}, StatusChange, "status হতে হবে Open বা Closed"),
+        ({"isActive": 1}, PersonChange, "isActive true বা false হতে হবে"),
+        ({}, NewReply, "content-এ উত্তরের লেখা থাকতে হবে"),
+    ],
+)
+def test_a_refusal_is_a_code_and_so_known_in_each_language(
+    body: dict[str, Any], kind: type[msgspec.Struct], sentence: str
+) -> None:
+    with pytest.raises(BadRequest) as refused:
+        to_struct(body, kind)
+    assert catalogue("bn").render(refused.value.problem) == sentence
 
 
 def test_what_is_left_out_is_no_change() -> None:
