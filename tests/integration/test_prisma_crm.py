@@ -382,6 +382,76 @@ async def test_messages_come_and_go_in_such_a_database(
     assert prisma.values(url) == before
 
 
+async def test_status_words_of_a_text_are_shown_counted_found_and_written(
+    url: str, sim: ChatwootSim, tmp_path: Path
+) -> None:
+    """`CLOSED` and `RESOLVED` are closed, whatever else is open: in list, filter, counts and
+    events; what an agent does is written in the CRM's letters.
+    """
+    crm.execute(url, "ALTER TABLE social_conversations MODIFY status VARCHAR(20) DEFAULT 'OPEN'")
+    omni = Omni(tmp_path, database_url=url, env=QUICK)
+    company = Company(omni, chatwoot=sim)
+    crm.execute(url, f"INSERT INTO companies (id, name) VALUES ({company.id}, 'Eastwind')")
+    omni.prepare()
+    omni.start()
+    try:
+        async with company:
+            await _closed_and_opened(company, url)
+    finally:
+        omni.kill9()
+
+
+async def _closed_and_opened(shop: Company, url: str) -> None:
+    crm.execute(
+        url,
+        "INSERT INTO social_conversations (company_id, platform, external_user_id, "
+        "external_user_name, updated_at) VALUES "
+        f"({shop.id}, 'facebook', 'page-user', 'Page User', UTC_TIMESTAMP(3))",
+    )
+    [row] = crm.execute(url, f"SELECT id FROM social_conversations WHERE company_id = {shop.id}")
+    crm.execute(
+        url,
+        "INSERT INTO social_messages (conversation_id, sender_type, content) VALUES "
+        f"({row['id']}, 'customer', 'Hello')",
+    )
+    of_row = f"social_conversations WHERE id = {row['id']}"
+
+    async def says(shown: str) -> bool:
+        listed = [one["status"] for one in await shop.conversations()]
+        filtered = [one["status"] for one in await shop.conversations(status=shown)]
+        counts = await shop.get("/api/conversations/unread")
+        other = {"Open": "Closed", "Closed": "Open"}[shown]
+        assert listed == [] or listed[0] in ("Open", "Closed")
+        return (listed, filtered, counts) == ([shown], [shown], {shown: 1, other: 0})
+
+    for word, shown in (
+        ("CLOSED", "Closed"),
+        ("PENDING", "Open"),
+        ("RESOLVED", "Closed"),
+        ("OPEN", "Open"),
+    ):
+        crm.execute(
+            url, f"UPDATE social_conversations SET status = '{word}' WHERE id = {row['id']}"
+        )
+        await eventually(lambda: says(shown), limit=60)  # noqa: B023
+
+    async def is_told() -> bool:
+        streams = crm.execute(
+            url, f"SELECT epoch FROM omni_inbox_streams WHERE company_id = {shop.id}"
+        )
+        told = await shop.get(f"/api/events?cursor={streams[0]['epoch']}.0")
+        words = [one["data"]["conversation"]["status"] for one in told["events"]]
+        assert set(words) <= {"Open", "Closed"}
+        return words[-1:] == ["Open"]
+
+    await eventually(is_told, limit=60)
+    for shown, word in (("Closed", "CLOSED"), ("Open", "OPEN")):
+        answer = await shop.http.patch(f"/api/conversations/{row['id']}", json={"status": shown})
+        assert answer.status_code == 200, answer.text
+        assert await says(shown)
+        assert crm.execute(url, f"SELECT status FROM {of_row}") == [{"status": word}]
+
+
 def _texts(sim: ChatwootSim) -> set[str | None]:
     return {message.content for talk in sim.conversations.values() for message in talk.messages}
 

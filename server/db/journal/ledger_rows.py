@@ -12,12 +12,13 @@ from server.core.state.message_trace import SeenDelivery, SeenEvent
 from server.db.engine.database import Connection, Row
 from server.db.journal.journal import SOURCE
 from server.db.schema import columns
+from server.db.schema.crm_words import SHOWN_SENDER
 from server.db.state import search
 from server.problems import Text, decode
 
 _ENTRY = "id, received_at, state, reason, integration_id, attempts, finished_at, is_verified"
 _FOUND = (
-    "m.id, m.conversation_id, c.external_user_name, m.sender_type, m.created_at, "
+    f"m.id, m.conversation_id, c.external_user_name, {SHOWN_SENDER}, m.created_at, "
     "m.omni_chatwoot_message_id, m.omni_delivery_state, "
     "SUBSTR(m.content, 1, 80)"
 )

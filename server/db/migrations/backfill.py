@@ -30,8 +30,8 @@ _PREVIEW_CHARACTERS = 160
 _EXTERNAL_ID = re.compile(r"chatwoot_[^_]+_([1-9][0-9]{0,17})")
 
 _STATUS = """\
-UPDATE social_conversations SET omni_chatwoot_status = CASE LOWER(status)
-  WHEN 'closed' THEN 'resolved' WHEN 'pending' THEN 'pending' ELSE 'open' END{keep}
+UPDATE social_conversations SET omni_chatwoot_status = CASE LOWER(TRIM(status))
+  WHEN 'closed' THEN 'resolved' WHEN 'resolved' THEN 'resolved' WHEN 'pending' THEN 'pending' ELSE 'open' END{keep}
 WHERE id BETWEEN :low AND :high AND platform = 'chatwoot' AND omni_chatwoot_status IS NULL AND status <> ''"""  # noqa: E501
 _LAST_MESSAGE = """\
 UPDATE social_conversations SET last_message_at = (
@@ -41,9 +41,9 @@ WHERE id BETWEEN :low AND :high AND last_message_at IS NULL AND EXISTS (
   WHERE m.conversation_id = social_conversations.id AND m.omni_is_private = 0 AND m.created_at IS NOT NULL)"""  # noqa: E501
 _INBOUND = """\
 UPDATE social_conversations SET omni_inbound_count = (
-  SELECT COUNT(*) FROM social_messages m WHERE m.conversation_id = social_conversations.id AND m.sender_type = 'customer'){keep}
+  SELECT COUNT(*) FROM social_messages m WHERE m.conversation_id = social_conversations.id AND LOWER(TRIM(m.sender_type)) = 'customer'){keep}
 WHERE id BETWEEN :low AND :high AND omni_inbound_count < (
-  SELECT COUNT(*) FROM social_messages m WHERE m.conversation_id = social_conversations.id AND m.sender_type = 'customer')"""  # noqa: E501
+  SELECT COUNT(*) FROM social_messages m WHERE m.conversation_id = social_conversations.id AND LOWER(TRIM(m.sender_type)) = 'customer')"""  # noqa: E501
 _MICROSECONDS = {
     "sqlite": (
         "CAST(strftime('%s', {time}) AS INTEGER) * 1000000 + CAST(substr({time}, 21, 6) AS INTEGER)"
@@ -53,14 +53,14 @@ _MICROSECONDS = {
 _LAST_INBOUND = """\
 UPDATE social_conversations SET omni_last_inbound_at = (
   SELECT {microseconds} FROM social_messages m
-  WHERE m.conversation_id = social_conversations.id AND m.sender_type = 'customer' AND m.omni_is_private = 0
+  WHERE m.conversation_id = social_conversations.id AND LOWER(TRIM(m.sender_type)) = 'customer' AND m.omni_is_private = 0
   AND m.created_at > '1970-01-02'){keep}
 WHERE id BETWEEN :low AND :high AND omni_last_inbound_at IS NULL AND EXISTS (
   SELECT 1 FROM social_messages m WHERE m.conversation_id = social_conversations.id
-  AND m.sender_type = 'customer' AND m.omni_is_private = 0 AND m.created_at > '1970-01-02')"""  # noqa: E501
+  AND LOWER(TRIM(m.sender_type)) = 'customer' AND m.omni_is_private = 0 AND m.created_at > '1970-01-02')"""  # noqa: E501
 _NEWEST = """\
-SELECT conversation_id, sender_type, content FROM (
-  SELECT m.conversation_id, m.sender_type, SUBSTR(m.content, 1, :characters) AS content,
+SELECT conversation_id, who, content FROM (
+  SELECT m.conversation_id, CASE WHEN LOWER(TRIM(m.sender_type)) = 'customer' THEN 'customer' ELSE 'agent' END AS who, SUBSTR(m.content, 1, :characters) AS content,
     ROW_NUMBER() OVER (PARTITION BY m.conversation_id ORDER BY m.created_at DESC, m.id DESC) AS place
   FROM social_messages m JOIN social_conversations c ON c.id = m.conversation_id
   WHERE c.id BETWEEN :low AND :high AND c.omni_preview IS NULL AND m.omni_is_private = 0) newest
@@ -144,7 +144,7 @@ def _fill_previews(connection: Connection, page: Mapping[str, int], keep: str) -
         row.conversation_id: json.dumps(
             {
                 "content": row.content or "",
-                "senderType": row.sender_type.lower(),
+                "senderType": row.who,
                 "hasAttachments": False,
             },
             ensure_ascii=False,

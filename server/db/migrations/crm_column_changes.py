@@ -12,6 +12,7 @@ from typing import NamedTuple
 from sqlalchemy import Column, Connection, Enum, String, Table, text
 
 from server.db.migrations.catalogue import held_columns
+from server.db.schema.crm_words import CLOSED, shown_status
 
 _COLUMN_LINE = re.compile(r"^  `((?:[^`]|``)+)` (.*?),?$")
 _TIME = re.compile(r"^(datetime|timestamp)(\([0-5]\))?(?![(\w])", re.IGNORECASE)
@@ -151,6 +152,8 @@ def _with_words(body: str, words: Collection[str]) -> str:
     if not found:
         return body
     has = {word.casefold() for word in re.findall(r"'((?:[^']|'')*)'", found[1])}
+    if any(shown_status(word) == CLOSED for word in has):
+        has.add(CLOSED.casefold())
     missing = [word for word in words if word.casefold() not in has]
     if not missing:
         return body

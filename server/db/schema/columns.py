@@ -3,7 +3,7 @@ two dialects need.
 """
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -21,7 +21,7 @@ from server.core.state.entities import (
 from server.core.state.search_text import customer_form, message_form
 from server.db.engine.row_mapper import RowMapper
 from server.db.engine.sql_connection import Dialect, Row
-from server.db.schema.crm_columns import shown_status
+from server.db.schema.crm_words import SHOWN_SENDER, SHOWN_STATUS
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -109,8 +109,11 @@ class JsonRowMapper(Generic[T]):
     driver is quick, and its JSON functions end a text at a NUL.
     """
 
-    def __init__(self, mapper: RowMapper[T], table: str) -> None:
-        columns_text = ", ".join(f"{table}.{column}" for column in mapper.columns)
+    def __init__(self, mapper: RowMapper[T], table: str, shown: Mapping[str, str]) -> None:
+        """`shown`: columns that are read as an expression of themselves."""
+        columns_text = ", ".join(
+            shown.get(column, f"{table}.{column}") for column in mapper.columns
+        )
         self.select: dict[Dialect, str] = {
             "sqlite": columns_text,
             "mysql": f"JSON_ARRAY({columns_text})",
@@ -257,18 +260,21 @@ def _attachments(text: str) -> tuple[Attachment, ...]:
     )
 
 
+def _plain_word(word: str) -> str:
+    """As `lists` compares it: a CRM's may be in capitals."""
+    return word.strip(" ").lower()
+
+
 def _flag_or_none(value: object) -> bool | None:
     return None if value is None else bool(value)
 
 
-# a CRM's lists may be in capitals, or have words of its own
 CONVERSATIONS = JsonRowMapper(
     RowMapper(
         Conversation,
         CONVERSATION_COLUMNS,
         {
-            "platform": str.lower,
-            "status": shown_status,
+            "platform": _plain_word,
             "last_message_us": time_from_column,
             "created_us": time_from_column,
             "updated_us": time_from_column,
@@ -279,7 +285,7 @@ CONVERSATIONS = JsonRowMapper(
             "preview": _decoders[Preview].decode,
         },
         {
-            "status": shown_status(""),
+            "platform": "",
             "labels": (),
             "contact": None,
             "assignee": None,
@@ -287,13 +293,13 @@ CONVERSATIONS = JsonRowMapper(
         },
     ),
     "c",
+    {"status": SHOWN_STATUS},
 )
 MESSAGES = JsonRowMapper(
     RowMapper(
         Message,
         MESSAGE_COLUMNS,
         {
-            "sender_type": str.lower,
             "created_us": time_from_column,
             "attachments": _attachments,
             "is_private": bool,
@@ -304,4 +310,5 @@ MESSAGES = JsonRowMapper(
         {"content": "", "attachments": (), "delivery_error": None},
     ),
     "m",
+    {"sender_type": SHOWN_SENDER},
 )

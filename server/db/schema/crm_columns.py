@@ -5,28 +5,28 @@ Read once for each connection, with what is asked there anyway. Names and defaul
 we fit in.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from server.db.schema.crm_words import StatusWords, status_words
 from server.db.schema.names import DOCUMENTED
 
-# of a status all that counts is whether it is closed; every other word is shown as open
-OPEN, CLOSED = "Open", "Closed"
 _REQUIRED = {
     "social_conversations": ("external_user_id", "external_user_name", "last_message_at"),
     "social_messages": ("content",),
     "integrations": ("page_id", "access_token", "account_id", "base_url"),
 }
 _TABLES = ", ".join(f"'{table}'" for table in DOCUMENTED)
-# one row, beside whatever else is selected: columns that take no NULL, the words of `status`,
-# columns of unique keys
+# one row, beside whatever else is selected: columns that take no NULL, the words of `status` and
+# its default, columns of unique keys
 MYSQL = f"""\
 (SELECT GROUP_CONCAT(CONCAT(c.table_name, '.', c.column_name) SEPARATOR '\n') FROM information_schema.columns c
   WHERE c.table_schema = DATABASE() AND c.table_name IN ({_TABLES}) AND c.is_nullable = 'NO'),
 (SELECT c.column_type FROM information_schema.columns c
+  WHERE c.table_schema = DATABASE() AND c.table_name = 'social_conversations' AND c.column_name = 'status'),
+(SELECT c.column_default FROM information_schema.columns c
   WHERE c.table_schema = DATABASE() AND c.table_name = 'social_conversations' AND c.column_name = 'status'),
 (SELECT COUNT(*) FROM information_schema.statistics s WHERE s.table_schema = DATABASE()
   AND s.table_name = 'social_conversations' AND s.column_name = 'external_user_id' AND s.non_unique = 0)"""  # noqa: E501
@@ -34,39 +34,28 @@ SQLITE = """\
 SELECT
 (SELECT GROUP_CONCAT(t.name || '.' || c.name, char(10)) FROM sqlite_master t, pragma_table_info(t.name) c
   WHERE t.type = 'table' AND t.name IN ('social_conversations', 'social_messages', 'integrations') AND c."notnull" = 1),
-NULL,
+(SELECT c.type FROM pragma_table_info('social_conversations') c WHERE c.name = 'status'),
+(SELECT c.dflt_value FROM pragma_table_info('social_conversations') c WHERE c.name = 'status'),
 (SELECT COUNT(*) FROM pragma_index_list('social_conversations') i, pragma_index_info(i.name) c
   WHERE i."unique" = 1 AND c.name = 'external_user_id')"""  # noqa: E501
 
 
 class CrmColumns(msgspec.Struct, frozen=True):
-    """`required`: documented columns, `table.column`, that take no NULL. `other_statuses`: words of
-    the CRM's that are not ours.
-    """
+    """`required`: documented columns, `table.column`, that take no NULL."""
 
     required: frozenset[str] = frozenset()
-    other_statuses: tuple[str, ...] = ()
+    status: StatusWords = StatusWords()
     has_unique_external_id: bool = False
 
     def fitted(self, table: str, row: dict[str, Any]) -> dict[str, Any]:
-        """The row, with something in every column that takes no NULL."""
+        """The row, with something in every column that takes no NULL, and the CRM's words."""
+        if "status" in row:
+            row["status"] = self.status.written(row["status"])
         if self.required:
             for column in _REQUIRED[table]:
                 if row.get(column, "") is None and f"{table}.{column}" in self.required:
                     row[column] = _instead(column, row)
         return row
-
-    def is_status(self, status: str) -> str:
-        """A condition on `c`: of these words the index finds each; without words of the CRM's it is
-        one place of it.
-        """
-        if status != OPEN or not self.other_statuses:
-            return "c.status = :status"
-        # as bytes: a word of the CRM's may hold whatever means something in a statement
-        words = ", ".join(
-            f"_utf8mb4 x'{word.encode().hex()}'" for word in (OPEN, *self.other_statuses)
-        )
-        return f"c.status IN ({words})"
 
 
 STANDARD = CrmColumns()  # as `tables.py` defines them
@@ -76,22 +65,15 @@ def columns_of(row: tuple[Any, ...]) -> CrmColumns:
     """From a row of `MYSQL` or `SQLITE`."""
     if not row:
         return STANDARD
-    required, status, unique = row
+    required, kind, default, unique = row
+    names = frozenset(_text(required).split("\n"))
     wanted = {f"{table}.{column}" for table, columns in _REQUIRED.items() for column in columns}
-    words = tuple(
-        word.replace("''", "'") for word in re.findall(r"'((?:[^']|'')*)'", _text(status))
+    if not kind:  # there is no such table
+        return STANDARD
+    words = status_words(
+        _text(kind), _text(default), is_nullable="social_conversations.status" not in names
     )
-    others = tuple(
-        word
-        for word in words
-        if word.casefold() not in (OPEN.casefold(), CLOSED.casefold()) and word
-    )
-    return CrmColumns(frozenset(_text(required).split("\n")) & wanted, others, bool(unique))
-
-
-def shown_status(status: str) -> str:
-    """`OPEN`, `Pending` and whatever else a CRM has are open; `CLOSED` is closed."""
-    return CLOSED if status.casefold() == CLOSED.casefold() else OPEN
+    return CrmColumns(names & wanted, words, bool(unique))
 
 
 def _instead(column: str, row: Mapping[str, Any]) -> Any:

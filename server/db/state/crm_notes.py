@@ -29,6 +29,7 @@ from server.db.engine.database import Connection
 from server.db.engine.sql_connection import IntList, Row
 from server.db.schema import columns
 from server.db.schema.columns import CONVERSATIONS, MESSAGES
+from server.db.schema.crm_words import IS_CUSTOMER
 from server.db.state.threads import NEWEST_FIRST
 
 _MESSAGES_BYTES = 2_000_000  # of texts in one transaction, or a single message
@@ -241,7 +242,8 @@ async def count_inbound(
     rows = await connection.fetch_all(
         "SELECT conversation_id, COUNT(*), MAX(CASE WHEN created_at > '1970-01-02' THEN "
         "created_at END) FROM social_messages "
-        "WHERE conversation_id IN (:ids) AND sender_type = 'customer' AND omni_is_private = :no "
+        f"WHERE conversation_id IN (:ids) AND {IS_CUSTOMER.format('sender_type')} AND "
+        "omni_is_private = :no "
         "GROUP BY conversation_id",
         {"ids": IntList(conversation_ids), "no": False},
     )

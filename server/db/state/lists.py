@@ -1,6 +1,5 @@
 """Lists of conversations as one agent sees them: keyset pages, newest `last_message_at` first."""
 
-from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -11,7 +10,7 @@ from server.db.engine.packed import fetch_packed
 from server.db.engine.sql_connection import IntList
 from server.db.schema import columns
 from server.db.schema.columns import CONVERSATIONS
-from server.db.schema.crm_columns import CrmColumns, shown_status
+from server.db.schema.crm_words import SHOWN_STATUS, StatusWords
 from server.db.state import search
 
 
@@ -30,26 +29,38 @@ async def list_conversations(
     connection: Connection, company_id: int, agent_id: int, filters: Filters, limit: int
 ) -> list[tuple[Conversation, int]]:
     """One page: (conversation, this agent's read_count)."""
-    conditions, values = _conditions(filters, connection.crm)
-    rows = await connection.fetch_all(
-        f"SELECT {CONVERSATIONS.select[connection.dialect]}, r.read_count FROM "
-        "social_conversations c "
-        "LEFT JOIN omni_conversation_reads r ON r.agent_id = :agent_id AND r.conversation_id = "
-        "c.id "
-        f"WHERE c.company_id = :company_id {conditions} ORDER BY c.last_message_at DESC, c.id "
-        "DESC LIMIT :limit",
-        values | {"company_id": company_id, "agent_id": agent_id, "limit": limit},
-    )
+    conditions, values = _conditions(filters)
+
+    def select(is_status: str) -> tuple[str, dict[str, object]]:
+        sql = (
+            f"SELECT {CONVERSATIONS.select[connection.dialect]}, r.read_count FROM "
+            "social_conversations c "
+            "LEFT JOIN omni_conversation_reads r ON r.agent_id = :agent_id AND r.conversation_id = "
+            f"c.id WHERE c.company_id = :company_id {is_status} {conditions} "
+            "ORDER BY c.last_message_at DESC, c.id DESC LIMIT :limit"
+        )
+        return sql, values | {"company_id": company_id, "agent_id": agent_id, "limit": limit}
+
+    is_usual, rest = _is_status(connection.crm.status, filters.status)
+    if not rest:
+        rows = await connection.fetch_all(*select(is_usual))
+    else:  # rare, and not in the order of the index: asked in the same round trip
+        rows, others = await connection.fetch_each(select(is_usual), _exists(company_id, rest))
+        if others[0][0]:
+            rows = await connection.fetch_all(*select(_either(is_usual, rest)))
     return [(CONVERSATIONS.entity(row), CONVERSATIONS.rest(row)[0] or 0) for row in rows]
 
 
 async def list_ids(connection: Connection, company_id: int, filters: Filters) -> list[int]:
     """The numbers of all of them, in the list's order: one statement, so of one moment."""
-    conditions, values = _conditions(filters, connection.crm)
+    conditions, values = _conditions(filters)
+    is_status, rest = _is_status(connection.crm.status, filters.status)
+    if rest and (await connection.fetch_all(*_exists(company_id, rest)))[0][0]:
+        is_status = _either(is_status, rest)
     rows = await fetch_packed(
         connection,
         ["c.id"],
-        f"social_conversations c WHERE c.company_id = :company_id {conditions}",
+        f"social_conversations c WHERE c.company_id = :company_id {is_status} {conditions}",
         "c.last_message_at DESC, c.id DESC",
         values | {"company_id": company_id},
     )
@@ -91,17 +102,14 @@ async def count_unread(connection: Connection, company_id: int, agent_id: int) -
     their status.
     """
     rows = await connection.fetch_all(
-        "SELECT c.status, COUNT(*) FROM social_conversations c "
+        f"SELECT {SHOWN_STATUS}, COUNT(*) FROM social_conversations c "
         "LEFT JOIN omni_conversation_reads r ON r.agent_id = :agent_id AND r.conversation_id = "
         "c.id "
         "WHERE c.company_id = :company_id AND c.omni_inbound_count > c.omni_read_count "
-        "AND c.omni_inbound_count > COALESCE(r.read_count, 0) GROUP BY c.status",
+        "AND c.omni_inbound_count > COALESCE(r.read_count, 0) GROUP BY 1",
         {"company_id": company_id, "agent_id": agent_id},
     )
-    found: Counter[str] = Counter()
-    for status, count in rows:
-        found[shown_status(str(status))] += int(count)
-    return dict(found)
+    return {str(status): int(count) for status, count in rows}
 
 
 async def read_read_count(connection: Connection, agent_id: int, conversation_id: int) -> int:
@@ -147,14 +155,32 @@ async def write_read_count(
         )
 
 
-def _conditions(filters: Filters, crm: CrmColumns) -> tuple[str, dict[str, object]]:
+def _is_status(words: StatusWords, status: str | None) -> tuple[str, list[str]]:
+    """Conditions as `StatusWords.conditions`, the first to be put behind others."""
+    if status is None:
+        return "", []
+    usual, rest = words.conditions(status)
+    return f"AND {usual}", rest
+
+
+def _exists(company_id: int, conditions: Sequence[str]) -> tuple[str, dict[str, object]]:
+    """Whether any row meets one of them; each is looked for by itself, as SQLite would read all
+    rows of the company for several at once.
+    """
+    select = "EXISTS (SELECT 1 FROM social_conversations c WHERE c.company_id = :company_id AND "
+    found = " OR ".join(f"{select}{condition})" for condition in conditions)
+    return f"SELECT {found}", {"company_id": company_id}
+
+
+def _either(is_usual: str, rest: Sequence[str]) -> str:
+    return f"AND ({' OR '.join((is_usual.removeprefix('AND '), *rest))})"
+
+
+def _conditions(filters: Filters) -> tuple[str, dict[str, object]]:
     parts: list[str] = []
     values: dict[str, object] = {}
-    if filters.status is not None:
-        parts.append(f"AND {crm.is_status(filters.status)}")
-        values["status"] = filters.status
     if filters.platform is not None:
-        parts.append("AND c.platform = :platform")
+        parts.append("AND LOWER(TRIM(c.platform)) = :platform")
         values["platform"] = filters.platform
     if filters.q:
         condition, wanted = search.conversations_with(filters.q)

@@ -11,6 +11,7 @@ from server.core.state.entities import Message
 from server.db.engine.sql_connection import Connection, IntList
 from server.db.schema import columns
 from server.db.schema.columns import MESSAGES
+from server.db.schema.crm_words import IS_CUSTOMER
 
 _NOT_FULL = (
     " AND NOT EXISTS (SELECT 1 FROM social_conversations c WHERE c.id = m.conversation_id AND "
@@ -144,7 +145,7 @@ async def read_floor(connection: Connection, message: Message) -> int | None:
     row = await connection.fetch_one(
         "SELECT MAX(omni_chatwoot_message_id) FROM social_messages WHERE conversation_id = "
         ":conversation_id AND id < :id "
-        "AND sender_type = 'customer'",
+        f"AND {IS_CUSTOMER.format('sender_type')}",
         {"conversation_id": message.conversation_id, "id": message.id},
     )
     return row[0] if row else None
@@ -176,8 +177,8 @@ async def read_repeated(
         ":agent_id "
         "AND (m.omni_delivery_state <> 'failed' OR m.omni_is_outcome_unknown = :yes) AND NOT "
         "EXISTS (SELECT 1 FROM social_messages o "
-        "WHERE o.conversation_id = m.conversation_id AND o.sender_type = 'customer' AND o.id > "
-        "m.id) ORDER BY m.id DESC LIMIT 50",
+        f"WHERE o.conversation_id = m.conversation_id AND {IS_CUSTOMER.format('o.sender_type')} "
+        "AND o.id > m.id) ORDER BY m.id DESC LIMIT 50",
         {
             "conversation_id": conversation_id,
             "since": since,

@@ -13,6 +13,7 @@ from server.core.state.tracked import TrackedConversation, TrackedMessage
 from server.db.engine.database import Connection
 from server.db.engine.sql_connection import Dialect
 from server.db.schema.columns import CONVERSATION_ROW, MESSAGE_ROW
+from server.db.schema.crm_words import IS_CLOSED
 
 _TABLES = {"social_conversations": CONVERSATION_ROW, "social_messages": MESSAGE_ROW}
 # columns that another program writes as well, by what they are called in our rows
@@ -34,9 +35,10 @@ _SHARED = {
         "created_at": "created_us",
     },
 }
-# the CRM's own word for open (`Pending`) stays until we close it or open it again
+# the CRM's own word (`Pending`, `Resolved`) stays as long as it is shown as what we would write
 _STATUS = (
-    "status = CASE WHEN {new} = 'Open' AND LOWER(status) <> 'closed' THEN status ELSE {new} END"
+    f"status = CASE WHEN ({IS_CLOSED}) = COALESCE({IS_CLOSED.format('status')}, FALSE) "
+    "THEN status ELSE {} END"
 )
 
 
@@ -74,7 +76,7 @@ def _change(dialect: Dialect, table: str, changed: tuple[str, ...]) -> str:
             if dialect == "mysql":  # named, so that ON UPDATE CURRENT_TIMESTAMP leaves it alone
                 assignments.append(f"{name} = {table}.{name}")
         elif name == "status":
-            assignments.append(_STATUS.format(new=new.format(name)))
+            assignments.append(_STATUS.format(new.format(name), new.format(name)))
         elif name != "id":
             assignments.append(f"{name} = {new.format(name)}")
     if dialect == "sqlite":

@@ -17,6 +17,7 @@ from server.db.schema.columns import (
     time_from_column,
     time_to_column,
 )
+from server.db.schema.crm_words import IS_AGENT, IS_CUSTOMER
 
 _OF_CONVERSATION = (
     "FROM social_messages m JOIN social_conversations c ON c.id = m.conversation_id "
@@ -124,8 +125,8 @@ async def read_looked_at(
     rows = await connection.fetch_all(
         f"SELECT {MESSAGES.select[connection.dialect]} FROM social_messages m WHERE "
         f"({' OR '.join(conditions)}) "
-        "AND m.sender_type = 'agent' AND m.omni_is_private = :no AND (m.omni_delivery_state IS "
-        "NULL OR m.omni_delivery_state IN ('sent', 'delivered')) "
+        f"AND {IS_AGENT.format('m.sender_type')} AND m.omni_is_private = :no AND "
+        "(m.omni_delivery_state IS NULL OR m.omni_delivery_state IN ('sent', 'delivered')) "
         "ORDER BY m.created_at DESC, m.id DESC LIMIT :limit",
         values,
     )
@@ -138,7 +139,8 @@ async def read_of_customers(
     """The newest messages of the customers of these conversations."""
     rows = await connection.fetch_all(
         f"SELECT {MESSAGES.select[connection.dialect]} FROM social_messages m "
-        f"WHERE m.conversation_id IN ({ids(conversation_ids)}) AND m.sender_type = 'customer' "
+        f"WHERE m.conversation_id IN ({ids(conversation_ids)}) AND "
+        f"{IS_CUSTOMER.format('m.sender_type')} "
         "ORDER BY m.created_at DESC, m.id DESC LIMIT :limit",
         {"limit": _RENAMED_MOST},
     )
@@ -152,7 +154,7 @@ async def count_inbound(connection: Connection, message: Message) -> int:
     edge, values = _before(message)
     row = await connection.fetch_one(
         "SELECT COUNT(*) FROM social_messages m WHERE m.conversation_id = :conversation_id AND "
-        "m.sender_type = 'customer' "
+        f"{IS_CUSTOMER.format('m.sender_type')} "
         f"AND m.omni_is_private = :no AND (m.id = :id OR (TRUE {edge}))",
         values | {"conversation_id": message.conversation_id, "no": False, "id": message.id},
     )
