@@ -8,15 +8,14 @@ read, and no event leaves, before it has been confirmed again.
 
 import asyncio
 import contextlib
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
 
 import msgspec
 
 from server import log
 from server.access.confirmation import Confirmation
 from server.access.tokens import Claims, Tokens
+from server.core.bounded_dict import BoundedDict
 from server.core.times import SECOND
 from server.core.wire.withdrawals import Standing, encode_withdrawals, parse_withdrawals
 from server.db.access import agent_rows, agent_sessions
@@ -40,9 +39,9 @@ OnEnded = Callable[[Collection[str]], None]
 
 
 class AccessMemory:
-    """`on_changed` is told of an agent whose row is another one than before (or gone: then it is
-    not active), `on_ended` of the keys of ended sessions: those of one look together, as whoever is
-    told walks through all sockets.
+    """Keeps agents, tokens and sessions in memory. `on_changed` gets an agent whose row is another
+    one than before (or gone: then it is not active), `on_ended` the keys of ended sessions: those
+    of one refresh together, as the receiver iterates over all sockets.
     """
 
     def __init__(
@@ -73,16 +72,16 @@ class AccessMemory:
         self._names = self._keys_of_tokens.names
         self._agents: dict[tuple[int, str], Agent] = {}
         self._keys: dict[int, tuple[int, str]] = {}
-        self._tokens: OrderedDict[str, Claims] = OrderedDict()
+        self._tokens: BoundedDict[str, Claims] = BoundedDict(_MAX_REMEMBERED)
         # key -> agent id, created us, expires
-        self._sessions: OrderedDict[str, tuple[int, int, float]] = OrderedDict()
+        self._sessions: BoundedDict[str, tuple[int, int, float]] = BoundedDict(_MAX_REMEMBERED)
         self._loaded: set[int] = set()  # companies whose agents have been read
         # newest change of an agent, and end of a session, that were there at the last look
         self._newest_seen: tuple[int, int] | None = None
         self._confirmation = confirmation or Confirmation()
         self._freshness = self._confirmation.freshness
         # by agent id or session: looks overlap
-        self._announced: OrderedDict[str, Standing | None] = OrderedDict()
+        self._announced: BoundedDict[str, Standing | None] = BoundedDict(_MAX_REMEMBERED)
         self._used: set[int] = set()  # agents who asked for something since the last look
         self._wake = self._confirmation.wanted
         self._confirming: asyncio.Task[None] | None = None
@@ -93,7 +92,7 @@ class AccessMemory:
         return self._confirmation.is_current()
 
     async def confirm(self) -> None:
-        """Look up what changed, unless that was done a moment ago. Raises DatabaseUnavailable.
+        """Refreshes what changed, unless that was done a moment ago. Raises DatabaseUnavailable.
         Cancelling the wait is safe.
         """
         if self._freshness.is_current:
@@ -105,7 +104,7 @@ class AccessMemory:
             raise DatabaseUnavailable
 
     async def run(self) -> None:
-        """Look up withdrawn access for as long as the process lives."""
+        """Refreshes every two seconds, or at once when woken, until it is cancelled."""
         seconds = self._settings.access_check_seconds
         while True:
             with contextlib.suppress(TimeoutError):
@@ -120,7 +119,7 @@ class AccessMemory:
             self._wake.clear()
 
     async def refresh_changed(self) -> None:
-        """Read what was changed since the last look, and compare what is in use. Raises
+        """Reads what was changed since the last refresh, and compares what is in use. Raises
         DatabaseUnavailable.
         """
         asked = self._freshness.read_clocks()
@@ -148,8 +147,8 @@ class AccessMemory:
             self._on_confirmed()
 
     def receive(self, message: str) -> None:
-        """What another process has seen in the database counts here as far as it takes something
-        away. Raises ValueError.
+        """Applies what another process has seen in the database, as far as it withdraws something.
+        Raises ValueError.
         """
         withdrawals = parse_withdrawals(message)
         for standing in withdrawals.agents:
@@ -162,11 +161,10 @@ class AccessMemory:
             self._sessions.pop(key, None)
         if withdrawals.sessions:
             self._on_ended(frozenset(withdrawals.sessions))
-        bound(self._announced)
         self._wake.set()
 
     def _announce(self, agents: Sequence[Agent], sessions: Sequence[str]) -> None:
-        """What has not been said yet."""
+        """Sends the other processes what has not been sent yet."""
         standings = [
             Standing(agent.id, agent.is_active, agent.role == "admin", agent.valid_after_us)
             for agent in agents
@@ -174,7 +172,6 @@ class AccessMemory:
         new = [one for one in standings if self._announced.get(str(one.agent_id)) != one]
         ended = [key for key in sessions if key not in self._announced]
         self._announced.update({str(one.agent_id): one for one in new} | dict.fromkeys(ended))
-        bound(self._announced)
         if self._announce_to_others is not None:
             for message in encode_withdrawals(new, ended):
                 self._announce_to_others(message)
@@ -203,8 +200,8 @@ class AccessMemory:
         )
 
     async def _compare(self, used: Collection[int]) -> None:
-        """Whether the agents in use are what they are in memory, by sums, so that it costs little:
-        rows may be deleted, restored, or changed by hand.
+        """Compares the agents in use with memory, by sums, so that it costs little: rows may be
+        deleted, restored, or changed by hand.
         """
         ids = sorted(used)
         for start in range(0, len(ids), _COMPARED_PAGE):
@@ -232,7 +229,7 @@ class AccessMemory:
             self._on_changed(agent)
 
     def _drop(self, agent_id: int) -> None:
-        """The row is gone: so is the access."""
+        """Withdraws access, as the row is gone."""
         place = self._keys.pop(agent_id, None)
         gone = self._agents.pop(place, None) if place is not None else None
         company_id, subject = place or (0, "")
@@ -242,8 +239,8 @@ class AccessMemory:
         self._on_changed(msgspec.structs.replace(gone, is_active=False))
 
     def _forget(self, *, has_agents_gone: bool) -> None:
-        """The newest change is not there any more: a backup was restored, or rows were deleted.
-        What is there now is read anew.
+        """Forgets what was read, as the newest change is not there any more: a backup was restored,
+        or rows were deleted.
         """
         self._sessions.clear()
         if has_agents_gone:
@@ -252,7 +249,7 @@ class AccessMemory:
                 remembered.clear()
 
     def _drop_withdrawn_keys(self) -> None:
-        """What was verified by a key that is no more has ended with it."""
+        """Forgets tokens that were verified by a key that is no more."""
         # a token may have made it read them as well, since the last look
         self._keys_of_tokens.read_again()
         names = self._keys_of_tokens.names
@@ -276,8 +273,3 @@ def _narrowed(agent: Agent, standing: Standing) -> Agent:
         role="agent" if agent.role == "admin" and not standing.is_admin else agent.role,
         valid_after_us=max(agent.valid_after_us, standing.valid_after_us),
     )
-
-
-def bound(remembered: OrderedDict[str, Any]) -> None:
-    while len(remembered) > _MAX_REMEMBERED:
-        remembered.popitem(last=False)

@@ -1,13 +1,12 @@
-"""Who is asking: the CRM's tokens and our own session cookies, answered from memory while it is
-confirmed (`access_memory`).
+"""Authenticates requests and sockets: the CRM's tokens and our own session cookies, answered from
+memory while it is confirmed (`access_memory`).
 """
 
 import asyncio
 import hashlib
 import re
 import secrets
-import time
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -16,27 +15,23 @@ from server.access.access_memory import (
     AccessMemory,
     OnChanged,
     OnEnded,
-    bound,
 )
-from server.access.passwords import MAX_PASSWORD_CHARACTERS, MIN_PASSWORD_CHARACTERS, PasswordHashes
+from server.access.passwords import Passwords
 from server.access.refused_credentials import RefusedCredentials
+from server.access.sign_in_limits import SignInLimits
 from server.access.tokens import Claims
 from server.core.chatwoot.origins import is_own_origin, read_cookie
 from server.core.times import SECOND
-from server.core.token_buckets import Buckets, network_of
 from server.db.access import agent_rows, agent_sessions
 from server.db.access.agent_rows import Agent
 from server.db.access.audit_log import NO_ORIGIN, Actor, Origin
 from server.db.engine.database import Connection, Database
 from server.errors import (
-    BadRequest,
     DuplicateRow,
     Forbidden,
     OtherAgent,
     TokenExpired,
-    TooManyRequests,
     Unauthenticated,
-    Unprocessable,
 )
 from server.problems import Problem
 from server.settings import Settings
@@ -51,13 +46,6 @@ AGENT_HEADER = "inbox-agent"
 _COOKIE_BYTES = 32
 _COOKIE = re.compile(r"[A-Za-z0-9_-]{43}")  # as `open_session` makes them
 _MAX_COMPANY_AGENTS = 50_000
-_ATTEMPTS_ACCOUNT = (1 / 6, 10.0)  # sign-ins a second and burst, for one account from one address
-_ATTEMPTS_ADDRESS = (0.5, 30.0)
-# for one account from all addresses, but browsers that are known
-_ATTEMPTS_ANYWHERE = (1 / 30, 20.0)
-_ATTEMPTS_KNOWN = (1 / 6, 15.0)  # for one account from all browsers that are known
-# six digits of one account: below one chance in two thousand a day
-_ATTEMPTS_CODE = (1 / 600, 20.0)
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -79,7 +67,9 @@ class Principal(msgspec.Struct, frozen=True):
 
 
 class Access(AccessMemory):
-    """Judges who asks; see `AccessMemory` for what it is told and tells."""
+    """Authenticates by token or session; `AccessMemory` keeps what that needs, and says what
+    changed.
+    """
 
     def __init__(
         self,
@@ -91,13 +81,8 @@ class Access(AccessMemory):
     ) -> None:
         """`others`: as for `AccessMemory`."""
         super().__init__(database, settings, on_changed, on_ended, **others)
-        # one memory for each kind: a flood of one kind makes none of another forgotten
-        self._by_address = Buckets(*_ATTEMPTS_ADDRESS)
-        self._by_account_and_address = Buckets(*_ATTEMPTS_ACCOUNT)
-        self._by_account = Buckets(*_ATTEMPTS_ANYWHERE)
-        self._by_known_browser = Buckets(*_ATTEMPTS_KNOWN)
-        self._by_code = Buckets(*_ATTEMPTS_CODE)
-        self._hashes = PasswordHashes()
+        self.limits = SignInLimits()
+        self.passwords = Passwords(database, self.limits)
         self._refused = RefusedCredentials()
         self._company_locks: dict[int, asyncio.Lock] = {}
 
@@ -176,7 +161,9 @@ class Access(AccessMemory):
     async def authenticate_token(
         self, token: str, address: str = "", *, is_for_operation: bool = False
     ) -> Principal:
-        """`address`: whose failures are counted; empty: nobody's."""
+        """The principal of a CRM's token. `address`: whose failures are counted; empty: nobody's.
+        Raises Unauthenticated, TooManyRequests, DatabaseUnavailable.
+        """
         self._tokens.get(token) or self._decode(token, address)
         if not is_for_operation:
             await self.confirm()
@@ -197,7 +184,9 @@ class Access(AccessMemory):
     async def authenticate_session(
         self, cookie: str, address: str = "", *, is_for_operation: bool = False
     ) -> Principal:
-        """`address`: whose failures are counted; empty: nobody's."""
+        """The principal of a session's cookie. `address`: whose failures are counted; empty:
+        nobody's. Raises Unauthenticated, TooManyRequests, DatabaseUnavailable.
+        """
         if not _COOKIE.fullmatch(cookie):
             raise Unauthenticated
         key = hashlib.sha256(cookie.encode()).hexdigest()
@@ -215,7 +204,6 @@ class Access(AccessMemory):
                 row.created_us,
                 row.expires_us / SECOND,
             )
-            bound(self._sessions)
         agent_id, created_us, expires_at = known
         if self.now_seconds() >= expires_at:
             raise TokenExpired
@@ -224,19 +212,12 @@ class Access(AccessMemory):
         _check_active(agent, created_us)
         return Principal(agent, expires_at, key, None, created_us)
 
-    async def verify(self, stored: str | None, password: str, *, is_known: bool = False) -> bool:
-        """Whether the password is right; it takes as long where nothing is stored. `is_known`: the
-        browser is one of the account's own, and does not wait behind strangers. Raises
-        TooManyRequests.
-        """
-        return await self._hashes.is_right(stored, password, is_known=is_known)
-
     async def open_session(
         self, agent_id: int, origin: Origin = NO_ORIGIN, *, proved_by: str | None = None
     ) -> tuple[str, Agent]:
-        """A new session's cookie value for somebody who has proved who they are. `proved_by`: the
-        hash of the password that was right a moment ago; Unauthenticated is raised when it has been
-        replaced since, or access withdrawn.
+        """Opens a session for somebody who has proved who they are, and returns its cookie's value.
+        `proved_by`: the hash of the password that was right a moment ago; Unauthenticated is raised
+        when it has been replaced since, or access withdrawn.
         """
         cookie = secrets.token_urlsafe(_COOKIE_BYTES)
         key = hashlib.sha256(cookie.encode()).hexdigest()
@@ -253,30 +234,6 @@ class Access(AccessMemory):
 
         await self._database.transaction(add)
         return cookie, await self._agent(agent_id)
-
-    async def hash(self, password: str) -> str:
-        """A new password's hash, in a thread. Raises BadRequest for one that is too short or too
-        long.
-        """
-        if not MIN_PASSWORD_CHARACTERS <= len(password) <= MAX_PASSWORD_CHARACTERS:
-            raise BadRequest(
-                Problem.of(
-                    "password.length", least=MIN_PASSWORD_CHARACTERS, most=MAX_PASSWORD_CHARACTERS
-                )
-            )
-        return await self._hashes.make(password)
-
-    async def check_password(self, agent: Agent, password: str, address: str) -> None:
-        """Somebody who is signed in proves it once more. Raises Unprocessable or
-        TooManyRequests.
-        """
-        _check_rate(self._by_account_and_address, (network_of(address), agent.email))
-        email = agent.email or ""
-        found = await self._database.read(lambda c: agent_rows.read_password(c, email))
-        if found is None or found[1] is None:
-            raise Unprocessable(Problem.of("password.crm_agent"))
-        if not await self._hashes.is_right(found[1], password):
-            raise Unprocessable(Problem.of("password.wrong"))
 
     async def sign_out(self, session_key: str) -> None:
         """Ends a session here and in the database, and its sockets. Raises DatabaseUnavailable."""
@@ -322,12 +279,11 @@ class Access(AccessMemory):
             self._refused.remember(tried, address, error.message)
             raise
         self._tokens[token] = found
-        bound(self._tokens)
         return found
 
     async def _load_agent(self, claims: Claims) -> Agent:
-        """An agent not in memory: its whole company is read once (thousands come back at the same
-        moment), and who is new is listed.
+        """Loads an agent who is not in memory: its whole company is read once (thousands come back
+        at the same moment), and who is new is listed.
         """
         place = (claims.company_id, claims.subject)
         async with self._company_locks.setdefault(claims.company_id, asyncio.Lock()):
@@ -372,28 +328,6 @@ class Access(AccessMemory):
         self._remember(agent)
         return agent
 
-    def slow_down(self, address: str, email: str | None = None) -> None:
-        """For what strangers may try, by address, and by address and account. Raises
-        TooManyRequests.
-        """
-        network = network_of(address)
-        # first: an address that is refused is remembered with no account
-        _check_rate(self._by_address, network)
-        if email is not None:
-            _check_rate(self._by_account_and_address, (network, email))
-
-    def slow_down_account(self, email: str, *, is_known: bool) -> None:
-        """For guesses at one account, wherever they come from; a known browser has a budget that
-        strangers cannot use up. Raises TooManyRequests.
-        """
-        _check_rate(self._by_known_browser if is_known else self._by_account, email)
-
-    def slow_down_codes(self, agent_id: int) -> None:
-        """For guesses at an agent's six digits, whatever tickets they come with. Raises
-        TooManyRequests.
-        """
-        _check_rate(self._by_code, agent_id)
-
 
 def session_cookie(headers: Mapping[str, str]) -> str | None:
     """The session's cookie. The name from before `__Host-`, which http on one's own machine still
@@ -404,23 +338,19 @@ def session_cookie(headers: Mapping[str, str]) -> str | None:
 
 
 def actor_of(principal: Principal) -> Actor:
-    """Whoever is signed in, for the audit log."""
+    """The signed-in agent, for the audit log."""
     agent = principal.agent
     return Actor(agent.company_id, agent.email or agent.name, agent.id, principal.origin)
 
 
 def _with_role(agent: Agent, claimed: str | None) -> Agent:
-    """The CRM's word counts, until an administrator here has given or taken the role: then the
-    lower of the two does, so that a role can be taken away in either place.
+    """The agent with the role that counts: the CRM's, until an administrator here has given or
+    taken the role: then the lower of the two does, so that a role can be taken away in either
+    place.
     """
     if claimed is None or claimed == agent.role or (agent.has_role_of_ours and claimed == "admin"):
         return agent
     return msgspec.structs.replace(agent, role=claimed)
-
-
-def _check_rate(buckets: Buckets, key: Hashable) -> None:
-    if wait := buckets.wait(key, time.monotonic()):
-        raise TooManyRequests(Problem.of("limit.tries", seconds=int(wait) + 1))
 
 
 def check_agent(made_for: str | None, agent: Agent) -> None:

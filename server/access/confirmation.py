@@ -8,8 +8,8 @@ CONFIRMED_SECONDS = 4.5  # withdrawn access ends within 5 s, whatever is down
 
 
 class Confirmation:
-    """Shared by those who confirm and those who may only go on while it is confirmed: made before
-    both.
+    """The age of the last confirmation, shared by access, which confirms, and the hub, which sends
+    only while it is fresh.
     """
 
     def __init__(self) -> None:
@@ -17,7 +17,9 @@ class Confirmation:
         self.wanted = asyncio.Event()  # somebody waits for the next confirmation
 
     def is_current(self) -> bool:
-        """Where it is not, events wait; nothing is lost, as the log has them."""
+        """Whether it is fresh; else the next one is asked for. Events wait meanwhile; none is lost,
+        as the log has them.
+        """
         if self.freshness.is_current:
             return True
         self.wanted.set()

@@ -69,7 +69,7 @@ class SetUp:
                 )
 
     async def run(self) -> None:
-        """Show the address, for as long as the server is not in use and no other process shows its
+        """Shows the address, for as long as the server is not in use and no other process shows its
         own.
         """
         while True:
@@ -89,11 +89,11 @@ class SetUp:
             await asyncio.sleep(seconds)
 
     async def check(self, key: str, address: str) -> None:
-        """Raises Conflict when the server is in use, Forbidden for a key that is not the one that
-        counts, TooManyRequests.
+        """Checks a key. Raises Conflict when the server is in use, Forbidden for a key that is not
+        the one that counts, TooManyRequests.
         """
         if key:
-            self._access.slow_down(address)
+            self._access.limits.check(address)
         since_us = self._database.clock.now_us() - _SILENT_US
 
         async def read(connection: Connection) -> tuple[bool, bool]:
@@ -111,7 +111,7 @@ class SetUp:
     async def complete(
         self, key: str, company_id: int, name: str, email: str, password: str, origin: Origin
     ) -> str:
-        """Make the first administrator. Returns a new session's cookie.
+        """Makes the first administrator. Returns a new session's cookie.
 
         Raises Conflict, Forbidden, BadRequest, DuplicateRow, TooManyRequests.
         """
@@ -119,7 +119,7 @@ class SetUp:
         if not 0 < company_id <= MAX_SAFE_INTEGER:
             raise BadRequest(Problem.of("set_up.company_number"))
         email, name = checked_email(email), checked_name(name)
-        hashed, now_us = await self._access.hash(password), self._database.clock.now_us()
+        hashed, now_us = await self._access.passwords.hash(password), self._database.clock.now_us()
 
         async def write(connection: Connection) -> int:
             if await setup_keys.is_in_use(connection):

@@ -6,7 +6,11 @@ import asyncio
 
 import argon2
 
-from server.errors import TooManyRequests
+from server.access.sign_in_limits import SignInLimits
+from server.db.access import agent_rows
+from server.db.access.agent_rows import Agent
+from server.db.engine.database import Database
+from server.errors import BadRequest, TooManyRequests, Unprocessable
 from server.problems import Problem
 
 MIN_PASSWORD_CHARACTERS = 10  # characters
@@ -45,6 +49,46 @@ class PasswordHashes:
                 return await _verified(stored, password)
         finally:
             self._waiting -= 1
+
+
+class Passwords:
+    """Makes and checks the passwords of agents."""
+
+    def __init__(self, database: Database, limits: SignInLimits) -> None:
+        self._database = database
+        self._limits = limits
+        self._hashes = PasswordHashes()
+
+    async def hash(self, password: str) -> str:
+        """A new password's hash, made in a thread. Raises BadRequest for one that is too short or
+        too long.
+        """
+        if not MIN_PASSWORD_CHARACTERS <= len(password) <= MAX_PASSWORD_CHARACTERS:
+            raise BadRequest(
+                Problem.of(
+                    "password.length", least=MIN_PASSWORD_CHARACTERS, most=MAX_PASSWORD_CHARACTERS
+                )
+            )
+        return await self._hashes.make(password)
+
+    async def is_right(self, stored: str | None, password: str, *, is_known: bool = False) -> bool:
+        """Whether the password is right; it takes as long where nothing is stored. `is_known`: the
+        browser is one of the account's own, and does not wait behind strangers. Raises
+        TooManyRequests.
+        """
+        return await self._hashes.is_right(stored, password, is_known=is_known)
+
+    async def check(self, agent: Agent, password: str, address: str) -> None:
+        """Has somebody who is signed in prove it once more. Raises Unprocessable or
+        TooManyRequests.
+        """
+        self._limits.check_signed_in(address, agent.email)
+        email = agent.email or ""
+        found = await self._database.read(lambda c: agent_rows.read_password(c, email))
+        if found is None or found[1] is None:
+            raise Unprocessable(Problem.of("password.crm_agent"))
+        if not await self._hashes.is_right(found[1], password):
+            raise Unprocessable(Problem.of("password.wrong"))
 
 
 async def _verified(stored: str | None, password: str) -> bool:

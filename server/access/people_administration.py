@@ -1,8 +1,7 @@
-"""Administering people: invite, roles, withdraw access, passwords. Every act leaves a line in the
-audit log.
+"""Administers people: invitations, roles, access, passwords. Every act leaves a line in the audit
+log.
 
-Whoever has access elsewhere keeps it until the act is written: every process looks up what changed
-every two seconds (`access_memory.py`).
+Other processes notice an act within two seconds of its commit (`access_memory.py`).
 """
 
 import hashlib
@@ -43,7 +42,9 @@ _MAX_INVITATIONS = 500
 
 
 class People:
-    """`link_of(token)` is the address an invitation is opened at."""
+    """Invites and changes the agents of a company. `link_of(token)` is the address an invitation is
+    opened at.
+    """
 
     def __init__(self, database: Database, access: Access, link_of: Callable[[str], str]) -> None:
         self._database = database
@@ -57,12 +58,12 @@ class People:
         )
 
     async def invite(self, actor: Actor, email: str, name: str, role: str) -> tuple[str, int]:
-        """A link that works once within a week, and until when (microseconds). For an agent of the
-        company: to set a new password; the role stays what it is.
+        """Makes a link that works once within a week, and until when (microseconds). For an agent
+        of the company: to set a new password; the role stays what it is.
 
         An address that another company's agent signs in with is answered like any other: who is a
-        customer here is nobody's business. Its link is refused to whoever opens it.
-        Raises BadRequest; Conflict for an agent whose access was withdrawn.
+        customer here is nobody's business. Its link is refused to whoever opens it. Raises
+        BadRequest; Conflict for an agent whose access was withdrawn.
         """
         email, name = checked_email(email), checked_name(name)
         check_role(role)
@@ -91,14 +92,14 @@ class People:
         return self._link_of(token), expires_us
 
     async def open_invitations(self, company_id: int) -> list[Invitation]:
-        """Those that can still be used, the one that ends first before the others."""
+        """Invitations that can still be used, in the order in which they end."""
         now_us = self._database.clock.now_us()
         return await self._database.read(
             lambda c: invitations.read_open_invitations(c, company_id, now_us, _MAX_INVITATIONS)
         )
 
     async def end_invitation(self, actor: Actor, invitation_id: str) -> None:
-        """The link stops working. Raises NotFound for one that is not open, or another
+        """Ends an invitation. Raises NotFound for one that is not open, or another
         company's.
         """
         now_us = self._database.clock.now_us()
@@ -117,7 +118,9 @@ class People:
         await self._database.transaction(write)
 
     async def invitation(self, token: str) -> Invitation:
-        """Raises NotFound for a link that was used, has expired, or never was."""
+        """The open invitation of a link. Raises NotFound for one that was used, has expired, or
+        never was.
+        """
         found = await self._database.read(
             lambda c: invitations.read_invitation(c, _hash(token), self._database.clock.now_us())
         )
@@ -126,13 +129,13 @@ class People:
         return found
 
     async def accept(self, token: str, name: str, password: str, origin: Origin) -> str | None:
-        """Become the agent of the invitation, with this password; one whose access was withdrawn,
+        """Makes the agent of the invitation, with this password; one whose access was withdrawn,
         or whose role was changed since, stays so. Returns a new session's cookie; None where a
         second factor is asked for, as a link stands in for the password alone: then the person
         signs in. Raises NotFound, BadRequest.
         """
         invitation, name = await self.invitation(token), checked_name(name)
-        hashed = await self._access.hash(password)
+        hashed = await self._access.passwords.hash(password)
 
         async def write(connection: Connection) -> tuple[int, bool]:
             now_us = await self._database.clock.read(connection)
@@ -154,13 +157,13 @@ class People:
     async def change_password(
         self, principal: Principal, present: str, new: str, address: str
     ) -> str:
-        """Ends every other sign-in of the agent. Returns a new session's cookie. Raises BadRequest,
-        Unprocessable, TooManyRequests.
+        """Sets a new password, and ends every other sign-in of the agent. Returns a new session's
+        cookie. Raises BadRequest, Unprocessable, TooManyRequests.
         """
         agent = principal.agent
-        await self._access.check_password(agent, present, address)
+        await self._access.passwords.check(agent, present, address)
         values = {
-            "password_hash": await self._access.hash(new),
+            "password_hash": await self._access.passwords.hash(new),
             "valid_after": self._database.clock.now_us(),
         }
         await self._write(actor_of(principal), agent.id, "agent.password", values)
@@ -168,22 +171,22 @@ class People:
         return cookie
 
     async def set_password(self, actor: Actor, agent_id: int, password: str) -> None:
-        """By whoever runs the server. Ends every sign-in of the agent."""
+        """Sets a password for an operator of the server. Ends every sign-in of the agent."""
         values = {
-            "password_hash": await self._access.hash(password),
+            "password_hash": await self._access.passwords.hash(password),
             "valid_after": self._database.clock.now_us(),
         }
         await self._write(actor, agent_id, "agent.password", values)
 
     async def sign_out_everywhere(self, actor: Actor, agent_id: int) -> None:
-        """End everything issued to the agent before now. Raises NotFound."""
+        """Ends everything issued to the agent before now. Raises NotFound."""
         await self._write(
             actor, agent_id, "agent.sign-out", {"valid_after": self._database.clock.now_us()}
         )
 
     async def reset_second_factor(self, actor: Actor, agent_id: int) -> None:
-        """For somebody whose phone and recovery codes are gone. Ends every sign-in of the agent.
-        Raises NotFound.
+        """Removes the factor of an agent whose phone and recovery codes are gone. Ends every
+        sign-in of the agent. Raises NotFound.
         """
 
         async def drop(connection: Connection) -> None:
@@ -205,8 +208,8 @@ class People:
         )
 
     async def set_policy(self, actor: Actor, *, requires_second_factor: bool) -> None:
-        """Asked of each agent at the next sign-in; where it is asked for, those without one are
-        signed out now, but not whoever asks.
+        """Sets whether each agent needs a second factor at the next sign-in; if so, those without
+        one are signed out now, but not the one who asks.
         """
 
         async def write(connection: Connection) -> None:
@@ -233,8 +236,8 @@ class People:
     async def change(
         self, actor: Actor, agent_id: int, *, is_active: bool | None = None, role: str | None = None
     ) -> None:
-        """Raises NotFound, BadRequest; Unprocessable for an administrator who would lock out
-        themselves.
+        """Changes role or access. Raises NotFound, BadRequest; Unprocessable for an administrator
+        who would lock out themselves.
         """
         if agent_id == actor.agent_id and (is_active is False or role == "agent"):
             raise Unprocessable(Problem.of("person.not_yourself"))
@@ -311,7 +314,7 @@ async def _put_agent(
 
 
 def checked_email(text: str) -> str:
-    """Raises BadRequest."""
+    """The address in lower case. Raises BadRequest where it is none."""
     email = text.strip().lower()
     name, _, host = email.rpartition("@")
     if (

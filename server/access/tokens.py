@@ -36,7 +36,7 @@ _MIN_RSA_BITS = 2048
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """What a good token says; `role` is None where it names none that we know."""
+    """The claims of a verified token; `role` is None where it names none that we know."""
 
     company_id: int
     subject: str
@@ -72,7 +72,7 @@ class Tokens:
         self._public = self._read()
 
     def decode(self, token: str) -> Claims:
-        """Raises TokenExpired or Unauthenticated."""
+        """The claims of a token that counts. Raises TokenExpired or Unauthenticated."""
         header = _header(token)
         self.refresh_if_due()
         for key in self._candidates(header):

@@ -46,7 +46,7 @@ def add(company_id: int, email: str, name: str, role: str, password_stdin: bool)
 
     async def run(application: "Application") -> int:
         hashed, now_us = (
-            await application.access.access.hash(password),
+            await application.access.access.passwords.hash(password),
             application.resources.database.clock.now_us(),
         )
 

@@ -58,7 +58,7 @@ class AccountApi:
         """Answer whether the second factor is on, required, and how many recovery codes are
         left.
         """
-        state = await self._sign_in.factor_state(principal.agent)
+        state = await self._sign_in.factors.factor_state(principal.agent)
         return json_answer(
             {
                 "isOn": state.is_on,
@@ -72,7 +72,7 @@ class AccountApi:
         the ticket for `confirm`.
         """
         password = (await read_struct(request, PasswordAgain)).password
-        new = await self._sign_in.new_factor(principal.agent, password, origin_of(request))
+        new = await self._sign_in.factors.new_factor(principal.agent, password, origin_of(request))
         return json_answer({"ticket": new.ticket, "uri": new.uri, "secret": new.secret}, 201)
 
     async def confirm(self, request: Request, principal: Principal) -> Response:
@@ -80,7 +80,7 @@ class AccountApi:
         once.
         """
         given = await read_struct(request, Code)
-        codes = await self._sign_in.confirm(
+        codes = await self._sign_in.factors.confirm(
             principal.agent, given.ticket, given.code, origin_of(request)
         )
         return json_answer({"recoveryCodes": list(codes)})
@@ -88,7 +88,7 @@ class AccountApi:
     async def turn_off(self, request: Request, principal: Principal) -> Response:
         """Switch the factor off, after the password once more: 204."""
         password = (await read_struct(request, PasswordAgain)).password
-        await self._sign_in.turn_off(principal.agent, password, origin_of(request))
+        await self._sign_in.factors.turn_off(principal.agent, password, origin_of(request))
         return Response(status_code=204)
 
 

@@ -10,7 +10,8 @@ from starlette.routing import BaseRoute, Route
 from server.access.authentication import Principal, actor_of
 from server.access.passwords import MIN_PASSWORD_CHARACTERS
 from server.access.people_administration import People
-from server.access.sign_in import NewFactor, SignIn
+from server.access.second_factor_setup import NewFactor
+from server.access.sign_in import SignIn
 from server.core.second_factor_rules import qr_address
 from server.errors import OmniError
 from server.http.api.sessions import origin_of
@@ -93,7 +94,7 @@ class AccountPages:
         """
         form = await form_of(request)
         try:
-            new = await self._sign_in.new_factor(
+            new = await self._sign_in.factors.new_factor(
                 principal.agent, form.get("password", ""), origin_of(request)
             )
         except OmniError as error:
@@ -104,7 +105,7 @@ class AccountPages:
         """Switch the new factor on, and show the recovery codes this once."""
         form = await form_of(request)
         try:
-            codes = await self._sign_in.confirm(
+            codes = await self._sign_in.factors.confirm(
                 principal.agent, form.get("ticket", ""), form.get("code", ""), origin_of(request)
             )
         except OmniError as error:
@@ -115,7 +116,7 @@ class AccountPages:
         """Switch the second factor off, after the password once more."""
         form = await form_of(request)
         try:
-            await self._sign_in.turn_off(
+            await self._sign_in.factors.turn_off(
                 principal.agent, form.get("password", ""), origin_of(request)
             )
         except OmniError as error:
@@ -140,7 +141,7 @@ class AccountPages:
             done=done_of(request, _DONE),
             trouble=error.problem if error else None,
             sessions=await self._sign_in.sessions(principal),
-            factor=await self._sign_in.factor_state(principal.agent),
+            factor=await self._sign_in.factors.factor_state(principal.agent),
             failures=await self._sign_in.failures(principal.agent),
             new=new,
             picture=qr_address(new.uri) if new else "",

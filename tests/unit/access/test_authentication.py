@@ -399,12 +399,12 @@ async def test_a_flood_of_accounts_makes_no_guess_forgotten(tmp_path: Path) -> N
         access = _access(database)
         for _ in range(100):
             with contextlib.suppress(TooManyRequests):
-                access.slow_down_account("boss@example.org", is_known=False)
+                access.limits.check_account("boss@example.org", is_known=False)
         for number in range(60_000):
             with contextlib.suppress(TooManyRequests):
-                access.slow_down("192.0.2.1", f"{number}@example.org")
+                access.limits.check("192.0.2.1", f"{number}@example.org")
         with pytest.raises(TooManyRequests):
-            access.slow_down_account("boss@example.org", is_known=False)
+            access.limits.check_account("boss@example.org", is_known=False)
 
 
 async def test_addresses_of_one_network_share_their_tries(tmp_path: Path) -> None:
@@ -413,6 +413,6 @@ async def test_addresses_of_one_network_share_their_tries(tmp_path: Path) -> Non
         access = _access(database)
         for number in range(100):
             with contextlib.suppress(TooManyRequests):
-                access.slow_down(f"2001:db8::{number:x}", f"{number}@example.org")
+                access.limits.check(f"2001:db8::{number:x}", f"{number}@example.org")
         with pytest.raises(TooManyRequests):
-            access.slow_down("2001:db8::ffff", "one@example.org")
+            access.limits.check("2001:db8::ffff", "one@example.org")

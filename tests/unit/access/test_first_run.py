@@ -8,6 +8,7 @@ import pytest
 
 from server.access.authentication import Access
 from server.access.first_run import SetUp
+from server.access.passwords import Passwords
 from server.db.access import agent_rows
 from server.db.access.audit_log import NO_ORIGIN
 from server.db.engine.database import Database
@@ -17,7 +18,7 @@ from tests.kit.eventually import eventually
 from tests.unit.databases import fresh_sqlite
 
 
-class SlowHashing(Access):
+class SlowPasswords(Passwords):
     """The hash of a password takes a while: here until it is let go."""
 
     def __init__(self, *given: Any) -> None:
@@ -39,7 +40,8 @@ async def test_who_was_first_while_the_password_was_hashed_stays_the_only_one(
     """
     async with Database(fresh_sqlite(tmp_path / "omni.db")) as database:
         settings = Settings(jwt_secret="s" * 32, public_url="https://inbox.example.org")
-        access = SlowHashing(database, settings, lambda _agent: None, lambda _keys: None)
+        access = Access(database, settings, lambda _agent: None, lambda _keys: None)
+        access.passwords = slow = SlowPasswords(database, access.limits)
         set_up = SetUp(database, access, "https://inbox.example.org/set-up")
         running = asyncio.get_running_loop().create_task(set_up.run())
         try:
@@ -54,13 +56,13 @@ async def test_who_was_first_while_the_password_was_hashed_stays_the_only_one(
                     NO_ORIGIN,
                 )
             )
-            await access.has_begun.wait()
+            await slow.has_begun.wait()
             await database.transaction(
                 lambda c: agent_rows.add_agent(
                     c, 7, "first@example.org", "First", "admin", "hash", database.clock.now_us()
                 )
             )
-            access.may_end.set()
+            slow.may_end.set()
             with pytest.raises(Conflict):
                 await late
         finally:
