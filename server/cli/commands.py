@@ -23,6 +23,7 @@ class _RootGroup(click.Group):
     """Shows our own errors as one sentence, with exit status 1 and without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, and turn an OmniError into click's one-line error."""
         try:
             return super().invoke(ctx)
         except OmniError as error:

@@ -57,7 +57,7 @@ def list_(company_id: int | None) -> None:
 @_BY_ID
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of sentences.")
 def check(integration_id: int, as_json: bool) -> None:
-    """Look whether everything works, from here to Chatwoot and back; says what is wrong and
+    """Check whether everything works, from here to Chatwoot and back; says what is wrong and
     what to do. Exit status 1 if so.
     """
     from server.cli.environment import run_with_application
@@ -214,13 +214,13 @@ def rotate(
     "--unsigned",
     type=click.Choice(UNSIGNED_WEBHOOKS),
     required=True,
-    help="refused: only signed ones are taken. keyed: for a Chatwoot before 4.12, which "
+    help="refused: only signed ones are accepted. keyed: for a Chatwoot before 4.12, which "
     "cannot sign; those sent to an address with a "
     "new key are taken, register it next. accepted: also at the plain address, where anybody "
     "can send them.",
 )
 def signing(integration_id: int, unsigned: str) -> None:
-    """Say whether unsigned webhooks are taken, of an integration that knows no secret."""
+    """Say whether unsigned webhooks are accepted, of an integration that knows no secret."""
     values = {"unsigned_webhooks": unsigned}
     _change(
         integration_id,
@@ -230,7 +230,9 @@ def signing(integration_id: int, unsigned: str) -> None:
     )
 
 
-def switch(name: str, text: str, *, is_on: bool) -> None:
+def add_switch(name: str, text: str, *, is_on: bool) -> None:
+    """Add the command `integration NAME`, with `text` as its help."""
+
     @integration.command(name, help=text)
     @_BY_ID
     @click.option("--webhook-only", is_flag=True, help="Only its webhooks (is_webhook_active).")
@@ -253,8 +255,8 @@ def switch(name: str, text: str, *, is_on: bool) -> None:
         )
 
 
-switch("enable", "Switch an integration on, with its webhooks.", is_on=True)
-switch(
+add_switch("enable", "Switch an integration on, with its webhooks.", is_on=True)
+add_switch(
     "disable",
     "Switch an integration off: its webhooks are kept and ignored, replies are refused.",
     is_on=False,

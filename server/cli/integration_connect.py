@@ -11,6 +11,7 @@ from server.core.choices import UNSIGNED_WEBHOOKS, WEBHOOK_MODES
 if TYPE_CHECKING:
     from server.composition.application import Application
     from server.db.access.integration_record import Integration
+    from server.integrations.service import NewIntegration
 
 ACCESS_TOKEN_STDIN = click.option(
     "--access-token-stdin",
@@ -89,20 +90,14 @@ def add(
     """Add Chatwoot inboxes to a company. Chatwoot is asked first; nothing that is wrong is
     kept. Prints JSON: id, webhookUrl, isProved, a line each.
     """
-    from server.cli.environment import notes, read_settings, run_with_application
+    from server.cli.environment import read_settings, run_with_application
     from server.db import migrations
-    from server.db.access.audit_log import server_actor
-    from server.errors import ConfigurationError
     from server.integrations.service import NewIntegration
 
     register, trusted, unproved = (values.pop(name) for name in ("register", "trusted", "unproved"))
-    values["access_token"] = read_access_token(
+    values["access_token"] = _required_access_token(
         values["access_token"], from_stdin=access_token_stdin
     )
-    if not values["access_token"]:
-        raise ConfigurationError(
-            "An access token is needed: --access-token-stdin, or --access-token"
-        )
     new = NewIntegration(
         **values,
         inbox_id=inbox_ids[0],
@@ -111,29 +106,37 @@ def add(
         accepts_unproved=unproved,
     )
 
-    async def run(application: "Application") -> "list[tuple[Integration, str]]":
-        actor = server_actor(company_id)
-        added = [
-            one.integration
-            for one in await application.integrations.service.add_all(actor, new, inbox_ids)
-        ]
-        if register:
-            added = [
-                (await application.integrations.service.register(actor, one.id)).integration
-                for one in added
-            ]
-        if not application.resources.settings.secret_key:
-            notes().print("[yellow]SECRET_KEY is not set: the access token is stored as it is.[/]")
-        return [
-            (one, application.resources.settings.webhook_url_of(mode, one.address_key))
-            for one in added
-        ]
-
-    found = run_with_application(run)
+    added = run_with_application(
+        lambda application: _add_inboxes(
+            application, company_id, new, inbox_ids, is_registered=register
+        )
+    )
     # conversations an older CRM kept are linked to the new integration
     migrations.upgrade(read_settings().database_url)
-    for added, webhook_url in found:
-        _print_added(added, webhook_url)
+    for integration, webhook_url in added:
+        _print_added(integration, webhook_url)
+
+
+async def _add_inboxes(
+    application: "Application",
+    company_id: int,
+    new: "NewIntegration",
+    inbox_ids: tuple[int, ...],
+    *,
+    is_registered: bool,
+) -> "list[tuple[Integration, str]]":
+    """Add an integration for each inbox; returns them with the addresses of their webhooks."""
+    from server.cli.environment import notes
+    from server.db.access.audit_log import server_actor
+
+    actor, service = server_actor(company_id), application.integrations.service
+    added = [one.integration for one in await service.add_all(actor, new, inbox_ids)]
+    if is_registered:
+        added = [(await service.register(actor, one.id)).integration for one in added]
+    settings = application.resources.settings
+    if not settings.secret_key:
+        notes().print("[yellow]SECRET_KEY is not set: the access token is stored as it is.[/]")
+    return [(one, settings.webhook_url_of(new.webhook_mode, one.address_key)) for one in added]
 
 
 def _print_added(added: "Integration", webhook_url: str) -> None:
@@ -168,14 +171,9 @@ def inboxes(
     """
     from server.cli.environment import run_with_application
     from server.db.access.audit_log import server_actor
-    from server.errors import ConfigurationError
     from server.integrations.service import NewIntegration
 
-    token = read_access_token(access_token, from_stdin=access_token_stdin)
-    if not token:
-        raise ConfigurationError(
-            "An access token is needed: --access-token-stdin, or --access-token"
-        )
+    token = _required_access_token(access_token, from_stdin=access_token_stdin)
     new = NewIntegration(account_id=account_id, inbox_id=0, base_url=base_url, access_token=token)
     place = run_with_application(
         lambda application: application.integrations.service.inspect(server_actor(0), new)
@@ -209,3 +207,14 @@ def read_access_token(given: str | None, *, from_stdin: bool) -> str | None:
     if not (read := sys.stdin.readline().strip()):
         raise ConfigurationError("There is no access token on standard input")
     return read
+
+
+def _required_access_token(given: str | None, *, from_stdin: bool) -> str:
+    from server.errors import ConfigurationError
+
+    token = read_access_token(given, from_stdin=from_stdin)
+    if not token:
+        raise ConfigurationError(
+            "An access token is needed: --access-token-stdin, or --access-token"
+        )
+    return token

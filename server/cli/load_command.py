@@ -50,7 +50,7 @@ import click
     type=click.FloatRange(0),
     help="Stop and start the private server so many seconds into the full load.",
 )
-@click.option("--processes", type=click.IntRange(1, 64), help="Processes that play agents.")
+@click.option("--processes", type=click.IntRange(1, 64), help="Processes that simulate agents.")
 @click.option(
     "--seed", type=int, help="The same seed writes the same messages to the same customers."
 )
@@ -79,7 +79,7 @@ import click
     help="Allow an address that is not of this machine.",
 )
 def load(scenario: Path | None, **options: Any) -> None:
-    """Play agents, pollers and a Chatwoot against a server, and judge what came of it.
+    """Simulate agents, pollers and a Chatwoot against a server, and judge the outcome.
 
     SCENARIO is a TOML file; options replace what it says. Exit status 0 only when nothing was lost,
     doubled, disordered or seen by others. The companies it plays in are made in the server's

@@ -27,11 +27,11 @@ _POLL_INTERVAL_SECONDS = 0.1
     "--security",
     "is_security",
     is_flag=True,
-    help="Look at keys, encryption, files, signatures and addresses instead.",
+    help="Check keys, encryption, files, signatures and addresses instead.",
 )
 @click.option("--json", "is_json", is_flag=True, help="A JSON line for each finding.")
 def doctor(processes: int, is_security: bool, is_json: bool) -> None:
-    """Look at database, bus, disks, limits, clocks and keys; say what is wrong and what to do. Exit
+    """Check database, bus, disks, limits, clocks and keys; say what is wrong and what to do. Exit
     status 1 when something fails.
     """
     from server.core.checks.integration_checks import is_well

@@ -42,7 +42,7 @@ _AGENTS = (
 )
 _TOKEN_HOURS = 24
 _SIMULATED_PORT_OFFSET = 1
-_SOCKETS_MOST = 500
+_MAX_SOCKETS = 500
 _console = Console()
 
 
@@ -79,7 +79,7 @@ async def _serve(settings: Settings, state: Path) -> None:
         drain_seconds=0.0,
         chatwoot_allow_private=True,
         chatwoot_private_hosts="127.0.0.1,localhost",
-        sockets_per_process=_SOCKETS_MOST,
+        sockets_per_process=_MAX_SOCKETS,
     )
     sim = ChatwootSim(base_url="", account_name="Northwind Support")
     async with serving(
@@ -179,7 +179,7 @@ def _kept_secret(path: Path) -> str:
 
 
 def _free_port(host: str, port: int) -> int:
-    """The given port, or 0 (any) where it is taken."""
+    """The given port, or 0 (any) where another program listens on it."""
     try:
         socket.create_server((host, port)).close()
     except (OSError, OverflowError):

@@ -151,7 +151,7 @@ class RecordedChatwoot(ChatwootSim):
         payload = json.loads(body)
         if (frame := _frame(payload)) is not None:
             name, data = frame
-            self.cable.tell(Event(name, self.account, self.inbox, lambda: payload, lambda: data))
+            self.cable.enqueue(Event(name, self.account, self.inbox, lambda: payload, lambda: data))
 
     async def post(self, http: httpx.AsyncClient, url: str, body: str) -> None:
         """Once, whatever comes of it."""

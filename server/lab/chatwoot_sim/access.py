@@ -37,10 +37,12 @@ class ApiError(Exception):
 
 
 def refusal(status: int, sentence: str) -> ApiError:
+    """An error with that status and sentence."""
     return ApiError(status, {"error": sentence})
 
 
 def not_found() -> ApiError:
+    """The 404 of a record that does not exist or belongs to another account."""
     return refusal(404, "Resource could not be found")
 
 
@@ -50,10 +52,12 @@ def invalid(sentence: str, *attributes: str) -> ApiError:
 
 
 def rails_json(content: Any, status: int = 200) -> Response:
+    """Answer with JSON as Rails writes it, so that signatures over it match."""
     return Response(encode_body(content), status, media_type="application/json")
 
 
 async def answer_api_error(_request: Request, error: Exception) -> Response:
+    """Turn an ApiError into its answer; Starlette's handler of it."""
     if not isinstance(error, ApiError):
         raise error
     return rails_json(error.body, error.status)
@@ -69,9 +73,13 @@ class Caller:
 
     @property
     def is_administrator(self) -> bool:
+        """Whether the caller is an administrator of the account."""
         return self.user.roles.get(self.account.id) == "administrator"
 
     def may_see(self, inbox: Inbox) -> bool:
+        """Whether the caller may see the inbox: administrators and bots all, agents those they
+        belong to.
+        """
         return (
             self.is_administrator
             or self.user.kind == "agent_bot"
@@ -96,6 +104,7 @@ class Caller:
         return found
 
     def message(self, request: Request) -> Message:
+        """The message in the address. Raises ApiError 404 where it is not in that conversation."""
         conversation = self.conversation(request)
         found = self.sim.messages.get(_whole(request.path_params["message_id"]) or 0)
         if found is None or found.conversation is not conversation:

@@ -37,6 +37,7 @@ from server.lab.chatwoot_sim.state import ChatwootSim
 
 
 async def profile(request: Request) -> Response:
+    """The token's owner, with the accounts they belong to."""
     sim: ChatwootSim = request.app.state.sim
     return rails_json(profile_object(user_of(request), sim.accounts))
 
@@ -60,6 +61,7 @@ async def agents(request: Request) -> Response:
 
 
 async def list_webhooks(request: Request) -> Response:
+    """The account's webhooks, with their secrets; for administrators."""
     caller = caller_of(request)
     caller.require_administrator()
     found = [h for h in caller.sim.hooks if h.account is caller.account]
@@ -67,6 +69,7 @@ async def list_webhooks(request: Request) -> Response:
 
 
 async def create_webhook(request: Request) -> Response:
+    """Add a webhook; its secret is in the answer. 422 for an address that is there already."""
     caller = caller_of(request)
     caller.require_administrator()
     params = _webhook_params(await body_of(request))
@@ -95,6 +98,7 @@ async def update_webhook(request: Request) -> Response:
 
 
 async def delete_webhook(request: Request) -> Response:
+    """Delete a webhook; no later event is sent to it."""
     caller = caller_of(request)
     caller.require_administrator()
     caller.sim.hooks.remove(_webhook(caller, request))
@@ -113,6 +117,9 @@ async def redirect_to_file(request: Request) -> Response:
 
 
 async def file(request: Request) -> Response:
+    """The content of a file, at its short-lived address. Only images, sound and video are shown
+    inline.
+    """
     sim: ChatwootSim = request.app.state.sim
     attachment = sim.attachments.get(request.path_params["key"])
     if attachment is None:

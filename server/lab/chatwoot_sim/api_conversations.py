@@ -38,8 +38,8 @@ _SORTS: dict[str, tuple[Callable[[Conversation], Any], bool]] = {
 
 
 async def index(request: Request) -> Response:
-    """A page, newest activity first, open ones unless told otherwise; with `updated_within` all
-    matches at once, which takes long.
+    """A page, newest activity first, open ones unless the request asks for others; with
+    `updated_within` all matches at once, which takes long.
     """
     caller = caller_of(request)
     switches = caller.sim.switches
@@ -79,16 +79,19 @@ async def _build_rows(caller: Caller, count: int) -> None:
 
 
 async def meta(request: Request) -> Response:
+    """The counts of conversations by assignment, with the filters of the list."""
     caller = caller_of(request)
     return rails_json({"meta": _counts(_filtered(caller, request), caller)})
 
 
 async def show(request: Request) -> Response:
+    """One conversation, as in the list."""
     caller = caller_of(request, bots=True)
     return rails_json(conversation_object(caller.conversation(request), caller.sim.base_url))
 
 
 async def delete(request: Request) -> Response:
+    """Delete a conversation with its messages; for administrators."""
     caller = caller_of(request)
     caller.require_administrator()
     caller.sim.delete_conversation(caller.conversation(request))
@@ -146,6 +149,7 @@ async def update_last_seen(request: Request) -> Response:
 
 
 async def unread(request: Request) -> Response:
+    """Mark the last incoming message as unread."""
     caller = caller_of(request)
     conversation = caller.conversation(request)
     caller.sim.mark_unread(conversation)

@@ -78,6 +78,7 @@ async def create(request: Request) -> Response:
 
 
 async def delete(request: Request) -> Response:
+    """Delete a message softly; the answer shows what is left of it."""
     caller = caller_of(request)
     message = caller.message(request)
     caller.sim.delete_message(message)
@@ -85,6 +86,7 @@ async def delete(request: Request) -> Response:
 
 
 async def retry(request: Request) -> Response:
+    """Send a failed message again; its content attributes are wiped."""
     caller = caller_of(request)
     message = caller.message(request)
     caller.sim.retry_message(message)

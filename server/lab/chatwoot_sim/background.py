@@ -1,4 +1,4 @@
-"""A task beside a `with` body."""
+"""Runs a task during a `with` body."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine

@@ -1,5 +1,5 @@
-"""How what happens in the simulated Chatwoot becomes webhooks and frames of the agents' socket: the
-same events, told twice.
+"""How changes in the simulated Chatwoot become webhooks and frames of the agents' socket: the same
+events, sent twice.
 """
 
 import random
@@ -28,7 +28,7 @@ from server.lab.chatwoot_sim.webhooks import Event, WebhookSender
 
 
 class EventSource(Installation):
-    """Records with those who are told of their changes."""
+    """Records, with the receivers of the events of their changes."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class EventSource(Installation):
             if not self._depth:
                 events, self._events = self._events, []
                 for event in events:
-                    self.cable.tell(event)
+                    self.cable.enqueue(event)
                     if "." not in event.name:  # a name of the socket's is no webhook's
                         self.webhooks.enqueue(event)
 
@@ -98,13 +98,13 @@ class EventSource(Installation):
 
     def _emit_unread_change(self, conversation: Conversation) -> None:
         """It names no conversation."""
-        told = lambda: {"account_id": conversation.account.id}  # noqa: E731
+        frame = lambda: {"account_id": conversation.account.id}  # noqa: E731
         self._emit(
             "conversation.unread_count_changed",
             conversation.account,
             conversation.inbox,
             dict,
-            told,
+            frame,
         )
 
     def _emit_message(

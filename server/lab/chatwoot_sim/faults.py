@@ -67,14 +67,16 @@ class Faults:
         for old in [m for m in self._minutes if m != minute]:
             del self._minutes[old]
         is_over = 0 < switches.requests_per_minute < self._minutes[minute]
-        return switches.take("limit_next") or switches.rate_limited or is_over
+        return switches.count_down("limit_next") or switches.rate_limited or is_over
 
     def _fails_at_once(self, scope: Scope) -> bool:
         switches = self.sim.switches
         if switches.fail_matching and switches.fail_matching in _question(scope):
             return True
         return (
-            self._may_fail(scope) and not switches.fail_after_commit and switches.take("fail_next")
+            self._may_fail(scope)
+            and not switches.fail_after_commit
+            and switches.count_down("fail_next")
         )
 
     def _may_fail(self, scope: Scope) -> bool:
@@ -91,13 +93,17 @@ class Faults:
         )
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the request take effect, then perhaps spoil its answer."""
+        """Pass the request to the app, then spoil its answer as the switches say."""
         switches = self.sim.switches
         is_new_message = scope["method"] == "POST" and scope["path"].endswith("/messages")
-        fails = switches.fail_after_commit and self._may_fail(scope) and switches.take("fail_next")
-        hangs = is_new_message and switches.take("hang_next")
-        loses = is_new_message and switches.take("lose_next")
-        truncates = switches.take("truncate_next")
+        fails = (
+            switches.fail_after_commit
+            and self._may_fail(scope)
+            and switches.count_down("fail_next")
+        )
+        hangs = is_new_message and switches.count_down("hang_next")
+        loses = is_new_message and switches.count_down("lose_next")
+        truncates = switches.count_down("truncate_next")
         if not (fails or hangs or loses or truncates):
             await self.app(scope, receive, send)
             return

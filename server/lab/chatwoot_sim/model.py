@@ -50,6 +50,8 @@ WINDOW_HOURS = {
 
 @dataclass(slots=True, eq=False)
 class Account:
+    """A company's account on the installation."""
+
     id: int
     name: str
     status: str = "active"
@@ -74,6 +76,8 @@ class User:
 
 @dataclass(slots=True, eq=False)
 class Inbox:
+    """A channel of an account, with the agents who are members of it."""
+
     id: int
     account: Account
     name: str
@@ -94,6 +98,8 @@ class Inbox:
 
 @dataclass(slots=True, eq=False)
 class Contact:
+    """A customer of an account."""
+
     id: int
     account: Account
     name: str
@@ -124,6 +130,8 @@ class ContactInbox:
 
 @dataclass(slots=True, eq=False)
 class Attachment:
+    """A file of a message, with its content."""
+
     id: int
     message_id: int
     account_id: int
@@ -138,6 +146,8 @@ class Attachment:
 
 @dataclass(slots=True, eq=False)
 class Message:
+    """A message of a conversation, or a line of activity in it."""
+
     id: int
     conversation: "Conversation"
     message_type: int
@@ -156,6 +166,8 @@ class Message:
 
 @dataclass(slots=True, eq=False)
 class Conversation:
+    """A contact's conversation in one inbox, with its messages in the order of their ids."""
+
     id: int  # internal, never shown
     account: Account
     display_id: int
@@ -182,6 +194,7 @@ class Conversation:
 
     @property
     def contact(self) -> Contact:
+        """The contact whose presence in the inbox it belongs to."""
         return self.contact_inbox.contact
 
     @property
@@ -197,7 +210,7 @@ class Conversation:
 
     @property
     def unread_count(self) -> int:
-        """Incoming messages since an agent looked, at most `UNREAD_CAP`."""
+        """How many incoming messages are newer than an agent's mark, at most `UNREAD_CAP`."""
         seen, count = self.agent_last_seen_at or 0.0, 0
         for message in reversed(self.messages):
             if message.created_at <= seen or count == UNREAD_CAP:
@@ -218,6 +231,8 @@ class Conversation:
 
 @dataclass(slots=True, eq=False)
 class Webhook:
+    """An address that an account's events are sent to."""
+
     id: int
     account: Account
     url: str

@@ -51,6 +51,7 @@ class _Typing(msgspec.Struct, forbid_unknown_fields=True):
 
 
 async def show(request: Request) -> Response:
+    """The page itself."""
     context = {"sentences": SENTENCES, "account": _sim(request).account.name}
     return _TEMPLATES.TemplateResponse(
         request, "page.html", context, headers={"Content-Security-Policy": _POLICY}
@@ -84,6 +85,7 @@ async def overview(request: Request) -> Response:
 
 
 async def say(request: Request) -> Response:
+    """Write as a customer, in their newest conversation; 400 in words when nothing can be sent."""
     sim = _sim(request)
     order = await _read(request, _Say)
     customer = sim.contacts.get(order.customer_id) if order else None
@@ -102,6 +104,7 @@ async def say(request: Request) -> Response:
 
 
 async def add_customer(request: Request) -> Response:
+    """Add a customer with a name; answers with their id."""
     order = await _read(request, _NewCustomer)
     if order is None or not order.name.strip() or len(order.name) > MAX_NAME:
         return _refused("The customer needs a name.")
@@ -109,6 +112,7 @@ async def add_customer(request: Request) -> Response:
 
 
 async def typing(request: Request) -> Response:
+    """Let a customer begin or end typing in their newest conversation."""
     sim = _sim(request)
     order = await _read(request, _Typing)
     customer = sim.contacts.get(order.customer_id) if order else None

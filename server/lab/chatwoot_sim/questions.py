@@ -20,6 +20,7 @@ class Questions:
 
     @contextmanager
     def asked(self, question: str) -> Iterator[None]:
+        """Keep the request in the log, and count it as under way while inside."""
         self.log.append(question)
         self.at_work[question] += 1
         if self.at_work[question] > 1:

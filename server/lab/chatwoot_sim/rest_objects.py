@@ -28,6 +28,7 @@ from server.lab.chatwoot_sim.webhook_bodies import (
 
 
 def contact_object(contact: Contact) -> JsonObject:
+    """A contact as the REST API shows it."""
     return {
         "additional_attributes": contact.additional_attributes,
         "availability_status": "offline",
@@ -45,6 +46,7 @@ def contact_object(contact: Contact) -> JsonObject:
 
 
 def agent_object(user: User, account: Account) -> JsonObject:
+    """An agent as the list of agents shows them, with their role in the account."""
     return {
         "id": user.id,
         "account_id": account.id,
@@ -74,18 +76,10 @@ def conversation_object(conversation: Conversation, base_url: str) -> JsonObject
     """A list item: no `contact_inbox`, no `account`; times are ints, but `updated_at` is a
     float.
     """
-    meta: JsonObject = {
-        "sender": contact_object(conversation.contact),
-        "channel": conversation.inbox.channel,
-        "hmac_verified": False,
-    }
-    if conversation.assignee:
-        meta["assignee"] = assignee_object(conversation.assignee, conversation.account)
-        meta["assignee_type"] = "User" if conversation.assignee.kind == "user" else "AgentBot"
     last = conversation.messages[-1] if conversation.messages else None
     shown = next((m for m in reversed(conversation.messages) if m.message_type != ACTIVITY), None)
     return {
-        "meta": meta,
+        "meta": _conversation_meta(conversation),
         "id": conversation.display_id,
         "messages": [message_push(last, base_url)] if last else [],
         "account_id": conversation.account.id,
@@ -114,6 +108,18 @@ def conversation_object(conversation: Conversation, base_url: str) -> JsonObject
     }
 
 
+def _conversation_meta(conversation: Conversation) -> JsonObject:
+    meta: JsonObject = {
+        "sender": contact_object(conversation.contact),
+        "channel": conversation.inbox.channel,
+        "hmac_verified": False,
+    }
+    if conversation.assignee:
+        meta["assignee"] = assignee_object(conversation.assignee, conversation.account)
+        meta["assignee_type"] = "User" if conversation.assignee.kind == "user" else "AgentBot"
+    return meta
+
+
 def message_object(message: Message, base_url: str) -> JsonObject:
     """A list item: int `message_type` and `created_at`; no `account_id`, no `updated_at`."""
     data: JsonObject = {
@@ -137,6 +143,7 @@ def message_object(message: Message, base_url: str) -> JsonObject:
 
 
 def messages_meta(conversation: Conversation) -> JsonObject:
+    """The `meta` of a list of messages: labels, contact, assignee and when each side read last."""
     meta: JsonObject = {
         "labels": list(conversation.labels),
         "additional_attributes": conversation.additional_attributes,
@@ -171,6 +178,7 @@ def inbox_object(inbox: Inbox, *, with_secrets: bool) -> JsonObject:
 
 
 def webhook_object(webhook: Webhook) -> JsonObject:
+    """A webhook as the REST API shows it, secret included."""
     data: JsonObject = {
         "id": webhook.id,
         "name": webhook.name,

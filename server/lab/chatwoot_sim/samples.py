@@ -16,7 +16,7 @@ _KINDS: dict[str, Literal["image", "audio", "video"]] = {
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file on its way into a message."""
+    """A file to be attached to a message."""
 
     name: str
     content: bytes
@@ -41,7 +41,7 @@ def picture(name: str = "receipt.png", *, width: int = 96, height: int = 64) -> 
     return Upload(name, content, "image/png", width, height)
 
 
-def note(name: str = "order.txt", text: str = "Order 5512\n2 x Jamdani sari\n") -> Upload:
+def text_file(name: str = "order.txt", text: str = "Order 5512\n2 x Jamdani sari\n") -> Upload:
     """A small text file."""
     return Upload(name, text.encode(), "text/plain")
 

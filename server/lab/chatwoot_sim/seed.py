@@ -202,7 +202,7 @@ _SCRIPTS = (
 
 _LINE_SECONDS = 95.0  # between two lines of a script
 # history is older than any webhook can be late, or the queue would be taken for a slow one
-_LEAST_HOURS = 0.6
+_MIN_HOURS_AGO = 0.6
 
 
 def seed(sim: ChatwootSim, *, inboxes: Sequence[Inbox] | None = None) -> list[Conversation]:
@@ -226,7 +226,7 @@ def seed(sim: ChatwootSim, *, inboxes: Sequence[Inbox] | None = None) -> list[Co
 
 def _play(sim: ChatwootSim, script: _Script, inbox: Inbox, agent: User) -> Conversation:
     with sim.time_shifted(
-        -(script.hours_ago + _LEAST_HOURS) * 3600 - len(script.lines) * _LINE_SECONDS
+        -(script.hours_ago + _MIN_HOURS_AGO) * 3600 - len(script.lines) * _LINE_SECONDS
     ):
         number = len(sim.contacts) + 1
         contact = sim.add_contact(
@@ -238,7 +238,8 @@ def _play(sim: ChatwootSim, script: _Script, inbox: Inbox, agent: User) -> Conve
     conversation: Conversation | None = None
     for index, line in enumerate(script.lines):
         with sim.time_shifted(
-            -(script.hours_ago + _LEAST_HOURS) * 3600 - (len(script.lines) - index) * _LINE_SECONDS
+            -(script.hours_ago + _MIN_HOURS_AGO) * 3600
+            - (len(script.lines) - index) * _LINE_SECONDS
         ):
             if conversation is None or line.who in "cp":
                 uploads = [samples.picture()] if line.who == "p" else []
@@ -252,7 +253,7 @@ def _play(sim: ChatwootSim, script: _Script, inbox: Inbox, agent: User) -> Conve
                 sim.private_note(conversation, line.text, user=agent)
     if conversation is None:
         raise ValueError(f"the script of {script.customer} has no lines")
-    with sim.time_shifted(-(script.hours_ago + _LEAST_HOURS) * 3600):
+    with sim.time_shifted(-(script.hours_ago + _MIN_HOURS_AGO) * 3600):
         _dress(sim, conversation, script, agent)
     return conversation
 

@@ -49,12 +49,15 @@ class _Server(uvicorn.Server):
         self.is_ready = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and set `is_ready`."""
         await super().startup(sockets)
         self.is_ready.set()
 
     def stop(self, _task: object) -> None:
+        """Let the server end by itself."""
         self.should_exit = True
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Leave the host's signal handlers as they are."""
         yield

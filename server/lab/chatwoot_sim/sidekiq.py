@@ -18,7 +18,7 @@ from server.lab.chatwoot_sim.switches import Switches
 
 Queue = Literal["critical", "high", "medium"]
 QUEUES: tuple[Queue, ...] = ("critical", "high", "medium")
-_LOOK_SECONDS = 0.02
+_POLL_INTERVAL_SECONDS = 0.02
 
 
 @dataclass(eq=False)
@@ -35,16 +35,16 @@ class Workers:
 
     @asynccontextmanager
     async def thread(self, queue: Queue) -> AsyncIterator[None]:
-        """Wait for a thread, and hold it for as long as the job and its `*_job_seconds` take."""
-        await self.take(queue)
+        """Wait for a thread, and hold it during the job and its `*_job_seconds`."""
+        await self.acquire(queue)
         try:
             await self.work(queue)
             yield
         finally:
-            self.give_back()
+            self.release()
 
-    async def take(self, queue: Queue) -> None:
-        """A thread, in the order of the queues. Whoever takes one gives it back."""
+    async def acquire(self, queue: Queue) -> None:
+        """Wait for a thread, in the order of the queues; `release` returns it. Cancel-safe."""
         if queue == "medium":
             await self._wait_while_held()
         if self._busy < self.threads and not self._waits_before(queue):
@@ -56,10 +56,11 @@ class Workers:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self.give_back()
+                self.release()
             raise
 
-    def give_back(self) -> None:
+    def release(self) -> None:
+        """Return a thread; the first waiting job of the first queue gets it."""
         self._busy -= 1
         for queue in QUEUES:
             waiting = self._waiting[queue]
@@ -70,8 +71,8 @@ class Workers:
                     turn.set_result(None)
 
     async def work(self, queue: Queue) -> None:
-        """What the job itself takes: about as long each time, so that jobs end in another order
-        than they began in.
+        """Sleep for the time of the job itself: about as long each time, so that jobs end in
+        another order than they began in.
         """
         switches = self.switches
         seconds = {
@@ -85,7 +86,7 @@ class Workers:
     async def _wait_while_held(self) -> None:
         # a switch is a field that anybody sets
         while self.switches.holds_webhooks:  # noqa: ASYNC110
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_POLL_INTERVAL_SECONDS)
 
     def _waits_before(self, queue: Queue) -> bool:
         """Whether a job of this queue or an earlier one waits already."""

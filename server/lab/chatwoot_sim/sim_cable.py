@@ -19,12 +19,7 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server.lab.chatwoot_sim.background import beside
-from server.lab.chatwoot_sim.model import (
-    Account,
-    Inbox,
-    JsonObject,
-    User,
-)
+from server.lab.chatwoot_sim.model import Account, Inbox, JsonObject, User
 from server.lab.chatwoot_sim.sidekiq import Workers
 from server.lab.chatwoot_sim.switches import Switches
 from server.lab.chatwoot_sim.webhooks import MAX_QUEUED, Event
@@ -45,6 +40,7 @@ _NAMES = {
 
 
 def pubsub_token(user: User) -> str:
+    """The token that a user's client subscribes with."""
     return f"pubsub-{user.id}"
 
 
@@ -58,7 +54,9 @@ class Subscription:
     outgoing: "asyncio.Queue[str]"
 
     def is_own_typing(self, message: JsonObject) -> bool:
-        """Whoever types is not told (action_cable_listener.rb, typing_event_listener_tokens)."""
+        """Whether it is the subscriber's own typing, of which Chatwoot sends them no frame
+        (action_cable_listener.rb, typing_event_listener_tokens).
+        """
         user = message["data"].get("user") if ".typing_o" in message["event"] else None
         return user is not None and user.get("type") == "user" and user.get("id") == self.user.id
 
@@ -74,7 +72,7 @@ class Subscription:
 
 @dataclass(eq=False)
 class Cable:
-    """All sockets, and what is told to them: each frame is one job of Sidekiq's queue
+    """All sockets, and the frames sent to them: each frame is one job of Sidekiq's queue
     `critical`.
     """
 
@@ -90,8 +88,8 @@ class Cable:
     _jobs: deque[tuple[Account, Inbox | None, JsonObject]] = field(default_factory=deque)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def tell(self, event: Event) -> None:
-        """Queue an event; its payload is of now, however long it waits."""
+    def enqueue(self, event: Event) -> None:
+        """Queue an event's frame; its payload is of now, however long it waits."""
         if event.frame is None or not (self.subscriptions or self.switches.broadcast_job_seconds):
             return
         if len(self._jobs) < MAX_QUEUED:
@@ -104,7 +102,7 @@ class Cable:
         return time.monotonic() < self._online_until.get(user.id, float("-inf"))
 
     def shout(self, text: str) -> None:
-        """To everybody, whatever it is."""
+        """Send any text to all sockets."""
         for subscription in self.subscriptions:
             subscription.outgoing.put_nowait(text)
 
@@ -137,7 +135,7 @@ class Cable:
                 ):
                     self._limits.add(limit)
                     while True:
-                        await self._take(await websocket.receive_text(), outgoing, mine)
+                        await self._handle_command(await websocket.receive_text(), outgoing, mine)
             with suppress(RuntimeError, WebSocketDisconnect):
                 await websocket.close(1011)
         finally:
@@ -156,7 +154,7 @@ class Cable:
             except (WebSocketDisconnect, RuntimeError):
                 return
 
-    async def _take(
+    async def _handle_command(
         self, text: str, outgoing: "asyncio.Queue[str]", mine: list[Subscription]
     ) -> None:
         command = json.loads(text)
@@ -192,11 +190,11 @@ class Cable:
         outgoing.put_nowait(json.dumps({"identifier": text, "type": "confirm_subscription"}))
         self._show_online(user)
         users = {str(one.id): "online" for one in self.users.values() if self.is_online(one)}
-        told = {
+        presence = {
             "event": "presence.update",
             "data": {"account_id": account.id, "users": users, "contacts": {}},
         }
-        outgoing.put_nowait(json.dumps({"identifier": text, "message": told}))
+        outgoing.put_nowait(json.dumps({"identifier": text, "message": presence}))
 
     def _show_online(self, user: User) -> None:
         self._online_until[user.id] = time.monotonic() + ONLINE_SECONDS
@@ -217,9 +215,9 @@ class Cable:
                 if subscription.may_hear(account, inbox) and not subscription.is_own_typing(
                     message
                 ):
-                    told = {"identifier": subscription.identifier, "message": message}
+                    frame = {"identifier": subscription.identifier, "message": message}
                     subscription.outgoing.put_nowait(
-                        json.dumps(told, ensure_ascii=False, separators=(",", ":"))
+                        json.dumps(frame, ensure_ascii=False, separators=(",", ":"))
                     )
 
 

@@ -69,9 +69,11 @@ class Installation:
             self._shift_seconds = before
 
     def new_token(self) -> str:
+        """A random token in the form of Rails' `has_secure_token`."""
         return "".join(self.rng.choices(_TOKEN_CHARACTERS, k=_TOKEN_LENGTH))
 
     def add_account(self, name: str, *, id: int | None = None) -> Account:
+        """Add an account, with the next id unless one is given."""
         account = Account(self._next_id("accounts", id), name)
         self.accounts[account.id] = account
         return account
@@ -131,12 +133,13 @@ class Installation:
         return inbox
 
     def find_contact(self, name: str, account: Account) -> Contact | None:
+        """The account's first contact with that name."""
         return next(
             (c for c in self.contacts.values() if c.name == name and c.account is account), None
         )
 
     def conversation(self, display_id: int, account: Account | None = None) -> Conversation:
-        """By display id; of the first account unless told otherwise. Raises `MissingRecord`."""
+        """Find by display id, in the first account unless one is given. Raises `MissingRecord`."""
         account = account or next(iter(self.accounts.values()))
         try:
             return self.conversations[account.id, display_id]
@@ -146,7 +149,7 @@ class Installation:
     def resolve(
         self, conversation: Conversation | int, account: Account | None = None
     ) -> Conversation:
-        """The same for a display id and for a record, which may have been deleted in the
+        """The record of a display id, or of a record, which may have been deleted in the
         meantime.
         """
         if isinstance(conversation, int):
@@ -154,7 +157,7 @@ class Installation:
         return self.conversation(conversation.display_id, conversation.account)
 
     def conversations_of(self, contact: Contact, inbox: Inbox | None = None) -> list[Conversation]:
-        """Oldest first."""
+        """The contact's conversations, oldest first."""
         return [
             c
             for c in self._conversations_by_contact.get(contact.id, [])

@@ -24,7 +24,7 @@ from server.lab.chatwoot_sim.webhook_bodies import (
 
 
 def message_frame(message: Message, base_url: str, changed_from: float | None = None) -> JsonObject:
-    """`changed_from`: `updated_at` before the change that is told."""
+    """A message as the agents' socket shows it; `changed_from`: `updated_at` before the change."""
     data = message_push(message, base_url)
     if changed_from is not None:
         data["previous_changes"] = {
@@ -36,6 +36,7 @@ def message_frame(message: Message, base_url: str, changed_from: float | None = 
 def conversation_frame(
     conversation: Conversation, base_url: str, performer: User | None = None
 ) -> JsonObject:
+    """A conversation as the agents' socket shows it."""
     data = conversation_data(conversation, base_url)
     data["account_id"] = data.pop("account")["id"]
     return data | _performed(performer)
@@ -44,15 +45,16 @@ def conversation_frame(
 def typing_frame(
     conversation: Conversation, by: Contact | User, base_url: str, private: bool
 ) -> JsonObject:
-    """Here the conversation tells no account at all."""
-    told = conversation_data(conversation, base_url)
-    del told["account"]
+    """A typing notice as the agents' socket shows it: its conversation names no account."""
+    shown = conversation_data(conversation, base_url)
+    del shown["account"]
     performer = by if isinstance(by, User) else None
-    data: JsonObject = {"conversation": told, "user": sender_push(by), "is_private": private}
+    data: JsonObject = {"conversation": shown, "user": sender_push(by), "is_private": private}
     return data | {"account_id": conversation.account.id} | _performed(performer)
 
 
 def contact_frame(contact: Contact, performer: User | None = None) -> JsonObject:
+    """A contact as the agents' socket shows it."""
     return contact_push(contact) | {"account_id": contact.account.id} | _performed(performer)
 
 

@@ -13,16 +13,12 @@ from typing import Any
 import httpx
 
 from server.lab.chatwoot_sim import sim_frames, webhook_bodies
-from server.lab.chatwoot_sim.event_source import EventSource
 from server.lab.chatwoot_sim.model import (
-    ACTIVITY,
-    CONVERSATION_STATUSES,
     DEFAULT_SUBSCRIPTIONS,
     INCOMING,
     OUTGOING,
     TEMPLATE,
     Account,
-    Attachment,
     Contact,
     Conversation,
     Inbox,
@@ -32,11 +28,12 @@ from server.lab.chatwoot_sim.model import (
 )
 from server.lab.chatwoot_sim.questions import Questions
 from server.lab.chatwoot_sim.samples import Upload
+from server.lab.chatwoot_sim.sim_writes import SimWrites
 
 DELETED_TEXT = "This message was deleted"  # config/locales/en.yml
 
 
-class ChatwootSim(EventSource):
+class ChatwootSim(SimWrites):
     """One installation with an account, an inbox and an administrator to begin with.
 
     Every method changes the state at once and queues the webhooks that Chatwoot would send; they
@@ -88,12 +85,14 @@ class ChatwootSim(EventSource):
     # -- contacts --
 
     def add_contact(self, name: str, *, account: Account | None = None, **fields: Any) -> Contact:
+        """Add a contact: `contact_created`."""
         with self._transaction():
             contact = self._insert_contact(name, account or self.account, fields)
             self._emit_contact("contact_created", contact)
         return contact
 
     def update_contact(self, contact: Contact, **fields: Any) -> None:
+        """Change columns of a contact: `contact_updated`, with what changed."""
         with self._transaction():
             changes = {name: (getattr(contact, name), value) for name, value in fields.items()}
             for name, value in fields.items():
@@ -101,8 +100,8 @@ class ChatwootSim(EventSource):
             self._touch_contact(contact, changes)
 
     def merge_contacts(self, kept: Contact, gone: Contact) -> None:
-        """All of `gone` becomes `kept`'s: told by its incoming messages, and on the agents' socket,
-        which tells `gone`'s deletion last.
+        """All of `gone` becomes `kept`'s: webhooks show it by its incoming messages only, the
+        agents' socket also by frames, of which the deletion of `gone` is the last.
         """
         moved = self.conversations_of(gone)
         self._reassign_contact(kept, gone)
@@ -115,11 +114,14 @@ class ChatwootSim(EventSource):
             self._emit_contact("contact.deleted", gone)
 
     def delete_contact(self, contact: Contact) -> None:
-        """With its conversations. Only the agents' socket tells of it, and of them not at all."""
+        """Delete a contact with its conversations. Only the agents' socket has an event for it, and
+        none for them.
+        """
         self.tell_contact_deleted(contact)
         self._remove_contact(contact)
 
     def tell_contact_deleted(self, contact: Contact) -> None:
+        """Send the frame of a deletion on the agents' socket, without deleting."""
         with self._transaction():
             self._emit_contact("contact.deleted", contact)
 
@@ -181,6 +183,7 @@ class ChatwootSim(EventSource):
     def private_note(
         self, conversation: Conversation | int, text: str, *, user: User | None = None
     ) -> Message:
+        """An agent writes a note that the customer never gets."""
         return self._create_message(
             self.resolve(conversation), OUTGOING, text, user or self.admin, (), {"private": True}
         )
@@ -230,10 +233,11 @@ class ChatwootSim(EventSource):
         )
 
     def mark_arrived(self, message: Message, status: str) -> None:
-        """`delivered` or `read`, as the channel tells."""
+        """Set `delivered` or `read`, as the channel reports it."""
         self._update_message(message, status=status)
 
     def mark_sent_by_channel(self, message: Message, source_id: str) -> None:
+        """The channel accepted it under an id of its own: `message_updated`."""
         self._update_message(message, source_id=source_id)
 
     def retry_message(self, message: Message) -> None:
@@ -248,6 +252,7 @@ class ChatwootSim(EventSource):
         on: bool,
         private: bool = False,
     ) -> None:
+        """A contact or an agent begins or ends typing: a webhook and a frame."""
         found = self.resolve(conversation)
         event = "conversation_typing_on" if on else "conversation_typing_off"
         with self._transaction():
@@ -257,38 +262,10 @@ class ChatwootSim(EventSource):
 
     # -- conversations --
 
-    def set_status(
-        self,
-        conversation: Conversation | int,
-        status: str,
-        *,
-        by: User | None = None,
-        snoozed_until: float | None = None,
-    ) -> None:
-        """Two events: `conversation_status_changed` (its `changed_attributes` is null) and
-        `conversation_updated`.
-        """
-        if status not in CONVERSATION_STATUSES:
-            raise ValueError(f"{status!r} is not a valid status")
-        found = self.resolve(conversation)
-        if found.status == status and found.snoozed_until == snoozed_until:
-            return
-        with self._transaction():
-            if status != found.status:
-                self._emit_conversation("conversation_status_changed", found)
-            self._update(found, status=status, snoozed_until=snoozed_until)
-            if status == "resolved":
-                found.waiting_since = None
-            actor = by.name if by else "system"
-            self._activity(
-                found,
-                f"Conversation was {'reopened' if status == 'open' else f'marked {status}'} by "
-                f"{actor}",
-            )
-
     def set_labels(
         self, conversation: Conversation | int, labels: Sequence[str], *, by: User | None = None
     ) -> None:
+        """Replace the labels: `conversation_updated` and a line of activity where they change."""
         found = self.resolve(conversation)
         added = [label for label in labels if label not in found.labels]
         if list(labels) == found.labels:
@@ -304,6 +281,9 @@ class ChatwootSim(EventSource):
     def assign(
         self, conversation: Conversation | int, user: User | None, *, by: User | None = None
     ) -> None:
+        """Assign to an agent, or to nobody with None: `conversation_updated` and a line of
+        activity.
+        """
         found = self.resolve(conversation)
         if found.assignee is user:
             return
@@ -319,6 +299,7 @@ class ChatwootSim(EventSource):
             )
 
     def set_priority(self, conversation: Conversation | int, priority: str | None) -> None:
+        """Set the priority: `conversation_updated` where it changes."""
         with self._transaction():
             self._update(self.resolve(conversation), priority=priority)
 
@@ -337,6 +318,7 @@ class ChatwootSim(EventSource):
                 self._emit_unread_change(found)
 
     def mark_unread(self, conversation: Conversation | int) -> None:
+        """Move the agents' mark before the last incoming message; no event follows."""
         found = self.resolve(conversation)
         last = next((m for m in reversed(found.messages) if m.message_type == INCOMING), None)
         found.agent_last_seen_at = last.created_at - 1 if last else None
@@ -354,120 +336,5 @@ class ChatwootSim(EventSource):
             self._emit_conversation("conversation.read", found)
 
     def delete_conversation(self, conversation: Conversation | int) -> None:
-        """Chatwoot tells nobody: there is no event for it."""
+        """Delete a conversation, for which Chatwoot has no event."""
         self._remove_conversation(self.resolve(conversation))
-
-    # -- how a change becomes events --
-
-    def _update(self, conversation: Conversation, **values: Any) -> None:
-        """Save changed columns and emit `conversation_updated` with them; nothing where nothing
-        changed.
-        """
-        changes: dict[str, tuple[Any, Any]] = {}
-        for name, value in values.items():
-            before = getattr(conversation, name)
-            if before != value:
-                changes |= webhook_bodies.described_change(name, before, value)
-                setattr(conversation, name, value)
-        if not changes:
-            return
-        before_at, conversation.updated_at = conversation.updated_at, self.now()
-        noise = webhook_bodies.described_change("updated_at", before_at, conversation.updated_at)
-        self._emit_conversation("conversation_updated", conversation, noise | changes)
-
-    def _update_message(self, message: Message, **values: Any) -> None:
-        with self._transaction():
-            for name, value in values.items():
-                setattr(message, name, value)
-            before, message.updated_at = message.updated_at, self.now()
-            self._emit_message("message_updated", message, before)
-
-    def _touch_contact(self, contact: Contact, changes: dict[str, tuple[Any, Any]]) -> None:
-        before, contact.updated_at = contact.updated_at, self.now()
-        listed = webhook_bodies.changed_attributes(
-            changes | webhook_bodies.described_change("updated_at", before, contact.updated_at)
-        )
-        self._emit_contact("contact_updated", contact, listed)
-
-    # -- the life of a message --
-
-    def _start_conversation(self, contact: Contact, inbox: Inbox) -> Conversation:
-        conversation = self._insert_conversation(contact, inbox)
-        conversation.additional_attributes = {
-            "browser": dict(webhook_bodies.BROWSER),
-            "referer": f"{self.base_url}/",
-            "initiated_at": {"timestamp": webhook_bodies.browser_time(conversation.created_at)},
-            "browser_language": "bn",
-        }
-        self._emit_conversation("conversation_created", conversation)
-        return conversation
-
-    def _create_message(
-        self,
-        conversation: Conversation,
-        message_type: int,
-        text: str | None,
-        sender: Contact | User | None,
-        attachments: Sequence[Upload],
-        fields: dict[str, Any],
-    ) -> Message:
-        with self._transaction():
-            message = self._insert_message(
-                conversation, message_type, {"content": text, "sender": sender, **fields}
-            )
-            message.attachments = [self._attach(message, upload) for upload in attachments]
-            if (
-                message_type == INCOMING
-                and conversation.status in ("resolved", "snoozed")
-                and not conversation.muted
-            ):
-                self.set_status(conversation, "open")
-            self._emit_message("message_created", message)
-            self._after_message(message)
-        return message
-
-    def _after_message(self, message: Message) -> None:
-        conversation, sender = message.conversation, message.sender
-        if message.message_type == INCOMING:
-            if conversation.waiting_since is None:
-                self._update(conversation, waiting_since=message.created_at)
-            conversation.contact_last_seen_at = message.created_at
-            contact = conversation.contact
-            before, contact.last_activity_at = contact.last_activity_at, message.created_at
-            # so a contact_updated follows every incoming message (Chatwoot's issue #11973)
-            self._touch_contact(
-                contact,
-                {
-                    "last_activity_at": (
-                        webhook_bodies.iso_ms(before),
-                        webhook_bodies.iso_ms(message.created_at),
-                    )
-                },
-            )
-        elif isinstance(sender, User) and sender.kind == "user" and not message.private:
-            first = conversation.first_reply_created_at or message.created_at
-            self._update(conversation, first_reply_created_at=first, waiting_since=None)
-
-    def _activity(self, conversation: Conversation, text: str) -> None:
-        """A line like "Assigned to …": in REST lists and on the agents' socket, never in a
-        webhook.
-        """
-        self._emit_message(
-            "message_created", self._insert_message(conversation, ACTIVITY, {"content": text})
-        )
-
-    def _attach(self, message: Message, upload: Upload) -> Attachment:
-        attachment = Attachment(
-            id=self._next_id("attachments"),
-            message_id=message.id,
-            account_id=message.conversation.account.id,
-            name=upload.name,
-            key=self.new_token(),
-            content=upload.content,
-            content_type=upload.content_type,
-            file_type=upload.file_type,
-            width=upload.width,
-            height=upload.height,
-        )
-        self.attachments[attachment.key] = attachment
-        return attachment

@@ -138,8 +138,8 @@ class Switches(msgspec.Struct, forbid_unknown_fields=True):
         for name in self.__struct_fields__:
             setattr(self, name, getattr(checked, name))
 
-    def take(self, name: str) -> bool:
-        """True if the countdown `name` was above zero; it is one less then."""
+    def count_down(self, name: str) -> bool:
+        """Whether the countdown `name` was above zero; it is one less then."""
         left: int = getattr(self, name)
         if left > 0:
             setattr(self, name, left - 1)

@@ -53,6 +53,7 @@ def unix(at: float | None) -> int:
 
 
 def account_ref(account: Account) -> JsonObject:
+    """The `account` of a payload."""
     return {"id": account.id, "name": account.name}
 
 
@@ -107,12 +108,14 @@ def user_push(user: User) -> JsonObject:
 
 
 def sender_push(sender: Contact | User | None) -> JsonObject | None:
+    """A sender as frames and REST show it."""
     if sender is None:
         return None
     return contact_push(sender) if isinstance(sender, Contact) else user_push(sender)
 
 
 def sender_webhook(sender: Contact | User | None) -> JsonObject | None:
+    """A sender as webhooks show it."""
     if sender is None:
         return None
     if isinstance(sender, Contact):
@@ -287,6 +290,7 @@ def conversation_event(
 def typing_event(
     event: str, conversation: Conversation, user: Contact | User, base_url: str, private: bool
 ) -> JsonObject:
+    """The body of `conversation_typing_on` and `conversation_typing_off`."""
     return {
         "event": event,
         "user": sender_webhook(user),
@@ -298,6 +302,7 @@ def typing_event(
 def contact_event(
     event: str, contact: Contact, changes: list[JsonObject] | None = None
 ) -> JsonObject:
+    """The body of a contact's event; `changes` only for `contact_updated`."""
     payload = contact_webhook(contact) | {"event": event}
     if event == "contact_updated":
         payload["changed_attributes"] = changes

@@ -21,12 +21,7 @@ from functools import partial
 import httpx
 
 from server.lab.chatwoot_sim.background import beside
-from server.lab.chatwoot_sim.model import (
-    Account,
-    Inbox,
-    JsonObject,
-    Webhook,
-)
+from server.lab.chatwoot_sim.model import Account, Inbox, JsonObject, Webhook
 from server.lab.chatwoot_sim.sidekiq import Workers
 from server.lab.chatwoot_sim.switches import Switches
 from server.lab.chatwoot_sim.webhook_bodies import encode_body
@@ -41,13 +36,13 @@ LOG_LENGTH = 1000
 
 @dataclass(slots=True, eq=False)
 class Event:
-    """Something that happened, before anybody is told."""
+    """One change, before its webhooks and its frame are built."""
 
     name: str
     account: Account
     inbox: Inbox | None
     build: Callable[[], JsonObject]
-    # the same for the agents' socket; none: it is not told there
+    # the same for the agents' socket; none: it is not sent there
     frame: "Callable[[], JsonObject] | None" = None
 
 
@@ -71,6 +66,8 @@ class Delivery:
 
 @dataclass(slots=True)
 class Counters:
+    """How many deliveries were queued, and what became of them."""
+
     queued: int = 0
     sent: int = 0
     acknowledged: int = 0
@@ -116,10 +113,12 @@ class WebhookSender:
 
     @property
     def concurrency(self) -> int:
+        """Threads that deliver at once."""
         return self.workers.threads
 
     @concurrency.setter
     def concurrency(self, threads: int) -> None:
+        """Threads that deliver at once."""
         self.workers.threads = threads
 
     def enqueue(self, event: Event) -> None:
@@ -169,7 +168,7 @@ class WebhookSender:
             due=time.monotonic() + self.switches.delay_seconds,
         )
         self.log.append(delivery)
-        lost = self.switches.take("drop_next") or self.rng.random() < self.switches.drop_rate
+        lost = self.switches.count_down("drop_next") or self.rng.random() < self.switches.drop_rate
         if lost or len(self._queue) >= MAX_QUEUED:
             delivery.state = "dropped"
             self.counters.dropped += 1
@@ -192,10 +191,10 @@ class WebhookSender:
             while True:
                 if not self._ready:
                     await self._fill_ready()
-                await self.workers.take("medium")
+                await self.workers.acquire("medium")
                 delivery = self._ready.popleft()
                 task = group.create_task(self._deliver(http, delivery))
-                task.add_done_callback(lambda _: self.workers.give_back())
+                task.add_done_callback(lambda _: self.workers.release())
                 task.add_done_callback(partial(self._settle, delivery))
 
     @asynccontextmanager

@@ -46,7 +46,9 @@ class Tokens:
 
 
 class AgentsWorker:
-    """`share` of `plan.processes`; `first_company` and those after it are ours."""
+    """The agents, pollers and replies of one process, which is number `share` of `plan.processes`.
+    The companies are `first_company` and those after it.
+    """
 
     def __init__(
         self, plan: Plan, target: Target, tokens: Tokens, first_company: int, share: int

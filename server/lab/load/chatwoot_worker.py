@@ -16,7 +16,7 @@ from typing import Any
 
 from server.lab.chatwoot_sim import ChatwootSim, serving
 from server.lab.chatwoot_sim.model import OUTGOING, Contact, Conversation, Inbox
-from server.lab.chatwoot_sim.samples import Upload, note, picture
+from server.lab.chatwoot_sim.samples import Upload, picture, text_file
 from server.lab.chatwoot_sim.webhooks import Delivery
 from server.lab.load.counters import Counters
 from server.lab.load.message_tag import number_of, tag_text
@@ -69,7 +69,7 @@ class Shop:
         text = tag_text(number, self._rng.choice(MESSAGES), due)
         files: list[Upload] = []
         if self._rng.random() < _ATTACHMENT_SHARE:
-            files = [picture() if self._rng.random() < 0.7 else note()]
+            files = [picture() if self._rng.random() < 0.7 else text_file()]
         said = self._sim.customer_says(
             contact,
             text,
@@ -81,7 +81,7 @@ class Shop:
 
 
 class ChatwootWorker:
-    """`address`: of the simulated Chatwoot. Numbers of messages count from 1."""
+    """A simulated Chatwoot with a shop for each company. Numbers of messages count from 1."""
 
     def __init__(self, plan: Plan, webhook_url: str) -> None:
         self._plan = plan

@@ -49,7 +49,7 @@ def plans(plan: Plan) -> list[Plan]:
 
 
 def rows(results: Sequence[Result]) -> list[Row]:
-    """Of the three results in the order of `plans`."""
+    """The figures compared, of three results in the order of `plans`."""
     nobody, polling, push = results
     agent_hours = push.plan.agents * push.seconds / _HOUR
 

@@ -23,7 +23,9 @@ TokenOf = Callable[[int, int], str]
 
 
 class Fleet:
-    """`token_of(company, number)`: a token of the company's agent with that number."""
+    """Agents on one loop. `token_of(company, number)`: a token of the company's agent with that
+    number.
+    """
 
     def __init__(
         self, loop: Loop, target: Target, counters: Counters, token_of: TokenOf, rng: random.Random

@@ -55,5 +55,5 @@ class Histogram:
 
 
 def upper_edge(bucket: int) -> float:
-    """Seconds."""
+    """The upper edge of a bucket, in seconds."""
     return _MIN_SECONDS * math.exp((bucket + 1) * _GROWTH)

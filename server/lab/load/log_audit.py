@@ -50,7 +50,7 @@ class Log(msgspec.Struct):
 def read_logs(
     url: str, streams: Mapping[int, tuple[str, int]], token_of: Callable[[int, int], str]
 ) -> dict[int, Log]:
-    """By company. Raises httpx.HTTPError when the server does not answer."""
+    """The whole log of each company. Raises httpx.HTTPError when the server does not answer."""
     with httpx.Client(base_url=url, timeout=_SECONDS, trust_env=False) as client:
         return {
             company: _read_log(client, company, epoch, token_of(company, 0))

@@ -29,7 +29,7 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class PrivateServer:
-    """One `serve`; `restart` is what a deploy does to it."""
+    """One `serve` process, which may be stopped and started again, as a deploy does."""
 
     def __init__(self, environment: Mapping[str, str], port: int, log: Path) -> None:
         self.port = port

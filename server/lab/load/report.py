@@ -12,6 +12,26 @@ from server.lab.load.counters import FAULTS
 from server.lab.load.run_result import Result, is_at_limit
 from server.lab.load.view import rows_of
 
+_HISTOGRAMS = (
+    "delays",
+    "replays",
+    "slow_delays",
+    "poll_delays",
+    "acknowledgements",
+    "connects",
+    "polls",
+)
+_COUNTERS = (
+    "closes",
+    "cuts",
+    "errors",
+    "failures",
+    "poll_answers",
+    "replies",
+    "resets",
+    "webhooks",
+    "welcomes",
+)
 _STYLE = """
 :root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;max-width:780px;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}td{padding:.15rem 1.2rem .15rem 0;vertical-align:top}
@@ -42,26 +62,6 @@ def as_html(results: list[Result], extra: str = "") -> str:
 
 def _facts(result: Result) -> dict[str, Any]:
     counters = result.counters
-    histograms = (
-        "delays",
-        "replays",
-        "slow_delays",
-        "poll_delays",
-        "acknowledgements",
-        "connects",
-        "polls",
-    )
-    names = (
-        "closes",
-        "cuts",
-        "errors",
-        "failures",
-        "poll_answers",
-        "replies",
-        "resets",
-        "webhooks",
-        "welcomes",
-    )
     return {
         "clean": result.verdict.is_clean,
         "invariants": result.verdict.invariants,
@@ -81,10 +81,10 @@ def _facts(result: Result) -> dict[str, Any]:
         "harnessPeak": round(result.harness_peak, 3),
         "server": result.server,
         "moments": result.moments,
-        **{name: getattr(counters, name).summary() for name in histograms},
+        **{name: getattr(counters, name).summary() for name in _HISTOGRAMS},
         **{
             f"{name}Counts": {str(key): count for key, count in getattr(counters, name).items()}
-            for name in names
+            for name in _COUNTERS
         },
     }
 

@@ -28,8 +28,9 @@ _DIRECTORY_SECONDS = 6.0  # every process has read the new integrations by then
 
 
 class Run:
-    """`on_moment` is called twice a second, with the phase: `preparing`, `playing`, `settling` or
-    `judging`. `server`: the private one, started when the companies are there.
+    """One run of a plan. `on_moment` is called twice a second, with the phase: `preparing`,
+    `playing`, `settling` or `judging`. `server`: the private one, started when the companies are
+    there.
     """
 
     def __init__(

@@ -100,8 +100,13 @@ def print_result(result: Result, console: Console) -> None:
 
 def rows_of(result: Result) -> list[tuple[str, str]]:
     """The figures, as (name, text), for the terminal and the page alike."""
-    counters, plan, server = result.counters, result.plan, result.server
-    rows = [
+    rows = [*_traffic_rows(result), *_connection_rows(result), *_cost_rows(result)]
+    return [(name, text) for name, text in rows if text not in ("", "-")]
+
+
+def _traffic_rows(result: Result) -> list[tuple[str, str]]:
+    counters, plan = result.counters, result.plan
+    return [
         (
             "played",
             (
@@ -123,6 +128,12 @@ def rows_of(result: Result) -> list[tuple[str, str]]:
         ("delay of slow clients", _delays(counters.slow_delays.summary())),
         ("delay of pollers", _delays(counters.poll_delays.summary())),
         ("webhook acknowledged after", _delays(counters.acknowledgements.summary())),
+    ]
+
+
+def _connection_rows(result: Result) -> list[tuple[str, str]]:
+    counters = result.counters
+    return [
         ("connected after", _delays(counters.connects.summary())),
         ("polls", f"{_counts(counters.poll_answers)}; {_delays(counters.polls.summary())}"),
         ("welcomes", _counts(counters.welcomes)),
@@ -130,6 +141,12 @@ def rows_of(result: Result) -> list[tuple[str, str]]:
         ("closes by code", _counts(counters.closes)),
         ("lines cut by the harness", _counts(counters.cuts)),
         ("lines lost otherwise", _counts(counters.failures)),
+    ]
+
+
+def _cost_rows(result: Result) -> list[tuple[str, str]]:
+    server = result.server
+    return [
         ("level after", f"{result.settled_seconds:.1f} s"),
         (
             "server",
@@ -144,7 +161,6 @@ def rows_of(result: Result) -> list[tuple[str, str]]:
             + f"; at most {_share(result.harness_peak)}",
         ),
     ]
-    return [(name, text) for name, text in rows if text not in ("", "-")]
 
 
 def _counts(counts: dict[str, int] | dict[int, int]) -> str:

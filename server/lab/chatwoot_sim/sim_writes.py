@@ -1,0 +1,171 @@
+"""Writes to the simulated Chatwoot's records, each with the events that its callbacks emit.
+
+Sources in Chatwoot: app/models/message.rb and conversation.rb (callbacks, `list_of_keys`),
+app/models/contact.rb.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from server.lab.chatwoot_sim import webhook_bodies
+from server.lab.chatwoot_sim.event_source import EventSource
+from server.lab.chatwoot_sim.model import (
+    ACTIVITY,
+    CONVERSATION_STATUSES,
+    INCOMING,
+    Attachment,
+    Contact,
+    Conversation,
+    Inbox,
+    Message,
+    User,
+)
+from server.lab.chatwoot_sim.samples import Upload
+
+
+class SimWrites(EventSource):
+    """Records whose changes emit events."""
+
+    def set_status(
+        self,
+        conversation: Conversation | int,
+        status: str,
+        *,
+        by: User | None = None,
+        snoozed_until: float | None = None,
+    ) -> None:
+        """Two events: `conversation_status_changed` (its `changed_attributes` is null) and
+        `conversation_updated`.
+        """
+        if status not in CONVERSATION_STATUSES:
+            raise ValueError(f"{status!r} is not a valid status")
+        found = self.resolve(conversation)
+        if found.status == status and found.snoozed_until == snoozed_until:
+            return
+        with self._transaction():
+            if status != found.status:
+                self._emit_conversation("conversation_status_changed", found)
+            self._update(found, status=status, snoozed_until=snoozed_until)
+            if status == "resolved":
+                found.waiting_since = None
+            actor = by.name if by else "system"
+            self._activity(
+                found,
+                f"Conversation was {'reopened' if status == 'open' else f'marked {status}'} by "
+                f"{actor}",
+            )
+
+    # -- changes of a record --
+
+    def _update(self, conversation: Conversation, **values: Any) -> None:
+        """Save changed columns and emit `conversation_updated` with them; nothing where nothing
+        changed.
+        """
+        changes: dict[str, tuple[Any, Any]] = {}
+        for name, value in values.items():
+            before = getattr(conversation, name)
+            if before != value:
+                changes |= webhook_bodies.described_change(name, before, value)
+                setattr(conversation, name, value)
+        if not changes:
+            return
+        before_at, conversation.updated_at = conversation.updated_at, self.now()
+        noise = webhook_bodies.described_change("updated_at", before_at, conversation.updated_at)
+        self._emit_conversation("conversation_updated", conversation, noise | changes)
+
+    def _update_message(self, message: Message, **values: Any) -> None:
+        with self._transaction():
+            for name, value in values.items():
+                setattr(message, name, value)
+            before, message.updated_at = message.updated_at, self.now()
+            self._emit_message("message_updated", message, before)
+
+    def _touch_contact(self, contact: Contact, changes: dict[str, tuple[Any, Any]]) -> None:
+        before, contact.updated_at = contact.updated_at, self.now()
+        listed = webhook_bodies.changed_attributes(
+            changes | webhook_bodies.described_change("updated_at", before, contact.updated_at)
+        )
+        self._emit_contact("contact_updated", contact, listed)
+
+    # -- the life of a message --
+
+    def _start_conversation(self, contact: Contact, inbox: Inbox) -> Conversation:
+        conversation = self._insert_conversation(contact, inbox)
+        conversation.additional_attributes = {
+            "browser": dict(webhook_bodies.BROWSER),
+            "referer": f"{self.base_url}/",
+            "initiated_at": {"timestamp": webhook_bodies.browser_time(conversation.created_at)},
+            "browser_language": "bn",
+        }
+        self._emit_conversation("conversation_created", conversation)
+        return conversation
+
+    def _create_message(
+        self,
+        conversation: Conversation,
+        message_type: int,
+        text: str | None,
+        sender: Contact | User | None,
+        attachments: Sequence[Upload],
+        fields: dict[str, Any],
+    ) -> Message:
+        with self._transaction():
+            message = self._insert_message(
+                conversation, message_type, {"content": text, "sender": sender, **fields}
+            )
+            message.attachments = [self._attach(message, upload) for upload in attachments]
+            if (
+                message_type == INCOMING
+                and conversation.status in ("resolved", "snoozed")
+                and not conversation.muted
+            ):
+                self.set_status(conversation, "open")
+            self._emit_message("message_created", message)
+            self._after_message(message)
+        return message
+
+    def _after_message(self, message: Message) -> None:
+        conversation, sender = message.conversation, message.sender
+        if message.message_type == INCOMING:
+            if conversation.waiting_since is None:
+                self._update(conversation, waiting_since=message.created_at)
+            conversation.contact_last_seen_at = message.created_at
+            contact = conversation.contact
+            before, contact.last_activity_at = contact.last_activity_at, message.created_at
+            # so a contact_updated follows every incoming message (Chatwoot's issue #11973)
+            self._touch_contact(
+                contact,
+                {
+                    "last_activity_at": (
+                        webhook_bodies.iso_ms(before),
+                        webhook_bodies.iso_ms(message.created_at),
+                    )
+                },
+            )
+        elif isinstance(sender, User) and sender.kind == "user" and not message.private:
+            first = conversation.first_reply_created_at or message.created_at
+            self._update(conversation, first_reply_created_at=first, waiting_since=None)
+
+    def _activity(self, conversation: Conversation, text: str) -> None:
+        """A line like "Assigned to …": in REST lists and on the agents' socket, never in a
+        webhook.
+        """
+        self._emit_message(
+            "message_created", self._insert_message(conversation, ACTIVITY, {"content": text})
+        )
+
+    def _attach(self, message: Message, upload: Upload) -> Attachment:
+        attachment = Attachment(
+            id=self._next_id("attachments"),
+            message_id=message.id,
+            account_id=message.conversation.account.id,
+            name=upload.name,
+            key=self.new_token(),
+            content=upload.content,
+            content_type=upload.content_type,
+            file_type=upload.file_type,
+            width=upload.width,
+            height=upload.height,
+        )
+        self.attachments[attachment.key] = attachment
+        return attachment
