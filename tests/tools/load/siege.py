@@ -26,7 +26,7 @@ from tests.kit.eventually import eventually
 from tests.kit.mariadb import MariaDB
 from tests.kit.omni import Omni
 from tests.kit.redis import Redis
-from tests.tools.load.attackers import Haul, Target, attacking
+from tests.tools.load.attackers import Attacker, Haul, Target, attacking
 from tests.tools.load.insiders import be_agent, be_gone
 from tests.tools.load.neighbours import be_neighbour
 from tests.tools.load.nginx import Nginx
@@ -83,49 +83,15 @@ async def _besieged(
     seconds: float,
     agents: int,
 ) -> Verdict:
-    names = (
-        "a stranger",
-        "another company's administrator",
-        "an agent",
-        "access withdrawn",
-        "access withdrawn meanwhile",
-    )
-    stranger, neighbour, agent, gone, going = verdict.hauls = [
-        Haul(name, target.mark) for name in names
-    ]
     ports = [httpx.URL(url).port or 0 for url in target.urls]
     token = servers[0].token(COMPANY, "reader")
     people = [LeanAgent(ports, token, keeps_texts=True) for _ in range(agents)]
     customers, quiet = Customers(target, rate=20), asyncio.Event()
-    held = await sign_in(target, EMAIL)
-    left = await withdraw_access(servers[0], target, held)
-    later = await sign_in(target, EMAIL_DURING)
+    attackers = await _attackers(servers[0], target, rude, verdict, seconds)
     before = [_descriptors(server) for server in servers]
     async with crowd(people), asyncio.TaskGroup() as group:
         for number in range(customers.count):
             group.create_task(customers.write(number, quiet))
-
-        async def lose_access(stopped: asyncio.Event) -> None:
-            """In the middle of all attacks, at both processes; afterwards they are an attacker like
-            the other.
-            """
-            await asyncio.sleep(seconds / 4)
-            left_later = await withdraw_access(servers[0], target, later)
-            await be_gone(
-                dataclasses.replace(target, email=EMAIL_DURING), left_later, going, stopped
-            )
-
-        mean, agent_token = (
-            servers[0].token(NEIGHBOUR, "boss", role="admin"),
-            servers[0].token(COMPANY, "sly", role="agent"),
-        )
-        attackers = [
-            lambda stopped: be_stranger(target, stranger, stopped),
-            lambda stopped: be_neighbour(target, mean, rude.url, neighbour, stopped),
-            lambda stopped: be_agent(target, agent_token, agent, stopped),
-            lambda stopped: be_gone(target, left, gone, stopped),
-            lose_access,
-        ]
         async with attacking(attackers):
             verdict.memory_bytes = await _most_memory(servers, seconds)
             verdict.faults += await _unwell(servers)
@@ -143,6 +109,43 @@ async def _besieged(
         if "Traceback" in server.log.replace(_UVICORNS_OWN, "")
     ]
     return verdict
+
+
+async def _attackers(
+    server: Omni, target: Target, rude: RudeChatwoot, verdict: Verdict, seconds: float
+) -> list[Attacker]:
+    """One of each kind, with a haul each in the verdict."""
+    names = (
+        "a stranger",
+        "another company's administrator",
+        "an agent",
+        "access withdrawn",
+        "access withdrawn meanwhile",
+    )
+    stranger, neighbour, agent, gone, going = verdict.hauls = [
+        Haul(name, target.mark) for name in names
+    ]
+    held = await sign_in(target, EMAIL)
+    left = await withdraw_access(server, target, held)
+    later = await sign_in(target, EMAIL_DURING)
+
+    async def lose_access(stopped: asyncio.Event) -> None:
+        """In the middle of all attacks, at both processes; afterwards they are an attacker like the
+        other.
+        """
+        await asyncio.sleep(seconds / 4)
+        left_later = await withdraw_access(server, target, later)
+        await be_gone(dataclasses.replace(target, email=EMAIL_DURING), left_later, going, stopped)
+
+    mean = server.token(NEIGHBOUR, "boss", role="admin")
+    agent_token = server.token(COMPANY, "sly", role="agent")
+    return [
+        lambda stopped: be_stranger(target, stranger, stopped),
+        lambda stopped: be_neighbour(target, mean, rude.url, neighbour, stopped),
+        lambda stopped: be_agent(target, agent_token, agent, stopped),
+        lambda stopped: be_gone(target, left, gone, stopped),
+        lose_access,
+    ]
 
 
 def _judge(
