@@ -60,8 +60,8 @@ def not_among(key: str, choices: Sequence[str]) -> Problem:
 
 @functools.cache
 def _fields(kind: type[msgspec.Struct]) -> dict[str, tuple[str, Any, bool, Problem]]:
-    """By a field's name: its name in JSON, its type, whether it is required, and the problem of
-    anything else.
+    """Return by a field's name: its name in JSON, its type, whether it is required, and the problem
+    of anything else.
     """
     hints = get_type_hints(kind, include_extras=True)
     return {
@@ -76,7 +76,7 @@ def _fields(kind: type[msgspec.Struct]) -> dict[str, tuple[str, Any, bool, Probl
 
 
 def _without_lengths(hint: Any) -> Any:
-    """The type, with no bounds of texts, and without the mark of an absent field."""
+    """Return the type, with no bounds of texts, and without the mark of an absent field."""
     if get_origin(hint) in (Union, UnionType):
         return functools.reduce(operator.or_, map(_without_lengths, _present(hint)))
     if get_origin(hint) is Annotated and get_args(hint)[0] is str:
@@ -85,8 +85,8 @@ def _without_lengths(hint: Any) -> Any:
 
 
 def _refusal(key: str, hint: Any) -> Problem:
-    """The problem whose code is the field's own `Meta(extra={"refusal": ...})`, or that of its
-    type.
+    """Return the problem whose code is the field's own `Meta(extra={"refusal": ...})`, or that of
+    its type.
     """
     [kind] = [one for one in _present(hint) if one is not type(None)]
     if get_origin(kind) is Annotated:
@@ -100,6 +100,6 @@ def _refusal(key: str, hint: Any) -> Problem:
 
 
 def _present(hint: Any) -> list[Any]:
-    """The types that a field may have where it is present."""
+    """Return the types that a field may have where it is present."""
     is_union = get_origin(hint) in (Union, UnionType)
     return [one for one in (get_args(hint) if is_union else [hint]) if one is not msgspec.UnsetType]

@@ -1,5 +1,5 @@
-"""What stands before every endpoint of agents: the pipeline of requests, problems for what goes
-wrong, and 304 while a company has not changed since the client last asked.
+"""The guard of every endpoint of agents: the pipeline of requests, problems for what goes wrong,
+and 304 while a company has not changed since the client last asked.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ _SNAPSHOTS = "/api/conversations"
 _FORMAT = answer_format()
 # a client may have heard from another process what the bus has yet to bring here: check again after
 # each of these
-_AHEAD_SECONDS = (0.02, 0.1, 0.4)
+_CATCH_UP_DELAYS_SECONDS = (0.02, 0.1, 0.4)
 
 
 class Guard:
@@ -122,7 +122,7 @@ class Guard:
 
 
 def _headers(cursor: str, principal: Principal, suffix: str) -> dict[str, str]:
-    """Of an answer that has everything up to `cursor`."""
+    """Return the headers of an answer that has everything up to `cursor`."""
     return {
         "ETag": f'W/"{_FORMAT}.{cursor}.{principal.agent.id}{suffix}"',
         "Cache-Control": "private, no-cache",
@@ -137,7 +137,7 @@ async def catch_up_with(cursor: Cursor | None, feed: Feed, feeds: Feeds) -> None
     Without this a client that comes from another process would be told to reset, and the operators
     that the database went back.
     """
-    for seconds in _AHEAD_SECONDS:
+    for seconds in _CATCH_UP_DELAYS_SECONDS:
         if cursor is None or cursor.epoch != feed.epoch or cursor.seq <= feed.head:
             return
         feeds.check_soon()

@@ -22,9 +22,9 @@ from server.core.token_buckets import network_of
 NOTE_PROXY = "note_proxy"
 CONNECTIONS_PER_ADDRESS = 2_000
 _MAX_HEAD_BYTES = 65_536
-_HEAD_SECONDS = 10.0
+_MAX_HEAD_SECONDS = 10.0
 # 1 KB/s: the slowest line on which a body is worth waiting for
-_PROGRESS_SECONDS, _PROGRESS_BYTES = 10.0, 10_000
+_PROGRESS_INTERVAL_SECONDS, _MIN_PROGRESS_BYTES = 10.0, 10_000
 _PROXY_WARNING_INTERVAL_SECONDS = 3_600.0
 _logger = log.get(__name__)
 
@@ -111,7 +111,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return
         self._address = address
         self._may_be_proxy = self._limits.may_be_proxy(address)
-        self._watch = self.loop.call_later(_HEAD_SECONDS, self._on_late_head)
+        self._watch = self.loop.call_later(_MAX_HEAD_SECONDS, self._on_late_head)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Count the connection no longer."""
@@ -134,7 +134,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             if self._head_bytes > _MAX_HEAD_BYTES:
                 self._refuse(431, "The head of the request is longer than 64 KB")
             elif self._watch is None:
-                self._watch = self.loop.call_later(_HEAD_SECONDS, self._on_late_head)
+                self._watch = self.loop.call_later(_MAX_HEAD_SECONDS, self._on_late_head)
         elif self._is_in_body:
             if self._watch is None:
                 self._watch_body()
@@ -179,7 +179,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _watch_body(self) -> None:
         self._body_mark = self._body_bytes
-        self._watch = self.loop.call_later(_PROGRESS_SECONDS, self._on_progress_due)
+        self._watch = self.loop.call_later(_PROGRESS_INTERVAL_SECONDS, self._on_progress_due)
 
     def _on_late_head(self) -> None:
         self._watch = None
@@ -188,7 +188,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _on_progress_due(self) -> None:
         self._watch = None
         is_ours = self.flow.read_paused  # it is the application that does not take it
-        if is_ours or self._body_bytes - self._body_mark >= _PROGRESS_BYTES:
+        if is_ours or self._body_bytes - self._body_mark >= _MIN_PROGRESS_BYTES:
             self._watch_body()
         else:
             self._refuse(408, "The body of the request comes too slowly")

@@ -153,13 +153,13 @@ def _log_request(scope: Scope, status: int, seconds: float, request_id: str) -> 
 
 
 def _new_id() -> str:
-    """Short enough to be read out on the telephone."""
+    """Return an id that is short enough to be read out on the telephone."""
     return uuid.uuid4().hex[:12]
 
 
 def _count(path: str, status: int) -> None:
-    """By the path's first two parts, from a closed set; the counters are kept, as looking them up
-    costs more than counting.
+    """Count a request by the path's first two parts, from a closed set; the counters are kept, as
+    looking them up costs more than counting.
     """
     head = "/".join(path.split("/", 3)[:3])
     key = (head if head in _KINDS else "other", status)

@@ -2,7 +2,6 @@
 they were read at.
 """
 
-import functools
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -131,16 +130,3 @@ def query_number(request: Request, name: str, maximum: int) -> int | None:
     if not number:
         raise BadRequest(Problem.of("field.number", field=name))
     return min(number, maximum)
-
-
-def with_problems(handler: Handler) -> Handler:
-    """Return the handler, with our own errors as problems."""
-
-    @functools.wraps(handler)
-    async def answer(request: Request) -> Response:
-        try:
-            return await handler(request)
-        except OmniError as error:
-            return problem_answer(error)
-
-    return answer

@@ -50,7 +50,7 @@ class Broadcast:
         return True
 
     def _send_typing(self, company_id: int, typing: TypingNews) -> None:
-        """One write for each socket, however many type."""
+        """Write once to each socket, however many type."""
         frames = b"".join(text_frame(encode_typing(*place, on=on)) for place, on in typing.items())
         self._hub.send_ephemeral(company_id, frames, _nothing)
 

@@ -29,9 +29,9 @@ _logger = log.get(__name__)
 # messages waiting to be published; beyond that the feeds' own comparison is quicker
 _MAX_OUTGOING = 5_000
 _MAX_OUTGOING_BYTES = 32_000_000
-_CANARY_SECONDS = 2.0
-_CANARY_LATE_SECONDS = 3.0
-_WARN_SECONDS = 60.0  # of messages that are not ours, one line in so long
+_CANARY_INTERVAL_SECONDS = 2.0
+_MAX_CANARY_DELAY_SECONDS = 3.0
+_WARNING_INTERVAL_SECONDS = 60.0  # of messages that are not ours, one line in so long
 
 
 class Bus:
@@ -71,7 +71,10 @@ class Bus:
     @property
     def is_up(self) -> bool:
         """Whether the canary came back within the last five seconds."""
-        return time.monotonic() - self._canary_seen < _CANARY_SECONDS + _CANARY_LATE_SECONDS
+        return (
+            time.monotonic() - self._canary_seen
+            < _CANARY_INTERVAL_SECONDS + _MAX_CANARY_DELAY_SECONDS
+        )
 
     @property
     def is_shared(self) -> bool:
@@ -147,7 +150,7 @@ class Bus:
         """Send ourselves a message every two seconds."""
         while True:
             self._put(self._canary_channel, "canary")
-            await asyncio.sleep(_CANARY_SECONDS)
+            await asyncio.sleep(_CANARY_INTERVAL_SECONDS)
             metrics.bus_up.set(self.is_up)
 
     def _put(self, channel: str, message: str) -> None:
@@ -178,7 +181,7 @@ class Bus:
 
     def _refuse(self, channel: str) -> None:
         metrics.bus_refused.inc()
-        if time.monotonic() - self._warned_at > _WARN_SECONDS:
+        if time.monotonic() - self._warned_at > _WARNING_INTERVAL_SECONDS:
             self._warned_at = time.monotonic()
             _logger.warning(
                 "a bus message that was not signed by this installation was dropped",

@@ -7,7 +7,7 @@ from server.db.engine.database import Database
 from server.errors import DatabaseUnavailable
 from server.live.bus import Bus
 
-_CHECK_SECONDS, _RETRY_SECONDS = 30.0, 0.5
+_CHECK_INTERVAL_SECONDS, _RETRY_INTERVAL_SECONDS = 30.0, 0.5
 
 
 class BusIdentity:
@@ -25,7 +25,7 @@ class BusIdentity:
             try:
                 self._bus.identify(await read_installation(self._database))
             except DatabaseUnavailable:
-                await asyncio.sleep(_RETRY_SECONDS)
+                await asyncio.sleep(_RETRY_INTERVAL_SECONDS)
             else:
-                await asyncio.sleep(_CHECK_SECONDS)
+                await asyncio.sleep(_CHECK_INTERVAL_SECONDS)
         await asyncio.Event().wait()  # a service that ends would be started again

@@ -27,7 +27,7 @@ from server.tasks import spawn, stop
 _logger = log.get(__name__)
 _KEEPALIVE = "omni.keepalive"  # always subscribed, so that reading never stops
 _TIMEOUT_SECONDS = 2.0
-_PING_SECONDS = 5.0
+_PING_INTERVAL_SECONDS = 5.0
 _INITIAL_BACKOFF_SECONDS = 0.1
 _MAX_BACKOFF_SECONDS = 3.0
 # messages that have come and are not handed on yet
@@ -107,7 +107,7 @@ class RedisBackend(BroadcastBackend):
             await asyncio.sleep(backoff.next_seconds())
 
     async def _connected(self) -> None:
-        """One connection's life; raises when it ends."""
+        """Live for one connection; raises when it ends."""
         client = self._client()
         pubsub = client.pubsub()
         reader: asyncio.Task[None] | None = None
@@ -157,9 +157,9 @@ class RedisBackend(BroadcastBackend):
                 last, is_asked = now, False
                 if message["type"] == "message":
                     self._put(message)
-            elif now - last > _PING_SECONDS + _TIMEOUT_SECONDS:
+            elif now - last > _PING_INTERVAL_SECONDS + _TIMEOUT_SECONDS:
                 raise ConnectionError("no answer to PING")
-            elif not is_asked and now - last > _PING_SECONDS:
+            elif not is_asked and now - last > _PING_INTERVAL_SECONDS:
                 await pubsub.ping()
                 is_asked = True
 

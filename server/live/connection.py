@@ -226,8 +226,8 @@ class LiveConnection:
         return f"{self._source.epoch}.{self.seq}"
 
     async def _fetch(self) -> None:
-        """One page of the log, then on from there; a log that cannot be read ends the socket, and
-        the client resumes.
+        """Write one page of the log, then go on from there; a log that cannot be read ends the
+        socket, and the client resumes.
         """
         asked = self.seq
         try:

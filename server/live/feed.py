@@ -25,7 +25,7 @@ _logger = log.get(__name__)
 _PAGE_EVENTS = 500
 _PAGE_BYTES = 1_000_000  # what one socket behind the ring is given at once, at most about
 _PIECE_BYTES = 131_072  # from the ring the next piece costs nothing, so it is small
-_GAP_SECONDS = 0.005  # what came in the wrong order usually follows at once
+_GAP_DELAY_SECONDS = 0.005  # what came in the wrong order usually follows at once
 # read this many more than asked for: sockets that lost their connection at the same moment ask for
 # nearly the same
 _MARGIN_EVENTS = 200
@@ -203,7 +203,7 @@ class Feed:
     async def _read_log(self) -> None:
         """Append what the log holds after the head, page by page."""
         try:
-            await asyncio.sleep(_GAP_SECONDS)
+            await asyncio.sleep(_GAP_DELAY_SECONDS)
             while True:
                 after, epoch = self.head, self.epoch
                 streams, events = await self._database.read(

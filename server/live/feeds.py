@@ -20,8 +20,8 @@ from server.live.hub import Hub
 from server.live.log_marks import LogMarks, Mark
 from server.tasks import spawn
 
-_IDLE_SECONDS = 90.0  # a company nobody asked for is closed after this
-_OPEN_SECONDS = 3.0
+_MAX_IDLE_SECONDS = 90.0  # a company nobody asked for is closed after this
+_OPEN_TIMEOUT_SECONDS = 3.0
 
 # company, the message's text
 OnPresence = Callable[[int, str], None]
@@ -88,7 +88,7 @@ class Feeds:
                 task = self._opening[company_id] = spawn(
                     self._open(company_id), f"feed-open-{company_id}"
                 )
-            await asyncio.wait({task}, timeout=_OPEN_SECONDS)
+            await asyncio.wait({task}, timeout=_OPEN_TIMEOUT_SECONDS)
             # one that is not done stays: a second feed of the company would leave the first one's
             # sockets deaf
             if task.done() and self._opening.get(company_id) is task:
@@ -180,7 +180,7 @@ class Feeds:
 
     def evict_idle(self) -> None:
         """Close the feeds of companies that have no socket here and were not asked for lately."""
-        edge = time.monotonic() - _IDLE_SECONDS
+        edge = time.monotonic() - _MAX_IDLE_SECONDS
         for company_id, feed in list(self._feeds.items()):
             if feed.used_at < edge and not self._hub.members(company_id):
                 self._bus.unsubscribe(company_id)

@@ -19,8 +19,8 @@ from server.close_codes import CloseCode
 from server.core.state.fan_out import FanOut
 from server.core.times import wall_now_us
 
-_CHUNK = 64  # members between two readings of the clock
-_TURN_SECONDS = 0.01  # a fan-out gives the loop back after this long
+_CHUNK_MEMBERS = 64  # members between two readings of the clock
+_MAX_TURN_SECONDS = 0.01  # a fan-out gives the loop back after this long
 _MAX_FLUSH_BYTES = 262_144  # one write holds at most this much; the rest is the next one
 # of a company; what would be more is read from the event log again, a page at a time
 _MAX_PENDING_BYTES = 4_194_304
@@ -76,7 +76,7 @@ class Member(Protocol):
 
 
 class Pending(msgspec.Struct, frozen=True, gc=False):
-    """Frames on their way: all events of a company from one seq to another."""
+    """Frames that are to be sent: all events of a company from one seq to another."""
 
     first_seq: int
     last_seq: int
@@ -84,7 +84,7 @@ class Pending(msgspec.Struct, frozen=True, gc=False):
 
 
 class Room:
-    """One company's members, and the frames on their way to them."""
+    """One company's members, and the frames that are to be sent to them."""
 
     __slots__ = ("company_id", "generation", "is_sending", "members", "pending", "pending_bytes")
 
@@ -116,7 +116,7 @@ class Room:
         return pending
 
     def clear(self) -> None:
-        """Drop all frames that are on their way."""
+        """Drop all frames that are to be sent."""
         self.pending.clear()
         self.pending_bytes = 0
 
@@ -234,8 +234,8 @@ class Hub:
         )
 
     def drop_pending(self, company_id: int) -> None:
-        """Drop the frames that are still on their way: the log they are of is gone, and after a
-        reset nobody may get them.
+        """Drop the frames that are not sent yet: the log they are of is gone, and after a reset
+        nobody may get them.
         """
         if (room := self._rooms.get(company_id)) is not None:
             room.clear()
@@ -277,13 +277,13 @@ class Hub:
         """Write to the next members until the turn is over. The hot loop: a member that is level
         costs a comparison of two of its attributes and a write.
         """
-        until = time.monotonic() + _TURN_SECONDS
+        until = time.monotonic() + _MAX_TURN_SECONDS
         members, frames, last_seq = sending.members, sending.frames, sending.last_seq
         before, written = sending.first_seq - 1, 0
         is_over = room.generation != sending.generation or not self.may_send()
         while not is_over and time.monotonic() <= until:
-            chunk = list(itertools.islice(members, _CHUNK))
-            is_over = len(chunk) < _CHUNK
+            chunk = list(itertools.islice(members, _CHUNK_MEMBERS))
+            is_over = len(chunk) < _CHUNK_MEMBERS
             for member in chunk:
                 if member.seq == before and member.paused_at is None:
                     member.seq = last_seq
@@ -319,10 +319,10 @@ def for_each_cooperatively(
 
 
 def _for_each(members: Iterator[T], act: Callable[[T], None], then: Callable[[], None]) -> None:
-    until = time.monotonic() + _TURN_SECONDS
+    until = time.monotonic() + _MAX_TURN_SECONDS
     for n, member in enumerate(members, 1):
         act(member)
-        if n % _CHUNK == 0 and time.monotonic() > until:
+        if n % _CHUNK_MEMBERS == 0 and time.monotonic() > until:
             asyncio.get_running_loop().call_soon(_for_each, members, act, then)
             return
     then()

@@ -24,12 +24,12 @@ _logger = log.get(__name__)
 _MAX_MARKS = 100_000
 _MAX_COMPARED = 500  # in one turn
 # opening a feed compares its mark at once; the turn is for clients that come to other processes
-_TURN_SECONDS = 10.0
+_COMPARE_INTERVAL_SECONDS = 10.0
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """The event `head` was written at `written_us` (0: not known yet), which tells it from another
-    one with its number.
+    """How far a log was seen. `written_us`, when the event `head` was written (0: not known yet),
+    distinguishes it from another one with its number.
     """
 
     epoch: str
@@ -49,7 +49,7 @@ class LogMarks:
         self._suspects: dict[int, Mark] = {}
         self._unfilled: set[int] = set()
         self._comparing = asyncio.Lock()
-        self._turned_at = float("-inf")
+        self._compared_at = float("-inf")
 
     def record(self, company_id: int, mark: Mark) -> None:
         """Keep that the log was seen as far as `mark`; ignored where more is known."""
@@ -87,8 +87,8 @@ class LogMarks:
         return is_odd
 
     async def compare(self, company_ids: Collection[int] = ()) -> None:
-        """Compare these companies' marks with the log, or those whose turn it is; a log that went
-        back begins a new epoch. Raises Unavailable. Cancelling is safe.
+        """Compare these companies' marks with the log, or those that are due; a log that went back
+        begins a new epoch. Raises Unavailable. Cancelling is safe.
         """
         async with self._comparing:
             marks = {
@@ -112,9 +112,9 @@ class LogMarks:
         every ten seconds those that were compared longest ago.
         """
         chosen = list(self._unfilled)[:_MAX_COMPARED]
-        if time.monotonic() - self._turned_at < _TURN_SECONDS:
+        if time.monotonic() - self._compared_at < _COMPARE_INTERVAL_SECONDS:
             return chosen
-        self._turned_at = time.monotonic()
+        self._compared_at = time.monotonic()
         for _ in range(min(len(self._marks), _MAX_COMPARED - len(chosen))):
             company_id = next(iter(self._marks))
             self._marks.move_to_end(company_id)
@@ -173,7 +173,9 @@ async def _read(
 
 
 def _is_broken(mark: Mark, stream: Stream, written_us: int | None) -> bool:
-    """`written_us` is of the event with the mark's number, None where there is none."""
+    """Whether the log does not go on from the mark. `written_us` is of the event with the mark's
+    number, None where there is none.
+    """
     if stream.epoch != mark.epoch:
         return is_older(stream.epoch, mark.epoch)
     if stream.head < mark.head:

@@ -23,10 +23,10 @@ from server.live.hub import Hub, for_each_cooperatively
 from server.live.presence_channel import PresenceChannel
 
 _FLUSH_INTERVAL_SECONDS = 1.0
-_HEARTBEAT_SECONDS = 15.0
+_HEARTBEAT_INTERVAL_SECONDS = 15.0
 # by then the bus follows a subscription; if not, the next heartbeat tells the same
-_SUBSCRIBED_SECONDS = 0.2
-_IDLE_SECONDS = 60.0  # a company nobody is in, nor asks for, is forgotten after this
+_SUBSCRIBE_GRACE_SECONDS = 0.2
+_MAX_IDLE_SECONDS = 60.0  # a company nobody is in, nor asks for, is forgotten after this
 
 
 class Viewer(Protocol):
@@ -60,7 +60,7 @@ class _Company:
         self.frames_under_way = 0  # that have not reached every socket yet
         self.used_at = now
 
-    def frame_begins(self) -> Callable[[], None]:
+    def begin_frame(self) -> Callable[[], None]:
         """A frame is being written to the sockets; call the result at the end."""
         self.frames_under_way += 1
 
@@ -138,7 +138,7 @@ class Presence:
         self._company(company_id)
         question = PresenceMessage(self._channel.process, asks=True)
         asyncio.get_running_loop().call_later(
-            _SUBSCRIBED_SECONDS, self._channel.publish, company_id, question
+            _SUBSCRIBE_GRACE_SECONDS, self._channel.publish, company_id, question
         )
 
     def accept(self, company_id: int, message: PresenceMessage) -> None:
@@ -174,12 +174,12 @@ class Presence:
         board = company.board
         if board.drop_silent(now):
             self._schedule_flush(company_id, company)
-        if board.here and now - company.published_at >= _HEARTBEAT_SECONDS:
+        if board.here and now - company.published_at >= _HEARTBEAT_INTERVAL_SECONDS:
             self._publish(company_id, company, now, is_whole=True)
         if board.here or board.elsewhere or self._hub.members(company_id):
             company.used_at = now
         elif (
-            now - company.used_at > _IDLE_SECONDS
+            now - company.used_at > _MAX_IDLE_SECONDS
             and company.timer is None
             and not company.frames_under_way
         ):
@@ -210,7 +210,7 @@ class Presence:
         self._recompute_agent(viewer, self._company(viewer.company_id), viewer.viewing)
 
     def _stop_typing(self, viewer: Viewer) -> None:
-        """Unless it is another socket of theirs that types."""
+        """End the agent's typing, unless it is another socket of theirs that types."""
         typing = self._typing.get(viewer.agent_id)
         if typing is not None and typing[1] is viewer:
             del self._typing[viewer.agent_id]
@@ -262,14 +262,14 @@ class Presence:
             return
         self._publish(company_id, company, now, is_whole=company.is_asked)
         if (delta := company.board.refresh()) is not None:
-            self._hub.send_ephemeral(company_id, text_frame(delta), company.frame_begins())
+            self._hub.send_ephemeral(company_id, text_frame(delta), company.begin_frame())
         if company.newcomers:
             newcomers, company.newcomers = company.newcomers, []
             frame = text_frame(company.board.snapshot())
             for_each_cooperatively(
                 newcomers,
                 lambda viewer: viewer.send_presence_snapshot(frame),
-                company.frame_begins(),
+                company.begin_frame(),
             )
 
     def _publish(self, company_id: int, company: _Company, now: float, *, is_whole: bool) -> None:

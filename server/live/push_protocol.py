@@ -215,8 +215,8 @@ class PushWebSocketProtocol(WebSocketsSansIOProtocol):
         return False
 
     def _fail(self, code: int, reason: str) -> None:
-        """End it; not at once, for the reset of a connection with unread bytes would overtake the
-        close frame.
+        """Close the socket; not at once, for the reset of a connection with unread bytes would
+        overtake the close frame.
         """
         self.is_failed = True
         self.frames = []

@@ -174,8 +174,8 @@ class PushSocket(asyncio.Protocol):
         self._handler.on_text(bytes(frame.data))
 
     def _may_pass(self, frame: Frame) -> bool:
-        """Pings and fragments have a budget of their own: else they cost a client nothing, and us
-        CPU and memory without end.
+        """Count a ping or fragment, which have a budget of their own: else they cost a client
+        nothing, and us CPU and memory without end.
         """
         if frame.opcode is Opcode.CLOSE or (
             frame.fin and frame.opcode in (Opcode.TEXT, Opcode.BINARY)
@@ -200,7 +200,9 @@ class PushSocket(asyncio.Protocol):
 
 
 def _plain_descriptor(transport: asyncio.Transport) -> int:
-    """The descriptor to write to, or -1 where bytes must pass through the transport (TLS)."""
+    """Return the descriptor to write to, or -1 where bytes must pass through the transport
+    (TLS).
+    """
     raw = transport.get_extra_info("socket")
     is_plain = raw is not None and not isinstance(
         transport.get_extra_info("ssl_object"), ssl.SSLObject

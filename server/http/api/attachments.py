@@ -76,7 +76,7 @@ class Attachments:
         message, integration_id = found
         attachment = message.attachments[int(index)]
         if attachment.url is None and message.client_id is not None:
-            return await self._own(message.id, int(index))
+            return await self._unsent_file(message.id, int(index))
         url = address_of(attachment, is_thumb=is_thumb)
         if url is None:
             raise NotFound
@@ -96,7 +96,7 @@ class Attachments:
                 await opened.close()
             raise
 
-    async def _own(self, message_id: int, position: int) -> Response:
+    async def _unsent_file(self, message_id: int, position: int) -> Response:
         """Answer with a file of a reply that Chatwoot does not have yet. Raises NotFound."""
         file = await self._reply_files.read(message_id, position)
         if file is None:

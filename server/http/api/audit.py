@@ -1,4 +1,4 @@
-"""The audit log over REST and as a page: who administered what, and who reached for what is another
+"""The audit log over REST and as a page: who administered what, and who asked for what is another
 company's.
 """
 

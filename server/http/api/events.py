@@ -75,8 +75,8 @@ def _reset(cursor: str, reason: str | None, headers: dict[str, str]) -> Response
 def _events_after(
     cursor: Cursor, events: list[tuple[int, bytes]], headers: dict[str, str]
 ) -> Response:
-    """The events are JSON already. Their cursor is of the epoch they were asked for: if the log
-    began anew meanwhile, the next call is told so.
+    """Return the events, which are JSON already. Their cursor is of the epoch they were asked for:
+    if the log began anew meanwhile, the next call is told so.
     """
     body = b'{"cursor":"%s.%d","events":[%s]}' % (
         cursor.epoch.encode(),

@@ -57,7 +57,7 @@ def routes(report: Report, base_url: str, operation_token: str) -> list[BaseRout
 
 
 def _documents(base_url: str) -> list[BaseRoute]:
-    """The routes of the descriptions of socket and calls."""
+    """Return the routes of the descriptions of socket and calls."""
 
     async def asyncapi_document(request: Request) -> Response:
         return json_answer(

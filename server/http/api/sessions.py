@@ -83,7 +83,7 @@ class Sessions:
         return response
 
     async def _step(self, request: Request) -> SignedIn:
-        """With `email` and `password`, or with the `ticket` of that step and a `code`."""
+        """Sign in with `email` and `password`, or with the `ticket` of that step and a `code`."""
         body = await read_json(request, _SIGN_IN_BYTES)
         origin, device = origin_of(request), device_of(request)
         if "ticket" in body:

@@ -6,10 +6,10 @@ say) makes us refuse it unread.
 """
 
 import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from server.core.bounded_dict import BoundedDict
 from server.core.token_buckets import Bucket, Buckets, network_of
 from server.errors import TooLarge, TooManyRequests
 from server.http.api.large_bodies import LargeBodies
@@ -18,11 +18,11 @@ from server.http.api.large_bodies import LargeBodies
 SMALL_BYTES = 65_536
 _ADDRESSES = 10  # so many addresses' budgets are the budget of all strangers together
 _MAX_KNOWN, _KNOWN_SECONDS = 1_000, 3_600.0
-_NOTED_SECONDS = 30.0  # what was noted so lately is not noted again
+_NOTE_INTERVAL_SECONDS = 30.0  # what was noted so lately is not noted again
 _SHARED = 0  # no company: one address that signs for several
-_LARGE_BYTES = 48_000_000  # large bodies of known senders that are read at one time
-_SENDER_BYTES = 16_000_000  # one sender's part of it, as large as a body can be
-_STRANGERS_LARGE_BYTES = 16_000_000  # of all others together
+_MAX_LARGE_BYTES = 48_000_000  # large bodies of known senders that are read at one time
+_MAX_SENDER_BYTES = 16_000_000  # one sender's part of it, as large as a body can be
+_MAX_STRANGERS_LARGE_BYTES = 16_000_000  # of all others together
 _KEPT_BYTES = 1_000  # what a kept delivery costs besides its body
 _DAY_SECONDS = 86_400.0
 
@@ -44,8 +44,8 @@ class Strangers:
         )
         self._disk = Bucket(max_bytes_a_day / _DAY_SECONDS, float(max_bytes_a_day), now)
         # (when, the company, or _SHARED)
-        self._known: OrderedDict[str, tuple[float, int]] = OrderedDict()
-        self._large = LargeBodies(_LARGE_BYTES, _SENDER_BYTES)
+        self._known: BoundedDict[str, tuple[float, int]] = BoundedDict(_MAX_KNOWN)
+        self._large = LargeBodies(_MAX_LARGE_BYTES, _MAX_SENDER_BYTES)
         self._strangers_bytes = 0
 
     def check(self, address: str) -> None:
@@ -70,7 +70,7 @@ class Strangers:
             async with self._large.reading(self._sender(address), size):
                 yield
         else:
-            if self._strangers_bytes + size > max(_STRANGERS_LARGE_BYTES, size):
+            if self._strangers_bytes + size > max(_MAX_STRANGERS_LARGE_BYTES, size):
                 raise TooManyRequests("Too many large webhooks at one time")
             if self._total is not None and self._total.is_empty(time.monotonic()):
                 raise TooManyRequests("Too many webhooks that no integration takes")
@@ -115,14 +115,12 @@ class Strangers:
         if before is not None:
             if before[1] not in (company_id, _SHARED):
                 owner = _SHARED
-            elif now - before[0] < _NOTED_SECONDS:
+            elif now - before[0] < _NOTE_INTERVAL_SECONDS:
                 return
             else:
                 owner = before[1]
         self._known[address] = (now, owner)
         self._known.move_to_end(address)
-        if len(self._known) > _MAX_KNOWN:
-            self._known.popitem(last=False)
 
     def _sender(self, address: str) -> str:
         _, owner = self._known[address]

@@ -26,7 +26,7 @@ _FORM = "multipart/form-data"
 _MAX_FIELDS = 10
 _MAX_TEXT_BYTES = 1_000_000  # a reply has up to 150,000 characters of four bytes
 _MAX_AGENT_UPLOADS = 2  # uploads of one agent at a time
-_SECONDS = 600.0  # a phone on a slow line; longer holds a file on our disk for nobody
+_MAX_UPLOAD_SECONDS = 600.0  # a phone on a slow line; longer holds a file on our disk for nobody
 
 
 class Uploads:
@@ -80,7 +80,7 @@ class Uploads:
 
         limited = Request(request.scope, receive)
         try:
-            async with asyncio.timeout(_SECONDS):
+            async with asyncio.timeout(_MAX_UPLOAD_SECONDS):
                 return await limited.form(
                     max_files=FILES_MOST + 1,
                     max_fields=_MAX_FIELDS,

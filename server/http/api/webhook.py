@@ -57,7 +57,7 @@ _ANSWER = [
     (b"content-type", b"text/plain; charset=utf-8"),
     (b"x-content-type-options", b"nosniff"),
 ]
-_BODY_SECONDS = 20.0  # Chatwoot itself waits 5
+_MAX_BODY_SECONDS = 20.0  # Chatwoot itself waits 5
 _MAX_JUDGED_AT_ONCE = 2  # bodies that are hashed in threads
 _accepted = metrics.deliveries_received.labels("accepted")
 
@@ -119,7 +119,7 @@ class Webhook:
             return await self._judge(address, headers, body, received_us)
         async with self._strangers.reading(address, min(size, self._max_bytes)):
             try:
-                async with asyncio.timeout(_BODY_SECONDS):
+                async with asyncio.timeout(_MAX_BODY_SECONDS):
                     body = await receive_body(receive, length, self._max_bytes)
             except TimeoutError:
                 raise BadRequest("The body did not come in time") from None

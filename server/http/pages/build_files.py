@@ -61,7 +61,7 @@ class BuildFiles(StaticFiles):
 
 
 def _read_stripped(directory: Path) -> dict[str, tuple[bytes, str]]:
-    """Scripts and styles by their path, ready to be sent, with their types."""
+    """Return scripts and styles by their path, ready to be sent, with their types."""
     kinds = ((".js", strip_script, "text/javascript"), (".css", strip_style, "text/css"))
     return {
         file.relative_to(directory).as_posix(): (

@@ -69,8 +69,8 @@ class PageFrame:
     def render(
         self, request: Request, template: str, context: JsonObject, status: int = 200
     ) -> Response:
-        """Return a page in the visitor's language and look; forms that write are bound to the agent
-        of the request.
+        """Return a page in the visitor's language and theme; forms that write are bound to the
+        agent of the request.
         """
         theme = _chosen(request, "theme") or request.cookies.get("omni_theme")
         shared: dict[str, Any] = {

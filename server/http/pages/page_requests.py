@@ -43,8 +43,8 @@ PAGE_HEADERS = {"Cache-Control": "private, no-cache", **SECURITY_HEADERS}
 
 
 class NumberConvertor(Convertor[int]):
-    """`{name:number}` in a path: what fits our columns. Starlette's own `int` takes any number of
-    digits, and dies of 5,000.
+    """Converts `{name:number}` in a path: what fits our columns. Starlette's own `int` takes any
+    number of digits, and dies of 5,000.
     """
 
     regex = "[0-9]{1,18}"
@@ -54,7 +54,7 @@ class NumberConvertor(Convertor[int]):
         return int(value)
 
     def to_string(self, value: int) -> str:
-        """Return the number as it stands in a path."""
+        """Return the number as a path has it."""
         return str(value)
 
 

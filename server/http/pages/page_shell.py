@@ -140,7 +140,7 @@ class PageShell:
         return answer
 
     async def _chosen_before(self, agent: Agent) -> Preferences:
-        """Return the agent's preferences; the defaults while the database is away: then above all
+        """Return the agent's preferences; the defaults while the database is away, when above all
         these pages must open.
         """
         try:

@@ -34,7 +34,7 @@ from server.http.pages.page_requests import (
 )
 from server.http.request_pipeline import RequestPipeline
 
-_FAILURES_SHOWN = 3  # tries of others, from which on a person is told at once
+_MIN_FAILURES_SHOWN = 3  # tries of others, from which on a person is told at once
 
 
 class SignInPages:
@@ -64,7 +64,7 @@ class SignInPages:
         ]
 
     async def form(self, request: Request) -> Response:
-        """Show the form; somebody who is signed in is told so."""
+        """Show the form; an agent who is signed in already sees that they are."""
         if chosen := chosen_in_address(request):
             return remember_appearance(redirect(without_choice(request)), chosen)
         return self._form(
@@ -179,12 +179,12 @@ class SignInPages:
             response.headers["Cache-Control"] = "no-store"
             return response
         # the account's page tells of the tries of others
-        return redirect("/account" if done.failures >= _FAILURES_SHOWN else inside(target))
+        return redirect("/account" if done.failures >= _MIN_FAILURES_SHOWN else inside(target))
 
 
 def _shown_before(form: Mapping[str, str]) -> dict[str, str] | None:
-    """What the app reads, as the form brings it back: after a wrong code nothing has to be read in
-    anew. It is shown, and counts for nothing: the ticket does.
+    """Return what the app reads, as the form brings it back: after a wrong code nothing has to be
+    read in anew. It is shown, and counts for nothing: the ticket does.
     """
     secret, account = form.get("secret", ""), form.get("account", "")
     if not re.fullmatch(r"[A-Z2-7]{26,64}", secret):

@@ -116,7 +116,7 @@ async def test_a_head_without_end_is_ended() -> None:
 
 async def test_half_a_request_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that says nothing, or half a head, has its seconds and no more."""
-    monkeypatch.setattr(http_protocol, "_HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(http_protocol, "_MAX_HEAD_SECONDS", 0.2)
     async with _served(App()) as port:
         # three at once
         answers = await asyncio.gather(*[_say(port, piece) for piece in (b"", b"POST /x", _HEAD)])  # noqa: TID251
@@ -125,7 +125,7 @@ async def test_half_a_request_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_body_that_does_not_come_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """A part of it, and then nothing; one that comes on is waited for."""
-    monkeypatch.setattr(http_protocol, "_PROGRESS_SECONDS", 0.3)
+    monkeypatch.setattr(http_protocol, "_PROGRESS_INTERVAL_SECONDS", 0.3)
     async with _served(App()) as port:
         assert b" 408 " in await _say(port, _HEAD + b"Content-Length: 100000\r\n\r\n", b"x" * 10)
 

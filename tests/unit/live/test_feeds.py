@@ -47,7 +47,7 @@ async def test_a_database_that_answers_late_does_not_make_two_feeds(
     log: Written, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sockets of the first would hear nothing of what the second takes in."""
-    monkeypatch.setattr("server.live.feeds._OPEN_SECONDS", 0.02)
+    monkeypatch.setattr("server.live.feeds._OPEN_TIMEOUT_SECONDS", 0.02)
     gate = asyncio.Event()
     async with _feeds(log) as (feeds, hub):
         gated = Gated(log.database, gate)
