@@ -7,9 +7,22 @@ import structlog
 
 from server.problems import Problem, english
 
+# their own words only when something is wrong; httpx would log every address it calls
+_LIBRARIES = (
+    "httpx",
+    "httpcore",
+    "aiosqlite",
+    "databases",
+    "alembic",
+    "uvicorn.error",
+    "websockets",
+    "opentelemetry",
+    "urllib3",
+)
+
 
 def configure(level: str, form: str) -> None:
-    """Send everything to standard error, as JSON lines or (form `console`) for people."""
+    """Sends everything to standard error, as JSON lines or (form `console`) for people."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -42,19 +55,7 @@ def configure(level: str, form: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # libraries: their own words only when something is wrong; httpx would log every address it
-    # calls
-    for name in (
-        "httpx",
-        "httpcore",
-        "aiosqlite",
-        "databases",
-        "alembic",
-        "uvicorn.error",
-        "websockets",
-        "opentelemetry",
-        "urllib3",
-    ):
+    for name in _LIBRARIES:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
 
 

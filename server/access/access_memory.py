@@ -83,7 +83,6 @@ class AccessMemory:
         # by agent id or session: looks overlap
         self._announced: BoundedDict[str, Standing | None] = BoundedDict(_MAX_REMEMBERED)
         self._used: set[int] = set()  # agents who asked for something since the last look
-        self._wake = self._confirmation.wanted
         self._confirming: asyncio.Task[None] | None = None
 
     @property
@@ -109,14 +108,14 @@ class AccessMemory:
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    await self._wake.wait()
+                    await self._confirmation.wanted.wait()
             seconds = self._settings.access_check_seconds
             try:
                 await self.refresh_changed()
             except DatabaseUnavailable:
                 seconds = min(seconds, _AGAIN_SECONDS)
                 await asyncio.sleep(seconds)
-            self._wake.clear()
+            self._confirmation.wanted.clear()
 
     async def refresh_changed(self) -> None:
         """Reads what was changed since the last refresh, and compares what is in use. Raises
@@ -161,7 +160,7 @@ class AccessMemory:
             self._sessions.pop(key, None)
         if withdrawals.sessions:
             self._on_ended(frozenset(withdrawals.sessions))
-        self._wake.set()
+        self._confirmation.wanted.set()
 
     def _announce(self, agents: Sequence[Agent], sessions: Sequence[str]) -> None:
         """Sends the other processes what has not been sent yet."""

@@ -243,7 +243,7 @@ class Access(AccessMemory):
             lambda c: agent_sessions.revoke_session(c, session_key, now_us)
         )
         self._on_ended((session_key,))
-        self._wake.set()  # the other processes are told
+        self._confirmation.wanted.set()  # the other processes are told
 
     def is_own_origin(self, headers: Mapping[str, str]) -> bool:
         """Whether the request comes from a page of this server: at PUBLIC_URL; where that is not

@@ -81,31 +81,15 @@ def _routes(parts: Application, guard: Guard, pipeline: RequestPipeline) -> list
         hours=settings.session_hours,
         is_secure=settings.base_url.startswith("https:"),
     )
-    conversations = Conversations(
-        guard,
-        parts.inbox,
-        parts.outgoing.reply_intake,
-        parts.comparisons.sync,
-        Uploads(settings.upload_max_bytes),
-        parts.resources.observer,
-    )
-    attachments = Attachments(
-        guard,
-        database,
-        integrations.directory,
-        parts.resources.files,
-        parts.outgoing.reply_files,
-    )
     checkup = parts.operation.checkup
     sockets = Sockets(
         access.access, live.feeds, live.hub, live.presence, settings, parts.operation.health
     )
     return [
-        *conversations.routes(),
+        *_conversations(parts, guard),
         *Events(guard, live.feeds, database).routes(),
         *sessions.routes(),
         *Me(guard, database, live.feeds, live.presence).routes(),
-        *attachments.routes(),
         *CannedReplies(guard, database).routes(),
         *IntegrationsApi(guard, integrations.service, checkup, settings).routes(),
         WebSocketRoute("/ws", sockets.serve),
@@ -115,6 +99,24 @@ def _routes(parts: Application, guard: Guard, pipeline: RequestPipeline) -> list
         *AccountApi(guard, access.sign_in).routes(),
         *_pages(parts, guard, pipeline, sessions),
     ]
+
+
+def _conversations(parts: Application, guard: Guard) -> list[BaseRoute]:
+    """The routes of conversations, their replies and their files."""
+    resources, outgoing = parts.resources, parts.outgoing
+    conversations = Conversations(
+        guard,
+        parts.inbox,
+        outgoing.reply_intake,
+        parts.comparisons.sync,
+        Uploads(resources.settings.upload_max_bytes),
+        resources.observer,
+    )
+    directory = parts.integrations.directory
+    attachments = Attachments(
+        guard, resources.database, directory, resources.files, outgoing.reply_files
+    )
+    return [*conversations.routes(), *attachments.routes()]
 
 
 def _pages(

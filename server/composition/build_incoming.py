@@ -25,6 +25,7 @@ from server.incoming.reconcile import Reconcile
 from server.incoming.recorder import Recorder
 from server.incoming.sync_jobs import SyncJobs
 from server.incoming.unstored_retries import UnstoredRetries
+from server.integrations.directory import Directory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,22 +87,8 @@ def build_deliveries(
     )
     agents_last_seen = AgentsLastSeen(database, ingester, clients.single_attempt_client)
     gone_contacts = GoneContacts(database, clients.single_attempt_client, publish)
-    network = CableNetwork(
-        allows_private=settings.chatwoot_allow_private,
-        private_hosts=settings.private_hosts,
-        proxy=settings.outgoing_proxy,
-        most_bytes=settings.webhook_max_bytes,
-    )
-    cables = CableLeader(
-        database,
-        directory,
-        network,
-        clients.single_attempt_client,
-        recorder.append,
-        is_on=settings.chatwoot_sockets,
-        pause_seconds=settings.chatwoot_socket_wait_seconds,
-        hints=Hints(agents_last_seen.on_unread_changed, gone_contacts.on_deleted),
-    )
+    hints = Hints(agents_last_seen.on_unread_changed, gone_contacts.on_deleted)
+    cables = _cables(resources, directory, recorder, hints)
     return Deliveries(
         ingester=ingester,
         recorder=recorder,
@@ -110,6 +97,28 @@ def build_deliveries(
         cables=cables,
         sources=Sources(directory, cables, ingester, integrations.arrivals),
         failed=FailedDeliveries(database, settings.ingest_attempts),
+    )
+
+
+def _cables(
+    resources: Resources, directory: Directory, recorder: Recorder, hints: Hints
+) -> CableLeader:
+    settings = resources.settings
+    network = CableNetwork(
+        allows_private=settings.chatwoot_allow_private,
+        private_hosts=settings.private_hosts,
+        proxy=settings.outgoing_proxy,
+        most_bytes=settings.webhook_max_bytes,
+    )
+    return CableLeader(
+        resources.database,
+        directory,
+        network,
+        resources.clients.single_attempt_client,
+        recorder.append,
+        is_on=settings.chatwoot_sockets,
+        pause_seconds=settings.chatwoot_socket_wait_seconds,
+        hints=hints,
     )
 
 
@@ -124,13 +133,6 @@ def build_comparisons(
     sync = FullSync(database, directory, ingester, clients.client)
     per_hour = settings.history_requests_per_hour
     start_seconds = START_REQUESTS * 3_600.0 / per_hour if per_hour else 0.0
-    gone = GoneConversations(
-        database,
-        clients.client,
-        live.feeds.publish,
-        settings.integration_watch_seconds,
-        deliveries.agents_last_seen.apply_rows,
-    )
     return Comparisons(
         sync=sync,
         sync_runs=SyncJobs(database, directory, sync, live.broadcast.show_sync),
@@ -146,16 +148,30 @@ def build_comparisons(
             start_seconds=min(60.0, start_seconds),
         ),
         unstored_retries=UnstoredRetries(ingester.unstored, directory, sync, clients.client),
-        watch=Watch(
-            database,
-            resources.vault,
-            directory,
-            clients.single_attempt_client,
-            integrations.service,
-            gone,
-            settings,
-        ),
+        watch=_watch(resources, integrations, live, deliveries),
         losses=Losses(database, settings.webhook_lost_seconds),
+    )
+
+
+def _watch(
+    resources: Resources, integrations: IntegrationsRoom, live: Live, deliveries: Deliveries
+) -> Watch:
+    settings, database, clients = resources.settings, resources.database, resources.clients
+    gone = GoneConversations(
+        database,
+        clients.client,
+        live.feeds.publish,
+        settings.integration_watch_seconds,
+        deliveries.agents_last_seen.apply_rows,
+    )
+    return Watch(
+        database,
+        resources.vault,
+        integrations.directory,
+        clients.single_attempt_client,
+        integrations.service,
+        gone,
+        settings,
     )
 
 

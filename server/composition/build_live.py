@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from server.access.foreign_access import ForeignAccessLog
 from server.composition.build_resources import Resources
 from server.core.state.fan_out import FanOut
+from server.db.engine.database import Database
 from server.db.state import store
 from server.live.broadcast import Broadcast
 from server.live.bus import Bus
@@ -44,21 +45,9 @@ def build_live(
     fanouts = FanoutLog(database)
     hub = Hub(_fan_out_listener(fanouts, observer), is_current)
     bus = Bus(settings.broadcast_url)
-
-    async def company_of(conversation_id: int) -> int | None:
-        return await database.read(lambda c: store.read_company(c, conversation_id))
-
-    def on_foreign(asker: Asker, conversation_id: int) -> None:
-        spawn(
-            foreign_access.record_frame(
-                asker.company_id, asker.agent_id, asker.agent_name, conversation_id
-            ),
-            "foreign-access",
-        )
-
     channel = PresenceChannel(bus)
     broadcast = Broadcast(hub, channel)
-    presence = Presence(hub, channel, ConversationOwners(company_of, on_foreign))
+    presence = Presence(hub, channel, _owners(database, foreign_access))
     receiver = PresenceReceiver(channel, broadcast, presence)
     feeds = Feeds(
         database,
@@ -80,6 +69,23 @@ def build_live(
         fanouts=fanouts,
         revoker=SessionRevoker(hub),
     )
+
+
+def _owners(database: Database, foreign_access: ForeignAccessLog) -> ConversationOwners:
+    """Whose a conversation is, by the database; questions about others' are recorded."""
+
+    async def company_of(conversation_id: int) -> int | None:
+        return await database.read(lambda c: store.read_company(c, conversation_id))
+
+    def on_foreign(asker: Asker, conversation_id: int) -> None:
+        spawn(
+            foreign_access.record_frame(
+                asker.company_id, asker.agent_id, asker.agent_name, conversation_id
+            ),
+            "foreign-access",
+        )
+
+    return ConversationOwners(company_of, on_foreign)
 
 
 def _fan_out_listener(fanouts: FanoutLog, observer: MessageObserver) -> OnFanOut:

@@ -54,28 +54,10 @@ def build_operation(
 ) -> Operation:
     """Builds `operation/`, and connects metrics that are read on request."""
     settings, database = resources.settings, resources.database
-    directory, services, standstill = integrations.directory, Services(), Standstill(database)
-    of_integrations = _joined(
-        deliveries.failed.problems,
-        deliveries.ingester.unstored.problems,
-        comparisons.watch.problems,
-        comparisons.reconcile.problems,
-        deliveries.sources.problems,
-    )
-    health = Health(
-        services,
-        database,
-        live.bus,
-        resources.spool,
-        deliveries.recorder,
-        live.hub,
-        _joined(of_integrations, _unusable(directory), _held_back(live.hub)),
-        lambda: doctor.look_at_disks(settings),
-        waiting_seconds=lambda: standstill.seconds,
-        locked=database.busy.locked,
-        sources=deliveries.sources.report,
-        more_notes=crm_writes.watch.notes,
-    )
+    services, standstill = Services(), Standstill(database)
+    of_integrations = _of_integrations(deliveries, comparisons)
+    problems = _joined(of_integrations, _unusable(integrations.directory), _held_back(live.hub))
+    health = _health(resources, services, live, deliveries, problems, standstill, crm_writes)
     _measure(resources, live, deliveries)
     return Operation(
         services=services,
@@ -88,8 +70,8 @@ def build_operation(
             settings,
             comparisons.losses.recent_delay,
         ),
-        ledger=Ledger(database, directory),
-        erasure=Erasure(database, directory, resources.clients.client),
+        ledger=Ledger(database, integrations.directory),
+        erasure=Erasure(database, integrations.directory, resources.clients.client),
         retention=Retention(
             database,
             event_days=settings.event_days,
@@ -100,6 +82,31 @@ def build_operation(
         schema_watch=SchemaWatch(database, settings.database_url, health),
         start_check=StartCheck(settings, database),
         search_texts=SearchTexts(database),
+    )
+
+
+def _health(
+    resources: Resources,
+    services: Services,
+    live: Live,
+    deliveries: Deliveries,
+    problems: Callable[[], list[Text]],
+    standstill: Standstill,
+    crm_writes: CrmWrites,
+) -> Health:
+    return Health(
+        services,
+        resources.database,
+        live.bus,
+        resources.spool,
+        deliveries.recorder,
+        live.hub,
+        problems,
+        lambda: doctor.look_at_disks(resources.settings),
+        waiting_seconds=lambda: standstill.seconds,
+        locked=resources.database.busy.locked,
+        sources=deliveries.sources.report,
+        more_notes=crm_writes.watch.notes,
     )
 
 
@@ -125,6 +132,16 @@ def _status(
 
 def _joined(*sources: Problems) -> Callable[[], list[Text]]:
     return lambda: [problem for source in sources for problem in source()]
+
+
+def _of_integrations(deliveries: Deliveries, comparisons: Comparisons) -> Callable[[], list[Text]]:
+    return _joined(
+        deliveries.failed.problems,
+        deliveries.ingester.unstored.problems,
+        comparisons.watch.problems,
+        comparisons.reconcile.problems,
+        deliveries.sources.problems,
+    )
 
 
 def _unusable(directory: Directory) -> Problems:

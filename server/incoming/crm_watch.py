@@ -54,7 +54,9 @@ _logger = log.get(__name__)
 
 
 class CrmWatch:
-    """`reason` is why there are no triggers; None: there are, or it is not known yet."""
+    """Watches the triggers and their notes. `reason` is why there are no triggers; None: there are,
+    or it is not known yet.
+    """
 
     def __init__(
         self,
@@ -89,14 +91,14 @@ class CrmWatch:
             await asyncio.sleep(CHECK_SECONDS if self.reason is None else CHECK_SECONDS / 2)
 
     async def turn(self) -> None:
-        """All of it once. Raises DatabaseUnavailable."""
+        """Makes one round of all checks. Raises DatabaseUnavailable."""
         await self.prove()
         await self._compare_after_read_only()
         await self.check()
         await self._compare_ordered()
 
     def notes(self) -> list[str]:
-        """For `/readyz`."""
+        """What is worth knowing, for `/readyz`."""
         if self._refused_notes is not None:
             return [
                 "what the CRM writes cannot be noted, and follows once it can "
@@ -111,13 +113,13 @@ class CrmWatch:
         ]
 
     def tag_suffix(self) -> str:
-        """Added to the tags of answers: where not every change is noticed, the same tag must not be
+        """The end of answers' tags: where not every change is noticed, the same tag must not be
         good for ever.
         """
         return "" if self.reason is None else f".{int(time.time()) // _TAG_SECONDS}"
 
     async def check(self) -> None:
-        """One look. Raises DatabaseUnavailable."""
+        """Puts missing triggers back, or polls without them. Raises DatabaseUnavailable."""
         missing = await self._database.read(crm_triggers.read_missing)
         if not missing:
             self.reason = None
@@ -141,7 +143,7 @@ class CrmWatch:
         await self._poll()
 
     async def prove(self) -> None:
-        """Try whether a note can be written; once it can be again, what went without is compared.
+        """Tries whether a note can be written; once it can be again, what went without is compared.
         Raises DatabaseUnavailable.
 
         A server that cannot be reached says nothing of its triggers: only refusals count, and
@@ -151,11 +153,7 @@ class CrmWatch:
             return
         refusals, now = self._database.refusals, time.monotonic()
         met = self._count(_REFUSED_TO_NOTES)
-        self._has_refused |= self._count(_REFUSED_TO_ALL) != self._met
-        self._met = self._count(_REFUSED_TO_ALL)
-        self._has_refused |= (
-            self._proved_at is not None and now - self._proved_at > _UNPROVED_SECONDS
-        )
+        self._observe_refusals(now)
         has_refused = self._has_refused and not refusals.is_refusing(
             _REFUSED_TO_ALL
         )  # else at its end, and once
@@ -173,20 +171,30 @@ class CrmWatch:
         except DatabaseUnavailable:
             self._has_refused |= self._count(_REFUSED_TO_NOTES) != met
             raise
-        except (
-            OmniError
-        ) as error:  # nobody thought of it: a table that is not ours any more, or damaged
-            if self._refused_notes is None:
-                _logger.warning(
-                    "notes of what the CRM writes cannot be written", problem=error.message
-                )
-            self._has_refused, self._refused_notes = True, error.message
+        # nobody thought of it: a table that is not ours any more, or damaged
+        except OmniError as error:
+            self._keep_refusal(error.message)
             return
         refusals.note_write()
         self._has_refused &= not has_refused
         self._proved_at, self._refused_notes = now, None
         if reason is not None:  # also at the first start on a database
             _logger.info("the CRM's rows are to be compared", reason=reason)
+
+    def _observe_refusals(self, now: float) -> None:
+        """Remembers that notes may have been refused: any call of ours was, or for minutes nobody
+        tried.
+        """
+        self._has_refused |= self._count(_REFUSED_TO_ALL) != self._met
+        self._met = self._count(_REFUSED_TO_ALL)
+        self._has_refused |= (
+            self._proved_at is not None and now - self._proved_at > _UNPROVED_SECONDS
+        )
+
+    def _keep_refusal(self, problem: str) -> None:
+        if self._refused_notes is None:
+            _logger.warning("notes of what the CRM writes cannot be written", problem=problem)
+        self._has_refused, self._refused_notes = True, problem
 
     def _count(self, acts: Collection[Act]) -> int:
         return sum(self._database.refusals.counts[act] for act in acts)

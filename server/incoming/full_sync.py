@@ -1,5 +1,5 @@
-"""Sync: fetch what an integration has in Chatwoot, whole, through the same projection as webhooks;
-or compare without writing.
+"""Syncs: fetches what an integration has in Chatwoot, whole, through the same projection as
+webhooks; or compares without writing.
 
 It can be run again at any time: what is there already is recognised by its ids and only counted.
 How nothing hides between two answers is `chatwoot/conversation_listing.py` and
@@ -43,7 +43,7 @@ OnProgress = Callable[["SyncOutcome"], None]
 
 
 class _Run(msgspec.Struct):
-    """What one sync was asked to do. `since_us`: what was verified since then is left out; None:
+    """The parameters of one sync. `since_us`: what was verified since then is left out; None:
     what an interrupted sync has fetched.
     """
 
@@ -77,12 +77,11 @@ class FullSync:
         self._absent: defaultdict[int, set[int]] = defaultdict(set)
 
     async def sync_company(self, company_id: int, integration_id: int | None) -> list[SyncOutcome]:
-        """All active integrations of a company, or the one asked for. Raises NotFound for another
-        company's.
+        """Syncs all active integrations of a company, or the one asked for. Raises NotFound for
+        another company's.
 
         The polling pages of the CRM have a button for it, so every agent may: whoever asks while a
-        walk is under way gets that one's outcome, and twenty who press it at once are one walk at
-        Chatwoot.
+        sync runs gets that one's outcome, and twenty who press it at once are one sync at Chatwoot.
         """
         await self._directory.refresh()
         own = [
@@ -98,8 +97,8 @@ class FullSync:
         return [await self._shared(integration) for integration in chosen]
 
     async def _shared(self, integration: Integration) -> SyncOutcome:
-        """The walk that is under way in this process, or a new one. Cancelling the wait is safe:
-        the walk goes on for the others.
+        """The outcome of the sync that runs in this process, or a new one. Cancelling the wait is
+        safe: the sync goes on for the others.
         """
         outcome = self._running.get(integration.id)
         if outcome is None:
@@ -128,10 +127,10 @@ class FullSync:
         client: ChatwootClient | None = None,
         since_us: int | None = None,
     ) -> SyncOutcome:
-        """Everything the integration has, or what the sync of another process finds that is under
-        way. What goes wrong stands in `errors`; what was done stays done. Without `writes` it is
-        only compared. `since_us`: what was verified since then is left out, slowly and beside the
-        syncs that people ask for; else what an interrupted sync has fetched.
+        """Fetches everything the integration has, or what the sync of another process finds that is
+        under way. What goes wrong stands in `errors`; what was done stays done. Without `writes` it
+        is only compared. `since_us`: what was verified since then is left out, slowly and beside
+        the syncs that people ask for; else what an interrupted sync has fetched.
         """
         outcome = SyncOutcome(integration.id)
         if integration.problem or not integration.base_url or integration.account_id is None:
@@ -153,13 +152,12 @@ class FullSync:
 
         try:
             found = await self._leases.run(integration.id, fetch, lambda: on_progress(outcome))
+            return msgspec.json.decode(found, type=SyncOutcome)
         except OmniError as error:
             outcome.fail(error.problem)
-            return outcome
         except LeaseLost:
             outcome.fail("This process stood still, and another one goes on with the sync")
-            return outcome
-        return msgspec.json.decode(found, type=SyncOutcome)
+        return outcome
 
     async def _run_logged(self, run: _Run) -> SyncOutcome:
         outcome = run.outcome
@@ -181,7 +179,7 @@ class FullSync:
         return outcome
 
     async def _fetch_all(self, run: _Run) -> None:
-        """Every conversation but those that an interrupted sync has fetched since it began."""
+        """Fetches every conversation that an interrupted sync has not fetched since it began."""
         integration, outcome = run.integration, run.outcome
         began_us, done = run.since_us or self._database.clock.now_us(), set[int]()
         if run.writes:
@@ -231,8 +229,8 @@ class FullSync:
         return began_us, done
 
     async def _fetch(self, run: _Run, item: Json) -> None:
-        """One that Chatwoot cannot show does not hide those behind it. Raises what would meet them
-        as well.
+        """Fetches one conversation; one that Chatwoot cannot show does not hide those behind it.
+        Raises what would meet them as well.
         """
         outcome = run.outcome
         try:

@@ -27,7 +27,7 @@ from server.errors import (
     Unavailable,
 )
 from server.integrations.integration_index import IntegrationIndex, hashed_key
-from server.problems import Problem
+from server.problems import Problem, Text
 
 REFRESH_SECONDS = 3.0
 SIGNATURE_HEADER = "x-chatwoot-signature"
@@ -48,7 +48,9 @@ _MAX_HASHED_BYTES = 64_000_000  # of all tries for one delivery: each hashes the
 
 
 class Directory:
-    """`is_loaded` is false until the database has been read once."""
+    """Finds the integration of each delivery in memory. `is_loaded` is false until the database
+    has been read once.
+    """
 
     def __init__(
         self, database: Database, vault: Vault, *, tolerance_seconds: float, require_signature: bool
@@ -78,7 +80,7 @@ class Directory:
         )
 
     def replace_all(self, found: Iterable[Integration], as_of_us: int = 0) -> None:
-        """Replace all integrations by these, which are all there are, as of that moment."""
+        """Replaces all integrations by these, which are all there are, as of that moment."""
         self._index = IntegrationIndex(found, require_signature=self._require_signature)
         self.integrations = self._index.integrations
         self.is_loaded = True
@@ -141,30 +143,23 @@ class Directory:
         `is_signed`: it carries a signature, good or not; without `verified_id` that is nobody's
         here.
         """
-        account = "" if account_id is None else account_id
-        where = (
-            Problem.of("noun.account_alone", account=account)
-            if inbox_id is None
-            else Problem.of("noun.account_inbox", account=account, inbox=inbox_id)
-        )
+        where = _where(account_id, inbox_id)
         if verified_id is not None:
             verified = self.integrations.get(verified_id)
             if verified is None:  # it is nobody else's now
-                raise PayloadError(
-                    Problem.of("payload.integration_removed", where=where),
-                    outcome="ignored",
-                    is_routing=True,
-                )
+                raise _ignored(Problem.of("payload.integration_removed", where=where))
             return _receiving(self._index.addressed(verified, inbox_id, where))
         candidates = self._index.candidates(account_id, inbox_id)
         if not candidates:
-            raise PayloadError(
-                Problem.of("payload.no_integration", where=where),
-                outcome="ignored",
-                is_routing=True,
-            )
+            raise _ignored(Problem.of("payload.no_integration", where=where))
         if is_signed and self._index.is_undecided(candidates):
-            raise PayloadError(UNDECIDED, outcome="ignored", is_routing=True)
+            raise _ignored(UNDECIDED)
+        return _receiving(_only_one(self._unsigned(candidates, is_signed=is_signed), where))
+
+    def _unsigned(self, candidates: list[Integration], *, is_signed: bool) -> list[Integration]:
+        """Those of the candidates that take what no secret here has signed. Raises PayloadError
+        where there is none.
+        """
         broken = [integration for integration in candidates if integration.problem]
         unsigned = (
             self._index.grandfathered(candidates) if is_signed else self._index.unsigned(candidates)
@@ -178,18 +173,7 @@ class Directory:
             )
         if not unsigned:
             raise PayloadError(Problem.of("payload.bad_signature"), is_routing=True)
-        # a row left behind steps aside for its own company's other one, and for no other company:
-        # its Chatwoot may still deliver
-        is_one_company = len({integration.company_id for integration in unsigned}) == 1
-        if (
-            is_one_company
-            and len(active := [i for i in unsigned if i.is_active and i.is_webhook_active]) == 1
-        ):
-            unsigned = active
-        if len(unsigned) > 1:
-            text = Problem.of("payload.unsigned", where=where)
-            raise PayloadError(text, outcome="ignored", is_routing=True)
-        return _receiving(unsigned[0])
+        return unsigned
 
     def of_company(self, company_id: int, integration_id: int | None) -> Integration | None:
         """An integration of the company; None: there is no such one. Raises DatabaseUnavailable
@@ -353,7 +337,32 @@ def key_of(query_string: bytes) -> str | None:
     return hashed_key(found[0]) if found else None
 
 
+def _where(account_id: int | None, inbox_id: int | None) -> Problem:
+    account = "" if account_id is None else account_id
+    if inbox_id is None:
+        return Problem.of("noun.account_alone", account=account)
+    return Problem.of("noun.account_inbox", account=account, inbox=inbox_id)
+
+
+def _ignored(text: Text) -> PayloadError:
+    return PayloadError(text, outcome="ignored", is_routing=True)
+
+
+def _only_one(unsigned: list[Integration], where: Problem) -> Integration:
+    """The integration that is meant. Raises PayloadError where that is not plain."""
+    # a row left behind steps aside for its own company's other one, and for no other company:
+    # its Chatwoot may still deliver
+    is_one_company = len({integration.company_id for integration in unsigned}) == 1
+    active = [one for one in unsigned if one.is_active and one.is_webhook_active]
+    if is_one_company and len(active) == 1:
+        return active[0]
+    if len(unsigned) > 1:
+        raise _ignored(Problem.of("payload.unsigned", where=where))
+    return unsigned[0]
+
+
 def _receiving(integration: Integration) -> Integration:
+    """The integration, if it receives. Raises PayloadError."""
     number = integration.id
     if integration.problem:
         raise PayloadError(
@@ -361,13 +370,9 @@ def _receiving(integration: Integration) -> Integration:
             is_routing=True,
         )
     if not integration.is_proved:
-        text = Problem.of("payload.unproved", id=number)
-        raise PayloadError(text, outcome="ignored", is_routing=True)
+        raise _ignored(Problem.of("payload.unproved", id=number))
     if not integration.is_active:
-        raise PayloadError(
-            Problem.of("payload.integration_off", id=number), outcome="ignored", is_routing=True
-        )
+        raise _ignored(Problem.of("payload.integration_off", id=number))
     if not integration.is_webhook_active:
-        text = Problem.of("payload.webhooks_off", id=number)
-        raise PayloadError(text, outcome="ignored", is_routing=True)
+        raise _ignored(Problem.of("payload.webhooks_off", id=number))
     return integration

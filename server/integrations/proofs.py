@@ -45,7 +45,7 @@ _PROVER = "server"
 
 
 class Proofs:
-    """`run` asks for those that are still open; `prove` for one, now."""
+    """Proves integrations: `run` those that are still open, `prove` one, now."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Proofs:
             await asyncio.sleep(_POLL_SECONDS)
 
     async def prove(self, integration: Integration) -> Proof:
-        """Ask Chatwoot, and keep the answer. Raises what the database raises; Chatwoot's failures
+        """Asks Chatwoot, and keeps the answer. Raises what the database raises; Chatwoot's failures
         are an answer.
         """
         if integration.problem or not integration.base_url or integration.account_id is None:
@@ -138,61 +138,60 @@ class Proofs:
         return str(ours[0].get("secret") or "") if ours else ""
 
     async def _keep(self, integration: Integration, proof: Proof, secret: str | None) -> Proof:
-        """Of two companies that prove the same inbox of the same Chatwoot the first has it; a row
-        that only was trusted steps back.
+        """Keeps a proof. Of two companies that prove the same inbox of the same Chatwoot the first
+        has it; a row that only was trusted steps back.
         """
         if integration.proved_us == GRANDFATHERED and secret is None:
             # it may sign with a secret that nobody knows yet: what came until today goes on coming
             return proof
-        proved_us = (
-            FOUNDER if integration.proved_us == GRANDFATHERED else self._database.clock.now_us()
-        )
-        values: dict[str, Any] = (
-            {"proved_at": proved_us} if integration.proved_us <= GRANDFATHERED else {}
-        )
+        values: dict[str, Any] = {}
+        if integration.proved_us <= GRANDFATHERED:
+            is_founder = integration.proved_us == GRANDFATHERED
+            values["proved_at"] = FOUNDER if is_founder else self._database.clock.now_us()
         if secret:
             values["webhook_secret"] = secret
         if not values:
             return proof
-
-        async def write(connection: Connection) -> bool:
-            holders = await integration_rows.lock_same_inbox(connection, integration)
-            others = [
-                (number, company, at)
-                for number, company, at in holders
-                if company != integration.company_id and at
-            ]
-            if any(at > GRANDFATHERED for _, _, at in others):
-                return False
-            for number, company, _ in others:
-                await integration_rows.write_integration(
-                    connection, self._vault, number, {"proved_at": None}
-                )
-                await audit_log.append_act(
-                    connection,
-                    server_actor(company, _PROVER),
-                    "integration.unproved",
-                    f"integration {number}",
-                )
-            await integration_rows.write_integration(
-                connection, self._vault, integration.id, values
-            )
-            if "proved_at" in values:
-                actor = server_actor(integration.company_id, _PROVER)
-                await audit_log.append_act(
-                    connection, actor, "integration.proved", f"integration {integration.id}"
-                )
-            if secret:
-                await journal.revive_undecided(connection, UNDECIDED)
-            return True
-
-        is_kept = await self._database.transaction(write)
+        is_kept = await self._database.transaction(lambda c: self._write(c, integration, values))
         await self._directory.refresh()
         return proof if is_kept else Proof("refuted", HELD)
 
+    async def _write(
+        self, connection: Connection, integration: Integration, values: dict[str, Any]
+    ) -> bool:
+        """Writes what was proved. Returns False where another company has proved the inbox."""
+        holders = await integration_rows.lock_same_inbox(connection, integration)
+        others = [
+            (number, company, at)
+            for number, company, at in holders
+            if company != integration.company_id and at
+        ]
+        if any(at > GRANDFATHERED for _, _, at in others):
+            return False
+        for number, company, _ in others:
+            await self._unprove(connection, number, company)
+        await integration_rows.write_integration(connection, self._vault, integration.id, values)
+        if "proved_at" in values:
+            actor = server_actor(integration.company_id, _PROVER)
+            await audit_log.append_act(
+                connection, actor, "integration.proved", f"integration {integration.id}"
+            )
+        if "webhook_secret" in values:
+            await journal.revive_undecided(connection, UNDECIDED)
+        return True
+
+    async def _unprove(self, connection: Connection, number: int, company_id: int) -> None:
+        await integration_rows.write_integration(
+            connection, self._vault, number, {"proved_at": None}
+        )
+        actor = server_actor(company_id, _PROVER)
+        await audit_log.append_act(
+            connection, actor, "integration.unproved", f"integration {number}"
+        )
+
     async def _refute(self, integration: Integration) -> None:
-        """What was only trusted, and shares its account with another company that proved to belong
-        to it, receives nothing more.
+        """Takes back trust where another company proved that the account is its own: the
+        integration receives nothing more.
 
         At this Chatwoot alone: at an address of its own a neighbour can prove any number, and must
         stop nobody with it.
@@ -205,17 +204,9 @@ class Proofs:
         }
         if integration.proved_us != GRANDFATHERED or sharing <= {integration.company_id}:
             return
-
-        async def write(connection: Connection) -> None:
-            await integration_rows.write_integration(
-                connection, self._vault, integration.id, {"proved_at": None}
-            )
-            actor = server_actor(integration.company_id, _PROVER)
-            await audit_log.append_act(
-                connection, actor, "integration.unproved", f"integration {integration.id}"
-            )
-
-        await self._database.transaction(write)
+        await self._database.transaction(
+            lambda c: self._unprove(c, integration.id, integration.company_id)
+        )
         await self._directory.refresh()
         _logger.warning(
             "integration receives nothing more: Chatwoot does not show its inbox",

@@ -59,7 +59,9 @@ class NewIntegration(msgspec.Struct, frozen=True):
 
 
 class Integrations:
-    """`company_id` None means: whoever runs the server, for all companies."""
+    """Administers integrations. `company_id` None means: an operator of the server, for all
+    companies.
+    """
 
     def __init__(
         self,
@@ -105,53 +107,55 @@ class Integrations:
     async def add_all(
         self, actor: Actor, new: NewIntegration, inbox_ids: Sequence[int]
     ) -> list[Overview]:
-        """Several inboxes of one account, all or none: Chatwoot is asked first, and nothing that is
-        wrong is kept.
+        """Adds several inboxes of one account, all or none: Chatwoot is asked first, and nothing
+        that is wrong is kept.
 
         Raises BadRequest and Unprocessable for what is wrong, ChatwootAway when Chatwoot cannot be
         asked (unless `accepts_unproved`), DuplicateRow for an inbox of the company that is there
         already.
         """
         draft = await self._draft(actor, new)
-        names = (
-            {}
-            if new.is_trusted
-            else await self._tried(draft, inbox_ids, accepts_unproved=new.accepts_unproved)
-        )
+        names: dict[int, str] = {}
+        if not new.is_trusted:
+            names = await self._tried(draft, inbox_ids, accepts_unproved=new.accepts_unproved)
+        now_us = self._database.clock.now_us()
         values = {
             **msgspec.structs.asdict(new),
             "base_url": draft.base_url,
             "company_id": actor.company_id,
+            "access_token": draft.access_token,
+            "webhook_secret": draft.webhook_secret,
+            "proved_us": now_us if new.is_trusted else None,
         }
-        values |= {"access_token": draft.access_token, "webhook_secret": draft.webhook_secret}
-        now_us = self._database.clock.now_us()
-        values["proved_us"] = now_us if new.is_trusted else None
 
         async def write(connection: Connection) -> list[int]:
-            added = []
-            for inbox_id in inbox_ids:
-                key = new_key() if new.unsigned == "keyed" else None
-                own = values | {
-                    "inbox_id": inbox_id,
-                    "webhook_key": key,
-                    "inbox_name": names.get(inbox_id),
-                }
-                added.append(
-                    await integration_rows.add_integration(connection, self._vault, own, now_us)
+            return [
+                await self._insert(
+                    connection,
+                    actor,
+                    values | {"inbox_id": inbox_id, "inbox_name": names.get(inbox_id)},
+                    now_us,
                 )
-                where = {
-                    "baseUrl": draft.base_url,
-                    "accountId": new.account_id,
-                    "inboxId": inbox_id,
-                }
-                await audit_log.append_act(
-                    connection, actor, "integration.add", f"integration {added[-1]}", **where
-                )
-            return added
+                for inbox_id in inbox_ids
+            ]
 
         added = await self._database.transaction(write)
         await self._directory.refresh()
         return [await self.prove(integration_id, actor.company_id) for integration_id in added]
+
+    async def _insert(self, connection: Connection, actor: Actor, values: Json, now_us: int) -> int:
+        """Adds one row, with its line in the audit log. Returns its number."""
+        values["webhook_key"] = new_key() if values["unsigned"] == "keyed" else None
+        added = await integration_rows.add_integration(connection, self._vault, values, now_us)
+        where = {
+            "baseUrl": values["base_url"],
+            "accountId": values["account_id"],
+            "inboxId": values["inbox_id"],
+        }
+        await audit_log.append_act(
+            connection, actor, "integration.add", f"integration {added}", **where
+        )
+        return added
 
     async def inspect(self, actor: Actor, new: NewIntegration) -> Place:
         """Lists what there is to connect at an address, as its access token sees it; nothing is
@@ -193,7 +197,7 @@ class Integrations:
             return {}
 
     async def prove(self, integration_id: int, company_id: int | None) -> Overview:
-        """Ask Chatwoot, where it has not shown the inbox to the access token yet. Raises
+        """Asks Chatwoot, where it has not shown the inbox to the access token yet. Raises
         NotFound.
         """
         overview = await self.get(integration_id, company_id)
@@ -203,8 +207,8 @@ class Integrations:
         return await self.get(integration_id, company_id)
 
     async def register(self, actor: Actor, integration_id: int) -> Overview:
-        """Make Chatwoot call us: the webhook with the right address and events, and its secret kept
-        here. May be done again at any time.
+        """Makes Chatwoot call us: the webhook with the right address and events, and its secret
+        kept here. May be done again at any time.
 
         Raises NotFound, ChatwootFailed.
         """
@@ -213,7 +217,7 @@ class Integrations:
         return await self.get(integration_id, actor.company_id)
 
     async def rotate_secret(self, actor: Actor, integration_id: int) -> Overview:
-        """Make a new webhook with a new secret; the old one goes when every process knows the new
+        """Makes a new webhook with a new secret; the old one goes when every process knows the new
         one, and its secret soon after.
 
         Raises NotFound, ChatwootFailed.
@@ -223,8 +227,9 @@ class Integrations:
         return await self.get(integration_id, actor.company_id)
 
     async def change(self, actor: Actor, integration_id: int, changes: Json) -> Overview:
-        """`is_active`, `is_webhook_active`, `is_socket_active`, `webhook_mode`, `access_token`,
-        `webhook_secret`, `unsigned_webhooks`, `end_previous_secret`, `base_url`, `inbox_id`.
+        """Changes `is_active`, `is_webhook_active`, `is_socket_active`, `webhook_mode`,
+        `access_token`, `webhook_secret`, `unsigned_webhooks`, `end_previous_secret`, `base_url`,
+        `inbox_id`.
 
         A new token, address or inbox is tried before it is kept. Raises NotFound, BadRequest,
         Unprocessable, ChatwootAway.
@@ -233,13 +238,7 @@ class Integrations:
         values = await self._changes.check(actor, overview, changes)
         if not values:
             raise BadRequest(Problem.of("integration.say_what"))
-        shown = ("is_", "webhook_mode", "unsigned", "base_url", "page_id")
-        told = {name: value for name, value in values.items() if name.startswith(shown)}
-        renewed = [
-            name for name in ("access_token", "webhook_secret", "webhook_key") if name in values
-        ]
-        if changes.get("end_previous_secret"):
-            told["end_previous_secret"] = True
+        detail = _audited(changes, values)
         now_us = self._database.clock.now_us()
 
         async def write(connection: Connection) -> None:
@@ -254,7 +253,6 @@ class Integrations:
             await integration_rows.write_integration(
                 connection, self._vault, integration_id, written
             )
-            detail = told | ({"renewed": renewed} if renewed else {})
             await audit_log.append_act(
                 connection, actor, "integration.change", f"integration {integration_id}", **detail
             )
@@ -272,9 +270,9 @@ class Integrations:
         )
 
     async def delete(self, actor: Actor, integration_id: int) -> None:
-        """Its conversations stay and can be read and closed, but not be answered; its token and
-        secrets are forgotten; its webhook goes, where no other inbox uses it. Connected again it
-        goes on with its conversations. Raises NotFound.
+        """Disconnects it. Its conversations stay and can be read and closed, but not be answered;
+        its token and secrets are forgotten; its webhook goes, where no other inbox uses it.
+        Connected again it goes on with its conversations. Raises NotFound.
         """
         overview = await self.get(integration_id, actor.company_id)
         await self._directory.refresh()
@@ -295,3 +293,15 @@ class Integrations:
 
         await self._database.transaction(write)
         await self._directory.refresh()
+
+
+def _audited(changes: Json, values: Json) -> Json:
+    """What the audit log has of a change: names of secrets that were renewed, never the secrets."""
+    shown = ("is_", "webhook_mode", "unsigned", "base_url", "page_id")
+    detail: Json = {name: value for name, value in values.items() if name.startswith(shown)}
+    if changes.get("end_previous_secret"):
+        detail["end_previous_secret"] = True
+    secret_names = ("access_token", "webhook_secret", "webhook_key")
+    if renewed := [name for name in secret_names if name in values]:
+        detail["renewed"] = renewed
+    return detail

@@ -50,6 +50,8 @@ _SILENT_SECONDS = 24 * 3600  # a quiet day is worth a word, not an alarm
 _SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 Json = dict[str, Any]
+# webhooks by minute; (end, body) of fan-outs; what waits
+_Counts = tuple[dict[int, int], list[tuple[int, bytes]], status_counts.Backlog]
 
 
 class _Event(msgspec.Struct):
@@ -104,22 +106,7 @@ class CompanyStatus:
         own = [one for one in self._directory.integrations.values() if one.company_id == company_id]
         now_us = wall_now_us()
         first = now_us // _MINUTE_US - _MINUTES + 1
-
-        async def read(
-            connection: Connection,
-        ) -> tuple[dict[int, int], list[tuple[int, bytes]], status_counts.Backlog]:
-            numbers = {one.id for one in own}
-            return (
-                await status_counts.count_by_minute(connection, numbers, first * _MINUTE_US),
-                await fanouts.read_delays(connection, company_id, first * _MINUTE_US, _MAX_DELAYS),
-                await status_counts.read_backlog(connection, company_id, numbers),
-            )
-
-        try:
-            counts, walks, backlog = await self._database.read(read)
-        # then above all one wants to see what is wrong: what is known from memory is shown
-        except DatabaseUnavailable:
-            counts, walks, backlog = {}, [], status_counts.Backlog(None, None, None)
+        counts, walks, backlog = await self._read(company_id, {one.id for one in own}, first)
         is_known = backlog.deliveries is not None
         webhooks: list[float | None] = [
             float(counts.get(first + n, 0)) if is_known else None for n in range(_MINUTES)
@@ -143,6 +130,24 @@ class CompanyStatus:
                 "delay": _plot(_percentiles(delays)),
             },
         }
+
+    async def _read(self, company_id: int, numbers: set[int], first: int) -> _Counts:
+        """What the database knows since the minute `first`; nothing while it is away: then above
+        all one wants to see what is wrong, and what is known from memory is shown.
+        """
+        since_us = first * _MINUTE_US
+
+        async def read(connection: Connection) -> _Counts:
+            return (
+                await status_counts.count_by_minute(connection, numbers, since_us),
+                await fanouts.read_delays(connection, company_id, since_us, _MAX_DELAYS),
+                await status_counts.read_backlog(connection, company_id, numbers),
+            )
+
+        try:
+            return await self._database.read(read)
+        except DatabaseUnavailable:
+            return {}, [], status_counts.Backlog(None, None, None)
 
     async def _losses_today(self, company_id: int, numbers: set[int], now_us: int) -> Json:
         """Of the webhooks of this day (UTC); counted at most every ten seconds."""

@@ -1,5 +1,5 @@
 """What an agent reads and does: lists, threads, read marks, status. The REST endpoints and the
-pages are two faces of it.
+pages both use it.
 
 Everything takes the agent and looks only inside that agent's company.
 """
@@ -126,8 +126,8 @@ class Inbox:
             yield [agent_view(conversation, read_count) for conversation, read_count in found]
 
     async def unread(self, agent: Agent) -> tuple[dict[str, int], Cursor | None]:
-        """In how many conversations, open and closed, there is something this agent has not read:
-        in all, not in one page.
+        """Counts conversations, open and closed, in which there is something this agent has not
+        read: in all, not in one page.
 
         With the place in the log at which that is so; None: nothing was ever logged.
         """
@@ -143,7 +143,7 @@ class Inbox:
         return await self._database.snapshot(read)
 
     async def conversation(self, agent: Agent, conversation_id: int) -> Json:
-        """Raises NotFound, also for another company's."""
+        """The conversation as the agent sees it. Raises NotFound, also for another company's."""
 
         async def read(connection: Connection) -> Json:
             conversation = await _conversation(connection, agent, conversation_id)
@@ -183,8 +183,8 @@ class Inbox:
         return await self._database.snapshot(read)
 
     async def mark_read(self, agent: Agent, conversation_id: int, message_id: int) -> Json:
-        """This agent has read up to a message; an event where that is further than before. Raises
-        NotFound.
+        """Marks what this agent has read, up to a message; an event where that is further than
+        before. Raises NotFound.
         """
 
         async def write(connection: Connection) -> tuple[Json, list[EventBatch]]:
@@ -213,7 +213,7 @@ class Inbox:
         return await self._editor.run(write)
 
     async def set_status(self, agent: Agent, conversation_id: int, status: str) -> Json:
-        """Open or close a conversation, in Chatwoot first where it comes from there. Raises
+        """Opens or closes a conversation, in Chatwoot first where it comes from there. Raises
         NotFound or ChatwootFailed.
         """
         before = await self._database.read(lambda c: _conversation(c, agent, conversation_id))
@@ -225,13 +225,26 @@ class Inbox:
             and before.chatwoot_conversation_id is not None
             and before.status != status
         ):
-            told = await self._set_there(integration, before.chatwoot_conversation_id, status)
-            is_gone, chatwoot_status = told is None, told or chatwoot_status
+            there = await self._set_there(integration, before.chatwoot_conversation_id, status)
+            is_gone, chatwoot_status = there is None, there or chatwoot_status
         if is_gone:
             if status == "Open":
                 raise ConversationGone
             return await self.conversation(agent, conversation_id)
+        try:
+            return await self._write_status(agent, conversation_id, status, chatwoot_status)
+        except DatabaseUnavailable:
+            if chatwoot_status == before.chatwoot_status:
+                raise
+            # only half of it is undone by a rollback: the other half stands in Chatwoot, and comes
+            # here by its webhook
+            raise OutcomeUnknown(
+                "Chatwoot has changed the status; it shows here in a moment"
+            ) from None
 
+    async def _write_status(
+        self, agent: Agent, conversation_id: int, status: str, chatwoot_status: str | None
+    ) -> Json:
         async def write(connection: Connection) -> tuple[Json, list[EventBatch]]:
             now_us = self._editor.now_us()
 
@@ -248,22 +261,13 @@ class Inbox:
             own = await lists.read_read_count(connection, agent.id, conversation_id)
             return agent_view(entry.row, own), batches
 
-        try:
-            return await self._editor.run(write)
-        except DatabaseUnavailable:
-            if chatwoot_status == before.chatwoot_status:
-                raise
-            # only half of it is undone by a rollback: the other half stands in Chatwoot, and comes
-            # here by its webhook
-            raise OutcomeUnknown(
-                "Chatwoot has changed the status; it shows here in a moment"
-            ) from None
+        return await self._editor.run(write)
 
     async def _set_there(
         self, integration: Integration, display_id: int, status: str
     ) -> str | None:
-        """The status that Chatwoot has now; None when it no longer has the conversation, which is
-        marked then. Raises ChatwootFailed.
+        """Sets the status in Chatwoot, and returns the one it has now; None when it no longer has
+        the conversation, which is marked then. Raises ChatwootFailed.
         """
         try:
             return await self._client_of(integration).toggle_status(
