@@ -16,9 +16,11 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 from server import log
+from server.core.state.entities import Conversation
 from server.core.times import SECOND
 from server.db.engine.database import Connection, Database
 from server.db.engine.refusals import Act
@@ -237,10 +239,12 @@ class CrmWatch:
         after: int | None = 0
         odd = set[int]()
         while after is not None:
-            after, found = await self._database.transaction(
-                lambda c: crm_notes.compare_page(c, after or 0, _PAGE)  # noqa: B023
+            after, found = await self._database.snapshot(
+                lambda c: crm_notes.find_miscounted(c, after or 0, _PAGE)  # noqa: B023
             )
-            odd |= found
+            if found:
+                await self._database.transaction(partial(_order_counts, found=found))
+            odd |= {one.company_id for one in found}
             # else a comparison of ten minutes would look as if nobody had tried, and order another
             if self._proved_at is not None and time.monotonic() - self._proved_at > CHECK_SECONDS:
                 await self.prove()
@@ -294,3 +298,7 @@ class CrmWatch:
                 await self._database.transaction(
                     lambda c: crm_polling.queue_changed(c, company_id, changed)  # noqa: B023
                 )
+
+
+async def _order_counts(connection: Connection, found: Sequence[Conversation]) -> None:
+    crm_notes.order_counts(connection, found)

@@ -335,13 +335,14 @@ async def claim_comparison(
     return found > 0
 
 
-async def compare_page(
+async def find_miscounted(
     connection: Connection, after_id: int, limit: int
-) -> tuple[int | None, set[int]]:
-    """Find conversations whose preview or count is not what their messages say, and order them to
-    be counted anew.
+) -> tuple[int | None, list[Conversation]]:
+    """Find conversations whose preview or count is not what their messages say, and of which no
+    note waits that would have them counted anyway.
 
-    Returns the last id of the page (None: there was none) and the companies of what was found.
+    To be run in one snapshot: between two SELECTs a message may be stored. Returns the last id of
+    the page (None: there was none) and what was found.
     """
     found = await connection.fetch_all(
         f"SELECT {CONVERSATIONS.select[connection.dialect]} FROM social_conversations c WHERE "
@@ -349,16 +350,31 @@ async def compare_page(
         {"after": after_id, "limit": limit},
     )
     rows = [CONVERSATIONS.entity(row) for row in found]
+    if not rows:
+        return None, []
     ids = [one.id for one in rows]
-    inbound, newest = (
-        await count_inbound(connection, ids) if ids else {},
-        await read_newest(connection, ids),
-    )
+    inbound = await count_inbound(connection, ids)
+    newest = await read_newest(connection, ids)
     odd = [
         one
         for one in rows
         if not _is_as_counted(one, inbound.get(one.id, Inbound()), newest.get(one.id))
     ]
+    noted = await _read_noted(connection, [one.id for one in odd]) if odd else set[int]()
+    return ids[-1], [one for one in odd if one.id not in noted]
+
+
+async def _read_noted(connection: Connection, conversation_ids: Sequence[int]) -> set[int]:
+    rows = await connection.fetch_all(
+        "SELECT DISTINCT conversation_id FROM omni_crm_changes WHERE conversation_id IN (:ids) "
+        "AND (subject = :message OR act = :deleted)",
+        {"ids": IntList(conversation_ids), "message": MESSAGE, "deleted": DELETED},
+    )
+    return {conversation_id for (conversation_id,) in rows}
+
+
+def order_counts(connection: Connection, conversations: Sequence[Conversation]) -> None:
+    """Order these conversations to be counted anew, as after a message was deleted."""
     connection.pipeline_many(
         "INSERT INTO omni_crm_changes (company_id, subject, act, row_id, conversation_id) "
         "VALUES (:company_id, :subject, :act, :row_id, :id)",
@@ -370,10 +386,9 @@ async def compare_page(
                 "row_id": 0,
                 "id": one.id,
             }
-            for one in odd
+            for one in conversations
         ],
     )
-    return (ids[-1] if ids else None), {one.company_id for one in odd}
 
 
 def _is_as_counted(row: Conversation, inbound: Inbound, newest: Message | None) -> bool:

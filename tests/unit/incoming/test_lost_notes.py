@@ -2,14 +2,17 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pymysql
 import pytest
 from sqlalchemy import make_url
 
+from server.core.state.crm_changes import Inbound
+from server.db.engine.database import Connection
 from server.db.migrations import upgrade
+from server.db.state import crm_notes
 from server.errors import DatabaseUnavailable
 from tests import crm
 from tests.kit.eventually import eventually
@@ -260,3 +263,31 @@ async def test_a_comparison_that_takes_long_orders_no_other(
             await desk.watch.turn()
             await desk.follow()
         assert (await desk.stream(1)).epoch == before
+
+
+async def test_a_message_that_is_stored_during_a_comparison_is_no_difference(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that is compared is of one moment, and what a note says already is left to that note:
+    nobody is sent to a snapshot.
+    """
+    upgrade(database_url)
+    async with _settled_desk(database_url) as desk, open_desk(database_url) as other:
+        before, known = (await desk.stream(1)).epoch, desk.events(1)
+        count = crm_notes.count_inbound
+
+        async def store_and_count(
+            connection: Connection, conversation_ids: Sequence[int]
+        ) -> dict[int, Inbound]:
+            monkeypatch.setattr(crm_notes, "count_inbound", count)
+            write(database_url, message(1, "between two statements"))
+            await other.follow()
+            return await count(connection, conversation_ids)
+
+        monkeypatch.setattr(crm_notes, "count_inbound", store_and_count)
+        await desk.watch._compare(tells_all=False)
+        write(database_url, message(1, "noted, and not yet followed"))
+        await desk.watch._compare(tells_all=False)
+        await desk.follow()
+        assert (await desk.stream(1)).epoch == before
+        assert (other.events(1), desk.events(1) - known) == (1, 1)
