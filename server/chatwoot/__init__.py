@@ -23,7 +23,7 @@ from server.chatwoot.conversation_listing import Listing, RecentListing
 from server.chatwoot.message_windows import message_windows
 from server.chatwoot.outgoing import check_base_url, check_destination, outgoing_client
 from server.chatwoot.reachability import private_addresses, problem_with
-from server.core.chatwoot.payloads import CLIENT_ID_KEY
+from server.core.chatwoot.message_payloads import CLIENT_ID_KEY
 
 __all__ = [
     "CLIENT_ID_KEY",

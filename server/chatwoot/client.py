@@ -26,7 +26,7 @@ from server.chatwoot.answers import (
     JsonObject,
 )
 from server.chatwoot.budget import RequestBudget
-from server.core.chatwoot.payloads import CLIENT_ID_KEY
+from server.core.chatwoot.message_payloads import CLIENT_ID_KEY
 from server.core.identifiers import MAX_SAFE_INTEGER
 
 ACTIVITY = "last_activity_at_desc"

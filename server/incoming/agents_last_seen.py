@@ -13,7 +13,7 @@ from server import log
 from server.chatwoot import ChatwootClient, ChatwootError
 from server.chatwoot.background_calls import Paced
 from server.core.chatwoot.changes import Change, ConversationState
-from server.core.chatwoot.payloads import parse_conversation
+from server.core.chatwoot.conversation_payloads import parse_conversation
 from server.core.state.tracked import Source
 from server.db.access.integration_record import Integration
 from server.db.engine.database import Database

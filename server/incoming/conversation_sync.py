@@ -7,7 +7,7 @@ from typing import Any
 
 from server.chatwoot import ChatwootClient, message_windows
 from server.core.chatwoot.changes import Change, ConversationState
-from server.core.chatwoot.payloads import parse_message
+from server.core.chatwoot.message_payloads import parse_message
 from server.core.state.tracked import Source
 from server.db.access.integration_record import Integration
 from server.db.engine.database import Database

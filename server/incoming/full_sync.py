@@ -20,7 +20,7 @@ from server.chatwoot import (
     ChatwootRefused,
     Listing,
 )
-from server.core.chatwoot.payloads import parse_conversation
+from server.core.chatwoot.conversation_payloads import parse_conversation
 from server.db.access.integration_record import Integration
 from server.db.engine.database import Database
 from server.db.state import history

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from server import log
 from server.chatwoot import ChatwootClient, ChatwootError, ChatwootRefused
 from server.chatwoot.background_calls import Paced, TryLater
-from server.core.chatwoot.payloads import parse_conversation
+from server.core.chatwoot.conversation_payloads import parse_conversation
 from server.core.wire.event_frames import EventBatch
 from server.db.access.integration_record import Integration
 from server.db.engine.database import Database

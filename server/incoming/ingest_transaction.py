@@ -17,7 +17,7 @@ import msgspec
 
 from server import metrics
 from server.core.chatwoot.future_times import within_present
-from server.core.chatwoot.payloads import strip_credentials
+from server.core.chatwoot.json_bodies import strip_credentials
 from server.core.state.cursors import Stream
 from server.core.state.projection import WorkingSet
 from server.core.times import SECOND

@@ -20,8 +20,8 @@ from server.chatwoot import (
     message_windows,
 )
 from server.core.chatwoot.changes import Change
+from server.core.chatwoot.conversation_payloads import parse_conversation
 from server.core.chatwoot.future_times import SKEW_US
-from server.core.chatwoot.payloads import parse_conversation
 from server.core.state import edit_turns
 from server.core.state.edit_turns import EditTurns
 from server.core.state.tracked import Result, Source

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from server import log
 from server.chatwoot import ChatwootClient, ChatwootError, ChatwootRefused
-from server.core.chatwoot.payloads import parse_conversation
+from server.core.chatwoot.conversation_payloads import parse_conversation
 from server.db.access.integration_record import Integration
 from server.errors import DatabaseUnavailable, PayloadError
 from server.incoming.full_sync import FullSync

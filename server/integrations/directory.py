@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import parse_qs
 
-from server.core.chatwoot.payloads import read_address
+from server.core.chatwoot.headings import read_address
 from server.core.chatwoot.signatures import is_signed
 from server.core.times import SECOND
 from server.db.access import integration_rows

@@ -18,8 +18,8 @@ from server.chatwoot import (
     ChatwootUnavailable,
     ChatwootUnexpected,
 )
+from server.core.chatwoot.conversation_payloads import parse_conversation
 from server.core.chatwoot.inbox_proof import NOT_ACCEPTED
-from server.core.chatwoot.payloads import parse_conversation
 from server.core.checks import integration_checks
 from server.core.checks.integration_checks import Finding
 from server.db.access.integration_record import Integration

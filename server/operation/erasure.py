@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from server.chatwoot import ChatwootClient, ChatwootError, ChatwootRefused
-from server.core.chatwoot.payloads import names_contact
+from server.core.chatwoot.headings import names_contact
 from server.core.state.entities import Json
 from server.db.access import audit_log
 from server.db.access.audit_log import Actor

@@ -10,7 +10,7 @@ all that are still missing.
 """
 
 from server.chatwoot import ChatwootClient, message_windows
-from server.core.chatwoot.payloads import CLIENT_ID_KEY
+from server.core.chatwoot.message_payloads import CLIENT_ID_KEY
 from server.core.state.delivery import is_part
 from server.core.state.entities import Json, Message
 from server.core.times import SECOND

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from server.core.chatwoot.payloads import names_contact
+from server.core.chatwoot.headings import names_contact
 from server.lab.chatwoot_sim import ChatwootSim
 from tests.integration.integration_admin import admin, command, registered
 from tests.integration.test_admin_pages import submit, text_of

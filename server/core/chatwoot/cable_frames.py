@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from server.core.chatwoot.payloads import decode_json, strip_credentials
+from server.core.chatwoot.json_bodies import decode_json, strip_credentials
 from server.core.identifiers import is_id
 from server.core.times import SECOND, parse_time
 from server.errors import PayloadError

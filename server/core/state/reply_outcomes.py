@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from server.core.chatwoot.payloads import parse_attachments
+from server.core.chatwoot.message_payloads import parse_attachments
 from server.core.state.delivery import arrived, is_part
 from server.core.state.entities import DeliveryError, Message
 from server.core.times import SECOND, parse_time

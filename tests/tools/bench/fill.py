@@ -5,7 +5,7 @@ the tables.
 import json
 import os
 
-from server.core.chatwoot.payloads import strip_credentials
+from server.core.chatwoot.json_bodies import strip_credentials
 from server.core.times import SECOND, wall_now_us
 from server.db.engine.database import Connection
 from server.db.journal import journal

@@ -11,12 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.core.chatwoot.payloads import (
-    decode_json,
-    parse_delivery,
-    read_address,
-    strip_credentials,
-)
+from server.core.chatwoot.headings import read_address
+from server.core.chatwoot.json_bodies import decode_json, strip_credentials
+from server.core.chatwoot.payloads import parse_delivery
 from server.core.state.projection import WorkingSet
 from server.core.state.tracked import Source
 from server.errors import PayloadError

@@ -11,13 +11,10 @@ from typing import Any
 import pytest
 
 from server.core.chatwoot.changes import Change
+from server.core.chatwoot.conversation_payloads import parse_conversation
+from server.core.chatwoot.message_payloads import parse_attachments, parse_message
 from server.core.chatwoot.normal_form import in_order, plain_text
-from server.core.chatwoot.payloads import (
-    parse_attachments,
-    parse_conversation,
-    parse_delivery,
-    parse_message,
-)
+from server.core.chatwoot.payloads import parse_delivery
 from server.core.state.projection import WorkingSet
 from server.core.state.tracked import Result, Source
 from server.errors import PayloadError

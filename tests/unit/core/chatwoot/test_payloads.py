@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from server.core.chatwoot.changes import MessageState
-from server.core.chatwoot.payloads import CLIENT_ID_KEY, parse_conversation, parse_message
+from server.core.chatwoot.conversation_payloads import parse_conversation
+from server.core.chatwoot.message_payloads import CLIENT_ID_KEY, parse_message
 from server.core.state.entities import Assignee, Contact
 from server.core.times import SECOND, parse_time
 from server.errors import PayloadError

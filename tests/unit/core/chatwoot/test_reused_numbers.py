@@ -12,7 +12,9 @@ import pytest
 from msgspec.structs import replace
 
 from server.core.chatwoot.changes import Change
-from server.core.chatwoot.payloads import parse_conversation, parse_delivery, parse_message
+from server.core.chatwoot.conversation_payloads import parse_conversation
+from server.core.chatwoot.message_payloads import parse_message
+from server.core.chatwoot.payloads import parse_delivery
 from server.core.state.entities import Contact
 from server.core.state.projection import WorkingSet
 from server.core.state.tracked import Source

@@ -2,7 +2,7 @@
 
 import pytest
 
-from server.core.chatwoot.payloads import parse_attachments
+from server.core.chatwoot.message_payloads import parse_attachments
 from server.core.state.attachment_rules import address_of, checked_range, shown_as
 from server.core.state.entities import Attachment
 

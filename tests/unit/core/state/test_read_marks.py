@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from server.core.chatwoot.payloads import parse_conversation, parse_message
+from server.core.chatwoot.conversation_payloads import parse_conversation
+from server.core.chatwoot.message_payloads import parse_message
 from tests.unit.core.desk import Desk
 from tests.unit.states import (
     BASE_US,

@@ -1,0 +1,111 @@
+"""A message in Chatwoot's JSON, of a webhook or of REST -> MessageState."""
+
+import json
+
+from server.core.chatwoot.changes import MessageState
+from server.core.chatwoot.normal_form import in_order, plain_text
+from server.core.chatwoot.payload_fields import (
+    MAX_NAME_CHARACTERS,
+    Json,
+    as_dict,
+    as_file_name,
+    as_text,
+    as_web_address,
+)
+from server.core.identifiers import parse_id
+from server.core.state.entities import Attachment
+from server.core.times import parse_time
+from server.errors import PayloadError
+from server.problems import Problem
+
+# our marker in a message's content_attributes; visitors can read it, so it is an opaque id
+CLIENT_ID_KEY = "omni_client_id"
+_SENDER_TYPES = {0: "customer", "0": "customer", "incoming": "customer"}
+AGENT_TYPES = (1, 3, "1", "3", "outgoing", "template")
+_STATES = ("progress", "sent", "delivered", "read", "failed")
+
+
+def parse_message(
+    m: Json, *, asked_us: int = 0, version_us: int = 0, is_update: bool = False
+) -> MessageState | None:
+    """A message of a webhook (text types, ISO times) or of REST (numbers). None for an activity
+    line, which is no message.
+
+    Raises PayloadError when it lacks what every message has.
+    """
+    kind = m.get("message_type")
+    if kind in (2, "2", "activity"):
+        return None
+    sender_type = _sender_type(kind)
+    created_us = parse_time(m.get("created_at"))
+    if created_us is None:
+        raise PayloadError(Problem.of("payload.no_created_at"))
+    attributes = as_dict(m.get("content_attributes"))
+    sender = as_dict(m.get("sender"))
+    return MessageState(
+        sender_type=sender_type,
+        content=plain_text(_text_of(m.get("content"))),
+        created_us=created_us,
+        message_id=parse_id(m.get("id")),
+        sender_name=as_text(sender.get("name"), MAX_NAME_CHARACTERS),
+        content_type=as_text(m.get("content_type"), 32),
+        attachments=parse_attachments(m.get("attachments")),
+        is_private=m.get("private") is True,
+        is_deleted=attributes.get("deleted") is True,
+        is_by_person=_is_by_person(kind, sender, attributes),
+        is_update=is_update,
+        client_id=as_text(attributes.get(CLIENT_ID_KEY), 64),
+        error=as_text(attributes.get("external_error"), 500),
+        status=delivery_status(m) if kind in AGENT_TYPES else None,
+        version_us=version_us,
+        asked_us=asked_us,
+    )
+
+
+def _sender_type(kind: object) -> str:
+    if isinstance(kind, (int, str)) and not isinstance(kind, bool):
+        if kind in _SENDER_TYPES:
+            return _SENDER_TYPES[kind]
+        if kind in AGENT_TYPES:
+            return "agent"
+    raise PayloadError(Problem.of("payload.unknown_type", kind=str(kind)[:40]))
+
+
+def _text_of(content: object) -> str:
+    """A form's content is an object: its JSON is shown."""
+    if isinstance(content, str):
+        return content
+    return "" if content is None else json.dumps(content, ensure_ascii=False)
+
+
+def _is_by_person(kind: object, sender: Json, attributes: Json) -> bool:
+    is_reply = kind in (1, "1", "outgoing") and sender.get("type") == "user"
+    return is_reply and attributes.get("automation_rule_id") is None
+
+
+def delivery_status(m: Json) -> str | None:
+    """Return how far Chatwoot says the message has come; None for a word it does not have."""
+    status = m.get("status")
+    return status if isinstance(status, str) and status in _STATES else None
+
+
+def parse_attachments(value: object) -> tuple[Attachment, ...]:
+    """`attachments` of a message, of a webhook or of REST."""
+    if not isinstance(value, list):
+        return ()
+    return in_order(tuple(_attachment(item) for item in value[:50] if isinstance(item, dict)))
+
+
+def _attachment(a: Json) -> Attachment:
+    url = as_web_address(a.get("data_url"))
+    return Attachment(
+        id=parse_id(a.get("id")),
+        type=as_text(a.get("file_type"), 32) or "file",
+        url=url,
+        thumb_url=as_web_address(a.get("thumb_url")),
+        name=as_file_name(a.get("fallback_title"))
+        or (url.split("?")[0].rsplit("/", 1)[-1][:MAX_NAME_CHARACTERS] if url else None),
+        size_bytes=parse_id(a.get("file_size")),
+        width=parse_id(a.get("width")),
+        height=parse_id(a.get("height")),
+    )
