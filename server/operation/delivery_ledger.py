@@ -16,8 +16,8 @@ from server.core.state import message_trace
 from server.core.state.message_trace import (
     SeenDelivery,
     SeenEvent,
+    SeenFanOut,
     SeenFind,
-    SeenWalk,
     Step,
 )
 from server.core.times import (
@@ -156,7 +156,7 @@ class Ledger:
             ]
             deliveries = await self._deliveries(connection, integration_id, message, moments)
             walks = [
-                SeenWalk(event.seq, walk.first_us, walk.last_us, walk.sockets)
+                SeenFanOut(event.seq, walk.first_us, walk.last_us, walk.sockets)
                 for event in events
                 for walk in await fanouts.read_reach(connection, owner, event.seq, _MAX_FANOUTS)
             ]

@@ -1,8 +1,8 @@
-"""The way of one message, told from what was kept of it: the deliveries, the events, the walks to
-agents. Pure; times in microseconds.
+"""The trace of one message, from the deliveries, events and fan-outs that were kept of it. Times in
+microseconds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -20,6 +20,7 @@ _STATES = {
 
 _FOUND = Problem.of("trace.found"), Problem.of("trace.found_lost")
 _FOUND_EDIT = Problem.of("trace.found_edit"), Problem.of("trace.found_edit_lost")
+_WRITTEN, _WRITTEN_HERE = Problem.of("trace.written"), Problem.of("trace.written_here")
 _CONFIRMED, _CONFIRMED_BY_SOCKET = (
     Problem.of("trace.confirmed"),
     Problem.of("trace.confirmed_by_socket"),
@@ -62,7 +63,9 @@ class SeenFind(msgspec.Struct, frozen=True):
     state: str
 
 
-class SeenWalk(msgspec.Struct, frozen=True):
+class SeenFanOut(msgspec.Struct, frozen=True):
+    """When an event was written to the first and to the last of so many sockets."""
+
     seq: int
     first_us: int
     last_us: int
@@ -72,58 +75,60 @@ class SeenWalk(msgspec.Struct, frozen=True):
 def steps(
     events: Sequence[SeenEvent],
     deliveries: Sequence[SeenDelivery],
-    walks: Sequence[SeenWalk],
+    fanouts: Sequence[SeenFanOut],
     finds: Sequence[SeenFind] = (),
 ) -> list[Step]:
-    """All that is known, in the order in which it happened. Which source came first is the first of
-    their steps.
+    """Return all that is known, in the order in which it happened. Which source came first is the
+    first of their steps.
     """
-    found = [step for one in finds for step in _told_of_find(one)]
+    found = [step for one in finds for step in _steps_of_find(one)]
     for delivery in deliveries:
-        webhook, heard = (
-            Problem.of("trace.webhook", id=delivery.id),
-            Problem.of("trace.socket", id=delivery.id),
-        )
-        found.append(Step(delivery.received_us, heard if delivery.is_heard else webhook))
-        if delivery.finished_us is not None:
-            found.append(Step(delivery.finished_us, _ended(delivery)))
+        found += _steps_of_delivery(delivery)
+    found += _steps_of_events(events, deliveries)
+    for fanout in fanouts:
+        first, last = _written(fanout)
+        found += [Step(fanout.first_us, first), Step(fanout.last_us, last)]
+    return sorted(found, key=lambda step: step.at_us)
+
+
+def _steps_of_delivery(delivery: SeenDelivery) -> list[Step]:
+    heard = Problem.of("trace.socket", id=delivery.id)
+    webhook = Problem.of("trace.webhook", id=delivery.id)
+    found = [Step(delivery.received_us, heard if delivery.is_heard else webhook)]
+    if delivery.finished_us is not None:
+        found.append(Step(delivery.finished_us, _ended(delivery)))
+    return found
+
+
+def _steps_of_events(
+    events: Sequence[SeenEvent], deliveries: Sequence[SeenDelivery]
+) -> Iterator[Step]:
+    """In the order of the log. An event came by the delivery that was received when it was."""
     moments = {iso(delivery.received_us) for delivery in deliveries}
     by_socket = {iso(delivery.received_us) for delivery in deliveries if delivery.is_heard}
     state: str | None = None
     for event in sorted(events, key=lambda one: one.seq):
         message = event.body["data"].get("message", {})
-        told, now = event.body["receivedAt"], message.get("deliveryState")
+        received, now = event.body["receivedAt"], message.get("deliveryState")
+        kind = str(event.body["kind"])
         if (
-            event.body["kind"] == "message.created"
+            kind == "message.created"
             and (at_us := parse_time(message.get("createdAt"))) is not None
         ):
-            found.append(
-                Step(
-                    at_us,
-                    Problem.of("trace.written_here")
-                    if now == "sending"
-                    else Problem.of("trace.written"),
-                )
-            )
-        kind = str(event.body["kind"])
-        is_delivered = told in moments or now == "sending" or state is not None
+            yield Step(at_us, _WRITTEN_HERE if now == "sending" else _WRITTEN)
+        is_delivered = received in moments or now == "sending" or state is not None
         stored = (
             Problem.of("trace.stored", seq=event.seq, kind=kind)
             if is_delivered
             else Problem.of("trace.stored_found", seq=event.seq, kind=kind)
         )
-        found.append(Step(event.stored_us, stored))
+        yield Step(event.stored_us, stored)
         if now != state and now in _STATES:
-            found.append(Step(event.stored_us, _STATES[now]))
+            yield Step(event.stored_us, _STATES[now])
         state = now or state
-        if told in moments and state is not None:
-            found.append(
-                Step(event.stored_us, _CONFIRMED_BY_SOCKET if told in by_socket else _CONFIRMED)
-            )
-    for walk in walks:
-        first, last = _written(walk)
-        found += [Step(walk.first_us, first), Step(walk.last_us, last)]
-    return sorted(found, key=lambda step: step.at_us)
+        if received in moments and state is not None:
+            confirmed = _CONFIRMED_BY_SOCKET if received in by_socket else _CONFIRMED
+            yield Step(event.stored_us, confirmed)
 
 
 def _ended(delivery: SeenDelivery) -> Problem:
@@ -134,9 +139,9 @@ def _ended(delivery: SeenDelivery) -> Problem:
     return Problem.of("trace.delivery_dead", id=delivery.id)
 
 
-def _written(walk: SeenWalk) -> tuple[Problem, Problem]:
+def _written(fanout: SeenFanOut) -> tuple[Problem, Problem]:
     """To the first socket, and to the last one."""
-    seq, count = walk.seq, walk.sockets
+    seq, count = fanout.seq, fanout.sockets
     if count == 1:
         return (
             Problem.of("trace.first_socket", seq=seq, count=count),
@@ -148,7 +153,7 @@ def _written(walk: SeenWalk) -> tuple[Problem, Problem]:
     )
 
 
-def _told_of_find(one: SeenFind) -> list[Step]:
+def _steps_of_find(one: SeenFind) -> list[Step]:
     open_, lost = _FOUND_EDIT if one.kind == "edit" else _FOUND
     found = [Step(one.found_us, lost if one.state == "lost" else open_)]
     if one.came_us is not None and one.state == "late":

@@ -55,7 +55,7 @@ from server.core.state.tracked import (
 
 
 class WorkingSet:
-    """The working set of one transaction."""
+    """The rows that one transaction may change, and the events it will write."""
 
     def __init__(self, entries: dict[ConversationKey, TrackedConversation] | None = None) -> None:
         self.entries: dict[ConversationKey, TrackedConversation] = entries or {}
@@ -69,7 +69,7 @@ class WorkingSet:
         return cls({(entry.row.integration_id or 0, -entry.row.id): entry})
 
     def apply(self, change: Change, source: Source, received_us: int) -> tuple[Result, Result]:
-        """Take in one change. Returns what became of the conversation and of the message (SAME
+        """Apply one change. Returns what became of the conversation and of the message (SAME
         where there is none).
         """
         key = (source.integration_id, change.conversation.display_id)
@@ -93,32 +93,18 @@ class WorkingSet:
             entry = None
         seen_us = entry.row.contact_seen_us if entry is not None else None
         if entry is None:
-            entry = self.entries[key] = TrackedConversation(
-                new_conversation(change, source, received_us)
-            )
-            entry.is_dirty = True
-            result = Result.CREATED
-            self._add_event(
-                "conversation.created",
-                entry,
-                None,
-                change.conversation.created_us or change.at_us,
-                received_us,
-            )
+            entry, result = self._add_conversation(key, change, source, received_us), Result.CREATED
         else:
             result = self._update_conversation(entry, change, received_us)
         if change.conversation.last is not None or entry.row.contact_seen_us != seen_us:
-            self._take_deliveries(entry, change, received_us)
-        if change.message is None:
-            self._note_reading(entry, change)
-            if result is Result.UPDATED:
-                self._add_event("conversation.updated", entry, None, change.at_us, received_us)
-            return result, Result.SAME
-        told = self._apply_message(entry, change.message, change.at_us, received_us)
-        self._note_reading(entry, change)
-        if told is Result.SAME and result is Result.UPDATED:
+            self._apply_delivery_states(entry, change, received_us)
+        message_result = Result.SAME
+        if change.message is not None:
+            message_result = self._apply_message(entry, change.message, change.at_us, received_us)
+        self._apply_reading(entry, change)
+        if message_result is Result.SAME and result is Result.UPDATED:
             self._add_event("conversation.updated", entry, None, change.at_us, received_us)
-        return result, told
+        return result, message_result
 
     def heal(self, now_us: int) -> None:
         """Rows that a wrong clock was once believed in are corrected."""
@@ -236,7 +222,7 @@ class WorkingSet:
         row = replace(known.row, chatwoot_message_id=None, former_number=number)
         self.set_message(entry, known, row, now_us, now_us)
 
-    def _note_reading(self, entry: TrackedConversation, change: Change) -> None:
+    def _apply_reading(self, entry: TrackedConversation, change: Change) -> None:
         row = with_reading(entry.row, change)
         entry.is_dirty |= row is not entry.row
         entry.row = row
@@ -253,6 +239,16 @@ class WorkingSet:
         self.pending_events.append(
             PendingEvent(kind, entry, entry.row, message, row, at_us, received_us)
         )
+
+    def _add_conversation(
+        self, key: ConversationKey, change: Change, source: Source, received_us: int
+    ) -> TrackedConversation:
+        row = new_conversation(change, source, received_us)
+        entry = self.entries[key] = TrackedConversation(row)
+        entry.is_dirty = True
+        at_us = change.conversation.created_us or change.at_us
+        self._add_event("conversation.created", entry, None, at_us, received_us)
+        return entry
 
     def _apply_contact(
         self, entry: TrackedConversation, change: Change, received_us: int
@@ -294,7 +290,7 @@ class WorkingSet:
         entry.row = replace(after, updated_us=received_us)
         return Result.UPDATED
 
-    def _take_deliveries(
+    def _apply_delivery_states(
         self, entry: TrackedConversation, change: Change, received_us: int
     ) -> None:
         """What the conversation tells of messages that are known: of its last one, and of those the

@@ -256,29 +256,16 @@ async def read_integrations(connection: Connection, vault: Vault) -> list[Integr
 async def add_integration(
     connection: Connection, vault: Vault, values: dict[str, Any], now_us: int
 ) -> int:
-    """`values`: company_id, account_id, inbox_id, base_url, access_token, webhook_secret, and where
-    they are known `proved_us`, `unsigned`, `webhook_key`. Returns the id.
+    """Insert an integration, and return its id.
+
+    `values`: company_id, account_id, inbox_id, base_url, access_token, webhook_secret, and where
+    they are known `proved_us`, `unsigned`, `webhook_key`.
 
     Raises DuplicateRow: the same inbox twice would show every conversation twice. Other companies'
     rows are not looked at: whose the inbox is shows when its Chatwoot is asked, and a refusal here
     would tell a stranger who is a customer.
     """
-    row = await connection.fetch_one(
-        "SELECT id, omni_deleted_at FROM integrations WHERE provider = 'chatwoot' AND base_url = "
-        ":base_url AND account_id = :account_id "
-        "AND page_id = :page_id AND company_id = :company_id",
-        {
-            "base_url": values["base_url"],
-            "account_id": str(values["account_id"]),
-            "page_id": str(values["inbox_id"]),
-            "company_id": values["company_id"],
-        },
-    )
-    if row is not None and row[1] is None:
-        raise DuplicateRow(Problem.of("integration.already_there", id=row[0]))
-    if row is not None:
-        # it comes again under its number
-        await connection.execute("DELETE FROM integrations WHERE id = :id", {"id": row[0]})
+    deleted = await _remove_deleted(connection, values)
     number = await crm_keys.insert_integration(
         connection,
         "INSERT INTO integrations (id, company_id, provider, page_id, access_token, account_id, "
@@ -289,11 +276,8 @@ async def add_integration(
         ":base_url, :yes, :yes, :mode, :now, :now, :webhook_secret, :proved, :unsigned, :key, "
         ":name)",
         {
-            "id": row[0] if row is not None else None,
-            "company_id": values["company_id"],
-            "page_id": str(values["inbox_id"]),
-            "account_id": str(values["account_id"]),
-            "base_url": values["base_url"],
+            **_place(values),
+            "id": deleted,
             "access_token": vault.seal(values["access_token"]),
             "webhook_secret": vault.seal(values["webhook_secret"]),
             "mode": values.get("webhook_mode", "live"),
@@ -305,7 +289,35 @@ async def add_integration(
             "now": columns.time_to_column(now_us),
         },
     )
-    return number if row is None else int(row[0])
+    return number if deleted is None else deleted
+
+
+def _place(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "base_url": values["base_url"],
+        "account_id": str(values["account_id"]),
+        "page_id": str(values["inbox_id"]),
+        "company_id": values["company_id"],
+    }
+
+
+async def _remove_deleted(connection: Connection, values: dict[str, Any]) -> int | None:
+    """Delete the row of the company's deleted integration of this inbox, and return its number,
+    under which it comes again; None if there is none. Raises DuplicateRow for one in use.
+    """
+    row = await connection.fetch_one(
+        "SELECT id, omni_deleted_at FROM integrations WHERE provider = 'chatwoot' AND base_url = "
+        ":base_url AND account_id = :account_id "
+        "AND page_id = :page_id AND company_id = :company_id",
+        _place(values),
+    )
+    if row is None:
+        return None
+    number, deleted_at = row
+    if deleted_at is None:
+        raise DuplicateRow(Problem.of("integration.already_there", id=number))
+    await connection.execute("DELETE FROM integrations WHERE id = :id", {"id": number})
+    return int(number)
 
 
 async def update_integration(

@@ -2,7 +2,7 @@
 Nothing is written here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Connection, Inspector, text
 
@@ -28,22 +28,8 @@ def unseen_keys(connection: Connection, table: str) -> Iterator[str]:
     A conversation's messages go with it, which the conversation's own trigger notes; a message's
     key to it is left out.
     """
-    rows = connection.execute(
-        text(
-            "SELECT r.constraint_name, r.referenced_table_name, r.delete_rule, r.update_rule, "
-            "k.column_name "
-            "FROM information_schema.referential_constraints r JOIN "
-            "information_schema.key_column_usage k "
-            "ON k.constraint_schema = r.constraint_schema AND k.constraint_name = "
-            "r.constraint_name AND k.table_name = r.table_name "
-            "WHERE r.constraint_schema = DATABASE() AND r.table_name = :t AND k.table_schema = "
-            "DATABASE() "
-            "ORDER BY r.constraint_name, k.ordinal_position"
-        ),
-        {"t": table},
-    )
     said: set[str] = set()
-    for key, parent, on_delete, on_update, column in (map(str, row) for row in rows):
+    for key, parent, on_delete, on_update, column in _foreign_keys(connection, table):
         if (
             key in said
             or parent.startswith(PREFIX)
@@ -63,3 +49,22 @@ def unseen_keys(connection: Connection, table: str) -> Iterator[str]:
                 "database fires no trigger for what "
                 "such a key changes, so agents see that with the next news of the conversation"
             )
+
+
+def _foreign_keys(connection: Connection, table: str) -> Iterator[Sequence[str]]:
+    """(name, parent table, rule of DELETE, rule of UPDATE, column), a row for each column."""
+    rows = connection.execute(
+        text(
+            "SELECT r.constraint_name, r.referenced_table_name, r.delete_rule, r.update_rule, "
+            "k.column_name "
+            "FROM information_schema.referential_constraints r JOIN "
+            "information_schema.key_column_usage k "
+            "ON k.constraint_schema = r.constraint_schema AND k.constraint_name = "
+            "r.constraint_name AND k.table_name = r.table_name "
+            "WHERE r.constraint_schema = DATABASE() AND r.table_name = :t AND k.table_schema = "
+            "DATABASE() "
+            "ORDER BY r.constraint_name, k.ordinal_position"
+        ),
+        {"t": table},
+    )
+    return (tuple(map(str, row)) for row in rows)

@@ -48,13 +48,39 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 async def claim_replies(connection: Connection, claim: Claim) -> list[Outgoing]:
-    """Take replies whose time has come, the oldest of each conversation only, so that the customer
-    gets them in order.
+    """Claim replies that are due, the oldest of each conversation only, so that the customer gets
+    them in order.
 
     The lease makes others leave them alone; until it ends nobody knows whether the attempt reached
     Chatwoot, and the row says so.
     """
-    due = await connection.fetch_all(
+    due = await _read_due(connection, claim)
+    if not due:
+        return []
+    rows = await connection.fetch_all(
+        f"SELECT {MESSAGES.select[connection.dialect]}, c.company_id, c.omni_integration_id, "
+        "c.omni_chatwoot_conversation_id FROM social_messages m "
+        "JOIN social_conversations c ON c.id = m.conversation_id WHERE m.id IN "
+        f"({columns.ids(due)})"
+    )
+    order = {message_id: place for place, message_id in enumerate(due)}
+    found = sorted(
+        (Outgoing(MESSAGES.entity(row), *MESSAGES.rest(row)) for row in rows),
+        key=lambda one: order[one.message.id],
+    )
+    claimed = _fitting(found, claim)
+    await connection.execute(
+        "UPDATE social_messages SET omni_delivery_attempts = omni_delivery_attempts + 1, "
+        "omni_next_attempt_at = :until, omni_is_outcome_unknown = :yes "
+        f"WHERE id IN ({columns.ids(one.message.id for one in claimed)})",
+        {"until": claim.now_us + claim.lease_us, "yes": True},
+    )
+    return claimed
+
+
+async def _read_due(connection: Connection, claim: Claim) -> list[int]:
+    """The numbers of replies that may be claimed, locked, those that are due longest first."""
+    rows = await connection.fetch_all(
         "SELECT m.id, m.conversation_id FROM social_messages m WHERE m.omni_delivery_state = "
         "'sending' "
         "AND (m.omni_next_attempt_at <= :now OR m.omni_next_attempt_at > :impossible) AND m.id "
@@ -71,27 +97,7 @@ async def claim_replies(connection: Connection, claim: Claim) -> list[Outgoing]:
         }
         | ({"full": IntList(claim.full)} if claim.full else {}),
     )
-    if not due:
-        return []
-    numbers = columns.ids(row[0] for row in due)
-    rows = await connection.fetch_all(
-        f"SELECT {MESSAGES.select[connection.dialect]}, c.company_id, c.omni_integration_id, "
-        "c.omni_chatwoot_conversation_id FROM social_messages m "
-        f"JOIN social_conversations c ON c.id = m.conversation_id WHERE m.id IN ({numbers})"
-    )
-    order = {row[0]: place for place, row in enumerate(due)}
-    found = sorted(
-        (Outgoing(MESSAGES.entity(row), *MESSAGES.rest(row)) for row in rows),
-        key=lambda one: order[one.message.id],
-    )
-    taken = _fitting(found, claim)
-    await connection.execute(
-        "UPDATE social_messages SET omni_delivery_attempts = omni_delivery_attempts + 1, "
-        "omni_next_attempt_at = :until, omni_is_outcome_unknown = :yes "
-        f"WHERE id IN ({columns.ids(one.message.id for one in taken)})",
-        {"until": claim.now_us + claim.lease_us, "yes": True},
-    )
-    return taken
+    return [message_id for message_id, _ in rows]
 
 
 def _fitting(found: Sequence[Outgoing], claim: Claim) -> list[Outgoing]:

@@ -1,9 +1,9 @@
 """Loads the rows that a batch may touch, under their companies' locks, in one round trip."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from server.core.chatwoot.changes import Change
+from server.core.chatwoot.changes import Change, MessageState
 from server.core.state.cursors import Stream
 from server.core.state.delivery import WEB_CHAT
 from server.core.state.projection import WorkingSet
@@ -25,11 +25,16 @@ from server.db.state import (
 from server.db.state.eventlog import Select
 from server.errors import CompanyBusy
 
-_UNIDENTIFIED_MOST = 2_000  # messages without Chatwoot's id looked through for twins, newest first
-
-
-# of a conversation whose customer was never seen before; what is older was told with the messages
-_FIRST_LOOK_US = 24 * 3600 * SECOND
+# messages without Chatwoot's id that are compared as twins, newest first
+_MAX_UNIDENTIFIED = 2_000
+# of a conversation whose customer was never seen before; what is older came with the messages
+_FIRST_READING_US = 24 * 3600 * SECOND
+_BY_NUMBER_OR_MOMENT = (
+    "(m.omni_chatwoot_message_id IN (:numbers) OR "
+    "(m.omni_chatwoot_message_id IS NULL AND "
+    "(m.omni_client_id IS NOT NULL OR m.created_at BETWEEN :first AND :last))) "
+    "ORDER BY m.omni_chatwoot_message_id IS NULL, m.id DESC LIMIT :limit"
+)
 
 
 async def load_working_set(
@@ -47,22 +52,20 @@ async def load_working_set(
 async def load_free_working_set(
     connection: Connection, changes: Sequence[tuple[Source, Change]], *also: Select
 ) -> tuple[dict[int, Stream], WorkingSet, list[Sequence[Row]]]:
-    """As `load_board`, but for companies that another transaction holds: their streams are not in
-    the answer, and nothing of them may be changed. With what the SELECTs `also` find after the
-    locks, in the same round trip.
+    """Do as `load_working_set`, without the companies that another transaction holds: their streams
+    are not in the answer, and nothing of them may be changed. Also returns what the SELECTs `also`
+    find after the locks, in the same round trip.
     """
     wanted: dict[int, set[int]] = defaultdict(set)
     for source, change in changes:
         wanted[source.integration_id].add(change.conversation.display_id)
     where, keys = of_conversations(wanted)
     conversations = (
-        (
-            f"SELECT {CONVERSATIONS.select[connection.dialect]} FROM social_conversations c WHERE "
-            f"{where}"
-        ),
+        f"SELECT {CONVERSATIONS.select[connection.dialect]} FROM social_conversations c WHERE "
+        f"{where}",
         keys,
     )
-    messages = _messages_told(connection.dialect, changes, where, keys)
+    messages = _select_messages(connection.dialect, changes, where, keys)
     company_ids = {source.company_id for source, _ in changes}
     streams, found = await eventlog.lock_free_and_read(
         connection, company_ids, *also, conversations, *messages
@@ -75,41 +78,37 @@ async def load_free_working_set(
     }
     by_id = {entry.row.id: entry for entry in entries.values()}
     known = {message.id: message for rows in found[1:] for message in map(MESSAGES.entity, rows)}
-    if looks := _looks(changes, entries):
-        known |= {
-            message.id: message for message in await threads.read_looked_at(connection, looks)
-        }
+    if readings := _new_readings(changes, entries):
+        read = await threads.read_looked_at(connection, readings)
+        known |= {message.id: message for message in read}
     if renamed := _renamed(changes, entries):
-        known |= {
-            message.id: message for message in await threads.read_of_customers(connection, renamed)
-        }
+        theirs = await threads.read_of_customers(connection, renamed)
+        known |= {message.id: message for message in theirs}
     for message in known.values():
         by_id[message.conversation_id].messages.append(TrackedMessage(message))
     return streams, WorkingSet(entries), others
 
 
-def _looks(
+def _new_readings(
     changes: Sequence[tuple[Source, Change]], entries: Mapping[tuple[int, int], TrackedConversation]
 ) -> list[tuple[int, int, int]]:
-    """Where customers of the web chat have looked again: (conversation, since, until), in
+    """Where customers of the web chat have read on: (conversation, since, until), in
     microseconds.
     """
-    looks = []
+    readings = []
     for source, change in changes:
-        told, entry = (
-            change.conversation,
-            entries.get((source.integration_id, change.conversation.display_id)),
-        )
+        state = change.conversation
+        entry = entries.get((source.integration_id, state.display_id))
         if (
             entry is None
-            or told.contact_seen_us is None
-            or (told.channel or entry.row.channel) != WEB_CHAT
+            or state.contact_seen_us is None
+            or (state.channel or entry.row.channel) != WEB_CHAT
         ):
             continue
-        since_us = entry.row.contact_seen_us or told.contact_seen_us - _FIRST_LOOK_US
-        if told.contact_seen_us // SECOND > since_us // SECOND:
-            looks.append((entry.row.id, since_us, told.contact_seen_us))
-    return looks
+        since_us = entry.row.contact_seen_us or state.contact_seen_us - _FIRST_READING_US
+        if state.contact_seen_us // SECOND > since_us // SECOND:
+            readings.append((entry.row.id, since_us, state.contact_seen_us))
+    return readings
 
 
 def _renamed(
@@ -141,17 +140,14 @@ def of_conversations(wanted: dict[int, set[int]]) -> tuple[str, Parameters]:
     return f"({' OR '.join(where)})", keys
 
 
-def _messages_told(
+def _select_messages(
     dialect: Dialect, changes: Sequence[tuple[Source, Change]], where: str, keys: Parameters
 ) -> list[Select]:
     """SELECTs of the stored messages that these may be: by Chatwoot's id; by marker (replies on
     their way, whenever written); as twins.
-
-    A message of the simple payload has no id: everything of its conversation within the second may
-    be the same one.
     """
-    told = [
-        (source, change.conversation.display_id, change.message)
+    messages = [
+        (source.integration_id, change.conversation.display_id, change.message)
         for source, change in changes
         if change.message is not None
     ]
@@ -160,52 +156,47 @@ def _messages_told(
         for _, change in changes
         if change.conversation.last is not None
     }
-    if not told and not last:
+    if not messages and not last:
         return []
     select = (
         f"SELECT {MESSAGES.select[dialect]} FROM social_conversations c JOIN social_messages m "
         "ON m.conversation_id = c.id WHERE"
     )
-    moments = [message.created_us for _, _, message in told]
     numbers = IntList(
-        last | {message.message_id for _, _, message in told if message.message_id is not None}
+        last | {message.message_id for _, _, message in messages if message.message_id is not None}
     )
-    if not told:
-        return [
-            (
-                f"{select} {where} AND m.omni_chatwoot_message_id IN (:numbers)",
-                {**keys, "numbers": numbers},
-            )
-        ]
-    selects: list[Select] = [
-        (
-            f"{select} {where} AND (m.omni_chatwoot_message_id IN (:numbers) OR "
-            "(m.omni_chatwoot_message_id IS NULL AND "
-            "(m.omni_client_id IS NOT NULL OR m.created_at BETWEEN :first AND :last))) "
-            "ORDER BY m.omni_chatwoot_message_id IS NULL, m.id DESC LIMIT :limit",
-            {
-                **keys,
-                **_within(min(moments), max(moments)),
-                "numbers": numbers,
-                "limit": len(numbers) + _UNIDENTIFIED_MOST,
-            },
-        )
+    if not messages:
+        condition = "m.omni_chatwoot_message_id IN (:numbers)"
+        return [(f"{select} {where} AND {condition}", {**keys, "numbers": numbers})]
+    moments = [message.created_us for _, _, message in messages]
+    values = {
+        **keys,
+        **_within(min(moments), max(moments)),
+        "numbers": numbers,
+        "limit": len(numbers) + _MAX_UNIDENTIFIED,
+    }
+    return [
+        (f"{select} {where} AND {_BY_NUMBER_OR_MOMENT}", values),
+        *_select_others(select, messages),
     ]
-    for source, display_id, message in told:
+
+
+def _select_others(
+    select: str, messages: Iterable[tuple[int, int, MessageState]]
+) -> Iterator[Select]:
+    """Of one message each. A message of the simple payload has no id: everything of its
+    conversation within the second may be the same one.
+    """
+    for integration_id, display_id, message in messages:
         if message.message_id is None:
-            one, key = of_conversations({source.integration_id: {display_id}})
+            one, key = of_conversations({integration_id: {display_id}})
             twins = f"{select} {one} AND m.created_at BETWEEN :first AND :last LIMIT 200"
-            selects.append((twins, {**key, **_within(message.created_us, message.created_us)}))
+            yield twins, {**key, **_within(message.created_us, message.created_us)}
         # of a reply that has a number already, this may be a further message
         elif message.client_id is not None:
-            one, key = of_conversations({source.integration_id: {display_id}})
-            selects.append(
-                (
-                    f"{select} {one} AND m.omni_client_id = :marker",
-                    {**key, "marker": message.client_id},
-                )
-            )
-    return selects
+            one, key = of_conversations({integration_id: {display_id}})
+            marked = f"{select} {one} AND m.omni_client_id = :marker"
+            yield marked, {**key, "marker": message.client_id}
 
 
 def _within(first_us: int, last_us: int) -> dict[str, str | None]:

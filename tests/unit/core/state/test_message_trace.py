@@ -7,8 +7,8 @@ from typing import Any
 from server.core.state.message_trace import (
     SeenDelivery,
     SeenEvent,
+    SeenFanOut,
     SeenFind,
-    SeenWalk,
     steps,
 )
 from server.core.times import iso
@@ -33,7 +33,7 @@ def test_a_customer_s_message() -> None:
     found = steps(
         [event(7, AT + 2_000, AT + 5_000)],
         [SeenDelivery(3, AT + 2_100, AT + 6_000, "done")],
-        [SeenWalk(7, AT + 7_000, AT + 9_000, 2)],
+        [SeenFanOut(7, AT + 7_000, AT + 9_000, 2)],
     )
     assert [english(step.what) for step in found] == [
         "written, as Chatwoot says",
@@ -106,7 +106,7 @@ def test_a_reply() -> None:
             event(9, AT + 500_000, AT + 501_000, "message.updated", deliveryState="sent"),
         ],
         [SeenDelivery(4, AT + 500_000, AT + 502_000, "done")],
-        [SeenWalk(7, AT + 2_000, AT + 2_000, 1)],
+        [SeenFanOut(7, AT + 2_000, AT + 2_000, 1)],
     )
     words = [english(step.what) for step in found]
     assert words[0] == "written here by an agent"
