@@ -17,7 +17,7 @@ class Bucket:
         self._tokens = burst
         self._when = now
 
-    def take(self, now: float, count: float = 1.0) -> bool:
+    def try_take(self, now: float, count: float = 1.0) -> bool:
         """Whether there was enough; nothing is taken otherwise."""
         self._tokens = min(self._burst, self._tokens + max(0.0, now - self._when) * self._rate)
         self._when = now
@@ -32,11 +32,11 @@ class Bucket:
 
     def spend(self, now: float, count: float) -> None:
         """Take it in any case: what is owed, up to a whole burst, is waited for as well."""
-        self.take(now, 0.0)
+        self.try_take(now, 0.0)
         self._tokens = max(-self._burst, self._tokens - count)
 
     def wait_seconds(self, count: float = 1.0) -> float:
-        """How long until `count` tokens are there, as of the last call of `take`."""
+        """How long until `count` tokens are there, as of the last call of `try_take`."""
         return max(0.0, (count - self._tokens) / self._rate)
 
 
@@ -64,7 +64,7 @@ class Buckets:
         seconds.
         """
         bucket = self._bucket(key, now)
-        return 0.0 if bucket.take(now) else bucket.wait_seconds()
+        return 0.0 if bucket.try_take(now) else bucket.wait_seconds()
 
     def _bucket(self, key: Hashable, now: float) -> Bucket:
         bucket = self._buckets.get(key)

@@ -6,7 +6,7 @@ from server.db.engine.database import Connection
 from server.db.journal.journal import SOURCE
 from server.db.schema import columns
 
-_COUNT_MOST = 10_000  # beyond this it does not matter how many
+_MAX_COUNTED = 10_000  # beyond this it does not matter how many
 _MINUTE = {"sqlite": "received_at / 60000000", "mysql": "received_at DIV 60000000"}
 
 
@@ -45,12 +45,12 @@ async def read_backlog(
     waiting = await connection.fetch_one(
         "SELECT COUNT(*) FROM (SELECT id FROM omni_webhook_deliveries WHERE state = 'received' "
         "LIMIT :most) AS waiting",
-        {"most": _COUNT_MOST},
+        {"most": _MAX_COUNTED},
     )
     dead = await connection.fetch_one(
         "SELECT COUNT(*) FROM (SELECT id FROM omni_webhook_deliveries WHERE state = 'dead' "
         f"AND integration_id IN ({columns.ids(integration_ids)}) LIMIT :most) AS dead",
-        {"most": _COUNT_MOST},
+        {"most": _MAX_COUNTED},
     )
     replies = await connection.fetch_one(
         "SELECT COUNT(*) FROM social_messages m JOIN social_conversations c ON c.id = "

@@ -30,7 +30,7 @@ from server.core.chatwoot.cable_frames import (
     news_of,
     read_frame,
 )
-from server.core.chatwoot.json_bodies import MOST_VALUES, has_too_many_values
+from server.core.chatwoot.json_bodies import MAX_JSON_VALUES, has_too_many_values
 from server.core.identifiers import MAX_INT32, is_id
 from server.core.state.entities import Json
 from server.core.token_buckets import Bucket
@@ -216,7 +216,7 @@ class Link:
         try:
             if not frame:
                 raise PayloadError("the frame is too large")
-            if len(frame) > _SMALL_BYTES and has_too_many_values(frame, MOST_VALUES):
+            if len(frame) > _SMALL_BYTES and has_too_many_values(frame, MAX_JSON_VALUES):
                 raise PayloadError("the frame has too many values")
             kind, message = read_frame(frame)
             if kind:

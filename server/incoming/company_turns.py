@@ -60,7 +60,7 @@ class CompanyTurns:
         """Its transaction is committed."""
         _, self._is_behind, self._turn_after = selection
 
-    def note_locks(self, busy: Collection[int], served: Collection[int]) -> None:
+    def record_locks(self, busy: Collection[int], served: Collection[int]) -> None:
         """Put off companies that were locked elsewhere, and forget that of those which are served
         again.
         """

@@ -77,7 +77,7 @@ class CrmWatch:
         self._retry_at = 0.0
         self._ends: deque[tuple[float, tuple[int, int]]] = deque()
         self._queued: tuple[set[int], set[int]] = set(), set()
-        self._looked: dict[int, crm_polling.Looked] = {}
+        self._looked: dict[int, crm_polling.Newest] = {}
         self._has_refused = False  # notes could not be written, or maybe not, since the last proof
         self._refused_notes: str | None = None  # in words
         self._proved_at: float | None = None
@@ -177,7 +177,7 @@ class CrmWatch:
         except OmniError as error:
             self._keep_refusal(error.message)
             return
-        refusals.note_write()
+        refusals.record_write()
         self._has_refused &= not has_refused
         self._proved_at, self._refused_notes = now, None
         if reason is not None:  # also at the first start on a database
@@ -291,7 +291,7 @@ class CrmWatch:
         self._looked = {one: self._looked[one] for one in companies if one in self._looked}
         for company_id in companies:
             # awaited at once
-            looked = await self._database.read(lambda c: crm_polling.look(c, company_id))  # noqa: B023
+            looked = await self._database.read(lambda c: crm_polling.read_newest(c, company_id))  # noqa: B023
             changed = crm_polling.changed(self._looked.get(company_id, {}), looked)
             self._looked[company_id] = looked
             if changed:

@@ -213,8 +213,8 @@ class Ingester:
         self._is_directory_old |= result.is_directory_old
         for state, count in result.counts.items():
             metrics.deliveries_ingested.labels(state).inc(count)
-        self._turns.note_locks(result.busy, result.served)
-        self._database.busy.note(result.busy)
+        self._turns.record_locks(result.busy, result.served)
+        self._database.busy.record(result.busy)
         self._database.busy.clear(result.served)
         for delivery_id, error in result.failed:
             with contextlib.suppress(DatabaseUnavailable):

@@ -127,7 +127,7 @@ class IngestTransaction:
         if not one.is_from_socket:  # what the socket brings says nothing of webhooks
             seen_us = min(delivery.received_us, self._clock.now_us())
             result.seen[integration_id] = max(seen_us, result.seen.get(integration_id, 0))
-        if (contact := one.change.contact_told) is None:
+        if (contact := one.change.contact_update) is None:
             return [one]
         return await self._reader.spread_contact(connection, one, contact.id or 0)
 

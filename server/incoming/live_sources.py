@@ -66,7 +66,7 @@ class Sources:
             _problem_of(one, Problem.of("webhooks.lost_but_socket"))
             for one in self._directory.integrations.values()
             if (found := self._cables.state_of(one)) is not None
-            and self._silences[one.id].look(self._seen_us(one), found.heard_us or 0)
+            and self._silences[one.id].update(self._seen_us(one), found.heard_us or 0)
         ]
 
     def _seen_us(self, integration: Integration) -> int:

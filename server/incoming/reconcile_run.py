@@ -101,11 +101,11 @@ class ReconcileRunner:
         """
         try:
             turns = self._turns.setdefault(current.integration.id, EditTurns())
-            for item in turns.choose(await self._changed(current), edit_turns.UNCHANGED_MOST):
+            for item in turns.choose(await self._changed(current), edit_turns.MAX_UNCHANGED):
                 if not await self._keeps_lease(current):
                     return "another process went on with it"
                 if await self._try_conversation(current, item):
-                    turns.note(item, current.until_us)
+                    turns.record_read(item, current.until_us)
         except DatabaseUnavailable:
             raise
         except OmniError as error:

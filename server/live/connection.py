@@ -259,7 +259,7 @@ class LiveConnection:
         """
         now = time.monotonic()
         self._heard_at = now
-        if not self._budget.take(now):
+        if not self._budget.try_take(now):
             self.close(CloseCode.TOO_FAST)
             return
         try:

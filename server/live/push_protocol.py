@@ -209,7 +209,7 @@ class PushWebSocketProtocol(WebSocketsSansIOProtocol):
         """Count a small frame as `PushSocket` does, before the welcome."""
         if self.close_sent or self.transport.is_closing():
             return False
-        if self.small_frames.take(time.monotonic()):
+        if self.small_frames.try_take(time.monotonic()):
             return True
         self._fail(CloseCode.TOO_FAST, CloseCode.TOO_FAST.reason)
         return False

@@ -183,7 +183,7 @@ class PushSocket(asyncio.Protocol):
             return True
         now = time.monotonic()
         self._small_frames = self._small_frames or Bucket(*SMALL_FRAMES_BUDGET, now)
-        if self._small_frames.take(now):
+        if self._small_frames.try_take(now):
             return True
         self.close(CloseCode.TOO_FAST, CloseCode.TOO_FAST.reason)
         return False

@@ -158,7 +158,7 @@ class Ledger:
             walks = [
                 SeenFanOut(event.seq, walk.first_us, walk.last_us, walk.sockets)
                 for event in events
-                for walk in await fanouts.read_reach(connection, owner, event.seq, _MAX_FANOUTS)
+                for walk in await fanouts.read_fanouts(connection, owner, event.seq, _MAX_FANOUTS)
             ]
             return MessageTrace(
                 message, events, deliveries, message_trace.steps(events, deliveries, walks, found)

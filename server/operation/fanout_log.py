@@ -36,7 +36,7 @@ class FanoutLog:
             try:
                 # awaited at once
                 await self._database.transaction(
-                    lambda c: fanouts.append_reach(c, rows),  # noqa: B023
+                    lambda c: fanouts.append_fanouts(c, rows),  # noqa: B023
                     attempts=1,
                 )
             except DatabaseUnavailable:

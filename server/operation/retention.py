@@ -135,7 +135,7 @@ class Retention:
             "tickets": lambda c: second_factors.trim_tickets(c, day_us, _BATCH),
             "audit": lambda c: audit_log.trim_acts(c, audit_us, _BATCH),
             "finds": lambda c: finds.trim_finds(c, journal_us, _BATCH),
-            "fanouts": lambda c: fanouts.trim_reach(c, event_us, _BATCH),
+            "fanouts": lambda c: fanouts.trim_fanouts(c, event_us, _BATCH),
             "file_content": lambda c: outgoing_files.trim_content(c, orphan_us, _UPLOADS),
             "file_lines": lambda c: outgoing_files.trim_lines(c, journal_us, _UPLOADS),
         }

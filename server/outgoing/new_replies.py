@@ -57,7 +57,7 @@ def new_reply(
         sender_type="agent",
         content=content,
         created_us=now_us,
-        told_at=now_us,
+        observed_us=now_us,
         client_id=key,
         agent_id=agent.id,
         sender_name=agent.name,

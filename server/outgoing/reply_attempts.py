@@ -250,7 +250,7 @@ class ReplyAttempts:
         attempts, now_us = message.delivery_attempts + 1, self._database.clock.now_us()
         backoff = jittered(doubled(_INITIAL_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS, attempts), 0.25)
         # a reply was told when it was written, or sent again by a person
-        if now_us - message.told_at >= self._patience_us:
+        if now_us - message.observed_us >= self._patience_us:
             sentence = (
                 error.message
                 if error

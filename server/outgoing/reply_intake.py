@@ -192,7 +192,7 @@ class ReplyIntake:
                 delivery_state="sending",
                 delivery_error=None,
                 delivery_attempts=0,
-                told_at=now_us,
+                observed_us=now_us,
             )
             return replace(begun, next_attempt_us=max(now_us, message.next_attempt_us or 0))
 

@@ -202,7 +202,7 @@ class Inbox:
                 await lists.write_read_count(
                     connection, agent.id, conversation_id, count, message_id, now_us
                 )
-                working_set.note_read(entry, agent.id, count, message_id, now_us)
+                working_set.add_agent_read(entry, agent.id, count, message_id, now_us)
                 connection.after_commit(partial(self._on_read, entry.row, count))
                 return agent_view(entry.row, count)
 

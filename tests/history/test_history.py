@@ -79,7 +79,7 @@ async def test_reconcile_ends_after_a_bulk_act(
     With OMNI_TEST_FULL=1 they are 3,000, and rows take Chatwoot as long as they were seen to take.
     """
     count = int(sized(60, 3_000))
-    monkeypatch.setattr(edit_turns, "UNCHANGED_MOST", int(sized(20, 300)))
+    monkeypatch.setattr(edit_turns, "MAX_UNCHANGED", int(sized(20, 300)))
     async with _world(tmp_path, count, 2 * count) as world:
         one = await world.add()
         await world.sync.run(one)
@@ -124,13 +124,13 @@ async def test_reconcile_ends_after_a_bulk_act(
         edited = list(world.sim.conversations.values())[-1].messages[0]
         world.sim.edit_message(edited, "edited behind our back")
         # each round reads some of those that have not changed
-        for _ in range(count // edit_turns.UNCHANGED_MOST + 2):
+        for _ in range(count // edit_turns.MAX_UNCHANGED + 2):
             before = len(world.sim.questions.log)
             assert await reconcile.reconcile(one) is not None
             read = sum(
                 "/messages" in question for question in list(world.sim.questions.log)[before:]
             )
-            assert read <= edit_turns.UNCHANGED_MOST + 1
+            assert read <= edit_turns.MAX_UNCHANGED + 1
             rows = await world.database.fetch_all(
                 "SELECT content FROM social_messages WHERE omni_chatwoot_message_id = :id",
                 {"id": edited.id},

@@ -86,7 +86,7 @@ QUERIES: dict[str, Query] = {
     "ledger's deliveries": lambda c: _ledger_page(c),
     "events of a message": lambda c: ledger_rows.read_events_of(c, 3, 100, (_NOW, _NOW + 1), 50),
     "deliveries of a moment": lambda c: ledger_rows.read_deliveries_at(c, 3, _NOW, 50),
-    "messages looked at": lambda c: threads.read_looked_at(
+    "messages looked at": lambda c: threads.read_seen_since(
         c, [(33, _NOW - 10_000_000, _NOW), (34, _NOW - 10_000_000, _NOW)]
     ),
     "messages unseen": lambda c: threads.read_unseen(c, 3, 33, 100, 50),

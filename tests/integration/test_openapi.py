@@ -17,7 +17,7 @@ from schemathesis.specs.openapi.checks import (
 from starlette.routing import Route
 
 from server.app import create_app
-from server.core.state.canned_reply_rules import CONTENT_MOST_CHARACTERS, SHORTCUT_MOST_CHARACTERS
+from server.core.state.canned_reply_rules import MAX_CONTENT_CHARACTERS, MAX_SHORTCUT_CHARACTERS
 from server.core.wire import openapi
 from server.settings import Settings
 from tests.integration.integration_admin import admin, one_stack
@@ -84,8 +84,8 @@ def test_a_change_has_no_defaults() -> None:
                 field for field, told in schema["properties"].items() if "default" in told
             ] == [], path
     reply = document["components"]["schemas"]["NewCannedReply"]["properties"]
-    assert reply["content"]["maxLength"] == CONTENT_MOST_CHARACTERS
-    assert reply["shortcut"]["maxLength"] == SHORTCUT_MOST_CHARACTERS
+    assert reply["content"]["maxLength"] == MAX_CONTENT_CHARACTERS
+    assert reply["shortcut"]["maxLength"] == MAX_SHORTCUT_CHARACTERS
 
 
 async def test_it_is_served_to_everybody(company: Company) -> None:

@@ -121,10 +121,10 @@ def _translated(event: str, data: Json) -> tuple[Json, int | None] | None:
         return {**data, "event": _CONVERSATIONS[event]}, inbox_id
     if event in _TYPING:
         conversation = data.get("conversation")
-        told = conversation if isinstance(conversation, dict) else {}
+        described = conversation if isinstance(conversation, dict) else {}
         kept = {name: data.get(name) for name in ("user", "is_private")}
-        return {**kept, "conversation": told, "event": _TYPING[event]}, _number(
-            told.get("inbox_id")
+        return {**kept, "conversation": described, "event": _TYPING[event]}, _number(
+            described.get("inbox_id")
         )
     if event in _CONTACTS:
         return {**data, "event": _CONTACTS[event]}, None
@@ -143,13 +143,13 @@ def _activity(event: str, data: Json, inbox_id: int | None) -> tuple[Json, int |
     ):
         return None
     at = {"created_at": data.get("created_at"), "updated_at": data.get("updated_at")}
-    told = {
+    described = {
         "id": data.get("conversation_id"),
         "inbox_id": inbox_id,
         "unread_count": 0,
         "messages": [at],
     }
-    return {**told, "event": "conversation_read"}, inbox_id
+    return {**described, "event": "conversation_read"}, inbox_id
 
 
 def _message(event: str, data: Json, inbox_id: int | None) -> Json:

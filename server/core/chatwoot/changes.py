@@ -73,7 +73,7 @@ class Change(msgspec.Struct, frozen=True):
     """`at_us` is when Chatwoot says it happened. `typing`: somebody began or stopped to type, and
     nothing else is told; `typist` is the name of an agent in Chatwoot, None the customer.
 
-    `contact_told`: nothing but a contact's present name and numbers; the conversation is one of
+    `contact_update`: nothing but a contact's present name and numbers; the conversation is one of
     theirs, which ingest looks up.
     """
 
@@ -84,4 +84,4 @@ class Change(msgspec.Struct, frozen=True):
     at_us: int
     typing: bool | None = None
     typist: str | None = None
-    contact_told: Contact | None = None
+    contact_update: Contact | None = None

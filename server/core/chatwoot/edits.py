@@ -17,25 +17,35 @@ _TAG = re.compile(r"</?[a-z][^>]*>", re.IGNORECASE)
 SURVEY = "input_csat"
 
 
-def edited_at(row: Message, told: MessageState, told_us: int) -> int | None:
+def edited_at(row: Message, incoming: MessageState, observed_us: int) -> int | None:
     """When the message was last edited, as far as we know, now that Chatwoot tells this newer text
     at `told_us`. It gives no time of its own.
     """
-    if told.is_deleted or (row.client_id is not None and not row.chatwoot_version):
+    if incoming.is_deleted or (row.client_id is not None and not row.chatwoot_version):
         # a reply written here, told for the first time: Chatwoot may have filled in a name or
         # changed white space
         return None
-    return told_us if is_other_text(row.content, told.content, row.content_type) else row.edited_us
+    return (
+        observed_us
+        if is_other_text(row.content, incoming.content, row.content_type)
+        else row.edited_us
+    )
 
 
-def was_edited_at(row: Message, told: MessageState) -> int | None:
+def was_edited_at(row: Message, incoming: MessageState) -> int | None:
     """The same when the older text is told after the newer one, which is there already: webhooks
     come in any order.
     """
-    is_older = not told.is_update and not told.asked_us and told.version_us <= row.chatwoot_version
+    is_older = (
+        not incoming.is_update
+        and not incoming.asked_us
+        and incoming.version_us <= row.chatwoot_version
+    )
     if row.edited_us is not None or row.client_id is not None or not is_older:
         return row.edited_us
-    return row.told_at if is_other_text(row.content, told.content, row.content_type) else None
+    return (
+        row.observed_us if is_other_text(row.content, incoming.content, row.content_type) else None
+    )
 
 
 def is_other_text(before: str, after: str, content_type: str | None = None) -> bool:

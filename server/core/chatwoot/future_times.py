@@ -28,7 +28,7 @@ def within_present(change: Change, received_us: int, known_us: int = 0) -> Chang
     """
     latest_us = received_us + SKEW_US
     conversation, message = change.conversation, change.message
-    told = (
+    times = (
         change.at_us,
         conversation.version_us,
         conversation.created_us,
@@ -37,7 +37,7 @@ def within_present(change: Change, received_us: int, known_us: int = 0) -> Chang
         conversation.agents_seen_us,
         conversation.as_of_us,
     )
-    newest = max(filter(None, told), default=0)
+    newest = max(filter(None, times), default=0)
     if newest <= latest_us and (
         message is None or (message.created_us <= latest_us and message.version_us <= latest_us)
     ):
@@ -60,25 +60,25 @@ def within_present(change: Change, received_us: int, known_us: int = 0) -> Chang
 
 
 def _capped_conversation(
-    told: ConversationState, version_us: int, cap: Callable[[int | None], int | None]
+    incoming: ConversationState, version_us: int, cap: Callable[[int | None], int | None]
 ) -> ConversationState:
     return replace(
-        told,
+        incoming,
         version_us=version_us,
-        created_us=cap(told.created_us),
-        waiting_since_us=cap(told.waiting_since_us),
-        contact_seen_us=cap(told.contact_seen_us),
-        agents_seen_us=cap(told.agents_seen_us),
-        as_of_us=cap(told.as_of_us) or 0,
+        created_us=cap(incoming.created_us),
+        waiting_since_us=cap(incoming.waiting_since_us),
+        contact_seen_us=cap(incoming.contact_seen_us),
+        agents_seen_us=cap(incoming.agents_seen_us),
+        as_of_us=cap(incoming.as_of_us) or 0,
     )
 
 
-def _capped_message(told: MessageState, received_us: int, newest_us: int) -> MessageState:
+def _capped_message(incoming: MessageState, received_us: int, newest_us: int) -> MessageState:
     latest_us = received_us + SKEW_US
     return replace(
-        told,
-        created_us=received_us if told.created_us > latest_us else told.created_us,
-        version_us=newest_us if told.version_us > latest_us else told.version_us,
+        incoming,
+        created_us=received_us if incoming.created_us > latest_us else incoming.created_us,
+        version_us=newest_us if incoming.version_us > latest_us else incoming.version_us,
     )
 
 
@@ -98,8 +98,8 @@ def healed(row: Conversation, now_us: int) -> Conversation:
     ahead = {name: now_us for name in names if (getattr(row, name) or 0) > latest_us}
     if row.chatwoot_version > latest_us:
         ahead["chatwoot_version"] = 0
-    if row.told_at > latest_us:
-        ahead["told_at"] = 0
+    if row.observed_us > latest_us:
+        ahead["observed_us"] = 0
     return replace(row, **ahead) if ahead else row
 
 
@@ -108,10 +108,10 @@ def healed_message(row: Message, now_us: int) -> Message:
     stands in its thread stays.
     """
     latest_us = now_us + _WRONG_US
-    if row.chatwoot_version <= latest_us and row.told_at <= latest_us:
+    if row.chatwoot_version <= latest_us and row.observed_us <= latest_us:
         return row
     return replace(
         row,
         chatwoot_version=0 if row.chatwoot_version > latest_us else row.chatwoot_version,
-        told_at=0 if row.told_at > latest_us else row.told_at,
+        observed_us=0 if row.observed_us > latest_us else row.observed_us,
     )

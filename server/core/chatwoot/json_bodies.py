@@ -11,7 +11,7 @@ import msgspec
 from server.problems import Problem
 
 # of a webhook or a frame: 50,000 take 10 ms to read, and Chatwoot's largest have some hundreds
-MOST_VALUES = 50_000
+MAX_JSON_VALUES = 50_000
 _WINDOW_BYTES = 1_000_000
 _MARK = b"\xef\xbb\xbf"
 _CREDENTIAL = re.compile(rb'"pubsub_token"\s*:\s*"(?:[^"\\]|\\.)*"')

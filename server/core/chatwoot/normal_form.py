@@ -38,7 +38,7 @@ def in_order(attachments: tuple[Attachment, ...]) -> tuple[Attachment, ...]:
 
 
 def with_known_sizes(
-    told: tuple[Attachment, ...], known: tuple[Attachment, ...]
+    incoming: tuple[Attachment, ...], known: tuple[Attachment, ...]
 ) -> tuple[Attachment, ...]:
     """A width and a height that were known once stay: a webhook that is built early has none."""
     by_id: dict[int | None, Attachment] = {one.id: one for one in known if one.id is not None}
@@ -46,7 +46,7 @@ def with_known_sizes(
         replace(one, width=one.width or before.width, height=one.height or before.height)
         if (before := by_id.get(one.id)) is not None
         else one
-        for one in told
+        for one in incoming
     )
 
 
@@ -59,9 +59,13 @@ def kept_content(row: Message, content: str, *, was_asked: bool, is_deleted: boo
     )
 
 
-def present_name(row: Message, told: MessageState) -> str | None:
+def present_name(row: Message, incoming: MessageState) -> str | None:
     """A customer's older messages show the name they have now, as in Chatwoot."""
-    return told.sender_name or row.sender_name if row.sender_type == "customer" else row.sender_name
+    return (
+        incoming.sender_name or row.sender_name
+        if row.sender_type == "customer"
+        else row.sender_name
+    )
 
 
 def differs_in_dress(before: Message, after: Message) -> bool:

@@ -120,7 +120,7 @@ def _contact_change(payload: Json, received_us: int) -> Change:
     contact = contact_of(payload, contact_id)
     state = ConversationState(display_id=0, contact=contact, contact_name=name_of(payload))
     account_id = first_id(as_dict(payload.get("account")).get("id"))
-    return Change(account_id, None, state, None, received_us, contact_told=contact)
+    return Change(account_id, None, state, None, received_us, contact_update=contact)
 
 
 def _typing_change(payload: Json, event: str, received_us: int) -> Change:

@@ -16,25 +16,33 @@ from server.core.times import SECOND
 _LATER_US = 60 * SECOND  # sources differ by a second, and round
 
 
-def is_another_message(row: Message, told: MessageState, received_us: int) -> bool:
-    """`row` has the number that `told` names."""
-    if row.created_us is None or told.created_us == received_us or row.created_us == row.told_at:
+def is_another_message(row: Message, incoming: MessageState, received_us: int) -> bool:
+    """`row` has the number that `incoming` names."""
+    if (
+        row.created_us is None
+        or incoming.created_us == received_us
+        or row.created_us == row.observed_us
+    ):
         return False
-    says_other = row.is_deleted or is_other_text(row.content, told.content, row.content_type)
-    return says_other and not told.is_deleted and told.created_us - row.created_us > _LATER_US
+    says_other = row.is_deleted or is_other_text(row.content, incoming.content, row.content_type)
+    return (
+        says_other and not incoming.is_deleted and incoming.created_us - row.created_us > _LATER_US
+    )
 
 
-def is_another_conversation(row: Conversation, told: ConversationState, received_us: int) -> bool:
-    """`row` has the number that `told` names."""
-    if row.created_us is None or told.created_us is None or told.created_us == received_us:
+def is_another_conversation(
+    row: Conversation, incoming: ConversationState, received_us: int
+) -> bool:
+    """`row` has the number that `incoming` names."""
+    if row.created_us is None or incoming.created_us is None or incoming.created_us == received_us:
         return False
-    if told.created_us - row.created_us <= _LATER_US:
+    if incoming.created_us - row.created_us <= _LATER_US:
         return False
-    return _is_another_customer(row, told)
+    return _is_another_customer(row, incoming)
 
 
-def _is_another_customer(row: Conversation, told: ConversationState) -> bool:
-    before, now = row.contact or Contact(), told.contact or Contact()
+def _is_another_customer(row: Conversation, incoming: ConversationState) -> bool:
+    before, now = row.contact or Contact(), incoming.contact or Contact()
     known_id = before.id or _contact_number(row.external_user_id)
     if known_id is None or now.id is None or known_id == now.id:
         return False
@@ -43,7 +51,7 @@ def _is_another_customer(row: Conversation, told: ConversationState) -> bool:
         now.phone,
         now.identifier,
     }
-    return not shared - {None} and told.contact_name != row.external_user_name
+    return not shared - {None} and incoming.contact_name != row.external_user_name
 
 
 def _contact_number(external_user_id: str | None) -> int | None:

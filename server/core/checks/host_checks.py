@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from server.core.checks.integration_checks import Finding
 from server.problems import Problem, Text
 
-_CLOCK_MOST_SECONDS = 2.0  # signatures, tokens and the order of events are judged by clocks
+_MAX_CLOCK_ERROR_SECONDS = 2.0  # signatures, tokens and the order of events are judged by clocks
 _SPARE_FILES = 200  # log, spool, database, bus, Chatwoot
 _SPARE_CONNECTIONS = 10  # the CRM's own, and someone who looks
 _REDIS_SLOW_SECONDS = 0.02
@@ -135,7 +135,7 @@ def judge_triggers(missing: Sequence[str]) -> Finding:
 def judge_clock(whose: str, ahead_seconds: float) -> Finding:
     """`ahead_seconds`: how far that clock is ahead of ours."""
     name = f"clock of {whose}"
-    if abs(ahead_seconds) > _CLOCK_MOST_SECONDS:
+    if abs(ahead_seconds) > _MAX_CLOCK_ERROR_SECONDS:
         text = (
             f"The clock of {whose} is {abs(ahead_seconds):.1f} s "
             f"{'ahead of' if ahead_seconds > 0 else 'behind'} ours"

@@ -25,7 +25,7 @@ EVENTS = (
 )
 # shown where they come; Chatwoot has them since 4.2
 TYPING_EVENTS = ("conversation_typing_on", "conversation_typing_off")
-_NAMED_MOST = 10
+_MAX_NAMED = 10
 
 
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -342,5 +342,5 @@ def report(findings: Sequence[Finding]) -> Json:
 
 
 def _named(things: Sequence[Mapping[str, Any]]) -> str:
-    named = [f"{thing.get('id')} ({thing.get('name')})" for thing in things[:_NAMED_MOST]]
-    return ", ".join(named) + (" and more" if len(things) > _NAMED_MOST else "")
+    named = [f"{thing.get('id')} ({thing.get('name')})" for thing in things[:_MAX_NAMED]]
+    return ", ".join(named) + (" and more" if len(things) > _MAX_NAMED else "")

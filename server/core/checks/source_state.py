@@ -34,7 +34,7 @@ class Silence:
     def __init__(self) -> None:
         self._since_us = 0  # the first news of the socket that no webhook has followed; 0: none
 
-    def look(self, seen_us: int, heard_us: int) -> bool:
+    def update(self, seen_us: int, heard_us: int) -> bool:
         """`seen_us`: the last webhook; `heard_us`: the last news of the socket. Whether that lasts
         longer than any queue.
         """

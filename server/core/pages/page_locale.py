@@ -226,11 +226,11 @@ class Locale:
     def chips(self, conversation: JsonObject) -> list[str]:
         """Who has it, how urgent it is, and its labels, as Chatwoot has them."""
         assignee, priority = conversation.get("assignee") or {}, conversation.get("priority")
-        told = [
+        facts = [
             assignee.get("name") or self.t("thread.unassigned"),
             self.word("priority", priority) if priority else "",
         ]
-        return [text for text in (*told, *(conversation.get("labels") or [])) if text]
+        return [text for text in (*facts, *(conversation.get("labels") or [])) if text]
 
     def sender(self, message: JsonObject) -> str:
         """Return a message's sender by name, or as agent or customer where Chatwoot gave no

@@ -8,9 +8,9 @@ import msgspec
 
 from server.errors import BadRequest
 
-SHORTCUT_MOST_CHARACTERS = 40
-CONTENT_MOST_CHARACTERS = 10_000
-COMPANY_MOST = 500  # they are all sent at once, and an agent finds none among more
+MAX_SHORTCUT_CHARACTERS = 40
+MAX_CONTENT_CHARACTERS = 10_000
+MAX_CANNED_REPLIES = 500  # they are all sent at once, and an agent finds none among more
 
 
 class CannedReply(msgspec.Struct, frozen=True):
@@ -29,8 +29,8 @@ def checked_shortcut(value: object) -> str:
     if not isinstance(value, str):
         raise BadRequest("shortcut must be text")
     shortcut = unicodedata.normalize("NFC", value.strip()).lower()
-    if not 0 < len(shortcut) <= SHORTCUT_MOST_CHARACTERS:
-        raise BadRequest(f"shortcut must have 1 to {SHORTCUT_MOST_CHARACTERS} characters")
+    if not 0 < len(shortcut) <= MAX_SHORTCUT_CHARACTERS:
+        raise BadRequest(f"shortcut must have 1 to {MAX_SHORTCUT_CHARACTERS} characters")
     if any(
         letter == "/"
         or letter.isspace()
@@ -45,8 +45,8 @@ def checked_content(value: object) -> str:
     """Raises BadRequest."""
     if not isinstance(value, str) or not value.strip():
         raise BadRequest("content must be the reply's text")
-    if len(value) > CONTENT_MOST_CHARACTERS:
+    if len(value) > MAX_CONTENT_CHARACTERS:
         raise BadRequest(
-            f"content has at most {CONTENT_MOST_CHARACTERS:,} characters; this has {len(value):,}"
+            f"content has at most {MAX_CONTENT_CHARACTERS:,} characters; this has {len(value):,}"
         )
     return value

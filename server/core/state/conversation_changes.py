@@ -23,8 +23,10 @@ def new_conversation(change: Change, source: Source, received_us: int) -> Conver
     """Return the row for a conversation seen for the first time; its id is 0 until it is
     inserted.
     """
-    told = change.conversation
-    created_us = told.created_us or (change.message.created_us if change.message else change.at_us)
+    incoming = change.conversation
+    created_us = incoming.created_us or (
+        change.message.created_us if change.message else change.at_us
+    )
     empty = Conversation(
         id=0,
         company_id=source.company_id,
@@ -36,43 +38,45 @@ def new_conversation(change: Change, source: Source, received_us: int) -> Conver
         created_us=created_us,
         updated_us=received_us,
         integration_id=source.integration_id,
-        chatwoot_conversation_id=told.display_id,
+        chatwoot_conversation_id=incoming.display_id,
     )
-    return merge_state(empty, told, received_us)
+    return merge_state(empty, incoming, received_us)
 
 
-def is_newer(told: ConversationState, row: Conversation) -> bool:
+def is_newer(incoming: ConversationState, row: Conversation) -> bool:
     """By its version, which is Chatwoot's clock. Where that was set back, an answer is still
     younger than its question, and so than all that had been received by then.
     """
-    return told.version_us >= row.chatwoot_version or row.told_at < told.asked_us
+    return incoming.version_us >= row.chatwoot_version or row.observed_us < incoming.asked_us
 
 
-def merge_state(row: Conversation, told: ConversationState, received_us: int) -> Conversation:
+def merge_state(row: Conversation, incoming: ConversationState, received_us: int) -> Conversation:
     """The conversation with everything the newer state says; what it does not say stays."""
-    is_late = row.gone_us is not None and told.version_us <= row.gone_us + _LATE_GONE_US
-    if is_late and told.asked_us <= (row.gone_us or 0):
+    is_late = row.gone_us is not None and incoming.version_us <= row.gone_us + _LATE_GONE_US
+    if is_late and incoming.asked_us <= (row.gone_us or 0):
         return row  # what was under way when it was deleted
-    is_whole = told.version_us > 0
-    contact = told.contact or row.contact
-    status = told.status or row.chatwoot_status
+    is_whole = incoming.version_us > 0
+    contact = incoming.contact or row.contact
+    status = incoming.status or row.chatwoot_status
     return replace(
         row,
-        external_user_id=external_user_id(row, told),
-        external_user_name=told.contact_name or row.external_user_name,
-        status=_status(told.status) if told.status else row.status,
+        external_user_id=external_user_id(row, incoming),
+        external_user_name=incoming.contact_name or row.external_user_name,
+        status=_status(incoming.status) if incoming.status else row.status,
         chatwoot_status=status,
         gone_us=None,
-        chatwoot_version=told.version_us or row.chatwoot_version,
-        told_at=max(row.told_at, told.asked_us or received_us) if is_whole else row.told_at,
-        channel=told.channel or row.channel,
+        chatwoot_version=incoming.version_us or row.chatwoot_version,
+        observed_us=max(row.observed_us, incoming.asked_us or received_us)
+        if is_whole
+        else row.observed_us,
+        channel=incoming.channel or row.channel,
         contact=contact,
-        assignee=told.assignee if is_whole else row.assignee,
-        labels=told.labels if told.labels is not None else row.labels,
-        priority=told.priority if is_whole else row.priority,
-        waiting_since_us=told.waiting_since_us if is_whole else row.waiting_since_us,
-        can_reply=told.can_reply if told.can_reply is not None else row.can_reply,
-        contact_seen_us=max(told.contact_seen_us or 0, row.contact_seen_us or 0) or None,
+        assignee=incoming.assignee if is_whole else row.assignee,
+        labels=incoming.labels if incoming.labels is not None else row.labels,
+        priority=incoming.priority if is_whole else row.priority,
+        waiting_since_us=incoming.waiting_since_us if is_whole else row.waiting_since_us,
+        can_reply=incoming.can_reply if incoming.can_reply is not None else row.can_reply,
+        contact_seen_us=max(incoming.contact_seen_us or 0, row.contact_seen_us or 0) or None,
     )
 
 
@@ -80,12 +84,12 @@ def merge_hints(row: Conversation, change: Change) -> Conversation:
     """The simple payload has no version: it fills what is missing, and a customer who writes opens
     a closed conversation again.
     """
-    told = change.conversation
+    incoming = change.conversation
     row = replace(
         row,
-        external_user_id=row.external_user_id or external_user_id(row, told),
-        external_user_name=row.external_user_name or told.contact_name,
-        contact=row.contact or told.contact,
+        external_user_id=row.external_user_id or external_user_id(row, incoming),
+        external_user_name=row.external_user_name or incoming.contact_name,
+        contact=row.contact or incoming.contact,
     )
     message = change.message
     is_new_word = (
@@ -93,18 +97,23 @@ def merge_hints(row: Conversation, change: Change) -> Conversation:
         and message.sender_type == "customer"
         and message.created_us > (row.last_message_us or 0)
     )
-    if is_new_word and told.status is None and row.status == "Closed" and not told.is_silent:
+    if (
+        is_new_word
+        and incoming.status is None
+        and row.status == "Closed"
+        and not incoming.is_silent
+    ):
         row = replace(row, status="Open", chatwoot_status="open")
     return row
 
 
-def external_user_id(row: Conversation, told: ConversationState) -> str | None:
+def external_user_id(row: Conversation, incoming: ConversationState) -> str | None:
     """Return the CRM's name of the customer, made of Chatwoot's contact and conversation; as it was
     if no contact is given.
     """
-    if told.contact is None or told.contact.id is None:
+    if incoming.contact is None or incoming.contact.id is None:
         return row.external_user_id
-    return f"chatwoot_{told.contact.id}_{told.display_id}"
+    return f"chatwoot_{incoming.contact.id}_{incoming.display_id}"
 
 
 def _status(chatwoot_status: str) -> str:

@@ -6,7 +6,7 @@ import msgspec
 
 from server.core.identifiers import MAX_SAFE_INTEGER, parse_digits
 
-CURSOR_MOST_CHARACTERS = 64
+MAX_CURSOR_CHARACTERS = 64
 
 
 class Cursor(msgspec.Struct, frozen=True):
@@ -59,7 +59,7 @@ def is_older(epoch: str, other: str) -> bool:
 def parse_cursor(text: str) -> Cursor:
     """Raises ValueError for what never was a cursor of ours."""
     epoch, dot, seq = text.partition(".")
-    if len(text) > CURSOR_MOST_CHARACTERS or not dot or not (epoch.isascii() and epoch.isalnum()):
+    if len(text) > MAX_CURSOR_CHARACTERS or not dot or not (epoch.isascii() and epoch.isalnum()):
         raise ValueError("no cursor")
     number = parse_digits(seq, MAX_SAFE_INTEGER)
     if number is None:

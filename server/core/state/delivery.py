@@ -97,9 +97,11 @@ def with_status(row: Message, status: str | None, error: str | None, *, age: Age
     if row.delivery_state == "failed" and code == CHANNEL_ERROR and not is_refusal:
         return _put_right(row, status) if age is Age.NEWER else row
     if is_refusal:
-        told = DeliveryError(CHANNEL_ERROR, error or _REFUSED)
+        delivery_error = DeliveryError(CHANNEL_ERROR, error or _REFUSED)
         return (
-            row if age is Age.OLDER else replace(row, delivery_state="failed", delivery_error=told)
+            row
+            if age is Age.OLDER
+            else replace(row, delivery_state="failed", delivery_error=delivery_error)
         )
     return _further(row, status, age)
 

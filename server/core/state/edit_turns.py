@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from server.core.state.entities import Json
 from server.core.times import parse_time
 
-UNCHANGED_MOST = 300  # in one round
+MAX_UNCHANGED = 300  # in one round
 
 
 class EditTurns:
@@ -24,7 +24,7 @@ class EditTurns:
         self._read: dict[int, tuple[int, int]] = {}  # conversation -> its times when it was read
         self._last = 0  # the number that had its turn last
 
-    def choose(self, rows: Sequence[Json], most: int = UNCHANGED_MOST) -> list[Json]:
+    def choose(self, rows: Sequence[Json], most: int = MAX_UNCHANGED) -> list[Json]:
         """Those to read now, in their order. Forgets what is not among these any more."""
         marks = {row["id"]: _times(row) for row in rows if isinstance(row.get("id"), int)}
         self._read = {
@@ -39,7 +39,7 @@ class EditTurns:
         left_out = self._read.keys() - set(turn)
         return [row for row in rows if row.get("id") not in left_out]
 
-    def note(self, row: Json, until_us: int) -> None:
+    def record_read(self, row: Json, until_us: int) -> None:
         """It was read whole, but for what is younger than `until_us`."""
         if isinstance(number := row.get("id"), int) and max(times := _times(row)) <= until_us:
             self._read[number] = times

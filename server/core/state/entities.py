@@ -92,7 +92,7 @@ class Conversation(msgspec.Struct, frozen=True):
     gone_us: int | None = None  # when Chatwoot said that it no longer has it
     read_count: int = 0  # of inbound_count: how many are read for everyone, as in Chatwoot
     read_to_us: int = 0  # what the customer wrote until then is read for everyone
-    told_at: int = 0  # when this state was told to us, by our clock
+    observed_us: int = 0  # when this state reached us, by our clock
     former_number: int | None = None  # Chatwoot's, which it has given to another conversation since
     seq: int = 0
 
@@ -107,7 +107,7 @@ class Message(msgspec.Struct, frozen=True):
     created_us: int | None
     chatwoot_message_id: int | None = None
     chatwoot_version: int = 0
-    told_at: int = 0
+    observed_us: int = 0
     client_id: str | None = None
     agent_id: int | None = None
     sender_name: str | None = None
@@ -223,7 +223,7 @@ def _visible_conversation(c: Conversation) -> tuple[Conversation, ReplyWindow, i
         contact_seen_us=None,
         read_count=0,
         read_to_us=0,
-        told_at=0,
+        observed_us=0,
         former_number=None,
         last_message_us=_to_milliseconds(c.last_message_us),
         created_us=_to_milliseconds(c.created_us),
@@ -238,7 +238,7 @@ def _visible_message(m: Message) -> Message:
     return replace(
         m,
         chatwoot_version=0,
-        told_at=0,
+        observed_us=0,
         delivery_state=shown_state(m.delivery_state),
         delivery_attempts=0,
         next_attempt_us=None,

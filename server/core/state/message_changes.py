@@ -31,96 +31,100 @@ TWIN_SECONDS = 1
 
 
 def new_message(
-    conversation_id: int, told: MessageState, received_us: int, reply: Message | None
+    conversation_id: int, incoming: MessageState, received_us: int, reply: Message | None
 ) -> Message:
     """`reply`: the one written here that Chatwoot made this of, beside another message."""
     row = Message(
         id=0,
         conversation_id=conversation_id,
-        sender_type=told.sender_type,
-        content=told.content,
-        created_us=told.created_us,
-        chatwoot_message_id=told.message_id,
-        chatwoot_version=told.version_us,
-        told_at=told.asked_us or received_us,
-        sender_name=told.sender_name,
-        content_type=told.content_type,
-        attachments=told.attachments,
-        is_private=told.is_private,
-        is_deleted=told.is_deleted,
+        sender_type=incoming.sender_type,
+        content=incoming.content,
+        created_us=incoming.created_us,
+        chatwoot_message_id=incoming.message_id,
+        chatwoot_version=incoming.version_us,
+        observed_us=incoming.asked_us or received_us,
+        sender_name=incoming.sender_name,
+        content_type=incoming.content_type,
+        attachments=incoming.attachments,
+        is_private=incoming.is_private,
+        is_deleted=incoming.is_deleted,
     )
     if reply is not None:
         row = replace(
             row, agent_id=reply.agent_id, sender_name=reply.sender_name, delivery_state="sent"
         )
-    return with_status(row, told.status, told.error, age=Age.NEWER)
+    return with_status(row, incoming.status, incoming.error, age=Age.NEWER)
 
 
-def merge_message(row: Message, told: MessageState, received_us: int) -> Message:
+def merge_message(row: Message, incoming: MessageState, received_us: int) -> Message:
     """What a stored message becomes when Chatwoot tells of it once more."""
-    is_first_word, row = row.chatwoot_message_id is None, _identified(row, told)
+    is_first_word, row = row.chatwoot_message_id is None, _identified(row, incoming)
     if row.is_deleted:
-        return replace(row, sender_name=present_name(row, told)) if told.asked_us else row
-    age = _age_of(row, told, received_us)
-    row = with_status(row, told.status, told.error, age=Age.NEWER if is_first_word else age)
+        return replace(row, sender_name=present_name(row, incoming)) if incoming.asked_us else row
+    age = _age_of(row, incoming, received_us)
+    row = with_status(row, incoming.status, incoming.error, age=Age.NEWER if is_first_word else age)
     if age is Age.OLDER:
-        return replace(row, edited_us=was_edited_at(row, told))
-    told_at = told.asked_us or received_us
+        return replace(row, edited_us=was_edited_at(row, incoming))
+    observed_us = incoming.asked_us or received_us
     return replace(
         row,
         content=kept_content(
-            row, told.content, was_asked=bool(told.asked_us), is_deleted=told.is_deleted
+            row, incoming.content, was_asked=bool(incoming.asked_us), is_deleted=incoming.is_deleted
         ),
-        attachments=with_known_sizes(told.attachments, row.attachments),
-        is_deleted=told.is_deleted,
-        edited_us=edited_at(row, told, told_at),
-        content_type=told.content_type or row.content_type,
-        sender_name=present_name(row, told),
-        chatwoot_version=max(row.chatwoot_version, told.version_us),
+        attachments=with_known_sizes(incoming.attachments, row.attachments),
+        is_deleted=incoming.is_deleted,
+        edited_us=edited_at(row, incoming, observed_us),
+        content_type=incoming.content_type or row.content_type,
+        sender_name=present_name(row, incoming),
+        chatwoot_version=max(row.chatwoot_version, incoming.version_us),
         # a newer version begins anew: an older one that was received later says nothing about what
         # follows
-        told_at=told_at if told.version_us > row.chatwoot_version else max(row.told_at, told_at),
+        observed_us=observed_us
+        if incoming.version_us > row.chatwoot_version
+        else max(row.observed_us, observed_us),
     )
 
 
-def _identified(row: Message, told: MessageState) -> Message:
+def _identified(row: Message, incoming: MessageState) -> Message:
     """The first of response, webhook and sync to know Chatwoot's id of a message sets it; it has
     then reached Chatwoot.
     """
-    if told.message_id is None or row.chatwoot_message_id is not None:
+    if incoming.message_id is None or row.chatwoot_message_id is not None:
         return row
     # files sent from here get the addresses that Chatwoot has them under
-    attachments = told.attachments or row.attachments
+    attachments = incoming.attachments or row.attachments
     row = replace(
         row,
-        chatwoot_message_id=told.message_id,
-        content_type=row.content_type or told.content_type,
+        chatwoot_message_id=incoming.message_id,
+        content_type=row.content_type or incoming.content_type,
         attachments=attachments,
     )
     if row.sender_name is None:
-        row = replace(row, sender_name=told.sender_name)
+        row = replace(row, sender_name=incoming.sender_name)
     if row.client_id is not None:
         row = arrived(
             replace(row, next_attempt_us=None, is_outcome_unknown=False),
-            is_private=told.is_private,
-            status=told.status,
+            is_private=incoming.is_private,
+            status=incoming.status,
         )
         # ours until then: it stands where Chatwoot, and the customer, has it
-        row = replace(row, created_us=told.created_us)
+        row = replace(row, created_us=incoming.created_us)
     return row
 
 
-def _age_of(row: Message, told: MessageState, received_us: int) -> Age:
+def _age_of(row: Message, incoming: MessageState, received_us: int) -> Age:
     """Chatwoot gives messages no version: a webhook carries its conversation's, which edits and
     states do not always move, and a list none at all. What is left open ends with the next reading
     of the conversation, within a round.
     """
-    if told.is_deleted:
+    if incoming.is_deleted:
         return Age.NEWER
     # a list is younger than its question, and so than all that had been received by then
-    if told.asked_us:
-        return Age.NEWER if row.told_at < told.asked_us else Age.OLDER
-    return age_of_version(row, told.version_us, received_us) if told.is_update else Age.OLDER
+    if incoming.asked_us:
+        return Age.NEWER if row.observed_us < incoming.asked_us else Age.OLDER
+    return (
+        age_of_version(row, incoming.version_us, received_us) if incoming.is_update else Age.OLDER
+    )
 
 
 def age_of_version(row: Message, version_us: int, received_us: int) -> Age:
@@ -129,55 +133,55 @@ def age_of_version(row: Message, version_us: int, received_us: int) -> Age:
         return Age.NEWER if version_us > row.chatwoot_version else Age.OLDER
     # of the same version: one that was received before the question, and taken in after the answer,
     # is older than that
-    return age_within_version(row.told_at, received_us)
+    return age_within_version(row.observed_us, received_us)
 
 
-def find_message(messages: list[TrackedMessage], told: MessageState) -> TrackedMessage | None:
+def find_message(messages: list[TrackedMessage], incoming: MessageState) -> TrackedMessage | None:
     """The stored message that this one is: by Chatwoot's id, by our marker, else its twin."""
     for entry in messages:
-        if told.message_id is not None and entry.row.chatwoot_message_id == told.message_id:
+        if incoming.message_id is not None and entry.row.chatwoot_message_id == incoming.message_id:
             return entry
-    if told.client_id is not None:
+    if incoming.client_id is not None:
         for entry in messages:
             # with an id of its own already it is another message, which the customer got as well
-            is_free = told.message_id is None or entry.row.chatwoot_message_id is None
+            is_free = incoming.message_id is None or entry.row.chatwoot_message_id is None
             if (
-                entry.row.client_id == told.client_id
+                entry.row.client_id == incoming.client_id
                 and is_free
-                and not is_part(entry.row, told.content)
+                and not is_part(entry.row, incoming.content)
             ):
                 return entry
     for entry in messages:
-        if _is_twin(entry.row, told):
+        if _is_twin(entry.row, incoming):
             return entry
     return None
 
 
-def find_own_reply(messages: list[TrackedMessage], told: MessageState) -> Message | None:
+def find_own_reply(messages: list[TrackedMessage], incoming: MessageState) -> Message | None:
     """The reply that this is a further message of: Chatwoot made several of it, one a file, each
     with its marker.
     """
-    if told.client_id is None or told.sender_type != "agent":
+    if incoming.client_id is None or incoming.sender_type != "agent":
         return None
     return next(
         (
             entry.row
             for entry in messages
-            if entry.row.client_id == told.client_id and is_ours(entry.row)
+            if entry.row.client_id == incoming.client_id and is_ours(entry.row)
         ),
         None,
     )
 
 
-def _is_twin(row: Message, told: MessageState) -> bool:
-    if told.message_id is not None and row.chatwoot_message_id is not None:
+def _is_twin(row: Message, incoming: MessageState) -> bool:
+    if incoming.message_id is not None and row.chatwoot_message_id is not None:
         return False  # two ids are two messages, however equal
     if row.client_id is not None and row.chatwoot_message_id is None:
         return False  # a reply on its way is found by its marker alone
     return (
-        row.sender_type == told.sender_type
-        and row.is_private == told.is_private
+        row.sender_type == incoming.sender_type
+        and row.is_private == incoming.is_private
         and row.created_us is not None
-        and abs(row.created_us - told.created_us) <= TWIN_SECONDS * SECOND
-        and row.content == told.content
+        and abs(row.created_us - incoming.created_us) <= TWIN_SECONDS * SECOND
+        and row.content == incoming.content
     )

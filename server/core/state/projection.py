@@ -74,7 +74,7 @@ class WorkingSet:
         """
         key = (source.integration_id, change.conversation.display_id)
         entry = self.entries.get(key)
-        if change.contact_told is not None:
+        if change.contact_update is not None:
             return self._apply_contact(
                 entry, change, received_us
             ) if entry else Result.SAME, Result.SAME
@@ -159,8 +159,11 @@ class WorkingSet:
         """
         if is_same_conversation_view(row, entry.row):
             return Result.SAME
-        told_at = max(row.told_at, received_us)  # what was asked before is older than this
-        entry.row, entry.is_dirty = replace(row, updated_us=received_us, told_at=told_at), True
+        observed_us = max(row.observed_us, received_us)  # what was asked before is older than this
+        entry.row, entry.is_dirty = (
+            replace(row, updated_us=received_us, observed_us=observed_us),
+            True,
+        )
         self._add_event("conversation.updated", entry, None, at_us, received_us)
         return Result.UPDATED
 
@@ -169,7 +172,7 @@ class WorkingSet:
         row = replace(entry.row, status="Closed", chatwoot_status="resolved", gone_us=now_us)
         return self.set_conversation(entry, row, now_us, now_us)
 
-    def note_read(
+    def add_agent_read(
         self,
         entry: TrackedConversation,
         agent_id: int,
@@ -256,8 +259,8 @@ class WorkingSet:
         """A contact's conversation shows them by their present name. It has no version: what comes
         later is newer.
         """
-        told, before = change.conversation, entry.row.external_user_name
-        name = told.contact_name or before
+        incoming, before = change.conversation, entry.row.external_user_name
+        name = incoming.contact_name or before
         for known in (
             one
             for one in entry.messages
@@ -268,20 +271,20 @@ class WorkingSet:
             )
         after = replace(
             entry.row,
-            contact=told.contact,
+            contact=incoming.contact,
             external_user_name=name,
-            external_user_id=external_user_id(entry.row, told),
+            external_user_id=external_user_id(entry.row, incoming),
         )
         return self.set_conversation(entry, after, change.at_us, received_us)
 
     def _update_conversation(
         self, entry: TrackedConversation, change: Change, received_us: int
     ) -> Result:
-        told, before = change.conversation, entry.row
-        after = merge_state(before, told, received_us) if is_newer(told, before) else before
-        if not told.version_us:
+        incoming, before = change.conversation, entry.row
+        after = merge_state(before, incoming, received_us) if is_newer(incoming, before) else before
+        if not incoming.version_us:
             after = merge_hints(before, change)
-        if after == before or replace(after, told_at=before.told_at) == before:
+        if after == before or replace(after, observed_us=before.observed_us) == before:
             return Result.SAME
         entry.is_dirty = True
         if is_same_conversation_view(after, before):
@@ -305,39 +308,41 @@ class WorkingSet:
                 and not row.is_deleted
             ):
                 age = age_of_version(row, change.conversation.version_us, received_us)
-                told = with_status(row, last.status, last.error, age=age)
+                changed = with_status(row, last.status, last.error, age=age)
                 # a list that was asked for before is older than this
-                if told is not row and change.message is None:
-                    told = replace(told, told_at=max(row.told_at, received_us))
-                row = told
+                if changed is not row and change.message is None:
+                    changed = replace(changed, observed_us=max(row.observed_us, received_us))
+                row = changed
             row = seen(row, entry.row)
             if row is not known.row:
                 self.set_message(entry, known, row, change.at_us, received_us)
 
     def _apply_message(
-        self, entry: TrackedConversation, told: MessageState, at_us: int, received_us: int
+        self, entry: TrackedConversation, incoming: MessageState, at_us: int, received_us: int
     ) -> Result:
-        known = find_message(entry.messages, told)
+        known = find_message(entry.messages, incoming)
         has_its_number = (
             known is not None
             and known.row.id
-            and known.row.chatwoot_message_id == told.message_id is not None
+            and known.row.chatwoot_message_id == incoming.message_id is not None
         )
         if (
             known is not None
             and has_its_number
-            and is_another_message(known.row, told, received_us)
+            and is_another_message(known.row, incoming, received_us)
         ):
             self._give_up_number(entry, known, received_us)
             known = None
         if known is None:
-            row = new_message(entry.row.id, told, received_us, find_own_reply(entry.messages, told))
+            row = new_message(
+                entry.row.id, incoming, received_us, find_own_reply(entry.messages, incoming)
+            )
             self.put_message(entry, seen(row, entry.row), at_us, received_us)
             return Result.CREATED
         return self.set_message(
             entry,
             known,
-            seen(merge_message(known.row, told, received_us), entry.row),
+            seen(merge_message(known.row, incoming, received_us), entry.row),
             at_us,
             received_us,
         )

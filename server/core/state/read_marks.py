@@ -25,15 +25,19 @@ def with_reading(row: Conversation, change: Change) -> Conversation:
     """The row after a change was applied, with how far it is read by what the change tells; the
     same object where that is nothing new.
     """
-    told = change.conversation
+    incoming = change.conversation
     read_to_us = max(row.read_to_us, _place(change))
     count = row.read_count
     if row.last_inbound_us is not None and count < row.inbound_count:
         newest_us = _latest(row.last_inbound_us)
         if newest_us <= read_to_us:
             count = row.inbound_count
-        elif told.unread is not None and told.unread < _UNCOUNTED and newest_us <= told.as_of_us:
-            count = max(count, row.inbound_count - told.unread)
+        elif (
+            incoming.unread is not None
+            and incoming.unread < _UNCOUNTED
+            and newest_us <= incoming.as_of_us
+        ):
+            count = max(count, row.inbound_count - incoming.unread)
     if (read_to_us, count) == (row.read_to_us, row.read_count):
         return row
     return replace(row, read_to_us=read_to_us, read_count=count)
@@ -41,10 +45,10 @@ def with_reading(row: Conversation, change: Change) -> Conversation:
 
 def _place(change: Change) -> int:
     """The moment up to which the change says that all is read."""
-    told, message = change.conversation, change.message
+    incoming, message = change.conversation, change.message
     # in whole seconds: what came in the second itself may have come after the look
-    seen_us = (told.agents_seen_us or 1) - 1
-    resolved_us = told.version_us if told.status == "resolved" else 0
+    seen_us = (incoming.agents_seen_us or 1) - 1
+    resolved_us = incoming.version_us if incoming.status == "resolved" else 0
     is_answer = message is not None and message.is_by_person and not message.is_private
     answered_us = message.created_us if is_answer and message is not None else 0
     if answered_us % SECOND == 0:

@@ -20,8 +20,8 @@ RETRYING = DeliveryError("retrying", "Chatwoot does not answer; it is being trie
 Settle = Callable[[Message], Message]
 
 
-def sent(told: Mapping[str, Any]) -> Settle:
-    """`told` is the message as Chatwoot has it: with its time, and with the addresses its files
+def sent(stored: Mapping[str, Any]) -> Settle:
+    """`stored` is the message as Chatwoot has it: with its time, and with the addresses its files
     have got there.
     """
 
@@ -31,7 +31,7 @@ def sent(told: Mapping[str, Any]) -> Settle:
         ):
             current = replace(
                 current,
-                attachments=parse_attachments(told.get("attachments")) or current.attachments,
+                attachments=parse_attachments(stored.get("attachments")) or current.attachments,
             )
         if current.chatwoot_message_id is not None:
             return current  # the webhook was quicker
@@ -40,14 +40,14 @@ def sent(told: Mapping[str, Any]) -> Settle:
                 current,
                 # of a further message made of it; that one has a row of its own
                 chatwoot_message_id=None
-                if is_part(current, told.get("content", current.content))
-                else told["id"],
-                created_us=parse_time(told.get("created_at")) or current.created_us,
+                if is_part(current, stored.get("content", current.content))
+                else stored["id"],
+                created_us=parse_time(stored.get("created_at")) or current.created_us,
                 next_attempt_us=None,
                 is_outcome_unknown=False,
             ),
-            is_private=told.get("private", current.is_private) is True,
-            status=told.get("status"),
+            is_private=stored.get("private", current.is_private) is True,
+            status=stored.get("status"),
         )
 
     return settle

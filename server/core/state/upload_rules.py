@@ -12,9 +12,9 @@ import msgspec
 from server.core.state.entities import Attachment
 from server.errors import Unprocessable, UnsupportedMedia
 
-FILES_MOST = 15  # Chatwoot's own limit (message.rb)
-_NAME_MOST = 200
-_KIND_MOST = 128  # what its column holds; the longest registered one has 80
+MAX_FILES = 15  # Chatwoot's own limit (message.rb)
+_MAX_NAME_CHARACTERS = 200
+_MAX_KIND_CHARACTERS = 128  # what its column holds; the longest registered one has 80
 _UNKNOWN = ("", "application/octet-stream")
 _REFUSED = ("image/svg+xml",)
 _FAMILIES = ("image/", "audio/", "video/")
@@ -80,7 +80,11 @@ def checked_file(name: str | None, content_type: str | None, size_bytes: int) ->
 
 
 def _may_be_sent(kind: str) -> bool:
-    if kind in _REFUSED or len(kind) > _KIND_MOST or any(letter in kind for letter in " ,;\"'\r\n"):
+    if (
+        kind in _REFUSED
+        or len(kind) > _MAX_KIND_CHARACTERS
+        or any(letter in kind for letter in " ,;\"'\r\n")
+    ):
         return False
     return kind.startswith((*_FAMILIES, *_DOCUMENT_FAMILIES)) or kind in _DOCUMENTS
 
@@ -95,4 +99,4 @@ def _bare_name(name: str) -> str:
         for letter in unicodedata.normalize("NFC", last)
         if unicodedata.category(letter)[0] != "C"
     ).strip(" .")
-    return seen[-_NAME_MOST:] or "file"
+    return seen[-_MAX_NAME_CHARACTERS:] or "file"

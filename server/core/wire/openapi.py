@@ -308,7 +308,7 @@ def document(base_url: str) -> Json:
 
 
 def _described(operation: Operation) -> Json:
-    told: Json = {
+    described: Json = {
         "summary": operation.text,
         "operationId": re.sub(r"\W+", "-", f"{operation.method}{operation.path}").strip("-"),
         "responses": {str(operation.status): _answer(operation), "default": _problem()},
@@ -321,24 +321,24 @@ def _described(operation: Operation) -> Json:
         _parameter(name, "query", schema) for name, schema in (operation.query or {}).items()
     ]
     if parameters:
-        told["parameters"] = parameters
+        described["parameters"] = parameters
     if operation.body is not None:
-        told["requestBody"] = {
+        described["requestBody"] = {
             "required": True,
             "content": {"application/json": {"schema": _schema(operation.body)}},
         }
     if operation.path in _OPEN or (operation.method, operation.path) == ("post", "/api/sessions"):
-        told["security"] = []
-    return told
+        described["security"] = []
+    return described
 
 
 def _answer(operation: Operation) -> Json:
-    told: Json = {"description": operation.text}
+    described: Json = {"description": operation.text}
     if operation.answer is not None:
-        told["content"] = {operation.kind: {"schema": _schema(operation.answer)}}
+        described["content"] = {operation.kind: {"schema": _schema(operation.answer)}}
     elif operation.kind != "application/json":
-        told["content"] = {operation.kind: {}}
-    return told
+        described["content"] = {operation.kind: {}}
+    return described
 
 
 def _problem() -> Json:

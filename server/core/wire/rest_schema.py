@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from server.core.identifiers import MAX_ID, MAX_SAFE_INTEGER
-from server.core.state.canned_reply_rules import CONTENT_MOST_CHARACTERS, SHORTCUT_MOST_CHARACTERS
+from server.core.state.canned_reply_rules import MAX_CONTENT_CHARACTERS, MAX_SHORTCUT_CHARACTERS
 from server.core.wire.socket_schema import (
     ConversationView,
     Cursor,
@@ -120,7 +120,7 @@ class Colleague(Struct, rename="camel"):
 
 
 class NewCannedReply(Struct):
-    shortcut: Annotated[str, Meta(min_length=1, max_length=SHORTCUT_MOST_CHARACTERS)]
+    shortcut: Annotated[str, Meta(min_length=1, max_length=MAX_SHORTCUT_CHARACTERS)]
     content: Annotated[
         str,
         Meta(

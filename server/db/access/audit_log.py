@@ -10,8 +10,8 @@ from server.core.times import wall_now_us
 from server.db.engine.database import Connection, Row
 from server.db.engine.sql_connection import IntList
 
-_TEXT_MOST = 255
-_ADDRESS_MOST = 64
+_MAX_TEXT_CHARACTERS = 255
+_MAX_ADDRESS_CHARACTERS = 64
 SIGN_IN, SIGN_IN_FAILED = "sign-in", "sign-in.failed"
 FOREIGN_REFUSED = "foreign.refused"
 _COLUMNS = "id, at, agent_id, actor, act, target, detail, address, client"
@@ -91,12 +91,12 @@ async def append_act(
             "company_id": actor.company_id,
             "at": wall_now_us(),
             "agent_id": actor.agent_id,
-            "actor": actor.name[:_TEXT_MOST],
+            "actor": actor.name[:_MAX_TEXT_CHARACTERS],
             "act": act,
-            "target": None if target is None else target[:_TEXT_MOST],
+            "target": None if target is None else target[:_MAX_TEXT_CHARACTERS],
             "detail": msgspec.json.encode(detail).decode() if detail else None,
-            "address": actor.origin.address[:_ADDRESS_MOST] or None,
-            "client": actor.origin.client[:_TEXT_MOST] or None,
+            "address": actor.origin.address[:_MAX_ADDRESS_CHARACTERS] or None,
+            "client": actor.origin.client[:_MAX_TEXT_CHARACTERS] or None,
         },
     )
 
@@ -158,8 +158,8 @@ async def trim_acts(connection: Connection, before_us: int, limit: int) -> int:
 
 def _act(row: Row) -> Act:
     number, at_us, agent_id, actor, act, target, detail, address, client = row
-    told = msgspec.json.decode(detail) if detail else None
-    return Act(number, at_us, agent_id, actor, act, target, told, address, client)
+    details = msgspec.json.decode(detail) if detail else None
+    return Act(number, at_us, agent_id, actor, act, target, details, address, client)
 
 
 async def read_owner(connection: Connection, kind: str, number: int) -> int | None:

@@ -1,6 +1,6 @@
 """Canned replies of a company."""
 
-from server.core.state.canned_reply_rules import COMPANY_MOST, CannedReply
+from server.core.state.canned_reply_rules import MAX_CANNED_REPLIES, CannedReply
 from server.db.engine.database import Connection
 
 
@@ -9,7 +9,7 @@ async def list_canned_replies(connection: Connection, company_id: int) -> list[C
     rows = await connection.fetch_all(
         "SELECT id, shortcut, content FROM omni_canned_replies WHERE company_id = :company_id "
         "ORDER BY shortcut LIMIT :most",
-        {"company_id": company_id, "most": COMPANY_MOST},
+        {"company_id": company_id, "most": MAX_CANNED_REPLIES},
     )
     return [CannedReply(*row) for row in rows]
 

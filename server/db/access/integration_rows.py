@@ -21,7 +21,7 @@ from server.problems import Problem
 
 _SECRETS = ("access_token", "webhook_secret", "previous_webhook_secret", "webhook_key")
 _SELECT = f"SELECT {INTEGRATION_COLUMNS}, webhook_mode, omni_reconciled_at FROM integrations "
-_MOST = 500
+_MAX_INTEGRATIONS = 500
 # what a deleted one keeps is its place, so that its conversations are there again when it is
 # connected again
 DELETED: dict[str, Any] = {
@@ -71,7 +71,7 @@ async def read_overviews(
     rows = await connection.fetch_all(
         f"{_SELECT} WHERE provider = 'chatwoot' AND omni_deleted_at IS NULL {condition}ORDER BY "
         "id LIMIT :limit",
-        values | {"limit": _MOST},
+        values | {"limit": _MAX_INTEGRATIONS},
     )
     return [_overview(row, vault) for row in rows]
 

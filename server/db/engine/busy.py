@@ -12,7 +12,7 @@ class BusyCompanies:
     def __init__(self) -> None:
         self._met: dict[int, tuple[float, float]] = {}  # (first, last) monotonic
 
-    def note(self, company_ids: Iterable[int]) -> None:
+    def record(self, company_ids: Iterable[int]) -> None:
         """Remember that another transaction holds the locks of these companies now."""
         now = time.monotonic()
         for company_id in company_ids:

@@ -15,7 +15,7 @@ from server.core.times import SECOND
 from server.db.engine.sql_connection import Connection, Dialect
 
 _NOW = "SELECT CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)"
-_LOOK_SECONDS = 5.0  # a failover may bring a database whose clock is another one
+_READ_INTERVAL_SECONDS = 5.0  # a failover may bring a database whose clock is another one
 _QUICK_SECONDS = 0.25  # an answer that took longer says less than the offset we have
 _KEPT_SECONDS = 60.0  # but any is better than one as old as this
 
@@ -47,10 +47,10 @@ class DatabaseClock:
         return self.now_us() / SECOND
 
     @property
-    def should_look(self) -> bool:
+    def is_read_due(self) -> bool:
         """Whether the database has not been asked for a while."""
         return not self._is_ours and (
-            self._offset is None or self._monotonic() - self._looked_at > _LOOK_SECONDS
+            self._offset is None or self._monotonic() - self._looked_at > _READ_INTERVAL_SECONDS
         )
 
     async def read(self, connection: Connection) -> int:
@@ -60,10 +60,10 @@ class DatabaseClock:
         asked_at = self._monotonic()
         row = await connection.fetch_one(_NOW)
         now_us = int(row[0]) if row else int(self._wall() * SECOND)
-        self._note(asked_at, self._monotonic(), now_us / SECOND)
+        self._record_reading(asked_at, self._monotonic(), now_us / SECOND)
         return now_us
 
-    def _note(self, asked_at: float, answered_at: float, seconds: float) -> None:
+    def _record_reading(self, asked_at: float, answered_at: float, seconds: float) -> None:
         self._looked_at = answered_at
         is_quick = answered_at - asked_at <= _QUICK_SECONDS
         if is_quick or self._offset is None or answered_at - self._offset_at > _KEPT_SECONDS:

@@ -73,11 +73,11 @@ _CLOSE_SECONDS = 5.0
 _COMMIT_SECONDS = 5.0  # a COMMIT under way is waited for so much longer than anything else
 
 
-_RECENT_MOST, _RECENT_SECONDS = 64, 10.0
+_MAX_RECENT, _RECENT_SECONDS = 64, 10.0
 
 
 # calls waiting for a lane; more than the lanes can serve within any caller's patience
-_QUEUE_MOST = 2_000
+_MAX_QUEUED = 2_000
 
 
 _SQLITE_READERS = 3
@@ -120,10 +120,10 @@ class Database:
             if self.dialect == "sqlite"
             else open_mysql(url, self._readers + self._writers)
         )
-        self._reads: asyncio.Queue[Job] = asyncio.Queue(_QUEUE_MOST)
-        self._writes: asyncio.Queue[Job] = asyncio.Queue(_QUEUE_MOST)
+        self._reads: asyncio.Queue[Job] = asyncio.Queue(_MAX_QUEUED)
+        self._writes: asyncio.Queue[Job] = asyncio.Queue(_MAX_QUEUED)
         self._lanes: list[asyncio.Task[None]] = []
-        self._recent: deque[tuple[float, float]] = deque(maxlen=_RECENT_MOST)
+        self._recent: deque[tuple[float, float]] = deque(maxlen=_MAX_RECENT)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Database":
@@ -314,7 +314,7 @@ class Database:
                     if is_well:
                         await close_raw(raw)
             except Exception as error:  # noqa: BLE001 - the driver's errors end here, as ours
-                self.refusals.note(error)
+                self.refusals.record(error)
                 self.is_reachable = False
                 job.fail(translate_at_the_door(error))
                 queue.task_done()
@@ -327,7 +327,7 @@ class Database:
         if not primary.is_due:
             return True
         async with asyncio.timeout(self._statement_seconds):
-            await primary.look(connection)
+            await primary.check(connection)
         self._generation += primary.was_demoted
         return not primary.is_read_only
 
@@ -337,14 +337,14 @@ class Database:
             return True
         try:
             async with asyncio.timeout(self._statement_seconds):
-                if self.clock.should_look:
+                if self.clock.is_read_due:
                     await self.clock.read(connection)
                 result = await run_job(job, connection)
         except Abandoned:
             return await roll_back(connection)
         except Exception as error:  # noqa: BLE001 - the driver's errors end here, as ours
             translated = translate(error)
-            self.refusals.note(error)
+            self.refusals.record(error)
             if is_demoted(error):
                 self._generation += 1
             # else the call itself refused, which is no error of the database

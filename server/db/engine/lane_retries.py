@@ -29,7 +29,7 @@ class LaneRetries:
         self.is_unknown |= job.is_committing and not isinstance(error, DatabaseRetryable)
         if isinstance(error, CompanyBusy):
             self.busy = error.company_ids
-            self._companies.note(self.busy)
+            self._companies.record(self.busy)
         else:
             self._attempts_left -= 1
         if not self._attempts_left:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from server.db.engine.sql_connection import Connection
 
 IS_READ_ONLY = "@@GLOBAL.read_only"
-_EVERY_SECONDS = 5.0
+_CHECK_INTERVAL_SECONDS = 5.0
 
 
 class PrimaryWatch:
@@ -37,9 +37,9 @@ class PrimaryWatch:
     @property
     def is_due(self) -> bool:
         """Whether the last check is long enough ago for another one."""
-        return self._is_asked and self._monotonic() - self._looked_at > _EVERY_SECONDS
+        return self._is_asked and self._monotonic() - self._looked_at > _CHECK_INTERVAL_SECONDS
 
-    async def look(self, connection: Connection) -> None:
+    async def check(self, connection: Connection) -> None:
         """Raises what the connection raises."""
         row = await connection.fetch_one(f"SELECT {IS_READ_ONLY}")
         is_read_only = row is not None and says_read_only(row[0])

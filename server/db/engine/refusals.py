@@ -140,7 +140,7 @@ def words_of(error: BaseException) -> str:
 
 
 class Refusals:
-    """What was met lately, for `/readyz`. `note` is called with each error of a statement or of a
+    """What was met lately, for `/readyz`. `record` is called with each error of a statement or of a
     connection.
     """
 
@@ -150,7 +150,7 @@ class Refusals:
         self.schema_count = 0  # how often a statement met tables that are not as they must be
         self.counts: Counter[Act] = Counter()  # how often each was met
 
-    def note(self, error: BaseException) -> None:
+    def record(self, error: BaseException) -> None:
         """Remember an error of the database by what its number means; unknown numbers count for
         nothing.
         """
@@ -160,7 +160,7 @@ class Refusals:
             self.schema_count += refusal.act is Act.SCHEMA
             self.counts[refusal.act] += 1
 
-    def note_write(self) -> None:
+    def record_write(self) -> None:
         """The database has just taken a write: what was met before it is over, but for what may
         concern one table alone.
         """

@@ -25,7 +25,7 @@ Dialect = Literal["sqlite", "mysql"]
 _GROUP_BYTES = 1_000_000
 SMALLEST_PACKET_BYTES = 1_048_576  # max_allowed_packet where the server was not asked for its own
 _PACKET_HEADER_BYTES = 64
-_SQLITE_PARAMETERS_MOST = 32_766  # SQLITE_MAX_VARIABLE_NUMBER since 3.32
+_MAX_SQLITE_PARAMETERS = 32_766  # SQLITE_MAX_VARIABLE_NUMBER since 3.32
 _PARAMETER = re.compile(r"(?<!:):([a-z_][a-z0-9_]*)")
 _VALUES = re.compile(r"(.*\bVALUES )(\([^()]*\))(.*)", re.DOTALL)
 
@@ -232,7 +232,7 @@ class _SqliteAdapter:
         head, values, names, tail = _insert_template(sql)
         row_text, at_once = (
             values % (("?",) * len(names)),
-            _SQLITE_PARAMETERS_MOST // max(1, len(names)),
+            _MAX_SQLITE_PARAMETERS // max(1, len(names)),
         )
         pieces = [rows[n : n + at_once] for n in range(0, len(rows), at_once)]
         return [

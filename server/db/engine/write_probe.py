@@ -12,7 +12,7 @@ from server.db.journal import journal
 from server.errors import OmniError
 
 _logger = log.get(__name__)
-_EVERY_SECONDS, _AGAIN_SECONDS = 5.0, 1.0
+_PROBE_INTERVAL_SECONDS, _REFUSED_INTERVAL_SECONDS = 5.0, 1.0
 
 
 class WriteProbe:
@@ -27,9 +27,11 @@ class WriteProbe:
         while True:
             with contextlib.suppress(OmniError):  # noted by the database itself
                 await self._database.transaction(journal.probe, attempts=1)
-                self._database.refusals.note_write()
+                self._database.refusals.record_write()
             self._say(self._database.refusals.problem())
-            await asyncio.sleep(_AGAIN_SECONDS if self._said else _EVERY_SECONDS)
+            await asyncio.sleep(
+                _REFUSED_INTERVAL_SECONDS if self._said else _PROBE_INTERVAL_SECONDS
+            )
 
     def _say(self, problem: str | None) -> None:
         """Once, and not with each call that is refused."""

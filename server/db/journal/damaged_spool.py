@@ -13,7 +13,7 @@ from pathlib import Path
 
 _CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _MARK, _READ_MARK = ".damaged-", ".read"
-_GAP_MOST = 100_000  # rows between two damaged places that are tried one by one
+_MAX_GAP_ROWS = 100_000  # rows between two damaged places that are tried one by one
 
 
 def is_damage(error: BaseException) -> bool:
@@ -104,7 +104,7 @@ def _readable(connection: sqlite3.Connection, table: str) -> Iterator[str]:
             yield text
         return
     first_behind = _lowest_from_behind(connection, table, last)
-    for number in range(last + 1, min(first_behind, last + _GAP_MOST)):
+    for number in range(last + 1, min(first_behind, last + _MAX_GAP_ROWS)):
         with contextlib.suppress(sqlite3.Error):
             for (text,) in connection.execute(
                 f"SELECT delivery FROM {table} WHERE id = ?", (number,)

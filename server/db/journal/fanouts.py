@@ -11,7 +11,7 @@ from server.db.engine.database import Connection
 from server.db.schema import columns
 
 
-async def append_reach(connection: Connection, rows: Sequence[FanOut]) -> None:
+async def append_fanouts(connection: Connection, rows: Sequence[FanOut]) -> None:
     """Store to how many sockets ranges of events were written, and when."""
     await connection.execute_many(
         "INSERT INTO omni_event_reach (company_id, first_seq, last_seq, first_at, last_at, "
@@ -21,7 +21,9 @@ async def append_reach(connection: Connection, rows: Sequence[FanOut]) -> None:
     )
 
 
-async def read_reach(connection: Connection, company_id: int, seq: int, limit: int) -> list[FanOut]:
+async def read_fanouts(
+    connection: Connection, company_id: int, seq: int, limit: int
+) -> list[FanOut]:
     """The walks of all processes that held one event: runs end at or after it, and begin at or
     before it.
     """
@@ -51,7 +53,7 @@ async def read_delays(
     return [(row[0], row[1].encode()) for row in rows]
 
 
-async def trim_reach(connection: Connection, before_us: int, limit: int) -> int:
+async def trim_fanouts(connection: Connection, before_us: int, limit: int) -> int:
     """Forget walks before the moment. Returns how many."""
     rows = await connection.fetch_all(
         "SELECT id FROM omni_event_reach WHERE last_at < :before ORDER BY last_at LIMIT :limit",

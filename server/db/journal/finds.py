@@ -13,7 +13,7 @@ from server.db.schema import columns
 
 _SOCKET = f"%{SOURCE}%"  # what the agents' socket told is in the journal as well, and is no webhook
 _WEBHOOK = "(headers IS NULL OR headers NOT LIKE :socket)"
-_OPEN_MOST = 5_000
+_MAX_OPEN = 5_000
 
 
 class Find(msgspec.Struct, frozen=True):
@@ -61,7 +61,7 @@ async def read_open(connection: Connection) -> list[Find]:
     rows = await connection.fetch_all(
         "SELECT integration_id, kind, number, happened_at, found_at, id FROM "
         "omni_found_by_asking WHERE state = 'open' ORDER BY id LIMIT :most",
-        {"most": _OPEN_MOST},
+        {"most": _MAX_OPEN},
     )
     return [Find(*row) for row in rows]
 

@@ -12,7 +12,7 @@ from server.db.engine.database import Connection
 from server.db.engine.sql_connection import Dialect, IntList
 from server.db.schema import columns
 
-_REASON_MOST = 255
+_MAX_REASON_CHARACTERS = 255
 # beside the kept headers of a delivery that no integration knew when it came
 STRANGER = "omni-stranger"
 # beside the kept headers of what the agents' socket told; no request can bring it
@@ -90,7 +90,7 @@ async def mark_parked(
     """Set (id, state, reason) for deliveries that made no change."""
     grouped: dict[tuple[str, str], list[int]] = defaultdict(list)
     for delivery_id, state, reason in outcomes:
-        grouped[state, reason[:_REASON_MOST]].append(delivery_id)
+        grouped[state, reason[:_MAX_REASON_CHARACTERS]].append(delivery_id)
     for (state, reason), delivery_ids in grouped.items():
         connection.pipeline(
             "UPDATE omni_webhook_deliveries SET state = :state, reason = :reason, finished_at = "
@@ -140,7 +140,7 @@ async def count_failure(
         {
             "attempts": min(attempts, most),
             "next": next_us,
-            "reason": reason.encode(errors="replace").decode()[:_REASON_MOST],
+            "reason": reason.encode(errors="replace").decode()[:_MAX_REASON_CHARACTERS],
             "state": "dead" if is_dead else "received",
             "finished": next_us if is_dead else None,
             "integration_id": integration_id,

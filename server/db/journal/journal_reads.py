@@ -27,7 +27,7 @@ from server.db.state.eventlog import Select
 TURN_COMPANIES = 64  # that have their turn in one transaction; the others follow in the next one
 TURN_BYTES = 16_000_000  # of bodies in one transaction
 SMALL_BYTES = 500_000  # bodies that are read before anybody has asked how long they are
-_LEAST_EACH = 4
+_MIN_EACH = 4
 _LATEST_US = 250_000_000_000 * SECOND  # some thousand years from now: no moment of ours
 _DUE = "state = 'received' AND next_attempt_at = 0"
 
@@ -133,7 +133,7 @@ async def read_turns(
     companies = await _companies(connection, skipped, after)
     if not companies:
         return [], None
-    share = max(_LEAST_EACH, limit // len(companies))
+    share = max(_MIN_EACH, limit // len(companies))
     selects = [_of_company(connection.dialect, company_id, share) for company_id in companies]
     found = await connection.fetch_each(*selects)
     by_company: dict[int, list[tuple[int, ...]]] = {}

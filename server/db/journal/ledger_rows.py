@@ -22,7 +22,7 @@ _FOUND = (
     "m.omni_chatwoot_message_id, m.omni_delivery_state, "
     "SUBSTR(m.content, 1, 80)"
 )
-_BODY_MOST = 200_000  # characters of a body that is shown
+_MAX_BODY_CHARACTERS = 200_000  # characters of a body that is shown
 
 
 class Entry(msgspec.Struct, frozen=True, rename="camel"):
@@ -87,8 +87,8 @@ async def list_deliveries(
 async def read_bodies(connection: Connection, delivery_ids: list[int]) -> dict[int, str]:
     """Return the first 200,000 characters of each of these deliveries' bodies."""
     rows = await connection.fetch_all(
-        f"SELECT id, SUBSTR(body, 1, {_BODY_MOST}) FROM omni_webhook_deliveries WHERE id IN "
-        f"({columns.ids(delivery_ids)})"
+        f"SELECT id, SUBSTR(body, 1, {_MAX_BODY_CHARACTERS}) FROM omni_webhook_deliveries "
+        f"WHERE id IN ({columns.ids(delivery_ids)})"
     )
     return {row[0]: row[1] for row in rows}
 

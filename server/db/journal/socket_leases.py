@@ -8,8 +8,8 @@ import msgspec
 
 from server.db.engine.database import Connection
 
-_PROBLEM_MOST = 255
-_ROWS_MOST = 20_000
+_MAX_PROBLEM_CHARACTERS = 255
+_MAX_ROWS = 20_000
 _INSERT = {
     "sqlite": "INSERT INTO omni_chatwoot_sockets (company_id, place, holder, lease_until) "
     "VALUES (:company_id, :place, :holder, :until) ON CONFLICT (company_id, place) DO NOTHING",
@@ -37,7 +37,7 @@ async def read_sockets(connection: Connection) -> dict[Place, SocketState]:
         "SELECT company_id, place, holder, lease_until, state, problem, connected_at, heard_at, "
         "behind_us "
         "FROM omni_chatwoot_sockets ORDER BY id LIMIT :limit",
-        {"limit": _ROWS_MOST},
+        {"limit": _MAX_ROWS},
     )
     return {(row[0], row[1]): SocketState(*row[2:]) for row in rows}
 
@@ -96,7 +96,7 @@ async def write_states(
             ":holder",
             {
                 "state": one.state,
-                "problem": one.problem[:_PROBLEM_MOST] if one.problem else None,
+                "problem": one.problem[:_MAX_PROBLEM_CHARACTERS] if one.problem else None,
                 "connected": one.connected_us,
                 "heard": one.heard_us,
                 "behind": one.behind_us,

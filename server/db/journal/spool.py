@@ -80,7 +80,7 @@ class Spool:
             await self._run(check_readable)
         # an unwritable spool is an alarm, not a reason to serve nobody
         except Exception as error:  # noqa: BLE001
-            self._note(error)
+            self._record_failure(error)
         self.has_damaged = bool(self._unread())
         return self
 
@@ -111,7 +111,7 @@ class Spool:
         except StrangersFull:
             raise
         except Exception as error:
-            self._note(error)
+            self._record_failure(error)
             raise
         self.problem = None
         self._count(self.waiting + len(deliveries))
@@ -126,7 +126,7 @@ class Spool:
                 await self._recount(_ASK_SECONDS)
             # a spool that cannot be asked must not keep deliveries from the journal
             except Exception as error:  # noqa: BLE001
-                self._note(error)
+                self._record_failure(error)
         return self.waiting > 0
 
     async def look_again(self) -> None:
@@ -137,7 +137,7 @@ class Spool:
             await self._run(check_writable)
             await self.remove(self._moved)
         except Exception as error:  # noqa: BLE001 - whatever it is, the problem stands
-            self._note(error)
+            self._record_failure(error)
         else:
             self.problem = None
 
@@ -191,7 +191,7 @@ class Spool:
             waiting = await self._run(lambda connection: remove_rows(connection, self._moved))
         # moved again by the next start, which the journal passes over
         except Exception as error:  # noqa: BLE001
-            self._note(error)
+            self._record_failure(error)
             with contextlib.suppress(Exception):
                 await self._recount()
         else:
@@ -326,7 +326,7 @@ class Spool:
             path.stat().st_size for path in (self._path, Path(f"{self._path}-wal")) if path.exists()
         )
 
-    def _note(self, error: Exception) -> None:
+    def _record_failure(self, error: Exception) -> None:
         reason = (
             "its disk does not answer in time" if isinstance(error, DatabaseUnavailable) else error
         )

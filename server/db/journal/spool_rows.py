@@ -36,7 +36,7 @@ _STRANGERS_SHARE = 10  # a tenth of the spool is for deliveries whose sender nob
 _ROW_BYTES = 200  # what a row costs besides its text
 
 
-_COUNTED_MOST = 2_000  # above this the number of rows is told by the first and the last
+_MAX_COUNTED_ROWS = 2_000  # above this the number of rows is told by the first and the last
 
 
 _encoder = msgspec.json.Encoder()
@@ -163,7 +163,7 @@ async def count_waiting(connection: Connection, after: int) -> int:
     if ends is None or ends[0] is None:
         return 0
     number = int(ends[1] - ends[0] + 1)
-    if number > _COUNTED_MOST:
+    if number > _MAX_COUNTED_ROWS:
         return number  # counting would read the whole file
     row = await connection.fetch_one(
         "SELECT COUNT(*) FROM spooled_deliveries WHERE id > :after", {"after": after}

@@ -30,8 +30,8 @@ _SELECT = (
     "SELECT integration_id, state, started_at, updated_at, total, conversations, messages, "
     "created, problem, walked_before FROM omni_sync_runs "
 )
-_PROBLEM_MOST = 255
-_MOST = 20
+_MAX_PROBLEM_CHARACTERS = 255
+_MAX_RUNS = 20
 
 
 class SyncRun(msgspec.Struct, frozen=True):
@@ -79,7 +79,7 @@ async def read_waiting(connection: Connection, stale_us: int, impossible_us: int
         f"{_SELECT} WHERE state = 'asked' OR (state IN ('running', 'stopping') AND (updated_at < "
         ":stale OR updated_at > :impossible)) "
         "ORDER BY asked_at LIMIT :limit",
-        {"stale": stale_us, "impossible": impossible_us, "limit": _MOST},
+        {"stale": stale_us, "impossible": impossible_us, "limit": _MAX_RUNS},
     )
     return [_run(row) for row in rows]
 
@@ -124,7 +124,7 @@ async def write_progress(connection: Connection, run: SyncRun) -> str:
             "before": run.walked_before,
             "messages": run.messages,
             "created": run.created,
-            "problem": encode(run.problem, _PROBLEM_MOST),
+            "problem": encode(run.problem, _MAX_PROBLEM_CHARACTERS),
             "id": run.integration_id,
         },
     )

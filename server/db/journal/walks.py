@@ -9,7 +9,7 @@ import msgspec
 from server.db.engine.database import Connection
 from server.problems import Text, encode
 
-_PROBLEM_MOST = 255
+_MAX_PROBLEM_CHARACTERS = 255
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -85,7 +85,7 @@ async def release_walk(
         "WHERE id = :id AND omni_lease_until = :held",
         {
             "reconciled": reconciled_us,
-            "problem": encode(problem, _PROBLEM_MOST),
+            "problem": encode(problem, _MAX_PROBLEM_CHARACTERS),
             "newest": newest_us,
             "id": claim.integration_id,
             "held": claim.lease_us,

@@ -61,7 +61,7 @@ def upgrade(database_url: str, progress: Progress = silent) -> list[str]:
     with exclusive(database_url) as connection, telling(progress):
         config = _config(connection, done)
         was_complete = _revision(connection) == _head(config)
-        if refusals := fit.look(connection).refusals:
+        if refusals := fit.check(connection).refusals:
             raise ConfigurationError(
                 "\n".join(["The database was not upgraded, and nothing was changed:", *refusals])
             )
@@ -115,7 +115,7 @@ def _problem(connection: Connection) -> Text | None:
     # a revision unknown to us is a newer program's, and all we need is there
     if _revision(connection) is None:
         return Problem.of("schema.upgrade_unfinished", remedy=_HINT)
-    refusals = fit.look(connection).refusals
+    refusals = fit.check(connection).refusals
     if refusals:
         return refusals[0]
     narrow = [] if connection.dialect.name == "sqlite" else fit.narrow(connection)

@@ -89,7 +89,7 @@ class _Check(NamedTuple):
     clause: str
 
 
-def look(connection: Connection) -> Fit:
+def check(connection: Connection) -> Fit:
     """What speaks against an upgrade, and what should be known before it. An empty database has
     neither.
     """
@@ -101,7 +101,7 @@ def look(connection: Connection) -> Fit:
     warnings: list[str] = []
     if connection.dialect.name != "sqlite":
         refusals += _binary_log(connection)
-        warnings += look_alikes(set(inspector.get_table_names()))
+        warnings += similar_names(set(inspector.get_table_names()))
     if refusals:  # the rest would speak of columns that are not there
         return Fit(refusals, warnings)
     for table in present:
@@ -139,7 +139,7 @@ def narrow(connection: Connection) -> list[str]:
     return found
 
 
-def look_alikes(tables: set[str]) -> list[str]:
+def similar_names(tables: set[str]) -> list[str]:
     """Tables that Prisma names after its models (`SocialConversation`): not the ones that are
     looked for.
     """

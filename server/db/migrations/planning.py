@@ -30,7 +30,7 @@ def plan_of(connection: Connection, vault: Vault, *, is_filled: bool) -> Plan:
     """`vault`: what tokens are encrypted with. `is_filled`: every revision has run, so the rows
     have our values already.
     """
-    found = fit.look(connection)
+    found = fit.check(connection)
     # what would be done to a table is nothing to say of them
     if table_kinds.views(connection, inspect(connection)):
         return Plan(found.refusals, found.warnings, [])

@@ -22,7 +22,7 @@ _OF_PLACE = {"company_id", "page_id", "account_id", "base_url"}
 
 def refusals(connection: Connection, table: str) -> Iterator[str]:
     """Return sentences about the CRM's unique keys that would refuse rows of Chatwoot's."""
-    for key in _met(connection, table):
+    for key in _shared_keys(connection, table):
         if table == "integrations" and _OF_PLACE & set(key.columns):
             continue
         what = {
@@ -52,7 +52,7 @@ def warnings(connection: Connection, table: str) -> Iterator[str]:
                 "or gets its integration's number behind it"
             )
     if table == "integrations":
-        for key in _met(connection, table):
+        for key in _shared_keys(connection, table):
             if _OF_PLACE & set(key.columns):
                 yield (
                     f"Unique key {key.text} of {table} allows one integration for each "
@@ -61,7 +61,7 @@ def warnings(connection: Connection, table: str) -> Iterator[str]:
                 )
 
 
-def _met(connection: Connection, table: str) -> Iterator[UniqueKey]:
+def _shared_keys(connection: Connection, table: str) -> Iterator[UniqueKey]:
     """Keys that two rows of ours may have in common."""
     columns = columns_of(connection, table)
     for key in unique_keys(connection, table):

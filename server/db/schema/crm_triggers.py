@@ -121,7 +121,7 @@ def _made(
     handler = "DECLARE CONTINUE HANDLER FOR SQLEXCEPTION SET @omni_missed = 1;"
     # a session's variable survives what refuses every table: whatever can be noted next says that
     # something is missing
-    note = _note(str(SERVER), COMPARE, INSERTED, "0", "0")
+    note = _insert_change(str(SERVER), COMPARE, INSERTED, "0", "0")
     missed = f"IF @omni_missed THEN SET @omni_missed = NULL; {note}; END IF;"
     body = f"IF @omni_inbox IS NULL THEN {mark} BEGIN {handler} {parts} {missed} END; END IF"
     yield Trigger(f"{_PREFIX}{subject}_{event.lower()}", table, event, body)
@@ -131,7 +131,7 @@ def missing(connection: Connection) -> list[Trigger]:
     """Those that are not there as they should be: absent, or of another text that is not a newer
     version's.
     """
-    return _look(connection)[0]
+    return _read_triggers(connection)[0]
 
 
 async def read_missing(connection: AsyncConnection) -> list[str]:
@@ -151,7 +151,7 @@ def ensure(connection: Connection) -> list[str]:
     the row that is written here first. Raises PermissionError with the server's words where the
     account may not create triggers.
     """
-    wanted, present = _look(connection)
+    wanted, present = _read_triggers(connection)
     if not wanted:
         return []
     # committed before the first trigger: killed in between, the next process compares all the same
@@ -210,7 +210,7 @@ def take_over(connection: Connection) -> list[str]:
     )
 
 
-def _look(connection: Connection) -> tuple[list[Trigger], set[str]]:
+def _read_triggers(connection: Connection) -> tuple[list[Trigger], set[str]]:
     """Those that are missing, and the names of all that are there."""
     dialect = _dialect(connection)
     rows = [tuple(row) for row in connection.exec_driver_sql(_PRESENT[dialect]).all()]
@@ -329,19 +329,21 @@ def _differs(dialect: Dialect, values: Iterable[str], texts: Iterable[str]) -> s
 
 
 def _conversation(act: str, row: str) -> str:
-    return _note(f"{row}.company_id", CONVERSATION, act, f"{row}.id", f"{row}.id")
+    return _insert_change(f"{row}.company_id", CONVERSATION, act, f"{row}.id", f"{row}.id")
 
 
 def _message(act: str, row: str) -> str:
     """Whose it is would have to be looked up, which costs and locks: the follower does it."""
-    return _note("NULL", MESSAGE, act, f"{row}.id", f"{row}.conversation_id")
+    return _insert_change("NULL", MESSAGE, act, f"{row}.id", f"{row}.conversation_id")
 
 
 def _integration(act: str, row: str) -> str:
-    return _note(str(INTEGRATIONS), INTEGRATION, act, f"{row}.id", "0")
+    return _insert_change(str(INTEGRATIONS), INTEGRATION, act, f"{row}.id", "0")
 
 
-def _note(company_id: str, subject: int, act: str, row_id: str, conversation_id: str) -> str:
+def _insert_change(
+    company_id: str, subject: int, act: str, row_id: str, conversation_id: str
+) -> str:
     return (
         f"INSERT INTO {CHANGES_TABLE} (company_id, subject, act, row_id, conversation_id) "
         f"VALUES ({company_id}, {subject}, '{act}', {row_id}, {conversation_id})"

@@ -8,7 +8,7 @@ from server.db.engine.database import Connection
 from server.db.schema import columns
 from server.db.state import crm_notes, eventlog
 
-_CONVERSATIONS_MOST = 1_000
+_MAX_CONVERSATIONS = 1_000
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -43,7 +43,7 @@ async def find_contact(
             "company_id": company_id,
             "integration_id": row[0],
             "pattern": f'%"id":{contact_id}%',
-            "limit": _CONVERSATIONS_MOST,
+            "limit": _MAX_CONVERSATIONS,
         },
     )
     return Kept(
@@ -64,7 +64,7 @@ async def find_conversations(
         f"WHERE omni_integration_id IN ({columns.ids(integration_ids)}) AND external_user_id "
         "LIKE :pattern ESCAPE '=' "
         "AND omni_chatwoot_conversation_id IS NOT NULL ORDER BY id DESC LIMIT :limit",
-        {"pattern": f"chatwoot=_{contact_id}=_%", "limit": _CONVERSATIONS_MOST},
+        {"pattern": f"chatwoot=_{contact_id}=_%", "limit": _MAX_CONVERSATIONS},
     )
     return [(row[0], row[1]) for row in rows]
 

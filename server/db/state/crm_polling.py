@@ -15,8 +15,8 @@ from server.core.state.crm_changes import (
 from server.db.engine.database import Connection
 
 # conversation -> (number of its last event, all that another program may change)
-Looked = dict[int, tuple[int, str]]
-_MAX_LOOKED = 100  # of a company, the newest
+Newest = dict[int, tuple[int, str]]
+_MAX_COMPARED = 100  # of a company, the newest
 _INSERT = (
     "INSERT INTO omni_crm_changes (company_id, subject, act, row_id, conversation_id) "
     "VALUES (:company_id, :subject, :act, :row_id, :id)"
@@ -102,7 +102,7 @@ async def queue_unheard(
     return [row[0] for row in conversations], [row[0] for row in messages]
 
 
-async def look(connection: Connection, company_id: int) -> Looked:
+async def read_newest(connection: Connection, company_id: int) -> Newest:
     """Return the newest conversations of a company: our sequence number, and what the CRM's columns
     say.
     """
@@ -111,12 +111,12 @@ async def look(connection: Connection, company_id: int) -> Looked:
         "last_message_at, created_at, updated_at "
         "FROM social_conversations WHERE company_id = :company_id ORDER BY last_message_at DESC, "
         "id DESC LIMIT :limit",
-        {"company_id": company_id, "limit": _MAX_LOOKED},
+        {"company_id": company_id, "limit": _MAX_COMPARED},
     )
     return {row[0]: (row[1], repr(row[2:])) for row in rows}
 
 
-def changed(before: Looked, now: Looked) -> list[int]:
+def changed(before: Newest, now: Newest) -> list[int]:
     """Conversations that say something else, and had no event since."""
     return [
         one

@@ -18,7 +18,7 @@ from server.db.engine.sql_connection import (
 from server.errors import CompanyBusy
 
 Select = tuple[str, Parameters]
-_PLACES_MOST = 100  # in one statement
+_MAX_PLACES = 100  # in one statement
 _STREAM = "company_id, epoch, head, floor"
 _STREAMS: dict[Dialect, str] = {  # one column: see `columns.JsonRowMapper`
     "sqlite": f"SELECT {_STREAM} FROM omni_inbox_streams",
@@ -161,8 +161,8 @@ async def read_written(connection: Connection, seqs: Mapping[int, int]) -> dict[
     places = [
         f"(company_id = {int(company_id)} AND seq = {int(seq)})" for company_id, seq in seqs.items()
     ]
-    for at in range(0, len(places), _PLACES_MOST):
-        where = " OR ".join(places[at : at + _PLACES_MOST])
+    for at in range(0, len(places), _MAX_PLACES):
+        where = " OR ".join(places[at : at + _MAX_PLACES])
         rows = await connection.fetch_all(
             f"SELECT company_id, created_at FROM omni_inbox_events WHERE {where}"
         )

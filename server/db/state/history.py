@@ -11,8 +11,8 @@ from server.db.engine.sql_connection import IntList
 
 _GO_ON_US = 24 * 3600 * 1_000_000  # an interrupted sync older than this begins anew
 # a comparison of all history that began longer ago begins anew
-_CYCLE_MOST_US = 30 * 24 * 3600 * 1_000_000
-_AHEAD_MOST_US = 2 * 24 * 3600 * 1_000_000
+_MAX_CYCLE_US = 30 * 24 * 3600 * 1_000_000
+_MAX_AHEAD_US = 2 * 24 * 3600 * 1_000_000
 _NUMBERS_AT_ONCE = 500
 
 
@@ -161,9 +161,9 @@ async def claim(
         return None
     for integration_id, until, began in rows:
         # what is further ahead than one can be was written by a clock that was wrong
-        if now_us < until <= now_us + _AHEAD_MOST_US:
+        if now_us < until <= now_us + _MAX_AHEAD_US:
             continue
-        began_us = int(began) if began and now_us - _CYCLE_MOST_US < began <= now_us else now_us
+        began_us = int(began) if began and now_us - _MAX_CYCLE_US < began <= now_us else now_us
         taken = await connection.execute(
             "UPDATE integrations SET omni_history_until = :until, omni_history_began_at = "
             ":began WHERE id = :id AND omni_history_until = :seen",

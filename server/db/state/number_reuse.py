@@ -11,7 +11,7 @@ from server.db.engine.database import Connection
 _logger = log.get(__name__)
 
 
-async def note(
+async def record_reuse(
     connection: Connection, reissued: Iterable[tuple[int, str, int]], now_us: int
 ) -> None:
     """`reissued`: (integration, conversation or message, Chatwoot's number)."""

@@ -27,8 +27,8 @@ _NUMBER = f"COALESCE(m.omni_chatwoot_message_id, {LAST})"
 # older programs left zero dates
 _TIME = "CASE WHEN m.created_at >= '1000-01-01 00:00:00' THEN m.created_at END"
 NEWEST_FIRST = f"SUBSTR({_TIME}, 1, 19) DESC, {_NUMBER} DESC, m.id DESC"
-_RENAMED_MOST = 500  # with one name: what is older gets it when it is read again
-_LOOKED_AT_MOST = 100  # of one conversation and look, the newest
+_MAX_RENAMED = 500  # with one name: what is older gets it when it is read again
+_MAX_SEEN = 100  # of one conversation and look, the newest
 # so far back from what an agent saw last, a message that came late still matters to a reply
 _END_US = 10 * 60 * SECOND
 
@@ -104,7 +104,7 @@ async def read_unseen(
     return [MESSAGES.entity(row) for row in rows]
 
 
-async def read_looked_at(
+async def read_seen_since(
     connection: Connection, looks: Sequence[tuple[int, int, int]]
 ) -> list[Message]:
     """Messages to the customer that are not known to be read, of (conversation, since, until in
@@ -112,7 +112,7 @@ async def read_looked_at(
     is looked through again, that of `until` is not over now.
     """
     conditions: list[str] = []
-    values: dict[str, object] = {"no": False, "limit": _LOOKED_AT_MOST * len(looks)}
+    values: dict[str, object] = {"no": False, "limit": _MAX_SEEN * len(looks)}
     for n, (conversation_id, since_us, until_us) in enumerate(looks):
         conditions.append(
             f"(m.conversation_id = :c{n} AND m.created_at >= :s{n} AND m.created_at < :u{n})"
@@ -142,7 +142,7 @@ async def read_of_customers(
         f"WHERE m.conversation_id IN ({ids(conversation_ids)}) AND "
         f"{IS_CUSTOMER.format('m.sender_type')} "
         "ORDER BY m.created_at DESC, m.id DESC LIMIT :limit",
-        {"limit": _RENAMED_MOST},
+        {"limit": _MAX_RENAMED},
     )
     return [MESSAGES.entity(row) for row in rows]
 

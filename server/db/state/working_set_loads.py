@@ -79,7 +79,7 @@ async def load_free_working_set(
     by_id = {entry.row.id: entry for entry in entries.values()}
     known = {message.id: message for rows in found[1:] for message in map(MESSAGES.entity, rows)}
     if readings := _new_readings(changes, entries):
-        read = await threads.read_looked_at(connection, readings)
+        read = await threads.read_seen_since(connection, readings)
         known |= {message.id: message for message in read}
     if renamed := _renamed(changes, entries):
         theirs = await threads.read_of_customers(connection, renamed)
@@ -120,7 +120,7 @@ def _renamed(
         entry = entries.get((source.integration_id, change.conversation.display_id))
         name = change.conversation.contact_name
         if (
-            change.contact_told is not None
+            change.contact_update is not None
             and entry is not None
             and name not in (None, entry.row.external_user_name)
         ):

@@ -32,7 +32,7 @@ async def save_working_set(
     working_set.add_read_events(now_us)
     await external_ids.keep_apart(connection, working_set)
     if working_set.reissued:
-        await number_reuse.note(connection, working_set.reissued, now_us)
+        await number_reuse.record_reuse(connection, working_set.reissued, now_us)
     numbered = _number(working_set, streams)
     await _save_conversations(connection, working_set)
     await _save_messages(connection, working_set)

@@ -6,7 +6,7 @@ from starlette.routing import BaseRoute, Route
 
 from server.access.authentication import Principal, actor_of
 from server.core.state.canned_reply_rules import (
-    COMPANY_MOST,
+    MAX_CANNED_REPLIES,
     CannedReply,
     checked_content,
     checked_shortcut,
@@ -72,9 +72,12 @@ class CannedReplies:
                 return known
             if known is not None:
                 raise DuplicateRow
-            if await canned_reply_rows.count_canned_replies(connection, company_id) >= COMPANY_MOST:
+            if (
+                await canned_reply_rows.count_canned_replies(connection, company_id)
+                >= MAX_CANNED_REPLIES
+            ):
                 raise Unprocessable(
-                    f"A company has at most {COMPANY_MOST} canned replies; delete one first"
+                    f"A company has at most {MAX_CANNED_REPLIES} canned replies; delete one first"
                 )
             number = await canned_reply_rows.add_canned_reply(
                 connection, company_id, shortcut, content, wall_now_us()

@@ -102,7 +102,7 @@ class Strangers:
             if self._addresses.is_empty(network_of(address), now) or self._total.is_empty(now):
                 raise TooManyRequests("Too many webhooks that no integration takes")
             self.note_fault(address, size)
-        if not self._disk.take(now, size + _KEPT_BYTES):
+        if not self._disk.try_take(now, size + _KEPT_BYTES):
             raise TooManyRequests("Too much is kept already that no integration takes")
 
     def note_verified(self, address: str, company_id: int) -> None:

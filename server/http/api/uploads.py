@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from server.core.identifiers import parse_digits
-from server.core.state.upload_rules import FILES_MOST, checked_file
+from server.core.state.upload_rules import MAX_FILES, checked_file
 from server.errors import (
     BadRequest,
     TooLarge,
@@ -100,7 +100,7 @@ def _fields(form: FormData) -> dict[str, str]:
 
 def _files(form: FormData) -> list[Upload]:
     files = [(name, value) for name, value in form.multi_items() if isinstance(value, UploadFile)]
-    if len(files) > FILES_MOST:
+    if len(files) > MAX_FILES:
         raise _too_many()
     if any(name not in ("attachments", "attachments[]") for name, _ in files):
         raise BadRequest("Files go under the name attachments")
@@ -111,4 +111,4 @@ def _files(form: FormData) -> list[Upload]:
 
 
 def _too_many() -> Unprocessable:
-    return Unprocessable(f"A reply has at most {FILES_MOST} files")
+    return Unprocessable(f"A reply has at most {MAX_FILES} files")

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from server import metrics
 from server.core.chatwoot.headings import Heading, may_lack_account, read_heading
-from server.core.chatwoot.json_bodies import MOST_VALUES, has_too_many_values, strip_credentials
+from server.core.chatwoot.json_bodies import MAX_JSON_VALUES, has_too_many_values, strip_credentials
 from server.core.identifiers import parse_digits
 from server.db.journal import journal
 from server.db.journal.journal import NOT_JUDGED, OF_NOBODY, Delivery

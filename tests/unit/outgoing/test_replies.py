@@ -114,7 +114,7 @@ async def test_an_outage_of_an_hour_ends_no_reply(tmp_path: Path) -> None:
         outgoing = await one.claim()
         one.sim.switches.set(fail_next=99, fail_status=503, fail_writes_only=False)
         long_ago = replace(
-            outgoing.message, told_at=wall_now_us() - 3_590 * SECOND, delivery_attempts=500
+            outgoing.message, observed_us=wall_now_us() - 3_590 * SECOND, delivery_attempts=500
         )
         later = one.attempts.retry_later(long_ago, is_unknown=False)(
             replace(long_ago, delivery_attempts=501)
@@ -123,7 +123,7 @@ async def test_an_outage_of_an_hour_ends_no_reply(tmp_path: Path) -> None:
         assert later.delivery_error is not None
         assert later.delivery_error.code == "retrying"
         assert 0 < (later.next_attempt_us or 0) - wall_now_us() <= 20 * SECOND
-        over = replace(long_ago, told_at=wall_now_us() - 3_610 * SECOND)
+        over = replace(long_ago, observed_us=wall_now_us() - 3_610 * SECOND)
         failed = one.attempts.retry_later(over, is_unknown=False)(
             replace(over, delivery_attempts=501)
         )

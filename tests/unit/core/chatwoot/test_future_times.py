@@ -99,7 +99,7 @@ def test_rows_of_before_heal() -> None:
         entry.row, chatwoot_version=at(_YEAR), last_message_us=at(_YEAR), last_inbound_us=at(_YEAR)
     )
     entry.messages[0].row = replace(
-        entry.messages[0].row, chatwoot_version=at(_YEAR), told_at=at(_YEAR)
+        entry.messages[0].row, chatwoot_version=at(_YEAR), observed_us=at(_YEAR)
     )
     desk.working_set.heal(at(50))
     assert (desk.row.last_message_us, desk.row.last_inbound_us) == (at(50), at(50))

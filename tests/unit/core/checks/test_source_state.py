@@ -12,18 +12,18 @@ HOUR = 3_600 * SECOND
 def test_a_quiet_night_is_no_silence_of_webhooks() -> None:
     """The first word after hours comes by the socket, and its webhook half a minute later."""
     silence = Silence()
-    assert not silence.look(seen_us=HOUR, heard_us=HOUR)
-    assert not silence.look(seen_us=HOUR, heard_us=9 * HOUR)
-    assert not silence.look(seen_us=9 * HOUR + 30 * SECOND, heard_us=9 * HOUR)
-    assert not silence.look(seen_us=9 * HOUR + 30 * SECOND, heard_us=20 * HOUR)
+    assert not silence.update(seen_us=HOUR, heard_us=HOUR)
+    assert not silence.update(seen_us=HOUR, heard_us=9 * HOUR)
+    assert not silence.update(seen_us=9 * HOUR + 30 * SECOND, heard_us=9 * HOUR)
+    assert not silence.update(seen_us=9 * HOUR + 30 * SECOND, heard_us=20 * HOUR)
 
 
 def test_news_that_no_webhook_follows_is_told_after_a_while() -> None:
     silence = Silence()
-    assert not silence.look(seen_us=HOUR, heard_us=2 * HOUR)
-    assert not silence.look(seen_us=HOUR, heard_us=2 * HOUR + SILENT_US)
-    assert silence.look(seen_us=HOUR, heard_us=2 * HOUR + SILENT_US + 1)
-    assert not silence.look(seen_us=3 * HOUR, heard_us=2 * HOUR + SILENT_US + 1), "one has come"
+    assert not silence.update(seen_us=HOUR, heard_us=2 * HOUR)
+    assert not silence.update(seen_us=HOUR, heard_us=2 * HOUR + SILENT_US)
+    assert silence.update(seen_us=HOUR, heard_us=2 * HOUR + SILENT_US + 1)
+    assert not silence.update(seen_us=3 * HOUR, heard_us=2 * HOUR + SILENT_US + 1), "one has come"
 
 
 @pytest.mark.parametrize(

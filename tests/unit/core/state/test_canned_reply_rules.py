@@ -3,7 +3,7 @@
 import pytest
 
 from server.core.state.canned_reply_rules import (
-    CONTENT_MOST_CHARACTERS,
+    MAX_CONTENT_CHARACTERS,
     checked_content,
     checked_shortcut,
 )
@@ -39,7 +39,7 @@ def test_a_text_is_kept_as_it_is() -> None:
     assert checked_content(" Dear customer,\n\nthank you. ") == " Dear customer,\n\nthank you. "
 
 
-@pytest.mark.parametrize("given", ["", " \n ", "x" * (CONTENT_MOST_CHARACTERS + 1), None, 7])
+@pytest.mark.parametrize("given", ["", " \n ", "x" * (MAX_CONTENT_CHARACTERS + 1), None, 7])
 def test_what_is_no_text_is_refused(given: object) -> None:
     """Nothing, or too much."""
     with pytest.raises(BadRequest):

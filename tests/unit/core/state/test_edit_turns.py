@@ -22,7 +22,7 @@ def _numbers(rows: list[Json]) -> list[int]:
 def _read(turns: EditTurns, rows: list[Json], most: int, until_us: int = UNTIL_US) -> list[int]:
     chosen = turns.choose(rows, most)
     for row in chosen:
-        turns.note(row, until_us)
+        turns.record_read(row, until_us)
     return _numbers(chosen)
 
 

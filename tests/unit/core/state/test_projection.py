@@ -360,7 +360,7 @@ def test_a_newer_rest_answer_repairs_what_no_webhook_told() -> None:
     """Lost updates and deletions are found by reading."""
     desk = Desk(message_change(version=1))
     assert desk.tell(message_change("edited", asked_us=at(1001)))[1] is UPDATED
-    assert desk.messages[0].told_at == at(1001)
+    assert desk.messages[0].observed_us == at(1001)
     assert desk.tell(message_change("edited earlier", asked_us=at(1000.5)))[1] is SAME
 
 
@@ -450,7 +450,7 @@ def test_a_read_mark_leaves_the_conversation_as_it_is() -> None:
     """It belongs to one agent."""
     desk = Desk(message_change())
     before = desk.row
-    desk.working_set.note_read(desk.entry, 4, 1, 991, at(9))
+    desk.working_set.add_agent_read(desk.entry, 4, 1, 991, at(9))
     pending = desk.working_set.pending_events[-1]
     assert (pending.kind, pending.extra) == (
         "conversation.read",

@@ -121,4 +121,4 @@ def test_server_messages_carry_type_and_fields() -> None:
 def test_a_flood_is_over_its_budget() -> None:
     """A page's traffic passes, ten thousand frames at once do not."""
     budget = frame_budget(0.0)
-    assert sum(budget.take(0.0) for _ in range(10_000)) == 60
+    assert sum(budget.try_take(0.0) for _ in range(10_000)) == 60

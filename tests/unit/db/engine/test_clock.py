@@ -33,22 +33,22 @@ async def test_a_wrong_wall_clock_is_of_no_account(on_mariadb: Database) -> None
     assert clock.now_us() == int(wall * SECOND), (
         "until the database has answered, the wall clock stands in"
     )
-    assert clock.should_look
+    assert clock.is_read_due
     before = time.time()
     told = await on_mariadb.read(clock.read)
     assert before - 1 < told / SECOND < time.time() + 1
     assert abs(clock.now_us() - told) < 2
-    assert not clock.should_look
+    assert not clock.is_read_due
     moment[0] += 60.0
     assert abs(clock.now_us() - told - 60 * SECOND) < 2
-    assert clock.should_look, "a failover may have brought another clock"
+    assert clock.is_read_due, "a failover may have brought another clock"
 
 
 async def test_every_call_keeps_it_measured(on_mariadb: Database) -> None:
     """Whoever has called the database knows its time."""
-    assert on_mariadb.clock.should_look
+    assert on_mariadb.clock.is_read_due
     await on_mariadb.fetch_one("SELECT 1")
-    assert not on_mariadb.clock.should_look
+    assert not on_mariadb.clock.is_read_due
 
 
 async def test_a_slow_answer_does_not_move_it(on_mariadb: Database) -> None:

@@ -95,18 +95,18 @@ def test_what_was_met_is_told_until_a_write_is_taken() -> None:
     """
     now = 100.0
     refusals = Refusals(lambda: now)
-    refusals.note(pymysql.err.OperationalError(1290, "read-only"))
-    refusals.note_write()
+    refusals.record(pymysql.err.OperationalError(1290, "read-only"))
+    refusals.record_write()
     assert "read-only (1290)" in (refusals.problem() or "")
     now += 60.0
     assert refusals.problem() is not None, "nothing has shown that it is over"
-    refusals.note_write()
+    refusals.record_write()
     assert refusals.problem() is None
-    refusals.note(pymysql.err.OperationalError(1142, "INSERT command denied"))
-    refusals.note_write()
+    refusals.record(pymysql.err.OperationalError(1142, "INSERT command denied"))
+    refusals.record_write()
     assert "grant it: INSERT command denied (1142)" in (refusals.problem() or "")
     now += 11.0
     assert refusals.problem() is None
-    refusals.note(pymysql.err.OperationalError(1205, "Lock wait timeout"))
-    refusals.note(DatabaseRefuses())
+    refusals.record(pymysql.err.OperationalError(1205, "Lock wait timeout"))
+    refusals.record(DatabaseRefuses())
     assert refusals.problem() is None

@@ -29,7 +29,7 @@ def _dead() -> float:
 
 async def _fail(connection: Connection) -> None:
     await journal.count_failure(connection, 1, "broken", 1, lambda attempts: attempts)
-    await number_reuse.note(connection, [(1, "message", 7)], 1)
+    await number_reuse.record_reuse(connection, [(1, "message", 7)], 1)
 
 
 async def test_a_transaction_that_runs_three_times_is_counted_once(database: Database) -> None:

@@ -27,7 +27,7 @@ async def test_every_event_of_a_walk_counts(database_url: str) -> None:
             FanOut(1, 5, 5, 290, 300, 0),
             FanOut(2, 1, 5, 90, 100, 1),
         ]
-        await fanouts.append_reach(connection, walks)
+        await fanouts.append_fanouts(connection, walks)
 
     async with Database(database_url) as database:
         await database.transaction(write)

@@ -247,7 +247,7 @@ def _read(company_id: int, number: int, place: int) -> Act:
                 await lists.write_read_count(
                     c, AGENT_ID, entry.row.id, count, message.id, office.now()
                 )
-                working_set.note_read(entry, AGENT_ID, count, message.id, office.now())
+                working_set.add_agent_read(entry, AGENT_ID, count, message.id, office.now())
 
     return _with_conversation(company_id, number, work)
 
@@ -267,7 +267,7 @@ def _reply(company_id: int, number: int, key: str) -> Act:
                 client_id=key,
                 agent_id=AGENT_ID,
                 delivery_state="sending",
-                told_at=now,
+                observed_us=now,
             )
             working_set.put_message(entry, reply, now, now)
 
@@ -408,7 +408,7 @@ async def test_any_order_of_versioned_webhooks_ends_in_the_same_state() -> None:
 def _state_of(working_set: WorkingSet) -> Any:
     (entry,) = working_set.entries.values()
     held = sorted(
-        (replace(message.row, told_at=0) for message in entry.messages),
+        (replace(message.row, observed_us=0) for message in entry.messages),
         key=lambda m: m.created_us or 0,
     )
     return replace(entry.row, seq=0), held

@@ -150,7 +150,7 @@ async def test_sqlite_finds_a_page_by_the_index(tmp_path: Path) -> None:
             )
             await threads.read_unseen(listening, _COMPANY, conversation_id, before.id, 5)
             await threads.count_inbound(listening, before)
-            await threads.read_looked_at(
+            await threads.read_seen_since(
                 listening, [(conversation_id, at(0), at(9)), (conversation_id + 1, at(0), at(9))]
             )
             return listening.asked
