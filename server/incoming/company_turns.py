@@ -2,11 +2,11 @@
 none waits for another's. A company that is locked elsewhere is tried again after a backoff.
 """
 
-import random
 import time
 from collections.abc import Awaitable, Callable, Collection
 from typing import NamedTuple
 
+from server.core.backoff import Backoff
 from server.db.engine.database import Connection
 from server.db.journal import journal_reads
 from server.db.journal.journal_reads import Waiting
@@ -36,8 +36,8 @@ class CompanyTurns:
         self._batch = batch
         self._is_behind = False  # there is a backlog: companies take turns
         self._turn_after: int | None = None
-        # company that is locked elsewhere -> (next try, pause)
-        self._busy: dict[int, tuple[float, float]] = {}
+        # company that is locked elsewhere -> (next try, the waiting times between its tries)
+        self._busy: dict[int, tuple[float, Backoff]] = {}
 
     async def select(self, connection: Connection, skipped: Collection[int]) -> Selection:
         """Read the next deliveries, without those of `skipped` companies and of busy ones."""
@@ -66,10 +66,11 @@ class CompanyTurns:
         """
         now = time.monotonic()
         for company_id in busy:
-            _, pause = self._busy.get(company_id, (0.0, _INITIAL_BACKOFF_SECONDS / 2))
-            pause = min(_MAX_BACKOFF_SECONDS, 2 * pause)
-            # jitter, not a secret
-            self._busy[company_id] = (now + pause * (0.5 + random.random()), pause)  # noqa: S311
+            _, backoff = self._busy.get(company_id) or (
+                0.0,
+                Backoff(_INITIAL_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS),
+            )
+            self._busy[company_id] = (now + backoff.next_seconds(), backoff)
         for company_id in served:
             self._busy.pop(company_id, None)
 

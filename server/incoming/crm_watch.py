@@ -33,6 +33,7 @@ from server.db.state import (
     eventlog,
 )
 from server.errors import ConfigurationError, DatabaseUnavailable, OmniError
+from server.incoming.note_refusals import NewRefusals, NoteRefusals
 
 CHECK_SECONDS = 2.0
 _AGAIN_SECONDS = 30.0  # after triggers could not be put back for another reason
@@ -46,10 +47,6 @@ _TAG_SECONDS = 10  # without triggers a tag proves no more than this
 _LATE_SECONDS = 600.0
 _MAX_UNHEARD = 5_000
 _MAX_WATCHED = 200  # companies looked at in one round
-# nobody tried for so long whether notes can be written, a process that ended meanwhile included
-_UNPROVED_SECONDS = 600.0
-_REFUSED_TO_ALL = {Act.FULL}  # met by any call of ours: a note may have met it as well
-_REFUSED_TO_NOTES = {*_REFUSED_TO_ALL, Act.RIGHTS, Act.SCHEMA}
 # a server that is read-only refuses the CRM's writes too, but for those of an administrator
 _READ_ONLY = {Act.DEMOTED}
 _logger = log.get(__name__)
@@ -78,12 +75,9 @@ class CrmWatch:
         self._ends: deque[tuple[float, tuple[int, int]]] = deque()
         self._queued: tuple[set[int], set[int]] = set(), set()
         self._looked: dict[int, crm_polling.Newest] = {}
-        self._has_refused = False  # notes could not be written, or maybe not, since the last proof
-        self._refused_notes: str | None = None  # in words
-        self._proved_at: float | None = None
-        self._met = 0
+        self._note_refusals = NoteRefusals(database.refusals)
+        self._read_only = NewRefusals(database.refusals, _READ_ONLY)
         self._was_read_only = False
-        self._met_read_only = 0
 
     async def run(self) -> None:
         """Checks triggers and notes every two seconds, until it is cancelled."""
@@ -104,7 +98,7 @@ class CrmWatch:
         if self._refused_notes is not None:
             return [
                 "what the CRM writes cannot be noted, and follows once it can "
-                f"({self._refused_notes}); see docs/operation.md"
+                f"({self._note_refusals.reason}); see docs/operation.md"
             ]
         if self.reason is None:
             return []
@@ -147,9 +141,6 @@ class CrmWatch:
     async def prove(self) -> None:
         """Tries whether a note can be written; once it can be again, what went without is compared.
         Raises DatabaseUnavailable.
-
-        A server that cannot be reached says nothing of its triggers: only refusals count, and
-        silence of minutes.
         """
         if self._database.dialect == "sqlite" and await self._database.read(crm_proofs.has_proof):
             return
@@ -171,15 +162,14 @@ class CrmWatch:
         try:
             reason = await self._database.transaction(write, attempts=1)
         except DatabaseUnavailable:
-            self._has_refused |= self._count(_REFUSED_TO_NOTES) != met
+            self._note_refusals.end_away()
             raise
         # nobody thought of it: a table that is not ours any more, or damaged
         except OmniError as error:
             self._keep_refusal(error.message)
             return
-        refusals.record_write()
-        self._has_refused &= not has_refused
-        self._proved_at, self._refused_notes = now, None
+        self._database.refusals.record_write()
+        self._note_refusals.end_written()
         if reason is not None:  # also at the first start on a database
             _logger.info("the CRM's rows are to be compared", reason=reason)
 
@@ -211,10 +201,8 @@ class CrmWatch:
         """Only what differs is told: as a rule nobody wrote, and a switchover must not have every
         client take a snapshot. Raises DatabaseUnavailable.
         """
-        met = self._count(_READ_ONLY)
-        self._was_read_only |= met != self._met_read_only
-        self._met_read_only = met
-        if self._was_read_only and not self._database.refusals.is_refusing(_READ_ONLY):
+        self._was_read_only |= self._read_only.has_new()
+        if self._was_read_only and self._read_only.is_over:
             await self._compare(tells_all=False)
             self._was_read_only = False
 
@@ -246,7 +234,7 @@ class CrmWatch:
                 await self._database.transaction(partial(_order_counts, found=found))
             odd |= {one.company_id for one in found}
             # else a comparison of ten minutes would look as if nobody had tried, and order another
-            if self._proved_at is not None and time.monotonic() - self._proved_at > CHECK_SECONDS:
+            if self._note_refusals.seconds_since_written > CHECK_SECONDS:
                 await self.prove()
             await asyncio.sleep(_PAUSE_SECONDS)
         companies = await self._database.read(crm_notes.read_all_companies) if tells_all else []

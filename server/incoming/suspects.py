@@ -27,7 +27,7 @@ from server.errors import (
 _logger = log.get(__name__)
 _POLL_SECONDS = 0.25
 _RETRIES_AT_ONCE = 20
-# between two looks at a company that is held up by something else
+# between two tries of a company that is held up by something else
 _INITIAL_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 0.5, 10.0
 _INITIAL_RETRY_SECONDS = 0.5
 _MAX_RETRY_SECONDS = 60.0

@@ -236,7 +236,7 @@ async def test_a_server_that_was_read_only_sends_nobody_back_to_a_snapshot(
 
         async def has_compared() -> bool:
             await desk.watch.turn()
-            return desk.watch._met_read_only > 0 and not desk.watch._was_read_only
+            return desk.watch._read_only._counted > 0 and not desk.watch._was_read_only
 
         await eventually(has_compared, 40.0)
         for _ in range(2):
@@ -256,7 +256,7 @@ async def test_a_comparison_that_takes_long_orders_no_other(
         monkeypatch.setattr("server.incoming.crm_watch._PAGE", 1)
         monkeypatch.setattr("server.incoming.crm_watch._PAUSE_SECONDS", 0.5)
         monkeypatch.setattr("server.incoming.crm_watch.CHECK_SECONDS", 0.1)
-        monkeypatch.setattr("server.incoming.crm_watch._UNPROVED_SECONDS", 0.8)
+        monkeypatch.setattr("server.incoming.note_refusals._UNPROVED_SECONDS", 0.8)
         await desk.watch.prove()
         await desk.watch._compare(tells_all=False)
         for _ in range(2):
