@@ -33,7 +33,7 @@ async def count_by_minute(
         f"NOT LIKE :socket) GROUP BY {minute}",
         {"since": since_us, "socket": f"%{SOURCE}%"},
     )
-    return {int(row[0]): int(row[1]) for row in rows}
+    return {int(minute): int(count) for minute, count in rows}
 
 
 async def read_backlog(

@@ -232,7 +232,11 @@ async def read_password(connection: Connection, email: str) -> tuple[int, str | 
         ":yes",
         {"email": email, "yes": True},
     )
-    return (row[0], row[1]) if row and row[2].strip().lower() == email.strip().lower() else None
+    if row is None:
+        return None
+    agent_id, password_hash, stored = row
+    is_same = stored.strip().lower() == email.strip().lower()
+    return (agent_id, password_hash) if is_same else None
 
 
 async def hold_password(connection: Connection, agent_id: int, password_hash: str) -> bool:
@@ -240,11 +244,11 @@ async def hold_password(connection: Connection, agent_id: int, password_hash: st
     transaction's end.
     """
     suffix = " FOR UPDATE" if connection.dialect == "mysql" else ""
-    row = await connection.fetch_one(
+    stored = await connection.fetch_value(
         f"SELECT password_hash FROM omni_agents WHERE id = :id AND is_active = :yes{suffix}",
         {"id": agent_id, "yes": True},
     )
-    return row is not None and row[0] == password_hash
+    return stored is not None and bool(stored == password_hash)
 
 
 async def update_password(

@@ -51,7 +51,7 @@ async def list_sessions(
         "DESC LIMIT :limit",
         {"id": agent_id, "now": now_us, "limit": limit},
     )
-    return [SignInView(row[0][:_ID_CHARACTERS], row[0], *row[1:]) for row in rows]
+    return [SignInView(key[:_ID_CHARACTERS], key, *rest) for key, *rest in rows]
 
 
 async def end_sessions(connection: Connection, keys: list[str], now_us: int) -> None:
@@ -118,10 +118,11 @@ async def read_sessions_revoked(connection: Connection, since_us: int, page: int
             "ORDER BY revoked_at, token_hash LIMIT :limit",
             edge | {"limit": page},
         )
-        found += [row[0] for row in rows]
+        found += [key for key, _ in rows]
         if len(rows) < page:
             return found
-        edge = {"since": rows[-1][1], "key": rows[-1][0]}
+        last_key, last_us = rows[-1]
+        edge = {"since": last_us, "key": last_key}
 
 
 async def trim_sessions(connection: Connection, before_us: int, limit: int) -> int:

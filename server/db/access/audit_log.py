@@ -116,11 +116,11 @@ async def list_acts(
 
 async def count_acts(connection: Connection, agent_id: int, act: str, since_us: int) -> int:
     """How many lines about an agent have this act since the moment."""
-    row = await connection.fetch_one(
+    number = await connection.fetch_value(
         "SELECT COUNT(*) FROM omni_audit_log WHERE agent_id = :id AND act = :act AND at > :since",
         {"id": agent_id, "act": act, "since": since_us},
     )
-    return int(row[0]) if row else 0
+    return int(number or 0)
 
 
 async def count_failures(connection: Connection, agent_id: int) -> int:
@@ -164,8 +164,8 @@ def _act(row: Row) -> Act:
 
 async def read_owner(connection: Connection, kind: str, number: int) -> int | None:
     """The company of a thing named in `OWNERS`; None when there is no such thing."""
-    row = await connection.fetch_one(OWNERS[kind], {"id": number})
-    return int(row[0]) if row else None
+    found = await connection.fetch_value(OWNERS[kind], {"id": number})
+    return None if found is None else int(found)
 
 
 async def has_foreign_attempt(

@@ -16,11 +16,11 @@ async def list_canned_replies(connection: Connection, company_id: int) -> list[C
 
 async def count_canned_replies(connection: Connection, company_id: int) -> int:
     """Count a company's canned replies."""
-    row = await connection.fetch_one(
+    number = await connection.fetch_value(
         "SELECT COUNT(*) FROM omni_canned_replies WHERE company_id = :company_id",
         {"company_id": company_id},
     )
-    return int(row[0]) if row else 0
+    return int(number or 0)
 
 
 async def read_by_shortcut(

@@ -52,4 +52,4 @@ async def _by_company(connection: Connection, source: str, **values: object) -> 
         "a.company_id LIMIT :limit",
         values | {"limit": _MAX_COMPANIES},
     )
-    return {int(row[0]): int(row[1]) for row in rows}
+    return {int(company_id): int(count) for company_id, count in rows}

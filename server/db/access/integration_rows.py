@@ -146,11 +146,11 @@ async def read_known_conversation(
 
 async def count_conversations(connection: Connection, integration_id: int) -> int:
     """Count the stored conversations of an integration."""
-    row = await connection.fetch_one(
+    number = await connection.fetch_value(
         "SELECT COUNT(*) FROM social_conversations WHERE omni_integration_id = :id",
         {"id": integration_id},
     )
-    return int(row[0]) if row else 0
+    return int(number or 0)
 
 
 async def claim_watch(

@@ -8,10 +8,10 @@ from server.db.engine.database import Connection
 
 async def read_preferences(connection: Connection, agent_id: int) -> Preferences:
     """Return the agent's preferences; defaults where none are stored or the agent is gone."""
-    row = await connection.fetch_one(
+    stored = await connection.fetch_value(
         "SELECT preferences FROM omni_agents WHERE id = :id", {"id": agent_id}
     )
-    return parse_preferences(row[0] if row else None)
+    return parse_preferences(stored)
 
 
 async def write_preferences(

@@ -50,24 +50,23 @@ async def has_second_factor(connection: Connection, agent_id: int) -> bool:
 
 async def agents_with(connection: Connection, company_id: int) -> set[int]:
     """The agents of a company who have one."""
-    rows = await connection.fetch_all(
+    numbers = await connection.fetch_column(
         "SELECT f.agent_id FROM omni_second_factors f JOIN omni_agents a ON a.id = f.agent_id "
         "WHERE a.company_id = :company_id",
         {"company_id": company_id},
     )
-    return {row[0] for row in rows}
+    return set(numbers)
 
 
 async def agents_without(connection: Connection, company_id: int) -> list[int]:
     """The agents of a company who sign in with a password alone."""
-    rows = await connection.fetch_all(
+    return await connection.fetch_column(
         "SELECT a.id FROM omni_agents a WHERE a.company_id = :company_id AND a.password_hash IS "
         "NOT NULL "
         "AND NOT EXISTS (SELECT 1 FROM omni_second_factors f WHERE f.agent_id = a.id) ORDER BY "
         "a.id",
         {"company_id": company_id},
     )
-    return [row[0] for row in rows]
 
 
 async def use_step(connection: Connection, agent_id: int, step: int) -> bool:
@@ -133,11 +132,11 @@ async def use_recovery_code(
 
 async def count_recovery_codes(connection: Connection, agent_id: int) -> int:
     """How many are left."""
-    row = await connection.fetch_one(
+    number = await connection.fetch_value(
         "SELECT COUNT(*) FROM omni_recovery_codes WHERE agent_id = :id AND used_at IS NULL",
         {"id": agent_id},
     )
-    return int(row[0]) if row else 0
+    return int(number or 0)
 
 
 async def add_ticket(

@@ -62,12 +62,12 @@ async def next_failed(connection: Connection, after: int) -> int | None:
 
 async def read_like(connection: Connection, delivery_id: int, limit: int) -> Sequence[int]:
     """Those that failed with the same reason."""
-    rows = await connection.fetch_all(
+    numbers = await connection.fetch_column(
         f"SELECT id FROM omni_webhook_deliveries WHERE {_FAILED} AND id <> :id AND reason = "
         "(SELECT reason FROM omni_webhook_deliveries WHERE id = :id) ORDER BY id LIMIT :limit",
         {"id": delivery_id, "limit": limit},
     )
-    return [int(row[0]) for row in rows]
+    return [int(number) for number in numbers]
 
 
 async def try_again(
@@ -84,7 +84,7 @@ async def try_again(
 
 async def read_state(connection: Connection, delivery_id: int) -> str | None:
     """Return a delivery's state; None if it is gone."""
-    row = await connection.fetch_one(
+    found = await connection.fetch_value(
         "SELECT state FROM omni_webhook_deliveries WHERE id = :id", {"id": delivery_id}
     )
-    return str(row[0]) if row else None
+    return None if found is None else str(found)

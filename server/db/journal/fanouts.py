@@ -50,17 +50,17 @@ async def read_delays(
         "r.last_seq DESC LIMIT :limit",
         {"company_id": company_id, "since": since_us, "limit": limit},
     )
-    return [(row[0], row[1].encode()) for row in rows]
+    return [(ended_us, body.encode()) for ended_us, body in rows]
 
 
 async def trim_fanouts(connection: Connection, before_us: int, limit: int) -> int:
     """Forget walks before the moment. Returns how many."""
-    rows = await connection.fetch_all(
+    numbers = await connection.fetch_column(
         "SELECT id FROM omni_event_reach WHERE last_at < :before ORDER BY last_at LIMIT :limit",
         {"before": before_us, "limit": limit},
     )
-    if rows:
+    if numbers:
         await connection.execute(
-            f"DELETE FROM omni_event_reach WHERE id IN ({columns.ids(row[0] for row in rows)})"
+            f"DELETE FROM omni_event_reach WHERE id IN ({columns.ids(numbers)})"
         )
-    return len(rows)
+    return len(numbers)

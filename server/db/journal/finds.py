@@ -82,7 +82,7 @@ async def read_deliveries(
             "limit": limit,
         },
     )
-    return [(int(row[0]), int(row[1]), str(row[2])) for row in rows]
+    return [(int(number), int(received_us), str(body)) for number, received_us, body in rows]
 
 
 async def read_of_message(
@@ -96,8 +96,8 @@ async def read_of_message(
         {"integration_id": integration_id, "number": number, "since": since_us, "limit": limit},
     )
     return [
-        SeenFind(str(row[0]), int(row[1]), None if row[2] is None else int(row[2]), str(row[3]))
-        for row in rows
+        SeenFind(str(kind), int(found_us), None if came_us is None else int(came_us), str(state))
+        for kind, found_us, came_us, state in rows
     ]
 
 
@@ -153,13 +153,13 @@ async def read_losses(connection: Connection, integration_ids: set[int], since_u
 
 async def trim_finds(connection: Connection, before_us: int, limit: int) -> int:
     """Delete at most `limit` closed finds older than `before_us`; return how many."""
-    rows = await connection.fetch_all(
+    numbers = await connection.fetch_column(
         "SELECT id FROM omni_found_by_asking WHERE found_at < :before AND state <> 'open' ORDER "
         "BY id LIMIT :limit",
         {"before": before_us, "limit": limit},
     )
-    if not rows:
+    if not numbers:
         return 0
     return await connection.execute(
-        f"DELETE FROM omni_found_by_asking WHERE id IN ({columns.ids(row[0] for row in rows)})", {}
+        f"DELETE FROM omni_found_by_asking WHERE id IN ({columns.ids(numbers)})", {}
     )

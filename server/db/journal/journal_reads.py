@@ -182,28 +182,28 @@ def lock_waiting(dialect: Dialect, ids: Iterable[int], columns: str = "COUNT(*)"
 async def lock_each(connection: Connection, ids: Iterable[int]) -> set[int]:
     """As `lock_waiting`; returns which they are."""
     return {
-        int(row[0])
-        for row in await connection.fetch_all(*lock_waiting(connection.dialect, ids, "id"))
+        int(number)
+        for number in await connection.fetch_column(*lock_waiting(connection.dialect, ids, "id"))
     }
 
 
 async def read_held(connection: Connection, ids: Iterable[int]) -> set[int]:
     """Those of them that are still to be done, whoever works on them."""
     sql = "SELECT id FROM omni_webhook_deliveries WHERE id IN (:ids) AND state = 'received'"
-    return {int(row[0]) for row in await connection.fetch_all(sql, {"ids": IntList(ids)})}
+    return set(map(int, await connection.fetch_column(sql, {"ids": IntList(ids)})))
 
 
 async def read_due_retries(connection: Connection, now_us: int, limit: int) -> list[int]:
     """Deliveries that failed and whose next try is due; also those whose next try is at no moment
     that we would have chosen.
     """
-    rows = await connection.fetch_all(
+    numbers = await connection.fetch_column(
         "SELECT id FROM omni_webhook_deliveries WHERE state = 'received' AND next_attempt_at <> 0 "
         "AND (next_attempt_at <= :now OR next_attempt_at > :far) ORDER BY next_attempt_at LIMIT "
         ":limit",
         {"now": now_us, "far": now_us + 3600 * SECOND, "limit": limit},
     )
-    return [int(row[0]) for row in rows]
+    return [int(number) for number in numbers]
 
 
 async def _companies(
@@ -215,12 +215,12 @@ async def _companies(
         else "CASE typeof(company_id) WHEN 'integer' THEN company_id ELSE 0 END"
     )
     beyond = "" if after is None else " AND company_id > :after"
-    rows = await connection.fetch_all(
+    found = await connection.fetch_column(
         f"SELECT DISTINCT {company} FROM omni_webhook_deliveries WHERE {_DUE}{beyond} ORDER BY 1 "
         "LIMIT :limit",
         {"limit": TURN_COMPANIES + len(skipped)} | ({} if after is None else {"after": after}),
     )
-    return [int(row[0]) for row in rows if row[0] not in skipped][:TURN_COMPANIES]
+    return [int(one) for one in found if one not in skipped][:TURN_COMPANIES]
 
 
 def _of_company(dialect: Dialect, company_id: int, limit: int, *, is_packed: bool = True) -> Select:

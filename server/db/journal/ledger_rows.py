@@ -2,14 +2,13 @@
 as no index is kept for it.
 """
 
-from typing import Any
-
 import msgspec
 
 from server.core.identifiers import parse_digits
 from server.core.state.entities import shown_state
 from server.core.state.message_trace import SeenDelivery, SeenEvent
-from server.db.engine.database import Connection, Row
+from server.db.engine.database import Connection
+from server.db.engine.row_mapper import RowMapper
 from server.db.journal.journal import SOURCE
 from server.db.schema import columns
 from server.db.schema.crm_words import SHOWN_SENDER
@@ -51,6 +50,37 @@ class Found(msgspec.Struct, frozen=True):
     excerpt: str
 
 
+_ENTRIES = RowMapper(
+    Entry,
+    {
+        "id": "id",
+        "received_us": "received_at",
+        "state": "state",
+        "reason": "reason",
+        "integration_id": "integration_id",
+        "attempts": "attempts",
+        "finished_us": "finished_at",
+        "is_verified": "is_verified",
+    },
+    converts={"reason": decode, "is_verified": bool},
+)
+_MESSAGES = RowMapper(
+    Found,
+    {
+        "id": "m.id",
+        "conversation_id": "m.conversation_id",
+        "customer": "c.external_user_name",
+        "sender_type": "m.sender_type",
+        "created_us": "m.created_at",
+        "chatwoot_message_id": "m.omni_chatwoot_message_id",
+        "delivery_state": "m.omni_delivery_state",
+        "excerpt": "SUBSTR(m.content, 1, 80)",
+    },
+    converts={"created_us": columns.time_from_column, "delivery_state": shown_state},
+    absent={"excerpt": ""},
+)
+
+
 async def list_deliveries(
     connection: Connection,
     *,
@@ -77,11 +107,11 @@ async def list_deliveries(
         conditions.append("id < :before")
         values["before"] = before
     rows = await connection.fetch_all(
-        f"SELECT {_ENTRY} FROM omni_webhook_deliveries WHERE {' AND '.join(conditions)} ORDER BY "
-        "id DESC LIMIT :limit",
+        f"SELECT {_ENTRIES.text} FROM omni_webhook_deliveries WHERE {' AND '.join(conditions)} "
+        "ORDER BY id DESC LIMIT :limit",
         values | {"state": state, "integration_id": integration_id},
     )
-    return [_entry(row) for row in rows]
+    return [_ENTRIES.read(row) for row in rows]
 
 
 async def read_bodies(connection: Connection, delivery_ids: list[int]) -> dict[int, str]:
@@ -90,15 +120,19 @@ async def read_bodies(connection: Connection, delivery_ids: list[int]) -> dict[i
         f"SELECT id, SUBSTR(body, 1, {_MAX_BODY_CHARACTERS}) FROM omni_webhook_deliveries "
         f"WHERE id IN ({columns.ids(delivery_ids)})"
     )
-    return {row[0]: row[1] for row in rows}
+    return {number: body for number, body in rows}
 
 
 async def read_body(connection: Connection, delivery_id: int) -> tuple[Entry, str] | None:
     """Return a delivery and its whole body; None if it is gone."""
     row = await connection.fetch_one(
-        f"SELECT {_ENTRY}, body FROM omni_webhook_deliveries WHERE id = :id", {"id": delivery_id}
+        f"SELECT {_ENTRIES.text}, body FROM omni_webhook_deliveries WHERE id = :id",
+        {"id": delivery_id},
     )
-    return (_entry(row), row[8]) if row else None
+    if row is None:
+        return None
+    *entry, body = row
+    return _ENTRIES.read(entry), body
 
 
 async def read_joins(connection: Connection, delivery_id: int) -> tuple[str, dict[str, str]]:
@@ -106,16 +140,16 @@ async def read_joins(connection: Connection, delivery_id: int) -> tuple[str, dic
     row = await connection.fetch_one(
         "SELECT uid, headers FROM omni_webhook_deliveries WHERE id = :id", {"id": delivery_id}
     )
-    return (row[0], msgspec.json.decode(row[1] or "{}")) if row else ("", {})
+    uid, headers = row or ("", None)
+    return uid, msgspec.json.decode(headers or "{}")
 
 
 async def ids_in_state(connection: Connection, state: str, limit: int) -> list[int]:
     """Return the numbers of the oldest deliveries in this state."""
-    rows = await connection.fetch_all(
+    return await connection.fetch_column(
         "SELECT id FROM omni_webhook_deliveries WHERE state = :state ORDER BY id LIMIT :limit",
         {"state": state, "limit": limit},
     )
-    return [row[0] for row in rows]
 
 
 async def find_messages(
@@ -139,7 +173,7 @@ async def find_messages(
     }
     selects = [
         (
-            f"SELECT {_FOUND} FROM social_conversations c JOIN social_messages m ON "
+            f"SELECT {_MESSAGES.text} FROM social_conversations c JOIN social_messages m ON "
             "m.conversation_id = c.id "
             f"WHERE c.company_id = :company_id AND {condition} ORDER BY m.id DESC LIMIT :limit",
             {"company_id": company_id, "limit": limit, **values},
@@ -147,8 +181,9 @@ async def find_messages(
         for condition, values in by.items()
         if values.get("number") != 0
     ]
-    found = {row[0]: row for rows in await connection.fetch_each(*selects) for row in rows}
-    return [_found(found[message_id]) for message_id in sorted(found, reverse=True)[:limit]]
+    results = await connection.fetch_each(*selects)
+    found = {one.id: one for rows in results for one in map(_MESSAGES.read, rows)}
+    return [found[message_id] for message_id in sorted(found, reverse=True)[:limit]]
 
 
 async def read_found(
@@ -158,27 +193,30 @@ async def read_found(
     another company's.
     """
     row = await connection.fetch_one(
-        f"SELECT {_FOUND}, c.company_id, c.omni_integration_id, m.omni_told_at FROM "
+        f"SELECT {_MESSAGES.text}, c.company_id, c.omni_integration_id, m.omni_told_at FROM "
         "social_messages m "
         "JOIN social_conversations c ON c.id = m.conversation_id WHERE m.id = :id",
         {"id": message_id},
     )
-    if row is None or company_id not in (None, row[8]):
+    if row is None:
         return None
-    return _found(row[:8]), row[8], row[9], row[10] or 0
+    *message, owner, integration_id, observed_us = row
+    if company_id not in (None, owner):
+        return None
+    return _MESSAGES.read(message), owner, integration_id, observed_us or 0
 
 
 async def read_message_number(
     connection: Connection, integration_id: int, chatwoot_message_id: int
 ) -> int | None:
     """Our number of a message that Chatwoot numbers so."""
-    row = await connection.fetch_one(
+    found = await connection.fetch_value(
         "SELECT m.id FROM social_messages m JOIN social_conversations c ON c.id = "
         "m.conversation_id "
         "WHERE c.omni_integration_id = :integration_id AND m.omni_chatwoot_message_id = :number",
         {"integration_id": integration_id, "number": chatwoot_message_id},
     )
-    return int(row[0]) if row else None
+    return None if found is None else int(found)
 
 
 async def read_events_of(
@@ -197,7 +235,7 @@ async def read_events_of(
             "limit": limit,
         },
     )
-    return [SeenEvent(row[0], row[1], msgspec.json.decode(row[2])) for row in rows]
+    return [SeenEvent(seq, stored_us, msgspec.json.decode(body)) for seq, stored_us, body in rows]
 
 
 async def read_deliveries_at(
@@ -212,23 +250,6 @@ async def read_deliveries_at(
         {"low": low, "high": low + 999, "integration_id": integration_id, "limit": limit},
     )
     return [
-        (SeenDelivery(row[0], row[1], row[2], row[3], SOURCE in (row[5] or "")), row[4])
-        for row in rows
+        (SeenDelivery(number, at_us, finished_us, state, SOURCE in (headers or "")), body)
+        for number, at_us, finished_us, state, body, headers in rows
     ]
-
-
-def _entry(row: Any) -> Entry:
-    return Entry(row[0], row[1], row[2], decode(row[3]), row[4], row[5], row[6], bool(row[7]))
-
-
-def _found(row: Row) -> Found:
-    return Found(
-        row[0],
-        row[1],
-        row[2],
-        row[3],
-        columns.time_from_column(row[4]),
-        row[5],
-        shown_state(row[6]),
-        row[7] or "",
-    )

@@ -39,7 +39,7 @@ async def read_sockets(connection: Connection) -> dict[Place, SocketState]:
         "FROM omni_chatwoot_sockets ORDER BY id LIMIT :limit",
         {"limit": _MAX_ROWS},
     )
-    return {(row[0], row[1]): SocketState(*row[2:]) for row in rows}
+    return {(company_id, place): SocketState(*state) for company_id, place, *state in rows}
 
 
 async def renew_leases(connection: Connection, holder: str, until_us: int) -> None:

@@ -165,21 +165,21 @@ async def count_waiting(connection: Connection, after: int) -> int:
     number = int(ends[1] - ends[0] + 1)
     if number > _MAX_COUNTED_ROWS:
         return number  # counting would read the whole file
-    row = await connection.fetch_one(
+    number = await connection.fetch_value(
         "SELECT COUNT(*) FROM spooled_deliveries WHERE id > :after", {"after": after}
     )
-    return int(row[0]) if row else 0
+    return int(number or 0)
 
 
 async def _used_bytes(connection: Connection) -> int:
     """Pages in use: those of deliveries that have been moved are free, though the file does not
     shrink by itself.
     """
-    row = await connection.fetch_one(
+    number = await connection.fetch_value(
         "SELECT (p.page_count - f.freelist_count) * s.page_size FROM pragma_page_count() p, "
         "pragma_freelist_count() f, pragma_page_size() s"
     )
-    return int(row[0]) if row else 0
+    return int(number or 0)
 
 
 async def put_row_aside(connection: Connection, number: int, reason: str) -> None:

@@ -214,7 +214,7 @@ def _read_triggers(connection: Connection) -> tuple[list[Trigger], set[str]]:
     """Those that are missing, and the names of all that are there."""
     dialect = _dialect(connection)
     rows = [tuple(row) for row in connection.exec_driver_sql(_PRESENT[dialect]).all()]
-    return _absent(dialect, rows), {row[0] for row in rows}
+    return _absent(dialect, rows), {name for name, *_ in rows}
 
 
 def _dialect(connection: Connection) -> Dialect:

@@ -32,22 +32,23 @@ async def find_contact(
     )
     if row is None:
         return None
-    contact_id = columns.contact_number(row[1])
-    if row[0] is None or contact_id is None:
-        return Kept(row[0], contact_id, [(conversation_id, row[2])])
+    integration_id, contact, display_id = row
+    contact_id = columns.contact_number(contact)
+    if integration_id is None or contact_id is None:
+        return Kept(integration_id, contact_id, [(conversation_id, display_id)])
     rows = await connection.fetch_all(
         "SELECT id, omni_chatwoot_conversation_id, omni_contact FROM social_conversations "
         "WHERE company_id = :company_id AND omni_integration_id = :integration_id AND "
         "omni_contact LIKE :pattern ORDER BY id LIMIT :limit",
         {
             "company_id": company_id,
-            "integration_id": row[0],
+            "integration_id": integration_id,
             "pattern": f'%"id":{contact_id}%',
             "limit": _MAX_CONVERSATIONS,
         },
     )
     return Kept(
-        row[0],
+        integration_id,
         contact_id,
         [(one[0], one[1]) for one in rows if columns.contact_number(one[2]) == contact_id],
     )
@@ -66,7 +67,7 @@ async def find_conversations(
         "AND omni_chatwoot_conversation_id IS NOT NULL ORDER BY id DESC LIMIT :limit",
         {"pattern": f"chatwoot=_{contact_id}=_%", "limit": _MAX_CONVERSATIONS},
     )
-    return [(row[0], row[1]) for row in rows]
+    return [(integration_id, display_id) for integration_id, display_id in rows]
 
 
 async def erase_conversations(
@@ -109,7 +110,7 @@ async def read_journal_page(
         "ORDER BY id LIMIT :limit",
         {"after": after_id, "integration_id": integration_id, "limit": limit},
     )
-    return [(row[0], row[1], row[2] is not None) for row in rows]
+    return [(number, body, owner is not None) for number, body, owner in rows]
 
 
 async def blank_deliveries(connection: Connection, delivery_ids: Iterable[int]) -> int:

@@ -61,8 +61,7 @@ async def read_companies(connection: Connection) -> list[int | None]:
     """Whose changes wait; None: some are not looked up yet. Costs the same however many there
     are.
     """
-    rows = await connection.fetch_all("SELECT DISTINCT company_id FROM omni_crm_changes")
-    return [row[0] for row in rows]
+    return await connection.fetch_column("SELECT DISTINCT company_id FROM omni_crm_changes")
 
 
 async def read_unjudged(connection: Connection, limit: int) -> list[tuple[int, int]]:
@@ -74,7 +73,7 @@ async def read_unjudged(connection: Connection, limit: int) -> list[tuple[int, i
         (f"{select} LIMIT :limit", {"limit": limit}),
         (f"{select} DESC LIMIT :limit", {"limit": limit}),
     )
-    return sorted({(row[0], row[1]) for row in (*oldest, *newest)})
+    return sorted({(number, one) for number, one in (*oldest, *newest)})
 
 
 async def judge(connection: Connection, changes: Sequence[tuple[int, int]]) -> None:
@@ -85,7 +84,7 @@ async def judge(connection: Connection, changes: Sequence[tuple[int, int]]) -> N
         "SELECT id, company_id FROM social_conversations WHERE id IN (:ids)",
         {"ids": IntList({one for _, one in changes})},
     )
-    companies = {row[0]: row[1] for row in rows}
+    companies = {one: company_id for one, company_id in rows}
     found: dict[int, list[int]] = {}
     for change_id, conversation_id in changes:
         # none where there is no conversation, or the CRM has left it empty
@@ -134,12 +133,11 @@ async def read_integration_changes(connection: Connection, limit: int) -> list[R
 
 async def read_comparisons(connection: Connection) -> list[int]:
     """Orders to compare everything, as triggers or their notes were missing for a while."""
-    rows = await connection.fetch_all(
+    return await connection.fetch_column(
         "SELECT id FROM omni_crm_changes WHERE company_id = :place AND subject = :subject "
         "ORDER BY id LIMIT 100000",
         {"place": SERVER, "subject": COMPARE},
     )
-    return [row[0] for row in rows]
 
 
 async def delete_changes(connection: Connection, change_ids: Iterable[int]) -> None:
@@ -152,20 +150,20 @@ async def forget(connection: Connection, condition: str) -> None:
     """Changes that need no event, as whoever made them has told of them. By their keys, so that no
     other's row is waited for.
     """
-    rows = await connection.fetch_all(f"SELECT id FROM omni_crm_changes WHERE {condition}")
-    await delete_changes(connection, [row[0] for row in rows])
+    select = f"SELECT id FROM omni_crm_changes WHERE {condition}"
+    await delete_changes(connection, await connection.fetch_column(select))
 
 
 async def delete_nobodys(connection: Connection, limit: int) -> None:
     """Of rows that no company has. A company's number is positive; what a CRM may have below nought
     is nobody's.
     """
-    rows = await connection.fetch_all(
+    nobodys = await connection.fetch_column(
         "SELECT id FROM omni_crm_changes WHERE company_id < 0 AND subject IN (:conversation, "
         ":message) ORDER BY id LIMIT :limit",
         {"conversation": CONVERSATION, "message": MESSAGE, "limit": limit},
     )
-    await delete_changes(connection, [row[0] for row in rows])
+    await delete_changes(connection, nobodys)
 
 
 async def forget_judgement(
@@ -192,11 +190,11 @@ async def read_rows(connection: Connection, company_id: int, changes: Sequence[R
     rows = Rows(conversations=[one for one in locked if one.company_id == company_id])
     rows.elsewhere = {one.id for one in locked} - {one.id for one in rows.conversations}
     if absent := wanted - {one.id for one in locked}:
-        held = await connection.fetch_all(
+        held = await connection.fetch_column(
             "SELECT id FROM social_conversations WHERE id IN (:ids)",
             {"ids": IntList(sorted(absent))},
         )
-        rows.busy = {row[0] for row in held}
+        rows.busy = set(held)
         rows.gone = absent - rows.busy
     own = {one.id for one in rows.conversations}
     message_ids = {
@@ -230,7 +228,7 @@ async def _read_messages(
         {"ids": IntList(wanted)},
     )
     rows.messages = [MESSAGES.entity(row) for row in found]
-    rows.left = {row[0] for row in sizes} - {one.id for one in rows.messages}
+    rows.left = {message_id for message_id, _ in sizes} - {one.id for one in rows.messages}
 
 
 async def count_inbound(
@@ -247,7 +245,7 @@ async def count_inbound(
         "GROUP BY conversation_id",
         {"ids": IntList(conversation_ids), "no": False},
     )
-    return {row[0]: Inbound(row[1], columns.time_from_column(row[2])) for row in rows}
+    return {one: Inbound(count, columns.time_from_column(last)) for one, count, last in rows}
 
 
 async def read_newest(
@@ -401,7 +399,6 @@ def _is_as_counted(row: Conversation, inbound: Inbound, newest: Message | None) 
 
 async def read_all_companies(connection: Connection) -> list[int]:
     """Those that have an event log."""
-    rows = await connection.fetch_all(
+    return await connection.fetch_column(
         "SELECT company_id FROM omni_inbox_streams ORDER BY company_id"
     )
-    return [row[0] for row in rows]

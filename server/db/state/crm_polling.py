@@ -40,7 +40,8 @@ async def keep_floor(connection: Connection, ends: tuple[int, int]) -> tuple[int
         {"place": SERVER, "subject": POLLED},
     )
     if row is not None:
-        return row[0], row[1]
+        conversation_id, message_id = row
+        return conversation_id, message_id
     values = {
         "company_id": SERVER,
         "subject": POLLED,
@@ -113,7 +114,7 @@ async def read_newest(connection: Connection, company_id: int) -> Newest:
         "id DESC LIMIT :limit",
         {"company_id": company_id, "limit": _MAX_COMPARED},
     )
-    return {row[0]: (row[1], repr(row[2:])) for row in rows}
+    return {number: (seq, repr(rest)) for number, seq, *rest in rows}
 
 
 def changed(before: Newest, now: Newest) -> list[int]:

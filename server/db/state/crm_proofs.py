@@ -69,4 +69,4 @@ async def _read(connection: Connection) -> list[tuple[int, int]]:
         ":subject ORDER BY id DESC LIMIT :limit",
         {"place": SERVER, "subject": PROVED, "limit": _MAX_PROOFS},
     )
-    return [(row[0], row[1]) for row in rows]
+    return [(schema, name) for schema, name in rows]

@@ -112,12 +112,11 @@ async def read_companies_to_trim(
     connection: Connection, before_us: int, limit: int, after: int = 0
 ) -> list[int]:
     """Companies above `after` with events older than that."""
-    rows = await connection.fetch_all(
+    return await connection.fetch_column(
         "SELECT DISTINCT company_id FROM omni_inbox_events WHERE created_at < :before "
         "AND company_id > :after ORDER BY company_id LIMIT :limit",
         {"before": before_us, "limit": limit, "after": after},
     )
-    return [row[0] for row in rows]
 
 
 async def append_events(connection: Connection, batch: EventBatch, now_us: int) -> None:
@@ -150,7 +149,7 @@ async def read_events(
         "ORDER BY seq LIMIT :limit",
         {"company_id": company_id, "after": after_seq, "limit": limit},
     )
-    return [(row[0], row[1].encode()) for row in rows]
+    return [(seq, body.encode()) for seq, body in rows]
 
 
 async def read_written(connection: Connection, seqs: Mapping[int, int]) -> dict[int, int]:
@@ -166,7 +165,7 @@ async def read_written(connection: Connection, seqs: Mapping[int, int]) -> dict[
         rows = await connection.fetch_all(
             f"SELECT company_id, created_at FROM omni_inbox_events WHERE {where}"
         )
-        found |= {row[0]: row[1] for row in rows}
+        found |= {company_id: at_us for company_id, at_us in rows}
     return found
 
 
@@ -180,9 +179,10 @@ async def trim_events(connection: Connection, company_id: int, before_us: int, l
         "ORDER BY seq LIMIT :limit) AS oldest WHERE created_at < :before",
         {"company_id": company_id, "before": before_us, "limit": limit},
     )
-    if row is None or row[0] is None:
+    seq, count = row or (None, 0)
+    if seq is None:
         return 0
-    keys = {"company_id": company_id, "seq": row[0]}
+    keys = {"company_id": company_id, "seq": seq}
     await connection.execute(
         "UPDATE omni_inbox_streams SET floor = :seq WHERE company_id = :company_id AND floor < "
         ":seq",
@@ -191,7 +191,7 @@ async def trim_events(connection: Connection, company_id: int, before_us: int, l
     await connection.execute(
         "DELETE FROM omni_inbox_events WHERE company_id = :company_id AND seq <= :seq", keys
     )
-    return int(row[1])
+    return int(count)
 
 
 async def start_epoch(connection: Connection, company_id: int, epoch: str | None = None) -> Stream:

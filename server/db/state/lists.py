@@ -114,12 +114,12 @@ async def count_unread(connection: Connection, company_id: int, agent_id: int) -
 
 async def read_read_count(connection: Connection, agent_id: int, conversation_id: int) -> int:
     """Return how many of the conversation's messages the agent has read here."""
-    row = await connection.fetch_one(
+    number = await connection.fetch_value(
         "SELECT read_count FROM omni_conversation_reads WHERE agent_id = :agent_id AND "
         "conversation_id = :conversation_id",
         {"agent_id": agent_id, "conversation_id": conversation_id},
     )
-    return int(row[0]) if row else 0
+    return int(number or 0)
 
 
 async def write_read_count(

@@ -13,4 +13,4 @@ async def read_open(connection: Connection, integration_id: int) -> dict[int, st
         "NOT NULL",
         {"id": integration_id},
     )
-    return {row[0]: row[1] or "open" for row in rows}
+    return {display_id: status or "open" for display_id, status in rows}

@@ -133,7 +133,7 @@ async def read_last_landing(
     """When Chatwoot last made a message of a reply that it had not shown when it was first asked:
     it was still working off what it had taken in before. None: not since then.
     """
-    row = await connection.fetch_one(
+    found: int | None = await connection.fetch_value(
         "SELECT MAX(m.omni_told_at) FROM social_messages m JOIN social_conversations c ON c.id = "
         "m.conversation_id "
         "WHERE m.omni_chatwoot_answered_at > :since AND m.omni_chatwoot_message_id IS NOT NULL "
@@ -141,20 +141,20 @@ async def read_last_landing(
         "AND c.omni_integration_id IN (:integrations)",
         {"since": since_us, "now": now_us, "integrations": IntList(integration_ids)},
     )
-    return row[0] if row else None
+    return found
 
 
 async def read_floor(connection: Connection, message: Message) -> int | None:
     """Chatwoot's number of a message that was there before this reply was written: Chatwoot's
     numbers rise, so the reply's is higher.
     """
-    row = await connection.fetch_one(
+    found: int | None = await connection.fetch_value(
         "SELECT MAX(omni_chatwoot_message_id) FROM social_messages WHERE conversation_id = "
         ":conversation_id AND id < :id "
         f"AND {IS_CUSTOMER.format('sender_type')}",
         {"conversation_id": message.conversation_id, "id": message.id},
     )
-    return row[0] if row else None
+    return found
 
 
 async def read_reply(

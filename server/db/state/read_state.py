@@ -23,19 +23,22 @@ async def read_known(connection: Connection, conversation_id: int) -> Known | No
         "FROM social_conversations c WHERE c.id = :id AND c.omni_gone_at IS NULL",
         {"id": conversation_id},
     )
-    return Known(row[0], row[1] or 0) if row else None
+    if row is None:
+        return None
+    inbound_count, newest_number = row
+    return Known(inbound_count, newest_number or 0)
 
 
 async def read_unread(connection: Connection, places: dict[int, set[int]]) -> set[tuple[int, int]]:
     """(integration, Chatwoot's number) of those that are not read for everyone."""
     found: set[tuple[int, int]] = set()
     for integration_id, display_ids in places.items():
-        rows = await connection.fetch_all(
+        numbers = await connection.fetch_column(
             "SELECT c.omni_chatwoot_conversation_id FROM social_conversations c "
             f"WHERE c.omni_integration_id = {columns.ids([integration_id])} AND "
             "c.omni_chatwoot_conversation_id IN (:numbers) "
             "AND c.omni_inbound_count > c.omni_read_count",
             {"numbers": IntList(display_ids)},
         )
-        found |= {(integration_id, row[0]) for row in rows}
+        found |= {(integration_id, number) for number in numbers}
     return found

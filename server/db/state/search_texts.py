@@ -35,12 +35,14 @@ def conversation_of(row: Sequence[Any]) -> Unfilled:
     """Return a conversation's id and the form of its customer that is searched; `row`: id, name,
     contact.
     """
-    return row[0], customer_form(row[1], columns.contact_of(row[2]))
+    number, name, contact = row
+    return number, customer_form(name, columns.contact_of(contact))
 
 
 def message_of(row: Sequence[Any]) -> Unfilled:
     """Return a message's id and the form of its text that is searched; empty for a deleted one."""
-    return row[0], "" if row[2] else content_form(row[1] or "")
+    number, content, is_deleted = row
+    return number, "" if is_deleted else content_form(content or "")
 
 
 def chunks(rows: Sequence[Unfilled]) -> Iterator[list[Unfilled]]:
@@ -78,8 +80,8 @@ def update_of(
 
 async def read_last(connection: Connection, table: str) -> int:
     """The newest id, 0 where there is none."""
-    row = await connection.fetch_one(f"SELECT MAX(id) FROM {table}", {})
-    return int(row[0] or 0) if row else 0
+    number = await connection.fetch_value(f"SELECT MAX(id) FROM {table}", {})
+    return int(number or 0)
 
 
 async def read_unfilled(connection: Connection, table: str, after: int) -> list[Unfilled]:

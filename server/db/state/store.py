@@ -25,22 +25,22 @@ async def read_conversation(
 
 async def read_company(connection: Connection, conversation_id: int) -> int | None:
     """Whose conversation it is; for those who ask whether it is their own."""
-    row = await connection.fetch_one(
+    found = await connection.fetch_value(
         "SELECT company_id FROM social_conversations WHERE id = :id", {"id": conversation_id}
     )
-    return int(row[0]) if row else None
+    return None if found is None else int(found)
 
 
 async def find_conversation(
     connection: Connection, integration_id: int, display_id: int
 ) -> int | None:
     """The id of a Chatwoot conversation."""
-    row = await connection.fetch_one(
+    found = await connection.fetch_value(
         "SELECT id FROM social_conversations WHERE omni_integration_id = :integration_id AND "
         "omni_chatwoot_conversation_id = :display_id",
         {"integration_id": integration_id, "display_id": display_id},
     )
-    return int(row[0]) if row else None
+    return None if found is None else int(found)
 
 
 async def read_message(

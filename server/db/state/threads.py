@@ -66,12 +66,12 @@ async def _first_second(
     if before is not None and before.created_us is None:
         return None
     until = "" if before is None else "AND m.created_at < :second"
-    row = await connection.fetch_one(
+    at = await connection.fetch_value(
         f"SELECT m.created_at {_OF_CONVERSATION} {until} ORDER BY m.created_at DESC, m.id DESC "
         "LIMIT 1 OFFSET :skipped",
         keys | {"skipped": limit - 1} | ({} if before is None else {"second": _second(before)}),
     )
-    at_us = time_from_column(row[0]) if row else None
+    at_us = time_from_column(at)
     return None if at_us is None else at_us - at_us % SECOND
 
 
@@ -86,8 +86,10 @@ async def read_unseen(
         "SELECT s.created_at FROM social_messages s WHERE s.id = :seen_id AND "
         "s.conversation_id = :conversation_id"
     )
-    row = await connection.fetch_one(seen, {"conversation_id": conversation_id, "seen_id": seen_id})
-    seen_us = time_from_column(row[0]) if row else None
+    seen_at = await connection.fetch_value(
+        seen, {"conversation_id": conversation_id, "seen_id": seen_id}
+    )
+    seen_us = time_from_column(seen_at)
     rows = await connection.fetch_all(
         f"SELECT {MESSAGES.select[connection.dialect]} {_OF_CONVERSATION} AND m.id > :seen_id "
         "AND m.omni_is_private = :no "
@@ -152,13 +154,13 @@ async def count_inbound(connection: Connection, message: Message) -> int:
     came late stands before it.
     """
     edge, values = _before(message)
-    row = await connection.fetch_one(
+    number = await connection.fetch_value(
         "SELECT COUNT(*) FROM social_messages m WHERE m.conversation_id = :conversation_id AND "
         f"{IS_CUSTOMER.format('m.sender_type')} "
         f"AND m.omni_is_private = :no AND (m.id = :id OR (TRUE {edge}))",
         values | {"conversation_id": message.conversation_id, "no": False, "id": message.id},
     )
-    return int(row[0]) if row else 0
+    return int(number or 0)
 
 
 def _before(message: Message) -> tuple[str, dict[str, object]]:
