@@ -18,7 +18,7 @@ from server.db.state.working_set_saves import save_working_set
 from server.errors import ConfigurationError
 from tests import crm
 from tests.kit.mariadb import MariaDB
-from tests.unit.db.state.test_snapshot import SOURCES
+from tests.unit.db.state.office import SOURCES
 from tests.unit.incoming.crm_desk import conversation, crm_session, message, open_desk, write
 from tests.unit.states import conversation_change, message_change
 

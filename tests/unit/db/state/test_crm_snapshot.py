@@ -24,14 +24,8 @@ from server.db.state import eventlog
 from server.incoming.crm_rows import CrmRows
 from tests.kit.mariadb import MariaDB
 from tests.unit.databases import fresh_sqlite
-from tests.unit.db.state.test_snapshot import (
-    COMPANIES,
-    Act,
-    Office,
-    acts,
-    companies,
-    small,
-)
+from tests.unit.db.state.office import COMPANIES, Act, Office
+from tests.unit.db.state.test_snapshot import acts, companies, small
 
 _TABLES = (
     "social_messages",

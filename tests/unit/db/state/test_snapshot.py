@@ -1,18 +1,8 @@
-"""A snapshot and the events after it are the next snapshot, for every kind of change; and the order
-of webhooks does not matter.
-"""
+"""A snapshot and the events after it are the next snapshot, for every kind of change."""
 
 import asyncio
-import itertools
-import json
-import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any
+from collections.abc import Awaitable, Callable
 
-import msgspec
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -24,127 +14,28 @@ from server.core.state.entities import (
     Contact,
     DeliveryError,
     Message,
-    agent_view,
-    message_view,
 )
 from server.core.state.projection import WorkingSet
-from server.core.state.tracked import Source, TrackedMessage
-from server.core.wire.event_frames import EventBatch
-from server.db.engine.database import Connection, Database
+from server.core.state.tracked import TrackedMessage
+from server.db.engine.database import Connection
 from server.db.state import (
-    eventlog,
     lists,
     outbox,
     store,
     threads,
-    working_set_loads,
-    working_set_saves,
 )
-from server.db.state.lists import Filters
-from tests.kit.client_model import ClientModel, Event
-from tests.unit.databases import fresh_sqlite
+from tests.unit.db.state.office import (
+    AGENT_ID,
+    COMPANIES,
+    Act,
+    Office,
+    open_office,
+)
 from tests.unit.states import (
     at,
-    conversation_change,
     conversation_state,
     message_change,
 )
-
-AGENT_ID, COMPANIES = 4, (1, 2)
-SOURCES = {1: Source(3, 1), 2: Source(4, 2)}
-Act = Callable[["Office"], Awaitable[None]]
-
-
-class Office:
-    """A real database, and for each company a client that took a snapshot once and has only had
-    events since.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self.clients = {company_id: ClientModel(AGENT_ID) for company_id in COMPANIES}
-        self.seqs = dict.fromkeys(COMPANIES, 0)
-        self.clock = 1000
-
-    def now(self) -> int:
-        self.clock += 1
-        return at(self.clock)
-
-    async def transact(
-        self, company_ids: Sequence[int], work: Callable[[Connection], Awaitable[WorkingSet]]
-    ) -> None:
-        """One transaction as the server makes them; then the clients get its events."""
-
-        async def write(c: Connection) -> list[EventBatch]:
-            streams = await eventlog.lock_streams(c, company_ids, "e1")
-            return await working_set_saves.save_working_set(c, await work(c), streams, self.now())
-
-        for batch in await self.database.transaction(write):
-            self.hear(batch)
-
-    def hear(self, batch: EventBatch) -> None:
-        """The company's client gets these events."""
-        for n, body in enumerate(batch.bodies):
-            event = Event.parse(json.loads(body))
-            assert event.seq == batch.first_seq + n == self.seqs[batch.company_id] + 1
-            self.seqs[batch.company_id] = event.seq
-            self.clients[batch.company_id].apply(event)
-
-    async def tell(
-        self, changes: Sequence[tuple[int, Change]], received_us: int | None = None
-    ) -> None:
-        """A batch of ingest: deliveries of several companies in one transaction."""
-        told = [(SOURCES[company_id], change) for company_id, change in changes]
-
-        async def work(c: Connection) -> WorkingSet:
-            _, working_set = await working_set_loads.load_working_set(c, told)
-            for source, change in told:
-                working_set.apply(change, source, received_us or self.now())
-            return working_set
-
-        await self.transact(COMPANIES, work)
-
-    async def snapshot(self, company_id: int) -> ClientModel:
-        """What REST would give now."""
-        model = ClientModel(AGENT_ID)
-
-        async def read(c: Connection) -> list[Any]:
-            views = []
-            for row, read_count in await lists.list_conversations(
-                c, company_id, AGENT_ID, Filters(), 1000
-            ):
-                messages = await threads.read_messages(c, company_id, row.id, limit=1000)
-                views.append(
-                    agent_view(row, read_count)
-                    | {"messages": [message_view(message) for message in messages]}
-                )
-            return views
-
-        model.load(json.loads(msgspec.json.encode(await self.database.read(read))))
-        return model
-
-    async def check(self) -> None:
-        """The client that only had events shows what a new one would."""
-        for company_id in COMPANIES:
-            assert self.clients[company_id] == await self.snapshot(company_id)
-
-    async def some_row(self, c: Connection, company_id: int, number: int) -> int | None:
-        rows = await c.fetch_all(
-            "SELECT id FROM social_conversations WHERE company_id = :c ORDER BY id",
-            {"c": company_id},
-        )
-        return rows[number % len(rows)][0] if rows else None
-
-
-@asynccontextmanager
-async def open_office() -> AsyncIterator[Office]:
-    with tempfile.TemporaryDirectory() as directory:
-        async with Database(fresh_sqlite(Path(directory) / "office.db")) as database:
-            yield Office(database)
-
-
-# -- every kind of change
-# ---
 
 companies, small = st.sampled_from(COMPANIES), st.integers(0, 3)
 display_ids = st.sampled_from([481, 482])
@@ -331,106 +222,3 @@ def test_a_snapshot_and_its_events_are_the_next_snapshot(steps: list[Act]) -> No
                 await office.check()
 
     asyncio.run(play())
-
-
-# -- convergence
-# ---
-
-
-def _visible(model: ClientModel) -> list[Any]:
-    """What people see, without the numbers that depend on who came first."""
-    personal = {"id", "seq", "updatedAt", "conversationId"}
-    shown: list[Any] = []
-    for conversation in model.conversations.values():
-        held = [
-            {name: value for name, value in m.items() if name not in personal}
-            for m in model.messages_of(conversation["id"])
-        ]
-        shown.append(
-            ({name: value for name, value in conversation.items() if name not in personal}, held)
-        )
-    return shown
-
-
-def _story(version: int, **fields: Any) -> Any:
-    return conversation_state(version, **fields)
-
-
-STORY = [
-    conversation_change(1),
-    message_change("Hello", number=88, second=2, told=_story(2), version=2),
-    message_change(
-        "Hello, translated", number=88, second=2, told=_story(3, labels=("a",)), is_update=True
-    ),
-    message_change(
-        "Hi!",
-        number=89,
-        second=4,
-        sender_type="agent",
-        told=_story(4, labels=("a",), assignee=Assignee(7, "T")),
-    ),
-    message_change(
-        "gone",
-        number=89,
-        second=4,
-        sender_type="agent",
-        told=_story(5),
-        is_update=True,
-        is_deleted=True,
-    ),
-    conversation_change(6, status="resolved", labels=("a", "b")),
-]
-
-
-async def _shown_after(order: Sequence[Change], size: int) -> list[Any]:
-    async with open_office() as office:
-        for n in range(0, len(order), size):
-            await office.tell([(1, change) for change in order[n : n + size]], received_us=at(900))
-        await office.check()
-        return _visible(office.clients[1])
-
-
-async def test_any_order_of_versioned_webhooks_ends_in_the_same_state() -> None:
-    """All orders of a conversation's story, in one batch and one by one now and then, some
-    delivered twice.
-    """
-    wanted = await _shown_after(STORY, 1)
-    async with open_office():
-        for n, order in enumerate(itertools.permutations(STORY)):
-            working_set = WorkingSet()
-            for change in (*order, *order[:2]):
-                working_set.apply(change, SOURCES[1], at(900))
-            if n % 60 == 0:
-                assert await _shown_after((*order, *order[:2]), size=1 + n % 7) == wanted
-            assert _state_of(working_set) == _state_of_story()
-
-
-def _state_of(working_set: WorkingSet) -> Any:
-    (entry,) = working_set.entries.values()
-    held = sorted(
-        (replace(message.row, observed_us=0) for message in entry.messages),
-        key=lambda m: m.created_us or 0,
-    )
-    return replace(entry.row, seq=0), held
-
-
-def _state_of_story() -> Any:
-    working_set = WorkingSet()
-    for change in STORY:
-        working_set.apply(change, SOURCES[1], at(900))
-    return _state_of(working_set)
-
-
-@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
-async def test_the_simple_payload_goes_by_its_times_alone(order: tuple[int, ...]) -> None:
-    """Without ids and versions: messages and the newest of them are the same in any order,
-    duplicates are one.
-    """
-    told = [
-        message_change(text, number=None, second=second)
-        for text, second in (("a", 1), ("b", 5), ("b", 5.5))
-    ]
-    ((conversation, held),) = await _shown_after([told[n] for n in order], 1)
-    assert [message["content"] for message in held] == ["a", "b"]
-    assert conversation["preview"]["content"] == "b"
-    assert conversation["inboundCount"] == 2
