@@ -1,5 +1,5 @@
-"""Addresses as people write them in settings: what is wrong with one, and how a host stands in a
-URL.
+"""Addresses as people write them in settings: what is wrong with one, and how a host is written in
+a URL.
 """
 
 from urllib.parse import urlsplit
@@ -15,8 +15,8 @@ def bare_host(host: str) -> str:
 
 
 def url_host(host: str) -> str:
-    """A host as it stands in a URL that this machine can open: an IPv6 address in brackets,
-    loopback for "every address".
+    """Return a host as it is written in a URL that this machine can open: an IPv6 address in
+    brackets, loopback for "every address".
     """
     host = _LOOPBACK.get(host, host)
     return f"[{host}]" if ":" in host else host

@@ -19,7 +19,7 @@ _ISSUER = "Omni Inbox"
 
 
 def new_secret() -> str:
-    """160 random bits in base32, as authenticator apps take them."""
+    """Return 160 random bits in base32, as authenticator apps read them."""
     return pyotp.random_base32()
 
 

@@ -18,7 +18,9 @@ class Bucket:
         self._when = now
 
     def try_take(self, now: float, count: float = 1.0) -> bool:
-        """Whether there was enough; nothing is taken otherwise."""
+        """Remove tokens, and return whether there were enough; none are removed otherwise. `now`:
+        monotonic seconds.
+        """
         self._tokens = min(self._burst, self._tokens + max(0.0, now - self._when) * self._rate)
         self._when = now
         if self._tokens < count:
@@ -31,7 +33,7 @@ class Bucket:
         return min(self._burst, self._tokens + max(0.0, now - self._when) * self._rate) < 1.0
 
     def spend(self, now: float, count: float) -> None:
-        """Take it in any case: what is owed, up to a whole burst, is waited for as well."""
+        """Remove tokens in any case: what is owed, up to a whole burst, is waited for as well."""
         self.try_take(now, 0.0)
         self._tokens = max(-self._burst, self._tokens - count)
 
@@ -56,12 +58,12 @@ class Buckets:
         return bucket is not None and bucket.is_empty(now)
 
     def spend(self, key: Hashable, now: float, count: float) -> None:
-        """Take it in any case."""
+        """Remove tokens of this key in any case."""
         self._bucket(key, now).spend(now, count)
 
     def wait(self, key: Hashable, now: float) -> float:
-        """Take one; 0.0, or the seconds until there will be one to take. Times are monotonic
-        seconds.
+        """Remove one token and return 0.0, or return the seconds until there will be one. Times are
+        monotonic seconds.
         """
         bucket = self._bucket(key, now)
         return 0.0 if bucket.try_take(now) else bucket.wait_seconds()
@@ -76,7 +78,9 @@ class Buckets:
 
 
 def network_of(address: str) -> str:
-    """What an address is counted by: whoever has one IPv6 address has a whole network of them."""
+    """Return what an address is counted by: the owner of one IPv6 address has a whole network of
+    them.
+    """
     if ":" not in address:
         return address
     try:

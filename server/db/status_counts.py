@@ -11,8 +11,8 @@ _MINUTE = {"sqlite": "received_at / 60000000", "mysql": "received_at DIV 6000000
 
 
 class Backlog(msgspec.Struct, frozen=True):
-    """What waits: deliveries not yet dealt with (of all companies: nobody knows whose they are
-    yet), the company's replies, dead ones. None: not known now.
+    """What waits: deliveries not yet dealt with (of all companies, as theirs is not known yet), the
+    company's replies, dead deliveries. None: not known now.
     """
 
     deliveries: int | None
@@ -23,8 +23,8 @@ class Backlog(msgspec.Struct, frozen=True):
 async def count_by_minute(
     connection: Connection, integration_ids: set[int], since_us: int
 ) -> dict[int, int]:
-    """Webhooks of these integrations by minute (since the epoch); what the agents' socket told is
-    none.
+    """Count webhooks of these integrations by minute (since the epoch), without deliveries of the
+    agents' socket.
     """
     minute = _MINUTE[connection.dialect]
     rows = await connection.fetch_all(

@@ -1,4 +1,4 @@
-"""Frames of Chatwoot's agents' socket (ActionCable) -> the webhooks that they stand for.
+"""Frames of Chatwoot's agents' socket (ActionCable) -> the webhooks with the same meaning.
 
 What the socket tells goes the same way as what a webhook tells: into the journal, and from there
 into ingest. It is written down in a webhook's form, so that nobody after this needs to know two.
@@ -82,8 +82,8 @@ def read_frame(frame: bytes) -> tuple[str, Json]:
 
 
 def news_of(message: Mapping[str, Any], account_id: int) -> News | None:
-    """What a message tells, where it means something here. Raises PayloadError for another
-    account's, and for what lacks its numbers.
+    """Return the webhook that a message of the socket means; None where it means nothing here.
+    Raises PayloadError for another account's, and for what lacks its numbers.
     """
     event, data = str(message["event"]), message["data"]
     made = _translated(event, data)
@@ -132,8 +132,8 @@ def _translated(event: str, data: Json) -> tuple[Json, int | None] | None:
 
 
 def _activity(event: str, data: Json, inbox_id: int | None) -> tuple[Json, int | None] | None:
-    """A line is no message here, but it tells when agents have read: some Chatwoots write one when
-    one of them looks.
+    """Return the reading that an activity line shows: it is no message here, but some Chatwoots
+    write one when an agent opens a conversation.
     """
     nested = data.get("conversation")
     if (

@@ -6,9 +6,7 @@ from server.core.state.entities import Assignee, Attachment, Contact
 
 
 class LastMessage(msgspec.Struct, frozen=True):
-    """How far the last message of a conversation has come, as a conversation tells along with
-    itself.
-    """
+    """How far the last message of a conversation has come, as a conversation's JSON shows."""
 
     message_id: int
     status: str
@@ -16,7 +14,7 @@ class LastMessage(msgspec.Struct, frozen=True):
 
 
 class ConversationState(msgspec.Struct, frozen=True):
-    """A conversation as Chatwoot told it. `version_us` is its updated_at (0: not told, as in the
+    """A conversation as Chatwoot has it. `version_us` is its updated_at (0: not given, as in the
     simple payload).
 
     `asked_us` is our clock when it was asked for by REST (0: it came by webhook). `as_of_us`: this
@@ -47,7 +45,7 @@ class ConversationState(msgspec.Struct, frozen=True):
 
 
 class MessageState(msgspec.Struct, frozen=True):
-    """A message as Chatwoot told it. `asked_us` is our clock when it was asked for by REST (0: it
+    """A message as Chatwoot has it. `asked_us` is our clock when it was asked for by REST (0: it
     came by webhook).
     """
 

@@ -22,8 +22,8 @@ _MAX_LABELS = 42
 
 
 def parse_conversation(c: Json, *, asked_us: int = 0) -> ConversationState:
-    """A conversation of a webhook or of REST; the two differ in small ways (`contact_inbox` is
-    absent in REST).
+    """Parse a conversation of a webhook or of REST; they differ in details (`contact_inbox` is
+    absent in REST). Raises PayloadError.
     """
     display_id = parse_id(c.get("id"))
     if display_id is None:
@@ -63,9 +63,7 @@ def parse_conversation(c: Json, *, asked_us: int = 0) -> ConversationState:
 
 
 def _as_of(c: Json, newest_us: int) -> int:
-    """The newest moment that the conversation speaks of: what is told of it was so then, or
-    later.
-    """
+    """Return the newest moment in the conversation's JSON: its state was so then, or later."""
     messages = c.get("messages")
     for one in messages[:2] if isinstance(messages, list) else ():
         if isinstance(one, dict):

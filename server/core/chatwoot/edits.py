@@ -1,5 +1,5 @@
-"""Whether a text that Chatwoot tells is another one than it told before, or the same in another
-dress.
+"""Whether two texts that Chatwoot gives for a message are an edit, or the same text in another
+form.
 
 Chatwoot 4.4 to 4.12 sent what the channel renders (HTML) by webhook and the source by REST, and a
 survey's webhook has its link at the end; it cuts and changes white space when it stores a text.
@@ -18,8 +18,8 @@ SURVEY = "input_csat"
 
 
 def edited_at(row: Message, incoming: MessageState, observed_us: int) -> int | None:
-    """When the message was last edited, as far as we know, now that Chatwoot tells this newer text
-    at `told_us`. It gives no time of its own.
+    """Return when the message was last edited, as far as we know, given this newer text, received
+    at `observed_us`. Chatwoot gives no time of its own.
     """
     if incoming.is_deleted or (row.client_id is not None and not row.chatwoot_version):
         # a reply written here, told for the first time: Chatwoot may have filled in a name or
@@ -33,8 +33,8 @@ def edited_at(row: Message, incoming: MessageState, observed_us: int) -> int | N
 
 
 def was_edited_at(row: Message, incoming: MessageState) -> int | None:
-    """The same when the older text is told after the newer one, which is there already: webhooks
-    come in any order.
+    """Return the same where the older text comes after the newer one, which is stored already:
+    webhooks come in any order.
     """
     is_older = (
         not incoming.is_update

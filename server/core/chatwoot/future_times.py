@@ -1,5 +1,5 @@
-"""No time that Chatwoot tells is later than when it told it: one that is comes from a wrong clock,
-or was made up.
+"""Caps times of Chatwoot's that are later than when they were received: they come from a wrong
+clock, or were made up.
 
 Versions decide which of two states is the newer one, so a version of next year would let no true
 state in until then. What is ahead of its receipt by more than clocks differ counts as the time of
@@ -104,8 +104,8 @@ def healed(row: Conversation, now_us: int) -> Conversation:
 
 
 def healed_message(row: Message, now_us: int) -> Message:
-    """The same of a message: neither its version nor when it was told is ahead of now. Where it
-    stands in its thread stays.
+    """Return the message with neither its version nor its receipt ahead of now. Its place in the
+    thread stays.
     """
     latest_us = now_us + _WRONG_US
     if row.chatwoot_version <= latest_us and row.observed_us <= latest_us:

@@ -29,7 +29,7 @@ class _Numbered(msgspec.Struct):
 
 
 class _Addressed(msgspec.Struct):
-    """A conversation, as far as it tells where it belongs."""
+    """A conversation, as far as it says where it belongs."""
 
     inbox_id: Any = None
     account: _Numbered | None = None
@@ -67,8 +67,8 @@ def read_address(body: bytes) -> tuple[int | None, int | None]:
 
 
 def read_heading(body: bytes, most_patient_bytes: int | None = None) -> Heading:
-    """Raises ValueError for what is no JSON, and for what is unusual JSON above
-    `most_patient_bytes`: it takes a hundred times as long.
+    """Read the heading of a delivery. Raises ValueError for what is no JSON, and for what is
+    unusual JSON above `most_patient_bytes`: that takes a hundred times as long.
     """
     body = without_mark(body)
     try:
@@ -148,8 +148,8 @@ def address_of(payload: Json) -> tuple[int | None, int | None]:
 
 
 def _account_id(payload: Json, conversation: Json) -> int | None:
-    """Where the account stands: at the top; in the conversation (since 4.14.2); else in the nested
-    message.
+    """Return the account's number: at the top; in the conversation (since 4.14.2); else in the
+    nested message.
     """
     nested = first_object(conversation.get("messages"))
     return first_id(

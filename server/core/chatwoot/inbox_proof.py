@@ -1,5 +1,5 @@
-"""Whether an inbox is whose who says so: what Chatwoot shows to the access token decides, as
-numbers can be written by anybody.
+"""Whether an inbox belongs to the company that claims it: what Chatwoot shows to the access token
+decides, as anyone can write a number.
 """
 
 from collections.abc import Mapping, Sequence

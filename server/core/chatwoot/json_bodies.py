@@ -72,8 +72,8 @@ def _scrub(value: Any) -> Any:
 
 
 def has_too_many_values(body: bytes, most: int) -> bool:
-    """Whether JSON of this size would become so many objects that reading it takes long, and
-    memory.
+    """Whether JSON of this size would become so many objects that decoding it needs too much time
+    and memory.
 
     Counts outside strings, as a text may be long and hold anything: without escapes each quote
     begins or ends one.

@@ -28,8 +28,8 @@ _STATES = ("progress", "sent", "delivered", "read", "failed")
 def parse_message(
     m: Json, *, asked_us: int = 0, version_us: int = 0, is_update: bool = False
 ) -> MessageState | None:
-    """A message of a webhook (text types, ISO times) or of REST (numbers). None for an activity
-    line, which is no message.
+    """Parse a message of a webhook (text types, ISO times) or of REST (numbers). None for an
+    activity line, which is no message.
 
     Raises PayloadError when it lacks what every message has.
     """
@@ -90,7 +90,7 @@ def delivery_status(m: Json) -> str | None:
 
 
 def parse_attachments(value: object) -> tuple[Attachment, ...]:
-    """`attachments` of a message, of a webhook or of REST."""
+    """Parse `attachments` of a message, of a webhook or of REST."""
     if not isinstance(value, list):
         return ()
     return in_order(tuple(_attachment(item) for item in value[:50] if isinstance(item, dict)))

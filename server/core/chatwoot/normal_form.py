@@ -1,4 +1,5 @@
-"""One form for what Chatwoot says of a message, whichever way it came: its sources differ in dress.
+"""One form for what Chatwoot says of a message, whatever its source: they write the same in
+different forms.
 
 REST has the editor's markdown, webhooks have it made plain (webhook_content_normalizer.rb); the
 order of attachments differs; width and height are filled in later, of which nobody is told; a

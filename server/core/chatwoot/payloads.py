@@ -124,8 +124,8 @@ def _contact_change(payload: Json, received_us: int) -> Change:
 
 
 def _typing_change(payload: Json, event: str, received_us: int) -> Change:
-    """A customer's, or that of an agent in Chatwoot: what is typed here is not told there, so none
-    of it is an echo.
+    """Return a customer's typing, or that of an agent in Chatwoot: what is typed here is not sent
+    there, so none of it is an echo.
     """
     user = as_dict(payload.get("user"))
     # a contact has no `type` in webhooks (contact.rb)

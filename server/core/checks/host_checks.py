@@ -190,7 +190,9 @@ def judge_disk(what: Text, path: str, free_bytes: int, least_bytes: int) -> Find
 
 
 def judge_bus(ping_seconds: float, version: str | None, forbidden: Sequence[str] = ()) -> Finding:
-    """`forbidden`: commands that our user may not use, of those that only this look needs."""
+    """Judge Redis. `forbidden`: commands that our user may not use, of those that only this check
+    needs.
+    """
     if forbidden:
         names = " and ".join(forbidden)
         text = (

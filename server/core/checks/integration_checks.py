@@ -29,9 +29,7 @@ _MAX_NAMED = 10
 
 
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One thing that was looked at. `unknown`: could not be looked at, because of another
-    finding.
-    """
+    """The result of one check. `unknown`: it could not be made, because of another finding."""
 
     name: str
     state: State
@@ -300,7 +298,7 @@ def judge_public_address(
 
 def is_ours(url: object, webhook_url: str) -> bool:
     """Whether a registered address is this one, with the same key or none; the rest of its query
-    tells two of them apart (`rotate`).
+    distinguishes two of them (`rotate`).
 
     One with another key is another company's in the same account.
     """

@@ -32,7 +32,7 @@ def judge_database_encryption(database_url: str, *, is_encrypted: bool) -> Findi
 
 
 def judge_bus(broadcast_url: str) -> list[Finding]:
-    """Whoever reaches Redis reads every event of every company."""
+    """Judge who can reach Redis, which gives every event of every company."""
     parts = urlsplit(broadcast_url)
     if parts.scheme == "memory":
         return [Finding("bus", "ok", "The bus is in this process")]
@@ -100,7 +100,9 @@ def judge_private_addresses(*, are_all_allowed: bool, hosts: Collection[str] = (
 
 
 def judge_signatures(unsigned: Sequence[int]) -> Finding:
-    """`unsigned`: the numbers of active integrations that take webhooks without a signature."""
+    """Warn of integrations whose webhooks need no signature. `unsigned`: the numbers of active
+    ones.
+    """
     if unsigned:
         text = (
             f"Integrations that take webhooks without a signature: {_named(unsigned)}; "
@@ -214,7 +216,9 @@ def judge_second_factors(administrators: Mapping[int, int]) -> Finding:
 
 
 def judge_invitations(invitations: Mapping[int, int]) -> Finding:
-    """`invitations`: by company, open ones that make somebody an administrator."""
+    """Warn of open invitations that make their reader an administrator. `invitations`: how many, by
+    company.
+    """
     name = "invitations"
     if invitations:
         text = f"Open links that make whoever has them an administrator: {_counted(invitations)}"
@@ -223,7 +227,9 @@ def judge_invitations(invitations: Mapping[int, int]) -> Finding:
 
 
 def judge_foreign_attempts(attempts: Mapping[int, int]) -> Finding:
-    """`attempts`: by company of whoever tried, in the last day."""
+    """Warn of attempts at other companies' rows. `attempts`: how many in the last day, by the
+    company of the agent who tried.
+    """
     name = "attempts"
     if attempts:
         text = (

@@ -25,8 +25,8 @@ def socket_sentence(state: str | None, problem: str | None, behind_us: int | Non
 
 
 class Silence:
-    """Webhooks that do not come while the socket tells of what they should bring, of one
-    integration.
+    """Detects that one integration's webhooks do not come while the socket brings what they should
+    bring.
     """
 
     __slots__ = ("_since_us",)
@@ -35,8 +35,8 @@ class Silence:
         self._since_us = 0  # the first news of the socket that no webhook has followed; 0: none
 
     def update(self, seen_us: int, heard_us: int) -> bool:
-        """`seen_us`: the last webhook; `heard_us`: the last news of the socket. Whether that lasts
-        longer than any queue.
+        """Compare the last webhook (`seen_us`) with the last news of the socket (`heard_us`).
+        Whether the silence lasts longer than any queue.
         """
         if heard_us <= seen_us or seen_us >= self._since_us > 0:
             self._since_us = 0

@@ -75,7 +75,7 @@ class Locale:
         return self.digits(f"{value:,}")
 
     def exact(self, moment_us: int | None) -> str:
-        """`2026-07-18 09:01:05.204 UTC`, as it stands in logs."""
+        """Format a moment as in logs: `2026-07-18 09:01:05.204 UTC`."""
         if moment_us is None:
             return "—"
         seconds, rest = divmod(moment_us, SECOND)
@@ -87,8 +87,8 @@ class Locale:
         )
 
     def ago(self, moment_us: int | None) -> str:
-        """How long ago, in one unit: what an administrator wants of a time; the exact one stands
-        beside it.
+        """Format how long ago a moment was, in one unit, as administrators read it; the exact
+        moment is shown with it.
         """
         if moment_us is None:
             return self.t("admin.never")
@@ -178,8 +178,8 @@ class Locale:
         return self.t(f"choice.{name}.{value}")
 
     def reply_window(self, conversation: JsonObject) -> ReplyWindow:
-        """How long the channel still takes replies, or why it does not; no text where it has no
-        such window.
+        """Return how long the channel still accepts replies, or why it does not; no text where it
+        has no such window.
         """
         until = conversation.get("replyUntil")
         minutes = int((moment_of(until) - self.now).total_seconds() // 60) if until else 0

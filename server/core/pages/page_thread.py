@@ -1,4 +1,4 @@
-"""The messages of a thread with what stands around them: groups, days, the "new" divider.
+"""The messages of a thread with what is shown around them: groups, days, the "new" divider.
 static/js/message.js does the same.
 """
 
@@ -14,7 +14,7 @@ GROUP_SPAN = timedelta(minutes=5)  # messages of one sender within this stand to
 
 @dataclass(frozen=True)
 class ThreadItem:
-    """A message with what stands around it."""
+    """A message with what is shown around it."""
 
     message: JsonObject
     key: str

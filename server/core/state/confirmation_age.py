@@ -35,7 +35,7 @@ class Freshness:
         self._confirmed: Reading | None = None
 
     def read_clocks(self) -> Reading:
-        """Taken before the question is asked: the answer is at least as new."""
+        """Read both clocks before the question is asked: the answer is at least as new."""
         return self._steady(), self._wall()
 
     def confirm(self, asked: Reading) -> None:

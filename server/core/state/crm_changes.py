@@ -72,8 +72,8 @@ def draft_events(
     head: int,
     now_us: int,
 ) -> list[Event]:
-    """The events of one company: one for each message, oldest first, and one for each conversation
-    that none of them tells of.
+    """Return the events of one company: one for each message, oldest first, and one for each
+    conversation without an event of a message.
 
     `before`, `after`: conversations as they are in the table, and as they were counted anew. Every
     event carries the rows as they are now, with its own number. A new row that has a number already

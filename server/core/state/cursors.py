@@ -1,4 +1,4 @@
-"""Where a client stands against an event log: live, replay or reset. Pure."""
+"""Compares a client's cursor with an event log: live, replay or reset."""
 
 from enum import Enum
 

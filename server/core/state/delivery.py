@@ -1,4 +1,4 @@
-"""How far a message to a customer has come, as Chatwoot tells: with a message (REST), as a
+"""How far a message to a customer has come, as Chatwoot says: with a message (REST), as a
 conversation's last message, and by what a customer of the web chat has seen. Nothing is concluded
 from silence: a message Chatwoot said nothing of has no state, `sent` but for replies written here,
 which it confirmed.
@@ -42,8 +42,8 @@ _LATE_US = 600 * SECOND
 
 
 class Age(Enum):
-    """Of what was told, beside what is known already. `UNKNOWN`: of the same version, as most are
-    that tell a message's state.
+    """How a new state compares with what is known already. `UNKNOWN`: of the same version, as most
+    are that say how far a message is.
     """
 
     OLDER = "older"
@@ -86,9 +86,9 @@ def arrived(row: Message, *, is_private: bool, status: str | None = None) -> Mes
 
 
 def with_status(row: Message, status: str | None, error: str | None, *, age: Age) -> Message:
-    """The message after Chatwoot told its status, or (as older ones do) only an error or none. The
-    channel's refusal is Chatwoot's to tell and to take back (someone sent it again there); a
-    failure we found out stays.
+    """Return the message after Chatwoot gave its status, or (as older ones do) only an error or
+    none. The channel's refusal is Chatwoot's to give and to withdraw (an agent sent it again
+    there); a failure we found out stays.
     """
     code = row.delivery_error.code if row.delivery_error is not None else None
     if code in _MISTAKEN:

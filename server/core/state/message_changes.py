@@ -33,7 +33,9 @@ TWIN_SECONDS = 1
 def new_message(
     conversation_id: int, incoming: MessageState, received_us: int, reply: Message | None
 ) -> Message:
-    """`reply`: the one written here that Chatwoot made this of, beside another message."""
+    """Return the row for a message that is not stored. `reply`: the one written here that Chatwoot
+    made this of, beside another message.
+    """
     row = Message(
         id=0,
         conversation_id=conversation_id,
@@ -57,7 +59,7 @@ def new_message(
 
 
 def merge_message(row: Message, incoming: MessageState, received_us: int) -> Message:
-    """What a stored message becomes when Chatwoot tells of it once more."""
+    """Return what a stored message becomes when Chatwoot sends its state again."""
     is_first_word, row = row.chatwoot_message_id is None, _identified(row, incoming)
     if row.is_deleted:
         return replace(row, sender_name=present_name(row, incoming)) if incoming.asked_us else row

@@ -53,8 +53,8 @@ class SeenDelivery(msgspec.Struct, frozen=True):
 
 
 class SeenFind(msgspec.Struct, frozen=True):
-    """What asking Chatwoot found before a webhook told of it. `state`: open, late, lost; `came_us`:
-    when its webhook came after all.
+    """What reconcile found before its webhook came. `state`: open, late, lost; `came_us`: when its
+    webhook came after all.
     """
 
     kind: str

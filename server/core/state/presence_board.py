@@ -29,7 +29,9 @@ class PresenceBoard:
         self._published: dict[int, AgentPresence] = {}  # what the other processes know of ours
 
     def everyone(self) -> PresenceMap:
-        """All agents of the company, as far as the other processes have told."""
+        """Return all agents of the company who are online, as far as other processes have published
+        theirs.
+        """
         return merge(self.here, [other.agents for other in self.elsewhere.values()])
 
     def arrive(self, agent_id: int, name: str) -> None:
@@ -58,7 +60,7 @@ class PresenceBoard:
         return views[-1] if views else None
 
     def accept(self, message: PresenceMessage, now: float) -> None:
-        """What another process tells of its agents."""
+        """Apply a message of another process about its agents."""
         self.elsewhere.setdefault(message.process, RemoteProcess()).accept(message, now)
 
     def drop_silent(self, now: float) -> bool:
@@ -82,7 +84,7 @@ class PresenceBoard:
         return encode_presence(self._online, self._shown.values(), (), whole=True)
 
     def publication(self, process: str, *, is_whole: bool) -> PresenceMessage | None:
-        """What to tell the other processes: what has changed here since the last call, or
+        """Return the message for the other processes: what has changed here since the last call, or
         everything; None when there is nothing.
         """
         seen, gone = (

@@ -1,5 +1,5 @@
-"""Who is here, looks at which conversation, and types: what a company's agents see of each other.
-Pure.
+"""Which agents of a company are online, view which conversation, and type: what they see of each
+other.
 
 Never stored, without a seq: a client that missed some of it gets the whole again. Each process
 tells the others of its own agents by messages on the bus; the agents of a process that is not heard
@@ -82,7 +82,7 @@ def parse_presence_message(text: str) -> PresenceMessage:
 
 
 class RemoteProcess:
-    """The agents of one other process, as it told of them."""
+    """The agents of one other process, by its messages."""
 
     __slots__ = ("agents", "heard_at")
 
@@ -164,7 +164,7 @@ def encode_typing(conversation_id: int, name: str | None, *, on: bool) -> bytes:
 
 
 def message_of_typing(process: str, typing: TypingNews) -> PresenceMessage:
-    """Return the message that tells other processes who began or stopped typing; customers have no
+    """Return the message for other processes on who began or stopped typing; customers have no
     name.
     """
     customers = {conversation: on for (conversation, name), on in typing.items() if name is None}

@@ -65,7 +65,7 @@ class WorkingSet:
 
     @classmethod
     def of(cls, entry: TrackedConversation) -> "WorkingSet":
-        """For one conversation that was looked up by our own id."""
+        """Return the working set of one conversation that was read by our own id."""
         return cls({(entry.row.integration_id or 0, -entry.row.id): entry})
 
     def apply(self, change: Change, source: Source, received_us: int) -> tuple[Result, Result]:
@@ -187,8 +187,8 @@ class WorkingSet:
         )
 
     def add_read_events(self, now_us: int) -> None:
-        """How far conversations are read for everyone by now: one event each, however many changes
-        told of it.
+        """Add the events on how far conversations are read for everyone by now: one each, however
+        many changes showed it.
         """
         for entry in self.entries.values():
             if entry.row.read_count > entry.read_before:
@@ -296,8 +296,8 @@ class WorkingSet:
     def _apply_delivery_states(
         self, entry: TrackedConversation, change: Change, received_us: int
     ) -> None:
-        """What the conversation tells of messages that are known: of its last one, and of those the
-        customer has seen.
+        """Apply what the conversation says of messages that are known: of its last one, and of
+        those the customer has seen.
         """
         last = change.conversation.last
         for known in entry.messages:

@@ -22,8 +22,8 @@ def is_born_read(row: Conversation, message: Message) -> bool:
 
 
 def with_reading(row: Conversation, change: Change) -> Conversation:
-    """The row after a change was applied, with how far it is read by what the change tells; the
-    same object where that is nothing new.
+    """Return the row after a change was applied, with how far it is read by what the change says;
+    the same object where that is nothing new.
     """
     incoming = change.conversation
     read_to_us = max(row.read_to_us, _place(change))

@@ -136,9 +136,9 @@ def unchanged(current: Message) -> Message:
 
 
 def _of_attempt(claimed: Message, settle: Settle) -> Settle:
-    """Only while the reply is still on its way by the attempt that began with `claimed`. What an
-    attempt learns that lost its lease says nothing of the one that has it now, which may be at
-    Chatwoot this very moment.
+    """Settle only while the reply is still being sent by the attempt that began with `claimed`.
+    What an attempt learns that lost its lease says nothing of the one that has it now, which may be
+    at Chatwoot this very moment.
     """
 
     def settle_own(current: Message) -> Message:

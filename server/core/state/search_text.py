@@ -44,7 +44,7 @@ _SAME = (
 
 
 class _Folds(dict[int, str]):
-    """The form of each letter, found when it is first met."""
+    """The form of each letter, computed when it first occurs."""
 
     def __missing__(self, code: int) -> str:
         form = _fold(chr(code))
@@ -93,7 +93,7 @@ def customer_form(name: str | None, contact: Contact | None) -> str:
 
 
 def phone_digits(text: str) -> str | None:
-    """The digits of what looks like a telephone number, however it is grouped; None for anything
+    """Return the digits of what may be a telephone number, however it is grouped; None for anything
     else.
     """
     form = search_form(text)

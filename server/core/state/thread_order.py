@@ -24,8 +24,8 @@ def place_of(message: Message) -> Place:
 
 
 def is_newest(message: Message, row: Conversation) -> bool:
-    """Whether a public message stands behind the one its conversation shows in the list. A reply
-    that had no number yet gives way: its own number will say where it stands.
+    """Whether a public message is behind the one its conversation shows in the list. A reply that
+    had no number yet gives way: its own number will say its place.
     """
     if message.created_us is None:
         return False

@@ -1,4 +1,4 @@
-"""Files agents attach to a reply: which are taken, and under which name. Pure.
+"""Files agents attach to a reply: which are accepted, and under which name.
 
 The same kinds that Chatwoot takes (app/models/attachment.rb), and nothing a customer's machine
 would run.
@@ -90,8 +90,8 @@ def _may_be_sent(kind: str) -> bool:
 
 
 def _bare_name(name: str) -> str:
-    """Without folders and without letters that cannot be seen; its end, where the kind stands, is
-    kept.
+    """Return the name without folders and without letters that cannot be seen; its end, where the
+    kind is, is kept.
     """
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
     seen = "".join(

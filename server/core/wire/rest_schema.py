@@ -1,4 +1,4 @@
-"""What the REST calls take and give, typed: the shapes behind docs/protocol.md, from which
+"""What the REST calls accept and return, typed: the shapes behind docs/protocol.md, from which
 `/openapi.json` is made.
 
 Bodies are decoded into these (server/http/bodies.py); answers are built by hand, and a test holds

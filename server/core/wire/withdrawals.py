@@ -1,4 +1,4 @@
-"""What processes tell each other over the bus of access that was withdrawn. A message can only
+"""What processes say to each other over the bus of access that was withdrawn. A message can only
 withdraw; access that is granted is read from the database.
 """
 
@@ -17,7 +17,7 @@ class Standing(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Withdrawals(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Agents whose rights were taken away or changed, and sessions that were ended."""
+    """Agents whose rights were withdrawn or changed, and sessions that were ended."""
 
     agents: tuple[Standing, ...] = ()
     sessions: tuple[str, ...] = ()  # keys of ended ones

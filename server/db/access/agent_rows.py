@@ -79,8 +79,8 @@ async def read_agents(connection: Connection, company_id: int, limit: int) -> li
 
 
 async def read_newest_changes(connection: Connection) -> tuple[int, int]:
-    """The newest moments at which an agent's row was changed and a session ended: from these on one
-    has to look again.
+    """Return the newest moments at which an agent's row was changed and a session ended: the next
+    search for changes begins there.
     """
     row = await connection.fetch_one(
         "SELECT (SELECT MAX(updated_at) FROM omni_agents), (SELECT MAX(revoked_at) FROM "
@@ -90,15 +90,15 @@ async def read_newest_changes(connection: Connection) -> tuple[int, int]:
 
 
 async def after_all_changes(connection: Connection, now_us: int) -> int:
-    """Now, but later than every change so far: whoever looks for what is new finds it, also when
-    the clock of this machine, or of the one that wrote before, is wrong.
+    """Return now, or a moment later than every change so far: a search for what is new finds it,
+    also when the clock of this machine, or of the one that wrote before, is wrong.
     """
     return max(now_us, *(newest + 1 for newest in await read_newest_changes(connection)))
 
 
 class AgentChange(msgspec.Struct, frozen=True):
-    """An agent as the row is now; `is_new`: it was only added, so nothing can have been taken
-    away.
+    """An agent as the row is now; `is_new`: the row was only added, so no right can have been
+    withdrawn.
     """
 
     agent: Agent
@@ -240,8 +240,8 @@ async def read_password(connection: Connection, email: str) -> tuple[int, str | 
 
 
 async def hold_password(connection: Connection, agent_id: int, password_hash: str) -> bool:
-    """Whether this still is the password of an active agent; nobody changes it before the
-    transaction's end.
+    """Lock the password of an active agent, and return whether it still is this one; no other
+    transaction changes it before this one ends.
     """
     suffix = " FOR UPDATE" if connection.dialect == "mysql" else ""
     stored = await connection.fetch_value(

@@ -1,4 +1,4 @@
-"""Sessions: the sign-ins that a browser's cookie stands for, and what their agents see of them."""
+"""Sessions: the sign-ins behind browsers' cookies, and what their agents see of them."""
 
 import msgspec
 

@@ -48,7 +48,7 @@ NO_ORIGIN = Origin()
 
 
 class Actor(msgspec.Struct, frozen=True):
-    """Who acts, in whose company, and where from: nobody who acts over the network is without an
+    """Who acts, in whose company, and from which address; only acts over the network have an
     origin.
     """
 

@@ -8,8 +8,8 @@ from server.db.state import contacts
 
 
 async def erase_integration(connection: Connection, integration_id: int) -> None:
-    """Its conversations with all that hangs on them, its deliveries and itself; clients of its
-    company take a snapshot again.
+    """Delete an integration with its deliveries and its conversations and all their rows; clients
+    of its company take a snapshot again.
     """
     row = await connection.fetch_one(
         "SELECT company_id FROM integrations WHERE id = :id", {"id": integration_id}

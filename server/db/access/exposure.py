@@ -1,6 +1,4 @@
-"""What stands in the database that a stranger, or somebody of another company, could use: for
-`doctor --security`.
-"""
+"""What in the database a stranger or another company's agent could use: for `doctor --security`."""
 
 import msgspec
 

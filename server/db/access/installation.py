@@ -17,7 +17,9 @@ _UNLESS_THERE = {
 
 
 async def read_installation(database: Database) -> Installation:
-    """Made by whoever asks first. Raises DatabaseUnavailable."""
+    """Return the installation's name and key; the first process to ask makes them. Raises
+    DatabaseUnavailable.
+    """
 
     async def make(connection: Connection) -> None:
         await connection.execute(

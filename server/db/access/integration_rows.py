@@ -55,7 +55,7 @@ class Overview(msgspec.Struct, frozen=True):
 
     @property
     def repaired_count(self) -> int:
-        """How many changes reconcile has found that no webhook had told of."""
+        """How many changes reconcile has found that no webhook had brought."""
         return self.integration.repaired_count
 
 
@@ -90,7 +90,7 @@ async def read_overview(
 async def write_integration(
     connection: Connection, vault: Vault, integration_id: int, values: dict[str, Any]
 ) -> None:
-    """Set columns; secrets are sealed on the way. The names come from our own code."""
+    """Set columns, with secrets sealed. The names come from our own code."""
     sealed = {
         name: vault.seal(value) if name in _SECRETS else value for name, value in values.items()
     }
@@ -156,8 +156,8 @@ async def count_conversations(connection: Connection, integration_id: int) -> in
 async def claim_watch(
     connection: Connection, integration_id: int, now_us: int, every_us: int
 ) -> bool:
-    """Whether it is this process that looks now: nobody has within `every_us`. A moment in the
-    future was written by a wrong clock.
+    """Whether this process is to check the integration now: no process has within `every_us`. A
+    moment in the future was written by a wrong clock.
     """
     found = await connection.execute(
         "UPDATE integrations SET omni_watched_at = :now WHERE id = :id AND (omni_watched_at IS "
@@ -170,8 +170,8 @@ async def claim_watch(
 async def lock_same_inbox(
     connection: Connection, integration: Integration
 ) -> list[tuple[int, int, int]]:
-    """(id, company, when proved) of every integration with the same inbox at the same address;
-    nobody else proves one meanwhile.
+    """Return (id, company, when proved) of every integration with the same inbox at the same
+    address, locked, so that none of them is proved meanwhile.
     """
     suffix = " FOR UPDATE" if connection.dialect == "mysql" else ""
     rows = await connection.fetch_all(

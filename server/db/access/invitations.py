@@ -1,4 +1,4 @@
-"""Invitations: links that make somebody an agent, or let an agent set a new password. Only the
+"""Invitations: links that make their reader an agent, or let an agent set a new password. Only the
 token's hash is kept.
 
 An invitation ends when it is used, when its time is over, and with the access of the person it is

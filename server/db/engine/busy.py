@@ -7,7 +7,7 @@ _FORGOTTEN_SECONDS = 2.0  # nobody has met it since: it is free again, or nobody
 
 
 class BusyCompanies:
-    """Company -> since when it was met locked, again and again."""
+    """Since when the locks of companies are found held by other transactions."""
 
     def __init__(self) -> None:
         self._met: dict[int, tuple[float, float]] = {}  # (first, last) monotonic

@@ -1,4 +1,6 @@
-"""A call on its way through a lane, its transaction, and what becomes of it without its caller."""
+"""A call that runs in a lane, its transaction, and what becomes of it when its caller has
+given up.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,6 @@
-"""When a call that failed in its lane is tried again, and what its caller is told in the end."""
+"""When a call that failed in its lane is tried again, and which error its caller gets in the
+end.
+"""
 
 import asyncio
 import random

@@ -1,5 +1,5 @@
-"""Whether the server behind a connection still is the one that takes writes: asked now and then of
-each connection that is used.
+"""Whether the server behind a connection still takes writes: asked now and then of each connection
+that is used.
 
 After a graceful switchover the old primary is read-only, and its connections live on: what is read
 there grows old, and nobody who only reads is told. A look costs a round trip, so it is made at most

@@ -20,7 +20,7 @@ def make_private_folder(path: Path) -> None:
 
 
 def make_private_file(path: Path) -> None:
-    """Create a missing file with mode 0600, and take an existing one from everybody but its owner.
+    """Create a missing file with mode 0600, and withdraw an existing one from all but its owner.
 
     SQLite gives the files beside a database the mode of the database, so this comes before it opens
     one. A file of another owner stays as it is; `omni-inbox doctor --security` reports it.

@@ -123,7 +123,8 @@ async def prepare_session(
 
 def check_encrypted(raw: Any, *, is_wanted: bool) -> None:
     """Refuse a connection that is in the clear although TLS is wanted: aiomysql goes on without it
-    when the server, or somebody between, does not offer it. Raises DatabaseUnavailable."""
+    when the server, or a proxy in between, does not offer it. Raises DatabaseUnavailable.
+    """
     if is_wanted and not raw._secure:  # a Unix socket counts as encrypted
         raise DatabaseUnavailable(NOT_ENCRYPTED)
 

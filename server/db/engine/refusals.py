@@ -140,8 +140,8 @@ def words_of(error: BaseException) -> str:
 
 
 class Refusals:
-    """What was met lately, for `/readyz`. `record` is called with each error of a statement or of a
-    connection.
+    """What the database refused lately, for `/readyz`. `record` is called with each error of a
+    statement or of a connection.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -161,8 +161,8 @@ class Refusals:
             self.counts[refusal.act] += 1
 
     def record_write(self) -> None:
-        """The database has just taken a write: what was met before it is over, but for what may
-        concern one table alone.
+        """Forget what was refused before, as the database has just taken a write; what may concern
+        one table alone is kept.
         """
         self._forget({Act.DEMOTED, Act.AWAY, Act.FULL}, _HELD_SECONDS)
 
@@ -180,7 +180,7 @@ class Refusals:
         return f"{_MEANINGS[act]}: {words}; webhooks are kept, agents stay connected"
 
     def is_refusing(self, acts: Collection[Act]) -> bool:
-        """Whether one of these was met and is not over yet."""
+        """Whether the database refused one of these lately, and that is not over yet."""
         return self.has_any and not self._met.keys().isdisjoint(acts)
 
     def _forget(self, acts: set[Act], seconds: float) -> None:

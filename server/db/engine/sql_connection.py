@@ -157,7 +157,8 @@ class Connection:
             await self._send_pipeline(0)
 
     def after_commit(self, call: Callable[[], object]) -> None:
-        """Have `call` run once the COMMIT was confirmed: what counts or tells of this transaction.
+        """Have `call` run once the COMMIT is confirmed: for counters, logs and announcements of
+        this transaction.
 
         A transaction that is run again has not run what its first run left here. `call` must not
         wait nor raise.

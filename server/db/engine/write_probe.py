@@ -1,6 +1,6 @@
-"""Whether the database takes writes, tried by one that changes nothing: also in a process that has
-nothing to write, and again and again while the database refuses something, so that `/readyz` tells
-what is and not what was.
+"""Probes the database with a write that changes nothing: also in a process that has nothing to
+write, and again and again while the database refuses something, so that `/readyz` says what is and
+not what was.
 """
 
 import asyncio

@@ -53,13 +53,13 @@ def set_aside(path: Path, expected: int) -> Path | None:
 
 
 def found_aside(path: Path) -> list[Path]:
-    """Damaged files beside this one, whoever put them there and whenever."""
+    """Return the damaged files beside this one, whichever process put them there, and whenever."""
     names = sorted(path.parent.glob(f"{path.name}{_MARK}*")) if path.parent.exists() else []
     return [name for name in names if not name.name.endswith(("-wal", "-shm"))]
 
 
 def is_read(aside: Path) -> bool:
-    """Whether all that can be read of it has been taken over."""
+    """Whether all that can be read of the file is in the journal."""
     return aside.name.endswith(_READ_MARK)
 
 

@@ -73,7 +73,9 @@ async def read_like(connection: Connection, delivery_id: int, limit: int) -> Seq
 async def try_again(
     connection: Connection, delivery_ids: Sequence[int], attempts: int, now_us: int
 ) -> None:
-    """Each once: it is taken in, or dead again at once, as it has had all its attempts."""
+    """Put dead deliveries back in line for one attempt each: it succeeds, or they are dead again at
+    once.
+    """
     await connection.execute(
         "UPDATE omni_webhook_deliveries SET state = 'received', attempts = :attempts, "
         "next_attempt_at = :now, "

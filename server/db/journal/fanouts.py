@@ -1,5 +1,5 @@
-"""When events reached agents: a row for each walk through the sockets of a process, so that a
-message's way can be told later.
+"""When events were written to agents' sockets: a row for each fan-out of a process, from which a
+message's trace is made later.
 """
 
 from collections.abc import Sequence
@@ -24,8 +24,8 @@ async def append_fanouts(connection: Connection, rows: Sequence[FanOut]) -> None
 async def read_fanouts(
     connection: Connection, company_id: int, seq: int, limit: int
 ) -> list[FanOut]:
-    """The walks of all processes that held one event: runs end at or after it, and begin at or
-    before it.
+    """Return the fan-outs of all processes that held one event: their ranges end at or after it,
+    and begin at or before it.
     """
     rows = await connection.fetch_all(
         "SELECT company_id, first_seq, last_seq, first_at, last_at, sockets FROM omni_event_reach "
@@ -38,9 +38,9 @@ async def read_fanouts(
 async def read_delays(
     connection: Connection, company_id: int, since_us: int, limit: int
 ) -> list[tuple[int, bytes]]:
-    """(written to the last socket in microseconds, the event as clients get it) of all events of
-    the newest walks: what delays are reckoned from. Of the last event alone they would be too
-    short: the others of its walk have waited for longer.
+    """Return (written to the last socket in microseconds, the event as clients get it) of all
+    events of the newest fan-outs: what delays are reckoned from. Of the last event alone they would
+    be too short: the others of its fan-out have waited for longer.
     """
     rows = await connection.fetch_all(
         "SELECT r.last_at, e.body FROM omni_event_reach r JOIN omni_inbox_events e ON "
@@ -54,7 +54,7 @@ async def read_delays(
 
 
 async def trim_fanouts(connection: Connection, before_us: int, limit: int) -> int:
-    """Forget walks before the moment. Returns how many."""
+    """Delete fan-outs before the moment. Returns how many."""
     numbers = await connection.fetch_column(
         "SELECT id FROM omni_event_reach WHERE last_at < :before ORDER BY last_at LIMIT :limit",
         {"before": before_us, "limit": limit},

@@ -1,5 +1,5 @@
-"""What asking found before any webhook told of it: late while its webhook may still come, lost when
-it has not come in time.
+"""What reconcile found before its webhook came: late while the webhook may still come, lost when it
+has not come in time.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class Losses(msgspec.Struct, frozen=True):
 
 
 async def append_finds(connection: Connection, finds: Sequence[Find]) -> None:
-    """Store what reconcile found that no webhook had told of yet, as open."""
+    """Store, as open, what reconcile found before its webhook came."""
     await connection.execute_many(
         "INSERT INTO omni_found_by_asking (integration_id, kind, number, happened_at, found_at, "
         "state) "

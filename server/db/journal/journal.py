@@ -100,8 +100,8 @@ async def mark_parked(
 
 
 async def mark_damaged(connection: Connection, delivery_ids: Iterable[int]) -> int:
-    """What was taken in and cannot be read any more has failed, unlike what means nothing here: it
-    is among those that cannot be stored. Returns of how many that was not known.
+    """Mark deliveries that cannot be read any more as failed, unlike those that mean nothing here:
+    they are among those that cannot be stored. Returns of how many that was not known.
     """
     return await connection.execute(
         "UPDATE omni_webhook_deliveries SET attempts = 2 WHERE id IN (:ids) AND state = 'dead' "
@@ -150,7 +150,7 @@ async def count_failure(
 
 
 async def probe(connection: Connection) -> None:
-    """A write that changes nothing, which a database that takes no writes refuses."""
+    """Write what changes nothing; a database that takes no writes refuses it."""
     await connection.execute("UPDATE omni_webhook_deliveries SET attempts = attempts WHERE id = 0")
 
 
@@ -194,8 +194,8 @@ async def revive_undecided(connection: Connection, reason: str) -> int:
 
 
 async def dismiss(connection: Connection, delivery_ids: Iterable[int]) -> int:
-    """Someone has looked at these `dead` deliveries and wants nothing of them: they age like
-    ignored ones. Returns how many.
+    """Give up `dead` deliveries that an administrator has read: they age like ignored ones. Returns
+    how many.
     """
     return await connection.execute(
         "UPDATE omni_webhook_deliveries SET state = 'ignored' WHERE id IN "
@@ -204,8 +204,8 @@ async def dismiss(connection: Connection, delivery_ids: Iterable[int]) -> int:
 
 
 async def trim_deliveries(connection: Connection, before_us: int, limit: int) -> int:
-    """Delete up to `limit` finished deliveries older than `before_us`; `dead` ones stay until
-    someone has looked. Returns how many.
+    """Delete up to `limit` finished deliveries older than `before_us`; `dead` ones stay until an
+    administrator has dealt with them. Returns how many.
     """
     rows = await connection.fetch_all(
         "SELECT id FROM omni_webhook_deliveries WHERE received_at < :before AND state IN "
@@ -221,8 +221,8 @@ async def trim_deliveries(connection: Connection, before_us: int, limit: int) ->
 
 
 async def trim_strangers(connection: Connection, since_us: int, before_us: int, limit: int) -> int:
-    """Delete up to `limit` deliveries of that time that no integration knew and none has taken.
-    Returns how many.
+    """Delete up to `limit` deliveries of that time that belong to no integration. Returns how
+    many.
     """
     rows = await connection.fetch_all(
         "SELECT id FROM omni_webhook_deliveries WHERE received_at >= :since AND received_at < "

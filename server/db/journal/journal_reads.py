@@ -113,7 +113,7 @@ async def read_edges(connection: Connection) -> tuple[int | None, int]:
 
 
 async def peek_deliveries(connection: Connection, limit: int) -> list[Delivery]:
-    """The oldest untried deliveries that can be read, for whoever only looks."""
+    """Return the oldest untried deliveries that can be read, without locks."""
     return list((await read_oldest(connection, limit)).deliveries)
 
 
@@ -168,8 +168,8 @@ async def read_ids(connection: Connection, company_id: int, limit: int) -> list[
 
 
 def lock_waiting(dialect: Dialect, ids: Iterable[int], columns: str = "COUNT(*)") -> Select:
-    """Locks those of them that are still to be done and that nobody works on. Its one row is their
-    number: a row for each would cost the batch more than all its other reads.
+    """Return a SELECT that locks those of them that are still to be done and not locked by another.
+    Its one row is their number: a row for each would cost the batch more than all its other reads.
     """
     suffix = " FOR UPDATE SKIP LOCKED" if dialect == "mysql" else ""
     sql = (
@@ -188,7 +188,7 @@ async def lock_each(connection: Connection, ids: Iterable[int]) -> set[int]:
 
 
 async def read_held(connection: Connection, ids: Iterable[int]) -> set[int]:
-    """Those of them that are still to be done, whoever works on them."""
+    """Return those of them that are still to be done, locked or not."""
     sql = "SELECT id FROM omni_webhook_deliveries WHERE id IN (:ids) AND state = 'received'"
     return set(map(int, await connection.fetch_column(sql, {"ids": IntList(ids)})))
 

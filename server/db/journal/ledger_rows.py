@@ -38,7 +38,7 @@ class Entry(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Found(msgspec.Struct, frozen=True):
-    """A message as the ledger's search shows it; no more of its text than tells it apart."""
+    """A message as the ledger's search shows it; of its text only the beginning."""
 
     id: int
     conversation_id: int
@@ -189,8 +189,8 @@ async def find_messages(
 async def read_found(
     connection: Connection, company_id: int | None, message_id: int
 ) -> tuple[Found, int, int | None, int] | None:
-    """(the message, its company, its integration, when it was told last in microseconds); None for
-    another company's.
+    """Return (the message, its company, its integration, when its state was last received in
+    microseconds); None for another company's.
     """
     row = await connection.fetch_one(
         f"SELECT {_MESSAGES.text}, c.company_id, c.omni_integration_id, m.omni_told_at FROM "

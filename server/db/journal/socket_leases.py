@@ -43,7 +43,9 @@ async def read_sockets(connection: Connection) -> dict[Place, SocketState]:
 
 
 async def renew_leases(connection: Connection, holder: str, until_us: int) -> None:
-    """Of all that this process holds, also where they have run out and nobody took them."""
+    """Renew all leases of this process, also those that have run out and that no other process has
+    claimed.
+    """
     await connection.execute(
         "UPDATE omni_chatwoot_sockets SET lease_until = :until WHERE holder = :holder AND "
         "lease_until > 0",
@@ -75,7 +77,7 @@ async def take_lease(
 
 
 async def give_back(connection: Connection, holder: str, places: Collection[Place]) -> None:
-    """Somebody else may listen there at once."""
+    """End a lease, so that another process may listen there at once."""
     for company_id, place in places:
         await connection.execute(
             "UPDATE omni_chatwoot_sockets SET lease_until = 0, state = 'away' "
@@ -87,7 +89,9 @@ async def give_back(connection: Connection, holder: str, places: Collection[Plac
 async def write_states(
     connection: Connection, holder: str, states: Iterable[tuple[Place, SocketState]]
 ) -> None:
-    """What has changed, for all processes to tell; nothing where somebody else listens by now."""
+    """Store the states that changed, for all processes to read; not those of places where another
+    process listens by now.
+    """
     for (company_id, place), one in states:
         await connection.execute(
             "UPDATE omni_chatwoot_sockets SET state = :state, problem = :problem, connected_at = "

@@ -89,7 +89,7 @@ class Spool:
 
     @property
     def aside(self) -> list[str]:
-        """Damaged files that lie beside the spool until someone has looked."""
+        """Damaged files that lie beside the spool until an administrator has dealt with them."""
         return [name.name for name in damaged_spool.found_aside(self._path)]
 
     async def append(
@@ -130,7 +130,7 @@ class Spool:
         return self.waiting > 0
 
     async def look_again(self) -> None:
-        """After a problem: find out by writing whether the disk takes deliveries again."""
+        """Find out by writing, after a problem, whether the disk takes deliveries again."""
         if self.problem is None:
             return
         try:
@@ -199,8 +199,8 @@ class Spool:
             self._count(waiting)
 
     async def read_damaged(self) -> None:
-        """Take over what can be read of damaged files. Some of it may be in the journal already,
-        which passes over it.
+        """Append to the journal what can be read of damaged files. Some of it may be in the journal
+        already, which skips it.
         """
         self.has_damaged = False
         for aside in self._unread():

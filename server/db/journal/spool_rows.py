@@ -128,7 +128,7 @@ async def append_rows(
 
 
 async def read_rows(connection: Connection, after: int, limit: int) -> list[tuple[int, str]]:
-    """A few rows at a time, as nobody knows how large the next ones are."""
+    """Read the next rows, a few at a time, as their size is not known before."""
     found, size = list[tuple[int, str]](), 0
     while len(found) < limit and size < READ_BYTES:
         at_once = {
@@ -193,7 +193,7 @@ async def put_row_aside(connection: Connection, number: int, reason: str) -> Non
 
 
 async def check_writable(connection: Connection) -> None:
-    """Raise the driver's error if the file takes no more, as on a full disk."""
+    """Raise the driver's error if the file cannot grow, as on a full disk."""
     # more than a page, so that a full disk refuses it
     row = {"delivery": "{}" + " " * 8192, "stranger_bytes": 0}
     number = await connection.insert(INSERT_DELIVERY, row)

@@ -1,5 +1,5 @@
-"""Which walk through an integration's Chatwoot is the only one of all processes, and what the last
-one found. By the database's clock.
+"""Which full sync of an integration is the only one of all processes, and what the last one found.
+By the database's clock.
 """
 
 import msgspec
@@ -17,7 +17,7 @@ _INSERT = {
 
 
 class SyncLease(msgspec.Struct, frozen=True):
-    """`lease_us` 0: the walk has ended, with `outcome`."""
+    """The claim of a full sync; `lease_us` 0: it has ended, with `outcome`."""
 
     holder: str
     lease_us: int
@@ -25,8 +25,8 @@ class SyncLease(msgspec.Struct, frozen=True):
 
 
 async def read_lease(connection: Connection, integration_id: int) -> SyncLease | None:
-    """Return who compares the integration with Chatwoot, until when, and how the last one ended;
-    None if nobody ever did.
+    """Return which process syncs the integration, until when, and how the last sync ended; None if
+    there was none.
     """
     row = await connection.fetch_one(
         "SELECT holder, lease_until, outcome FROM omni_sync_leases WHERE integration_id = :id",
@@ -38,8 +38,8 @@ async def read_lease(connection: Connection, integration_id: int) -> SyncLease |
 async def take_lease(
     connection: Connection, integration_id: int, holder: str, now_us: int, until_us: int
 ) -> bool:
-    """Whether it is this walk's now. A lease further ahead than one can be was written by a clock
-    that was wrong.
+    """Claim the sync, and return whether it is this holder's now. A lease further ahead than one
+    can be was written by a clock that was wrong.
     """
     values = {"id": integration_id, "holder": holder}
     await connection.execute(_INSERT[connection.dialect], values)
@@ -55,7 +55,9 @@ async def take_lease(
 async def renew_lease(
     connection: Connection, integration_id: int, holder: str, until_us: int
 ) -> bool:
-    """False when another walk has it now. May be repeated after a lost answer."""
+    """Extend the lease. False when another holder has it now. May be repeated after a lost
+    answer.
+    """
     await connection.execute(
         "UPDATE omni_sync_leases SET lease_until = :until WHERE integration_id = :id AND holder "
         "= :holder",
@@ -68,7 +70,7 @@ async def renew_lease(
 async def end_lease(
     connection: Connection, integration_id: int, holder: str, outcome: str | None
 ) -> None:
-    """Give it back, with what was found; nothing where another walk has it by now."""
+    """End the lease, with what was found; nothing where another holder has it by now."""
     await connection.execute(
         "UPDATE omni_sync_leases SET lease_until = 0, outcome = :outcome WHERE integration_id = "
         ":id AND holder = :holder",

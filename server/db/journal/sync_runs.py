@@ -1,5 +1,5 @@
-"""Syncs that were asked for on a page: who is to walk, how far they came. One row an integration,
-the same for all processes.
+"""Full syncs that were asked for on a page: which process runs them, how far they are. One row an
+integration, the same for all processes.
 """
 
 import msgspec
@@ -50,7 +50,7 @@ class SyncRun(msgspec.Struct, frozen=True):
 
 
 async def ask_for_run(connection: Connection, integration_id: int, now_us: int) -> None:
-    """One that is under way goes on."""
+    """Ask for a full sync; one that is under way goes on."""
     await connection.execute(_REPLACE[connection.dialect], {"id": integration_id, "now": now_us})
 
 
@@ -72,8 +72,8 @@ async def read_run(connection: Connection, integration_id: int) -> SyncRun | Non
 
 
 async def read_waiting(connection: Connection, stale_us: int, impossible_us: int) -> list[SyncRun]:
-    """Those nobody has begun, and those whose process has not been heard of since, or was heard of
-    at a moment that is still to come: a clock was wrong.
+    """Return syncs that no process has begun, and those whose process has not been heard of since,
+    or was heard of at a moment that is still to come: a clock was wrong.
     """
     rows = await connection.fetch_all(
         f"{_SELECT} WHERE state = 'asked' OR (state IN ('running', 'stopping') AND (updated_at < "

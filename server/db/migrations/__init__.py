@@ -1,5 +1,5 @@
-"""Brings a database to the shape of `tables.py`: an empty one, the CRM's own, or one left half-way
-by an interrupted run.
+"""Brings a database to the shape of `tables.py`: an empty one, the CRM's own, or one whose upgrade
+was interrupted.
 
 Alembic keeps the order of the revisions (table `omni_inbox_version`). MySQL commits every DDL
 statement by itself, so no step trusts what an earlier run may have done: each looks at the database

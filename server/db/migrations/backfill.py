@@ -1,4 +1,4 @@
-"""Our columns in rows that are older than this program: told from what the CRM wrote, a few
+"""Fills our columns in rows that are older than this program from what the CRM wrote, a few
 thousand rows at a time.
 
 Only what is missing is filled, so a run that was interrupted goes on where it stopped, and one too

@@ -101,7 +101,7 @@ def definitions(connection: Connection, table: Table) -> dict[str, str]:
 
 
 def driver_text(connection: Connection, statement: str) -> str:
-    """PyMySQL takes `%` for a parameter; a comment or default may hold one."""
+    """Double each `%`, which PyMySQL reads as a parameter; a comment or default may hold one."""
     return statement if connection.dialect.name == "sqlite" else statement.replace("%", "%%")
 
 

@@ -1,4 +1,4 @@
-"""Whether the inbox can live in a CRM's three tables: looked at before anything is changed.
+"""Whether the inbox can work in a CRM's three tables: checked before anything is changed.
 
 Each refusal is a sentence that names table and column (or key, or constraint) and what to do.
 Nothing is written here.
@@ -140,8 +140,8 @@ def narrow(connection: Connection) -> list[str]:
 
 
 def similar_names(tables: set[str]) -> list[str]:
-    """Tables that Prisma names after its models (`SocialConversation`): not the ones that are
-    looked for.
+    """Return tables that Prisma names after its models (`SocialConversation`) where ours are
+    missing.
     """
     plain = {re.sub("[^a-z]", "", table.lower()).rstrip("s"): table for table in tables}
     found = [

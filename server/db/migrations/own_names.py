@@ -1,5 +1,5 @@
-"""Names that earlier versions gave: their tables and columns get the prefix, before anything else
-is looked at.
+"""Renames tables and columns of earlier versions to names with the prefix, before anything else is
+read.
 
 A name alone says nothing: a CRM has tables `agents` and columns `priority` of its own. Ours is what
 has our comment and our type (MySQL), and in SQLite, which keeps no comments, our type and a place

@@ -1,4 +1,4 @@
-"""How far an upgrade is: revisions and steps report here, without knowing who looks."""
+"""How far an upgrade is: revisions and steps report here, without knowing who reads it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ Progress = Callable[[str, int, int], None]
 
 
 def silent(what: str, done: int, total: int) -> None:
-    """Nobody looks."""
+    """Discard the report."""
 
 
 _progress: ContextVar[Progress] = ContextVar("progress", default=silent)

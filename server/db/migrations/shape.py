@@ -57,8 +57,8 @@ def missing(connection: Connection) -> list[str]:
 
 
 def uninsertable(connection: Connection, table: str) -> list[str]:
-    """Columns of the CRM's own that take no NULL and have no default: our inserts do not know them
-    and would be refused.
+    """Return columns of the CRM's own without NULL and without a default: our inserts do not know
+    them and would be refused.
     """
     return [
         f"{table}.{column['name']}"
@@ -110,8 +110,8 @@ def missing_columns(inspector: Inspector, table: Table) -> Iterator[Column[objec
 def missing_indexes(
     inspector: Inspector, table: Table, renamed: Mapping[str, str] | None = None
 ) -> Iterator[Index]:
-    """Told by columns, not by name: an index the CRM has already is as good as ours. `renamed`: old
-    names -> new ones.
+    """Return indexes that no index on the same columns stands in for, whatever its name: one that
+    the CRM has already is as good as ours. `renamed`: old names -> new ones.
     """
     new = renamed or {}
     present = [

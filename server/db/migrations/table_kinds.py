@@ -62,8 +62,8 @@ def _is_changed(connection: Connection, inspector: Inspector, table: Table) -> b
 
 
 def generated(inspector: Inspector, table: str) -> Iterator[str]:
-    """Documented columns that the database computes: it takes no value for them (MySQL: 3105;
-    MariaDB: 1906).
+    """Return documented columns that the database computes: a value for them is refused (MySQL:
+    3105; MariaDB: 1906).
     """
     for column in inspector.get_columns(table):
         if column["name"] in DOCUMENTED[table] and "computed" in column:

@@ -133,7 +133,9 @@ class JsonRowMapper(Generic[T]):
 
 
 def time_to_column(moment_us: int | None) -> str | None:
-    """For the documented DATETIME columns; both dialects take and order this text."""
+    """Return a moment as the documented DATETIME columns hold it; both dialects read and order this
+    text.
+    """
     if moment_us is None:
         return None
     return (_EPOCH + dt.timedelta(microseconds=moment_us)).isoformat(" ", "microseconds")

@@ -58,15 +58,15 @@ class Rows(msgspec.Struct):
 
 
 async def read_companies(connection: Connection) -> list[int | None]:
-    """Whose changes wait; None: some are not looked up yet. Costs the same however many there
-    are.
+    """Return the companies whose changes wait; None among them: some changes have no company yet.
+    Costs the same however many there are.
     """
     return await connection.fetch_column("SELECT DISTINCT company_id FROM omni_crm_changes")
 
 
 async def read_unjudged(connection: Connection, limit: int) -> list[tuple[int, int]]:
-    """(id, conversation) of changes whose company is not looked up: the oldest, and as many of the
-    newest, which one company's bulk update must not hold up.
+    """Return (id, conversation) of changes whose company is not known yet: the oldest, and as many
+    of the newest, which one company's bulk update must not hold up.
     """
     select = "SELECT id, conversation_id FROM omni_crm_changes WHERE company_id IS NULL ORDER BY id"
     oldest, newest = await connection.fetch_each(
@@ -77,8 +77,8 @@ async def read_unjudged(connection: Connection, limit: int) -> list[tuple[int, i
 
 
 async def judge(connection: Connection, changes: Sequence[tuple[int, int]]) -> None:
-    """Write down whose they are; without its conversation a message is nobody's, as nobody is shown
-    it.
+    """Store the companies of changes; without its conversation a message has none, as it is shown
+    to no one.
     """
     rows = await connection.fetch_all(
         "SELECT id, company_id FROM social_conversations WHERE id IN (:ids)",
@@ -147,8 +147,8 @@ async def delete_changes(connection: Connection, change_ids: Iterable[int]) -> N
 
 
 async def forget(connection: Connection, condition: str) -> None:
-    """Changes that need no event, as whoever made them has told of them. By their keys, so that no
-    other's row is waited for.
+    """Delete changes that need no event, as their writer has announced them. By their keys, so that
+    no other's row is waited for.
     """
     select = f"SELECT id FROM omni_crm_changes WHERE {condition}"
     await delete_changes(connection, await connection.fetch_column(select))
@@ -169,7 +169,7 @@ async def delete_nobodys(connection: Connection, limit: int) -> None:
 async def forget_judgement(
     connection: Connection, company_id: int, conversation_ids: Iterable[int]
 ) -> None:
-    """Look up again whose these conversations' changes are."""
+    """Have the companies of these conversations' changes read again."""
     await connection.execute(
         "UPDATE omni_crm_changes SET company_id = NULL "
         "WHERE company_id = :company_id AND conversation_id IN (:ids) AND subject = :subject",

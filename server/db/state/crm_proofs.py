@@ -1,5 +1,5 @@
-"""Whether triggers can write their notes: tried by writing one, into the table and in the way they
-do.
+"""Whether triggers can write their notes: tried by writing one into the same table by the same
+statement.
 
 The row that proves it stays until the next one. Without it the table was emptied or made anew, with
 all that was noted in it.

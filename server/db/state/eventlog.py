@@ -61,8 +61,8 @@ async def lock_and_read(
 async def lock_free_and_read(
     connection: Connection, company_ids: Iterable[int], *selects: Select
 ) -> tuple[dict[int, Stream], list[Sequence[Row]]]:
-    """Lock the rows of those companies that nobody holds, and read what these SELECTs find after
-    that.
+    """Lock the rows of those companies that no other transaction holds, and read what these SELECTs
+    find after that.
 
     One round trip. It never waits for another transaction: a company that is held is not in the
     answer. A company without a row gets one, with a new epoch.
@@ -209,7 +209,7 @@ async def start_epoch(connection: Connection, company_id: int, epoch: str | None
 
 
 def _new_epoch() -> str:
-    """A name that no log had before: its time in microseconds, so that an older one can be told,
-    and a little chance.
+    """Return a name that no log had before: its time in microseconds, so that an older one can be
+    recognised, and some random digits.
     """
     return f"{time.time_ns() // 1000:013x}{secrets.randbelow(4096):03x}"

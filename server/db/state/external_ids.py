@@ -1,4 +1,4 @@
-"""`external_user_id` where a CRM has a unique key on it: a value that is taken is not taken again.
+"""`external_user_id` where a CRM has a unique key on it: a value that is in use is not given again.
 
 The key of a conversation is its integration and Chatwoot's number. After a contact merge the
 documented text changes, and two Chatwoots of one company give out the same numbers: then a row

@@ -130,8 +130,8 @@ async def write_read_count(
     message_id: int,
     now_us: int,
 ) -> None:
-    """Called with the company's stream locked, so that nobody writes the same row between the two
-    statements.
+    """Store how many messages an agent has read. The company's stream is locked, so that no other
+    transaction writes the row between the two statements.
     """
     values = {
         "a": agent_id,

@@ -1,4 +1,4 @@
-"""The outbox: replies on their way to Chatwoot. A reply is a row of `social_messages` whose
+"""The outbox: replies that are to be sent to Chatwoot. A reply is a row of `social_messages` whose
 `delivery_state` is `sending`.
 """
 
@@ -30,7 +30,7 @@ class Outgoing(msgspec.Struct, frozen=True):
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """Which replies may be taken, and until when. Times in microseconds, by the database's
+    """Which replies may be claimed, and until when. Times in microseconds, by the database's
     clock.
     """
 
@@ -130,8 +130,8 @@ async def renew_lease(
 async def read_last_landing(
     connection: Connection, integration_ids: Sequence[int], since_us: int, now_us: int
 ) -> int | None:
-    """When Chatwoot last made a message of a reply that it had not shown when it was first asked:
-    it was still working off what it had taken in before. None: not since then.
+    """Return when Chatwoot last made a message of a reply that it had not shown when it was first
+    asked: it was still working off its queue. None: not since then.
     """
     found: int | None = await connection.fetch_value(
         "SELECT MAX(m.omni_told_at) FROM social_messages m JOIN social_conversations c ON c.id = "

@@ -1,4 +1,4 @@
-"""Files of replies on their way to Chatwoot. The content is kept in pieces, so that no statement
+"""Files of replies until Chatwoot has them. The content is kept in pieces, so that no statement
 grows with a file, and goes when Chatwoot has it; the line that names a file stays as long as its
 reply may be asked for again by its Idempotency-Key.
 """
@@ -90,8 +90,8 @@ async def drop_content(connection: Connection, message_id: int) -> None:
 
 
 async def trim_content(connection: Connection, orphan_us: int, limit: int) -> int:
-    """Content nobody waits for: of replies that are sent, and, older than `orphan_us`, of uploads
-    that never became a reply.
+    """Delete content that is not needed: of replies that are sent, and, older than `orphan_us`, of
+    uploads that never became a reply.
     """
     rows = await connection.fetch_all(
         "SELECT DISTINCT p.upload FROM omni_outgoing_pieces p LEFT JOIN omni_outgoing_files f ON "

@@ -17,7 +17,7 @@ _ANY_TEXT = f"EXISTS (SELECT 1 FROM social_messages m WHERE m.conversation_id = 
 
 
 def conversations_with(q: str) -> tuple[str, dict[str, object]]:
-    """A condition, and its values, on `c`: what somebody typed is in the customer's name or
+    """Return a condition, and its values, on `c`: the typed text is in the customer's name or
     numbers, or in a message.
     """
     names, values = _names(q)

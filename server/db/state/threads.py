@@ -1,5 +1,5 @@
 """The messages of one conversation in the order of `core/state/thread_order.py`: pages, and how far
-somebody has read.
+an agent has read.
 
 A second is read whole before it is put in order: the index knows the times alone, and a page that
 ended inside a second would hold the wrong ones of it.
@@ -150,8 +150,8 @@ async def read_of_customers(
 
 
 async def count_inbound(connection: Connection, message: Message) -> int:
-    """How many messages the customer has sent up to this one, in the order they are shown: what
-    came late stands before it.
+    """Count the messages the customer has sent up to this one, in the order they are shown: what
+    came late is before it.
     """
     edge, values = _before(message)
     number = await connection.fetch_value(
@@ -164,7 +164,7 @@ async def count_inbound(connection: Connection, message: Message) -> int:
 
 
 def _before(message: Message) -> tuple[str, dict[str, object]]:
-    """The condition that finds what stands before a message."""
+    """Return the condition that finds what is shown before a message."""
     in_second = f"{_NUMBER} < :number OR ({_NUMBER} = :number AND m.id < :id)"
     values: dict[str, object] = {"number": message.chatwoot_message_id or LAST, "id": message.id}
     if message.created_us is None:
