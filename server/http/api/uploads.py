@@ -82,7 +82,7 @@ class Uploads:
         try:
             async with asyncio.timeout(_MAX_UPLOAD_SECONDS):
                 return await limited.form(
-                    max_files=FILES_MOST + 1,
+                    max_files=MAX_FILES + 1,
                     max_fields=_MAX_FIELDS,
                     max_part_size=_MAX_TEXT_BYTES,
                 )

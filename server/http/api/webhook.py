@@ -166,7 +166,7 @@ class Webhook:
         and counts that against its address.
         """
         try:
-            if len(body) > SMALL_BYTES and has_too_many_values(body, MOST_VALUES):
+            if len(body) > SMALL_BYTES and has_too_many_values(body, MAX_JSON_VALUES):
                 raise ValueError("too many values: reading them would keep everybody waiting")
             heading = read_heading(body, SMALL_BYTES)
             text = body.decode()
