@@ -1,0 +1,1 @@
+"""Rules without input or output: data, time and randomness go in, data comes out."""

@@ -1,0 +1,1 @@
+"""What Chatwoot's JSON, signatures and frames mean."""

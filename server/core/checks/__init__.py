@@ -1,0 +1,1 @@
+"""Judgements on the host, the integrations and their security, as findings with a remedy."""

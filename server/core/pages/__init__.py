@@ -1,0 +1,1 @@
+"""How pages show numbers, times and threads."""

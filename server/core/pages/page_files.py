@@ -69,6 +69,9 @@ class _Names:
         self._names: dict[str, str] = {}
 
     def shorten(self, word: str) -> str:
+        """Return the short name of a constant or private member, the same each time; other words as
+        they are.
+        """
         prefix = "#" if word.startswith("#") else "$" if word in self._constants else None
         if prefix is None:
             return word.replace("_", "") if word[0].isdigit() else word

@@ -1,0 +1,1 @@
+"""Conversations, messages, presence and cursors: how changes are applied."""

@@ -1,0 +1,1 @@
+"""What travels to clients and between processes: frames, bodies, their documents."""

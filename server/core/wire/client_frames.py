@@ -12,12 +12,14 @@ from server.core.token_buckets import Bucket
 from server.errors import OmniError
 
 PROTOCOL_VERSION = 1
-PROTOCOL_VERSION_MIN = 1
+MIN_PROTOCOL_VERSION = 1
 FRAMES_PER_SECOND = 20.0  # a person's page sends well below one; a reconnecting worker a handful
 FRAMES_BURST = 60.0
 
 
 class Hello(msgspec.Struct, tag="hello", tag_field="type", frozen=True):
+    """The first frame: who signs in, and the cursor to go on from."""
+
     token: str | None = None
     cursor: str | None = None
     client: str | None = None
@@ -27,19 +29,27 @@ class Hello(msgspec.Struct, tag="hello", tag_field="type", frozen=True):
 
 
 class Pong(msgspec.Struct, tag="pong", tag_field="type", frozen=True):
+    """The answer to ping, with the cursor the client has come to."""
+
     id: int | None = None
     cursor: str | None = None
 
 
 class Auth(msgspec.Struct, tag="auth", tag_field="type", frozen=True):
+    """A new token, before the present one expires."""
+
     token: str
 
 
 class Viewing(msgspec.Struct, tag="viewing", tag_field="type", frozen=True, rename="camel"):
+    """The conversation the agent has open; null: none."""
+
     conversation_id: int | None
 
 
 class Typing(msgspec.Struct, tag="typing", tag_field="type", frozen=True, rename="camel"):
+    """That the agent began or stopped typing in a conversation."""
+
     conversation_id: int
     on: bool
 

@@ -59,10 +59,14 @@ class Unread(Struct):
 
 
 class StatusChange(Struct):
+    """An agent's act: closes a conversation, or opens it again."""
+
     status: Literal["Open", "Closed"]
 
 
 class NewReply(Struct, rename="camel", omit_defaults=True):
+    """A reply to the customer, or a note among agents (`private`)."""
+
     content: Annotated[
         str,
         Meta(min_length=1, max_length=150_000, extra={"refusal": "field.reply_text"}),
@@ -76,6 +80,8 @@ class NewReply(Struct, rename="camel", omit_defaults=True):
 
 
 class ReadMark(Struct, rename="camel"):
+    """How far the agent has read: up to this message of the conversation."""
+
     message_id: Annotated[
         RowId,
         Meta(extra={"refusal": "field.message_id"}),
@@ -83,25 +89,37 @@ class ReadMark(Struct, rename="camel"):
 
 
 class SyncWish(Struct, rename="camel", omit_defaults=True):
+    """Which integration is to be synced; without a number, all of the company."""
+
     integration_id: RowId | None = None
 
 
 class SyncAnswer(Struct):
+    """What the sync of each integration found."""
+
     integrations: list[dict[str, Any]]
 
 
 class EventsAnswer(Struct, omit_defaults=True):
+    """Events in order, and the cursor after the last; `reset`: the log is another one, take a
+    snapshot.
+    """
+
     cursor: Cursor
     events: list[dict[str, Any]]
     reset: str | None = None
 
 
 class SignIn(Struct):
+    """An agent's e-mail address and password."""
+
     email: Text
     password: Text
 
 
 class Me(Struct, rename="camel"):
+    """The agent who asks."""
+
     id: int
     company_id: int
     name: str
@@ -110,16 +128,22 @@ class Me(Struct, rename="camel"):
 
 
 class MeChange(Struct):
+    """Settings of the agent's own pages; what is left out stays as it is."""
+
     preferences: dict[str, Any]
 
 
 class Colleague(Struct, rename="camel"):
+    """An agent of the company."""
+
     id: int
     name: str
     is_online: bool
 
 
 class NewCannedReply(Struct):
+    """A ready text of the company, which agents insert by its shortcut."""
+
     shortcut: Annotated[str, Meta(min_length=1, max_length=MAX_SHORTCUT_CHARACTERS)]
     content: Annotated[
         str,
@@ -132,10 +156,16 @@ class NewCannedReply(Struct):
 
 
 class CannedReplyView(NewCannedReply, kw_only=True):
+    """A canned reply with its number."""
+
     id: int
 
 
 class NewIntegrationBody(Struct, rename="camel", omit_defaults=True):
+    """A Chatwoot inbox to connect. `acceptUnproved`: keep it also when Chatwoot cannot be asked
+    now.
+    """
+
     account_id: Number
     inbox_id: Number
     base_url: Annotated[str, Meta(max_length=500, examples=["https://chat.example.com"])]
@@ -190,11 +220,15 @@ class IntegrationView(Struct, rename="camel"):
 
 
 class CheckAnswer(Struct, rename="camel"):
+    """What a check of an integration found; `is_well`: nothing failed."""
+
     is_well: bool
     findings: list[dict[str, str]]
 
 
 class SyncRunView(Struct, rename="camel"):
+    """How far a full sync is."""
+
     state: Literal["asked", "running", "stopping", "stopped", "done", "failed"]
     started_at: Moment | None
     updated_at: Moment
@@ -208,6 +242,8 @@ class SyncRunView(Struct, rename="camel"):
 
 
 class Person(Struct, rename="camel"):
+    """An agent as administrators see them."""
+
     id: int
     name: str
     email: str | None
@@ -223,12 +259,16 @@ class PersonChange(Struct, rename="camel"):
 
 
 class NewInvitation(Struct, omit_defaults=True):
+    """Whom a link is made for."""
+
     email: Annotated[str, Meta(max_length=255, examples=["rahim@example.com"])]
     name: Annotated[str, Meta(min_length=1, max_length=255)]
     role: Role = "agent"
 
 
 class InvitationView(Struct, rename="camel"):
+    """The link, which is shown this once."""
+
     link: str
     expires_at: Moment
 
@@ -245,11 +285,15 @@ class OpenInvitation(Struct, rename="camel"):
 
 
 class PasswordChange(Struct, rename="camel"):
+    """A new password, and the present one as proof."""
+
     present_password: Text
     new_password: Annotated[str, Meta(min_length=10, max_length=1_000)]
 
 
 class DeliveryView(Struct, rename="camel"):
+    """A delivery of Chatwoot's without its body."""
+
     id: int
     received_at: Moment
     finished_at: Moment | None
@@ -260,10 +304,16 @@ class DeliveryView(Struct, rename="camel"):
 
 
 class WholeDelivery(DeliveryView, kw_only=True):
+    """A delivery with its body as text; null where it has none."""
+
     body: str | None
 
 
 class Trace(Struct):
+    """What is known of one message: its events, its deliveries, and all steps in the order in which
+    they happened.
+    """
+
     message: dict[str, Any]
     events: list[int]
     deliveries: list[int]
@@ -271,12 +321,16 @@ class Trace(Struct):
 
 
 class ErasedView(Struct):
+    """How many rows were erased."""
+
     conversations: int
     messages: int
     deliveries: int
 
 
 class StatusView(Struct, rename="camel"):
+    """The company's status, as its page shows it."""
+
     now: Moment
     agents_online: int
     backlog: dict[str, int | None]
@@ -288,6 +342,8 @@ class StatusView(Struct, rename="camel"):
 
 
 class ActView(Struct, rename="camel"):
+    """A line of the audit log."""
+
     id: int
     at: Moment
     agent_id: int | None
@@ -311,16 +367,22 @@ class SessionView(Struct, rename="camel"):
 
 
 class EndedSessions(Struct):
+    """How many sessions were ended."""
+
     ended: int
 
 
 class SecondFactorView(Struct, rename="camel"):
+    """The agent's second factor; `is_required`: by the company."""
+
     is_on: bool
     is_required: bool
     recovery_codes_left: int
 
 
 class PasswordAgain(Struct):
+    """The present password, as proof that it is the agent who asks."""
+
     password: Text
 
 
@@ -333,18 +395,26 @@ class NewSecondFactor(Struct):
 
 
 class Code(Struct):
+    """A code of the authenticator or a recovery code, with the ticket it belongs to."""
+
     ticket: Text
     code: Text
 
 
 class RecoveryCodes(Struct, rename="camel"):
+    """Codes that stand in for the authenticator, once each; they are shown this once."""
+
     recovery_codes: list[str]
 
 
 class Policy(Struct, rename="camel"):
+    """What the company demands of its agents."""
+
     requires_second_factor: bool
 
 
 class Ready(Struct):
+    """Whether the process takes requests, and what is wrong with it."""
+
     status: Literal["ready", "degraded", "unavailable", "draining"]
     problems: list[str]

@@ -114,6 +114,8 @@ class Event(Struct, tag="event", tag_field="type", rename="camel"):
 
 
 class WelcomeAgent(Struct):
+    """The agent who signed in."""
+
     id: int
     name: str
     role: str
@@ -184,6 +186,8 @@ class Error(Struct, tag="error", tag_field="type", rename="camel"):
 
 
 class Colleague(Struct):
+    """An agent who is online: the conversation they view, and whether they type there."""
+
     id: int
     name: str
     viewing: int | None

@@ -1,0 +1,1 @@
+"""Rows of agents, sessions, integrations and the audit log."""

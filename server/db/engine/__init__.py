@@ -1,0 +1,1 @@
+"""Lanes, connections, drivers and their errors."""

@@ -1,0 +1,1 @@
+"""Deliveries as they were received, leases and logs of processes."""

@@ -1,0 +1,1 @@
+"""Conversations, messages, events and replies in the database."""

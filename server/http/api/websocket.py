@@ -25,7 +25,7 @@ from server.core.state.cursors import (
 )
 from server.core.times import SECOND, iso
 from server.core.wire.client_frames import (
-    PROTOCOL_VERSION_MIN,
+    MIN_PROTOCOL_VERSION,
     Hello,
     encode_error,
     parse_client_message,
@@ -220,7 +220,7 @@ class Sockets:
             raise BadRequest(str(error)) from None
         if not isinstance(hello, Hello):
             raise BadRequest("the first frame must be hello")
-        if hello.version < PROTOCOL_VERSION_MIN:
+        if hello.version < MIN_PROTOCOL_VERSION:
             raise ClientTooOld
         return hello
 
