@@ -20,7 +20,7 @@ from server.chatwoot import (
 from server.core.times import SECOND
 from server.db.access.integration_record import Integration
 from server.db.engine.database import Connection, Database
-from server.db.journal import walks
+from server.db.journal import reconcile_claims
 from server.errors import DatabaseUnavailable
 from server.incoming.ingest import Ingester
 from server.incoming.reconcile_run import LEASE_SECONDS, ReconcileRun, ReconcileRunner
@@ -127,10 +127,10 @@ class Reconcile:
     async def _claim(self, integration: Integration, every_seconds: float) -> ReconcileRun | None:
         every_us = int(every_seconds * SECOND)
 
-        async def write(connection: Connection) -> tuple[int, walks.Claim | None]:
+        async def write(connection: Connection) -> tuple[int, reconcile_claims.Claim | None]:
             now_us = await self._database.clock.read(connection)
             lease_us = now_us + int(LEASE_SECONDS * SECOND)
-            return now_us, await walks.claim_walk(
+            return now_us, await reconcile_claims.claim(
                 connection, integration.id, now_us, lease_us, every_us
             )
 
@@ -157,7 +157,8 @@ class Reconcile:
         except asyncio.CancelledError:
             with contextlib.suppress(DatabaseUnavailable):
                 await self._database.transaction(
-                    lambda c: walks.renew_walk(c, current.claim, current.started_us), attempts=1
+                    lambda c: reconcile_claims.renew(c, current.claim, current.started_us),
+                    attempts=1,
                 )
             raise
 
@@ -180,7 +181,7 @@ class Reconcile:
         self, current: ReconcileRun, reconciled_us: int | None, problem: Text | None
     ) -> None:
         await self._database.transaction(
-            lambda c: walks.release_walk(
+            lambda c: reconcile_claims.release(
                 c,
                 current.claim,
                 reconciled_us=reconciled_us,
@@ -256,7 +257,9 @@ class Reconcile:
         if not new:
             return
         try:
-            await self._database.transaction(lambda c: walks.write_seen(c, new), attempts=1)
+            await self._database.transaction(
+                lambda c: reconcile_claims.write_seen(c, new), attempts=1
+            )
         except DatabaseUnavailable:
             return
         self._written_seen |= new

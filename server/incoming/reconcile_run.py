@@ -28,9 +28,9 @@ from server.core.state.tracked import Result, Source
 from server.core.times import SECOND, parse_time
 from server.db.access.integration_record import Integration
 from server.db.engine.database import Database
-from server.db.journal import finds, walks
+from server.db.journal import finds, reconcile_claims
 from server.db.journal.finds import Find
-from server.db.journal.walks import Claim
+from server.db.journal.reconcile_claims import Claim
 from server.db.state import history
 from server.errors import DatabaseUnavailable, OmniError, PayloadError
 from server.incoming.conversation_sync import message_changes
@@ -138,7 +138,9 @@ class ReconcileRunner:
         if claim.lease_us - now_us > int((LEASE_SECONDS - _RENEW_SECONDS) * SECOND):
             return True
         lease_us = now_us + int(LEASE_SECONDS * SECOND)
-        is_ours = await self._database.transaction(lambda c: walks.renew_walk(c, claim, lease_us))
+        is_ours = await self._database.transaction(
+            lambda c: reconcile_claims.renew(c, claim, lease_us)
+        )
         current.claim = replace(claim, lease_us=lease_us)
         return is_ours
 

@@ -11,7 +11,7 @@ from server.core.times import SECOND
 from server.db.access.integration_record import Integration
 from server.db.access.vault import Vault
 from server.db.engine.database import Database
-from server.db.journal import walks
+from server.db.journal import reconcile_claims
 from server.incoming.ingest import Ingester
 from server.incoming.reconcile import Reconcile
 from server.integrations.directory import Directory
@@ -84,7 +84,7 @@ async def test_an_old_loss_that_is_found_late_is_no_silence(tmp_path: Path) -> N
         sim.customer_says("Mira", "never told of")
         behind_seconds = 0.0
         seen_us = database.clock.now_us() - 300 * SECOND
-        await database.transaction(lambda c: walks.write_seen(c, {number: seen_us}))
+        await database.transaction(lambda c: reconcile_claims.write_seen(c, {number: seen_us}))
         assert await repair() > 0
         assert reconcile.problems() == []
         sim.customer_says("Mira", "never told of either")

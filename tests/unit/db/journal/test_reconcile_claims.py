@@ -10,8 +10,8 @@ from server.db import migrations
 from server.db.access import integration_record, integration_rows
 from server.db.access.vault import Vault
 from server.db.engine.database import Database
-from server.db.journal import walks
-from server.db.journal.walks import Claim
+from server.db.journal import reconcile_claims
+from server.db.journal.reconcile_claims import Claim
 
 NOW_US = 1_800_000_000 * SECOND
 _LEASE_US = 45 * SECOND
@@ -39,7 +39,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 async def _claim(database: Database, now_us: int, every_us: int = _EVERY_US) -> Claim | None:
     return await database.transaction(
-        lambda c: walks.claim_walk(c, 1, now_us, now_us + _LEASE_US, every_us)
+        lambda c: reconcile_claims.claim(c, 1, now_us, now_us + _LEASE_US, every_us)
     )
 
 
@@ -47,7 +47,7 @@ async def _release(
     database: Database, claim: Claim, newest_us: int = 0, problem: str | None = None
 ) -> bool:
     return await database.transaction(
-        lambda c: walks.release_walk(
+        lambda c: reconcile_claims.release(
             c, claim, reconciled_us=NOW_US, newest_us=newest_us, problem=problem
         )
     )
@@ -78,7 +78,7 @@ async def test_a_dead_process_s_round_is_taken_over(database: Database) -> None:
     taken = await _claim(database, NOW_US + _LEASE_US + 1, every_us=0)
     assert taken is not None
     assert not await database.transaction(
-        lambda c: walks.renew_walk(c, dead, NOW_US + 9 * _LEASE_US)
+        lambda c: reconcile_claims.renew(c, dead, NOW_US + 9 * _LEASE_US)
     )
     assert not await _release(database, dead, newest_us=NOW_US + SECOND)
     assert await _release(database, taken, newest_us=NOW_US)
@@ -93,7 +93,7 @@ async def test_a_lost_answer_changes_nothing(database: Database) -> None:
     assert claim is not None
     for _ in range(2):
         assert await database.transaction(
-            lambda c: walks.renew_walk(c, claim, claim.lease_us + SECOND)
+            lambda c: reconcile_claims.renew(c, claim, claim.lease_us + SECOND)
         )
     renewed = Claim(1, claim.lease_us + SECOND, 0)
     assert await _release(database, renewed, newest_us=NOW_US, problem="x" * 300)
@@ -123,5 +123,5 @@ async def test_the_newest_webhook_of_all_processes_counts(database: Database) ->
     """A process that saw an older one, or none at all, takes nothing back."""
     for at_us in (NOW_US, NOW_US - SECOND):
         # awaited at once
-        await database.transaction(lambda c: walks.write_seen(c, {1: at_us, 99: at_us}))  # noqa: B023
+        await database.transaction(lambda c: reconcile_claims.write_seen(c, {1: at_us, 99: at_us}))  # noqa: B023
     assert (await _integration(database)).seen_us == NOW_US

@@ -1,5 +1,5 @@
-"""Walks through what an integration has in Chatwoot: whose turn it is, how far they came, what they
-found. One row for all processes.
+"""Which process compares an integration with Chatwoot (reconcile), up to which moment that was
+done, and what it found. One row for all processes.
 """
 
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ _MAX_PROBLEM_CHARACTERS = 255
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """A round that is ours until `lease_us`. `reconciled_us`: up to where the rounds before have
-    looked (0: there was none).
+    """A comparison that is ours until `lease_us`. `reconciled_us`: up to where earlier ones have
+    come (0: there was none).
     """
 
     integration_id: int
@@ -22,14 +22,14 @@ class Claim(msgspec.Struct, frozen=True):
     reconciled_us: int
 
 
-async def claim_walk(
+async def claim(
     connection: Connection, integration_id: int, now_us: int, lease_us: int, every_us: int
 ) -> Claim | None:
-    """Take the lease, unless somebody has it or the last round began less than `every_us` ago, in
-    whatever process.
+    """Claim the lease, unless another process has it or the last comparison began less than
+    `every_us` ago, in whatever process.
 
-    A round that began in the future, or a lease further ahead than one can be, was written by a
-    clock that was wrong, and holds nobody back. Times are the database's.
+    A comparison that began in the future, or a lease further ahead than one can be, was written by
+    a clock that was wrong, and holds nobody back. Times are the database's.
     """
     taken = await connection.execute(
         "UPDATE integrations SET omni_lease_until = :until, omni_walked_at = :now WHERE id = :id "
@@ -51,8 +51,8 @@ async def claim_walk(
     return Claim(integration_id, lease_us, (row[0] or 0) if row else 0)
 
 
-async def renew_walk(connection: Connection, claim: Claim, lease_us: int) -> bool:
-    """Keep the lease for longer. False when somebody else has it now. May be repeated after a lost
+async def renew(connection: Connection, claim: Claim, lease_us: int) -> bool:
+    """Extend the lease. False when another process has it now. May be repeated after a lost
     answer.
     """
     found = await connection.execute(
@@ -63,7 +63,7 @@ async def renew_walk(connection: Connection, claim: Claim, lease_us: int) -> boo
     return found > 0
 
 
-async def release_walk(
+async def release(
     connection: Connection,
     claim: Claim,
     *,
@@ -71,10 +71,10 @@ async def release_walk(
     newest_us: int,
     problem: Text | None,
 ) -> bool:
-    """Write down what the round found and give the lease back; a repetition after a lost answer
-    changes nothing.
+    """Store what the comparison found and end the lease; a repetition after a lost answer changes
+    nothing.
 
-    `reconciled_us` is None when the walk did not come to its end; `newest_us` is when the newest of
+    `reconciled_us` is None when it did not come to its end; `newest_us` is when the newest of
     what it repaired had happened (0: it repaired nothing).
     """
     found = await connection.execute(
@@ -95,7 +95,7 @@ async def release_walk(
 
 
 async def write_seen(connection: Connection, seen: Mapping[int, int]) -> None:
-    """When each integration's webhooks came last, as one process saw it: the newest of all
+    """Store when each integration's webhooks came last, as one process saw it: the newest of all
     processes stays.
     """
     # in one order, so that no two processes wait for each other in a circle
