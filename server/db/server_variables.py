@@ -17,5 +17,5 @@ async def read_clock(connection: Connection) -> float | None:
     """The database's unix seconds; None on SQLite, which has ours."""
     if connection.dialect == "sqlite":
         return None
-    row = await connection.fetch_one("SELECT UNIX_TIMESTAMP(NOW(6))")
-    return float(row[0]) if row else None
+    seconds = await connection.fetch_value("SELECT UNIX_TIMESTAMP(NOW(6))")
+    return None if seconds is None else float(seconds)

@@ -86,7 +86,8 @@ async def read_newest_changes(connection: Connection) -> tuple[int, int]:
         "SELECT (SELECT MAX(updated_at) FROM omni_agents), (SELECT MAX(revoked_at) FROM "
         "omni_agent_sessions)"
     )
-    return (row[0] or 0, row[1] or 0) if row else (0, 0)
+    changed_us, revoked_us = row or (0, 0)
+    return changed_us or 0, revoked_us or 0
 
 
 async def after_all_changes(connection: Connection, now_us: int) -> int:
@@ -158,9 +159,8 @@ async def read_access_sums(connection: Connection, agent_ids: Iterable[int]) -> 
         "SUM(valid_after) FROM omni_agents WHERE id IN (:ids)",
         {"ids": IntList(sorted(agent_ids))},
     )
-    return (
-        (int(row[0]), int(row[1] or 0), int(row[2] or 0), int(row[3] or 0)) if row else (0, 0, 0, 0)
-    )
+    count, active, admins, valid_after = (int(number or 0) for number in row or (0, 0, 0, 0))
+    return count, active, admins, valid_after
 
 
 async def get_or_create_agent(

@@ -125,35 +125,35 @@ async def count_acts(connection: Connection, agent_id: int, act: str, since_us: 
 
 async def count_failures(connection: Connection, agent_id: int) -> int:
     """How many sign-ins as this agent have failed since the last one that did not."""
-    row = await connection.fetch_one(
+    signed_in_us = await connection.fetch_value(
         "SELECT MAX(at) FROM omni_audit_log WHERE agent_id = :id AND act = :act",
         {"id": agent_id, "act": SIGN_IN},
     )
-    return await count_acts(connection, agent_id, SIGN_IN_FAILED, (row[0] or 0) if row else 0)
+    return await count_acts(connection, agent_id, SIGN_IN_FAILED, signed_in_us or 0)
 
 
 async def count_failures_before(connection: Connection, agent_id: int) -> int:
     """How many had failed, since the one before, when the last good sign-in came, and since."""
-    rows = await connection.fetch_all(
+    moments = await connection.fetch_column(
         "SELECT at FROM omni_audit_log WHERE agent_id = :id AND act = :act ORDER BY at DESC "
         "LIMIT 2",
         {"id": agent_id, "act": SIGN_IN},
     )
-    return await count_acts(
-        connection, agent_id, SIGN_IN_FAILED, rows[1][0] if len(rows) == 2 else 0
-    )
+    before_us = moments[1] if len(moments) == 2 else 0
+    return await count_acts(connection, agent_id, SIGN_IN_FAILED, before_us)
 
 
 async def trim_acts(connection: Connection, before_us: int, limit: int) -> int:
     """Delete lines that are older than the moment. Returns how many."""
-    rows = await connection.fetch_all(
+    numbers = await connection.fetch_column(
         "SELECT id FROM omni_audit_log WHERE at < :before ORDER BY at LIMIT :limit",
         {"before": before_us, "limit": limit},
     )
-    if rows:
-        numbers = IntList(row[0] for row in rows)
-        await connection.execute("DELETE FROM omni_audit_log WHERE id IN (:ids)", {"ids": numbers})
-    return len(rows)
+    if numbers:
+        await connection.execute(
+            "DELETE FROM omni_audit_log WHERE id IN (:ids)", {"ids": IntList(numbers)}
+        )
+    return len(numbers)
 
 
 def _act(row: Row) -> Act:

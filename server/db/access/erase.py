@@ -11,16 +11,16 @@ async def erase_integration(connection: Connection, integration_id: int) -> None
     """Delete an integration with its deliveries and its conversations and all their rows; clients
     of its company take a snapshot again.
     """
-    row = await connection.fetch_one(
+    company_id = await connection.fetch_value(
         "SELECT company_id FROM integrations WHERE id = :id", {"id": integration_id}
     )
-    if row is None:
+    if company_id is None:
         return
-    rows = await connection.fetch_all(
+    conversations = await connection.fetch_column(
         "SELECT id FROM social_conversations WHERE omni_integration_id = :id",
         {"id": integration_id},
     )
-    await contacts.erase_conversations(connection, row[0], [found[0] for found in rows])
+    await contacts.erase_conversations(connection, company_id, conversations)
     for table in (
         "omni_sync_runs",
         "omni_sync_leases",
@@ -39,11 +39,11 @@ async def erase_companies(connection: Connection, first: int, last: int, limit: 
     """
     within: dict[str, object] = {"first": first, "last": last}
     for table, key, condition in _OF_COMPANIES:
-        rows = await connection.fetch_all(
+        values = await connection.fetch_column(
             f"SELECT {key} FROM {table} WHERE {condition} LIMIT :limit", within | {"limit": limit}
         )
-        if rows:  # what others refer to goes only when they have gone
-            found = {f"k{n}": value for n, value in enumerate({row[0] for row in rows})}
+        if values:  # what others refer to goes only when they have gone
+            found = {f"k{n}": value for n, value in enumerate(set(values))}
             names = ", ".join(f":{name}" for name in found)
             return await connection.execute(
                 f"DELETE FROM {table} WHERE {condition} AND {key} IN ({names})", within | found

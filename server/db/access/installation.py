@@ -46,7 +46,8 @@ async def _read(connection: Connection) -> Installation | None:
     row = await connection.fetch_one(_READ)
     if row is None:
         return None
-    place = (
-        await connection.fetch_one("SELECT DATABASE()") if connection.dialect == "mysql" else None
-    )
-    return derive(row[0], row[1], str(place[0]) if place else "")
+    name, secret = row
+    place = None
+    if connection.dialect == "mysql":
+        place = await connection.fetch_value("SELECT DATABASE()")
+    return derive(name, secret, "" if place is None else str(place))

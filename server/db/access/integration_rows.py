@@ -84,7 +84,10 @@ async def read_overview(
         f"{_SELECT} WHERE provider = 'chatwoot' AND omni_deleted_at IS NULL AND id = :id",
         {"id": integration_id},
     )
-    return _overview(row, vault) if row is not None and company_id in (None, row[1]) else None
+    if row is None:
+        return None
+    _, owner, *_ = row
+    return _overview(row, vault) if company_id in (None, owner) else None
 
 
 async def write_integration(
@@ -104,7 +107,7 @@ async def write_integration(
 
 async def check_free(connection: Connection, own: Integration, page_id: str) -> None:
     """Raises DuplicateRow when the company has this inbox as another integration."""
-    row = await connection.fetch_one(
+    number = await connection.fetch_value(
         "SELECT id FROM integrations WHERE provider = 'chatwoot' AND omni_deleted_at IS NULL AND "
         "company_id = :company_id AND id <> :id "
         "AND base_url = :base_url AND account_id = :account_id AND page_id = :page_id",
@@ -116,9 +119,9 @@ async def check_free(connection: Connection, own: Integration, page_id: str) -> 
             "page_id": page_id,
         },
     )
-    if row is not None:
+    if number is not None:
         raise DuplicateRow(
-            f"Integration {row[0]} is this Chatwoot inbox already; nothing was changed"
+            f"Integration {number} is this Chatwoot inbox already; nothing was changed"
         )
 
 
@@ -136,9 +139,9 @@ async def read_known_conversation(
     )
     return next(
         (
-            (row[0], number)
-            for row in rows
-            if row[0] and (number := columns.contact_number(row[1])) is not None
+            (display_id, contact_id)
+            for display_id, contact in rows
+            if display_id and (contact_id := columns.contact_number(contact)) is not None
         ),
         None,
     )
@@ -175,16 +178,16 @@ async def lock_same_inbox(
     """
     suffix = " FOR UPDATE" if connection.dialect == "mysql" else ""
     rows = await connection.fetch_all(
-        "SELECT id, company_id, omni_proved_at, base_url, account_id, page_id FROM integrations "
+        "SELECT id, company_id, omni_proved_at, base_url, page_id FROM integrations "
         "WHERE provider = 'chatwoot' "
         f"AND account_id = :account_id ORDER BY id{suffix}",
         {"account_id": str(integration.account_id)},
     )
     inbox = None if integration.inbox_id is None else str(integration.inbox_id)
     return [
-        (row[0], row[1], row[2] or 0)
-        for row in rows
-        if ((row[3] or "").rstrip("/"), row[5] or None) == (integration.base_url, inbox)
+        (number, company_id, proved_us or 0)
+        for number, company_id, proved_us, base_url, page_id in rows
+        if ((base_url or "").rstrip("/"), page_id or None) == (integration.base_url, inbox)
     ]
 
 

@@ -37,7 +37,10 @@ async def read_second_factor(
     row = await connection.fetch_one(
         "SELECT secret, last_step FROM omni_second_factors WHERE agent_id = :id", {"id": agent_id}
     )
-    return SecondFactor(vault.open(row[0]) or "", row[1]) if row else None
+    if row is None:
+        return None
+    secret, last_step = row
+    return SecondFactor(vault.open(secret) or "", last_step)
 
 
 async def has_second_factor(connection: Connection, agent_id: int) -> bool:
@@ -173,7 +176,10 @@ async def read_ticket(
         ":life AND a.is_active = :yes",
         {"hash": token_hash, "now": now_us, "life": TICKET_US, "yes": True},
     )
-    return Ticket(row[0], vault.open(row[1]), row[2]) if row else None
+    if row is None:
+        return None
+    agent_id, new_secret, attempts = row
+    return Ticket(agent_id, vault.open(new_secret), attempts)
 
 
 async def count_attempt(connection: Connection, token_hash: str, most: int) -> bool:
@@ -209,11 +215,11 @@ async def trim_tickets(connection: Connection, before_us: int, limit: int) -> in
 
 async def requires_second_factor(connection: Connection, company_id: int) -> bool:
     """Whether the company's administrators ask it of every agent with a password."""
-    row = await connection.fetch_one(
+    is_required = await connection.fetch_value(
         "SELECT requires_second_factor FROM omni_company_policies WHERE company_id = :id",
         {"id": company_id},
     )
-    return bool(row and row[0])
+    return bool(is_required)
 
 
 async def set_requirement(

@@ -58,8 +58,8 @@ class DatabaseClock:
         if self._is_ours:
             return int(self._wall() * SECOND)
         asked_at = self._monotonic()
-        row = await connection.fetch_one(_NOW)
-        now_us = int(row[0]) if row else int(self._wall() * SECOND)
+        found = await connection.fetch_value(_NOW)
+        now_us = int(self._wall() * SECOND if found is None else found)
         self._record_reading(asked_at, self._monotonic(), now_us / SECOND)
         return now_us
 

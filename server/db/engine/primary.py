@@ -41,8 +41,8 @@ class PrimaryWatch:
 
     async def check(self, connection: Connection) -> None:
         """Raises what the connection raises."""
-        row = await connection.fetch_one(f"SELECT {IS_READ_ONLY}")
-        is_read_only = row is not None and says_read_only(row[0])
+        found = await connection.fetch_value(f"SELECT {IS_READ_ONLY}")
+        is_read_only = found is not None and says_read_only(found)
         self.was_demoted = is_read_only and not self.is_read_only
         self.is_read_only = is_read_only
         self._looked_at = self._monotonic()

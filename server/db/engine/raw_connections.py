@@ -114,11 +114,13 @@ async def prepare_session(
         limits.append(f"wait_timeout = {IDLE_TRANSACTION_SECONDS}")
     connection = Connection(raw, dialect)
     connection.pipeline(f"SET SESSION {', '.join(limits)}")
-    [row] = await connection.fetch_all(
+    [(packet_bytes, read_only, *catalogue)] = await connection.fetch_all(
         f"SELECT @@max_allowed_packet, {IS_READ_ONLY}, {crm_columns.MYSQL}"
     )
-    primary = PrimaryWatch(is_asked=True, is_read_only=says_read_only(row[1]))
-    return Connection(raw, dialect, int(row[0]), crm_columns.columns_of(row[2:])), primary
+    primary = PrimaryWatch(is_asked=True, is_read_only=says_read_only(read_only))
+    return Connection(
+        raw, dialect, int(packet_bytes), crm_columns.columns_of(tuple(catalogue))
+    ), primary
 
 
 def check_encrypted(raw: Any, *, is_wanted: bool) -> None:

@@ -39,12 +39,10 @@ async def read_failed(connection: Connection) -> list[Failed]:
     )
     found = []
     for integration_id, count, newest_id in rows:
-        row = await connection.fetch_one(
+        reason = await connection.fetch_value(
             "SELECT reason FROM omni_webhook_deliveries WHERE id = :id", {"id": newest_id}
         )
-        found.append(
-            Failed(integration_id, int(count), int(newest_id), str(row[0] or "") if row else "")
-        )
+        found.append(Failed(integration_id, int(count), int(newest_id), str(reason or "")))
     return found
 
 
@@ -54,10 +52,10 @@ async def next_failed(connection: Connection, after: int) -> int | None:
         f"SELECT id FROM omni_webhook_deliveries WHERE {_FAILED} AND id > :after ORDER BY id "
         "LIMIT 1"
     )
-    row = await connection.fetch_one(sql, {"after": after}) or await connection.fetch_one(
-        sql, {"after": 0}
-    )
-    return int(row[0]) if row else None
+    found = await connection.fetch_value(sql, {"after": after})
+    if found is None:
+        found = await connection.fetch_value(sql, {"after": 0})
+    return None if found is None else int(found)
 
 
 async def read_like(connection: Connection, delivery_id: int, limit: int) -> Sequence[int]:

@@ -127,7 +127,8 @@ async def count_failure(
     )
     if row is None:
         return
-    attempts = 1 + (row[0] if isinstance(row[0], int) and 0 <= row[0] <= most else 0)
+    (failed,) = row
+    attempts = 1 + (failed if isinstance(failed, int) and 0 <= failed <= most else 0)
     is_dead = attempts >= most
     if attempts == most:  # not one that was tried again after its death
         connection.after_commit(metrics.deliveries_ingested.labels("dead").inc)
@@ -207,32 +208,30 @@ async def trim_deliveries(connection: Connection, before_us: int, limit: int) ->
     """Delete up to `limit` finished deliveries older than `before_us`; `dead` ones stay until an
     administrator has dealt with them. Returns how many.
     """
-    rows = await connection.fetch_all(
+    numbers = await connection.fetch_column(
         "SELECT id FROM omni_webhook_deliveries WHERE received_at < :before AND state IN "
         "('done', 'ignored') ORDER BY received_at LIMIT :limit",
         {"before": before_us, "limit": limit},
     )
-    if rows:
+    if numbers:
         await connection.execute(
-            "DELETE FROM omni_webhook_deliveries WHERE id IN "
-            f"({columns.ids(row[0] for row in rows)})"
+            f"DELETE FROM omni_webhook_deliveries WHERE id IN ({columns.ids(numbers)})"
         )
-    return len(rows)
+    return len(numbers)
 
 
 async def trim_strangers(connection: Connection, since_us: int, before_us: int, limit: int) -> int:
     """Delete up to `limit` deliveries of that time that belong to no integration. Returns how
     many.
     """
-    rows = await connection.fetch_all(
+    numbers = await connection.fetch_column(
         "SELECT id FROM omni_webhook_deliveries WHERE received_at >= :since AND received_at < "
         ":before AND state IN ('ignored', 'dead') "
         "AND headers LIKE :stranger ORDER BY received_at LIMIT :limit",
         {"since": since_us, "before": before_us, "stranger": f'%"{STRANGER}"%', "limit": limit},
     )
-    if rows:
+    if numbers:
         await connection.execute(
-            "DELETE FROM omni_webhook_deliveries WHERE id IN "
-            f"({columns.ids(row[0] for row in rows)})"
+            f"DELETE FROM omni_webhook_deliveries WHERE id IN ({columns.ids(numbers)})"
         )
-    return len(rows)
+    return len(numbers)

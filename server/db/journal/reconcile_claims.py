@@ -45,10 +45,10 @@ async def claim(
     )
     if not taken:
         return None
-    row = await connection.fetch_one(
+    reconciled_us = await connection.fetch_value(
         "SELECT omni_reconciled_at FROM integrations WHERE id = :id", {"id": integration_id}
     )
-    return Claim(integration_id, lease_us, (row[0] or 0) if row else 0)
+    return Claim(integration_id, lease_us, reconciled_us or 0)
 
 
 async def renew(connection: Connection, claim: Claim, lease_us: int) -> bool:

@@ -68,12 +68,12 @@ async def take_lease(
         "lease_until > :impossible)",
         values | {"now": now_us, "impossible": until_us + 2 * (until_us - now_us)},
     )
-    row = await connection.fetch_one(
+    found = await connection.fetch_value(
         "SELECT holder FROM omni_chatwoot_sockets WHERE company_id = :company_id AND place = "
         ":place",
         {"company_id": place[0], "place": place[1]},
     )
-    return row is not None and row[0] == holder
+    return found is not None and bool(found == holder)
 
 
 async def give_back(connection: Connection, holder: str, places: Collection[Place]) -> None:

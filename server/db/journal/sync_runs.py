@@ -107,10 +107,10 @@ async def write_progress(connection: Connection, run: SyncRun) -> str:
     """How far it came; ends it where `run.state` is an end. Returns the state as it is now:
     `stopping` when somebody asked for it.
     """
-    row = await connection.fetch_one(
+    state = await connection.fetch_value(
         "SELECT state FROM omni_sync_runs WHERE integration_id = :id", {"id": run.integration_id}
     )
-    asked = str(row[0]) if row else "stopping"
+    asked = "stopping" if state is None else str(state)
     await connection.execute(
         "UPDATE omni_sync_runs SET state = :state, updated_at = :updated, total = :total, "
         "conversations = :conversations, "
@@ -133,6 +133,6 @@ async def write_progress(connection: Connection, run: SyncRun) -> str:
 
 def _run(row: Row) -> SyncRun:
     found = SyncRun(*row)
-    if found.problem is None:
+    if not isinstance(found.problem, str):
         return found
-    return msgspec.structs.replace(found, problem=decode(row[8]))
+    return msgspec.structs.replace(found, problem=decode(found.problem))

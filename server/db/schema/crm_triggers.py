@@ -184,7 +184,7 @@ def take_over(connection: Connection) -> list[str]:
     restored elsewhere. Where that is denied they stay. Returns sentences.
     """
     rows = [tuple(row) for row in connection.exec_driver_sql(_PRESENT[_dialect(connection)]).all()]
-    others = {row[0]: row[1] for row in rows if not row[3]}
+    others = {name: body for name, body, _, is_own in rows if not is_own}
     wanted = [
         # of a newer version: with its text
         replace(one, body=others[one.name]) if _is_newer(others[one.name] or "") else one
@@ -222,7 +222,7 @@ def _dialect(connection: Connection) -> Dialect:
 
 
 def _absent(dialect: Dialect, rows: Sequence[Row]) -> list[Trigger]:
-    present = {row[0]: (row[1], row[2]) for row in rows}
+    present = {name: (body, table) for name, body, table, _ in rows}
     return [one for one in triggers(dialect) if not _is_there(dialect, one, present.get(one.name))]
 
 

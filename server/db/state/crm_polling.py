@@ -100,7 +100,7 @@ async def queue_unheard(
         if one not in known[1]
     ]
     connection.pipeline_many(_INSERT, new)
-    return [row[0] for row in conversations], [row[0] for row in messages]
+    return [one for one, _ in conversations], [one for one, _ in messages]
 
 
 async def read_newest(connection: Connection, company_id: int) -> Newest:

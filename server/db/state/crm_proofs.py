@@ -57,9 +57,9 @@ async def _read_grants(connection: Connection) -> None:
     """A session keeps the rights that it had when it chose its database; a trigger's account has
     those of now.
     """
-    row = await connection.fetch_one("SELECT DATABASE()")
-    if row is not None:
-        connection.pipeline("USE `{}`".format(str(row[0]).replace("`", "``")))
+    name = await connection.fetch_value("SELECT DATABASE()")
+    if name is not None:
+        connection.pipeline("USE `{}`".format(str(name).replace("`", "``")))
 
 
 async def _read(connection: Connection) -> list[tuple[int, int]]:
@@ -69,4 +69,4 @@ async def _read(connection: Connection) -> list[tuple[int, int]]:
         ":subject ORDER BY id DESC LIMIT :limit",
         {"place": SERVER, "subject": PROVED, "limit": _MAX_PROOFS},
     )
-    return [(schema, name) for schema, name in rows]
+    return [(proof_id, at_us) for proof_id, at_us in rows]

@@ -20,10 +20,10 @@ async def begin_sync(connection: Connection, integration_id: int, now_us: int) -
     """When the sync began that is to go on: now, or that of an interrupted one. What was fetched
     since then need not be again.
     """
-    row = await connection.fetch_one(
+    began = await connection.fetch_value(
         "SELECT omni_sync_began_at FROM integrations WHERE id = :id", {"id": integration_id}
     )
-    began_us = int(row[0]) if row and row[0] else 0
+    began_us = int(began or 0)
     if now_us - _GO_ON_US < began_us <= now_us:
         return began_us
     await connection.execute(
@@ -64,19 +64,19 @@ async def read_verified(
     """Conversations (Chatwoot's numbers) that were verified since, and how many messages they have
     here.
     """
-    rows = await connection.fetch_all(
+    display_ids = await connection.fetch_column(
         "SELECT omni_chatwoot_conversation_id FROM social_conversations WHERE "
         "omni_integration_id = :id AND omni_verified_at >= :since",
         {"id": integration_id, "since": since_us},
     )
-    row = await connection.fetch_one(
+    messages = await connection.fetch_value(
         "SELECT COUNT(*) FROM social_messages m JOIN social_conversations c ON c.id = "
         "m.conversation_id "
         "WHERE c.omni_integration_id = :id AND c.omni_verified_at >= :since AND "
         "m.omni_chatwoot_message_id IS NOT NULL",
         {"id": integration_id, "since": since_us},
     )
-    return {int(number) for (number,) in rows}, int(row[0]) if row else 0
+    return set(map(int, display_ids)), int(messages or 0)
 
 
 async def read_message_numbers(

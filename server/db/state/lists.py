@@ -64,7 +64,7 @@ async def list_ids(connection: Connection, company_id: int, filters: Filters) ->
         "c.last_message_at DESC, c.id DESC",
         values | {"company_id": company_id},
     )
-    return [row[0] for row in rows]
+    return [number for (number,) in rows]
 
 
 async def read_listed(

@@ -67,16 +67,17 @@ async def read_file(connection: Connection, message_id: int, position: int) -> O
     )
     if row is None:
         return None
-    line, content = FileLine(*row[:4]), bytearray()
+    *described, upload = row
+    line, content = FileLine(*described), bytearray()
     for piece in range(-(-line.size_bytes // PIECE_BYTES)):
-        found = await connection.fetch_one(
+        found = await connection.fetch_value(
             "SELECT content FROM omni_outgoing_pieces WHERE upload = :upload AND position = "
             ":position AND piece = :piece",
-            {"upload": row[4], "position": position, "piece": piece},
+            {"upload": upload, "position": position, "piece": piece},
         )
         if found is None:
             return None
-        content += found[0]
+        content += found
     return OutgoingFile(line, bytes(content)) if len(content) == line.size_bytes else None
 
 

@@ -50,7 +50,8 @@ def chunks(rows: Sequence[Unfilled]) -> Iterator[list[Unfilled]]:
     chunk: list[Unfilled] = []
     size = 0
     for row in rows:
-        row_bytes = len(row[1].encode())
+        _, form = row
+        row_bytes = len(form.encode())
         if chunk and size + row_bytes > _CHUNK_BYTES:
             yield chunk
             chunk, size = [], 0
