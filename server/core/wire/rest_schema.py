@@ -149,7 +149,7 @@ class NewCannedReply(Struct):
         str,
         Meta(
             min_length=1,
-            max_length=CONTENT_MOST_CHARACTERS,
+            max_length=MAX_CONTENT_CHARACTERS,
             extra={"refusal": "field.reply_text"},
         ),
     ]
