@@ -24,7 +24,7 @@ from server.core.times import SECOND
 from server.core.wire.event_frames import EventBatch
 from server.db.engine.clock import DatabaseClock
 from server.db.engine.database import Connection
-from server.db.engine.sql_connection import Row
+from server.db.engine.driver_adapters import Row
 from server.db.journal import journal, journal_reads
 from server.db.journal.journal import Delivery
 from server.db.journal.journal_reads import Waiting

@@ -8,6 +8,7 @@ import msgspec
 
 from server.core.identifiers import MAX_SAFE_INTEGER
 from server.core.state.entities import Json
+from server.core.wire import admin_schema as a
 from server.core.wire import rest_schema as m
 from server.core.wire.socket_schema import MessageView
 
@@ -78,7 +79,7 @@ OPERATIONS = (
         "post",
         _ONE + "/erase-contact",
         "Erase its contact for good (administrators)",
-        answer=m.ErasedView,
+        answer=a.ErasedView,
     ),
     Operation(
         "post",
@@ -148,15 +149,15 @@ OPERATIONS = (
         "get",
         "/api/integrations",
         "Chatwoot inboxes (administrators)",
-        answer=list[m.IntegrationView],
+        answer=list[a.IntegrationView],
     ),
     Operation(
         "post",
         "/api/integrations",
         "Add one (administrators)",
         201,
-        m.IntegrationView,
-        m.NewIntegrationBody,
+        a.IntegrationView,
+        a.NewIntegrationBody,
     ),
     Operation(
         "delete",
@@ -168,52 +169,52 @@ OPERATIONS = (
         "patch",
         _INTEGRATION,
         "Change one (administrators)",
-        answer=m.IntegrationView,
-        body=m.IntegrationChange,
+        answer=a.IntegrationView,
+        body=a.IntegrationChange,
     ),
     Operation(
         "post",
         _INTEGRATION + "/check",
         "Look whether it works (administrators)",
-        answer=m.CheckAnswer,
+        answer=a.CheckAnswer,
     ),
     Operation(
         "post",
         _INTEGRATION + "/register",
         "Register its webhook (administrators)",
-        answer=m.IntegrationView,
+        answer=a.IntegrationView,
     ),
     Operation(
         "post",
         _INTEGRATION + "/rotate",
         "Renew its webhook secret (administrators)",
-        answer=m.IntegrationView,
+        answer=a.IntegrationView,
     ),
     Operation(
         "get",
         _INTEGRATION + "/sync",
         "How far its sync is (administrators)",
-        answer=m.SyncRunView | None,
+        answer=a.SyncRunView | None,
     ),
     Operation(
         "post",
         _INTEGRATION + "/sync",
         "Begin a sync, or go on (administrators)",
         202,
-        m.SyncRunView,
+        a.SyncRunView,
     ),
     Operation(
-        "delete", _INTEGRATION + "/sync", "Stop the sync (administrators)", 202, m.SyncRunView
+        "delete", _INTEGRATION + "/sync", "Stop the sync (administrators)", 202, a.SyncRunView
     ),
     Operation(
-        "get", "/api/people", "Agents with their access (administrators)", answer=list[m.Person]
+        "get", "/api/people", "Agents with their access (administrators)", answer=list[a.Person]
     ),
     Operation(
         "patch",
         "/api/people/{id}",
         "Change role or access (administrators)",
         204,
-        body=m.PersonChange,
+        body=a.PersonChange,
     ),
     Operation(
         "delete", "/api/people/{id}/sessions", "End an agent's sign-ins (administrators)", 204
@@ -222,7 +223,7 @@ OPERATIONS = (
         "get",
         "/api/invitations",
         "Invitations that can still be used (administrators)",
-        answer=list[m.OpenInvitation],
+        answer=list[a.OpenInvitation],
     ),
     Operation("delete", "/api/invitations/{id}", "End an invitation (administrators)", 204),
     Operation(
@@ -230,14 +231,14 @@ OPERATIONS = (
         "/api/invitations",
         "A link that makes an agent (administrators)",
         201,
-        m.InvitationView,
-        m.NewInvitation,
+        a.InvitationView,
+        a.NewInvitation,
     ),
     Operation(
         "get",
         "/api/deliveries",
         "Webhook deliveries (administrators)",
-        answer=list[m.DeliveryView],
+        answer=list[a.DeliveryView],
         query={
             "state": {"enum": ["received", "done", "ignored", "dead"]},
             "hours": _NUMBER,
@@ -247,18 +248,18 @@ OPERATIONS = (
         },
     ),
     Operation(
-        "get", "/api/deliveries/{id}", "One with its body (administrators)", answer=m.WholeDelivery
+        "get", "/api/deliveries/{id}", "One with its body (administrators)", answer=a.WholeDelivery
     ),
     Operation("post", "/api/deliveries/{id}/retry", "Put it back in line (administrators)", 204),
     Operation(
-        "get", "/api/messages/{id}/trace", "The way of a message (administrators)", answer=m.Trace
+        "get", "/api/messages/{id}/trace", "The way of a message (administrators)", answer=a.Trace
     ),
-    Operation("get", "/api/status", "How it goes (administrators)", answer=m.StatusView),
+    Operation("get", "/api/status", "How it goes (administrators)", answer=a.StatusView),
     Operation(
         "delete", "/api/people/{id}/second-factor", "Take a lost one away (administrators)", 204
     ),
-    Operation("get", "/api/policy", "What is asked of agents (administrators)", answer=m.Policy),
-    Operation("put", "/api/policy", "Ask it (administrators)", answer=m.Policy, body=m.Policy),
+    Operation("get", "/api/policy", "What is asked of agents (administrators)", answer=a.Policy),
+    Operation("put", "/api/policy", "Ask it (administrators)", answer=a.Policy, body=a.Policy),
     Operation(
         "get",
         "/api/audit/export",
@@ -269,7 +270,7 @@ OPERATIONS = (
         "get",
         "/api/audit",
         "Administrative acts (administrators)",
-        answer=list[m.ActView],
+        answer=list[a.ActView],
         query={"before": _ID, "limit": _NUMBER},
     ),
     Operation(

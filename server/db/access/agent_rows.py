@@ -8,8 +8,8 @@ import msgspec
 
 from server.core.subjects import LOCAL_SUBJECT, is_local
 from server.db.engine.database import Connection
+from server.db.engine.driver_adapters import IntList
 from server.db.engine.row_mapper import RowMapper
-from server.db.engine.sql_connection import IntList
 from server.errors import DuplicateRow, Unauthenticated
 from server.problems import Problem
 

@@ -8,7 +8,7 @@ import msgspec
 
 from server.core.times import wall_now_us
 from server.db.engine.database import Connection, Row
-from server.db.engine.sql_connection import IntList
+from server.db.engine.driver_adapters import IntList
 
 _MAX_TEXT_CHARACTERS = 255
 _MAX_ADDRESS_CHARACTERS = 64

@@ -5,8 +5,8 @@ import msgspec
 from server.core.identifiers import parse_digits
 from server.core.times import wall_now_us
 from server.db.access.vault import Vault
+from server.db.engine.driver_adapters import Row
 from server.db.engine.row_mapper import RowMapper
-from server.db.engine.sql_connection import Row
 from server.errors import ConfigurationError
 from server.problems import Text, decode
 

@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable
 
 from server.core.times import SECOND
-from server.db.engine.sql_connection import Connection, Dialect
+from server.db.engine.driver_adapters import Dialect
+from server.db.engine.sql_connection import Connection
 
 _NOW = "SELECT CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)"
 _READ_INTERVAL_SECONDS = 5.0  # a failover may bring a database whose clock is another one

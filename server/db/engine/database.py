@@ -18,6 +18,9 @@ from collections.abc import Sequence
 from server import log, metrics
 from server.db.engine.busy import BusyCompanies
 from server.db.engine.clock import DatabaseClock
+from server.db.engine.driver_adapters import Dialect as Dialect
+from server.db.engine.driver_adapters import Parameters as Parameters
+from server.db.engine.driver_adapters import Row as Row
 from server.db.engine.driver_errors import (
     is_demoted,
     keeps_connection,
@@ -49,9 +52,6 @@ from server.db.engine.raw_connections import (
 )
 from server.db.engine.refusals import Refusals
 from server.db.engine.sql_connection import Connection as Connection
-from server.db.engine.sql_connection import Dialect as Dialect
-from server.db.engine.sql_connection import Parameters as Parameters
-from server.db.engine.sql_connection import Row as Row
 from server.errors import (
     CompanyBusy,
     DatabaseRetryable,

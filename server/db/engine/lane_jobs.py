@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+from server.db.engine.driver_adapters import Dialect as Dialect
+from server.db.engine.driver_adapters import Parameters as Parameters
+from server.db.engine.driver_adapters import Row as Row
 from server.db.engine.sql_connection import Connection as Connection
-from server.db.engine.sql_connection import Dialect as Dialect
-from server.db.engine.sql_connection import Parameters as Parameters
-from server.db.engine.sql_connection import Row as Row
 
 T = TypeVar("T")
 

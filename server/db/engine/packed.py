@@ -8,7 +8,7 @@ rows travels with it: `unpacked` notices, and the caller asks for plain rows.
 from collections.abc import Sequence
 
 from server.db.engine.database import Connection
-from server.db.engine.sql_connection import Dialect, Parameters, Row
+from server.db.engine.driver_adapters import Dialect, Parameters, Row
 
 
 def select_packed(dialect: Dialect, columns: Sequence[str], source: str, order: str) -> str:

@@ -11,11 +11,11 @@ from typing import Any
 import pymysql
 from databases import Database as DatabasesDatabase
 
+from server.db.engine.driver_adapters import Dialect as Dialect
+from server.db.engine.driver_adapters import Parameters as Parameters
+from server.db.engine.driver_adapters import Row as Row
 from server.db.engine.primary import IS_READ_ONLY, PrimaryWatch, says_read_only
 from server.db.engine.sql_connection import Connection as Connection
-from server.db.engine.sql_connection import Dialect as Dialect
-from server.db.engine.sql_connection import Parameters as Parameters
-from server.db.engine.sql_connection import Row as Row
 from server.db.schema import crm_columns
 from server.errors import (
     DatabaseUnavailable,

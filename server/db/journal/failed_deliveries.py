@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from server.db.engine.database import Connection
-from server.db.engine.sql_connection import IntList
+from server.db.engine.driver_adapters import IntList
 
 _MAX_COUNTED = 1_000
 # what only means nothing here is parked without an attempt

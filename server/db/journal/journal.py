@@ -9,7 +9,7 @@ import msgspec
 
 from server import metrics
 from server.db.engine.database import Connection
-from server.db.engine.sql_connection import Dialect, IntList
+from server.db.engine.driver_adapters import Dialect, IntList
 from server.db.schema import columns
 
 _MAX_REASON_CHARACTERS = 255

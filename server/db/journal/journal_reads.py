@@ -14,13 +14,13 @@ import msgspec
 
 from server.core.times import SECOND
 from server.db.engine.database import Connection
+from server.db.engine.driver_adapters import Dialect, IntList, Row
 from server.db.engine.packed import (
     as_numbers,
     select_packed,
     select_plain,
     unpacked,
 )
-from server.db.engine.sql_connection import Dialect, IntList, Row
 from server.db.journal.journal import NOT_JUDGED, Delivery
 from server.db.state.eventlog import Select
 

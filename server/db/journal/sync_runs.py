@@ -5,7 +5,7 @@ integration, the same for all processes.
 import msgspec
 
 from server.db.engine.database import Connection
-from server.db.engine.sql_connection import Row
+from server.db.engine.driver_adapters import Row
 from server.problems import Text, decode, encode
 
 _REPLACE = {

@@ -32,8 +32,8 @@ from server.core.state.crm_changes import (
     SERVER,
     UPDATED,
 )
+from server.db.engine.driver_adapters import Dialect, Row
 from server.db.engine.sql_connection import Connection as AsyncConnection
-from server.db.engine.sql_connection import Dialect, Row
 
 # higher with each change of a trigger's text: of two versions of the program that run side by side,
 # as in a rolling upgrade, the older one leaves the newer one's triggers alone

@@ -26,7 +26,7 @@ from server.core.state.crm_changes import (
 from server.core.state.entities import Conversation, Message, preview_of
 from server.core.state.search_text import message_form
 from server.db.engine.database import Connection
-from server.db.engine.sql_connection import IntList, Row
+from server.db.engine.driver_adapters import IntList, Row
 from server.db.schema import columns
 from server.db.schema.columns import CONVERSATIONS, MESSAGES
 from server.db.schema.crm_words import IS_CUSTOMER

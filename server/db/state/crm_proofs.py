@@ -7,7 +7,7 @@ all that was noted in it.
 
 from server.core.state.crm_changes import INSERTED, PROVED, SERVER
 from server.db.engine.database import Connection
-from server.db.engine.sql_connection import IntList
+from server.db.engine.driver_adapters import IntList
 from server.db.schema.crm_triggers import ORDER_COMPARISON
 
 _MAX_PROOFS = 1_000  # one for each process that proved at the same moment

@@ -9,12 +9,7 @@ import msgspec
 from server.core.state.cursors import Stream
 from server.core.wire.event_frames import EventBatch
 from server.db.engine.database import Connection
-from server.db.engine.sql_connection import (
-    Dialect,
-    IntList,
-    Parameters,
-    Row,
-)
+from server.db.engine.driver_adapters import Dialect, IntList, Parameters, Row
 from server.errors import CompanyBusy
 
 Select = tuple[str, Parameters]

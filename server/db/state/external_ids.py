@@ -14,7 +14,8 @@ from server import log
 from server.core.state.entities import Conversation
 from server.core.state.projection import WorkingSet
 from server.core.state.tracked import TrackedConversation
-from server.db.engine.sql_connection import Connection, IntList
+from server.db.engine.driver_adapters import IntList
+from server.db.engine.sql_connection import Connection
 
 _logger = log.get(__name__)
 _MAX_WARNED = 10_000

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from server.db.engine.database import Connection
-from server.db.engine.sql_connection import IntList
+from server.db.engine.driver_adapters import IntList
 
 _GO_ON_US = 24 * 3600 * 1_000_000  # an interrupted sync older than this begins anew
 # a comparison of all history that began longer ago begins anew

@@ -6,8 +6,8 @@ import msgspec
 
 from server.core.state.entities import Conversation
 from server.db.engine.database import Connection
+from server.db.engine.driver_adapters import IntList
 from server.db.engine.packed import fetch_packed
-from server.db.engine.sql_connection import IntList
 from server.db.schema import columns
 from server.db.schema.columns import CONVERSATIONS
 from server.db.schema.crm_words import SHOWN_STATUS, StatusWords

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from server.core.state.entities import Message
-from server.db.engine.sql_connection import Connection, IntList
+from server.db.engine.driver_adapters import IntList
+from server.db.engine.sql_connection import Connection
 from server.db.schema import columns
 from server.db.schema.columns import MESSAGES
 from server.db.schema.crm_words import IS_CUSTOMER

@@ -3,7 +3,7 @@
 import msgspec
 
 from server.db.engine.database import Connection
-from server.db.engine.sql_connection import IntList
+from server.db.engine.driver_adapters import IntList
 from server.db.schema import columns
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from server.core.state.tracked import TrackedConversation, TrackedMessage
 from server.db.engine.database import Connection
-from server.db.engine.sql_connection import Dialect
+from server.db.engine.driver_adapters import Dialect
 from server.db.schema.columns import CONVERSATION_ROW, MESSAGE_ROW
 from server.db.schema.crm_words import IS_CLOSED
 

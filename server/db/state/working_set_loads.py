@@ -10,12 +10,7 @@ from server.core.state.projection import WorkingSet
 from server.core.state.tracked import Source, TrackedConversation, TrackedMessage
 from server.core.times import SECOND
 from server.db.engine.database import Connection
-from server.db.engine.sql_connection import (
-    Dialect,
-    IntList,
-    Parameters,
-    Row,
-)
+from server.db.engine.driver_adapters import Dialect, IntList, Parameters, Row
 from server.db.schema import columns
 from server.db.schema.columns import CONVERSATIONS, MESSAGES
 from server.db.state import (

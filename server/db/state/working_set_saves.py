@@ -10,9 +10,7 @@ from server.core.state.projection import WorkingSet
 from server.core.state.tracked import PendingEvent, TrackedConversation, TrackedMessage
 from server.core.wire.event_frames import EventBatch, encode_event
 from server.db.engine.database import Connection
-from server.db.engine.sql_connection import (
-    IntList,
-)
+from server.db.engine.driver_adapters import IntList
 from server.db.schema import columns
 from server.db.state import (
     eventlog,

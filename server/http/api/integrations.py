@@ -11,7 +11,7 @@ from server.access.authentication import Principal, actor_of
 from server.core.checks.integration_checks import report
 from server.core.state.entities import Json
 from server.core.times import iso_or_none
-from server.core.wire.rest_schema import IntegrationChange, NewIntegrationBody
+from server.core.wire.admin_schema import IntegrationChange, NewIntegrationBody
 from server.db.access.integration_record import GRANDFATHERED
 from server.db.access.integration_rows import Overview
 from server.http.bodies import read_struct

@@ -13,7 +13,8 @@ from server.access.authentication import Principal, actor_of
 from server.access.people_administration import People
 from server.core.state.entities import Json
 from server.core.times import iso
-from server.core.wire.rest_schema import NewInvitation, PasswordChange, PersonChange, Policy
+from server.core.wire.admin_schema import NewInvitation, PersonChange, Policy
+from server.core.wire.rest_schema import PasswordChange
 from server.db.access.agent_rows import Agent
 from server.db.access.invitations import Invitation
 from server.http.bodies import read_struct

@@ -8,18 +8,14 @@ import msgspec
 import pytest
 
 from server.core.wire import openapi
-from server.core.wire.rest_schema import (
+from server.core.wire.admin_schema import (
     IntegrationChange,
-    MeChange,
     NewIntegrationBody,
     NewInvitation,
-    NewReply,
     PersonChange,
     Policy,
-    ReadMark,
-    SignIn,
-    StatusChange,
 )
+from server.core.wire.rest_schema import MeChange, NewReply, ReadMark, SignIn, StatusChange
 from server.errors import BadRequest
 from server.http.api.integrations import changed_columns
 from server.http.bodies import to_struct

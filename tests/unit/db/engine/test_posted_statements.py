@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from server.db.engine.database import Connection, Database
-from server.db.engine.sql_connection import IntList
+from server.db.engine.driver_adapters import IntList
 from server.errors import DuplicateRow
 from tests.kit.eventually import scaled
 from tests.unit.db.counters import create, is_whole, marks

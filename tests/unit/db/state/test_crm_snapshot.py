@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from sqlalchemy import make_url
 
 from server.db.engine.database import Database
-from server.db.engine.sql_connection import IntList
+from server.db.engine.driver_adapters import IntList
 from server.db.migrations import upgrade
 from server.db.state import eventlog
 from server.incoming.crm_rows import CrmRows
