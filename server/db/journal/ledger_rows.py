@@ -15,12 +15,6 @@ from server.db.schema.crm_words import SHOWN_SENDER
 from server.db.state import search
 from server.problems import Text, decode
 
-_ENTRY = "id, received_at, state, reason, integration_id, attempts, finished_at, is_verified"
-_FOUND = (
-    f"m.id, m.conversation_id, c.external_user_name, {SHOWN_SENDER}, m.created_at, "
-    "m.omni_chatwoot_message_id, m.omni_delivery_state, "
-    "SUBSTR(m.content, 1, 80)"
-)
 _MAX_BODY_CHARACTERS = 200_000  # characters of a body that is shown
 
 
@@ -70,7 +64,7 @@ _MESSAGES = RowMapper(
         "id": "m.id",
         "conversation_id": "m.conversation_id",
         "customer": "c.external_user_name",
-        "sender_type": "m.sender_type",
+        "sender_type": SHOWN_SENDER,
         "created_us": "m.created_at",
         "chatwoot_message_id": "m.omni_chatwoot_message_id",
         "delivery_state": "m.omni_delivery_state",

@@ -21,7 +21,6 @@ from server.core.state.entities import (
 from server.core.state.search_text import customer_form, message_form
 from server.db.engine.driver_adapters import Dialect, Row
 from server.db.engine.row_mapper import RowMapper
-from server.db.engine.sql_connection import Dialect, Row
 from server.db.schema.crm_words import SHOWN_SENDER, SHOWN_STATUS
 
 T = TypeVar("T", bound=msgspec.Struct)

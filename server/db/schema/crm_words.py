@@ -31,6 +31,7 @@ class StatusWords(msgspec.Struct, frozen=True):
     is_nullable: bool = False
 
     def written(self, status: str) -> str:
+        """Return the word that we write for a status."""
         return self.closed if status == CLOSED else self.open
 
     def conditions(self, status: str) -> tuple[str, list[str]]:

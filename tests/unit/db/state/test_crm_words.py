@@ -25,7 +25,7 @@ from server.db.state.working_set_loads import load_working_set
 from server.db.state.working_set_saves import save_working_set
 from tests.kit.mariadb import MariaDB, is_oracle_mysql
 from tests.unit.databases import fresh_sqlite
-from tests.unit.db.state.test_snapshot import SOURCES
+from tests.unit.db.state.office import SOURCES
 from tests.unit.incoming.crm_desk import Desk, crm_session, open_desk
 from tests.unit.states import conversation_change
 
