@@ -67,7 +67,7 @@ class Application:
             ("replies", outgoing.reply_sender.run),
             ("reconcile", comparisons.reconcile.run),
             ("losses", comparisons.losses.run),
-            ("history", comparisons.deep_walk.run),
+            ("history", comparisons.history_comparison.run),
             ("failed-deliveries", deliveries.failed.run),
             ("unstored", comparisons.unstored_retries.run),
             ("watch", comparisons.watch.run),

@@ -16,7 +16,7 @@ from server.incoming.dead_deliveries import FailedDeliveries
 from server.incoming.full_sync import FullSync
 from server.incoming.gone_contacts import GoneContacts
 from server.incoming.gone_conversations import GoneConversations
-from server.incoming.history_walk import START_REQUESTS, DeepWalk
+from server.incoming.history_comparison import START_REQUESTS, HistoryComparison
 from server.incoming.ingest import Ingester
 from server.incoming.integration_watch import Watch
 from server.incoming.live_sources import Sources
@@ -48,7 +48,7 @@ class Comparisons:
     sync: FullSync
     sync_runs: SyncJobs
     reconcile: Reconcile
-    deep_walk: DeepWalk
+    history_comparison: HistoryComparison
     unstored_retries: UnstoredRetries
     watch: Watch
     losses: Losses
@@ -139,7 +139,7 @@ def build_comparisons(
         reconcile=Reconcile(
             database, directory, ingester, clients.client, settings, integrations.arrivals
         ),
-        deep_walk=DeepWalk(
+        history_comparison=HistoryComparison(
             database,
             directory,
             sync,

@@ -130,7 +130,7 @@ class CableLeader:
         for place in sorted(wanted.keys() - held):
             row = rows.get(place)
             is_free = row is None or not now_us <= row.lease_us <= impossible_us
-            if is_free and await socket_leases.take_lease(
+            if is_free and await socket_leases.claim_lease(
                 connection, place, self._me, now_us, until_us
             ):
                 held.add(place)

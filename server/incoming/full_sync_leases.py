@@ -60,7 +60,7 @@ class SyncLeases:
         async def claim(connection: Connection) -> bool:
             now_us = await self._database.clock.read(connection)
             until_us = now_us + int(LEASE_SECONDS * SECOND)
-            return await sync_leases.take_lease(
+            return await sync_leases.claim_lease(
                 connection, integration_id, holder, now_us, until_us
             )
 

@@ -130,7 +130,7 @@ class Recorder:
                 await self._spool.read_damaged()
             if not self._spool.waiting or not await self._drain_some():
                 await asyncio.sleep(_DRAIN_SECONDS)
-                await self._spool.look_again()
+                await self._spool.check_disk()
                 await self._spool.shrink()
                 if time.monotonic() - looked_at > _LEFT_SECONDS:
                     looked_at = time.monotonic()

@@ -37,12 +37,12 @@ _NONE = ReplyWindow()
 
 
 def reply_window(
-    channel: str | None, last_inbound_us: int | None, can_reply: bool | None, told_us: int
+    channel: str | None, last_inbound_us: int | None, can_reply: bool | None, observed_us: int
 ) -> ReplyWindow:
-    """`can_reply` is what Chatwoot said at `told_us`; what it said before the customer's last
+    """`can_reply` is what Chatwoot said at `observed_us`; what it said before the customer's last
     message counts no more.
     """
-    said = can_reply if told_us >= (last_inbound_us or 0) else None
+    said = can_reply if observed_us >= (last_inbound_us or 0) else None
     hours = _HOURS.get(channel or "")
     if hours is None:
         return ReplyWindow(None, "closed", "channel") if said is False else _NONE
@@ -53,5 +53,5 @@ def reply_window(
         return ReplyWindow(ends[0], "closed", "expired")
     # open after the shorter window's end: the longer one is in force, or (WhatsApp without Meta's
     # rules) none
-    until_us = next((end for end in ends if not said or told_us < end), None)
+    until_us = next((end for end in ends if not said or observed_us < end), None)
     return _NONE if until_us is None else ReplyWindow(until_us, "open")

@@ -35,7 +35,7 @@ class DatabaseClock:
         self._wall = wall
         self._monotonic = monotonic
         self._offset: float | None = None  # the database's unix seconds less our monotonic ones
-        self._offset_at = self._looked_at = 0.0
+        self._offset_at = self._read_at = 0.0
 
     def now_us(self) -> int:
         """From memory, within a round trip's time of the database's own."""
@@ -51,7 +51,7 @@ class DatabaseClock:
     def is_read_due(self) -> bool:
         """Whether the database has not been asked for a while."""
         return not self._is_ours and (
-            self._offset is None or self._monotonic() - self._looked_at > _READ_INTERVAL_SECONDS
+            self._offset is None or self._monotonic() - self._read_at > _READ_INTERVAL_SECONDS
         )
 
     async def read(self, connection: Connection) -> int:
@@ -65,7 +65,7 @@ class DatabaseClock:
         return now_us
 
     def _record_reading(self, asked_at: float, answered_at: float, seconds: float) -> None:
-        self._looked_at = answered_at
+        self._read_at = answered_at
         is_quick = answered_at - asked_at <= _QUICK_SECONDS
         if is_quick or self._offset is None or answered_at - self._offset_at > _KEPT_SECONDS:
             self._offset = seconds - (asked_at + answered_at) / 2

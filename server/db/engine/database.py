@@ -249,7 +249,9 @@ class Database:
                     await retries.pause(error, job)
                 else:
                     self.busy.clear(retries.busy)
-                    self._note_seconds("transaction" if queue is self._writes else "read", started)
+                    self._record_seconds(
+                        "transaction" if queue is self._writes else "read", started
+                    )
                     return result
         except asyncio.QueueFull:
             raise given_up(is_unknown=retries.is_unknown) from None
@@ -279,7 +281,7 @@ class Database:
         since = time.monotonic() - _RECENT_SECONDS
         return [seconds for at, seconds in self._recent if at > since]
 
-    def _note_seconds(self, kind: str, started: float) -> None:
+    def _record_seconds(self, kind: str, started: float) -> None:
         now = time.monotonic()
         self._recent.append((now, now - started))
         _SECONDS[kind].observe(now - started)

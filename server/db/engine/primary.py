@@ -30,14 +30,14 @@ class PrimaryWatch:
     ) -> None:
         self._is_asked = is_asked
         self._monotonic = monotonic
-        self._looked_at = monotonic()
+        self._checked_at = monotonic()
         self.is_read_only = is_read_only
         self.was_demoted = False
 
     @property
     def is_due(self) -> bool:
         """Whether the last check is long enough ago for another one."""
-        return self._is_asked and self._monotonic() - self._looked_at > _CHECK_INTERVAL_SECONDS
+        return self._is_asked and self._monotonic() - self._checked_at > _CHECK_INTERVAL_SECONDS
 
     async def check(self, connection: Connection) -> None:
         """Raises what the connection raises."""
@@ -45,7 +45,7 @@ class PrimaryWatch:
         is_read_only = found is not None and says_read_only(found)
         self.was_demoted = is_read_only and not self.is_read_only
         self.is_read_only = is_read_only
-        self._looked_at = self._monotonic()
+        self._checked_at = self._monotonic()
 
 
 def says_read_only(value: object) -> bool:

@@ -146,7 +146,7 @@ class Refusals:
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._met: dict[Act, tuple[float, str]] = {}  # act -> (when, words), the newest of each
+        self._refused: dict[Act, tuple[float, str]] = {}  # act -> (when, words), the newest of each
         self.schema_count = 0  # how often a statement met tables that are not as they must be
         self.counts: Counter[Act] = Counter()  # how often each was met
 
@@ -156,7 +156,7 @@ class Refusals:
         """
         refusal = TABLE.get(number_of(error))
         if refusal is not None and refusal.act in _MEANINGS:
-            self._met[refusal.act] = (self._monotonic(), words_of(error))
+            self._refused[refusal.act] = (self._monotonic(), words_of(error))
             self.schema_count += refusal.act is Act.SCHEMA
             self.counts[refusal.act] += 1
 
@@ -170,23 +170,25 @@ class Refusals:
     def has_any(self) -> bool:
         """Whether something the database refused is not over yet; forgets what is too long ago."""
         self._forget({Act.RIGHTS, Act.SCHEMA}, _HELD_ALONE_SECONDS)
-        return bool(self._met)
+        return bool(self._refused)
 
     def problem(self) -> str | None:
         """One sentence, or None."""
         if not self.has_any:
             return None
-        act, (_, words) = max(self._met.items(), key=lambda item: item[1][0])
+        act, (_, words) = max(self._refused.items(), key=lambda item: item[1][0])
         return f"{_MEANINGS[act]}: {words}; webhooks are kept, agents stay connected"
 
     def is_refusing(self, acts: Collection[Act]) -> bool:
         """Whether the database refused one of these lately, and that is not over yet."""
-        return self.has_any and not self._met.keys().isdisjoint(acts)
+        return self.has_any and not self._refused.keys().isdisjoint(acts)
 
     def _forget(self, acts: set[Act], seconds: float) -> None:
         since = self._monotonic() - seconds
-        self._met = {
-            act: met for act, met in self._met.items() if act not in acts or met[0] > since
+        self._refused = {
+            act: refused
+            for act, refused in self._refused.items()
+            if act not in acts or refused[0] > since
         }
 
 

@@ -53,7 +53,7 @@ async def renew_leases(connection: Connection, holder: str, until_us: int) -> No
     )
 
 
-async def take_lease(
+async def claim_lease(
     connection: Connection, place: Place, holder: str, now_us: int, until_us: int
 ) -> bool:
     """Whether it is this process's now. A lease further ahead than one can be was written by a

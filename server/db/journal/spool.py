@@ -129,7 +129,7 @@ class Spool:
                 self._record_failure(error)
         return self.waiting > 0
 
-    async def look_again(self) -> None:
+    async def check_disk(self) -> None:
         """Find out by writing, after a problem, whether the disk takes deliveries again."""
         if self.problem is None:
             return

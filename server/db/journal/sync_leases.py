@@ -35,7 +35,7 @@ async def read_lease(connection: Connection, integration_id: int) -> SyncLease |
     return SyncLease(*row) if row else None
 
 
-async def take_lease(
+async def claim_lease(
     connection: Connection, integration_id: int, holder: str, now_us: int, until_us: int
 ) -> bool:
     """Claim the sync, and return whether it is this holder's now. A lease further ahead than one

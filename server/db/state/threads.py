@@ -107,15 +107,15 @@ async def read_unseen(
 
 
 async def read_seen_since(
-    connection: Connection, looks: Sequence[tuple[int, int, int]]
+    connection: Connection, readings: Sequence[tuple[int, int, int]]
 ) -> list[Message]:
     """Messages to the customer that are not known to be read, of (conversation, since, until in
     microseconds). By whole seconds, as Chatwoot tells looks: that of `since` was not over then and
     is looked through again, that of `until` is not over now.
     """
     conditions: list[str] = []
-    values: dict[str, object] = {"no": False, "limit": _MAX_SEEN * len(looks)}
-    for n, (conversation_id, since_us, until_us) in enumerate(looks):
+    values: dict[str, object] = {"no": False, "limit": _MAX_SEEN * len(readings)}
+    for n, (conversation_id, since_us, until_us) in enumerate(readings):
         conditions.append(
             f"(m.conversation_id = :c{n} AND m.created_at >= :s{n} AND m.created_at < :u{n})"
         )

@@ -37,7 +37,7 @@ async def _take(database: Database, holder: str, seconds: float) -> bool:
     async def take(connection: Connection) -> bool:
         now_us = await database.clock.read(connection)
         until_us = now_us + int(seconds * 1_000_000)
-        return await sync_leases.take_lease(connection, NUMBER, holder, now_us, until_us)
+        return await sync_leases.claim_lease(connection, NUMBER, holder, now_us, until_us)
 
     return await database.transaction(take)
 

@@ -30,7 +30,7 @@ _AGAIN_SECONDS = 24 * 3_600.0  # from the end of one comparison to the beginning
 _RETRY_SECONDS = 3_600.0  # after one that left something out
 
 
-class DeepWalk:
+class HistoryComparison:
     """Compares integration by integration. `client_of` gives clients that keep to the budget."""
 
     def __init__(

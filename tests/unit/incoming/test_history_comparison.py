@@ -13,7 +13,7 @@ from server.db.access.vault import Vault
 from server.db.engine.database import Database
 from server.db.state import history
 from server.incoming.full_sync import FullSync
-from server.incoming.history_walk import DeepWalk
+from server.incoming.history_comparison import HistoryComparison
 from server.incoming.ingest import Ingester
 from server.integrations.directory import Directory
 from server.lab.chatwoot_sim import ChatwootSim, serving
@@ -28,7 +28,7 @@ ClientOf = Callable[[Integration], ChatwootClient]
 @asynccontextmanager
 async def opened(
     tmp_path: Path,
-) -> AsyncIterator[tuple[ChatwootSim, Database, DeepWalk, list[int]]]:
+) -> AsyncIterator[tuple[ChatwootSim, Database, HistoryComparison, list[int]]]:
     """Two integrations of one Chatwoot, inboxes 12 and 13."""
     sim = ChatwootSim(account_id=ACCOUNT, inbox_id=INBOX)
     sim.add_inbox("Other", account=sim.account, id=INBOX + 1)
@@ -53,7 +53,7 @@ async def opened(
         yield (
             sim,
             database,
-            DeepWalk(database, directory, sync, client_of, start_seconds=0),
+            HistoryComparison(database, directory, sync, client_of, start_seconds=0),
             numbers,
         )
 
