@@ -95,7 +95,7 @@ class CrmWatch:
 
     def notes(self) -> list[str]:
         """What is worth knowing, for `/readyz`."""
-        if self._refused_notes is not None:
+        if self._note_refusals.reason is not None:
             return [
                 "what the CRM writes cannot be noted, and follows once it can "
                 f"({self._note_refusals.reason}); see docs/operation.md"
@@ -144,13 +144,7 @@ class CrmWatch:
         """
         if self._database.dialect == "sqlite" and await self._database.read(crm_proofs.has_proof):
             return
-        refusals, now = self._database.refusals, time.monotonic()
-        met = self._count(_REFUSED_TO_NOTES)
-        self._observe_refusals(now)
-        has_refused = self._has_refused and not refusals.is_refusing(
-            _REFUSED_TO_ALL
-        )  # else at its end, and once
-        longest_us = None if self._proved_at is not None else int(_UNPROVED_SECONDS * SECOND)
+        has_refused, longest_us = self._note_refusals.begin(), self._note_refusals.longest_us
 
         async def write(connection: Connection) -> str | None:
             # asked for, as a process that has just started knows only its own clock
@@ -173,23 +167,10 @@ class CrmWatch:
         if reason is not None:  # also at the first start on a database
             _logger.info("the CRM's rows are to be compared", reason=reason)
 
-    def _observe_refusals(self, now: float) -> None:
-        """Remembers that notes may have been refused: any call of ours was, or for minutes nobody
-        tried.
-        """
-        self._has_refused |= self._count(_REFUSED_TO_ALL) != self._met
-        self._met = self._count(_REFUSED_TO_ALL)
-        self._has_refused |= (
-            self._proved_at is not None and now - self._proved_at > _UNPROVED_SECONDS
-        )
-
     def _keep_refusal(self, problem: str) -> None:
-        if self._refused_notes is None:
+        if self._note_refusals.reason is None:
             _logger.warning("notes of what the CRM writes cannot be written", problem=problem)
-        self._has_refused, self._refused_notes = True, problem
-
-    def _count(self, acts: Collection[Act]) -> int:
-        return sum(self._database.refusals.counts[act] for act in acts)
+        self._note_refusals.end_refused(problem)
 
     def _deny(self, reason: str) -> None:
         if self.reason is None:
