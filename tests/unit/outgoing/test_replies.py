@@ -130,7 +130,7 @@ async def test_an_outage_of_an_hour_ends_no_reply(tmp_path: Path) -> None:
         assert failed.delivery_state == "failed"
         await one.edits.change(COMPANY, 1, message.id, lambda row: replace(failed, id=row.id))
         again = await one.intake.retry(AGENT, 1, message.id)
-        assert again.told_at > over.told_at, "its time begins anew"
+        assert again.observed_us > over.observed_us, "its time begins anew"
         assert again.delivery_error is None
 
 
