@@ -27,6 +27,7 @@ from server.db.engine.refusals import Act
 from server.db.migrations import put_triggers_back
 from server.db.schema import crm_triggers
 from server.db.state import (
+    crm_comparisons,
     crm_notes,
     crm_polling,
     crm_proofs,
@@ -78,6 +79,7 @@ class CrmWatch:
         self._note_refusals = NoteRefusals(database.refusals)
         self._read_only = NewRefusals(database.refusals, _READ_ONLY)
         self._was_read_only = False
+        self._read_only_us = 0  # when it was met last, by the database's clock
 
     async def run(self) -> None:
         """Checks triggers and notes every two seconds, until it is cancelled."""
@@ -88,8 +90,12 @@ class CrmWatch:
 
     async def turn(self) -> None:
         """Makes one round of all checks. Raises DatabaseUnavailable."""
-        await self.prove()
-        await self._compare_after_read_only()
+        self._observe_read_only()
+        try:
+            await self.prove()
+        finally:
+            self._observe_read_only()
+        await self._order_after_read_only()
         await self.check()
         await self._compare_ordered()
 
@@ -178,28 +184,37 @@ class CrmWatch:
         self.reason = reason
         self._retry_at = time.monotonic() + _RETRY_SECONDS
 
-    async def _compare_after_read_only(self) -> None:
+    def _observe_read_only(self) -> None:
+        if self._read_only.has_new():
+            self._was_read_only, self._read_only_us = True, self._database.clock.now_us()
+
+    async def _order_after_read_only(self) -> None:
         """Only what differs is told: as a rule nobody wrote, and a switchover must not have every
-        client take a snapshot. Raises DatabaseUnavailable.
+        client take a snapshot. One comparison is enough for all processes that saw it. Raises
+        DatabaseUnavailable.
         """
-        self._was_read_only |= self._read_only.has_new()
         if self._was_read_only and self._read_only.is_over:
-            await self._compare(tells_all=False)
+            since_us = self._read_only_us
+            await self._database.transaction(
+                lambda c: crm_comparisons.order_quiet_comparison(c, since_us)
+            )
             self._was_read_only = False
 
     async def _compare_ordered(self) -> None:
         """One comparison answers all orders that were there when it began: each trigger's session
         may write its own.
         """
-        orders = await self._database.read(crm_notes.read_comparisons)
+        orders, is_quiet = await self._database.read(crm_comparisons.read_comparisons)
         if not orders:
             return
         now_us = self._database.clock.now_us()
         if await self._database.transaction(
-            lambda c: crm_notes.claim_comparison(c, orders[0], now_us, _LEASE_US)
+            lambda c: crm_comparisons.claim_comparison(c, orders[0], now_us, _LEASE_US)
         ):
-            await self._compare()
-            await self._database.transaction(lambda c: crm_notes.delete_changes(c, orders))
+            await self._compare(tells_all=not is_quiet)
+            await self._database.transaction(
+                lambda c: crm_comparisons.record_compared(c, orders, now_us)
+            )
 
     async def _compare(self, *, tells_all: bool = True) -> None:
         """Count all conversations anew. `tells_all`: every client takes a snapshot, as nothing says
@@ -209,7 +224,7 @@ class CrmWatch:
         odd = set[int]()
         while after is not None:
             after, found = await self._database.snapshot(
-                lambda c: crm_notes.find_miscounted(c, after or 0, _PAGE)  # noqa: B023
+                lambda c: crm_comparisons.find_miscounted(c, after or 0, _PAGE)  # noqa: B023
             )
             if found:
                 await self._database.transaction(partial(_order_counts, found=found))
@@ -270,4 +285,4 @@ class CrmWatch:
 
 
 async def _order_counts(connection: Connection, found: Sequence[Conversation]) -> None:
-    crm_notes.order_counts(connection, found)
+    crm_comparisons.order_counts(connection, found)

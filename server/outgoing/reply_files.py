@@ -111,5 +111,6 @@ class ReplyFiles:
     async def _write(self, name: str, position: int, piece: int, content: bytes) -> None:
         now_us = self._database.clock.now_us()
         await self._database.transaction(
-            lambda c: outgoing_files.write_piece(c, name, position, piece, content, now_us)
+            lambda c: outgoing_files.write_piece(c, name, position, piece, content, now_us),
+            held_bytes=len(content),
         )

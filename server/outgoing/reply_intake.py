@@ -1,5 +1,6 @@
 """Takes replies in: kept with their event before anything is sent."""
 
+import sys
 import uuid
 from collections.abc import Callable, Sequence
 
@@ -92,7 +93,9 @@ class ReplyIntake:
             is_private=is_private,
             kept=await self._files.keep(uploads) if uploads else Kept("", ()),
         )
-        message, is_new = await self._editor.run(lambda c: self._write(c, draft))
+        message, is_new = await self._editor.run(
+            lambda c: self._write(c, draft), held_bytes=sys.getsizeof(content)
+        )
         self._on_new()
         return message, is_new
 

@@ -78,6 +78,7 @@ class OwnDatabase(Database):
         attempts: int = 4,
         wait_seconds: float | None = None,
         awaits_commit: bool = True,
+        held_bytes: int = 0,
     ) -> T:
         stands_at, self.stands_at = self.stands_at, None
 
@@ -90,7 +91,11 @@ class OwnDatabase(Database):
             return result
 
         return await super().transaction(
-            stand_still, attempts=attempts, wait_seconds=wait_seconds, awaits_commit=awaits_commit
+            stand_still,
+            attempts=attempts,
+            wait_seconds=wait_seconds,
+            awaits_commit=awaits_commit,
+            held_bytes=held_bytes,
         )
 
 

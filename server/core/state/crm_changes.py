@@ -11,8 +11,10 @@ from msgspec.structs import replace
 from server.core.state.entities import Conversation, Message, preview_of
 from server.core.times import SECOND
 
-CONVERSATION, MESSAGE, INTEGRATION, COMPARE, POLLED, PROVED = 1, 2, 3, 4, 5, 6  # subjects
+# subjects
+CONVERSATION, MESSAGE, INTEGRATION, COMPARE, POLLED, PROVED, COMPARED = 1, 2, 3, 4, 5, 6, 7
 INSERTED, UPDATED, DELETED, MOVED = "I", "U", "D", "A"  # acts
+QUIET = "Q"  # of an order to compare: only where something differs is anybody told
 INTEGRATIONS, SERVER, NOBODY = -1, -2, -3  # in place of a company
 # a message that is later than this from now does not lift its conversation in the list
 _AHEAD_US = 60 * SECOND

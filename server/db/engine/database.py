@@ -80,6 +80,10 @@ _MAX_RECENT, _RECENT_SECONDS = 64, 10.0
 _MAX_QUEUED = 2_000
 
 
+# what those hold that say how much; one alone may hold more
+_MAX_HELD_BYTES = 64_000_000
+
+
 _SQLITE_READERS = 3
 
 
@@ -100,6 +104,7 @@ class Database:
         wait_seconds: float = 5.0,
         statement_seconds: float = 30.0,
         commit_seconds: float = _COMMIT_SECONDS,
+        max_held_bytes: int = _MAX_HELD_BYTES,
     ) -> None:
         self.dialect: Dialect = "sqlite" if url.startswith("sqlite") else "mysql"
         self.is_reachable = True  # what the last call saw
@@ -111,6 +116,8 @@ class Database:
         self._wait_seconds = wait_seconds
         self._statement_seconds = statement_seconds
         self._commit_seconds = commit_seconds
+        self._max_held_bytes = max_held_bytes
+        self._held_bytes = 0
         self._readers = _SQLITE_READERS if self.dialect == "sqlite" else max(1, pool // 2)
         self._writers = 1 if self.dialect == "sqlite" else max(1, pool - self._readers)
         self._is_encrypted = wants_encryption(url)
@@ -202,6 +209,7 @@ class Database:
         attempts: int = 4,
         wait_seconds: float | None = None,
         awaits_commit: bool = True,
+        held_bytes: int = 0,
     ) -> T:
         """Run `call` between BEGIN and COMMIT. It holds SQL only and may be run again: after a
         deadlock, a lost connection, and a COMMIT whose answer was lost, so what it does must be
@@ -210,19 +218,27 @@ class Database:
         Raises DuplicateRow, what `call` raises, or DatabaseUnavailable: then it has not taken
         effect and will not, but for OutcomeUnknown: COMMIT had left, and nobody knows.
         Cancelled before COMMIT, it does not take effect. `awaits_commit` False: who repeats it
-        under the same key anyway does not wait longer for a COMMIT.
+        under the same key anyway does not wait longer for a COMMIT. `held_bytes`: what the call
+        keeps in memory meanwhile; where calls hold too much already it is refused at once.
         """
         metrics.database_calls.labels("transaction").inc()
         longer = self._commit_seconds if awaits_commit else 0.0
         begin = BEGIN_WRITE[self.dialect]
-        return await self._attempt(
-            self._writes,
-            call,
-            begin,
-            attempts=attempts,
-            wait_seconds=wait_seconds,
-            commit_seconds=longer,
-        )
+        held = self._held_bytes
+        if held_bytes and held and held + held_bytes > self._max_held_bytes:
+            raise given_up(is_unknown=False)
+        self._held_bytes += held_bytes
+        try:
+            return await self._attempt(
+                self._writes,
+                call,
+                begin,
+                attempts=attempts,
+                wait_seconds=wait_seconds,
+                commit_seconds=longer,
+            )
+        finally:
+            self._held_bytes -= held_bytes
 
     async def _attempt(
         self,

@@ -164,7 +164,10 @@ def ensure(connection: Connection) -> list[str]:
     except sqlalchemy.exc.DBAPIError as error:
         # what is ordered comes with the triggers: else each try would have everything compared
         connection.execute(
-            text(f"DELETE FROM {CHANGES_TABLE} WHERE company_id = {SERVER} AND subject = {COMPARE}")
+            text(
+                f"DELETE FROM {CHANGES_TABLE} WHERE company_id = {SERVER} AND subject = {COMPARE} "
+                f"AND act = '{INSERTED}'"
+            )
         )
         arguments = getattr(error.orig, "args", ())
         if arguments and arguments[0] in _DENIED:

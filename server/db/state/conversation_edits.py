@@ -60,11 +60,11 @@ class ConversationEditor:
             )
         )
 
-    async def run(self, write: Write[T]) -> T:
+    async def run(self, write: Write[T], *, held_bytes: int = 0) -> T:
         """A transaction that returns the events it appended; they are published once it has been
-        committed. Raises what a transaction may.
+        committed. `held_bytes` and what it raises are a transaction's.
         """
-        result, batches = await self._database.transaction(write)
+        result, batches = await self._database.transaction(write, held_bytes=held_bytes)
         for batch in batches:
             self._publish(batch)
         return result

@@ -11,19 +11,16 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from server.core.state.crm_changes import (
-    COMPARE,
     CONVERSATION,
-    DELETED,
     INTEGRATION,
     INTEGRATIONS,
     MESSAGE,
     NOBODY,
-    SERVER,
     Event,
     Inbound,
     RowChange,
 )
-from server.core.state.entities import Conversation, Message, preview_of
+from server.core.state.entities import Conversation, Message
 from server.core.state.search_text import message_form
 from server.db.engine.database import Connection
 from server.db.engine.driver_adapters import IntList, Row
@@ -129,15 +126,6 @@ async def read_integration_changes(connection: Connection, limit: int) -> list[R
         {"place": INTEGRATIONS, "subject": INTEGRATION, "limit": limit},
     )
     return [RowChange(*row) for row in rows]
-
-
-async def read_comparisons(connection: Connection) -> list[int]:
-    """Orders to compare everything, as triggers or their notes were missing for a while."""
-    return await connection.fetch_column(
-        "SELECT id FROM omni_crm_changes WHERE company_id = :place AND subject = :subject "
-        "ORDER BY id LIMIT 100000",
-        {"place": SERVER, "subject": COMPARE},
-    )
 
 
 async def delete_changes(connection: Connection, change_ids: Iterable[int]) -> None:
@@ -319,82 +307,6 @@ def pipeline_messages(connection: Connection, events: Iterable[Event]) -> None:
                 "id = :id",
                 values,
             )
-
-
-async def claim_comparison(
-    connection: Connection, order_id: int, now_us: int, lease_us: int
-) -> bool:
-    """Whether it is this process that compares."""
-    found = await connection.execute(
-        "UPDATE omni_crm_changes SET row_id = :now WHERE id = :id AND (row_id < :before OR "
-        "row_id > :now)",
-        {"now": now_us, "id": order_id, "before": now_us - lease_us},
-    )
-    return found > 0
-
-
-async def find_miscounted(
-    connection: Connection, after_id: int, limit: int
-) -> tuple[int | None, list[Conversation]]:
-    """Find conversations whose preview or count is not what their messages say, and of which no
-    note waits that would have them counted anyway.
-
-    To be run in one snapshot: between two SELECTs a message may be stored. Returns the last id of
-    the page (None: there was none) and what was found.
-    """
-    found = await connection.fetch_all(
-        f"SELECT {CONVERSATIONS.select[connection.dialect]} FROM social_conversations c WHERE "
-        "c.id > :after ORDER BY c.id LIMIT :limit",
-        {"after": after_id, "limit": limit},
-    )
-    rows = [CONVERSATIONS.entity(row) for row in found]
-    if not rows:
-        return None, []
-    ids = [one.id for one in rows]
-    inbound = await count_inbound(connection, ids)
-    newest = await read_newest(connection, ids)
-    odd = [
-        one
-        for one in rows
-        if not _is_as_counted(one, inbound.get(one.id, Inbound()), newest.get(one.id))
-    ]
-    noted = await _read_noted(connection, [one.id for one in odd]) if odd else set[int]()
-    return ids[-1], [one for one in odd if one.id not in noted]
-
-
-async def _read_noted(connection: Connection, conversation_ids: Sequence[int]) -> set[int]:
-    rows = await connection.fetch_all(
-        "SELECT DISTINCT conversation_id FROM omni_crm_changes WHERE conversation_id IN (:ids) "
-        "AND (subject = :message OR act = :deleted)",
-        {"ids": IntList(conversation_ids), "message": MESSAGE, "deleted": DELETED},
-    )
-    return {conversation_id for (conversation_id,) in rows}
-
-
-def order_counts(connection: Connection, conversations: Sequence[Conversation]) -> None:
-    """Order these conversations to be counted anew, as after a message was deleted."""
-    connection.pipeline_many(
-        "INSERT INTO omni_crm_changes (company_id, subject, act, row_id, conversation_id) "
-        "VALUES (:company_id, :subject, :act, :row_id, :id)",
-        [
-            {
-                "company_id": one.company_id,
-                "subject": MESSAGE,
-                "act": DELETED,
-                "row_id": 0,
-                "id": one.id,
-            }
-            for one in conversations
-        ],
-    )
-
-
-def _is_as_counted(row: Conversation, inbound: Inbound, newest: Message | None) -> bool:
-    shown = None if row.preview is None else (row.preview.content, row.preview.sender_type)
-    wanted = None if newest is None else preview_of(newest)
-    return row.inbound_count == inbound.count and shown == (
-        None if wanted is None else (wanted.content, wanted.sender_type)
-    )
 
 
 async def read_all_companies(connection: Connection) -> list[int]:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pymysql
 import pytest
@@ -12,7 +13,7 @@ from sqlalchemy import make_url
 from server.core.state.crm_changes import Inbound
 from server.db.engine.database import Connection
 from server.db.migrations import upgrade
-from server.db.state import crm_notes
+from server.db.state import crm_comparisons, crm_notes
 from server.errors import DatabaseUnavailable
 from tests import crm
 from tests.kit.eventually import eventually
@@ -243,6 +244,44 @@ async def test_a_server_that_was_read_only_sends_nobody_back_to_a_snapshot(
             await desk.watch.turn()
             await desk.follow()
         assert (await desk.stream(1)).epoch == before
+
+
+async def test_two_processes_compare_once_after_the_server_was_read_only(
+    mariadb: MariaDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All rows are read by one of them, also when the other looks after it has come to its end."""
+    name = str(make_url(mariadb.create_database()).database)
+    mariadb.sql("CREATE OR REPLACE USER 'noting'@'%' IDENTIFIED BY 'secret'")
+    mariadb.sql(f"GRANT ALL ON `{name}`.* TO 'noting'@'%'")
+    url = mariadb.url(name).replace("//omni:", "//noting:")
+    upgrade(url)
+    begun = list[int]()
+    find_miscounted = crm_comparisons.find_miscounted
+
+    async def counted(connection: Any, after_id: int, limit: int) -> Any:
+        begun.extend([after_id] * (after_id == 0))
+        return await find_miscounted(connection, after_id, limit)
+
+    async with _settled_desk(url) as one, open_desk(url) as other:
+        await other.watch.turn()
+        monkeypatch.setattr(crm_comparisons, "find_miscounted", counted)
+        for _ in range(2):  # what was compared after the first time is no answer to the second
+            begun.clear()
+            mariadb.sql("SET GLOBAL read_only = 1")
+            try:
+                for desk in (one, other):
+                    with pytest.raises(DatabaseUnavailable):
+                        await desk.watch.turn()
+            finally:
+                mariadb.sql("SET GLOBAL read_only = 0")
+
+            async def has_ordered(desk: Desk) -> bool:
+                await desk.watch.turn()
+                return not desk.watch._was_read_only
+
+            for desk in (one, other):
+                await eventually(lambda: has_ordered(desk), 40.0)  # noqa: B023
+            assert begun == [0]
 
 
 async def test_a_comparison_that_takes_long_orders_no_other(

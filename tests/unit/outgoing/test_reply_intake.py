@@ -1,11 +1,15 @@
 """Replies as agents hand them in."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from server.core.times import SECOND, wall_now_us
+from server.errors import DatabaseUnavailable
+from tests.kit.eventually import eventually
 from tests.unit.outgoing.reply_desk import AGENT, desk
 
 
@@ -57,3 +61,26 @@ async def test_a_second_one_without_a_key_is_the_first(tmp_path: Path) -> None:
             )
         )
         assert (await numbers())[1], "it did not reach Chatwoot, and the agent tries again"
+
+
+async def test_long_replies_wait_for_the_database_up_to_so_many_bytes(tmp_path: Path) -> None:
+    """The one too many is refused at once, and kept nowhere."""
+    holds, gate = asyncio.Event(), asyncio.Event()
+
+    async def hold(c: Any) -> None:
+        holds.set()
+        await gate.wait()
+
+    async with desk(tmp_path) as one, asyncio.TaskGroup() as group:
+        one.database._max_held_bytes = 150_000
+        group.create_task(one.database.transaction(hold, wait_seconds=60))
+        await holds.wait()
+        long = "x" * 100_000
+        first = group.create_task(one.intake.submit(AGENT, 1, long, key="first", last_seen=None))
+        await eventually(lambda: one.database.waiting == 1)
+        with pytest.raises(DatabaseUnavailable):
+            await one.intake.submit(AGENT, 1, long, key="second", last_seen=None)
+        gate.set()
+        assert (await first)[1]
+        _, is_new = await one.intake.submit(AGENT, 1, long, key="second", last_seen=None)
+        assert is_new

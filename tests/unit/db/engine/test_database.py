@@ -106,6 +106,37 @@ async def test_who_waits_too_long_is_told(database: Database) -> None:
     await is_whole(database)
 
 
+async def test_calls_that_hold_too_much_are_refused_at_once(database_url: str) -> None:
+    """By bytes, not by number; what holds nothing is served, and one alone may hold more."""
+    holds, gate = asyncio.Event(), asyncio.Event()
+
+    async def hold(c: Connection) -> None:
+        holds.set()
+        await gate.wait()
+
+    async def write(c: Connection) -> int:
+        return await c.execute("UPDATE counters SET value = 6 WHERE id = 1")
+
+    async with Database(database_url, pool=2, wait_seconds=60, max_held_bytes=1_000) as database:
+        await database.transaction(create)
+        async with asyncio.TaskGroup() as group:
+            held = group.create_task(database.transaction(hold))
+            await holds.wait()
+            large = group.create_task(database.transaction(write, held_bytes=5_000))
+            await eventually(lambda: database.waiting == 1)
+            with pytest.raises(DatabaseUnavailable):
+                await database.transaction(write, held_bytes=1)
+            plain = group.create_task(database.transaction(write))
+            await eventually(lambda: database.waiting == 2)
+            gate.set()
+            for task in (held, large, plain):
+                await task
+            fitting = [
+                group.create_task(database.transaction(write, held_bytes=500)) for _ in range(2)
+            ]
+        assert [task.result() for task in fitting] == [1, 1]
+
+
 async def test_a_call_that_fails_is_rolled_back_whole(database: Database) -> None:
     """Its own error comes back, and the connection serves on."""
 
