@@ -14,7 +14,7 @@ _NOTHING: AbstractContextManager[None] = nullcontext()
 
 
 class Span(Protocol):
-    """Something under way."""
+    """An act that is being timed."""
 
     def end(self, ended_us: int, error: str | None = None) -> None:
         """`error`: the code of what went wrong, when it failed."""
@@ -65,7 +65,7 @@ class MessageObserver:
         """The batch was given to this process's feed and to the bus."""
 
     def on_accepted(self, company_id: int, last_seq: int, traceparent: str) -> None:
-        """Events up to there are on their way to the sockets, and belong to that trace."""
+        """Called when events up to there go to the sockets; they belong to that trace."""
 
     def on_fanned_out(self, fan_out: FanOut) -> None:
         """Events were written to the sockets of this process."""

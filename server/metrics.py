@@ -21,7 +21,7 @@ def _histogram(name: str, text: str, *labels: str) -> Histogram:
 
 
 def value_of(gauge: Gauge) -> float:
-    """A gauge without labels, as it stands."""
+    """The value of a gauge without labels."""
     [sample] = next(iter(gauge.collect())).samples
     return sample.value
 

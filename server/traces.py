@@ -27,8 +27,8 @@ _CLOSE_SECONDS = 3.0  # a collector that does not answer holds up no stop
 
 
 class OpenSpan:
-    """Something that is under way. `traceparent`: for what belongs to it; None when the sampler did
-    not choose it.
+    """A span that has begun and not ended. `traceparent`: for what belongs to it; None when the
+    sampler did not choose it.
     """
 
     def __init__(self, span: "Span") -> None:

@@ -143,8 +143,8 @@ class AccountRequests:
         return objects if held is None else keep_held(objects, held)
 
     def attempts(self, seconds: float, *on: type[ChatwootError]) -> AsyncIterator[stamina.Attempt]:
-        """Attempts at what may be asked again, the last of which raises what it met; none begins
-        after so many seconds.
+        """Yields attempts at what may be asked again, the last of which raises its error; none
+        begins after so many seconds.
         """
         return aiter(
             stamina.retry_context(
@@ -243,7 +243,7 @@ class AccountRequests:
 
 
 class Body(NamedTuple):
-    """Of an answer, with the memory it takes."""
+    """The bytes of an answer, with the memory that is reserved for them."""
 
     content: bytes
     held: HeldBytes

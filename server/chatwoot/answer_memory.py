@@ -1,4 +1,4 @@
-"""The memory that answers of all Chatwoots may take in this process, in bytes.
+"""The memory that the answers of all Chatwoots may hold in this process, in bytes.
 
 One answer is bounded by itself, but many companies' answers arrive at once, and each company
 chooses the server that we read from. What an answer takes is counted while it is read, and
@@ -133,7 +133,7 @@ class AnswerMemory:
             self._reading -= readers
 
     def _admit(self) -> None:
-        """Whoever fits, those of the company that holds least first."""
+        """Admits waiters that fit, those of the company that holds least first."""
         self._settle()
         for waiter in sorted(self._waiters, key=lambda one: self._by_company[one.company_id]):
             if not waiter.outcome.done() and self._fits(waiter.company_id, waiter.more):
@@ -165,7 +165,7 @@ class _Waiter:
 
 
 class HeldBytes:
-    """What one answer takes. Not for threads, except that it may be collected in any."""
+    """The bytes that one answer holds. Not for threads, except that it may be collected in any."""
 
     def __init__(self, memory: AnswerMemory, company_id: int) -> None:
         self._memory = memory
@@ -195,7 +195,9 @@ class HeldBytes:
             self._memory.note_reader()
 
     async def settle_at(self, count: int) -> None:
-        """The answer is read, and takes so many bytes now. Raises AnswerMemoryFull."""
+        """Corrects the reservation to so many bytes, once the answer is read. Raises
+        AnswerMemoryFull.
+        """
         if count <= UNCOUNTED_BYTES:
             count = 0
         if count > self._count:
@@ -241,7 +243,8 @@ def keep_held(answer: Any, held: HeldBytes) -> Any:
 
 
 def decoded_bytes(body: bytes) -> int:
-    """About what a body takes once it is decoded: its texts, and an object for each value.
+    """An estimate of the bytes that a body needs once it is decoded: its texts, and an object for
+    each value.
 
     Python keeps each text with the width of its widest sign. The widest of all is taken for all:
     one emoji in a text of a million letters makes it four million bytes. Signs of JSON within texts

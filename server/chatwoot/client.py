@@ -1,4 +1,4 @@
-"""The way out to Chatwoot: its REST API, `/api/v1`, as one account and one access token see it.
+"""The client of Chatwoot: its REST API, `/api/v1`, as one account and one access token see it.
 
 Answers are plain decoded JSON; what they mean is read in `core.payloads`. Reads are tried again,
 writes are not: Chatwoot has no idempotency, so after a lost answer only its list of messages can

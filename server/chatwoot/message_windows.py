@@ -1,4 +1,4 @@
-"""The one way to read more than an answer of Chatwoot's holds, so that nothing can hide between two
+"""Reads more messages than an answer of Chatwoot's holds, so that nothing can hide between two
 answers.
 
 Messages are asked for by windows of ids, whatever their times: Chatwoot filters by id, sorts by

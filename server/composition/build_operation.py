@@ -158,7 +158,7 @@ def _held_back(hub: Hub) -> Problems:
 
 
 def _measure(resources: Resources, live: Live, deliveries: Deliveries) -> None:
-    """Metrics that are read when somebody asks for them."""
+    """Connects metrics that are read when they are scraped."""
     metrics.database_waiting.set_function(lambda: resources.database.waiting)
     metrics.record_waiting.set_function(lambda: deliveries.recorder.waiting)
     metrics.feeds_open.set_function(lambda: len(live.feeds.companies))

@@ -24,7 +24,7 @@ class Outgoing:
 
 
 def build_outgoing(resources: Resources, integrations: IntegrationsRoom, live: Live) -> Outgoing:
-    """Builds what takes replies in and sends them."""
+    """Builds what accepts replies and sends them."""
     settings, database, clients = resources.settings, resources.database, resources.clients
     publish, directory = live.feeds.publish, integrations.directory
     reply_files = ReplyFiles(database)

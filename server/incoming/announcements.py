@@ -1,5 +1,5 @@
-"""What is told of deliveries once they are committed: events to the feeds, typing to presence,
-spans to a trace, a line to the log.
+"""Announces what deliveries brought, once they are committed: events to the feeds, typing to
+presence, spans to a trace, a line to the log.
 """
 
 from collections.abc import Callable, Mapping, Sequence

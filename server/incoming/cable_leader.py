@@ -90,7 +90,7 @@ class CableLeader:
         return self.states.get(place_of(integration), SocketState("", 0))
 
     async def _renew_leases(self) -> None:
-        """Renew what is ours, take what is free, end what is not wanted or not ours any more."""
+        """Renews our leases, claims free ones, and ends what is not wanted or not ours any more."""
         wanted = self._wanted()
         try:
             held, self.states, written = await self._database.transaction(
@@ -114,7 +114,7 @@ class CableLeader:
     async def _claim(
         self, connection: Connection, wanted: Mapping[Place, list[Integration]]
     ) -> tuple[set[Place], dict[Place, SocketState], list[tuple[Place, SocketState]]]:
-        """Renew and take leases. Returns the places that are held, the rows of all, and those of
+        """Renews and claims leases. Returns the places that are held, the rows of all, and those of
         ours that were written.
         """
         now_us = await self._database.clock.read(connection)

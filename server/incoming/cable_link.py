@@ -55,7 +55,7 @@ ClientOf = Callable[[Integration], ChatwootClient]
 
 
 class Hints(msgspec.Struct, frozen=True):
-    """Who is told of what the socket says and no delivery can: each with all integrations of the
+    """Callbacks for what the socket says and no delivery can: each with all integrations of the
     account.
     """
 
@@ -80,7 +80,7 @@ class LinkState(msgspec.Struct):
 
 
 class _Owner(msgspec.Struct, frozen=True):
-    """Whoever's token it is, with what subscribing needs."""
+    """The owner of an access token, with what subscribing needs."""
 
     user_id: int
     pubsub_token: str
@@ -270,7 +270,9 @@ class Link:
         )
 
     def _is_new(self, news: News, data: Json) -> bool:
-        """A contact is told after each of their messages: only what has changed is worth a look."""
+        """Whether a frame may change anything. Chatwoot sends a contact after each of their
+        messages: only what has changed is worth a look.
+        """
         if news.contact_id is None:
             return self._changes_unread(data) or data.get("message_type") != ACTIVITY
         if news.event != "contact_updated":
@@ -283,8 +285,8 @@ class Link:
         return True
 
     def _changes_unread(self, data: Json) -> bool:
-        """Whether a frame tells another number of unread messages than the one before it: a line
-        that does not is worth no look.
+        """Whether a frame has another number of unread messages than the one before it: a line that
+        does not is worth no look.
         """
         nested = data.get("conversation")
         told = nested if isinstance(nested, dict) else data

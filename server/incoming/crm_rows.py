@@ -121,7 +121,7 @@ class CrmRows:
         return has_more
 
     async def _judge(self) -> bool:
-        """Look up whose the messages are. Returns whether there were any."""
+        """Looks up whose the messages are. Returns whether there were any."""
         unjudged = await self._database.read(lambda c: crm_notes.read_unjudged(c, _MAX_JUDGED))
         if unjudged:
             await self._database.transaction(lambda c: crm_notes.judge(c, unjudged))
@@ -295,7 +295,9 @@ async def _start_anew(
     before: Sequence[Conversation],
     conversations: dict[int, Conversation],
 ) -> None:
-    """Rows are gone, of which no event could tell: every client takes a snapshot."""
+    """Starts a new epoch, as rows are gone, of which no event could tell: every client takes a
+    snapshot.
+    """
     for row in before:
         crm_notes.pipeline_conversation(connection, row, conversations[row.id])
     await eventlog.start_epoch(connection, company_id)

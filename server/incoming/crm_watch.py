@@ -89,7 +89,7 @@ class CrmWatch:
             await asyncio.sleep(CHECK_SECONDS if self.reason is None else CHECK_SECONDS / 2)
 
     async def turn(self) -> None:
-        """Makes one round of all checks. Raises DatabaseUnavailable."""
+        """Runs all checks once. Raises DatabaseUnavailable."""
         self._observe_read_only()
         try:
             await self.prove()

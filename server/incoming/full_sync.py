@@ -57,7 +57,7 @@ class _Run(msgspec.Struct):
 
     @property
     def is_own(self) -> bool:
-        """A sync that somebody asked for, not the slow comparison."""
+        """Whether the sync was asked for; else it is the slow comparison."""
         return self.since_us is None
 
 

@@ -1,5 +1,5 @@
-"""One walk through an integration's Chatwoot at a time, over all processes: who comes second waits,
-and is given what the first one found.
+"""Leases by which one sync of an integration runs at a time, over all processes: who comes second
+waits, and is given what the first one found.
 
 A walk says every few seconds that it lives. One whose process has died, or has stood still for too
 long, is taken over; a process that goes on afterwards finds that the lease is another's, and ends
@@ -23,7 +23,7 @@ _POLL_SECONDS = 0.5
 
 
 class LeaseLost(Exception):
-    """Another walk has begun, as nothing was heard of this one."""
+    """Another sync has begun, as this one's lease was not renewed."""
 
 
 class SyncLeases:
@@ -35,8 +35,8 @@ class SyncLeases:
     async def run(
         self, integration_id: int, sync: Callable[[], Awaitable[str]], on_wait: Callable[[], None]
     ) -> str:
-        """`sync`'s outcome, as text, or that of the walk that was under way. `on_wait` is called
-        while that one is waited for.
+        """Returns `sync`'s outcome, as text, or that of the sync that was running. `on_wait` is
+        called while that one is waited for.
 
         Cancelling it ends the walk. Raises LeaseLost, Unavailable, and what `sync` and `on_wait`
         raise.
@@ -67,7 +67,9 @@ class SyncLeases:
         return await self._database.transaction(claim)
 
     async def _wait(self, integration_id: int, on_wait: Callable[[], None]) -> str | None:
-        """Until the walk that has it ends: its outcome; None where it has none, or has died."""
+        """Waits until the sync that holds the lease ends: its outcome; None where it has none, or
+        has died.
+        """
         first: SyncLease | None = None
         while True:
             found, now_us = await self._database.read(lambda c: self._read(c, integration_id))

@@ -1,5 +1,5 @@
-"""Contacts that were deleted in Chatwoot, as its socket tells: their conversations go with them,
-one after the other, and of each 404 is the only proof. A contact that was merged into another is
+"""Contacts that were deleted in Chatwoot, as its socket says: their conversations go with them, one
+after the other, and of each 404 is the only proof. A contact that was merged into another is
 deleted as well, and its conversations are not.
 """
 

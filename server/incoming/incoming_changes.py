@@ -1,4 +1,4 @@
-"""A change on its way into state, whatever brought it: a delivery, a sync, or reconcile."""
+"""A change to be applied to state, whatever brought it: a delivery, a sync, or reconcile."""
 
 import msgspec
 

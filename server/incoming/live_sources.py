@@ -53,8 +53,8 @@ class Sources:
         return [{"integrationId": one.id, **self.of(one)[1]} for one in listed]
 
     def problems(self) -> list[Problem]:
-        """Webhooks that do not come while the socket tells of what they should bring; numbers that
-        were given out again.
+        """Webhooks that do not come while the socket brings what they should; numbers that were
+        given out again.
         """
         now_us = self._directory.now_us()
         again = [

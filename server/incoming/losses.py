@@ -95,7 +95,7 @@ class Losses:
         return statistics.median(delays) if delays else None
 
     async def _compare(self, integration_id: int, found: Sequence[Find]) -> bool:
-        """Look for the webhooks of these in the journal. Returns whether all of it was read."""
+        """Looks for the webhooks of these finds in the journal. Returns whether all was read."""
         newest = max(one.id for one in found)
         # what was read before may hold the webhook of a new find
         if newest != self._newest.get(integration_id):

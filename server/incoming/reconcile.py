@@ -71,7 +71,7 @@ class Reconcile:
         self._runner = ReconcileRunner(database, ingester, settings, self._arrivals)
 
     async def run(self) -> None:
-        """Look once a second whose turn it is. A Chatwoot that hangs holds back its own
+        """Checks once a second which integration is due. A Chatwoot that hangs holds back its own
         integrations and no others.
         """
         self._running = {}

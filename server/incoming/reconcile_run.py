@@ -145,8 +145,8 @@ class ReconcileRunner:
         return is_ours
 
     async def _changed(self, current: ReconcileRun) -> list[Json]:
-        """Conversations whose state changed since, and those active within the hours in which edits
-        are looked for.
+        """Lists conversations whose state changed since, and those active within the hours in which
+        edits are looked for.
         """
         now_us = current.asked_us = self._database.clock.now_us()
         found = {

@@ -251,10 +251,11 @@ class Recorder:
         return bool(spooled)
 
     async def _drain_one(self) -> bool:
-        """A delivery that the journal will never take (larger than the database's packets, say)
-        must not hold back all behind it. It is to blame, and put aside, when the one behind it
-        could be taken: else nothing can be written at all. The one behind is only tried, as it must
-        not come first if the trouble has just passed. Raises what the journal says.
+        """Drains one delivery alone: one that the journal will never accept (larger than the
+        database's packets, say) must not hold back all behind it. It is to blame, and put aside,
+        when the one behind it could be taken: else nothing can be written at all. The one behind is
+        only tried, as it must not come first if the trouble has just passed. Raises what the
+        journal says.
         """
         spooled = await self._spool.read(2)
         try:
@@ -268,7 +269,7 @@ class Recorder:
         return bool(spooled)
 
     async def _try_only(self, delivery: Delivery) -> None:
-        """Whether the journal would take it. Raises what the journal says."""
+        """Whether the journal would accept it. Raises what the journal says."""
 
         async def write(connection: Connection) -> None:
             await journal.append_deliveries(connection, [delivery])

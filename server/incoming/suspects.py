@@ -80,7 +80,7 @@ class Suspects:
 
     @property
     def companies(self) -> Collection[int]:
-        """Nobody else may take these companies' deliveries."""
+        """Companies whose deliveries are examined here alone."""
         return self._suspects.keys()
 
     def add(self, company_ids: Collection[int]) -> None:
@@ -165,8 +165,8 @@ class Suspects:
             await self._halve(ids[middle:], suspect)
 
     async def takes_writes(self) -> bool:
-        """Whether the database is there, and takes what we write: a SELECT alone says nothing of a
-        read-only server.
+        """Whether the database is there, and accepts what we write: a SELECT alone says nothing of
+        a read-only server.
         """
         try:
             await self._database.transaction(journal.probe)

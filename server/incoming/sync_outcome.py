@@ -110,8 +110,8 @@ class SyncOutcome(msgspec.Struct):
 
     @contextlib.contextmanager
     def sparing(self, item: Json) -> Iterator[None]:
-        """Keep going after an error nobody thought of in one conversation: it stands in `errors`,
-        and in the log, and must not end the sync of all others.
+        """Keeps going after an unexpected error in one conversation: it stands in `errors`, and in
+        the log, and must not end the sync of all others.
         """
         try:
             yield

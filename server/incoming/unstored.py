@@ -1,5 +1,5 @@
-"""What Chatwoot has and the database does not take: the one way in which several things are stored,
-so that one of them ends nothing.
+"""What Chatwoot has and the database refuses: the one way in which several things are stored, so
+that one of them ends nothing.
 
 Whoever stores many gives them here. They go together; where that fails they are halved, until the
 one to blame is alone: it is left out, remembered with the reason, said in `/readyz` and asked for
@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
 from server import log
+from server.core.backoff import doubled
 from server.errors import DatabaseUnavailable, OmniError
 from server.problems import Problem, Text
 
@@ -19,11 +20,11 @@ T = TypeVar("T")
 
 _logger = log.get(__name__)
 _MAX_KEPT = 500  # of all integrations; what is beyond is met again by the comparison of history
-_FIRST_SECONDS, _MAX_SECONDS = 5.0, 600.0
+_INITIAL_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 5.0, 600.0
 
 
 class Place(NamedTuple):
-    """Where a thing stands in Chatwoot; without a message it is the conversation itself."""
+    """The address of a thing in Chatwoot; without a message it is the conversation itself."""
 
     integration_id: int
     conversation: int
@@ -36,12 +37,19 @@ class Place(NamedTuple):
 
 
 class _Entry:
-    __slots__ = ("due", "pause", "reason")
+    __slots__ = ("due", "reason", "tries")
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
-        self.pause = _FIRST_SECONDS
-        self.due = time.monotonic() + self.pause
+        self.tries = 0
+        self.put_off()
+
+    def put_off(self) -> None:
+        """Sets when it is tried again: later with each try."""
+        self.tries += 1
+        self.due = time.monotonic() + doubled(
+            _INITIAL_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS, self.tries
+        )
 
 
 class Unstored:
@@ -102,8 +110,7 @@ class Unstored:
             return None
         for place, entry in self._entries.items():
             if place[:2] == due[:2]:
-                entry.pause = min(_MAX_SECONDS, 2 * entry.pause)
-                entry.due = now + entry.pause
+                entry.put_off()
         return due[:2]
 
     def forget_conversation(self, integration_id: int, conversation: int) -> None:

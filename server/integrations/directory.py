@@ -157,7 +157,7 @@ class Directory:
         return _receiving(_only_one(self._unsigned(candidates, is_signed=is_signed), where))
 
     def _unsigned(self, candidates: list[Integration], *, is_signed: bool) -> list[Integration]:
-        """Those of the candidates that take what no secret here has signed. Raises PayloadError
+        """Those of the candidates that accept what no secret here has signed. Raises PayloadError
         where there is none.
         """
         broken = [integration for integration in candidates if integration.problem]

@@ -1,5 +1,5 @@
-"""The access token of a form that is sent back to whoever has just written it: sealed, and of use
-in that person's form alone.
+"""The access token of a form that is sent back to its author: sealed, and of use in that person's
+form alone.
 """
 
 import json

@@ -59,7 +59,7 @@ class IntegrationIndex:
         )
 
     def unsigned(self, candidates: Iterable[Integration]) -> list[Integration]:
-        """Those that take what is not signed, at the plain address."""
+        """Those that accept what is not signed, at the plain address."""
         if self._require_signature:
             return []
         found = [one for one in candidates if one.unsigned == "accepted" and not one.has_secret]
@@ -68,7 +68,7 @@ class IntegrationIndex:
         return [one for one in found if 0 < one.proved_us <= FOUNDER] or found
 
     def grandfathered(self, candidates: Iterable[Integration]) -> list[Integration]:
-        """Those that take a signature which nobody can judge: older than proofs, their secret not
+        """Those that accept a signature which nobody can judge: older than proofs, their secret not
         fetched yet (`proofs`), and of the one company that has the account's number here.
         """
         found = self._without_known_secret(candidates)

@@ -190,8 +190,8 @@ class Proofs:
         )
 
     async def _refute(self, integration: Integration) -> None:
-        """Takes back trust where another company proved that the account is its own: the
-        integration receives nothing more.
+        """Revokes trust where another company proved that the account is its own: the integration
+        receives nothing more.
 
         At this Chatwoot alone: at an address of its own a neighbour can prove any number, and must
         stop nobody with it.

@@ -1,4 +1,4 @@
-"""Looks at everything a process runs on: database, bus, disks, limits, clocks, keys. Changes
+"""Examines everything a process runs on: database, bus, disks, limits, clocks, keys. Changes
 nothing.
 
 `omni-inbox doctor` prints all of it; a serving process looks once after its start, and logs what is

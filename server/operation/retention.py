@@ -57,7 +57,7 @@ class Retention:
                 continue
 
     async def trim(self) -> int:
-        """One round. Returns how many rows went."""
+        """Trims all kinds of rows once. Returns how many rows went."""
         now_us = self._database.clock.now_us()
         removed = 0
         before_us = now_us - self._event_us

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from server import log
+from server.core.bounded_dict import BoundedDict
 from server.db.engine.database import Database
 from server.db.state import search_texts
 from server.db.state.search_texts import Unfilled
@@ -26,12 +27,12 @@ _logger = log.get(__name__)
 
 
 class SearchTexts:
-    """Looks through the newest rows for such without the form that is searched."""
+    """Fills the search form of the newest rows that lack it."""
 
     def __init__(self, database: Database, *, every_seconds: float = _EVERY_SECONDS) -> None:
         self._database = database
         self._every_seconds = every_seconds
-        self._refused: dict[tuple[str, int], None] = {}  # rows, the oldest first
+        self._refused: BoundedDict[tuple[str, int], None] = BoundedDict(_MAX_REFUSED)
         self._after: dict[str, int] = {}  # table -> id from which on rows are looked through
 
     async def run(self) -> None:
@@ -42,7 +43,7 @@ class SearchTexts:
                 await self.fill_all()
 
     async def fill_all(self) -> None:
-        """One round of both tables. Raises DatabaseUnavailable."""
+        """Fills both tables once. Raises DatabaseUnavailable."""
         for table in _TABLES:
             await self._fill(table)
 
@@ -75,5 +76,3 @@ class SearchTexts:
                 _logger.exception(
                     "a row cannot be made ready for search", table=table, id=rows[0][0]
                 )
-                while len(self._refused) > _MAX_REFUSED:
-                    self._refused.pop(next(iter(self._refused)))

@@ -1,4 +1,5 @@
-"""Whether the journal stands still: how long the oldest delivery has waited to be taken in.
+"""Measures whether ingest of the journal is stuck: how long the oldest delivery has waited to be
+taken in.
 
 A delivery's own time of arrival is another process's clock. So ages are measured here: whichever
 delivery was the newest at a moment, an older one that still waits is at least as old as that

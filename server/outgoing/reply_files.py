@@ -51,7 +51,7 @@ class ReplyFiles:
 
     @property
     def is_full(self) -> bool:
-        """As many replies with files are on their way as may be."""
+        """Whether as many replies with files are being sent as may be."""
         return self._sending.locked()
 
     async def keep(self, uploads: Sequence[Upload]) -> Kept:

@@ -1,4 +1,4 @@
-"""Takes replies in: kept with their event before anything is sent."""
+"""Accepts replies: kept with their event before anything is sent."""
 
 import sys
 import uuid

@@ -24,7 +24,7 @@ _LANDINGS_SECONDS = 3_600.0
 
 
 class LookUps:
-    """Looks for replies of unknown outcome at Chatwoot."""
+    """Searches Chatwoot for replies of unknown outcome."""
 
     def __init__(self, database: Database, directory: Directory, certain_seconds: float) -> None:
         self._database = database
