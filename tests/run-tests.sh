@@ -10,7 +10,7 @@ most=${MOST_UNSTEADY:-10}
 failed=.pytest_cache/v/cache/lastfailed
 
 # limits are those of a quiet machine, and each of four tests has half a core at most
-export OMNI_TEST_TIME_UNIT="${OMNI_TEST_TIME_UNIT:-2}"
+export OMNI_TEST_PATIENCE="${OMNI_TEST_PATIENCE:-2}"
 
 rm -f "$failed"
 "$python" -m pytest -n "${WORKERS:-4}" --dist loadgroup --durations 25 --durations-min 10 "$@"

@@ -1,7 +1,8 @@
 """Waiting for something to become true, with a limit, instead of sleeping.
 
 All times are in seconds of a quiet machine; `OMNI_TEST_TIME_UNIT` (default 1.0) stretches them on a
-slow one.
+slow one. `OMNI_TEST_PATIENCE` (default 1.0) stretches only how long is waited for what should
+happen, where many tests share the machine.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from typing import Any, TypeVar, overload
 T = TypeVar("T")
 
 TIME_UNIT = float(os.environ.get("OMNI_TEST_TIME_UNIT", "1.0"))
+_PATIENCE = float(os.environ.get("OMNI_TEST_PATIENCE", "1.0"))
 _FIRST_PAUSE_SECONDS = 0.005
 _LONGEST_PAUSE_SECONDS = 0.1
 
@@ -21,6 +23,11 @@ _LONGEST_PAUSE_SECONDS = 0.1
 def scaled(seconds: float) -> float:
     """Those seconds on this machine."""
     return seconds * TIME_UNIT
+
+
+def patient(seconds: float) -> float:
+    """The limit of a wait on this machine, among the other tests that run."""
+    return scaled(seconds) * _PATIENCE
 
 
 @overload
@@ -70,7 +77,7 @@ class _Attempts:
     """Counts down the limit and lengthens the pause between calls."""
 
     def __init__(self, limit: float) -> None:
-        self._limit = scaled(limit)
+        self._limit = patient(limit)
         self._deadline = time.monotonic() + self._limit
         self._pause = _FIRST_PAUSE_SECONDS
 

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import jwt
 
-from tests.kit.eventually import scaled
+from tests.kit.eventually import patient
 from tests.kit.ports import free_port
 from tests.kit.processes import ServerProcess
 
@@ -157,7 +157,7 @@ class Omni:
             cwd=self.directory,
             capture_output=True,
             text=True,
-            timeout=scaled(limit),
+            timeout=patient(limit),
             check=False,
         )
 
@@ -227,7 +227,7 @@ class Omni:
         defaults: dict[str, Any] = {
             "base_url": self.base_url,
             "headers": headers,
-            "timeout": scaled(10.0),
+            "timeout": patient(10.0),
             "trust_env": False,
         }
         return httpx.AsyncClient(**(defaults | options))

@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tests.kit.eventually import scaled
+from tests.kit.eventually import patient
 
 _PROBE_PAUSE_SECONDS = 0.02
 _LOG_TAIL_CHARACTERS = 4000
@@ -125,7 +125,7 @@ class ServerProcess:
         self.thaw()
         self._popen.terminate()
         try:
-            self._popen.wait(scaled(limit))
+            self._popen.wait(patient(limit))
         except subprocess.TimeoutExpired:
             raise TimeoutError(
                 f"{self.argv[0]} did not end within {limit:g} s of SIGTERM\n{self._log_tail()}"
@@ -156,7 +156,7 @@ class ServerProcess:
         self.start()
 
     def _await_ready(self, limit: float) -> None:
-        deadline = time.monotonic() + scaled(limit)
+        deadline = time.monotonic() + patient(limit)
         while not self._is_ready():
             if not self.is_running:
                 raise NotReady(

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Origin
 
 from tests.kit.client_model import ClientModel, Event, Json
-from tests.kit.eventually import scaled
+from tests.kit.eventually import patient
 from tests.kit.tcp_proxy import reset_connection
 
 T = TypeVar("T")
@@ -119,7 +119,7 @@ class AgentSocket:
             ping_interval=None,
             max_size=None,
             proxy=None,
-            open_timeout=scaled(10),
+            open_timeout=patient(10),
         )
         self._tasks.create_task(self._read(self._connection))
 
@@ -175,7 +175,7 @@ class AgentSocket:
         """Wait for `check` to return something true; called after each frame. `limit` in seconds
         (scaled).
         """
-        deadline = time.monotonic() + scaled(limit)
+        deadline = time.monotonic() + patient(limit)
         while not (value := check()):
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)

@@ -21,7 +21,7 @@ from server.db.access.vault import Vault
 from server.db.engine.database import Connection, Database
 from server.lab.chatwoot_sim import ChatwootSim, serving
 from server.lab.chatwoot_sim.model import Webhook
-from tests.kit.eventually import eventually, scaled
+from tests.kit.eventually import eventually, patient
 from tests.kit.omni import Omni
 
 PASSWORD = "correct horse battery staple"
@@ -138,7 +138,7 @@ class Window:
 async def says(page: Page, *words: str, limit: float = 15.0) -> None:
     """Wait until the chip says one of these words."""
     wanted = ", ".join(f'#chip[data-word="{word}"]' for word in words)
-    await page.wait_for_selector(wanted, timeout=scaled(limit) * 1000)
+    await page.wait_for_selector(wanted, timeout=patient(limit) * 1000)
 
 
 async def shown_ids(page: Page) -> list[int]:
@@ -165,7 +165,7 @@ async def new_window(
     context = await browser.new_context(
         timezone_id=ZONE, **({"viewport": {"width": 1280, "height": 800}} | options)
     )
-    context.set_default_timeout(scaled(20.0) * 1000)
+    context.set_default_timeout(patient(20.0) * 1000)
     address = base_url or site.omni.base_url
     cookies = {"omni_lang": lang, "omni_theme": theme, "omni_tz": ZONE}
     if agent is not None:
