@@ -62,12 +62,12 @@ class Connection:
 
     async def fetch_value(self, sql: str, parameters: Parameters | None = None) -> Any:
         """Return the first column of the first row, or None."""
-        rows = (await self._run(sql, parameters)).rows
+        rows = await self.fetch_all(sql, parameters)
         return rows[0][0] if rows else None
 
     async def fetch_column(self, sql: str, parameters: Parameters | None = None) -> list[Any]:
         """Return the first column of all rows; the SELECT carries its own LIMIT."""
-        return [row[0] for row in (await self._run(sql, parameters)).rows]
+        return [value for value, *_ in await self.fetch_all(sql, parameters)]
 
     async def fetch_each(self, *selects: tuple[str, Parameters]) -> list[Sequence[Row]]:
         """The rows of several SELECTs, in one round trip where the database can."""

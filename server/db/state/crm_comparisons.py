@@ -30,7 +30,7 @@ async def read_comparisons(connection: Connection) -> tuple[list[int], bool]:
         "ORDER BY id LIMIT 100000",
         {"place": SERVER, "subject": COMPARE},
     )
-    return [row[0] for row in rows], all(row[1] == QUIET for row in rows)
+    return [order_id for order_id, _ in rows], all(kind == QUIET for _, kind in rows)
 
 
 async def order_quiet_comparison(connection: Connection, since_us: int) -> None:
@@ -56,11 +56,11 @@ async def order_quiet_comparison(connection: Connection, since_us: int) -> None:
 
 async def record_compared(connection: Connection, order_ids: Iterable[int], begun_us: int) -> None:
     """These orders are answered; what began then stays known until the next one."""
-    rows = await connection.fetch_all(
+    compared = await connection.fetch_column(
         "SELECT id FROM omni_crm_changes WHERE company_id = :place AND subject = :subject",
         {"place": SERVER, "subject": COMPARED},
     )
-    await crm_notes.delete_changes(connection, [*order_ids, *(row[0] for row in rows)])
+    await crm_notes.delete_changes(connection, [*order_ids, *compared])
     connection.pipeline(
         "INSERT INTO omni_crm_changes (company_id, subject, act, row_id) VALUES (:place, "
         ":subject, :act, :begun)",
