@@ -77,10 +77,10 @@ async def _lock_and_read(
     if absent := company_ids - _by_company(rows).keys():
         held = _by_company(await connection.fetch_all(select, {"ids": IntList(sorted(absent))}))
         if missing := absent - held.keys():
-            named = epoch or _new_epoch()
             connection.pipeline_many(
                 _INSERT_STREAM[connection.dialect],
-                [{"company_id": company_id, "epoch": named} for company_id in sorted(missing)],
+                # each its own: a cursor of one company must not fit the log of another
+                [{"company_id": one, "epoch": epoch or _new_epoch()} for one in sorted(missing)],
             )
             rows, *found = await connection.fetch_each(lock, *selects)
     return _by_company(rows), found

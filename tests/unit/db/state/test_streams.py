@@ -150,3 +150,12 @@ async def test_two_make_the_first_row_of_a_company_at_once(database: tuple[Datab
         "SELECT company_id FROM omni_inbox_streams WHERE company_id >= 10"
     )
     assert len(rows) == 10
+
+
+async def test_companies_whose_logs_begin_together_have_epochs_of_their_own(
+    database: tuple[Database, str],
+) -> None:
+    """In one transaction: else a cursor of the one would fit the log of the other."""
+    opened, _ = database
+    streams = await opened.transaction(lambda c: eventlog.lock_streams(c, [11, 12]))
+    assert streams[11].epoch != streams[12].epoch
