@@ -3,6 +3,7 @@ one address share.
 """
 
 from server.chatwoot.account_requests import UPLOAD_SECONDS, ReadRetries, Timeouts
+from server.chatwoot.allowed_addresses import check_base_url, check_destination, outgoing_client
 from server.chatwoot.answer_memory import AnswerMemory
 from server.chatwoot.answers import (
     ChatwootError,
@@ -21,7 +22,6 @@ from server.chatwoot.client import (
 )
 from server.chatwoot.conversation_listing import Listing, RecentListing
 from server.chatwoot.message_windows import message_windows
-from server.chatwoot.outgoing import check_base_url, check_destination, outgoing_client
 from server.chatwoot.reachability import private_addresses, problem_with
 from server.core.chatwoot.message_payloads import CLIENT_ID_KEY
 

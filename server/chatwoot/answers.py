@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from server.chatwoot.outgoing import ForbiddenAddress
+from server.chatwoot.allowed_addresses import ForbiddenAddress
 from server.errors import OmniError
 from server.problems import Problem, Text
 

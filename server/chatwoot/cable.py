@@ -17,9 +17,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidProxy, InvalidURI
 from websockets.typing import Origin, Subprotocol
 
+from server.chatwoot.allowed_addresses import is_named, is_refused, resolve
 from server.chatwoot.answers import reason_of
 from server.chatwoot.cable_connection import BoundedConnection
-from server.chatwoot.outgoing import is_named, is_refused, resolve
 from server.core.chatwoot.cable_frames import read_frame
 from server.errors import PayloadError
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from server.chatwoot.outgoing import is_named, outgoing_client
+from server.chatwoot.allowed_addresses import is_named, outgoing_client
 from server.errors import AttachmentUnavailable, NotFound
 
 _MAX_REDIRECTS = 4

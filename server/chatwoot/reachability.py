@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from server.chatwoot.outgoing import is_private, resolve
+from server.chatwoot.allowed_addresses import is_private, resolve
 from server.problems import Problem
 
 _SECONDS = 5.0  # Chatwoot itself waits no longer

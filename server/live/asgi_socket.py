@@ -7,7 +7,7 @@ import asyncio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server.close_codes import CloseCode
-from server.core.wire.websocket_frames import split_text_frames
+from server.core.wire.websocket_bytes import split_text_frames
 from server.live.socket_ports import SocketHandler, SocketWriter
 from server.tasks import spawn, stop
 

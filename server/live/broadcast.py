@@ -13,7 +13,7 @@ from server.core.state.presence_state import (
     message_of_typing,
     typing_of,
 )
-from server.core.wire.websocket_frames import text_frame
+from server.core.wire.websocket_bytes import text_frame
 from server.live.hub import Hub, for_each_cooperatively
 from server.live.presence_channel import PresenceChannel
 

@@ -30,7 +30,7 @@ from server.core.wire.client_frames import (
     frame_budget,
 )
 from server.core.wire.client_frames import parse_client_message as parse_message
-from server.core.wire.websocket_frames import text_frame
+from server.core.wire.websocket_bytes import text_frame
 from server.errors import OmniError, Unavailable
 from server.live.connection_ports import (
     EventSource,

@@ -13,7 +13,7 @@ import msgspec
 from server import log, metrics
 from server.core.state.cursors import Stream, is_older
 from server.core.wire.event_frames import EventBatch
-from server.core.wire.websocket_frames import text_frame
+from server.core.wire.websocket_bytes import text_frame
 from server.db.engine.database import Connection, Database
 from server.db.state import eventlog
 from server.errors import Unavailable

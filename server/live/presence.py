@@ -17,7 +17,7 @@ from server.core.state.presence_state import (
     TYPING_SECONDS,
     PresenceMessage,
 )
-from server.core.wire.websocket_frames import text_frame
+from server.core.wire.websocket_bytes import text_frame
 from server.live.conversation_owners import ConversationOwners
 from server.live.hub import Hub, for_each_cooperatively
 from server.live.presence_channel import PresenceChannel

@@ -23,7 +23,7 @@ from websockets.protocol import State
 
 from server.close_codes import CloseCode
 from server.core.token_buckets import Bucket
-from server.core.wire.websocket_frames import are_whole_frames, close_frame
+from server.core.wire.websocket_bytes import are_whole_frames, close_frame
 from server.live.push_socket import FLUSH_GRACE_SECONDS, SMALL_FRAMES_BUDGET, PushSocket
 from server.live.socket_ports import SocketHandler, SocketWriter
 

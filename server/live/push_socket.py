@@ -13,7 +13,7 @@ from websockets.protocol import Protocol as FrameParser
 
 from server.close_codes import CloseCode
 from server.core.token_buckets import Bucket
-from server.core.wire.websocket_frames import are_whole_frames, close_frame
+from server.core.wire.websocket_bytes import are_whole_frames, close_frame
 from server.live.socket_ports import SocketHandler, SocketWriter
 
 MAX_MESSAGE_BYTES = 65_536  # a client says hello, pong, and little else

@@ -20,7 +20,7 @@ from server.core.state.cursors import parse_cursor
 from server.core.state.entities import Message, conversation_view, message_view
 from server.core.state.tracked import Source
 from server.core.times import SECOND, wall_now_us
-from server.core.wire.websocket_frames import split_text_frames
+from server.core.wire.websocket_bytes import split_text_frames
 from server.db.access import integration_rows
 from server.db.access.agent_rows import Agent
 from server.db.access.vault import Vault

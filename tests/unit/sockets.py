@@ -5,7 +5,7 @@ import json
 from collections import deque
 from typing import Any
 
-from server.core.wire.websocket_frames import split_text_frames, text_frame
+from server.core.wire.websocket_bytes import split_text_frames, text_frame
 from server.errors import OmniError
 from server.live.connection import LiveConnection
 from server.live.connection_ports import PresencePort, SocketAccess, SocketTimings

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.close_codes import CloseCode
-from server.core.wire.websocket_frames import text_frame
+from server.core.wire.websocket_bytes import text_frame
 from server.errors import DatabaseUnavailable, Forbidden
 from server.live.connection import LiveConnection
 from server.live.connection_ports import SocketAccess

@@ -8,7 +8,7 @@ import pytest
 
 from server.close_codes import CloseCode
 from server.core.wire.event_frames import encode_batch
-from server.core.wire.websocket_frames import split_text_frames, text_frame
+from server.core.wire.websocket_bytes import split_text_frames, text_frame
 from server.db.engine.database import Database
 from server.errors import Unavailable
 from server.live.bus import Bus

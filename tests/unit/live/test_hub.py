@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from server.close_codes import CloseCode
-from server.core.wire.websocket_frames import text_frame
+from server.core.wire.websocket_bytes import text_frame
 from server.live.hub import Hub, Sending
 from tests.kit.eventually import eventually
 from tests.unit.sockets import (

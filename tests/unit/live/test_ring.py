@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.core.wire.websocket_frames import split_text_frames
+from server.core.wire.websocket_bytes import split_text_frames
 from server.db.state import eventlog
 from server.live.feed import FeedLimits
 from server.live.hub import Hub

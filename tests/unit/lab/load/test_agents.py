@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from server.core.wire.websocket_frames import text_frame
+from server.core.wire.websocket_bytes import text_frame
 from server.lab.load.agents import Target
 from server.lab.load.counters import Counters
 from server.lab.load.fleet import Fleet

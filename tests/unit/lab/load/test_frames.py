@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from server.core.wire.websocket_frames import text_frame
+from server.core.wire.websocket_bytes import text_frame
 from server.lab.load.frame_reader import Piece, masked_text
 from server.lab.load.message_tag import (
     last_tag,

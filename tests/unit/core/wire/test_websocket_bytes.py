@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from websockets.frames import Close, Frame, Opcode
 from websockets.streams import StreamReader
 
-from server.core.wire.websocket_frames import (
+from server.core.wire.websocket_bytes import (
     are_whole_frames,
     close_frame,
     split_text_frames,

@@ -15,7 +15,7 @@ from server.chatwoot import (
     check_base_url,
     outgoing_client,
 )
-from server.chatwoot.outgoing import is_private, is_refused
+from server.chatwoot.allowed_addresses import is_private, is_refused
 from server.errors import BadRequest
 from server.lab.chatwoot_sim import ChatwootSim, serving
 
