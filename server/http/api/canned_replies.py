@@ -72,13 +72,7 @@ class CannedReplies:
                 return known
             if known is not None:
                 raise DuplicateRow
-            if (
-                await canned_reply_rows.count_canned_replies(connection, company_id)
-                >= MAX_CANNED_REPLIES
-            ):
-                raise Unprocessable(
-                    f"A company has at most {MAX_CANNED_REPLIES} canned replies; delete one first"
-                )
+            await _check_room(connection, company_id)
             number = await canned_reply_rows.add_canned_reply(
                 connection, company_id, shortcut, content, wall_now_us()
             )
@@ -143,6 +137,15 @@ class CannedReplies:
 
         await self._database.transaction(write)
         return Response(status_code=204)
+
+
+async def _check_room(connection: Connection, company_id: int) -> None:
+    """Raises Unprocessable where the company has as many as it may have."""
+    count = await canned_reply_rows.count_canned_replies(connection, company_id)
+    if count >= MAX_CANNED_REPLIES:
+        raise Unprocessable(
+            f"A company has at most {MAX_CANNED_REPLIES} canned replies; delete one first"
+        )
 
 
 def _check_admin(principal: Principal) -> None:
