@@ -53,6 +53,15 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         self.is_ready.set()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End, and close what uvicorn leaves open: a connection that was accepted while the others
+        were being closed, and answers that hang.
+        """
+        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+
     def stop(self, _task: object) -> None:
         """Let the server end by itself."""
         self.should_exit = True
