@@ -211,17 +211,18 @@ class CrmWatch:
         if await self._database.transaction(
             lambda c: crm_comparisons.claim_comparison(c, orders[0], now_us, _LEASE_US)
         ):
-            await self._compare(tells_all=not is_quiet)
+            await self._compare(tells_all=not is_quiet, order_id=orders[0])
             await self._database.transaction(
                 lambda c: crm_comparisons.record_compared(c, orders, now_us)
             )
 
-    async def _compare(self, *, tells_all: bool = True) -> None:
+    async def _compare(self, *, tells_all: bool = True, order_id: int | None = None) -> None:
         """Count all conversations anew. `tells_all`: every client takes a snapshot, as nothing says
         which rows were changed; else those of companies where a count or a preview differs.
+        `order_id`: whose claim is renewed meanwhile.
         """
         after: int | None = 0
-        odd = set[int]()
+        odd, renewed_at = set[int](), time.monotonic()
         while after is not None:
             after, found = await self._database.snapshot(
                 lambda c: crm_comparisons.find_miscounted(c, after or 0, _PAGE)  # noqa: B023
@@ -232,6 +233,11 @@ class CrmWatch:
             # else a comparison of ten minutes would look as if nobody had tried, and order another
             if self._note_refusals.seconds_since_written > CHECK_SECONDS:
                 await self.prove()
+            if order_id is not None and time.monotonic() - renewed_at > CHECK_SECONDS:
+                renewed_at, now_us = time.monotonic(), self._database.clock.now_us()
+                await self._database.transaction(
+                    partial(crm_comparisons.renew_claim, order_id=order_id, now_us=now_us)
+                )
             await asyncio.sleep(_PAUSE_SECONDS)
         companies = await self._database.read(crm_notes.read_all_companies) if tells_all else []
         for company_id in companies:

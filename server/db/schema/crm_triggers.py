@@ -29,6 +29,7 @@ from server.core.state.crm_changes import (
     INTEGRATIONS,
     MESSAGE,
     MOVED,
+    QUIET,
     SERVER,
     UPDATED,
 )
@@ -44,7 +45,7 @@ ORDER_COMPARISON = (
     f"INSERT INTO {CHANGES_TABLE} (company_id, subject, act, row_id) "
     f"SELECT {SERVER}, {COMPARE}, '{INSERTED}', 0 FROM social_conversations WHERE NOT EXISTS "
     f"(SELECT 1 FROM {CHANGES_TABLE} WHERE company_id = {SERVER} AND subject = {COMPARE} AND "
-    "row_id = 0) LIMIT 1"
+    f"act <> '{QUIET}' AND row_id = 0) LIMIT 1"
 )
 _PREFIX = "omni_crm_"
 _MARK = "/* omni_inbox triggers, version {} */"
@@ -155,20 +156,19 @@ def ensure(connection: Connection) -> list[str]:
     if not wanted:
         return []
     # committed before the first trigger: killed in between, the next process compares all the same
-    connection.execute(text(ORDER_COMPARISON))
+    ordered = connection.execute(text(ORDER_COMPARISON))
     try:
         for one in wanted:
             if one.name in present:
                 connection.exec_driver_sql(f"DROP TRIGGER {one.name}")
             connection.exec_driver_sql(one.create)
     except sqlalchemy.exc.DBAPIError as error:
-        # what is ordered comes with the triggers: else each try would have everything compared
-        connection.execute(
-            text(
-                f"DELETE FROM {CHANGES_TABLE} WHERE company_id = {SERVER} AND subject = {COMPARE} "
-                f"AND act = '{INSERTED}'"
+        # what is ordered comes with the triggers: else each try would have everything compared;
+        # an order that was there before is somebody's for another reason
+        if ordered.rowcount:
+            connection.execute(
+                text(f"DELETE FROM {CHANGES_TABLE} WHERE id = :id"), {"id": ordered.lastrowid}
             )
-        )
         arguments = getattr(error.orig, "args", ())
         if arguments and arguments[0] in _DENIED:
             raise PermissionError(", ".join(str(argument) for argument in arguments)) from None

@@ -66,7 +66,8 @@ def status_words(column_type: str, default: str, *, is_nullable: bool) -> Status
     """From the column's definition; nothing known of it is as ours."""
     listed = tuple(word.replace("''", "'") for word in re.findall(r"'((?:[^']|'')*)'", column_type))
     if not listed:
-        word = default.strip("'")
+        # MariaDB says NULL where there is no default
+        word = "" if default.upper() == "NULL" else default.strip("'")
         spelled = str.upper if word.isupper() else str.lower if word.islower() else str
         return StatusWords(spelled(OPEN), spelled(CLOSED), (), is_nullable)
     return StatusWords(

@@ -39,7 +39,7 @@ async def order_quiet_comparison(connection: Connection, since_us: int) -> None:
     """
     begun = (
         "SELECT 1 FROM omni_crm_changes WHERE company_id = :place AND (subject = :compare AND "
-        "(row_id = 0 OR row_id >= :since) OR subject = :compared AND row_id >= :since)"
+        "(row_id = 0 OR conversation_id >= :since) OR subject = :compared AND row_id >= :since)"
     )
     await connection.execute(
         "INSERT INTO omni_crm_changes (company_id, subject, act, row_id) SELECT :place, :compare, "
@@ -71,13 +71,31 @@ async def record_compared(connection: Connection, order_ids: Iterable[int], begu
 async def claim_comparison(
     connection: Connection, order_id: int, now_us: int, lease_us: int
 ) -> bool:
-    """Whether it is this process that compares."""
+    """Whether it is this process that compares, for as long as it renews. `row_id` of an order is
+    when it was renewed last, `conversation_id` when its comparison began.
+
+    Two processes' readings of the database's clock differ by milliseconds: only a moment that lies
+    a whole lease ahead is one that cannot be.
+    """
     found = await connection.execute(
-        "UPDATE omni_crm_changes SET row_id = :now WHERE id = :id AND (row_id < :before OR "
-        "row_id > :now)",
-        {"now": now_us, "id": order_id, "before": now_us - lease_us},
+        "UPDATE omni_crm_changes SET row_id = :now, conversation_id = :now WHERE id = :id AND "
+        "(row_id < :before OR row_id > :after)",
+        {
+            "now": now_us,
+            "id": order_id,
+            "before": now_us - lease_us,
+            "after": now_us + lease_us,
+        },
     )
     return found > 0
+
+
+async def renew_claim(connection: Connection, order_id: int, now_us: int) -> None:
+    """The process that compares is alive."""
+    await connection.execute(
+        "UPDATE omni_crm_changes SET row_id = :now WHERE id = :id",
+        {"now": now_us, "id": order_id},
+    )
 
 
 async def find_miscounted(

@@ -13,6 +13,8 @@ from sqlalchemy import make_url
 from server.db.migrations import upgrade
 from server.db.migrations.upgrade_connection import connected
 from server.db.schema import crm_triggers
+from server.db.schema.crm_triggers import ORDER_COMPARISON
+from server.db.state import crm_comparisons, crm_notes
 from server.db.state.working_set_loads import load_working_set
 from server.db.state.working_set_saves import save_working_set
 from server.errors import ConfigurationError
@@ -244,6 +246,31 @@ async def test_without_the_privilege_rows_are_found_by_polling(mariadb: MariaDB)
         await desk.watch.check()
         await desk.follow()
         assert desk.events(1) == 3
+
+
+async def test_who_may_not_create_triggers_takes_back_no_order_of_others(
+    mariadb: MariaDB,
+) -> None:
+    """A comparison that was ordered for another reason is still to be made."""
+    url = mariadb.create_database()
+    name = str(make_url(url).database)
+    plain = mariadb.plain_url(name).replace("//application:", "//untriggered:")
+    mariadb.sql("CREATE USER IF NOT EXISTS 'untriggered'@'%' IDENTIFIED BY 'secret'")
+    mariadb.sql(f"GRANT ALL ON `{name}`.* TO 'untriggered'@'%'")
+    mariadb.sql(f"REVOKE TRIGGER ON `{name}`.* FROM 'untriggered'@'%'")
+    upgrade(plain)
+    async with open_desk(plain) as desk:
+        write(plain, conversation(1))
+        await desk.database.transaction(lambda c: c.execute(ORDER_COMPARISON))
+        ordered = await desk.database.read(crm_comparisons.read_comparisons)
+        await desk.watch.check()
+        assert "TRIGGER command denied" in desk.watch.notes()[0]
+        assert ordered[0]
+        assert await desk.database.read(crm_comparisons.read_comparisons) == ordered
+        await desk.database.transaction(lambda c: crm_notes.delete_changes(c, ordered[0]))
+        desk.watch._retry_at = 0.0
+        await desk.watch.check()
+        assert await desk.database.read(crm_comparisons.read_comparisons) == ([], True)
 
 
 async def test_a_transaction_that_stays_open_holds_up_no_other_conversation(

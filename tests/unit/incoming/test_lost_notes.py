@@ -11,8 +11,10 @@ import pytest
 from sqlalchemy import make_url
 
 from server.core.state.crm_changes import Inbound
+from server.core.times import SECOND
 from server.db.engine.database import Connection
 from server.db.migrations import upgrade
+from server.db.schema.crm_triggers import ORDER_COMPARISON
 from server.db.state import crm_comparisons, crm_notes
 from server.errors import DatabaseUnavailable
 from tests import crm
@@ -330,3 +332,81 @@ async def test_a_message_that_is_stored_during_a_comparison_is_no_difference(
         await desk.follow()
         assert (await desk.stream(1)).epoch == before
         assert (other.events(1), desk.events(1) - known) == (1, 1)
+
+
+async def test_an_order_that_tells_all_is_not_taken_for_one_that_tells_what_differs(
+    database_url: str,
+) -> None:
+    """A change that no count shows is known to nobody: a waiting quiet order is no answer to it."""
+    upgrade(database_url)
+    async with _settled_desk(database_url) as desk:
+        before, now_us = (await desk.stream(1)).epoch, desk.database.clock.now_us()
+        await desk.database.transaction(
+            lambda c: crm_comparisons.order_quiet_comparison(c, now_us + 1)
+        )
+        await desk.database.transaction(lambda c: c.execute(ORDER_COMPARISON))
+        await desk.watch.turn()
+        assert (await desk.stream(1)).epoch != before
+        assert await desk.database.read(crm_comparisons.read_comparisons) == ([], True)
+
+
+async def test_of_two_processes_one_compares_also_if_their_clocks_differ(
+    database_url: str,
+) -> None:
+    """A claim is kept by a process that read the clock a moment later, and for as long as it is
+    renewed; who is dead for a lease has lost it.
+    """
+    upgrade(database_url)
+    lease_us, now_us = 600 * SECOND, 10_000 * SECOND
+    async with open_desk(database_url) as desk:
+        transaction = desk.database.transaction
+        await transaction(lambda c: crm_comparisons.order_quiet_comparison(c, 1))
+        [order], _ = await desk.database.read(crm_comparisons.read_comparisons)
+
+        async def claims(at_us: int) -> bool:
+            return await transaction(
+                lambda c: crm_comparisons.claim_comparison(c, order, at_us, lease_us)
+            )
+
+        assert await claims(now_us)
+        assert not await claims(now_us - 1_000)
+        await transaction(lambda c: crm_comparisons.renew_claim(c, order, now_us + lease_us))
+        assert not await claims(now_us + lease_us + SECOND)
+        assert await claims(now_us + 2 * lease_us + SECOND)
+
+
+async def test_a_comparison_longer_than_its_lease_is_made_once(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process renews the claim between pages."""
+    upgrade(database_url)
+    begun = list[int]()
+    find_miscounted = crm_comparisons.find_miscounted
+
+    async def counted(connection: Any, after_id: int, limit: int) -> Any:
+        begun.extend([after_id] * (after_id == 0))
+        return await find_miscounted(connection, after_id, limit)
+
+    async with _settled_desk(database_url) as one, open_desk(database_url) as other:
+        monkeypatch.setattr(crm_comparisons, "find_miscounted", counted)
+        monkeypatch.setattr("server.incoming.crm_watch._PAGE", 1)
+        monkeypatch.setattr("server.incoming.crm_watch._PAUSE_SECONDS", 0.5)
+        monkeypatch.setattr("server.incoming.crm_watch.CHECK_SECONDS", 0.1)
+        await one.database.transaction(lambda c: c.execute(ORDER_COMPARISON))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(one.watch._compare_ordered())
+            await eventually(lambda: begun)
+            # as long as a page and its pause at least, on a busy machine as well
+            monkeypatch.setattr("server.incoming.crm_watch._LEASE_US", 30 * SECOND)
+            [order], _ = await other.database.read(crm_comparisons.read_comparisons)
+            claimed = await other.one(f"SELECT row_id FROM omni_crm_changes WHERE id = {order}")
+
+            async def is_renewed() -> bool:
+                found = await other.database.fetch_all(
+                    f"SELECT row_id FROM omni_crm_changes WHERE id = {order}"
+                )
+                return bool(found) and found[0][0] > claimed
+
+            await eventually(is_renewed)
+            await other.watch._compare_ordered()
+        assert begun == [0]

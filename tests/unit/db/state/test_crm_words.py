@@ -18,6 +18,7 @@ from server.core.state.tracked import TrackedConversation
 from server.core.wire.event_frames import EventBatch
 from server.db.engine.database import Connection
 from server.db.migrations import schema_problem, upgrade
+from server.db.schema.crm_words import status_words
 from server.db.state import lists, threads
 from server.db.state.conversation_edits import edit_conversation
 from server.db.state.lists import Filters
@@ -334,3 +335,9 @@ async def test_a_platform_is_found_as_it_is_shown(
             assert shown[3] == "facebook"
 
         await desk.database.read(read)
+
+
+def test_a_text_without_a_default_is_written_as_ours_is() -> None:
+    """MariaDB's catalogue says NULL there, in capitals; that is no word of the CRM's."""
+    words = status_words("varchar(40)", "NULL", is_nullable=True)
+    assert (words.open, words.closed) == ("Open", "Closed")
