@@ -6,7 +6,7 @@ import msgspec
 
 from server.core.state.entities import Conversation
 from server.db.engine.database import Connection
-from server.db.engine.driver_adapters import IntList
+from server.db.engine.driver_adapters import Dialect, IntList
 from server.db.engine.packed import fetch_packed
 from server.db.schema import columns
 from server.db.schema.columns import CONVERSATIONS
@@ -29,7 +29,7 @@ async def list_conversations(
     connection: Connection, company_id: int, agent_id: int, filters: Filters, limit: int
 ) -> list[tuple[Conversation, int]]:
     """One page: (conversation, this agent's read_count)."""
-    conditions, values = _conditions(filters)
+    conditions, values = _conditions(filters, connection.dialect)
 
     def select(is_status: str) -> tuple[str, dict[str, object]]:
         sql = (
@@ -53,7 +53,7 @@ async def list_conversations(
 
 async def list_ids(connection: Connection, company_id: int, filters: Filters) -> list[int]:
     """The numbers of all of them, in the list's order: one statement, so of one moment."""
-    conditions, values = _conditions(filters)
+    conditions, values = _conditions(filters, connection.dialect)
     is_status, rest = _is_status(connection.crm.status, filters.status)
     if rest and (await connection.fetch_all(*_exists(company_id, rest)))[0][0]:
         is_status = _either(is_status, rest)
@@ -176,7 +176,7 @@ def _either(is_usual: str, rest: Sequence[str]) -> str:
     return f"AND ({' OR '.join((is_usual.removeprefix('AND '), *rest))})"
 
 
-def _conditions(filters: Filters) -> tuple[str, dict[str, object]]:
+def _conditions(filters: Filters, dialect: Dialect) -> tuple[str, dict[str, object]]:
     parts: list[str] = []
     values: dict[str, object] = {}
     if filters.platform is not None:
@@ -189,7 +189,7 @@ def _conditions(filters: Filters) -> tuple[str, dict[str, object]]:
     if filters.before is not None:
         moment, values["edge_id"] = filters.before
         if moment is None:
-            parts.append("AND c.last_message_at IS NULL AND c.id < :edge_id")
+            parts.append(f"AND ({_after_unreadable(dialect)})")
         else:
             values["edge"] = columns.time_to_column(moment)
             parts.append(
@@ -197,3 +197,18 @@ def _conditions(filters: Filters) -> tuple[str, dict[str, object]]:
                 ":edge_id) OR c.last_message_at IS NULL)"
             )
     return " ".join(parts), values
+
+
+def _after_unreadable(dialect: Dialect) -> str:
+    """What follows the row `:edge_id`, whose time is NULL or none of the calendar
+    (`0000-00-00`, `2026-02-31`): such a row has its place in the order all the same, which only the
+    database can tell.
+
+    Not IS NULL on MySQL, which finds `0000-00-00` in a column that takes no NULL.
+    """
+    edge = "(SELECT e.last_message_at FROM social_conversations e WHERE e.id = :edge_id)"
+    same = "<=>" if dialect == "mysql" else "IS"
+    return (
+        f"c.last_message_at < {edge} OR (c.last_message_at {same} {edge} AND c.id < :edge_id) "
+        f"OR (c.last_message_at {same} NULL AND NOT {edge} {same} NULL)"
+    )
