@@ -21,6 +21,7 @@ _UNRELATED = (
     "the bus does not answer",
     "Chatwoot",
     "spool's file was damaged",
+    "cannot be stored",  # an unreadable row, until somebody dismisses it
 )
 
 
