@@ -59,6 +59,20 @@ async def open_desk(url: str) -> AsyncIterator[Desk]:
         yield Desk(database, url)
 
 
+@asynccontextmanager
+async def settled_desk(url: str) -> AsyncIterator[Desk]:
+    """All is noted, compared and told: a further look finds nothing to do."""
+    async with open_desk(url) as desk:
+        write(url, conversation(1), conversation(2))
+        await desk.watch.turn()
+        await desk.follow()
+        before = (await desk.stream(1)).epoch
+        await desk.watch.turn()
+        await desk.follow()
+        assert (await desk.stream(1)).epoch == before
+        yield desk
+
+
 @contextmanager
 def crm_session(url: str) -> Iterator[Any]:
     """A connection of the CRM's that commits when it is told to."""
