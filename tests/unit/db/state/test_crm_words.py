@@ -123,7 +123,6 @@ async def _agree(desk: Desk) -> dict[int, str]:
 
 
 _COLUMNS = {
-    "last_message_at": ("social_conversations", "DATETIME(6) NULL"),
     "status": ("social_conversations", "ENUM('Open','Closed') NOT NULL DEFAULT 'Open'"),
     "platform": ("social_conversations", "ENUM('facebook','chatwoot') NOT NULL"),
     "sender_type": ("social_messages", "ENUM('customer','agent') NOT NULL"),
@@ -342,60 +341,3 @@ def test_a_text_without_a_default_is_written_as_ours_is() -> None:
     """MariaDB's catalogue says NULL there, in capitals; that is no word of the CRM's."""
     words = status_words("varchar(40)", "NULL", is_nullable=True)
     assert (words.open, words.closed) == ("Open", "Closed")
-
-
-_ODD_TIMES = ["0000-00-00 00:00:00", "2026-02-31 00:00:00", "2026-03-01 00:00:00", None]
-
-
-@pytest.mark.parametrize("may_be_nothing", [True, False])
-async def test_a_list_goes_on_behind_a_time_that_no_calendar_has(
-    upgraded: str, *, may_be_nothing: bool
-) -> None:
-    """Each conversation is on one page, whatever another program has stored as its time."""
-    kind = "DATETIME(6) NULL" if may_be_nothing else "DATETIME(6) NOT NULL"
-    url = _defined(upgraded, last_message_at=kind)
-    times = _ODD_TIMES if may_be_nothing else _ODD_TIMES[:3]
-    with crm_session(url) as session, session.cursor() as cursor:
-        cursor.execute("SET sql_mode = 'ALLOW_INVALID_DATES'")
-        for number in range(12):
-            cursor.execute(
-                "INSERT INTO social_conversations (id, company_id, platform, last_message_at) "
-                "VALUES (%s, 1, 'facebook', %s)",
-                (number + 1, times[number % len(times)]),
-            )
-        session.commit()
-    async with open_desk(url) as desk:
-        await _is_complete(desk)
-
-
-async def test_a_list_goes_on_behind_a_text_that_is_no_time(tmp_path: Path) -> None:
-    """SQLite stores whatever it is given."""
-    url = f"sqlite:///{tmp_path / 'omni.db'}"
-    upgrade(url)
-    with closing(sqlite3.connect(tmp_path / "omni.db")) as connection:
-        for number, time in enumerate(["yesterday", "", None, "2026-03-01 00:00:00.000000"] * 3):
-            connection.execute(
-                "INSERT INTO social_conversations (id, company_id, platform, last_message_at) "
-                "VALUES (?, 1, 'facebook', ?)",
-                (number + 1, time),
-            )
-        connection.commit()
-    async with open_desk(url) as desk:
-        await _is_complete(desk)
-
-
-async def _is_complete(desk: Desk) -> None:
-    """Pages of one, two and five have all conversations once, in the order of a single one."""
-    whole = await desk.database.read(lambda c: lists.list_conversations(c, 1, 7, Filters(), 50))
-    wanted = [row.id for row, _ in whole]
-    assert sorted(wanted) == list(range(1, 13))
-    for limit in (1, 2, 5):
-        seen: list[int] = []
-        filters = Filters()
-        while rows := await desk.database.read(
-            lambda c: lists.list_conversations(c, 1, 7, filters, limit)  # noqa: B023
-        ):
-            seen += [row.id for row, _ in rows]
-            filters = Filters(before=(rows[-1][0].last_message_us, rows[-1][0].id))
-            assert len(seen) <= len(wanted)
-        assert seen == wanted
