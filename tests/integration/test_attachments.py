@@ -172,3 +172,30 @@ async def test_no_name_turns_its_letters_around() -> None:
         shown_as("image/png", "\u202egpj.exe\u2069")["Content-Disposition"]
         == "inline; filename*=UTF-8''gpj.exe"
     )
+
+
+async def test_a_file_s_own_address_stays(shop: Company, message: Json) -> None:
+    """By its id, its name decoded, though another file comes before it; its index then means that
+    one. A link outside is fetched by neither.
+    """
+    base = "http://files.example/rails/active_storage/x"
+    link = {"id": 1, "file_type": "fallback", "data_url": message["attachments"][0]["url"]}
+    body = shop.message(701, conversation_id=8)
+    body["attachments"] = [
+        {"id": 9, "file_type": "file", "data_url": f"{base}/b%20c.pdf"},
+        link,
+    ]
+    await shop.post(body)
+    (told,) = (await shop.conversation_with(1, display_id=8))["messages"]
+    assert [one["id"] for one in told["attachments"]] == [1, 9]
+    assert told["attachments"][1]["name"] == "b c.pdf"
+    assert (told["attachments"][0]["url"], told["attachments"][0]["link"]) == (
+        None,
+        link["data_url"],
+    )
+    for part in ("0", "id-1", "id-2"):
+        answer = await shop.http.get(f"/api/attachments/{told['id']}/{part}")
+        assert answer.status_code == 404
+    own = message["attachments"][0]["id"]
+    answer = await shop.http.get(f"/api/attachments/{message['id']}/id-{own}")
+    assert (answer.status_code, answer.content) == (200, picture().content)

@@ -72,7 +72,8 @@ async def test_chosen_files_reach_chatwoot_once(site: Site, open_window: OpenWin
 
 async def _own_address(site: Site, page: Page) -> str:
     number = int(page.url.rsplit("/", 1)[1])
-    return f"{(await site.messages(number))[-1]['id']}/0"
+    message = (await site.messages(number))[-1]
+    return f"{message['id']}/id-{message['attachments'][0]['id']}"
 
 
 async def test_pasted_and_dropped_files_are_taken(site: Site, open_window: OpenWindow) -> None:

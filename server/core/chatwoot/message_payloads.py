@@ -2,18 +2,16 @@
 
 import json
 
+from server.core.chatwoot.attachment_payloads import parse_attachments
 from server.core.chatwoot.changes import MessageState
-from server.core.chatwoot.normal_form import in_order, plain_text
+from server.core.chatwoot.normal_form import plain_text
 from server.core.chatwoot.payload_fields import (
     MAX_NAME_CHARACTERS,
     Json,
     as_dict,
-    as_file_name,
     as_text,
-    as_web_address,
 )
 from server.core.identifiers import parse_id
-from server.core.state.entities import Attachment
 from server.core.times import parse_time
 from server.errors import PayloadError
 from server.problems import Problem
@@ -49,7 +47,7 @@ def parse_message(
         message_id=parse_id(m.get("id")),
         sender_name=as_text(sender.get("name"), MAX_NAME_CHARACTERS),
         content_type=as_text(m.get("content_type"), 32),
-        attachments=parse_attachments(m.get("attachments")),
+        attachments=parse_attachments(m),
         is_private=m.get("private") is True,
         is_deleted=attributes.get("deleted") is True,
         is_by_person=_is_by_person(kind, sender, attributes),
@@ -87,25 +85,3 @@ def delivery_status(m: Json) -> str | None:
     """Return how far Chatwoot says the message has come; None for a word it does not have."""
     status = m.get("status")
     return status if isinstance(status, str) and status in _STATES else None
-
-
-def parse_attachments(value: object) -> tuple[Attachment, ...]:
-    """Parse `attachments` of a message, of a webhook or of REST."""
-    if not isinstance(value, list):
-        return ()
-    return in_order(tuple(_attachment(item) for item in value[:50] if isinstance(item, dict)))
-
-
-def _attachment(a: Json) -> Attachment:
-    url = as_web_address(a.get("data_url"))
-    return Attachment(
-        id=parse_id(a.get("id")),
-        type=as_text(a.get("file_type"), 32) or "file",
-        url=url,
-        thumb_url=as_web_address(a.get("thumb_url")),
-        name=as_file_name(a.get("fallback_title"))
-        or (url.split("?")[0].rsplit("/", 1)[-1][:MAX_NAME_CHARACTERS] if url else None),
-        size_bytes=parse_id(a.get("file_size")),
-        width=parse_id(a.get("width")),
-        height=parse_id(a.get("height")),
-    )

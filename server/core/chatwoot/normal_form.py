@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
+from server.core.chatwoot.attachment_payloads import in_order
 from server.core.chatwoot.changes import MessageState
 from server.core.chatwoot.edits import SURVEY, is_other_text
 from server.core.state.delivery import ARRIVED
@@ -29,26 +30,6 @@ def plain_text(text: str) -> str:
     if "\\" in text and not _FENCE.search(text):
         text = _ESCAPED_LINE.sub("", text.replace("\\\r\n", "\\\n"))
     return _BREAK.sub("\n", text).rstrip("\r\n") if text.strip() else text
-
-
-def in_order(attachments: tuple[Attachment, ...]) -> tuple[Attachment, ...]:
-    """By Chatwoot's ids, where all have one."""
-    if any(one.id is None for one in attachments):
-        return attachments
-    return tuple(sorted(attachments, key=lambda one: one.id or 0))
-
-
-def with_known_sizes(
-    incoming: tuple[Attachment, ...], known: tuple[Attachment, ...]
-) -> tuple[Attachment, ...]:
-    """A width and a height that were known once stay: a webhook that is built early has none."""
-    by_id: dict[int | None, Attachment] = {one.id: one for one in known if one.id is not None}
-    return tuple(
-        replace(one, width=one.width or before.width, height=one.height or before.height)
-        if (before := by_id.get(one.id)) is not None
-        else one
-        for one in incoming
-    )
 
 
 def kept_content(row: Message, content: str, *, was_asked: bool, is_deleted: bool) -> str:
@@ -91,8 +72,19 @@ def differs_in_dress(before: Message, after: Message) -> bool:
 
 
 def _bare(attachments: tuple[Attachment, ...]) -> tuple[Attachment, ...]:
+    """What webhooks tell of them: a width is filled in later without any, and an older version of
+    ours did not keep what a place or a card says.
+    """
     return tuple(
-        replace(one, width=None, height=None, url=_path(one.url), thumb_url=None)
+        Attachment(
+            one.id,
+            one.type,
+            url=_path(one.url),
+            name=one.name,
+            size_bytes=one.size_bytes,
+            transcript=one.transcript,
+            link=one.link,
+        )
         for one in in_order(attachments)
     )
 

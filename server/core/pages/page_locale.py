@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
+from server.core.state.attachment_rules import part_of
 from server.core.times import SECOND
 from server.problems import Catalogue, Text
 
@@ -253,26 +254,27 @@ class Locale:
 
     def files(self, message: JsonObject) -> list[dict[str, Any]]:
         """What can be fetched of its attachments, through us: the addresses themselves come from
-        outside, and expire.
+        outside, and expire. An outside link leads there, and is not fetched.
         """
         if message["deleted"]:
             return []
         numbered = enumerate(message.get("attachments") or [])
         return [
-            self._file(found, f"/api/attachments/{message['id']}/{index}")
+            self._file(found, f"/api/attachments/{message['id']}/{part_of(found.get('id'), index)}")
             for index, found in numbered
-            if _is_safe(found.get("url"))
+            if _is_safe(found.get("url")) and _is_safe(found.get("link"))
         ]
 
     def _file(self, found: JsonObject, address: str) -> dict[str, Any]:
-        if not found.get("url"):  # Chatwoot has yet to store it
+        if not found.get("url"):  # Chatwoot has yet to store it, or it is none of its files
             address = ""
         kind = found["type"] if address and found["type"] in MEDIA else "file"
+        address = address or found.get("link") or ""
         return {
             "kind": kind,
             "url": address,
             "shown": f"{address}/thumb" if found.get("thumbUrl") else address,
-            "label": found.get("name") or self.t(f"file.{kind}"),
+            "label": found.get("name") or found.get("link") or self.t(f"file.{kind}"),
             "width": found.get("width"),
             "height": found.get("height"),
         }

@@ -41,6 +41,20 @@ SECURITY_HEADERS = {
 }
 
 
+def part_of(attachment_id: int | None, index: int) -> str:
+    """The last part of an attachment's address with us: by Chatwoot's id where it has one, which
+    stays whatever the message gets besides.
+    """
+    return f"id-{attachment_id}" if attachment_id is not None else str(index)
+
+
+def find_part(attachments: tuple[Attachment, ...], part: str) -> int | None:
+    """The place of the attachment of that address: `id-3301`, or its index, as older ones have."""
+    places = {str(index): index for index in range(len(attachments))}
+    by_id = {f"id-{one.id}": index for index, one in enumerate(attachments) if one.id is not None}
+    return (places | by_id).get(part)
+
+
 def address_of(attachment: Attachment, *, is_thumb: bool) -> str | None:
     """Where Chatwoot has it; a picture without a small form is its own."""
     if not is_thumb:

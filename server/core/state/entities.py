@@ -39,8 +39,18 @@ class Preview(msgspec.Struct, frozen=True, rename="camel"):
     has_attachments: bool = False
 
 
+class ContactCard(msgspec.Struct, frozen=True):
+    """Somebody whose card was sent."""
+
+    name: str | None = None
+    phones: tuple[str, ...] = ()
+    emails: tuple[str, ...] = ()
+
+
 class Attachment(msgspec.Struct, frozen=True, rename="camel"):
-    """A file of a message at Chatwoot. `url` and `thumb_url` are Chatwoot's and may expire."""
+    """What a message has with it: a file at Chatwoot (`url` and `thumb_url` are Chatwoot's and may
+    expire), a place, a contact card, or an outside `link`, which we never fetch.
+    """
 
     id: int | None
     type: str
@@ -50,6 +60,14 @@ class Attachment(msgspec.Struct, frozen=True, rename="camel"):
     size_bytes: int | None = None
     width: int | None = None
     height: int | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    title: str | None = None
+    address: str | None = None
+    contact: ContactCard | None = None
+    transcript: str | None = None
+    link: str | None = None
+    is_sticker: bool = False
 
 
 class DeliveryError(msgspec.Struct, frozen=True):

@@ -5,12 +5,12 @@ second.
 
 from msgspec.structs import replace
 
+from server.core.chatwoot.attachment_payloads import with_known
 from server.core.chatwoot.changes import MessageState
 from server.core.chatwoot.edits import edited_at, was_edited_at
 from server.core.chatwoot.normal_form import (
     kept_content,
     present_name,
-    with_known_sizes,
 )
 from server.core.state.delivery import (
     Age,
@@ -73,7 +73,7 @@ def merge_message(row: Message, incoming: MessageState, received_us: int) -> Mes
         content=kept_content(
             row, incoming.content, was_asked=bool(incoming.asked_us), is_deleted=incoming.is_deleted
         ),
-        attachments=with_known_sizes(incoming.attachments, row.attachments),
+        attachments=with_known(incoming.attachments, row.attachments),
         is_deleted=incoming.is_deleted,
         edited_us=edited_at(row, incoming, observed_us),
         content_type=incoming.content_type or row.content_type,
@@ -94,7 +94,7 @@ def _identified(row: Message, incoming: MessageState) -> Message:
     if incoming.message_id is None or row.chatwoot_message_id is not None:
         return row
     # files sent from here get the addresses that Chatwoot has them under
-    attachments = incoming.attachments or row.attachments
+    attachments = with_known(incoming.attachments, row.attachments) or row.attachments
     row = replace(
         row,
         chatwoot_message_id=incoming.message_id,

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from server.core.chatwoot.message_payloads import parse_attachments
+from server.core.chatwoot.attachment_payloads import parse_attachments, with_known
 from server.core.state.delivery import arrived, is_part
 from server.core.state.entities import DeliveryError, Message
 from server.core.times import SECOND, parse_time
@@ -31,7 +31,8 @@ def sent(stored: Mapping[str, Any]) -> Settle:
         ):
             current = replace(
                 current,
-                attachments=parse_attachments(stored.get("attachments")) or current.attachments,
+                attachments=with_known(parse_attachments(dict(stored)), current.attachments)
+                or current.attachments,
             )
         if current.chatwoot_message_id is not None:
             return current  # the webhook was quicker

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from server.core.bidi import without_turning
+from server.core.chatwoot.attachment_payloads import in_present_form
 from server.core.state.entities import (
     Assignee,
     Attachment,
@@ -252,14 +252,8 @@ def _decode(text: str | None, kind: type[Any]) -> Any:
 
 
 def _attachments(text: str) -> tuple[Attachment, ...]:
-    """Rows may be older than the rule for names, or the CRM's."""
-    found = _decode_attachments(text)
-    return tuple(
-        msgspec.structs.replace(one, name=without_turning(one.name))
-        if one.name and not one.name.isascii()
-        else one
-        for one in found
-    )
+    """Rows may be older than today's rules, or the CRM's."""
+    return in_present_form(tuple(_decode_attachments(text)))
 
 
 def _plain_word(word: str) -> str:

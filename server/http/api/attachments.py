@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from server import log
 from server.access.authentication import Principal
 from server.chatwoot.files import WHOLE_SECONDS, Files, OpenFile
-from server.core.state.attachment_rules import address_of, checked_range, shown_as
+from server.core.state.attachment_rules import address_of, checked_range, find_part, shown_as
 from server.db.engine.database import Database
 from server.db.state import store
 from server.errors import AttachmentUnavailable, NotFound, TooManyRequests
@@ -71,12 +71,12 @@ class Attachments:
         found = await self._database.read(
             lambda c: store.read_message_with_integration(c, principal.company_id, message_id)
         )
-        if found is None or index not in map(str, range(len(found[0].attachments))):
+        if found is None or (place := find_part(found[0].attachments, index)) is None:
             raise NotFound
         message, integration_id = found
-        attachment = message.attachments[int(index)]
-        if attachment.url is None and message.client_id is not None:
-            return await self._unsent_file(message.id, int(index))
+        attachment = message.attachments[place]
+        if attachment.id is None and attachment.url is None and message.client_id is not None:
+            return await self._unsent_file(message.id, place)
         url = address_of(attachment, is_thumb=is_thumb)
         if url is None:
             raise NotFound
@@ -101,7 +101,9 @@ class Attachments:
         file = await self._reply_files.read(message_id, position)
         if file is None:
             raise NotFound
-        return Response(file.content, headers=shown_as(file.line.content_type, file.line.name))
+        headers = shown_as(file.line.content_type, file.line.name)
+        # Chatwoot's order of them may be another one: the address is somebody else's then
+        return Response(file.content, headers=headers | {"Cache-Control": "no-store"})
 
     def _begin(self, principal: Principal) -> Callable[[], None]:
         """Count one more file of the agent and of the company; the returned call ends that. Raises

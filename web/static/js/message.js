@@ -88,22 +88,22 @@ function reasonText(error, i18n) {
 // Fetched through the server: the addresses in the message come from outside, and expire. What Chatwoot has yet to store has only
 // its name.
 function fillFiles(list, { id, deleted, attachments }, i18n) {
-  const files = deleted ? [] : (attachments ?? []).map((file, index) => ({ ...file, address: file.url ? `/api/attachments/${id}/${index}` : null }));
-  const shown = files.filter(({ url }) => !url || /^https?:\/\//.test(url));
+  const files = deleted ? [] : (attachments ?? []).map((file, index) => ({ ...file, address: file.url ? `/api/attachments/${id}/${file.id ? `id-${file.id}` : index}` : null }));
+  const shown = files.filter(({ url, link }) => [url, link].every((one) => !one || /^https?:\/\//.test(one)));
   list.hidden = shown.length === 0;
-  const key = shown.map(({ type, address, url, name }) => [type, address, url, name].join()).join();
+  const key = shown.map(({ type, address, url, name, link }) => [type, address, url, name, link].join()).join();
   if (filled.get(list) === key) return; // playing media goes on
   filled.set(list, key);
   list.replaceChildren(...shown.map((file) => createFile(file, i18n)));
 }
 
-function createFile({ type, address, thumbUrl, name, width, height }, i18n) {
+function createFile({ type, address, thumbUrl, name, link, width, height }, i18n) {
   const kind = address && MEDIA.includes(type) ? type : "file";
   const item = clone(`t-${kind}`);
-  const label = name || i18n.t(`file.${kind}`);
+  const label = name || link || i18n.t(`file.${kind}`);
   const file = slot(item, "file");
   const isImage = kind === "image";
-  if (isImage || kind === "file") setAttrs(item.firstElementChild, { href: address });
+  if (isImage || kind === "file") setAttrs(item.firstElementChild, { href: address || link || null });
   if (kind === "file") setText(file, label);
   else setAttrs(file, { [isImage ? "alt" : "aria-label"]: label, src: isImage && thumbUrl ? `${address}/thumb` : address });
   if (isImage || kind === "video") setAttrs(file, { width: width || null, height: height || null });

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from server.core.chatwoot.attachment_payloads import in_order, parse_attachments
 from server.core.chatwoot.changes import Change
 from server.core.chatwoot.conversation_payloads import parse_conversation
-from server.core.chatwoot.message_payloads import parse_attachments, parse_message
-from server.core.chatwoot.normal_form import in_order, plain_text
+from server.core.chatwoot.message_payloads import parse_message
+from server.core.chatwoot.normal_form import plain_text
 from server.core.chatwoot.payloads import parse_delivery
 from server.core.state.projection import WorkingSet
 from server.core.state.tracked import Result, Source
@@ -55,10 +56,15 @@ def _attachment(number: int, **fields: Any) -> dict[str, Any]:
 
 def test_attachments_stand_in_one_order() -> None:
     """Webhook and REST have them in orders of their own."""
-    mixed = parse_attachments([_attachment(3), _attachment(1), _attachment(2)])
+    mixed = parse_attachments({"attachments": [_attachment(3), _attachment(1), _attachment(2)]})
     assert [one.id for one in mixed] == [1, 2, 3]
     unnumbered = parse_attachments(
-        [_attachment(3), {"file_type": "image", "data_url": "https://files.example/x.png"}]
+        {
+            "attachments": [
+                _attachment(3),
+                {"file_type": "image", "data_url": "https://files.example/x.png"},
+            ]
+        }
     )
     assert in_order(unnumbered) == unnumbered
 

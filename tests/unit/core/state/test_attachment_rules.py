@@ -2,8 +2,14 @@
 
 import pytest
 
-from server.core.chatwoot.message_payloads import parse_attachments
-from server.core.state.attachment_rules import address_of, checked_range, shown_as
+from server.core.chatwoot.attachment_payloads import parse_attachments
+from server.core.state.attachment_rules import (
+    address_of,
+    checked_range,
+    find_part,
+    part_of,
+    shown_as,
+)
 from server.core.state.entities import Attachment
 
 
@@ -94,4 +100,23 @@ def test_a_file_s_name_cannot_turn_its_letters_around() -> None:
     told = [
         {"fallback_title": name} for name in ("\u202egnp.exe\u2069", "صورة.png", "\u202e", "a.png")
     ]
-    assert [one.name for one in parse_attachments(told)] == ["gnp.exe", "صورة.png", None, "a.png"]
+    assert [one.name for one in parse_attachments({"attachments": told})] == [
+        "gnp.exe",
+        "صورة.png",
+        None,
+        "a.png",
+    ]
+
+
+def test_an_address_by_id_keeps_its_meaning() -> None:
+    """An earlier file that comes later moves the indexes, and not the ids; older addresses
+    answer.
+    """
+    first, second = Attachment(306, "image"), Attachment(308, "file")
+    assert [part_of(one.id, 0) for one in (first, second)] == ["id-306", "id-308"]
+    assert part_of(None, 1) == "1"
+    assert find_part((second,), "id-308") == 0
+    assert find_part((first, second), "id-308") == 1
+    assert find_part((first, second), "0") == 0
+    for unknown in ("2", "-1", "id-1", "id-", "id-0306", "00", "٠", ""):
+        assert find_part((first, second), unknown) is None
