@@ -31,6 +31,8 @@ _PASSED = {
     "Content-Range": re.compile(r"bytes [0-9]{1,15}-[0-9]{1,15}/([0-9]{1,15}|\*)"),
     "Content-Length": _LENGTH,
 }
+# a path of Active Storage; no segment of it leads elsewhere
+_STORED = re.compile(r"/rails/active_storage/(?:(?!\.{1,2}/)[^/\\]+/)*[^/\\]+")
 _GONE = (403, 404, 410)  # storage says 403 for what does not exist
 
 
@@ -112,6 +114,23 @@ class Files:
         """Begin to fetch; `base_url` is the integration's, `part` a Range. Raises NotFound or
         AttachmentUnavailable.
         """
+        own = _at_connected(url, base_url)
+        if own is None:
+            return await self._follow(url, base_url, part)
+        try:
+            return await self._follow(own, base_url, part, stays=True)
+        except NotPassedOn:
+            raise
+        except (NotFound, AttachmentUnavailable):
+            # what stands before the connected address may pass on the API alone
+            return await self._follow(url, base_url, part)
+
+    async def _follow(
+        self, url: str, base_url: str, part: str | None, *, stays: bool = False
+    ) -> OpenFile:
+        """`stays`: redirects that name Chatwoot's files elsewhere are asked of the connected
+        address as well.
+        """
         for _ in range(_MAX_REDIRECTS + 1):
             answer = await self._get(url, base_url, part)
             if answer.status_code in (200, 206):
@@ -128,7 +147,9 @@ class Files:
                 )
             if not answer.has_redirect_location or location is None:
                 raise AttachmentUnavailable
-            url = _joined(url, location)
+            target = _joined(url, location)
+            own = _at_connected(target, base_url) if stays else None
+            url = target if own is None or own == url else own
         raise AttachmentUnavailable("The file's address leads in a circle")
 
     async def _get(self, url: str, base_url: str, part: str | None) -> httpx.Response:
@@ -171,6 +192,24 @@ class Files:
             return True
         is_own = (parts.scheme, parts.netloc) == (own.scheme, own.netloc)
         return is_own and (self._allows_private or is_named(host, port, self._chatwoot_hosts))
+
+
+def _at_connected(url: str, base_url: str) -> str | None:
+    """The same file of Chatwoot's at the connected address, where its FRONTEND_URL is another one.
+
+    Its paths are good on every host that is the same Chatwoot, and the token proves that the
+    connected one is; so no host that a payload names is called for them. None for other addresses.
+    """
+    try:
+        parts, own = urlsplit(url), urlsplit(base_url)
+    except ValueError:
+        return None
+    if not own.netloc or (parts.scheme, parts.netloc) == (own.scheme, own.netloc):
+        return None
+    if not _STORED.fullmatch(parts.path):
+        return None
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{base_url.rstrip('/')}{parts.path}{query}"
 
 
 def _joined(url: str, location: str) -> str:

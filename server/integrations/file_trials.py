@@ -29,12 +29,15 @@ class FileTrial:
         """
         try:
             async with asyncio.timeout(_SECONDS):
+                found = None
                 for url in (await self._addresses(own, inbox_id))[:_MAX_FILES]:
                     if (is_open := await self._opens(url, own.base_url)) is not None:
-                        return file_hosts.judge(own.base_url, url, is_open=is_open)
+                        found = file_hosts.judge(own.base_url, url, is_open=is_open)
+                    if is_open:
+                        break
+                return found
         except (ChatwootError, TimeoutError):
             return None
-        return None
 
     async def _addresses(self, own: Integration, inbox_id: int | None) -> list[str]:
         client = self._client_of(own)

@@ -18,6 +18,7 @@ from server.problems import english
 from tests.integration.integration_admin import admin, command
 from tests.integration.test_admin_pages import text_of
 from tests.kit.company import Company
+from tests.kit.ports import free_port
 
 _REMEDY = "Set FRONTEND_URL in Chatwoot to an address that this server reaches"
 
@@ -39,12 +40,12 @@ async def _check(company: Company) -> list[Finding]:
 
 
 async def test_the_check_tries_a_file(shop: Company, sim: ChatwootSim) -> None:
-    """Nothing is said where there is none; one that opens is well; on another host it fails, with
-    what to do.
+    """Nothing is said where there is none; one that opens is well, on another host as well, as the
+    connected one gives it; where that does not, it fails, with what to do.
     """
     said = sim.customer_says("Rahima", "No file yet")
     assert await _check(shop) == []
-    sim.customer_says("Rahima", "Here", attachments=[picture()])
+    sent = sim.customer_says("Rahima", "Here", attachments=[picture()])
     [well] = await _check(shop)
     assert (well.state, english(well.text)) == (
         "ok",
@@ -52,6 +53,9 @@ async def test_the_check_tries_a_file(shop: Company, sim: ChatwootSim) -> None:
     )
     sim.agent_says(said.conversation, "Thank you")  # the file is not in the newest message any more
     connected, files = sim.base_url, _moved(sim)
+    [moved] = await _check(shop)
+    assert moved.state == "ok"
+    sent.attachments[0].key = "gone"
     [broken] = await _check(shop)
     assert broken.state == "failed"
     assert files in english(broken.text)
@@ -77,7 +81,8 @@ async def test_the_form_says_it_before_anything_is_connected(
     company: Company, sim: ChatwootSim
 ) -> None:
     """In both languages; the inboxes are there to choose from all the same."""
-    sim.customer_says("Rahima", "Here", attachments=[picture()])
+    sent = sim.customer_says("Rahima", "Here", attachments=[picture()])
+    sent.attachments[0].key = "gone"
     connected, files = sim.base_url, _moved(sim)
     form = {"base_url": connected, "access_token": sim.admin.access_token, "look": "1"}
     async with admin(company) as http:
@@ -97,7 +102,7 @@ async def test_the_form_says_it_before_anything_is_connected(
 
 @pytest.mark.parametrize(("named", "state"), [((), "failed"), (("localhost",), "ok")])
 async def test_a_named_host_is_well(sim: ChatwootSim, named: tuple[str, ...], state: str) -> None:
-    """`ATTACHMENT_HOSTS`."""
+    """`ATTACHMENT_HOSTS`, where the connected address gives no files."""
     sim.customer_says("Rahima", "Here", attachments=[picture()])
     connected, _ = sim.base_url, _moved(sim)
     own = Integration(
@@ -105,7 +110,7 @@ async def test_a_named_host_is_well(sim: ChatwootSim, named: tuple[str, ...], st
         company_id=1,
         account_id=sim.account.id,
         inbox_id=sim.inbox.id,
-        base_url=connected,
+        base_url=f"http://127.0.0.1:{free_port()}",
         access_token=sim.admin.access_token,
         is_active=True,
         is_webhook_active=True,

@@ -1,13 +1,14 @@
 """How an attachment may be shown: what a browser would run is only ever a download. Pure."""
 
+import mimetypes
 import re
 from urllib.parse import quote
 
 from server.core.bidi import without_turning
 from server.core.state.entities import Attachment
 
-# pictures, sound and moving pictures that browsers decode and never run: SVG and PDF hold scripts,
-# HTML is one
+# pictures, sound and moving pictures that browsers decode and never run: SVG holds scripts, HTML is
+# one
 _SHOWN = frozenset(
     {
         *(f"image/{kind}" for kind in ("png", "jpeg", "gif", "webp", "avif", "bmp")),
@@ -31,6 +32,11 @@ _SHOWN = frozenset(
         *(f"video/{kind}" for kind in ("mp4", "webm", "ogg", "quicktime", "3gpp")),
     }
 )
+_TEXT = "text/plain"
+# a browser's viewer runs it apart from every page; in a sandbox Chrome refuses to open it at all
+_PDF = "application/pdf"
+_PDF_POLICY = "script-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_UNKNOWN = frozenset({"", "application/octet-stream", "binary/octet-stream"})
 _DOWNLOAD = "application/octet-stream"
 _RANGE = re.compile(r"bytes=\d{1,15}-\d{0,15}")
 SECURITY_HEADERS = {
@@ -66,14 +72,18 @@ def shown_as(content_type: str, name: str | None) -> dict[str, str]:
     """Headers for a file of that type: shown in its place, or downloaded under its name."""
     kind = content_type.partition(";")[0].strip().lower()
     name = without_turning(name) if name else name
-    is_shown = kind in _SHOWN
+    if kind in _UNKNOWN and name:  # a storage that does not know says so
+        kind = mimetypes.guess_type(name, strict=False)[0] or kind
+    is_shown = kind in _SHOWN or kind in (_PDF, _TEXT)
     # encoded, so that no name can end the header or begin another one
     named = f"; filename*=UTF-8''{quote(name, safe='')}" if name else ""
     disposition = ("inline" if is_shown else "attachment") + named
+    shown = f"{_TEXT}; charset=utf-8" if kind == _TEXT else kind
+    policy = {"Content-Security-Policy": _PDF_POLICY} if kind == _PDF else {}
     return {
-        "Content-Type": kind if is_shown else _DOWNLOAD,
+        "Content-Type": shown if is_shown else _DOWNLOAD,
         "Content-Disposition": disposition,
-        **SECURITY_HEADERS,
+        **(SECURITY_HEADERS | policy),
     }
 
 

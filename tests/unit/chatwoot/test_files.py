@@ -176,3 +176,50 @@ async def test_nobody_there_is_unavailable() -> None:
     async with _files() as files:
         with pytest.raises(AttachmentUnavailable):
             await read(files, "http://127.0.0.1:9/a", "http://127.0.0.1:9")
+
+
+_BLOB = "/rails/active_storage/blobs/redirect/eyJ--1/a%20b.png"
+
+
+async def test_a_file_of_chatwoot_s_is_asked_of_the_connected_address() -> None:
+    """Where its FRONTEND_URL is another one, private or not there at all; the redirect that names
+    it again is followed in the same way.
+    """
+    async with storage() as own, storage() as neighbour, _files() as files:
+        own.redirects(_BLOB, f"{neighbour.address}/rails/active_storage/disk/x/a.png?d=1")
+        own.answers["/rails/active_storage/disk/x/a.png?d=1"] = OK
+        for host in (neighbour.address, "http://chat.invalid", "http://169.254.169.254"):
+            assert await read(files, host + _BLOB, own.address) == b"hello"
+        assert neighbour.asked == []
+
+
+async def test_no_other_path_is_asked_of_the_connected_address() -> None:
+    """A payload that names a private host meets a refusal, and one that names Chatwoot's own paths
+    on another host meets none of its pages.
+    """
+    async with storage() as own, storage() as neighbour, _files() as files:
+        own.answers["/secret"] = neighbour.answers["/secret"] = OK
+        for path in ("/secret", "/rails/active_storage/../../secret", "/rails/active_storage/"):
+            with pytest.raises(AttachmentUnavailable):
+                await read(files, neighbour.address + path, own.address)
+        assert own.asked == neighbour.asked == []
+
+
+async def test_what_the_connected_address_does_not_give_is_asked_where_it_is_said_to_be() -> None:
+    """A gate may pass on the API alone; the named host is called as far as it may be."""
+    async with storage() as own, storage() as other, _files(hosts=("127.0.0.1",)) as files:
+        other.answers[_BLOB] = OK
+        assert await read(files, other.address + _BLOB, own.address) == b"hello"
+    async with storage() as own, storage() as other, _files() as files:
+        other.answers[_BLOB] = OK
+        with pytest.raises(AttachmentUnavailable):
+            await read(files, other.address + _BLOB, own.address)
+        assert (own.asked, other.asked) == ([_BLOB], [])
+
+
+async def test_a_canonical_host_that_sends_back_is_no_circle() -> None:
+    """The connected address redirects to the same path at the other one, which may be called."""
+    async with storage() as own, storage() as other, _files(hosts=("127.0.0.1",)) as files:
+        own.redirects(_BLOB, other.address + _BLOB)
+        other.answers[_BLOB] = OK
+        assert await read(files, other.address + _BLOB, own.address) == b"hello"

@@ -28,11 +28,10 @@ def test_what_browsers_only_decode_is_shown(kind: str) -> None:
     [
         "text/html",
         "image/svg+xml",
-        "application/pdf",
         "application/xhtml+xml",
         "text/xml",
         "text/javascript",
-        "text/plain",
+        "image/heic",
         "",
         "image/png,text/html",
     ],
@@ -45,6 +44,34 @@ def test_anything_else_is_a_download(kind: str) -> None:
     assert headers["Content-Type"] == "application/octet-stream"
     assert headers["Content-Disposition"] == "attachment; filename*=UTF-8''a.html"
     assert headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
+
+
+def test_documents_open_in_the_browser() -> None:
+    """A PDF in its viewer, which a sandbox would close, and which runs apart from our pages; a
+    text in a sandbox, with the letters of Bengali.
+    """
+    pdf, text = shown_as("application/pdf", "a.pdf"), shown_as("text/plain", "a.txt")
+    assert (pdf["Content-Type"], pdf["Content-Disposition"][:7]) == ("application/pdf", "inline;")
+    assert "sandbox" not in pdf["Content-Security-Policy"]
+    assert "script-src 'none'" in pdf["Content-Security-Policy"]
+    assert text["Content-Type"] == "text/plain; charset=utf-8"
+    assert "sandbox" in text["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("a.pdf", "application/pdf"),
+        ("a.PNG", "image/png"),
+        ("a.html", "application/octet-stream"),
+        ("a.svg", "application/octet-stream"),
+        ("a.heic", "application/octet-stream"),
+        (None, "application/octet-stream"),
+    ],
+)
+def test_what_a_storage_does_not_know_is_known_by_its_name(name: str | None, kind: str) -> None:
+    """A name makes nothing shown that its type would not."""
+    assert shown_as("application/octet-stream", name)["Content-Type"] == kind
 
 
 def test_a_name_stays_a_name() -> None:
