@@ -378,6 +378,7 @@ CREATE TABLE IF NOT EXISTS social_conversations (
   omni_verified_at BIGINT COMMENT 'when all of its messages in Chatwoot were last compared, microseconds',
   omni_told_at BIGINT NOT NULL COMMENT 'when this state was told to us, microseconds of our clock' DEFAULT '0',
   omni_former_number BIGINT COMMENT 'display id that Chatwoot has given to another conversation since',
+  omni_marks TEXT COMMENT 'JSON: snoozed_until_us, team, is_blocked, inbox_name, mail_subject, given_email',
   omni_search_text MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin COMMENT 'customer''s name, numbers and addresses in the form that is searched',
   PRIMARY KEY (id),
   KEY omni_ix_conversation_contact (omni_integration_id, external_user_id),

@@ -3,6 +3,7 @@
 import msgspec
 
 from server.core.state.entities import Assignee, Attachment, Contact
+from server.core.state.marks import Marks
 
 
 class LastMessage(msgspec.Struct, frozen=True):
@@ -39,6 +40,7 @@ class ConversationState(msgspec.Struct, frozen=True):
     agents_seen_us: int | None = None
     as_of_us: int = 0
     last: LastMessage | None = None
+    marks: Marks | None = None
     asked_us: int = 0
     # says nothing of the status, where another source does: a new word does not open it again
     is_silent: bool = False

@@ -12,6 +12,7 @@ from server.core.chatwoot.payload_fields import (
 )
 from server.core.identifiers import parse_id
 from server.core.state.entities import Assignee, Contact
+from server.core.state.marks import Marks, Team
 from server.core.times import parse_time
 from server.errors import PayloadError
 from server.problems import Problem
@@ -19,6 +20,7 @@ from server.problems import Problem
 _STATUSES = ("open", "resolved", "pending", "snoozed")
 # 255 characters each, six bytes where they are controls (\u0001), fit a TEXT column
 _MAX_LABELS = 42
+_MAX_SUBJECT_CHARACTERS = 255
 
 
 def parse_conversation(c: Json, *, asked_us: int = 0) -> ConversationState:
@@ -58,8 +60,32 @@ def parse_conversation(c: Json, *, asked_us: int = 0) -> ConversationState:
         agents_seen_us=agents_seen_us,
         as_of_us=_as_of(c, max(version_us, agents_seen_us or 0)),
         last=_last_message(c.get("messages")),
+        marks=_marks(c, meta, sender),
         asked_us=asked_us,
     )
+
+
+def _marks(c: Json, meta: Json, sender: Json) -> Marks:
+    return Marks(
+        snoozed_until_us=parse_time(c.get("snoozed_until")),
+        team=_team(meta.get("team")),
+        is_blocked=sender.get("blocked") is True,
+        inbox_name=inbox_name_of(c),
+        mail_subject=as_text(
+            as_dict(c.get("additional_attributes")).get("mail_subject"), _MAX_SUBJECT_CHARACTERS
+        ),
+    )
+
+
+def inbox_name_of(payload: Json) -> str | None:
+    """Return the name of the inbox where the payload has one."""
+    return as_text(as_dict(payload.get("inbox")).get("name"), MAX_NAME_CHARACTERS)
+
+
+def _team(value: object) -> Team | None:
+    team = as_dict(value)
+    name = as_text(team.get("name"), MAX_NAME_CHARACTERS)
+    return Team(parse_id(team.get("id")), name) if name is not None else None
 
 
 def _as_of(c: Json, newest_us: int) -> int:

@@ -9,7 +9,12 @@ top-level fields speak of the event's message: `conversation.messages[0]` may be
 import msgspec
 
 from server.core.chatwoot.changes import Change, ConversationState
-from server.core.chatwoot.conversation_payloads import contact_of, name_of, parse_conversation
+from server.core.chatwoot.conversation_payloads import (
+    contact_of,
+    inbox_name_of,
+    name_of,
+    parse_conversation,
+)
 from server.core.chatwoot.headings import (
     CONVERSATION_EVENTS,
     MESSAGE_EVENTS,
@@ -27,6 +32,7 @@ from server.core.chatwoot.payload_fields import (
     first_object,
 )
 from server.core.identifiers import parse_id
+from server.core.state.marks import Marks
 from server.core.times import SECOND, parse_time
 from server.errors import PayloadError
 from server.problems import Problem
@@ -94,12 +100,29 @@ def _message_change(payload: Json, event: str, received_us: int) -> Change:
         state = msgspec.structs.replace(state, is_silent=own_us > 0, as_of_us=as_of_us)
     if state.contact_name is None and message.sender_type == "customer":
         state = msgspec.structs.replace(state, contact_name=message.sender_name)
+    state = _with_message_marks(state, payload)
     at_us = (
         message.created_us
         if event == "message_created"
         else max(state.version_us, message.created_us)
     )
     return Change(*address_of(payload), state, message, at_us)
+
+
+def _with_message_marks(state: ConversationState, payload: Json) -> ConversationState:
+    """What a message's event says of its conversation: the inbox's name, and the address that the
+    customer left in answer to a question.
+    """
+    inbox_name = inbox_name_of(payload)
+    given = as_text(
+        as_dict(payload.get("content_attributes")).get("submitted_email"), MAX_NAME_CHARACTERS
+    )
+    if state.marks is None or not (inbox_name or given):
+        return state
+    marks = msgspec.structs.replace(
+        state.marks, inbox_name=inbox_name or state.marks.inbox_name, given_email=given
+    )
+    return msgspec.structs.replace(state, marks=marks)
 
 
 def _nested_version(payload: Json, conversation: Json) -> int:
@@ -118,7 +141,10 @@ def _contact_change(payload: Json, received_us: int) -> Change:
     if contact_id is None:
         raise PayloadError(Problem.of("payload.no_contact_id"))
     contact = contact_of(payload, contact_id)
-    state = ConversationState(display_id=0, contact=contact, contact_name=name_of(payload))
+    marks = Marks(is_blocked=payload.get("blocked") is True)
+    state = ConversationState(
+        display_id=0, contact=contact, contact_name=name_of(payload), marks=marks
+    )
     account_id = first_id(as_dict(payload.get("account")).get("id"))
     return Change(account_id, None, state, None, received_us, contact_update=contact)
 

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from server.core.state.marks import NO_MARKS, Marks
 from server.core.state.reply_window import ReplyWindow, reply_window
 from server.core.times import iso_or_none
 
@@ -112,6 +113,7 @@ class Conversation(msgspec.Struct, frozen=True):
     read_to_us: int = 0  # what the customer wrote until then is read for everyone
     observed_us: int = 0  # when this state reached us, by our clock
     former_number: int | None = None  # Chatwoot's, which it has given to another conversation since
+    marks: Marks = NO_MARKS
     seq: int = 0
 
 
@@ -146,7 +148,7 @@ class Message(msgspec.Struct, frozen=True):
 
 def conversation_view(c: Conversation) -> Json:
     """The conversation as every agent of its company sees it."""
-    window = _window(c)
+    window, marks = _window(c), c.marks
     return {
         "id": c.id,
         "companyId": c.company_id,
@@ -161,8 +163,9 @@ def conversation_view(c: Conversation) -> Json:
         "chatwootConversationId": c.chatwoot_conversation_id,
         "chatwootStatus": c.chatwoot_status,
         "channel": c.channel,
-        "contact": c.contact,
+        "contact": known_contact(c),
         "assignee": c.assignee,
+        "team": marks.team,
         "labels": c.labels,
         "priority": c.priority,
         "waitingSince": iso_or_none(c.waiting_since_us),
@@ -171,10 +174,28 @@ def conversation_view(c: Conversation) -> Json:
         "replyWindow": window.state,
         "replyClosedReason": window.reason,
         "goneAt": iso_or_none(c.gone_us),
+        "snoozedUntil": iso_or_none(snoozed_until(c)),
+        "isBlocked": marks.is_blocked,
+        "isMuted": marks.is_blocked and c.chatwoot_status == "resolved",
+        "inboxName": marks.inbox_name,
+        "mailSubject": marks.mail_subject,
         "preview": c.preview,
         "inboundCount": c.inbound_count,
         "seq": c.seq,
     }
+
+
+def known_contact(c: Conversation) -> Contact | None:
+    """The customer, with the address that they left in the chat where Chatwoot has none yet."""
+    given = c.marks.given_email
+    if given is None or (c.contact is not None and c.contact.email):
+        return c.contact
+    return replace(c.contact or Contact(), email=given)
+
+
+def snoozed_until(c: Conversation) -> int | None:
+    """When it wakes by itself; None: it does not sleep, or until the customer writes."""
+    return c.marks.snoozed_until_us if c.chatwoot_status == "snoozed" else None
 
 
 def _window(c: Conversation) -> ReplyWindow:
@@ -248,6 +269,10 @@ def _visible_conversation(c: Conversation) -> tuple[Conversation, ReplyWindow, i
         updated_us=_to_milliseconds(c.updated_us),
         waiting_since_us=_to_milliseconds(c.waiting_since_us),
         gone_us=_to_milliseconds(c.gone_us),
+        contact=known_contact(c),
+        marks=replace(
+            c.marks, given_email=None, snoozed_until_us=_to_milliseconds(snoozed_until(c))
+        ),
     )
     return row, replace(window, until_us=None), _to_milliseconds(window.until_us)
 

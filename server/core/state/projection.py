@@ -35,6 +35,7 @@ from server.core.state.entities import (
     is_same_conversation_view,
     is_same_message_view,
 )
+from server.core.state.marks import with_told
 from server.core.state.message_changes import (
     age_of_version,
     find_message,
@@ -274,6 +275,9 @@ class WorkingSet:
             contact=incoming.contact,
             external_user_name=name,
             external_user_id=external_user_id(entry.row, incoming),
+            marks=replace(entry.row.marks, is_blocked=incoming.marks.is_blocked)
+            if incoming.marks is not None
+            else entry.row.marks,
         )
         return self.set_conversation(entry, after, change.at_us, received_us)
 
@@ -284,6 +288,9 @@ class WorkingSet:
         after = merge_state(before, incoming, received_us) if is_newer(incoming, before) else before
         if not incoming.version_us:
             after = merge_hints(before, change)
+        elif after is before and incoming.marks is not None:
+            # a late word on what nothing newer has said
+            after = replace(before, marks=with_told(before.marks, incoming.marks, is_whole=False))
         if after == before or replace(after, observed_us=before.observed_us) == before:
             return Result.SAME
         entry.is_dirty = True

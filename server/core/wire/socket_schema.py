@@ -15,6 +15,7 @@ from server.core.state.entities import (
     DeliveryError,
     Preview,
 )
+from server.core.state.marks import Team
 
 Moment = Annotated[
     str,
@@ -44,6 +45,7 @@ class ConversationView(Struct, rename="camel", kw_only=True):
     channel: str | None
     contact: Contact | None
     assignee: dict[str, Any] | None
+    team: Annotated[Team | None, Meta(description="Chatwoot's team that it is assigned to")]
     labels: list[str]
     priority: str | None
     waiting_since: Moment | None
@@ -55,6 +57,14 @@ class ConversationView(Struct, rename="camel", kw_only=True):
         Moment | None,
         Meta(description="When Chatwoot said that it no longer has it: to be read, not answered"),
     ]
+    snoozed_until: Annotated[
+        Moment | None,
+        Meta(description="When a snoozed one wakes; null: not snoozed, or until the next message"),
+    ]
+    is_blocked: Annotated[bool, Meta(description="The customer is blocked in Chatwoot")]
+    is_muted: Annotated[bool, Meta(description="Muted in Chatwoot: blocked and resolved")]
+    inbox_name: Annotated[str | None, Meta(description="Of Chatwoot's inbox, as last told")]
+    mail_subject: str | None
     preview: Preview | None
     inbound_count: Annotated[int, Meta(description="Messages the customer has ever sent here")]
     seq: Annotated[int, Meta(description="Of the event that changed it last")]

@@ -17,7 +17,9 @@ from server.core.state.entities import (
     DeliveryError,
     Message,
     Preview,
+    known_contact,
 )
+from server.core.state.marks import NO_MARKS, Marks
 from server.core.state.search_text import customer_form, message_form
 from server.db.engine.driver_adapters import Dialect, Row
 from server.db.engine.row_mapper import RowMapper
@@ -31,7 +33,7 @@ _decode_array = msgspec.json.Decoder(list[Any]).decode
 _decode_labels = msgspec.json.Decoder(list[str]).decode
 _decode_attachments = msgspec.json.Decoder(list[Attachment]).decode
 _decoders: dict[type[Any], msgspec.json.Decoder[Any]] = {
-    kind: msgspec.json.Decoder(kind) for kind in (Contact, Assignee, Preview, DeliveryError)
+    kind: msgspec.json.Decoder(kind) for kind in (Contact, Assignee, Preview, DeliveryError, Marks)
 }  # taking a type apart costs more than reading a small text
 _encode_json = msgspec.json.Encoder().encode
 
@@ -67,6 +69,7 @@ CONVERSATION_COLUMNS = {
     "read_to_us": "omni_read_to",
     "observed_us": "omni_told_at",
     "former_number": "omni_former_number",
+    "marks": "omni_marks",
     "seq": "omni_seq",
 }
 MESSAGE_COLUMNS = {
@@ -207,8 +210,9 @@ def conversation_to_row(c: Conversation) -> dict[str, Any]:
         "omni_read_to": c.read_to_us,
         "omni_told_at": c.observed_us,
         "omni_former_number": c.former_number,
+        "omni_marks": _encode(c.marks) if c.marks != NO_MARKS else None,
         "omni_seq": c.seq,
-        "omni_search_text": customer_form(c.external_user_name, c.contact),
+        "omni_search_text": customer_form(c.external_user_name, known_contact(c)),
     }
 
 
@@ -279,6 +283,7 @@ CONVERSATIONS = JsonRowMapper(
             "contact": _decoders[Contact].decode,
             "assignee": _decoders[Assignee].decode,
             "preview": _decoders[Preview].decode,
+            "marks": _decoders[Marks].decode,
         },
         {
             "platform": "",
@@ -286,6 +291,7 @@ CONVERSATIONS = JsonRowMapper(
             "contact": None,
             "assignee": None,
             "preview": None,
+            "marks": NO_MARKS,
         },
     ),
     "c",

@@ -131,6 +131,11 @@ social_conversations = Table(
         comment="display id that Chatwoot has given to another conversation since",
     ),
     Column(
+        "omni_marks",
+        Text,
+        comment="JSON: snoozed_until_us, team, is_blocked, inbox_name, mail_subject, given_email",
+    ),
+    Column(
         "omni_search_text",
         SEARCHED,
         comment="customer's name, numbers and addresses in the form that is searched",

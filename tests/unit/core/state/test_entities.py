@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import fields, replace
 
 from server.core.state.entities import (
+    Contact,
     Conversation,
     Message,
     conversation_view,
@@ -15,6 +16,7 @@ from server.core.state.entities import (
     is_same_message_view,
     message_view,
 )
+from server.core.state.marks import Marks, Team
 
 CONVERSATION = Conversation(
     1,
@@ -39,6 +41,15 @@ KINDS: dict[str, st.SearchStrategy[Any]] = {
     ),
     "can_reply": st.sampled_from([None, True, False]),
     "chatwoot_version": st.integers(0, 2 * 10**15),
+    "chatwoot_status": st.sampled_from(["open", "snoozed", "resolved"]),
+    "contact": st.sampled_from([None, Contact(1), Contact(1, email="a@b.example")]),
+    "marks": st.builds(
+        Marks,
+        snoozed_until_us=MOMENTS,
+        team=st.sampled_from([None, Team(1, "a"), Team(1, "b")]),
+        is_blocked=st.booleans(),
+        given_email=st.sampled_from([None, "c@d.example"]),
+    ),
 }
 
 
