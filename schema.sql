@@ -413,6 +413,7 @@ CREATE TABLE IF NOT EXISTS social_messages (
   omni_chatwoot_answered_at BIGINT COMMENT 'outbox: when Chatwoot first answered after an attempt of unknown outcome, microseconds',
   omni_seq BIGINT NOT NULL COMMENT 'event that changed this row last' DEFAULT '0',
   omni_former_number BIGINT COMMENT 'id that Chatwoot has given to another message since',
+  omni_request MEDIUMTEXT COMMENT 'JSON: what a reply written here was asked to be, besides its text',
   omni_search_text MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin COMMENT 'content in the form that is searched; NULL: not made yet',
   PRIMARY KEY (id),
   KEY omni_ix_message_answered (omni_chatwoot_answered_at),

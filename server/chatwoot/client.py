@@ -218,10 +218,13 @@ class ChatwootClient:
         client_id: str,
         private: bool = False,
         files: Sequence[tuple[str, bytes, str]] = (),
+        quoted: int | None = None,
+        copies: Mapping[str, Sequence[str]] | None = None,
     ) -> JsonObject:
         """Send a reply (or a note) once, marked with `client_id`; the message as Chatwoot stored
         it, with its `id`. The caller has waited with `wait_turn`: how long this takes is bounded by
-        `longest_seconds`. `files`: (name, content, type).
+        `longest_seconds`. `files`: (name, content, type); `quoted`: the message it answers;
+        `copies`: addresses of an e-mail under `to`, `cc`, `bcc`.
 
         The marker comes back in content_attributes: in this answer, in webhooks and in
         `list_messages` (see `client_id_of`). It is what to look for after `ChatwootOutcomeUnknown`.
@@ -230,13 +233,33 @@ class ChatwootClient:
             "content": content,
             "message_type": "outgoing",
             "private": private,
-            "content_attributes": {CLIENT_ID_KEY: client_id},
+            "content_attributes": {CLIENT_ID_KEY: client_id}
+            | ({} if quoted is None else {"in_reply_to": quoted}),
             "echo_id": client_id,
-        }
+        } | {f"{kind}_emails": ",".join(found) for kind, found in (copies or {}).items() if found}
         answer = await self._requests.exchange(
             "POST", self._conversation(display_id) + "/messages", body=body, files=files
         )
         return _confirmed(decoded(answer, is_write=True), "id")
+
+    async def retry_message(self, display_id: int, message_id: int) -> JsonObject:
+        """Let Chatwoot send a message once more that its channel refused; the message as it is
+        then, without its content attributes. Asked for twice, it is sent twice. The caller has
+        waited with `wait_turn`.
+        """
+        answer = await self._requests.exchange(
+            "POST", self._conversation(display_id) + f"/messages/{message_id}/retry", body={}
+        )
+        return _confirmed(decoded(answer, is_write=True), "id")
+
+    async def toggle_typing(self, display_id: int, *, is_on: bool) -> None:
+        """Show the customer that somebody writes to them, or no longer does. Nobody waits for it:
+        the last part of the budget is left to replies.
+        """
+        await self._requests.write_beside(
+            self._conversation(display_id) + "/toggle_typing_status",
+            {"typing_status": "on" if is_on else "off", "is_private": False},
+        )
 
     async def toggle_status(self, display_id: int, status: str) -> str:
         """Set `open`, `resolved`, `pending` or `snoozed`; the status it has now.

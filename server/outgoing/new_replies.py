@@ -3,21 +3,26 @@ already.
 """
 
 import re
-from collections.abc import Sequence
 
-from server.core.state.entities import Message, message_view
-from server.core.state.upload_rules import FileLine
+import msgspec
+
+from server.core.state.delivery import text_digest
+from server.core.state.entities import Message, ReplyRequest, message_view
+from server.core.state.reply_parts import divided, is_further_part, part_keys
 from server.core.times import SECOND
 from server.db.access.agent_rows import Agent
 from server.db.engine.database import Connection
 from server.db.state import outbox, outgoing_files, threads
 from server.errors import BadRequest, NewerMessages
+from server.outgoing.reply_files import Kept
+from server.outgoing.reply_wishes import Wish
 
 MAX_CONTENT_CHARACTERS = 150_000  # Chatwoot's own limit (message.rb)
 _KEY = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _MAX_NEWER = 50
 _REPEAT_US = 60 * SECOND  # a reply without a key that equals one this young is the same one
 _LATEST = "auto.~"  # behind every fresh key
+_PLAIN = ReplyRequest()
 
 
 def fresh_key(moment_us: int, name: str) -> str:
@@ -47,25 +52,50 @@ def checked_content(content: str, *, has_files: bool) -> str:
     return content
 
 
-def new_reply(
-    agent: Agent, conversation_id: int, content: str, key: str, now_us: int, *, is_private: bool
-) -> Message:
-    """The reply as it is first stored: due at once, state `sending`."""
-    return Message(
-        id=0,
-        conversation_id=conversation_id,
-        sender_type="agent",
-        content=content,
-        created_us=now_us,
-        observed_us=now_us,
-        client_id=key,
-        agent_id=agent.id,
-        sender_name=agent.name,
-        content_type="text",
-        is_private=is_private,
-        delivery_state="sending",
-        next_attempt_us=now_us,
-    )
+class Draft(msgspec.Struct, frozen=True):
+    """What an agent wrote, checked, with its files in the database."""
+
+    agent: Agent
+    conversation_id: int
+    content: str
+    key: str | None  # the client's own
+    client_id: str  # what Chatwoot will know it by
+    last_seen: int | None
+    is_private: bool
+    kept: Kept
+    wish: Wish
+
+
+def new_messages(
+    draft: Draft, channel: str | None, request: ReplyRequest | None, now_us: int
+) -> tuple[list[Message], int]:
+    """The messages of a reply as they are first stored, due at once, in state `sending`; and the
+    place of the one that it is answered with, which has its key.
+    """
+    lines, keys = draft.kept.lines, iter(part_keys(draft.client_id))
+    kinds = [line.content_type for line in lines]
+    parts, answered = divided(channel, draft.content, kinds, is_private=draft.is_private)
+    messages = [
+        Message(
+            id=0,
+            conversation_id=draft.conversation_id,
+            sender_type="agent",
+            content=part.content,
+            created_us=now_us,
+            observed_us=now_us,
+            client_id=draft.client_id if n == answered else next(keys),
+            agent_id=draft.agent.id,
+            sender_name=draft.agent.name,
+            content_type="text",
+            attachments=tuple(lines[place].attachment for place in part.files),
+            is_private=draft.is_private,
+            delivery_state="sending",
+            next_attempt_us=now_us,
+            request=request,
+        )
+        for n, part in enumerate(parts)
+    ]
+    return messages, answered
 
 
 async def check_seen(
@@ -80,36 +110,40 @@ async def check_seen(
         raise NewerMessages(messages=[message_view(message) for message in others])
 
 
-async def differs(
-    connection: Connection, known: Message, content: str, lines: Sequence[FileLine]
-) -> bool:
-    """Whether text or files are others than those of a known reply: files by name and content, as
-    long as that is remembered.
+async def differs(connection: Connection, known: Message, draft: Draft) -> bool:
+    """Whether text, files or what else was asked for are others than those of a known reply: files
+    by name and content, as long as that is remembered.
     """
-    if known.content != content or len(known.attachments) != len(lines):
+    request, content, lines = known.request or _PLAIN, draft.content, draft.kept.lines
+    is_text = request.written == text_digest(content) if request.written else False
+    if request.asked != draft.wish.digest or not (is_text or known.content == content):
         return True
-    before = await outgoing_files.read_lines(connection, known.id) if lines else []
-    return bool(before) and [(line.name, line.digest) for line in before] != [
+    parts = await outbox.read_parts(
+        connection, known.conversation_id, part_keys(known.client_id or "")
+    )
+    ids = [known.id, *(part.id for part in parts)]
+    before = await outgoing_files.read_lines(connection, ids)
+    if not before:
+        count = len(known.attachments) + sum(len(part.attachments) for part in parts)
+        return count != len(lines)
+    return [(line.name, line.digest) for line in before] != [
         (line.name, line.digest) for line in lines
     ]
 
 
-async def read_twin(
-    connection: Connection,
-    agent: Agent,
-    conversation_id: int,
-    content: str,
-    lines: Sequence[FileLine],
-    now_us: int,
-    *,
-    is_private: bool,
-) -> Message | None:
+async def read_twin(connection: Connection, draft: Draft, now_us: int) -> Message | None:
     """The reply without a key of the last minute that this one repeats: by the same agent, with the
     same text and files, and before the customer wrote again, as whoever answers another question
     with the same word means it.
     """
     since = fresh_key(now_us - _REPEAT_US, "")
-    for known in await outbox.read_repeated(connection, conversation_id, agent.id, since, _LATEST):
-        if known.is_private == is_private and not await differs(connection, known, content, lines):
+    for known in await outbox.read_repeated(
+        connection, draft.conversation_id, draft.agent.id, since, _LATEST
+    ):
+        if (
+            known.is_private == draft.is_private
+            and not is_further_part(known.client_id)
+            and not await differs(connection, known, draft)
+        ):
             return known
     return None

@@ -20,7 +20,7 @@ from server.chatwoot import (
 from server.core.backoff import doubled, jittered
 from server.core.chatwoot.inbox_proof import NOT_ACCEPTED
 from server.core.state.delivery import is_part
-from server.core.state.entities import Json, Message
+from server.core.state.entities import Json, Message, ReplyRequest
 from server.core.state.reply_outcomes import (
     RETRYING,
     Settle,
@@ -192,7 +192,7 @@ class ReplyAttempts:
             if not await self._renew_lease(message, client.longest_seconds(has_files=bool(files))):
                 return None
             parts = [(file.line.name, file.content, file.line.content_type) for file in files]
-            client_id = message.client_id or ""
+            client_id, request = message.client_id or "", message.request or ReplyRequest()
             with self._observer.sending_reply(client_id, len(parts)):
                 return await client.send_message(
                     display_id,
@@ -200,6 +200,8 @@ class ReplyAttempts:
                     client_id=client_id,
                     private=message.is_private,
                     files=parts,
+                    quoted=request.quoted,
+                    copies={"to": request.to, "cc": request.cc, "bcc": request.bcc},
                 )
 
     async def _renew_lease(self, message: Message, attempt_seconds: float) -> bool:

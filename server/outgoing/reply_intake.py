@@ -4,7 +4,6 @@ import sys
 import uuid
 from collections.abc import Callable, Sequence
 
-import msgspec
 from msgspec.structs import replace
 
 from server.core.state.entities import Message
@@ -18,30 +17,21 @@ from server.db.state.conversation_edits import edit_conversation
 from server.errors import Conflict, ConversationGone, IdempotencyKeyReused
 from server.integrations.directory import Directory
 from server.outgoing.new_replies import (
+    Draft,
     check_key,
     check_seen,
     checked_content,
     differs,
     fresh_key,
-    new_reply,
+    new_messages,
     read_twin,
 )
 from server.outgoing.reply_edits import ReplyEdits
 from server.outgoing.reply_files import Kept, ReplyFiles, Upload
+from server.outgoing.reply_wishes import NO_WISH, Wish, requested
 from server.outgoing.sending_integration import sending_integration
 
-
-class _Draft(msgspec.Struct, frozen=True):
-    """What an agent wrote, checked, with its files in the database."""
-
-    agent: Agent
-    conversation_id: int
-    content: str
-    key: str | None  # the client's own
-    client_id: str  # what Chatwoot will know it by
-    last_seen: int | None
-    is_private: bool
-    kept: Kept
+_Put = tuple[list[TrackedMessage], int]  # a reply's messages, and which one is answered with
 
 
 class ReplyIntake:
@@ -75,15 +65,17 @@ class ReplyIntake:
         last_seen: int | None,
         is_private: bool = False,
         uploads: Sequence[Upload] = (),
+        wish: Wish = NO_WISH,
     ) -> tuple[Message, bool]:
-        """Keep a reply, to be sent. Returns (message, whether it is new). Without `key` an equal
-        one of the last minute is the same reply, and a new one is known by `fresh_key`. Raises
-        BadRequest, NotFound, NoChatwootIntegration, IdempotencyKeyReused, NewerMessages;
-        NewerMessages carries them.
+        """Keep a reply, to be sent. Returns (message, whether it is new); where its channel needs
+        several messages for it, the one with the text. Without `key` an equal one of the last
+        minute is the same reply, and a new one is known by `fresh_key`. Raises BadRequest,
+        NotFound, NoChatwootIntegration, IdempotencyKeyReused, NewerMessages; NewerMessages carries
+        them.
         """
         content = checked_content(content, has_files=bool(uploads))
         check_key(key)
-        draft = _Draft(
+        draft = Draft(
             agent,
             conversation_id,
             content,
@@ -92,6 +84,7 @@ class ReplyIntake:
             last_seen=last_seen,
             is_private=is_private,
             kept=await self._files.keep(uploads) if uploads else Kept("", ()),
+            wish=wish.checked(),
         )
         message, is_new = await self._editor.run(
             lambda c: self._write(c, draft), held_bytes=sys.getsizeof(content)
@@ -100,11 +93,9 @@ class ReplyIntake:
         return message, is_new
 
     async def _write(
-        self, connection: Connection, draft: _Draft
+        self, connection: Connection, draft: Draft
     ) -> tuple[tuple[Message, bool], list[EventBatch]]:
-        async def change(
-            working_set: WorkingSet, entry: TrackedConversation
-        ) -> Message | TrackedMessage:
+        async def change(working_set: WorkingSet, entry: TrackedConversation) -> Message | _Put:
             return await self._put(connection, working_set, entry, draft)
 
         now_us = self._editor.now_us()
@@ -113,24 +104,35 @@ class ReplyIntake:
         )
         if isinstance(found, Message):  # it was taken in before
             return (found, False), batches
-        kept = draft.kept
-        outgoing_files.pipeline_lines(connection, kept.id, found.row.id, kept.lines, now_us)
-        return (found.row, True), batches
+        messages, answered = found
+        lines, first = list(draft.kept.lines), 0
+        for message in messages:
+            count = len(message.row.attachments)
+            outgoing_files.pipeline_lines(
+                connection,
+                draft.kept.id,
+                message.row.id,
+                lines[first : first + count],
+                now_us,
+                first=first,
+            )
+            first += count
+        return (messages[answered].row, True), batches
 
     async def _put(
         self,
         connection: Connection,
         working_set: WorkingSet,
         entry: TrackedConversation,
-        draft: _Draft,
-    ) -> Message | TrackedMessage:
-        """The message as it is known already, or a new one."""
+        draft: Draft,
+    ) -> Message | _Put:
+        """The message as it is known already, or new ones."""
         if entry.row.gone_us is not None:
             raise ConversationGone
         if (known := await self._known_by_key(connection, draft)) is not None:
             return known
         now_us = await self._database.clock.read(connection)
-        if draft.key is None and (twin := await self._twin(connection, draft, now_us)) is not None:
+        if draft.key is None and (twin := await read_twin(connection, draft, now_us)) is not None:
             return twin
         company_id, row = draft.agent.company_id, entry.row
         sending_integration(
@@ -138,37 +140,19 @@ class ReplyIntake:
         )
         if draft.last_seen is not None:
             await check_seen(connection, draft.agent, draft.conversation_id, draft.last_seen)
-        message = new_reply(
-            draft.agent,
-            draft.conversation_id,
-            draft.content,
-            draft.client_id,
-            now_us,
-            is_private=draft.is_private,
-        )
-        message = replace(message, attachments=tuple(line.attachment for line in draft.kept.lines))
-        return working_set.put_message(entry, message, now_us, now_us)
+        request = await requested(connection, row, draft.wish, is_private=draft.is_private)
+        messages, answered = new_messages(draft, row.channel, request, now_us)
+        return [
+            working_set.put_message(entry, message, now_us, now_us) for message in messages
+        ], answered
 
-    async def _known_by_key(self, connection: Connection, draft: _Draft) -> Message | None:
+    async def _known_by_key(self, connection: Connection, draft: Draft) -> Message | None:
         known = await outbox.read_reply(connection, draft.conversation_id, draft.client_id)
         if known is not None and (
-            known.is_private != draft.is_private
-            or await differs(connection, known, draft.content, draft.kept.lines)
+            known.is_private != draft.is_private or await differs(connection, known, draft)
         ):
             raise IdempotencyKeyReused
         return known
-
-    async def _twin(self, connection: Connection, draft: _Draft, now_us: int) -> Message | None:
-        """The reply of the last minute that this one, without a key, repeats."""
-        return await read_twin(
-            connection,
-            draft.agent,
-            draft.conversation_id,
-            draft.content,
-            draft.kept.lines,
-            now_us,
-            is_private=draft.is_private,
-        )
 
     def fresh_key(self) -> str:
         """A name for a reply whose client gave it none. It begins with its time, so that the ones

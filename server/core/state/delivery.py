@@ -8,6 +8,7 @@ only (progress, sent, delivered, read), a failure takes the place of all that ca
 failure is taken back only by what is certainly newer than it.
 """
 
+import hashlib
 from enum import Enum
 
 from msgspec.structs import replace
@@ -17,6 +18,7 @@ from server.core.state.entities import (
     Conversation,
     DeliveryError,
     Message,
+    ReplyRequest,
 )
 from server.core.times import SECOND
 
@@ -65,10 +67,27 @@ def is_ours(row: Message) -> bool:
 
 def is_part(reply: Message, content: object) -> bool:
     """Whether a message with the reply's marker is only a file of it: Chatwoot puts the text into
-    one of them, which is the reply.
+    one of them, which is the reply. A reply without files has no parts: one that Chatwoot has
+    without text was nothing but a name that it does not know.
     """
     has_text = isinstance(content, str) and bool(content.strip())
-    return bool(reply.content.strip()) and not has_text
+    return bool(reply.attachments and reply.content.strip()) and not has_text
+
+
+def with_stored_text(row: Message, content: str) -> Message:
+    """A reply with the text that Chatwoot has stored, which is the one that the customer gets:
+    names are filled in. What was written is kept as a digest, for its idempotency key.
+    """
+    if content == row.content:
+        return row
+    request = row.request or ReplyRequest()
+    written = request.written or text_digest(row.content)
+    return replace(row, content=content, request=replace(request, written=written))
+
+
+def text_digest(text: str) -> str:
+    """SHA-256 of a text, in hex."""
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def arrived(row: Message, *, is_private: bool, status: str | None = None) -> Message:

@@ -80,6 +80,20 @@ class DeliveryError(msgspec.Struct, frozen=True):
     message: str
 
 
+class ReplyRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an agent asked for besides the text; stored as JSON. `quoted`: Chatwoot's number of the
+    message that is answered. `written`: SHA-256 of the text as it was written, where Chatwoot has
+    stored another (it fills in names).
+    """
+
+    quoted: int | None = None
+    to: tuple[str, ...] = ()
+    cc: tuple[str, ...] = ()
+    bcc: tuple[str, ...] = ()
+    asked: str | None = None  # SHA-256 of what was asked for, as an idempotency key repeats it
+    written: str | None = None
+
+
 class Conversation(msgspec.Struct, frozen=True):
     """A row of `social_conversations`; times in microseconds. `id` is 0 until it is inserted."""
 
@@ -143,6 +157,7 @@ class Message(msgspec.Struct, frozen=True):
     is_outcome_unknown: bool = False
     answered_us: int | None = None
     former_number: int | None = None  # Chatwoot's, which it has given to another message since
+    request: ReplyRequest | None = None
     seq: int = 0
 
 
@@ -288,6 +303,7 @@ def _visible_message(m: Message) -> Message:
         is_outcome_unknown=False,
         answered_us=None,
         former_number=None,
+        request=None,
         edited_us=_to_milliseconds(m.edited_us),
         created_us=_to_milliseconds(m.created_us),
     )

@@ -19,6 +19,7 @@ from server.core.state.delivery import (
     is_ours,
     is_part,
     with_status,
+    with_stored_text,
 )
 from server.core.state.entities import (
     Message,
@@ -104,6 +105,8 @@ def _identified(row: Message, incoming: MessageState) -> Message:
     if row.sender_name is None:
         row = replace(row, sender_name=incoming.sender_name)
     if row.client_id is not None:
+        if not incoming.is_deleted:
+            row = with_stored_text(row, incoming.content)
         row = arrived(
             replace(row, next_attempt_us=None, is_outcome_unknown=False),
             is_private=incoming.is_private,

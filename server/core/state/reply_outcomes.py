@@ -11,7 +11,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from server.core.chatwoot.attachment_payloads import parse_attachments, with_known
-from server.core.state.delivery import arrived, is_part
+from server.core.chatwoot.normal_form import plain_text
+from server.core.state.delivery import arrived, is_part, with_stored_text
 from server.core.state.entities import DeliveryError, Message
 from server.core.times import SECOND, parse_time
 
@@ -36,13 +37,15 @@ def sent(stored: Mapping[str, Any]) -> Settle:
             )
         if current.chatwoot_message_id is not None:
             return current  # the webhook was quicker
+        content = stored.get("content", current.content)
+        is_further = is_part(current, content)
+        if not is_further and isinstance(content, str):
+            current = with_stored_text(current, plain_text(content))
         return arrived(
             replace(
                 current,
                 # of a further message made of it; that one has a row of its own
-                chatwoot_message_id=None
-                if is_part(current, stored.get("content", current.content))
-                else stored["id"],
+                chatwoot_message_id=None if is_further else stored["id"],
                 created_us=parse_time(stored.get("created_at")) or current.created_us,
                 next_attempt_us=None,
                 is_outcome_unknown=False,

@@ -27,6 +27,9 @@ Secret = Annotated[str, Meta(min_length=1, max_length=500, pattern="^[!-~]+$")]
 Role = Literal["agent", "admin"]
 
 
+_ADDRESSES = {"refusal": "field.addresses"}
+
+
 class Problem(Struct):
     """RFC 9457. `code` is for programs and does not change; `message` is a sentence for people."""
 
@@ -77,6 +80,11 @@ class NewReply(Struct, rename="camel", omit_defaults=True):
         Meta(extra={"refusal": "field.private"}),
     ] = False
     last_seen_message_id: RowId | None = None
+    # the message that is answered, which the customer sees above the reply where the channel can
+    in_reply_to: RowId | None = None
+    # people in copy, of a reply by e-mail
+    cc: Annotated[tuple[str, ...], Meta(max_length=50, extra=_ADDRESSES)] = ()
+    bcc: Annotated[tuple[str, ...], Meta(max_length=50, extra=_ADDRESSES)] = ()
 
 
 class ReadMark(Struct, rename="camel"):

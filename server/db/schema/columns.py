@@ -17,6 +17,7 @@ from server.core.state.entities import (
     DeliveryError,
     Message,
     Preview,
+    ReplyRequest,
     known_contact,
 )
 from server.core.state.marks import NO_MARKS, Marks
@@ -33,7 +34,8 @@ _decode_array = msgspec.json.Decoder(list[Any]).decode
 _decode_labels = msgspec.json.Decoder(list[str]).decode
 _decode_attachments = msgspec.json.Decoder(list[Attachment]).decode
 _decoders: dict[type[Any], msgspec.json.Decoder[Any]] = {
-    kind: msgspec.json.Decoder(kind) for kind in (Contact, Assignee, Preview, DeliveryError, Marks)
+    kind: msgspec.json.Decoder(kind)
+    for kind in (Contact, Assignee, Preview, DeliveryError, Marks, ReplyRequest)
 }  # taking a type apart costs more than reading a small text
 _encode_json = msgspec.json.Encoder().encode
 
@@ -96,6 +98,7 @@ MESSAGE_COLUMNS = {
     "is_outcome_unknown": "omni_is_outcome_unknown",
     "answered_us": "omni_chatwoot_answered_at",
     "former_number": "omni_former_number",
+    "request": "omni_request",
     "seq": "omni_seq",
 }
 
@@ -242,6 +245,7 @@ def message_to_row(m: Message) -> dict[str, Any]:
         "omni_is_outcome_unknown": m.is_outcome_unknown,
         "omni_chatwoot_answered_at": m.answered_us,
         "omni_former_number": m.former_number,
+        "omni_request": _encode(m.request),
         "omni_seq": m.seq,
         "omni_search_text": message_form(m),
     }
@@ -308,8 +312,9 @@ MESSAGES = JsonRowMapper(
             "is_deleted": bool,
             "is_outcome_unknown": bool,
             "delivery_error": _decoders[DeliveryError].decode,
+            "request": _decoders[ReplyRequest].decode,
         },
-        {"content": "", "attachments": (), "delivery_error": None},
+        {"content": "", "attachments": (), "delivery_error": None, "request": None},
     ),
     "m",
     {"sender_type": SHOWN_SENDER},

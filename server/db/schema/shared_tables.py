@@ -230,6 +230,11 @@ social_messages = Table(
         "omni_former_number", BIG, comment="id that Chatwoot has given to another message since"
     ),
     Column(
+        "omni_request",
+        LONG,
+        comment="JSON: what a reply written here was asked to be, besides its text",
+    ),
+    Column(
         "omni_search_text",
         SEARCHED,
         comment="content in the form that is searched; NULL: not made yet",

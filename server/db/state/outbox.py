@@ -170,6 +170,20 @@ async def read_reply(
     return MESSAGES.entity(row) if row else None
 
 
+async def read_parts(
+    connection: Connection, conversation_id: int, keys: Sequence[str]
+) -> list[Message]:
+    """The messages of a reply that have these keys, in order."""
+    named = {f"k{n}": key for n, key in enumerate(keys)}
+    rows = await connection.fetch_all(
+        f"SELECT {MESSAGES.select[connection.dialect]} FROM social_messages m "
+        "WHERE m.conversation_id = :conversation_id AND m.omni_client_id IN "
+        f"({', '.join(f':{name}' for name in named)}) ORDER BY m.id",
+        {"conversation_id": conversation_id, **named},
+    )
+    return [MESSAGES.entity(row) for row in rows]
+
+
 async def read_repeated(
     connection: Connection, conversation_id: int, agent_id: int, since: str, until: str
 ) -> list[Message]:

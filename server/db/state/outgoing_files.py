@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import msgspec
 
 from server.core.state.upload_rules import FileLine
-from server.db.engine.sql_connection import Connection
+from server.db.engine.driver_adapters import IntList
+from server.db.engine.sql_connection import Connection, Row
 
 PIECE_BYTES = 262_144
 
@@ -32,9 +33,18 @@ async def write_piece(
 
 
 def pipeline_lines(
-    connection: Connection, upload: str, message_id: int, lines: Sequence[FileLine], now_us: int
+    connection: Connection,
+    upload: str,
+    message_id: int,
+    lines: Sequence[FileLine],
+    now_us: int,
+    *,
+    first: int = 0,
 ) -> None:
-    """Whose the pieces of that upload are; in the transaction that makes the reply."""
+    """Whose the pieces of that upload are; in the transaction that makes the reply. `first`: the
+    position of the first of these files among all of the upload, of which other messages may have
+    the others.
+    """
     connection.pipeline_many(
         "INSERT INTO omni_outgoing_files (message_id, position, upload, name, content_type, "
         "size_bytes, digest, created_at) "
@@ -43,31 +53,33 @@ def pipeline_lines(
         [
             {"message_id": message_id, "position": position, "upload": upload, "now": now_us}
             | msgspec.structs.asdict(line)
-            for position, line in enumerate(lines)
+            for position, line in enumerate(lines, first)
         ],
     )
 
 
-async def read_lines(connection: Connection, message_id: int) -> list[FileLine]:
-    """The files of a reply, in order."""
+async def read_lines(connection: Connection, message_ids: Sequence[int]) -> list[FileLine]:
+    """The files of a reply, which may be several messages, in order."""
     rows = await connection.fetch_all(
         "SELECT name, content_type, size_bytes, digest FROM omni_outgoing_files WHERE message_id "
-        "= :id ORDER BY position LIMIT 100",
-        {"id": message_id},
+        "IN (:ids) ORDER BY position LIMIT 100",
+        {"ids": IntList(message_ids)},
     )
     return [FileLine(*row) for row in rows]
 
 
-async def read_file(connection: Connection, message_id: int, position: int) -> OutgoingFile | None:
-    """One file with its content; None when it is not, or not wholly, here any more."""
+async def read_file(connection: Connection, message_id: int, index: int) -> OutgoingFile | None:
+    """One file of a message with its content; None when it is not, or not wholly, here any more.
+    `index`: in the message's attachments.
+    """
     row = await connection.fetch_one(
-        "SELECT name, content_type, size_bytes, digest, upload FROM omni_outgoing_files WHERE "
-        "message_id = :id AND position = :position",
-        {"id": message_id, "position": position},
+        "SELECT name, content_type, size_bytes, digest, upload, position FROM "
+        "omni_outgoing_files WHERE message_id = :id ORDER BY position LIMIT 1 OFFSET :index",
+        {"id": message_id, "index": index},
     )
     if row is None:
         return None
-    *described, upload = row
+    *described, upload, position = row
     line, content = FileLine(*described), bytearray()
     for piece in range(-(-line.size_bytes // PIECE_BYTES)):
         found = await connection.fetch_value(
@@ -83,11 +95,11 @@ async def read_file(connection: Connection, message_id: int, position: int) -> O
 
 async def drop_content(connection: Connection, message_id: int) -> None:
     """Chatwoot has the files of this reply."""
-    await connection.execute(
-        "DELETE FROM omni_outgoing_pieces WHERE upload IN (SELECT upload FROM "
-        "omni_outgoing_files WHERE message_id = :id)",
+    rows = await connection.fetch_all(
+        "SELECT upload, position FROM omni_outgoing_files WHERE message_id = :id LIMIT 100",
         {"id": message_id},
     )
+    await _drop(connection, rows)
 
 
 async def trim_content(connection: Connection, orphan_us: int, limit: int) -> int:
@@ -95,18 +107,24 @@ async def trim_content(connection: Connection, orphan_us: int, limit: int) -> in
     uploads that never became a reply.
     """
     rows = await connection.fetch_all(
-        "SELECT DISTINCT p.upload FROM omni_outgoing_pieces p LEFT JOIN omni_outgoing_files f ON "
-        "f.upload = p.upload "
+        "SELECT DISTINCT p.upload, p.position FROM omni_outgoing_pieces p LEFT JOIN "
+        "omni_outgoing_files f ON f.upload = p.upload AND f.position = p.position "
         "LEFT JOIN social_messages m ON m.id = f.message_id WHERE p.created_at < :orphan "
         "AND (f.upload IS NULL OR m.id IS NULL OR m.omni_delivery_state NOT IN ('sending', "
         "'failed')) LIMIT :limit",
         {"orphan": orphan_us, "limit": limit},
     )
-    for (upload,) in rows:
-        await connection.execute(
-            "DELETE FROM omni_outgoing_pieces WHERE upload = :upload", {"upload": upload}
-        )
+    await _drop(connection, rows)
     return len(rows)
+
+
+async def _drop(connection: Connection, places: Sequence[Row]) -> None:
+    """Files of one upload go one by one: each may be another message's."""
+    for upload, position in places:
+        await connection.execute(
+            "DELETE FROM omni_outgoing_pieces WHERE upload = :upload AND position = :position",
+            {"upload": upload, "position": position},
+        )
 
 
 async def trim_lines(connection: Connection, before_us: int, limit: int) -> int:

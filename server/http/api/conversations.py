@@ -26,6 +26,7 @@ from server.incoming.full_sync import FullSync
 from server.message_observer import CARRIED, MessageObserver
 from server.outgoing.reply_files import Upload
 from server.outgoing.reply_intake import ReplyIntake
+from server.outgoing.reply_wishes import Wish
 from server.reading.inbox import STATUSES, Inbox, parse_place
 
 MAX_LIMIT = 500
@@ -140,9 +141,16 @@ class Conversations:
                 "content": fields.get("content", ""),
                 "private": {"true": True, "false": False}.get(private, private),
             }
-            if seen:
-                number = parse_digits(seen)
-                body["lastSeenMessageId"] = seen if number is None else number
+            for name, number in (
+                ("lastSeenMessageId", seen),
+                ("inReplyTo", fields.get("inReplyTo", "")),
+            ):
+                if number:
+                    digits = parse_digits(number)
+                    body[name] = number if digits is None else digits
+            for name in ("cc", "bcc"):
+                if fields.get(name):
+                    body[name] = fields[name].split(",")
             return await self._submit(request, principal, to_struct(body, NewReply), files)
 
     async def _submit(
@@ -159,6 +167,7 @@ class Conversations:
                 last_seen=reply.last_seen_message_id,
                 is_private=reply.private,
                 uploads=files,
+                wish=Wish(reply.in_reply_to, reply.cc, reply.bcc),
             )
         return json_answer(message_view(message), 201 if is_new else 200)
 

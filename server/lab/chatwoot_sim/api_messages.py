@@ -21,6 +21,7 @@ from server.lab.chatwoot_sim.access import (
     refusal,
     whole_param,
 )
+from server.lab.chatwoot_sim.channels import copies, rendered
 from server.lab.chatwoot_sim.model import (
     ACTIVITY,
     API_CHANNEL,
@@ -62,10 +63,13 @@ async def create(request: Request) -> Response:
     fields = {
         "private": _is_true(params.get("private")) != caller.sim.switches.mistakes_private,
         "content_type": params.get("content_type") or "text",
-        "content_attributes": _content_attributes(params),
+        "content_attributes": _content_attributes(params) | copies(params, conversation),
         "source_id": params.get("source_id"),
     }
-    parts = _parts(caller.sim.switches.splits_files, params.get("content"), uploads)
+    content = params.get("content")
+    if message_type == OUTGOING:
+        content = rendered(content, conversation.contact)
+    parts = _parts(caller.sim.switches.splits_files, content, uploads)
     made = [
         caller.sim.create_message(conversation, message_type, text, sender, files, **fields)
         for text, files in parts

@@ -86,7 +86,7 @@ async def test_dropped_files_are_said_to_be_gone(database: Database) -> None:
     message = await _reply(database, "sent")
     await ReplyFiles(database).drop(message.id)
     assert await _contents(database, message) is None
-    assert len(await database.read(lambda c: outgoing_files.read_lines(c, message.id))) == len(
+    assert len(await database.read(lambda c: outgoing_files.read_lines(c, [message.id]))) == len(
         CONTENT
     )
 
@@ -140,7 +140,7 @@ async def test_old_files_go_whatever_became_of_their_reply(database: Database) -
     old, new = await _reply(database, "failed", 50 * HOUR_US), await _reply(database, "failed")
     assert await _trim(database, lambda c: outgoing_files.trim_lines(c, 60 * HOUR_US, 1)) == 1
     assert await _contents(database, old) is None
-    assert await database.read(lambda c: outgoing_files.read_lines(c, old.id)) == []
+    assert await database.read(lambda c: outgoing_files.read_lines(c, [old.id])) == []
     assert await _contents(database, new) == CONTENT
 
 

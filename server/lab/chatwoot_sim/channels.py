@@ -1,0 +1,42 @@
+"""What channels make of a message: what the customer gets, and what they refuse.
+
+Sources in Chatwoot: app/services/whatsapp/providers/whatsapp_cloud_service.rb
+(`send_attachment_message`), app/services/tiktok/send_on_tiktok_service.rb,
+app/models/concerns/liquidable.rb.
+"""
+
+import re
+
+from server.lab.chatwoot_sim.model import Contact, Conversation, JsonObject, Message
+
+_VARIABLE = re.compile(r"\{\{\s*([\w.]+)\s*\}\}")
+
+
+def rendered(text: str | None, contact: Contact) -> str | None:
+    """Fill in names as Liquid does; unknown ones become nothing."""
+    known = {"contact.name": contact.name, "contact.email": contact.email or ""}
+    return _VARIABLE.sub(lambda found: known.get(found[1], ""), text) if text else text
+
+
+def passed_on(message: Message) -> tuple[str, list[str]]:
+    """The text and the names of the files that the channel gives the customer. Raises ValueError
+    with its refusal.
+    """
+    channel, text = message.conversation.inbox.channel, message.content or ""
+    files = message.attachments
+    if channel == "Channel::Tiktok" and files and (text or len(files) > 1):
+        raise ValueError("Sending attachments with text is not supported on TikTok.")
+    if channel == "Channel::Whatsapp" and files:
+        files = files[:1]
+        text = "" if files[0].file_type == "audio" else text
+    return text, [file.name for file in files]
+
+
+def copies(params: JsonObject, conversation: Conversation) -> JsonObject:
+    """The people in copy, of a message in an e-mail inbox (message_builder.rb)."""
+    if conversation.inbox.channel != "Channel::Email":
+        return {}
+    return {
+        name: [one.strip() for one in str(params.get(name) or "").split(",") if one.strip()]
+        for name in ("cc_emails", "bcc_emails", "to_emails")
+    }
