@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from server.core.chatwoot.changes import LastMessage
-from server.core.state.entities import DeliveryError, message_view
+from server.core.state.entities import Attachment, DeliveryError, message_view
 from server.core.state.thread_order import place_of
 from server.core.state.tracked import Result
 from tests.unit.core.desk import SAME, UPDATED, Desk
@@ -260,7 +260,8 @@ def test_a_reply_that_chatwoot_splits_stays_the_agents_own(is_text_first: bool) 
     belongs to it.
     """
     desk = Desk(message_change(version=1))
-    desk.reply(agent_id=7, sender_name="Tomas")
+    files = (Attachment(None, "image", name="a.png"), Attachment(None, "image", name="b.png"))
+    desk.reply(agent_id=7, sender_name="Tomas", attachments=files)
     told = [
         _of_reply(90, "On its way", sender_name="Owner"),
         _of_reply(91, "", sender_name="Owner"),
