@@ -242,25 +242,6 @@ class ChatwootClient:
         )
         return _confirmed(decoded(answer, is_write=True), "id")
 
-    async def retry_message(self, display_id: int, message_id: int) -> JsonObject:
-        """Let Chatwoot send a message once more that its channel refused; the message as it is
-        then, without its content attributes. Asked for twice, it is sent twice. The caller has
-        waited with `wait_turn`.
-        """
-        answer = await self._requests.exchange(
-            "POST", self._conversation(display_id) + f"/messages/{message_id}/retry", body={}
-        )
-        return _confirmed(decoded(answer, is_write=True), "id")
-
-    async def toggle_typing(self, display_id: int, *, is_on: bool) -> None:
-        """Show the customer that somebody writes to them, or no longer does. Nobody waits for it:
-        the last part of the budget is left to replies.
-        """
-        await self._requests.write_beside(
-            self._conversation(display_id) + "/toggle_typing_status",
-            {"typing_status": "on" if is_on else "off", "is_private": False},
-        )
-
     async def toggle_status(self, display_id: int, status: str) -> str:
         """Set `open`, `resolved`, `pending` or `snoozed`; the status it has now.
 
