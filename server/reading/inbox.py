@@ -53,6 +53,8 @@ from server.integrations.directory import Directory
 STATUSES = ("Open", "Closed")
 _PAGE = 500
 _NOT_FOUND = 404
+# open in our list; to open one wakes it in Chatwoot
+_ASLEEP = ("snoozed", "pending")
 _CHATWOOT_STATUS = {"Open": "open", "Closed": "resolved"}
 # the end of year 9999: no row of ours is later, and no DATETIME could be
 _LATEST_US = 253_402_300_799 * SECOND
@@ -223,7 +225,7 @@ class Inbox:
             integration is not None
             and not is_gone
             and before.chatwoot_conversation_id is not None
-            and before.status != status
+            and (before.status != status or (status == "Open" and chatwoot_status in _ASLEEP))
         ):
             there = await self._set_there(integration, before.chatwoot_conversation_id, status)
             is_gone, chatwoot_status = there is None, there or chatwoot_status
