@@ -88,10 +88,11 @@ function reasonText(error, i18n) {
 // Fetched through the server: the addresses in the message come from outside, and expire. What Chatwoot has yet to store has only
 // its name.
 function fillFiles(list, { id, deleted, attachments }, i18n) {
-  const files = deleted ? [] : (attachments ?? []).map((file, index) => ({ ...file, address: file.url ? `/api/attachments/${id}/${file.id ? `id-${file.id}` : index}` : null }));
-  const shown = files.filter(({ url, link }) => [url, link].every((one) => !one || /^https?:\/\//.test(one)));
-  list.hidden = shown.length === 0;
-  const key = shown.map(({ type, address, url, name, link }) => [type, address, url, name, link].join()).join();
+  const shown = deleted ? [] : (attachments || [])
+    .map((file, index) => ({ ...file, address: file.url && `/api/attachments/${id}/${file.id ? `id-${file.id}` : index}` }))
+    .filter(({ url, link }) => /^(https?:|$)/.test(url || link || ""));
+  list.hidden = !shown.length;
+  const key = shown.map(({ type, address, url, name, link }) => [type, address, url, name, link]).join();
   if (filled.get(list) === key) return; // playing media goes on
   filled.set(list, key);
   list.replaceChildren(...shown.map((file) => createFile(file, i18n)));
@@ -103,9 +104,9 @@ function createFile({ type, address, thumbUrl, name, link, width, height }, i18n
   const label = name || link || i18n.t(`file.${kind}`);
   const file = slot(item, "file");
   const isImage = kind === "image";
-  if (isImage || kind === "file") setAttrs(item.firstElementChild, { href: address || link || null });
+  if (isImage || kind === "file") setAttrs(item.firstElementChild, { href: address || link });
   if (kind === "file") setText(file, label);
   else setAttrs(file, { [isImage ? "alt" : "aria-label"]: label, src: isImage && thumbUrl ? `${address}/thumb` : address });
-  if (isImage || kind === "video") setAttrs(file, { width: width || null, height: height || null });
+  if ((isImage || kind === "video") && width && height) setAttrs(file, { width, height });
   return item;
 }
