@@ -414,6 +414,7 @@ CREATE TABLE IF NOT EXISTS social_messages (
   omni_seq BIGINT NOT NULL COMMENT 'event that changed this row last' DEFAULT '0',
   omni_former_number BIGINT COMMENT 'id that Chatwoot has given to another message since',
   omni_request MEDIUMTEXT COMMENT 'JSON: what a reply written here was asked to be, besides its text',
+  omni_details MEDIUMTEXT COMMENT 'JSON: what it has besides its text and files, NULL: nothing',
   omni_search_text MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin COMMENT 'content in the form that is searched; NULL: not made yet',
   PRIMARY KEY (id),
   KEY omni_ix_message_answered (omni_chatwoot_answered_at),

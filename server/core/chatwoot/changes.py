@@ -4,6 +4,7 @@ import msgspec
 
 from server.core.state.entities import Assignee, Attachment, Contact
 from server.core.state.marks import Marks
+from server.core.state.message_details import MessageDetails
 
 
 class LastMessage(msgspec.Struct, frozen=True):
@@ -67,6 +68,7 @@ class MessageState(msgspec.Struct, frozen=True):
     status: str | None = None
     version_us: int = 0
     asked_us: int = 0
+    details: MessageDetails | None = None
 
 
 class Change(msgspec.Struct, frozen=True):

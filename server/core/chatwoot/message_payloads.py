@@ -4,6 +4,7 @@ import json
 
 from server.core.chatwoot.attachment_payloads import parse_attachments
 from server.core.chatwoot.changes import MessageState
+from server.core.chatwoot.detail_payloads import parse_details
 from server.core.chatwoot.normal_form import plain_text
 from server.core.chatwoot.payload_fields import (
     MAX_NAME_CHARACTERS,
@@ -40,9 +41,10 @@ def parse_message(
         raise PayloadError(Problem.of("payload.no_created_at"))
     attributes = as_dict(m.get("content_attributes"))
     sender = as_dict(m.get("sender"))
+    content = plain_text(_text_of(m.get("content")))
     return MessageState(
         sender_type=sender_type,
-        content=plain_text(_text_of(m.get("content"))),
+        content=content,
         created_us=created_us,
         message_id=parse_id(m.get("id")),
         sender_name=as_text(sender.get("name"), MAX_NAME_CHARACTERS),
@@ -57,6 +59,7 @@ def parse_message(
         status=delivery_status(m) if kind in AGENT_TYPES else None,
         version_us=version_us,
         asked_us=asked_us,
+        details=parse_details(m, content),
     )
 
 

@@ -64,6 +64,8 @@ def differs_in_dress(before: Message, after: Message) -> bool:
         content=after.content,
         content_type=after.content_type,
         sender_name=after.sender_name,
+        # an older version of ours did not keep them
+        details=after.details if before.details is None else before.details,
     )
     if after.delivery_state in ARRIVED:
         old = replace(old, delivery_state=after.delivery_state, delivery_error=after.delivery_error)

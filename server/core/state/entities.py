@@ -6,6 +6,8 @@ import msgspec
 from msgspec.structs import replace
 
 from server.core.state.marks import NO_MARKS, Marks
+from server.core.state.message_details import MessageDetails, shown_details
+from server.core.state.message_kinds import FILE_KINDS, kind_of, line_of
 from server.core.state.reply_window import ReplyWindow, reply_window
 from server.core.times import iso_or_none
 
@@ -38,6 +40,8 @@ class Preview(msgspec.Struct, frozen=True, rename="camel"):
     content: str
     sender_type: str
     has_attachments: bool = False
+    # left out for a text
+    kind: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class ContactCard(msgspec.Struct, frozen=True):
@@ -159,6 +163,7 @@ class Message(msgspec.Struct, frozen=True):
     former_number: int | None = None  # Chatwoot's, which it has given to another message since
     request: ReplyRequest | None = None
     seq: int = 0
+    details: MessageDetails | None = None
 
 
 def conversation_view(c: Conversation) -> Json:
@@ -229,11 +234,13 @@ def agent_view(c: Conversation, read_count: int) -> Json:
 
 def message_view(m: Message) -> Json:
     """Return a message as REST and events show it (`MessageView` of docs/protocol.md)."""
+    kind = message_kind(m)
+    line = summary_of(m, kind)
     return {
         "id": m.id,
         "conversationId": m.conversation_id,
         "senderType": m.sender_type,
-        "content": m.content,
+        "content": line or m.content,
         "createdAt": iso_or_none(m.created_us),
         "senderName": m.sender_name,
         "contentType": m.content_type,
@@ -247,7 +254,31 @@ def message_view(m: Message) -> Json:
         "deliveryState": shown_state(m.delivery_state),
         "deliveryError": m.delivery_error,
         "seq": m.seq,
+        "kind": kind,
+        "isSummary": line is not None,
+        "senderKind": (m.details.sender_kind if m.details is not None else None) or m.sender_type,
+        "details": shown_details(m.details),
     }
+
+
+def message_kind(m: Message) -> str:
+    """Return the code of the message's kind (`message_kinds.py`)."""
+    return kind_of(m.content_type, [one.type for one in m.attachments], m.content, m.details)
+
+
+def summary_of(m: Message, kind: str) -> str | None:
+    """Return the line that stands for a message in which nothing is written; None where there is a
+    text, or where its file shows itself.
+    """
+    if m.is_deleted or m.content.strip() or (m.attachments and kind in FILE_KINDS):
+        return None
+    first = m.attachments[0] if m.attachments else None
+    title = None
+    if first is not None:
+        title = ", ".join(one for one in (first.title, first.address) if one) or first.name
+    if first is not None and first.contact is not None:
+        title = first.contact.name or next(iter(first.contact.phones), None) or title
+    return line_of(kind, m.content_type, title, m.details)
 
 
 def shown_state(delivery_state: str | None) -> str | None:
@@ -315,4 +346,11 @@ def _to_milliseconds(moment_us: int | None) -> int | None:
 
 def preview_of(m: Message) -> Preview:
     """Return the preview of a conversation whose newest message this is."""
-    return Preview(m.content[:PREVIEW_CHARACTERS], m.sender_type, bool(m.attachments))
+    kind = message_kind(m)
+    content = summary_of(m, kind) or m.content
+    return Preview(
+        content[:PREVIEW_CHARACTERS],
+        m.sender_type,
+        bool(m.attachments),
+        msgspec.UNSET if kind == "text" or m.is_deleted else kind,
+    )

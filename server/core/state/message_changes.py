@@ -24,6 +24,7 @@ from server.core.state.delivery import (
 from server.core.state.entities import (
     Message,
 )
+from server.core.state.message_details import NO_DETAILS, MessageDetails
 from server.core.state.tracked import TrackedMessage
 from server.core.times import SECOND
 
@@ -51,6 +52,7 @@ def new_message(
         attachments=incoming.attachments,
         is_private=incoming.is_private,
         is_deleted=incoming.is_deleted,
+        details=incoming.details,
     )
     if reply is not None:
         row = replace(
@@ -76,6 +78,7 @@ def merge_message(row: Message, incoming: MessageState, received_us: int) -> Mes
         ),
         attachments=with_known(incoming.attachments, row.attachments),
         is_deleted=incoming.is_deleted,
+        details=_details(row, incoming),
         edited_us=edited_at(row, incoming, observed_us),
         content_type=incoming.content_type or row.content_type,
         sender_name=present_name(row, incoming),
@@ -86,6 +89,15 @@ def merge_message(row: Message, incoming: MessageState, received_us: int) -> Mes
         if incoming.version_us > row.chatwoot_version
         else max(row.observed_us, observed_us),
     )
+
+
+def _details(row: Message, incoming: MessageState) -> MessageDetails | None:
+    """REST does not say what was a campaign's: where no sender is named, it stays what it was."""
+    known = row.details.sender_kind if row.details is not None else None
+    if known is None or incoming.sender_name is not None:
+        return incoming.details
+    details = incoming.details or NO_DETAILS
+    return replace(details, sender_kind=details.sender_kind or known)
 
 
 def _identified(row: Message, incoming: MessageState) -> Message:
@@ -101,6 +113,7 @@ def _identified(row: Message, incoming: MessageState) -> Message:
         chatwoot_message_id=incoming.message_id,
         content_type=row.content_type or incoming.content_type,
         attachments=attachments,
+        details=row.details or incoming.details,
     )
     if row.sender_name is None:
         row = replace(row, sender_name=incoming.sender_name)

@@ -10,6 +10,7 @@ import functools
 import unicodedata
 
 from server.core.state.entities import Contact, Conversation, Message
+from server.core.state.message_details import searched_words
 
 # with the text itself it fits into the smallest packet a database takes
 MESSAGE_MAX_BYTES = 262_144
@@ -65,7 +66,12 @@ def search_form(text: str) -> str:
 
 def message_form(message: Message) -> str:
     """What a message is found by; nothing, where it was deleted."""
-    return "" if message.is_deleted else content_form(message.content)
+    if message.is_deleted:
+        return ""
+    words = [word for one in message.attachments for word in (one.name, one.transcript) if word]
+    found = [content_form(message.content), *map(search_form, words)]
+    found += map(search_form, searched_words(message.details))
+    return _cut(_BETWEEN.join(form for form in found if form), MESSAGE_MAX_BYTES)
 
 
 def content_form(content: str) -> str:

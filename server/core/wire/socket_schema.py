@@ -16,6 +16,7 @@ from server.core.state.entities import (
     Preview,
 )
 from server.core.state.marks import Team
+from server.core.state.message_details import MessageDetails
 
 Moment = Annotated[
     str,
@@ -94,6 +95,19 @@ class MessageView(Struct, rename="camel", kw_only=True):
     delivery_state: Literal["sending", "sent", "delivered", "read", "failed"] | None
     delivery_error: DeliveryError | None
     seq: int
+    kind: Annotated[str, Meta(description="What it is; more may come")] = "text"
+    is_summary: Annotated[
+        bool,
+        Meta(description="Nothing was written: `content` is a line of ours that says what it is"),
+    ] = False
+    sender_kind: Annotated[
+        str,
+        Meta(
+            description="customer, agent, bot, assistant, automation, campaign, automatic or "
+            "channelApp (written in the channel's own app)"
+        ),
+    ] = "customer"
+    details: MessageDetails | None = None
 
 
 class EventData(Struct, rename="camel", kw_only=True, omit_defaults=True):

@@ -21,6 +21,7 @@ from server.core.state.entities import (
     known_contact,
 )
 from server.core.state.marks import NO_MARKS, Marks
+from server.core.state.message_details import MessageDetails
 from server.core.state.search_text import customer_form, message_form
 from server.db.engine.driver_adapters import Dialect, Row
 from server.db.engine.row_mapper import RowMapper
@@ -35,7 +36,7 @@ _decode_labels = msgspec.json.Decoder(list[str]).decode
 _decode_attachments = msgspec.json.Decoder(list[Attachment]).decode
 _decoders: dict[type[Any], msgspec.json.Decoder[Any]] = {
     kind: msgspec.json.Decoder(kind)
-    for kind in (Contact, Assignee, Preview, DeliveryError, Marks, ReplyRequest)
+    for kind in (Contact, Assignee, Preview, DeliveryError, Marks, ReplyRequest, MessageDetails)
 }  # taking a type apart costs more than reading a small text
 _encode_json = msgspec.json.Encoder().encode
 
@@ -100,6 +101,7 @@ MESSAGE_COLUMNS = {
     "former_number": "omni_former_number",
     "request": "omni_request",
     "seq": "omni_seq",
+    "details": "omni_details",
 }
 
 # a row is written with what it is found by, which is read by nobody but the search
@@ -247,6 +249,7 @@ def message_to_row(m: Message) -> dict[str, Any]:
         "omni_former_number": m.former_number,
         "omni_request": _encode(m.request),
         "omni_seq": m.seq,
+        "omni_details": _encode(m.details),
         "omni_search_text": message_form(m),
     }
 
@@ -313,8 +316,15 @@ MESSAGES = JsonRowMapper(
             "is_outcome_unknown": bool,
             "delivery_error": _decoders[DeliveryError].decode,
             "request": _decoders[ReplyRequest].decode,
+            "details": _decoders[MessageDetails].decode,
         },
-        {"content": "", "attachments": (), "delivery_error": None, "request": None},
+        {
+            "content": "",
+            "attachments": (),
+            "delivery_error": None,
+            "request": None,
+            "details": None,
+        },
     ),
     "m",
     {"sender_type": SHOWN_SENDER},

@@ -235,6 +235,9 @@ social_messages = Table(
         comment="JSON: what a reply written here was asked to be, besides its text",
     ),
     Column(
+        "omni_details", LONG, comment="JSON: what it has besides its text and files, NULL: nothing"
+    ),
+    Column(
         "omni_search_text",
         SEARCHED,
         comment="content in the form that is searched; NULL: not made yet",
