@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import fields, replace
 
 from server.core.state.entities import (
+    Attachment,
     Contact,
     Conversation,
     Message,
@@ -17,6 +18,7 @@ from server.core.state.entities import (
     message_view,
 )
 from server.core.state.marks import Marks, Team
+from server.core.state.message_details import MessageDetails
 
 CONVERSATION = Conversation(
     1,
@@ -52,6 +54,15 @@ KINDS: dict[str, st.SearchStrategy[Any]] = {
     ),
 }
 
+OF_MESSAGES: dict[str, st.SearchStrategy[Any]] = {
+    "content": st.sampled_from(["", "a", "b"]),
+    "content_type": st.sampled_from([None, "text", "form", "other"]),
+    "attachments": st.sampled_from([(), (Attachment(1, "image"),), (Attachment(1, "location"),)]),
+    "details": st.sampled_from(
+        [None, MessageDetails(sender_kind="bot"), MessageDetails(previous_content="a")]
+    ),
+}
+
 
 def _pairs(
     kind: type[Conversation] | type[Message],
@@ -59,7 +70,8 @@ def _pairs(
     """What two rows have in up to three fields, the same or not."""
 
     def values(name: str) -> st.SearchStrategy[Any]:
-        return KINDS.get(name, MOMENTS if name.endswith("_us") else st.integers(0, 3))
+        known = KINDS | OF_MESSAGES
+        return known.get(name, MOMENTS if name.endswith("_us") else st.integers(0, 3))
 
     names = st.lists(
         st.sampled_from([f.name for f in fields(kind)]), min_size=1, max_size=3, unique=True
