@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
-from server.core.state.attachment_rules import part_of
+from server.core.state.message_kinds import KINDS
 from server.core.times import SECOND
 from server.problems import Catalogue, Text
 
@@ -211,8 +211,24 @@ class Locale:
         """
         if not preview:
             return ""
-        text = preview["content"] or (self.t("row.attachment") if preview["hasAttachments"] else "")
+        text = self.line(preview.get("kind"), preview["content"])
+        if not text and preview["hasAttachments"]:
+            text = self.t("row.attachment")
         return self.t("row.reply", text=text) if preview["senderType"] == "agent" else text
+
+    def line(self, kind: str | None, content: str) -> str:
+        """Return a message in one line. The line of ours that stands for one without a text begins
+        with its kind in English: that word is said in the page's language.
+        """
+        if not kind or kind == "text":
+            return content
+        english = KINDS.get(kind, "")
+        is_ours = content == english or content.startswith(f"{english}: ")
+        if content and not is_ours:
+            return content
+        more = content.removeprefix(english).removeprefix(": ")
+        word = self.word("kind", kind)
+        return f"{word}: {more}" if more else word
 
     def contact(self, conversation: JsonObject) -> str:
         """Return the customer's phone number and e-mail address; the conversation's status if
@@ -233,14 +249,6 @@ class Locale:
         ]
         return [text for text in (*facts, *(conversation.get("labels") or [])) if text]
 
-    def sender(self, message: JsonObject) -> str:
-        """Return a message's sender by name, or as agent or customer where Chatwoot gave no
-        name.
-        """
-        return message.get("senderName") or self.t(
-            "message.agent" if message["senderType"] == "agent" else "message.customer"
-        )
-
     def reason(self, error: JsonObject | None) -> str:
         """Return why a reply failed: the catalogue's sentence for its code, else Chatwoot's own
         words.
@@ -251,37 +259,6 @@ class Locale:
             if key in self.catalogue
             else (error or {}).get("message") or self.t("error.unknown")
         )
-
-    def files(self, message: JsonObject) -> list[dict[str, Any]]:
-        """What can be fetched of its attachments, through us: the addresses themselves come from
-        outside, and expire. An outside link leads there, and is not fetched.
-        """
-        if message["deleted"]:
-            return []
-        numbered = enumerate(message.get("attachments") or [])
-        return [
-            self._file(found, f"/api/attachments/{message['id']}/{part_of(found.get('id'), index)}")
-            for index, found in numbered
-            if _is_safe(found.get("url")) and _is_safe(found.get("link"))
-        ]
-
-    def _file(self, found: JsonObject, address: str) -> dict[str, Any]:
-        if not found.get("url"):  # Chatwoot has yet to store it, or it is none of its files
-            address = ""
-        kind = found["type"] if address and found["type"] in MEDIA else "file"
-        address = address or found.get("link") or ""
-        return {
-            "kind": kind,
-            "url": address,
-            "shown": f"{address}/thumb" if found.get("thumbUrl") else address,
-            "label": found.get("name") or found.get("link") or self.t(f"file.{kind}"),
-            "width": found.get("width"),
-            "height": found.get("height"),
-        }
-
-
-def _is_safe(url: str | None) -> bool:
-    return not url or re.match(r"https?://", url) is not None
 
 
 def moment_of(iso: str) -> datetime:

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
 
+from server.core.pages.page_forms import MessageForm, message_form, sender_of
 from server.core.pages.page_locale import JsonObject, Locale, moment_of
 
 GROUP_SPAN = timedelta(minutes=5)  # messages of one sender within this stand together
+
+_OF_SENDER = ("senderType", "senderKind", "senderName", "private")
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,8 @@ class ThreadItem:
     """A message with what is shown around it."""
 
     message: JsonObject
+    sender: str
+    form: MessageForm
     key: str
     side: str
     day: str | None
@@ -25,10 +30,17 @@ class ThreadItem:
     is_end: bool
 
 
-def arrange(messages: Sequence[JsonObject], unread_count: int, locale: Locale) -> list[ThreadItem]:
+def arrange(
+    messages: Sequence[JsonObject],
+    unread_count: int,
+    locale: Locale,
+    *,
+    channel: str | None = None,
+) -> list[ThreadItem]:
     """Groups of one sender, days, and the divider before the newest `unread_count` customer
-    messages.
+    messages. `channel`: the conversation's, as Chatwoot names it.
     """
+    by_number = {message["chatwootMessageId"]: message for message in messages}
     inbound = [message["id"] for message in messages if message["senderType"] == "customer"]
     first_new = inbound[-unread_count:][0] if unread_count and inbound else None
     days = [locale.day(message["createdAt"]) for message in messages]
@@ -42,6 +54,8 @@ def arrange(messages: Sequence[JsonObject], unread_count: int, locale: Locale) -
     return [
         ThreadItem(
             message=message,
+            sender=sender_of(message, locale, channel),
+            form=message_form(message, locale, by_number.get(_quoted_number(message)), channel),
             key=f"c-{message['clientId']}" if message.get("clientId") else f"m-{message['id']}",
             side="note"
             if message["private"]
@@ -57,8 +71,11 @@ def arrange(messages: Sequence[JsonObject], unread_count: int, locale: Locale) -
     ]
 
 
+def _quoted_number(message: JsonObject) -> int | None:
+    quote = (message.get("details") or {}).get("quote") or {}
+    return quote.get("chatwootMessageId") or 0
+
+
 def _is_same_group(before: JsonObject, message: JsonObject) -> bool:
-    same = all(
-        before.get(name) == message.get(name) for name in ("senderType", "senderName", "private")
-    )
+    same = all(before.get(name) == message.get(name) for name in _OF_SENDER)
     return same and moment_of(message["createdAt"]) - moment_of(before["createdAt"]) <= GROUP_SPAN

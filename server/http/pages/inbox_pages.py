@@ -16,8 +16,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from server.access.authentication import Principal
-from server.core.pages.page_locale import JsonObject
-from server.core.pages.page_thread import arrange
+from server.core.pages.page_locale import JsonObject, Locale
+from server.core.pages.page_thread import ThreadItem, arrange
+from server.core.state.message_kinds import KINDS
 from server.core.state.preference_rules import CHOICES, Preferences
 from server.db.access.agent_rows import Agent
 from server.db.state.lists import Filters
@@ -168,7 +169,7 @@ class InboxPages:
             "older_query": urlencode(older),
             "empty_key": view.empty_key(),
             "thread": thread,
-            "items": arrange(messages, thread["unreadCount"] if thread else 0, locale),
+            "items": _items(thread, locale),
             "oldest_id": messages[0]["id"] if len(messages) >= FIRST_PAGE else None,
             "client_id": str(uuid.uuid4()),
             "modules": self._modules,
@@ -181,6 +182,7 @@ class InboxPages:
                 "zone": str(locale.zone),
                 "wsUrl": "/ws",
                 "strings": locale.catalogue,
+                "kinds": KINDS,
                 "list": {"items": shown.items, "next": view.api_address(shown.next_before)},
                 "unread": unread,
                 "thread": thread,
@@ -191,6 +193,13 @@ class InboxPages:
     def _has_trouble(self, agent: Agent) -> bool:
         """Whether to show an administrator that an inbox of the company does not work."""
         return agent.role == "admin" and self._directory.has_trouble(agent.company_id)
+
+
+def _items(thread: JsonObject | None, locale: Locale) -> list[ThreadItem]:
+    if thread is None:
+        return []
+    unread_count, channel = thread["unreadCount"], thread.get("channel")
+    return arrange(thread["messages"], unread_count, locale, channel=channel)
 
 
 def _filters(view: View) -> Filters:

@@ -20,6 +20,7 @@ from server.core.pages.page_locale import (
     Locale,
     preferred_language,
 )
+from server.core.pages.page_nodes import html
 from server.errors import OmniError
 from server.http.pages.build_files import hash_files
 from server.http.pages.page_requests import PAGE_HEADERS, THEMES, zone_of
@@ -53,6 +54,7 @@ class PageFrame:
             lstrip_blocks=True,
             auto_reload=False,
         )
+        self._templates.globals["nodes"] = html
 
     def page(self, handler: Handler) -> Handler:
         """Return the handler, with our own errors as pages."""

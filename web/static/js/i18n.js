@@ -3,7 +3,7 @@
 
 const MINUTE_MS = 60_000;
 
-export function createI18n({ lang, digits, strings, now = () => new Date() }) {
+export function createI18n({ lang, digits, strings, kinds = {}, now = () => new Date() }) {
   const plurals = new Intl.PluralRules(lang);
   const numbers = new Intl.NumberFormat(`${lang}-u-nu-${digits}`, { useGrouping: false, maximumFractionDigits: 1 });
   const months = strings["time.months"].split(" ");
@@ -25,6 +25,16 @@ export function createI18n({ lang, digits, strings, now = () => new Date() }) {
 
   // Digits of an id are not translated: it is a name.
   const nameOf = ({ id, externalUserName }) => externalUserName || t("row.nameless", { id: String(id) });
+
+  // A message in one line. The line of the server's that stands for one without a text begins with its kind in English: that word is
+  // said in the page's language.
+  function line({ kind, content }) {
+    const english = kinds[kind] ?? "";
+    const isOurs = !content || content === english || content.startsWith(`${english}: `);
+    if (!kind || kind === "text" || !isOurs) return content;
+    const more = content.slice(english.length).replace(/^: /, "");
+    return t(`kind.${kind}`) + (more && `: ${more}`);
+  }
 
   const has = (key) => key in strings;
   const clock = (iso) => {
@@ -68,7 +78,7 @@ export function createI18n({ lang, digits, strings, now = () => new Date() }) {
     return { isClosed: false, text: replyUntil ? t("window.open", { time: span(minutes) }) : "" };
   }
 
-  return { t, has, nameOf, number, clock, seconds, day, listTime, full, waiting, replyWindow };
+  return { t, has, line, nameOf, number, clock, seconds, day, listTime, full, waiting, replyWindow };
 }
 
 function daysBetween(earlier, later) {

@@ -189,7 +189,7 @@ export function fillRow(row, conversation, { i18n, unread, isOpen, hasFailed, dr
 
 function previewText(preview, i18n) {
   if (!preview) return "";
-  const text = preview.content || (preview.hasAttachments ? i18n.t("row.attachment") : "");
+  const text = i18n.line(preview) || (preview.hasAttachments ? i18n.t("row.attachment") : "");
   return preview.senderType === "agent" ? i18n.t("row.reply", { text }) : text;
 }
 

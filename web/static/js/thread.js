@@ -3,7 +3,7 @@
 
 import { fillAvatar, fillList, fillSlots, find, perFrame, reconcile, setAttrs, setText, slot } from "./dom.js";
 import { pass } from "./api.js";
-import { arrange, fillMessage, firstNew, messageKey } from "./message.js";
+import { arrange, fillMessage, firstNew, loadForms, messageKey } from "./message.js";
 
 const PAGE = 50;
 const SHOWN_MAX = 300;
@@ -43,6 +43,7 @@ export class Thread {
     this.#els.items.addEventListener("click", (event) => this.#onAction(event));
     app.store.subscribe((ids) => ids.has(this.#id) && this.paint());
     document.addEventListener("visibilitychange", () => this.#markRead());
+    this.wake();
   }
 
   async open(id) {
@@ -64,27 +65,38 @@ export class Thread {
     this.#paint();
     this.#els.log.ariaBusy = "false";
     const wanted = Number(/^#m(\d+)$/.exec(location.hash)?.[1]);
-    if (wanted) await this.#goTo(wanted);
-    else this.toEnd();
+    if (!wanted || !(await this.#goTo(({ id: found }) => found === wanted))) this.toEnd();
   }
 
-  // A link to one message leads there, also where it lies far back.
-  async #goTo(messageId) {
+  // A link to one message, or a quote of one, leads there, also where it lies far back. `isWanted(message)`: whether it is the one.
+  async #goTo(isWanted) {
     const { store } = this.#app;
     const id = this.#id;
     this.#isStuck = false;
-    const place = () => store.messages(id).findIndex((message) => message.id === messageId);
+    const place = () => store.messages(id).findIndex(isWanted);
     for (let pages = 0; pages < FAR_PAGES && place() < 0 && store.hasOlder(id) && this.#id === id; pages++) await this.#loadOlder();
-    if (place() < 0 || this.#id !== id) return this.toEnd();
-    this.#fromId = store.messages(id)[Math.max(0, place() - PAGE)].id;
+    if (place() < 0 || this.#id !== id) return null;
+    const messages = store.messages(id);
+    const at = place();
+    if (at < this.#from(messages)) this.#fromId = messages[Math.max(0, at - PAGE)].id;
     this.#paint();
-    const node = find(`#m${messageId}`);
+    const node = find(`#m${messages[at].id}`);
+    for (const before of this.#els.items.querySelectorAll("[data-wanted]")) delete before.dataset.wanted;
     node.dataset.wanted = "";
     node.scrollIntoView({ block: "center" });
+    return node;
+  }
+
+  // For the eye and for the ear.
+  async #goToQuoted(number) {
+    const node = await this.#goTo(({ chatwootMessageId }) => chatwootMessageId === number);
+    node?.setAttribute("tabindex", "-1");
+    node?.focus();
   }
 
   // The line is back: what could not be fetched is tried again.
   wake() {
+    loadForms().then(this.paint).catch(pass);
     if (this.#id !== null && !this.#els.trouble.hidden) this.open(this.#id);
   }
 
@@ -139,7 +151,7 @@ export class Thread {
     if (!conversation) return;
     this.#fillHead(conversation);
     this.#placeDivider();
-    const items = arrange(this.#items(), this.#firstNewId, i18n);
+    const items = arrange(this.#items(), this.#firstNewId, i18n, conversation.channel);
     this.#countUnseen(items);
     reconcile(this.#els.items, "t-message", items, {
       key: ({ message }) => messageKey(message),
@@ -233,7 +245,13 @@ export class Thread {
     await reads.take(tell(), (conversation) => store.load([conversation])).catch(pass);
   }
 
-  async #onAction({ target }) {
+  async #onAction(event) {
+    const { target } = event;
+    const quote = target.closest("[data-quote]");
+    if (quote) {
+      event.preventDefault();
+      return this.#goToQuoted(Number(quote.dataset.quote));
+    }
     const action = target.closest("[data-act]")?.dataset.act;
     if (!action) return;
     const key = target.closest("[data-key]").dataset.key;

@@ -37,10 +37,10 @@ export function bindAlerts({ agent, delay, i18n, preferences }, open) {
     if (notifications && globalThis.Notification?.permission === "granted") notify(conversation, message);
   }
 
-  function notify(conversation, { content }) {
+  function notify(conversation, message) {
     const { id } = conversation;
     const name = i18n.nameOf(conversation).replace(TURNING, "");
-    const note = new Notification(i18n.t("alert.title", { name }), { body: content, tag: `omni-${id}`, icon: find("link[rel=icon]").href });
+    const note = new Notification(i18n.t("alert.title", { name }), { body: i18n.line(message), tag: `omni-${id}`, icon: find("link[rel=icon]").href });
     note.onclick = () => {
       note.close();
       window.focus();

@@ -21,7 +21,7 @@ export function bindPalette(dialog, { store, i18n }, go) {
     const people = text === "" ? [] : store.conversations().filter((conversation) => has(i18n.nameOf(conversation)));
     return [
       ...people.slice(0, CONVERSATIONS_MAX).map((conversation) =>
-        ({ label: i18n.nameOf(conversation), hint: conversation.preview?.content, run: () => go({ openId: conversation.id }) })),
+        ({ label: i18n.nameOf(conversation), hint: conversation.preview && i18n.line(conversation.preview), run: () => go({ openId: conversation.id }) })),
       ...actions().filter(({ label }) => has(label)),
       ...(text ? [{ label: i18n.t("palette.search", { text }), run: () => go({ q: text, openId: null }) }] : []),
     ];

@@ -1,0 +1,32 @@
+// Elements of nodes: a text, or [tag, attributes, nodes]. server/core/pages/page_nodes.py prints the same. The page's policy lets no
+// string become markup; that no address can run anything is held to here once more.
+
+const TAGS = new Set(("a article audio blockquote button code dd del details div dl dt em h3 img li ol p pre span strong " +
+  "summary ul video").split(" "));
+const held = new WeakMap(); // place -> what it shows
+
+export function draw(node) {
+  if (typeof node === "string") return document.createTextNode(node);
+  const [tag, attributes, children] = node;
+  if (!TAGS.has(tag)) throw new TypeError(tag);
+  const element = document.createElement(tag);
+  for (const name in attributes) {
+    if (/^on|^style$|^srcdoc$/.test(name)) throw new TypeError(name);
+    if ((name === "href" || name === "src") && !/^(https?:|mailto:|tel:|\/(?!\/)|#)/.test(attributes[name])) throw new TypeError(name);
+    element.setAttribute(name, attributes[name]);
+  }
+  element.append(...children.map(draw));
+  return element;
+}
+
+// What is there already stays as it is: playing media, unfolded texts, and what the server printed.
+export function show(place, nodes) {
+  const key = JSON.stringify(nodes);
+  if (held.get(place) === key) return;
+  const fresh = place.cloneNode(false);
+  fresh.append(...nodes.map(draw));
+  place.hidden = nodes.length === 0;
+  fresh.hidden = place.hidden;
+  if (held.has(place) || !place.isEqualNode(fresh)) place.replaceChildren(...fresh.childNodes);
+  held.set(place, key);
+}
