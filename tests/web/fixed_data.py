@@ -34,6 +34,7 @@ from server.db.schema.shared_tables import social_conversations, social_messages
 from server.db.state import crm_proofs
 from server.settings import Settings
 from tests.unit.databases import fresh_sqlite
+from tests.web.kinds_data import FROM_AGENTS, FROM_CUSTOMERS
 
 ORIGIN = "https://inbox.test"
 # as browsers send it with a form of ours
@@ -41,6 +42,7 @@ OURS = {"Sec-Fetch-Site": "same-origin", "Origin": ORIGIN}
 EMAIL = "tomas@example.org"
 PASSWORD = "right-and-long"
 OPEN_ID = 3
+KINDS_ID = 1  # its conversation has one of each kind of message
 FOREIGN_ID = 99  # another company's
 _COMPANY = 1
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
@@ -49,7 +51,7 @@ _SESSION = re.compile(r"(\S*omni_session)=([^;]+)")
 
 def conversations() -> list[Conversation]:
     return [
-        _conversation(1, inbound_count=4, read_count=3),
+        _conversation(1, inbound_count=4, read_count=3, channel="Channel::Whatsapp"),
         _conversation(2, inbound_count=120, external_user_name="মোঃ আব্দুল্লাহ আল মামুন"),
         _conversation(OPEN_ID, inbound_count=2, external_user_name=None, preview=None),
         _conversation(4, last_message_us=None, contact=None),
@@ -115,6 +117,15 @@ def messages() -> list[Message]:
     ]
 
 
+def kind_messages() -> list[Message]:
+    """One of each kind, in a conversation of their own."""
+    kinds = [("customer", one) for one in FROM_CUSTOMERS] + [("agent", one) for one in FROM_AGENTS]
+    return [
+        _message(number, _HOUR - number, sender_type, conversation_id=KINDS_ID, **one)
+        for number, (sender_type, one) in enumerate(kinds, len(messages()) + 1)
+    ]
+
+
 _NOTE = {"is_private": True}
 
 
@@ -143,7 +154,7 @@ class Pages:
                 social_messages.c.omni_client_id,
                 social_messages.c.omni_is_private,
             )
-            .where(social_messages.c.id > len(messages()))
+            .where(social_messages.c.id > len(messages()) + len(kind_messages()))
             .order_by(social_messages.c.id)
         )
         with self.database.connect() as connection:
@@ -169,7 +180,7 @@ def running_pages(folder: Path, *, has_agent: bool = True) -> Iterator[Pages]:
         asyncio.run(_fill(url))
         foreign = _conversation(FOREIGN_ID, company_id=_COMPANY + 1)
         rows = [_row(conversation_to_row(c)) for c in (*conversations(), foreign)]
-        messages_rows = [_row(message_to_row(m)) for m in messages()]
+        messages_rows = [_row(message_to_row(m)) for m in (*messages(), *kind_messages())]
         with engine.begin() as connection:
             connection.execute(social_conversations.insert(), rows)
             connection.execute(social_messages.insert(), messages_rows)

@@ -11,7 +11,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from server.core.pages.page_attachments import attachment_nodes
 from server.core.pages.page_locale import Locale, Wait, preferred_language
+from server.core.pages.page_nodes import html
 from server.core.pages.page_thread import arrange
 
 CATALOGUES = Path(__file__).parents[2] / "web" / "locale"
@@ -40,6 +42,9 @@ def message(number: int, sent: str, sender: str = "customer", **more: Any) -> di
         "senderName": sender,
         "private": False,
         "clientId": None,
+        "chatwootMessageId": number,
+        "deleted": False,
+        "content": "text",
         **more,
     }
 
@@ -129,8 +134,9 @@ def test_a_name_that_the_catalogue_lacks_is_its_own_word() -> None:
 )
 def test_only_web_addresses_become_links(url: str) -> None:
     """Attachments' addresses come from outside."""
-    found = {"type": "file", "url": url, "name": "x"}
-    assert ENGLISH.files({"id": 1, "deleted": False, "attachments": [found]}) == []
+    for name in ("url", "link"):
+        sent = {"type": "file", "name": "x", name: url}
+        assert attachment_nodes({"id": 1, "attachments": [sent]}, ENGLISH) == []
 
 
 def test_groups_end_with_their_sender_their_day_and_after_a_pause() -> None:
@@ -182,14 +188,13 @@ def test_files_are_fetched_through_the_server() -> None:
         {"type": "image", "url": "https://x/a", "thumbUrl": "https://x/t"},
         {"type": "location", "url": "http://x/b", "name": "Here"},
     ]
-    image, other = ENGLISH.files({"id": 7, "deleted": False, "attachments": kinds})
-    assert (image["kind"], image["url"], image["shown"], image["label"]) == (
-        "image",
-        "/api/attachments/7/0",
-        "/api/attachments/7/0/thumb",
-        "Image",
-    )
-    assert (other["kind"], other["url"], other["label"]) == ("file", "/api/attachments/7/1", "Here")
+    shown = html(attachment_nodes({"id": 7, "attachments": kinds}, ENGLISH))
+    image, other = shown.split("</li>")[:2]
+    assert 'href="/api/attachments/7/0"' in image
+    assert 'src="/api/attachments/7/0/thumb"' in image
+    assert 'alt="Image"' in image
+    assert 'href="/api/attachments/7/1"' in other
+    assert ">Here</a>" in other
 
 
 @pytest.mark.parametrize(

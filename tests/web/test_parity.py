@@ -14,10 +14,12 @@ import pytest
 from playwright.async_api import Browser, Page, Route
 
 from tests.web.fixed_data import (
+    KINDS_ID,
     OPEN_ID,
     ORIGIN,
     Pages,
     conversations,
+    kind_messages,
     messages,
     running_pages,
 )
@@ -27,7 +29,7 @@ ZONE = "Asia/Dhaka"
 # what the scripts print for the boot data, and what the server printed, as comparable strings
 COMPARE = """async (build) => {
   const load = (name) => import(`/static/${build}/js/${name}.js`);
-  const [{ createI18n }, { clone }, { fillRow }, { arrange, fillMessage, firstNew }] =
+  const [{ createI18n }, { clone }, { fillRow }, { arrange, fillMessage, firstNew, loadForms }] =
     await Promise.all(["i18n", "dom", "list", "message"].map(load));
   const boot = JSON.parse(document.querySelector("#boot").textContent);
   const i18n = createI18n(boot);
@@ -37,8 +39,9 @@ COMPARE = """async (build) => {
     fillRow(node, conversation, { i18n, unread: conversation.unreadCount, isOpen, draft: "", query: location.search });
     return node;
   });
-  const { messages, unreadCount } = boot.thread;
-  const items = arrange(messages, firstNew(messages, unreadCount), i18n).map((item) => {
+  const { messages, unreadCount, channel } = boot.thread;
+  await loadForms();
+  const items = arrange(messages, firstNew(messages, unreadCount), i18n, channel).map((item) => {
     const node = clone("t-message");
     fillMessage(node, item, i18n);
     return node;
@@ -73,9 +76,10 @@ async def page(
     """The thread's page as the server prints it, in the language the test asks for, without its
     main module.
     """
+    lang, conversation_id = request.param
     name, value = pages.sign_in()
     context = await browser.new_context(timezone_id=ZONE)
-    cookies = (("lang", request.param), ("tz", ZONE))
+    cookies = (("lang", lang), ("tz", ZONE))
     await context.add_cookies(
         [{"name": f"omni_{key}", "value": value, "url": ORIGIN} for key, value in cookies]
     )
@@ -93,17 +97,25 @@ async def page(
     await context.route(f"{ORIGIN}/**", answer)
     await context.route("https://files.example/**", lambda route: route.abort())
     opened = await context.new_page()
-    await opened.goto(f"{ORIGIN}/inbox/c/{OPEN_ID}?status=all")
+    await opened.goto(f"{ORIGIN}/inbox/c/{conversation_id}?status=all")
     yield opened
     await context.close()
 
 
-@pytest.mark.parametrize("page", ["en", "bn"], indirect=True)
-async def test_scripts_print_what_the_server_printed(page: Page) -> None:
+@pytest.mark.parametrize(
+    ("page", "count"),
+    [
+        ((lang, number), len(shown()))
+        for lang in ("en", "bn")
+        for number, shown in ((OPEN_ID, messages), (KINDS_ID, kind_messages))
+    ],
+    indirect=["page"],
+)
+async def test_scripts_print_what_the_server_printed(page: Page, count: int) -> None:
     """Same objects, same markup: a page does not change when its scripts take over."""
     build = (await page.get_attribute("link[rel=stylesheet]", "href") or "").split("/")[2]
     compared = await page.evaluate(COMPARE, build)
-    for kind, count in (("rows", len(conversations())), ("messages", len(messages()))):
+    for kind, expected in (("rows", len(conversations())), ("messages", count)):
         by_server, by_scripts = compared[kind]
-        assert len(by_server) == count
+        assert len(by_server) == expected
         assert by_scripts == by_server

@@ -41,7 +41,7 @@ def _item(one: _Json, address: str | None, m: _Json, locale: Locale) -> Node:
     if link and address:
         inner.append(element("p", None, outside(link, locale.word("linkType", one["type"]))))
     if one.get("transcript"):
-        hint = element("p", {"class": "hint"}, locale.t("form.transcript"))
+        hint = element("p", {"class": "hint"}, locale.t("bubble.transcript"))
         inner.append(element("div", {"class": "transcript"}, hint, *plain_nodes(one["transcript"])))
     is_picture = address is not None and one["type"] in ("image", "video")
     of = "file" if one["type"] not in MEDIA or address is None else "image" if is_picture else None
@@ -83,7 +83,7 @@ def _place(one: _Json, locale: Locale) -> Node:
     if one.get("address") and one["address"] != title:
         inner.append(element("p", {"dir": "auto"}, one["address"]))
     address = _MAP.format(*place)
-    label = locale.t("form.map", place=f"{place[0]}, {place[1]}")
+    label = locale.t("bubble.map", place=f"{place[0]}, {place[1]}")
     return element("li", {"class": "file"}, *inner, element("p", None, outside(address, label)))
 
 

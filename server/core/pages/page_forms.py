@@ -93,7 +93,7 @@ def _before(m: _Json, locale: Locale, quoted: _Json | None) -> Nodes:
 def _ad(ad: _Json, locale: Locale) -> Node:
     address = safe_address(ad.get("url"))
     title = ad.get("headline") or address
-    inner: Nodes = [_line(locale.t("form.ad"), "hint")]
+    inner: Nodes = [_line(locale.t("bubble.ad"), "hint")]
     if title:
         shown = outside(address, title) if address else title
         inner.append(element("p", {"dir": "auto"}, element("strong", None, shown)))
@@ -104,7 +104,7 @@ def _ad(ad: _Json, locale: Locale) -> Node:
 
 def _story(story: _Json, locale: Locale) -> Node:
     address = safe_address(story.get("url"))
-    label = locale.t("form.story")
+    label = locale.t("bubble.story")
     inner: Nodes = [outside(address, label) if address else label]
     if story.get("sender"):
         inner.append(f" · {story['sender']}")
@@ -113,8 +113,9 @@ def _story(story: _Json, locale: Locale) -> Node:
 
 def _quote(quote: _Json, quoted: _Json | None, locale: Locale) -> Node:
     """A link where the message is there; else a button, as only a script can load it."""
-    found = {"id": None, "senderName": None, "content": None, **(quoted or {})}
-    text = quote.get("content") or found["content"] or locale.t("form.quote")
+    found = {"id": None, "senderName": None, **(quoted or {})}
+    said = locale.line(quoted.get("kind"), quoted["content"]) if quoted else ""
+    text = quote.get("content") or said or locale.t("bubble.quote")
     if quoted and quoted["deleted"]:
         text = locale.t("message.deleted")
     text = text if len(text) <= _QUOTE_CHARACTERS else text[:_QUOTE_CHARACTERS] + "…"
@@ -132,7 +133,7 @@ def _mail_head(email: _Json, locale: Locale) -> Node | None:
     rows: Nodes = []
     if email.get("subject"):
         subject = element("strong", None, email["subject"])
-        rows += _row(locale.t("form.subject"), [subject])
+        rows += _row(locale.t("bubble.subject"), [subject])
     lists = {"from": [email["from"]] if email.get("from") else []}
     lists |= {name: email.get(name) or [] for name in ("to", "cc", "bcc")}
     for name, addresses in lists.items():
@@ -140,7 +141,7 @@ def _mail_head(email: _Json, locale: Locale) -> Node | None:
             inner: Nodes = []
             for address in addresses:
                 inner += [", ", mail_link(address)] if inner else [mail_link(address)]
-            rows += _row(locale.t(f"form.{name}"), inner)
+            rows += _row(locale.t(f"bubble.{name}"), inner)
     return element("dl", {"class": "aside"}, *rows) if rows else None
 
 
@@ -160,7 +161,7 @@ def _body(m: _Json, locale: Locale) -> Nodes:
         return _folded(content, locale, is_mail)
     own = content.removesuffix(quoted).rstrip(" \n")
     inner = _folded(quoted, locale, is_mail)
-    summary = element("summary", None, locale.t("form.quoted"))
+    summary = element("summary", None, locale.t("bubble.quoted"))
     return [*_folded(own, locale, is_mail), element("details", None, summary, *inner)]
 
 
@@ -174,7 +175,7 @@ def _folded(text: str, locale: Locale, is_plain: bool) -> Nodes:
     cut = head.rfind("\n")
     cut = cut if cut > len(head) // 2 else head.rfind(" ")
     head = head[:cut] if cut > len(head) // 2 else head
-    summary = element("summary", None, locale.t("form.showAll"))
+    summary = element("summary", None, locale.t("bubble.showAll"))
     rest = text[len(head) :].removeprefix("\n")
     return [*nodes_of(head), element("details", None, summary, *nodes_of(rest))]
 
@@ -184,12 +185,16 @@ def _after(m: _Json, locale: Locale, channel: str | None) -> Nodes:
     nodes: Nodes = [
         *_choices(details, locale),
         *_filled(details.get("form") or [], locale),
-        *(_card(card, locale) for name in ("cards", "articles") for card in details.get(name) or []),
+        *(
+            _card(card, locale)
+            for name in ("cards", "articles")
+            for card in details.get(name) or []
+        ),
         *_of_kind(m, details, locale, channel),
     ]
     for one in details.get("translations") or []:
         lang = one["language"] if _LANGUAGE.fullmatch(one["language"]) else None
-        nodes.append(_line(locale.t("form.translation", language=one["language"]), "hint"))
+        nodes.append(_line(locale.t("bubble.translation", language=one["language"]), "hint"))
         nodes.append(element("div", {"lang": lang}, *plain_nodes(one["text"])))
     return nodes + _edited(m, details, locale)
 
@@ -208,11 +213,14 @@ def _choices(details: _Json, locale: Locale) -> Nodes:
     names = [one.get("value") or one["title"] for one in chosen]
     options = details.get("options") or []
     known = [one.get("value") or one["title"] for one in options]
-    options = [*options, *(one for one, name in zip(chosen, names, strict=True) if name not in known)]
+    options = [
+        *options,
+        *(one for one, name in zip(chosen, names, strict=True) if name not in known),
+    ]
     items: Nodes = []
     for one in options:
         is_chosen = (one.get("value") or one["title"]) in names
-        mark = [element("span", {"class": "sr"}, f" ({locale.t('form.chosen')})")]
+        mark = [element("span", {"class": "sr"}, f" ({locale.t('bubble.chosen')})")]
         given = {"data-chosen": "" if is_chosen else None, "dir": "auto"}
         items.append(element("li", given, one["title"], *(mark if is_chosen else [])))
     return [element("ul", {"class": "choices"}, *items)] if items else []
@@ -222,8 +230,11 @@ def _filled(fields: list[_Json], locale: Locale) -> Nodes:
     rows: Nodes = []
     for one in fields:
         value = one.get("value")
-        inner = plain_nodes(value) if value else [locale.t("form.notFilled")]
-        rows += [element("dt", {"dir": "auto"}, one["label"]), element("dd", {"dir": "auto"}, *inner)]
+        inner = plain_nodes(value) if value else [locale.t("bubble.notFilled")]
+        rows += [
+            element("dt", {"dir": "auto"}, one["label"]),
+            element("dd", {"dir": "auto"}, *inner),
+        ]
     return [element("dl", {"class": "aside"}, *rows)] if rows else []
 
 
@@ -245,20 +256,22 @@ def _card(card: _Json, locale: Locale) -> Node:
 def _of_kind(m: _Json, details: _Json, locale: Locale, channel: str | None) -> Nodes:
     kind = m.get("kind")
     if kind == "unsupported":
-        app = _app(channel, locale) or locale.t("form.theirApp")
-        return [_line(locale.t("form.unsupported", app=app), "hint")]
+        app = _app(channel, locale) or locale.t("bubble.theirApp")
+        return [_line(locale.t("bubble.unsupported", app=app), "hint")]
     if kind == "rating":
         return _rating(details.get("rating"), locale)
     if kind == "emailAsked":
         given = details.get("givenEmail")
-        return [_given(mail_link(given))] if given else [_line(locale.t("form.emailAsked"), "hint")]
+        return (
+            [_given(mail_link(given))] if given else [_line(locale.t("bubble.emailAsked"), "hint")]
+        )
     if kind == "call":
         return [_line(_call(details.get("call") or {}, locale), "call")]
     if kind == "meeting":
         meeting = details.get("meeting") or {}
         if address := safe_address(meeting.get("url")):
-            return [element("p", None, outside(address, locale.t("form.join")))]
-        return [_line(locale.t("form.joinInChatwoot"), "hint")]
+            return [element("p", None, outside(address, locale.t("bubble.join")))]
+        return [_line(locale.t("bubble.joinInChatwoot"), "hint")]
     if m.get("isSummary") and kind in ("poll", "unknown"):
         return [_line(locale.line(kind, m["content"]), "hint")]
     return []
@@ -271,10 +284,10 @@ def _given(link: Node) -> Node:
 def _rating(rating: _Json | None, locale: Locale) -> Nodes:
     value = (rating or {}).get("value")
     if not rating or not value:
-        nodes: Nodes = [_line(locale.t("form.ratingAsked"), "hint")]
+        nodes: Nodes = [_line(locale.t("bubble.ratingAsked"), "hint")]
     else:
         stars = element("span", {"class": "stars", "aria-hidden": "true"}, _stars(value))
-        nodes = [element("p", None, stars, f" {locale.t('form.stars', n=value)}")]
+        nodes = [element("p", None, stars, f" {locale.t('bubble.stars', n=value)}")]
     return [*nodes, *plain_nodes((rating or {}).get("feedback") or "")]
 
 

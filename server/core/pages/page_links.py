@@ -8,7 +8,9 @@ import re
 from server.core.pages.page_nodes import Node, element
 
 # what no address holds: space, controls and marks that turn the direction of writing
-_SPACES = r"\u0000-\u0020\u007f-\u00a0\u061c\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff"
+_SPACES = (
+    r"\u0000-\u0020\u007f-\u00a0\u061c\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff"
+)
 SPACE = re.compile(f"[{_SPACES}]")
 _IN_ADDRESS = rf"[^{_SPACES}<>\"`\\^{{|}}]"
 URL = rf"(?<![A-Za-z0-9])https?://{_IN_ADDRESS}+|(?<![A-Za-z0-9@/.])www\.{_IN_ADDRESS}+"

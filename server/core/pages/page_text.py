@@ -156,7 +156,7 @@ def _scan(
     while (found := shapes.search(text, at)) is not None:
         node, taken = node_of(found)
         at = found.start() + taken
-        if node is None or isinstance(node, str) and node == text[found.start() : at]:
+        if node is None or (isinstance(node, str) and node == text[found.start() : at]):
             continue
         _add(nodes, text[kept : found.start()])
         _add(nodes, node)

@@ -27,7 +27,7 @@ function item(one, address, message, i18n) {
   if (one.contact) return card(one.contact, i18n);
   const inner = [file(one, address, message, i18n)];
   if (link && address) inner.push(["p", {}, [outside(link, i18n.t(`linkType.${type}`))]]);
-  if (transcript) inner.push(["div", { class: "transcript" }, [["p", { class: "hint" }, [i18n.t("form.transcript")]], ...plainNodes(transcript)]]);
+  if (transcript) inner.push(["div", { class: "transcript" }, [["p", { class: "hint" }, [i18n.t("bubble.transcript")]], ...plainNodes(transcript)]]);
   const attributes = {};
   if (!address || !MEDIA.includes(type)) attributes.class = "file";
   else if (type !== "audio") attributes.class = "image";
@@ -60,7 +60,7 @@ function place({ latitude, longitude, title, name, address }, i18n) {
   if (shown) inner.push(bold(shown));
   if (address && address !== shown) inner.push(["p", { dir: "auto" }, [address]]);
   const map = `https://www.openstreetmap.org/?mlat=${north}&mlon=${east}#map=17/${north}/${east}`;
-  return ["li", { class: "file" }, [...inner, ["p", {}, [outside(map, i18n.t("form.map", { place: `${north}, ${east}` }))]]]];
+  return ["li", { class: "file" }, [...inner, ["p", {}, [outside(map, i18n.t("bubble.map", { place: `${north}, ${east}` }))]]]];
 }
 
 function card({ name, phones, emails }, i18n) {

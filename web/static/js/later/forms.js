@@ -76,7 +76,7 @@ function above({ details }, i18n, quoted) {
 function adNode({ headline, body: words, url }, i18n) {
   const address = safeAddress(url);
   const title = headline || address;
-  const inner = [line(i18n.t("form.ad"), "hint")];
+  const inner = [line(i18n.t("bubble.ad"), "hint")];
   if (title) inner.push(bold(address ? outside(address, title) : title));
   if (words) inner.push(text(words));
   return aside(inner);
@@ -84,13 +84,13 @@ function adNode({ headline, body: words, url }, i18n) {
 
 function storyNode({ url, sender }, i18n) {
   const address = safeAddress(url);
-  const label = i18n.t("form.story");
+  const label = i18n.t("bubble.story");
   return ["p", { class: "aside", dir: "auto" }, [address ? outside(address, label) : label, ...(sender ? [` · ${sender}`] : [])]];
 }
 
 // A link where the message is there; else a button, as only a script can load it.
 function quoteNode({ content, senderName, chatwootMessageId: number }, quoted, i18n) {
-  let words = quoted?.deleted ? i18n.t("message.deleted") : content || quoted?.content || i18n.t("form.quote");
+  let words = quoted?.deleted ? i18n.t("message.deleted") : content || (quoted && i18n.line(quoted)) || i18n.t("bubble.quote");
   const points = [...words];
   if (points.length > QUOTE_POINTS) words = `${points.slice(0, QUOTE_POINTS).join("")}…`;
   const name = senderName || quoted?.senderName;
@@ -101,10 +101,10 @@ function quoteNode({ content, senderName, chatwootMessageId: number }, quoted, i
 }
 
 function mailHead({ subject, from, to, cc, bcc }, i18n) {
-  const rows = subject ? row(i18n.t("form.subject"), [["strong", {}, [subject]]]) : [];
+  const rows = subject ? row(i18n.t("bubble.subject"), [["strong", {}, [subject]]]) : [];
   for (const [name, addresses] of Object.entries({ from: from ? [from] : [], to, cc, bcc })) {
     if (!addresses?.length) continue;
-    rows.push(...row(i18n.t(`form.${name}`), addresses.reduce((inner, address) => join(inner, mailLink(address)), [])));
+    rows.push(...row(i18n.t(`bubble.${name}`), addresses.reduce((inner, address) => join(inner, mailLink(address)), [])));
   }
   return rows;
 }
@@ -121,7 +121,7 @@ function body({ isSummary, content: written, kind, details }, i18n) {
   if (!quoted || !content.endsWith(quoted)) return folded(content, i18n, isMail);
   let end = content.length - quoted.length;
   while (content[end - 1] === " " || content[end - 1] === "\n") end--;
-  const rest = ["details", {}, [["summary", {}, [i18n.t("form.quoted")]], ...folded(quoted, i18n, isMail)]];
+  const rest = ["details", {}, [["summary", {}, [i18n.t("bubble.quoted")]], ...folded(quoted, i18n, isMail)]];
   return [...folded(content.slice(0, end), i18n, isMail), rest];
 }
 
@@ -137,7 +137,7 @@ function folded(words, i18n, isPlain) {
   if (cut > half) head = head.slice(0, cut);
   const shown = head.join("");
   const rest = words.slice(shown.length).replace(/^\n/, "");
-  return [...nodesOf(shown), ["details", {}, [["summary", {}, [i18n.t("form.showAll")]], ...nodesOf(rest)]]];
+  return [...nodesOf(shown), ["details", {}, [["summary", {}, [i18n.t("bubble.showAll")]], ...nodesOf(rest)]]];
 }
 
 function below(message, i18n, channel) {
@@ -149,7 +149,7 @@ function below(message, i18n, channel) {
     ...ofKind(message, details, i18n, channel),
   ];
   for (const { language, text: words } of details.translations ?? []) {
-    nodes.push(line(i18n.t("form.translation", { language }), "hint"));
+    nodes.push(line(i18n.t("bubble.translation", { language }), "hint"));
     nodes.push(["div", /^[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})?$/.test(language) ? { lang: language } : {}, plainNodes(words)]);
   }
   return [...nodes, ...edited(message, details, i18n)];
@@ -169,7 +169,7 @@ function choices({ options = [], chosen = [] }, i18n) {
   const known = options.map(nameOf);
   const items = [...options, ...chosen.filter((one) => !known.includes(nameOf(one)))].map((one) => {
     const isChosen = names.includes(nameOf(one));
-    const mark = ["span", { class: "sr" }, [` (${i18n.t("form.chosen")})`]];
+    const mark = ["span", { class: "sr" }, [` (${i18n.t("bubble.chosen")})`]];
     return ["li", { ...(isChosen && { "data-chosen": "" }), dir: "auto" }, isChosen ? [one.title, mark] : [one.title]];
   });
   return items.length ? [["ul", { class: "choices" }, items]] : [];
@@ -177,7 +177,7 @@ function choices({ options = [], chosen = [] }, i18n) {
 
 function answers(fields, i18n) {
   const rows = fields.flatMap(({ label, value }) =>
-    [["dt", { dir: "auto" }, [label]], ["dd", { dir: "auto" }, value ? plainNodes(value) : [i18n.t("form.notFilled")]]]);
+    [["dt", { dir: "auto" }, [label]], ["dd", { dir: "auto" }, value ? plainNodes(value) : [i18n.t("bubble.notFilled")]]]);
   return rows.length ? [["dl", { class: "aside" }, rows]] : [];
 }
 
@@ -195,20 +195,20 @@ function cardNode({ title, description, imageUrl, actions }, i18n) {
 }
 
 function ofKind({ kind, isSummary, content }, { rating, givenEmail, call, meeting }, i18n, channel) {
-  if (kind === "unsupported") return [line(i18n.t("form.unsupported", { app: appOf(channel, i18n) ?? i18n.t("form.theirApp") }), "hint")];
+  if (kind === "unsupported") return [line(i18n.t("bubble.unsupported", { app: appOf(channel, i18n) ?? i18n.t("bubble.theirApp") }), "hint")];
   if (kind === "rating") return ratingNodes(rating ?? {}, i18n);
-  if (kind === "emailAsked") return [givenEmail ? text(mailLink(givenEmail)) : line(i18n.t("form.emailAsked"), "hint")];
+  if (kind === "emailAsked") return [givenEmail ? text(mailLink(givenEmail)) : line(i18n.t("bubble.emailAsked"), "hint")];
   if (kind === "call") return [line(callWords(call ?? {}, i18n), "call")];
   if (kind === "meeting") {
     const address = safeAddress(meeting?.url);
-    return [address ? ["p", {}, [outside(address, i18n.t("form.join"))]] : line(i18n.t("form.joinInChatwoot"), "hint")];
+    return [address ? ["p", {}, [outside(address, i18n.t("bubble.join"))]] : line(i18n.t("bubble.joinInChatwoot"), "hint")];
   }
   return isSummary && (kind === "poll" || kind === "unknown") ? [line(i18n.line({ kind, content }), "hint")] : [];
 }
 
 function ratingNodes({ value, feedback }, i18n) {
   const stars = value && ["span", { class: "stars", "aria-hidden": "true" }, ["★".repeat(value) + "☆".repeat(5 - value)]];
-  const first = value ? ["p", {}, [stars, ` ${i18n.t("form.stars", { n: value })}`]] : line(i18n.t("form.ratingAsked"), "hint");
+  const first = value ? ["p", {}, [stars, ` ${i18n.t("bubble.stars", { n: value })}`]] : line(i18n.t("bubble.ratingAsked"), "hint");
   return [first, ...plainNodes(feedback || "")];
 }
 

@@ -2,17 +2,17 @@
 // linked. server/core/pages/page_links.py does the same; a test compares the two. No DOM.
 
 // What no address holds: space, controls and marks that turn the direction of writing.
-const SPACES = String.raw`\u0000-\u0020\u007f-\u00a0\u061c\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff`;
-export const isSpace = (sign) => new RegExp(`[${SPACES}]`, "u").test(sign);
-const IN_ADDRESS = String.raw`[^${SPACES}<>"\x60\\^\{\|\}]`;
-const URL_SHAPE = String.raw`(?<![A-Za-z0-9])https?://${IN_ADDRESS}+|(?<![A-Za-z0-9@\/.])www\.${IN_ADDRESS}+`;
-const MAIL_SHAPE = String.raw`(?<![A-Za-z0-9._+@\-])[A-Za-z0-9][A-Za-z0-9._+\-]{0,63}@[A-Za-z0-9\-]{1,63}(?:\.[A-Za-z0-9\-]{1,63}){1,5}(?![A-Za-z0-9@])`;
-const PHONE_SHAPE = String.raw`(?<![A-Za-z0-9\u09e6-\u09ef_+\/=&?#.\-])(?:\+ ?)?[0-9\u09e6-\u09ef](?:[ \(\)\-]{0,2}[0-9\u09e6-\u09ef]){7,16}(?![A-Za-z0-9\u09e6-\u09ef_])`;
-export const LINK_SHAPES = `(?<url>${URL_SHAPE})|(?<mail>${MAIL_SHAPE})|(?<phone>${PHONE_SHAPE})`;
+const spaces = String.raw`\u0000-\u0020\u007f-\u00a0\u061c\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff`;
+export const isSpace = (sign) => new RegExp(`[${spaces}]`, "u").test(sign);
+const inAddress = String.raw`[^${spaces}<>"\x60\\^\{\|\}]`;
+const urlShape = String.raw`(?<![A-Za-z0-9])https?://${inAddress}+|(?<![A-Za-z0-9@\/.])www\.${inAddress}+`;
+const mailShape = String.raw`(?<![A-Za-z0-9._+@\-])[A-Za-z0-9][A-Za-z0-9._+\-]{0,63}@[A-Za-z0-9\-]{1,63}(?:\.[A-Za-z0-9\-]{1,63}){1,5}(?![A-Za-z0-9@])`;
+const phoneShape = String.raw`(?<![A-Za-z0-9\u09e6-\u09ef_+\/=&?#.\-])(?:\+ ?)?[0-9\u09e6-\u09ef](?:[ \(\)\-]{0,2}[0-9\u09e6-\u09ef]){7,16}(?![A-Za-z0-9\u09e6-\u09ef_])`;
+export const linkShapes = `(?<url>${urlShape})|(?<mail>${mailShape})|(?<phone>${phoneShape})`;
 const whole = (shape) => new RegExp(`^(?:${shape})$`, "u");
-const address = whole(String.raw`(?=https?://[^\/?#@]+(?:[\/?#]|$))${IN_ADDRESS}+`);
-const mail = whole(MAIL_SHAPE);
-const target = whole(`mailto:(?:${MAIL_SHAPE})|tel:\\+?[0-9\\-]{3,20}`);
+const address = whole(String.raw`(?=https?://[^\/?#@]+(?:[\/?#]|$))${inAddress}+`);
+const mail = whole(mailShape);
+const target = whole(`mailto:(?:${mailShape})|tel:\\+?[0-9\\-]{3,20}`);
 const ENDS = ".,;:!?'*_~]\u0964…";
 const MOST = 2_000;
 
@@ -34,7 +34,7 @@ export function phoneLink(text) {
   return /^\+?[0-9]{3,20}$/.test(digits) ? ["a", { href: `tel:${digits}`, dir: "ltr" }, [text]] : text;
 }
 
-// What LINK_SHAPES found, as a link or as text, and how much of it that takes: the sign that ends a sentence is none of an address.
+// What linkShapes found, as a link or as text, and how much of it that takes: the sign that ends a sentence is none of an address.
 export function foundLink(kind, text) {
   if (kind === "mail") return [mailLink(text), text.length];
   if (kind === "phone") return [isPhone(text) ? phoneLink(text) : text, text.length];

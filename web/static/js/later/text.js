@@ -1,15 +1,15 @@
 // The text of a message as nodes: Chatwoot's markdown, and what can be pressed in it. server/core/pages/page_text.py does the same;
 // a test compares the two. A node is a text, or [tag, attributes, nodes]. No DOM.
 
-import { LINK_SHAPES, foundLink, isSpace, targetLink } from "./links.js";
+import { linkShapes, foundLink, isSpace, targetLink } from "./links.js";
 
 const BLOCKS_MOST = 4; // one in another
 const MARKS_MOST = 6;
 const tags = { "**": "strong", __: "strong", "*": "em", _: "em", "~~": "del" };
-const plain = new RegExp(LINK_SHAPES, "gu");
-const marked = new RegExp(String.raw`${LINK_SHAPES}|(?<escape>\\[!-\/:-@\[-\x60\{-~])|(?<code>\x60+)|(?<mark>\*\*\*|\*\*|\*|__|_|~~)|(?<label>!?\[)`, "gu");
+const plain = new RegExp(linkShapes, "gu");
+const marked = new RegExp(String.raw`${linkShapes}|(?<escape>\\[!-\/:-@\[-\x60\{-~])|(?<code>\x60+)|(?<mark>\*\*\*|\*\*|\*|__|_|~~)|(?<label>!?\[)`, "gu");
 const labelled = /!?\[((?:[^\[\]\\]|\\[^\n]){0,500})\]\(((?:[^\u0000-\u0020<>()]|\([^\u0000-\u0020<>()]{0,500}\)){1,2000})(?: "[^"\n]{0,500}")?\)/uy;
-const fence = /^ {0,3}```[^`\n]*$/u;
+const fence = /^ {0,3}\x60{3}[^\x60\n]*$/u;
 const itemOf = /^( {0,3}(?:[-*]|([0-9]{1,9})[.)]) {1,4})([^ \n][^\n]*)$/u;
 const heading = /^#{1,6} +([^\n]+)$/u;
 const quoted = /^ {0,3}> ?/u;
@@ -34,7 +34,7 @@ function blocks(lines, depth) {
   function fenced() {
     if (!hasFence || !fence.test(lines[at])) return null;
     for (let end = at + 1; end < lines.length; end++) {
-      if (!/^ *``` *$/.test(lines[end])) continue;
+      if (!/^ *\x60{3} *$/.test(lines[end])) continue;
       const code = lines.slice(at + 1, end).join("\n");
       at = end + 1;
       return ["pre", { dir: "auto" }, [["code", {}, [code]]]];
@@ -135,7 +135,7 @@ function inline(text, depth) {
     const begin = start + sign.length;
     const end = missing.has(sign) ? -1 : text.indexOf(sign, begin);
     if (end < 0) missing.add(sign);
-    if (end <= begin || text.startsWith("`", end + sign.length)) return [null, sign.length];
+    if (end <= begin || text[end + sign.length] === "\x60") return [null, sign.length];
     return [["code", {}, [text.slice(begin, end)]], end + sign.length - start];
   }
 
