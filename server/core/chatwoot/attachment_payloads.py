@@ -170,7 +170,7 @@ def _card(a: Json) -> ContactCard:
     name = _either(meta, "formattedName", "formatted_name") or " ".join(filter(None, (first, last)))
     number = as_text(a.get("fallback_title"), _MAX_LINE_CHARACTERS)
     # a card without a number says so in words
-    own = [number] if number and sum(map(str.isdigit, number)) > 2 else []
+    own = [number] if number and len(re.findall(r"\d", number)) > 2 else []
     return ContactCard(
         name=without_turning(name).strip()[:MAX_NAME_CHARACTERS] or None,
         phones=_once([*own, *_lines(meta.get("phones"), "phone")]),

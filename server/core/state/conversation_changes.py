@@ -10,7 +10,7 @@ from server.core.state.entities import (
     Message,
     preview_of,
 )
-from server.core.state.marks import with_told
+from server.core.state.marks import with_newer
 from server.core.state.read_marks import is_born_read
 from server.core.state.thread_order import is_newest
 from server.core.state.tracked import Source
@@ -78,7 +78,7 @@ def merge_state(row: Conversation, incoming: ConversationState, received_us: int
         waiting_since_us=incoming.waiting_since_us if is_whole else row.waiting_since_us,
         can_reply=incoming.can_reply if incoming.can_reply is not None else row.can_reply,
         contact_seen_us=max(incoming.contact_seen_us or 0, row.contact_seen_us or 0) or None,
-        marks=with_told(row.marks, incoming.marks, is_whole=is_whole),
+        marks=with_newer(row.marks, incoming.marks, is_whole=is_whole),
     )
 
 
@@ -92,7 +92,7 @@ def merge_hints(row: Conversation, change: Change) -> Conversation:
         external_user_id=row.external_user_id or external_user_id(row, incoming),
         external_user_name=row.external_user_name or incoming.contact_name,
         contact=row.contact or incoming.contact,
-        marks=with_told(row.marks, incoming.marks, is_whole=False),
+        marks=with_newer(row.marks, incoming.marks, is_whole=False),
     )
     message = change.message
     is_new_word = (

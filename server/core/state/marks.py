@@ -27,28 +27,28 @@ class Marks(msgspec.Struct, frozen=True, omit_defaults=True):
 NO_MARKS = Marks()
 
 
-def with_told(
+def with_newer(
     known: Marks,
-    told: Marks | None,
+    newer: Marks | None,
     *,
     is_whole: bool,
 ) -> Marks:
-    """The marks after a newer state was told. A name of an inbox, a subject and an address that it
+    """The marks after a newer state came. A name of an inbox, a subject and an address that it
     does not name stay: not every event names them.
     """
-    if told is None:
+    if newer is None:
         return known
     kept = replace(
-        told,
-        inbox_name=told.inbox_name or known.inbox_name,
-        mail_subject=told.mail_subject or known.mail_subject,
-        given_email=told.given_email or known.given_email,
+        newer,
+        inbox_name=newer.inbox_name or known.inbox_name,
+        mail_subject=newer.mail_subject or known.mail_subject,
+        given_email=newer.given_email or known.given_email,
     )
     if is_whole:
         return kept
     return replace(
         known,
-        inbox_name=known.inbox_name or told.inbox_name,
-        mail_subject=known.mail_subject or told.mail_subject,
-        given_email=told.given_email or known.given_email,
+        inbox_name=known.inbox_name or newer.inbox_name,
+        mail_subject=known.mail_subject or newer.mail_subject,
+        given_email=newer.given_email or known.given_email,
     )

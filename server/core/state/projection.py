@@ -35,7 +35,7 @@ from server.core.state.entities import (
     is_same_conversation_view,
     is_same_message_view,
 )
-from server.core.state.marks import with_told
+from server.core.state.marks import with_newer
 from server.core.state.message_changes import (
     age_of_version,
     find_message,
@@ -290,7 +290,7 @@ class WorkingSet:
             after = merge_hints(before, change)
         elif after is before and incoming.marks is not None:
             # a late word on what nothing newer has said
-            after = replace(before, marks=with_told(before.marks, incoming.marks, is_whole=False))
+            after = replace(before, marks=with_newer(before.marks, incoming.marks, is_whole=False))
         if after == before or replace(after, observed_us=before.observed_us) == before:
             return Result.SAME
         entry.is_dirty = True

@@ -27,5 +27,11 @@ export function show(place, nodes) {
   place.hidden = nodes.length === 0;
   fresh.hidden = place.hidden;
   if (held.has(place) || !place.isEqualNode(fresh)) place.replaceChildren(...fresh.childNodes);
+  else place.querySelectorAll("img, audio, video").forEach(sayBroken);
   held.set(place, key);
+}
+
+// What the server printed may have failed before anybody listened.
+function sayBroken(media) {
+  if (media.error || (media.complete && media.naturalWidth === 0)) media.dispatchEvent(new Event("error"));
 }

@@ -167,7 +167,7 @@ function inline(text, depth) {
     labelled.lastIndex = start;
     const found = labelled.exec(text);
     if (!found) return [null, sign.length];
-    const shown = found[1].replace(/\\([!-/:-@[-`{-~])/g, "$1");
+    const shown = found[1].replace(/\\([!-/:-@[-\x60{-~])/g, "$1");
     if (found[2].startsWith("mention://")) return [["span", { class: "mention", dir: "auto" }, [shown]], found[0].length];
     const node = targetLink(found[2], shown);
     return node ? [node, found[0].length] : [null, sign.length];
