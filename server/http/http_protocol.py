@@ -126,6 +126,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return  # refused: the parser is fed nothing more
         self._has_ended_one = False
         super().data_received(data)
+        if not (self._is_in_head or self._is_in_body):
+            if self._watch is not None:
+                self._stop_watching()
+            return  # a whole request, as nearly all come
         if self._address is None or self.transport.is_closing():
             return
         if self._is_in_head:
@@ -135,11 +139,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 self._refuse(431, "The head of the request is longer than 64 KB")
             elif self._watch is None:
                 self._watch = self.loop.call_later(_MAX_HEAD_SECONDS, self._on_late_head)
-        elif self._is_in_body:
+        else:
+            # a head in the same packet counts as progress, once
+            self._body_bytes += len(data)
             if self._watch is None:
                 self._watch_body()
-        else:
-            self._stop_watching()
 
     def on_message_begin(self) -> None:
         """Begin to count the bytes of a head."""
@@ -152,7 +156,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._is_in_head = False
         self._is_in_body = True
         self._body_bytes = 0
-        self._stop_watching()
+        if self._watch is not None:
+            self._stop_watching()
         if self._may_be_proxy:
             # a proxy says it with each request, so the first of a connection tells
             self._may_be_proxy = False
@@ -160,16 +165,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 self._limits.note_proxy(self._address or "", self.app_state.get(NOTE_PROXY))
         super().on_headers_complete()
 
-    def on_body(self, body: bytes) -> None:
-        """Count the bytes of a body."""
-        self._body_bytes += len(body)
-        super().on_body(body)
-
     def on_message_complete(self) -> None:
         """End the watch: what follows may be the next request's."""
         self._is_in_body = False
         self._has_ended_one = True
-        self._stop_watching()
+        if self._watch is not None:
+            self._stop_watching()
         super().on_message_complete()
 
     def handle_websocket_upgrade(self) -> None:
