@@ -7,7 +7,13 @@ from msgspec.structs import replace
 
 from server.core.state.marks import NO_MARKS, Marks
 from server.core.state.message_details import MessageDetails, shown_details
-from server.core.state.message_kinds import FILE_KINDS, kind_of, line_of
+from server.core.state.message_kinds import (
+    FILE_KINDS,
+    PLAIN_TYPES,
+    UNKNOWN,
+    kind_of,
+    line_of,
+)
 from server.core.state.reply_window import ReplyWindow, reply_window
 from server.core.times import iso_or_none
 
@@ -272,6 +278,9 @@ def summary_of(m: Message, kind: str) -> str | None:
     """
     if m.is_deleted or m.content.strip() or (m.attachments and kind in FILE_KINDS):
         return None
+    is_customers = m.sender_type == "customer" and m.chatwoot_message_id is not None
+    if kind == UNKNOWN and not is_customers and m.content_type in PLAIN_TYPES:
+        return None  # a row of the CRM's own, or a reply of which nothing is left
     first = m.attachments[0] if m.attachments else None
     title = None
     if first is not None:

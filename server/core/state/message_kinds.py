@@ -45,7 +45,7 @@ _CONTENT_TYPES = {
     "integrations": "meeting",
     "poll": "poll",
 }
-_PLAIN_TYPES = (None, "", "text", "input_text", "input_textarea")
+PLAIN_TYPES = (None, "", "text", "input_text", "input_textarea")
 _FILE_TYPES = {
     name: kind
     for kind, names in {
@@ -77,7 +77,7 @@ def kind_of(
         return "unsupported"
     if (kind := _CONTENT_TYPES.get(content_type or "")) is not None:
         return kind
-    if content_type not in _PLAIN_TYPES:
+    if content_type not in PLAIN_TYPES:
         return UNKNOWN
     if file_types:
         return _FILE_TYPES.get(file_types[0], "file")
@@ -88,7 +88,7 @@ def line_of(
     kind: str, content_type: str | None, title: str | None, details: MessageDetails | None
 ) -> str:
     """Return the line that stands for a message without a text; `title`: its first attachment's."""
-    if kind == UNKNOWN and content_type not in _PLAIN_TYPES:
+    if kind == UNKNOWN and content_type not in PLAIN_TYPES:
         return str(content_type)
     more = title
     if details is not None and details.email is not None:
