@@ -62,6 +62,13 @@ def visitor(pages: Pages) -> TestClient:
     return pages.http
 
 
+def test_the_icon_that_browsers_ask_for_beside_a_document_is_there(visitor: TestClient) -> None:
+    """A PDF opened by itself has no page to name one: the browser asks at its usual address."""
+    found = visitor.get("/favicon.ico", follow_redirects=True)
+    assert found.status_code == 200
+    assert found.headers["Content-Type"].startswith("image/svg")
+
+
 @pytest.mark.parametrize("path", ["/inbox", f"/inbox/c/{OPEN_ID}", "/sign-in", "/inbox/c/999"])
 def test_every_page_is_guarded_and_revalidated(client: TestClient, path: str) -> None:
     """No page may be framed, run foreign scripts, or be shown from a cache without asking."""

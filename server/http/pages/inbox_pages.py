@@ -84,6 +84,7 @@ class InboxPages:
         reply = own_form(self.reply, max_bytes=MAX_FORM_BYTES, page=_conversation_of)
         return [
             Route("/", page(self.home)),
+            Route("/favicon.ico", page(self.icon)),
             Route("/inbox", agent(self.inbox)),
             Route(conversation, agent(self.inbox)),
             Route(f"{conversation}/reply", reply, methods=["POST"]),
@@ -96,6 +97,10 @@ class InboxPages:
     async def home(self, request: Request) -> Response:
         """Lead `/` to the inbox."""
         return redirect("/inbox")
+
+    async def icon(self, request: Request) -> Response:
+        """Lead to the icon: browsers ask for it beside a document that they show by itself."""
+        return redirect(f"/static/{self._frame.build}/favicon.svg")
 
     async def nowhere(self, request: Request) -> Response:
         """Raise NotFound, so that an address of the inbox that is none has the page's own error."""
