@@ -13,6 +13,7 @@ from server.core.pages.page_text import marked_nodes, plain_nodes
 # what markdown, addresses and attacks are made of
 PIECES = (
     *("**", "*", "_", "__", "~~", "`", "```", "\n", "\n\n", " ", "  ", "- ", "1. ", "> ", "# "),
+    *(",", ";", ":", "?", "…", "{", "^", "+", "-", "/", "#", "@", "0", "২", "é", "中", "A"),
     *("[", "](", "]", ")", "(", "!", "\\", "\\*", "|", "<b>", "</p>", "&", '"', "'", ".", "।"),
     *("https://a.example/x_y*z", "http://u:p@b.example", "www.c.example", "HTTPS://D.example"),
     *("javascript:alert(1)", "data:text/html,x", "[x](javascript:alert(1))", "[y](//e.example)"),
