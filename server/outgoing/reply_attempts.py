@@ -105,16 +105,18 @@ class ReplyAttempts:
         if not isinstance(integration, Integration):
             return integration
         client, display_id = self._client_of(integration), outgoing.display_id or 0
+        is_unknown = message.is_outcome_unknown
         try:
             if message.is_outcome_unknown or self._backlogs.is_silent(integration.base_url):
                 settle = await self._before_sending(client, integration, display_id, message)
                 if settle is not None:
                     return settle
+                is_unknown = False
             answer = await self._send(client, display_id, message)
         except ChatwootRefused as error:
             metrics.replies.labels("refused").inc()
             self._backlogs.on_answer(integration.base_url)
-            return _refused(message, error)
+            return _refused(message, error, is_unknown=is_unknown)
         except ChatwootOutcomeUnknown:
             metrics.replies.labels("unknown").inc()
             return await self._after_unknown(client, integration, display_id, message)
@@ -296,10 +298,13 @@ class ReplyAttempts:
             return not_yet(message, self._database.clock.now_us())
 
 
-def _refused(message: Message, error: ChatwootRefused) -> Settle:
+def _refused(message: Message, error: ChatwootRefused, *, is_unknown: bool) -> Settle:
+    """`is_unknown`: the question about an earlier attempt was refused, which may have reached
+    Chatwoot; sent again by a person, the reply is searched first.
+    """
     sentence = f"Chatwoot refused it: {error.message}"
     # the account, or what the token's owner may do
     if error.chatwoot_status == 401 and NOT_ACCEPTED not in error.message:
-        return failed(message, "chatwoot_denied", sentence)
+        return failed(message, "chatwoot_denied", sentence, is_unknown=is_unknown)
     sentence = _SENTENCES.get(error.chatwoot_status, sentence)
-    return failed(message, f"chatwoot_{error.chatwoot_status}", sentence)
+    return failed(message, f"chatwoot_{error.chatwoot_status}", sentence, is_unknown=is_unknown)

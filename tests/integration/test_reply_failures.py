@@ -171,3 +171,27 @@ async def test_an_unknown_outcome_ends_with_exactly_one_message(
     (own,) = await talk.ended("sent")
     assert talk.sent == ["exactly once"]
     assert own["chatwootMessageId"] == talk.there.messages[-1].id
+
+
+async def test_a_refused_question_does_not_make_a_reply_unsent(talk: Talk) -> None:
+    """Its answer was lost, and then the token was refused when Chatwoot was asked about it: sent
+    again by a person, it is searched first.
+    """
+    sim = talk.sim
+    sim.switches.set(lose_next=1, drop_next=100, fail_matching="/messages?after=")
+    await talk.reply("Of course")
+
+    async def arrived() -> bool:
+        return talk.sent == ["Of course"]
+
+    await eventually(arrived, 30)
+    token = sim.admin.access_token
+    del sim.tokens[token]
+    sim.switches.set(fail_matching="")
+    (failed,) = await talk.ended("failed", limit=60)
+    assert failed["deliveryError"]["code"] == "chatwoot_401"
+    sim.tokens[token] = sim.admin
+    answer = await talk.company.http.post(f"{talk.path}/messages/{failed['id']}/retry")
+    assert answer.is_success, answer.text
+    await talk.ended("sent", limit=60)
+    assert talk.sent == ["Of course"]
