@@ -224,7 +224,7 @@ class ChatwootClient:
         """Send a reply (or a note) once, marked with `client_id`; the message as Chatwoot stored
         it, with its `id`. The caller has waited with `wait_turn`: how long this takes is bounded by
         `longest_seconds`. `files`: (name, content, type); `quoted`: the message it answers;
-        `copies`: addresses of an e-mail under `to`, `cc`, `bcc`.
+        `copies`: addresses of an e-mail under `cc`, `bcc`.
 
         The marker comes back in content_attributes: in this answer, in webhooks and in
         `list_messages` (see `client_id_of`). It is what to look for after `ChatwootOutcomeUnknown`.

@@ -203,7 +203,7 @@ class ReplyAttempts:
                     private=message.is_private,
                     files=parts,
                     quoted=request.quoted,
-                    copies={"to": request.to, "cc": request.cc, "bcc": request.bcc},
+                    copies={"cc": request.cc, "bcc": request.bcc},
                 )
 
     async def _renew_lease(self, message: Message, attempt_seconds: float) -> bool:

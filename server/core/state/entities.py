@@ -97,7 +97,6 @@ class ReplyRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     quoted: int | None = None
-    to: tuple[str, ...] = ()
     cc: tuple[str, ...] = ()
     bcc: tuple[str, ...] = ()
     asked: str | None = None  # SHA-256 of what was asked for, as an idempotency key repeats it
