@@ -7,11 +7,9 @@ from pathlib import Path
 import pytest
 
 SERVER = Path(__file__).parents[2] / "server"
-# digits that are no ids: of a code on a telephone, of a text that is searched, of a word in a file,
-# of a process in /proc
+# digits that are no ids: of a code on a telephone, of a searched text, of a process in /proc
 _OTHER_DIGITS = {
     "core/identifiers.py",
-    "core/pages/page_files.py",
     "core/second_factor_rules.py",
     "core/state/search_text.py",
     "operation/listeners.py",
