@@ -7,7 +7,6 @@ memory end with this process, and never live in the server's.
 
 import json
 import sys
-import tempfile
 from pathlib import Path
 
 import minify
@@ -20,15 +19,13 @@ def minify_files(directory: Path) -> dict[str, str]:
     be parsed.
     """
     texts: dict[str, str] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder, "made")
-        for file in sorted(directory.rglob("*")):
-            if media_type := MEDIA_TYPES.get(file.suffix):
-                try:
-                    minify.file(media_type, str(file), str(made))
-                except minify.MinifyError as error:
-                    raise ValueError(f"{file}: {error}") from error
-                texts[file.relative_to(directory).as_posix()] = made.read_text(encoding="utf-8")
+    for file in sorted(directory.rglob("*")):
+        if media_type := MEDIA_TYPES.get(file.suffix):
+            try:
+                text = minify.string(media_type, file.read_text(encoding="utf-8"))
+            except minify.MinifyError as error:
+                raise ValueError(f"{file}: {error}") from error
+            texts[file.relative_to(directory).as_posix()] = text
     return texts
 
 
