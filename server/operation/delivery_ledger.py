@@ -257,6 +257,7 @@ def trace_view(trace: MessageTrace) -> dict[str, Any]:
             "createdAt": iso_or_none(message.created_us),
             "chatwootMessageId": message.chatwoot_message_id,
             "deliveryState": message.delivery_state,
+            "deliveryError": message.delivery_error,
         },
         "events": [event.seq for event in trace.events],
         "deliveries": [delivery.id for delivery in trace.deliveries],

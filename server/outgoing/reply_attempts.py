@@ -21,6 +21,7 @@ from server.core.backoff import doubled, jittered
 from server.core.chatwoot.inbox_proof import NOT_ACCEPTED
 from server.core.state.delivery import is_part
 from server.core.state.entities import Json, Message, ReplyRequest
+from server.core.state.refusals import REFUSED
 from server.core.state.reply_outcomes import (
     RETRYING,
     Settle,
@@ -302,7 +303,7 @@ def _refused(message: Message, error: ChatwootRefused, *, is_unknown: bool) -> S
     """`is_unknown`: the question about an earlier attempt was refused, which may have reached
     Chatwoot; sent again by a person, the reply is searched first.
     """
-    sentence = f"Chatwoot refused it: {error.message}"
+    sentence = f"{REFUSED}: {error.message}"
     # the account, or what the token's owner may do
     if error.chatwoot_status == 401 and NOT_ACCEPTED not in error.message:
         return failed(message, "chatwoot_denied", sentence, is_unknown=is_unknown)

@@ -6,6 +6,8 @@ import pytest
 
 from server.lab.chatwoot_sim import ChatwootSim
 from server.lab.chatwoot_sim.model import Conversation as SimConversation
+from tests.integration.integration_admin import admin
+from tests.integration.test_admin_pages import text_of
 from tests.kit.client_model import Json
 from tests.kit.company import Company
 from tests.kit.eventually import eventually
@@ -65,6 +67,33 @@ async def test_delivered_and_read_are_found_by_asking(shop: Company, sim: Chatwo
     sim.mark_arrived(reply, "read")
     await _sync(shop)
     assert await _are(shop, there, None, "read", "read")
+
+
+async def test_the_channels_own_words_are_for_administrators(
+    shop: Company, sim: ChatwootSim
+) -> None:
+    """Agents get a code and a sentence, by REST and by events; the message's trace, which is for
+    administrators, has what Chatwoot kept.
+    """
+    sim.add_webhook(shop.omni.base_url + WEBHOOK_PATH, secret="")
+    words = "undefined method `message_id' for nil"
+    there = sim.customer_says("Rahima", "Is it still there?").conversation
+    for text in ("131047: Re-engagement message", words):
+        sim.mark_failed(sim.agent_says(there, "It is"), text)
+    await eventually(lambda: _are(shop, there, None, "failed", "failed"))
+    thread = await _messages(shop, there)
+    assert [one["deliveryError"]["code"] for one in thread[1:]] == ["channel_window", "channel"]
+    events = (await shop.http.get("/api/events", params={"cursor": "0"})).text
+    for shown in (str(thread), events):
+        assert "undefined" not in shown
+        assert "Re-engagement" not in shown
+    path = f"/api/messages/{thread[2]['id']}/trace"
+    assert (await shop.http.get(path)).status_code == 403
+    async with admin(shop) as http:
+        trace = (await http.get(path)).json()["message"]
+        assert trace["deliveryError"] == {"code": "channel", "message": words}
+        page = await http.get(f"/admin/ledger/messages/{thread[2]['id']}")
+        assert words in text_of(page)
 
 
 async def test_an_event_of_the_conversation_tells_what_has_arrived(

@@ -59,10 +59,10 @@ async def test_what_the_channel_refused_says_why_and_offers_nothing_that_would_n
     answer = site.sim.agent_says(there, "On the way")
     bubble = page.locator("#messages > li", has_text="On the way")
     await expect(bubble).to_have_count(1)
-    site.sim.mark_failed(answer, "The customer's number is blocked")
+    site.sim.mark_failed(answer, "403, Forbidden: bot was blocked by the user")
     for _ in ("live", "after a reload"):
         await expect(bubble.locator("[data-f=reason]")).to_have_text(
-            "The customer's number is blocked"
+            "The customer has blocked messages from the company in this channel."
         )
         await expect(bubble.locator("[data-f=reason]")).to_be_visible()
         await expect(bubble.get_by_role("button")).to_have_count(0)

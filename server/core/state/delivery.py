@@ -20,11 +20,11 @@ from server.core.state.entities import (
     Message,
     ReplyRequest,
 )
+from server.core.state.refusals import CHANNEL_ERROR
 from server.core.times import SECOND
 
 ARRIVED = ("delivered", "read")
 WEB_CHAT = "Channel::WebWidget"
-CHANNEL_ERROR = "channel"
 _REFUSED = "The channel did not deliver it, and Chatwoot does not say why"
 STORED_PUBLIC, STORED_PRIVATE = "stored_public", "stored_private"
 _MISTAKEN = {

@@ -14,6 +14,7 @@ from server.core.state.message_kinds import (
     kind_of,
     line_of,
 )
+from server.core.state.refusals import shown_refusal
 from server.core.state.reply_window import ReplyWindow, reply_window
 from server.core.times import iso_or_none
 
@@ -82,8 +83,8 @@ class Attachment(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class DeliveryError(msgspec.Struct, frozen=True):
-    """Why a reply did not reach the customer: a code, and a sentence of ours or of the
-    channel's.
+    """Why a message did not reach the customer: a code, and a sentence. As it is stored, a refusal
+    by the channel has the channel's own words.
     """
 
     code: str
@@ -257,7 +258,7 @@ def message_view(m: Message) -> Json:
         "clientId": m.client_id,
         "agentId": m.agent_id,
         "deliveryState": shown_state(m.delivery_state),
-        "deliveryError": m.delivery_error,
+        "deliveryError": shown_error(m.delivery_error),
         "seq": m.seq,
         "kind": kind,
         "isSummary": line is not None,
@@ -292,6 +293,11 @@ def summary_of(m: Message, kind: str) -> str | None:
 def shown_state(delivery_state: str | None) -> str | None:
     """The state as clients see it."""
     return "sending" if delivery_state == PROGRESS else delivery_state
+
+
+def shown_error(error: DeliveryError | None) -> DeliveryError | None:
+    """The error as agents see it: without the channel's own words."""
+    return None if error is None else DeliveryError(*shown_refusal(error.code, error.message))
 
 
 def is_same_conversation_view(a: Conversation, b: Conversation) -> bool:
@@ -337,6 +343,7 @@ def _visible_message(m: Message) -> Message:
         chatwoot_version=0,
         observed_us=0,
         delivery_state=shown_state(m.delivery_state),
+        delivery_error=shown_error(m.delivery_error),
         delivery_attempts=0,
         next_attempt_us=None,
         is_outcome_unknown=False,

@@ -5,7 +5,7 @@ as no index is kept for it.
 import msgspec
 
 from server.core.identifiers import parse_digits
-from server.core.state.entities import shown_state
+from server.core.state.entities import DeliveryError, shown_state
 from server.core.state.message_trace import SeenDelivery, SeenEvent
 from server.db.engine.database import Connection
 from server.db.engine.row_mapper import RowMapper
@@ -42,6 +42,7 @@ class Found(msgspec.Struct, frozen=True):
     chatwoot_message_id: int | None
     delivery_state: str | None
     excerpt: str
+    delivery_error: DeliveryError | None = None  # with the channel's own words
 
 
 _ENTRIES = RowMapper(
@@ -69,9 +70,14 @@ _MESSAGES = RowMapper(
         "chatwoot_message_id": "m.omni_chatwoot_message_id",
         "delivery_state": "m.omni_delivery_state",
         "excerpt": "SUBSTR(m.content, 1, 80)",
+        "delivery_error": "m.omni_delivery_error",
     },
-    converts={"created_us": columns.time_from_column, "delivery_state": shown_state},
-    absent={"excerpt": ""},
+    converts={
+        "created_us": columns.time_from_column,
+        "delivery_state": shown_state,
+        "delivery_error": msgspec.json.Decoder(DeliveryError).decode,
+    },
+    absent={"excerpt": "", "delivery_error": None},
 )
 
 

@@ -11,6 +11,7 @@ from server.core.state.entities import (
     Attachment,
     Contact,
     Conversation,
+    DeliveryError,
     Message,
     conversation_view,
     is_same_conversation_view,
@@ -60,6 +61,9 @@ OF_MESSAGES: dict[str, st.SearchStrategy[Any]] = {
     "attachments": st.sampled_from([(), (Attachment(1, "image"),), (Attachment(1, "location"),)]),
     "details": st.sampled_from(
         [None, MessageDetails(sender_kind="bot"), MessageDetails(previous_content="a")]
+    ),
+    "delivery_error": st.sampled_from(
+        [None, *(DeliveryError("channel", text) for text in ("", "a", "190 - no", "190 - gone"))]
     ),
 }
 

@@ -15,6 +15,7 @@ from server.core.state.entities import (
     agent_view,
     preview_of,
 )
+from server.core.state.refusals import SENTENCES
 from server.core.wire.event_frames import (
     EventBatch,
     encode_batch,
@@ -61,7 +62,10 @@ def test_an_event_holds_both_objects_whole() -> None:
     assert event["data"]["conversation"]["updatedAt"] is None
     assert event["data"]["message"]["content"] == MESSAGE.content
     assert event["data"]["message"]["attachments"][0]["thumbUrl"] is None
-    assert event["data"]["message"]["deliveryError"] == {"code": "channel", "message": "no"}
+    assert event["data"]["message"]["deliveryError"] == {
+        "code": "channel",
+        "message": SENTENCES["channel"],
+    }
 
 
 def test_extra_fields_stand_beside_the_objects() -> None:
