@@ -242,6 +242,16 @@ class ChatwootClient:
         )
         return _confirmed(decoded(answer, is_write=True), "id")
 
+    async def retry_message(self, display_id: int, message_id: int) -> JsonObject:
+        """Have Chatwoot hand a message that its channel refused to the channel once more; the
+        message as it is then. Newer Chatwoots do nothing where it has not failed, older ones send
+        it whatever its state is (messages_controller.rb, `retry`): look first. The caller has
+        waited with `wait_turn`.
+        """
+        path = f"{self._conversation(display_id)}/messages/{message_id}/retry"
+        answer = await self._requests.exchange("POST", path, body={})
+        return _confirmed(decoded(answer, is_write=True), "id")
+
     async def toggle_status(self, display_id: int, status: str) -> str:
         """Set `open`, `resolved`, `pending` or `snoozed`; the status it has now.
 

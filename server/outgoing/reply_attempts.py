@@ -3,6 +3,9 @@
 Chatwoot takes the same POST twice as two messages. So each reply carries a marker (its client id);
 an attempt whose outcome is unknown (no answer, our own death) is looked up by that marker, and sent
 again only when Chatwoot can no longer be working on it (`reply_look_ups.py`).
+
+A message that Chatwoot has and its channel refused goes the same way, by Chatwoot's own retry. It
+is looked at before each request: only one that has failed there is sent again.
 """
 
 import contextlib
@@ -29,6 +32,7 @@ from server.core.state.reply_outcomes import (
     not_yet,
     put_off,
     sent,
+    sent_again,
     still_unknown,
     unchanged,
 )
@@ -63,7 +67,10 @@ _SENTENCES = {
     404: "The conversation no longer exists in Chatwoot",
 }
 
+_MESSAGE_GONE = "The message no longer exists in Chatwoot"
+_NOT_FOUND = 404
 _FILES_GONE: Json = {}
+_NOT_THERE: Json = {}
 
 ClientOf = Callable[[Integration], ChatwootClient]
 
@@ -99,7 +106,7 @@ class ReplyAttempts:
     async def outcome(self, outgoing: Outgoing) -> Settle:
         """Ask where needed, send, and say what becomes of the reply."""
         message = outgoing.message
-        if message.attachments and self._files.is_full:
+        if message.chatwoot_message_id is None and message.attachments and self._files.is_full:
             # else it would wait in a place that replies of others need
             return not_yet(message, self._database.clock.now_us())
         integration = await self._sure_integration(outgoing)
@@ -108,11 +115,16 @@ class ReplyAttempts:
         client, display_id = self._client_of(integration), outgoing.display_id or 0
         is_unknown = message.is_outcome_unknown
         try:
-            if message.is_outcome_unknown or self._backlogs.is_silent(integration.base_url):
+            if (
+                message.is_outcome_unknown
+                or message.chatwoot_message_id is not None
+                or self._backlogs.is_silent(integration.base_url)
+            ):
                 settle = await self._before_sending(client, integration, display_id, message)
                 if settle is not None:
                     return settle
                 is_unknown = False
+            began_us = self._database.clock.now_us()
             answer = await self._send(client, display_id, message)
         except ChatwootRefused as error:
             metrics.replies.labels("refused").inc()
@@ -133,7 +145,18 @@ class ReplyAttempts:
                 answered_us=message.answered_us,
                 error=error,
             )
+        if answer is not None and message.chatwoot_message_id is not None:
+            return self._answered_again(answer, integration, message, began_us)
         return await self._answered(answer, client, integration, outgoing)
+
+    def _answered_again(
+        self, answer: Json, integration: Integration, message: Message, began_us: int
+    ) -> Settle:
+        self._backlogs.on_answer(integration.base_url)
+        if answer is _NOT_THERE:
+            return failed(message, "message_gone", _MESSAGE_GONE)
+        metrics.replies.labels("sent_again").inc()
+        return sent_again(message, answer, self._database.clock.now_us(), began_us)
 
     async def _answered(
         self,
@@ -169,11 +192,11 @@ class ReplyAttempts:
         """Ask before writing: about an attempt whose outcome is unknown, and a Chatwoot that did
         not answer last. None: it may be sent.
         """
-        found = await self._look_ups.find(client, display_id, message)
+        found = await self._found_there(client, display_id, message)
         self._backlogs.on_answer(integration.base_url)
         if found is not None:
             metrics.replies.labels("found").inc()
-            return sent(found)
+            return found
         if not message.is_outcome_unknown:
             return None
         answered_us = message.answered_us or self._database.clock.now_us()
@@ -184,10 +207,40 @@ class ReplyAttempts:
             else None
         )
 
+    async def _found_there(
+        self, client: ChatwootClient, display_id: int, message: Message
+    ) -> Settle | None:
+        """What is found of it at Chatwoot; None: it is still to be sent. Raises ChatwootError."""
+        if message.chatwoot_message_id is None:
+            found = await self._look_ups.find(client, display_id, message)
+            return None if found is None else sent(found)
+        stored = await self._look_ups.read_stored(client, display_id, message.chatwoot_message_id)
+        if stored is None:
+            return failed(message, "message_gone", _MESSAGE_GONE)
+        if stored.get("status") == "failed":
+            return None
+        return sent_again(message, stored, self._database.clock.now_us())
+
+    async def _send_again(
+        self, client: ChatwootClient, display_id: int, message: Message
+    ) -> Json | None:
+        """As `_send`, of a message that Chatwoot has."""
+        await client.wait_turn()
+        if not await self._renew_lease(message, client.longest_seconds()):
+            return None
+        try:
+            return await client.retry_message(display_id, message.chatwoot_message_id or 0)
+        except ChatwootRefused as error:
+            if error.chatwoot_status != _NOT_FOUND:
+                raise
+            return _NOT_THERE  # the conversation was there a moment ago
+
     async def _send(self, client: ChatwootClient, display_id: int, message: Message) -> Json | None:
         """Chatwoot's answer; None when the lease was lost, `_FILES_GONE` when there is nothing to
         send any more.
         """
+        if message.chatwoot_message_id is not None:
+            return await self._send_again(client, display_id, message)
         async with self._files.of(message) as files:
             if files is None:
                 return _FILES_GONE
@@ -233,13 +286,13 @@ class ReplyAttempts:
         an answer, with the next one.
         """
         try:
-            found = await self._look_ups.find(client, display_id, message)
+            found = await self._found_there(client, display_id, message)
         except ChatwootError:
             self._backlogs.on_silence(integration.base_url)
             return self.retry_later(message, is_unknown=True)
         self._backlogs.on_answer(integration.base_url)
         if found is not None:
-            return sent(found)
+            return found
         answered_us = self._database.clock.now_us()
         return self.retry_later(message, is_unknown=True, answered_us=answered_us)
 

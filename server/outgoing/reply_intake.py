@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
+from server.core.state.delivery import may_be_sent_again
 from server.core.state.entities import Message
 from server.core.state.projection import WorkingSet
 from server.core.state.tracked import TrackedConversation, TrackedMessage
@@ -161,17 +162,16 @@ class ReplyIntake:
         return fresh_key(self._database.clock.now_us(), uuid.uuid4().hex)
 
     async def retry(self, agent: Agent, conversation_id: int, message_id: int) -> Message:
-        """Send a failed reply again. Raises NotFound, or Conflict when it has not failed."""
+        """Send a failed reply again, or have Chatwoot hand a message that its channel refused to
+        the channel once more. Raises NotFound, or Conflict when it has not failed.
+        """
 
         def renewed(message: Message) -> Message:
             if message.delivery_state == "sending":
                 return message
-            if (
-                message.delivery_state != "failed"
-                or message.client_id is None
-                or message.chatwoot_message_id is not None
-            ):
-                raise Conflict("Only a reply that did not reach Chatwoot can be sent again")
+            is_here = message.client_id is not None and message.chatwoot_message_id is None
+            if not ((message.delivery_state == "failed" and is_here) or may_be_sent_again(message)):
+                raise Conflict("Only a message that has failed can be sent again")
             # Chatwoot may still be at work on the attempt we gave up on
             now_us = self._database.clock.now_us()
             begun = replace(
@@ -180,6 +180,8 @@ class ReplyIntake:
                 delivery_error=None,
                 delivery_attempts=0,
                 observed_us=now_us,
+                is_outcome_unknown=message.is_outcome_unknown and is_here,
+                answered_us=None if not is_here else message.answered_us,
             )
             return replace(begun, next_attempt_us=max(now_us, message.next_attempt_us or 0))
 

@@ -50,6 +50,15 @@ class LookUps:
                     part = part or item
         return part
 
+    async def read_stored(
+        self, client: ChatwootClient, display_id: int, number: int
+    ) -> Json | None:
+        """The message with this number of Chatwoot's as it is there now; None where it is gone.
+        Raises ChatwootError.
+        """
+        rows = await client.list_messages(display_id, number, number + 1)
+        return next((row for row in rows if row.get("id") == number), None)
+
     async def wait_us(self, integration: Integration, answered_us: int) -> int:
         """How long it must be waited before Chatwoot is asked again about a reply it did not show;
         0: it will not come any more, if it has been asked since. `answered_us`: its first answer

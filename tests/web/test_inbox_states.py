@@ -2,6 +2,8 @@
 wrote them.
 """
 
+import asyncio
+
 import pytest
 from playwright.async_api import expect
 
@@ -44,11 +46,11 @@ async def test_edited_and_read_are_said_at_the_message(
         await page.reload()
 
 
-async def test_what_the_channel_refused_says_why_and_offers_nothing_that_would_not_work(
+async def test_what_the_channel_refused_says_why_and_is_sent_again_once(
     site: Site, open_window: OpenWindow
 ) -> None:
-    """Chatwoot has the reply, so it cannot be sent again from here: the reason stands there, and no
-    button.
+    """The reason stands there in words, with the way to send it again; two tabs that do so send it
+    once.
     """
     customer = site.new_customer()
     number = await site.writes(customer, "Where is it?")
@@ -65,5 +67,19 @@ async def test_what_the_channel_refused_says_why_and_offers_nothing_that_would_n
             "The customer has blocked messages from the company in this channel."
         )
         await expect(bubble.locator("[data-f=reason]")).to_be_visible()
-        await expect(bubble.get_by_role("button")).to_have_count(0)
+        await expect(bubble.get_by_role("button", name="Send again")).to_be_visible()
         await page.reload()
+    second = await (await open_window()).open(f"/inbox/c/{number}")
+    buttons = [
+        one.locator("#messages > li", has_text="On the way").get_by_role("button")
+        for one in (page, second)
+    ]
+    found = [await button.element_handle() for button in buttons]
+    async with asyncio.TaskGroup() as both:
+        for button in found:
+            both.create_task(button.evaluate("button => button.click()"))
+    for one in (page, second):
+        here = one.locator("#messages > li", has_text="On the way")
+        await expect(here.locator("[data-f=reason]")).to_be_hidden()
+        await expect(here.get_by_role("button")).to_have_count(0)
+    assert (answer.status, answer.times_sent) == ("sent", 2)

@@ -113,6 +113,8 @@ def with_status(row: Message, status: str | None, error: str | None, *, age: Age
     if code in _MISTAKEN:
         return row
     is_refusal = error is not None or status == "failed"
+    if is_refusal and is_to_be_sent_again(row):
+        return row
     if row.delivery_state == "failed" and code == CHANNEL_ERROR and not is_refusal:
         return _put_right(row, status) if age is Age.NEWER else row
     if is_refusal:
@@ -123,6 +125,30 @@ def with_status(row: Message, status: str | None, error: str | None, *, age: Age
             else replace(row, delivery_state="failed", delivery_error=delivery_error)
         )
     return _further(row, status, age)
+
+
+def may_be_sent_again(row: Message) -> bool:
+    """Whether Chatwoot has it, and can hand it to its channel once more."""
+    code = row.delivery_error.code if row.delivery_error is not None else None
+    return (
+        row.delivery_state == "failed"
+        and row.chatwoot_message_id is not None
+        and row.sender_type == "agent"
+        and not row.is_private
+        and not row.is_deleted
+        and code not in _MISTAKEN
+    )
+
+
+def is_to_be_sent_again(row: Message) -> bool:
+    """Whether Chatwoot has it and is about to be asked to hand it to its channel once more: until
+    then every refusal is an older one.
+    """
+    return (
+        row.delivery_state == "sending"
+        and row.chatwoot_message_id is not None
+        and not row.is_outcome_unknown
+    )
 
 
 def _put_right(row: Message, status: str | None) -> Message:

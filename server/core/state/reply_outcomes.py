@@ -12,8 +12,15 @@ from msgspec.structs import replace
 
 from server.core.chatwoot.attachment_payloads import parse_attachments, with_known
 from server.core.chatwoot.normal_form import plain_text
-from server.core.state.delivery import arrived, is_part, with_stored_text
+from server.core.state.delivery import (
+    Age,
+    arrived,
+    is_part,
+    with_status,
+    with_stored_text,
+)
 from server.core.state.entities import DeliveryError, Message
+from server.core.state.refusals import CHANNEL_ERROR
 from server.core.times import SECOND, parse_time
 
 RETRYING = DeliveryError("retrying", "Chatwoot does not answer; it is being tried again by itself")
@@ -55,6 +62,41 @@ def sent(stored: Mapping[str, Any]) -> Settle:
         )
 
     return settle
+
+
+def sent_again(
+    claimed: Message, stored: Mapping[str, Any], now_us: int, began_us: int | None = None
+) -> Settle:
+    """What became of a message that Chatwoot had already, and was to hand to its channel again.
+    `stored`: as it is there at `now_us`. `began_us`: when it was asked to; a refusal that came in
+    before that is of an older attempt.
+    """
+
+    def settle(current: Message) -> Message:
+        attributes = stored.get("content_attributes")
+        error = attributes.get("external_error") if isinstance(attributes, dict) else None
+        settled = replace(
+            current,
+            delivery_state="failed",
+            delivery_error=DeliveryError(CHANNEL_ERROR, ""),
+            next_attempt_us=None,
+            is_outcome_unknown=False,
+            answered_us=None,
+            observed_us=max(current.observed_us, now_us),
+        )
+        is_text = isinstance(error, str) and bool(error)
+        return with_status(settled, stored.get("status"), error if is_text else None, age=Age.NEWER)
+
+    def settle_own(current: Message) -> Message:
+        is_stale = (
+            current.delivery_state == "failed"
+            and began_us is not None
+            and current.observed_us < began_us
+            and current.delivery_attempts == claimed.delivery_attempts + 1
+        )
+        return settle(current) if is_stale else _of_attempt(claimed, settle)(current)
+
+    return settle_own
 
 
 def failed(

@@ -90,7 +90,7 @@ async def delete(request: Request) -> Response:
 
 
 async def retry(request: Request) -> Response:
-    """Send a failed message again; its content attributes are wiped."""
+    """Send a failed message again; the answer shows it as it is then."""
     caller = caller_of(request)
     message = caller.message(request)
     caller.sim.retry_message(message)

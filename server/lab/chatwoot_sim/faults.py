@@ -95,14 +95,14 @@ class Faults:
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request to the app, then spoil its answer as the switches say."""
         switches = self.sim.switches
-        is_new_message = scope["method"] == "POST" and scope["path"].endswith("/messages")
+        is_sending = scope["method"] == "POST" and scope["path"].endswith(("/messages", "/retry"))
         fails = (
             switches.fail_after_commit
             and self._may_fail(scope)
             and switches.count_down("fail_next")
         )
-        hangs = is_new_message and switches.count_down("hang_next")
-        loses = is_new_message and switches.count_down("lose_next")
+        hangs = is_sending and switches.count_down("hang_next")
+        loses = is_sending and switches.count_down("lose_next")
         truncates = switches.count_down("truncate_next")
         if not (fails or hangs or loses or truncates):
             await self.app(scope, receive, send)

@@ -157,6 +157,7 @@ class Message:
     sender: Contact | User | None = None
     private: bool = False
     status: str = "sent"
+    times_sent: int = 1  # handed to its channel
     source_id: str | None = None
     content_type: str = "text"
     content_attributes: JsonObject = field(default_factory=dict)

@@ -241,8 +241,23 @@ class ChatwootSim(SimWrites):
         self._update_message(message, source_id=source_id)
 
     def retry_message(self, message: Message) -> None:
-        """Chatwoot wipes the content attributes here, a marker of ours included."""
-        self._update_message(message, status="sent", content_attributes={})
+        """Hand a message to its channel once more, which may refuse it again. Newer Chatwoots do so
+        only where it has failed, and say it in two steps; older ones whatever its state is, and
+        wipe the content attributes, a marker of ours included.
+        """
+        if self.switches.retry_wipes:
+            self._update_message(message, status="sent", content_attributes={})
+        elif message.status != "failed":
+            return
+        else:
+            kept = {k: v for k, v in message.content_attributes.items() if k != "external_error"}
+            self._update_message(
+                message, status="sent", content_attributes={**kept, "external_error": None}
+            )
+            self._update_message(message, source_id=None, content_attributes=kept)
+        message.times_sent += 1
+        if self.switches.retry_error:
+            self.mark_failed(message, self.switches.retry_error)
 
     def typing(
         self,

@@ -37,12 +37,12 @@ class Switches(msgspec.Struct, forbid_unknown_fields=True):
     """
     hang_next: Count = 0
     hang_seconds: Seconds = 60.0
-    """So many POST .../messages are accepted and stored, and then not answered for
+    """So many POST .../messages and .../retry are accepted and done, and then not answered for
     `hang_seconds`.
     """
     lose_next: Count = 0
-    """So many POST .../messages are accepted and stored, and then the connection is cut without a
-    byte.
+    """So many POST .../messages and .../retry are accepted and done, and then the connection is cut
+    without a byte.
     """
     mistakes_private: bool = False
     """Off what it should be: what is posted as a private note is stored as a public message, and
@@ -52,6 +52,12 @@ class Switches(msgspec.Struct, forbid_unknown_fields=True):
     """A message with several files is stored as one message a file, each with the request's content
     attributes; the answer is the first.
     """
+    retry_wipes: bool = False
+    """A Chatwoot of before 2026, whose POST .../retry sends whatever the message's state is, and
+    wipes its content attributes.
+    """
+    retry_error: str = ""
+    """With this refusal the channel fails each message that is handed to it again."""
     truncate_next: Count = 0
     """So many answers are cut in the middle of the body."""
     limit_next: Count = 0

@@ -4,6 +4,7 @@ import { lazily } from "./api.js";
 import { fillSlots, setAttrs, setText, slot } from "./dom.js";
 
 const ARRIVED = ["sent", "delivered", "read"];
+const MISTAKEN = ["stored_public", "stored_private"];
 const GROUP_MS = 5 * 60_000;
 let forms = null;
 
@@ -75,12 +76,13 @@ export function fillMessage(node, item, i18n) {
 }
 
 // Stands in the bubble, where it happened, with what can be done about it.
-function fillTrouble(node, { id, chatwootMessageId, deliveryState, deliveryError }, i18n) {
+function fillTrouble(node, { id, private: isNote, chatwootMessageId, deliveryState, deliveryError, deleted }, i18n) {
   const isFailed = deliveryState === "failed";
   const isRetried = deliveryState === "sending" && deliveryError; // by itself, as Chatwoot does not answer
   setText(slot(node, "reason"), isFailed || isRetried ? reasonText(deliveryError, i18n) : deliveryState === "held" ? i18n.t("message.heldReason") : "");
-  // Refused before the server took it: the text can still be had back. By the channel: Chatwoot has it, and from here it cannot be sent again.
-  const state = isFailed && id === null ? "refused" : isFailed && chatwootMessageId ? "" : deliveryState;
+  // Refused before the server took it: the text can still be had back. Chatwoot has it as the other kind, or no more: nothing can be done.
+  const isFinal = chatwootMessageId && (isNote || deleted || MISTAKEN.includes(deliveryError?.code));
+  const state = isFailed && id === null ? "refused" : isFailed && isFinal ? "" : deliveryState;
   const buttons = [...node.querySelectorAll("[data-act]")];
   for (const button of buttons) button.hidden = !button.dataset.when.split(" ").includes(state);
   slot(node, "trouble").hidden = !isFailed && !isRetried && buttons.every(({ hidden }) => hidden);
