@@ -67,7 +67,7 @@ async def test_what_the_channel_refused_says_why_and_is_sent_again_once(
             "The customer has blocked messages from the company in this channel."
         )
         await expect(bubble.locator("[data-f=reason]")).to_be_visible()
-        await expect(bubble.get_by_role("button", name="Send again")).to_be_visible()
+        await expect(bubble.get_by_role("button", name="Try again")).to_be_visible()
         await page.reload()
     second = await (await open_window()).open(f"/inbox/c/{number}")
     buttons = [
