@@ -17,8 +17,9 @@ from server.incoming.full_sync import FullSync
 from server.incoming.gone_contacts import GoneContacts
 from server.incoming.gone_conversations import GoneConversations
 from server.incoming.history_comparison import START_REQUESTS, HistoryComparison
+from server.incoming.inbox_renames import InboxRenames
 from server.incoming.ingest import Ingester
-from server.incoming.integration_watch import Watch
+from server.incoming.integration_watch import ChangedAccounts, Watch
 from server.incoming.live_sources import Sources
 from server.incoming.losses import Losses
 from server.incoming.reconcile import Reconcile
@@ -36,6 +37,7 @@ class Deliveries:
     recorder: Recorder
     agents_last_seen: AgentsLastSeen
     gone_contacts: GoneContacts
+    changed_accounts: ChangedAccounts
     cables: CableLeader
     sources: Sources
     failed: FailedDeliveries
@@ -87,13 +89,17 @@ def build_deliveries(
     )
     agents_last_seen = AgentsLastSeen(database, ingester, clients.single_attempt_client)
     gone_contacts = GoneContacts(database, clients.single_attempt_client, publish)
-    hints = Hints(agents_last_seen.on_unread_changed, gone_contacts.on_deleted)
+    changed_accounts = ChangedAccounts()
+    hints = Hints(
+        agents_last_seen.on_unread_changed, gone_contacts.on_deleted, changed_accounts.on_changed
+    )
     cables = _cables(resources, directory, recorder, hints)
     return Deliveries(
         ingester=ingester,
         recorder=recorder,
         agents_last_seen=agents_last_seen,
         gone_contacts=gone_contacts,
+        changed_accounts=changed_accounts,
         cables=cables,
         sources=Sources(directory, cables, ingester, integrations.arrivals),
         failed=FailedDeliveries(database, settings.ingest_attempts),
@@ -171,6 +177,8 @@ def _watch(
         clients.single_attempt_client,
         integrations.service,
         gone,
+        InboxRenames(database, live.feeds.publish),
+        deliveries.changed_accounts,
         settings,
     )
 

@@ -64,7 +64,9 @@ class AgentsLastSeen:
         now_us = self._database.clock.now_us()
         told = [
             IncomingChange(
-                Source(one.id, one.company_id), Change(None, None, state, None, now_us), now_us
+                Source(one.id, one.company_id, one.inbox_name),
+                Change(None, None, state, None, now_us),
+                now_us,
             )
             for one, state in states
             if (one.id, state.display_id) in unread

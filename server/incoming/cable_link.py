@@ -24,6 +24,7 @@ from server.chatwoot.cable import (
 )
 from server.core.bounded_dict import BoundedDict
 from server.core.chatwoot.cable_frames import (
+    ACCOUNT_CHANGED,
     ACTIVITY,
     UNREAD_CHANGED,
     News,
@@ -64,6 +65,8 @@ class Hints(msgspec.Struct, frozen=True):
     on_contact_deleted: Callable[[Sequence[Integration], int], None] = (
         lambda integrations, contact_id: None
     )
+    # an inbox, a label or a team of the account has changed
+    on_account_changed: Callable[[Sequence[Integration]], None] = lambda integrations: None
 
 
 class LinkState(msgspec.Struct):
@@ -243,11 +246,11 @@ class Link:
         return [self._delivery(one, news, now_us) for one in self._addressed(news)]
 
     def _pass_on(self, message: Json, news: News | None) -> None:
-        if (
-            message["event"] == UNREAD_CHANGED
-            and message["data"].get("account_id") == self._account_id
-        ):
-            self._hints.on_unread(self._integrations)
+        if message["data"].get("account_id") == self._account_id:
+            if message["event"] == UNREAD_CHANGED:
+                self._hints.on_unread(self._integrations)
+            elif message["event"] == ACCOUNT_CHANGED:
+                self._hints.on_account_changed(self._integrations)
         if news is not None and news.event == "contact_deleted" and news.contact_id is not None:
             self._hints.on_contact_deleted(self._integrations, news.contact_id)
 

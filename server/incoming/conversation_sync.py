@@ -71,7 +71,7 @@ class ConversationSync:
         self, integration: Integration, changes: Sequence[Change], outcome: SyncOutcome
     ) -> None:
         source, now_us = (
-            Source(integration.id, integration.company_id),
+            Source(integration.id, integration.company_id, integration.inbox_name),
             self._database.clock.now_us(),
         )
         incoming = [IncomingChange(source, change, now_us) for change in changes]

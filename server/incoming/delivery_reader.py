@@ -59,7 +59,7 @@ class DeliveryReader:
         )
         self._remember(delivery.id, integration.id)
         return IncomingChange(
-            Source(integration.id, integration.company_id),
+            Source(integration.id, integration.company_id, integration.inbox_name),
             change,
             delivery.received_us,
             delivery.id,
@@ -88,7 +88,11 @@ class DeliveryReader:
         return [
             replace(
                 incoming,
-                source=Source(integration_id, incoming.source.company_id),
+                source=Source(
+                    integration_id,
+                    incoming.source.company_id,
+                    self._directory.inbox_name(integration_id),
+                ),
                 change=replace(incoming.change, conversation=replace(state, display_id=number)),
             )
             for integration_id, number in found

@@ -26,6 +26,7 @@ from server.db.access.vault import Vault
 from server.db.engine.database import Connection, Database
 from server.errors import OmniError, Unavailable
 from server.incoming.gone_conversations import GoneConversations
+from server.incoming.inbox_renames import InboxRenames
 from server.integrations.directory import Directory
 from server.integrations.service import Integrations
 from server.problems import Problem, Text, encode, english
@@ -33,12 +34,36 @@ from server.settings import Settings
 
 ClientOf = Callable[[Integration], ChatwootClient]
 Json = dict[str, Any]
-_POLL_SECONDS = 1.0
+_POLL_SECONDS = 0.5
+_CHANGED_SECONDS = 3.0  # however often Chatwoot says that something has changed
 _MAX_AT_ONCE = 8
 _MAX_PROBLEM_CHARACTERS = 500  # characters
 _WEBHOOK = ("webhook", "events", "signature")
 _logger = log.get(__name__)
 _SERVER = "server"
+
+
+class ChangedAccounts:
+    """Integrations in whose accounts Chatwoot has changed something, as its socket says: the watch
+    asks about them without waiting for their turn.
+    """
+
+    def __init__(self) -> None:
+        self._integration_ids: set[int] = set()
+
+    def on_changed(self, integrations: Sequence[Integration]) -> None:
+        """Note that something has changed; `integrations`: all of the account."""
+        self._integration_ids.update(one.id for one in integrations)
+
+    def holds(self, group: Sequence[Integration]) -> bool:
+        """Whether something has changed for one of these."""
+        return any(one.id in self._integration_ids for one in group)
+
+    def clear(self, group: Sequence[Integration]) -> bool:
+        """Forget it, and return whether it was so: what changes from now on is noted anew."""
+        holds = self.holds(group)
+        self._integration_ids.difference_update(one.id for one in group)
+        return holds
 
 
 class Watch:
@@ -54,6 +79,8 @@ class Watch:
         client_of: ClientOf,
         administration: Integrations,
         gone: GoneConversations,
+        renames: InboxRenames,
+        changed: ChangedAccounts,
         settings: Settings,
     ) -> None:
         self._database = database
@@ -62,12 +89,14 @@ class Watch:
         self._client_of = client_of
         self._administration = administration
         self._gone = gone
+        self._renames = renames
+        self._changed = changed
         self._settings = settings
         # the first integration of a group -> monotonic seconds
         self._asked_at: dict[int, float] = {}
 
     async def run(self) -> None:
-        """Asks about those that are due, every second, once the directory is loaded."""
+        """Asks about those that are due, twice a second, once the directory is loaded."""
         while True:
             if self._directory.is_loaded:
                 await self._check_due()
@@ -97,7 +126,7 @@ class Watch:
         async def check(group: Sequence[Integration]) -> None:
             async with limit:
                 try:
-                    if await self._claim(group[0]):
+                    if self._changed.clear(group) or await self._claim(group[0]):
                         await self.check_group(group)
                         for integration in group:
                             await self._gone.check(integration)
@@ -126,16 +155,19 @@ class Watch:
             ):
                 groups[one.base_url, one.account_id, one.access_token].append(one)
         now = time.monotonic()
-        due = [group for group in groups.values() if self._is_due(group[0].id, now)]
+        due = [group for group in groups.values() if self._is_due(group, now)]
         self._asked_at = {
             group[0].id: self._asked_at.get(group[0].id, 0.0) for group in groups.values()
         }
         self._asked_at |= {group[0].id: now for group in due}
         return due
 
-    def _is_due(self, integration_id: int, now: float) -> bool:
-        asked_at = self._asked_at.get(integration_id)
-        return asked_at is None or now - asked_at >= self._settings.integration_watch_seconds
+    def _is_due(self, group: Sequence[Integration], now: float) -> bool:
+        asked_at = self._asked_at.get(group[0].id)
+        every = self._settings.integration_watch_seconds
+        if self._changed.holds(group):
+            every = min(every, _CHANGED_SECONDS)
+        return asked_at is None or now - asked_at >= every
 
     async def _claim(self, first: Integration) -> bool:
         """One of all processes asks; another one's round a moment ago counts for this one."""
@@ -231,6 +263,9 @@ class Watch:
         known = encode(one.chatwoot_problem, _MAX_PROBLEM_CHARACTERS)
         if (known, one.inbox_name) == (values["chatwoot_problem"], values["inbox_name"]):
             return
+        if one.inbox_name and values["inbox_name"] not in (one.inbox_name, None):
+            # before the integration has it: what fails is done again by the next check
+            await self._renames.rename(one, str(values["inbox_name"]))
         await self._database.transaction(
             lambda c: integration_rows.write_integration(c, self._vault, one.id, values)
         )

@@ -212,7 +212,11 @@ class ReconcileRunner:
 
     async def _apply(self, current: ReconcileRun, changes: Sequence[Change]) -> None:
         source, now_us = (
-            Source(current.integration.id, current.integration.company_id),
+            Source(
+                current.integration.id,
+                current.integration.company_id,
+                current.integration.inbox_name,
+            ),
             self._database.clock.now_us(),
         )
         incoming = [IncomingChange(source, change, now_us) for change in changes]

@@ -210,6 +210,22 @@ class Directory:
         )
         return any(one.problem or one.chatwoot_problem for one in own)
 
+    def inbox_name(self, integration_id: int | None) -> str | None:
+        """The name of an integration's inbox in Chatwoot; None where it is not known, or where it
+        has several.
+        """
+        one = self.integrations.get(integration_id or 0)
+        return one.inbox_name if one is not None else None
+
+    def has_inboxes(self, company_id: int) -> bool:
+        """Whether conversations of the company come from more than one inbox."""
+        own = [
+            one
+            for one in self.integrations.values()
+            if one.company_id == company_id and one.is_active
+        ]
+        return len(own) > 1 or any(one.inbox_id is None for one in own)
+
     def companies_of(self, account_id: int | None, inbox_id: int | None) -> set[int]:
         """Whose a delivery with this address may be: for turns, and nothing else."""
         return {one.company_id for one in self._index.candidates(account_id, inbox_id)}

@@ -91,7 +91,7 @@ class Inbox:
         found = await self._database.read(
             lambda c: lists.list_conversations(c, agent.company_id, agent.id, filters, limit + 1)
         )
-        views = [agent_view(conversation, read_count) for conversation, read_count in found[:limit]]
+        views = [self._view(conversation, read_count) for conversation, read_count in found[:limit]]
         last = found[limit - 1][0] if len(found) > limit else None
         return (
             views,
@@ -111,13 +111,13 @@ class Inbox:
             lambda c: lists.list_conversations(c, agent.company_id, agent.id, filters, _PAGE)
         )
         if len(found) < _PAGE:
-            yield [agent_view(conversation, read_count) for conversation, read_count in found]
+            yield [self._view(conversation, read_count) for conversation, read_count in found]
             return
         ids = await self._database.read(lambda c: lists.list_ids(c, agent.company_id, filters))
         shown = 0
         # nothing has moved since: no row twice
         if ids[:_PAGE] == [conversation.id for conversation, _ in found]:
-            yield [agent_view(conversation, read_count) for conversation, read_count in found]
+            yield [self._view(conversation, read_count) for conversation, read_count in found]
             shown = _PAGE
         for start in range(shown, len(ids), _PAGE):
             page = ids[start : start + _PAGE]
@@ -125,7 +125,7 @@ class Inbox:
                 # awaited at once
                 lambda c: lists.read_listed(c, agent.company_id, agent.id, page, filters.status)  # noqa: B023
             )
-            yield [agent_view(conversation, read_count) for conversation, read_count in found]
+            yield [self._view(conversation, read_count) for conversation, read_count in found]
 
     async def unread(self, agent: Agent) -> tuple[dict[str, int], Cursor | None]:
         """Counts conversations, open and closed, in which there is something this agent has not
@@ -149,7 +149,7 @@ class Inbox:
 
         async def read(connection: Connection) -> Json:
             conversation = await _conversation(connection, agent, conversation_id)
-            return agent_view(
+            return self._view(
                 conversation, await lists.read_read_count(connection, agent.id, conversation_id)
             )
 
@@ -169,7 +169,7 @@ class Inbox:
 
         async def read(connection: Connection) -> Json:
             conversation = await _conversation(connection, agent, conversation_id)
-            view = agent_view(
+            view = self._view(
                 conversation, await lists.read_read_count(connection, agent.id, conversation_id)
             )
             edge = (
@@ -199,14 +199,14 @@ class Inbox:
                 count = await threads.count_inbound(connection, message)
                 own = await lists.read_read_count(connection, agent.id, conversation_id)
                 if count <= max(entry.row.read_count, own):
-                    return agent_view(entry.row, own)
+                    return self._view(entry.row, own)
                 now_us = self._editor.now_us()
                 await lists.write_read_count(
                     connection, agent.id, conversation_id, count, message_id, now_us
                 )
                 working_set.add_agent_read(entry, agent.id, count, message_id, now_us)
                 connection.after_commit(partial(self._on_read, entry.row, count))
-                return agent_view(entry.row, count)
+                return self._view(entry.row, count)
 
             return await edit_conversation(
                 connection, agent.company_id, conversation_id, change, self._editor.now_us()
@@ -244,6 +244,13 @@ class Inbox:
                 "Chatwoot has changed the status; it shows here in a moment"
             ) from None
 
+    def _view(self, conversation: Conversation, read_count: int) -> Json:
+        """What was stored before any message named the inbox has the name that Chatwoot tells."""
+        view = agent_view(conversation, read_count)
+        if view["inboxName"] is None:
+            view["inboxName"] = self._directory.inbox_name(conversation.integration_id)
+        return view
+
     async def _write_status(
         self, agent: Agent, conversation_id: int, status: str, chatwoot_status: str | None
     ) -> Json:
@@ -261,7 +268,7 @@ class Inbox:
                 connection, agent.company_id, conversation_id, change, now_us
             )
             own = await lists.read_read_count(connection, agent.id, conversation_id)
-            return agent_view(entry.row, own), batches
+            return self._view(entry.row, own), batches
 
         return await self._editor.run(write)
 

@@ -156,3 +156,38 @@ async def test_a_chatwoot_that_is_away_changes_nothing(watched: Company, sim: Ch
     assert await eventually(is_over, 30)
     assert "has no webhook" in (await _problem(watched) or "")
     assert len(await watched.rows("SELECT id FROM omni_audit_log")) == before
+
+
+async def test_a_new_name_of_an_inbox_is_that_of_all_its_conversations(
+    watched: Company, sim: ChatwootSim
+) -> None:
+    """Nothing tells it where there is no socket: the regular check asks. One event tells clients;
+    what is closed and old has the name as well.
+    """
+    for name in ("Lea", "Bo", "Asha"):
+        conversation = sim.customer_says(name, "Hello").conversation
+    sim.set_status(conversation, "resolved")
+    await sim.webhooks.flushed()
+
+    async def names() -> set[str | None]:
+        async with watched.client() as agent:
+            found = (await agent.get("/api/conversations")).json()
+            return {one["inboxName"] for one in found} if len(found) == 3 else set()
+
+    before = sim.inbox.name
+
+    async def all_have(name: str) -> bool:
+        return await names() == {name}
+
+    assert await eventually(lambda: all_have(before), 30)
+    [[known]] = await watched.rows("SELECT head FROM omni_inbox_streams")
+    sim.rename_inbox(sim.inbox, "ঢাকা & Co")
+    assert await eventually(lambda: all_have("ঢাকা & Co"), 30)
+
+    async def is_kept() -> bool:
+        return await watched.rows("SELECT omni_inbox_name FROM integrations") == [("ঢাকা & Co",)]
+
+    assert await eventually(is_kept, 30)
+    assert await watched.rows("SELECT head FROM omni_inbox_streams") == [(known + 1,)]
+    told = await watched.rows("SELECT body FROM omni_inbox_events ORDER BY seq DESC LIMIT 1")
+    assert "ঢাকা & Co" in told[0][0]

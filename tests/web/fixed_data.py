@@ -23,6 +23,7 @@ from server.core.state.entities import (
     Message,
     Preview,
 )
+from server.core.state.marks import Marks, Team
 from server.core.times import SECOND
 from server.db.access import agent_rows, integration_rows
 from server.db.access.audit_log import FOREIGN_REFUSED
@@ -42,6 +43,7 @@ OURS = {"Sec-Fetch-Site": "same-origin", "Origin": ORIGIN}
 EMAIL = "tomas@example.org"
 PASSWORD = "right-and-long"
 OPEN_ID = 3
+MARKED_ID = 20  # its conversation has all marks at once
 KINDS_ID = 1  # its conversation has one of each kind of message
 FOREIGN_ID = 99  # another company's
 _COMPANY = 1
@@ -51,10 +53,16 @@ _SESSION = re.compile(r"(\S*omni_session)=([^;]+)")
 
 def conversations() -> list[Conversation]:
     return [
-        _conversation(1, inbound_count=4, read_count=3, channel="Channel::Whatsapp"),
+        _conversation(
+            KINDS_ID,
+            inbound_count=4,
+            read_count=3,
+            channel="Channel::Whatsapp",
+            external_user_name="Léa Martin",  # as she is called since her messages came
+        ),
         _conversation(2, inbound_count=120, external_user_name="মোঃ আব্দুল্লাহ আল মামুন"),
         _conversation(OPEN_ID, inbound_count=2, external_user_name=None, preview=None),
-        _conversation(4, last_message_us=None, contact=None),
+        _conversation(4, last_message_us=None, contact=None, platform="facebook"),
         _conversation(
             5,
             preview=Preview("", "customer", has_attachments=True),
@@ -71,6 +79,39 @@ def conversations() -> list[Conversation]:
         _conversation(8, external_user_name="🙂 …", last_message_us=_ago(200 * _DAY)),
         _conversation(9, external_user_name="<script>'\"", last_message_us=_ago(800 * _DAY)),
         _conversation(10, waiting_since_us=_ago(3 * _DAY + 30), external_user_name="স্ত্রী"),
+        *_marked(),
+    ]
+
+
+def _marked() -> list[Conversation]:
+    """Conversations with each mark that a row and a head can have."""
+    team, blocked = Team(1, "ফেরত ও বদল"), Marks(is_blocked=True)
+    asleep = {"chatwoot_status": "snoozed", "waiting_since_us": _ago(_DAY)}
+    snoozes = [None, _ago(-60), _ago(-_DAY), _ago(-3 * _DAY), _ago(-400 * _DAY), _ago(_DAY)]
+    marks = [Marks(snoozed_until_us=moment, team=team) for moment in snoozes]
+    channels = ["Whatsapp", "Email", "WebWidget", "TwilioSms", "Odd<b>", "TwitterProfile"]
+    return [
+        *(
+            _conversation(11 + n, marks=mark, channel=f"Channel::{channels[n]}", **asleep)
+            for n, mark in enumerate(marks)
+        ),
+        _conversation(17, chatwoot_status="pending", waiting_since_us=_ago(_DAY)),
+        _conversation(18, marks=blocked, chatwoot_status="open"),
+        _conversation(19, marks=blocked, chatwoot_status="resolved", status="Closed"),
+        _conversation(
+            MARKED_ID,
+            chatwoot_status="snoozed",
+            marks=Marks(
+                snoozed_until_us=_ago(-_DAY),
+                team=team,
+                is_blocked=True,
+                inbox_name="Dhaka <Fashion>",
+                mail_subject="Order & refund",
+            ),
+            channel="Channel::Email",
+            priority="urgent",
+            labels=("vip", "ফেরত"),
+        ),
     ]
 
 
@@ -201,7 +242,6 @@ async def _fill(url: str) -> None:
     integration = {
         "company_id": _COMPANY,
         "account_id": 7,
-        "inbox_id": 12,
         "base_url": "http://127.0.0.1:9",
         "access_token": "none",
         "webhook_secret": None,
@@ -213,7 +253,9 @@ async def _fill(url: str) -> None:
         await agent_rows.add_agent(
             connection, _COMPANY, EMAIL, "Tomas Berg", "admin", hashed, now_us
         )
-        await integration_rows.add_integration(connection, Vault(""), integration, now_us)
+        for inbox_id, name in ((12, "Dhaka <Fashion>"), (13, "Chattogram")):
+            one = integration | {"inbox_id": inbox_id, "inbox_name": name}
+            await integration_rows.add_integration(connection, Vault(""), one, now_us)
         # as the server that stored the rows has done: nothing is to be compared with its notes
         await crm_proofs.prove(connection, now_us, has_refused=False)
 

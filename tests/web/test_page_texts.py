@@ -3,6 +3,7 @@ without a server.
 """
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,10 +14,12 @@ import pytest
 
 from server.core.pages.page_attachments import attachment_nodes
 from server.core.pages.page_locale import Locale, Wait, preferred_language
+from server.core.pages.page_marks import head_marks, row_marks
 from server.core.pages.page_nodes import html
 from server.core.pages.page_thread import arrange
 
 CATALOGUES = Path(__file__).parents[2] / "web" / "locale"
+ICONS = (CATALOGUES.parent / "templates" / "_icons.html").read_text(encoding="utf-8")
 NOW = datetime(2026, 7, 18, 9, 1, tzinfo=UTC)  # 15:01 in Dhaka
 ENGLISH, BENGALI = (
     Locale(
@@ -123,7 +126,8 @@ def test_reasons_known_by_code_are_told_in_the_agents_language() -> None:
 def test_a_name_that_the_catalogue_lacks_is_its_own_word() -> None:
     """Chatwoot may name priorities and reasons that we do not know: they end no page."""
     conversation = {"assignee": None, "priority": "blocker", "labels": ["vip"]}
-    assert ENGLISH.chips(conversation) == [ENGLISH.t("thread.unassigned"), "blocker", "vip"]
+    shown = [mark.text for mark in head_marks(conversation, ENGLISH, has_inboxes=True)]
+    assert shown == [ENGLISH.t("thread.unassigned"), "blocker", "vip"]
     closed = {"canReply": False, "replyUntil": None, "replyWindow": "closed"}
     assert BENGALI.reply_window(closed | {"replyClosedReason": "on_holiday"}).text == "on_holiday"
 
@@ -233,3 +237,58 @@ def test_the_reply_window_counts_down_and_says_why_it_is_closed(
         | more
     )
     assert (told.is_closed, told.text) == (closed, text)
+
+
+def marked(**more: Any) -> dict[str, Any]:
+    return {"status": "Open", "chatwootStatus": "open", **more}
+
+
+@pytest.mark.parametrize(
+    ("span", "english", "bengali"),
+    [
+        ({"minutes": -5}, "15:06", "১৫:০৬"),
+        ({"hours": -8, "minutes": -59}, "tomorrow 00:00", "আগামীকাল ০০:০০"),
+        ({"hours": -32, "minutes": -58}, "tomorrow 23:59", "আগামীকাল ২৩:৫৯"),
+        ({"days": -2}, "20 Jul, 15:01", "২০ জুলাই, ১৫:০১"),
+        ({"days": -365}, "18 Jul 2027, 15:01", "১৮ জুলাই ২০২৭, ১৫:০১"),
+    ],
+)
+def test_a_snooze_is_told_until_when(span: dict[str, float], english: str, bengali: str) -> None:
+    """The clock today, tomorrow by its name, then the day, in the agent's zone and words."""
+    snoozed = marked(chatwootStatus="snoozed", snoozedUntil=ago(**span))
+    for locale, time in ((ENGLISH, english), (BENGALI, bengali)):
+        mark = row_marks(snoozed, locale, has_inboxes=False)["status"]
+        assert mark is not None
+        assert mark.text == (time if span.get("days") is None else time.rpartition(",")[0])
+        assert mark.title == locale.t("mark.snoozedUntil", time=time)
+
+
+@pytest.mark.parametrize(
+    ("conversation", "text", "title"),
+    [
+        ({"channel": "Channel::Whatsapp"}, "", "WhatsApp"),
+        ({"channel": "Channel::Email", "inboxName": "Support"}, "Support", "Email: Support"),
+        ({"channel": "Channel::Fax"}, "", "Fax"),
+        ({"channel": None, "platform": "facebook"}, "", "Messenger"),
+    ],
+)
+def test_a_channel_is_told_in_words(conversation: dict[str, Any], text: str, title: str) -> None:
+    """Also one that is not known here, and that of a row that the CRM wrote."""
+    mark = row_marks(marked(**conversation), ENGLISH, has_inboxes=True)["channel"]
+    assert mark is not None
+    assert (mark.text, mark.title) == (text, title)
+    assert re.search(rf'"{mark.icon.removeprefix("channel-")}"', ICONS)
+
+
+def test_one_inbox_needs_no_name() -> None:
+    """Its name would be the same in every row."""
+    email = marked(channel="Channel::Email", inboxName="Support")
+    mark = row_marks(email, ENGLISH, has_inboxes=False)["channel"]
+    assert mark is not None
+    assert (mark.text, mark.title) == ("", "Email")
+
+
+def test_a_closed_conversation_sleeps_no_more() -> None:
+    """What is over is no snooze and no bot's, and is not waited for."""
+    over = marked(status="Closed", chatwootStatus="snoozed", snoozedUntil=ago(hours=-1))
+    assert row_marks(over, ENGLISH, has_inboxes=True)["status"] is None

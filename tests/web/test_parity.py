@@ -15,6 +15,7 @@ from playwright.async_api import Browser, Page, Route
 
 from tests.web.fixed_data import (
     KINDS_ID,
+    MARKED_ID,
     OPEN_ID,
     ORIGIN,
     Pages,
@@ -33,15 +34,17 @@ COMPARE = """async (build) => {
     await Promise.all(["i18n", "dom", "list", "message"].map(load));
   const boot = JSON.parse(document.querySelector("#boot").textContent);
   const i18n = createI18n(boot);
+  await loadForms();
+  const { fillHeadMarks, prepareMarks } = await load("later/marks");
+  prepareMarks({ store: { conversations: () => boot.list.items } });
   const rows = boot.list.items.map((conversation) => {
     const node = clone("t-row");
     const isOpen = conversation.id === boot.thread.id;
     fillRow(node, conversation, { i18n, unread: conversation.unreadCount, isOpen, draft: "", query: location.search });
     return node;
   });
-  const { messages, unreadCount, channel } = boot.thread;
-  await loadForms();
-  const items = arrange(messages, firstNew(messages, unreadCount), i18n, channel).map((item) => {
+  const { messages, unreadCount } = boot.thread;
+  const items = arrange(messages, firstNew(messages, unreadCount), i18n, boot.thread).map((item) => {
     const node = clone("t-message");
     fillMessage(node, item, i18n);
     return node;
@@ -51,8 +54,14 @@ COMPARE = """async (build) => {
     const attributes = [...node.attributes].map(({ name, value }) => `${name}=${JSON.stringify(value)}`).sort();
     return `<${[node.localName, ...attributes].join(" ")}>${[...node.childNodes].map(normal).join("")}</>`;
   }
+  const head = document.querySelector("#thread-head");
+  const heads = () => [normal(head)];
+  const before = heads();
+  head.querySelector("[data-f=chips]").replaceChildren();
+  fillHeadMarks(head, boot.thread, i18n);
   const printed = (selector) => [...document.querySelectorAll(selector)].map(normal);
-  return { rows: [printed("#rows > li"), rows.map(normal)], messages: [printed("#messages > li"), items.map(normal)] };
+  return { rows: [printed("#rows > li"), rows.map(normal)], messages: [printed("#messages > li"), items.map(normal)],
+    heads: [before, heads()] };
 }"""  # noqa: E501
 
 
@@ -107,7 +116,7 @@ async def page(
     [
         ((lang, number), len(shown()))
         for lang in ("en", "bn")
-        for number, shown in ((OPEN_ID, messages), (KINDS_ID, kind_messages))
+        for number, shown in ((OPEN_ID, messages), (KINDS_ID, kind_messages), (MARKED_ID, list))
     ],
     indirect=["page"],
 )
@@ -115,7 +124,8 @@ async def test_scripts_print_what_the_server_printed(page: Page, count: int) -> 
     """Same objects, same markup: a page does not change when its scripts take over."""
     build = (await page.get_attribute("link[rel=stylesheet]", "href") or "").split("/")[2]
     compared = await page.evaluate(COMPARE, build)
-    for kind, expected in (("rows", len(conversations())), ("messages", count)):
+    rows = len(conversations())
+    for kind, expected in (("rows", rows), ("messages", count), ("heads", 1)):
         by_server, by_scripts = compared[kind]
         assert len(by_server) == expected
         assert by_scripts == by_server

@@ -21,6 +21,8 @@ CONTROLS = ("welcome", "ping", "confirm_subscription", "reject_subscription", "d
 ACTIVITY = 2  # message_type of a line like "Assigned to ...", which is no message here
 # of newer Chatwoots: of some conversation of the account
 UNREAD_CHANGED = "conversation.unread_count_changed"
+# account.rb, cache_keys.rb: an inbox, a label or a team of it was written
+ACCOUNT_CHANGED = "account.cache_invalidated"
 _CONVERSATIONS = {
     "conversation.created": "conversation_created",
     "conversation.updated": "conversation_updated",

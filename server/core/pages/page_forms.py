@@ -50,10 +50,15 @@ def message_form(
     return MessageForm(body=[_line(locale.line(m.get("kind"), m["content"]), "hint")])
 
 
-def sender_of(m: _Json, locale: Locale, channel: str | None) -> str:
-    """Return who wrote a message: the name, and what wrote it where that was no person here."""
+def sender_of(m: _Json, locale: Locale, channel: str | None, customer: str | None = None) -> str:
+    """Return who wrote a message: the name, and what wrote it where that was no person here.
+    `customer`: their present name. A conversation is one customer's (a merge of contacts renames
+    all of it), so that older messages have it, too.
+    """
     kind = m.get("senderKind") or m["senderType"]
     name = m.get("senderName")
+    if kind == "customer" and customer:
+        return customer
     if kind in ("customer", "agent"):
         return name or locale.t(f"message.{kind}")
     app = _app(channel, locale)

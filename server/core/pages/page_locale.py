@@ -138,6 +138,10 @@ class Locale:
             else self._date(at, with_year=at.year != now.year)
         )
 
+    def is_tomorrow(self, iso: str) -> bool:
+        """Whether a moment is of the day after this one, in the page's time zone."""
+        return (self._local(iso).date() - self.now.astimezone(self.zone).date()).days == 1
+
     def list_time(self, iso: str | None) -> str:
         """Format a moment for a row of the list: the time if it was today, else the day; empty for
         None.
@@ -239,15 +243,6 @@ class Locale:
         return details or self.t(
             "status.Open" if conversation["status"] == "Open" else "status.Closed"
         )
-
-    def chips(self, conversation: JsonObject) -> list[str]:
-        """Who has it, how urgent it is, and its labels, as Chatwoot has them."""
-        assignee, priority = conversation.get("assignee") or {}, conversation.get("priority")
-        facts = [
-            assignee.get("name") or self.t("thread.unassigned"),
-            self.word("priority", priority) if priority else "",
-        ]
-        return [text for text in (*facts, *(conversation.get("labels") or [])) if text]
 
     def reason(self, error: JsonObject | None) -> str:
         """Return why a reply failed: the catalogue's sentence for its code, else Chatwoot's own

@@ -35,11 +35,12 @@ def arrange(
     unread_count: int,
     locale: Locale,
     *,
-    channel: str | None = None,
+    conversation: JsonObject | None = None,
 ) -> list[ThreadItem]:
     """Groups of one sender, days, and the divider before the newest `unread_count` customer
-    messages. `channel`: the conversation's, as Chatwoot names it.
+    messages.
     """
+    channel, customer = ((conversation or {}).get(name) for name in ("channel", "externalUserName"))
     by_number = {message["chatwootMessageId"]: message for message in messages}
     inbound = [message["id"] for message in messages if message["senderType"] == "customer"]
     first_new = inbound[-unread_count:][0] if unread_count and inbound else None
@@ -54,7 +55,7 @@ def arrange(
     return [
         ThreadItem(
             message=message,
-            sender=sender_of(message, locale, channel),
+            sender=sender_of(message, locale, channel, customer),
             form=message_form(message, locale, by_number.get(_quoted_number(message)), channel),
             key=f"c-{message['clientId']}" if message.get("clientId") else f"m-{message['id']}",
             side="note"

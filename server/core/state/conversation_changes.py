@@ -44,6 +44,13 @@ def new_conversation(change: Change, source: Source, received_us: int) -> Conver
     return merge_state(empty, incoming, received_us)
 
 
+def with_inbox(row: Conversation, source: Source) -> Conversation:
+    """Name its inbox by the integration, where nothing that Chatwoot said of it has named it."""
+    if row.marks.inbox_name is not None or source.inbox_name is None:
+        return row
+    return replace(row, marks=replace(row.marks, inbox_name=source.inbox_name))
+
+
 def is_newer(incoming: ConversationState, row: Conversation) -> bool:
     """By its version, which is Chatwoot's clock. Where that was set back, an answer is still
     younger than its question, and so than all that had been received by then.

@@ -23,6 +23,7 @@ from server.core.state.conversation_changes import (
     merge_state,
     new_conversation,
     show_message,
+    with_inbox,
 )
 from server.core.state.delivery import (
     seen,
@@ -96,7 +97,7 @@ class WorkingSet:
         if entry is None:
             entry, result = self._add_conversation(key, change, source, received_us), Result.CREATED
         else:
-            result = self._update_conversation(entry, change, received_us)
+            result = self._update_conversation(entry, change, source, received_us)
         if change.conversation.last is not None or entry.row.contact_seen_us != seen_us:
             self._apply_delivery_states(entry, change, received_us)
         message_result = Result.SAME
@@ -247,7 +248,7 @@ class WorkingSet:
     def _add_conversation(
         self, key: ConversationKey, change: Change, source: Source, received_us: int
     ) -> TrackedConversation:
-        row = new_conversation(change, source, received_us)
+        row = with_inbox(new_conversation(change, source, received_us), source)
         entry = self.entries[key] = TrackedConversation(row)
         entry.is_dirty = True
         at_us = change.conversation.created_us or change.at_us
@@ -262,14 +263,7 @@ class WorkingSet:
         """
         incoming, before = change.conversation, entry.row.external_user_name
         name = incoming.contact_name or before
-        for known in (
-            one
-            for one in entry.messages
-            if one.row.sender_type == "customer" and one.row.sender_name == before
-        ):
-            self.set_message(
-                entry, known, replace(known.row, sender_name=name), change.at_us, received_us
-            )
+        self._rename_customer(entry, before, name, change.at_us, received_us)
         after = replace(
             entry.row,
             contact=incoming.contact,
@@ -281,8 +275,21 @@ class WorkingSet:
         )
         return self.set_conversation(entry, after, change.at_us, received_us)
 
+    def _rename_customer(
+        self,
+        entry: TrackedConversation,
+        before: str | None,
+        name: str | None,
+        at_us: int,
+        received_us: int,
+    ) -> None:
+        for known in entry.messages:
+            if known.row.sender_type == "customer" and known.row.sender_name == before != name:
+                row = replace(known.row, sender_name=name)
+                self.set_message(entry, known, row, at_us, received_us)
+
     def _update_conversation(
-        self, entry: TrackedConversation, change: Change, received_us: int
+        self, entry: TrackedConversation, change: Change, source: Source, received_us: int
     ) -> Result:
         incoming, before = change.conversation, entry.row
         after = merge_state(before, incoming, received_us) if is_newer(incoming, before) else before
@@ -291,6 +298,7 @@ class WorkingSet:
         elif after is before and incoming.marks is not None:
             # a late word on what nothing newer has said
             after = replace(before, marks=with_newer(before.marks, incoming.marks, is_whole=False))
+        after = with_inbox(after, source)
         if after == before or replace(after, observed_us=before.observed_us) == before:
             return Result.SAME
         entry.is_dirty = True
@@ -298,6 +306,8 @@ class WorkingSet:
             entry.row = after  # a newer version that shows nothing new
             return Result.SAME
         entry.row = replace(after, updated_us=received_us)
+        names = before.external_user_name, after.external_user_name
+        self._rename_customer(entry, *names, change.at_us, received_us)
         return Result.UPDATED
 
     def _apply_delivery_states(

@@ -75,3 +75,4 @@ class Source(msgspec.Struct, frozen=True):
 
     integration_id: int
     company_id: int
+    inbox_name: str | None = None  # of the integration's one inbox, as Chatwoot had it last

@@ -64,7 +64,13 @@ class ConversationView(Struct, rename="camel", kw_only=True):
     ]
     is_blocked: Annotated[bool, Meta(description="The customer is blocked in Chatwoot")]
     is_muted: Annotated[bool, Meta(description="Muted in Chatwoot: blocked and resolved")]
-    inbox_name: Annotated[str | None, Meta(description="Of Chatwoot's inbox, as last told")]
+    inbox_name: Annotated[
+        str | None,
+        Meta(
+            description="Of Chatwoot's inbox. Of the conversations with one `integrationId` the "
+            "one with the highest `seq` has the present name of all"
+        ),
+    ]
     mail_subject: str | None
     preview: Preview | None
     inbound_count: Annotated[int, Meta(description="Messages the customer has ever sent here")]

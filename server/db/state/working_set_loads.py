@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from server.core.chatwoot.changes import Change, MessageState
+from server.core.state.conversation_changes import is_newer
 from server.core.state.cursors import Stream
 from server.core.state.delivery import WEB_CHAT
 from server.core.state.projection import WorkingSet
@@ -112,13 +113,12 @@ def _renamed(
     """Conversations whose contact has another name now: their messages show it, too."""
     found = []
     for source, change in changes:
-        entry = entries.get((source.integration_id, change.conversation.display_id))
-        name = change.conversation.contact_name
-        if (
-            change.contact_update is not None
-            and entry is not None
-            and name not in (None, entry.row.external_user_name)
-        ):
+        state = change.conversation
+        entry = entries.get((source.integration_id, state.display_id))
+        if entry is None or state.contact_name in (None, entry.row.external_user_name):
+            continue
+        is_told = state.version_us > 0 and is_newer(state, entry.row)
+        if is_told or change.contact_update is not None:
             found.append(entry.row.id)
     return found
 

@@ -162,9 +162,11 @@ class InboxPages:
         messages = thread["messages"] if thread else []
         before = {"before_list": shown.next_before} if shown.next_before else {}
         older = {**view.filters.params(), **before} if before else {}
+        has_inboxes = self._directory.has_inboxes(agent.company_id)
         context = {
             "agent": agent,
             "has_trouble": self._has_trouble(agent),
+            "has_inboxes": has_inboxes,
             "view": view,
             "filters": view.filters,
             "platforms": PLATFORMS,
@@ -188,6 +190,7 @@ class InboxPages:
                 "wsUrl": "/ws",
                 "strings": locale.catalogue,
                 "kinds": KINDS,
+                "hasInboxes": has_inboxes,
                 "list": {"items": shown.items, "next": view.api_address(shown.next_before)},
                 "unread": unread,
                 "thread": thread,
@@ -203,8 +206,7 @@ class InboxPages:
 def _items(thread: JsonObject | None, locale: Locale) -> list[ThreadItem]:
     if thread is None:
         return []
-    unread_count, channel = thread["unreadCount"], thread.get("channel")
-    return arrange(thread["messages"], unread_count, locale, channel=channel)
+    return arrange(thread["messages"], thread["unreadCount"], locale, conversation=thread)
 
 
 def _filters(view: View) -> Filters:

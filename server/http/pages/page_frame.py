@@ -20,6 +20,7 @@ from server.core.pages.page_locale import (
     Locale,
     preferred_language,
 )
+from server.core.pages.page_marks import head_marks, row_marks
 from server.core.pages.page_nodes import html
 from server.errors import OmniError
 from server.http.pages.build_files import hash_files
@@ -54,7 +55,7 @@ class PageFrame:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        self._templates.globals["nodes"] = html
+        self._templates.globals |= {"nodes": html, "row_marks": row_marks, "head_marks": head_marks}
 
     def page(self, handler: Handler) -> Handler:
         """Return the handler, with our own errors as pages."""

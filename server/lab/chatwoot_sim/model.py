@@ -188,6 +188,7 @@ class Conversation:
     assignee_last_seen_at: float | None = None
     contact_last_seen_at: float | None = None
     muted: bool = False
+    team: JsonObject | None = None  # {id, name, icon, icon_color}
     additional_attributes: JsonObject = field(default_factory=dict)
     custom_attributes: JsonObject = field(default_factory=dict)
     messages: list[Message] = field(default_factory=list)

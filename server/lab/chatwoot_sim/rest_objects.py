@@ -117,6 +117,8 @@ def _conversation_meta(conversation: Conversation) -> JsonObject:
     if conversation.assignee:
         meta["assignee"] = assignee_object(conversation.assignee, conversation.account)
         meta["assignee_type"] = "User" if conversation.assignee.kind == "user" else "AgentBot"
+    if conversation.team:
+        meta["team"] = conversation.team
     return meta
 
 

@@ -82,6 +82,29 @@ class ChatwootSim(SimWrites):
         self.hooks.append(hook)
         return hook
 
+    # -- inboxes --
+
+    def rename_inbox(self, inbox: Inbox, name: str) -> None:
+        """Rename an inbox. No webhook tells it, and on the agents' socket only that something of
+        the account has changed.
+        """
+        inbox.name = name
+        with self._transaction():
+            self._emit(
+                "account.cache_invalidated",
+                inbox.account,
+                None,
+                dict,
+                lambda: {
+                    "account_id": inbox.account.id,
+                    "cache_keys": {
+                        "label": "0000000000",
+                        "inbox": str(int(self.now())),
+                        "team": "0",
+                    },
+                },
+            )
+
     # -- contacts --
 
     def add_contact(self, name: str, *, account: Account | None = None, **fields: Any) -> Contact:
@@ -317,6 +340,14 @@ class ChatwootSim(SimWrites):
         """Set the priority: `conversation_updated` where it changes."""
         with self._transaction():
             self._update(self.resolve(conversation), priority=priority)
+
+    def assign_team(self, conversation: Conversation | int, name: str | None) -> None:
+        """Give it to a team, or to none with None: `conversation_updated`."""
+        found = self.resolve(conversation)
+        team = {"id": 1, "name": name, "icon": "", "icon_color": ""} if name else None
+        with self._transaction():
+            self._update(found, team=team)
+            self._emit_conversation("team.changed", found)
 
     def mark_seen(self, conversation: Conversation | int, *, by: User | None = None) -> None:
         """`update_last_seen`: written with update_columns, so no webhook, `updated_at` does not

@@ -227,7 +227,7 @@ def conversation_data(conversation: Conversation, base_url: str) -> JsonObject:
             "sender": contact_push(conversation.contact),
             "assignee": user_push(conversation.assignee) if conversation.assignee else None,
             "assignee_type": _assignee_type(conversation),
-            "team": None,
+            "team": conversation.team,
             "hmac_verified": False,
         },
         "status": conversation.status,

@@ -3,7 +3,7 @@
 
 const MINUTE_MS = 60_000;
 
-export function createI18n({ lang, digits, strings, kinds = {}, now = () => new Date() }) {
+export function createI18n({ lang, digits, strings, kinds = {}, hasInboxes, now = () => new Date() }) {
   const plurals = new Intl.PluralRules(lang);
   const numbers = new Intl.NumberFormat(`${lang}-u-nu-${digits}`, { useGrouping: false, maximumFractionDigits: 1 });
   const months = strings["time.months"].split(" ");
@@ -78,7 +78,7 @@ export function createI18n({ lang, digits, strings, kinds = {}, now = () => new 
     return { isClosed: false, text: replyUntil ? t("window.open", { time: span(minutes) }) : "" };
   }
 
-  return { t, has, line, nameOf, number, clock, seconds, day, listTime, full, waiting, replyWindow };
+  return { hasInboxes, t, has, line, nameOf, number, clock, seconds, day, listTime, full, waiting, replyWindow };
 }
 
 function daysBetween(earlier, later) {

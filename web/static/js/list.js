@@ -3,11 +3,13 @@
 
 import { fillAvatar, fillCount, fillSlots, find, perFrame, reconcile, setAttrs, setText, slot } from "./dom.js";
 import { pass } from "./api.js";
+import { forms, loadForms } from "./message.js";
 import { queryOf } from "./navigation.js";
 
 const ROWS_MAX = 300; // beyond this, moving a row costs more than a frame
 const ROWS_ABOVE = 100;
 const STEP = 50; // the window moves by this many rows at a time
+const ASLEEP = ["snoozed", "pending"];
 const HOLD_MS = 4_000; // a resting pointer stops holding the order
 
 export class List {
@@ -44,6 +46,7 @@ export class List {
     rows.addEventListener("focusout", () => this.#release());
     pill.addEventListener("click", () => this.#release());
     app.store.subscribe(() => this.paint());
+    loadForms().then(this.paint).catch(pass);
   }
 
   get length() {
@@ -99,6 +102,7 @@ export class List {
     this.#ids = all.map(({ id }) => id);
     this.#start = Math.min(this.#windowStart(), Math.max(0, all.length - STEP));
     const rows = all.slice(this.#start, this.#start + ROWS_MAX);
+    forms?.prepareMarks(this.#app);
     reconcile(this.#els.rows, "t-row", rows, {
       key: ({ id }) => String(id),
       update: (row, conversation) => fillRow(row, conversation, {
@@ -171,20 +175,22 @@ export class List {
 // Prints exactly what web/templates/_row.html prints; a test keeps the two alike.
 // `context`: {i18n, unread, isOpen, hasFailed, draft, query, viewers: what is said of the colleagues who look at it}
 export function fillRow(row, conversation, { i18n, unread, isOpen, hasFailed, draft, query, viewers }) {
-  const { id, lastMessageAt, waitingSince, status } = conversation;
+  const { id, lastMessageAt, waitingSince, status, chatwootStatus, unsentReply } = conversation;
   const name = i18n.nameOf(conversation);
   setAttrs(row, { "data-key": id, "data-unread": unread > 0 });
   setAttrs(row.firstElementChild, { href: `/inbox/c/${id}${query}`, "aria-current": isOpen && "page" });
   fillAvatar(slot(row, "avatar"), id, name);
   setAttrs(slot(row, "time"), { datetime: lastMessageAt, title: lastMessageAt && i18n.full(lastMessageAt) });
   setText(slot(row, "time"), lastMessageAt ? i18n.listTime(lastMessageAt) : "");
-  const wait = status === "Open" && waitingSince ? i18n.waiting(waitingSince) : null;
+  // What sleeps, or is a bot's, waits for nobody here.
+  const wait = status === "Open" && waitingSince && !ASLEEP.includes(chatwootStatus) ? i18n.waiting(waitingSince) : null;
   setAttrs(slot(row, "waiting"), { "data-level": wait?.level });
-  fillSlots(row, { name, waiting: wait?.text, failed: hasFailed && i18n.t("row.failed"), draft: draft && i18n.t("row.draft") });
+  fillSlots(row, { name, waiting: wait?.text, failed: (hasFailed || unsentReply) && i18n.t("row.failed"), draft: draft && i18n.t("row.draft") });
   setText(slot(row, "preview"), draft || previewText(conversation.preview, i18n));
   slot(row, "viewers").hidden = !viewers;
   setAttrs(slot(row, "viewers"), { "aria-label": viewers, title: viewers });
   fillCount(row, unread, i18n);
+  forms?.fillRowMarks(row, conversation, i18n);
 }
 
 function previewText(preview, i18n) {

@@ -8,21 +8,22 @@ const MISTAKEN = ["stored_public", "stored_private"];
 const GROUP_MS = 5 * 60_000;
 let forms = null;
 
-// What is in a bubble, by the message's kind. Until it is there a message shows its text; what the server printed stays.
+// What is in a bubble, by the message's kind, and the marks of a conversation. Until it is there a message shows its text; what the server
+// printed stays.
 const loadForms = lazily(async () => (forms = await import("./later/forms.js")));
 
-export { loadForms };
+export { forms, loadForms };
 
 // What stands around each message: its day, the "new" divider, where a group of one sender starts and ends.
-// `firstNewId`: message before which the agent had read everything, or null. `channel`: the conversation's, as Chatwoot names it.
-export function arrange(messages, firstNewId, i18n, channel) {
+// `firstNewId`: message before which the agent had read everything, or null.
+export function arrange(messages, firstNewId, i18n, conversation) {
   const isNew = ({ id }) => firstNewId !== null && id === firstNewId; // a pending reply has no id either
   const days = messages.map(({ createdAt }) => i18n.day(createdAt));
   const starts = messages.map((message, index) =>
     index === 0 || days[index] !== days[index - 1] || isNew(message) || !isSameGroup(messages[index - 1], message));
   return messages.map((message, index) => ({
     message,
-    channel,
+    conversation,
     messages,
     day: index === 0 || days[index] !== days[index - 1] ? days[index] : null,
     isNew: isNew(message),

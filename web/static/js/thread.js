@@ -1,9 +1,9 @@
 // The open conversation: messages and pending replies in one log. Sticks to the end only when the agent is there,
 // never moves what is being read, pages backwards, keeps the document small.
 
-import { fillAvatar, fillList, fillSlots, find, perFrame, reconcile, setAttrs, setText, slot } from "./dom.js";
+import { fillAvatar, fillSlots, find, perFrame, reconcile, setAttrs, setText, slot } from "./dom.js";
 import { pass } from "./api.js";
-import { arrange, fillMessage, firstNew, loadForms, messageKey } from "./message.js";
+import { arrange, fillMessage, firstNew, forms, loadForms, messageKey } from "./message.js";
 
 const PAGE = 50;
 const SHOWN_MAX = 300;
@@ -151,7 +151,7 @@ export class Thread {
     if (!conversation) return;
     this.#fillHead(conversation);
     this.#placeDivider();
-    const items = arrange(this.#items(), this.#firstNewId, i18n, conversation.channel);
+    const items = arrange(this.#items(), this.#firstNewId, i18n, conversation);
     this.#countUnseen(items);
     reconcile(this.#els.items, "t-message", items, {
       key: ({ message }) => messageKey(message),
@@ -179,7 +179,7 @@ export class Thread {
   }
 
   #fillHead(conversation) {
-    const { id, contact, status, assignee, priority, labels } = conversation;
+    const { id, contact, status } = conversation;
     const { i18n } = this.#app;
     const { head } = this.#els;
     const name = i18n.nameOf(conversation);
@@ -191,8 +191,7 @@ export class Thread {
     fillSlots(this.#els.pane, {
       name, window, contact: details || i18n.t(`status.${status}`), toggle: i18n.t(status === "Open" ? "thread.close" : "thread.reopen"),
     });
-    const chips = [assignee?.name ?? i18n.t("thread.unassigned"), priority && i18n.t(`priority.${priority}`), ...(labels ?? [])].filter(Boolean);
-    fillList(slot(head, "chips"), "t-chip", chips, setText);
+    forms?.fillHeadMarks(head, conversation, i18n);
   }
 
   // What arrives while the agent looks elsewhere is new when they come back.

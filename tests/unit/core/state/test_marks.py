@@ -121,3 +121,31 @@ def test_a_mails_subject_is_bounded() -> None:
     subject = {"mail_subject": "Where is it? " * 100}
     mail = conversation(1795834499.25, additional_attributes=subject)
     assert len(view(played(event("conversation_updated", **mail)))["mailSubject"]) == 255
+
+
+def test_a_new_name_of_the_customer_is_that_of_their_messages() -> None:
+    """Also where the conversation tells it: the webhook of the contact may be lost."""
+    renamed = conversation(1795834499.25, sender={"name": "Rafi Ahmed"})
+    working_set = played(message_event(), event("conversation_updated", **renamed))
+    (entry,) = working_set.entries.values()
+    assert [message.row.sender_name for message in entry.messages] == ["Rafi Ahmed"]
+    assert [one.kind for one in working_set.pending_events[-2:]] == [
+        "message.updated",
+        "conversation.updated",
+    ]
+    older = conversation(1795834480.25, sender={"name": "Rafi"})
+    working_set.apply(
+        parse_delivery(event("conversation_updated", **older), NOW + SECOND), SOURCE, NOW + SECOND
+    )
+    assert entry.messages[0].row.sender_name == "Rafi Ahmed"
+
+
+def test_an_inbox_that_no_message_has_named_has_its_integrations_name() -> None:
+    """Conversations do not name it; what a message said of it stays."""
+    source = Source(integration_id=1, company_id=1, inbox_name="Dhaka")
+    working_set = WorkingSet()
+    told = event("conversation_created", **conversation())
+    working_set.apply(parse_delivery(told, NOW), source, NOW)
+    assert view(working_set)["inboxName"] == "Dhaka"
+    working_set.apply(parse_delivery(message_event(), NOW), source, NOW)
+    assert view(working_set)["inboxName"] == "Website"

@@ -7,6 +7,8 @@ import { show } from "./draw.js";
 import { mailLink, outside, safeAddress } from "./links.js";
 import { markedNodes, plainNodes } from "./text.js";
 
+export { fillHeadMarks, fillRowMarks, prepareMarks } from "./marks.js";
+
 const FOLD_POINTS = 2_000;
 const FOLD_LINES = 30;
 const SPARE_POINTS = 400; // so few more are not worth a fold
@@ -15,14 +17,14 @@ const QUOTE_POINTS = 200;
 const filled = new WeakMap(); // element of a message -> what it was filled with
 
 // `item`: as arrange() of message.js gives it.
-export function fillForm(node, { message, messages, channel }, i18n) {
+export function fillForm(node, { message, messages, conversation: { channel, externalUserName: customer } }, i18n) {
   const quote = message.details?.quote;
   const quoted = quote && messages.find(({ chatwootMessageId: number }) => number && number === quote.chatwootMessageId);
   const before = filled.get(node);
-  if (before?.message === message && before.quoted === quoted && before.channel === channel) return;
-  filled.set(node, { message, quoted, channel });
+  if (before?.message === message && before.quoted === quoted && before.channel === channel && before.customer === customer) return;
+  filled.set(node, { message, quoted, channel, customer });
   const who = slot(node, "who");
-  setText(who, senderOf(message, i18n, channel));
+  setText(who, senderOf(message, i18n, channel, customer));
   who.hidden = false;
   const form = messageForm(message, i18n, quoted, channel);
   for (const name in form) show(slot(node, name), form[name]);
@@ -42,9 +44,11 @@ export function messageForm(message, i18n, quoted, channel) {
   return { ...none, body: [line(i18n.line(message), "hint")] };
 }
 
-// Who wrote it: the name, and what wrote it where that was no person here.
-export function senderOf({ senderKind, senderType, senderName: name }, i18n, channel) {
+// Who wrote it: the name, and what wrote it where that was no person here. `customer`: their present name. A conversation is one customer's
+// (a merge of contacts renames all of it), so that older messages have it, too.
+export function senderOf({ senderKind, senderType, senderName: name }, i18n, channel, customer) {
   const kind = senderKind || senderType;
+  if (kind === "customer" && customer) return customer;
   if (kind === "customer" || kind === "agent") return name || i18n.t(`message.${kind}`);
   const app = appOf(channel, i18n);
   const what = kind !== "channelApp" ? i18n.t(`sender.${kind}`) : app ? i18n.t("sender.channelApp", { app }) : i18n.t("sender.phone");
