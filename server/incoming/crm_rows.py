@@ -8,7 +8,8 @@ are now, so the order of the changes, and their number, says nothing.
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
@@ -20,14 +21,15 @@ from server.core.state.crm_changes import (
     Event,
     Inbound,
     RowChange,
+    decides_alone,
     draft_events,
     with_messages,
 )
 from server.core.state.cursors import Stream
-from server.core.state.entities import Conversation
+from server.core.state.entities import Conversation, Message
 from server.core.wire.event_frames import EventBatch, encode_event
 from server.db.engine.database import Connection, Database
-from server.db.state import crm_notes, eventlog
+from server.db.state import crm_notes, deciding_messages, eventlog
 from server.db.state.crm_notes import Rows
 from server.errors import DatabaseUnavailable
 
@@ -245,12 +247,42 @@ async def _counted(
     )
     if touched:
         inbound = await crm_notes.count_inbound(connection, touched)
-        newest = await crm_notes.read_newest(connection, touched)
+        newest = await deciding_messages.read_newest(connection, touched)
+        deciding = await _deciding(
+            connection, rows, applied, newest, [found[one] for one in touched]
+        )
         for one in touched:
             found[one] = with_messages(
-                found[one], newest.get(one), inbound.get(one, Inbound()), now_us
+                found[one],
+                newest.get(one),
+                deciding[one],
+                inbound.get(one, Inbound()),
+                now_us,
             )
     return found
+
+
+async def _deciding(
+    connection: Connection,
+    rows: Rows,
+    applied: Sequence[RowChange],
+    newest: Mapping[int, Message],
+    conversations: Sequence[Conversation],
+) -> dict[int, Sequence[Message]]:
+    """What the rows of these conversations in the list are made of."""
+    messages: dict[int, list[Message]] = defaultdict(list)
+    for message in rows.messages:
+        messages[message.conversation_id].append(message)
+    without = {one.conversation_id for one in applied if one.act == DELETED}
+    found: dict[int, Sequence[Message]] = {}
+    wanted: dict[int, Sequence[int]] = {}
+    for row in conversations:
+        last = newest.get(row.id)
+        if row.id not in without and decides_alone(row, last, messages[row.id]):
+            found[row.id] = [] if last is None else [last]
+        else:
+            wanted[row.id] = ()
+    return found | await deciding_messages.read_deciding(connection, wanted)
 
 
 async def _append(

@@ -21,9 +21,9 @@ from server.core.state.entities import (
     Conversation,
     DeliveryError,
     Message,
-    Preview,
 )
 from server.core.state.marks import Marks, Team
+from server.core.state.previews import RowPreview
 from server.core.times import SECOND
 from server.db.access import agent_rows, integration_rows
 from server.db.access.audit_log import FOREIGN_REFUSED
@@ -65,12 +65,12 @@ def conversations() -> list[Conversation]:
         _conversation(4, last_message_us=None, contact=None, platform="facebook"),
         _conversation(
             5,
-            preview=Preview("", "customer", has_attachments=True),
+            preview=RowPreview("", "customer", has_attachments=True),
             waiting_since_us=_ago(20 * _MINUTE + 30),
         ),
         _conversation(
             6,
-            preview=Preview("{n} <b>&", "agent"),
+            preview=RowPreview("{n} <b>&", "agent"),
             waiting_since_us=_ago(5 * _HOUR + 30),
         ),
         _conversation(
@@ -291,7 +291,7 @@ def _conversation(number: int, **more: Any) -> Conversation:
         "chatwoot_conversation_id": number,
         "contact": Contact(id=number, email="lea@example.org"),
         "can_reply": True,
-        "preview": Preview("Hello, where is order #5512?", "customer"),
+        "preview": RowPreview("Hello, where is order #5512?", "customer"),
         "seq": number,
     }
     return Conversation(**plain | more)

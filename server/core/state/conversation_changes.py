@@ -5,11 +5,7 @@ version only fills in what is not known.
 from msgspec.structs import replace
 
 from server.core.chatwoot.changes import Change, ConversationState
-from server.core.state.entities import (
-    Conversation,
-    Message,
-    preview_of,
-)
+from server.core.state.entities import Conversation, Message
 from server.core.state.marks import with_newer
 from server.core.state.read_marks import is_born_read
 from server.core.state.thread_order import is_newest
@@ -131,9 +127,7 @@ def _status(chatwoot_status: str) -> str:
 
 
 def count_message(row: Conversation, message: Message, received_us: int) -> Conversation:
-    """Return the row with this new message in its counts, its times and, if it is the newest, its
-    preview.
-    """
+    """Return the row with this new message in its counts and its times."""
     is_inbound = message.sender_type == "customer" and not message.is_private
     is_read = is_inbound and is_born_read(row, message)
     row = replace(
@@ -144,19 +138,14 @@ def count_message(row: Conversation, message: Message, received_us: int) -> Conv
     )
     if is_inbound and message.created_us is not None:
         row = replace(row, last_inbound_us=max(message.created_us, row.last_inbound_us or 0))
-    return row if message.is_private or not is_newest(message, row) else show_message(row, message)
+    return row if message.is_private or not is_newest(message, row) else lift(row, message)
 
 
-def show_message(row: Conversation, message: Message, *, is_moved: bool = False) -> Conversation:
-    """The list shows this message now. `is_moved`: it was shown before, and its time may have been
-    corrected.
+def lift(row: Conversation, message: Message, *, is_moved: bool = False) -> Conversation:
+    """The conversation stands in the list by the time of this message. `is_moved`: it did so
+    before, and the time may have been corrected.
     """
     at_us = (
         message.created_us if is_moved else max(message.created_us or 0, row.last_message_us or 0)
     )
-    return replace(
-        row,
-        last_message_us=at_us,
-        last_message_number=message.chatwoot_message_id,
-        preview=preview_of(message),
-    )
+    return replace(row, last_message_us=at_us, last_message_number=message.chatwoot_message_id)

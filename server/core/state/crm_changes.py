@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 import msgspec
 from msgspec.structs import replace
 
-from server.core.state.entities import Conversation, Message, preview_of
+from server.core.state.entities import Conversation, Message
+from server.core.state.list_rows import is_unsent, rank_of, settled
+from server.core.state.previews import SPOKEN, UNKNOWN, comparable
 from server.core.times import SECOND
 
 # subjects
@@ -46,11 +48,26 @@ class Event(msgspec.Struct):
     at_us: int
 
 
+def decides_alone(row: Conversation, newest: Message | None, touched: Iterable[Message]) -> bool:
+    """Whether the newest public message says all of the conversation's row in the list, when these
+    messages were touched: no other has to be looked at.
+    """
+    if newest is None:
+        return True
+    shown = row.preview
+    is_settled = shown is None or (shown.rank != UNKNOWN and shown.unsent is None)
+    return is_settled and rank_of(newest) == SPOKEN and not any(map(is_unsent, touched))
+
+
 def with_messages(
-    row: Conversation, newest: Message | None, inbound: Inbound, now_us: int
+    row: Conversation,
+    newest: Message | None,
+    deciding: Iterable[Message],
+    inbound: Inbound,
+    now_us: int,
 ) -> Conversation:
     """The conversation once its messages were counted anew. The list's time goes forward only, and
-    never far ahead of the clock.
+    never far ahead of the clock. `deciding`: what its row in the list is made of.
     """
     at_us = None if newest is None else newest.created_us
     last_us = row.last_message_us
@@ -58,7 +75,7 @@ def with_messages(
         last_us = at_us
     return replace(
         row,
-        preview=None if newest is None else preview_of(newest),
+        preview=settled(deciding),
         last_message_us=last_us,
         last_message_number=None if newest is None else newest.chatwoot_message_id,
         inbound_count=inbound.count,
@@ -95,7 +112,7 @@ def draft_events(
         theirs = own[row.id]
         if INSERTED in did and row.seq == 0:
             events.append(Event("conversation.created", row, None, _moment(row.created_us, now_us)))
-        elif not theirs and (_is_news(did, row.seq) or row != known):
+        elif not theirs and (_is_news(did, row.seq) or _differs(row, known)):
             events.append(Event("conversation.updated", row, None, now_us))
         events += [
             _draft_message_event(row, message, acts[MESSAGE, message.id], now_us)
@@ -105,6 +122,13 @@ def draft_events(
         event.conversation = replace(event.conversation, seq=seq)
         event.message = None if event.message is None else replace(event.message, seq=seq)
     return events
+
+
+def _differs(row: Conversation, known: Conversation) -> bool:
+    """A preview that a version before its rank stored is no difference."""
+    if comparable(row.preview) != comparable(known.preview):
+        return True
+    return replace(row, preview=None) != replace(known, preview=None)
 
 
 def _draft_message_event(row: Conversation, message: Message, acts: Set[str], now_us: int) -> Event:

@@ -14,6 +14,13 @@ from server.core.state.message_kinds import (
     kind_of,
     line_of,
 )
+from server.core.state.previews import (
+    Preview,
+    RowPreview,
+    comparable,
+    shown_preview,
+    shown_unsent,
+)
 from server.core.state.refusals import shown_refusal
 from server.core.state.reply_window import ReplyWindow, reply_window
 from server.core.times import iso_or_none
@@ -39,16 +46,6 @@ class Assignee(msgspec.Struct, frozen=True):
 
     id: int | None
     name: str | None
-
-
-class Preview(msgspec.Struct, frozen=True, rename="camel"):
-    """The beginning of a conversation's newest public message; stored as JSON."""
-
-    content: str
-    sender_type: str
-    has_attachments: bool = False
-    # left out for a text
-    kind: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class ContactCard(msgspec.Struct, frozen=True):
@@ -127,7 +124,7 @@ class Conversation(msgspec.Struct, frozen=True):
     priority: str | None = None
     waiting_since_us: int | None = None
     can_reply: bool | None = None
-    preview: Preview | None = None
+    preview: RowPreview | None = None
     inbound_count: int = 0
     last_inbound_us: int | None = None
     last_message_number: int | None = None
@@ -205,7 +202,8 @@ def conversation_view(c: Conversation) -> Json:
         "isMuted": marks.is_blocked and c.chatwoot_status == "resolved",
         "inboxName": marks.inbox_name,
         "mailSubject": marks.mail_subject,
-        "preview": c.preview,
+        "preview": shown_preview(c.preview),
+        "unsentReply": shown_unsent(c.preview, iso_or_none),
         "inboundCount": c.inbound_count,
         "seq": c.seq,
     }
@@ -312,7 +310,7 @@ def is_same_message_view(a: Message, b: Message) -> bool:
     return a is b or _visible_message(a) == _visible_message(b)
 
 
-def _visible_conversation(c: Conversation) -> tuple[Conversation, ReplyWindow, int | None]:
+def _visible_conversation(c: Conversation) -> tuple[object, ...]:
     window = _window(c)
     row = replace(
         c,
@@ -330,11 +328,13 @@ def _visible_conversation(c: Conversation) -> tuple[Conversation, ReplyWindow, i
         waiting_since_us=_to_milliseconds(c.waiting_since_us),
         gone_us=_to_milliseconds(c.gone_us),
         contact=known_contact(c),
+        preview=None,
         marks=replace(
             c.marks, given_email=None, snoozed_until_us=_to_milliseconds(snoozed_until(c))
         ),
     )
-    return row, replace(window, until_us=None), _to_milliseconds(window.until_us)
+    until_ms = _to_milliseconds(window.until_us)
+    return row, replace(window, until_us=None), until_ms, comparable(c.preview)
 
 
 def _visible_message(m: Message) -> Message:
@@ -360,7 +360,7 @@ def _to_milliseconds(moment_us: int | None) -> int | None:
 
 
 def preview_of(m: Message) -> Preview:
-    """Return the preview of a conversation whose newest message this is."""
+    """Return the preview of a conversation that is shown by this message."""
     kind = message_kind(m)
     content = summary_of(m, kind) or m.content
     return Preview(

@@ -19,10 +19,10 @@ from server.core.state.conversation_changes import (
     count_message,
     external_user_id,
     is_newer,
+    lift,
     merge_hints,
     merge_state,
     new_conversation,
-    show_message,
     with_inbox,
 )
 from server.core.state.delivery import (
@@ -36,6 +36,7 @@ from server.core.state.entities import (
     is_same_conversation_view,
     is_same_message_view,
 )
+from server.core.state.list_rows import with_message
 from server.core.state.marks import with_newer
 from server.core.state.message_changes import (
     age_of_version,
@@ -45,7 +46,7 @@ from server.core.state.message_changes import (
     new_message,
 )
 from server.core.state.read_marks import with_reading
-from server.core.state.thread_order import is_newest, is_shown
+from server.core.state.thread_order import is_last, is_newest
 from server.core.state.tracked import (
     ConversationKey,
     PendingEvent,
@@ -127,6 +128,7 @@ class WorkingSet:
         tracked_message.is_dirty = True
         entry.messages.append(tracked_message)
         entry.row = count_message(entry.row, message, received_us)
+        self._show(entry, None, message, received_us)
         entry.is_dirty = True
         self._add_event("message.created", entry, tracked_message, at_us, received_us)
         return tracked_message
@@ -144,12 +146,11 @@ class WorkingSet:
         tracked_message.is_dirty |= before != message
         if is_same_message_view(before, message):
             return Result.SAME
-        was_shown = is_shown(before, entry.row)
-        if not message.is_private and (was_shown or is_newest(message, entry.row)):
-            entry.row = replace(
-                show_message(entry.row, message, is_moved=was_shown), updated_us=received_us
-            )
+        was_last = is_last(before, entry.row)
+        if not message.is_private and (was_last or is_newest(message, entry.row)):
+            entry.row = replace(lift(entry.row, message, is_moved=was_last), updated_us=received_us)
             entry.is_dirty = True
+        self._show(entry, before, message, received_us)
         self._add_event("message.updated", entry, tracked_message, at_us, received_us)
         return Result.DRESSED if differs_in_dress(before, message) else Result.UPDATED
 
@@ -217,6 +218,22 @@ class WorkingSet:
         )
         del self.entries[key]
         self.entries[key[0], -entry.row.id] = entry
+
+    def _show(
+        self,
+        entry: TrackedConversation,
+        before: Message | None,
+        message: Message,
+        received_us: int,
+    ) -> None:
+        """Say in the row of the list what this message changes there."""
+        if message.is_private:
+            return
+        row, is_unsettled = with_message(entry.row, before, message)
+        if is_unsettled and entry.unsettled_from is None:
+            entry.unsettled_from = len(self.pending_events)
+        if is_unsettled or row is not entry.row:
+            entry.row, entry.is_dirty = replace(row, updated_us=received_us), True
 
     def _give_up_number(
         self, entry: TrackedConversation, known: TrackedMessage, now_us: int

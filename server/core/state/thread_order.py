@@ -24,8 +24,8 @@ def place_of(message: Message) -> Place:
 
 
 def is_newest(message: Message, row: Conversation) -> bool:
-    """Whether a public message is behind the one its conversation shows in the list. A reply that
-    had no number yet gives way: its own number will say its place.
+    """Whether a public message is behind the one by whose time its conversation stands in the list.
+    A reply that had no number yet gives way: its own number will say its place.
     """
     if message.created_us is None:
         return False
@@ -33,8 +33,8 @@ def is_newest(message: Message, row: Conversation) -> bool:
     return (message.created_us // SECOND, message.chatwoot_message_id or LAST) >= shown
 
 
-def is_shown(message: Message, row: Conversation) -> bool:
-    """Whether it is the one the list shows."""
+def is_last(message: Message, row: Conversation) -> bool:
+    """Whether it is the one by whose time its conversation stands in the list."""
     return (message.created_us, message.chatwoot_message_id) == (
         row.last_message_us,
         row.last_message_number,

@@ -44,7 +44,15 @@ class TrackedConversation:
     `stored`: as it was read.
     """
 
-    __slots__ = ("external_before", "is_dirty", "messages", "read_before", "row", "stored")
+    __slots__ = (
+        "external_before",
+        "is_dirty",
+        "messages",
+        "read_before",
+        "row",
+        "stored",
+        "unsettled_from",
+    )
 
     def __init__(self, row: Conversation, messages: Iterable[Message] = ()) -> None:
         self.row = row
@@ -53,6 +61,8 @@ class TrackedConversation:
         self.read_before = row.read_count  # as far as clients were told
         self.external_before = row.external_user_id  # as it is stored; of a new one nothing is
         self.messages = [TrackedMessage(message) for message in messages]
+        # the first pending event whose row waits for a look at the thread
+        self.unsettled_from: int | None = None
 
 
 class PendingEvent(msgspec.Struct):

@@ -13,10 +13,10 @@ from server.core.state.entities import (
     Attachment,
     Contact,
     DeliveryError,
-    Preview,
 )
 from server.core.state.marks import Team
 from server.core.state.message_details import MessageDetails
+from server.core.state.previews import Preview
 
 Moment = Annotated[
     str,
@@ -26,6 +26,14 @@ Cursor = Annotated[
     str, Meta(description="Opaque: how far a client has come", examples=["b4f1c2.812"])
 ]
 Seq = Annotated[int, Meta(ge=1, description="Gapless for each company")]
+
+
+class UnsentReplyView(Struct, rename="camel"):
+    """A reply that did not reach the customer, and after which none did."""
+
+    message_id: int
+    at: Moment | None
+    code: Annotated[str, Meta(description="As `code` of the message's `deliveryError`")]
 
 
 class ConversationView(Struct, rename="camel", kw_only=True):
@@ -72,7 +80,21 @@ class ConversationView(Struct, rename="camel", kw_only=True):
         ),
     ]
     mail_subject: str | None
-    preview: Preview | None
+    preview: Annotated[
+        Preview | None,
+        Meta(
+            description="The newest words of a customer, an agent or a bot; what was sent by "
+            "itself only where nobody has spoken, what was deleted or not sent only where there "
+            "is nothing else"
+        ),
+    ]
+    unsent_reply: Annotated[
+        UnsentReplyView | None,
+        Meta(
+            description="The newest reply that failed, until it is sent anew or deleted, or a "
+            "later reply goes out"
+        ),
+    ]
     inbound_count: Annotated[int, Meta(description="Messages the customer has ever sent here")]
     seq: Annotated[int, Meta(description="Of the event that changed it last")]
 

@@ -16,12 +16,12 @@ from server.core.state.entities import (
     Conversation,
     DeliveryError,
     Message,
-    Preview,
     ReplyRequest,
     known_contact,
 )
 from server.core.state.marks import NO_MARKS, Marks
 from server.core.state.message_details import MessageDetails
+from server.core.state.previews import RowPreview
 from server.core.state.search_text import customer_form, message_form
 from server.db.engine.driver_adapters import Dialect, Row
 from server.db.engine.row_mapper import RowMapper
@@ -36,7 +36,7 @@ _decode_labels = msgspec.json.Decoder(list[str]).decode
 _decode_attachments = msgspec.json.Decoder(list[Attachment]).decode
 _decoders: dict[type[Any], msgspec.json.Decoder[Any]] = {
     kind: msgspec.json.Decoder(kind)
-    for kind in (Contact, Assignee, Preview, DeliveryError, Marks, ReplyRequest, MessageDetails)
+    for kind in (Contact, Assignee, RowPreview, DeliveryError, Marks, ReplyRequest, MessageDetails)
 }  # taking a type apart costs more than reading a small text
 _encode_json = msgspec.json.Encoder().encode
 
@@ -289,7 +289,7 @@ CONVERSATIONS = JsonRowMapper(
             "labels": lambda text: tuple(_decode_labels(text)),
             "contact": _decoders[Contact].decode,
             "assignee": _decoders[Assignee].decode,
-            "preview": _decoders[Preview].decode,
+            "preview": _decoders[RowPreview].decode,
             "marks": _decoders[Marks].decode,
         },
         {

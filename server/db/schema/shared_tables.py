@@ -70,7 +70,7 @@ social_conversations = Table(
     Column(
         "omni_preview",
         Text,
-        comment="JSON: content, senderType, hasAttachments of the newest public message",
+        comment="JSON: the message that stands for it in the list, and the reply that was not sent",
     ),
     Column(
         "omni_inbound_count",
@@ -104,7 +104,7 @@ social_conversations = Table(
     Column(
         "omni_last_message_number",
         BIG,
-        comment="chatwoot_message_id of the message in preview: which of one second is the newest",
+        comment="chatwoot_message_id of the newest public message: which of one second it is",
     ),
     Column(
         "omni_seq",

@@ -2,7 +2,7 @@
 one process, made page by page, and noted as made.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from server.core.state.crm_changes import (
     COMPARE,
@@ -15,10 +15,12 @@ from server.core.state.crm_changes import (
     Inbound,
 )
 from server.core.state.entities import Conversation, Message, preview_of
+from server.core.state.list_rows import rank_of, settled
+from server.core.state.previews import SPOKEN, UNKNOWN, Preview
 from server.db.engine.database import Connection
 from server.db.engine.driver_adapters import IntList
 from server.db.schema.columns import CONVERSATIONS
-from server.db.state import crm_notes
+from server.db.state import crm_notes, deciding_messages
 
 
 async def read_comparisons(connection: Connection) -> tuple[list[int], bool]:
@@ -117,11 +119,13 @@ async def find_miscounted(
         return None, []
     ids = [one.id for one in rows]
     inbound = await crm_notes.count_inbound(connection, ids)
-    newest = await crm_notes.read_newest(connection, ids)
+    newest = await deciding_messages.read_newest(connection, ids)
+    shown = await _read_shown(connection, rows, newest)
     odd = [
         one
         for one in rows
-        if not _is_as_counted(one, inbound.get(one.id, Inbound()), newest.get(one.id))
+        if one.inbound_count != inbound.get(one.id, Inbound()).count
+        or _words(one.preview) != _words(shown[one.id])
     ]
     noted = await _read_noted(connection, [one.id for one in odd]) if odd else set[int]()
     return ids[-1], [one for one in odd if one.id not in noted]
@@ -154,9 +158,24 @@ def order_counts(connection: Connection, conversations: Sequence[Conversation]) 
     )
 
 
-def _is_as_counted(row: Conversation, inbound: Inbound, newest: Message | None) -> bool:
-    shown = None if row.preview is None else (row.preview.content, row.preview.sender_type)
-    wanted = None if newest is None else preview_of(newest)
-    return row.inbound_count == inbound.count and shown == (
-        None if wanted is None else (wanted.content, wanted.sender_type)
-    )
+async def _read_shown(
+    connection: Connection, rows: Iterable[Conversation], newest: Mapping[int, Message]
+) -> dict[int, Preview | None]:
+    """Return the preview that each should have. One that a version before ranks stored is of the
+    newest public message.
+    """
+    found: dict[int, Preview | None] = {}
+    wanted: dict[int, Sequence[int]] = {}
+    for row in rows:
+        last = newest.get(row.id)
+        is_old = row.preview is not None and row.preview.rank == UNKNOWN
+        if last is None or is_old or rank_of(last) == SPOKEN:
+            found[row.id] = None if last is None else preview_of(last)
+        else:
+            wanted[row.id] = ()
+    deciding = await deciding_messages.read_deciding(connection, wanted)
+    return found | {one: settled(messages) for one, messages in deciding.items()}
+
+
+def _words(preview: Preview | None) -> tuple[str, str] | None:
+    return None if preview is None else (preview.content, preview.sender_type)

@@ -23,11 +23,10 @@ from server.core.state.crm_changes import (
 from server.core.state.entities import Conversation, Message
 from server.core.state.search_text import message_form
 from server.db.engine.database import Connection
-from server.db.engine.driver_adapters import IntList, Row
+from server.db.engine.driver_adapters import IntList
 from server.db.schema import columns
 from server.db.schema.columns import CONVERSATIONS, MESSAGES
 from server.db.schema.crm_words import IS_CUSTOMER
-from server.db.state.threads import NEWEST_FIRST
 
 _MESSAGES_BYTES = 2_000_000  # of texts in one transaction, or a single message
 _COLUMNS = "id, subject, act, row_id, conversation_id"
@@ -234,44 +233,6 @@ async def count_inbound(
         {"ids": IntList(conversation_ids), "no": False},
     )
     return {one: Inbound(count, columns.time_from_column(last)) for one, count, last in rows}
-
-
-async def read_newest(
-    connection: Connection, conversation_ids: Sequence[int]
-) -> dict[int, Message]:
-    """The newest public message of each, in the order of a thread. Two round trips, a few index
-    entries for each.
-    """
-    of = "FROM social_messages m WHERE m.conversation_id = :id AND m.omni_is_private = :no"
-    values = [{"id": one, "no": False} for one in conversation_ids]
-    if not values:
-        return {}
-    newest_first = f"SELECT m.created_at {of} ORDER BY m.created_at DESC, m.id DESC LIMIT 1"
-    last = await connection.fetch_each(*((newest_first, one) for one in values))
-    selects = []
-    for value, rows in zip(values, last, strict=True):
-        since, more = _since(rows)
-        selects.append(
-            (
-                (
-                    f"SELECT {MESSAGES.select[connection.dialect]} {of} {since} ORDER BY "
-                    f"{NEWEST_FIRST} LIMIT 1"
-                ),
-                value | more,
-            )
-        )
-    found = await connection.fetch_each(*selects)
-    newest = [MESSAGES.entity(rows[0]) for rows in found if rows]
-    return {one.conversation_id: one for one in newest}
-
-
-def _since(rows: Sequence[Row]) -> tuple[str, dict[str, object]]:
-    """The second of the last one holds the newest; where it has no time nothing narrows it."""
-    at_us = columns.time_from_column(rows[0][0]) if rows else None
-    if at_us is None:
-        return "", {}
-    # SQLite compares texts
-    return "AND m.created_at >= :since", {"since": (columns.time_to_column(at_us) or "")[:19]}
 
 
 def pipeline_conversation(connection: Connection, before: Conversation, row: Conversation) -> None:

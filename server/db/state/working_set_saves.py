@@ -7,12 +7,14 @@ from msgspec.structs import replace
 
 from server.core.state.cursors import Stream
 from server.core.state.projection import WorkingSet
+from server.core.state.row_settling import name_unsent, settle, unsettled
 from server.core.state.tracked import PendingEvent, TrackedConversation, TrackedMessage
 from server.core.wire.event_frames import EventBatch, encode_event
 from server.db.engine.database import Connection
 from server.db.engine.driver_adapters import IntList
 from server.db.schema import columns
 from server.db.state import (
+    deciding_messages,
     eventlog,
     external_ids,
     number_reuse,
@@ -27,6 +29,13 @@ async def save_working_set(
     """Write what the working set holds and append its events. Returns the events by company, to be
     published after the commit.
     """
+    if waiting := unsettled(working_set):
+        known = {
+            entry.row.id: [one.row.id for one in entry.messages if one.row.id]
+            for entry in waiting
+            if entry.row.id
+        }
+        settle(working_set, await deciding_messages.read_deciding(connection, known))
     working_set.add_read_events(now_us)
     await external_ids.keep_apart(connection, working_set)
     if working_set.reissued:
@@ -34,6 +43,8 @@ async def save_working_set(
     numbered = _number(working_set, streams)
     await _save_conversations(connection, working_set)
     await _save_messages(connection, working_set)
+    if named := name_unsent(working_set):
+        pipeline_changes(connection, "social_conversations", named, columns.conversation_to_row)
     batches: list[EventBatch] = []
     for company_id, pending_events in numbered.items():
         stream = streams[company_id]

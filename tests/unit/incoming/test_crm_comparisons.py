@@ -211,3 +211,43 @@ async def test_a_comparison_longer_than_its_lease_is_made_once(
             await eventually(is_renewed)
             await other.watch._compare_ordered()
         assert begun == [0]
+
+
+async def test_a_row_that_shows_no_machine_s_word_is_no_difference(database_url: str) -> None:
+    """Nor is one that a version before showed by the rule of then: the newest message, whatever it
+    was. A wrong one is found.
+    """
+    upgrade(database_url)
+    async with settled_desk(database_url) as desk:
+        write(database_url, message(1, "Is it there?"), message(2, "Hello"))
+        await desk.follow()
+        for n, details in ((1, '{"senderKind":"automatic"}'), (2, '{"senderKind":"bot"}')):
+            await desk.database.transaction(_insert(n, details))
+
+        async def differing(shown: str) -> list[int]:
+            await desk.database.transaction(
+                lambda c: c.execute(
+                    "UPDATE social_conversations SET omni_preview = :shown WHERE id IN (1, 2)",
+                    {"shown": shown},
+                )
+            )
+            _, found = await desk.database.read(
+                lambda c: crm_comparisons.find_miscounted(c, 0, 100)
+            )
+            return [one.id for one in found]
+
+        question = '{"content":"Is it there?","senderType":"customer"'
+        welcome = '{"content":"Welcome","senderType":"agent"'
+        assert await differing(question + ',"rank":3}') == [2]
+        assert await differing(welcome + ',"rank":3}') == [1]
+        assert await differing(welcome + "}") == []
+        assert await differing(question + "}") == [1, 2]
+
+
+def _insert(conversation_id: int, details: str) -> Any:
+    """A message as we store it: nothing is noted of it."""
+    return lambda c: c.execute(
+        "INSERT INTO social_messages (conversation_id, sender_type, content, created_at, "
+        "omni_details, omni_seq) VALUES (:id, 'agent', 'Welcome', :at, :details, 1)",
+        {"id": conversation_id, "at": "2026-07-18 09:01:05", "details": details},
+    )

@@ -20,6 +20,7 @@ from server.core.state.entities import (
 )
 from server.core.state.marks import Marks, Team
 from server.core.state.message_details import MessageDetails
+from server.core.state.previews import RowPreview, UnsentReply
 
 CONVERSATION = Conversation(
     1,
@@ -46,6 +47,17 @@ KINDS: dict[str, st.SearchStrategy[Any]] = {
     "chatwoot_version": st.integers(0, 2 * 10**15),
     "chatwoot_status": st.sampled_from(["open", "snoozed", "resolved"]),
     "contact": st.sampled_from([None, Contact(1), Contact(1, email="a@b.example")]),
+    "preview": st.none()
+    | st.builds(
+        RowPreview,
+        content=st.sampled_from(["a", "b"]),
+        sender_type=st.just("agent"),
+        at_us=MOMENTS,
+        number=st.integers(0, 1),
+        rank=st.integers(0, 3),
+        unsent=st.none()
+        | st.builds(UnsentReply, st.integers(1, 2), MOMENTS, st.sampled_from(["channel", "x"])),
+    ),
     "marks": st.builds(
         Marks,
         snoozed_until_us=MOMENTS,

@@ -12,6 +12,7 @@ from server.core.state.entities import (
     Assignee,
 )
 from server.core.state.projection import WorkingSet
+from server.core.state.row_settling import settle
 from tests.kit.client_model import ClientModel
 from tests.unit.db.state.office import (
     SOURCES,
@@ -94,6 +95,7 @@ async def test_any_order_of_versioned_webhooks_ends_in_the_same_state() -> None:
 
 
 def _state_of(working_set: WorkingSet) -> Any:
+    settle(working_set, {})
     (entry,) = working_set.entries.values()
     held = sorted(
         (replace(message.row, observed_us=0) for message in entry.messages),

@@ -11,8 +11,8 @@ from server.core.state.entities import (
     Conversation,
     DeliveryError,
     Message,
-    Preview,
 )
+from server.core.state.previews import RowPreview
 from server.db.engine.database import Connection, Database
 from server.db.migrations import upgrade
 from server.db.schema import columns
@@ -56,7 +56,7 @@ async def test_a_message_is_read_as_it_was_written(database_url: str, text: str)
         contact=Contact(1, email=short),
         labels=(short[:50], "b"),
         can_reply=False,
-        preview=Preview(short, "customer", has_attachments=True),
+        preview=RowPreview(short, "customer", has_attachments=True),
     )
     message = Message(
         0,
