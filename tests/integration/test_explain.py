@@ -23,6 +23,7 @@ from server.db.journal import journal_reads, ledger_rows
 from server.db.migrations import upgrade
 from server.db.schema.columns import CONVERSATION_ROW, MESSAGE_ROW, time_to_column
 from server.db.state import (
+    deciding_messages,
     eventlog,
     lists,
     outbox,
@@ -89,6 +90,8 @@ QUERIES: dict[str, Query] = {
     "messages looked at": lambda c: threads.read_seen_since(
         c, [(33, _NOW - 10_000_000, _NOW), (34, _NOW - 10_000_000, _NOW)]
     ),
+    "messages that decide a row": lambda c: deciding_messages.read_deciding(c, {33: [100], 34: []}),
+    "newest messages": lambda c: deciding_messages.read_newest(c, [33, 34]),
     "messages unseen": lambda c: threads.read_unseen(c, 3, 33, 100, 50),
     "messages read": lambda c: threads.count_inbound(c, _MESSAGE),
     "events after a cursor": lambda c: eventlog.read_events(c, 3, 100, 500),

@@ -1,6 +1,11 @@
 """What an agent has read counts down, and never back."""
 
+from server.core.times import SECOND, iso
 from tests.integration.talk import Talk
+from tests.kit.company import Company
+from tests.kit.webhook import Payload
+
+START = 1_784_365_265  # 2026-07-18 09:01:05
 
 
 async def test_read_marks_count_down_and_never_back(talk: Talk) -> None:
@@ -25,3 +30,38 @@ async def test_read_marks_count_down_and_never_back(talk: Talk) -> None:
     async with talk.company.client(2) as colleague:
         (row,) = (await colleague.get("/api/conversations")).json()
     assert row["unreadCount"] == 3
+
+
+async def test_a_message_that_comes_with_an_old_time_is_unread(company: Company) -> None:
+    """Written two hours ago, delivered to Chatwoot after an agent has looked there: it stands at
+    its time, and counts as new until somebody looks.
+    """
+
+    def written(number: int, at: int, told: int, seen: int, unread: int) -> Payload:
+        conversation = {
+            "id": 481,
+            "created_at": START - 9_000,
+            "updated_at": START + told,
+            "agent_last_seen_at": START + seen,
+            "unread_count": unread,
+        }
+        moment = iso((START + at) * SECOND)
+        return company.message(number, f"at {at}", created_at=moment, conversation=conversation)
+
+    await company.post(written(1, -7_300, -7_300, -8_000, 1))
+    await company.post(written(2, -3_600, -3_600, -8_000, 2))
+    await company.conversation_with(2)
+    async with company.socket() as agent:
+        agent.model.agent_id = await company.agent_number()
+        await company.post(written(3, -7_200, 0, -60, 0))
+        whole = await company.conversation_with(3)
+        assert [one["content"] for one in whole["messages"]] == ["at -7300", "at -7200", "at -3600"]
+        assert (whole["inboundCount"], whole["readCount"], whole["unreadCount"]) == (3, 2, 1)
+        assert whole["lastMessageAt"] == whole["messages"][-1]["createdAt"]
+        await agent.wait_for_seq(await company.head())
+        heard = agent.model.conversations[whole["id"]]
+        read = agent.model.read_counts.get(whole["id"], 0)
+        assert (heard["inboundCount"], read) == (3, 2)
+        await company.post(written(4, 5, 10, 8, 0))
+        whole = await company.conversation_with(4)
+        assert (whole["inboundCount"], whole["unreadCount"]) == (4, 0)

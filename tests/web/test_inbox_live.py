@@ -265,3 +265,36 @@ async def test_a_link_leads_to_one_message_far_back(site: Site, open_window: Ope
     await site.writes(customer, "one more")
     await expect(page.locator("#unseen")).to_be_visible()
     await expect(target).to_be_in_viewport()
+
+
+async def test_what_comes_with_an_old_time_is_marked_as_new(
+    site: Site, open_window: OpenWindow
+) -> None:
+    """As from a phone that was offline: it counts in the list, and the line stands above it, in the
+    open thread and in one that is opened later.
+    """
+    customer = site.new_customer()
+    number = await site.writes(customer, "first")
+    reader, other = await open_window("asha"), await open_window("tomas")
+    thread, listing = await reader.open(f"/inbox/c/{number}"), await other.open()
+    row = listing.locator(f'#rows > li[data-key="{number}"]')
+    await expect(row.locator("[data-f=count]")).to_be_hidden()
+    await thread.evaluate("Object.defineProperty(document, 'hidden', {value: true})")
+
+    await site.writes(customer, "written before", created_at=site.sim.now() - 7_200)
+
+    first = thread.locator("#messages > li").first
+    await expect(first.locator("[data-f=body]")).to_have_text("written before")
+    await expect(first.locator("[data-f=new]")).to_be_visible()
+    await expect(row.locator("[data-f=count]")).to_have_text("1")
+    await expect(row.locator("[data-f=preview]")).to_have_text("first")
+    await row.locator("a").click()
+    await expect(listing.locator("#messages > li").first.locator("[data-f=new]")).to_be_visible()
+    await expect(listing.locator("#messages [data-f=new]:visible")).to_have_count(1)
+
+    await site.writes(customer, "still before", created_at=site.sim.now() - 7_300)
+
+    first = listing.locator("#messages > li").first
+    await expect(first.locator("[data-f=body]")).to_have_text("still before")
+    await expect(first.locator("[data-f=new]")).to_be_visible()
+    await expect(listing.locator("#messages [data-f=new]:visible")).to_have_count(1)

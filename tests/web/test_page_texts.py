@@ -172,6 +172,17 @@ def test_the_divider_stands_before_the_first_unread() -> None:
     assert not any(item.is_new for item in arrange(sent, 0, ENGLISH))
 
 
+def test_the_divider_stands_before_what_came_last() -> None:
+    """Chatwoot's numbers say what that is, where all have one: its time may be an old one."""
+    sent = [message(n, ago(minutes=3)) for n in range(1, 5)]
+    for one, number in zip(sent, (11, 14, 12, 13), strict=True):
+        one["chatwootMessageId"] = number
+    assert [item.is_new for item in arrange(sent, 1, ENGLISH)] == [False, True, False, False]
+    assert [item.is_new for item in arrange(sent, 2, ENGLISH)] == [False, True, False, False]
+    sent[0]["chatwootMessageId"] = None
+    assert [item.is_new for item in arrange(sent, 1, ENGLISH)] == [False, False, False, True]
+
+
 @pytest.mark.parametrize(
     ("accepted", "lang"),
     [

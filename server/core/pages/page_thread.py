@@ -37,13 +37,12 @@ def arrange(
     *,
     conversation: JsonObject | None = None,
 ) -> list[ThreadItem]:
-    """Groups of one sender, days, and the divider before the newest `unread_count` customer
-    messages.
+    """Groups of one sender, days, and the divider before the first of the `unread_count` customer
+    messages that came last.
     """
     channel, customer = ((conversation or {}).get(name) for name in ("channel", "externalUserName"))
     by_number = {message["chatwootMessageId"]: message for message in messages}
-    inbound = [message["id"] for message in messages if message["senderType"] == "customer"]
-    first_new = inbound[-unread_count:][0] if unread_count and inbound else None
+    first_new = _first_new(messages, unread_count)
     days = [locale.day(message["createdAt"]) for message in messages]
     changes = [True] + [a != b for a, b in pairwise(days)]
     starts = [
@@ -70,6 +69,18 @@ def arrange(
         )
         for index, message in enumerate(messages)
     ]
+
+
+def _first_new(messages: Sequence[JsonObject], unread_count: int) -> int | None:
+    """Chatwoot numbers messages as they come; the time of one may be older than of those before
+    it.
+    """
+    inbound = [message for message in messages if message["senderType"] == "customer"]
+    came = inbound
+    if all(message["chatwootMessageId"] for message in inbound):
+        came = sorted(inbound, key=lambda message: int(message["chatwootMessageId"]))
+    news = {message["id"] for message in came[-unread_count:]} if unread_count else set()
+    return next((message["id"] for message in inbound if message["id"] in news), None)
 
 
 def _quoted_number(message: JsonObject) -> int | None:

@@ -75,7 +75,7 @@ def with_messages(
         last_us = at_us
     return replace(
         row,
-        preview=settled(deciding),
+        preview=settled(deciding, row.preview),
         last_message_us=last_us,
         last_message_number=None if newest is None else newest.chatwoot_message_id,
         inbound_count=inbound.count,

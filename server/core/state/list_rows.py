@@ -67,15 +67,17 @@ def with_message(
     if is_shown or (is_above and shown.rank != UNKNOWN):
         # a reply that gets its number in the second it was written in has made way before
         is_lower = is_shown and _key(message, 0)[:2] < (shown.rank, _second(shown.at_us))
-        return replace(row, preview=_previewed(message, unsent)), is_open or is_lower
+        preview = _previewed(message, unsent, shown.late_us)
+        return replace(row, preview=preview), is_open or is_lower
     if unsent is not shown.unsent:
         row = replace(row, preview=replace(shown, unsent=unsent))
     return row, is_open
 
 
-def settled(messages: Iterable[Message]) -> RowPreview | None:
+def settled(messages: Iterable[Message], known: RowPreview | None = None) -> RowPreview | None:
     """Return what the row says of a thread; `messages` are its own, or those that can matter: the
-    newest of each rank, the newest reply that arrived, and the newest that failed since.
+    newest of each rank, the newest reply that arrived, and the newest that failed since. `known`:
+    what the row said before.
     """
     public = [one for one in messages if not one.is_private]
     if not public:
@@ -85,7 +87,11 @@ def settled(messages: Iterable[Message]) -> RowPreview | None:
     if unsent is not None and arrived is not None and _place(unsent) < arrived:
         unsent = None
     newest = max(public, key=lambda one: (rank_of(one), _place(one)))
-    return _previewed(newest, None if unsent is None else _unsent(unsent))
+    return _previewed(
+        newest,
+        None if unsent is None else _unsent(unsent),
+        None if known is None else known.late_us,
+    )
 
 
 def with_id(preview: RowPreview | None, messages: Iterable[Message]) -> RowPreview | None:
@@ -119,7 +125,9 @@ def _is_reply(message: Message) -> bool:
     return message.sender_type == "agent" and not message.is_private and not _is_machine(message)
 
 
-def _previewed(message: Message, unsent: UnsentReply | None = None) -> RowPreview:
+def _previewed(
+    message: Message, unsent: UnsentReply | None = None, late_us: int | None = None
+) -> RowPreview:
     shown = preview_of(message)
     return RowPreview(
         shown.content,
@@ -130,6 +138,7 @@ def _previewed(message: Message, unsent: UnsentReply | None = None) -> RowPrevie
         message.chatwoot_message_id,
         rank_of(message),
         unsent,
+        late_us,
     )
 
 

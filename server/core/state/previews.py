@@ -33,14 +33,15 @@ class UnsentReply(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class RowPreview(Preview, frozen=True, rename="camel"):
-    """A preview as it is stored, as JSON: with the place and the rank of its message, and with the
-    reply that was not sent.
+    """A preview as it is stored, as JSON: with the place and the rank of its message, the reply
+    that was not sent, and when the customer's newest message with an older time came.
     """
 
     at_us: int | None = None
     number: int | None = None  # Chatwoot's
     rank: int = UNKNOWN
     unsent: UnsentReply | None = None
+    late_us: int | None = None
 
 
 def shown_preview(preview: RowPreview | None) -> Preview | None:

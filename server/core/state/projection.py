@@ -45,7 +45,7 @@ from server.core.state.message_changes import (
     merge_message,
     new_message,
 )
-from server.core.state.read_marks import with_reading
+from server.core.state.read_marks import with_arrival, with_reading
 from server.core.state.thread_order import is_last, is_newest
 from server.core.state.tracked import (
     ConversationKey,
@@ -103,7 +103,7 @@ class WorkingSet:
             self._apply_delivery_states(entry, change, received_us)
         message_result = Result.SAME
         if change.message is not None:
-            message_result = self._apply_message(entry, change.message, change.at_us, received_us)
+            message_result = self._apply_message(entry, change, change.message, received_us)
         self._apply_reading(entry, change)
         if message_result is Result.SAME and result is Result.UPDATED:
             self._add_event("conversation.updated", entry, None, change.at_us, received_us)
@@ -352,8 +352,9 @@ class WorkingSet:
                 self.set_message(entry, known, row, change.at_us, received_us)
 
     def _apply_message(
-        self, entry: TrackedConversation, incoming: MessageState, at_us: int, received_us: int
+        self, entry: TrackedConversation, change: Change, incoming: MessageState, received_us: int
     ) -> Result:
+        at_us = change.at_us
         known = find_message(entry.messages, incoming)
         has_its_number = (
             known is not None
@@ -371,6 +372,7 @@ class WorkingSet:
             row = new_message(
                 entry.row.id, incoming, received_us, find_own_reply(entry.messages, incoming)
             )
+            entry.row = with_arrival(entry.row, change)
             self.put_message(entry, seen(row, entry.row), at_us, received_us)
             return Result.CREATED
         return self.set_message(

@@ -5,6 +5,10 @@ A conversation is read up to a moment: agents looked at it then, one of them ans
 was resolved then. A message of the customer that is older is read whenever it comes. Beside it
 stands Chatwoot's number of unread messages, which says something only of what it knew: a state from
 before the newest message reads nothing of it.
+
+Some channels give a message the time at which it was written, and deliver it hours later. Its
+number says so: it is higher than that of a message with a later time. Such a message is as new as
+its arrival, whatever its time says; Chatwoot, which counts by times, does not count it.
 """
 
 from msgspec.structs import replace
@@ -18,7 +22,32 @@ _UNCOUNTED = 10  # Chatwoot counts no further, so this says nothing
 
 def is_born_read(row: Conversation, message: Message) -> bool:
     """Whether a message of the customer that comes only now is older than what was read."""
-    return message.created_us is not None and _latest(message.created_us) <= row.read_to_us
+    if message.created_us is None:
+        return False
+    if _is_late(row, message.chatwoot_message_id, message.created_us):
+        return _late_us(row) <= row.read_to_us
+    return _latest(message.created_us) <= row.read_to_us
+
+
+def with_arrival(row: Conversation, change: Change) -> Conversation:
+    """Return the row before the change's new message is counted, with when that came if its time is
+    older: by a webhook, the state of the conversation that it told; by asking, later than the
+    newest message that is known.
+    """
+    incoming = change.message
+    if (
+        row.preview is None
+        or incoming is None
+        or incoming.sender_type != "customer"
+        or incoming.is_private
+        or not _is_late(row, incoming.message_id, incoming.created_us)
+    ):
+        return row
+    told_us = 0 if incoming.asked_us else incoming.version_us
+    late_us = max(_late_us(row), row.last_message_us or 0, told_us)
+    preview = replace(row.preview, late_us=late_us)
+    # what the change says is read is of the messages before it
+    return replace(with_reading(row, change), preview=preview)
 
 
 def with_reading(row: Conversation, change: Change) -> Conversation:
@@ -29,12 +58,13 @@ def with_reading(row: Conversation, change: Change) -> Conversation:
     read_to_us = max(row.read_to_us, _place(change))
     count = row.read_count
     if row.last_inbound_us is not None and count < row.inbound_count:
-        newest_us = _latest(row.last_inbound_us)
+        newest_us = max(_latest(row.last_inbound_us), _late_us(row))
         if newest_us <= read_to_us:
             count = row.inbound_count
         elif (
             incoming.unread is not None
             and incoming.unread < _UNCOUNTED
+            and _late_us(row) <= read_to_us
             and newest_us <= incoming.as_of_us
         ):
             count = max(count, row.inbound_count - incoming.unread)
@@ -54,6 +84,20 @@ def _place(change: Change) -> int:
     if answered_us % SECOND == 0:
         answered_us = max(0, answered_us - 1)
     return max(seen_us, resolved_us, answered_us)
+
+
+def _is_late(row: Conversation, number: int | None, created_us: int) -> bool:
+    """Whether Chatwoot wrote it after a message that has a later time."""
+    return (
+        number is not None
+        and row.last_message_number is not None
+        and number > row.last_message_number
+        and created_us // SECOND < (row.last_message_us or 0) // SECOND
+    )
+
+
+def _late_us(row: Conversation) -> int:
+    return (row.preview.late_us or 0) if row.preview is not None else 0
 
 
 def _latest(moment_us: int) -> int:

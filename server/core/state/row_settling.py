@@ -23,7 +23,7 @@ def settle(working_set: WorkingSet, stored: Mapping[int, Sequence[Message]]) -> 
     """
     for entry in unsettled(working_set):
         own = [one.row for one in entry.messages]
-        preview = settled([*stored.get(entry.row.id, ()), *own])
+        preview = settled([*stored.get(entry.row.id, ()), *own], entry.row.preview)
         entry.row = replace(entry.row, preview=preview)
         for pending in working_set.pending_events[entry.unsettled_from :]:
             if pending.entry is entry:

@@ -249,13 +249,12 @@ class Installation:
             self._next_id("messages"),
             conversation,
             message_type,
-            created_at=now,
-            updated_at=now,
-            **fields,
+            **{"created_at": now, "updated_at": now} | fields,
         )
         self.messages[message.id] = message
         conversation.messages.append(message)
-        conversation.last_activity_at = conversation.updated_at = now
+        # a channel may give it the time at which it was written
+        conversation.last_activity_at, conversation.updated_at = message.created_at, now
         return message
 
     def _next_id(self, table: str, chosen: int | None = None) -> int:

@@ -37,15 +37,14 @@ function isSameGroup(before, message) {
   return isSame && new Date(message.createdAt) - new Date(before.createdAt) <= GROUP_MS;
 }
 
-// The message before which the "new" divider stands: `unread` customer messages follow it.
+// The message before which the "new" divider stands: the first of the `unread` customer messages that came last. Chatwoot numbers messages
+// as they come; the time of one may be older than of those before it.
 export function firstNew(messages, unread) {
-  let first = null;
-  for (let index = messages.length - 1; index >= 0 && unread > 0; index--) {
-    if (messages[index].senderType !== "customer") continue;
-    first = messages[index].id;
-    unread--;
-  }
-  return first;
+  const inbound = messages.filter(({ senderType }) => senderType === "customer");
+  const came = inbound.every(({ chatwootMessageId }) => chatwootMessageId)
+    ? [...inbound].sort((a, b) => a.chatwootMessageId - b.chatwootMessageId) : inbound;
+  const news = unread > 0 ? came.slice(-unread) : [];
+  return inbound.find((message) => news.includes(message))?.id ?? null;
 }
 
 // A reply written here keeps its element when the server's message takes the place of the pending one.

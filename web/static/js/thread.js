@@ -194,11 +194,16 @@ export class Thread {
     forms?.fillHeadMarks(head, conversation, i18n);
   }
 
-  // What arrives while the agent looks elsewhere is new when they come back.
+  // What arrives while the agent looks elsewhere is new when they come back; and what stands above messages that were there already.
   #placeDivider() {
     const { store } = this.#app;
     const unread = store.unread(this.#id) ?? 0;
-    if (unread && (document.hidden || !this.#isStuck)) this.#firstNewId = firstNew(store.messages(this.#id), unread);
+    if (!unread) return;
+    const messages = store.messages(this.#id);
+    const first = firstNew(messages, unread);
+    const place = (isWanted) => messages.findIndex(isWanted);
+    const isAbove = place(({ id }) => id === first) < place((message) => messageKey(message) === this.#lastKey);
+    if (document.hidden || !this.#isStuck || isAbove) this.#firstNewId = first;
   }
 
   #countUnseen(items) {

@@ -113,6 +113,46 @@ def test_what_is_older_than_the_look_is_read_when_it_comes() -> None:
     assert (desk.row.inbound_count, desk.row.read_count) == (2, 1)
 
 
+@pytest.mark.parametrize(
+    "read", [{"agents_seen_us": at(60)}, {"unread": 0}, {"status": "resolved"}]
+)
+def test_a_message_with_an_old_time_is_as_new_as_its_arrival(read: dict[str, Any]) -> None:
+    """Written at second 3, delivered to Chatwoot at 100: it has the highest number. Chatwoot counts
+    by times, and so does not count it; a look after it came reads it.
+    """
+    desk = _desk(**read)
+    assert desk.row.read_count == 5
+    told = _state(100, agents_seen_us=at(60), unread=0)
+    late = message_change("late", number=9, second=3, told=told)
+    for _ in range(2):
+        desk.tell(late)
+        desk.tell(conversation_change(101, unread=0, as_of_us=at(101)))
+    assert (desk.row.inbound_count, desk.row.read_count) == (6, 5)
+    assert desk.row.last_message_us == at(5.5)
+    desk.tell(message_change("more", number=10, second=102.5, told=_state(103, unread=1)))
+    assert (desk.row.inbound_count, desk.row.read_count) == (7, 5)
+    desk.tell(conversation_change(110, agents_seen_us=at(105)))
+    assert desk.row.read_count == 7
+
+
+def test_a_look_told_with_such_a_message_reads_those_before_it() -> None:
+    desk = _desk(agents_seen_us=at(1))
+    told = _state(100, agents_seen_us=at(60), unread=0)
+    desk.tell(message_change("late", number=9, second=3, told=told))
+    assert (desk.row.inbound_count, desk.row.read_count) == (6, 5)
+
+
+@pytest.mark.parametrize("seen", [4, 60])
+def test_a_message_with_an_old_time_that_is_found_by_asking(seen: int) -> None:
+    """It came after the newest message that was known, and it is not known when: a look after that
+    has read it, as Chatwoot has it.
+    """
+    desk = _desk(agents_seen_us=at(seen))
+    told = _state(100, agents_seen_us=at(seen))
+    desk.tell(message_change("late", number=9, second=2, told=told, asked_us=at(200)))
+    assert (desk.row.inbound_count, desk.row.read_count) == ((6, 3) if seen == 4 else (6, 6))
+
+
 def test_the_future_reads_nothing() -> None:
     """A made-up look of next year does not read what is yet to come."""
     desk = _desk(agents_seen_us=at(40_000_000))
