@@ -47,6 +47,7 @@ CREATE TABLE IF NOT EXISTS integrations (
   omni_inbox_name VARCHAR(255) COMMENT 'as Chatwoot had it last',
   omni_deleted_at BIGINT COMMENT 'when an administrator deleted it; the row stays for its conversations, microseconds',
   omni_reissued_at BIGINT COMMENT 'when Chatwoot last gave out a number again, microseconds',
+  omni_refused_own_tokens VARCHAR(16) NOT NULL COMMENT 'what becomes of a reply whose agent''s own token is refused: fail, fallback' DEFAULT 'fail',
   PRIMARY KEY (id),
   KEY omni_ix_integration_company (company_id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='A Chatwoot inbox (or an older provider) of a company';
@@ -260,6 +261,26 @@ CREATE TABLE IF NOT EXISTS omni_outgoing_pieces (
   PRIMARY KEY (upload, position, piece),
   KEY omni_ix_piece_age (created_at)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='The content of such files, until Chatwoot has it';
+
+-- Agents' own access tokens of Chatwoot, by which they reply under their own names
+CREATE TABLE IF NOT EXISTS omni_own_tokens (
+  agent_id BIGINT NOT NULL,
+  integration_id BIGINT NOT NULL,
+  company_id BIGINT NOT NULL,
+  base_url VARCHAR(500) NOT NULL COMMENT 'the Chatwoot it was given for: it is sent to no other',
+  account_id BIGINT NOT NULL COMMENT 'Chatwoot account id',
+  access_token TEXT NOT NULL COMMENT 'sealed with SECRET_KEY',
+  user_id BIGINT NOT NULL COMMENT 'id of its owner in Chatwoot',
+  name VARCHAR(255) NOT NULL COMMENT 'of its owner in Chatwoot',
+  email VARCHAR(255) COMMENT 'of its owner in Chatwoot',
+  connected_at BIGINT NOT NULL COMMENT 'microseconds',
+  checked_at BIGINT NOT NULL COMMENT 'accepted at its last check, microseconds',
+  refused_at BIGINT COMMENT 'since when Chatwoot refuses it, microseconds',
+  refusal TEXT COMMENT 'why, as a problem',
+  PRIMARY KEY (agent_id, integration_id),
+  KEY omni_ix_own_token_company (company_id),
+  KEY omni_ix_own_token_integration (integration_id)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='Agents'' own access tokens of Chatwoot, by which they reply under their own names';
 
 -- Codes that stand in for a phone that is gone, each once
 CREATE TABLE IF NOT EXISTS omni_recovery_codes (

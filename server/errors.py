@@ -227,8 +227,16 @@ class ChatwootFailed(OmniError):
 
     code = "chatwoot_failed"
     status = 502
-    retry_seconds = 5
+    retry_seconds: int | None = 5
     title = "Chatwoot did not carry this out"
+
+
+class OwnTokenRefused(ChatwootFailed):
+    """Chatwoot refuses the agent's own access token, so nothing was done."""
+
+    code = "own_token_refused"
+    retry_seconds = None
+    title = "Chatwoot refuses your own access token; connect it again on the page of your account"
 
 
 class AttachmentUnavailable(OmniError):

@@ -20,6 +20,7 @@ from server.db.access import (
     agent_rows,
     audit_log,
     invitations,
+    own_token_rows,
     second_factors,
 )
 from server.db.access.agent_rows import Agent
@@ -236,8 +237,9 @@ class People:
     async def change(
         self, actor: Actor, agent_id: int, *, is_active: bool | None = None, role: str | None = None
     ) -> None:
-        """Changes role or access. Raises NotFound, BadRequest; Unprocessable for an administrator
-        who would lock out themselves.
+        """Changes role or access; with the access an agent's own tokens of Chatwoot are forgotten.
+        Raises NotFound, BadRequest; Unprocessable for an administrator who would lock out
+        themselves.
         """
         if agent_id == actor.agent_id and (is_active is False or role == "agent"):
             raise Unprocessable(Problem.of("person.not_yourself"))
@@ -251,9 +253,15 @@ class People:
         if not values:
             raise BadRequest("Say what to change: isActive or role")
         told = dict(values)
+
+        async def forget_tokens(connection: Connection) -> None:
+            await own_token_rows.delete_own_tokens(connection, agent_id)
+
+        beside = None
         if is_active is False:
             values["valid_after"] = self._database.clock.now_us()
-        await self._write(actor, agent_id, "agent.change", values, **told)
+            beside = forget_tokens
+        await self._write(actor, agent_id, "agent.change", values, beside, **told)
 
     async def _write(
         self,

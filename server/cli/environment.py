@@ -96,11 +96,14 @@ def seal_stored_secrets(settings: "Settings") -> int:
     """Encrypt tokens that are stored in the clear, or with a key before SECRET_KEY, with
     SECRET_KEY. Returns their number.
     """
-    from server.db.access import integration_rows
+    from server.db.access import integration_rows, own_token_rows, second_factors
 
     async def seal(application: "Application") -> int:
-        return await application.resources.database.transaction(
-            lambda c: integration_rows.reseal(c, application.resources.vault)
-        )
+        database, vault = application.resources.database, application.resources.vault
+        counts = [
+            await database.transaction(lambda c: one.reseal(c, vault))  # noqa: B023 - awaited at once
+            for one in (integration_rows, own_token_rows, second_factors)
+        ]
+        return sum(counts)
 
     return run_with_application(seal, settings)

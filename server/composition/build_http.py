@@ -16,6 +16,7 @@ from server.http.api.events import Events
 from server.http.api.integrations import IntegrationsApi
 from server.http.api.ledger import LedgerApi
 from server.http.api.me import Me
+from server.http.api.own_tokens_api import OwnTokensApi
 from server.http.api.people import PeopleApi
 from server.http.api.sessions import Sessions
 from server.http.api.status import StatusApi
@@ -97,6 +98,7 @@ def _routes(parts: Application, guard: Guard, pipeline: RequestPipeline) -> list
         *SyncRunsApi(guard, parts.comparisons.sync_runs).routes(),
         *PeopleApi(guard, access.people, sessions.cookie).routes(),
         *AccountApi(guard, access.sign_in).routes(),
+        *OwnTokensApi(guard, integrations.own_token_connections, integrations.own_tokens).routes(),
         *_pages(parts, guard, pipeline, sessions),
     ]
 

@@ -7,6 +7,8 @@ from server.integrations.arrivals import Arrivals
 from server.integrations.directory import Directory
 from server.integrations.file_trials import FileTrial
 from server.integrations.form_tokens import FormTokens
+from server.integrations.own_token_connections import OwnTokenConnections
+from server.integrations.own_tokens import OwnTokens
 from server.integrations.proofs import Proofs
 from server.integrations.service import Integrations
 from server.integrations.trials import Trial
@@ -22,6 +24,8 @@ class IntegrationsRoom:
     service: Integrations
     file_trial: FileTrial
     form_tokens: FormTokens
+    own_tokens: OwnTokens
+    own_token_connections: OwnTokenConnections
 
 
 def build_integrations(resources: Resources) -> IntegrationsRoom:
@@ -44,4 +48,8 @@ def build_integrations(resources: Resources) -> IntegrationsRoom:
         service=Integrations(database, vault, directory, clients.client, proofs, trial, settings),
         file_trial=file_trial,
         form_tokens=FormTokens(vault, has_key=bool(settings.secret_key)),
+        own_tokens=OwnTokens(database, vault, directory),
+        own_token_connections=OwnTokenConnections(
+            database, vault, directory, clients.single_attempt_client
+        ),
     )

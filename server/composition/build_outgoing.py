@@ -33,6 +33,7 @@ def build_outgoing(resources: Resources, integrations: IntegrationsRoom, live: L
         directory,
         publish,
         clients.client,
+        integrations.own_tokens,
         reply_files,
         patience_seconds=settings.reply_patience_seconds,
         certain_seconds=settings.reply_certain_seconds,
@@ -59,4 +60,5 @@ def build_reading(
         live.feeds.publish,
         resources.clients.client,
         outgoing.last_seen.record_read,
+        own_tokens=integrations.own_tokens,
     )

@@ -21,6 +21,7 @@ from server.errors import (
 from server.integrations.proofs import HELD
 from server.integrations.rules import (
     check_mode,
+    check_refused_own_tokens,
     check_token_is_written,
     check_unsigned,
     checked_secret,
@@ -68,6 +69,9 @@ class ChangeChecks:
             values["unsigned_webhooks"] = changes["unsigned_webhooks"]
             if changes["unsigned_webhooks"] == "keyed":
                 values["webhook_key"] = new_key()
+        if changes.get("refused_own_tokens") is not None:
+            check_refused_own_tokens(changes["refused_own_tokens"])
+            values["refused_own_tokens"] = changes["refused_own_tokens"]
         return values | await self._tried_changes(actor, overview.integration, changes)
 
     async def _tried_changes(self, actor: Actor, own: Integration, changes: Json) -> Json:

@@ -8,7 +8,7 @@ from typing import Any
 
 from server.chatwoot import ChatwootError, ChatwootRefused
 from server.core.checks import integration_checks
-from server.core.choices import UNSIGNED_WEBHOOKS, WEBHOOK_MODES
+from server.core.choices import REFUSED_OWN_TOKENS, UNSIGNED_WEBHOOKS, WEBHOOK_MODES
 from server.db.access.audit_log import Actor
 from server.db.access.integration_record import Integration
 from server.errors import BadRequest, ChatwootFailed, Unprocessable
@@ -72,6 +72,12 @@ def check_mode(mode: object) -> None:
     """Raises BadRequest for a mode that there is not."""
     if mode not in WEBHOOK_MODES:
         raise BadRequest("webhookMode must be live or local")
+
+
+def check_refused_own_tokens(choice: object) -> None:
+    """Raises BadRequest for what cannot be chosen."""
+    if choice not in REFUSED_OWN_TOKENS:
+        raise BadRequest("refusedOwnTokens must be fail or fallback")
 
 
 def checked_secret(text: str, what: Problem) -> str:

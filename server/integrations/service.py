@@ -13,7 +13,7 @@ import msgspec
 from server.chatwoot import (
     ChatwootClient,
 )
-from server.db.access import audit_log, integration_rows
+from server.db.access import audit_log, integration_rows, own_token_rows
 from server.db.access.audit_log import Actor
 from server.db.access.integration_record import GRANDFATHERED, Integration
 from server.db.access.integration_rows import Overview
@@ -228,8 +228,8 @@ class Integrations:
 
     async def change(self, actor: Actor, integration_id: int, changes: Json) -> Overview:
         """Changes `is_active`, `is_webhook_active`, `is_socket_active`, `webhook_mode`,
-        `access_token`, `webhook_secret`, `unsigned_webhooks`, `end_previous_secret`, `base_url`,
-        `inbox_id`.
+        `access_token`, `webhook_secret`, `unsigned_webhooks`, `end_previous_secret`,
+        `refused_own_tokens`, `base_url`, `inbox_id`.
 
         A new token, address or inbox is tried before it is kept. Raises NotFound, BadRequest,
         Unprocessable, ChatwootAway.
@@ -271,8 +271,8 @@ class Integrations:
 
     async def delete(self, actor: Actor, integration_id: int) -> None:
         """Disconnects it. Its conversations stay and can be read and closed, but not be answered;
-        its token and secrets are forgotten; its webhook goes, where no other inbox uses it.
-        Connected again it goes on with its conversations. Raises NotFound.
+        its token and secrets are forgotten, and its agents' own tokens; its webhook goes, where no
+        other inbox uses it. Connected again it goes on with its conversations. Raises NotFound.
         """
         overview = await self.get(integration_id, actor.company_id)
         await self._directory.refresh()
@@ -287,6 +287,7 @@ class Integrations:
                 integration_id,
                 integration_rows.DELETED | {"deleted_at": now_us},
             )
+            await own_token_rows.delete_tokens_of(connection, integration_id)
             await audit_log.append_act(
                 connection, actor, "integration.delete", f"integration {integration_id}"
             )
@@ -297,7 +298,7 @@ class Integrations:
 
 def _audited(changes: Json, values: Json) -> Json:
     """What the audit log has of a change: names of secrets that were renewed, never the secrets."""
-    shown = ("is_", "webhook_mode", "unsigned", "base_url", "page_id")
+    shown = ("is_", "webhook_mode", "unsigned", "refused_own", "base_url", "page_id")
     detail: Json = {name: value for name, value in values.items() if name.startswith(shown)}
     if changes.get("end_previous_secret"):
         detail["end_previous_secret"] = True

@@ -14,7 +14,7 @@ from pathlib import Path
 from server.core.checks import host_checks, security_checks
 from server.core.checks.integration_checks import Finding
 from server.db import server_variables as database_facts
-from server.db.access import integration_rows
+from server.db.access import integration_rows, own_token_rows
 from server.db.access.exposure import read_exposure
 from server.db.access.integration_record import GRANDFATHERED
 from server.db.access.vault import Vault
@@ -63,7 +63,7 @@ async def examine_security(settings: Settings, database: Database) -> list[Findi
         ),
         security_checks.judge_proxies(settings.host, settings.public_url, settings.trusted_proxies),
         *await _look_at_integrations(settings, database),
-        *await _look_at_people(database),
+        *await _look_at_people(settings, database),
     ]
 
 
@@ -105,13 +105,16 @@ async def _look_at_integrations(settings: Settings, database: Database) -> list[
     ]
 
 
-async def _look_at_people(database: Database) -> list[Finding]:
+async def _look_at_people(settings: Settings, database: Database) -> list[Finding]:
+    vault = Vault(settings.secret_key, settings.old_secret_keys)
     try:
         found = await database.read(lambda c: read_exposure(c, database.clock.now_us()))
+        counts = await database.read(lambda c: own_token_rows.count_badly_sealed(c, vault))
     except OmniError as error:
         return [Finding("people", "unknown", f"The database does not answer: {error.message}")]
     return [
         security_checks.judge_second_factors(found.password_administrators),
+        security_checks.judge_own_tokens(*counts),
         security_checks.judge_invitations(found.administrator_invitations),
         security_checks.judge_foreign_attempts(found.foreign_attempts),
     ]

@@ -41,8 +41,9 @@ from server.db.access.integration_record import Integration
 from server.db.engine.database import Connection, Database
 from server.db.state import outbox
 from server.db.state.outbox import Outgoing
-from server.errors import DatabaseUnavailable, NoChatwootIntegration
+from server.errors import DatabaseUnavailable, NoChatwootIntegration, OwnTokenRefused
 from server.integrations.directory import Directory
+from server.integrations.own_tokens import OwnTokens
 from server.message_observer import MessageObserver
 from server.outgoing.backlogs import Backlogs
 from server.outgoing.reply_files import ReplyFiles
@@ -83,6 +84,7 @@ class ReplyAttempts:
         database: Database,
         directory: Directory,
         client_of: ClientOf,
+        own_tokens: OwnTokens,
         files: ReplyFiles,
         backlogs: Backlogs,
         *,
@@ -96,6 +98,7 @@ class ReplyAttempts:
         self._database = database
         self._directory = directory
         self._client_of = client_of
+        self._own_tokens = own_tokens
         self._files = files
         self._backlogs = backlogs
         self._observer = observer
@@ -104,7 +107,10 @@ class ReplyAttempts:
         self._look_ups = LookUps(database, directory, certain_seconds)
 
     async def outcome(self, outgoing: Outgoing) -> Settle:
-        """Ask where needed, send, and say what becomes of the reply."""
+        """Ask where needed, send, and say what becomes of the reply. It is sent under the name of
+        the agent who wrote it, where they have connected a token of their own; all questions go
+        with the integration's.
+        """
         message = outgoing.message
         if message.chatwoot_message_id is None and message.attachments and self._files.is_full:
             # else it would wait in a place that replies of others need
@@ -115,18 +121,19 @@ class ReplyAttempts:
         client, display_id = self._client_of(integration), outgoing.display_id or 0
         is_unknown = message.is_outcome_unknown
         try:
-            if (
-                message.is_outcome_unknown
-                or message.chatwoot_message_id is not None
-                or self._backlogs.is_silent(integration.base_url)
-            ):
+            if self._asks_first(integration, message):
                 settle = await self._before_sending(client, integration, display_id, message)
                 if settle is not None:
                     return settle
                 is_unknown = False
             began_us = self._database.clock.now_us()
-            answer = await self._send(client, display_id, message)
-        except ChatwootRefused as error:
+            answer = await self._own_tokens.run(
+                message.agent_id,
+                integration,
+                self._client_of,
+                lambda sender: self._send(sender, display_id, message),
+            )
+        except (ChatwootRefused, OwnTokenRefused) as error:
             metrics.replies.labels("refused").inc()
             self._backlogs.on_answer(integration.base_url)
             return _refused(message, error, is_unknown=is_unknown)
@@ -148,6 +155,13 @@ class ReplyAttempts:
         if answer is not None and message.chatwoot_message_id is not None:
             return self._answered_again(answer, integration, message, began_us)
         return await self._answered(answer, client, integration, outgoing)
+
+    def _asks_first(self, integration: Integration, message: Message) -> bool:
+        return (
+            message.is_outcome_unknown
+            or message.chatwoot_message_id is not None
+            or self._backlogs.is_silent(integration.base_url)
+        )
 
     def _answered_again(
         self, answer: Json, integration: Integration, message: Message, began_us: int
@@ -352,10 +366,15 @@ class ReplyAttempts:
             return not_yet(message, self._database.clock.now_us())
 
 
-def _refused(message: Message, error: ChatwootRefused, *, is_unknown: bool) -> Settle:
+def _refused(
+    message: Message, error: ChatwootRefused | OwnTokenRefused, *, is_unknown: bool
+) -> Settle:
     """`is_unknown`: the question about an earlier attempt was refused, which may have reached
-    Chatwoot; sent again by a person, the reply is searched first.
+    Chatwoot; sent again by a person, the reply is searched first. Questions never go with an own
+    token: of one that is refused nothing is unknown.
     """
+    if isinstance(error, OwnTokenRefused):
+        return failed(message, "own_token_refused", error.message)
     sentence = f"{REFUSED}: {error.message}"
     # the account, or what the token's owner may do
     if error.chatwoot_status == 401 and NOT_ACCEPTED not in error.message:

@@ -18,6 +18,7 @@ from server.db.state.gone_marks import mark_gone
 from server.db.state.outbox import Claim, Outgoing
 from server.errors import DatabaseUnavailable, NotFound, Unavailable
 from server.integrations.directory import Directory
+from server.integrations.own_tokens import OwnTokens
 from server.message_observer import MessageObserver
 from server.outgoing.backlogs import Backlogs
 from server.outgoing.reply_attempts import GONE, ClientOf, ReplyAttempts
@@ -44,6 +45,7 @@ class ReplySender:
         directory: Directory,
         publish: Callable[[EventBatch], None],
         client_of: ClientOf,
+        own_tokens: OwnTokens,
         files: ReplyFiles,
         *,
         patience_seconds: float,
@@ -70,6 +72,7 @@ class ReplySender:
             database,
             directory,
             client_of,
+            own_tokens,
             files,
             self._backlogs,
             patience_seconds=patience_seconds,

@@ -49,6 +49,7 @@ from server.errors import (
     OutcomeUnknown,
 )
 from server.integrations.directory import Directory
+from server.integrations.own_tokens import OwnTokens
 
 STATUSES = ("Open", "Closed")
 _PAGE = 500
@@ -74,8 +75,11 @@ class Inbox:
         publish: Publish,
         client_of: ClientOf,
         on_read: OnRead = lambda row, count: None,
+        *,
+        own_tokens: OwnTokens,
     ) -> None:
         """`on_read` gets a conversation and how far an agent has read it, after the commit."""
+        self._own_tokens = own_tokens
         self._on_read = on_read
         self._database = database
         self._directory = directory
@@ -215,8 +219,8 @@ class Inbox:
         return await self._editor.run(write)
 
     async def set_status(self, agent: Agent, conversation_id: int, status: str) -> Json:
-        """Opens or closes a conversation, in Chatwoot first where it comes from there. Raises
-        NotFound or ChatwootFailed.
+        """Opens or closes a conversation, in Chatwoot first where it comes from there, under the
+        agent's own name where they have connected a token. Raises NotFound or ChatwootFailed.
         """
         before = await self._database.read(lambda c: _conversation(c, agent, conversation_id))
         integration = self._directory.of_company(agent.company_id, before.integration_id)
@@ -227,7 +231,9 @@ class Inbox:
             and before.chatwoot_conversation_id is not None
             and (before.status != status or (status == "Open" and chatwoot_status in _ASLEEP))
         ):
-            there = await self._set_there(integration, before.chatwoot_conversation_id, status)
+            there = await self._set_there(
+                agent, integration, before.chatwoot_conversation_id, status
+            )
             is_gone, chatwoot_status = there is None, there or chatwoot_status
         if is_gone:
             if status == "Open":
@@ -273,14 +279,17 @@ class Inbox:
         return await self._editor.run(write)
 
     async def _set_there(
-        self, integration: Integration, display_id: int, status: str
+        self, agent: Agent, integration: Integration, display_id: int, status: str
     ) -> str | None:
         """Sets the status in Chatwoot, and returns the one it has now; None when it no longer has
         the conversation, which is marked then. Raises ChatwootFailed.
         """
         try:
-            return await self._client_of(integration).toggle_status(
-                display_id, _CHATWOOT_STATUS[status]
+            return await self._own_tokens.run(
+                agent.id,
+                integration,
+                self._client_of,
+                lambda client: client.toggle_status(display_id, _CHATWOOT_STATUS[status]),
             )
         except ChatwootOutcomeUnknown as error:
             raise ChatwootFailed(

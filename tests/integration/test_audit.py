@@ -57,7 +57,7 @@ OF_AGENTS = {
     ),
 }
 # looks at Chatwoot and changes nothing
-ASKS = {"POST /api/integrations/{}/check"}
+ASKS = {"POST /api/integrations/{}/check", "POST /api/me/own-tokens/{}/check"}
 # each with a test of its own, as it needs a server, or a person, of its own
 ELSEWHERE = {
     "POST /setup": "test_set_up.py::test_the_address_makes_the_first_administrator_once",
@@ -65,6 +65,9 @@ ELSEWHERE = {
     "DELETE /api/invitations/{}": "access/test_invitations.py",
     "POST /admin/people/invitations/{}/end": "access/test_invitations.py",
     "DELETE /api/people/{}/second-factor": "access/test_second_factor.py",
+    "PUT /api/me/own-tokens/{}": "test_own_tokens.py",
+    "DELETE /api/me/own-tokens/{}": "test_own_tokens.py",
+    "DELETE /api/people/{}/own-tokens": "test_own_tokens.py",
     "PUT /api/policy": "access/test_second_factor.py",
     "POST /admin/people/policy": "access/test_second_factor.py",
     "PUT /api/me/password": "test_people.py::test_a_password_is_changed_and_all_else_ends",

@@ -215,6 +215,21 @@ def judge_second_factors(administrators: Mapping[int, int]) -> Finding:
     return Finding(name, "ok", "Every administrator with a password has a second factor")
 
 
+def judge_own_tokens(old: int, unreadable: int) -> Finding:
+    """Warn of agents' own access tokens of Chatwoot that SECRET_KEY does not protect (`old`: in the
+    clear, or sealed with a key before it) or does not open.
+    """
+    name = "own tokens"
+    if unreadable:
+        text = f"SECRET_KEY opens {unreadable:,} of the agents' own access tokens no more"
+        remedy = "Set SECRET_KEY_PREVIOUS to the key before, or have the agents connect them again"
+        return Finding(name, "failed", text, remedy)
+    if old:
+        text = f"Agents' own access tokens that are not sealed with SECRET_KEY: {old:,}"
+        return Finding(name, "warning", text, "omni-inbox db upgrade")
+    return Finding(name, "ok", "Agents' own access tokens are kept as SECRET_KEY says")
+
+
 def judge_invitations(invitations: Mapping[int, int]) -> Finding:
     """Warn of open invitations that make their reader an administrator. `invitations`: how many, by
     company.

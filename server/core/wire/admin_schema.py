@@ -36,13 +36,15 @@ class IntegrationChange(Struct, rename="camel"):
     webhook_secret: Secret | UnsetType = UNSET
     unsigned_webhooks: Literal["refused", "keyed"] | UnsetType = UNSET
     end_previous_secret: bool | UnsetType = UNSET
+    refused_own_tokens: Literal["fail", "fallback"] | UnsetType = UNSET
     base_url: Annotated[str, Meta(max_length=500)] | UnsetType = UNSET
     inbox_id: Number | UnsetType = UNSET
 
 
 class IntegrationView(Struct, rename="camel"):
     """Never with a token or a secret; where unsigned webhooks come `keyed`, the address holds the
-    key that lets them in.
+    key that lets them in. `refusedOwnTokens`: whether a reply fails whose agent's own token
+    Chatwoot refuses, or goes out under the integration's name (`fallback`).
     """
 
     id: int
@@ -59,6 +61,7 @@ class IntegrationView(Struct, rename="camel"):
     is_receiving: bool
     is_signed: bool
     unsigned_webhooks: Literal["refused", "keyed", "accepted"]
+    refused_own_tokens: Literal["fail", "fallback"]
     previous_secret_ends_at: Moment | None
     last_webhook_at: Moment | None
     reconciled_at: Moment | None

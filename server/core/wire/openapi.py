@@ -41,6 +41,7 @@ _LIST = {
 }
 _ONE = "/api/conversations/{id}"
 _FACTOR = "/api/me/second-factor"
+_OWN_TOKENS = "/api/me/own-tokens"
 _INTEGRATION = "/api/integrations/{id}"
 
 OPERATIONS = (
@@ -118,6 +119,35 @@ OPERATIONS = (
     Operation("post", _FACTOR, "Begin to set one up", 201, m.NewSecondFactor, m.PasswordAgain),
     Operation("put", _FACTOR, "The first code ends it", answer=m.RecoveryCodes, body=m.Code),
     Operation("delete", _FACTOR, "Turn it off", 204, body=m.PasswordAgain),
+    Operation(
+        "get",
+        _OWN_TOKENS,
+        "Under which name one replies, by integration",
+        answer=list[m.OwnTokenView],
+    ),
+    Operation(
+        "put",
+        _OWN_TOKENS + "/{id}",
+        "Connect one's own access token of Chatwoot: {id} is the integration's",
+        answer=list[m.OwnTokenView],
+        body=m.NewOwnToken,
+    ),
+    Operation(
+        "post",
+        _OWN_TOKENS + "/{id}/check",
+        "Ask Chatwoot anew whose it is",
+        answer=list[m.OwnTokenView],
+    ),
+    Operation("delete", _OWN_TOKENS + "/{id}", "Remove it", 204),
+    Operation(
+        "get",
+        "/api/people/{id}/own-tokens",
+        "Whose tokens an agent has connected (administrators)",
+        answer=list[m.OwnTokenView],
+    ),
+    Operation(
+        "delete", "/api/people/{id}/own-tokens", "Remove an agent's tokens (administrators)", 204
+    ),
     Operation("get", "/api/agents", "Colleagues", answer=list[m.Colleague]),
     Operation("get", "/api/attachments/{messageId}/{index}", "A file of a message", kind="*/*"),
     Operation(

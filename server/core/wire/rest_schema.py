@@ -7,7 +7,7 @@ every one against the types here.
 
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from server.core.identifiers import MAX_ID, MAX_SAFE_INTEGER
 from server.core.state.canned_reply_rules import MAX_CONTENT_CHARACTERS, MAX_SHORTCUT_CHARACTERS
@@ -199,6 +199,42 @@ class SecondFactorView(Struct, rename="camel"):
     is_on: bool
     is_required: bool
     recovery_codes_left: int
+
+
+class NewOwnToken(Struct, rename="camel"):
+    """An agent's own access token of Chatwoot, from their profile settings there. It is never shown
+    again.
+    """
+
+    access_token: Secret
+
+
+class SenderView(Struct):
+    """Under which name replies go out: the agent's own (`own`), the integration's, or, as Chatwoot
+    refuses the own token, none (`refused`) or the integration's all the same (`fallback`).
+    """
+
+    state: Literal["own", "integration", "refused", "fallback"]
+    name: str
+
+
+class OwnTokenView(Struct, rename="camel"):
+    """An integration, and the agent's own token for it. `name` and `email` are those of its owner
+    in Chatwoot; `refusal`: why it is not used. `sender` is for the agent who asks alone.
+    """
+
+    integration_id: int
+    inbox_name: str | None
+    base_url: str
+    account_id: int | None
+    is_connected: bool
+    name: str | None
+    email: str | None
+    connected_at: Moment | None
+    checked_at: Moment | None
+    refused_at: Moment | None
+    refusal: str | None
+    sender: SenderView | UnsetType = UNSET
 
 
 class PasswordAgain(Struct):

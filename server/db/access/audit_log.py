@@ -28,6 +28,7 @@ OWNERS = {
     "messages": _OF_A_MESSAGE,
     "attachments": _OF_A_MESSAGE,
     "integrations": "SELECT company_id FROM integrations WHERE id = :id",
+    "own-tokens": "SELECT company_id FROM integrations WHERE id = :id",
     "people": "SELECT company_id FROM omni_agents WHERE id = :id",
     "canned-replies": "SELECT company_id FROM omni_canned_replies WHERE id = :id",
     "deliveries": (

@@ -22,6 +22,7 @@ async def erase_integration(connection: Connection, integration_id: int) -> None
     )
     await contacts.erase_conversations(connection, company_id, conversations)
     for table in (
+        "omni_own_tokens",
         "omni_sync_runs",
         "omni_sync_leases",
         "omni_found_by_asking",
@@ -94,6 +95,7 @@ _OF_COMPANIES = (
     ("omni_sync_runs", "integration_id", _INTEGRATIONS),
     ("omni_sync_leases", "integration_id", _INTEGRATIONS),
     ("omni_found_by_asking", "id", _INTEGRATIONS),
+    ("omni_own_tokens", "agent_id", _RANGE),
     ("integrations", "id", _RANGE),
     ("omni_chatwoot_sockets", "id", _RANGE),
     ("omni_agent_sessions", "agent_id", _AGENTS),

@@ -46,6 +46,7 @@ class Integration(msgspec.Struct, frozen=True):
     inbox_name: str | None = None  # as Chatwoot had it last; of one for all inboxes: None
     chatwoot_problem: Text | None = None  # what Chatwoot lacks or refuses, as it was seen last
     reissued_us: int = 0  # when Chatwoot last gave out a number again
+    refused_own_tokens: str = "fail"  # fail, fallback: of replies whose agent's token is refused
     problem: Text | None = None  # why its secrets cannot be read; no column
 
     @property
@@ -111,6 +112,7 @@ _SEALED = RowMapper(
         "inbox_name": "omni_inbox_name",
         "chatwoot_problem": "omni_chatwoot_problem",
         "reissued_us": "omni_reissued_at",
+        "refused_own_tokens": "omni_refused_own_tokens",
     },
     {
         "account_id": _number,
@@ -132,6 +134,7 @@ _SEALED = RowMapper(
         "unsigned": "refused",
         "previous_until_us": 0,
         "reissued_us": 0,
+        "refused_own_tokens": "fail",
     },
 )
 INTEGRATION_COLUMNS = _SEALED.text

@@ -72,6 +72,25 @@ async def agents_without(connection: Connection, company_id: int) -> list[int]:
     )
 
 
+async def reseal(connection: Connection, vault: Vault) -> int:
+    """Encrypt secrets that are in the clear or sealed with an older key. Returns how many; those
+    nobody can open are left alone.
+    """
+    rows = await connection.fetch_all(
+        "SELECT agent_id, secret FROM omni_second_factors ORDER BY agent_id"
+    )
+    count = 0
+    for agent_id, stored in rows:
+        if not vault.is_current(stored) and (opened := vault.try_open(stored)) is not None:
+            # only while it is what was read: its agent may just have set up another one
+            count += await connection.execute(
+                "UPDATE omni_second_factors SET secret = :sealed WHERE agent_id = :id AND "
+                "secret = :stored",
+                {"sealed": vault.seal(opened), "id": agent_id, "stored": stored},
+            )
+    return count
+
+
 async def use_step(connection: Connection, agent_id: int, step: int) -> bool:
     """Whether the code's time step is still to be used: of two sign-ins with one code, one."""
     used = await connection.execute(

@@ -1,4 +1,4 @@
-"""Agents, their sessions and second factors, invitations, the audit log."""
+"""Agents, their sessions, second factors and own tokens, invitations, the audit log."""
 
 from sqlalchemy import (
     Boolean,
@@ -115,6 +115,34 @@ sign_in_tickets = Table(
     Column("expires_at", BIG, nullable=False, comment="microseconds"),
     Index("omni_ix_ticket_expiry", "expires_at"),
     comment="Sign-ins between password and code",
+    **TABLE_OPTIONS,
+)
+
+
+own_tokens = Table(
+    "omni_own_tokens",
+    metadata,
+    Column("agent_id", BIG, primary_key=True, autoincrement=False),
+    Column("integration_id", BIG, primary_key=True, autoincrement=False),
+    Column("company_id", BIG, nullable=False),
+    Column(
+        "base_url",
+        String(500),
+        nullable=False,
+        comment="the Chatwoot it was given for: it is sent to no other",
+    ),
+    Column("account_id", BIG, nullable=False, comment="Chatwoot account id"),
+    Column("access_token", Text, nullable=False, comment="sealed with SECRET_KEY"),
+    Column("user_id", BIG, nullable=False, comment="id of its owner in Chatwoot"),
+    Column("name", String(255), nullable=False, comment="of its owner in Chatwoot"),
+    Column("email", String(255), comment="of its owner in Chatwoot"),
+    Column("connected_at", BIG, nullable=False, comment="microseconds"),
+    Column("checked_at", BIG, nullable=False, comment="accepted at its last check, microseconds"),
+    Column("refused_at", BIG, comment="since when Chatwoot refuses it, microseconds"),
+    Column("refusal", Text, comment="why, as a problem"),
+    Index("omni_ix_own_token_integration", "integration_id"),
+    Index("omni_ix_own_token_company", "company_id"),
+    comment="Agents' own access tokens of Chatwoot, by which they reply under their own names",
     **TABLE_OPTIONS,
 )
 

@@ -383,6 +383,13 @@ integrations = Table(
     Column(
         "omni_reissued_at", BIG, comment="when Chatwoot last gave out a number again, microseconds"
     ),
+    Column(
+        "omni_refused_own_tokens",
+        String(16),
+        nullable=False,
+        server_default="fail",
+        comment="what becomes of a reply whose agent's own token is refused: fail, fallback",
+    ),
     Index("omni_ix_integration_company", "company_id"),
     comment="A Chatwoot inbox (or an older provider) of a company",
     **TABLE_OPTIONS,

@@ -128,6 +128,7 @@ def integration_view(one: Overview, settings: Settings) -> Json:
         "isReceiving": own.is_proved,
         "isSigned": bool(own.secrets),
         "unsignedWebhooks": own.unsigned,
+        "refusedOwnTokens": own.refused_own_tokens,
         "previousSecretEndsAt": iso_or_none(previous_end_us(own)),
         "lastWebhookAt": iso_or_none(one.webhook_seen_us),
         "reconciledAt": iso_or_none(one.reconciled_us),

@@ -24,6 +24,7 @@ from server.lab.chatwoot_sim.state import ChatwootSim
 from server.lab.chatwoot_sim.webhook_bodies import encode_body
 
 NOT_AUTHORIZED = "You are not authorized to do this action"
+NOT_FOR_BOTS = "Access to this endpoint is not authorized for bots"
 MAX_BODY_BYTES = 50 * 1024 * 1024
 
 
@@ -125,12 +126,18 @@ def user_of(request: Request) -> User:
     return user
 
 
+def person_of(request: Request) -> User:
+    """As `user_of`, for endpoints that are closed to agent bots."""
+    user = user_of(request)
+    if user.kind == "agent_bot":
+        raise refusal(401, NOT_FOR_BOTS)
+    return user
+
+
 def caller_of(request: Request, *, bots: bool = False) -> Caller:
     """The caller of an address below /accounts/{id}; `bots`: agent bots may call it too."""
-    user = user_of(request)
+    user = user_of(request) if bots else person_of(request)
     sim: ChatwootSim = request.app.state.sim
-    if user.kind == "agent_bot" and not bots:
-        raise refusal(401, "Access to this endpoint is not authorized for bots")
     account = sim.accounts.get(_whole(request.path_params["account_id"]) or 0)
     if account is None:
         raise not_found()

@@ -18,8 +18,8 @@ from server.lab.chatwoot_sim.access import (
     caller_of,
     invalid,
     not_found,
+    person_of,
     rails_json,
-    user_of,
 )
 from server.lab.chatwoot_sim.model import (
     DEFAULT_SUBSCRIPTIONS,
@@ -39,7 +39,7 @@ from server.lab.chatwoot_sim.state import ChatwootSim
 async def profile(request: Request) -> Response:
     """The token's owner, with the accounts they belong to."""
     sim: ChatwootSim = request.app.state.sim
-    return rails_json(profile_object(user_of(request), sim.accounts))
+    return rails_json(profile_object(person_of(request), sim.accounts))
 
 
 async def inboxes(request: Request) -> Response:

@@ -24,6 +24,7 @@ from server.db.state.outbox import Claim, Outgoing
 from server.incoming.incoming_changes import IncomingChange
 from server.incoming.ingest import Ingester
 from server.integrations.directory import Directory
+from server.integrations.own_tokens import OwnTokens
 from server.lab.chatwoot_sim import ChatwootSim, serving
 from server.message_observer import MessageObserver
 from server.outgoing.backlogs import Backlogs
@@ -58,6 +59,7 @@ class Desk:
         self.directory = Directory(
             database, Vault(""), tolerance_seconds=300, require_signature=False
         )
+        self.own_tokens = OwnTokens(database, Vault(""), self.directory)
         self.files = ReplyFiles(database)
         self.replies_with()
         self.timeouts = Timeouts(read=scaled(1), total=scaled(20))
@@ -68,6 +70,7 @@ class Desk:
             self.database,
             self.directory,
             self._client,
+            self.own_tokens,
             self.files,
             Backlogs(),
             patience_seconds=patience_seconds,
@@ -79,6 +82,7 @@ class Desk:
             self.directory,
             lambda batch: None,
             self._client,
+            self.own_tokens,
             self.files,
             patience_seconds=patience_seconds,
             certain_seconds=CERTAIN_SECONDS,

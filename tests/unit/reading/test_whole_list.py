@@ -40,7 +40,7 @@ async def test_a_row_that_moves_up_between_two_pages_is_there(
             row = {"id": number, "status": "Open", "at": _moment(number)}
             # awaited at once
             await database.transaction(lambda c: c.execute(_INSERT, row))  # noqa: B023
-        inbox: Any = Inbox(database, None, lambda _batch: None, None)  # type: ignore[arg-type]
+        inbox: Any = Inbox(database, None, lambda _batch: None, None, own_tokens=None)  # type: ignore[arg-type]
         listed, moved = [], 0
         async for page in inbox.pages(AGENT, Filters(status)):
             listed += [row["id"] for row in page]
@@ -67,7 +67,7 @@ async def test_what_was_closed_meanwhile_is_not_among_the_open(
             row = {"id": number, "status": "Open", "at": _moment(number)}
             # awaited at once
             await database.transaction(lambda c: c.execute(_INSERT, row))  # noqa: B023
-        inbox: Any = Inbox(database, None, lambda _batch: None, None)  # type: ignore[arg-type]
+        inbox: Any = Inbox(database, None, lambda _batch: None, None, own_tokens=None)  # type: ignore[arg-type]
         listed: list[int] = []
         async for page in inbox.pages(AGENT, Filters("Open")):
             listed += [row["id"] for row in page]

@@ -1,0 +1,124 @@
+"""Whose name an agent's replies and acts go out under: the agent's own, where they have connected
+an access token of their own, else the integration's.
+
+A refusal of an own token says nothing of the integration. Chatwoot refuses before it does anything,
+so what was refused may go out under the integration's name, where an administrator has chosen so.
+"""
+
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Literal, TypeVar
+
+import msgspec
+
+from server.chatwoot import ChatwootClient, ChatwootRefused
+from server.core.chatwoot.own_token_owner import REFUSING, refusal_of
+from server.db.access import own_token_rows
+from server.db.access.agent_rows import Agent
+from server.db.access.integration_record import Integration
+from server.db.access.own_token_rows import OwnToken
+from server.db.access.vault import Vault
+from server.db.engine.database import Database
+from server.errors import OwnTokenRefused, Unavailable
+from server.integrations.directory import Directory
+from server.problems import Problem, Text
+
+ClientOf = Callable[[Integration], ChatwootClient]
+T = TypeVar("T")
+
+
+class Sender(msgspec.Struct, frozen=True, rename="camel"):
+    """Under which name an agent's replies of one integration go out. `refused`: the agent's own
+    token is refused, and nothing goes out; `fallback`: it is refused, and they go out under the
+    integration's.
+    """
+
+    integration_id: int
+    state: Literal["own", "integration", "refused", "fallback"]
+    name: str
+
+
+class OwnTokens:
+    """Acts in Chatwoot under the right name, and keeps which own tokens are refused."""
+
+    def __init__(self, database: Database, vault: Vault, directory: Directory) -> None:
+        self._database = database
+        self._vault = vault
+        self._directory = directory
+
+    async def run(
+        self,
+        agent_id: int | None,
+        integration: Integration,
+        client_of: ClientOf,
+        act: Callable[[ChatwootClient], Awaitable[T]],
+    ) -> T:
+        """Run `act` with a client that has the agent's own token, where there is one. A falsy
+        result means that Chatwoot was not asked.
+
+        Raises OwnTokenRefused where it is refused and the integration's is not to be used: then
+        nothing was done. Raises DatabaseUnavailable before anything is done, and what `act` raises.
+        """
+        own = None if agent_id is None else await self._read(agent_id, integration.id)
+        if own is None:
+            return await act(client_of(integration))
+        why = own.problem_at(integration)
+        if why is None:
+            client = client_of(msgspec.structs.replace(integration, access_token=own.access_token))
+            try:
+                done = await act(client)
+            except ChatwootRefused as error:
+                if error.chatwoot_status not in REFUSING:
+                    raise
+                why = refusal_of(error.chatwoot_status, error.problem, integration.base_url)
+            else:
+                if done and own.refused_us is not None:
+                    await self._accepted(own)
+                return done
+        await self._refused(own, why)
+        if integration.refused_own_tokens == "fallback":
+            return await act(client_of(integration))
+        raise OwnTokenRefused(Problem.of("own_token.nothing_done", why=why))
+
+    async def _read(self, agent_id: int, integration_id: int) -> OwnToken | None:
+        return await self._database.read(
+            lambda c: own_token_rows.read_own_token(c, self._vault, agent_id, integration_id)
+        )
+
+    async def _accepted(self, own: OwnToken) -> None:
+        """What Chatwoot has done stays done, whether this can be written or not."""
+        now_us = self._database.clock.now_us()
+        with contextlib.suppress(Unavailable):
+            await self._database.transaction(lambda c: own_token_rows.mark_checked(c, own, now_us))
+
+    async def _refused(self, own: OwnToken, why: Text) -> None:
+        if own.refused_us is not None and own.refusal == why:
+            return
+        now_us = self._database.clock.now_us()
+        with contextlib.suppress(Unavailable):
+            await self._database.transaction(
+                lambda c: own_token_rows.mark_refused(c, own, why, now_us)
+            )
+
+    async def senders(self, agent: Agent) -> list[Sender]:
+        """For each active integration of the agent's company. Raises DatabaseUnavailable."""
+        tokens = await self._database.read(
+            lambda c: own_token_rows.read_own_tokens(c, self._vault, agent.id)
+        )
+        own = {one.integration_id: one for one in tokens}
+        return [
+            _sender(one, own.get(one.id))
+            for one in self._directory.integrations.values()
+            if one.company_id == agent.company_id and one.is_active
+        ]
+
+
+def _sender(integration: Integration, own: OwnToken | None) -> Sender:
+    name = integration.inbox_name or str(integration.inbox_id or integration.account_id or "")
+    if own is None:
+        return Sender(integration.id, "integration", name)
+    if own.refused_us is None and own.problem_at(integration) is None:
+        return Sender(integration.id, "own", own.name)
+    if integration.refused_own_tokens == "fallback":
+        return Sender(integration.id, "fallback", name)
+    return Sender(integration.id, "refused", own.name)
