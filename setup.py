@@ -9,6 +9,6 @@ setup(
     package_dir={"server.web": "web"},
     package_data={
         "server.web": ["**/*"],
-        "server.lab.chatwoot_sim": ["templates/*", "static/*"],
+        "server.lab.chatwoot_sim": ["templates/*", "static/*", "kinds/*"],
     },
 )

@@ -26,7 +26,7 @@ from server.db.access import agent_rows, erase, integration_rows
 from server.db.engine.database import Connection
 from server.db.engine.private_files import make_private_file, make_private_folder
 from server.errors import ConfigurationError
-from server.lab.chatwoot_sim import ChatwootSim, seed, serving
+from server.lab.chatwoot_sim import ChatwootSim, inboxes_of_kinds, seed, seed_kinds, serving
 from server.serve import reserve_port, uvicorn_config
 from server.settings import (
     Settings,
@@ -97,22 +97,25 @@ async def _serve(settings: Settings, state: Path) -> None:
             while not server.started and not server.should_exit:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
             seed(sim)
+            seed_kinds(sim)
             _console.print(_welcome(settings, chatwoot_url, password))
 
 
 async def _prepare(
     settings: Settings, state: Path, sim: ChatwootSim, chatwoot_url: str, secret: str
 ) -> str:
-    """A fresh integration for this run's simulated Chatwoot (the last run's has forgotten its
-    numbers), and the sign-ins.
+    """Fresh integrations for this run's simulated Chatwoot (the last run's has forgotten its
+    numbers), one an inbox, and the sign-ins.
     """
     marker = state / "dev-integration.json"
     password, hashed = await asyncio.to_thread(_new_password)
 
-    async def write(connection: Connection) -> int:
+    inboxes = inboxes_of_kinds(sim)
+
+    async def write(connection: Connection) -> list[int]:
         now_us = wall_now_us()
-        if marker.exists():
-            await erase.erase_integration(connection, json.loads(marker.read_text())["id"])
+        for earlier in _numbers_in(marker):
+            await erase.erase_integration(connection, earlier)
         for email, name, role in _AGENTS:
             if (known := await agent_rows.read_password(connection, email)) is None:
                 await agent_rows.add_agent(connection, _COMPANY, email, name, role, hashed, now_us)
@@ -121,21 +124,35 @@ async def _prepare(
         values = {
             "company_id": _COMPANY,
             "account_id": sim.account.id,
-            "inbox_id": sim.inbox.id,
             "base_url": chatwoot_url,
             "access_token": sim.admin.access_token,
             "webhook_secret": secret,
             "webhook_mode": "local",
             "proved_us": now_us,
         }
-        return await integration_rows.add_integration(
-            connection, parts.resources.vault, values, now_us
-        )
+        return [
+            await integration_rows.add_integration(
+                connection,
+                parts.resources.vault,
+                values | {"inbox_id": inbox.id, "inbox_name": inbox.name},
+                now_us,
+            )
+            for inbox in inboxes
+        ]
 
     async with build_application(settings).opened() as parts:
-        integration_id = await parts.resources.database.transaction(write)
-    marker.write_text(json.dumps({"id": integration_id}))
+        numbers = await parts.resources.database.transaction(write)
+    marker.write_text(json.dumps({"ids": numbers}))
     return password
+
+
+def _numbers_in(marker: Path) -> list[int]:
+    """The integrations of the run before; one, of an older version."""
+    if not marker.exists():
+        return []
+    kept = json.loads(marker.read_text())
+    numbers: list[int] = kept["ids"] if "ids" in kept else [kept["id"]]
+    return numbers
 
 
 def _welcome(settings: Settings, chatwoot_url: str, password: str) -> Panel:

@@ -89,21 +89,7 @@ class Company:
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self.database)
         self.http = await self._stack.enter_async_context(self.client())
-        values = {
-            "company_id": self.id,
-            "account_id": self.account_id,
-            "inbox_id": self.inbox_id,
-            "base_url": self._chatwoot.base_url if self._chatwoot else _NOWHERE,
-            "access_token": self._chatwoot.admin.access_token
-            if self._chatwoot
-            else "token-of-a-chatwoot-agent",
-            "webhook_secret": self.webhook_secret,
-            "unsigned": self._unsigned,
-            "proved_us": wall_now_us() if self._is_proved else None,
-        }
-        self.integration_id = await self.database.transaction(
-            lambda c: self._add_integration(c, values)
-        )
+        self.integration_id = await self.connect_inbox(self.inbox_id)
         await self.tell_server()
         return self
 
@@ -116,6 +102,23 @@ class Company:
         await self._stack.__aexit__(kind, error, trace)
 
     # the integration
+
+    async def connect_inbox(self, inbox_id: int) -> int:
+        """Add an integration with that inbox of the same Chatwoot, and return its number; the
+        server knows it after `tell_server`.
+        """
+        there = self._chatwoot
+        values = {
+            "company_id": self.id,
+            "account_id": self.account_id,
+            "inbox_id": inbox_id,
+            "base_url": there.base_url if there else _NOWHERE,
+            "access_token": there.admin.access_token if there else "token-of-a-chatwoot-agent",
+            "webhook_secret": self.webhook_secret,
+            "unsigned": self._unsigned,
+            "proved_us": wall_now_us() if self._is_proved else None,
+        }
+        return await self.database.transaction(lambda c: self._add_integration(c, values))
 
     async def _add_integration(self, connection: Connection, values: dict[str, Any]) -> int:
         """As if a round of reconcile were under way elsewhere, so that it stays out of what tests

@@ -6,6 +6,7 @@ app/controllers/api/v1/accounts/conversations/messages_controller.rb, app/models
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.datastructures import UploadFile
@@ -21,18 +22,21 @@ from server.lab.chatwoot_sim.access import (
     refusal,
     whole_param,
 )
-from server.lab.chatwoot_sim.channels import copies, rendered
+from server.lab.chatwoot_sim.channels import copies, mail_bodies, passed_on, rendered
 from server.lab.chatwoot_sim.model import (
     ACTIVITY,
     API_CHANNEL,
     INCOMING,
     OUTGOING,
+    Contact,
     Conversation,
     JsonObject,
     Message,
+    User,
 )
 from server.lab.chatwoot_sim.rest_objects import message_object, messages_meta
 from server.lab.chatwoot_sim.samples import Upload
+from server.lab.chatwoot_sim.state import ChatwootSim
 
 MAX_CONTENT_CHARACTERS = 150_000
 MAX_ATTACHMENTS = 15
@@ -57,28 +61,57 @@ async def create(request: Request) -> Response:
     caller = caller_of(request, bots=True)
     conversation = caller.conversation(request)
     params, uploads = await _read(request)
-    message_type = _checked_type(params, conversation)
+    _checked_type(params, conversation)
     _check_limits(caller, conversation, params, uploads)
-    sender = conversation.contact if message_type == INCOMING else caller.user
-    fields = {
-        "private": _is_true(params.get("private")) != caller.sim.switches.mistakes_private,
-        "content_type": params.get("content_type") or "text",
-        "content_attributes": _content_attributes(params) | copies(params, conversation),
-        "source_id": params.get("source_id"),
-    }
-    content = params.get("content")
-    if message_type == OUTGOING:
-        content = rendered(content, conversation.contact)
-    parts = _parts(caller.sim.switches.splits_files, content, uploads)
-    made = [
-        caller.sim.create_message(conversation, message_type, text, sender, files, **fields)
-        for text, files in parts
-    ]
-    message = made[0]
+    message = build_messages(caller.sim, conversation, caller.user, params, uploads)[0]
     answer = message_object(message, caller.sim.base_url)
     if params.get("echo_id"):
         answer["echo_id"] = params["echo_id"]
     return rails_json(answer)
+
+
+def build_messages(
+    sim: ChatwootSim,
+    conversation: Conversation,
+    user: User,
+    params: JsonObject,
+    uploads: Sequence[Upload],
+    **more: Any,
+) -> list[Message]:
+    """What a request becomes: one message, or one a file. `more`: columns that its channel sets."""
+    message_type = _checked_type(params, conversation)
+    content, attributes = params.get("content"), _content_attributes(params)
+    attributes |= copies(params, conversation)
+    sender: Contact | User = conversation.contact
+    if message_type == OUTGOING:
+        sender, content = user, rendered(content, conversation, user)
+        if not uploads:
+            attributes |= mail_bodies(content, conversation)
+    fields = {
+        "private": _is_true(params.get("private")) != sim.switches.mistakes_private,
+        "content_type": params.get("content_type") or "text",
+        "content_attributes": attributes,
+        "source_id": params.get("source_id"),
+    }
+    made = [
+        sim.create_message(conversation, message_type, text, sender, files, **fields | more)
+        for text, files in _parts(sim.switches.splits_files, content, uploads)
+    ]
+    for message in made:
+        _send(sim, message)
+    return made
+
+
+def _send(sim: ChatwootSim, message: Message) -> None:
+    """Give it to the channel, whose own check may refuse it; what has a number of the channel is
+    there already.
+    """
+    if message.message_type != OUTGOING or message.private or message.source_id:
+        return
+    try:
+        passed_on(message)
+    except ValueError as refused:
+        sim.mark_failed(message, str(refused))
 
 
 async def delete(request: Request) -> Response:
@@ -140,8 +173,8 @@ async def _read(request: Request) -> tuple[JsonObject, list[Upload]]:
 
 
 def _parts(
-    split: str, content: str | None, uploads: list[Upload]
-) -> list[tuple[str | None, list[Upload]]]:
+    split: str, content: str | None, uploads: Sequence[Upload]
+) -> list[tuple[str | None, Sequence[Upload]]]:
     """The messages that one request becomes."""
     if not split or len(uploads) < 2:
         return [(content, uploads)]

@@ -5,16 +5,25 @@ Sources in Chatwoot: app/services/whatsapp/providers/whatsapp_cloud_service.rb
 app/models/concerns/liquidable.rb.
 """
 
+import html
 import re
 
-from server.lab.chatwoot_sim.model import Contact, Conversation, JsonObject, Message
+from server.lab.chatwoot_sim.model import Conversation, JsonObject, Message, User
 
+_BOLD = re.compile(r"\*\*(.+?)\*\*")
 _VARIABLE = re.compile(r"\{\{\s*([\w.]+)\s*\}\}")
 
 
-def rendered(text: str | None, contact: Contact) -> str | None:
+def rendered(text: str | None, conversation: Conversation, agent: User) -> str | None:
     """Fill in names as Liquid does; unknown ones become nothing."""
-    known = {"contact.name": contact.name, "contact.email": contact.email or ""}
+    contact = conversation.contact
+    known = {
+        "contact.name": contact.name,
+        "contact.email": contact.email or "",
+        "agent.name": agent.name,
+        "inbox.name": conversation.inbox.name,
+        "conversation.display_id": str(conversation.display_id),
+    }
     return _VARIABLE.sub(lambda found: known.get(found[1], ""), text) if text else text
 
 
@@ -30,6 +39,20 @@ def passed_on(message: Message) -> tuple[str, list[str]]:
         files = files[:1]
         text = "" if files[0].file_type == "audio" else text
     return text, [file.name for file in files]
+
+
+def mail_bodies(text: str | None, conversation: Conversation) -> JsonObject:
+    """Both texts of a mail that an agent writes, of a message in an e-mail inbox."""
+    if conversation.inbox.channel != "Channel::Email" or not text:
+        return {}
+    bold = _BOLD.sub(r"<strong>\1</strong>", html.escape(text, quote=False))
+    written = "<p>" + bold.replace("\n", "<br />\n") + "</p>\n"
+    return {
+        "email": {
+            "html_content": {"full": written, "reply": written},
+            "text_content": {"full": text, "reply": text},
+        }
+    }
 
 
 def copies(params: JsonObject, conversation: Conversation) -> JsonObject:

@@ -4,7 +4,7 @@ events, sent twice.
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import httpx
@@ -65,6 +65,10 @@ class EventSource(Installation):
                     if "." not in event.name:  # a name of the socket's is no webhook's
                         self.webhooks.enqueue(event)
 
+    def at_once(self) -> AbstractContextManager[None]:
+        """What is done inside is one change: its events are built at the end, as late jobs do."""
+        return self._transaction()
+
     def _emit(
         self,
         name: str,
@@ -108,12 +112,12 @@ class EventSource(Installation):
         )
 
     def _emit_message(
-        self, event: str, message: Message, changed_from: float | None = None
+        self, event: str, message: Message, changes: dict[str, list[Any]] | None = None
     ) -> None:
         found = message.conversation
         # app/models/concerns/message_filter_helpers.rb `webhook_sendable?`
         if message.message_type == ACTIVITY:
             event = event.replace("_", ".")
         build = lambda: webhook_bodies.message_event(event, message, self.base_url)  # noqa: E731
-        frame = lambda: sim_frames.message_frame(message, self.base_url, changed_from)  # noqa: E731
+        frame = lambda: sim_frames.message_frame(message, self.base_url, changes)  # noqa: E731
         self._emit(event, found.account, found.inbox, build, frame)

@@ -112,6 +112,7 @@ class Contact:
     custom_attributes: JsonObject = field(default_factory=dict)
     blocked: bool = False
     last_activity_at: float | None = None
+    company_id: int | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -139,9 +140,15 @@ class Attachment:
     key: str  # the signed part of its address
     content: bytes
     content_type: str
-    file_type: str  # image | audio | video | file
+    # image | audio | video | file, ig_post and the like; location, contact, fallback have no file
+    file_type: str
     width: int | None = None
     height: int | None = None
+    external_url: str | None = None  # of a place, a link, or a file that the provider keeps
+    coordinates: tuple[float, float] | None = None  # latitude, longitude
+    fallback_title: str | None = None
+    meta: JsonObject = field(default_factory=dict)
+    transcribed_text: str = ""
 
 
 @dataclass(slots=True, eq=False)

@@ -13,6 +13,7 @@ from starlette.templating import Jinja2Templates
 
 from server.lab.chatwoot_sim import samples
 from server.lab.chatwoot_sim.access import whole_param
+from server.lab.chatwoot_sim.attachment_objects import attachment_data
 from server.lab.chatwoot_sim.model import (
     ACTIVITY,
     INCOMING,
@@ -20,9 +21,10 @@ from server.lab.chatwoot_sim.model import (
     JsonObject,
     Message,
 )
+from server.lab.chatwoot_sim.page_kinds import menu
 from server.lab.chatwoot_sim.seed import SENTENCES
 from server.lab.chatwoot_sim.state import ChatwootSim
-from server.lab.chatwoot_sim.webhook_bodies import attachment_data, iso_ms
+from server.lab.chatwoot_sim.webhook_bodies import iso_ms
 from server.lab.chatwoot_sim.webhooks import Delivery
 
 _TEMPLATES = Jinja2Templates(Path(__file__).parent / "templates")
@@ -52,7 +54,11 @@ class _Typing(msgspec.Struct, forbid_unknown_fields=True):
 
 async def show(request: Request) -> Response:
     """The page itself."""
-    context = {"sentences": SENTENCES, "account": _sim(request).account.name}
+    context = {
+        "sentences": SENTENCES,
+        "kinds": menu(),
+        "account": _sim(request).account.name,
+    }
     return _TEMPLATES.TemplateResponse(
         request, "page.html", context, headers={"Content-Security-Policy": _POLICY}
     )
@@ -194,9 +200,9 @@ def _message(message: Message) -> JsonObject:
         "deleted": bool(message.content_attributes.get("deleted")),
         "files": [
             {
-                "name": a.name,
-                "url": attachment_data(a, "")["data_url"],
-                "image": a.file_type == "image",
+                "name": a.name or a.fallback_title or a.file_type,
+                "url": attachment_data(a, "").get("data_url"),
+                "image": a.content_type.startswith("image/") and a.file_type != "file",
             }
             for a in message.attachments
         ],

@@ -5,6 +5,7 @@ models/_message.json.jbuilder, models/_agent.json.jbuilder, models/_webhook.json
 app/views/api/v1/profiles/show.json.jbuilder.
 """
 
+from server.lab.chatwoot_sim.attachment_objects import files_of
 from server.lab.chatwoot_sim.model import (
     ACTIVITY,
     API_CHANNEL,
@@ -19,12 +20,25 @@ from server.lab.chatwoot_sim.model import (
 )
 from server.lab.chatwoot_sim.sim_cable import pubsub_token
 from server.lab.chatwoot_sim.webhook_bodies import (
-    attachment_data,
     iso_ms,
     message_push,
     sender_push,
     unix,
 )
+
+_NO_GROUP: JsonObject = {
+    "group": False,
+    "group_source_id": None,
+    "group_title": None,
+    "group_description": None,
+    "group_invite_link": None,
+    "group_join_approval_mode": None,
+    "group_suspended": False,
+    "group_created_at_external": None,
+    "group_contacts_synced_at": None,
+    "group_session_admin": False,
+    "group_contacts_count": 0,
+}
 
 
 def contact_object(contact: Contact) -> JsonObject:
@@ -33,11 +47,14 @@ def contact_object(contact: Contact) -> JsonObject:
         "additional_attributes": contact.additional_attributes,
         "availability_status": "offline",
         "email": contact.email,
+        "bsuid": None,
+        "whatsapp_username": None,
         "id": contact.id,
         "name": contact.name,
         "phone_number": contact.phone_number,
         "blocked": contact.blocked,
         "identifier": contact.identifier,
+        "company_id": contact.company_id,
         "thumbnail": "",
         "custom_attributes": contact.custom_attributes,
         "last_activity_at": unix(contact.last_activity_at),
@@ -81,6 +98,7 @@ def conversation_object(conversation: Conversation, base_url: str) -> JsonObject
     return {
         "meta": _conversation_meta(conversation),
         "id": conversation.display_id,
+        **_NO_GROUP,
         "messages": [message_push(last, base_url)] if last else [],
         "account_id": conversation.account.id,
         "uuid": conversation.uuid,
@@ -105,6 +123,7 @@ def conversation_object(conversation: Conversation, base_url: str) -> JsonObject
         "priority": conversation.priority,
         "waiting_since": unix(conversation.waiting_since),
         "sla_policy_id": None,
+        "sla_events": [],
     }
 
 
@@ -138,9 +157,9 @@ def message_object(message: Message, base_url: str) -> JsonObject:
         "source_id": message.source_id,
     }
     if message.sender is not None:
-        data["sender"] = sender_push(message.sender)
+        data["sender"] = sender_push(message.sender, "online")
     if message.attachments:
-        data["attachments"] = [attachment_data(a, base_url) for a in message.attachments]
+        data["attachments"] = files_of(message.attachments, base_url)
     return data
 
 

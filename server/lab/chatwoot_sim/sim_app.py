@@ -17,6 +17,7 @@ from server.lab.chatwoot_sim import (
     api_conversations,
     api_messages,
     page,
+    page_kinds,
     sim_cable,
 )
 from server.lab.chatwoot_sim.access import MAX_BODY_BYTES, ApiError, answer_api_error
@@ -42,6 +43,7 @@ def create_app(sim: ChatwootSim) -> Starlette:
             *api_conversations.routes,
             *sim_cable.routes,
             *page.routes,
+            *page_kinds.routes,
             Mount("/static", StaticFiles(directory=_HERE / "static"), name="static"),
         ],
         # Faults first: it cuts connections, for which it needs the `receive` of the server itself

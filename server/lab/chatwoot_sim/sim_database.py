@@ -171,15 +171,19 @@ class Installation:
             found = [c for c in found if c.status != "resolved"]
         return found[-1] if found else None
 
-    def contact_inbox(self, contact: Contact, inbox: Inbox) -> ContactInbox:
-        """The contact's presence in the inbox, made at first use."""
+    def contact_inbox(
+        self, contact: Contact, inbox: Inbox, source_id: str | None = None
+    ) -> ContactInbox:
+        """The contact's presence in the inbox, made at first use, with the channel's number of the
+        contact where it has one.
+        """
         key = (contact.id, inbox.id)
         if key not in self.contact_inboxes:
             self.contact_inboxes[key] = ContactInbox(
                 self._next_id("contact_inboxes"),
                 contact,
                 inbox,
-                str(uuid.uuid4()),
+                source_id or str(uuid.uuid4()),
                 self.new_token(),
                 self.now(),
             )

@@ -17,19 +17,18 @@ from server.lab.chatwoot_sim.model import (
 from server.lab.chatwoot_sim.webhook_bodies import (
     contact_push,
     conversation_data,
-    iso_ms,
     message_push,
     sender_push,
 )
 
 
-def message_frame(message: Message, base_url: str, changed_from: float | None = None) -> JsonObject:
-    """A message as the agents' socket shows it; `changed_from`: `updated_at` before the change."""
+def message_frame(
+    message: Message, base_url: str, changes: dict[str, list[Any]] | None = None
+) -> JsonObject:
+    """A message as the agents' socket shows it; `changes`: its columns before and after."""
     data = message_push(message, base_url)
-    if changed_from is not None:
-        data["previous_changes"] = {
-            "updated_at": [iso_ms(changed_from), iso_ms(message.updated_at)]
-        }
+    if changes is not None:
+        data["previous_changes"] = changes
     return data
 
 

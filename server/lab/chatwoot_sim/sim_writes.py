@@ -4,6 +4,7 @@ Sources in Chatwoot: app/models/message.rb and conversation.rb (callbacks, `list
 app/models/contact.rb.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,14 +14,27 @@ from server.lab.chatwoot_sim.model import (
     ACTIVITY,
     CONVERSATION_STATUSES,
     INCOMING,
+    WEB_WIDGET,
     Attachment,
     Contact,
     Conversation,
     Inbox,
+    JsonObject,
     Message,
     User,
 )
-from server.lab.chatwoot_sim.samples import Upload
+from server.lab.chatwoot_sim.samples import Pointer, Upload
+
+# config/locales/en.yml, conversations.activity.status
+_STATUS_WORDS = {
+    "open": "reopened",
+    "resolved": "marked resolved",
+    "pending": "marked as pending",
+    "snoozed": "snoozed",
+}
+
+
+_COLUMNS = {one.name for one in dataclasses.fields(Attachment)}
 
 
 class SimWrites(EventSource):
@@ -51,9 +65,26 @@ class SimWrites(EventSource):
             actor = by.name if by else "system"
             self._activity(
                 found,
-                f"Conversation was {'reopened' if status == 'open' else f'marked {status}'} by "
-                f"{actor}",
+                f"Conversation was {_STATUS_WORDS[status]} by {actor}",
+                {"activity": {"type": "conversation_status_changed", "status": status}},
             )
+
+    def start_conversation(
+        self, contact: Contact, inbox: Inbox, attributes: JsonObject | None = None
+    ) -> Conversation:
+        """Begin a conversation without a message; `attributes` are those of its channel."""
+        with self._transaction():
+            return self._start_conversation(contact, inbox, attributes)
+
+    def update_message(self, message: Message, **values: Any) -> None:
+        """Set columns of a message, as a customer's answer or a channel's service does."""
+        self._update_message(message, **values)
+
+    def transcribe(self, message: Message, text: str) -> None:
+        """The spoken words of the message's recordings are known: `message_updated`."""
+        for attachment in message.attachments:
+            attachment.transcribed_text = text
+        self._update_message(message)
 
     # -- changes of a record --
 
@@ -75,10 +106,19 @@ class SimWrites(EventSource):
 
     def _update_message(self, message: Message, **values: Any) -> None:
         with self._transaction():
-            for name, value in values.items():
-                setattr(message, name, value)
             before, message.updated_at = message.updated_at, self.now()
-            self._emit_message("message_updated", message, before)
+            changes = {
+                "updated_at": [
+                    webhook_bodies.iso_ms(before),
+                    webhook_bodies.iso_ms(message.updated_at),
+                ]
+            }
+            for name, value in values.items():
+                earlier = getattr(message, name)
+                if name != "attachments" and earlier != value:  # they are rows of their own
+                    changes[name] = [earlier, value]
+                setattr(message, name, value)
+            self._emit_message("message_updated", message, changes)
 
     def _touch_contact(self, contact: Contact, changes: dict[str, tuple[Any, Any]]) -> None:
         before, contact.updated_at = contact.updated_at, self.now()
@@ -89,14 +129,19 @@ class SimWrites(EventSource):
 
     # -- the life of a message --
 
-    def _start_conversation(self, contact: Contact, inbox: Inbox) -> Conversation:
+    def _start_conversation(
+        self, contact: Contact, inbox: Inbox, attributes: JsonObject | None = None
+    ) -> Conversation:
         conversation = self._insert_conversation(contact, inbox)
-        conversation.additional_attributes = {
-            "browser": dict(webhook_bodies.BROWSER),
-            "referer": f"{self.base_url}/",
-            "initiated_at": {"timestamp": webhook_bodies.browser_time(conversation.created_at)},
-            "browser_language": "bn",
-        }
+        if attributes is not None:
+            conversation.additional_attributes = attributes
+        elif inbox.channel == WEB_WIDGET:
+            conversation.additional_attributes = {
+                "browser": dict(webhook_bodies.BROWSER),
+                "referer": f"{self.base_url}/",
+                "initiated_at": {"timestamp": webhook_bodies.browser_time(conversation.created_at)},
+                "browser_language": "bn",
+            }
         self._emit_conversation("conversation_created", conversation)
         return conversation
 
@@ -106,7 +151,7 @@ class SimWrites(EventSource):
         message_type: int,
         text: str | None,
         sender: Contact | User | None,
-        attachments: Sequence[Upload],
+        attachments: Sequence[Upload | Pointer],
         fields: dict[str, Any],
     ) -> Message:
         with self._transaction():
@@ -146,26 +191,28 @@ class SimWrites(EventSource):
             first = conversation.first_reply_created_at or message.created_at
             self._update(conversation, first_reply_created_at=first, waiting_since=None)
 
-    def _activity(self, conversation: Conversation, text: str) -> None:
+    def _activity(
+        self, conversation: Conversation, text: str, attributes: JsonObject | None = None
+    ) -> None:
         """A line like "Assigned to …": in REST lists and on the agents' socket, never in a
         webhook.
         """
-        self._emit_message(
-            "message_created", self._insert_message(conversation, ACTIVITY, {"content": text})
-        )
+        fields = {"content": text, "content_attributes": attributes or {}}
+        self._emit_message("message_created", self._insert_message(conversation, ACTIVITY, fields))
 
-    def _attach(self, message: Message, upload: Upload) -> Attachment:
+    def _attach(self, message: Message, upload: Upload | Pointer) -> Attachment:
         attachment = Attachment(
             id=self._next_id("attachments"),
             message_id=message.id,
             account_id=message.conversation.account.id,
-            name=upload.name,
+            name="",
             key=self.new_token(),
-            content=upload.content,
-            content_type=upload.content_type,
+            content=b"",
+            content_type="",
             file_type=upload.file_type,
-            width=upload.width,
-            height=upload.height,
         )
+        columns = {one.name for one in dataclasses.fields(upload)} & _COLUMNS
+        for column in columns:
+            setattr(attachment, column, getattr(upload, column))
         self.attachments[attachment.key] = attachment
         return attachment

@@ -27,7 +27,7 @@ from server.lab.chatwoot_sim.model import (
     Webhook,
 )
 from server.lab.chatwoot_sim.questions import Questions
-from server.lab.chatwoot_sim.samples import Upload
+from server.lab.chatwoot_sim.samples import Pointer, Upload
 from server.lab.chatwoot_sim.sim_writes import SimWrites
 
 DELETED_TEXT = "This message was deleted"  # config/locales/en.yml
@@ -168,7 +168,7 @@ class ChatwootSim(SimWrites):
         *,
         inbox_id: int | None = None,
         conversation: Conversation | int | None = None,
-        attachments: Sequence[Upload] = (),
+        attachments: Sequence[Upload | Pointer] = (),
         **fields: Any,
     ) -> Message:
         """A customer writes. An unknown name becomes a new contact; without `conversation` it goes
@@ -195,7 +195,7 @@ class ChatwootSim(SimWrites):
         text: str | None,
         *,
         user: User | None = None,
-        attachments: Sequence[Upload] = (),
+        attachments: Sequence[Upload | Pointer] = (),
         **fields: Any,
     ) -> Message:
         """An agent replies in Chatwoot's own dashboard, which marks the conversation as seen."""
@@ -221,7 +221,7 @@ class ChatwootSim(SimWrites):
         message_type: int,
         text: str | None,
         sender: Contact | User | None,
-        attachments: Sequence[Upload] = (),
+        attachments: Sequence[Upload | Pointer] = (),
         **fields: Any,
     ) -> Message:
         """What the REST API does: like the methods above, without their assumptions."""
@@ -233,17 +233,18 @@ class ChatwootSim(SimWrites):
         """
         self._update_message(message, content=text)
 
-    def delete_message(self, message: Message) -> None:
-        """A soft delete: text replaced, attachments and all other content attributes gone,
-        `message_updated`.
+    def delete_message(self, message: Message, *, keeps: Sequence[str] = ()) -> None:
+        """A soft delete: text replaced, attachments and all other content attributes gone (but
+        those that `keeps` names, as where a channel says so), `message_updated`.
         """
+        kept = {name: message.content_attributes.get(name) for name in keeps}
         for attachment in message.attachments:
             self.attachments.pop(attachment.key, None)
         self._update_message(
             message,
             content=DELETED_TEXT,
             content_type="text",
-            content_attributes={"deleted": True},
+            content_attributes=kept | {"deleted": True},
             attachments=[],
         )
 

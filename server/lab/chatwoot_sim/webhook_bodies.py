@@ -1,8 +1,8 @@
 """Bodies of the webhooks, field by field as Chatwoot builds them.
 
 Sources in Chatwoot: app/models/message.rb `webhook_data`,
-app/presenters/conversations/event_data_presenter.rb, app/models/contact.rb, user.rb and
-attachment.rb, app/listeners/webhook_listener.rb.
+app/presenters/conversations/event_data_presenter.rb, app/models/contact.rb and user.rb,
+app/listeners/webhook_listener.rb.
 """
 
 import json
@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from server.lab.chatwoot_sim.attachment_objects import files_of, in_webhook
 from server.lab.chatwoot_sim.model import (
     MESSAGE_TYPE_NAMES,
+    WEB_WIDGET,
     Account,
-    Attachment,
     Contact,
     ContactInbox,
     Conversation,
@@ -69,7 +70,10 @@ def contact_push(contact: Contact) -> JsonObject:
         "phone_number": contact.phone_number,
         "thumbnail": "",
         "blocked": contact.blocked,
+        "bsuid": None,
+        "whatsapp_username": None,
         "type": "contact",
+        "company_id": contact.company_id,
     }
 
 
@@ -87,12 +91,14 @@ def contact_webhook(contact: Contact) -> JsonObject:
         "phone_number": contact.phone_number,
         "thumbnail": "",
         "blocked": contact.blocked,
+        "bsuid": None,
+        "whatsapp_username": None,
     }
 
 
-def user_push(user: User) -> JsonObject:
+def user_push(user: User, availability: str | None = None) -> JsonObject:
     """`User#push_event_data`; a bot's lacks the person's fields. `availability_status` is null in
-    webhooks.
+    webhooks, and known where a person's request is answered.
     """
     if user.kind == "agent_bot":
         return {"id": user.id, "name": user.name, "avatar_url": "", "type": "agent_bot"}
@@ -102,16 +108,20 @@ def user_push(user: User) -> JsonObject:
         "available_name": user.available_name,
         "avatar_url": "",
         "type": "user",
-        "availability_status": None,
+        "availability_status": availability,
         "thumbnail": "",
     }
 
 
-def sender_push(sender: Contact | User | None) -> JsonObject | None:
+def sender_push(
+    sender: Contact | User | None, availability: str | None = None
+) -> JsonObject | None:
     """A sender as frames and REST show it."""
     if sender is None:
         return None
-    return contact_push(sender) if isinstance(sender, Contact) else user_push(sender)
+    if isinstance(sender, Contact):
+        return contact_push(sender)
+    return user_push(sender, availability)
 
 
 def sender_webhook(sender: Contact | User | None) -> JsonObject | None:
@@ -123,25 +133,6 @@ def sender_webhook(sender: Contact | User | None) -> JsonObject | None:
     if sender.kind == "agent_bot":
         return {"id": sender.id, "name": sender.name, "type": "agent_bot"}
     return {"id": sender.id, "name": sender.name, "email": sender.email, "type": "user"}
-
-
-def attachment_data(attachment: Attachment, base_url: str) -> JsonObject:
-    """`Attachment#push_event_data` of a file; `data_url` is permanent and needs no sign-in."""
-    blobs = f"{base_url}/rails/active_storage"
-    thumb = f"{blobs}/representations/redirect/{attachment.key}/variation/{attachment.name}"
-    return {
-        "id": attachment.id,
-        "message_id": attachment.message_id,
-        "file_type": attachment.file_type,
-        "account_id": attachment.account_id,
-        "extension": attachment.name.rpartition(".")[2] or None,
-        "content_type": attachment.content_type,
-        "data_url": f"{blobs}/blobs/redirect/{attachment.key}/{attachment.name}",
-        "thumb_url": thumb if attachment.file_type == "image" else "",
-        "file_size": len(attachment.content),
-        "width": attachment.width,
-        "height": attachment.height,
-    }
 
 
 def _contact_inbox_row(contact_inbox: ContactInbox) -> JsonObject:
@@ -193,13 +184,16 @@ def message_push(message: Message, base_url: str) -> JsonObject:
         "sentiment": {},
         "conversation": {
             "assignee_id": conversation.assignee.id if conversation.assignee else None,
+            "group": False,
+            "group_source_id": None,
+            "group_title": None,
             "unread_count": conversation.unread_count,
             "last_activity_at": unix(conversation.last_activity_at),
             "contact_inbox": {"source_id": conversation.contact_inbox.source_id},
         },
     }
     if message.attachments:
-        data["attachments"] = [attachment_data(a, base_url) for a in message.attachments]
+        data["attachments"] = files_of(message.attachments, base_url)
     if message.sender is not None:
         data["sender"] = sender_push(message.sender)
     return data
@@ -219,6 +213,11 @@ def conversation_data(conversation: Conversation, base_url: str) -> JsonObject:
         "can_reply": conversation.can_reply,
         "channel": conversation.inbox.channel,
         "contact_inbox": _contact_inbox_row(conversation.contact_inbox),
+        "group": False,
+        "group_source_id": None,
+        "group_title": None,
+        "group_picture": None,
+        "group_contacts_count": 0,
         "id": conversation.display_id,
         "inbox_id": conversation.inbox.id,
         "messages": [message_push(shown, base_url)] if shown else [],
@@ -243,6 +242,9 @@ def conversation_data(conversation: Conversation, base_url: str) -> JsonObject:
         "timestamp": unix(conversation.last_activity_at),
         "created_at": unix(conversation.created_at),
         "updated_at": conversation.updated_at,
+        "applied_sla": None,
+        "sla_events": [],
+        "sla_policy_id": None,
         "account": account_ref(conversation.account),
     }
 
@@ -252,7 +254,7 @@ def message_event(event: str, message: Message, base_url: str) -> JsonObject:
     top-level contact.
     """
     conversation = message.conversation
-    content = message.content
+    content = _sent_content(message, base_url)
     payload: JsonObject = {
         "account": account_ref(conversation.account),
         "additional_attributes": message.additional_attributes,
@@ -264,15 +266,23 @@ def message_event(event: str, message: Message, base_url: str) -> JsonObject:
         "id": message.id,
         "inbox": {"id": conversation.inbox.id, "name": conversation.inbox.name},
         "message_type": MESSAGE_TYPE_NAMES[message.message_type],
-        "status": message.status,
+        "status": "deleted" if message.content_attributes.get("deleted") else message.status,
         "private": message.private,
         "sender": sender_webhook(message.sender),
         "source_id": message.source_id,
     }
     if message.attachments:
-        payload["attachments"] = [attachment_data(a, base_url) for a in message.attachments]
+        payload["attachments"] = in_webhook(message.attachments, base_url)
     payload["event"] = event
     return payload
+
+
+def _sent_content(message: Message, base_url: str) -> str | None:
+    """What the customer gets: where no web chat shows the stars, the address of a survey."""
+    conversation = message.conversation
+    if message.content_type != "input_csat" or conversation.inbox.channel == WEB_WIDGET:
+        return message.content
+    return f"Please rate this conversation, {base_url}/survey/responses/{conversation.uuid}"
 
 
 def conversation_event(

@@ -63,6 +63,7 @@ function renderCustomers(customers) {
 }
 
 function fileNode(file) {
+  if (!file.url) return document.createTextNode(file.name); // a contact's card, a place without an address
   const link = document.createElement('a');
   link.href = file.url;
   link.target = '_blank';
@@ -217,6 +218,15 @@ byId('sentences').addEventListener('click', (event) => {
   if (!button) return;
   const what = button.id === 'picture' ? { picture: true } : { text: button.textContent };
   attempt(() => call('/sim/say', { customer_id: chosen, ...what }));
+});
+
+byId('kinds').addEventListener('submit', async (event) => {
+  event.preventDefault();
+  const kind = byId('kind').value;
+  await attempt(async () => {
+    const { customer_id: id } = await call('/sim/kinds', { kind });
+    await choose(id);
+  });
 });
 
 byId('switches').addEventListener('change', (event) => {

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from html import escape
 
 import httpx
 import pytest
@@ -13,6 +14,7 @@ from server.lab.chatwoot_sim import (
     seed,
     serving,
 )
+from server.lab.chatwoot_sim.kind_catalogue import INBOXES, KINDS
 from server.lab.chatwoot_sim.model import API_CHANNEL
 
 pytestmark = pytest.mark.anyio
@@ -187,7 +189,7 @@ async def test_uploaded_file_comes_back() -> None:
 
 
 async def test_delete_and_retry_of_a_message() -> None:
-    """Deleting is soft; a retry wipes the content attributes."""
+    """Deleting is soft; a retry takes the error away, and leaves the rest."""
     sim = ChatwootSim()
     conversation = sim.customer_says("Ana", "Hello").conversation
     reply = sim.agent_says(conversation, "Hi", content_attributes={"omni_client_id": "c"})
@@ -195,7 +197,8 @@ async def test_delete_and_retry_of_a_message() -> None:
     async with api(sim) as http:
         retried = await http.post(f"{ACCOUNT}/conversations/1/messages/{reply.id}/retry")
         deleted = await http.delete(f"{ACCOUNT}/conversations/1/messages/{reply.id}")
-    assert (retried.json()["status"], retried.json()["content_attributes"]) == ("sent", {})
+    after = retried.json()
+    assert (after["status"], after["content_attributes"]) == ("sent", {"omni_client_id": "c"})
     assert deleted.json()["content_attributes"] == {"deleted": True}
 
 
@@ -289,6 +292,8 @@ async def test_page_refuses_what_it_cannot_use() -> None:
             ("/sim/say", {"customer_id": "x"}),
             ("/sim/customers", {"name": " "}),
             ("/sim/switches", {"drop_rate": 2}),
+            ("/sim/kinds", {"kind": "no such kind"}),
+            ("/sim/kinds", {}),
         ):
             assert (await http.post(path, json=body)).status_code == 422
         form = await http.post(
@@ -297,6 +302,29 @@ async def test_page_refuses_what_it_cannot_use() -> None:
         assert form.status_code == 422
         assert (await http.get("/sim/overview?customer=nonsense")).status_code == 200
     assert sim.contacts == {}
+
+
+async def test_every_kind_of_message_can_be_written_by_its_name() -> None:
+    """The menu has all kinds; one is written as its own customer, whom the page then shows."""
+    sim = ChatwootSim()
+    async with api(sim) as http:
+        page = (await http.get("/")).text
+        for inbox in INBOXES:
+            assert f'<optgroup label="{inbox.name}">' in page
+            for kind in inbox.kinds:
+                assert f'<option value="{kind.id}">{escape(kind.name)}</option>' in page
+        answer = await http.post("/sim/kinds", json={"kind": "77-ig-story-reply"})
+        assert answer.status_code == 201
+        customer = answer.json()["customer_id"]
+        thread = (await http.get(f"/sim/overview?customer={customer}")).json()["thread"]
+        assert (thread["inbox"], thread["messages"][-1]["text"]) == ("Instagram", "so pretty")
+        picture = await http.get(thread["messages"][-1]["files"][0]["url"])
+        assert (picture.status_code, picture.headers["content-type"]) == (200, "image/png")
+        for kind_id in KINDS:
+            shown = (await http.post("/sim/kinds", json={"kind": kind_id})).json()["customer_id"]
+            assert (await http.get(f"/sim/overview?customer={shown}")).status_code == 200
+        again = await http.post("/sim/kinds", json={"kind": "75-ig-text"})
+        assert again.json()["customer_id"] == customer
 
 
 async def test_switches_over_http() -> None:

@@ -14,25 +14,19 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.typing import Subprotocol
 
 from server.lab.chatwoot_sim import ChatwootSim, serving
-from server.lab.chatwoot_sim.model import User
-from server.lab.chatwoot_sim.sim_cable import PROTOCOL, pubsub_token
+from tests.kit.dashboard import Dashboard, dashboard
 from tests.kit.eventually import eventually, scaled
 from tests.kit.recorded import read_lines
 
 pytestmark = pytest.mark.anyio
 Json = dict[str, Any]
 
-# what this installation's fork adds, and what is there only where somebody did it
-FORK = {
-    *("group", "group_source_id", "group_title", "group_picture", "group_contacts_count"),
-    *("bsuid", "whatsapp_username", "company_id", "applied_sla", "sla_events", "sla_policy_id"),
-}
+# what is there only where somebody did it
 SOMETIMES = {
     "performer",
+    "company_id",
     "attachments",
     "assignee",
     "team",
@@ -48,7 +42,7 @@ def shape(value: Any, key: str = "") -> Any:
     if key in FREE_FORM:
         return "object"
     if isinstance(value, dict):
-        kept = {name: inner for name, inner in value.items() if name not in FORK | SOMETIMES}
+        kept = {name: inner for name, inner in value.items() if name not in SOMETIMES}
         return {name: shape(inner, name) for name, inner in sorted(kept.items())}
     if isinstance(value, list):
         return [shape(inner) for inner in value[:1] if isinstance(inner, dict)]
@@ -71,53 +65,6 @@ def shapes(messages: list[Json]) -> dict[str, set[str]]:
         text = json.dumps(shape(data)).replace('"str"', '"text or null"')
         found.setdefault(message["event"], set()).add(text)
     return found
-
-
-class Dashboard:
-    """A client of the socket, as Chatwoot's own page is one."""
-
-    def __init__(self, connection: ClientConnection) -> None:
-        self._connection = connection
-        self.frames: list[Json] = []
-
-    @property
-    def messages(self) -> list[Json]:
-        return [
-            frame["message"] for frame in self.frames if "message" in frame and "type" not in frame
-        ]
-
-    def events(self) -> list[str]:
-        return [message["event"] for message in self.messages]
-
-    async def subscribe(self, user: User, account_id: int, token: str | None = None) -> None:
-        identifier = {
-            "channel": "RoomChannel",
-            "pubsub_token": token or pubsub_token(user),
-            "account_id": account_id,
-            "user_id": user.id,
-        }
-        await self._connection.send(
-            json.dumps({"command": "subscribe", "identifier": json.dumps(identifier)})
-        )
-
-    async def read(self) -> None:
-        async for text in self._connection:
-            self.frames.append(json.loads(text))
-
-
-@asynccontextmanager
-async def dashboard(sim: ChatwootSim) -> AsyncIterator[Dashboard]:
-    url = sim.base_url.replace("http", "ws") + "/cable"
-    protocols = [Subprotocol(PROTOCOL)]
-    async with (
-        connect(url, subprotocols=protocols, close_timeout=1) as connection,
-        asyncio.TaskGroup() as group,
-    ):
-        assert connection.subprotocol == PROTOCOL
-        client = Dashboard(connection)
-        reading = group.create_task(client.read())
-        yield client
-        reading.cancel()
 
 
 async def test_frames_have_the_shapes_of_the_recorded_ones() -> None:

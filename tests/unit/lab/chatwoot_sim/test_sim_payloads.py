@@ -15,6 +15,12 @@ PAYLOADS = Path(__file__).parents[3] / "payloads"
 # free-form hashes: what is in them belongs to the customer, the browser or the sender
 FREE_FORM = {"additional_attributes", "content_attributes", "custom_attributes"}
 
+# what the recorded installation adds, which the samples are too old to have
+ADDED = {
+    *("group", "group_source_id", "group_title", "group_picture", "group_contacts_count"),
+    *("bsuid", "whatsapp_username", "company_id", "applied_sla", "sla_events", "sla_policy_id"),
+}
+
 ALL_EVENTS = (
     "conversation_status_changed",
     "conversation_updated",
@@ -36,7 +42,7 @@ def shape(value: Any, key: str = "") -> Any:
     if key in FREE_FORM:
         return "object"
     if isinstance(value, dict):
-        return {name: shape(inner, name) for name, inner in value.items()}
+        return {name: shape(inner, name) for name, inner in value.items() if name not in ADDED}
     if isinstance(value, list):
         return [shape(inner) for inner in value if isinstance(inner, dict)]
     return type(value).__name__
@@ -45,7 +51,7 @@ def shape(value: Any, key: str = "") -> Any:
 def keys(value: Any, key: str = "") -> Any:
     """Only the keys, in order, recursively."""
     if isinstance(value, dict) and key not in FREE_FORM:
-        return [(name, keys(inner, name)) for name, inner in value.items()]
+        return [(name, keys(inner, name)) for name, inner in value.items() if name not in ADDED]
     if isinstance(value, list) and value and isinstance(value[0], dict):
         return [keys(inner) for inner in value]
     return None
@@ -146,6 +152,8 @@ def _without_volatile(value: Any, key: str = "") -> Any:
             "changed_attributes",
             "assignee_id",
             "referer",
+            "width",
+            "height",
         }
         return {
             name: _without_volatile(inner, name)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from server.lab.chatwoot_sim import ChatwootSim, samples, seed
+from server.lab.chatwoot_sim import ChatwootSim, samples, seed, seed_kinds
 from server.lab.chatwoot_sim.model import API_CHANNEL, UNREAD_CAP
 from server.lab.chatwoot_sim.sim_database import MissingRecord
 
@@ -211,6 +211,21 @@ def test_seed_is_a_lifelike_week() -> None:
     for conversation in conversations:
         times = [m.created_at for m in conversation.messages]
         assert times == sorted(times)
+
+
+def test_the_seed_of_kinds_is_of_several_channels_and_of_the_last_hours() -> None:
+    """It comes after the sample customers' conversations, and leaves them as they are."""
+    sim = ChatwootSim()
+    seeded = seed(sim)
+    before = {c.display_id: len(c.messages) for c in seeded}
+    seed_kinds(sim)
+    assert {c.display_id: len(c.messages) for c in seeded} == before
+    added = [c for c in sim.conversations.values() if c.display_id not in before]
+    assert len({c.inbox.channel for c in added}) >= 8
+    kinds = {m.content_type for c in added for m in c.messages}
+    assert kinds >= {"sticker", "cards", "form", "input_select", "incoming_email", "voice_call"}
+    now = sim.now()
+    assert all(now - 4 * 3600 < m.created_at < now - 1800 for c in added for m in c.messages)
 
 
 def test_switches_refuse_nonsense_as_a_whole() -> None:
