@@ -137,6 +137,7 @@ def _pages(
         replies=parts.outgoing.reply_intake,
         feeds=parts.live.feeds,
         directory=integrations.directory,
+        own_tokens=integrations.own_tokens,
     )
     integration_pages = IntegrationPages(
         shell,
@@ -149,8 +150,16 @@ def _pages(
     return [
         *SignInPages(frame, pipeline, access.sign_in, sessions, access.first_run).routes(),
         *integration_pages.routes(),
-        *PeoplePages(shell, access.people, sessions.cookie).routes(),
-        *AccountPages(shell, access.people, access.sign_in, sessions.cookie).routes(),
+        *PeoplePages(
+            shell, access.people, integrations.own_token_connections, sessions.cookie
+        ).routes(),
+        *AccountPages(
+            shell,
+            access.people,
+            access.sign_in,
+            integrations.own_token_connections,
+            sessions.cookie,
+        ).routes(),
         *SetUpPages(shell, access.first_run, sessions.cookie).routes(),
         *LedgerApi(guard, shell, operation.ledger, operation.erasure).routes(),
         *StatusApi(guard, shell, operation.status).routes(),

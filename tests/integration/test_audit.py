@@ -65,6 +65,7 @@ ELSEWHERE = {
     "DELETE /api/invitations/{}": "access/test_invitations.py",
     "POST /admin/people/invitations/{}/end": "access/test_invitations.py",
     "DELETE /api/people/{}/second-factor": "access/test_second_factor.py",
+    "POST /account/own-tokens/{}/{}": "test_own_tokens.py",
     "PUT /api/me/own-tokens/{}": "test_own_tokens.py",
     "DELETE /api/me/own-tokens/{}": "test_own_tokens.py",
     "DELETE /api/people/{}/own-tokens": "test_own_tokens.py",

@@ -1,4 +1,4 @@
-"""The page of an agent's own account: password, sign-ins, second factor."""
+"""The page of an agent's own account: password, sign-ins, second factor, own tokens."""
 
 from collections.abc import Callable
 from urllib.parse import urlencode
@@ -13,25 +13,34 @@ from server.access.people_administration import People
 from server.access.second_factor_setup import NewFactor
 from server.access.sign_in import SignIn
 from server.core.second_factor_rules import qr_address
-from server.errors import OmniError
+from server.errors import NotFound, OmniError
 from server.http.api.sessions import origin_of
 from server.http.client_address import address_of
+from server.http.pages.account_tokens import ACTS, by_account, carry_out
 from server.http.pages.page_requests import redirect
 from server.http.pages.page_shell import PageShell, done_of, form_of
+from server.http.responses import path_number
+from server.integrations.own_token_connections import OwnTokenConnections
 
 _PAGE = "/account"
-_DONE = ("password", "session", "others", "factor-off")
+_DONE = ("password", "session", "others", "factor-off", *(f"token-{act}" for act in ACTS))
 
 
 class AccountPages:
     """Serves the account's page and its forms; `cookie` makes a `Set-Cookie` value."""
 
     def __init__(
-        self, shell: PageShell, people: People, sign_in: SignIn, cookie: Callable[[str], str]
+        self,
+        shell: PageShell,
+        people: People,
+        sign_in: SignIn,
+        own_tokens: OwnTokenConnections,
+        cookie: Callable[[str], str],
     ) -> None:
         self._shell = shell
         self._people = people
         self._sign_in = sign_in
+        self._own_tokens = own_tokens
         self._cookie = cookie
 
     def routes(self) -> list[BaseRoute]:
@@ -43,6 +52,7 @@ class AccountPages:
             Route(_PAGE + "/sign-out", agent(self.sign_out), methods=["POST"]),
             Route(_PAGE + "/sessions/end-others", agent(self.end_others), methods=["POST"]),
             Route(_PAGE + "/sessions/{id}/end", agent(self.end_session), methods=["POST"]),
+            Route(_PAGE + "/own-tokens/{id}/{act}", agent(self.own_token), methods=["POST"]),
             Route(_PAGE + "/second-factor", agent(self.new_factor), methods=["POST"]),
             Route(_PAGE + "/second-factor/confirm", agent(self.confirm), methods=["POST"]),
             Route(_PAGE + "/second-factor/off", agent(self.turn_off), methods=["POST"]),
@@ -87,6 +97,20 @@ class AccountPages:
         """End all sign-ins but this one."""
         await self._sign_in.end_other_sessions(principal, origin_of(request))
         return _back("others")
+
+    async def own_token(self, request: Request, principal: Principal) -> Response:
+        """Connect the agent's own access token of Chatwoot, check it, or remove it. Raises NotFound
+        for any other act.
+        """
+        form, act = await form_of(request), request.path_params["act"]
+        place = path_number(request, "id")
+        try:
+            await carry_out(self._own_tokens, actor_of(principal), act, place, form)
+        except NotFound:
+            raise
+        except OmniError as error:
+            return await self._account(request, principal, error)
+        return _back(f"token-{act}")
 
     async def new_factor(self, request: Request, principal: Principal) -> Response:
         """Begin to set up a second factor. The password is asked for once more: the browser may
@@ -142,6 +166,9 @@ class AccountPages:
             trouble=error.problem if error else None,
             sessions=await self._sign_in.sessions(principal),
             factor=await self._sign_in.factors.factor_state(principal.agent),
+            accounts=by_account(
+                await self._own_tokens.list_own(principal.company_id, principal.agent.id)
+            ),
             failures=await self._sign_in.failures(principal.agent),
             new=new,
             picture=qr_address(new.uri) if new else "",

@@ -63,6 +63,7 @@ _DONE = (
         "sync-stop",
     ),
     *("unsigned-keyed", "unsigned-refused", "end-previous"),
+    *("own-tokens-fail", "own-tokens-fallback"),
 )
 _SWITCHES: dict[str, dict[str, object]] = {
     "enable": {"is_active": True, "is_webhook_active": True},
@@ -73,6 +74,8 @@ _SWITCHES: dict[str, dict[str, object]] = {
     "socket-off": {"is_socket_active": False},
     "unsigned-keyed": {"unsigned_webhooks": "keyed"},
     "unsigned-refused": {"unsigned_webhooks": "refused"},
+    "own-tokens-fail": {"refused_own_tokens": "fail"},
+    "own-tokens-fallback": {"refused_own_tokens": "fallback"},
     "end-previous": {"end_previous_secret": True},
 }
 

@@ -17,6 +17,7 @@ from server.http.api.sessions import origin_of
 from server.http.pages.page_requests import is_same_origin, redirect
 from server.http.pages.page_shell import PageShell, done_of, form_of
 from server.http.responses import path_number
+from server.integrations.own_token_connections import OwnTokenConnections
 
 _PAGE = "/admin/people"
 _DONE = (
@@ -27,6 +28,7 @@ _DONE = (
     "agent",
     "end-invitation",
     "reset-second-factor",
+    "remove-own-tokens",
     "policy-on",
     "policy-off",
 )
@@ -35,9 +37,16 @@ _DONE = (
 class PeoplePages:
     """Serves the pages of people and of invitations; `cookie` makes a `Set-Cookie` value."""
 
-    def __init__(self, shell: PageShell, people: People, cookie: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        shell: PageShell,
+        people: People,
+        own_tokens: OwnTokenConnections,
+        cookie: Callable[[str], str],
+    ) -> None:
         self._shell = shell
         self._people = people
+        self._own_tokens = own_tokens
         self._cookie = cookie
 
     def routes(self) -> list[BaseRoute]:
@@ -101,6 +110,8 @@ class PeoplePages:
                 await self._people.sign_out_everywhere(actor, place)
             elif act == "reset-second-factor":
                 await self._people.reset_second_factor(actor, place)
+            elif act == "remove-own-tokens":
+                await self._own_tokens.remove_of(actor, place)
             else:
                 raise NotFound
         except NotFound:
@@ -149,6 +160,7 @@ class PeoplePages:
             principal=principal,
             people=await self._people.list_all(principal.company_id),
             invitations=await self._people.open_invitations(principal.company_id),
+            own_tokens=await self._own_tokens.list_company(principal.company_id),
             with_second_factor=await self._people.with_second_factor(principal.company_id),
             is_second_factor_required=await self._people.policy(principal.company_id),
             done=done_of(request, _DONE),

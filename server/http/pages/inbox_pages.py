@@ -35,6 +35,7 @@ from server.http.pages.page_requests import (
 from server.http.pages.page_shell import PageShell
 from server.http.pages.page_view import FIRST_PAGE, PLATFORMS, View
 from server.integrations.directory import Directory
+from server.integrations.own_tokens import OwnTokens
 from server.live.feeds import Feeds
 from server.outgoing.reply_intake import ReplyIntake
 from server.reading.inbox import Inbox, parse_place
@@ -50,6 +51,7 @@ class Shown:
     items: list[JsonObject]
     next_before: str | None
     unread: dict[str, int]
+    senders: list[JsonObject]  # under which name the agent's replies go out, by integration
     thread: JsonObject | None = None
 
 
@@ -66,6 +68,7 @@ class InboxPages:
         replies: ReplyIntake,
         feeds: Feeds,
         directory: Directory,
+        own_tokens: OwnTokens,
     ) -> None:
         self._frame = frame
         self._shell = shell
@@ -74,6 +77,7 @@ class InboxPages:
         self._replies = replies
         self._feeds = feeds
         self._directory = directory
+        self._own_tokens = own_tokens
         names = sorted(file.name for file in (frame.static / "js").glob("*.js"))
         self._modules = [name for name in names if name not in ("main.js", "live-worker.js")]
 
@@ -113,7 +117,8 @@ class InboxPages:
         cursor = (await self._feeds.watch(agent.company_id)).cursor
         items, next_before = await self._inbox.page(agent, _filters(view), FIRST_PAGE)
         unread, _ = await self._inbox.unread(agent)
-        shown = Shown(cursor, msgspec.to_builtins(items), next_before, unread)
+        senders = msgspec.to_builtins(await self._own_tokens.senders(agent))
+        shown = Shown(cursor, msgspec.to_builtins(items), next_before, unread, senders)
         if view.open_id is not None:
             thread = await self._inbox.thread(
                 agent, view.open_id, limit=FIRST_PAGE, before=view.before
@@ -176,6 +181,7 @@ class InboxPages:
             "older_query": urlencode(older),
             "empty_key": view.empty_key(),
             "thread": thread,
+            "senders": {one["integrationId"]: one for one in shown.senders},
             "items": _items(thread, locale),
             "oldest_id": messages[0]["id"] if len(messages) >= FIRST_PAGE else None,
             "client_id": str(uuid.uuid4()),
@@ -194,6 +200,7 @@ class InboxPages:
                 "list": {"items": shown.items, "next": view.api_address(shown.next_before)},
                 "unread": unread,
                 "thread": thread,
+                "senders": shown.senders,
             },
         }
         return self._frame.render(request, "inbox.html", context)

@@ -76,6 +76,10 @@ export class Api {
     return (await this.#get("/api/canned-replies")).data;
   }
 
+  async ownTokens() {
+    return (await this.#get("/api/me/own-tokens")).data;
+  }
+
   async prefer(preferences) {
     await this.#request("PATCH", "/api/me", { preferences });
   }

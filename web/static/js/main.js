@@ -13,6 +13,7 @@ import { showUnread } from "./notify.js";
 import { Drafts, Outbox } from "./outbox.js";
 import { Reads } from "./reads.js";
 import { Resume } from "./resume.js";
+import { SenderLine } from "./sender.js";
 import { Status } from "./status.js";
 import { Store } from "./store.js";
 import { Thread } from "./thread.js";
@@ -45,6 +46,7 @@ const delay = new Delay();
 const navigation = new Navigation(onView);
 const app = { act, agent: boot.agent, preferences: boot.preferences, store, api, reads, delay, i18n, drafts, get view() { return navigation.view; } };
 
+const sender = (app.sender = new SenderLine(app, boot.senders));
 const outbox = (app.outbox = new Outbox({
   owner,
   storage: localStorage,
@@ -149,7 +151,7 @@ try {
 addEventListener("online", () => freshness.online(true) ?? line.wake());
 addEventListener("offline", () => freshness.online(false));
 // Whoever comes back to this page finds it live, or hears that it is not theirs any more: each answer compares who is signed in.
-const look = () => line.wake() ?? countSoon();
+const look = () => line.wake() ?? sender.renew() ?? countSoon();
 addEventListener("focus", look);
 document.addEventListener("visibilitychange", () => (document.hidden ? composer.save() : look()));
 addEventListener("pagehide", () => {
@@ -177,6 +179,7 @@ function onEvent(event) {
   const { conversation, message } = event.data;
   if (message?.senderType === "customer" && event.kind.endsWith(".created")) onCustomer(event);
   if (message?.clientId) outbox.confirm(message.clientId);
+  if (message) sender.hear(message);
   // First heard of here: how far the agent has read it only REST tells.
   if (conversation && store.unread(conversation.id) === null) askReadCount(conversation.id);
 }
@@ -296,7 +299,7 @@ function setStatus(id, status) {
 
 // What the agent does: that it was refused is shown, with the button that tries it again.
 async function act(work) {
-  await work().catch((error) => pass(error) ?? tell("refused", error, () => act(work)));
+  await work().catch((error) => pass(error) ?? sender.renew() ?? tell("refused", error, () => act(work)));
 }
 
 // Shown and said: `how` it ended, as Toast has it, and what its button does.

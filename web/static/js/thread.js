@@ -26,7 +26,7 @@ export class Thread {
   #isStuck = true;
   paint = perFrame(() => this.#paint());
 
-  // `app`: {agent, store, i18n, api, reads, outbox, view}
+  // `app`: {agent, store, i18n, api, reads, outbox, sender, view}
   constructor(app) {
     this.#app = app;
     this.#els.log.addEventListener("scroll", () => this.#onScroll(), { passive: true });
@@ -180,7 +180,8 @@ export class Thread {
 
   #fillHead(conversation) {
     const { id, contact, status } = conversation;
-    const { i18n } = this.#app;
+    const { i18n, sender } = this.#app;
+    sender.show(conversation.goneAt ? null : conversation.integrationId);
     const { head } = this.#els;
     const name = i18n.nameOf(conversation);
     fillAvatar(slot(head, "avatar"), id, name);
