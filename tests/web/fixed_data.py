@@ -23,7 +23,7 @@ from server.core.state.entities import (
     Message,
 )
 from server.core.state.marks import Marks, Team
-from server.core.state.previews import RowPreview
+from server.core.state.previews import RowPreview, UnsentReply
 from server.core.times import SECOND
 from server.db.access import agent_rows, integration_rows
 from server.db.access.audit_log import FOREIGN_REFUSED
@@ -100,6 +100,7 @@ def _marked() -> list[Conversation]:
         _conversation(19, marks=blocked, chatwoot_status="resolved", status="Closed"),
         _conversation(
             MARKED_ID,
+            preview=RowPreview("Hello", "customer", unsent=UnsentReply(1, _ago(_DAY), "expired")),
             chatwoot_status="snoozed",
             marks=Marks(
                 snoozed_until_us=_ago(-_DAY),

@@ -230,6 +230,32 @@ async def test_a_mails_subject_stands_in_the_head(site: Site, open_window: OpenW
     await expect(subject).to_have_attribute("title", "Order #5512 & refund")
 
 
+async def test_not_sent_leads_to_the_reply(site: Site, open_window: OpenWindow) -> None:
+    """A mark in the row for everybody, also on pages that are opened later: pressing it, or the
+    chip in the head, shows the reply. It goes when the reply is sent.
+    """
+    one, other = await opened(site, open_window), await opened(site, open_window)
+    site.sim.switches.set(fail_next=1, fail_status=422, fail_writes_only=True)
+    await one.page.fill("#reply", "refused")
+    await one.page.press("#reply", "Enter")
+    await expect(one.page.locator("#messages > li[data-state=failed]")).to_be_visible()
+    late = await (await open_window("tomas")).open(f"/inbox/c/{other.number}")
+    for page in (other.page, late):
+        mark = page.locator(one.row("failed"))
+        await expect(mark).to_have_text("Not sent")
+        await mark.click()
+        await expect(page).to_have_url(re.compile(rf"/inbox/c/{one.number}\b.*#m\d+$"))
+        await expect(page.locator("#messages > li[data-wanted]")).to_contain_text("refused")
+    chip = one.page.locator("#thread-head").get_by_role("link", name="Not sent")
+    await chip.focus()
+    await one.page.keyboard.press("Enter")
+    await expect(one.page.locator("#messages > li[data-wanted]")).to_contain_text("refused")
+    await one.page.click("#messages > li[data-state=failed] [data-act=retry]")
+    for page in (one.page, late):
+        await expect(page.locator(one.row("failed"))).to_be_hidden()
+        await expect(page.locator("#thread-head .chips", has_text="Not sent")).to_have_count(0)
+
+
 async def fully_marked(site: Site, one: Open) -> None:
     sim = site.sim
     sim.update_contact(one.there.contact, blocked=True)

@@ -139,19 +139,6 @@ test("a conversation first heard of in an event is counted once its read mark is
   assert.deepEqual(store.unreadByStatus(), { Open: 4, Closed: 0 });
 });
 
-test("the newest reply's fate is known, also of a thread that was never opened", () => {
-  const store = new Store(7);
-  const reply = (id, deliveryState, seq) => store.apply({ kind: "message.updated", data: { message: { id, conversationId: 1, deliveryState, seq } } });
-  reply(4, "failed", 1);
-  assert.equal(store.hasFailed(1), true);
-  reply(4, "sending", 2);
-  assert.equal(store.hasFailed(1), false);
-  reply(5, "failed", 3);
-  reply(4, "failed", 4);
-  reply(6, "sent", 5);
-  assert.equal(store.hasFailed(1), false);
-});
-
 test("rows stay sorted while they change", () => {
   const store = new Store(7);
   const at = (id, minute, seq) => ({ id, seq, status: "Open", lastMessageAt: `2026-07-18T09:${minute}:00.000Z` });

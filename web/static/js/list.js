@@ -107,7 +107,7 @@ export class List {
       key: ({ id }) => String(id),
       update: (row, conversation) => fillRow(row, conversation, {
         i18n, unread: store.unread(conversation.id) ?? 0, isOpen: conversation.id === view.openId, query: queryOf(view),
-        hasFailed: store.hasFailed(conversation.id) || outbox.hasFailed(conversation.id),
+        hasFailed: outbox.hasFailed(conversation.id),
         viewers: this.#app.presence?.viewersOf(conversation.id),
         draft: conversation.id === view.openId ? "" : drafts.get(conversation.id),
       }),

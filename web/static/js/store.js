@@ -8,7 +8,6 @@ export class Store {
   #order = []; // ids, newest conversation first once it is asked for
   #isSorted = true;
   #elsewhere = { Open: 0, Closed: 0 }; // unread in conversations that are not held here, as far as the server told
-  #lastReply = new Map(); // conversation id -> the newest reply heard of
   #listeners = new Set();
   life = 0; // grows with each reset: what was asked for before it belongs to another log
 
@@ -77,11 +76,6 @@ export class Store {
     return held;
   }
 
-  // Whether the newest reply in it was refused.
-  hasFailed(id) {
-    return this.#lastReply.get(id)?.deliveryState === "failed";
-  }
-
   // Conversations as REST gives them.
   load(conversations) {
     const changed = new Set();
@@ -107,7 +101,8 @@ export class Store {
     this.life++;
     const counts = this.unreadByStatus(); // the best there is, until they are counted again
     const changed = new Set(this.#conversations.keys());
-    for (const held of [this.#conversations, this.#threads, this.#lastReply]) held.clear();
+    this.#conversations.clear();
+    this.#threads.clear();
     this.#order = [];
     for (const conversation of conversations) this.#putOwn(conversation, changed);
     if (thread) this.loadThread(thread, limit);
@@ -140,17 +135,14 @@ export class Store {
     this.#tell(changed);
   }
 
-  // `thread` is undefined for a conversation that was never opened: only the fate of its newest reply is kept.
+  // `thread` is undefined for a conversation that was never opened.
   // `isOfPage`: it comes with its whole neighbourhood. Alone, one that is older than all that are held would leave a hole behind it: it is
   // on a page that was not loaded yet.
   #putMessage(thread, message, isOfPage = false) {
-    const reply = this.#lastReply.get(message.conversationId);
-    const isNewest = message.deliveryState && message.id >= (reply?.id ?? 0) && !(message.id === reply?.id && message.seq < reply.seq);
-    if (isNewest) this.#lastReply.set(message.conversationId, message);
-    if (!thread) return isNewest;
+    if (!thread) return false;
     const { messages, hasOlder } = thread;
     const held = messages.get(message.id);
-    if (held ? message.seq <= held.seq : !isOfPage && hasOlder && isBelow(message, messages)) return isNewest;
+    if (held ? message.seq <= held.seq : !isOfPage && hasOlder && isBelow(message, messages)) return false;
     messages.set(message.id, message);
     return true;
   }
