@@ -258,7 +258,7 @@ def _find_of(incoming: IncomingChange) -> Find | None:
     """What this brought that no webhook had brought."""
     source, change, message = incoming.source, incoming.change, incoming.change.message
     if message is None or message.message_id is None:
-        if incoming.conversation is Result.SAME:
+        if incoming.conversation not in (Result.CREATED, Result.UPDATED):
             return None
         number, version_us = change.conversation.display_id, change.conversation.version_us
         return Find(source.integration_id, "conversation", number, version_us, incoming.received_us)

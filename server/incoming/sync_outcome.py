@@ -102,7 +102,7 @@ class SyncOutcome(msgspec.Struct):
     def count(self, incoming: IncomingChange) -> None:
         """Count what became of a change."""
         self.conversations_created += incoming.conversation is Result.CREATED
-        self.conversations_updated += incoming.conversation is Result.UPDATED
+        self.conversations_updated += incoming.conversation in (Result.UPDATED, Result.DRESSED)
         if incoming.change.message is not None:
             self.messages_created += incoming.message is Result.CREATED
             self.messages_updated += incoming.message is Result.UPDATED

@@ -70,12 +70,29 @@ FROM_CUSTOMERS: list[dict[str, Any]] = [
         "attachments": (Attachment(id=63, type="location", latitude=-1, longitude=0.5),),
     },
     {"content": "", "attachments": (_CARD,)},
+    {"content": "রহিমা স্ত্রী", "attachments": (_CARD,)},
     {
         "content": "",
         "content_type": "sticker",
         "attachments": (Attachment(64, "image", "https://files.example/s.webp"),),
     },
     {"content": "![sticker-52](https://stickers.example/52.png)", "content_type": "sticker"},
+    {
+        "content": "![sticker-52](https://stickers.example/52.png)",
+        "content_type": "sticker",
+        "attachments": (Attachment(None, "image", "https://s.example/5.png", is_sticker=True),),
+    },
+    {
+        "content": "Look",
+        "attachments": (
+            Attachment(68, "ig_post", "https://x.example/1", "https://x.example/t", "1.png"),
+            Attachment(69, "ig_reel", "https://x.example/2", mime_type="video/mp4"),
+            Attachment(70, "ig_story", "https://x.example/3", mime_type="application/pdf"),
+            Attachment(
+                71, "story", "https://x.example/4", mime_type="image/png", width=9, height=9
+            ),
+        ),
+    },
     {
         "content": "Is this still there?",
         "details": MessageDetails(ad=Ad("Eid sale: ৩০% off", "All shirts", _SHOP + "ad")),
@@ -163,7 +180,7 @@ FROM_AGENTS: list[dict[str, Any]] = [
     {
         "content": "Come in",
         "content_type": "integrations",
-        "details": MessageDetails(meeting=Meeting("dyte", _SHOP + "meet")),
+        "details": MessageDetails(meeting=Meeting("dyte")),
     },
     {
         "content": "",

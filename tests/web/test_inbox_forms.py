@@ -172,3 +172,33 @@ async def test_a_row_says_in_the_readers_language_what_came_without_a_text(
     page = await (await open_window(lang="bn")).open("/inbox")
     row = page.locator("#rows > li", has_text=customer)
     await expect(row.locator("[data-f=preview]")).to_have_text("কল")
+
+
+async def test_a_deletion_is_painted_while_the_forms_cannot_be_loaded(
+    site: Site, open_window: OpenWindow
+) -> None:
+    """What the server printed does not stay as it was while the chip says live: the deleted one
+    is gone with its mail's head, an edited one has its new text.
+    """
+    customer = site.new_customer()
+    email = {"subject": "Order #5512", "from": ["other@example.org"]}
+    number = await site.writes(customer, "first")
+    fields: dict[str, Any] = {"content_type": "incoming_email"}
+    mail = site.sim.customer_says(
+        customer, "a secret", content_attributes={"email": email}, **fields
+    )
+    edited = site.sim.customer_says(customer, "before the edit")
+    await site.sim.webhooks.flushed()
+    window = await open_window()
+    window.expected.append("net::ERR_FAILED|dynamically imported module")
+    await window.context.route("**/later/forms.js", lambda route: route.abort())
+    page = await window.open(f"/inbox/c/{number}")
+    rows = page.locator("#messages > li")
+    await expect(rows).to_have_count(3)
+    await expect(rows.nth(1)).to_contain_text("Order #5512")
+    site.sim.delete_message(mail)
+    site.sim.edit_message(edited, "after the edit")
+    await expect(rows.nth(1).locator("[data-f=body]")).to_have_text("This message was deleted.")
+    await expect(rows.nth(1)).not_to_contain_text("Order #5512")
+    await expect(rows.nth(2).locator("[data-f=body]")).to_have_text("after the edit")
+    await expect(rows.nth(0).locator("[data-f=body]")).to_have_text("first")

@@ -7,6 +7,7 @@ address, which is shown as a link and never fetched by us.
 
 import re
 import unicodedata
+from html import unescape
 from urllib.parse import unquote
 
 from msgspec.structs import replace
@@ -32,6 +33,10 @@ _MAX_ADDRESS_CHARACTERS = 500
 _MAX_TRANSCRIPT_CHARACTERS = 10_000
 # LINE's stickers have no file: the text is their picture
 _STICKER = re.compile(r"!\[([^\]\n]{0,200})\]\((https?://[^\s()]{1,2000})\)")
+_MIME = re.compile(r"[a-z]+/[a-z0-9.+-]+")
+_MAX_MAIL_CHARACTERS = 1_000_000
+_IMAGE = re.compile(r"<img\b[^<>]{0,4000}", re.IGNORECASE)
+_SOURCE = re.compile(r"""\bsrc\s*=\s*["']?([^"'\s]+)""", re.IGNORECASE)
 _JOINED = "\u200c\u200d"  # join or part letters of Bengali; no letters of their own
 # what Rails makes a dash of in a stored name (ActiveStorage::Filename#sanitized)
 _DASHED = re.compile('[\u202e%$|:;/<>?*"\t\r\n\\\\]')
@@ -45,14 +50,14 @@ def parse_attachments(message: Json) -> tuple[Attachment, ...]:
     found = tuple(_attachment(item, is_sticker) for item in items if isinstance(item, dict))
     if not found and is_sticker:
         found = _sticker_in(message.get("content"))
+    if message.get("content_type") == "incoming_email":
+        found += _inline_pictures(as_dict(as_dict(message.get("content_attributes")).get("email")))
     return in_order(found)
 
 
 def in_order(attachments: tuple[Attachment, ...]) -> tuple[Attachment, ...]:
-    """By Chatwoot's ids, where all have one."""
-    if any(one.id is None for one in attachments):
-        return attachments
-    return tuple(sorted(attachments, key=lambda one: one.id or 0))
+    """By Chatwoot's ids; those without one stay behind the others, in their order."""
+    return tuple(sorted(attachments, key=lambda one: (one.id is None, one.id or 0)))
 
 
 def in_present_form(attachments: tuple[Attachment, ...]) -> tuple[Attachment, ...]:
@@ -117,7 +122,13 @@ def _attachment(a: Json, is_sticker: bool) -> Attachment:
         transcript=as_text(a.get("transcribed_text"), _MAX_TRANSCRIPT_CHARACTERS),
         link=None if is_file else address,
         is_sticker=is_sticker,
+        mime_type=_mime_type(a.get("content_type")),
     )
+
+
+def _mime_type(value: object) -> str | None:
+    text = (as_text(value, _MAX_LINE_CHARACTERS) or "").lower()
+    return text if _MIME.fullmatch(text) else None
 
 
 def _is_file(kind: str, address: str | None, size: object) -> bool:
@@ -203,6 +214,24 @@ def _sticker_in(content: object) -> tuple[Attachment, ...]:
         return ()
     name, address = as_file_name(found[1]), as_web_address(found[2])
     return (Attachment(None, "image", url=address, name=name, is_sticker=True),)
+
+
+def _inline_pictures(mail: Json) -> tuple[Attachment, ...]:
+    """The pictures in a mail's text: Chatwoot keeps them, and writes their addresses into the
+    mail's HTML (app/mailboxes/mailbox_helper.rb). Pictures from elsewhere are not fetched: the
+    sender would learn that the mail was read.
+    """
+    found: dict[str, str] = {}
+    for part in ("html_content", "text_content"):
+        source = as_dict(mail.get(part)).get("full")
+        for tag in _IMAGE.findall(source[:_MAX_MAIL_CHARACTERS]) if isinstance(source, str) else ():
+            address = _SOURCE.search(tag)
+            url = as_web_address(unescape(address[1])) if address else None
+            if url and STORED_PATH in url and len(found) < _MAX_ATTACHMENTS:
+                found[url] = _name_in(url) or ""
+    return tuple(
+        Attachment(None, "image", url=url, name=name or None) for url, name in found.items()
+    )
 
 
 def _present(one: Attachment) -> Attachment:

@@ -49,7 +49,9 @@ class ConversationState(msgspec.Struct, frozen=True):
 
 class MessageState(msgspec.Struct, frozen=True):
     """A message as Chatwoot has it. `asked_us` is our clock when it was asked for by REST (0: it
-    came by webhook).
+    came by webhook). `edited_us`: when it was edited, where Chatwoot says so. `has_guessed_sender`:
+    `details.sender_kind` is what a message that is told for the first time looks like, and says
+    nothing of one that is known.
     """
 
     sender_type: str
@@ -68,7 +70,9 @@ class MessageState(msgspec.Struct, frozen=True):
     status: str | None = None
     version_us: int = 0
     asked_us: int = 0
+    edited_us: int | None = None
     details: MessageDetails | None = None
+    has_guessed_sender: bool = False
 
 
 class Change(msgspec.Struct, frozen=True):

@@ -26,6 +26,7 @@ from server.core.state.message_details import (
 MAX_ITEMS = 30
 LINE, PARAGRAPH, LONG = 255, 4_000, 100_000
 _INCOMING = (0, "0", "incoming")
+_OUTGOING = (1, "1", "outgoing")
 _TEMPLATES = (3, "3", "template")
 _SENDERS = {"agent_bot": "bot", "captain_assistant": "assistant"}
 
@@ -65,7 +66,24 @@ def _sender_kind(m: Json, a: Json) -> str | None:
         return "channelApp"
     if as_dict(m.get("additional_attributes")).get("campaign_id") is not None:
         return "campaign"
+    if is_unsigned_echo(m):
+        return "channelApp"
     return _SENDERS.get(str(as_dict(m.get("sender")).get("type")))
+
+
+def is_unsigned_echo(m: Json) -> bool:
+    """Whether a message looks like one that was written in the channel's own app, of a channel
+    that does not mark these (Telegram): it has no sender and, from its first webhook on, the
+    channel's number.
+    """
+    a = as_dict(m.get("content_attributes"))
+    return (
+        m.get("message_type") in _OUTGOING
+        and not as_dict(m.get("sender"))
+        and as_text(m.get("source_id"), LINE) is not None
+        and not any(a.get(key) is not None for key in ("automation_rule_id", "external_echo"))
+        and as_dict(m.get("additional_attributes")).get("campaign_id") is None
+    )
 
 
 def _of_content_type(content_type: object, a: Json) -> dict[str, Any]:
@@ -127,7 +145,8 @@ def _email(a: Json, content: str) -> Email | None:
         to=_texts(mail.get("to")) or _texts(a.get("to_emails")),
         cc=_texts(mail.get("cc")) or _texts(a.get("cc_emails")) or _texts(a.get("cc_email")),
         bcc=_texts(mail.get("bcc")) or _texts(a.get("bcc_emails")) or _texts(a.get("bcc_email")),
-        quoted=_quoted(as_dict(mail.get("text_content")), content),
+        quoted=_quoted(as_dict(mail.get("text_content")), content)
+        or _quoted(as_dict(mail.get("html_content")), content),
     )
     return None if email == Email() else email
 

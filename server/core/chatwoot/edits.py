@@ -19,8 +19,11 @@ SURVEY = "input_csat"
 
 def edited_at(row: Message, incoming: MessageState, observed_us: int) -> int | None:
     """Return when the message was last edited, as far as we know, given this newer text, received
-    at `observed_us`. Chatwoot gives no time of its own.
+    at `observed_us`. Chatwoot gives a time of its own only where the customer edited it in their
+    app.
     """
+    if not incoming.is_deleted and incoming.edited_us is not None:
+        return incoming.edited_us
     if incoming.is_deleted or (row.client_id is not None and not row.chatwoot_version):
         # a reply written here, told for the first time: Chatwoot may have filled in a name or
         # changed white space
@@ -58,9 +61,14 @@ def is_other_text(before: str, after: str, content_type: str | None = None) -> b
     old, new = _plain(before), _plain(after)
     if old == new:
         return False
-    if bool(_TAG.search(before)) == bool(_TAG.search(after)):
+    if is_marked_up(before) == is_marked_up(after):
         return True
     return _letters(before) != _letters(after)
+
+
+def is_marked_up(text: str) -> bool:
+    """Whether there are tags in it."""
+    return _TAG.search(text) is not None
 
 
 def _plain(text: str) -> str:

@@ -4,7 +4,8 @@ import json
 
 from server.core.chatwoot.attachment_payloads import parse_attachments
 from server.core.chatwoot.changes import MessageState
-from server.core.chatwoot.detail_payloads import parse_details
+from server.core.chatwoot.detail_payloads import is_unsigned_echo, parse_details
+from server.core.chatwoot.html_text import text_of_html
 from server.core.chatwoot.normal_form import plain_text
 from server.core.chatwoot.payload_fields import (
     MAX_NAME_CHARACTERS,
@@ -41,7 +42,7 @@ def parse_message(
         raise PayloadError(Problem.of("payload.no_created_at"))
     attributes = as_dict(m.get("content_attributes"))
     sender = as_dict(m.get("sender"))
-    content = plain_text(_text_of(m.get("content")))
+    content = plain_text(_text_of(m.get("content"))) or _mail_text(m, attributes)
     return MessageState(
         sender_type=sender_type,
         content=content,
@@ -59,7 +60,9 @@ def parse_message(
         status=delivery_status(m) if kind in AGENT_TYPES else None,
         version_us=version_us,
         asked_us=asked_us,
+        edited_us=parse_time(attributes.get("edited_at")),
         details=parse_details(m, content),
+        has_guessed_sender=is_unsigned_echo(m),
     )
 
 
@@ -77,6 +80,13 @@ def _text_of(content: object) -> str:
     if isinstance(content, str):
         return content
     return "" if content is None else json.dumps(content, ensure_ascii=False)
+
+
+def _mail_text(m: Json, attributes: Json) -> str:
+    """Some mails have no text but that of their HTML."""
+    source = as_dict(as_dict(attributes.get("email")).get("html_content")).get("full")
+    is_mail = m.get("content_type") == "incoming_email" and attributes.get("deleted") is not True
+    return text_of_html(source) if is_mail and isinstance(source, str) else ""
 
 
 def _is_by_person(kind: object, sender: Json, attributes: Json) -> bool:

@@ -64,6 +64,7 @@ def differs_in_dress(before: Message, after: Message) -> bool:
         content=after.content,
         content_type=after.content_type,
         sender_name=after.sender_name,
+        edited_us=after.edited_us if _is_dated_edit(after) else before.edited_us,
         # an older version of ours did not keep them
         details=after.details if before.details is None else before.details,
     )
@@ -71,6 +72,11 @@ def differs_in_dress(before: Message, after: Message) -> bool:
         old = replace(old, delivery_state=after.delivery_state, delivery_error=after.delivery_error)
     bare = replace(after, attachments=_bare(after.attachments))
     return is_same_message_view(replace(old, attachments=_bare(old.attachments)), bare)
+
+
+def _is_dated_edit(message: Message) -> bool:
+    """Whether Chatwoot tells the earlier text, and with it the moment of the edit."""
+    return message.details is not None and message.details.previous_content is not None
 
 
 def _bare(attachments: tuple[Attachment, ...]) -> tuple[Attachment, ...]:

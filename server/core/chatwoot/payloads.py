@@ -21,6 +21,7 @@ from server.core.chatwoot.headings import (
     TYPING_EVENTS,
     address_of,
 )
+from server.core.chatwoot.html_text import source_of
 from server.core.chatwoot.json_bodies import decode_json
 from server.core.chatwoot.message_payloads import parse_message
 from server.core.chatwoot.payload_fields import (
@@ -92,6 +93,7 @@ def _message_change(payload: Json, event: str, received_us: int) -> Change:
     # of the agents' socket: the message's own version
     own_us = parse_time(payload.get("updated_at")) or 0
     version_us = max(state.version_us, own_us, _nested_version(payload, conversation))
+    payload = {**payload, "content": source_of(payload.get("content"))}
     message = parse_message(payload, version_us=version_us, is_update=event == "message_updated")
     if message is None:
         raise PayloadError(Problem.of("payload.activity"), outcome="ignored")

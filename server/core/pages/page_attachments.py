@@ -36,21 +36,30 @@ def _item(one: _Json, address: str | None, m: _Json, locale: Locale) -> Node:
         return _place(one, locale)
     if one.get("contact"):
         return _card(one["contact"], locale)
-    inner = [_file(one, address, m, locale)]
+    kind = _media_of(one, address)
+    inner = [_file(one, kind, address, m, locale)]
+    if address and one["type"] not in MEDIA and one["type"] != "file":
+        inner.insert(0, element("p", {"class": "hint"}, locale.word("linkType", one["type"])))
     link = one.get("link")
     if link and address:
         inner.append(element("p", None, outside(link, locale.word("linkType", one["type"]))))
     if one.get("transcript"):
         hint = element("p", {"class": "hint"}, locale.t("bubble.transcript"))
         inner.append(element("div", {"class": "transcript"}, hint, *plain_nodes(one["transcript"])))
-    is_picture = address is not None and one["type"] in ("image", "video")
-    of = "file" if one["type"] not in MEDIA or address is None else "image" if is_picture else None
+    of = "file" if kind == "file" else None if kind == "audio" else "image"
     sticker = "" if one.get("isSticker") or m.get("kind") == "sticker" else None
     return element("li", {"class": of, "data-sticker": sticker}, *inner)
 
 
-def _file(one: _Json, address: str | None, m: _Json, locale: Locale) -> Node:
-    kind = one["type"] if address and one["type"] in MEDIA else "file"
+def _media_of(one: _Json, address: str | None) -> str:
+    """What shows it: by its type; a post or a story by what its file is, else by its picture."""
+    if not address or one["type"] in (*MEDIA, "file"):
+        return one["type"] if address else "file"
+    of = (one.get("mimeType") or ("image/" if one.get("thumbUrl") else "")).partition("/")[0]
+    return of if of in MEDIA else "file"
+
+
+def _file(one: _Json, kind: str, address: str | None, m: _Json, locale: Locale) -> Node:
     sticker = one.get("isSticker") or m.get("kind") == "sticker"
     label = one.get("name") or locale.t("kind.sticker" if sticker else f"file.{kind}")
     if kind == "file":

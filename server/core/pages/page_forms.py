@@ -12,6 +12,7 @@ from server.core.pages.page_links import mail_link, outside, safe_address
 from server.core.pages.page_locale import Locale
 from server.core.pages.page_nodes import Node, Nodes, element
 from server.core.pages.page_text import marked_nodes, plain_nodes
+from server.core.state.message_kinds import is_stand_in
 
 _FOLD_CHARACTERS, _FOLD_LINES = 2_000, 30
 _SPARE_CHARACTERS = 400  # so few more are not worth a fold
@@ -120,11 +121,11 @@ def _quote(quote: _Json, quoted: _Json | None, locale: Locale) -> Node:
     """A link where the message is there; else a button, as only a script can load it."""
     found = {"id": None, "senderName": None, **(quoted or {})}
     said = locale.line(quoted.get("kind"), quoted["content"]) if quoted else ""
-    text = quote.get("content") or said or locale.t("bubble.quote")
+    text = said or locale.t("bubble.quote")
     if quoted and quoted["deleted"]:
         text = locale.t("message.deleted")
     text = text if len(text) <= _QUOTE_CHARACTERS else text[:_QUOTE_CHARACTERS] + "…"
-    name = quote.get("senderName") or found["senderName"]
+    name = found["senderName"]
     inner: Nodes = [element("strong", {"dir": "auto"}, name)] if name else []
     inner.append(element("span", {"dir": "auto"}, text))
     number = quote.get("chatwootMessageId")
@@ -158,10 +159,15 @@ def _body(m: _Json, locale: Locale) -> Nodes:
     if m.get("isSummary") or not m["content"]:
         return []
     content = m["content"]
+    files = m.get("attachments") or []
+    if files and content == (files[0].get("contact") or {}).get("name"):
+        return []  # the card says it
     is_mail = m.get("kind") == "email"
     quoted = ((m.get("details") or {}).get("email") or {}).get("quoted")
-    if m.get("kind") == "sticker" and content.startswith("!["):
-        content = content[1:]  # the sticker's own address: a link, as nothing is fetched from there
+    if is_stand_in(m.get("kind"), content):
+        if files or m.get("kind") != "sticker":
+            return []
+        content = content[1:]  # a row of an earlier version: a link to the picture
     if not quoted or not content.endswith(quoted):
         return _folded(content, locale, is_mail)
     own = content.removesuffix(quoted).rstrip(" \n")
@@ -273,9 +279,6 @@ def _of_kind(m: _Json, details: _Json, locale: Locale, channel: str | None) -> N
     if kind == "call":
         return [_line(_call(details.get("call") or {}, locale), "call")]
     if kind == "meeting":
-        meeting = details.get("meeting") or {}
-        if address := safe_address(meeting.get("url")):
-            return [element("p", None, outside(address, locale.t("bubble.join")))]
         return [_line(locale.t("bubble.joinInChatwoot"), "hint")]
     if m.get("isSummary") and kind in ("poll", "unknown"):
         return [_line(locale.line(kind, m["content"]), "hint")]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
-from server.core.state.message_kinds import KINDS
+from server.core.state.message_kinds import KINDS, is_stand_in
 from server.core.times import SECOND
 from server.problems import Catalogue, Text
 
@@ -226,6 +226,7 @@ class Locale:
         """
         if not kind or kind == "text":
             return content
+        content = "" if is_stand_in(kind, content) else content
         english = KINDS.get(kind, "")
         is_ours = content == english or content.startswith(f"{english}: ")
         if content and not is_ours:

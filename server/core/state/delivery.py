@@ -13,6 +13,7 @@ from enum import Enum
 
 from msgspec.structs import replace
 
+from server.core.chatwoot.edits import is_marked_up, is_other_text
 from server.core.state.entities import (
     PROGRESS,
     Conversation,
@@ -76,9 +77,12 @@ def is_part(reply: Message, content: object) -> bool:
 
 def with_stored_text(row: Message, content: str) -> Message:
     """A reply with the text that Chatwoot has stored, which is the one that the customer gets:
-    names are filled in. What was written is kept as a digest, for its idempotency key.
+    names are filled in. What was written is kept as a digest, for its idempotency key. The same
+    words in another markup, as older Chatwoots send them by webhook, change nothing.
     """
-    if content == row.content:
+    if content == row.content or (
+        is_marked_up(content) and not is_other_text(row.content, content)
+    ):
         return row
     request = row.request or ReplyRequest()
     written = request.written or text_digest(row.content)

@@ -6,11 +6,13 @@ import msgspec
 from msgspec.structs import replace
 
 from server.core.state.marks import NO_MARKS, Marks
-from server.core.state.message_details import MessageDetails, shown_details
+from server.core.state.message_details import MessageDetails, answer_of, shown_details
 from server.core.state.message_kinds import (
     FILE_KINDS,
+    KINDS,
     PLAIN_TYPES,
     UNKNOWN,
+    is_stand_in,
     kind_of,
     line_of,
 )
@@ -27,6 +29,7 @@ from server.core.times import iso_or_none
 
 Json = dict[str, Any]
 PREVIEW_CHARACTERS = 160
+ANSWER_CHARACTERS = 80  # of these, at most, for what the customer chose or filled in
 # Chatwoot has it and is still passing it on; clients see `sending`, which in the table is the
 # outbox's own
 PROGRESS = "progress"
@@ -77,6 +80,7 @@ class Attachment(msgspec.Struct, frozen=True, rename="camel"):
     transcript: str | None = None
     link: str | None = None
     is_sticker: bool = False
+    mime_type: str | None = None
 
 
 class DeliveryError(msgspec.Struct, frozen=True):
@@ -267,7 +271,14 @@ def message_view(m: Message) -> Json:
 
 def message_kind(m: Message) -> str:
     """Return the code of the message's kind (`message_kinds.py`)."""
-    return kind_of(m.content_type, [one.type for one in m.attachments], m.content, m.details)
+    kind = kind_of(m.content_type, [one.type for one in m.attachments], m.content, m.details)
+    # an answer to a flow, a template: Chatwoot passes on that it came, and nothing of it
+    is_empty = kind == UNKNOWN and m.content_type in PLAIN_TYPES and not m.is_deleted
+    return "unsupported" if is_empty and _is_customers(m) else kind
+
+
+def _is_customers(m: Message) -> bool:
+    return m.sender_type == "customer" and m.chatwoot_message_id is not None
 
 
 def summary_of(m: Message, kind: str) -> str | None:
@@ -276,8 +287,7 @@ def summary_of(m: Message, kind: str) -> str | None:
     """
     if m.is_deleted or m.content.strip() or (m.attachments and kind in FILE_KINDS):
         return None
-    is_customers = m.sender_type == "customer" and m.chatwoot_message_id is not None
-    if kind == UNKNOWN and not is_customers and m.content_type in PLAIN_TYPES:
+    if kind == UNKNOWN and m.content_type in PLAIN_TYPES:
         return None  # a row of the CRM's own, or a reply of which nothing is left
     first = m.attachments[0] if m.attachments else None
     title = None
@@ -362,7 +372,15 @@ def _to_milliseconds(moment_us: int | None) -> int | None:
 def preview_of(m: Message) -> Preview:
     """Return the preview of a conversation that is shown by this message."""
     kind = message_kind(m)
-    content = summary_of(m, kind) or m.content
+    line = summary_of(m, kind)
+    content = line or m.content
+    if is_stand_in(kind, content):
+        content = "" if m.attachments else KINDS[kind]
+    answer = "" if m.is_deleted else answer_of(m.details)[:ANSWER_CHARACTERS]
+    if content and answer:
+        between = ": " if line else " · "
+        room = PREVIEW_CHARACTERS - len(answer) - len(between)
+        content = f"{content[:room]}{between}{answer}"
     return Preview(
         content[:PREVIEW_CHARACTERS],
         m.sender_type,

@@ -52,7 +52,8 @@ def new_message(
         attachments=incoming.attachments,
         is_private=incoming.is_private,
         is_deleted=incoming.is_deleted,
-        details=incoming.details,
+        edited_us=None if incoming.is_deleted else incoming.edited_us,
+        details=incoming.details if reply is None else _known_details(None, incoming),
     )
     if reply is not None:
         row = replace(
@@ -69,7 +70,8 @@ def merge_message(row: Message, incoming: MessageState, received_us: int) -> Mes
     age = _age_of(row, incoming, received_us)
     row = with_status(row, incoming.status, incoming.error, age=Age.NEWER if is_first_word else age)
     if age is Age.OLDER:
-        return replace(row, edited_us=was_edited_at(row, incoming))
+        details = _with_late_sender(row, incoming)
+        return replace(row, edited_us=was_edited_at(row, incoming), details=details)
     observed_us = incoming.asked_us or received_us
     return replace(
         row,
@@ -94,10 +96,25 @@ def merge_message(row: Message, incoming: MessageState, received_us: int) -> Mes
 def _details(row: Message, incoming: MessageState) -> MessageDetails | None:
     """REST does not say what was a campaign's: where no sender is named, it stays what it was."""
     known = row.details.sender_kind if row.details is not None else None
-    if known is None or incoming.sender_name is not None:
-        return incoming.details
+    return incoming.details if incoming.sender_name is not None else _known_details(known, incoming)
+
+
+def _with_late_sender(row: Message, incoming: MessageState) -> MessageDetails | None:
+    """What wrote it never changes: an older word on it is as good as a newer one."""
+    known, told = row.details or NO_DETAILS, incoming.details or NO_DETAILS
+    if known.sender_kind or row.sender_name or is_ours(row) or incoming.has_guessed_sender:
+        return row.details
+    return replace(known, sender_kind=told.sender_kind) if told.sender_kind else row.details
+
+
+def _known_details(known: str | None, incoming: MessageState) -> MessageDetails | None:
+    """The details of a message of which it is known what wrote it; None: a person, or nobody
+    knows.
+    """
     details = incoming.details or NO_DETAILS
-    return replace(details, sender_kind=details.sender_kind or known)
+    told = None if incoming.has_guessed_sender else details.sender_kind
+    details = replace(details, sender_kind=told or known)
+    return None if details == NO_DETAILS else details
 
 
 def _identified(row: Message, incoming: MessageState) -> Message:
@@ -113,7 +130,7 @@ def _identified(row: Message, incoming: MessageState) -> Message:
         chatwoot_message_id=incoming.message_id,
         content_type=row.content_type or incoming.content_type,
         attachments=attachments,
-        details=row.details or incoming.details,
+        details=row.details or _known_details(None, incoming),
     )
     if row.sender_name is None:
         row = replace(row, sender_name=incoming.sender_name)

@@ -81,7 +81,6 @@ class Meeting(msgspec.Struct, frozen=True, omit_defaults=True):
     """A video meeting that was begun."""
 
     provider: str
-    url: str | None = None
 
 
 class Translation(msgspec.Struct, frozen=True):
@@ -133,18 +132,36 @@ def shown_details(details: MessageDetails | None) -> MessageDetails | None:
     return None if bare == NO_DETAILS else bare
 
 
+def answer_of(details: MessageDetails | None) -> str:
+    """Return what the customer answered to the question that a message is, in one line."""
+    if details is None:
+        return ""
+    said = [one.title for one in details.chosen]
+    said += [one.value for one in details.form if one.value]
+    if details.rating is not None:
+        value = details.rating.value
+        said += ["★" * value + "☆" * (5 - value)] if value else []
+        said += [details.rating.feedback] if details.rating.feedback else []
+    said += [details.given_email] if details.given_email else []
+    return ", ".join(said)
+
+
 def searched_words(details: MessageDetails | None) -> list[str]:
     """Return the words by which a message is found besides its text."""
     if details is None:
         return []
     words: list[str | None] = [one.text for one in details.translations]
-    words += [one.value for one in details.form] + [one.title for one in details.chosen]
-    words += [card.title for card in (*details.cards, *details.articles)]
+    words += [one.value for one in details.form]
+    words += [one.title for one in (*details.options, *details.chosen)]
+    for card in (*details.cards, *details.articles):
+        words += [card.title, card.description]
     words.append(details.given_email)
-    if details.email is not None:
-        words.append(details.email.subject)
+    if (email := details.email) is not None:
+        words += [email.subject, email.sender, *email.to, *email.cc, *email.bcc]
     if details.rating is not None:
         words.append(details.rating.feedback)
     if details.ad is not None:
-        words.append(details.ad.headline)
+        words += [details.ad.headline, details.ad.body]
+    if details.story is not None:
+        words.append(details.story.sender)
     return [word for word in words if word]

@@ -45,6 +45,8 @@ _CONTENT_TYPES = {
     "integrations": "meeting",
     "poll": "poll",
 }
+# Chatwoot's own words, in no agent's language: Voice::CallMessageBuilder, the bots' articles
+_STAND_INS = {"call": "Voice Call", "articles": "articles"}
 PLAIN_TYPES = (None, "", "text", "input_text", "input_textarea")
 _FILE_TYPES = {
     name: kind
@@ -82,6 +84,13 @@ def kind_of(
     if file_types:
         return _FILE_TYPES.get(file_types[0], "file")
     return "text" if content.strip() else UNKNOWN
+
+
+def is_stand_in(kind: str | None, content: str) -> bool:
+    """Whether a text only stands for what the message shows besides: Chatwoot's own word for it, or
+    the address of a sticker's picture (LINE).
+    """
+    return content.startswith("![") if kind == "sticker" else content == _STAND_INS.get(kind or "")
 
 
 def line_of(

@@ -37,7 +37,7 @@ from server.core.state.entities import (
     is_same_message_view,
 )
 from server.core.state.list_rows import with_message
-from server.core.state.marks import with_newer
+from server.core.state.marks import NO_MARKS, with_newer
 from server.core.state.message_changes import (
     age_of_version,
     find_message,
@@ -105,7 +105,7 @@ class WorkingSet:
         if change.message is not None:
             message_result = self._apply_message(entry, change, change.message, received_us)
         self._apply_reading(entry, change)
-        if message_result is Result.SAME and result is Result.UPDATED:
+        if message_result is Result.SAME and result in (Result.UPDATED, Result.DRESSED):
             self._add_event("conversation.updated", entry, None, change.at_us, received_us)
         return result, message_result
 
@@ -325,7 +325,9 @@ class WorkingSet:
         entry.row = replace(after, updated_us=received_us)
         names = before.external_user_name, after.external_user_name
         self._rename_customer(entry, *names, change.at_us, received_us)
-        return Result.UPDATED
+        is_first = before.marks == NO_MARKS  # an earlier version did not keep them
+        is_dress = is_first and is_same_conversation_view(replace(after, marks=NO_MARKS), before)
+        return Result.DRESSED if is_dress else Result.UPDATED
 
     def _apply_delivery_states(
         self, entry: TrackedConversation, change: Change, received_us: int

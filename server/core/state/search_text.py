@@ -9,7 +9,7 @@ what is found in a text is found in its form as well. Both databases compare it 
 import functools
 import unicodedata
 
-from server.core.state.entities import Contact, Conversation, Message
+from server.core.state.entities import Attachment, Contact, Conversation, Message
 from server.core.state.message_details import searched_words
 
 # with the text itself it fits into the smallest packet a database takes
@@ -68,10 +68,18 @@ def message_form(message: Message) -> str:
     """What a message is found by; nothing, where it was deleted."""
     if message.is_deleted:
         return ""
-    words = [word for one in message.attachments for word in (one.name, one.transcript) if word]
+    words = [word for one in message.attachments for word in _words_of(one)]
+    words = list(dict.fromkeys([*words, *searched_words(message.details)]))
     found = [content_form(message.content), *map(search_form, words)]
-    found += map(search_form, searched_words(message.details))
     return _cut(_BETWEEN.join(form for form in found if form), MESSAGE_MAX_BYTES)
+
+
+def _words_of(one: Attachment) -> list[str]:
+    """A place's title and address are its name as well."""
+    own = [one.name, one.transcript, one.title if one.type != "location" else None]
+    if one.contact is not None:
+        own += [one.contact.name, *one.contact.phones, *one.contact.emails]
+    return [word for word in own if word]
 
 
 def content_form(content: str) -> str:

@@ -21,7 +21,8 @@ class Result(Enum):
 
     CREATED = "created"
     UPDATED = "updated"
-    # a message that says the same in another form, or was updated in what webhooks do not tell
+    # a message that says the same in another form, or was updated in what webhooks do not tell; a
+    # conversation of which the marks became known
     DRESSED = "dressed"
     SAME = "same"
 

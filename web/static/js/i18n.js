@@ -28,8 +28,9 @@ export function createI18n({ lang, digits, strings, kinds = {}, hasInboxes, now 
 
   // A message in one line. The line of the server's that stands for one without a text begins with its kind in English: that word is
   // said in the page's language.
-  function line({ kind, content }) {
+  function line({ kind, content: written }) {
     const english = kinds[kind] ?? "";
+    const content = isStandIn(kind, written) ? "" : written;
     const isOurs = !content || content === english || content.startsWith(`${english}: `);
     if (!kind || kind === "text" || !isOurs) return content;
     const more = content.slice(english.length).replace(/^: /, "");
@@ -79,6 +80,11 @@ export function createI18n({ lang, digits, strings, kinds = {}, hasInboxes, now 
   }
 
   return { hasInboxes, t, has, line, nameOf, number, clock, seconds, day, listTime, full, waiting, replyWindow };
+}
+
+// Chatwoot's own word for what the message shows besides, or the address of a sticker's picture.
+export function isStandIn(kind, content) {
+  return kind === "sticker" ? content.startsWith("![") : content === { call: "Voice Call", articles: "articles" }[kind];
 }
 
 function daysBetween(earlier, later) {

@@ -52,12 +52,13 @@ export const messageKey = ({ clientId, id }) => (clientId ? `c-${clientId}` : `m
 
 export function fillMessage(node, item, i18n) {
   const { message, day, isNew, isStart, isEnd } = item;
-  const { id, senderType, senderName, createdAt, deleted } = message;
+  const { id, seq, senderType, createdAt, deleted } = message;
   const isNote = message.private;
   // A note goes to nobody: only what keeps it from being stored is said.
   const deliveryState = isNote && ARRIVED.includes(message.deliveryState) ? null : message.deliveryState;
   const side = isNote ? "note" : senderType === "agent" ? "mine" : "theirs";
-  setAttrs(node, { "data-key": messageKey(message), id: id && `m${id}`, "data-side": side,
+  const isShown = node.dataset.seq === `${seq}`;
+  setAttrs(node, { "data-key": messageKey(message), id: id && `m${id}`, "data-seq": seq, "data-side": side,
     "data-start": isStart, "data-end": isEnd, "data-state": deliveryState });
   fillSlots(node, {
     day,
@@ -68,7 +69,9 @@ export function fillMessage(node, item, i18n) {
       ? i18n.t("message.sendingPart", { n: Math.floor(message.progress * 100) }) : deliveryState && i18n.t(`message.${deliveryState}`),
   });
   if (forms) forms.fillForm(node, item, i18n);
-  else if (!slot(node, "who").textContent) fillSlots(node, { who: senderName, body: message.content });
+  else if (!isShown) { // what the server printed of an earlier state must not stay
+    fillSlots(node, { before: "", after: "", files: "", who: message.senderName, body: deleted ? i18n.t("message.deleted") : message.content });
+  }
   setAttrs(slot(node, "body"), { "data-deleted": deleted });
   setAttrs(slot(node, "link"), { href: id && `/inbox/c/${message.conversationId}#m${id}` });
   setAttrs(slot(node, "time"), { datetime: createdAt, title: i18n.full(createdAt) });

@@ -177,3 +177,34 @@ def test_a_row_is_read_back_as_it_was_written() -> None:
         found = parse_attachments(message["rest"])
         text = msgspec.json.encode(found)
         assert in_present_form(msgspec.json.decode(text, type=tuple[Attachment, ...])) == found
+
+
+def test_pictures_in_a_mails_text_stand_behind_its_files() -> None:
+    """Those that Chatwoot keeps, each once; none from elsewhere, which would tell its sender."""
+    stored = "https://chat.example.org/rails/active_storage/blobs/redirect/abc--1/%E0%A6%9B.png"
+    source = (
+        f'<p>See <img alt="x" src="{stored}"> and <IMG SRC=\'{stored}\'></p>'
+        '<img src="https://tracker.example.org/p.gif"><img src="cid:other"><img>'
+    )
+    mail = {"html_content": {"full": source}, "text_content": {"full": None}}
+    message = {
+        "content_type": "incoming_email",
+        "content_attributes": {"email": mail},
+        "attachments": [
+            {"id": 8, "file_type": "file", "data_url": stored + ".pdf", "file_size": 3},
+            {"id": 7, "file_type": "file", "data_url": stored + ".txt", "file_size": 3},
+        ],
+    }
+    found = parse_attachments(message)
+    assert [one.id for one in found] == [7, 8, None]
+    assert (found[2].type, found[2].url, found[2].name) == ("image", stored, "ছ.png")
+    assert parse_attachments({**message, "content_type": "text"}) == found[:2]
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [("image/PNG", "image/png"), ("text/html; charset=x", None), ("<b>", None), (7, None)],
+)
+def test_what_a_file_is(told: object, kept: str | None) -> None:
+    one = {"id": 1, "file_type": "ig_post", "data_url": "https://x.example/1", "content_type": told}
+    assert parse_attachments({"attachments": [one]})[0].mime_type == kept

@@ -83,8 +83,16 @@ def test_nothing_is_shown_as_nothing(kind: str) -> None:
     ("kind", "code", "content"),
     [
         ("02-wa-location", "location", "Location: Gulshan Circle 1, Dhaka"),
-        ("08-wa-flow-reply", "unknown", "Message without text"),
-        ("66-fb-template-unsupported", "unknown", "Message without text"),
+        (
+            "08-wa-flow-reply",
+            "unsupported",
+            "Cannot be shown here: open it in the customer's app",
+        ),
+        (
+            "66-fb-template-unsupported",
+            "unsupported",
+            "Cannot be shown here: open it in the customer's app",
+        ),
         (
             "93-tt-sticker-unsupported",
             "unsupported",
@@ -184,3 +192,47 @@ def test_details_of_any_type_are_taken(value: Any) -> None:
             "additional_attributes": value,
         }
         assert parse_message(message) is not None
+
+
+def _echo(**changes: Any) -> MessageState:
+    """A message without a sender and with the channel's number, as Telegram's own app gives it."""
+    message = {
+        "id": 9,
+        "message_type": "outgoing",
+        "content": "hi",
+        "created_at": 1_900_000_000,
+        "source_id": "900",
+        "sender": None,
+    }
+    state = parse_message({**message, **changes})
+    assert state is not None
+    return state
+
+
+def test_a_known_message_does_not_become_one_of_the_channels_app() -> None:
+    """A bot's message gets the channel's number when it is sent, and an agent who was deleted is
+    named no longer: what was known of the sender stays.
+    """
+    bots = new_message(1, _echo(source_id=None), 1, None)
+    assert message_view(bots)["senderKind"] == "agent"
+    told = replace(_echo(), is_update=True, version_us=5)
+    assert message_view(merge_message(bots, told, 5))["senderKind"] == "agent"
+    known = new_message(1, _echo(sender={"name": "Kofi", "type": "user"}), 1, None)
+    read = merge_message(known, replace(_echo(), asked_us=9), 9)
+    assert (message_view(read)["senderKind"], read.sender_name) == ("agent", "Kofi")
+    assert message_view(new_message(1, _echo(), 1, None))["senderKind"] == "channelApp"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"message_type": "incoming"},
+        {"source_id": None},
+        {"content_attributes": {"automation_rule_id": 1}},
+        {"additional_attributes": {"campaign_id": 1}},
+        {"sender": {"name": "Botu", "type": "agent_bot"}},
+    ],
+)
+def test_what_names_its_writer_is_not_the_channels_app(changes: dict[str, Any]) -> None:
+    view = message_view(new_message(1, _echo(**changes), 1, None))
+    assert view["senderKind"] != "channelApp"

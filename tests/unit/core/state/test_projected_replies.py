@@ -313,3 +313,14 @@ def test_a_reply_under_way_at_chatwoot_is_shown_as_sending() -> None:
     assert message_view(desk.messages[1])["deliveryState"] == "sending"
     desk.tell(_of_reply(90, "On its way", status="sent", is_update=True))
     assert message_view(desk.messages[1])["deliveryState"] == "sent"
+
+
+def test_the_html_of_an_older_chatwoot_leaves_a_reply_as_it_was_written() -> None:
+    """Other markup of the same words is no other text."""
+    desk = Desk(message_change(version=1))
+    reply = desk.reply()
+    html = "On its <strong>way</strong>"
+    desk.tell(
+        message_change(html, number=90, version=2, sender_type="agent", client_id=reply.client_id)
+    )
+    assert (desk.messages[1].content, desk.messages[1].request) == (reply.content, None)

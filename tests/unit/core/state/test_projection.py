@@ -6,8 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from server.core.state.entities import Assignee, Contact
+from server.core.state.marks import Marks, Team
 from server.core.state.projection import WorkingSet
-from server.core.state.tracked import Source
+from server.core.state.tracked import Result, Source
 from tests.unit.core.desk import (
     CREATED,
     RECEIVED_US,
@@ -216,3 +217,19 @@ def test_a_read_mark_leaves_the_conversation_as_it_is() -> None:
         {"agentId": 4, "readCount": 1, "messageId": 991},
     )
     assert desk.row == before
+
+
+def test_marks_that_become_known_after_an_upgrade_are_no_repair() -> None:
+    """Rows of an earlier version have none: the first reading brings them, shows them, and is no
+    loss of a webhook. What changes together with them is one.
+    """
+    marks = Marks(inbox_name="Website", team=Team(6, "logistics"))
+    desk = Desk(conversation_change(version=1))
+    assert desk.tell(conversation_change(version=2, marks=marks))[0] is Result.DRESSED
+    assert desk.row.marks == marks
+    assert desk.kinds[-1] == "conversation.updated"
+    assert desk.tell(conversation_change(version=2, marks=marks))[0] is SAME
+    other = replace(marks, team=None)
+    assert desk.tell(conversation_change(version=3, marks=other))[0] is UPDATED
+    desk = Desk(conversation_change(version=1, status="open"))
+    assert desk.tell(conversation_change(version=2, status="resolved", marks=marks))[0] is UPDATED

@@ -25,19 +25,26 @@ function item(one, address, message, i18n) {
   const { type, link, transcript } = one;
   if (one.latitude != null && one.longitude != null) return place(one, i18n);
   if (one.contact) return card(one.contact, i18n);
-  const inner = [file(one, address, message, i18n)];
+  const kind = mediaOf(one, address);
+  const inner = [file(one, kind, address, message, i18n)];
+  if (address && type !== "file" && !MEDIA.includes(type)) inner.unshift(["p", { class: "hint" }, [i18n.t(`linkType.${type}`)]]);
   if (link && address) inner.push(["p", {}, [outside(link, i18n.t(`linkType.${type}`))]]);
   if (transcript) inner.push(["div", { class: "transcript" }, [["p", { class: "hint" }, [i18n.t("bubble.transcript")]], ...plainNodes(transcript)]]);
   const attributes = {};
-  if (!address || !MEDIA.includes(type)) attributes.class = "file";
-  else if (type !== "audio") attributes.class = "image";
+  if (kind !== "audio") attributes.class = kind === "file" ? "file" : "image";
   if (isSticker(one, message)) attributes["data-sticker"] = "";
   return ["li", attributes, inner];
 }
 
-function file(one, address, message, i18n) {
+// What shows it: by its type; a post or a story by what its file is, else by its picture.
+function mediaOf({ type, mimeType, thumbUrl }, address) {
+  if (!address || type === "file" || MEDIA.includes(type)) return address ? type : "file";
+  const [of] = (mimeType ?? (thumbUrl ? "image/" : "")).split("/");
+  return MEDIA.includes(of) ? of : "file";
+}
+
+function file(one, kind, address, message, i18n) {
   const { name, type, link, title, thumbUrl, width, height } = one;
-  const kind = address && MEDIA.includes(type) ? type : "file";
   const label = name || i18n.t(isSticker(one, message) ? "kind.sticker" : `file.${kind}`);
   if (kind === "file") {
     if (link && !address) return outside(link, title || name || i18n.t(`linkType.${type}`), link);

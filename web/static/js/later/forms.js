@@ -2,6 +2,7 @@
 // server/core/pages/page_forms.py makes the same nodes; a test compares the two. No DOM but in `fillForm`.
 
 import { setText, slot } from "../dom.js";
+import { isStandIn } from "../i18n.js";
 import { attachmentNodes } from "./attachments.js";
 import { show } from "./draw.js";
 import { mailLink, outside, safeAddress } from "./links.js";
@@ -93,11 +94,11 @@ function storyNode({ url, sender }, i18n) {
 }
 
 // A link where the message is there; else a button, as only a script can load it.
-function quoteNode({ content, senderName, chatwootMessageId: number }, quoted, i18n) {
-  let words = quoted?.deleted ? i18n.t("message.deleted") : content || (quoted && i18n.line(quoted)) || i18n.t("bubble.quote");
+function quoteNode({ chatwootMessageId: number }, quoted, i18n) {
+  let words = quoted?.deleted ? i18n.t("message.deleted") : (quoted && i18n.line(quoted)) || i18n.t("bubble.quote");
   const points = [...words];
   if (points.length > QUOTE_POINTS) words = `${points.slice(0, QUOTE_POINTS).join("")}…`;
-  const name = senderName || quoted?.senderName;
+  const name = quoted?.senderName;
   const inner = [...(name ? [["strong", { dir: "auto" }, [name]]] : []), ["span", { dir: "auto" }, [words]]];
   const given = { class: "quote", ...(number != null && { "data-quote": String(number) }) };
   if (quoted?.id != null) return ["a", { ...given, href: `#m${quoted.id}` }, inner];
@@ -116,12 +117,13 @@ function mailHead({ subject, from, to, cc, bcc }, i18n) {
 const join = (inner, node) => (inner.length ? [...inner, ", ", node] : [node]);
 const row = (label, inner) => [["dt", {}, [label]], ["dd", { dir: "auto" }, inner]];
 
-function body({ isSummary, content: written, kind, details }, i18n) {
-  if (isSummary || !written) return [];
+function body({ isSummary, content: written, kind, details, attachments }, i18n) {
+  const isInPlace = isStandIn(kind, written ?? "");
+  if (isSummary || !written || written === attachments?.[0]?.contact?.name) return []; // the card says it
+  if (isInPlace && (kind !== "sticker" || attachments?.length)) return [];
   const isMail = kind === "email";
   const quoted = details?.email?.quoted;
-  // A sticker's own address: a link, as nothing is fetched from there.
-  const content = kind === "sticker" && written.startsWith("![") ? written.slice(1) : written;
+  const content = isInPlace ? written.slice(1) : written; // of an earlier version: a link to the picture
   if (!quoted || !content.endsWith(quoted)) return folded(content, i18n, isMail);
   let end = content.length - quoted.length;
   while (content[end - 1] === " " || content[end - 1] === "\n") end--;
@@ -198,15 +200,12 @@ function cardNode({ title, description, imageUrl, actions }, i18n) {
   return aside(inner);
 }
 
-function ofKind({ kind, isSummary, content }, { rating, givenEmail, call, meeting }, i18n, channel) {
+function ofKind({ kind, isSummary, content }, { rating, givenEmail, call }, i18n, channel) {
   if (kind === "unsupported") return [line(i18n.t("bubble.unsupported", { app: appOf(channel, i18n) ?? i18n.t("bubble.theirApp") }), "hint")];
   if (kind === "rating") return ratingNodes(rating ?? {}, i18n);
   if (kind === "emailAsked") return [givenEmail ? text(mailLink(givenEmail)) : line(i18n.t("bubble.emailAsked"), "hint")];
   if (kind === "call") return [line(callWords(call ?? {}, i18n), "call")];
-  if (kind === "meeting") {
-    const address = safeAddress(meeting?.url);
-    return [address ? ["p", {}, [outside(address, i18n.t("bubble.join"))]] : line(i18n.t("bubble.joinInChatwoot"), "hint")];
-  }
+  if (kind === "meeting") return [line(i18n.t("bubble.joinInChatwoot"), "hint")];
   return isSummary && (kind === "poll" || kind === "unknown") ? [line(i18n.line({ kind, content }), "hint")] : [];
 }
 
