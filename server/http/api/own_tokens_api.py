@@ -10,12 +10,13 @@ from server.access.authentication import Principal, actor_of
 from server.core.state.entities import Json
 from server.core.times import iso, iso_or_none
 from server.core.wire.rest_schema import NewOwnToken
+from server.errors import NotFound
 from server.http.bodies import read_struct
 from server.http.guard import Guard
 from server.http.responses import json_answer, path_number
 from server.integrations.own_token_connections import OwnConnection, OwnTokenConnections
 from server.integrations.own_tokens import OwnTokens, Sender
-from server.problems import english_or_none
+from server.problems import Problem, english_or_none
 
 _PATH = "/api/me/own-tokens"
 
@@ -67,9 +68,14 @@ class OwnTokensApi:
         return Response(status_code=204)
 
     async def list_of_person(self, request: Request, principal: Principal) -> Response:
-        """List the tokens that an agent of the company has connected."""
+        """List the tokens that an agent of the company has connected. Raises NotFound where there
+        are none.
+        """
         found = await self._connections.list_company(principal.company_id)
-        return json_answer([_view(one, None) for one in found.get(path_number(request, "id"), [])])
+        own = found.get(path_number(request, "id"))
+        if own is None:
+            raise NotFound(Problem.of("own_token.none"))
+        return json_answer([_view(one, None) for one in own])
 
     async def remove_of(self, request: Request, principal: Principal) -> Response:
         """Forget all tokens of an agent: 204. Raises NotFound where there are none."""
