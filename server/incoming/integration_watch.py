@@ -263,7 +263,7 @@ class Watch:
         known = encode(one.chatwoot_problem, _MAX_PROBLEM_CHARACTERS)
         if (known, one.inbox_name) == (values["chatwoot_problem"], values["inbox_name"]):
             return
-        if one.inbox_name and values["inbox_name"] not in (one.inbox_name, None):
+        if values["inbox_name"] not in (one.inbox_name, None):
             # before the integration has it: what fails is done again by the next check
             await self._renames.rename(one, str(values["inbox_name"]))
         await self._database.transaction(

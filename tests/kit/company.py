@@ -112,6 +112,9 @@ class Company:
             "company_id": self.id,
             "account_id": self.account_id,
             "inbox_id": inbox_id,
+            "inbox_name": there.inboxes[inbox_id].name
+            if there and inbox_id in there.inboxes
+            else None,
             "base_url": there.base_url if there else _NOWHERE,
             "access_token": there.admin.access_token if there else "token-of-a-chatwoot-agent",
             "webhook_secret": self.webhook_secret,

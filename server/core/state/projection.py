@@ -315,9 +315,9 @@ class WorkingSet:
         elif after is before and incoming.marks is not None:
             # a late word on what nothing newer has said
             after = replace(before, marks=with_newer(before.marks, incoming.marks, is_whole=False))
-        after = with_inbox(after, source)
         if after == before or replace(after, observed_us=before.observed_us) == before:
             return Result.SAME
+        after = with_inbox(after, source)  # beside something else: the name alone is no news
         entry.is_dirty = True
         if is_same_conversation_view(after, before):
             entry.row = after  # a newer version that shows nothing new
