@@ -23,7 +23,7 @@ from tests.kit.webhook import WEBHOOK_PATH
 
 # numbers of our own, when we heard of a thing, who has read it, and a name that webhooks alone have
 _OURS = {
-    *("id", "seq", "conversationId", "messageId", "companyId", "updatedAt"),
+    *("id", "seq", "conversationId", "messageId", "companyId", "integrationId", "updatedAt"),
     *("readCount", "unreadCount", "inboxName"),
 }
 # REST's times are whole seconds

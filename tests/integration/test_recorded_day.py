@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from server.core.state.refusals import CHANNEL_ERROR, shown_refusal
 from server.core.times import SECOND
 from server.db.migrations import upgrade
 from server.lab.chatwoot_sim import serving
@@ -339,6 +340,7 @@ def _conversation(theirs: Json) -> Json:
 
 def _message(theirs: Json) -> Json:
     deleted = theirs["content_attributes"].get("deleted") is True
+    refusal = theirs["content_attributes"].get("external_error")
     return {
         "content": theirs["content"] or "",
         "private": theirs["private"],
@@ -350,7 +352,7 @@ def _message(theirs: Json) -> Json:
         "deliveryState": theirs["status"]
         if theirs["message_type"] == 1 and theirs["status"] != "sent"
         else None,
-        "refusal": theirs["content_attributes"].get("external_error"),
+        "refusal": shown_refusal(CHANNEL_ERROR, refusal)[1] if refusal else None,
         "attachments": sorted(
             (one["id"], one["file_type"], one["data_url"]) for one in theirs.get("attachments", ())
         ),
