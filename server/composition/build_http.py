@@ -138,6 +138,7 @@ def _pages(
         feeds=parts.live.feeds,
         directory=integrations.directory,
         own_tokens=integrations.own_tokens,
+        upload_max_bytes=settings.upload_max_bytes,
     )
     integration_pages = IntegrationPages(
         shell,

@@ -11,8 +11,10 @@ tells of that.
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
+
+import msgspec
 
 from server import log
 from server.chatwoot import ChatwootClient, ChatwootError, ChatwootRefused
@@ -38,6 +40,7 @@ _POLL_SECONDS = 0.5
 _CHANGED_SECONDS = 3.0  # however often Chatwoot says that something has changed
 _MAX_AT_ONCE = 8
 _MAX_PROBLEM_CHARACTERS = 500  # characters
+_MAX_NAME_CHARACTERS, _MAX_ADDRESS_CHARACTERS = 255, 600
 _WEBHOOK = ("webhook", "events", "signature")
 _logger = log.get(__name__)
 _SERVER = "server"
@@ -64,6 +67,31 @@ class ChangedAccounts:
         holds = self.holds(group)
         self._integration_ids.difference_update(one.id for one in group)
         return holds
+
+
+class _Inbox(msgspec.Struct, frozen=True):
+    """An inbox as Chatwoot has it: its name, and where mail to it goes, with commas."""
+
+    name: str | None
+    addresses: str | None
+
+
+def _known(one: Integration) -> _Inbox:
+    return _Inbox(one.inbox_name, one.inbox_addresses)
+
+
+def _inbox_of(inbox: Json) -> _Inbox:
+    found = (inbox.get(name) for name in ("email", "forward_to_email"))
+    addresses = ",".join(one for one in found if isinstance(one, str) and one)
+    name = str(inbox.get("name") or "")
+    return _Inbox(name[:_MAX_NAME_CHARACTERS] or None, addresses[:_MAX_ADDRESS_CHARACTERS] or None)
+
+
+def _of_all(inboxes: Iterable[_Inbox]) -> _Inbox:
+    """Of an integration for all inboxes, which has no name of one."""
+    addresses = ",".join(one.addresses for one in inboxes if one.addresses)
+    owner_id = next((one.owner_id for one in inboxes), None)
+    return _Inbox(None, addresses[:_MAX_ADDRESS_CHARACTERS] or None, owner_id)
 
 
 class Watch:
@@ -181,9 +209,9 @@ class Watch:
 
     async def _findings(
         self, group: Sequence[Integration]
-    ) -> dict[int, tuple[Text | None, str | None]]:
-        """integration -> (what is wrong, the inbox's name); nothing of those that could not be
-        asked about.
+    ) -> dict[int, tuple[Text | None, _Inbox]]:
+        """integration -> (what is wrong, its inbox); nothing of those that could not be asked
+        about.
         """
         client, account_id = self._client_of(group[0]), group[0].account_id or 0
         try:
@@ -192,11 +220,8 @@ class Watch:
                 (one.text for one in judged if one.state == "failed" and one.name == "account"),
                 None,
             ):
-                return {one.id: (wrong, one.inbox_name) for one in group}
-            inboxes = {
-                inbox.get("id"): str(inbox.get("name") or "")
-                for inbox in await client.list_inboxes()
-            }
+                return {one.id: (wrong, _known(one)) for one in group}
+            inboxes = {inbox.get("id"): _inbox_of(inbox) for inbox in await client.list_inboxes()}
             is_administrator = integration_checks.is_well(
                 one for one in judged if one.name == "role"
             )
@@ -209,30 +234,33 @@ class Watch:
                 if NOT_ACCEPTED in error.message
                 else Problem.of("account.owner_refused", why=error.problem)
             )
-            return {one.id: (wrong, one.inbox_name) for one in group}
+            return {one.id: (wrong, _known(one)) for one in group}
         except ChatwootError:
             return {}
         return {one.id: await self._judge(one, inboxes, hooks) for one in group}
 
     async def _judge(
-        self, one: Integration, inboxes: dict[Any, str], hooks: list[Json] | None
-    ) -> tuple[Text | None, str | None]:
-        name = inboxes.get(one.inbox_id) or one.inbox_name
+        self, one: Integration, inboxes: dict[Any, _Inbox], hooks: list[Json] | None
+    ) -> tuple[Text | None, _Inbox]:
+        if one.inbox_id is None:
+            found = _of_all(inboxes.values())
+        else:
+            found = inboxes.get(one.inbox_id) or _known(one)
         if one.inbox_id is not None and one.inbox_id not in inboxes:
-            return Problem.of("inbox.gone", inbox=one.inbox_id), name
+            return Problem.of("inbox.gone", inbox=one.inbox_id), found
         if hooks is None or not one.is_webhook_active:
-            return None, name
+            return None, found
         if (
             problem := await self._hook_problem(one, hooks)
         ) is None or not self._settings.webhook_repair:
-            return problem, name
+            return problem, found
         try:
             await self._administration.register(server_actor(one.company_id, _SERVER), one.id)
         except OmniError as error:
             _logger.warning("webhook not put right", integration_id=one.id, reason=error.message)
-            return problem, name
+            return problem, found
         _logger.warning("webhook put right", integration_id=one.id, problem=english(problem))
-        return None, name
+        return None, found
 
     async def _hook_problem(self, one: Integration, hooks: list[Json]) -> Text | None:
         overview = await self._database.read(
@@ -255,13 +283,14 @@ class Watch:
             None,
         )
 
-    async def _keep(self, one: Integration, problem: Text | None, inbox_name: str | None) -> None:
+    async def _keep(self, one: Integration, problem: Text | None, inbox: _Inbox) -> None:
+        known = encode(one.chatwoot_problem, _MAX_PROBLEM_CHARACTERS)
         values = {
             "chatwoot_problem": encode(problem, _MAX_PROBLEM_CHARACTERS),
-            "inbox_name": inbox_name[:255] if inbox_name else None,
+            "inbox_name": inbox.name,
+            "inbox_addresses": inbox.addresses,
         }
-        known = encode(one.chatwoot_problem, _MAX_PROBLEM_CHARACTERS)
-        if (known, one.inbox_name) == (values["chatwoot_problem"], values["inbox_name"]):
+        if (known, _known(one)) == (values["chatwoot_problem"], inbox):
             return
         if values["inbox_name"] not in (one.inbox_name, None):
             # before the integration has it: what fails is done again by the next check

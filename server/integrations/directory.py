@@ -226,6 +226,12 @@ class Directory:
         ]
         return len(own) > 1 or any(one.inbox_id is None for one in own)
 
+    def addresses_of(self, company_id: int) -> list[str]:
+        """Return where mail to the company's inboxes goes."""
+        own = (one for one in self.integrations.values() if one.company_id == company_id)
+        found = (one.inbox_addresses.split(",") for one in own if one.inbox_addresses)
+        return sorted({address for addresses in found for address in addresses})
+
     def companies_of(self, account_id: int | None, inbox_id: int | None) -> set[int]:
         """Whose a delivery with this address may be: for turns, and nothing else."""
         return {one.company_id for one in self._index.candidates(account_id, inbox_id)}

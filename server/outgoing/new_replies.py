@@ -8,6 +8,7 @@ import msgspec
 
 from server.core.state.delivery import text_digest
 from server.core.state.entities import Message, ReplyRequest, message_view
+from server.core.state.message_details import NO_DETAILS, Email, MessageDetails, Quote
 from server.core.state.reply_parts import divided, is_further_part, part_keys
 from server.core.times import SECOND
 from server.db.access.agent_rows import Agent
@@ -92,10 +93,22 @@ def new_messages(
             delivery_state="sending",
             next_attempt_us=now_us,
             request=request,
+            details=_details(request),
         )
         for n, part in enumerate(parts)
     ]
     return messages, answered
+
+
+def _details(request: ReplyRequest | None) -> MessageDetails | None:
+    """What Chatwoot will say of it besides the text, shown at once."""
+    if request is None:
+        return None
+    details = MessageDetails(
+        quote=None if request.quoted is None else Quote(request.quoted),
+        email=Email(cc=request.cc, bcc=request.bcc) if request.cc or request.bcc else None,
+    )
+    return None if details == NO_DETAILS else details
 
 
 async def check_seen(

@@ -2,6 +2,7 @@
 put right by one act or by itself.
 """
 
+import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -191,3 +192,18 @@ async def test_a_new_name_of_an_inbox_is_that_of_all_its_conversations(
     assert await watched.rows("SELECT head FROM omni_inbox_streams") == [(known + 1,)]
     told = await watched.rows("SELECT body FROM omni_inbox_events ORDER BY seq DESC LIMIT 1")
     assert "ঢাকা & Co" in told[0][0]
+
+
+async def test_where_mail_to_an_inbox_goes_is_known(watched: Company, sim: ChatwootSim) -> None:
+    """The page has it, so that no answer has ourselves in copy; a change is noticed."""
+    for addresses in (("help@shop.example", None), ("hi@shop.example", "in+1@mail.example")):
+        sim.inbox.email, sim.inbox.forward_to_email = addresses
+        known = json.dumps(sorted(one for one in addresses if one))
+
+        async def is_known(known: str = known) -> bool:
+            async with admin(watched) as http:
+                page = (await http.get("/inbox")).text
+            assert f'"own":{known}'.replace(" ", "") in page.replace(" ", "")
+            return True
+
+        await eventually(is_known)

@@ -28,6 +28,7 @@ PASSWORD = "correct horse battery staple"
 AGENTS = {"asha": "Asha Rahman", "tomas": "Tomas Berg"}
 ZONE = "Asia/Dhaka"
 COMPANY = 1
+INBOX_ADDRESS = "help@omni.example"
 
 _names = itertools.count(1)
 # everything the policy stopped becomes an error in the console, and so a fault of the window
@@ -191,6 +192,7 @@ async def running_site(
         env={"PUBLIC_URL": "", **(env or {})},
     )
     sim = ChatwootSim()
+    sim.inbox.email = INBOX_ADDRESS
     hook = sim.add_webhook(f"{omni.base_url}/api/webhooks/chatwoot")
     async with serving(sim):
         try:

@@ -375,6 +375,11 @@ integrations = Table(
     ),
     Column("omni_inbox_name", String(255), comment="as Chatwoot had it last"),
     Column(
+        "omni_inbox_addresses",
+        String(600),
+        comment="where mail to the inbox goes, as Chatwoot had it last, with commas",
+    ),
+    Column(
         "omni_deleted_at",
         BIG,
         comment="when an administrator deleted it; the row stays for its conversations, "

@@ -20,6 +20,7 @@ from server.core.pages.page_locale import JsonObject, Locale
 from server.core.pages.page_thread import ThreadItem, arrange
 from server.core.state.message_kinds import KINDS
 from server.core.state.preference_rules import CHOICES, Preferences
+from server.core.state.upload_rules import MAX_FILES
 from server.db.access.agent_rows import Agent
 from server.db.state.lists import Filters
 from server.errors import BadRequest, NotFound
@@ -69,6 +70,7 @@ class InboxPages:
         feeds: Feeds,
         directory: Directory,
         own_tokens: OwnTokens,
+        upload_max_bytes: int,
     ) -> None:
         self._frame = frame
         self._shell = shell
@@ -78,6 +80,7 @@ class InboxPages:
         self._feeds = feeds
         self._directory = directory
         self._own_tokens = own_tokens
+        self._limits = {"files": MAX_FILES, "bytes": upload_max_bytes}
         names = sorted(file.name for file in (frame.static / "js").glob("*.js"))
         self._modules = [name for name in names if name not in ("main.js", "live-worker.js")]
 
@@ -197,6 +200,8 @@ class InboxPages:
                 "strings": locale.catalogue,
                 "kinds": KINDS,
                 "hasInboxes": has_inboxes,
+                "limits": self._limits,
+                "own": self._directory.addresses_of(agent.company_id),
                 "list": {"items": shown.items, "next": view.api_address(shown.next_before)},
                 "unread": unread,
                 "thread": thread,

@@ -86,6 +86,8 @@ class Inbox:
     lock_to_single_conversation: bool = False
     webhook_url: str | None = None  # of a Channel::Api inbox: the second kind of webhook
     secret: str = ""
+    email: str | None = None  # of a Channel::Email inbox
+    forward_to_email: str | None = None
     clock: Callable[[], float] = time.time
 
     @property

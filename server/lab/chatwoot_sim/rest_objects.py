@@ -191,6 +191,8 @@ def inbox_object(inbox: Inbox, *, with_secrets: bool) -> JsonObject:
         "lock_to_single_conversation": inbox.lock_to_single_conversation,
         "timezone": "Asia/Dhaka",
     }
+    if inbox.email:
+        data |= {"email": inbox.email, "forward_to_email": inbox.forward_to_email}
     if inbox.channel == API_CHANNEL:
         data["webhook_url"] = inbox.webhook_url
         if with_secrets:

@@ -59,8 +59,8 @@ export class Api {
   }
 
   // `files`: goes as a form then, and `onProgress(part)` tells how much of it has gone, from 0 to 1.
-  async reply({ conversationId, content, clientId, lastSeenMessageId, isPrivate }, files, onProgress) {
-    const body = { content, private: isPrivate };
+  async reply({ conversationId, content, clientId, lastSeenMessageId, isPrivate, wish }, files, onProgress) {
+    const body = { content, private: isPrivate, ...wish };
     if (lastSeenMessageId) body.lastSeenMessageId = lastSeenMessageId;
     const path = `/api/conversations/${conversationId}/reply`;
     const headers = { "Idempotency-Key": clientId, "Inbox-Agent": this.agentId };

@@ -3,7 +3,7 @@
 
 import { lazily, pass } from "./api.js";
 import { debounce, find, setAttrs, setText } from "./dom.js";
-import { Uploads, dropFiles, keepFiles, readFiles } from "./uploads.js";
+import { dropFiles, hearFiles, keepFiles, readFiles } from "./uploads.js";
 
 export class Composer {
   #form = find("#composer");
@@ -14,14 +14,14 @@ export class Composer {
   #isNote = false;
   #saved = ""; // the text of this draft, as other tabs know it
   #canned = null; // once it is needed
-  #uploads;
+  #extras = null; // files, a quote, people in copy: once they are needed
   #files = new Map(); // key of a draft -> its files
   #saveSoon = debounce(() => this.save(), 300);
 
   // `app`: {api, store, outbox, drafts, thread, preferences}
   constructor(app) {
     this.#app = app;
-    this.#uploads = new Uploads(this.#form, app.i18n, (files) => this.#keepFiles(this.#key, files));
+    hearFiles(this.#form, (files) => this.loadExtras().then((extras) => extras.addFiles(files)).catch(pass));
     // A long draft that was found here unfolds when somebody goes on with it, and not under their eyes.
     this.#form.dataset.held = "";
     this.#field.addEventListener("focus", () => this.#form.removeAttribute("data-held"));
@@ -49,6 +49,31 @@ export class Composer {
     const { Canned } = await import("./later/canned.js");
     return (this.#canned = new Canned(this.#field, this.#app.api, (text) => this.#write(text)));
   });
+
+  loadExtras = lazily(async () => {
+    const { Extras } = await import("./later/extras.js");
+    this.#extras = new Extras(this.#app, this);
+    if (this.#id !== null) this.#showExtras();
+    return this.#extras;
+  });
+
+  #showExtras() {
+    this.#extras?.show(this.#id, this.#isNote);
+    this.#extras?.showFiles(this.files);
+  }
+
+  get files() {
+    return this.#files.get(this.#key) ?? [];
+  }
+
+  onFiles(files) {
+    this.#keepFiles(this.#key, files);
+  }
+
+  toReply() {
+    this.save();
+    if (this.#isNote) this.#show(false);
+  }
 
   // Always to write a reply: nobody expects what was ticked elsewhere.
   open(id) {
@@ -81,25 +106,25 @@ export class Composer {
     this.#canned?.offer();
     setAttrs(this.#form, { "data-note": isNote });
     this.#field.placeholder = t(isNote ? "composer.notePlaceholder" : "composer.placeholder");
-    setText(find("label", this.#form), t(isNote ? "composer.note" : "composer.label"));
+    setText(find("[for=reply]", this.#form), t(isNote ? "composer.note" : "composer.label"));
     setText(find(".primary", this.#form), t(isNote ? "composer.addNote" : "composer.send"));
     setText(this.#note.nextSibling, t(isNote || !drafts.get(this.#id, true) ? "composer.note" : "composer.noteDraft"));
     this.#showFiles(this.#key);
   }
 
   async #showFiles(key) {
-    this.#uploads.show(this.#files.get(key) ?? []);
+    this.#showExtras();
     if (this.#files.has(key)) return;
     this.#files.set(key, []);
     const kept = await readFiles(key); // what a page before this one left
-    if (kept) this.#keepFiles(key, [...kept, ...this.#files.get(key)]);
+    if (kept?.length) this.#keepFiles(key, [...kept, ...this.#files.get(key)]);
   }
 
   #keepFiles(key, files) {
     this.#files.set(key, files);
     if (files.length) keepFiles(key, files);
     else dropFiles(key);
-    if (key === this.#key) this.#uploads.show(files);
+    if (key === this.#key) this.loadExtras().then(() => this.#extras.showFiles(this.files)).catch(pass);
   }
 
   // Another tab wrote, sent or threw away this draft. What is being typed here stays.
@@ -108,21 +133,29 @@ export class Composer {
     this.#field.value = this.#saved = this.#app.drafts.get(this.#id, this.#isNote);
   }
 
-  #complain() {
-    this.#field.setCustomValidity(this.#app.i18n.t("composer.full"));
+  #complain(key = "composer.full") {
+    this.#field.setCustomValidity(this.#app.i18n.t(key));
     this.#field.reportValidity();
   }
 
-  #send() {
+  #send(isBare = this.#isNote) {
+    if (!this.#extras && !isBare) return void this.loadExtras().then(() => this.#send(), () => this.#send(true));
     const content = this.#field.value.trim();
-    const { store, outbox, thread, preferences } = this.#app;
+    const { drafts, store, outbox, thread, preferences } = this.#app;
     this.#field.setCustomValidity("");
     if (this.#id === null) return;
-    const { files } = this.#uploads;
+    const { files } = this;
     if (!content && !files.length) return outbox.release(this.#id); // Enter again: what can still be taken back goes now
-    const written = { conversationId: this.#id, content, isPrivate: this.#isNote, lastSeenMessageId: store.lastCame(this.#id), files };
+    // Without its module a reply goes as it is, unless somebody in copy, or a quote, would be lost.
+    if (!this.#extras && !this.#isNote && (store.conversation(this.#id)?.channel === "Channel::Email" || drafts.extras(this.#id).quote)) {
+      return this.#complain("error.unknown");
+    }
+    const wish = this.#extras?.wish() ?? (this.#extras ? null : {});
+    if (!wish) return;
+    const written = { conversationId: this.#id, content, isPrivate: this.#isNote, lastSeenMessageId: store.lastCame(this.#id), files, wish };
     if (!outbox.add(written, preferences.undoSeconds * 1_000)) return this.#complain();
-    this.#keepFiles(this.#key, []);
+    if (files.length) this.#keepFiles(this.#key, []);
+    this.#extras?.clear();
     this.#write("");
     thread.toEnd();
   }
@@ -151,13 +184,14 @@ export class Composer {
   }
 
   // Back to where it came from: a note to the notes.
-  async #takeBack({ conversationId, content, isPrivate, files }) {
+  async #takeBack({ conversationId, content, isPrivate, files, wish }) {
     const { drafts } = this.#app;
     this.save();
     drafts.set(conversationId, isPrivate, [content, drafts.get(conversationId, isPrivate)].filter(Boolean).join("\n"));
     const isOpen = conversationId === this.#id;
     if (isOpen) this.#show(isPrivate);
     if (isOpen) this.focus();
+    if (!isPrivate) this.loadExtras().then((extras) => extras.restore(conversationId, wish)).catch(pass);
     const key = drafts.key(conversationId, isPrivate);
     const given = await files;
     if (given?.length) this.#keepFiles(key, [...given, ...(this.#files.get(key) ?? (await readFiles(key)) ?? [])]);

@@ -44,7 +44,7 @@ const drafts = new Drafts(owner, localStorage);
 const status = new Status(i18n);
 const delay = new Delay();
 const navigation = new Navigation(onView);
-const app = { act, agent: boot.agent, preferences: boot.preferences, store, api, reads, delay, i18n, drafts, get view() { return navigation.view; } };
+const app = { act, agent: boot.agent, preferences: boot.preferences, store, api, reads, delay, i18n, drafts, limits: boot.limits, own: boot.own, get view() { return navigation.view; } };
 
 const sender = (app.sender = new SenderLine(app, boot.senders));
 const outbox = (app.outbox = new Outbox({
@@ -242,7 +242,7 @@ function onFreshness(view) {
     thread.wake();
     if (isListStale) onFilter(navigation.view);
     if (resume.cursor !== boot.cursor) countSoon();
-    for (const load of [composer.loadCanned, loadPalette, loadToast, loadZone]) load().catch(pass);
+    for (const load of [composer.loadExtras, composer.loadCanned, loadPalette, loadToast, loadZone]) load().catch(pass);
   }
   lastWord = view.word;
 }

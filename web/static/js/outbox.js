@@ -71,9 +71,9 @@ export class Outbox {
   }
 
   // `undoMs`: how long it can be taken back before it is sent. null: the browser does not keep it, so it is not taken.
-  add({ conversationId, content, isPrivate, lastSeenMessageId, files = [] }, undoMs = 0) {
+  add({ conversationId, content, isPrivate, lastSeenMessageId, files = [], wish }, undoMs = 0) {
     const now = this.#system.now();
-    const entry = { clientId: this.#system.id(), conversationId, content, isPrivate, lastSeenMessageId, undoMs, dueAt: now + undoMs,
+    const entry = { clientId: this.#system.id(), conversationId, content, isPrivate, lastSeenMessageId, wish, undoMs, dueAt: now + undoMs,
       createdAt: new Date(now).toISOString(), state: undoMs ? "undo" : "sending", error: null, tries: 0,
       names: files.map(({ name }) => name), progress: null };
     if (!write(this.#storage, this.#prefix + entry.clientId, JSON.stringify(entry))) return null;
@@ -268,6 +268,15 @@ export class Drafts {
     if (isNote === undefined) return this.get(conversationId, false) || this.get(conversationId, true);
     const key = this.key(conversationId, isNote);
     return this.#unkept.get(key) ?? this.#storage.getItem(key) ?? "";
+  }
+
+  // What goes with a reply besides its text and files: {quote, cc, bcc}, as later/extras.js has it.
+  extras(conversationId) {
+    return JSON.parse(this.#storage.getItem(`${this.key(conversationId, false)}:extras`)) ?? {};
+  }
+
+  setExtras(conversationId, extras) {
+    write(this.#storage, `${this.key(conversationId, false)}:extras`, JSON.stringify(extras));
   }
 
   // Whether the browser keeps it; if not, it lives as long as the page.

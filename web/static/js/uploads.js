@@ -2,50 +2,26 @@
 // reload as the reply's text does.
 
 import { lazily } from "./api.js";
-import { fillList, fillSlots, find } from "./dom.js";
+import { find } from "./dom.js";
 
-export class Uploads {
-  files = [];
-  #list = find("#chosen");
-  #i18n;
-  #onChange;
-
-  // `onChange(files)`: the agent has added or removed some.
-  constructor(form, i18n, onChange) {
-    this.#i18n = i18n;
-    this.#onChange = onChange;
-    const input = find("#attach");
-    input.addEventListener("change", () => {
-      this.add(input.files);
-      input.value = ""; // the same file may be chosen again
-    });
-    form.addEventListener("paste", (event) => {
-      if (event.clipboardData.files.length === 0) return;
-      event.preventDefault();
-      this.add(event.clipboardData.files);
-    });
-    // A file dropped beside the form would replace the page.
-    document.addEventListener("dragover", (event) => event.preventDefault());
-    document.addEventListener("drop", (event) => {
-      event.preventDefault();
-      if (find("#thread").contains(event.target)) this.add(event.dataTransfer.files);
-    });
-    this.#list.addEventListener("click", ({ target }) => {
-      if (target.matches("button")) onChange(this.files.toSpliced([...this.#list.children].indexOf(target.parentNode), 1));
-    });
-  }
-
-  add(files) {
-    this.#onChange([...this.files, ...files]);
-  }
-
-  show(files) {
-    this.files = files;
-    fillList(this.#list, "t-chosen", files, (node, { name }) => {
-      fillSlots(node, { name });
-      find("button", node).ariaLabel = this.#i18n.t("composer.remove", { name });
-    });
-  }
+// `take(files)`: an agent hands over some.
+export function hearFiles(form, take) {
+  const input = find("#attach");
+  input.addEventListener("change", () => {
+    take([...input.files]);
+    input.value = ""; // the same file may be chosen again
+  });
+  form.addEventListener("paste", (event) => {
+    if (event.clipboardData.files.length === 0) return;
+    event.preventDefault();
+    take([...event.clipboardData.files]);
+  });
+  // A file dropped beside the form would replace the page.
+  document.addEventListener("dragover", (event) => event.preventDefault());
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    if (find("#thread").contains(event.target)) take([...event.dataTransfer.files]);
+  });
 }
 
 // A browser that keeps nothing still sends what the page holds.
