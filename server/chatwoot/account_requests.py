@@ -164,10 +164,10 @@ class AccountRequests:
         await self._budget.acquire(is_write=True)
         return decoded(await self.exchange(method, path, body=body), is_write=True)
 
-    async def write_beside(self, path: str) -> JsonObject | None:
+    async def write_beside(self, path: str, body: JsonObject | None = None) -> JsonObject | None:
         """Write something that nobody waits for. Returns its answer where it has one."""
         await self._budget.acquire(is_write=False)
-        answer = await self.exchange("POST", path, body={})
+        answer = await self.exchange("POST", path, body=body or {})
         try:
             found = decoded(answer, is_write=True)
         except ChatwootOutcomeUnknown:  # done, whatever it says of it

@@ -279,6 +279,14 @@ class ChatwootClient:
             self._conversation(display_id) + "/update_last_seen"
         )
 
+    async def toggle_typing(self, display_id: int, *, on: bool) -> None:
+        """The customer is shown that an agent types, or no longer, where the channel can show it.
+        Nobody waits for it. Chatwoot's webhook tells it back as typing of the token's owner.
+        """
+        path = self._conversation(display_id) + "/toggle_typing_status"
+        body = {"typing_status": "on" if on else "off", "is_private": False}
+        await self._requests.write_beside(path, body)
+
     async def mark_unread(self, display_id: int) -> None:
         """The customer's newest message counts as unseen again."""
         await self._requests.write_beside(self._conversation(display_id) + "/unread")

@@ -72,6 +72,7 @@ class Application:
             ("unstored", comparisons.unstored_retries.run),
             ("watch", comparisons.watch.run),
             ("last-seen", outgoing.last_seen.run),
+            ("typing-to-customers", outgoing.customer_typing.run),
             ("agents-looks", deliveries.agents_last_seen.run),
             ("gone-contacts", deliveries.gone_contacts.run),
             ("retention", operation.retention.run),

@@ -6,6 +6,7 @@ from server.chatwoot import UPLOAD_SECONDS
 from server.composition.build_integrations import IntegrationsRoom
 from server.composition.build_live import Live
 from server.composition.build_resources import Resources
+from server.outgoing.customer_typing import CustomerTyping
 from server.outgoing.last_seen import LastSeen
 from server.outgoing.reply_files import ReplyFiles
 from server.outgoing.reply_intake import ReplyIntake
@@ -21,6 +22,7 @@ class Outgoing:
     reply_sender: ReplySender
     reply_files: ReplyFiles
     last_seen: LastSeen
+    customer_typing: CustomerTyping
 
 
 def build_outgoing(resources: Resources, integrations: IntegrationsRoom, live: Live) -> Outgoing:
@@ -40,7 +42,10 @@ def build_outgoing(resources: Resources, integrations: IntegrationsRoom, live: L
         longest_seconds=2 * settings.chatwoot_timeout_seconds + UPLOAD_SECONDS,
         observer=resources.observer,
     )
+    customer_typing = CustomerTyping(database, directory, clients.single_attempt_client)
+    live.presence.on_typing = customer_typing.say
     return Outgoing(
+        customer_typing=customer_typing,
         reply_intake=ReplyIntake(
             database, directory, publish, reply_files, on_new=reply_sender.wake
         ),

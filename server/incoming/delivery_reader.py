@@ -67,6 +67,15 @@ class DeliveryReader:
             is_from_socket=delivery.headers.get(SOURCE) == SOCKET,
         )
 
+    def is_own_typing(self, one: IncomingChange) -> bool:
+        """Whether the token's owner types: so comes back what agents type here."""
+        own = self._directory.integrations.get(one.source.integration_id)
+        return (
+            own is not None
+            and one.change.typist_id is not None
+            and (one.change.typist_id == own.token_user_id)
+        )
+
     def is_ahead_of_directory(self, delivery: Delivery, error: PayloadError) -> bool:
         """Whether the integration may have been added just before its delivery came: it stays in
         the journal until the directory was read again.

@@ -280,7 +280,7 @@ class IngestTransaction:
         """
         found: dict[int, dict[tuple[int, str | None], bool]] = defaultdict(dict)
         for one in incoming:
-            if one.change.typing is None:
+            if one.change.typing is None or self._reader.is_own_typing(one):
                 continue
             conversation_id = await store.find_conversation(
                 connection, one.source.integration_id, one.change.conversation.display_id

@@ -20,6 +20,7 @@ from server import log
 from server.chatwoot import ChatwootClient, ChatwootError, ChatwootRefused
 from server.core.chatwoot.inbox_proof import NOT_ACCEPTED
 from server.core.checks import integration_checks
+from server.core.identifiers import parse_id
 from server.core.times import SECOND
 from server.db.access import integration_rows
 from server.db.access.audit_log import server_actor
@@ -70,21 +71,28 @@ class ChangedAccounts:
 
 
 class _Inbox(msgspec.Struct, frozen=True):
-    """An inbox as Chatwoot has it: its name, and where mail to it goes, with commas."""
+    """An inbox as Chatwoot has it: its name, where mail to it goes, with commas, and the number of
+    the token's owner.
+    """
 
     name: str | None
     addresses: str | None
+    owner_id: int | None
 
 
 def _known(one: Integration) -> _Inbox:
-    return _Inbox(one.inbox_name, one.inbox_addresses)
+    return _Inbox(one.inbox_name, one.inbox_addresses, one.token_user_id)
 
 
-def _inbox_of(inbox: Json) -> _Inbox:
+def _inbox_of(inbox: Json, owner_id: int | None) -> _Inbox:
     found = (inbox.get(name) for name in ("email", "forward_to_email"))
     addresses = ",".join(one for one in found if isinstance(one, str) and one)
     name = str(inbox.get("name") or "")
-    return _Inbox(name[:_MAX_NAME_CHARACTERS] or None, addresses[:_MAX_ADDRESS_CHARACTERS] or None)
+    return _Inbox(
+        name[:_MAX_NAME_CHARACTERS] or None,
+        addresses[:_MAX_ADDRESS_CHARACTERS] or None,
+        owner_id,
+    )
 
 
 def _of_all(inboxes: Iterable[_Inbox]) -> _Inbox:
@@ -215,13 +223,17 @@ class Watch:
         """
         client, account_id = self._client_of(group[0]), group[0].account_id or 0
         try:
-            judged = integration_checks.judge_account(await client.profile(), account_id)
+            profile = await client.profile()
+            judged = integration_checks.judge_account(profile, account_id)
             if wrong := next(
                 (one.text for one in judged if one.state == "failed" and one.name == "account"),
                 None,
             ):
                 return {one.id: (wrong, _known(one)) for one in group}
-            inboxes = {inbox.get("id"): _inbox_of(inbox) for inbox in await client.list_inboxes()}
+            owner_id = parse_id(profile.get("id"))
+            inboxes = {
+                inbox.get("id"): _inbox_of(inbox, owner_id) for inbox in await client.list_inboxes()
+            }
             is_administrator = integration_checks.is_well(
                 one for one in judged if one.name == "role"
             )
@@ -289,6 +301,7 @@ class Watch:
             "chatwoot_problem": encode(problem, _MAX_PROBLEM_CHARACTERS),
             "inbox_name": inbox.name,
             "inbox_addresses": inbox.addresses,
+            "token_user_id": inbox.owner_id,
         }
         if (known, _known(one)) == (values["chatwoot_problem"], inbox):
             return

@@ -274,7 +274,9 @@ class LiveConnection:
         elif isinstance(message, Viewing):
             self._presence.view(self, message.conversation_id)
         elif isinstance(message, Typing):
-            self._presence.type(self, message.conversation_id, on=message.on)
+            self._presence.type(
+                self, message.conversation_id, on=message.on, to_customer=message.to_customer
+            )
         elif isinstance(message, Pong):
             pass  # heard is what counts
 

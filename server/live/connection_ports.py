@@ -43,8 +43,12 @@ class PresencePort(Protocol):
     def view(self, viewer: Viewer, conversation_id: int | None) -> None:
         """Record which conversation the socket shows; None for none."""
 
-    def type(self, viewer: Viewer, conversation_id: int, *, on: bool) -> None:
-        """Record that the agent types in a conversation, or no longer does."""
+    def type(
+        self, viewer: Viewer, conversation_id: int, *, on: bool, to_customer: bool = False
+    ) -> None:
+        """Record that the agent types in a conversation, or no longer does; `to_customer`: a
+        reply.
+        """
 
 
 class SocketTimings(msgspec.Struct, frozen=True):

@@ -70,6 +70,19 @@ class _Company:
         return done
 
 
+class OnTyping(Protocol):
+    """Is told that an agent types a reply, or no longer does."""
+
+    def __call__(
+        self, company_id: int, conversation_id: int, agent_id: int, /, *, on: bool
+    ) -> None:
+        """Record it, without waiting."""
+
+
+def _ignore(company_id: int, conversation_id: int, agent_id: int, /, *, on: bool) -> None:
+    """Tell nobody."""
+
+
 class Presence:
     """Keeps the presence of the agents of all companies. All methods but `run` are plain calls that
     never wait.
@@ -80,6 +93,8 @@ class Presence:
         self._channel = channel
         self._owners = owners
         self._companies: dict[int, _Company] = {}
+        # what an agent's typing of a reply, or its end, goes on to
+        self.on_typing: OnTyping = _ignore
         # agent -> until when they type, and the socket that said so
         self._typing: dict[int, tuple[float, Viewer]] = {}
 
@@ -122,11 +137,19 @@ class Presence:
             viewer, conversation_id, lambda: self._view(viewer, conversation_id)
         )
 
-    def type(self, viewer: Viewer, conversation_id: int, *, on: bool) -> None:
-        """Record that an agent types in a conversation, and so shows it; typing ends by itself."""
-        self._owners.when_owned(
-            viewer, conversation_id, lambda: self._type(viewer, conversation_id, on=on)
-        )
+    def type(
+        self, viewer: Viewer, conversation_id: int, *, on: bool, to_customer: bool = False
+    ) -> None:
+        """Record that an agent types in a conversation, and so shows it; typing ends by itself.
+        `to_customer`: it is a reply, and goes on to `on_typing`.
+        """
+
+        def act() -> None:
+            self._type(viewer, conversation_id, on=on)
+            is_reply = on and to_customer
+            self.on_typing(viewer.company_id, conversation_id, viewer.agent_id, on=is_reply)
+
+        self._owners.when_owned(viewer, conversation_id, act)
 
     # -- what the bus brings
     # ---

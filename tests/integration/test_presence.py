@@ -187,13 +187,14 @@ async def test_a_customer_s_typing_reaches_both_processes_and_no_table(
                 expected = {"type": "typing", "conversationId": here, "who": "customer", "on": on}
                 assert await near.wait_for_frame("typing", known=int(not on)) == expected
                 assert await far.wait_for_frame("typing", known=int(not on)) == expected
-            sim.typing(said.conversation, sim.admin, on=True)
+            colleague = sim.add_user("Bo Agent", account=sim.account)
+            sim.typing(said.conversation, colleague, on=True)
             await sim.webhooks.flushed()
             expected = {
                 "type": "typing",
                 "conversationId": here,
                 "who": "agent",
-                "name": sim.admin.name,
+                "name": colleague.name,
                 "on": True,
             }
             assert await near.wait_for_frame("typing", known=2) == expected

@@ -136,7 +136,9 @@ class Alone:
 
     def view(self, viewer: Viewer, conversation_id: int | None) -> None: ...
 
-    def type(self, viewer: Viewer, conversation_id: int, *, on: bool) -> None: ...
+    def type(
+        self, viewer: Viewer, conversation_id: int, *, on: bool, to_customer: bool = False
+    ) -> None: ...
 
 
 async def _no_renewal(_token: str) -> SocketAccess:

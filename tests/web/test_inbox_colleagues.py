@@ -43,9 +43,10 @@ async def test_an_agent_who_writes_in_chatwoot_is_seen(site: Site, open_window: 
     conversation = max(site.sim.conversations.values(), key=lambda one: one.last_activity_at)
     typing = ("conversation_typing_on", "conversation_typing_off")
     site.hook.subscriptions = (*site.hook.subscriptions, *typing)
-    site.sim.typing(conversation, site.sim.admin, on=True)
-    await expect(told).to_have_text(f"{site.sim.admin.name} is writing …")
-    site.sim.typing(conversation, site.sim.admin, on=False)
+    colleague = site.sim.add_user("Bo Agent", account=site.sim.account)
+    site.sim.typing(conversation, colleague, on=True)
+    await expect(told).to_have_text("Bo Agent is writing …")
+    site.sim.typing(conversation, colleague, on=False)
     await expect(told).to_be_hidden()
 
 

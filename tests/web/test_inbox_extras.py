@@ -302,3 +302,22 @@ async def test_the_text_that_chatwoot_stored_stands_in_the_page(
     await page.fill("#reply", "Dear {{contact.name}}, yes.")
     await page.press("#reply", "Enter")
     await expect(page.locator(f"{SENT} [data-f=body]")).to_have_text(f"Dear {customer}, yes.")
+
+
+async def test_the_customer_sees_a_reply_coming_and_never_a_note(
+    site: Site, open_window: OpenWindow
+) -> None:
+    """While it is typed; sent, it has ended."""
+    _, number = await written(site, "hello")
+    page = await (await open_window()).open(f"/inbox/c/{number}")
+    site.sim.typing_shown.clear()
+    await page.check("#note")
+    await page.locator("#reply").press_sequentially("ask the store")
+    await page.press("#reply", "Enter")
+    await expect(page.locator('#messages > li[data-side="note"]')).to_have_count(1)
+    await page.uncheck("#note")
+    assert site.sim.typing_shown == []
+    await page.locator("#reply").press_sequentially("Yes")
+    await eventually(lambda: [on for _, on in site.sim.typing_shown] == [True])
+    await page.press("#reply", "Enter")
+    await eventually(lambda: [on for _, on in site.sim.typing_shown] == [True, False])

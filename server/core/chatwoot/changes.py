@@ -89,5 +89,6 @@ class Change(msgspec.Struct, frozen=True):
     message: MessageState | None
     at_us: int
     typing: bool | None = None
+    typist_id: int | None = None  # of an agent, at Chatwoot
     typist: str | None = None
     contact_update: Contact | None = None

@@ -152,8 +152,8 @@ def _contact_change(payload: Json, received_us: int) -> Change:
 
 
 def _typing_change(payload: Json, event: str, received_us: int) -> Change:
-    """Return a customer's typing, or that of an agent in Chatwoot: what is typed here is not sent
-    there, so none of it is an echo.
+    """Return a customer's typing, or that of an agent in Chatwoot. What is typed here comes back
+    as typing of the token's owner.
     """
     user = as_dict(payload.get("user"))
     # a contact has no `type` in webhooks (contact.rb)
@@ -173,4 +173,5 @@ def _typing_change(payload: Json, event: str, received_us: int) -> Change:
         received_us,
         typing=event == "conversation_typing_on",
         typist=typist,
+        typist_id=None if typist is None else parse_id(user.get("id")),
     )

@@ -48,10 +48,13 @@ class Viewing(msgspec.Struct, tag="viewing", tag_field="type", frozen=True, rena
 
 
 class Typing(msgspec.Struct, tag="typing", tag_field="type", frozen=True, rename="camel"):
-    """That the agent began or stopped typing in a conversation."""
+    """That the agent began or stopped typing in a conversation; `to_customer`: a reply, which the
+    customer may see coming. Without it nobody but colleagues is told: it may be a note.
+    """
 
     conversation_id: int
     on: bool
+    to_customer: bool = False
 
 
 class Unknown(msgspec.Struct, frozen=True):

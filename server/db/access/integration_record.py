@@ -45,6 +45,7 @@ class Integration(msgspec.Struct, frozen=True):
     is_socket_active: bool = True
     inbox_name: str | None = None  # as Chatwoot had it last; of one for all inboxes: None
     inbox_addresses: str | None = None  # where mail to it goes, with commas
+    token_user_id: int | None = None  # the token's owner at Chatwoot
     chatwoot_problem: Text | None = None  # what Chatwoot lacks or refuses, as it was seen last
     reissued_us: int = 0  # when Chatwoot last gave out a number again
     refused_own_tokens: str = "fail"  # fail, fallback: of replies whose agent's token is refused
@@ -112,6 +113,7 @@ _SEALED = RowMapper(
         "is_socket_active": "omni_is_socket_active",
         "inbox_name": "omni_inbox_name",
         "inbox_addresses": "omni_inbox_addresses",
+        "token_user_id": "omni_token_user_id",
         "chatwoot_problem": "omni_chatwoot_problem",
         "reissued_us": "omni_reissued_at",
         "refused_own_tokens": "omni_refused_own_tokens",

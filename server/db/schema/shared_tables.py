@@ -374,6 +374,7 @@ integrations = Table(
         comment="when that was looked at last, in whatever process, microseconds",
     ),
     Column("omni_inbox_name", String(255), comment="as Chatwoot had it last"),
+    Column("omni_token_user_id", BIG, comment="the access token's owner, as Chatwoot had it last"),
     Column(
         "omni_inbox_addresses",
         String(600),

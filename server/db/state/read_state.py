@@ -14,6 +14,26 @@ class Known(msgspec.Struct, frozen=True):
     newest_number: int
 
 
+class Place(msgspec.Struct, frozen=True):
+    """Where a conversation is at Chatwoot, and its channel."""
+
+    integration_id: int
+    display_id: int
+    channel: str | None
+
+
+async def read_place(connection: Connection, company_id: int, conversation_id: int) -> Place | None:
+    """Return where the company's conversation is; None where Chatwoot has none."""
+    row = await connection.fetch_one(
+        "SELECT omni_integration_id, omni_chatwoot_conversation_id, omni_channel "
+        "FROM social_conversations WHERE id = :id AND company_id = :company_id "
+        "AND omni_gone_at IS NULL AND omni_integration_id IS NOT NULL "
+        "AND omni_chatwoot_conversation_id IS NOT NULL",
+        {"id": conversation_id, "company_id": company_id},
+    )
+    return None if row is None else Place(*row)
+
+
 async def read_known(connection: Connection, conversation_id: int) -> Known | None:
     """Return the conversation's counts and its newest number of Chatwoot's; None if it is gone."""
     row = await connection.fetch_one(

@@ -55,6 +55,7 @@ class ChatwootSim(SimWrites):
     ) -> None:
         super().__init__(base_url, clock, rng, http)
         self.questions = Questions()
+        self.typing_shown: list[tuple[int, bool]] = []  # to customers: conversation, on or off
         self.account = self.add_account(account_name, id=account_id)
         self.inbox = self.add_inbox("Website", account=self.account, id=inbox_id)
         self.admin = self.add_user(
@@ -293,6 +294,8 @@ class ChatwootSim(SimWrites):
     ) -> None:
         """A contact or an agent begins or ends typing: a webhook and a frame."""
         found = self.resolve(conversation)
+        if isinstance(by, User) and not private:
+            self.typing_shown.append((found.display_id, on))
         event = "conversation_typing_on" if on else "conversation_typing_off"
         with self._transaction():
             build = lambda: webhook_bodies.typing_event(event, found, by, self.base_url, private)  # noqa: E731

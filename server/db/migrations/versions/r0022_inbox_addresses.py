@@ -1,4 +1,4 @@
-"""Where mail to an inbox goes."""
+"""Where mail to an inbox goes, and whose its access token is."""
 
 from alembic import context, op
 

@@ -55,7 +55,8 @@ export class Presence {
     const { openId } = this.#app.view;
     if (openId === null || (on && performance.now() - this.#toldAt < TELL_EVERY_MS)) return;
     this.#toldAt = on ? performance.now() : -Infinity;
-    this.#tell({ type: "typing", conversationId: openId, on });
+    // A note is for colleagues alone.
+    this.#tell({ type: "typing", conversationId: openId, on, toCustomer: !find("#note").checked });
   }
 
   paint() {
