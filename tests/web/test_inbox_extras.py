@@ -2,11 +2,12 @@
 in copy of an e-mail. All of it survives a reload, and none of it comes with a note.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import BrowserContext, Page, Route, expect
 
 from server.lab.chatwoot_sim.model import Message
 from tests.kit.eventually import eventually
@@ -321,3 +322,59 @@ async def test_the_customer_sees_a_reply_coming_and_never_a_note(
     await eventually(lambda: [on for _, on in site.sim.typing_shown] == [True])
     await page.press("#reply", "Enter")
     await eventually(lambda: [on for _, on in site.sim.typing_shown] == [True, False])
+
+
+async def _held(context: BrowserContext, path: str) -> Callable[[], None]:
+    """Hold back the answers for a script until what is returned is called."""
+    released = asyncio.Event()
+
+    async def wait(route: Route) -> None:
+        await released.wait()
+        await route.continue_()
+
+    await context.route(path, wait)
+    return released.set
+
+
+async def test_what_was_pressed_or_chosen_stays_with_its_conversation(
+    site: Site, open_window: OpenWindow, channel: Channel
+) -> None:
+    """The scripts for files and copies may come late, when another conversation is open: its draft
+    is not sent for the one in which Enter was pressed, and it is given no file of the other.
+    """
+    channel("Channel::Email")
+    customer, number = await _mail(site)
+    _, other = await written(site, "Something else")
+    window = await open_window()
+    release = await _held(window.context, "**/later/extras.js")
+    page = await window.open(f"/inbox/c/{other}", until=None)
+    await page.fill("#reply", "half a thought")
+    await page.click(f'#rows > li[data-key="{number}"] a')
+    await expect(page.locator("#thread-name")).to_have_text(customer)
+    await page.fill("#reply", "On its way")
+    await page.set_input_files("#attach", [document("bill.txt")])
+    await page.press("#reply", "Enter")
+    await page.click(f'#rows > li[data-key="{other}"] a')
+    await expect(page.locator("#reply")).to_have_value("half a thought")
+    release()
+    await page.wait_for_function("() => document.querySelector('.copies')")
+    await expect(page.locator("#chosen > li")).to_have_count(0)
+    await expect(page.locator("#reply")).to_have_value("half a thought")
+    await page.click(f'#rows > li[data-key="{number}"] a')
+    await expect(page.locator("#reply")).to_have_value("On its way")
+    await expect(page.locator("#chosen > li [data-f=name]")).to_have_text(["bill.txt"])
+    assert not [one for one in site.sim.messages.values() if one.content == "half a thought"]
+
+
+async def test_a_plain_reply_waits_for_no_script(
+    site: Site, open_window: OpenWindow, channel: Channel
+) -> None:
+    """Where nobody is in copy and nothing is quoted."""
+    channel("Channel::Whatsapp")
+    _, number = await written(site, "hello")
+    window = await open_window()
+    await _held(window.context, "**/later/extras.js")
+    page = await window.open(f"/inbox/c/{number}", until=None)
+    await page.fill("#reply", "Hello to you")
+    await page.press("#reply", "Enter")
+    await expect(page.locator(SENT)).to_have_count(1)

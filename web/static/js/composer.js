@@ -21,7 +21,7 @@ export class Composer {
   // `app`: {api, store, outbox, drafts, thread, preferences}
   constructor(app) {
     this.#app = app;
-    hearFiles(this.#form, (files) => this.loadExtras().then((extras) => extras.addFiles(files)).catch(pass));
+    hearFiles(this.#form, (files) => this.#takeFiles(files));
     // A long draft that was found here unfolds when somebody goes on with it, and not under their eyes.
     this.#form.dataset.held = "";
     this.#field.addEventListener("focus", () => this.#form.removeAttribute("data-held"));
@@ -64,6 +64,15 @@ export class Composer {
 
   get files() {
     return this.#files.get(this.#key) ?? [];
+  }
+
+  // They belong where they were chosen, also if another conversation is open once their module is there.
+  async #takeFiles(files) {
+    const key = this.#key;
+    const extras = await this.loadExtras().catch(pass);
+    if (!extras) return this.#complain("error.unknown");
+    if (key === this.#key) extras.addFiles(files);
+    else this.#keepFiles(key, [...(this.#files.get(key) ?? []), ...files]);
   }
 
   onFiles(files) {
@@ -138,19 +147,15 @@ export class Composer {
     this.#field.reportValidity();
   }
 
-  #send(isBare = this.#isNote) {
-    if (!this.#extras && !isBare) return void this.loadExtras().then(() => this.#send(), () => this.#send(true));
+  #send() {
     const content = this.#field.value.trim();
-    const { drafts, store, outbox, thread, preferences } = this.#app;
+    const { store, outbox, thread, preferences } = this.#app;
     this.#field.setCustomValidity("");
     if (this.#id === null) return;
     const { files } = this;
     if (!content && !files.length) return outbox.release(this.#id); // Enter again: what can still be taken back goes now
-    // Without its module a reply goes as it is, unless somebody in copy, or a quote, would be lost.
-    if (!this.#extras && !this.#isNote && (store.conversation(this.#id)?.channel === "Channel::Email" || drafts.extras(this.#id).quote)) {
-      return this.#complain("error.unknown");
-    }
-    const wish = this.#extras?.wish() ?? (this.#extras ? null : {});
+    if (!this.#extras && this.#hasWish()) return void this.#sendOnceLoaded();
+    const wish = this.#extras ? this.#extras.wish() : {};
     if (!wish) return;
     const written = { conversationId: this.#id, content, isPrivate: this.#isNote, lastSeenMessageId: store.lastCame(this.#id), files, wish };
     if (!outbox.add(written, preferences.undoSeconds * 1_000)) return this.#complain();
@@ -158,6 +163,22 @@ export class Composer {
     this.#extras?.clear();
     this.#write("");
     thread.toEnd();
+  }
+
+  // Whether more than text and files may go with it: people in copy, or a quote.
+  #hasWish() {
+    const { drafts, store } = this.#app;
+    return !this.#isNote && (store.conversation(this.#id)?.channel === "Channel::Email" || Boolean(drafts.extras(this.#id).quote));
+  }
+
+  // What was there when Enter was pressed, or nothing: by then another conversation may be open, or a note, or another text.
+  async #sendOnceLoaded() {
+    const key = this.#key;
+    const text = this.#field.value;
+    const extras = await this.loadExtras().catch(pass);
+    if (key !== this.#key || text !== this.#field.value) return;
+    if (extras) this.#send();
+    else this.#complain("error.unknown");
   }
 
   #write(text) {
