@@ -121,6 +121,7 @@ class KindInbox(msgspec.Struct, forbid_unknown_fields=True):
     channel: str
     contact: KindContact
     kinds: list[Kind]
+    email: str | None = None  # its own address, of one for mail
     conversation: dict[str, Any] = {}  # additional attributes of its conversations
     custom_attributes: dict[str, Any] = {}  # the same
     before: list[Step] = []  # of kinds that name none

@@ -72,7 +72,9 @@ def inbox_of(sim: ChatwootSim, inbox: KindInbox) -> Inbox:
         is_same = (found.name, found.channel) == (inbox.name, inbox.channel)
         if is_same and found.account is sim.account:
             return found
-    return sim.add_inbox(inbox.name, account=sim.account, channel=inbox.channel)
+    made = sim.add_inbox(inbox.name, account=sim.account, channel=inbox.channel)
+    made.email = inbox.email
+    return made
 
 
 def _conversation(sim: ChatwootSim, inbox: KindInbox, kind: Kind) -> Conversation:
