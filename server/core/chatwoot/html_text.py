@@ -12,7 +12,8 @@ from collections.abc import Iterator
 _RENDERED = re.compile(
     r"<(?:p|ul|ol|pre|blockquote|h[1-6])[ >].*</(?:p|ul|ol|pre|blockquote|h[1-6])>\n", re.DOTALL
 )
-_TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*|![A-Za-z]+)([^<>]{0,4000})>")
+# what was taken is not given back: a name without an end would be tried at each of its letters
+_TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*+|![A-Za-z]++)([^<>]{0,4000}+)>")
 _HREF = re.compile(r"""\bhref\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.IGNORECASE)
 _TAGS = re.compile(r"<[/!]?([A-Za-z][A-Za-z0-9]*)")
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")

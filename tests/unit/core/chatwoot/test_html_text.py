@@ -103,3 +103,10 @@ def test_hostile_html_takes_no_time(piece: str) -> None:
     started = time.process_time()
     text_of_html(piece * (1_000_000 // len(piece)))
     assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize("begun", ["<a", "</a", "<!a"])
+def test_a_tag_with_an_endless_name_takes_no_time(begun: str) -> None:
+    started = time.process_time()
+    text_of_html(begun + "a" * 1_000_000)
+    assert time.process_time() - started < 5
