@@ -22,6 +22,7 @@ from server.chatwoot import (
 )
 from server.core.backoff import doubled, jittered
 from server.core.chatwoot.inbox_proof import NOT_ACCEPTED
+from server.core.chatwoot.message_payloads import is_deleted
 from server.core.state.delivery import is_part
 from server.core.state.entities import Json, Message, ReplyRequest
 from server.core.state.refusals import REFUSED
@@ -229,7 +230,8 @@ class ReplyAttempts:
             found = await self._look_ups.find(client, display_id, message)
             return None if found is None else sent(found)
         stored = await self._look_ups.read_stored(client, display_id, message.chatwoot_message_id)
-        if stored is None:
+        # of a deleted one the customer would get the words that stand for it
+        if stored is None or is_deleted(stored):
             return failed(message, "message_gone", _MESSAGE_GONE)
         if stored.get("status") == "failed":
             return None

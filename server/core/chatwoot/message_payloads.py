@@ -1,6 +1,8 @@
 """A message in Chatwoot's JSON, of a webhook or of REST -> MessageState."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from server.core.chatwoot.attachment_payloads import parse_attachments
 from server.core.chatwoot.changes import MessageState
@@ -52,7 +54,7 @@ def parse_message(
         content_type=as_text(m.get("content_type"), 32),
         attachments=parse_attachments(m),
         is_private=m.get("private") is True,
-        is_deleted=attributes.get("deleted") is True,
+        is_deleted=is_deleted(m),
         is_by_person=_is_by_person(kind, sender, attributes),
         is_update=is_update,
         client_id=as_text(attributes.get(CLIENT_ID_KEY), 64),
@@ -75,6 +77,11 @@ def _sender_type(kind: object) -> str:
     raise PayloadError(Problem.of("payload.unknown_type", kind=str(kind)[:40]))
 
 
+def is_deleted(m: Mapping[str, Any]) -> bool:
+    """Whether it was deleted: other words stand for it, and its state stays what it was."""
+    return as_dict(m.get("content_attributes")).get("deleted") is True
+
+
 def _text_of(content: object) -> str:
     """A form's content is an object: its JSON is shown."""
     if isinstance(content, str):
@@ -85,7 +92,7 @@ def _text_of(content: object) -> str:
 def _mail_text(m: Json, attributes: Json) -> str:
     """Some mails have no text but that of their HTML."""
     source = as_dict(as_dict(attributes.get("email")).get("html_content")).get("full")
-    is_mail = m.get("content_type") == "incoming_email" and attributes.get("deleted") is not True
+    is_mail = m.get("content_type") == "incoming_email" and not is_deleted(m)
     return text_of_html(source) if is_mail and isinstance(source, str) else ""
 
 
