@@ -39,6 +39,8 @@ SENTENCES: Mapping[str, str] = {
     "channel_limit": "The channel takes no more messages at the moment. Wait some minutes, then "
     "send it again.",
     "channel_away": "Chatwoot could not reach the channel. Send it again in a while.",
+    "channel_unclear": "The channel did not answer Chatwoot, so the customer may have got it. Look "
+    "in the channel, or ask the customer, before you send it again.",
 }
 REFUSED = "Chatwoot refused it"
 _HIDDEN = f"{REFUSED}. Administrators see its own words."
@@ -71,9 +73,15 @@ _PHRASES: Mapping[str, tuple[str, ...]] = {
         *("invalid oauth access token", "authentication failed"),
     ),
     "channel_limit": ("too many requests", "rate limit"),
+    # it was not reached: Messenger's words for Net::OpenTimeout are Chatwoot's own
     "channel_away": (
-        *("failed to open tcp connection", "getaddrinfo", "timed out", "execution expired"),
-        *("net::opentimeout", "net::readtimeout", "connection refused", "connection reset"),
+        *("failed to open tcp connection", "getaddrinfo", "net::opentimeout", "connect(2)"),
+        *("connection refused", "request timed out, please try again later"),
+    ),
+    # it was, and may have done what it was asked for
+    "channel_unclear": (
+        *("timed out", "execution expired", "net::readtimeout", "connection reset"),
+        *("end of file reached", "broken pipe"),
     ),
 }
 _NUMBER = re.compile(
