@@ -110,18 +110,26 @@ class Files:
     ) -> None:
         await self._stack.__aexit__(kind, error, trace)
 
-    async def open(self, url: str, base_url: str, part: str | None) -> OpenFile:
-        """Begin to fetch; `base_url` is the integration's, `part` a Range. Raises NotFound or
-        AttachmentUnavailable.
+    async def open(
+        self, url: str, base_url: str, part: str | None, *, is_by_sender: bool = False
+    ) -> OpenFile:
+        """Begin to fetch; `base_url` is the integration's, `part` a Range. `is_by_sender`: whoever
+        sent the message may have written the address, and would learn that it was read: it is asked
+        of Chatwoot, or of a host that the operator names. Raises NotFound or AttachmentUnavailable.
         """
         own = _at_connected(url, base_url)
+        is_trusted = not is_by_sender or self._is_known(url, base_url)
         if own is None:
+            if not is_trusted:
+                raise NotFound
             return await self._follow(url, base_url, part)
         try:
             return await self._follow(own, base_url, part, stays=True)
         except NotPassedOn:
             raise
         except (NotFound, AttachmentUnavailable):
+            if not is_trusted:
+                raise
             # what stands before the connected address may pass on the API alone
             return await self._follow(url, base_url, part)
 
@@ -180,18 +188,36 @@ class Files:
         return None
 
     def _may_be_private(self, url: str, base_url: str) -> bool:
-        parts, own = urlsplit(url), urlsplit(base_url)
-        try:
-            host, port = (
-                parts.hostname or "",
-                parts.port or (443 if parts.scheme == "https" else 80),
-            )
-        except ValueError:
+        place = _place(url)
+        if place is None:
             return False
-        if is_named(host, port, self._private_hosts):
+        if is_named(*place, self._private_hosts):
             return True
-        is_own = (parts.scheme, parts.netloc) == (own.scheme, own.netloc)
-        return is_own and (self._allows_private or is_named(host, port, self._chatwoot_hosts))
+        is_own = _origin(url) == _origin(base_url)
+        return is_own and (self._allows_private or is_named(*place, self._chatwoot_hosts))
+
+    def _is_known(self, url: str, base_url: str) -> bool:
+        """Whether it is at the connected Chatwoot, or at a host that the operator names."""
+        place = _place(url)
+        if place is None:
+            return False
+        named = self._private_hosts | self._chatwoot_hosts
+        return _origin(url) == _origin(base_url) or is_named(*place, named)
+
+
+def _place(url: str) -> tuple[str, int] | None:
+    """Its host and port; None where it has none that can be asked."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        return None
+    return parts.hostname or "", port
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc
 
 
 def _at_connected(url: str, base_url: str) -> str | None:

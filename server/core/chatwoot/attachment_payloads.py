@@ -24,6 +24,7 @@ from server.core.chatwoot.payload_fields import (
 from server.core.identifiers import parse_id
 from server.core.state.entities import Attachment, ContactCard
 
+MAIL = "incoming_email"  # content_type of a customer's mail
 STORED_PATH = "/rails/active_storage/"  # of a file that Chatwoot has
 _FILES = frozenset({"image", "audio", "video", "file"})
 _FILELESS = frozenset({"location", "contact", "fallback", "embed"})
@@ -50,7 +51,7 @@ def parse_attachments(message: Json) -> tuple[Attachment, ...]:
     found = tuple(_attachment(item, is_sticker) for item in items if isinstance(item, dict))
     if not found and is_sticker:
         found = _sticker_in(message.get("content"))
-    if message.get("content_type") == "incoming_email":
+    if message.get("content_type") == MAIL:
         found += _inline_pictures(as_dict(as_dict(message.get("content_attributes")).get("email")))
     return in_order(found)
 
@@ -219,7 +220,8 @@ def _sticker_in(content: object) -> tuple[Attachment, ...]:
 def _inline_pictures(mail: Json) -> tuple[Attachment, ...]:
     """The pictures in a mail's text: Chatwoot keeps them, and writes their addresses into the
     mail's HTML (app/mailboxes/mailbox_helper.rb). Pictures from elsewhere are not fetched: the
-    sender would learn that the mail was read.
+    sender would learn that the mail was read. Who writes such an address themselves is not asked
+    for it either (`Files.open`).
     """
     found: dict[str, str] = {}
     for part in ("html_content", "text_content"):

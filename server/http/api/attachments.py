@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from server import log
 from server.access.authentication import Principal
 from server.chatwoot.files import WHOLE_SECONDS, Files, OpenFile
+from server.core.chatwoot.attachment_payloads import MAIL
 from server.core.state.attachment_rules import address_of, checked_range, find_part, shown_as
 from server.db.engine.database import Database
 from server.db.state import store
@@ -88,6 +89,7 @@ class Attachments:
                 url,
                 integration.base_url if integration else "",
                 checked_range(request.headers.get("range")),
+                is_by_sender=message.content_type == MAIL and attachment.id is None,
             )
             return _FileAnswer(opened, attachment.name, end)
         except BaseException:

@@ -217,6 +217,35 @@ async def test_what_the_connected_address_does_not_give_is_asked_where_it_is_sai
         assert (own.asked, other.asked) == ([_BLOB], [])
 
 
+@pytest.mark.parametrize("path", [_BLOB, "/track?/rails/active_storage/", "/x" + _BLOB])
+async def test_a_picture_whose_address_the_sender_may_have_written_tells_them_nothing(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a mail anybody can write an address that looks like Chatwoot's: the connected one is
+    asked, and else a host that the operator names.
+    """
+    async with storage() as own, storage() as sender, _files() as files:
+        monkeypatch.setattr(files, "_public", files._private)  # as if the sender's were public
+        sender.answers[path] = OK
+        with pytest.raises((NotFound, AttachmentUnavailable)):
+            await files.open(sender.address + path, own.address, None, is_by_sender=True)
+        assert sender.asked == []
+        own.answers[_BLOB] = OK
+        for address in (own.address, sender.address):
+            opened = await files.open(address + _BLOB, own.address, None, is_by_sender=True)
+            await opened.close()
+        assert sender.asked == []
+
+
+async def test_a_picture_of_a_mail_is_read_from_a_host_that_the_operator_names() -> None:
+    """Where a gate before the connected address passes on the API alone."""
+    async with storage() as own, storage() as other, _files(hosts=("127.0.0.1",)) as files:
+        other.answers[_BLOB] = OK
+        opened = await files.open(other.address + _BLOB, own.address, None, is_by_sender=True)
+        await opened.close()
+        assert other.asked == [_BLOB]
+
+
 async def test_a_canonical_host_that_sends_back_is_no_circle() -> None:
     """The connected address redirects to the same path at the other one, which may be called."""
     async with storage() as own, storage() as other, _files(hosts=("127.0.0.1",)) as files:
