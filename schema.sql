@@ -45,6 +45,8 @@ CREATE TABLE IF NOT EXISTS integrations (
   omni_chatwoot_problem VARCHAR(500) COMMENT 'what Chatwoot lacks or refuses, as it was seen last',
   omni_watched_at BIGINT COMMENT 'when that was looked at last, in whatever process, microseconds',
   omni_inbox_name VARCHAR(255) COMMENT 'as Chatwoot had it last',
+  omni_token_user_id BIGINT COMMENT 'the access token''s owner, as Chatwoot had it last',
+  omni_inbox_addresses VARCHAR(600) COMMENT 'where mail to the inbox goes, as Chatwoot had it last, with commas',
   omni_deleted_at BIGINT COMMENT 'when an administrator deleted it; the row stays for its conversations, microseconds',
   omni_reissued_at BIGINT COMMENT 'when Chatwoot last gave out a number again, microseconds',
   omni_refused_own_tokens VARCHAR(16) NOT NULL COMMENT 'what becomes of a reply whose agent''s own token is refused: fail, fallback' DEFAULT 'fail',
