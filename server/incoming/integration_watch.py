@@ -174,6 +174,8 @@ class Watch:
                         integration_id=group[0].id,
                         reason=error.message,
                     )
+                except Exception:  # an odd answer of one Chatwoot ends no check of the others
+                    _logger.exception("integration not looked at", integration_id=group[0].id)
 
         async with asyncio.TaskGroup() as tasks:
             for group in self._due():
@@ -232,7 +234,8 @@ class Watch:
                 return {one.id: (wrong, _known(one)) for one in group}
             owner_id = parse_id(profile.get("id"))
             inboxes = {
-                inbox.get("id"): _inbox_of(inbox, owner_id) for inbox in await client.list_inboxes()
+                parse_id(inbox.get("id")): _inbox_of(inbox, owner_id)
+                for inbox in await client.list_inboxes()
             }
             is_administrator = integration_checks.is_well(
                 one for one in judged if one.name == "role"

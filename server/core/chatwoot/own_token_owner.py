@@ -8,10 +8,12 @@ from typing import Any
 import msgspec
 
 from server.core.chatwoot.inbox_proof import NOT_ACCEPTED
+from server.core.identifiers import parse_id
 from server.problems import Problem, Text
 
 _NOT_FOR_BOTS = "not authorized for bots"  # access_token_auth_helper.rb
 REFUSING = (401, 403)
+_MAX_NAME_CHARACTERS = 255
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -26,11 +28,12 @@ def judge_owner(profile: Mapping[str, Any], account_id: int | None) -> Owner | P
     """`profile` is what Chatwoot answered to the token. A Problem says why it is not one to reply
     with: its owner is no member of the account, or the account is not active.
     """
-    number = profile.get("id")
-    name = str(profile.get("name") or profile.get("email") or "")
-    accounts = [one for one in profile.get("accounts") or [] if isinstance(one, dict)]
+    number = parse_id(profile.get("id"))
+    name = str(profile.get("name") or profile.get("email") or "")[:_MAX_NAME_CHARACTERS]
+    listed = profile.get("accounts")
+    accounts = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
     own = next((one for one in accounts if one.get("id") == account_id), None)
-    if own is None or not isinstance(number, int) or not name:
+    if own is None or number is None or not name:
         return Problem.of("own_token.not_member", owner=name, account=account_id or 0)
     if own.get("status") not in (None, "active"):
         return Problem.of("own_token.account_off", account=account_id or 0)

@@ -72,7 +72,9 @@ def judge_account(profile: Mapping[str, Any], account_id: int) -> list[Finding]:
     GET /profile.
     """
     owner = str(profile.get("name") or profile.get("email") or "its owner")
-    accounts = [account for account in profile.get("accounts") or [] if isinstance(account, dict)]
+    listed = profile.get("accounts")
+    listed = listed if isinstance(listed, list) else []
+    accounts = [account for account in listed if isinstance(account, dict)]
     own = next((account for account in accounts if account.get("id") == account_id), None)
     token = Finding("access token", "ok", Problem.of("token.accepted", owner=owner))
     if own is None:
