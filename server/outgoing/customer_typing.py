@@ -110,7 +110,9 @@ class CustomerTyping:
             return
         finally:
             self._look_ups -= 1
-        if place is None or place.channel not in REACHED:
+        # the look-up of what came later may have been quicker
+        is_over = is_typing != (key in self._said_at)
+        if is_over or place is None or place.channel not in REACHED:
             return
         integration = self._directory.of_company(company_id, place.integration_id)
         if integration is not None and integration.is_active and integration.base_url:
