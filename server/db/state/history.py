@@ -50,10 +50,12 @@ async def end_sync(
 async def mark_verified(
     connection: Connection, integration_id: int, display_id: int, now_us: int
 ) -> None:
-    """All messages that a conversation had then are here."""
+    """All messages that a conversation had then are here. The CRM's time of its last change
+    stays.
+    """
     await connection.execute(
-        "UPDATE social_conversations SET omni_verified_at = :now WHERE omni_integration_id = "
-        ":id AND omni_chatwoot_conversation_id = :number",
+        "UPDATE social_conversations SET omni_verified_at = :now, updated_at = updated_at WHERE "
+        "omni_integration_id = :id AND omni_chatwoot_conversation_id = :number",
         {"now": now_us, "id": integration_id, "number": display_id},
     )
 

@@ -32,13 +32,13 @@ async def read_other_names(
 async def write_name(
     connection: Connection, company_id: int, conversation_ids: Sequence[int], name: str
 ) -> None:
-    """Give these conversations the name. Nobody else changes them meanwhile; no event is written.
-    Raises CompanyBusy.
+    """Give these conversations the name. Nobody else changes them meanwhile; no event is written,
+    and the CRM's time of their last change stays. Raises CompanyBusy.
     """
     await eventlog.lock_streams(connection, [company_id])
     await connection.execute(
         "UPDATE social_conversations SET omni_marks = JSON_SET(COALESCE(omni_marks, '{}'), "
-        f"'$.inbox_name', :name) WHERE id IN ({ids(conversation_ids)})",
+        f"'$.inbox_name', :name), updated_at = updated_at WHERE id IN ({ids(conversation_ids)})",
         {"name": name},
     )
 
