@@ -412,3 +412,30 @@ test("a lease gives way to an error, and to an end that a set clock made far awa
   await failing;
   assert.equal(await after, "after");
 });
+
+test("what goes with a reply outlives a storage that is full", () => {
+  const storage = newStorage();
+  const drafts = new Drafts("1.7", storage);
+  drafts.setExtras(5, { cc: "boss@a.example" });
+  storage.setItem = () => { throw new Error("full"); };
+  drafts.setExtras(5, { cc: "" });
+  assert.deepEqual(drafts.extras(5), { cc: "" });
+});
+
+test("a reply that has gone leaves nothing of what went with it", () => {
+  const storage = newStorage();
+  const drafts = new Drafts("1.7", storage);
+  drafts.setExtras(5, {});
+  drafts.setExtras(6, { quote: { id: 1 } });
+  drafts.setExtras(6, { quote: undefined });
+  assert.deepEqual(Object.keys(storage), []);
+});
+
+test("a broken entry of what goes with a reply is none", () => {
+  const storage = newStorage();
+  const drafts = new Drafts("1.7", storage);
+  for (const broken of ["{", "5", "null"]) {
+    storage[`${drafts.key(5, false)}:extras`] = broken;
+    assert.deepEqual({ ...drafts.extras(5) }, {}, broken);
+  }
+});

@@ -272,16 +272,29 @@ export class Drafts {
 
   // What goes with a reply besides its text and files: {quote, cc, bcc}, as later/extras.js has it.
   extras(conversationId) {
-    return JSON.parse(this.#storage.getItem(`${this.key(conversationId, false)}:extras`)) ?? {};
+    const key = this.#extrasKey(conversationId);
+    try {
+      return JSON.parse(this.#unkept.get(key) ?? this.#storage.getItem(key)) ?? {};
+    } catch {
+      return {}; // broken
+    }
   }
 
   setExtras(conversationId, extras) {
-    write(this.#storage, `${this.key(conversationId, false)}:extras`, JSON.stringify(extras));
+    const text = JSON.stringify(extras);
+    this.#put(this.#extrasKey(conversationId), text === "{}" ? "" : text);
   }
 
   // Whether the browser keeps it; if not, it lives as long as the page.
   set(conversationId, isNote, text) {
-    const key = this.key(conversationId, isNote);
+    return this.#put(this.key(conversationId, isNote), text);
+  }
+
+  #extrasKey(conversationId) {
+    return `${this.key(conversationId, false)}:extras`;
+  }
+
+  #put(key, text) {
     this.#unkept.delete(key);
     if (!text.trim()) return this.#storage.removeItem(key) ?? true;
     const isKept = write(this.#storage, key, text);

@@ -29,7 +29,7 @@ export class Extras {
       if (target.matches("button")) composer.onFiles(composer.files.toSpliced([...this.#chosen.children].indexOf(target.parentNode), 1));
     });
     find("button", this.#quote).addEventListener("click", () => {
-      this.#keep({ quote: null });
+      this.#keep({ quote: undefined });
       this.#show();
       find("#reply").focus();
     });
