@@ -378,3 +378,44 @@ async def test_a_plain_reply_waits_for_no_script(
     await page.fill("#reply", "Hello to you")
     await page.press("#reply", "Enter")
     await expect(page.locator(SENT)).to_have_count(1)
+
+
+async def test_people_in_copy_are_those_that_are_shown_in_every_tab(
+    site: Site, open_window: OpenWindow, channel: Channel
+) -> None:
+    """Changed in another tab, they change in this one, also in the field that has the focus."""
+    channel("Channel::Email")
+    customer, number = await _mail(site)
+    window = await open_window()
+    first = await window.open(f"/inbox/c/{number}")
+    second = await window.open(f"/inbox/c/{number}")
+    await first.locator(".copies summary").click()
+    await first.get_by_label("Cc", exact=True).focus()
+    await second.locator(".copies summary").click()
+    await second.get_by_label("Cc", exact=True).fill("audit@us.example")
+    await expect(first.get_by_label("Cc", exact=True)).to_have_value("audit@us.example")
+    await expect(first.locator(".copies summary")).to_have_text(
+        "To lina@customers.example · Copy to audit@us.example"
+    )
+    await first.fill("#reply", "On its way")
+    await first.press("#reply", "Enter")
+    await expect(first.locator(SENT)).to_have_count(1)
+    assert last_of(site, customer).content_attributes["cc_emails"] == ["audit@us.example"]
+
+
+async def test_people_in_copy_of_one_conversation_are_not_those_of_the_next(
+    site: Site, open_window: OpenWindow, channel: Channel
+) -> None:
+    """Where a finger opens it, and the field keeps the focus."""
+    channel("Channel::Email")
+    _, number = await _mail(site)
+    _, other = await written(site, "Something else")
+    page = await (await open_window(has_touch=True, is_mobile=True)).open(f"/inbox/c/{other}")
+    click = "id => document.querySelector(`#rows > li[data-key='${id}'] a`).click()"
+    await page.evaluate(click, number)
+    await page.locator(".copies summary").click()
+    cc = page.get_by_label("Cc", exact=True)
+    await cc.focus()
+    await page.go_back()
+    await expect(page.locator("#thread-name")).not_to_have_text("Lina")
+    await expect(cc).to_have_value("")

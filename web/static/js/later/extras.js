@@ -40,6 +40,7 @@ export class Extras {
     this.#copies.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && event.target.matches("input")) event.preventDefault(); // an address is not the reply
     });
+    addEventListener("storage", () => this.#id !== null && this.#show()); // another tab may have changed them
     const items = find("#messages");
     new MutationObserver(() => this.#offer()).observe(items, { childList: true, subtree: true, attributeFilter: ["data-state", "id"] });
     items.addEventListener("click", ({ target }) => target.matches(".reply-to") && this.#answer(target.closest("li")));
@@ -149,7 +150,7 @@ export class Extras {
     const { to } = recipients(store.messages(this.#id), store.conversation(this.#id)?.contact?.email, own);
     for (const [name, text] of Object.entries(written)) {
       const field = this.#copies.querySelector(`[name=${name}]`);
-      if (document.activeElement !== field) field.value = text;
+      if (field.value !== text) field.value = text; // writing moves the caret
     }
     const cc = addresses(written.cc);
     fillSlots(this.#copies, { summary: i18n.t(cc.length ? "copies.toAndCc" : "copies.to", { to, cc: cc.join(", ") }) });
