@@ -419,3 +419,57 @@ async def test_people_in_copy_of_one_conversation_are_not_those_of_the_next(
     await page.go_back()
     await expect(page.locator("#thread-name")).not_to_have_text("Lina")
     await expect(cc).to_have_value("")
+
+
+async def test_files_go_with_the_reply_though_their_script_comes_late(
+    site: Site, open_window: OpenWindow, channel: Channel
+) -> None:
+    """Enter waits until the file can be seen: neither is the text sent without it, nor a file that
+    nothing shows.
+    """
+    channel("Channel::Whatsapp")
+    customer, number = await written(site, "Send me the bill")
+    window = await open_window()
+    release = await _held(window.context, "**/later/extras.js")
+    page = await window.open(f"/inbox/c/{number}", until=None)
+    await page.wait_for_function("() => document.documentElement.dataset.js === ''")
+    await page.fill("#reply", "The bill of today")
+    await page.set_input_files("#attach", [document("bill.txt")])
+    await page.press("#reply", "Enter")
+    await asyncio.sleep(0.5)
+    assert not [one for one in site.sim.messages.values() if one.content == "The bill of today"]
+    release()
+    await expect(page.locator(SENT)).to_have_count(1)
+    assert len(last_of(site, customer).attachments) == 1
+
+
+async def test_a_file_outlives_a_script_that_cannot_be_loaded(
+    site: Site, open_window: OpenWindow, channel: Channel
+) -> None:
+    """It is kept where it was chosen, and shown once the script is there."""
+    channel("Channel::Whatsapp")
+    _, number = await written(site, "Send me the bill")
+    window = await open_window()
+    window.expected.append("net::ERR_FAILED")
+    await window.context.route("**/later/extras.js", lambda route: route.abort())
+    page = await window.open(f"/inbox/c/{number}")
+    await page.set_input_files("#attach", [document("bill.txt")])
+    await page.wait_for_function("() => document.querySelector('#reply').validationMessage")
+    await window.context.unroute("**/later/extras.js")
+    await page.reload()
+    await expect(page.locator("#chosen > li [data-f=name]")).to_have_text(["bill.txt"])
+
+
+async def test_whoever_removes_a_file_by_keyboard_stays_there(
+    site: Site, open_window: OpenWindow, channel: Channel
+) -> None:
+    """On the next file, and after the last one in the text."""
+    channel("Channel::Whatsapp")
+    _, number = await written(site, "Send me the bills")
+    page = await (await open_window()).open(f"/inbox/c/{number}")
+    await page.set_input_files("#attach", [document("one.txt"), document("two.txt")])
+    await page.get_by_role("button", name="Remove one.txt").press("Enter")
+    await expect(page.get_by_role("button", name="Remove two.txt")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#chosen > li")).to_have_count(0)
+    await expect(page.locator("#reply")).to_be_focused()

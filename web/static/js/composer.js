@@ -66,13 +66,13 @@ export class Composer {
     return this.#files.get(this.#key) ?? [];
   }
 
-  // They belong where they were chosen, also if another conversation is open once their module is there.
+  // They belong where they were chosen, also if another conversation is open once their module is there; and are kept if it cannot be had.
   async #takeFiles(files) {
     const key = this.#key;
+    if (!this.#extras) this.#keepFiles(key, [...this.files, ...files]);
     const extras = await this.loadExtras().catch(pass);
     if (!extras) return this.#complain("error.unknown");
     if (key === this.#key) extras.addFiles(files);
-    else this.#keepFiles(key, [...(this.#files.get(key) ?? []), ...files]);
   }
 
   onFiles(files) {
@@ -133,7 +133,9 @@ export class Composer {
     this.#files.set(key, files);
     if (files.length) keepFiles(key, files);
     else dropFiles(key);
-    if (key === this.#key) this.loadExtras().then(() => this.#extras.showFiles(this.files)).catch(pass);
+    if (key !== this.#key) return;
+    if (this.#extras) this.#extras.showFiles(files);
+    else this.loadExtras().catch(pass); // shows them
   }
 
   // Another tab wrote, sent or threw away this draft. What is being typed here stays.
@@ -154,7 +156,7 @@ export class Composer {
     if (this.#id === null) return;
     const { files } = this;
     if (!content && !files.length) return outbox.release(this.#id); // Enter again: what can still be taken back goes now
-    if (!this.#extras && this.#hasWish()) return void this.#sendOnceLoaded();
+    if (!this.#extras && (files.length || this.#hasWish())) return void this.#sendOnceLoaded();
     const wish = this.#extras ? this.#extras.wish() : {};
     if (!wish) return;
     const written = { conversationId: this.#id, content, isPrivate: this.#isNote, lastSeenMessageId: store.lastCame(this.#id), files, wish };

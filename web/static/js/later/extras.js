@@ -26,7 +26,7 @@ export class Extras {
     find("#canned").before(this.#quote, this.#copies);
     this.#chosen.after(this.#refused);
     this.#chosen.addEventListener("click", ({ target }) => {
-      if (target.matches("button")) composer.onFiles(composer.files.toSpliced([...this.#chosen.children].indexOf(target.parentNode), 1));
+      if (target.matches("button")) this.#removeFile([...this.#chosen.children].indexOf(target.parentNode));
     });
     find("button", this.#quote).addEventListener("click", () => {
       this.#keep({ quote: undefined });
@@ -71,10 +71,18 @@ export class Extras {
 
   addFiles(files) {
     const { i18n, limits } = this.#app;
-    const { taken, refused } = sorted(this.#composer.files, files, this.#isNote ? null : this.#channel, limits);
+    const before = this.#composer.files.filter((file) => !files.includes(file)); // chosen while this module came, they are held already
+    const { taken, refused } = sorted(before, files, this.#isNote ? null : this.#channel, limits);
     this.#composer.onFiles(taken);
     setText(this.#refused, refused.map(({ key, values }) => i18n.t(key, values)).join("\n"));
     this.#refused.hidden = refused.length === 0;
+  }
+
+  // Whoever removes several goes on where they are.
+  #removeFile(index) {
+    this.#composer.onFiles(this.#composer.files.toSpliced(index, 1));
+    const next = this.#chosen.children[index] ?? this.#chosen.lastElementChild;
+    (next ? find("button", next) : find("#reply")).focus();
   }
 
   showFiles(files) {
