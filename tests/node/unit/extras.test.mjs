@@ -48,6 +48,13 @@ test("a file is refused by itself, and nothing else is lost", () => {
   assert.deepEqual(found.refused[0].values, { name: "photo.png", size: 6, most: 5 });
 });
 
+test("a file that is hardly too large is never said to be as large as allowed", () => {
+  const { refused } = sorted([], [file("photo.png", 5 * MB + 1, "image/png")], "Channel::Whatsapp", LIMITS);
+  assert.deepEqual(refused[0].values, { name: "photo.png", size: 5.1, most: 5 });
+  const [{ values }] = sorted([], [file("film.mp4", 25_000_001, "video/mp4")], null, LIMITS).refused;
+  assert.deepEqual(values, { name: "film.mp4", size: 23.9, most: 23.8 });
+});
+
 test("a note goes to no channel, so only our own limit counts", () => {
   assert.deepEqual(reasons(sorted([], [file("photo.png", 6 * MB, "image/png")], null, LIMITS)), []);
   assert.deepEqual(reasons(sorted([], [file("film.mp4", 24 * MB, "video/mp4")], null, LIMITS)), ["upload.tooLarge film.mp4"]);

@@ -17,14 +17,15 @@ const MB = 1024 * 1024;
 export function sorted(files, more, channel, limits) {
   const taken = [...files];
   const refused = [];
+  const allowed = Math.floor((limits.bytes / MB) * 10) / 10; // what is said of a file too large is more than what is said of the limit
   let bytes = files.reduce((sum, { size }) => sum + size, 0);
   for (const file of more) {
     const { name, size } = file;
     const most = mostOf(file.type, channel);
     const refuse = (key, values) => refused.push({ key, values: { name, ...values } });
     if (size === 0) refuse("upload.empty", {});
-    else if (size > Math.min(most * MB, limits.bytes)) refuse("upload.tooLarge", { size: size / MB, most: Math.min(most, limits.bytes / MB) });
-    else if (bytes + size > limits.bytes) refuse("upload.together", { most: limits.bytes / MB });
+    else if (size > Math.min(most * MB, limits.bytes)) refuse("upload.tooLarge", { size: Math.ceil((size / MB) * 10) / 10, most: Math.min(most, allowed) });
+    else if (bytes + size > limits.bytes) refuse("upload.together", { most: allowed });
     else if (taken.length >= limits.files) refuse("upload.tooMany", { most: limits.files });
     else {
       taken.push(file);
