@@ -473,3 +473,44 @@ async def test_whoever_removes_a_file_by_keyboard_stays_there(
     await page.keyboard.press("Enter")
     await expect(page.locator("#chosen > li")).to_have_count(0)
     await expect(page.locator("#reply")).to_be_focused()
+
+
+async def test_a_quote_of_what_was_deleted_is_shown_no_more(
+    site: Site, open_window: OpenWindow, channel: Channel
+) -> None:
+    """The reply goes without it, and that is what the page says."""
+    channel("Channel::Whatsapp")
+    customer, number = await written(site, "Do you have it in red?")
+    page = await (await open_window()).open(f"/inbox/c/{number}")
+    await _quote(page, "Do you have it in red?")
+    await expect(page.locator(".quoting")).to_be_visible()
+    contact = site.sim.find_contact(customer, site.sim.account)
+    assert contact is not None
+    (there,) = site.sim.conversations_of(contact)
+    site.sim.delete_message(there.messages[0])
+    await expect(page.locator(".quoting")).to_be_hidden()
+
+
+async def test_a_reply_that_is_taken_back_has_its_copies_though_their_script_is_missing(
+    site: Site, open_window: OpenWindow, channel: Channel, preferences: Any
+) -> None:
+    """Whom the agent took out is not in copy again."""
+    channel("Channel::Email")
+    await preferences(undoSeconds=10)
+    _, number = await _mail(site)
+    window = await open_window()
+    window.expected.append("net::ERR_FAILED")
+    page = await window.open(f"/inbox/c/{number}")
+    await page.locator(".copies summary").click()
+    await page.get_by_label("Cc", exact=True).fill("")
+    await page.fill("#reply", "On its way")
+    await page.press("#reply", "Enter")
+    await expect(page.locator('#messages > li[data-state="undo"]')).to_have_count(1)
+    await window.context.route("**/later/extras.js", lambda route: route.abort())
+    await page.reload()
+    await page.get_by_role("button", name="Undo").click()
+    await expect(page.locator("#reply")).to_have_value("On its way")
+    await window.context.unroute("**/later/extras.js")
+    await page.reload()
+    await expect(page.locator(".copies summary")).to_have_text("To lina@customers.example")
+    await expect(page.get_by_label("Cc", exact=True)).to_have_value("")

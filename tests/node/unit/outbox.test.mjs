@@ -439,3 +439,10 @@ test("a broken entry of what goes with a reply is none", () => {
     assert.deepEqual({ ...drafts.extras(5) }, {}, broken);
   }
 });
+
+test("what went with a reply is had back with it", () => {
+  const { outbox } = start([]);
+  const extras = { quote: { id: 1 }, cc: "" };
+  const { clientId } = outbox.add({ ...reply("hello"), extras }, 5_000);
+  assert.deepEqual(outbox.discard(clientId).extras, extras);
+});

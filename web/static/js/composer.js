@@ -151,7 +151,7 @@ export class Composer {
 
   #send() {
     const content = this.#field.value.trim();
-    const { store, outbox, thread, preferences } = this.#app;
+    const { drafts, store, outbox, thread, preferences } = this.#app;
     this.#field.setCustomValidity("");
     if (this.#id === null) return;
     const { files } = this;
@@ -159,7 +159,8 @@ export class Composer {
     if (!this.#extras && (files.length || this.#hasWish())) return void this.#sendOnceLoaded();
     const wish = this.#extras ? this.#extras.wish() : {};
     if (!wish) return;
-    const written = { conversationId: this.#id, content, isPrivate: this.#isNote, lastSeenMessageId: store.lastCame(this.#id), files, wish };
+    const extras = this.#isNote ? {} : drafts.extras(this.#id);
+    const written = { conversationId: this.#id, content, isPrivate: this.#isNote, lastSeenMessageId: store.lastCame(this.#id), files, wish, extras };
     if (!outbox.add(written, preferences.undoSeconds * 1_000)) return this.#complain();
     if (files.length) this.#keepFiles(this.#key, []);
     this.#extras?.clear();
@@ -207,14 +208,14 @@ export class Composer {
   }
 
   // Back to where it came from: a note to the notes.
-  async #takeBack({ conversationId, content, isPrivate, files, wish }) {
+  async #takeBack({ conversationId, content, isPrivate, files, extras }) {
     const { drafts } = this.#app;
     this.save();
     drafts.set(conversationId, isPrivate, [content, drafts.get(conversationId, isPrivate)].filter(Boolean).join("\n"));
+    if (!isPrivate) drafts.setExtras(conversationId, extras ?? {});
     const isOpen = conversationId === this.#id;
     if (isOpen) this.#show(isPrivate);
     if (isOpen) this.focus();
-    if (!isPrivate) this.loadExtras().then((extras) => extras.restore(conversationId, wish)).catch(pass);
     const key = drafts.key(conversationId, isPrivate);
     const given = await files;
     if (given?.length) this.#keepFiles(key, [...given, ...(this.#files.get(key) ?? (await readFiles(key)) ?? [])]);

@@ -70,10 +70,11 @@ export class Outbox {
     return this.of(conversationId).some((entry) => !isMoving(entry));
   }
 
-  // `undoMs`: how long it can be taken back before it is sent. null: the browser does not keep it, so it is not taken.
-  add({ conversationId, content, isPrivate, lastSeenMessageId, files = [], wish }, undoMs = 0) {
+  // `extras`: what `wish` was made of, as Drafts has it. `undoMs`: how long it can be taken back before it is sent.
+  // null: the browser does not keep it, so it is not taken.
+  add({ conversationId, content, isPrivate, lastSeenMessageId, files = [], wish, extras }, undoMs = 0) {
     const now = this.#system.now();
-    const entry = { clientId: this.#system.id(), conversationId, content, isPrivate, lastSeenMessageId, wish, undoMs, dueAt: now + undoMs,
+    const entry = { clientId: this.#system.id(), conversationId, content, isPrivate, lastSeenMessageId, wish, extras, undoMs, dueAt: now + undoMs,
       createdAt: new Date(now).toISOString(), state: undoMs ? "undo" : "sending", error: null, tries: 0,
       names: files.map(({ name }) => name), progress: null };
     if (!write(this.#storage, this.#prefix + entry.clientId, JSON.stringify(entry))) return null;

@@ -63,6 +63,11 @@ export class Extras {
     return this.#app.drafts.extras(this.#id);
   }
 
+  get #presentQuote() {
+    const { quote } = this.#kept;
+    return quote && mayStill(this.#app.store.messages(this.#id), quote, this.#channel) ? quote : null;
+  }
+
   #keep(changed) {
     this.#app.drafts.setExtras(this.#id, { ...this.#kept, ...changed });
   }
@@ -97,8 +102,8 @@ export class Extras {
   // {} for a note. null: an address is none, which its field says.
   wish() {
     if (this.#isNote) return {};
-    const { quote } = this.#kept;
-    const found = quote && mayStill(this.#app.store.messages(this.#id), quote, this.#channel) ? { inReplyTo: quote.id } : {};
+    const quote = this.#presentQuote;
+    const found = quote ? { inReplyTo: quote.id } : {};
     if (this.#channel !== EMAIL) return found;
     if (this.#kept.cc === undefined && !this.#app.store.messages(this.#id).length) return this.#refuse("copies.unknown");
     for (const [name, text] of Object.entries(this.#written())) {
@@ -116,14 +121,6 @@ export class Extras {
     this.#refused.hidden = true;
     this.#app.drafts.setExtras(this.#id, {});
     this.#show();
-  }
-
-  // It was taken back.
-  restore(id, { inReplyTo, cc, bcc } = {}) {
-    const message = this.#app.store.messages(id).find((one) => one.id === inReplyTo);
-    const fields = this.#app.store.conversation(id)?.channel === EMAIL ? { cc: (cc ?? []).join(", "), bcc: (bcc ?? []).join(", ") } : {};
-    this.#app.drafts.setExtras(id, { ...(message && { quote: quoteOf(message, this.#app.i18n) }), ...fields });
-    if (id === this.#id) this.#show();
   }
 
   #written() {
@@ -149,7 +146,7 @@ export class Extras {
 
   #show() {
     const { i18n, store, own } = this.#app;
-    const { quote } = this.#kept;
+    const quote = this.#presentQuote;
     this.#quote.hidden = this.#isNote || !quote;
     if (quote) fillSlots(this.#quote, { name: quote.name, text: quote.text || i18n.t("bubble.quote") });
     this.#copies.hidden = this.#isNote || this.#channel !== EMAIL;
@@ -182,7 +179,7 @@ export class Extras {
         find(".bubble", item).append(made);
       }
     }
-    if (!this.#copies.hidden) this.#show(); // a new mail may have come
+    this.#show(); // a new mail may have come, or what is quoted may be gone
   }
 
   #answer(item) {
