@@ -105,7 +105,7 @@ export class Extras {
     const quote = this.#presentQuote;
     const found = quote ? { inReplyTo: quote.id } : {};
     if (this.#channel !== EMAIL) return found;
-    if (this.#kept.cc === undefined && !this.#app.store.messages(this.#id).length) return this.#refuse("copies.unknown");
+    if (this.#kept.cc === undefined && !this.#app.store.hasThread(this.#id)) return this.#refuse("copies.unknown");
     for (const [name, text] of Object.entries(this.#written())) {
       const list = addresses(text);
       const wrong = wrongOf(list);
