@@ -514,3 +514,23 @@ async def test_a_reply_that_is_taken_back_has_its_copies_though_their_script_is_
     await page.reload()
     await expect(page.locator(".copies summary")).to_have_text("To lina@customers.example")
     await expect(page.get_by_label("Cc", exact=True)).to_have_value("")
+
+
+async def test_people_in_copy_whose_mail_is_not_loaded_are_dropped_by_no_reply(
+    site: Site, open_window: OpenWindow, channel: Channel
+) -> None:
+    """The mail stands further up than what the page has: it says so, and sends once it has it."""
+    channel("Channel::Email")
+    customer, number = await _mail(site)
+    await site.writes(customer, *(f"line {n}" for n in range(60)))
+    page = await (await open_window()).open(f"/inbox/c/{number}")
+    await page.fill("#reply", "On its way")
+    await page.press("#reply", "Enter")
+    await expect(page.locator("#composer .refused")).to_contain_text("last mail is not loaded")
+    await expect(page.locator("#reply")).to_have_value("On its way")
+    await page.evaluate("document.querySelector('#log').scrollTo(0, 0)")
+    await expect(page.locator("#messages > li", has_text="Where is it?")).to_be_attached()
+    await page.press("#reply", "Enter")
+    await expect(page.locator(SENT)).to_have_count(1)
+    everybody = ["helper@customers.example", "boss@customers.example"]
+    assert last_of(site, customer).content_attributes["cc_emails"] == everybody

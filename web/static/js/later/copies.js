@@ -6,7 +6,6 @@ const REPLY_ADDRESS = /^reply\+[0-9a-f-]{36}@/i; // Chatwoot's own, by which ans
 // As Chatwoot's own page fills it in (email.ts of @chatwoot/utils): everybody of the customer's last mail, without ourselves. The answer
 // goes to the contact: whoever wrote in their place gets a copy. `own`: addresses of the company's inboxes -> {to, cc, bcc}
 export function recipients(messages, contactEmail, own) {
-  const isMail = ({ senderType, deleted, details }) => senderType === "customer" && !deleted && details?.email;
   const { from, to = [], cc = [], bcc = [] } = messages.findLast(isMail)?.details.email ?? {};
   const contact = contactEmail ?? from ?? "";
   const gone = new Set([contact, ...own].map((address) => address.toLowerCase()));
@@ -14,6 +13,9 @@ export function recipients(messages, contactEmail, own) {
   const copies = unique(others([...cc, ...to, ...(from ? [from] : [])]));
   return { to: contact, cc: copies, bcc: unique(others(bcc)).filter((address) => !copies.includes(address)) };
 }
+
+// Whether it is a mail of the customer's.
+export const isMail = ({ senderType, deleted, details }) => senderType === "customer" && !deleted && Boolean(details?.email);
 
 // What is written in a field -> its addresses.
 export const addresses = (text) => unique(text.split(/[\s,;]+/).filter(Boolean));

@@ -2,7 +2,7 @@
 // and kept by the browser until the reply is sent. A note has files and nothing else.
 
 import { clone, fillList, fillSlots, find, setText } from "../dom.js";
-import { addresses, recipients, wrongOf } from "./copies.js";
+import { addresses, isMail, recipients, wrongOf } from "./copies.js";
 import { mayBeQuoted, quoteOf } from "./quoting.js";
 import { sorted } from "./upload-limits.js";
 
@@ -105,7 +105,7 @@ export class Extras {
     const quote = this.#presentQuote;
     const found = quote ? { inReplyTo: quote.id } : {};
     if (this.#channel !== EMAIL) return found;
-    if (this.#kept.cc === undefined && !this.#app.store.hasThread(this.#id)) return this.#refuse("copies.unknown");
+    if (this.#isUnknown()) return this.#refuse("copies.unknown");
     for (const [name, text] of Object.entries(this.#written())) {
       const list = addresses(text);
       const wrong = wrongOf(list);
@@ -113,6 +113,13 @@ export class Extras {
       if (list.length) found[name] = list;
     }
     return found;
+  }
+
+  // Whether the mail that says who gets a copy is not here: the conversation is loading, or the mail stands further up.
+  #isUnknown() {
+    const { store } = this.#app;
+    const messages = store.messages(this.#id);
+    return this.#kept.cc === undefined && (!store.hasThread(this.#id) || (!messages.some(isMail) && store.hasOlder(this.#id)));
   }
 
   // The reply is on its way.
