@@ -137,8 +137,8 @@ def _block(sim: ChatwootSim, one: Conversation, on: bool) -> None:
 
 
 def _mute(sim: ChatwootSim, one: Conversation, on: bool) -> None:
-    sim.set_status(one, "resolved" if on else "open")
     sim.update_contact(one.contact, blocked=on)
+    sim.set_status(one, "resolved" if on else "open")
 
 
 def _give(sim: ChatwootSim, one: Conversation, on: bool) -> None:

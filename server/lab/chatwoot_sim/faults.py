@@ -80,8 +80,8 @@ class Faults:
         )
 
     def _may_fail(self, scope: Scope) -> bool:
-        is_mark = scope["path"].endswith(("/update_last_seen", "/unread"))
-        return not self.sim.switches.fail_writes_only or (scope["method"] != "GET" and not is_mark)
+        is_aside = scope["path"].endswith(("/update_last_seen", "/unread", "/toggle_typing_status"))
+        return not self.sim.switches.fail_writes_only or (scope["method"] != "GET" and not is_aside)
 
     async def _fail(self, send: Send) -> None:
         status = self.sim.switches.fail_status

@@ -24,8 +24,8 @@ class Switches(msgspec.Struct, forbid_unknown_fields=True):
     502, for example).
     """
     fail_writes_only: bool = False
-    """With `fail_next`: only POST, PATCH and DELETE fail, and none that marks as read, which pages
-    make unasked.
+    """With `fail_next`: only POST, PATCH and DELETE fail, and none that marks as read or tells of
+    typing, which pages make unasked.
     """
     stands_still: bool = False
     """Requests wait in the backlog while this is on; afterwards they are worked off, also those of
