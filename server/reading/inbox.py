@@ -253,7 +253,7 @@ class Inbox:
     def _view(self, conversation: Conversation, read_count: int) -> Json:
         """What was stored before any message named the inbox has the name that Chatwoot tells."""
         view = agent_view(conversation, read_count)
-        if view["inboxName"] is None:
+        if view["inboxName"] is None and conversation.integration_id is not None:
             view["inboxName"] = self._directory.inbox_name(conversation.integration_id)
         return view
 
