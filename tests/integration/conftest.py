@@ -11,7 +11,9 @@ import pytest
 from server.lab.chatwoot_sim import ChatwootSim, serving
 from tests.integration.talk import Talk
 from tests.kit.company import Company
+from tests.kit.mariadb import MariaDB
 from tests.kit.omni import Omni
+from tests.kit.redis import Redis
 from tests.kit.servers import Servers
 from tests.kit.webhook import WEBHOOK_PATH
 
@@ -74,6 +76,17 @@ async def shop(server: Omni, sim: ChatwootSim) -> AsyncIterator[Company]:
     """
     async with Company(server, chatwoot=sim) as company:
         yield company
+
+
+@pytest.fixture(scope="module")
+def second_process(
+    servers: Servers, shared_mariadb: MariaDB, shared_redis: Redis
+) -> Iterator[Omni]:
+    """Another server beside the shared one."""
+    second = servers.get("production", shared_mariadb, shared_redis).another()
+    second.start()
+    yield second
+    second.kill9()
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ names, once each, and a refusal is theirs alone.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -477,17 +477,6 @@ def test_a_changed_secret_key_opens_own_tokens_and_seals_them_anew(
     assert asyncio.run(opened("second")) == ["secret of Ada"] * 4
     assert judged(server("second")) == "ok"
     assert "nothing to do" in server("second", "first").cli("db", "upgrade").stdout
-
-
-@pytest.fixture(scope="module")
-def second_process(
-    servers: Servers, shared_mariadb: MariaDB, shared_redis: Redis
-) -> Iterator[Omni]:
-    """Another server beside the shared one."""
-    second = servers.get("production", shared_mariadb, shared_redis).another()
-    second.start()
-    yield second
-    second.kill9()
 
 
 @pytest.fixture

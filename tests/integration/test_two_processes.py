@@ -22,17 +22,6 @@ SENDERS = 12  # for each process
 pytestmark = pytest.mark.xdist_group("two processes")  # they share the second one
 
 
-@pytest.fixture(scope="module")
-def second_process(
-    servers: Servers, shared_mariadb: MariaDB, shared_redis: Redis
-) -> Iterator[Omni]:
-    """Another server beside the shared one."""
-    second = servers.get("production", shared_mariadb, shared_redis).another()
-    second.start()
-    yield second
-    second.kill9()
-
-
 @pytest.fixture
 async def company(
     servers: Servers, mariadb: MariaDB, redis_server: Redis
