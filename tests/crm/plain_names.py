@@ -1,8 +1,9 @@
 """A database as versions left it whose tables and columns had no prefix."""
 
+import re
 from typing import Any
 
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, text
 
 from server.db.migrations.plain_comments import COLUMNS, TABLES
 from server.db.migrations.upgrade_connection import connected
@@ -30,7 +31,21 @@ def take_back(database_url: str) -> None:
                 connection.exec_driver_sql(
                     f"ALTER TABLE {table} RENAME COLUMN {column['name']} TO {new}"
                 )
+                _write_comment_of_then(connection, table, new)
         connection.exec_driver_sql("UPDATE omni_inbox_version SET version_num = '0010'")
+
+
+def _write_comment_of_then(connection: Connection, table: str, column: str) -> None:
+    """Later versions say other things of a column. SQLite keeps no comments."""
+    comments = COLUMNS[table][column]
+    if connection.dialect.name == "sqlite" or not comments:
+        return
+    created: str = connection.exec_driver_sql(f"SHOW CREATE TABLE {table}").one()[1]
+    [definition] = re.findall(rf"^ +(`{column}` .*?) COMMENT '", created, re.MULTILINE)
+    connection.execute(
+        text(f"ALTER TABLE {table} MODIFY COLUMN {definition} COMMENT :comment"),
+        {"comment": comments[0]},
+    )
 
 
 def picture(database_url: str) -> dict[str, Any]:

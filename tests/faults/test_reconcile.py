@@ -265,6 +265,7 @@ async def test_a_chatwoot_that_hangs_holds_back_no_other(cluster: Cluster) -> No
         last = await cluster.add_integration(sim.base_url, sim.admin.access_token, inbox_id=INBOX)
         sim.customer_says("Mira", "never told of")
         server = cluster.add_server(env=_OFTEN | {"RECONCILE_GRACE_SECONDS": "0"})
+        sim.add_webhook(server.base_url + WEBHOOK_PATH, secret="")
         await cluster.start(server)
         await eventually(lambda: cluster.stored() == {"never told of": 1}, limit=15)
         found = cluster.sql("SELECT omni_integration_id FROM social_conversations")

@@ -143,7 +143,7 @@ async def test_the_document_holds_a_window_of_a_long_list(
     """
     for _ in range(MANY):
         site.sim.customer_says(site.new_customer("Many"), "one of many")
-    number = await site.writes(site.new_customer("Many"), "the last of many")
+    await site.writes(site.new_customer("Many"), "the last of many")
     wanted = [
         one["id"]
         for one in (await site.http.get("/api/conversations", params={"q": "of many"})).json()
@@ -162,7 +162,7 @@ async def test_the_document_holds_a_window_of_a_long_list(
             await expect(page.locator(row(wanted[len(seen)]))).to_be_attached()
     assert seen == wanted
     await page.evaluate("document.querySelector('#list').scrollTop = 0")
-    await expect(page.locator(row(number))).to_be_in_viewport()
+    await expect(page.locator(row(wanted[0]))).to_be_in_viewport()
 
 
 async def begin_epoch(site: Site) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from playwright.async_api import expect
 
+from tests.kit.eventually import eventually
 from tests.web.conftest import OpenWindow
 from tests.web.site import Site
 
@@ -71,7 +72,7 @@ async def test_what_the_channel_refused_says_why_and_is_sent_again_once(
         await page.reload()
     second = await (await open_window()).open(f"/inbox/c/{number}")
     buttons = [
-        one.locator("#messages > li", has_text="On the way").get_by_role("button")
+        one.locator("#messages > li", has_text="On the way").get_by_role("button", name="Try again")
         for one in (page, second)
     ]
     found = [await button.element_handle() for button in buttons]
@@ -81,5 +82,12 @@ async def test_what_the_channel_refused_says_why_and_is_sent_again_once(
     for one in (page, second):
         here = one.locator("#messages > li", has_text="On the way")
         await expect(here.locator("[data-f=reason]")).to_be_hidden()
-        await expect(here.get_by_role("button")).to_have_count(0)
+        await expect(here.get_by_role("button", name="Try again")).to_have_count(0)
+
+    async def is_sent() -> bool:
+        stored = (await site.messages(number))[-1]
+        assert stored["deliveryState"] not in {"failed", "sending"}, str(stored)
+        return True
+
+    await eventually(is_sent)
     assert (answer.status, answer.times_sent) == ("sent", 2)
