@@ -70,6 +70,7 @@ _SENTENCES = {
 }
 
 _MESSAGE_GONE = "The message no longer exists in Chatwoot"
+_NO_RETRY = "This Chatwoot cannot send a message again; write the reply anew"
 _NOT_FOUND = 404
 _FILES_GONE: Json = {}
 _NOT_THERE: Json = {}
@@ -154,7 +155,7 @@ class ReplyAttempts:
                 error=error,
             )
         if answer is not None and message.chatwoot_message_id is not None:
-            return self._answered_again(answer, integration, message, began_us)
+            return await self._answered_again(answer, client, integration, outgoing, began_us)
         return await self._answered(answer, client, integration, outgoing)
 
     def _asks_first(self, integration: Integration, message: Message) -> bool:
@@ -164,14 +165,30 @@ class ReplyAttempts:
             or self._backlogs.is_silent(integration.base_url)
         )
 
-    def _answered_again(
-        self, answer: Json, integration: Integration, message: Message, began_us: int
+    async def _answered_again(
+        self,
+        answer: Json,
+        client: ChatwootClient,
+        integration: Integration,
+        outgoing: Outgoing,
+        began_us: int,
     ) -> Settle:
+        message = outgoing.message
         self._backlogs.on_answer(integration.base_url)
         if answer is _NOT_THERE:
-            return failed(message, "message_gone", _MESSAGE_GONE)
+            return await self._retry_not_found(client, outgoing.display_id or 0, message)
         metrics.replies.labels("sent_again").inc()
         return sent_again(message, answer, self._database.clock.now_us(), began_us)
+
+    async def _retry_not_found(
+        self, client: ChatwootClient, display_id: int, message: Message
+    ) -> Settle:
+        """A path that Chatwoot does not know is as little found as a message: so look for that."""
+        try:
+            found = await self._found_there(client, display_id, message)
+        except (ChatwootError, ChatwootUnexpected):
+            return self.retry_later(message, is_unknown=message.is_outcome_unknown)
+        return found or failed(message, "no_retry", _NO_RETRY)
 
     async def _answered(
         self,
@@ -351,10 +368,8 @@ class ReplyAttempts:
         before a reply fails, as that is final: another process may have added or switched on this
         one a moment ago.
         """
-        message, place = (
-            outgoing.message,
-            (outgoing.company_id, outgoing.integration_id, outgoing.display_id),
-        )
+        message = outgoing.message
+        place = outgoing.company_id, outgoing.integration_id, outgoing.display_id
         try:
             with contextlib.suppress(NoChatwootIntegration):
                 return sending_integration(self._directory, *place)

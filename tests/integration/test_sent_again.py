@@ -117,6 +117,29 @@ async def test_a_colleagues_message_can_be_sent_again_and_a_note_cannot(talk: Ta
     await eventually(lambda: theirs.times_sent == 2 and note.times_sent == 1)
 
 
+async def test_a_chatwoot_that_cannot_send_again_is_told_from_a_message_that_is_gone(
+    talk: Talk,
+) -> None:
+    """It answers 404 to both; the message is there as it was."""
+    reply, path = await refused(talk)
+    talk.sim.switches.set(knows_retry=False)
+    await talk.company.http.post(path)
+
+    async def told() -> bool:
+        [own] = await talk.own()
+        assert (own["deliveryError"] or {}).get("code") == "no_retry"
+        assert "write the reply anew" in own["deliveryError"]["message"]
+        return True
+
+    await eventually(told)
+    assert reply.times_sent == 1
+    assert (await talk.company.get(talk.path))["goneAt"] is None
+    talk.sim.switches.set(knows_retry=True)
+    await talk.company.http.post(path)
+    await talk.ended("sent")
+    assert reply.times_sent == 2
+
+
 async def test_a_message_that_is_gone_says_so(talk: Talk) -> None:
     """Without taking the conversation for gone."""
     reply, path = await refused(talk)

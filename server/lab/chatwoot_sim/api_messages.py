@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from server.lab.chatwoot_sim.access import (
@@ -125,6 +125,8 @@ async def delete(request: Request) -> Response:
 async def retry(request: Request) -> Response:
     """Send a failed message again; the answer shows it as it is then."""
     caller = caller_of(request)
+    if not caller.sim.switches.knows_retry:  # public/404.html, as of every unknown path
+        return HTMLResponse("<h1>The page you were looking for doesn't exist.</h1>", 404)
     message = caller.message(request)
     caller.sim.retry_message(message)
     return rails_json(message_object(message, caller.sim.base_url))

@@ -56,6 +56,8 @@ class Switches(msgspec.Struct, forbid_unknown_fields=True):
     """A Chatwoot of before 2026, whose POST .../retry sends whatever the message's state is, and
     wipes its content attributes.
     """
+    knows_retry: bool = True
+    """Off: a Chatwoot without POST .../retry, or a proxy before it that does not let it through."""
     retry_error: str = ""
     """With this refusal the channel fails each message that is handed to it again."""
     truncate_next: Count = 0
