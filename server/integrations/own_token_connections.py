@@ -6,7 +6,7 @@ integrations of that account whose inbox its owner sees.
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
 import msgspec
@@ -131,44 +131,63 @@ class OwnTokenConnections:
         await self._database.transaction(write)
 
     async def check(self, actor: Actor, integration_id: int) -> None:
-        """Ask Chatwoot anew whose the token is, and keep the answer for all integrations of its
-        account. Raises NotFound where there is none, TooManyRequests, ChatwootAway, Unprocessable.
+        """Ask Chatwoot anew whose the token is, and those of the same person in the other
+        integrations of its account; each has its own verdict. Raises NotFound where there is none,
+        TooManyRequests, ChatwootAway, Unprocessable.
         """
         agent_id = self._count_try(actor)
-        integration = await self._integration(actor.company_id, integration_id)
-        same = await self._same_token(agent_id, integration_id)
-        token = next(one for one in same if one.integration_id == integration_id)
-        why: Text | None = token.problem_at(integration)
-        owner, inboxes = None, list[Json]()
-        if why is None:
-            asked = self._ask_owner(integration, token.access_token)
-            try:
-                owner, inboxes = await self._asked(integration, asked)
-            except _RefusedToken as error:
-                why = error.why
+        await self._integration(actor.company_id, integration_id)
+        verdicts = await self._judge(
+            actor.company_id, await self._same_person(agent_id, integration_id)
+        )
         now_us = self._database.clock.now_us()
 
         async def write(connection: Connection) -> None:
-            for one in same:
-                place = self._directory.of_company(actor.company_id, one.integration_id)
-                problem = why
-                if place is not None and problem is None and owner is not None:
-                    is_seen = sees_inbox(inboxes, place.inbox_id)
-                    problem = None if is_seen else _no_inbox(place)
-                if problem is not None:
-                    await own_token_rows.mark_refused(connection, one, problem, now_us)
-                elif owner is not None:
-                    named = msgspec.structs.replace(one, name=owner.name, email=owner.email)
+            for one, verdict in verdicts:
+                if isinstance(verdict, Owner):
+                    named = msgspec.structs.replace(one, name=verdict.name, email=verdict.email)
                     await own_token_rows.mark_checked(connection, named, now_us)
+                else:
+                    await own_token_rows.mark_refused(connection, one, verdict, now_us)
 
         await self._database.transaction(write)
+
+    async def _judge(
+        self, company_id: int, tokens: Iterable[OwnToken]
+    ) -> list[tuple[OwnToken, Owner | Text]]:
+        """Whose each token is, or why it is not used for its integration. Chatwoot is asked once
+        for each token at each address; nothing is said of an integration that is gone.
+        """
+        answers: dict[tuple[str, str], tuple[Owner, list[Json]] | Problem] = {}
+        verdicts: list[tuple[OwnToken, Owner | Text]] = []
+        for one in tokens:
+            place = self._directory.of_company(company_id, one.integration_id)
+            if place is None:
+                continue
+            if (problem := one.problem_at(place)) is not None:
+                verdicts.append((one, problem))
+                continue
+            key = place.base_url, one.access_token
+            if key not in answers:
+                answers[key] = await self._answer_to(place, one.access_token)
+            verdicts.append((one, _verdict(answers[key], place)))
+        return verdicts
+
+    async def _answer_to(
+        self, place: Integration, token: str
+    ) -> tuple[Owner, list[Json]] | Problem:
+        """As `_ask_owner`, or why Chatwoot refuses the token."""
+        try:
+            return await self._asked(place, self._ask_owner(place, token))
+        except _RefusedToken as error:
+            return error.why
 
     async def remove(self, actor: Actor, integration_id: int) -> None:
         """Forget the agent's token for the integration and the others of its account. Raises
         NotFound where there is none.
         """
         agent_id = actor.agent_id or 0
-        numbers = [one.integration_id for one in await self._same_token(agent_id, integration_id)]
+        numbers = [one.integration_id for one in await self._same_person(agent_id, integration_id)]
 
         async def write(connection: Connection) -> None:
             await own_token_rows.delete_own_tokens(connection, agent_id, numbers)
@@ -213,8 +232,8 @@ class OwnTokenConnections:
             one for number in sorted(numbers) if (one := self._directory.integrations.get(number))
         ]
 
-    async def _same_token(self, agent_id: int, integration_id: int) -> list[OwnToken]:
-        """The agent's tokens of one person in one account, as they were connected. Raises
+    async def _same_person(self, agent_id: int, integration_id: int) -> list[OwnToken]:
+        """The agent's tokens of one person in one account, also where they differ. Raises
         NotFound.
         """
         tokens = await self._database.read(
@@ -256,6 +275,13 @@ class _RefusedToken(Unprocessable):
     def __init__(self, why: Problem) -> None:
         super().__init__(_not_kept(why))
         self.why = why
+
+
+def _verdict(answer: tuple[Owner, list[Json]] | Problem, place: Integration) -> Owner | Text:
+    if isinstance(answer, Problem):
+        return answer
+    owner, inboxes = answer
+    return owner if sees_inbox(inboxes, place.inbox_id) else _no_inbox(place)
 
 
 def _not_kept(why: Problem) -> Problem:
