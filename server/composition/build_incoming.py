@@ -70,6 +70,7 @@ def build_deliveries(
     """Builds what receives deliveries and ingests them."""
     settings, database, clients = resources.settings, resources.database, resources.clients
     directory, publish = integrations.directory, live.feeds.publish
+    changed_accounts = ChangedAccounts()
     ingester = Ingester(
         database,
         directory,
@@ -79,6 +80,7 @@ def build_deliveries(
         on_typing=live.broadcast.show_typing,
         arrivals=integrations.arrivals,
         observer=resources.observer,
+        on_changed=changed_accounts.on_changed,
     )
     recorder = Recorder(
         database,
@@ -89,7 +91,6 @@ def build_deliveries(
     )
     agents_last_seen = AgentsLastSeen(database, ingester, clients.single_attempt_client)
     gone_contacts = GoneContacts(database, clients.single_attempt_client, publish)
-    changed_accounts = ChangedAccounts()
     hints = Hints(
         agents_last_seen.on_unread_changed, gone_contacts.on_deleted, changed_accounts.on_changed
     )

@@ -1,12 +1,14 @@
 """Deliveries become changes: parsed, and given to the integration whose they are."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec.structs import replace
 
 from server.core.chatwoot.payloads import parse_delivery
+from server.core.state.marks import Marks
 from server.core.state.tracked import Source
 from server.core.times import SECOND
+from server.db.access.integration_record import Integration
 from server.db.engine.clock import DatabaseClock
 from server.db.engine.database import Connection
 from server.db.journal.journal import SOCKET, SOURCE, Delivery
@@ -25,9 +27,17 @@ _MAX_REMEMBERED = 5_000
 class DeliveryReader:
     """Reads deliveries of the journal, and remembers whose the last ones were."""
 
-    def __init__(self, directory: Directory, clock: DatabaseClock) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        clock: DatabaseClock,
+        on_changed: Callable[[Sequence[Integration]], None] = lambda integrations: None,
+    ) -> None:
+        """`on_changed`: an inbox may have another name now, which Chatwoot is to be asked for."""
         self._directory = directory
         self._clock = clock
+        self._on_changed = on_changed
+        self._other_names: dict[int, str] = {}  # integration -> what it was asked for because of
         self._integration_of: dict[int, int] = {}
 
     @property
@@ -58,6 +68,7 @@ class DeliveryReader:
             is_signed=SIGNATURE_HEADER in delivery.headers,
         )
         self._remember(delivery.id, integration.id)
+        self._compare_name(integration, change.conversation.marks)
         return IncomingChange(
             Source(integration.id, integration.company_id, integration.inbox_name),
             change,
@@ -106,6 +117,19 @@ class DeliveryReader:
             )
             for integration_id, number in found
         ]
+
+    def _compare_name(self, integration: Integration, marks: Marks | None) -> None:
+        """A delivery with another name of the inbox was built after a rename, or came late: each
+        such name has Chatwoot asked once.
+        """
+        told = marks.inbox_name if marks is not None else None
+        if told is None or integration.inbox_name is None:
+            return
+        if told == integration.inbox_name:
+            self._other_names.pop(integration.id, None)
+        elif self._other_names.get(integration.id) != told:
+            self._other_names[integration.id] = told
+            self._on_changed([integration])
 
     def _remember(self, delivery_id: int, integration_id: int) -> None:
         if len(self._integration_of) >= _MAX_REMEMBERED:

@@ -8,10 +8,11 @@ is `company_turns`, one transaction of them `ingest_transaction`, what is told a
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from server import log, metrics
 from server.core.state.tracked import Result
+from server.db.access.integration_record import Integration
 from server.db.engine.database import Connection, Database
 from server.db.journal import journal_reads
 from server.db.journal.journal import Delivery
@@ -58,7 +59,9 @@ class Ingester:
         on_typing: OnTyping = lambda company_id, typing: None,
         observer: MessageObserver | None = None,
         arrivals: Arrivals | None = None,
+        on_changed: Callable[[Sequence[Integration]], None] = lambda integrations: None,
     ) -> None:
+        """`on_changed`: a delivery names an inbox otherwise than its integration."""
         self._database = database
         self._directory = directory
         self._publish = publish
@@ -66,7 +69,7 @@ class Ingester:
         self._announcements = Announcements(
             database.clock, publish, on_typing, observer or MessageObserver()
         )
-        self._reader = DeliveryReader(directory, database.clock)
+        self._reader = DeliveryReader(directory, database.clock, on_changed)
         self._transaction = IngestTransaction(database.clock, self._reader)
         self._turns = CompanyTurns(batch)
         self._suspects = Suspects(

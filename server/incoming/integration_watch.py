@@ -40,6 +40,7 @@ Json = dict[str, Any]
 _POLL_SECONDS = 0.5
 _CHANGED_SECONDS = 3.0  # however often Chatwoot says that something has changed
 _MAX_AT_ONCE = 8
+_RENAMED_AGAIN = 2  # checks, _CHANGED_SECONDS apart: longer than until integrations are read anew
 _MAX_PROBLEM_CHARACTERS = 500  # characters
 _MAX_NAME_CHARACTERS, _MAX_ADDRESS_CHARACTERS = 255, 600
 _WEBHOOK = ("webhook", "events", "signature")
@@ -130,6 +131,8 @@ class Watch:
         self._settings = settings
         # the first integration of a group -> monotonic seconds
         self._asked_at: dict[int, float] = {}
+        # integration -> in how many checks its conversations get their inbox's new name again
+        self._renamed: dict[int, int] = {}
 
     async def run(self) -> None:
         """Asks about those that are due, twice a second, once the directory is loaded."""
@@ -306,11 +309,10 @@ class Watch:
             "inbox_addresses": inbox.addresses,
             "token_user_id": inbox.owner_id,
         }
+        if inbox.name is not None and (inbox.name != one.inbox_name or self._renamed.get(one.id)):
+            await self._rename(one, inbox.name)
         if (known, _known(one)) == (values["chatwoot_problem"], inbox):
             return
-        if values["inbox_name"] not in (one.inbox_name, None):
-            # before the integration has it: what fails is done again by the next check
-            await self._renames.rename(one, str(values["inbox_name"]))
         await self._database.transaction(
             lambda c: integration_rows.write_integration(c, self._vault, one.id, values)
         )
@@ -318,3 +320,14 @@ class Watch:
         if values["chatwoot_problem"] != known:
             said = english(problem) if problem else "put right"
             _logger.warning("integration", integration_id=one.id, problem=said)
+
+    async def _rename(self, one: Integration, name: str) -> None:
+        """Before the integration has the name: what fails is done again by the next check. And
+        twice more: a process that has not read the integration yet gives new conversations the
+        old name.
+        """
+        is_new = name != one.inbox_name
+        await self._renames.rename(one, name)
+        self._renamed[one.id] = _RENAMED_AGAIN if is_new else self._renamed[one.id] - 1
+        if self._renamed[one.id]:
+            self._changed.on_changed([one])

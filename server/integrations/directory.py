@@ -83,6 +83,9 @@ class Directory:
         """Replaces all integrations by these, which are all there are, as of that moment."""
         self._index = IntegrationIndex(found, require_signature=self._require_signature)
         self.integrations = self._index.integrations
+        names = self._database.inbox_names  # connections have it: it stays the same dictionary
+        names.clear()
+        names |= {one.id: one.inbox_name for one in self.integrations.values() if one.inbox_name}
         self.is_loaded = True
         self.as_of_us = as_of_us
 

@@ -16,6 +16,7 @@ from server.chatwoot import (
     ChatwootRefused,
 )
 from server.core.identifiers import parse_digits
+from server.core.state.conversation_changes import with_inbox
 from server.core.state.cursors import Cursor
 from server.core.state.entities import (
     Conversation,
@@ -252,10 +253,10 @@ class Inbox:
 
     def _view(self, conversation: Conversation, read_count: int) -> Json:
         """What was stored before any message named the inbox has the name that Chatwoot tells."""
-        view = agent_view(conversation, read_count)
-        if view["inboxName"] is None and conversation.integration_id is not None:
-            view["inboxName"] = self._directory.inbox_name(conversation.integration_id)
-        return view
+        if conversation.marks.inbox_name is None:
+            name = self._directory.inbox_name(conversation.integration_id)
+            conversation = with_inbox(conversation, name)
+        return agent_view(conversation, read_count)
 
     async def _write_status(
         self, agent: Agent, conversation_id: int, status: str, chatwoot_status: str | None

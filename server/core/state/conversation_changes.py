@@ -40,11 +40,20 @@ def new_conversation(change: Change, source: Source, received_us: int) -> Conver
     return merge_state(empty, incoming, received_us)
 
 
-def with_inbox(row: Conversation, source: Source) -> Conversation:
+def with_inbox(row: Conversation, inbox_name: str | None) -> Conversation:
     """Name its inbox by the integration, where nothing that Chatwoot said of it has named it."""
-    if row.marks.inbox_name is not None or source.inbox_name is None:
+    if row.marks.inbox_name is not None or inbox_name is None:
         return row
-    return replace(row, marks=replace(row.marks, inbox_name=source.inbox_name))
+    return replace(row, marks=replace(row.marks, inbox_name=inbox_name))
+
+
+def without_inbox(incoming: ConversationState) -> ConversationState:
+    """Leave out the name of the inbox: a payload may have been built before the inbox was renamed,
+    and nothing in it says so.
+    """
+    if incoming.marks is None or incoming.marks.inbox_name is None:
+        return incoming
+    return replace(incoming, marks=replace(incoming.marks, inbox_name=None))
 
 
 def is_newer(incoming: ConversationState, row: Conversation) -> bool:
@@ -81,7 +90,12 @@ def merge_state(row: Conversation, incoming: ConversationState, received_us: int
         waiting_since_us=incoming.waiting_since_us if is_whole else row.waiting_since_us,
         can_reply=incoming.can_reply if incoming.can_reply is not None else row.can_reply,
         contact_seen_us=max(incoming.contact_seen_us or 0, row.contact_seen_us or 0) or None,
-        marks=with_newer(row.marks, incoming.marks, is_whole=is_whole),
+        marks=with_newer(
+            row.marks,
+            incoming.marks,
+            is_whole=is_whole,
+            as_of_us=incoming.asked_us or max(incoming.as_of_us, incoming.version_us),
+        ),
     )
 
 

@@ -340,7 +340,10 @@ def _visible_conversation(c: Conversation) -> tuple[object, ...]:
         contact=known_contact(c),
         preview=None,
         marks=replace(
-            c.marks, given_email=None, snoozed_until_us=_to_milliseconds(snoozed_until(c))
+            c.marks,
+            given_email=None,
+            blocked_us=0,
+            snoozed_until_us=_to_milliseconds(snoozed_until(c)),
         ),
     )
     until_ms = _to_milliseconds(window.until_us)

@@ -13,7 +13,8 @@ class Team(msgspec.Struct, frozen=True):
 
 class Marks(msgspec.Struct, frozen=True, omit_defaults=True):
     """What Chatwoot says of a conversation besides its state; stored as JSON. `given_email`: what
-    the customer left in the chat.
+    the customer left in the chat. `blocked_us`: when the contact's own news last changed
+    `is_blocked`, by our clock.
     """
 
     snoozed_until_us: int | None = None
@@ -22,6 +23,7 @@ class Marks(msgspec.Struct, frozen=True, omit_defaults=True):
     inbox_name: str | None = None
     mail_subject: str | None = None
     given_email: str | None = None
+    blocked_us: int = 0
 
 
 NO_MARKS = Marks()
@@ -32,14 +34,18 @@ def with_newer(
     newer: Marks | None,
     *,
     is_whole: bool,
+    as_of_us: int = 0,
 ) -> Marks:
-    """The marks after a newer state came. A name of an inbox, a subject and an address that it
-    does not name stay: not every event names them.
+    """The marks after a newer state came, which was so at `as_of_us` or later. A name of an inbox,
+    a subject and an address that it does not name stay: not every event names them. So does what
+    the contact's own news said of a block: that moves no version of a conversation.
     """
     if newer is None:
         return known
     kept = replace(
         newer,
+        is_blocked=newer.is_blocked if as_of_us > known.blocked_us else known.is_blocked,
+        blocked_us=known.blocked_us,
         inbox_name=newer.inbox_name or known.inbox_name,
         mail_subject=newer.mail_subject or known.mail_subject,
         given_email=newer.given_email or known.given_email,
@@ -52,3 +58,10 @@ def with_newer(
         mail_subject=known.mail_subject or newer.mail_subject,
         given_email=newer.given_email or known.given_email,
     )
+
+
+def with_block(known: Marks, newer: Marks | None, received_us: int) -> Marks:
+    """The marks after a contact's own news, received at `received_us`."""
+    if newer is None or newer.is_blocked == known.is_blocked:
+        return known
+    return replace(known, is_blocked=newer.is_blocked, blocked_us=received_us)

@@ -24,6 +24,7 @@ from server.core.state.conversation_changes import (
     merge_state,
     new_conversation,
     with_inbox,
+    without_inbox,
 )
 from server.core.state.delivery import (
     seen,
@@ -37,7 +38,7 @@ from server.core.state.entities import (
     is_same_message_view,
 )
 from server.core.state.list_rows import with_message
-from server.core.state.marks import NO_MARKS, with_newer
+from server.core.state.marks import NO_MARKS, with_block, with_newer
 from server.core.state.message_changes import (
     age_of_version,
     find_message,
@@ -87,6 +88,8 @@ class WorkingSet:
         change = within_present(
             change, received_us, entry.row.chatwoot_version if entry is not None else 0
         )
+        if source.inbox_name is not None:  # asked for, and renamed for all conversations at once
+            change = replace(change, conversation=without_inbox(change.conversation))
         if (
             entry is not None
             and entry.row.id
@@ -265,7 +268,7 @@ class WorkingSet:
     def _add_conversation(
         self, key: ConversationKey, change: Change, source: Source, received_us: int
     ) -> TrackedConversation:
-        row = with_inbox(new_conversation(change, source, received_us), source)
+        row = with_inbox(new_conversation(change, source, received_us), source.inbox_name)
         entry = self.entries[key] = TrackedConversation(row)
         entry.is_dirty = True
         at_us = change.conversation.created_us or change.at_us
@@ -286,9 +289,7 @@ class WorkingSet:
             contact=incoming.contact,
             external_user_name=name,
             external_user_id=external_user_id(entry.row, incoming),
-            marks=replace(entry.row.marks, is_blocked=incoming.marks.is_blocked)
-            if incoming.marks is not None
-            else entry.row.marks,
+            marks=with_block(entry.row.marks, incoming.marks, received_us),
         )
         return self.set_conversation(entry, after, change.at_us, received_us)
 
@@ -317,7 +318,9 @@ class WorkingSet:
             after = replace(before, marks=with_newer(before.marks, incoming.marks, is_whole=False))
         if after == before or replace(after, observed_us=before.observed_us) == before:
             return Result.SAME
-        after = with_inbox(after, source)  # beside something else: the name alone is no news
+        after = with_inbox(
+            after, source.inbox_name
+        )  # beside something else: the name alone is no news
         entry.is_dirty = True
         if is_same_conversation_view(after, before):
             entry.row = after  # a newer version that shows nothing new

@@ -111,6 +111,8 @@ class Database:
         self.busy = BusyCompanies()
         self.refusals = Refusals()
         self.clock = DatabaseClock(self.dialect)
+        # integration -> the name of its one inbox, as the integrations were read last
+        self.inbox_names: dict[int, str] = {}
         # of connections: those of an older one are given up before their next call
         self._generation = 0
         self._wait_seconds = wait_seconds
@@ -315,6 +317,7 @@ class Database:
                         connection, primary = await prepare_session(
                             raw, self.dialect, is_writer=queue is self._writes
                         )
+                    connection.inbox_names = self.inbox_names
                     # looked at before each call: while idle it may have been killed, or given up
                     # with all others
                     is_well = True

@@ -5,7 +5,7 @@ A round trip costs more than most statements. So a statement whose answer nobody
 BEGIN leaves with the first. How they travel is the driver's (`driver_adapters`).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from server.db.engine.driver_adapters import (
@@ -43,6 +43,7 @@ class Connection:
         self.dialect = dialect
         self.packet_bytes = packet_bytes
         self.crm = crm
+        self.inbox_names: Mapping[int, str] = {}  # the database's
         self._driver: DriverAdapter = (
             SqliteAdapter(raw) if dialect == "sqlite" else MysqlAdapter(raw, packet_bytes)
         )

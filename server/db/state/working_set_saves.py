@@ -1,10 +1,12 @@
 """Saves a working set with its events, in the transaction that holds the streams' locks."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec.structs import replace
 
+from server.core.state.conversation_changes import with_inbox
 from server.core.state.cursors import Stream
 from server.core.state.projection import WorkingSet
 from server.core.state.row_settling import name_unsent, settle, unsettled
@@ -48,7 +50,8 @@ async def save_working_set(
     batches: list[EventBatch] = []
     for company_id, pending_events in numbered.items():
         stream = streams[company_id]
-        bodies = tuple(_encode(pending, seq) for seq, pending in pending_events)
+        names = connection.inbox_names
+        bodies = tuple(_encode(pending, seq, names) for seq, pending in pending_events)
         received_us = min(pending.received_us for _, pending in pending_events)
         batch = EventBatch(
             company_id, stream.epoch, pending_events[0][0], bodies, received_us, written_us=now_us
@@ -79,11 +82,12 @@ def _number(
     return numbered
 
 
-def _encode(pending: PendingEvent, seq: int) -> bytes:
+def _encode(pending: PendingEvent, seq: int, inbox_names: Mapping[int, str]) -> bytes:
     row = pending.entry.row
     conversation = replace(
         pending.conversation, id=row.id, seq=seq if pending.extra is None else row.seq
     )
+    conversation = with_inbox(conversation, inbox_names.get(row.integration_id or 0))
     message = pending.message
     if message is not None and pending.tracked_message is not None:
         message = replace(

@@ -140,12 +140,37 @@ def test_a_new_name_of_the_customer_is_that_of_their_messages() -> None:
     assert entry.messages[0].row.sender_name == "Rafi Ahmed"
 
 
-def test_an_inbox_that_no_message_has_named_has_its_integrations_name() -> None:
-    """Conversations do not name it; what a message said of it stays."""
+def test_an_inbox_has_its_integrations_name_whatever_a_late_message_calls_it() -> None:
+    """A payload does not say whether it was built before the inbox was renamed."""
     source = Source(integration_id=1, company_id=1, inbox_name="Dhaka")
     working_set = WorkingSet()
     told = event("conversation_created", **conversation())
     working_set.apply(parse_delivery(told, NOW), source, NOW)
     assert view(working_set)["inboxName"] == "Dhaka"
-    working_set.apply(parse_delivery(message_event(), NOW), source, NOW)
-    assert view(working_set)["inboxName"] == "Website"
+    late = message_event(conversation=conversation(1795834499.25))
+    working_set.apply(parse_delivery(late, NOW), source, NOW)
+    assert view(working_set)["inboxName"] == "Dhaka"
+
+
+@pytest.mark.parametrize("is_blocked", [True, False])
+def test_a_conversation_of_before_takes_no_block_back(is_blocked: bool) -> None:
+    """It is newer than what is stored of it, and older than the contact's news."""
+    before = {"blocked": not is_blocked}
+    working_set = played(message_event(conversation=conversation(sender=before)))
+    (entry,) = working_set.entries.values()
+    working_set.entries[1, 0] = entry
+    told = event("contact_updated", **SENDER | {"blocked": is_blocked})
+    working_set.apply(parse_delivery(told, NOW), SOURCE, NOW)
+    late = conversation(NOW / SECOND - 2, sender=before, priority="high")
+    working_set.apply(
+        parse_delivery(event("conversation_updated", **late), NOW + SECOND), SOURCE, NOW + SECOND
+    )
+    shown = conversation_view(entry.row)
+    assert (shown["priority"], shown["isBlocked"]) == ("high", is_blocked)
+    newer = conversation(NOW / SECOND + 2, sender=before)
+    working_set.apply(
+        parse_delivery(event("conversation_updated", **newer), NOW + 3 * SECOND),
+        SOURCE,
+        NOW + 3 * SECOND,
+    )
+    assert conversation_view(entry.row)["isBlocked"] is not is_blocked
