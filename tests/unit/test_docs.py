@@ -347,6 +347,8 @@ def test_the_glossary_is_sorted_and_alive() -> None:
         ("sequence number", "seq"),
         ("checkpoint", "cursor"),
         ("message broker", "bus"),
+        ("an email", "an e-mail"),
+        ("email address", "e-mail address"),
     ],
 )
 def test_pages_use_the_glossary_s_words(other: str, word: str) -> None:

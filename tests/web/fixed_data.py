@@ -96,6 +96,21 @@ def _marked() -> list[Conversation]:
             for n, mark in enumerate(marks)
         ),
         _conversation(17, chatwoot_status="pending", waiting_since_us=_ago(_DAY)),
+        *(
+            _conversation(
+                number,
+                integration_id=number,
+                channel=f"Channel::{channel}",
+                marks=Marks(inbox_name=name),
+            )
+            for number, channel, name in (
+                (40, "Whatsapp", "whatsApp"),
+                (41, "Email", "Email-2"),
+                (42, "Email", "Email 2"),
+                (43, "Line", "Linen"),
+                (44, "Sms", "SMS"),
+            )
+        ),
         _conversation(18, marks=blocked, chatwoot_status="open"),
         _conversation(19, marks=blocked, chatwoot_status="resolved", status="Closed"),
         _conversation(

@@ -109,6 +109,17 @@ FROM_CUSTOMERS: list[dict[str, Any]] = [
         ),
     },
     {"content": "Nice", "details": MessageDetails(story=Story(_SHOP + "story/1", "lea.m"))},
+    {"content": "Mine?", "details": MessageDetails(story=Story(None, "900700"))},
+    {"content": "Shared post", "attachments": (Attachment(72, "ig_post", _SHOP + "1.png"),)},
+    {"content": "Shared story", "attachments": (Attachment(73, "ig_story", _SHOP + "2.png"),)},
+    {
+        "content": "lea.m mentioned you in the story: ",
+        "attachments": (Attachment(74, "image", _SHOP + "3.png"),),
+    },
+    {
+        "content": "*Look*: [what I **chose**](https://shop.example/o?a=1&b=2)\n[x](javascript:y)",
+        "content_type": "incoming_email",
+    },
     {
         "content": f"{_LONG}\n\n{_QUOTED}",
         "content_type": "incoming_email",

@@ -207,10 +207,20 @@ async def running_site(
             omni.kill9()
 
 
-async def _add_company(omni: Omni, sim: ChatwootSim, hook: Webhook) -> None:
-    """What `integration add` and `agent add` write, without a process for each."""
-    now_us, hashed = wall_now_us(), hash_password(PASSWORD)
-    integration = {
+async def connect_inbox(site: Site, inbox_id: int) -> int:
+    """Make an integration of another inbox of the company; returns its number."""
+    values = _integration(site.sim, site.hook) | {"inbox_id": inbox_id}
+
+    async def write(connection: Connection) -> int:
+        vault = Vault(site.omni.env["SECRET_KEY"])
+        return await integration_rows.add_integration(connection, vault, values, wall_now_us())
+
+    async with Database(site.omni.env["DATABASE_URL"]) as database:
+        return await database.transaction(write)
+
+
+def _integration(sim: ChatwootSim, hook: Webhook) -> dict[str, Any]:
+    return {
         "company_id": COMPANY,
         "account_id": sim.account.id,
         "inbox_id": sim.inbox.id,
@@ -220,9 +230,14 @@ async def _add_company(omni: Omni, sim: ChatwootSim, hook: Webhook) -> None:
         "proved_us": 2,
     }
 
+
+async def _add_company(omni: Omni, sim: ChatwootSim, hook: Webhook) -> None:
+    """What `integration add` and `agent add` write, without a process for each."""
+    now_us, hashed = wall_now_us(), hash_password(PASSWORD)
+
     async def write(connection: Connection) -> None:
         await integration_rows.add_integration(
-            connection, Vault(omni.env["SECRET_KEY"]), integration, now_us
+            connection, Vault(omni.env["SECRET_KEY"]), _integration(sim, hook), now_us
         )
         for agent, name in AGENTS.items():
             await agent_rows.add_agent(

@@ -141,7 +141,7 @@ async def test_people_in_copy_whose_mail_is_not_loaded_are_dropped_by_no_reply(
     page = await (await open_window()).open(f"/inbox/c/{number}")
     await page.fill("#reply", "On its way")
     await page.press("#reply", "Enter")
-    await expect(page.locator("#composer .refused")).to_contain_text("last mail is not loaded")
+    await expect(page.locator("#composer .refused")).to_contain_text("last e-mail is not loaded")
     await expect(page.locator("#reply")).to_have_value("On its way")
     await page.evaluate("document.querySelector('#log').scrollTo(0, 0)")
     await expect(page.locator("#messages > li", has_text="Where is it?")).to_be_attached()

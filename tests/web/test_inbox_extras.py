@@ -29,7 +29,7 @@ async def test_a_file_that_cannot_be_sent_is_named_at_once(
     photo = document("photo.png", b"x" * int(5.5 * MB), "image/png")
     await page.set_input_files("#attach", [document("bill.txt"), photo])
     await expect(page.locator("#composer .refused")).to_have_text(
-        "photo.png has 5.5 MB; at most 5 MB can be sent here, so it was left out."
+        "photo.png is 5.5 MB; files of up to 5 MB can be sent here, so it was left out."
     )
     await expect(page.locator("#chosen > li [data-f=name]")).to_have_text(["bill.txt"])
     await expect(page.locator("#reply")).to_have_value("Here it is")

@@ -10,16 +10,11 @@ from dataclasses import dataclass
 import pytest
 from playwright.async_api import Page, expect
 
-from server.core.times import wall_now_us
-from server.db.access import integration_rows
-from server.db.access.vault import Vault
-from server.db.engine.database import Connection, Database
 from server.lab.chatwoot_sim import ChatwootSim
 from server.lab.chatwoot_sim.model import Conversation
 from tests.kit.eventually import eventually
-from tests.kit.omni import Omni
 from tests.web.conftest import OpenWindow
-from tests.web.site import COMPANY, Site, running_site
+from tests.web.site import Site, connect_inbox, running_site
 from tests.web.test_inbox_access import LOOKS, violations
 
 SHOP = "Dhaka Fashion: কাপড় ও শাড়ি"
@@ -48,7 +43,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> 
     env = {"CHATWOOT_SOCKETS": "true", "CHATWOOT_SOCKET_WAIT_SECONDS": "0.1"}
     async with running_site(tmp_path_factory.mktemp("marks"), env) as running:
         running.sim.add_inbox("Support", account=running.sim.account, id=2)
-        await _connect(running.omni, running.sim, running.hook.secret, inbox_id=2)
+        await connect_inbox(running, 2)
 
         async def is_known() -> bool:
             return '"hasInboxes": true' in (await running.http.get("/inbox")).text
@@ -56,25 +51,6 @@ async def site(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> 
         await eventually(is_known)
         await eventually(lambda: bool(running.sim.cable.subscriptions))
         yield running
-
-
-async def _connect(omni: Omni, sim: ChatwootSim, secret: str, *, inbox_id: int) -> None:
-    integration = {
-        "company_id": COMPANY,
-        "account_id": sim.account.id,
-        "inbox_id": inbox_id,
-        "base_url": sim.base_url,
-        "access_token": sim.admin.access_token,
-        "webhook_secret": secret,
-        "proved_us": 2,
-    }
-
-    async def write(connection: Connection) -> None:
-        vault = Vault(omni.env["SECRET_KEY"])
-        await integration_rows.add_integration(connection, vault, integration, wall_now_us())
-
-    async with Database(omni.env["DATABASE_URL"]) as database:
-        await database.transaction(write)
 
 
 @dataclass

@@ -7,6 +7,7 @@ import pytest
 from playwright.async_api import BrowserContext, Page, expect
 
 from server.access.authentication import SESSION_COOKIE
+from server.outgoing.new_replies import MAX_CONTENT_CHARACTERS
 from tests.kit.eventually import eventually
 from tests.web.conftest import OpenWindow
 from tests.web.site import Site, Window, says
@@ -287,6 +288,27 @@ async def test_nobody_sends_in_another_s_name(site: Site, open_window: OpenWindo
     assert stored(site, customer) == [("from asha", False)]
     await again.check("#note")
     await is_for(again, "note", "asha's note")
+
+
+async def test_what_comes_above_a_failed_reply_is_marked_as_new(
+    site: Site, open_window: OpenWindow
+) -> None:
+    """The server never took the reply: it stands below all that is stored, and one who looks at it
+    sees the line above what the customer wrote later.
+    """
+    window = await open_window()
+    window.expected.append("400")
+    customer, _, page = await open_thread(site, window)
+    await page.fill(FIELD, "x" * (MAX_CONTENT_CHARACTERS + 1))
+    await page.press(FIELD, "Enter")
+    last = page.locator("#messages > li").last
+    await expect(last).to_have_attribute("data-state", "failed")
+    await site.writes(customer, "are you there?")
+    late = page.locator("#messages > li", has_text="are you there?")
+    await expect(late).to_be_visible()
+    await expect(last).to_have_attribute("data-state", "failed")
+    await expect(late.locator("[data-f=new]")).to_be_visible()
+    await expect(page.locator("#messages [data-f=new]:visible")).to_have_count(1)
 
 
 @pytest.mark.parametrize("button", ["Add note", "Send"])

@@ -74,6 +74,15 @@ def test_both_languages_have_the_same_placeholders(key: str) -> None:
     )
 
 
+@pytest.mark.parametrize("folder", [*FOLDERS.values(), WEB / "locale" / "problems"])
+def test_one_spelling_of_e_mail(folder: Path) -> None:
+    """The glossary's; `{email}` is a placeholder."""
+    for lang, other in (("en", r"(?<!\{)\bemails?\b"), ("bn", "ইমেইল|ইমেল|ই-মেল")):
+        texts = json.loads((folder / f"{lang}.json").read_text(encoding="utf-8"))
+        found = [key for key, text in texts.items() if re.search(other, text, re.IGNORECASE)]
+        assert found == []
+
+
 def test_plurals_are_whole() -> None:
     """Every `.one` has its `.other`."""
     stems = {_stem(key) for key in ENGLISH if key.endswith((".one", ".other"))}

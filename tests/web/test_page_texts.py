@@ -278,7 +278,15 @@ def test_a_snooze_is_told_until_when(span: dict[str, float], english: str, benga
     ("conversation", "text", "title"),
     [
         ({"channel": "Channel::Whatsapp"}, "", "WhatsApp"),
-        ({"channel": "Channel::Email", "inboxName": "Support"}, "Support", "Email: Support"),
+        ({"channel": "Channel::Email", "inboxName": "Support"}, "Support", "E-mail: Support"),
+        ({"channel": "Channel::Email", "inboxName": "Email"}, "Email", "Email"),
+        ({"channel": "Channel::Whatsapp", "inboxName": "whatsApp"}, "whatsApp", "whatsApp"),
+        ({"channel": "Channel::Line", "inboxName": "Linen"}, "Linen", "LINE: Linen"),
+        (
+            {"channel": "Channel::Whatsapp", "inboxName": "WhatsApp 360"},
+            "WhatsApp 360",
+            "WhatsApp 360",
+        ),
         ({"channel": "Channel::Fax"}, "", "Fax"),
         ({"channel": None, "platform": "facebook"}, "", "Messenger"),
     ],
@@ -291,12 +299,21 @@ def test_a_channel_is_told_in_words(conversation: dict[str, Any], text: str, tit
     assert re.search(rf'"{mark.icon.removeprefix("channel-")}"', ICONS)
 
 
+def test_a_name_that_says_its_channel_is_told_alone() -> None:
+    """In the head as in the row, also where the page's own word is of another language."""
+    named = marked(channel="Channel::Sms", inboxName="SMS")
+    assert [mark.text for mark in head_marks(named, BENGALI, has_inboxes=True)] == [
+        "SMS",
+        "কেউ নেননি",
+    ]
+
+
 def test_one_inbox_needs_no_name() -> None:
     """Its name would be the same in every row."""
     email = marked(channel="Channel::Email", inboxName="Support")
     mark = row_marks(email, ENGLISH, has_inboxes=False)["channel"]
     assert mark is not None
-    assert (mark.text, mark.title) == ("", "Email")
+    assert (mark.text, mark.title) == ("", "E-mail")
 
 
 def test_a_closed_conversation_sleeps_no_more() -> None:

@@ -11,7 +11,7 @@ from server.core.pages.page_attachments import attachment_nodes
 from server.core.pages.page_links import mail_link, outside, safe_address
 from server.core.pages.page_locale import Locale
 from server.core.pages.page_nodes import Node, Nodes, element
-from server.core.pages.page_text import marked_nodes, plain_nodes
+from server.core.pages.page_text import mail_nodes, marked_nodes, plain_nodes
 from server.core.state.message_kinds import is_stand_in
 
 _FOLD_CHARACTERS, _FOLD_LINES = 2_000, 30
@@ -19,6 +19,7 @@ _SPARE_CHARACTERS = 400  # so few more are not worth a fold
 _MARKED_CHARACTERS = 20_000  # a longer text is no markdown
 _QUOTE_CHARACTERS = 200
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})?")
+_NUMBER = re.compile(r"[0-9]+")  # of an account: a name to nobody
 _Json = Mapping[str, Any]
 
 
@@ -53,8 +54,8 @@ def message_form(
 
 def sender_of(m: _Json, locale: Locale, channel: str | None, customer: str | None = None) -> str:
     """Return who wrote a message: the name, and what wrote it where that was no person here.
-    `customer`: their present name. A conversation is one customer's (a merge of contacts renames
-    all of it), so that older messages have it, too.
+    `customer`: their present name; None for a group. A conversation is one customer's (a merge of
+    contacts renames all of it), so that older messages have it, too.
     """
     kind = m.get("senderKind") or m["senderType"]
     name = m.get("senderName")
@@ -112,8 +113,8 @@ def _story(story: _Json, locale: Locale) -> Node:
     address = safe_address(story.get("url"))
     label = locale.t("bubble.story")
     inner: Nodes = [outside(address, label) if address else label]
-    if story.get("sender"):
-        inner.append(f" · {story['sender']}")
+    if (sender := story.get("sender")) and not _NUMBER.fullmatch(sender):
+        inner.append(f" · {sender}")
     return element("p", {"class": "aside", "dir": "auto"}, *inner)
 
 
@@ -162,6 +163,8 @@ def _body(m: _Json, locale: Locale) -> Nodes:
     files = m.get("attachments") or []
     if files and content == (files[0].get("contact") or {}).get("name"):
         return []  # the card says it
+    if ours := locale.shared(m.get("kind"), content):
+        return [_text(ours)]
     is_mail = m.get("kind") == "email"
     quoted = ((m.get("details") or {}).get("email") or {}).get("quoted")
     if is_stand_in(m.get("kind"), content):
@@ -176,9 +179,10 @@ def _body(m: _Json, locale: Locale) -> Nodes:
     return [*_folded(own, locale, is_mail), element("details", None, summary, *inner)]
 
 
-def _folded(text: str, locale: Locale, is_plain: bool) -> Nodes:
+def _folded(text: str, locale: Locale, is_mail: bool) -> Nodes:
     """Return a text; what is beyond the first screen of a long one behind a button."""
-    nodes_of = plain_nodes if is_plain or len(text) > _MARKED_CHARACTERS else marked_nodes
+    nodes_of = plain_nodes if len(text) > _MARKED_CHARACTERS else marked_nodes
+    nodes_of = mail_nodes if is_mail else nodes_of
     lines = text.split("\n")
     head = "\n".join(lines[:_FOLD_LINES])[:_FOLD_CHARACTERS]
     if len(text) - len(head) <= _SPARE_CHARACTERS:
@@ -205,7 +209,8 @@ def _after(m: _Json, locale: Locale, channel: str | None) -> Nodes:
     ]
     for one in details.get("translations") or []:
         lang = one["language"] if _LANGUAGE.fullmatch(one["language"]) else None
-        nodes.append(_line(locale.t("bubble.translation", language=one["language"]), "hint"))
+        name = locale.word("languageName", one["language"])
+        nodes.append(_line(locale.t("bubble.translation", language=name), "hint"))
         nodes.append(element("div", {"lang": lang}, *plain_nodes(one["text"])))
     return nodes + _edited(m, details, locale)
 

@@ -17,6 +17,8 @@ JsonObject = Mapping[str, Any]
 MEDIA = ("image", "audio", "video")
 LANGUAGES = ("en", "bn")
 _UNITS = (("days", 86_400), ("hours", 3_600), ("minutes", 60), ("seconds", 1))
+_MENTIONED = " mentioned you in the story:"
+_GROUP = "@g.us"  # WhatsApp's address of a group, which Chatwoot keeps as its contact's e-mail
 _NO_PROBLEMS = Catalogue({})
 _BENGALI_DIGITS = {ord("0") + n: chr(0x09E6 + n) for n in range(10)}
 
@@ -226,6 +228,8 @@ class Locale:
         """
         if not kind or kind == "text":
             return content
+        if ours := self.shared(kind, content):
+            return ours
         content = "" if is_stand_in(kind, content) else content
         english = KINDS.get(kind, "")
         is_ours = content == english or content.startswith(f"{english}: ")
@@ -235,12 +239,24 @@ class Locale:
         word = self.word("kind", kind)
         return f"{word}: {more}" if more else word
 
+    def shared(self, kind: str | None, content: str) -> str | None:
+        """Return in the page's language what Chatwoot writes for a post or a story that came
+        without words; None for another text. Its texts are `instagram_shared_post_content` and the
+        like in config/locales/en.yml.
+        """
+        if kind not in ("link", "image", "video"):
+            return None
+        of_mention = "story_mention" if content.rstrip().endswith(_MENTIONED) else None
+        name = {"Shared post": "share", "Shared story": "sharedStory"}.get(content, of_mention)
+        return name and self.t(f"linkType.{name}")
+
     def contact(self, conversation: JsonObject) -> str:
         """Return the customer's phone number and e-mail address; the conversation's status if
         neither is known.
         """
         contact = conversation.get("contact") or {}
-        details = " · ".join(filter(None, (contact.get("phone"), contact.get("email"))))
+        email = None if is_group(conversation) else contact.get("email")
+        details = " · ".join(filter(None, (contact.get("phone"), email)))
         return details or self.t(
             "status.Open" if conversation["status"] == "Open" else "status.Closed"
         )
@@ -255,6 +271,11 @@ class Locale:
             if key in self.catalogue
             else (error or {}).get("message") or self.t("error.unknown")
         )
+
+
+def is_group(conversation: JsonObject) -> bool:
+    """Whether a conversation is a group's, in which each customer has a name of their own."""
+    return ((conversation.get("contact") or {}).get("email") or "").endswith(_GROUP)
 
 
 def moment_of(iso: str) -> datetime:

@@ -76,8 +76,16 @@ def _channel(
     word = locale.t(key) if key else channel
     inbox = c.get("inboxName") if has_inboxes else None
     title = locale.t("mark.inbox", channel=word, inbox=inbox) if inbox else word
+    if inbox and _says(inbox, (word, channel)):
+        title = inbox
     text = title if is_whole else inbox or ""
     return Mark(text, f"channel-{channel if key else 'other'}", title)
+
+
+def _says(inbox: str, words: tuple[str, ...]) -> bool:
+    """Whether an inbox's name is its channel's word, or begins with it."""
+    name, *plain = (f"{text} ".lower().replace("-", "") for text in (inbox, *words))
+    return any(name.startswith(word) for word in plain)
 
 
 def _team(c: JsonObject, locale: Locale) -> Mark | None:

@@ -18,6 +18,7 @@ _MARKED = re.compile(
     rf"{LINKS}|(?P<escape>\\[!-/:-@\[-`{{-~])|(?P<code>`+)|(?P<mark>\*\*\*|\*\*|\*|__|_|~~)"
     r"|(?P<label>!?\[)"
 )
+_MAILED = re.compile(rf"{LINKS}|(?P<label>!?\[)")
 _LABELLED = re.compile(
     r"!?\[((?:[^\[\]\\]|\\[^\n]){0,500})\]"
     r"\(((?:[^\u0000-\u0020<>()]|\([^\u0000-\u0020<>()]{0,500}\)){1,2000})"
@@ -32,6 +33,19 @@ _QUOTED = re.compile(r" {0,3}> ?")
 def plain_nodes(text: str) -> Nodes:
     """Return a text as it was written, with its links."""
     return [_paragraph(_linked(text))] if text else []
+
+
+def mail_nodes(text: str) -> Nodes:
+    """Return a mail as it was written, with its links: Chatwoot writes those of a mail in HTML as
+    markdown (lib/html_parser.rb), and the rest as plain text.
+    """
+
+    def node_of(found: re.Match[str]) -> tuple[Node | None, int]:
+        if found.lastgroup == "label":
+            return _label(text, found.start(), found[0])
+        return found_link(found.lastgroup or "", found[0])
+
+    return [_paragraph(_scan(text, _MAILED, node_of))] if text else []
 
 
 def marked_nodes(text: str, depth: int = 0) -> Nodes:
@@ -195,7 +209,7 @@ class _Inline:
         if kind == "mark":
             return self._mark(found.start(), sign)
         if kind == "label":
-            return self._label(found.start(), sign)
+            return _label(self._text, found.start(), sign)
         return found_link(kind, sign)
 
     def _code(self, start: int, sign: str) -> tuple[Node | None, int]:
@@ -240,15 +254,16 @@ class _Inline:
     def _is_word_at(self, at: int) -> bool:
         return at < len(self._text) and _is_word(self._text[at])
 
-    def _label(self, start: int, sign: str) -> tuple[Node | None, int]:
-        found = _LABELLED.match(self._text, start)
-        if found is None:
-            return None, len(sign)
-        label = re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", found[1])
-        if found[2].startswith("mention://"):
-            return element("span", {"class": "mention", "dir": "auto"}, label), len(found[0])
-        node = target_link(found[2], label)
-        return (None, len(sign)) if node is None else (node, len(found[0]))
+
+def _label(text: str, start: int, sign: str) -> tuple[Node | None, int]:
+    found = _LABELLED.match(text, start)
+    if found is None:
+        return None, len(sign)
+    label = re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", found[1])
+    if found[2].startswith("mention://"):
+        return element("span", {"class": "mention", "dir": "auto"}, label), len(found[0])
+    node = target_link(found[2], label)
+    return (None, len(sign)) if node is None else (node, len(found[0]))
 
 
 def _is_word(sign: str) -> bool:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 from server.core.pages.page_forms import MessageForm, message_form, sender_of
-from server.core.pages.page_locale import JsonObject, Locale, moment_of
+from server.core.pages.page_locale import JsonObject, Locale, is_group, moment_of
 
 GROUP_SPAN = timedelta(minutes=5)  # messages of one sender within this stand together
 
@@ -40,7 +40,8 @@ def arrange(
     """Groups of one sender, days, and the divider before the first of the `unread_count` customer
     messages that came last.
     """
-    channel, customer = ((conversation or {}).get(name) for name in ("channel", "externalUserName"))
+    of = conversation or {}
+    channel, customer = of.get("channel"), None if is_group(of) else of.get("externalUserName")
     by_number = {message["chatwootMessageId"]: message for message in messages}
     first_new = _first_new(messages, unread_count)
     days = [locale.day(message["createdAt"]) for message in messages]

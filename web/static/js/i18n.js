@@ -2,6 +2,7 @@
 // catalogue (server/core/pages/page_locale.py), so month names come from the catalogue and not from Intl.
 
 const MINUTE_MS = 60_000;
+const wordsOfShares = [[/ mentioned you in the story:\s*$/, "story_mention"], [/^Shared post$/, "share"], [/^Shared story$/, "sharedStory"]];
 
 export function createI18n({ lang, digits, strings, kinds = {}, hasInboxes, now = () => new Date() }) {
   const plurals = new Intl.PluralRules(lang);
@@ -26,9 +27,17 @@ export function createI18n({ lang, digits, strings, kinds = {}, hasInboxes, now 
   // Digits of an id are not translated: it is a name.
   const nameOf = ({ id, externalUserName }) => externalUserName || t("row.nameless", { id: String(id) });
 
+  // What Chatwoot writes for a post or a story that came without words; undefined for another text.
+  function shared(kind, content) {
+    const found = ["link", "image", "video"].includes(kind) && wordsOfShares.find(([words]) => words.test(content));
+    return found ? t(`linkType.${found[1]}`) : undefined;
+  }
+
   // A message in one line. The line of the server's that stands for one without a text begins with its kind in English: that word is
   // said in the page's language.
   function line({ kind, content: written }) {
+    const ours = shared(kind, written);
+    if (ours) return ours;
     const english = kinds[kind] ?? "";
     const content = isStandIn(kind, written) ? "" : written;
     const isOurs = !content || content === english || content.startsWith(`${english}: `);
@@ -79,8 +88,11 @@ export function createI18n({ lang, digits, strings, kinds = {}, hasInboxes, now 
     return { isClosed: false, text: replyUntil ? t("window.open", { time: span(minutes) }) : "" };
   }
 
-  return { hasInboxes, t, has, line, nameOf, number, clock, seconds, day, listTime, full, waiting, replyWindow };
+  return { hasInboxes, t, has, line, shared, nameOf, number, clock, seconds, day, listTime, full, waiting, replyWindow };
 }
+
+// A group of WhatsApp: each customer in it has a name of their own, and it has no address.
+export const isGroup = ({ contact }) => contact?.email?.endsWith("@g.us");
 
 // Chatwoot's own word for what the message shows besides, or the address of a sticker's picture.
 export function isStandIn(kind, content) {

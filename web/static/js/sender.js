@@ -1,4 +1,5 @@
-// The line at the composer that says under which name a reply goes out; asked anew when that may have changed.
+// Says under which name a reply goes out; asked anew when that may have changed. Where it is the name that an agent expects, the button
+// tells it; else a line above the composer.
 
 import { pass } from "./api.js";
 import { find, setAttrs, setText, throttle } from "./dom.js";
@@ -7,6 +8,7 @@ const ASK_EVERY_MS = 1_000;
 
 export class SenderLine {
   #line = find("#sender");
+  #button = find("#composer .primary");
   #senders;
   #app;
   #integrationId = null;
@@ -23,13 +25,15 @@ export class SenderLine {
   show(integrationId) {
     this.#integrationId = integrationId;
     const sender = this.#senders.find((one) => one.integrationId === integrationId);
-    this.#line.hidden = !sender;
-    this.#isOwn = sender !== undefined && sender.state !== "integration";
-    if (!sender) return;
-    const isRefused = sender.state === "refused" || sender.state === "fallback";
-    setAttrs(this.#line, { "data-refused": isRefused });
-    setText(find("span", this.#line), this.#app.i18n.t(`composer.sender.${sender.state}`, { name: sender.name }));
-    find("a", this.#line).hidden = !isRefused;
+    const { state, name } = sender ?? {};
+    this.#isOwn = Boolean(sender) && state !== "integration";
+    // The integration's name is expected by who has no own one anywhere.
+    const isQuiet = state === "own" || this.#senders.every((one) => one.state === "integration");
+    const text = sender && this.#app.i18n.t(`composer.sender.${state}`, { name });
+    this.#line.hidden = !sender || isQuiet;
+    setAttrs(this.#line, { "data-refused": state === "refused" || state === "fallback" });
+    setAttrs(this.#button, { title: isQuiet && text });
+    setText(find("span", this.#line), text ?? "");
   }
 
   // What became of a message of the agent's: that its token was refused, or taken again, shows in nothing else.

@@ -3,6 +3,7 @@
 
 import { fillAvatar, fillSlots, find, perFrame, reconcile, setAttrs, setText, slot } from "./dom.js";
 import { pass } from "./api.js";
+import { isGroup } from "./i18n.js";
 import { arrange, fillMessage, firstNew, forms, loadForms, messageKey } from "./message.js";
 
 const PAGE = 50;
@@ -185,7 +186,7 @@ export class Thread {
     const { head } = this.#els;
     const name = i18n.nameOf(conversation);
     fillAvatar(slot(head, "avatar"), id, name);
-    const details = [contact?.phone, contact?.email].filter(Boolean).join(" · ");
+    const details = [contact?.phone, !isGroup(conversation) && contact?.email].filter(Boolean).join(" · ");
     setAttrs(head, { "data-status": status });
     const { text: window, isClosed } = i18n.replyWindow(conversation);
     setAttrs(slot(this.#els.pane, "window"), { "data-closed": isClosed });
@@ -203,8 +204,8 @@ export class Thread {
     const messages = store.messages(this.#id);
     const first = firstNew(messages, unread);
     const place = (isWanted) => messages.findIndex(isWanted);
-    const isAbove = place(({ id }) => id === first) < place((message) => messageKey(message) === this.#lastKey);
-    if (document.hidden || !this.#isStuck || isAbove) this.#firstNewId = first;
+    const last = place((message) => messageKey(message) === this.#lastKey); // -1: a reply that is not stored stands below all
+    if (document.hidden || !this.#isStuck || last < 0 || place(({ id }) => id === first) < last) this.#firstNewId = first;
   }
 
   #countUnseen(items) {

@@ -2,11 +2,11 @@
 // server/core/pages/page_forms.py makes the same nodes; a test compares the two. No DOM but in `fillForm`.
 
 import { setText, slot } from "../dom.js";
-import { isStandIn } from "../i18n.js";
+import { isGroup, isStandIn } from "../i18n.js";
 import { attachmentNodes } from "./attachments.js";
 import { show } from "./draw.js";
 import { mailLink, outside, safeAddress } from "./links.js";
-import { markedNodes, plainNodes } from "./text.js";
+import { mailNodes, markedNodes, plainNodes } from "./text.js";
 
 export { fillHeadMarks, fillRowMarks, prepareMarks } from "./marks.js";
 
@@ -15,10 +15,13 @@ const FOLD_LINES = 30;
 const SPARE_POINTS = 400; // so few more are not worth a fold
 const MARKED_POINTS = 20_000; // a longer text is no markdown
 const QUOTE_POINTS = 200;
+const isNumber = /^[0-9]+$/; // of an account: a name to nobody
 const filled = new WeakMap(); // element of a message -> what it was filled with
 
 // `item`: as arrange() of message.js gives it.
-export function fillForm(node, { message, messages, conversation: { channel, externalUserName: customer } }, i18n) {
+export function fillForm(node, { message, messages, conversation }, i18n) {
+  const { channel } = conversation;
+  const customer = isGroup(conversation) ? null : conversation.externalUserName;
   const quote = message.details?.quote;
   const quoted = quote && messages.find(({ chatwootMessageId: number }) => number && number === quote.chatwootMessageId);
   const before = filled.get(node);
@@ -45,8 +48,8 @@ export function messageForm(message, i18n, quoted, channel) {
   return { ...none, body: [line(i18n.line(message), "hint")] };
 }
 
-// Who wrote it: the name, and what wrote it where that was no person here. `customer`: their present name. A conversation is one customer's
-// (a merge of contacts renames all of it), so that older messages have it, too.
+// Who wrote it: the name, and what wrote it where that was no person here. `customer`: their present name; null for a group. A conversation
+// is one customer's (a merge of contacts renames all of it), so that older messages have it, too.
 export function senderOf({ senderKind, senderType, senderName: name }, i18n, channel, customer) {
   const kind = senderKind || senderType;
   if (kind === "customer" && customer) return customer;
@@ -90,7 +93,8 @@ function adNode({ headline, body: words, url }, i18n) {
 function storyNode({ url, sender }, i18n) {
   const address = safeAddress(url);
   const label = i18n.t("bubble.story");
-  return ["p", { class: "aside", dir: "auto" }, [address ? outside(address, label) : label, ...(sender ? [` · ${sender}`] : [])]];
+  const name = sender && !isNumber.test(sender) ? [` · ${sender}`] : [];
+  return ["p", { class: "aside", dir: "auto" }, [address ? outside(address, label) : label, ...name]];
 }
 
 // A link where the message is there; else a button, as only a script can load it.
@@ -121,6 +125,8 @@ function body({ isSummary, content: written, kind, details, attachments }, i18n)
   const isInPlace = isStandIn(kind, written ?? "");
   if (isSummary || !written || written === attachments?.[0]?.contact?.name) return []; // the card says it
   if (isInPlace && (kind !== "sticker" || attachments?.length)) return [];
+  const ours = i18n.shared(kind, written);
+  if (ours) return [text(ours)];
   const isMail = kind === "email";
   const quoted = details?.email?.quoted;
   const content = isInPlace ? written.slice(1) : written; // of an earlier version: a link to the picture
@@ -132,9 +138,9 @@ function body({ isSummary, content: written, kind, details, attachments }, i18n)
 }
 
 // What is beyond the first screen of a long text stands behind a button.
-function folded(words, i18n, isPlain) {
+function folded(words, i18n, isMail) {
   const points = lengthOf(words);
-  const nodesOf = isPlain || points > MARKED_POINTS ? plainNodes : markedNodes;
+  const nodesOf = isMail ? mailNodes : points > MARKED_POINTS ? plainNodes : markedNodes;
   let head = [...words.split("\n").slice(0, FOLD_LINES).join("\n")].slice(0, FOLD_POINTS);
   if (points - head.length <= SPARE_POINTS) return nodesOf(words);
   const half = Math.floor(head.length / 2);
@@ -155,7 +161,7 @@ function below(message, i18n, channel) {
     ...ofKind(message, details, i18n, channel),
   ];
   for (const { language, text: words } of details.translations ?? []) {
-    nodes.push(line(i18n.t("bubble.translation", { language }), "hint"));
+    nodes.push(line(i18n.t("bubble.translation", { language: i18n.t(`languageName.${language}`) }), "hint"));
     nodes.push(["div", /^[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})?$/.test(language) ? { lang: language } : {}, plainNodes(words)]);
   }
   return [...nodes, ...edited(message, details, i18n)];

@@ -87,7 +87,10 @@ const unsentMark = ({ unsentReply }, i18n) => unsentReply && { text: i18n.t("row
 
 const teamMark = ({ team }, i18n) => team?.name && { text: team.name, icon: "team", title: i18n.t("mark.team", { name: team.name }) };
 
-// The channel's icon and, where there are several, the inbox's name. A row of the CRM's own has no channel, but a platform.
+const plainWord = (words) => `${words} `.toLowerCase().replaceAll("-", "");
+
+// The channel's icon and, where there are several, the inbox's name, which may begin with the channel's word itself. A row of the CRM's own
+// has no channel, but a platform.
 function channelMark(conversation, i18n, isWhole) {
   const { channel, platform } = conversation;
   const name = channel?.replace(/^Channel::/, "") || (platform === "facebook" && "FacebookPage");
@@ -95,7 +98,8 @@ function channelMark(conversation, i18n, isWhole) {
   const key = [`appName.${name}`, `channel.${name}`].find(i18n.has);
   const word = key ? i18n.t(key) : name;
   const inbox = i18n.hasInboxes && inboxOf(conversation);
-  const title = inbox ? i18n.t("mark.inbox", { channel: word, inbox }) : word;
+  const whole = inbox ? i18n.t("mark.inbox", { channel: word, inbox }) : word;
+  const title = inbox && [word, name].some((one) => plainWord(inbox).startsWith(plainWord(one))) ? inbox : whole;
   return { text: isWhole ? title : inbox || "", icon: `channel-${key ? name : "other"}`, title };
 }
 

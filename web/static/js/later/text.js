@@ -8,6 +8,7 @@ const MARKS_MOST = 6;
 const tags = { "**": "strong", __: "strong", "*": "em", _: "em", "~~": "del" };
 const plain = new RegExp(linkShapes, "gu");
 const marked = new RegExp(String.raw`${linkShapes}|(?<escape>\\[!-\/:-@\[-\x60\{-~])|(?<code>\x60+)|(?<mark>\*\*\*|\*\*|\*|__|_|~~)|(?<label>!?\[)`, "gu");
+const mailed = new RegExp(String.raw`${linkShapes}|(?<label>!?\[)`, "gu");
 const labelled = /!?\[((?:[^\[\]\\]|\\[^\n]){0,500})\]\(((?:[^\u0000-\u0020<>()]|\([^\u0000-\u0020<>()]{0,500}\)){1,2000})(?: "[^"\n]{0,500}")?\)/uy;
 const fence = /^ {0,3}\x60{3}[^\x60\n]*$/u;
 const itemOf = /^( {0,3}(?:[-*]|([0-9]{1,9})[.)]) {1,4})([^ \n][^\n]*)$/u;
@@ -22,6 +23,10 @@ const paragraph = (nodes) => ["p", { dir: "auto" }, nodes];
 
 // A text as it was written, with its links.
 export const plainNodes = (text) => (text ? [paragraph(linked(text))] : []);
+
+// A mail as it was written, with its links: Chatwoot writes those of a mail in HTML as markdown, and the rest as plain text.
+export const mailNodes = (text) => (text ? [paragraph(scan(text, mailed, ({ groups, index, 0: sign }) =>
+  (groups.label ? label(text, index, sign) : foundLink(kindOf(groups), sign))))] : []);
 
 // A text with its markdown and its links.
 export const markedNodes = (text) => blocks(text.replaceAll("\r\n", "\n").split("\n"), 0);
@@ -163,21 +168,21 @@ function inline(text, depth) {
     return -1;
   }
 
-  function label(start, sign) {
-    labelled.lastIndex = start;
-    const found = labelled.exec(text);
-    if (!found) return [null, sign.length];
-    const shown = found[1].replace(/\\([!-/:-@[-\x60{-~])/g, "$1");
-    if (found[2].startsWith("mention://")) return [["span", { class: "mention", dir: "auto" }, [shown]], found[0].length];
-    const node = targetLink(found[2], shown);
-    return node ? [node, found[0].length] : [null, sign.length];
-  }
-
   return scan(text, marked, ({ groups, index, 0: sign }) => {
     const kind = kindOf(groups);
     if (kind === "escape") return [sign[1], 2];
     if (kind === "code") return code(index, sign);
     if (kind === "mark") return mark(index, sign);
-    return kind === "label" ? label(index, sign) : foundLink(kind, sign);
+    return kind === "label" ? label(text, index, sign) : foundLink(kind, sign);
   });
+}
+
+function label(text, start, sign) {
+  labelled.lastIndex = start;
+  const found = labelled.exec(text);
+  if (!found) return [null, sign.length];
+  const shown = found[1].replace(/\\([!-/:-@[-\x60{-~])/g, "$1");
+  if (found[2].startsWith("mention://")) return [["span", { class: "mention", dir: "auto" }, [shown]], found[0].length];
+  const node = targetLink(found[2], shown);
+  return node ? [node, found[0].length] : [null, sign.length];
 }
