@@ -46,7 +46,7 @@ def new_message(
         created_us=incoming.created_us,
         chatwoot_message_id=incoming.message_id,
         chatwoot_version=incoming.version_us,
-        observed_us=incoming.asked_us or received_us,
+        observed_us=_when_observed(incoming, received_us),
         sender_name=incoming.sender_name,
         content_type=incoming.content_type,
         attachments=incoming.attachments,
@@ -60,6 +60,15 @@ def new_message(
             row, agent_id=reply.agent_id, sender_name=reply.sender_name, delivery_state="sent"
         )
     return with_status(row, incoming.status, incoming.error, age=Age.NEWER)
+
+
+def _when_observed(incoming: MessageState, received_us: int) -> int:
+    """Return when this state was seen, by our clock. As a message was created is how it was before
+    anything else: whatever else is told of it is newer, also what was received a moment earlier.
+    A time of ours in place of Chatwoot's (`future_times.py`) is known by being both.
+    """
+    is_creation = not incoming.is_update and incoming.created_us != received_us
+    return incoming.asked_us or (0 if is_creation else received_us)
 
 
 def merge_message(row: Message, incoming: MessageState, received_us: int) -> Message:

@@ -121,3 +121,18 @@ def test_an_edit_after_the_list_is_shown_at_once() -> None:
     the later one counts.
     """
     assert _taken_in([Told(1, 5, 10, 10, is_list=True), Told(2, 5, 12, 12)]) == [1, 2]
+
+
+@given(received=st.integers(1, 9), is_first=st.booleans())
+def test_an_edit_counts_whenever_the_creation_was_received(received: int, is_first: bool) -> None:
+    """Nothing can have changed before a message was created, so of one version the update is the
+    newer one: also taken in first, and also received before the other.
+    """
+    created = message_change("as written", version=1)
+    edit = message_change("as edited", version=1, is_update=True)
+    both = [(created, at(6)), (edit, at(received))]
+    working_set = WorkingSet()
+    for change, received_us in reversed(both) if is_first else both:
+        working_set.apply(change, SOURCE, received_us)
+    [entry] = working_set.entries.values()
+    assert [one.row.content for one in entry.messages] == ["as edited"]
