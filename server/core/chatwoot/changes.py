@@ -43,6 +43,7 @@ class ConversationState(msgspec.Struct, frozen=True):
     last: LastMessage | None = None
     marks: Marks | None = None
     asked_us: int = 0
+    is_creation: bool = False  # as it was begun, before anything else
     # says nothing of the status, where another source does: a new word does not open it again
     is_silent: bool = False
 

@@ -61,6 +61,8 @@ def _change(payload: Json, received_us: int) -> Change:
         return _message_change(payload, event, received_us)
     if event in CONVERSATION_EVENTS:
         state = parse_conversation(payload)
+        if event == "conversation_created":
+            state = msgspec.structs.replace(state, is_creation=True)
         return Change(*address_of(payload), state, None, state.version_us or received_us)
     if event == "contact_updated":
         return _contact_change(payload, received_us)

@@ -58,8 +58,11 @@ def without_inbox(incoming: ConversationState) -> ConversationState:
 
 def is_newer(incoming: ConversationState, row: Conversation) -> bool:
     """By its version, which is Chatwoot's clock. Where that was set back, an answer is still
-    younger than its question, and so than all that had been received by then.
+    younger than its question, and so than all that had been received by then. Versions that are
+    told in milliseconds can be equal: then the creation is the older one.
     """
+    if incoming.version_us == row.chatwoot_version and incoming.is_creation:
+        return False
     return incoming.version_us >= row.chatwoot_version or row.observed_us < incoming.asked_us
 
 

@@ -95,6 +95,16 @@ def test_only_resolved_is_closed(told: str, shown: str) -> None:
     assert Desk(conversation_change(1, status=told)).row.status == shown
 
 
+def test_a_creation_told_late_is_older_than_a_change_in_the_same_millisecond() -> None:
+    """Versions are told in milliseconds: a bot that takes a conversation as it begins shares one
+    with the beginning.
+    """
+    desk = Desk(conversation_change(version=1, status="pending"))
+    begun = conversation_change(version=1, status="open", is_creation=True)
+    assert desk.tell(begun) == (SAME, SAME)
+    assert desk.row.chatwoot_status == "pending"
+
+
 def test_what_a_state_does_not_say_stays() -> None:
     """An unassigned conversation says so; absent labels say nothing."""
     desk = Desk(
