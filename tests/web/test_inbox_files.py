@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import FilePayload, Page, Route, expect
 
 from server.lab.chatwoot_sim.model import Message
-from server.lab.chatwoot_sim.samples import picture
+from server.lab.chatwoot_sim.samples import Upload, file_named, picture
 from tests.kit.eventually import eventually
 from tests.web.conftest import OpenWindow
 from tests.web.site import Site
@@ -168,3 +168,22 @@ async def test_a_picture_that_cannot_be_had_says_why(
     )
     assert (await link.get_attribute("href") is None) == is_gone
     assert await page.locator("#messages img").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("file", "tag"),
+    [(Upload("photo.png", b"no picture", "image/png"), "img"), (file_named("clip.mp4"), "video")],
+    ids=["picture", "video"],
+)
+async def test_what_the_browser_cannot_show_can_be_opened(
+    site: Site, open_window: OpenWindow, file: Upload, tag: str
+) -> None:
+    """It is there, and broken or of a kind that this browser does not know: no broken picture and
+    no player without anything to play, but its name and the way to it.
+    """
+    number = await site.writes(site.new_customer(), "see", attachments=[file])
+    page = await (await open_window()).open(f"/inbox/c/{number}")
+    link = page.locator("#messages [data-f=files] .file a")
+    await expect(link).to_have_text(f"{file.name}: cannot be shown here; open it")
+    await expect(link).to_have_attribute("href", re.compile(r"^/api/attachments/\d+/id-\d+$"))
+    assert await page.locator(f"#messages {tag}").count() == 0

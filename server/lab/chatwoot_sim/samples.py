@@ -94,7 +94,10 @@ _MADE = {
     "wav": ("audio/x-wav", b""),
     "webp": (
         "image/webp",
-        base64.b64decode("UklGRhoAAABXRUJQVlA4TA0AAAAvAAAAEAcQERGIiP4HAA=="),
+        base64.b64decode(  # a face of 96 x 96
+            "UklGRjwAAABXRUJQVlA4TDAAAAAvX8AXEAZFjaQwdtCO0M6rk/PAXwGl/xPwZRAPdwcAUEWe2nb57rEAu2XD"
+            "9zyT9wE="
+        ),
     ),
     "heic": ("image/heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"),
     "ogg": ("audio/ogg", b"OggS\0\2" + bytes(22)),

@@ -13,6 +13,7 @@ import pytest
 from server.lab.chatwoot_sim import ChatwootSim, serving
 from server.lab.chatwoot_sim.kind_catalogue import INBOXES, KINDS
 from server.lab.chatwoot_sim.kind_player import conversation_for, play_kind
+from server.lab.chatwoot_sim.samples import file_named
 from tests.kit.dashboard import Dashboard, dashboard
 from tests.kit.eventually import eventually
 from tests.kit.recorded import read_lines
@@ -191,6 +192,15 @@ def template() -> Json:
     """The recorded frame of a message."""
     frames = (one["frame"].get("message") for one in read_lines("socket/frames"))
     return next(one["data"] for one in frames if one and one.get("event") == "message.created")
+
+
+def test_a_sticker_is_large_enough_to_be_seen() -> None:
+    """Its size stands behind the five-byte head of the picture's stream (WebP, lossless)."""
+    content = file_named("sticker.webp").content
+    assert content[12:16] == b"VP8L"
+    bits = int.from_bytes(content[21:25], "little")
+    assert (bits & 0x3FFF) + 1 >= 64
+    assert (bits >> 14 & 0x3FFF) + 1 >= 64
 
 
 def test_every_recorded_kind_is_in_the_catalogue() -> None:
