@@ -136,6 +136,7 @@ class AccountRequests:
         """
         answer = await self.get(path, params)
         held: HeldBytes | None = getattr(answer, "held", None)
+        parent: JsonObject = {}
         for key in keys:
             parent, answer = answer, an_object(answer, key)[key]
         also(parent)

@@ -96,6 +96,14 @@ class ChatwootClient:
         """
         return await self._requests.get_list(f"{self._account}/inboxes", "payload")
 
+    async def list_agents(self) -> list[JsonObject]:
+        """The people of the account: id, name, email, role. Any token may ask (agent_policy.rb)."""
+        return await self._requests.get_list(f"{self._account}/agents")
+
+    async def list_teams(self) -> list[JsonObject]:
+        """The account's teams: id, name. Any token may ask (team_policy.rb)."""
+        return await self._requests.get_list(f"{self._account}/teams")
+
     # -- webhooks (administrators only, otherwise ChatwootRefused 401) --
 
     async def list_webhooks(self) -> list[JsonObject]:

@@ -75,6 +75,7 @@ class Application:
             ("typing-to-customers", outgoing.customer_typing.run),
             ("agents-looks", deliveries.agents_last_seen.run),
             ("gone-contacts", deliveries.gone_contacts.run),
+            ("agent-renames", deliveries.agent_renames.run),
             ("retention", operation.retention.run),
             ("search-texts", operation.search_texts.run),
             ("crm-rows", self.crm_writes.rows.run),

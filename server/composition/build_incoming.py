@@ -6,6 +6,7 @@ from server.chatwoot.cable import CableNetwork
 from server.composition.build_integrations import IntegrationsRoom
 from server.composition.build_live import Live
 from server.composition.build_resources import Resources
+from server.incoming.agent_renames import AgentRenames
 from server.incoming.agents_last_seen import AgentsLastSeen
 from server.incoming.cable_leader import CableLeader
 from server.incoming.cable_link import Hints
@@ -37,6 +38,7 @@ class Deliveries:
     recorder: Recorder
     agents_last_seen: AgentsLastSeen
     gone_contacts: GoneContacts
+    agent_renames: AgentRenames
     changed_accounts: ChangedAccounts
     cables: CableLeader
     sources: Sources
@@ -71,6 +73,7 @@ def build_deliveries(
     settings, database, clients = resources.settings, resources.database, resources.clients
     directory, publish = integrations.directory, live.feeds.publish
     changed_accounts = ChangedAccounts()
+    agent_renames = AgentRenames(database, directory, clients.single_attempt_client, publish)
     ingester = Ingester(
         database,
         directory,
@@ -81,6 +84,7 @@ def build_deliveries(
         arrivals=integrations.arrivals,
         observer=resources.observer,
         on_changed=changed_accounts.on_changed,
+        renames=agent_renames,
     )
     recorder = Recorder(
         database,
@@ -100,6 +104,7 @@ def build_deliveries(
         recorder=recorder,
         agents_last_seen=agents_last_seen,
         gone_contacts=gone_contacts,
+        agent_renames=agent_renames,
         changed_accounts=changed_accounts,
         cables=cables,
         sources=Sources(directory, cables, ingester, integrations.arrivals),

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from server import log, metrics
+from server.core.chatwoot.agent_names import KnownNames
 from server.core.state.tracked import Result
 from server.db.access.integration_record import Integration
 from server.db.engine.database import Connection, Database
@@ -24,6 +25,7 @@ from server.errors import (
     LostUnderWay,
     Unavailable,
 )
+from server.incoming.agent_renames import AgentRenames
 from server.incoming.announcements import Announcements, OnTyping, Publish
 from server.incoming.company_turns import CompanyTurns, Selection
 from server.incoming.delivery_reader import DeliveryReader
@@ -60,8 +62,11 @@ class Ingester:
         observer: MessageObserver | None = None,
         arrivals: Arrivals | None = None,
         on_changed: Callable[[Sequence[Integration]], None] = lambda integrations: None,
+        renames: AgentRenames | None = None,
     ) -> None:
-        """`on_changed`: a delivery names an inbox otherwise than its integration."""
+        """`on_changed`: a delivery names an inbox otherwise than its integration. `renames`: told
+        of agents and teams that are called otherwise than before.
+        """
         self._database = database
         self._directory = directory
         self._publish = publish
@@ -70,7 +75,12 @@ class Ingester:
             database.clock, publish, on_typing, observer or MessageObserver()
         )
         self._reader = DeliveryReader(directory, database.clock, on_changed)
-        self._transaction = IngestTransaction(database.clock, self._reader)
+        self._transaction = IngestTransaction(
+            database.clock,
+            self._reader,
+            renames.known if renames is not None else KnownNames(),
+            renames.on_renamed if renames is not None else lambda found: None,
+        )
         self._turns = CompanyTurns(batch)
         self._suspects = Suspects(
             database,

@@ -8,7 +8,7 @@ acted on after the commit.
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from server import metrics
+from server.core.chatwoot.agent_names import KnownNames, Rename
 from server.core.chatwoot.future_times import within_present
 from server.core.chatwoot.json_bodies import strip_credentials
 from server.core.state.cursors import Stream
@@ -81,9 +82,18 @@ class Locked(NamedTuple):
 class IngestTransaction:
     """Writes what deliveries, or changes that no delivery carries, do to state."""
 
-    def __init__(self, clock: DatabaseClock, reader: DeliveryReader) -> None:
+    def __init__(
+        self,
+        clock: DatabaseClock,
+        reader: DeliveryReader,
+        names: KnownNames,
+        on_renamed: Callable[[Sequence[Rename]], None],
+    ) -> None:
+        """`on_renamed`: after the commit, of agents and teams that were called otherwise."""
         self._clock = clock
         self._reader = reader
+        self._names = names
+        self._on_renamed = on_renamed
 
     async def store(
         self, connection: Connection, incoming: Sequence[IncomingChange]
@@ -231,10 +241,24 @@ class IngestTransaction:
     ) -> list[EventBatch]:
         working_set.heal(self._clock.now_us())
         for one in incoming:
+            one.change = self._names.corrected(one.source.integration_id, one.change)
             one.conversation, one.message = working_set.apply(
                 one.change, one.source, one.received_us
             )
+        renames = [
+            rename
+            for entry in working_set.entries.values()
+            if entry.stored.id
+            for rename in self._names.renames(entry.stored, entry.row)
+        ]
+        connection.after_commit(partial(self._learn, incoming, renames))
         return await save_working_set(connection, working_set, streams, self._clock.now_us())
+
+    def _learn(self, incoming: Sequence[IncomingChange], renames: list[Rename]) -> None:
+        for one in incoming:
+            renames += self._names.learn(one.source.integration_id, one.change)
+        if renames:
+            self._on_renamed(renames)
 
     async def _mark(
         self,

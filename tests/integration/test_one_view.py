@@ -12,10 +12,11 @@ async def test_an_event_names_the_inbox_as_rest_does(talk: Talk) -> None:
     )
     shown = await talk.company.get(talk.path)
     assert shown["inboxName"] == talk.sim.inbox.name
-    [[head]] = await talk.company.rows("SELECT MAX(seq) FROM omni_inbox_events")
+    own = f"FROM omni_inbox_events WHERE company_id = {talk.company.id}"
+    [[head]] = await talk.company.rows(f"SELECT MAX(seq) {own}")
     answer = await talk.company.http.post(f"{talk.path}/reply", json={"content": "Of course"})
     assert answer.status_code < 300, answer.text
     await talk.ended("sent")
-    bodies = await talk.company.rows(f"SELECT body FROM omni_inbox_events WHERE seq > {head}")
+    bodies = await talk.company.rows(f"SELECT body {own} AND seq > {head}")
     told = [msgspec.json.decode(body)["data"]["conversation"]["inboxName"] for [body] in bodies]
     assert set(told) == {talk.sim.inbox.name}

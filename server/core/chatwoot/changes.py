@@ -74,6 +74,7 @@ class MessageState(msgspec.Struct, frozen=True):
     edited_us: int | None = None
     details: MessageDetails | None = None
     has_guessed_sender: bool = False
+    sender_id: int | None = None  # at Chatwoot, of a person who is its agent
 
 
 class Change(msgspec.Struct, frozen=True):

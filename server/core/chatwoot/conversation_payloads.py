@@ -144,4 +144,5 @@ def _assignee(value: object) -> Assignee | None:
     return Assignee(
         parse_id(agent.get("id")),
         as_text(agent.get("name") or agent.get("available_name"), MAX_NAME_CHARACTERS),
+        is_bot=agent.get("type") == "agent_bot",
     )

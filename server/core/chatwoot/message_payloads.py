@@ -65,6 +65,7 @@ def parse_message(
         edited_us=parse_time(attributes.get("edited_at")),
         details=parse_details(m, content),
         has_guessed_sender=is_unsigned_echo(m),
+        sender_id=parse_id(sender.get("id")) if sender.get("type") == "user" else None,
     )
 
 

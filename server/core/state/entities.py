@@ -44,11 +44,14 @@ class Contact(msgspec.Struct, frozen=True, omit_defaults=False):
     identifier: str | None = None
 
 
-class Assignee(msgspec.Struct, frozen=True):
-    """The agent of Chatwoot to whom a conversation is assigned."""
+class Assignee(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """The agent of Chatwoot, or the bot, to whom a conversation is assigned. Bots are numbered
+    apart from agents.
+    """
 
     id: int | None
     name: str | None
+    is_bot: bool = False
 
 
 class ContactCard(msgspec.Struct, frozen=True):

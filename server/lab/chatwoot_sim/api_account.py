@@ -60,6 +60,12 @@ async def agents(request: Request) -> Response:
     return rails_json([agent_object(u, caller.account) for u in found])
 
 
+async def teams(request: Request) -> Response:
+    """A bare array (app/views/api/v1/accounts/teams/index.json.jbuilder)."""
+    caller = caller_of(request)
+    return rails_json(list(caller.sim.teams.values()))
+
+
 async def list_webhooks(request: Request) -> Response:
     """The account's webhooks, with their secrets; for administrators."""
     caller = caller_of(request)
@@ -192,6 +198,7 @@ routes = [
     Route("/api/v1/profile", profile),
     Route(f"{_ACCOUNT}/inboxes", inboxes),
     Route(f"{_ACCOUNT}/agents", agents),
+    Route(f"{_ACCOUNT}/teams", teams),
     Route(f"{_ACCOUNT}/webhooks", list_webhooks),
     Route(f"{_ACCOUNT}/webhooks", create_webhook, methods=["POST"]),
     Route(f"{_ACCOUNT}/webhooks/{{webhook_id}}", update_webhook, methods=["PATCH", "PUT"]),

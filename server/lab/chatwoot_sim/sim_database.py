@@ -18,6 +18,7 @@ from server.lab.chatwoot_sim.model import (
     ContactInbox,
     Conversation,
     Inbox,
+    JsonObject,
     Message,
     Role,
     User,
@@ -48,12 +49,18 @@ class Installation:
         self.users: dict[int, User] = {}
         self.tokens: dict[str, User] = {}
         self.inboxes: dict[int, Inbox] = {}
+        self.teams: dict[str, JsonObject] = {}  # by the name they were made with
         self.contacts: dict[int, Contact] = {}
         self.contact_inboxes: dict[tuple[int, int], ContactInbox] = {}  # (contact id, inbox id)
         self.conversations: dict[tuple[int, int], Conversation] = {}  # (account id, display id)
         self._conversations_by_contact: dict[int, list[Conversation]] = {}
         self.messages: dict[int, Message] = {}
         self.attachments: dict[str, Attachment] = {}  # by key
+
+    def team_named(self, name: str) -> JsonObject:
+        """The team that was made with this name; its conversations follow what is changed in it."""
+        made = {"id": len(self.teams) + 1, "name": name, "icon": "", "icon_color": ""}
+        return self.teams.setdefault(name, made)
 
     def now(self) -> float:
         """Unix seconds with microseconds, as the database keeps them."""

@@ -348,7 +348,7 @@ class ChatwootSim(SimWrites):
     def assign_team(self, conversation: Conversation | int, name: str | None) -> None:
         """Give it to a team, or to none with None: `conversation_updated`."""
         found = self.resolve(conversation)
-        team = {"id": 1, "name": name, "icon": "", "icon_color": ""} if name else None
+        team = self.team_named(name) if name else None
         with self._transaction():
             self._update(found, team=team)
             self._emit_conversation("team.changed", found)
