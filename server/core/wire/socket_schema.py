@@ -53,7 +53,12 @@ class ConversationView(Struct, rename="camel", kw_only=True):
     chatwoot_status: str | None
     channel: str | None
     contact: Contact | None
-    assignee: dict[str, Any] | None
+    assignee: Annotated[
+        dict[str, Any] | None,
+        Meta(
+            description="`id` and `name` at Chatwoot; `isBot` true of a bot, and absent of a person"
+        ),
+    ]
     team: Annotated[Team | None, Meta(description="Chatwoot's team that it is assigned to")]
     labels: list[str]
     priority: str | None
