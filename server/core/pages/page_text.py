@@ -18,7 +18,8 @@ _MARKED = re.compile(
     rf"{LINKS}|(?P<escape>\\[!-/:-@\[-`{{-~])|(?P<code>`+)|(?P<mark>\*\*\*|\*\*|\*|__|_|~~)"
     r"|(?P<label>!?\[)"
 )
-_MAILED = re.compile(rf"{LINKS}|(?P<label>!?\[)")
+# a bracket that is escaped begins no label: each would be looked at again from every one before it
+_MAILED = re.compile(rf"{LINKS}|(?P<escape>\\[\[\\])|(?P<label>!?\[)")
 _LABELLED = re.compile(
     r"!?\[((?:[^\[\]\\]|\\[^\n]){0,500})\]"
     r"\(((?:[^\u0000-\u0020<>()]|\([^\u0000-\u0020<>()]{0,500}\)){1,2000})"
@@ -43,6 +44,8 @@ def mail_nodes(text: str) -> Nodes:
     def node_of(found: re.Match[str]) -> tuple[Node | None, int]:
         if found.lastgroup == "label":
             return _label(text, found.start(), found[0])
+        if found.lastgroup == "escape":
+            return None, len(found[0])
         return found_link(found.lastgroup or "", found[0])
 
     return [_paragraph(_scan(text, _MAILED, node_of))] if text else []

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.core.pages.page_nodes import html
-from server.core.pages.page_text import marked_nodes, plain_nodes
+from server.core.pages.page_text import mail_nodes, marked_nodes, plain_nodes
 
 # what markdown, addresses and attacks are made of
 PIECES = (
@@ -120,3 +120,17 @@ def test_the_work_grows_with_the_text_and_not_with_its_square(piece: str) -> Non
     hundred thousand characters would take hours otherwise.
     """
     marked_nodes(piece * (600_000 // len(piece)))
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("piece", ["\\[", "[\\"])
+def test_the_brackets_of_a_mail_keep_nobody_waiting(piece: str) -> None:
+    """Nor are those of a long mail looked at again from each one before: that took a minute."""
+    text = piece * 1_500_000
+    assert text_of(mail_nodes(text)) == text
+
+
+def test_an_escaped_bracket_of_a_mail_begins_no_label() -> None:
+    """It stays as it was written; one after an escaped backslash is a label."""
+    assert text_of(mail_nodes("\\[x](https://a.example)")) == "\\[x](https://a.example)"
+    assert text_of(mail_nodes("\\\\[x](https://a.example)")) == "\\\\x"

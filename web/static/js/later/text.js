@@ -8,7 +8,8 @@ const MARKS_MOST = 6;
 const tags = { "**": "strong", __: "strong", "*": "em", _: "em", "~~": "del" };
 const plain = new RegExp(linkShapes, "gu");
 const marked = new RegExp(String.raw`${linkShapes}|(?<escape>\\[!-\/:-@\[-\x60\{-~])|(?<code>\x60+)|(?<mark>\*\*\*|\*\*|\*|__|_|~~)|(?<label>!?\[)`, "gu");
-const mailed = new RegExp(String.raw`${linkShapes}|(?<label>!?\[)`, "gu");
+// a bracket that is escaped begins no label: each would be looked at again from every one before it
+const mailed = new RegExp(String.raw`${linkShapes}|(?<escape>\\[\[\\])|(?<label>!?\[)`, "gu");
 const labelled = /!?\[((?:[^\[\]\\]|\\[^\n]){0,500})\]\(((?:[^\u0000-\u0020<>()]|\([^\u0000-\u0020<>()]{0,500}\)){1,2000})(?: "[^"\n]{0,500}")?\)/uy;
 const fence = /^ {0,3}\x60{3}[^\x60\n]*$/u;
 const itemOf = /^( {0,3}(?:[-*]|([0-9]{1,9})[.)]) {1,4})([^ \n][^\n]*)$/u;
@@ -25,8 +26,10 @@ const paragraph = (nodes) => ["p", { dir: "auto" }, nodes];
 export const plainNodes = (text) => (text ? [paragraph(linked(text))] : []);
 
 // A mail as it was written, with its links: Chatwoot writes those of a mail in HTML as markdown, and the rest as plain text.
-export const mailNodes = (text) => (text ? [paragraph(scan(text, mailed, ({ groups, index, 0: sign }) =>
-  (groups.label ? label(text, index, sign) : foundLink(kindOf(groups), sign))))] : []);
+export const mailNodes = (text) => (text ? [paragraph(scan(text, mailed, ({ groups, index, 0: sign }) => {
+  if (groups.escape) return [null, sign.length];
+  return groups.label ? label(text, index, sign) : foundLink(kindOf(groups), sign);
+}))] : []);
 
 // A text with its markdown and its links.
 export const markedNodes = (text) => blocks(text.replaceAll("\r\n", "\n").split("\n"), 0);
