@@ -5,9 +5,11 @@ Chatwoot tells such a rename by no event; it shows in what is told next. Which o
 newer one no payload says: so Chatwoot is asked, once for the account, and its answer decides.
 """
 
+import asyncio
 import contextlib
+import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 
 from msgspec.structs import replace
 
@@ -22,6 +24,7 @@ from server.core.chatwoot.agent_names import (
     Rename,
     with_names,
 )
+from server.core.chatwoot.payload_fields import MAX_NAME_CHARACTERS, as_text
 from server.core.identifiers import parse_id
 from server.core.state.entities import Json, Message
 from server.core.state.projection import WorkingSet
@@ -36,7 +39,9 @@ from server.integrations.directory import Directory
 
 _BATCH = 200
 _MAX_WAITING = 1_000
-_MAX_CHARACTERS = 255
+_MAX_FORMER = 1_000  # names of an account, each of at most 255 characters
+_PAUSE_SECONDS = 5.0  # between questions to a Chatwoot: any delivery may tell another name
+_MAX_REST_SECONDS = 1.0
 _logger = log.get(__name__)
 
 
@@ -60,7 +65,10 @@ class AgentRenames:
         # the first integration of an account -> (kind, number, name that it had)
         self._former: dict[int, set[tuple[str, int, str]]] = defaultdict(set)
         self._work: Paced[int, Integration] = Paced(
-            self._ask, gather_seconds=0.2, max_waiting=_MAX_WAITING
+            self._ask,
+            gather_seconds=0.2,
+            pause_seconds=_PAUSE_SECONDS,
+            max_waiting=_MAX_WAITING,
         )
         self.run = self._work.run
 
@@ -72,45 +80,52 @@ class AgentRenames:
             if integration is None or not siblings:
                 continue
             first = min(siblings)
-            self._former[first] |= {(one.kind, one.number, name) for name in (one.former, one.name)}
+            if len(self._former[first]) < _MAX_FORMER:
+                names = one.former, one.name
+                self._former[first] |= {(one.kind, one.number, name) for name in names}
             self._work.submit(integration.base_url, first, integration)
 
     async def _ask(self, first: int, integration: Integration) -> None:
-        client, asked_us = self._client_of(integration), self._database.clock.now_us()
+        # before the question: of what is told during it the answer may know nothing
+        former = self._former.pop(first, set())
         try:
-            agents = _names(await client.list_agents())
-            teams = _names(await client.list_teams())
+            await self._rename_all(first, integration, former)
         except ChatwootRefused as error:
             _logger.info("names not asked for", integration_id=first, reason=error.message)
-            self._former.pop(first, None)
-            return
-        except ChatwootError as error:
+        except (ChatwootError, Unavailable) as error:
+            self._former[first] |= former
             raise TryLater from error
-        former = self._former.pop(first, set())
+
+    async def _rename_all(
+        self, first: int, integration: Integration, former: Set[tuple[str, int, str]]
+    ) -> None:
+        client, asked_us = self._client_of(integration), self._database.clock.now_us()
+        agents = _names(await client.list_agents())
+        teams = _names(await client.list_teams())
         siblings = self._directory.siblings(first)
         for number in siblings:
             self.known.keep(number, AGENT, agents, asked_us)
             self.known.keep(number, TEAM, teams, asked_us)
         names = _current_names(former, agents, teams)
-        try:
-            for number in siblings:
-                after: int | None = 0
-                while after is not None:
-                    after = await self._rename(integration.company_id, number, names, after)
-        except Unavailable as error:
-            self._former[first] |= former
-            raise TryLater from error
+        if not names.numbered:
+            return
+        for number in siblings:
+            after: int | None = 0
+            while after is not None:
+                after = await self._rename(integration.company_id, number, names, after)
 
     async def _rename(
         self, company_id: int, integration_id: int, names: CurrentNames, after: int
     ) -> int | None:
         """One batch. Returns the conversation to go on from, None at the end."""
-        found, last = await self._database.read(
-            lambda c: agent_names.find_other_names(c, integration_id, names, after, _BATCH)
-        )
+        async with _rest_after():
+            found, last = await self._database.read(
+                lambda c: agent_names.find_other_names(c, integration_id, names, after, _BATCH)
+            )
         for conversation_id in found:
-            with contextlib.suppress(NotFound):  # erased meanwhile
-                await self._rename_one(company_id, conversation_id, names)
+            async with _rest_after():
+                with contextlib.suppress(NotFound):  # erased meanwhile
+                    await self._rename_one(company_id, conversation_id, names)
         return last
 
     async def _rename_one(self, company_id: int, conversation_id: int, names: CurrentNames) -> None:
@@ -132,6 +147,14 @@ class AgentRenames:
             return await edit_conversation(connection, company_id, conversation_id, change, now_us)
 
         await self._editor.run(write)
+
+
+@contextlib.asynccontextmanager
+async def _rest_after() -> AsyncIterator[None]:
+    """Leave the database, and the company's stream, to others for as long as the work took."""
+    began = time.monotonic()
+    yield
+    await asyncio.sleep(min(time.monotonic() - began, _MAX_REST_SECONDS))
 
 
 def _with_sender(message: Message, former: Mapping[str, str]) -> Message:
@@ -161,9 +184,8 @@ def _current_names(
 
 def _names(rows: Sequence[Json]) -> dict[int, str]:
     return {
-        number: row["name"][:_MAX_CHARACTERS]
+        number: name
         for row in rows
         if (number := parse_id(row.get("id"))) is not None
-        and isinstance(row.get("name"), str)
-        and row["name"]
+        and (name := as_text(row.get("name"), MAX_NAME_CHARACTERS)) is not None
     }

@@ -241,7 +241,9 @@ class IngestTransaction:
     ) -> list[EventBatch]:
         working_set.heal(self._clock.now_us())
         for one in incoming:
-            one.change = self._names.corrected(one.source.integration_id, one.change)
+            one.change = self._names.corrected(
+                one.source.integration_id, one.change, one.received_us
+            )
             one.conversation, one.message = working_set.apply(
                 one.change, one.source, one.received_us
             )
@@ -256,7 +258,7 @@ class IngestTransaction:
 
     def _learn(self, incoming: Sequence[IncomingChange], renames: list[Rename]) -> None:
         for one in incoming:
-            renames += self._names.learn(one.source.integration_id, one.change)
+            renames += self._names.learn(one.source.integration_id, one.change, one.received_us)
         if renames:
             self._on_renamed(renames)
 

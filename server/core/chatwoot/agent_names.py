@@ -2,20 +2,22 @@
 so a delivery that was built before it may come after it.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
-from server.core.bounded_dict import BoundedDict
 from server.core.chatwoot.changes import Change
+from server.core.chatwoot.future_times import within_present
 from server.core.state.entities import Assignee, Conversation
 from server.core.state.marks import Team
 from server.core.times import SECOND
 
 AGENT, TEAM = "agent", "team"
-_MAX_NAMES = 50_000
+# of all names that are known, each with what it takes besides: some fifty thousand
+_MAX_CHARACTERS, _BESIDES = 4_000_000, 60
 # a name that an answer did not have is not asked about again so soon
 _REFUTED_US = 60 * SECOND
 Named = TypeVar("Named", Assignee, Team)
@@ -43,8 +45,14 @@ class CurrentNames(msgspec.Struct, frozen=True):
 class _Known(msgspec.Struct, frozen=True):
     name: str
     as_of_us: int
+    received_us: int
     is_asked: bool = False
     refuted: str | None = None  # another name that was told, and which the answer did not have
+
+    @property
+    def characters(self) -> int:
+        """What it takes in memory."""
+        return _BESIDES + len(self.name) + len(self.refuted or "")
 
     def is_newer_than(self, name: str | None, as_of_us: int) -> bool:
         return as_of_us < self.as_of_us + (_REFUTED_US if name == self.refuted else 0)
@@ -52,15 +60,18 @@ class _Known(msgspec.Struct, frozen=True):
 
 class KnownNames:
     """The names that this process has heard of, with the moment they were so; and those that
-    Chatwoot was asked for.
+    Chatwoot was asked for. Where they are too many, the integration with the most forgets its own:
+    whoever tells made-up names takes nobody else's.
     """
 
     def __init__(self) -> None:
-        self._known: BoundedDict[tuple[int, str, int], _Known] = BoundedDict(_MAX_NAMES)
+        self._known: dict[int, dict[tuple[str, int], _Known]] = {}
+        self._characters = Counter[int]()  # integration -> of its names
+        self._all_characters = 0
 
-    def corrected(self, integration_id: int, change: Change) -> Change:
+    def corrected(self, integration_id: int, change: Change, received_us: int) -> Change:
         """The change with the names that are known to be newer than it."""
-        as_of_us, state, message = _as_of(change), change.conversation, change.message
+        as_of_us, state, message = _as_of(change, received_us), change.conversation, change.message
         assignee = self._present(integration_id, AGENT, state.assignee, as_of_us)
         team = state.marks.team if state.marks is not None else None
         new_team = self._present(integration_id, TEAM, team, as_of_us)
@@ -77,14 +88,13 @@ class KnownNames:
             return change
         return replace(change, conversation=state, message=message)
 
-    def learn(self, integration_id: int, change: Change) -> list[Rename]:
+    def learn(self, integration_id: int, change: Change, received_us: int) -> list[Rename]:
         """Keep the names of a change that was applied. Returns those that differ from what was
         known.
         """
-        as_of_us, found = _as_of(change), list[Rename]()
+        as_of_us, found = _as_of(change, received_us), list[Rename]()
         for kind, number, name in _names_in(change):
-            key = integration_id, kind, number
-            known = self._known.get(key)
+            known = self._find(integration_id, kind, number)
             if known is not None and known.name != name:
                 if known.is_newer_than(name, as_of_us):
                     continue
@@ -92,16 +102,20 @@ class KnownNames:
             elif known is not None and known.as_of_us >= as_of_us:
                 continue
             is_asked = known is not None and known.is_asked and known.name == name
-            self._known[key] = _Known(name, as_of_us, is_asked)
+            self._set(integration_id, kind, number, _Known(name, as_of_us, received_us, is_asked))
         return found
 
     def keep(self, integration_id: int, kind: str, names: Mapping[int, str], asked_us: int) -> None:
-        """Keep what Chatwoot has answered to a question that was asked then."""
+        """Keep what Chatwoot has answered to a question that was asked then. Another name that came
+        after that may be newer than the answer: it stays, to be asked for.
+        """
         for number, name in names.items():
-            key = integration_id, kind, number
-            known = self._known.get(key)
+            known = self._find(integration_id, kind, number)
             refuted = known.name if known is not None and known.name != name else None
-            self._known[key] = _Known(name, asked_us, is_asked=True, refuted=refuted)
+            if known is not None and refuted is not None and known.received_us > asked_us:
+                continue
+            answered = _Known(name, asked_us, asked_us, is_asked=True, refuted=refuted)
+            self._set(integration_id, kind, number, answered)
 
     def renames(self, before: Conversation, after: Conversation) -> list[Rename]:
         """What is called otherwise in a row than it was, but for what Chatwoot was asked about."""
@@ -115,18 +129,33 @@ class KnownNames:
                 continue
             if new.name is None or not (_is_named(old) and _is_named(new)):
                 continue
-            known = self._known.get((number, kind, old.id))
+            known = self._find(number, kind, old.id)
             is_asked = known is not None and known.is_asked and known.name == new.name
             if old.id == new.id and old.name != new.name and not is_asked:
                 found.append(Rename(number, kind, old.id, old.name, new.name))
         return found
+
+    def _find(self, integration_id: int, kind: str, number: int) -> _Known | None:
+        return self._known.get(integration_id, {}).get((kind, number))
+
+    def _set(self, integration_id: int, kind: str, number: int, known: _Known) -> None:
+        own = self._known.setdefault(integration_id, {})
+        before = own.get((kind, number))
+        own[kind, number] = known
+        more = known.characters - (before.characters if before is not None else 0)
+        self._characters[integration_id] += more
+        self._all_characters += more
+        if self._all_characters > _MAX_CHARACTERS:
+            most, characters = self._characters.most_common(1)[0]
+            self._all_characters -= characters
+            del self._known[most], self._characters[most]
 
     def _present(
         self, integration_id: int, kind: str, one: Named | None, as_of_us: int
     ) -> Named | None:
         if one is None or one.id is None or not _is_named(one):
             return one
-        known = self._known.get((integration_id, kind, one.id))
+        known = self._find(integration_id, kind, one.id)
         if known is None or known.name == one.name or not known.is_newer_than(one.name, as_of_us):
             return one
         return replace(one, name=known.name)
@@ -151,8 +180,11 @@ def _is_named(one: Assignee | Team | None) -> bool:
     return one is not None and not (isinstance(one, Assignee) and one.is_bot)
 
 
-def _as_of(change: Change) -> int:
-    """The newest moment that a change speaks of; of an answer, when it was asked for."""
+def _as_of(change: Change, received_us: int) -> int:
+    """The newest moment that a change speaks of, which is none of the future; of an answer, when it
+    was asked for.
+    """
+    change = within_present(change, received_us)
     state, message = change.conversation, change.message
     if asked_us := state.asked_us or (message.asked_us if message is not None else 0):
         return asked_us
