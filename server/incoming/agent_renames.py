@@ -30,6 +30,7 @@ from server.core.state.entities import Json, Message
 from server.core.state.projection import WorkingSet
 from server.core.state.tracked import TrackedConversation, TrackedMessage
 from server.core.wire.event_frames import EventBatch
+from server.db.access import own_token_rows
 from server.db.access.integration_record import Integration
 from server.db.engine.database import Connection, Database
 from server.db.state import agent_names
@@ -109,10 +110,22 @@ class AgentRenames:
         names = _current_names(former, agents, teams)
         if not names.numbered:
             return
+        await self._rename_owners(integration, siblings, names)
         for number in siblings:
             after: int | None = 0
             while after is not None:
                 after = await self._rename(integration.company_id, number, names, after)
+
+    async def _rename_owners(
+        self, integration: Integration, siblings: Sequence[int], names: CurrentNames
+    ) -> None:
+        """Agents are told under which name their replies go out."""
+        owners = {key[1]: name for key, name in names.numbered.items() if key[0] == AGENT}
+        account = integration.base_url, integration.account_id
+        if owners:
+            await self._database.transaction(
+                lambda c: own_token_rows.rename_owners(c, siblings, account, owners)
+            )
 
     async def _rename(
         self, company_id: int, integration_id: int, names: CurrentNames, after: int

@@ -96,3 +96,17 @@ async def test_of_two_agents_of_one_name_no_message_is_renamed(talk: Talk) -> No
         return True
 
     await eventually(is_assigned, 30)
+
+
+async def test_who_replies_under_their_own_name_is_told_the_new_one(talk: Talk) -> None:
+    """Else the composer would name somebody whom the customer does not get to see."""
+    ada = talk.sim.add_user("Ada", account=talk.sim.account, inboxes=(talk.sim.inbox,))
+    path = f"/api/me/own-tokens/{talk.company.integration_id}"
+    answer = await talk.company.http.put(path, json={"accessToken": ada.access_token})
+    assert answer.status_code == 200, answer.text
+    both = await _worked_on(talk, ada)
+    ada.name = "Ada Okoye"
+    talk.sim.set_priority(talk.there, "high")
+    await _are_shown(talk, both, "Ada Okoye", "orders")
+    [own] = (await talk.company.http.get("/api/me/own-tokens")).json()
+    assert own["sender"] == {"state": "own", "name": "Ada Okoye"}

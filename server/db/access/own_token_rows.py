@@ -1,6 +1,6 @@
 """Agents' own access tokens of Chatwoot: one of each agent for each integration, sealed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -149,6 +149,24 @@ async def mark_checked(connection: Connection, token: OwnToken, now_us: int) -> 
             "email": token.email[:_MAX_TEXT_CHARACTERS] if token.email else None,
         },
     )
+
+
+async def rename_owners(
+    connection: Connection,
+    integration_ids: Sequence[int],
+    account: tuple[str, int | None],
+    names: Mapping[int, str],
+) -> None:
+    """Call the owners of tokens as their Chatwoot calls them now. `account`: its address and
+    number, as a token for another place has another owner. `names`: by their number there.
+    """
+    place = {"url": account[0], "account": account[1], "numbers": IntList(integration_ids)}
+    for number, name in names.items():
+        connection.pipeline(
+            "UPDATE omni_own_tokens SET name = :name WHERE user_id = :user AND base_url = :url AND "
+            "account_id = :account AND integration_id IN (:numbers)",
+            {**place, "user": number, "name": name[:_MAX_TEXT_CHARACTERS]},
+        )
 
 
 async def mark_refused(connection: Connection, token: OwnToken, why: Text, now_us: int) -> None:
