@@ -1,5 +1,6 @@
 """Deliveries become changes: parsed, and given to the integration whose they are."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 from msgspec.structs import replace
@@ -22,6 +23,7 @@ from server.problems import Problem
 # what came later than this from now was received by a clock that is wrong, and is not waited for
 _SKEW_US = 10 * SECOND
 _MAX_REMEMBERED = 5_000
+_ASK_AGAIN_SECONDS = 30.0  # for an inbox's name, because of what deliveries call it
 
 
 class DeliveryReader:
@@ -32,12 +34,15 @@ class DeliveryReader:
         directory: Directory,
         clock: DatabaseClock,
         on_changed: Callable[[Sequence[Integration]], None] = lambda integrations: None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`on_changed`: an inbox may have another name now, which Chatwoot is to be asked for."""
         self._directory = directory
         self._clock = clock
         self._on_changed = on_changed
-        self._other_names: dict[int, str] = {}  # integration -> what it was asked for because of
+        self._monotonic = monotonic
+        # integration -> the name that it was asked for because of, and when (monotonic)
+        self._other_names: dict[int, tuple[str | None, float]] = {}
         self._integration_of: dict[int, int] = {}
 
     @property
@@ -119,16 +124,21 @@ class DeliveryReader:
         ]
 
     def _compare_name(self, integration: Integration, marks: Marks | None) -> None:
-        """A delivery with another name of the inbox was built after a rename, or came late: each
-        such name has Chatwoot asked once.
+        """A delivery with another name of the inbox was built after a rename, or came late: such a
+        name has Chatwoot asked, for the same name once, and now and then for ever new ones. The
+        watch asks now and then by itself.
         """
         told = marks.inbox_name if marks is not None else None
         if told is None or integration.inbox_name is None:
             return
+        name, asked_at = self._other_names.get(integration.id, (None, float("-inf")))
         if told == integration.inbox_name:
-            self._other_names.pop(integration.id, None)
-        elif self._other_names.get(integration.id) != told:
-            self._other_names[integration.id] = told
+            if name is not None:
+                self._other_names[integration.id] = None, asked_at
+            return
+        now = self._monotonic()
+        if name != told and now - asked_at > _ASK_AGAIN_SECONDS:
+            self._other_names[integration.id] = told, now
             self._on_changed([integration])
 
     def _remember(self, delivery_id: int, integration_id: int) -> None:

@@ -41,4 +41,23 @@ def test_another_name_of_an_inbox_has_chatwoot_asked_once() -> None:
     assert asked == ["Website"]
     reader.read(_told("Website"))
     reader.read(_told("Shop"))
-    assert asked == ["Website", "Website"]
+    assert asked == ["Website"]
+
+
+def test_ever_new_names_of_an_inbox_have_chatwoot_asked_now_and_then() -> None:
+    """Whoever can send a delivery can tell any name."""
+    asked: list[int] = []
+    now = 100.0  # as `monotonic` says
+    reader = DeliveryReader(
+        make_directory(make_integration(1, 1, inbox_name="Website")),
+        DatabaseClock("sqlite"),
+        lambda integrations: asked.extend(one.id for one in integrations),
+        monotonic=lambda: now,
+    )
+    for n in range(50):
+        reader.read(_told(f"Shop {n}"))
+    assert asked == [1]
+    now += 31
+    for n in range(50):
+        reader.read(_told(f"Shop {n}"))
+    assert asked == [1, 1]
