@@ -35,9 +35,9 @@ def edited_at(row: Message, incoming: MessageState, observed_us: int) -> int | N
     )
 
 
-def was_edited_at(row: Message, incoming: MessageState) -> int | None:
-    """Return the same where the older text comes after the newer one, which is stored already:
-    webhooks come in any order.
+def was_edited_at(row: Message, incoming: MessageState, received_us: int) -> int | None:
+    """Return the same where the older text comes, at `received_us`, after the newer one, which is
+    stored already: webhooks come in any order.
     """
     is_older = (
         not incoming.is_update
@@ -46,9 +46,9 @@ def was_edited_at(row: Message, incoming: MessageState) -> int | None:
     )
     if row.edited_us is not None or row.client_id is not None or not is_older:
         return row.edited_us
-    return (
-        row.observed_us if is_other_text(row.content, incoming.content, row.content_type) else None
-    )
+    # 0: as it was created, or healed; when that was seen is not known
+    observed_us = row.observed_us or received_us
+    return observed_us if is_other_text(row.content, incoming.content, row.content_type) else None
 
 
 def is_other_text(before: str, after: str, content_type: str | None = None) -> bool:

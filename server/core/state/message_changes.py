@@ -80,7 +80,8 @@ def merge_message(row: Message, incoming: MessageState, received_us: int) -> Mes
     row = with_status(row, incoming.status, incoming.error, age=Age.NEWER if is_first_word else age)
     if age is Age.OLDER:
         details = _with_late_sender(row, incoming)
-        return replace(row, edited_us=was_edited_at(row, incoming), details=details)
+        edited_us = was_edited_at(row, incoming, received_us)
+        return replace(row, edited_us=edited_us, details=details)
     observed_us = incoming.asked_us or received_us
     return replace(
         row,

@@ -136,3 +136,14 @@ def test_an_edit_counts_whenever_the_creation_was_received(received: int, is_fir
         working_set.apply(change, SOURCE, received_us)
     [entry] = working_set.entries.values()
     assert [one.row.content for one in entry.messages] == ["as edited"]
+
+
+def test_two_creations_with_other_texts_are_an_edit_of_now() -> None:
+    """One may be built after an edit, in Chatwoot's queue; which it is nobody can say. When the
+    stored one was seen is not known, and is not 1970.
+    """
+    working_set = WorkingSet()
+    for content, received_us in (("as written", at(6)), ("as edited", at(7))):
+        working_set.apply(message_change(content, version=1), SOURCE, received_us)
+    [entry] = working_set.entries.values()
+    assert [one.row.edited_us for one in entry.messages] == [at(7)]
