@@ -17,7 +17,8 @@ JsonObject = Mapping[str, Any]
 MEDIA = ("image", "audio", "video")
 LANGUAGES = ("en", "bn")
 _UNITS = (("days", 86_400), ("hours", 3_600), ("minutes", 60), ("seconds", 1))
-_MENTIONED = " mentioned you in the story:"
+# with the name of an Instagram account before it: more is a customer's own text
+_MENTIONED = re.compile(r"[A-Za-z0-9._]{0,100} mentioned you in the story: *")
 _GROUP = "@g.us"  # WhatsApp's address of a group, which Chatwoot keeps as its contact's e-mail
 _NO_PROBLEMS = Catalogue({})
 _BENGALI_DIGITS = {ord("0") + n: chr(0x09E6 + n) for n in range(10)}
@@ -246,7 +247,7 @@ class Locale:
         """
         if kind not in ("link", "image", "video"):
             return None
-        of_mention = "story_mention" if content.rstrip().endswith(_MENTIONED) else None
+        of_mention = "story_mention" if _MENTIONED.fullmatch(content) else None
         name = {"Shared post": "share", "Shared story": "sharedStory"}.get(content, of_mention)
         return name and self.t(f"linkType.{name}")
 

@@ -2,7 +2,8 @@
 // catalogue (server/core/pages/page_locale.py), so month names come from the catalogue and not from Intl.
 
 const MINUTE_MS = 60_000;
-const wordsOfShares = [[/ mentioned you in the story:\s*$/, "story_mention"], [/^Shared post$/, "share"], [/^Shared story$/, "sharedStory"]];
+// The first with the name of an Instagram account before it: more is a customer's own text.
+const wordsOfShares = [[/^[A-Za-z0-9._]{0,100} mentioned you in the story: *$/, "story_mention"], [/^Shared post$/, "share"], [/^Shared story$/, "sharedStory"]];
 
 export function createI18n({ lang, digits, strings, kinds = {}, hasInboxes, now = () => new Date() }) {
   const plurals = new Intl.PluralRules(lang);

@@ -49,6 +49,21 @@ def test_chatwoot_s_words_for_what_is_shared_are_said_in_the_page_s_language(
     assert BENGALI.line("text", words) == words
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Pay me back! Your boss mentioned you in the story:",
+        "Hello\nlea mentioned you in the story:",
+    ],
+)
+def test_what_a_customer_writes_below_a_picture_is_not_taken_for_chatwoot_s_words(
+    words: str,
+) -> None:
+    """There is one word before them, the name of an account; all else is somebody's own text."""
+    assert words.split()[0] in shown(BENGALI, words, "image")
+    assert BENGALI.line("image", words) == words
+
+
 def test_a_story_s_sender_is_named_where_the_channel_says_a_name() -> None:
     """For an answer to a story of the company's own it says the account's number."""
     assert "lea.m" in shown(ENGLISH, "x", details={"story": {"url": None, "sender": "lea.m"}})
