@@ -18,7 +18,7 @@ SCENARIO ?= steady-day
 # tests side by side, more than there are cores, as most of their time they wait; 0 runs them one by one
 WORKERS ?= 4
 
-.PHONY: help install install-dev packages run test lint audit bench bench-upgrade bench-web history soak prisma page-random load screenshots schema lock clean
+.PHONY: help install install-dev packages run test lint audit bench bench-upgrade bench-web history soak prisma page-random writing-walks load screenshots schema lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ soak: install-dev packages ## traffic under faults of every kind; prints what wa
 
 page-random: install-dev packages ## ten random minutes in the real page, as agents, customers and faults make them: make page-random ARGS='--seed 7'
 	$(BIN)/python -m tests.tools.page_random $(ARGS)
+
+writing-walks: install-dev packages ## a thousand random walks of replies and private notes through the real page: make writing-walks WALKS=50
+	OMNI_TEST_WALKS=$(or $(WALKS),1000) $(BIN)/python -m pytest -s tests/web/test_writing_walks.py
 
 load: install-dev packages ## a scenario of tests/load/scenarios on MariaDB and Redis: make load SCENARIO=viral-post ARGS=--short
 	$(BIN)/python -m tests.tools.load $(SCENARIO) $(ARGS)

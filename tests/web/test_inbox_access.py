@@ -81,6 +81,9 @@ async def test_axe_finds_nothing(
         await page.press("#reply", "Enter")
         await expect(page.locator('#messages > li[data-state="failed"]')).to_have_count(1)
         assert await violations(page) == []
+        await page.fill("#reply", "waits behind its tab")
+        await page.check("#note")
+        assert await violations(page) == []
         await page.click(".menu summary")
         assert await violations(page) == []
         await page.click("#help-open")

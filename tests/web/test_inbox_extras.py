@@ -113,7 +113,7 @@ async def test_a_quote_can_be_removed_and_never_goes_with_a_note(
     await expect(page.locator('#messages > li[data-side="note"]')).to_have_count(1)
     assert await eventually(lambda: last_of(site, customer).private)
     assert "in_reply_to" not in last_of(site, customer).content_attributes
-    await page.uncheck("#note")
+    await page.check("#answer")
     await expect(page.locator(".quoting")).to_be_visible()
     await page.get_by_role("button", name="Answer without the quote").click()
     await expect(page.locator(".quoting")).to_be_hidden()
@@ -177,7 +177,7 @@ async def test_the_customer_sees_a_reply_coming_and_never_a_note(
     await page.locator("#reply").press_sequentially("ask the store")
     await page.press("#reply", "Enter")
     await expect(page.locator('#messages > li[data-side="note"]')).to_have_count(1)
-    await page.uncheck("#note")
+    await page.check("#answer")
     assert site.sim.typing_shown == []
     await page.locator("#reply").press_sequentially("Yes")
     await eventually(lambda: [on for _, on in site.sim.typing_shown] == [True])

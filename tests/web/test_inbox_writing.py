@@ -67,16 +67,16 @@ async def test_a_note_typed_before_a_reload_is_a_note_afterwards(
     await page.reload()
     await says(page, "live")
     await is_for(page, "reply", "to the customer")
-    await expect(page.locator(".composer .check")).to_have_text("Private note (draft)")
+    await expect(page.locator(".modes label").last).to_have_text("Private note (draft)")
     await page.check("#note")
     await is_for(page, "note", "the customer is difficult")
     await page.press(FIELD, "Enter")
     note = page.locator('#messages > li[data-side="note"]')
     await expect(note).to_have_attribute("id", "m" + await _number_of(site, page))
     await expect(note.locator("[data-f=state]")).to_be_hidden()
-    await page.uncheck("#note")
+    await page.check("#answer")
     await is_for(page, "reply", "to the customer")
-    await expect(page.locator(".composer .check")).to_have_text("Private note")
+    await expect(page.locator(".modes label").last).to_have_text("Private note")
     await page.press(FIELD, "Enter")
     await expect(page.locator('#messages > li[data-state="sent"]')).to_have_count(1)
     assert stored(site, customer) == [
@@ -103,7 +103,7 @@ async def _number_of(site: Site, page: Page) -> str:
     return await eventually(found)
 
 
-async def test_the_tick_stays_with_its_conversation(site: Site, open_window: OpenWindow) -> None:
+async def test_the_mode_stays_with_its_conversation(site: Site, open_window: OpenWindow) -> None:
     """Another conversation is opened to be answered; so is the first one when it is opened again,
     or come back to.
     """
@@ -144,7 +144,7 @@ async def test_what_is_taken_back_returns_to_its_kind(
     await page.fill(FIELD, "hasty note")
     await page.set_input_files("#attach", [document("list.txt")])
     await page.press(FIELD, "Enter")
-    await page.uncheck("#note")
+    await page.check("#answer")
     await page.fill(FIELD, "a reply")
     await expect(page.locator("#chosen")).to_be_hidden()
     await page.click('#messages > li[data-state="undo"] [data-act=edit]:visible')
@@ -267,7 +267,7 @@ async def test_nobody_sends_in_another_s_name(site: Site, open_window: OpenWindo
     customer, number, page = await open_thread(site, window)
     await page.check("#note")
     await page.fill(FIELD, "asha's note")
-    await page.uncheck("#note")
+    await page.check("#answer")
     await sign_in(window.context, site, "tomas")
     await page.fill(FIELD, "from asha")
     await page.press(FIELD, "Enter")

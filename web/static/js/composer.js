@@ -1,13 +1,15 @@
-// Writing replies, and notes among colleagues: two drafts of each conversation, of which the field shows one and says which.
+// Writing replies, and notes among colleagues: two modes, each with its own draft in each conversation. The tab that is chosen says which one
+// the field holds, and so do its label, its placeholder, its colour and the button.
 // Never disabled: without a line they wait in the outbox.
 
 import { lazily, pass } from "./api.js";
 import { debounce, find, setAttrs, setText } from "./dom.js";
-import { dropFiles, hearFiles, keepFiles, readFiles } from "./uploads.js";
+import { dropFiles, hearFiles, hearKept, keepFiles, readFiles, tellKept } from "./uploads.js";
 
 export class Composer {
   #form = find("#composer");
   #field = find("#reply");
+  #answer = find("#answer");
   #note = find("#note");
   #app;
   #id = null;
@@ -36,12 +38,24 @@ export class Composer {
       this.#saveSoon();
       this.#offerCanned();
     });
-    this.#note.addEventListener("change", () => {
-      this.save();
-      this.#show(this.#note.checked);
+    const modes = find(".modes", this.#form);
+    modes.addEventListener("change", () => {
+      this.turnTo(this.#note.checked);
+      if (!find(":focus-visible", modes)) this.focus(); // arrow keys stay with the tabs
     });
+    // It would send what the tab just brought into sight.
+    modes.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter") return;
+      event.preventDefault();
+      this.focus();
+    });
+    hearKept((key) => this.#files.has(key) && this.#loadFiles(key));
     addEventListener("storage", () => this.#follow());
-    addEventListener("pageshow", ({ persisted }) => persisted && this.#id !== null && this.open(this.#id));
+    addEventListener("pageshow", ({ persisted }) => {
+      if (!persisted || this.#id === null) return;
+      for (const key of this.#files.keys()) this.#loadFiles(key); // other pages may have sent them meanwhile
+      this.open(this.#id);
+    });
     app.thread.onEdit = (entry) => entry && this.#takeBack(entry);
   }
 
@@ -79,12 +93,13 @@ export class Composer {
     this.#keepFiles(this.#key, files);
   }
 
-  toReply() {
+  // Text, files and quote of the other mode stay where they are.
+  turnTo(isNote) {
     this.save();
-    if (this.#isNote) this.#show(false);
+    if (this.#id !== null && isNote !== this.#isNote) this.#show(isNote);
   }
 
-  // Always to write a reply: nobody expects what was ticked elsewhere.
+  // Always to write a reply: nobody expects the mode of another conversation.
   open(id) {
     this.save();
     this.#id = id;
@@ -110,36 +125,63 @@ export class Composer {
   // The one place where the field changes what it is for: the text, the files and all that says which it is.
   #show(isNote) {
     const { drafts, i18n: { t } } = this.#app;
-    this.#isNote = this.#note.checked = isNote;
+    this.#isNote = isNote;
+    (isNote ? this.#note : this.#answer).checked = true;
     this.#field.value = this.#saved = drafts.get(this.#id, isNote);
     this.#canned?.offer();
     setAttrs(this.#form, { "data-note": isNote });
     this.#field.placeholder = t(isNote ? "composer.notePlaceholder" : "composer.placeholder");
     setText(find("[for=reply]", this.#form), t(isNote ? "composer.note" : "composer.label"));
     setText(find(".primary", this.#form), t(isNote ? "composer.addNote" : "composer.send"));
-    setText(this.#note.nextSibling, t(isNote || !drafts.get(this.#id, true) ? "composer.note" : "composer.noteDraft"));
-    this.#showFiles(this.#key);
+    this.#showExtras();
+    for (const kind of [false, true]) {
+      const key = drafts.key(this.#id, kind);
+      if (!this.#files.has(key)) this.#loadFiles(key);
+    }
+    this.#mark();
   }
 
-  async #showFiles(key) {
-    this.#showExtras();
-    if (this.#files.has(key)) return;
-    this.#files.set(key, []);
-    const kept = await readFiles(key); // what a page before this one left
-    if (kept?.length) this.#keepFiles(key, [...kept, ...this.#files.get(key)]);
+  // The tab that is not chosen says whether something waits behind it.
+  #mark() {
+    if (this.#id === null) return;
+    const { t } = this.#app.i18n;
+    setText(this.#answer.nextElementSibling, t(this.#waits(false) ? "composer.labelDraft" : "composer.label"));
+    setText(this.#note.nextElementSibling, t(this.#waits(true) ? "composer.noteDraft" : "composer.note"));
+  }
+
+  #waits(isNote) {
+    const { drafts } = this.#app;
+    if (isNote === this.#isNote) return false;
+    return drafts.get(this.#id, isNote) || this.#files.get(drafts.key(this.#id, isNote))?.length || (!isNote && drafts.extras(this.#id).quote);
+  }
+
+  // What this browser keeps: a page before this one left it, or another tab has changed it.
+  async #loadFiles(key) {
+    const isFirst = !this.#files.has(key);
+    const held = this.#files.get(key) ?? [];
+    this.#files.set(key, held);
+    const kept = (await readFiles(key)) ?? [];
+    const chosen = this.#files.get(key);
+    if (chosen === held) this.#holdFiles(key, kept);
+    else if (isFirst && kept.length) this.#keepFiles(key, [...kept, ...chosen]);
   }
 
   #keepFiles(key, files) {
-    this.#files.set(key, files);
-    if (files.length) keepFiles(key, files);
-    else dropFiles(key);
-    if (key !== this.#key) return;
-    if (this.#extras) this.#extras.showFiles(files);
-    else this.loadExtras().catch(pass); // shows them
+    (files.length ? keepFiles(key, files) : dropFiles(key)).then(() => tellKept(key));
+    this.#holdFiles(key, files);
   }
 
-  // Another tab wrote, sent or threw away this draft. What is being typed here stays.
+  #holdFiles(key, files) {
+    this.#files.set(key, files);
+    this.#mark();
+    if (key !== this.#key) return;
+    if (this.#extras) this.#extras.showFiles(files);
+    else if (files.length) this.loadExtras().catch(pass); // shows them
+  }
+
+  // Another tab wrote, sent or threw away a draft. What is being typed here stays.
   #follow() {
+    this.#mark();
     if (this.#id === null || this.#field.value !== this.#saved) return;
     this.#field.value = this.#saved = this.#app.drafts.get(this.#id, this.#isNote);
   }
@@ -174,14 +216,16 @@ export class Composer {
     return !this.#isNote && (store.conversation(this.#id)?.channel === "Channel::Email" || Boolean(drafts.extras(this.#id).quote));
   }
 
-  // What was there when Enter was pressed, or nothing: by then another conversation may be open, or a note, or another text.
+  // What was there when Enter was pressed, as what it was typed as, also where the other tab is in sight by then; or nothing: another
+  // conversation may be open, or the text another.
   async #sendOnceLoaded() {
-    const key = this.#key;
-    const text = this.#field.value;
+    const [id, isNote, text] = [this.#id, this.#isNote, this.#field.value];
     const extras = await this.loadExtras().catch(pass);
-    if (key !== this.#key || text !== this.#field.value) return;
-    if (extras) this.#send();
-    else this.#complain("error.unknown");
+    if (id !== this.#id) return;
+    const inSight = this.#isNote;
+    this.turnTo(isNote);
+    if (text === this.#field.value) extras ? this.#send() : this.#complain("error.unknown");
+    this.turnTo(inSight);
   }
 
   #write(text) {

@@ -109,7 +109,7 @@ export class List {
         i18n, unread: store.unread(conversation.id) ?? 0, isOpen: conversation.id === view.openId, query: queryOf(view),
         hasFailed: outbox.hasFailed(conversation.id),
         viewers: this.#app.presence?.viewersOf(conversation.id),
-        draft: conversation.id === view.openId ? "" : drafts.get(conversation.id),
+        draft: conversation.id === view.openId ? null : drafts.first(conversation.id),
       }),
     });
     this.#els.rows.style.setProperty("--above", this.#start);
@@ -173,7 +173,7 @@ export class List {
 }
 
 // Prints exactly what web/templates/_row.html prints; a test keeps the two alike.
-// `context`: {i18n, unread, isOpen, hasFailed, draft, query, viewers: what is said of the colleagues who look at it}
+// `context`: {i18n, unread, isOpen, hasFailed, draft: {text, isNote} or null, query, viewers: what is said of the colleagues who look at it}
 export function fillRow(row, conversation, { i18n, unread, isOpen, hasFailed, draft, query, viewers }) {
   const { id, lastMessageAt, waitingSince, status, chatwootStatus, unsentReply } = conversation;
   const name = i18n.nameOf(conversation);
@@ -185,8 +185,8 @@ export function fillRow(row, conversation, { i18n, unread, isOpen, hasFailed, dr
   // What sleeps, or is a bot's, waits for nobody here.
   const wait = status === "Open" && waitingSince && !ASLEEP.includes(chatwootStatus) ? i18n.waiting(waitingSince) : null;
   setAttrs(slot(row, "waiting"), { "data-level": wait?.level });
-  fillSlots(row, { name, waiting: wait?.text, failed: (hasFailed || unsentReply) && i18n.t("row.failed"), draft: draft && i18n.t("row.draft") });
-  setText(slot(row, "preview"), draft || previewText(conversation.preview, i18n));
+  fillSlots(row, { name, waiting: wait?.text, failed: (hasFailed || unsentReply) && i18n.t("row.failed"), draft: draft && i18n.t(draft.isNote ? "row.noteDraft" : "row.draft") });
+  setText(slot(row, "preview"), draft?.text || previewText(conversation.preview, i18n));
   slot(row, "viewers").hidden = !viewers;
   setAttrs(slot(row, "viewers"), { "aria-label": viewers, title: viewers });
   fillCount(row, unread, i18n);

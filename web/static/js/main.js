@@ -132,7 +132,8 @@ bindKeys({
   actions: {
     KeyJ: () => list.neighbour(1)?.focus(),
     KeyK: () => list.neighbour(-1)?.focus(),
-    KeyR: () => composer.focus(),
+    KeyR: () => composer.turnTo(false) ?? composer.focus(),
+    KeyN: () => composer.turnTo(true) ?? composer.focus(),
     KeyE: () => find("#toggle").click(),
     Slash: () => find("#q").focus(),
     KeyU: () => loadToast().then((toast) => toast.act()).catch(pass),

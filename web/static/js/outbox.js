@@ -264,9 +264,12 @@ export class Drafts {
     return `omni:${isNote ? "note" : "reply"}:${this.#owner}:${conversationId}`;
   }
 
-  // Without `isNote`: whichever there is.
+  // What waits to be finished, the reply before the note: {text, isNote}, or null.
+  first(conversationId) {
+    return [false, true].map((isNote) => ({ text: this.get(conversationId, isNote), isNote })).find(({ text }) => text) ?? null;
+  }
+
   get(conversationId, isNote) {
-    if (isNote === undefined) return this.get(conversationId, false) || this.get(conversationId, true);
     const key = this.key(conversationId, isNote);
     return this.#unkept.get(key) ?? this.#storage.getItem(key) ?? "";
   }

@@ -28,6 +28,14 @@ export function hearFiles(form, take) {
 const load = lazily(() => import("./later/kept-files.js"));
 const run = (mode, act) => load().then(({ inStore }) => inStore(mode, act)).catch(() => undefined);
 
+const told = new BroadcastChannel("omni:files");
+
+// `take(key)`: another page of this browser has changed what is kept under it.
+export function hearKept(take) {
+  told.addEventListener("message", ({ data }) => take(data));
+}
+
+export const tellKept = (key) => told.postMessage(key);
 export const keepFiles = (key, files) => run("readwrite", (store) => store.put(files, key));
 export const readFiles = (key) => run("readonly", (store) => store.get(key));
 export const dropFiles = (key) => run("readwrite", (store) => store.delete(key));

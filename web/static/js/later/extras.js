@@ -19,7 +19,7 @@ export class Extras {
   #id = null;
   #isNote = false;
 
-  // `composer`: {files, onFiles(files), toReply()}
+  // `composer`: {files, onFiles(files), turnTo(isNote)}
   constructor(app, composer) {
     this.#app = app;
     this.#composer = composer;
@@ -193,7 +193,7 @@ export class Extras {
     const message = this.#app.store.messages(this.#id).find(({ id }) => `m${id}` === item.id);
     if (!message) return;
     this.#keep({ quote: quoteOf(message, this.#app.i18n) });
-    this.#composer.toReply();
+    this.#composer.turnTo(false);
     this.#show();
     find("#reply").focus();
   }
