@@ -13,8 +13,8 @@ class Team(msgspec.Struct, frozen=True):
 
 class Marks(msgspec.Struct, frozen=True, omit_defaults=True):
     """What Chatwoot says of a conversation besides its state; stored as JSON. `given_email`: what
-    the customer left in the chat. `blocked_us`: when the contact's own news last changed
-    `is_blocked`, by our clock.
+    the customer left in the chat. `blocked_us`: when what last changed `is_blocked` was so: by our
+    clock, of the contact's own news and of an answer; by Chatwoot's, of a delivery.
     """
 
     snoozed_until_us: int | None = None
@@ -37,15 +37,16 @@ def with_newer(
     as_of_us: int = 0,
 ) -> Marks:
     """The marks after a newer state came, which was so at `as_of_us` or later. A name of an inbox,
-    a subject and an address that it does not name stay: not every event names them. So does what
-    the contact's own news said of a block: that moves no version of a conversation.
+    a subject and an address that it does not name stay: not every event names them. So does a block
+    that is known of later than that: it moves no version of a conversation.
     """
     if newer is None:
         return known
+    changes_block = newer.is_blocked != known.is_blocked and as_of_us > known.blocked_us
     kept = replace(
         newer,
-        is_blocked=newer.is_blocked if as_of_us > known.blocked_us else known.is_blocked,
-        blocked_us=known.blocked_us,
+        is_blocked=newer.is_blocked if changes_block else known.is_blocked,
+        blocked_us=as_of_us if changes_block else known.blocked_us,
         inbox_name=newer.inbox_name or known.inbox_name,
         mail_subject=newer.mail_subject or known.mail_subject,
         given_email=newer.given_email or known.given_email,

@@ -174,3 +174,27 @@ def test_a_conversation_of_before_takes_no_block_back(is_blocked: bool) -> None:
         NOW + 3 * SECOND,
     )
     assert conversation_view(entry.row)["isBlocked"] is not is_blocked
+
+
+@pytest.mark.parametrize("is_blocked", [True, False])
+def test_a_delivery_of_before_takes_back_no_block_that_chatwoot_has_answered(
+    is_blocked: bool,
+) -> None:
+    """A block moves no version: the answer and what was told before it have the same."""
+    before = {"blocked": not is_blocked}
+    at = NOW / SECOND - 9
+    old = event("conversation_updated", **conversation(at, sender=before))
+    working_set = played(old)
+    state = parse_conversation(
+        conversation(at, sender={"blocked": is_blocked}), asked_us=NOW + 2 * SECOND
+    )
+    asked = Change(None, None, state, None, NOW + 2 * SECOND)
+    working_set.apply(asked, SOURCE, NOW + 3 * SECOND)
+    assert view(working_set)["isBlocked"] is is_blocked
+    # what the contact's own news says was known already
+    (entry,) = working_set.entries.values()
+    working_set.entries[1, 0] = entry
+    news = event("contact_updated", **SENDER | {"blocked": is_blocked})
+    working_set.apply(parse_delivery(news, NOW + 4 * SECOND), SOURCE, NOW + 4 * SECOND)
+    working_set.apply(parse_delivery(old, NOW + 5 * SECOND), SOURCE, NOW + 5 * SECOND)
+    assert conversation_view(entry.row)["isBlocked"] is is_blocked
