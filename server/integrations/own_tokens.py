@@ -13,6 +13,8 @@ import msgspec
 
 from server.chatwoot import ChatwootClient, ChatwootRefused
 from server.core.chatwoot.own_token_owner import REFUSING, refusal_of
+from server.core.chatwoot.payload_fields import MAX_NAME_CHARACTERS, as_dict, as_text
+from server.core.identifiers import parse_id
 from server.db.access import own_token_rows
 from server.db.access.agent_rows import Agent
 from server.db.access.integration_record import Integration
@@ -72,8 +74,9 @@ class OwnTokens:
                     raise
                 why = refusal_of(error.chatwoot_status, error.problem, integration.base_url)
             else:
-                if done and own.refused_us is not None:
-                    await self._accepted(own)
+                name = _name_in(done, own)
+                if done and (own.refused_us is not None or name != own.name):
+                    await self._accepted(msgspec.structs.replace(own, name=name))
                 return done
         await self._refused(own, why)
         if integration.refused_own_tokens == "fallback":
@@ -111,6 +114,15 @@ class OwnTokens:
             for one in self._directory.integrations.values()
             if one.company_id == agent.company_id and one.is_active
         ]
+
+
+def _name_in(done: object, own: OwnToken) -> str:
+    """Return the owner's name as what Chatwoot has done shows it: a message's sender is told with
+    it. As it was, where nothing is told.
+    """
+    sender = as_dict(done.get("sender")) if isinstance(done, dict) else {}
+    is_owner = sender.get("type") == "user" and parse_id(sender.get("id")) == own.user_id
+    return (is_owner and as_text(sender.get("name"), MAX_NAME_CHARACTERS)) or own.name
 
 
 def _sender(integration: Integration, own: OwnToken | None) -> Sender:

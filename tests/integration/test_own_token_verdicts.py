@@ -5,6 +5,7 @@ import pytest
 from server.lab.chatwoot_sim.model import User
 from tests.integration.integration_admin import admin
 from tests.integration.talk import Talk
+from tests.kit.eventually import eventually
 
 PATH = "/api/me/own-tokens"
 
@@ -78,3 +79,20 @@ async def test_a_moved_integration_says_nothing_of_the_others(
     )
     for asked in (first, second):
         assert await _check(talk, asked) == {first: True, second: False}
+
+
+async def test_the_first_reply_tells_the_new_name_of_a_token_s_owner(talk: Talk, ada: User) -> None:
+    """Of whom no delivery has told another name since the server was started."""
+    first = talk.company.integration_id
+    await _connect(talk, ada.access_token, first)
+    ada.name = "Ada O."
+    await talk.reply("mine")
+    await talk.ended("sent")
+
+    async def is_told() -> bool:
+        own = (await talk.company.http.get(PATH)).json()
+        [sender] = [one["sender"] for one in own if one["integrationId"] == first]
+        assert sender == {"state": "own", "name": "Ada O."}
+        return True
+
+    await eventually(is_told, 10)
