@@ -42,11 +42,11 @@ def was_edited_at(row: Message, incoming: MessageState, received_us: int) -> int
     is_older = (
         not incoming.is_update
         and not incoming.asked_us
-        and incoming.version_us <= row.chatwoot_version
+        and incoming.version_us <= row.chatwoot_version + 1  # a creation counts as older by one
     )
     if row.edited_us is not None or row.client_id is not None or not is_older:
         return row.edited_us
-    # 0: as it was created, or healed; when that was seen is not known
+    # 0: healed; when it was seen is not known
     observed_us = row.observed_us or received_us
     return observed_us if is_other_text(row.content, incoming.content, row.content_type) else None
 

@@ -113,8 +113,12 @@ def _may_change_unsent(
 ) -> bool:
     if is_unsent(message):
         return True  # one that arrived may be behind it
+    if before is None:
+        return False
+    if has_arrived(before) and not has_arrived(message):
+        return True  # it hides none before it any more
     # it is sent anew, or deleted: another one may be before it
-    return unsent is not None and before is not None and is_unsent(before)
+    return unsent is not None and is_unsent(before)
 
 
 def _is_machine(message: Message) -> bool:

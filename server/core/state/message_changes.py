@@ -45,8 +45,8 @@ def new_message(
         content=incoming.content,
         created_us=incoming.created_us,
         chatwoot_message_id=incoming.message_id,
-        chatwoot_version=incoming.version_us,
-        observed_us=_when_observed(incoming, received_us),
+        chatwoot_version=_first_version(incoming),
+        observed_us=incoming.asked_us or received_us,
         sender_name=incoming.sender_name,
         content_type=incoming.content_type,
         attachments=incoming.attachments,
@@ -62,13 +62,14 @@ def new_message(
     return with_status(row, incoming.status, incoming.error, age=Age.NEWER)
 
 
-def _when_observed(incoming: MessageState, received_us: int) -> int:
-    """Return when this state was seen, by our clock. As a message was created is how it was before
-    anything else: whatever else is told of it is newer, also what was received a moment earlier.
-    A time of ours in place of Chatwoot's (`future_times.py`) is known by being both.
+def _first_version(incoming: MessageState) -> int:
+    """Return the version of a message that is not stored. As it was created is how it was before
+    anything else, so what is told of it in the same version is newer, also what was received a
+    moment earlier: a creation counts as one microsecond older than its version, which is in whole
+    milliseconds.
     """
-    is_creation = not incoming.is_update and incoming.created_us != received_us
-    return incoming.asked_us or (0 if is_creation else received_us)
+    is_creation = not incoming.is_update and not incoming.asked_us
+    return max(0, incoming.version_us - is_creation)
 
 
 def merge_message(row: Message, incoming: MessageState, received_us: int) -> Message:
