@@ -212,6 +212,15 @@ class NoChatwootIntegration(Unprocessable):
     )
 
 
+class WindowClosed(Unprocessable):
+    """A reply to a customer whom the channel lets nobody answer now; `replyClosedReason` says why,
+    as the field of a conversation does.
+    """
+
+    code = "window_closed"
+    title = "The channel takes no reply now: the customer has to write first"
+
+
 class TooManyRequests(OmniError):
     """Above a limit of requests, or of sign-ins; `retry_seconds` says when to try again."""
 

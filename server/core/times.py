@@ -6,6 +6,8 @@ import functools
 import time
 
 SECOND = 1_000_000
+DAY_US = 24 * 3_600 * SECOND
+CLOCK_SKEW_US = 10 * SECOND  # so much two clocks that are set right may differ
 
 # the end of year 9998: datetime ends a year later, and a look around a moment must not leave it
 _LATEST_SECONDS = 253_370_764_799

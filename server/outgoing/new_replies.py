@@ -7,16 +7,23 @@ import re
 import msgspec
 
 from server.core.state.delivery import text_digest
-from server.core.state.entities import Message, ReplyRequest, message_view
+from server.core.state.entities import (
+    Conversation,
+    Message,
+    ReplyRequest,
+    closed_for,
+    message_view,
+)
 from server.core.state.message_details import NO_DETAILS, Email, MessageDetails, Quote
 from server.core.state.reply_parts import divided, is_further_part, part_keys
 from server.core.times import SECOND
 from server.db.access.agent_rows import Agent
 from server.db.engine.database import Connection
 from server.db.state import outbox, outgoing_files, threads
-from server.errors import BadRequest, NewerMessages
+from server.errors import BadRequest, NewerMessages, WindowClosed
 from server.outgoing.reply_files import Kept
 from server.outgoing.reply_wishes import Wish
+from server.problems import Problem
 
 MAX_CONTENT_CHARACTERS = 150_000  # Chatwoot's own limit (message.rb)
 _KEY = re.compile(r"[A-Za-z0-9._:-]{1,64}")
@@ -24,6 +31,11 @@ _MAX_NEWER = 50
 _REPEAT_US = 60 * SECOND  # a reply without a key that equals one this young is the same one
 _LATEST = "auto.~"  # behind every fresh key
 _PLAIN = ReplyRequest()
+_CLOSED = {
+    "expired": Problem.of("reply.window_expired"),
+    "no_message": Problem.of("reply.window_no_message"),
+    "channel": Problem.of("reply.window_channel"),
+}
 
 
 def fresh_key(moment_us: int, name: str) -> str:
@@ -109,6 +121,15 @@ def _details(request: ReplyRequest | None) -> MessageDetails | None:
         email=Email(cc=request.cc, bcc=request.bcc) if request.cc or request.bcc else None,
     )
     return None if details == NO_DETAILS else details
+
+
+def check_window(row: Conversation, draft: Draft, now_us: int) -> None:
+    """Raises WindowClosed where it is certain that the channel takes no reply at `now_us`. A note
+    has no channel.
+    """
+    reason = None if draft.is_private else closed_for(row, now_us)
+    if reason is not None:
+        raise WindowClosed(_CLOSED[reason], replyClosedReason=reason)
 
 
 async def check_seen(

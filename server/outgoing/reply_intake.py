@@ -21,6 +21,7 @@ from server.outgoing.new_replies import (
     Draft,
     check_key,
     check_seen,
+    check_window,
     checked_content,
     differs,
     fresh_key,
@@ -71,8 +72,8 @@ class ReplyIntake:
         """Keep a reply, to be sent. Returns (message, whether it is new); where its channel needs
         several messages for it, the one with the text. Without `key` an equal one of the last
         minute is the same reply, and a new one is known by `fresh_key`. Raises BadRequest,
-        NotFound, NoChatwootIntegration, IdempotencyKeyReused, NewerMessages; NewerMessages carries
-        them.
+        NotFound, NoChatwootIntegration, IdempotencyKeyReused, WindowClosed, NewerMessages;
+        NewerMessages carries them.
         """
         content = checked_content(content, has_files=bool(uploads))
         check_key(key)
@@ -139,6 +140,7 @@ class ReplyIntake:
         sending_integration(
             self._directory, company_id, row.integration_id, row.chatwoot_conversation_id
         )
+        check_window(row, draft, now_us)
         if draft.last_seen is not None:
             await check_seen(connection, draft.agent, draft.conversation_id, draft.last_seen)
         request = await requested(connection, row, draft.wish, is_private=draft.is_private)

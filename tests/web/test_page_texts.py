@@ -236,13 +236,25 @@ def test_files_are_fetched_through_the_server() -> None:
             True,
             ENGLISH.catalogue["window.no_message"],
         ),
-        ({"canReply": False}, True, ENGLISH.catalogue["window.channel"]),
+        (
+            {"replyWindow": "closed", "replyClosedReason": "channel"},
+            True,
+            ENGLISH.catalogue["window.channel"],
+        ),
+        (
+            {"replyWindow": "open", "replyUntil": ago(minutes=1), "channel": "Channel::Instagram"},
+            False,
+            ENGLISH.catalogue["window.perhaps"],
+        ),
+        ({"canReply": False}, False, ""),
     ],
 )
 def test_the_reply_window_counts_down_and_says_why_it_is_closed(
     more: dict[str, Any], closed: bool, text: str
 ) -> None:
-    """Also when it closed since the last event."""
+    """Also when it closed since the last event. What Chatwoot said before the customer wrote again
+    (`canReply`) counts no more, and Meta's channels may have a longer window.
+    """
     told = ENGLISH.reply_window(
         {"canReply": True, "replyUntil": None, "replyWindow": None, "replyClosedReason": None}
         | more

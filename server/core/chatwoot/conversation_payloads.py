@@ -13,7 +13,8 @@ from server.core.chatwoot.payload_fields import (
 from server.core.identifiers import parse_id
 from server.core.state.entities import Assignee, Contact
 from server.core.state.marks import Marks, Team
-from server.core.times import parse_time
+from server.core.state.reply_window import has_window
+from server.core.times import DAY_US, parse_time
 from server.errors import PayloadError
 from server.problems import Problem
 
@@ -46,7 +47,7 @@ def parse_conversation(c: Json, *, asked_us: int = 0) -> ConversationState:
         contact=contact_of(sender, contact_id),
         contact_name=name_of(sender),
         status=c.get("status") if c.get("status") in _STATUSES else None,
-        channel=as_text(c.get("channel") or meta.get("channel"), 64),
+        channel=_channel(c),
         labels=tuple(str(label)[:MAX_NAME_CHARACTERS] for label in labels[:_MAX_LABELS])
         if isinstance(labels, list)
         else None,
@@ -60,12 +61,17 @@ def parse_conversation(c: Json, *, asked_us: int = 0) -> ConversationState:
         agents_seen_us=agents_seen_us,
         as_of_us=_as_of(c, max(version_us, agents_seen_us or 0)),
         last=_last_message(c.get("messages")),
-        marks=_marks(c, meta, sender),
+        marks=_marks(c, meta, sender, asked_us if asked_us > version_us + DAY_US else 0),
         asked_us=asked_us,
     )
 
 
-def _marks(c: Json, meta: Json, sender: Json) -> Marks:
+def _channel(c: Json) -> str | None:
+    return as_text(c.get("channel") or as_dict(c.get("meta")).get("channel"), 64)
+
+
+def _marks(c: Json, meta: Json, sender: Json, long_after_us: int) -> Marks:
+    """`long_after_us`: when it was asked for, if it had not changed for long by then."""
     return Marks(
         snoozed_until_us=parse_time(c.get("snoozed_until")),
         team=_team(meta.get("team")),
@@ -74,6 +80,7 @@ def _marks(c: Json, meta: Json, sender: Json) -> Marks:
         mail_subject=as_text(
             as_dict(c.get("additional_attributes")).get("mail_subject"), _MAX_SUBJECT_CHARACTERS
         ),
+        open_us=long_after_us if c.get("can_reply") is True and has_window(_channel(c)) else 0,
     )
 
 

@@ -13,9 +13,9 @@ from msgspec.structs import replace
 
 from server.core.chatwoot.changes import Change, ConversationState, MessageState
 from server.core.state.entities import Conversation, Message
-from server.core.times import SECOND
+from server.core.times import CLOCK_SKEW_US, SECOND
 
-SKEW_US = 10 * SECOND
+SKEW_US = CLOCK_SKEW_US
 # a stored time is called wrong only when it is so far ahead: the clock that says so may be wrong
 # itself
 _WRONG_US = 3_600 * SECOND

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from server.core.state.message_kinds import KINDS, is_stand_in
+from server.core.state.reply_window import may_be_longer
 from server.core.times import SECOND
 from server.problems import Catalogue, Text
 
@@ -189,20 +190,18 @@ class Locale:
         """Return how long the channel still accepts replies, or why it does not; no text where it
         has no such window.
         """
-        until = conversation.get("replyUntil")
-        minutes = int((moment_of(until) - self.now).total_seconds() // 60) if until else 0
-        if (
-            conversation.get("canReply") is False
-            or conversation.get("replyWindow") == "closed"
-            or minutes < 0
-        ):
-            reason = conversation.get("replyClosedReason") or (
-                "expired" if minutes < 0 else "channel"
-            )
-            return ReplyWindow(is_closed=True, text=self.word("window", reason))
-        return ReplyWindow(
-            is_closed=False, text=self.t("window.open", time=self.span(minutes)) if until else ""
-        )
+        state, until = conversation.get("replyWindow"), conversation.get("replyUntil")
+        is_open = state == "open"
+        left = (moment_of(until) - self.now).total_seconds() if is_open and until else 0
+        if left > 0:
+            time = self.span(int(left // 60))
+            return ReplyWindow(is_closed=False, text=self.t("window.open", time=time))
+        if state is None:
+            return ReplyWindow(is_closed=False, text="")
+        if is_open and may_be_longer(conversation.get("channel")):
+            return ReplyWindow(is_closed=False, text=self.t("window.perhaps"))
+        reason = conversation.get("replyClosedReason") or "expired"
+        return ReplyWindow(is_closed=True, text=self.word("window", reason))
 
     def initial(self, name: str) -> str:
         """Return the first letter or digit of a name in capitals; a dot where there is neither."""

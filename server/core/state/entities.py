@@ -24,7 +24,7 @@ from server.core.state.previews import (
     shown_unsent,
 )
 from server.core.state.refusals import shown_refusal
-from server.core.state.reply_window import ReplyWindow, reply_window
+from server.core.state.reply_window import ReplyWindow, certain_closing, reply_window
 from server.core.times import iso_or_none
 
 Json = dict[str, Any]
@@ -232,7 +232,17 @@ def snoozed_until(c: Conversation) -> int | None:
 def _window(c: Conversation) -> ReplyWindow:
     if c.gone_us is not None:
         return ReplyWindow(None, "closed", "gone")
-    return reply_window(c.channel, c.last_inbound_us, c.can_reply, c.chatwoot_version)
+    return reply_window(c.channel, c.last_inbound_us, c.can_reply, _said_us(c))
+
+
+def _said_us(c: Conversation) -> int:
+    """When Chatwoot said whether a reply is possible, or later."""
+    return max(c.chatwoot_version, c.marks.open_us) if c.can_reply else c.chatwoot_version
+
+
+def closed_for(c: Conversation, now_us: int) -> str | None:
+    """Why a reply of now cannot reach the customer, where that is certain (`certain_closing`)."""
+    return certain_closing(c.channel, c.last_inbound_us, c.can_reply, _said_us(c), now_us)
 
 
 def agent_view(c: Conversation, read_count: int) -> Json:

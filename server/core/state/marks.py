@@ -3,6 +3,8 @@
 import msgspec
 from msgspec.structs import replace
 
+from server.core.times import DAY_US
+
 
 class Team(msgspec.Struct, frozen=True):
     """The team of Chatwoot to which a conversation is assigned."""
@@ -14,7 +16,9 @@ class Team(msgspec.Struct, frozen=True):
 class Marks(msgspec.Struct, frozen=True, omit_defaults=True):
     """What Chatwoot says of a conversation besides its state; stored as JSON. `given_email`: what
     the customer left in the chat. `blocked_us`: when what last changed `is_blocked` was so: by our
-    clock, of the contact's own news and of an answer; by Chatwoot's, of a delivery.
+    clock, of the contact's own news and of an answer; by Chatwoot's, of a delivery. `open_us`: when
+    Chatwoot was last asked about a conversation that had not changed for a day, and said that a
+    reply is possible; to the day, so that asking again moves nothing.
     """
 
     snoozed_until_us: int | None = None
@@ -24,6 +28,7 @@ class Marks(msgspec.Struct, frozen=True, omit_defaults=True):
     mail_subject: str | None = None
     given_email: str | None = None
     blocked_us: int = 0
+    open_us: int = 0
 
 
 NO_MARKS = Marks()
@@ -47,6 +52,7 @@ def with_newer(
         newer,
         is_blocked=newer.is_blocked if changes_block else known.is_blocked,
         blocked_us=as_of_us if changes_block else known.blocked_us,
+        open_us=newer.open_us if newer.open_us > known.open_us + DAY_US else known.open_us,
         inbox_name=newer.inbox_name or known.inbox_name,
         mail_subject=newer.mail_subject or known.mail_subject,
         given_email=newer.given_email or known.given_email,

@@ -11,6 +11,8 @@ the numbers and phrases below, as Chatwoot writes them:
   .../messenger-platform/error-codes.
 * Twilio "63016 - ..." or "Error code: 30003" (twilio/delivery_status_service.rb), "[HTTP 400] 21610
   : ..." (twilio-ruby's RestError). Numbers: twilio.com/docs/api/errors.
+* WhatsApp "Template not found or invalid template name", of a message without a template outside of
+  the window as well (send_on_whatsapp_service.rb).
 * Telegram "403, Forbidden: bot was blocked by the user" (models/channel/telegram.rb). Texts:
   github.com/TelegramBotAPI/errors.
 * TikTok "Sending attachments with text is not supported on TikTok." (send_on_tiktok_service.rb).
@@ -27,6 +29,9 @@ SENTENCES: Mapping[str, str] = {
     CHANNEL_ERROR: "The channel did not deliver it. Administrators see the channel's own words.",
     "channel_window": "The channel takes replies only for some time after the customer's last "
     "message, and that time is over. It can be answered again once the customer writes.",
+    "channel_template": "WhatsApp takes only approved templates once the time after the customer's "
+    "last message is over, and Chatwoot found none for this message. It can be answered again once "
+    "the customer writes.",
     "channel_unreachable": "The channel does not reach this customer: the number or account is "
     "not there, or takes no messages.",
     "channel_blocked": "The customer has blocked messages from the company in this channel.",
@@ -62,6 +67,7 @@ _CODE_OF = {number: code for code, numbers in _NUMBERS.items() for number in num
 # looked for in this order, before the numbers: Meta's 10 is a permission as well as a window
 _PHRASES: Mapping[str, tuple[str, ...]] = {
     "channel_window": ("outside of allowed window", "outside the allowed window"),
+    "channel_template": ("template not found or invalid template name",),
     "channel_blocked": ("blocked by the user",),
     "channel_unreachable": ("chat not found", "no matching user", "user is deactivated"),
     "channel_file": (

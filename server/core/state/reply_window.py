@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from server.core.times import SECOND
+from server.core.times import CLOCK_SKEW_US, SECOND
 
 _HOUR_US = 3_600 * SECOND
 # The shorter one counts unless Chatwoot says otherwise: Meta's is 7 days where Chatwoot may use the
@@ -55,3 +55,36 @@ def reply_window(
     # rules) none
     until_us = next((end for end in ends if not said or observed_us < end), None)
     return _NONE if until_us is None else ReplyWindow(until_us, "open")
+
+
+def has_window(channel: str | None) -> bool:
+    """Whether the channel usually has a window."""
+    return channel in _HOURS
+
+
+def may_be_longer(channel: str | None) -> bool:
+    """Whether the channel has a longer window where Chatwoot is set up for it."""
+    return len(_HOURS.get(channel or "", ())) > 1
+
+
+def certain_closing(
+    channel: str | None,
+    last_inbound_us: int | None,
+    can_reply: bool | None,
+    observed_us: int,
+    now_us: int,
+) -> str | None:
+    """Why a reply cannot reach the customer now, as `ReplyWindow.reason`; None where it may.
+
+    Chatwoot's no counts if it was said after the customer's last message that is known. Without it
+    the longest window that the channel may have is over, by `now_us`, and Chatwoot has not said
+    since its end that a reply is possible.
+    """
+    if can_reply is False and observed_us >= (last_inbound_us or 0):
+        return reply_window(channel, last_inbound_us, can_reply, observed_us).reason
+    hours = _HOURS.get(channel or "")
+    if hours is None or last_inbound_us is None:
+        return None
+    end_us = last_inbound_us + max(hours) * _HOUR_US
+    is_open = can_reply is True and observed_us >= end_us
+    return None if is_open or now_us < end_us + CLOCK_SKEW_US else "expired"

@@ -39,6 +39,10 @@ class Problem(Struct):
     detail: str
     code: str
     message: str
+    reply_closed_reason: Annotated[
+        Literal["expired", "no_message", "channel"] | UnsetType,
+        Meta(description="Of `window_closed`: why, as in the conversation"),
+    ] = UNSET
 
 
 class OwnConversation(ConversationView, kw_only=True):

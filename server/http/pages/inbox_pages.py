@@ -192,6 +192,7 @@ class InboxPages:
             "boot": {
                 "agent": {"id": agent.id, "companyId": agent.company_id, "name": agent.name},
                 "cursor": shown.cursor,
+                "printedAt": int(locale.now.timestamp() * 1_000),
                 "lang": locale.lang,
                 "digits": "beng" if locale.has_bengali_digits else "latn",
                 "preferences": request.state.preferences,

@@ -22,7 +22,7 @@ from server.lab.chatwoot_sim.access import (
     refusal,
     whole_param,
 )
-from server.lab.chatwoot_sim.channels import copies, mail_bodies, passed_on, rendered
+from server.lab.chatwoot_sim.channels import copies, mail_bodies, refusal_of, rendered
 from server.lab.chatwoot_sim.model import (
     ACTIVITY,
     API_CHANNEL,
@@ -108,10 +108,8 @@ def _send(sim: ChatwootSim, message: Message) -> None:
     """
     if message.message_type != OUTGOING or message.private or message.source_id:
         return
-    try:
-        passed_on(message)
-    except ValueError as refused:
-        sim.mark_failed(message, str(refused))
+    if refused := refusal_of(message):
+        sim.mark_failed(message, refused)
 
 
 async def delete(request: Request) -> Response:

@@ -2,7 +2,9 @@
 
 Sources in Chatwoot: app/services/whatsapp/providers/whatsapp_cloud_service.rb
 (`send_attachment_message`), app/services/tiktok/send_on_tiktok_service.rb,
-app/models/concerns/liquidable.rb.
+app/services/whatsapp/send_on_whatsapp_service.rb (outside of the window it sends templates alone),
+app/models/concerns/liquidable.rb; Meta's words for a message outside of the window:
+developers.facebook.com/docs/messenger-platform/error-codes.
 """
 
 import html
@@ -11,6 +13,16 @@ import re
 from server.lab.chatwoot_sim.model import Conversation, JsonObject, Message, User
 
 _BOLD = re.compile(r"\*\*(.+?)\*\*")
+_META_OUTSIDE = (
+    "10 - (#10) This message is sent outside of allowed window. Learn more about the new policy "
+    "here: https://developers.facebook.com/docs/messenger-platform/policy-overview"
+)
+# what stands in a message that is sent outside of its channel's window
+_OUTSIDE = {
+    "Channel::Whatsapp": "Template not found or invalid template name",
+    "Channel::FacebookPage": _META_OUTSIDE,
+    "Channel::Instagram": _META_OUTSIDE,
+}
 _VARIABLE = re.compile(r"\{\{\s*([\w.]+)\s*\}\}")
 
 
@@ -33,12 +45,24 @@ def passed_on(message: Message) -> tuple[str, list[str]]:
     """
     channel, text = message.conversation.inbox.channel, message.content or ""
     files = message.attachments
+    is_template = bool(message.additional_attributes.get("template_params"))
+    if channel in _OUTSIDE and not is_template and not message.conversation.can_reply:
+        raise ValueError(_OUTSIDE[channel])
     if channel == "Channel::Tiktok" and files and (text or len(files) > 1):
         raise ValueError("Sending attachments with text is not supported on TikTok.")
     if channel == "Channel::Whatsapp" and files:
         files = files[:1]
         text = "" if files[0].file_type == "audio" else text
     return text, [file.name for file in files]
+
+
+def refusal_of(message: Message) -> str:
+    """The words with which the channel refuses it; empty where it takes it."""
+    try:
+        passed_on(message)
+    except ValueError as refused:
+        return str(refused)
+    return ""
 
 
 def mail_bodies(text: str | None, conversation: Conversation) -> JsonObject:

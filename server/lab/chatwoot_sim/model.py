@@ -88,6 +88,7 @@ class Inbox:
     secret: str = ""
     email: str | None = None  # of a Channel::Email inbox
     forward_to_email: str | None = None
+    window_hours: int | None = None  # other than its channel's usual ones; 0: none
     clock: Callable[[], float] = time.time
 
     @property
@@ -211,11 +212,14 @@ class Conversation:
     @property
     def can_reply(self) -> bool:
         """Whether the channel's window is open
-        (app/services/conversations/message_window_service.rb), without the tag for human agents.
+        (app/services/conversations/message_window_service.rb), without the tag for human agents
+        where the inbox says nothing else.
         """
-        hours = WINDOW_HOURS.get(self.inbox.channel)
+        hours = self.inbox.window_hours
+        if hours is None:
+            hours = WINDOW_HOURS.get(self.inbox.channel)
         last = next((m for m in reversed(self.messages) if m.message_type == INCOMING), None)
-        return hours is None or (
+        return not hours or (
             last is not None and self.inbox.clock() < last.created_at + hours * 3600
         )
 

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from server.lab.chatwoot_sim import sim_frames, webhook_bodies
+from server.lab.chatwoot_sim.channels import refusal_of
 from server.lab.chatwoot_sim.model import (
     DEFAULT_SUBSCRIPTIONS,
     INCOMING,
@@ -281,8 +282,8 @@ class ChatwootSim(SimWrites):
             )
             self._update_message(message, source_id=None, content_attributes=kept)
         message.times_sent += 1
-        if self.switches.retry_error:
-            self.mark_failed(message, self.switches.retry_error)
+        if refused := self.switches.retry_error or refusal_of(message):
+            self.mark_failed(message, refused)
 
     def typing(
         self,

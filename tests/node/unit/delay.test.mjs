@@ -21,6 +21,24 @@ test("a clock that is wrong here does not count: the frame that came quickest se
   assert.equal(delay.median, 250);
 });
 
+test("the server's clock goes on evenly here, whatever is done to the machine's", () => {
+  const printedAt = MS;
+  const delay = new Delay(printedAt);
+  assert.ok(Math.abs(delay.serverNow() - printedAt) < 1_000); // before any frame: by when the page was printed
+  const wall = Date.now;
+  try {
+    delay.hear(60_000);
+    const told = delay.serverNow();
+    assert.ok(Math.abs(told - wall() - 60_000) < 1_000);
+    Date.now = () => wall() + 86_400_000; // set
+    assert.ok(Math.abs(delay.serverNow() - told) < 1_000);
+    delay.hear(-Infinity); // of a worker that has heard nothing
+    assert.ok(Math.abs(delay.serverNow() - told) < 1_000);
+  } finally {
+    Date.now = wall;
+  }
+});
+
 test("the median of the last twenty; never below nothing", () => {
   const delay = new Delay();
   delay.hear(0);

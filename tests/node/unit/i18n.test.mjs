@@ -53,9 +53,24 @@ test("the reply window counts down, and says why it is closed, also when it clos
   const at = (minutes) => new Date(NOW.getTime() + minutes * 60_000).toISOString();
   const window = (more) => replyWindow({ canReply: true, replyUntil: null, replyWindow: null, replyClosedReason: null, ...more });
   assert.deepEqual(window({}), { isClosed: false, text: "" });
+  assert.deepEqual(window({ canReply: false }), { isClosed: false, text: "" }); // said before the customer wrote again
   assert.match(window({ replyWindow: "open", replyUntil: at(130) }).text, /2 h/);
   assert.match(window({ replyWindow: "open", replyUntil: at(12) }).text, /12 min/);
   assert.equal(window({ replyWindow: "open", replyUntil: at(-1) }).isClosed, true);
   assert.match(window({ replyWindow: "closed", replyClosedReason: "no_message" }).text, /yet/);
-  assert.equal(window({ canReply: false }).isClosed, true);
+  assert.match(window({ replyWindow: "closed", replyClosedReason: "channel" }).text, /now/);
+  const over = window({ channel: "Channel::FacebookPage", replyWindow: "open", replyUntil: at(-1) });
+  assert.equal(over.isClosed, false); // the longer window may be in force
+  assert.match(over.text, /may still/);
+});
+
+test("the reply window closes by the server's clock, in the very millisecond", () => {
+  const strings = read("en");
+  let server = NOW.getTime();
+  const i18n = createI18n({ lang: "en", digits: "latn", strings, now: () => new Date(0), serverNow: () => server });
+  const conversation = { channel: "Channel::Whatsapp", replyWindow: "open", replyUntil: NOW.toISOString() };
+  server -= 1;
+  assert.deepEqual({ ...i18n.replyWindow(conversation), text: "" }, { isClosed: false, left: 1, text: "" });
+  server += 1;
+  assert.equal(i18n.replyWindow(conversation).isClosed, true);
 });

@@ -56,7 +56,8 @@ export class Composer {
       for (const key of this.#files.keys()) this.#loadFiles(key); // other pages may have sent them meanwhile
       this.open(this.#id);
     });
-    app.thread.onEdit = (entry) => entry && this.#takeBack(entry);
+    app.thread.onEdit = (entry, isQuiet) => entry && this.#takeBack(entry, isQuiet);
+    app.thread.onWindow = () => this.#showWindow();
   }
 
   loadCanned = lazily(async () => {
@@ -139,6 +140,21 @@ export class Composer {
       if (!this.#files.has(key)) this.#loadFiles(key);
     }
     this.#mark();
+    this.#showWindow();
+  }
+
+  // Why the customer cannot be answered now; nothing where they can, and for a note.
+  get #closedFor() {
+    const { store, i18n } = this.#app;
+    const conversation = !this.#isNote && store.conversation(this.#id);
+    const { isClosed, text } = conversation ? i18n.replyWindow(conversation) : {};
+    return isClosed && text;
+  }
+
+  #showWindow() {
+    const isClosed = Boolean(this.#closedFor);
+    find(".primary", this.#form).disabled = isClosed;
+    this.#field.readOnly = isClosed && !this.#field.value; // what is written already can be mended, and copied to a note
   }
 
   // The tab that is not chosen says whether something waits behind it.
@@ -186,8 +202,8 @@ export class Composer {
     this.#field.value = this.#saved = this.#app.drafts.get(this.#id, this.#isNote);
   }
 
-  #complain(key = "composer.full") {
-    this.#field.setCustomValidity(this.#app.i18n.t(key));
+  #complain(key = "composer.full", text = this.#app.i18n.t(key)) {
+    this.#field.setCustomValidity(text);
     this.#field.reportValidity();
   }
 
@@ -198,6 +214,8 @@ export class Composer {
     if (this.#id === null) return;
     const { files } = this;
     if (!content && !files.length) return outbox.release(this.#id); // Enter again: what can still be taken back goes now
+    const closedFor = this.#closedFor;
+    if (closedFor) return this.#complain("", closedFor);
     if (!this.#extras && (files.length || this.#hasWish())) return void this.#sendOnceLoaded();
     const wish = this.#extras ? this.#extras.wish() : {};
     if (!wish) return;
@@ -251,15 +269,16 @@ export class Composer {
     this.#send();
   }
 
-  // Back to where it came from: a note to the notes.
-  async #takeBack({ conversationId, content, isPrivate, files, extras }) {
+  // Back to where it came from: a note to the notes. `isQuiet`: nobody asked for it, so a note that is being written stays.
+  async #takeBack({ conversationId, content, isPrivate, files, extras }, isQuiet) {
     const { drafts } = this.#app;
     this.save();
     drafts.set(conversationId, isPrivate, [content, drafts.get(conversationId, isPrivate)].filter(Boolean).join("\n"));
     if (!isPrivate) drafts.setExtras(conversationId, extras ?? {});
-    const isOpen = conversationId === this.#id;
-    if (isOpen) this.#show(isPrivate);
-    if (isOpen) this.focus();
+    const isShown = conversationId === this.#id && !(isQuiet && this.#isNote);
+    if (isShown) this.#show(isPrivate);
+    else this.#mark();
+    if (isShown && !isQuiet) this.focus();
     const key = drafts.key(conversationId, isPrivate);
     const given = await files;
     if (given?.length) this.#keepFiles(key, [...given, ...(this.#files.get(key) ?? (await readFiles(key)) ?? [])]);

@@ -103,11 +103,18 @@ export class Freshness {
 
 export class Delay {
   #ahead = -Infinity; // the server's clock minus this one's, in ms
+  #base; // the server's clock minus the one of this page, which nobody sets
   #kept = [];
+
+  // `printedAt`: when the server printed the page, in ms.
+  constructor(printedAt = Date.now()) {
+    this.#base = printedAt - performance.now();
+  }
 
   // `ahead` as the line measured it: never more than the truth, because every frame takes its time.
   hear(ahead) {
     this.#ahead = Math.max(this.#ahead, ahead);
+    if (Number.isFinite(ahead)) this.#base = Date.now() + ahead - performance.now();
   }
 
   // A message that happened at `iso` is on the screen `now`.
@@ -120,7 +127,7 @@ export class Delay {
 
   // The server's clock, as far as it is known here.
   serverNow() {
-    return Date.now() + (Number.isFinite(this.#ahead) ? this.#ahead : 0);
+    return this.#base + performance.now();
   }
 
   // null: nothing was measured yet

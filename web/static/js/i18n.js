@@ -5,7 +5,7 @@ const MINUTE_MS = 60_000;
 // The first with the name of an Instagram account before it: more is a customer's own text.
 const wordsOfShares = [[/^[A-Za-z0-9._]{0,100} mentioned you in the story: *$/, "story_mention"], [/^Shared post$/, "share"], [/^Shared story$/, "sharedStory"]];
 
-export function createI18n({ lang, digits, strings, kinds = {}, hasInboxes, now = () => new Date() }) {
+export function createI18n({ lang, digits, strings, kinds = {}, hasInboxes, now = () => new Date(), serverNow = now }) {
   const plurals = new Intl.PluralRules(lang);
   const numbers = new Intl.NumberFormat(`${lang}-u-nu-${digits}`, { useGrouping: false, maximumFractionDigits: 1 });
   const months = strings["time.months"].split(" ");
@@ -79,14 +79,13 @@ export function createI18n({ lang, digits, strings, kinds = {}, hasInboxes, now 
     return minutes >= 15 ? { level: minutes < 60 ? "warn" : "bad", text: span(minutes) } : null;
   }
 
-  // How long the channel still takes replies, or why it does not; "" where it has no such window.
-  function replyWindow({ canReply, replyUntil, replyWindow, replyClosedReason }) {
-    const minutes = replyUntil ? Math.floor((new Date(replyUntil) - now()) / MINUTE_MS) : 0;
-    const isOver = minutes < 0;
-    if (canReply === false || replyWindow === "closed" || isOver) {
-      return { isClosed: true, text: t(`window.${replyClosedReason ?? (isOver ? "expired" : "channel")}`) };
-    }
-    return { isClosed: false, text: replyUntil ? t("window.open", { time: span(minutes) }) : "" };
+  // How long the channel still takes replies (`left`, in ms), or why it does not; "" where it has no such window.
+  function replyWindow({ channel, replyUntil, replyWindow: state, replyClosedReason }) {
+    const left = state === "open" ? new Date(replyUntil) - serverNow() : 0;
+    if (left > 0) return { isClosed: false, left, text: t("window.open", { time: span(Math.floor(left / MINUTE_MS)) }) };
+    if (!state) return { isClosed: false, text: "" };
+    const isPerhapsOpen = state === "open" && /FacebookPage|Instagram/.test(channel); // Chatwoot may have the longer window
+    return { isClosed: !isPerhapsOpen, text: t(`window.${isPerhapsOpen ? "perhaps" : (replyClosedReason ?? "expired")}`) };
   }
 
   return { hasInboxes, t, has, line, shared, nameOf, number, clock, seconds, day, listTime, full, waiting, replyWindow };

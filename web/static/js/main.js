@@ -32,7 +32,7 @@ let isListStale = false; // its filter was changed without a line
 let again = null; // timer of the next try to catch up
 let lastWord = null; // of the chip
 
-const i18n = createI18n(boot);
+const i18n = createI18n({ ...boot, serverNow: () => delay.serverNow() });
 const store = new Store(boot.agent.id);
 const api = new Api({ agentId: boot.agent.id, onSignedOut: stop });
 const reads = new Reads(store, () => resume.cursor);
@@ -42,7 +42,7 @@ if (Object.keys(localStorage).some((key) => /^omni:(draft|outbox):\d+:/.test(key
 }
 const drafts = new Drafts(owner, localStorage);
 const status = new Status(i18n);
-const delay = new Delay();
+const delay = new Delay(boot.printedAt);
 const navigation = new Navigation(onView);
 const app = { act, agent: boot.agent, preferences: boot.preferences, store, api, reads, delay, i18n, drafts, limits: boot.limits, own: boot.own, get view() { return navigation.view; } };
 
@@ -55,6 +55,7 @@ const outbox = (app.outbox = new Outbox({
   on: {
     changed: paint,
     heard: (messages) => messages.forEach((message) => store.loadMessage(message)),
+    closed: (...given) => import("./later/closed.js").then(({ giveBack }) => giveBack(app, ...given), () => {}), // else its bubble says it
   },
 }));
 

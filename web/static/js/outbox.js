@@ -30,7 +30,7 @@ export class Outbox {
   #system;
 
   // `owner`: company and agent. `post(entry, files, onProgress)` -> message, or rejects with {kind, code, message, body}.
-  // `on`: {changed(conversationId), heard(messages)}; `files`: {keepFiles(key, files), readFiles(key), dropFiles(key)}
+  // `on`: {changed(conversationId), heard(messages), closed(conversationId, reason)}; `files`: {keepFiles(key, files), readFiles(key), dropFiles(key)}
   constructor({ owner, storage, post, files, on, system = SYSTEM }) {
     this.#prefix = `omni:outbox:${owner}:`;
     this.#storage = storage;
@@ -178,7 +178,8 @@ export class Outbox {
       return this.#keep({ ...entry, state: "held", error: null });
     }
     if (error.kind === "refused") {
-      return this.#keep({ ...entry, state: "failed", error: { code: error.code, message: error.message } });
+      this.#keep({ ...entry, state: "failed", error: { code: error.code, message: error.message } });
+      return error.code === "window_closed" && this.#on.closed(entry.conversationId, error.body.replyClosedReason);
     }
     this.#keep({ ...entry, state: "waiting", tries: entry.tries + 1 });
   }

@@ -25,6 +25,7 @@ export class Thread {
   #lastKey = null;
   #unseen = 0;
   #isStuck = true;
+  #closing; // timer of the moment from which the channel takes no replies
   paint = perFrame(() => this.#paint());
 
   // `app`: {agent, store, i18n, api, reads, outbox, sender, view}
@@ -188,7 +189,10 @@ export class Thread {
     fillAvatar(slot(head, "avatar"), id, name);
     const details = [contact?.phone, !isGroup(conversation) && contact?.email].filter(Boolean).join(" · ");
     setAttrs(head, { "data-status": status });
-    const { text: window, isClosed } = i18n.replyWindow(conversation);
+    const { text: window, isClosed, left } = i18n.replyWindow(conversation);
+    clearTimeout(this.#closing);
+    if (left) this.#closing = setTimeout(this.paint, left);
+    this.onWindow();
     setAttrs(slot(this.#els.pane, "window"), { "data-closed": isClosed });
     fillSlots(this.#els.pane, {
       name, window, contact: details || i18n.t(`status.${status}`), toggle: i18n.t(status === "Open" ? "thread.close" : "thread.reopen"),
@@ -275,6 +279,8 @@ export class Thread {
 
   // Set by the composer: a reply taken back goes into the text field again.
   onEdit = () => {};
+  // Set by the composer: whether the customer can be answered may have changed.
+  onWindow = () => {};
 }
 
 // A reply on its way, in the shape of a message.

@@ -14,6 +14,7 @@ WORDS = {
     "131047: Re-engagement message": "channel_window",
     "10 - (#10) This message is sent outside of allowed window.": "channel_window",
     "63016 - Failed to send freeform message": "channel_window",
+    "Template not found or invalid template name": "channel_template",
     "131026: Message undeliverable": "channel_unreachable",
     "(#131030) Recipient phone number not in allowed list": "channel_unreachable",
     "551 - (#551) This person isn't available right now.": "channel_unreachable",

@@ -2,8 +2,8 @@
 
 import pytest
 
-from server.core.state.reply_window import ReplyWindow, reply_window
-from server.core.times import SECOND
+from server.core.state.reply_window import ReplyWindow, certain_closing, reply_window
+from server.core.times import CLOCK_SKEW_US, SECOND
 
 HOUR = 3_600 * SECOND
 WROTE = 1_784_365_260 * SECOND
@@ -77,3 +77,61 @@ def test_before_the_customer_has_written_it_is_closed() -> None:
         None, "closed", "no_message"
     )
     assert reply_window("Channel::Whatsapp", None, True, WROTE) == ReplyWindow()
+
+
+WINDOW_CHANNELS = {
+    "Channel::FacebookPage": 7 * 24,
+    "Channel::Instagram": 7 * 24,
+    "Channel::Whatsapp": 24,
+    "Channel::Tiktok": 48,
+}
+OTHER_CHANNELS = (
+    None,
+    "Channel::WebWidget",
+    "Channel::Email",
+    "Channel::Api",
+    "Channel::TwilioSms",
+)
+
+
+@pytest.mark.parametrize("channel", [*WINDOW_CHANNELS, *OTHER_CHANNELS])
+@pytest.mark.parametrize("can_reply", [True, False, None])
+@pytest.mark.parametrize("said_hours", [-1, 0, 30, 200])
+@pytest.mark.parametrize("age_hours", [1, 25, 49, 167, 169])
+def test_a_reply_is_refused_only_where_it_is_certain(
+    channel: str | None, can_reply: bool | None, said_hours: int, age_hours: int
+) -> None:
+    """Chatwoot said no after the customer's last message; or the longest window of the channel is
+    over, and Chatwoot has not said after its end that a reply is possible.
+    """
+    said_at_us, longest = WROTE + said_hours * HOUR, WINDOW_CHANNELS.get(channel or "")
+    found = certain_closing(channel, WROTE, can_reply, said_at_us, WROTE + age_hours * HOUR)
+    if can_reply is False and said_hours >= 0:
+        assert found == ("channel" if longest is None else "expired")
+    elif longest is None or age_hours < longest or (can_reply and said_hours >= longest):
+        assert found is None
+    else:
+        assert found == "expired"
+
+
+@pytest.mark.parametrize(("channel", "hours"), WINDOW_CHANNELS.items())
+def test_clocks_may_differ_by_a_little(channel: str, hours: int) -> None:
+    """The customer's message is told by Chatwoot's clock, and now is the database's."""
+    end_us = WROTE + hours * HOUR
+    for now_us, closing in (
+        (end_us, None),
+        (end_us + CLOCK_SKEW_US - 1, None),
+        (end_us + CLOCK_SKEW_US, "expired"),
+        (WROTE - 5 * HOUR, None),  # the database's clock is behind
+    ):
+        assert certain_closing(channel, WROTE, True, WROTE, now_us) == closing
+
+
+@pytest.mark.parametrize("channel", [*WINDOW_CHANNELS, *OTHER_CHANNELS])
+def test_without_a_message_of_the_customer_chatwoot_s_no_alone_closes(channel: str | None) -> None:
+    """It may know of messages that we do not."""
+    for can_reply in (True, None):
+        assert certain_closing(channel, None, can_reply, WROTE, WROTE + 999 * HOUR) is None
+    assert certain_closing(channel, None, False, WROTE, WROTE) == (
+        "no_message" if channel in WINDOW_CHANNELS else "channel"
+    )
