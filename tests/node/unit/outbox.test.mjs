@@ -343,7 +343,7 @@ test("another agent's replies and drafts are neither seen nor sent", async () =>
   first.outbox.add({ ...reply("theirs"), isPrivate: true });
   await settle();
   new Drafts("1.7", storage).set(1, false, "their draft");
-  for (const owner of ["1.70", "1.8", "2.7", "7"]) assert.equal(new Drafts(owner, storage).get(1), "");
+  for (const owner of ["1.70", "1.8", "2.7", "7"]) assert.equal(new Drafts(owner, storage).first(1), null);
   const other = start([], Object.assign(newStorage(), ...Object.keys(storage).map((key) => ({ [key.replace("1.7", "1.70")]: storage[key] }))));
   other.outbox.restore();
   await settle();
@@ -353,9 +353,11 @@ test("another agent's replies and drafts are neither seen nor sent", async () =>
 test("drafts are kept by kind", () => {
   const drafts = new Drafts("1.7", newStorage());
   drafts.set(5, true, "among us");
-  assert.deepEqual([drafts.get(5, false), drafts.get(5, true), drafts.get(5), drafts.get(51)], ["", "among us", "among us", ""]);
+  assert.deepEqual([drafts.get(5, false), drafts.get(5, true), drafts.first(51)], ["", "among us", null]);
+  assert.deepEqual(drafts.first(5), { text: "among us", isNote: true });
   drafts.set(5, false, "to the customer");
-  assert.deepEqual([drafts.get(5, false), drafts.get(5, true), drafts.get(5)], ["to the customer", "among us", "to the customer"]);
+  assert.deepEqual([drafts.get(5, false), drafts.get(5, true)], ["to the customer", "among us"]);
+  assert.deepEqual(drafts.first(5), { text: "to the customer", isNote: false });
   drafts.set(5, true, " ");
   assert.equal(drafts.get(5, true), "");
 });
