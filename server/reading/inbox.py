@@ -253,7 +253,7 @@ class Inbox:
 
     def _view(self, conversation: Conversation, read_count: int) -> Json:
         """What was stored before any message named the inbox has the name that Chatwoot tells."""
-        if conversation.marks.inbox_name is None:
+        if conversation.integration_id is not None and conversation.marks.inbox_name is None:
             name = self._directory.inbox_name(conversation.integration_id)
             conversation = with_inbox(conversation, name)
         return agent_view(conversation, read_count)
