@@ -39,6 +39,7 @@ ClientOf = Callable[[Integration], ChatwootClient]
 Json = dict[str, Any]
 _POLL_SECONDS = 0.5
 _CHANGED_SECONDS = 3.0  # however often Chatwoot says that something has changed
+_WRONG_SECONDS = 5.0  # what is put right there is not called wrong for long
 _MAX_AT_ONCE = 8
 _RENAMED_AGAIN = 2  # checks, _CHANGED_SECONDS apart: longer than until integrations are read anew
 _MAX_PROBLEM_CHARACTERS = 500  # characters
@@ -165,7 +166,7 @@ class Watch:
         async def check(group: Sequence[Integration]) -> None:
             async with limit:
                 try:
-                    if self._changed.clear(group) or await self._claim(group[0]):
+                    if self._changed.clear(group) or await self._claim(group):
                         await self.check_group(group)
                         for integration in group:
                             await self._gone.check(integration)
@@ -205,14 +206,18 @@ class Watch:
 
     def _is_due(self, group: Sequence[Integration], now: float) -> bool:
         asked_at = self._asked_at.get(group[0].id)
-        every = self._settings.integration_watch_seconds
+        every = self._interval_seconds(group)
         if self._changed.holds(group):
             every = min(every, _CHANGED_SECONDS)
         return asked_at is None or now - asked_at >= every
 
-    async def _claim(self, first: Integration) -> bool:
+    def _interval_seconds(self, group: Sequence[Integration]) -> float:
+        every = self._settings.integration_watch_seconds
+        return min(every, _WRONG_SECONDS) if any(one.chatwoot_problem for one in group) else every
+
+    async def _claim(self, group: Sequence[Integration]) -> bool:
         """One of all processes asks; another one's round a moment ago counts for this one."""
-        every_us = int(self._settings.integration_watch_seconds * SECOND / 2)
+        first, every_us = group[0], int(self._interval_seconds(group) * SECOND / 2)
 
         async def claim(connection: Connection) -> bool:
             now_us = await self._database.clock.read(connection)
