@@ -1,6 +1,6 @@
 """Unread counts agree with the server's, also where events and cuts overtake every answer."""
 
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import Page, Route, WebSocketRoute, expect
 
 from tests.kit.eventually import eventually
 from tests.web.conftest import OpenWindow
@@ -74,3 +74,57 @@ async def test_what_was_read_while_the_line_was_cut_is_told_later(
     assert cuts >= 3
     await eventually(lambda: views_agree(page, site), limit=30)
     await says(page, "live")
+
+
+class HeldEvents:
+    """Events that the server has sent to a page and the page has not got yet."""
+
+    def __init__(self) -> None:
+        self.is_holding = False
+        self._held: list[tuple[WebSocketRoute, str | bytes]] = []
+
+    async def join(self, page: Page) -> None:
+        """Must come before the page opens its line, which is to be its own (`transport=page`)."""
+        await page.route_web_socket("**/ws", self._between)
+
+    def let_go(self) -> None:
+        self.is_holding = False
+        while self._held:
+            line, frame = self._held.pop(0)
+            line.send(frame)
+
+    def _between(self, line: WebSocketRoute) -> None:
+        def on_frame(frame: str | bytes) -> None:
+            if self.is_holding:
+                self._held.append((line, frame))
+            else:
+                line.send(frame)
+
+        line.connect_to_server().on_message(on_frame)
+
+
+async def test_only_what_was_on_the_screen_is_read(site: Site, open_window: OpenWindow) -> None:
+    """The list hears of a message before the open thread has it: the server cannot have been told
+    that it is read, so it is told when the message is shown.
+    """
+    customer = site.new_customer()
+    number = await site.writes(customer, "one")
+    window = await open_window()
+    page, events = await window.context.new_page(), HeldEvents()
+    await events.join(page)
+    await page.goto(f"{window.base_url}/inbox/c/{number}?transport=page")
+    await says(page, "live")
+    events.is_holding = True
+    await site.writes(customer, "two")
+    async with page.expect_response("**/read"):
+        await page.fill("#q", customer)
+    await expect(page.locator("#messages > li")).to_have_count(1)
+    events.let_go()
+    await expect(page.locator("#messages > li")).to_have_count(2)
+
+    async def is_read() -> bool:
+        conversation = (await site.http.get(f"/api/conversations/{number}")).json()
+        return bool(conversation["unreadCount"] == 0)
+
+    await eventually(is_read)
+    await eventually(lambda: views_agree(page, site))

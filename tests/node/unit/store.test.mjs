@@ -55,10 +55,38 @@ test("reading on another device of the same agent counts, a colleague's does not
 
 test("reading never goes backwards", () => {
   const store = new Store(ME);
-  store.load([conversation(1, { inboundCount: 5, readCount: 0 })]);
-  store.markRead(1);
+  store.load([conversation(1, { inboundCount: 5, readCount: 4 })]);
   store.load([conversation(1, { inboundCount: 5, readCount: 2, seq: 11 })]);
+  assert.equal(store.unread(1), 1);
+});
+
+test("what is looked at is shown as read until the server has said how far it is", () => {
+  const store = new Store(ME);
+  store.load([conversation(1, { inboundCount: 5, readCount: 0 })]);
+  const settle = store.markRead(1);
+  store.load([conversation(1, { inboundCount: 5, readCount: 4, seq: 11 })]);
   assert.equal(store.unread(1), 0);
+  settle();
+  assert.equal(store.unread(1), 1, "one of the five was not on the screen");
+});
+
+test("the answer to an earlier mark does not end a later one", () => {
+  const store = new Store(ME);
+  store.load([conversation(1, { inboundCount: 5, readCount: 0 })]);
+  const settle = store.markRead(1);
+  store.markRead(1);
+  settle();
+  assert.equal(store.unread(1), 0);
+});
+
+test("where it is not known how far this agent has read, what is read for everyone does not tell", () => {
+  const store = new Store(ME);
+  const at = { inboundCount: 5, seq: 11 };
+  for (const held of [[], [conversation(1, { inboundCount: 5 })]]) {
+    store.load(held);
+    store.apply({ kind: "conversation.read", data: { conversation: conversation(1, at), agentId: null, readCount: 3 } });
+    assert.equal(store.unread(1), null);
+  }
 });
 
 test("messages are ordered by time, then id, and only threads that were loaded grow", () => {

@@ -5,7 +5,6 @@ import { Composer } from "./composer.js";
 import { find, setAttrs, throttle } from "./dom.js";
 import { Delay, Freshness } from "./freshness.js";
 import { createI18n } from "./i18n.js";
-import { bindKeys } from "./keys.js";
 import { List } from "./list.js";
 import { openLine } from "./live-client.js";
 import { Navigation, queryOf } from "./navigation.js";
@@ -127,7 +126,7 @@ const line = openLine({
   },
 });
 
-bindKeys({
+const loadKeys = lazily(async () => (await import("./later/keys.js")).bindKeys({
   isOn: boot.preferences.shortcuts,
   onSwitch: (shortcuts) => act(() => api.prefer({ shortcuts })),
   actions: {
@@ -140,7 +139,8 @@ bindKeys({
     KeyU: () => loadToast().then((toast) => toast.act()).catch(pass),
     Escape: () => navigation.go({ openId: null }),
   },
-});
+}));
+loadKeys().catch(pass);
 presence((it) => it.look());
 find("#toggle").addEventListener("click", () => toggleStatus(navigation.view.openId));
 find("#sign-out").addEventListener("submit", () => line.stop("signed-out"));
@@ -244,7 +244,7 @@ function onFreshness(view) {
     thread.wake();
     if (isListStale) onFilter(navigation.view);
     if (resume.cursor !== boot.cursor) countSoon();
-    for (const load of [composer.loadExtras, composer.loadCanned, loadPalette, loadToast, loadZone]) load().catch(pass);
+    for (const load of [loadKeys, composer.loadExtras, composer.loadCanned, loadPalette, loadToast, loadZone]) load().catch(pass);
   }
   lastWord = view.word;
 }

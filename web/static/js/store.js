@@ -7,6 +7,7 @@ export class Store {
   #threads = new Map(); // conversation id -> {messages: Map by id, hasOlder}; from the oldest one held on none is missing
   #order = []; // ids, newest conversation first once it is asked for
   #isSorted = true;
+  #marked = new Map(); // conversation id -> {count}: what is shown as read until the server has said how far it is
   #elsewhere = { Open: 0, Closed: 0 }; // unread in conversations that are not held here, as far as the server told
   #listeners = new Set();
   life = 0; // grows with each reset: what was asked for before it belongs to another log
@@ -55,7 +56,7 @@ export class Store {
   unread(id) {
     const conversation = this.#conversations.get(id);
     if (conversation?.readCount === undefined) return null;
-    return Math.max(0, conversation.inboundCount - conversation.readCount);
+    return Math.max(0, conversation.inboundCount - Math.max(conversation.readCount, this.#marked.get(id)?.count ?? 0));
   }
 
   // {Open, Closed}: how many conversations have something unread, also of those that are not held here.
@@ -120,19 +121,21 @@ export class Store {
     const { conversation, message } = data;
     const changed = new Set();
     if (conversation) {
-      if (kind === "conversation.created") this.#put({ readCount: 0, ...conversation }, changed);
-      else this.#put(conversation, changed);
+      // What is read for everyone may be less than what this agent has read: it says nothing where that is not known.
+      const isOwnRead = kind === "conversation.read" && (data.agentId ?? this.agentId) === this.agentId && this.unread(conversation.id) !== null;
+      this.#put({ readCount: kind === "conversation.created" ? 0 : isOwnRead ? data.readCount : undefined, ...conversation }, changed);
     }
-    if (kind === "conversation.read" && (data.agentId ?? this.agentId) === this.agentId) this.#read(conversation.id, data.readCount, changed);
     if (message && this.#putMessage(this.#threads.get(message.conversationId), message)) changed.add(message.conversationId);
     this.#tell(changed);
   }
 
-  // The agent looks at it now: shown at once, the server is told by the caller.
+  // The agent looks at it now: shown as read at once. The caller tells the server, whose word counts from `settle()`, returned here, on.
   markRead(id) {
-    const changed = new Set();
-    this.#read(id, this.#conversations.get(id)?.inboundCount ?? 0, changed);
-    this.#tell(changed);
+    const mark = { count: this.#conversations.get(id).inboundCount };
+    const show = () => this.#tell(new Set([id]));
+    this.#marked.set(id, mark);
+    show();
+    return () => this.#marked.get(id) === mark && this.#marked.delete(id) && show();
   }
 
   // `thread` is undefined for a conversation that was never opened.
@@ -168,13 +171,6 @@ export class Store {
     }
     this.#isSorted = false;
     changed.add(conversation.id);
-  }
-
-  #read(id, count, changed) {
-    const held = this.#conversations.get(id);
-    if (!held || held.readCount >= count) return;
-    this.#conversations.set(id, { ...held, readCount: count });
-    changed.add(id);
   }
 
   #tell(changed) {

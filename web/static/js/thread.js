@@ -25,6 +25,7 @@ export class Thread {
   #lastKey = null;
   #unseen = 0;
   #isStuck = true;
+  #told; // what was last told to be read
   #closing; // timer of the moment from which the channel takes no replies
   paint = perFrame(() => this.#paint());
 
@@ -246,13 +247,18 @@ export class Thread {
     const id = this.#id;
     const last = store.messages(id).at(-1);
     if (!last || document.hidden || !this.#isStuck || !store.unread(id)) return;
-    store.markRead(id);
+    // The list may know of a message that is not here yet: what the server did not take for read is told once more then, not for ever.
+    const told = [store.life, id, last.id, store.conversation(id).inboundCount].join();
+    if (told === this.#told) return;
+    this.#told = told;
+    const settle = store.markRead(id);
     const tell = () => api.markRead(id, last.id).catch(async (error) => {
       if (error.kind !== "offline" && error.kind !== "server") throw error;
       await new Promise((done) => setTimeout(done, TELL_AGAIN_MS));
       return tell();
     });
     await reads.take(tell(), (conversation) => store.load([conversation])).catch(pass);
+    settle();
   }
 
   async #onAction(event) {

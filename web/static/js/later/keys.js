@@ -1,7 +1,7 @@
 // Single keys, by their place on the keyboard so that a Bengali layout has them too. Never with Alt, Ctrl or
 // Meta (layouts and browsers own those), never while writing, and with an off switch.
 
-import { find } from "./dom.js";
+import { find } from "../dom.js";
 
 // `isOn`: the agent's preference, `onSwitch(isOn)` changes it. `actions`: code -> function; "Shift+Slash" and the like for shifted ones
 export function bindKeys({ isOn, onSwitch, actions }) {
