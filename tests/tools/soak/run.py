@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import random
+import shutil
 import tempfile
 import time
 from collections import Counter
@@ -54,11 +55,22 @@ class Plan:
 
 
 async def soak(plan: Plan, say: Callable[[str], None]) -> Accounts:
-    """Run it. Raises nothing for what goes wrong: that stands in the accounts."""
+    """Run it. Raises nothing for what goes wrong: that stands in the accounts, and the servers'
+    logs are kept.
+    """
     rng = random.Random(plan.seed)
-    with tempfile.TemporaryDirectory(prefix="omni-soak-") as directory:
-        async with site(Path(directory), rng, plan.rates) as made:
-            return await Soak(plan, made, rng, say).run()
+    directory = Path(tempfile.mkdtemp(prefix="omni-soak-"))
+    is_kept = True
+    try:
+        async with site(directory, rng, plan.rates) as made:
+            accounts = await Soak(plan, made, rng, say).run()
+        is_kept = bool(accounts.wrong)
+    finally:
+        if is_kept:
+            say(f"the servers' logs are kept in {directory}")
+        else:
+            shutil.rmtree(directory, ignore_errors=True)
+    return accounts
 
 
 class Soak:
