@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from server.lab.chatwoot_sim import ChatwootSim, serving
+from server.lab.chatwoot_sim.model import User
 from tests.integration.talk import Talk
 from tests.kit.company import Company
 from tests.kit.mariadb import MariaDB
@@ -100,6 +101,12 @@ async def talk(shop: Company, sim: ChatwootSim) -> Talk:
         said.conversation,
         await shop.conversation_with(1, display_id=said.conversation.display_id),
     )
+
+
+@pytest.fixture
+def ada(talk: Talk) -> User:
+    """An agent of Chatwoot who is a member of the inbox."""
+    return talk.sim.add_user("Ada Okoye", account=talk.sim.account, inboxes=(talk.sim.inbox,))
 
 
 def _watched(request: pytest.FixtureRequest, servers: Servers) -> Iterator[Omni]:
