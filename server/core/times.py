@@ -6,6 +6,7 @@ import functools
 import time
 
 SECOND = 1_000_000
+MILLISECOND = 1_000
 DAY_US = 24 * 3_600 * SECOND
 CLOCK_SKEW_US = 10 * SECOND  # so much two clocks that are set right may differ
 
@@ -45,32 +46,61 @@ def parse_time(value: object) -> int | None:
     """Microseconds from what Chatwoot and its imitators send: unix seconds (int, float, digits),
     also in milliseconds or microseconds, ISO 8601, `2020-03-03 13:05:57 UTC`, and dates of mails.
 
-    Returns None for what is no time, and for 0, which Chatwoot uses for "never".
+    Returns None for what is no time, and for 0, which Chatwoot uses for "never". A fraction of a
+    second that is a number is rounded to milliseconds.
     """
+    return _parse(value, MILLISECOND)
+
+
+def parse_version(value: object) -> int | None:
+    """Microseconds from a conversation's `updated_at`, like `parse_time`, and not rounded: Chatwoot
+    gives them all (`updated_at.to_f`), and may change a conversation twice within a millisecond.
+
+    A fraction that is a whole millisecond becomes one microsecond more: a version that is none by a
+    microsecond was rounded (`is_rounded`).
+    """
+    moment_us = _parse(value, 1)
+    is_exact = isinstance(value, float) and moment_us is not None and is_rounded(moment_us)
+    return moment_us + 1 if is_exact and moment_us is not None else moment_us
+
+
+def is_rounded(moment_us: int) -> bool:
+    """Whether it is a whole millisecond."""
+    return moment_us % MILLISECOND == 0
+
+
+def rounded(moment_us: int) -> int:
+    """The nearest whole millisecond."""
+    return (moment_us + MILLISECOND // 2) // MILLISECOND * MILLISECOND
+
+
+def _parse(value: object, step_us: int) -> int | None:
+    """`step_us`: to what a number is rounded."""
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, (int, float)):
-        return _from_seconds(value)
+        return _from_seconds(value, step_us)
     if isinstance(value, str):
         text = value.strip()
         # a date: to be told by an exception that it is no number costs more
         if text[4:5] == "-" == text[7:8]:
             return _from_text(text.removesuffix(" UTC"))
         try:
-            return _from_seconds(float(text))
+            return _from_seconds(float(text), step_us)
         except ValueError:
             return _from_text(text.removesuffix(" UTC"))
     return None
 
 
-def _from_seconds(seconds: float) -> int | None:
+def _from_seconds(seconds: float, step_us: int) -> int | None:
     for unit in (1_000, 1_000_000):  # senders that count in milliseconds or microseconds
         if _EARLIEST * unit <= seconds <= _FARTHEST * unit:
             seconds = seconds / unit
     if not 0 < seconds <= _LATEST_SECONDS:  # also not a number, infinite, or too large for a float
         return None
-    moment = round(seconds * 1000) * 1000 if isinstance(seconds, float) else seconds * SECOND
-    return moment or None
+    if isinstance(seconds, float):
+        return round(seconds * (SECOND // step_us)) * step_us or None
+    return seconds * SECOND or None
 
 
 def _from_text(text: str) -> int | None:

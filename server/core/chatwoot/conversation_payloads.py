@@ -14,7 +14,7 @@ from server.core.identifiers import parse_id
 from server.core.state.entities import Assignee, Contact
 from server.core.state.marks import Marks, Team
 from server.core.state.reply_window import has_window
-from server.core.times import DAY_US, parse_time
+from server.core.times import DAY_US, parse_time, parse_version
 from server.errors import PayloadError
 from server.problems import Problem
 
@@ -38,7 +38,7 @@ def parse_conversation(c: Json, *, asked_us: int = 0) -> ConversationState:
     )
     labels = c.get("labels")
     version_us, agents_seen_us = (
-        parse_time(c.get("updated_at")) or 0,
+        parse_version(c.get("updated_at")) or 0,
         parse_time(c.get("agent_last_seen_at")),
     )
     return ConversationState(

@@ -16,7 +16,7 @@ from server.core.chatwoot.payload_fields import (
     as_text,
 )
 from server.core.identifiers import parse_id
-from server.core.times import parse_time
+from server.core.times import parse_time, rounded
 from server.errors import PayloadError
 from server.problems import Problem
 
@@ -60,7 +60,7 @@ def parse_message(
         client_id=as_text(attributes.get(CLIENT_ID_KEY), 64),
         error=as_text(attributes.get("external_error"), 500),
         status=delivery_status(m) if kind in AGENT_TYPES else None,
-        version_us=version_us,
+        version_us=rounded(version_us),
         asked_us=asked_us,
         edited_us=parse_time(attributes.get("edited_at")),
         details=parse_details(m, content),

@@ -10,7 +10,7 @@ from server.core.state.marks import with_newer
 from server.core.state.read_marks import is_born_read
 from server.core.state.thread_order import is_newest
 from server.core.state.tracked import Source
-from server.core.times import SECOND
+from server.core.times import MILLISECOND, SECOND, is_rounded
 
 # what Chatwoot tells of a conversation this long after it was gone is no late word
 _LATE_GONE_US = 600 * SECOND
@@ -58,12 +58,16 @@ def without_inbox(incoming: ConversationState) -> ConversationState:
 
 def is_newer(incoming: ConversationState, row: Conversation) -> bool:
     """By its version, which is Chatwoot's clock. Where that was set back, an answer is still
-    younger than its question, and so than all that had been received by then. Versions that are
-    told in milliseconds can be equal: then the creation is the older one.
+    younger than its question, and so than all that had been received by then. Versions can be
+    equal: then the creation is the older one. Rows of an earlier release have them rounded to
+    milliseconds, and so perhaps later than they were.
     """
-    if incoming.version_us == row.chatwoot_version and incoming.is_creation:
-        return False
-    return incoming.version_us >= row.chatwoot_version or row.observed_us < incoming.asked_us
+    known_us = row.chatwoot_version
+    if incoming.is_creation:
+        return incoming.version_us > known_us
+    if is_rounded(known_us):
+        known_us -= MILLISECOND // 2
+    return incoming.version_us >= known_us or row.observed_us < incoming.asked_us
 
 
 def merge_state(row: Conversation, incoming: ConversationState, received_us: int) -> Conversation:

@@ -10,7 +10,7 @@ process that has just started reads everything once.
 from collections.abc import Sequence
 
 from server.core.state.entities import Json
-from server.core.times import parse_time
+from server.core.times import parse_time, parse_version
 
 MAX_UNCHANGED = 300  # in one round
 
@@ -46,4 +46,4 @@ class EditTurns:
 
 
 def _times(row: Json) -> tuple[int, int]:
-    return parse_time(row.get("updated_at")) or 0, parse_time(row.get("last_activity_at")) or 0
+    return parse_version(row.get("updated_at")) or 0, parse_time(row.get("last_activity_at")) or 0

@@ -56,6 +56,7 @@ from server.core.state.tracked import (
     TrackedConversation,
     TrackedMessage,
 )
+from server.core.times import rounded
 
 
 class WorkingSet:
@@ -346,7 +347,9 @@ class WorkingSet:
                 and row.chatwoot_message_id == last.message_id
                 and not row.is_deleted
             ):
-                age = age_of_version(row, change.conversation.version_us, received_us)
+                # as versions of messages are kept: by the millisecond
+                version_us = rounded(change.conversation.version_us)
+                age = age_of_version(row, version_us, received_us)
                 changed = with_status(row, last.status, last.error, age=age)
                 # a list that was asked for before is older than this
                 if changed is not row and change.message is None:

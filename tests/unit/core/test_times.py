@@ -13,6 +13,8 @@ from server.core.times import (
     iso,
     iso_or_none,
     parse_time,
+    parse_version,
+    rounded,
 )
 from server.db.schema.columns import time_from_column, time_to_column
 
@@ -44,6 +46,29 @@ def test_a_time_in_any_form_is_read(value: object, moment_us: int) -> None:
     and a mail's.
     """
     assert parse_time(value) == moment_us
+
+
+@pytest.mark.parametrize(
+    ("value", "version_us"),
+    [
+        (1795846685.998274, 1_795_846_685_998_274),
+        ("1795846685.998274", 1_795_846_685_998_274),
+        (1795843928.6262422, 1_795_843_928_626_242),
+        (1795846685998.274, 1_795_846_685_998_274),
+        ("2026-07-18T09:01:05.204331Z", MOMENT_US + 331),
+        (1784365265.204, MOMENT_US + 1),
+        ("2026-07-18T09:01:05.204Z", MOMENT_US),
+        (1784365265, 1_784_365_265_000_000),
+        (None, None),
+        (0.0, None),
+        (float("nan"), None),
+    ],
+)
+def test_a_version_keeps_its_microseconds(value: object, version_us: int | None) -> None:
+    """As Chatwoot gives them, in a float, and never a whole millisecond there: that was rounded."""
+    assert parse_version(value) == version_us
+    if version_us is not None and not isinstance(value, str):
+        assert parse_time(value) == rounded(version_us)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from server.core.chatwoot.changes import Change
 from server.core.state.entities import Assignee, Contact
 from server.core.state.marks import Marks, Team
 from server.core.state.projection import WorkingSet
@@ -103,6 +104,21 @@ def test_a_creation_told_late_is_older_than_a_change_in_the_same_millisecond() -
     begun = conversation_change(version=1, status="open", is_creation=True)
     assert desk.tell(begun) == (SAME, SAME)
     assert desk.row.chatwoot_status == "pending"
+
+
+@pytest.mark.parametrize(("earlier_us", "is_told"), [(499, True), (500, True), (501, False)])
+def test_a_rounded_version_of_an_earlier_release_is_no_newer_one(
+    earlier_us: int, is_told: bool
+) -> None:
+    """What Chatwoot tells of the same version, which it did not move, is not older for that."""
+    desk = Desk(conversation_change(version=1, can_reply=False))
+    state = replace(conversation_state(1, can_reply=True), version_us=at(1) - earlier_us)
+    desk.tell(Change(7, 12, state, None, at(2)))
+    assert desk.row.can_reply is is_told
+    desk.tell(conversation_change(version=1 - 0.000_001, can_reply=False))
+    assert desk.row.can_reply is False, "from then on it is exact"
+    desk.tell(replace(conversation_change(version=1), conversation=state))
+    assert desk.row.can_reply is False
 
 
 def test_what_a_state_does_not_say_stays() -> None:
