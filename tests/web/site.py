@@ -29,6 +29,7 @@ AGENTS = {"asha": "Asha Rahman", "tomas": "Tomas Berg"}
 ZONE = "Asia/Dhaka"
 COMPANY = 1
 INBOX_ADDRESS = "help@omni.example"
+READ_SECONDS = 2.0  # what came less than this before Enter nobody has read
 
 _names = itertools.count(1)
 # everything the policy stopped becomes an error in the console, and so a fault of the window

@@ -2,6 +2,7 @@
 server.
 """
 
+import asyncio
 import re
 
 from playwright.async_api import Page, Route, WebSocketRoute, expect
@@ -9,7 +10,7 @@ from playwright.async_api import Page, Route, WebSocketRoute, expect
 from server.lab.chatwoot_sim.samples import file_named
 from tests.kit.eventually import eventually
 from tests.web.conftest import OpenWindow
-from tests.web.site import Site
+from tests.web.site import READ_SECONDS, Site
 
 # writes a reply and tells, at the end of the very same frame, what the log shows last
 SEND_AND_LOOK = """(text) => new Promise((done) => {
@@ -138,6 +139,7 @@ async def test_a_reply_is_held_when_someone_wrote_meanwhile(
     assert site.replies_to(customer) == []
     await held.get_by_role("button", name="Edit").click()
     await expect(page.locator("#reply")).to_have_value("It is cancelled.")
+    await asyncio.sleep(READ_SECONDS)
     await write_reply(page, "It is not cancelled.")
     await eventually(lambda: site.replies_to(customer) == ["It is not cancelled."])
 

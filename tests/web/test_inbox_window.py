@@ -2,6 +2,7 @@
 lost.
 """
 
+import asyncio
 import datetime as dt
 import html
 import json
@@ -14,7 +15,7 @@ from playwright.async_api import Page, expect
 from server.access.authentication import SESSION_COOKIE
 from tests.kit.eventually import eventually
 from tests.web.conftest import OpenWindow
-from tests.web.site import Site, says
+from tests.web.site import READ_SECONDS, Site, says
 from tests.web.test_inbox_access import violations
 
 DAY = 24 * 3_600
@@ -76,6 +77,7 @@ async def test_the_field_closes_by_itself_and_opens_with_the_customer(
     await expect(page.locator(FIELD)).to_have_value("half a sen")
     inbox.sim.customer_says(customer, "Hello?")
     await expect(page.locator(BUTTON)).to_be_enabled()
+    await asyncio.sleep(READ_SECONDS)
     await page.press(FIELD, "Enter")
     await eventually(lambda: inbox.replies_to(customer) == ["half a sen"])
 
@@ -101,6 +103,7 @@ async def test_a_refused_reply_stands_in_the_field_again(
     await expect(page.locator(FIELD)).to_have_value("Of course")
     inbox.sim.customer_says(customer, "Hello?")
     await expect(page.locator(BUTTON)).to_be_enabled()
+    await asyncio.sleep(READ_SECONDS)
     await page.press(FIELD, "Enter")
     await eventually(lambda: inbox.replies_to(customer) == ["Of course"])
 

@@ -316,6 +316,7 @@ class Walk:
         await says(self.tabs[0], "live", limit=60.0)
 
         async def all_there() -> bool:
+            await self._send_held(self.tabs[0])
             found = self._found()
             wanted = Counter({token: 1 for token in self.sent})
             assert {token: count for token, count in found.items() if count > 1} == {}
@@ -331,6 +332,16 @@ class Walk:
             kinds = {_kind(token) for token in _tokens(_all_of(m))}
             assert kinds <= {"note" if m.private else "reply"}, _all_of(m)
             assert not (m.private and m.content_attributes.get("in_reply_to")), m.content
+
+    async def _send_held(self, tab: Page) -> None:
+        """What was written before its thread was in sight waits for whoever has read it."""
+        for _, place in self.places:
+            await tab.eval_on_selector(
+                f'#rows > li[data-key="{place}"] a', "(link) => link.click()"
+            )
+            await expect(tab.locator("#messages > li[id]").first).to_be_visible()
+            for button in await tab.locator("#messages [data-act=anyway]:visible").all():
+                await button.evaluate("(button) => button.click()")
 
     def _messages(self) -> list[Message]:
         contacts = [

@@ -85,6 +85,7 @@ async def _talk(page: Page, chatwoot: Chatwoot, record: Record) -> None:
         page, "a customer writes in Chatwoot; the message is in the inbox", "first-message"
     )
     await row.locator("a").click()
+    await expect(page.locator("#messages > li")).to_contain_text(HELLO)  # it is read first
     await page.fill("#reply", ANSWER)
     await page.press("#reply", "Enter")
     await expect(page.locator('#messages > li[data-state="sent"]')).to_contain_text(ANSWER)

@@ -209,7 +209,7 @@ export class Composer {
 
   #send() {
     const content = this.#field.value.trim();
-    const { drafts, store, outbox, thread, preferences } = this.#app;
+    const { drafts, outbox, thread, preferences } = this.#app;
     this.#field.setCustomValidity("");
     if (this.#id === null) return;
     const { files } = this;
@@ -220,7 +220,8 @@ export class Composer {
     const wish = this.#extras ? this.#extras.wish() : {};
     if (!wish) return;
     const extras = this.#isNote ? {} : drafts.extras(this.#id);
-    const written = { conversationId: this.#id, content, isPrivate: this.#isNote, lastSeenMessageId: store.lastCame(this.#id), files, wish, extras };
+    const lastSeenMessageId = this.#isNote ? null : thread.lastRead; // the customer does not see a note
+    const written = { conversationId: this.#id, content, isPrivate: this.#isNote, lastSeenMessageId, files, wish, extras };
     if (!outbox.add(written, preferences.undoSeconds * 1_000)) return this.#complain();
     if (files.length) this.#keepFiles(this.#key, []);
     this.#extras?.clear();

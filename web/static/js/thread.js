@@ -10,6 +10,7 @@ const PAGE = 50;
 const SHOWN_MAX = 300;
 const FAR_PAGES = 40; // a link to a message further back than this leads to the end
 const STICK_PX = 100;
+const READ_MS = 2_000; // what came less than this before Enter nobody has read
 const TELL_AGAIN_MS = 1_500; // that something was read: it is read, whatever becomes of the line
 
 export class Thread {
@@ -25,6 +26,7 @@ export class Thread {
   #lastKey = null;
   #unseen = 0;
   #isStuck = true;
+  #inSight = []; // [when, the number of the message that came last by then]
   #told; // what was last told to be read
   #closing; // timer of the moment from which the channel takes no replies
   paint = perFrame(() => this.#paint());
@@ -53,6 +55,7 @@ export class Thread {
     const { store } = this.#app;
     this.#id = id;
     this.#fromId = null;
+    this.#inSight = [];
     this.#unseen = 0;
     this.#isStuck = true;
     this.#lastKey = null;
@@ -62,6 +65,7 @@ export class Thread {
       if (!(await this.#fetch(id))) return;
     }
     const messages = store.messages(id);
+    this.#inSight = [[-Infinity, store.lastCame(id)]];
     this.#firstNewId = firstNew(messages, store.unread(id) ?? 0);
     // A whole thread is not news: only what comes after it is read out.
     this.#els.log.ariaBusy = "true";
@@ -246,7 +250,10 @@ export class Thread {
     const { api, reads, store } = this.#app;
     const id = this.#id;
     const last = store.messages(id).at(-1);
-    if (!last || document.hidden || !this.#isStuck || !store.unread(id)) return;
+    if (!last || document.hidden || !this.#isStuck) return;
+    const came = store.lastCame(id);
+    if (came !== this.#inSight.at(-1)?.[1]) this.#inSight.push([performance.now(), came]);
+    if (!store.unread(id)) return;
     // The list may know of a message that is not here yet: what the server did not take for read is told once more then, not for ever.
     const told = [store.life, id, last.id, store.conversation(id).inboundCount].join();
     if (told === this.#told) return;
@@ -259,6 +266,12 @@ export class Thread {
     });
     await reads.take(tell(), (conversation) => store.load([conversation])).catch(pass);
     settle();
+  }
+
+  // The number of the last message that whoever looks at this page can have read: not of what came just now, or lies out of sight.
+  // 1, which is before all of them, where there is none.
+  get lastRead() {
+    return this.#inSight.findLast(([at]) => at <= performance.now() - READ_MS)?.[1] ?? 1;
   }
 
   async #onAction(event) {
