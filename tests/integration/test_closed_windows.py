@@ -68,7 +68,7 @@ async def test_what_was_accepted_stays_accepted(shop: Company, sim: ChatwootSim)
     """It is answered as before when its request is repeated after Chatwoot's no, and a new one is
     refused.
     """
-    talk = await _talk(shop, sim, "Channel::Whatsapp", 0)
+    talk = await _talk(shop, sim, "Channel::Whatsapp", 60)
     first = await talk.reply("Of course", key="one")
     legacy = await talk.reply("We have it")
     assert (first.status_code, legacy.status_code) == (201, 201)

@@ -42,7 +42,7 @@ def reply_window(
     """`can_reply` is what Chatwoot said at `observed_us`; what it said before the customer's last
     message counts no more.
     """
-    said = can_reply if observed_us >= (last_inbound_us or 0) else None
+    said = _still_said(can_reply, last_inbound_us, observed_us)
     hours = _HOURS.get(channel or "")
     if hours is None:
         return ReplyWindow(None, "closed", "channel") if said is False else _NONE
@@ -80,7 +80,7 @@ def certain_closing(
     the longest window that the channel may have is over, by `now_us`, and Chatwoot has not said
     since its end that a reply is possible.
     """
-    if can_reply is False and observed_us >= (last_inbound_us or 0):
+    if _still_said(can_reply, last_inbound_us, observed_us) is False:
         return reply_window(channel, last_inbound_us, can_reply, observed_us).reason
     hours = _HOURS.get(channel or "")
     if hours is None or last_inbound_us is None:
@@ -88,3 +88,15 @@ def certain_closing(
     end_us = last_inbound_us + max(hours) * _HOUR_US
     is_open = can_reply is True and observed_us >= end_us
     return None if is_open or now_us < end_us + CLOCK_SKEW_US else "expired"
+
+
+def _still_said(
+    can_reply: bool | None, last_inbound_us: int | None, observed_us: int
+) -> bool | None:
+    """What Chatwoot said, or None where the customer may have written since. Their message's time
+    is told to the second: a no of the same second may be the older one, and no window is so short.
+    """
+    if last_inbound_us is None:
+        return can_reply
+    since_us = last_inbound_us + SECOND if can_reply is False else last_inbound_us
+    return can_reply if observed_us >= since_us else None

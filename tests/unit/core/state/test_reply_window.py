@@ -36,7 +36,9 @@ def test_other_channels_have_none(channel: str | None) -> None:
         == reply_window(channel, None, None, 0)
         == ReplyWindow()
     )
-    assert reply_window(channel, WROTE, False, WROTE + 1) == ReplyWindow(None, "closed", "channel")
+    assert reply_window(channel, WROTE, False, WROTE + SECOND) == ReplyWindow(
+        None, "closed", "channel"
+    )
 
 
 @pytest.mark.parametrize("channel", ["Channel::FacebookPage", "Channel::Instagram"])
@@ -68,6 +70,17 @@ def test_a_no_from_before_the_customer_s_last_message_counts_no_more() -> None:
     assert reply_window("Channel::WebWidget", WROTE, False, WROTE - 1) == ReplyWindow()
 
 
+def test_a_no_of_the_second_in_which_the_customer_wrote_may_be_the_older_one() -> None:
+    """Times of messages are told to the second, those of conversations in parts of it."""
+    for said_us in (WROTE, WROTE + SECOND - 1):
+        assert reply_window("Channel::Whatsapp", WROTE, False, said_us) == ReplyWindow(
+            WROTE + 24 * HOUR, "open"
+        )
+        for channel in ("Channel::Whatsapp", "Channel::Api"):
+            assert certain_closing(channel, WROTE, False, said_us, WROTE + HOUR) is None
+    assert certain_closing("Channel::Api", WROTE, False, WROTE + SECOND, WROTE + HOUR) == "channel"
+
+
 def test_before_the_customer_has_written_it_is_closed() -> None:
     """Unless Chatwoot says that a reply is possible: it may know of messages that we do not."""
     assert reply_window("Channel::Whatsapp", None, None, 0) == ReplyWindow(
@@ -96,7 +109,7 @@ OTHER_CHANNELS = (
 
 @pytest.mark.parametrize("channel", [*WINDOW_CHANNELS, *OTHER_CHANNELS])
 @pytest.mark.parametrize("can_reply", [True, False, None])
-@pytest.mark.parametrize("said_hours", [-1, 0, 30, 200])
+@pytest.mark.parametrize("said_hours", [-1, 1, 30, 200])
 @pytest.mark.parametrize("age_hours", [1, 25, 49, 167, 169])
 def test_a_reply_is_refused_only_where_it_is_certain(
     channel: str | None, can_reply: bool | None, said_hours: int, age_hours: int
@@ -106,7 +119,7 @@ def test_a_reply_is_refused_only_where_it_is_certain(
     """
     said_at_us, longest = WROTE + said_hours * HOUR, WINDOW_CHANNELS.get(channel or "")
     found = certain_closing(channel, WROTE, can_reply, said_at_us, WROTE + age_hours * HOUR)
-    if can_reply is False and said_hours >= 0:
+    if can_reply is False and said_hours > 0:
         assert found == ("channel" if longest is None else "expired")
     elif longest is None or age_hours < longest or (can_reply and said_hours >= longest):
         assert found is None
