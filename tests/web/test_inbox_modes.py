@@ -10,7 +10,10 @@ from tests.web.conftest import OpenWindow
 from tests.web.reply_extras import hold_back
 from tests.web.site import Site, says
 from tests.web.test_inbox_files import document
+from tests.web.test_inbox_tools import preferences
 from tests.web.test_inbox_writing import FIELD, is_for, open_thread, stored
+
+__all__ = ["preferences"]
 
 TABS = ".modes label"
 
@@ -164,6 +167,44 @@ async def test_a_word_that_is_being_composed_stays_in_its_mode(
     await eventually(lambda: stored(site, customer) == [("গ্রাহক", False)])
     await page.check("#note")
     await is_for(page, "note", "গোপন")
+
+
+async def test_what_is_typed_before_the_scripts_are_there_stays(
+    site: Site, open_window: OpenWindow
+) -> None:
+    """On a slow line the field is there first; a draft that was kept stands below it."""
+    window = await open_window()
+    _, number, page = await open_thread(site, window)
+    await page.fill(FIELD, "kept")
+    await page.check("#note")
+    await page.fill(FIELD, "between us")
+    await page.close()
+    release = await hold_back(window.context, "**/js/main.js")
+    page = await window.context.new_page()
+    await page.goto(f"{window.base_url}/inbox/c/{number}", wait_until="commit")
+    await expect(page.locator(TABS).first).to_be_hidden()
+    await page.click(FIELD)
+    await page.keyboard.type("early")
+    release()
+    await says(page, "live")
+    await is_for(page, "reply", "early\nkept")
+    await page.check("#note")
+    await is_for(page, "note", "between us")
+
+
+async def test_enter_held_down_is_one_enter(
+    site: Site, open_window: OpenWindow, preferences: object
+) -> None:
+    """The second one would send at once what can be taken back."""
+    await preferences(undoSeconds=10)  # type: ignore[operator]
+    customer, _, page = await open_thread(site, await open_window())
+    await page.fill(FIELD, "hasty")
+    for _ in range(5):
+        await page.keyboard.down("Enter")  # as a key that is held down
+    await page.keyboard.up("Enter")
+    await page.click('#messages > li[data-state="undo"] [data-act=edit]:visible')
+    await is_for(page, "reply", "hasty")
+    assert stored(site, customer) == []
 
 
 async def test_the_modes_do_not_look_alike(site: Site, open_window: OpenWindow) -> None:

@@ -123,3 +123,18 @@ async def test_without_a_script_the_field_is_closed_and_the_refusal_in_words(inb
         )
         assert answer.status_code == 422
         assert "গ্রাহক লিখলে আবার লিখুন" in answer.text
+
+
+async def test_without_a_script_what_was_written_can_be_copied(
+    inbox: Site, open_window: OpenWindow
+) -> None:
+    """The field is empty when one goes back: browsers do not keep it."""
+    _, number = await wrote(inbox, "Channel::FacebookPage", 8 * DAY)
+    window = await open_window(java_script_enabled=False)
+    window.expected.append("Failed to load resource")
+    page = await window.open(f"/inbox/c/{number}", until=None)
+    await page.fill(FIELD, "\n<b>two lines</b>\nwith care")
+    await page.click(BUTTON)
+    await expect(page.get_by_label("What you wrote")).to_have_value("<b>two lines</b>\nwith care")
+    await page.goto(f"{inbox.omni.base_url}/inbox/c/999999")
+    await expect(page.get_by_label("What you wrote")).to_have_count(0)

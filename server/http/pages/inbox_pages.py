@@ -133,6 +133,7 @@ class InboxPages:
         """Send a reply from a page without script."""
         form = await read_form(request, MAX_FORM_BYTES)
         content = form.get("content", "").replace("\r\n", "\n").strip()
+        request.state.written = content
         is_private = _is_note(form)
         if content:
             await self._replies.submit(

@@ -91,13 +91,16 @@ class PageFrame:
 
     def error(self, request: Request, error: OmniError) -> Response:
         """Return a page that says in a sentence what to do: the error's own, where that is one for
-        people.
+        people. It has what was written in the form (`request.state.written`): browsers do not keep
+        it.
         """
         locale = self.locale(request)
         keys = (f"error.{error.code}", f"error.{error.status}", "error.unknown")
         general = locale.t(next(key for key in keys if key in locale.catalogue))
         text = locale.sentence(error.problem) if isinstance(error.problem, Problem) else general
-        response = self.render(request, "error.html", {"text": text}, error.status)
+        written = getattr(request.state, "written", "")
+        context = {"text": text, "written": written}
+        response = self.render(request, "error.html", context, error.status)
         if error.retry_seconds is not None:
             response.headers["Retry-After"] = str(error.retry_seconds)
         return response

@@ -124,6 +124,30 @@ test("a reload sends what was left, and leaves to the agent what was theirs to d
   assert.deepEqual(states(after.outbox, 2), ["failed"]);
 });
 
+test("files that another tab is about to keep are waited for", async () => {
+  const writer = start([trouble("offline")]);
+  writer.outbox.add({ ...reply("a bill"), files: [{ name: "a.txt" }] });
+  await settle();
+  const { outbox, posted, clock, kept } = start([], writer.storage, { name: "other" });
+  outbox.restore();
+  await settle();
+  assert.deepEqual([states(outbox), posted], [["waiting"], []]);
+  kept.set("key-1", [{ name: "a.txt" }]);
+  await clock.pass(5_000);
+  assert.deepEqual([states(outbox), posted.map(({ content }) => content)], [[], ["a bill"]]);
+});
+
+test("a reply whose files are lost says so", async () => {
+  const writer = start([trouble("offline")]);
+  writer.outbox.add({ ...reply("a bill"), files: [{ name: "a.txt" }] });
+  await settle();
+  const { outbox, posted, clock } = start([], writer.storage, { name: "other" });
+  outbox.restore();
+  await settle();
+  await clock.pass(30_000);
+  assert.deepEqual([outbox.of(1).map(({ state, error }) => [state, error.code]), posted], [[["failed", "files_lost"]], []]);
+});
+
 test("the line coming back does not wait for the timer", async () => {
   const { outbox, posted } = start([trouble("offline")]);
   outbox.add(reply("hello"));

@@ -51,11 +51,6 @@ export class Composer {
     });
     hearKept((key) => this.#files.has(key) && this.#loadFiles(key));
     addEventListener("storage", () => this.#follow());
-    addEventListener("pageshow", ({ persisted }) => {
-      if (!persisted || this.#id === null) return;
-      for (const key of this.#files.keys()) this.#loadFiles(key); // other pages may have sent them meanwhile
-      this.open(this.#id);
-    });
     app.thread.onEdit = (entry, isQuiet) => entry && this.#takeBack(entry, isQuiet);
     app.thread.onWindow = () => this.#showWindow();
   }
@@ -102,10 +97,19 @@ export class Composer {
 
   // Always to write a reply: nobody expects the mode of another conversation.
   open(id) {
+    const early = this.#id === null && this.#field.value; // typed while this script was on its way
+    const isPrivate = this.#note.checked;
     this.save();
     this.#id = id;
     this.#form.action = `/inbox/c/${id}/reply`;
     this.#show(false);
+    if (early) this.#takeBack({ conversationId: id, content: early, isPrivate }, true);
+  }
+
+  // Out of the browser's cache: other pages may have sent meanwhile what is here.
+  restore() {
+    for (const key of this.#files.keys()) this.#loadFiles(key);
+    if (this.#id !== null) this.open(this.#id);
   }
 
   focus() {
@@ -146,8 +150,7 @@ export class Composer {
   // Why the customer cannot be answered now; nothing where they can, and for a note.
   get #closedFor() {
     const { store, i18n } = this.#app;
-    const conversation = !this.#isNote && store.conversation(this.#id);
-    const { isClosed, text } = conversation ? i18n.replyWindow(conversation) : {};
+    const { isClosed, text } = i18n.replyWindow((!this.#isNote && store.conversation(this.#id)) || {});
     return isClosed && text;
   }
 
@@ -267,7 +270,7 @@ export class Composer {
     if (event.key === "Escape" && !isComposing) find("#log").focus(); // single keys work from there
     if (event.key !== "Enter" || event.shiftKey || isComposing || matchMedia("(pointer: coarse)").matches) return;
     event.preventDefault();
-    this.#send();
+    if (!event.repeat) this.#send(); // held down it is one Enter
   }
 
   // Back to where it came from: a note to the notes. `isQuiet`: nobody asked for it, so a note that is being written stays.
@@ -275,7 +278,7 @@ export class Composer {
     const { drafts } = this.#app;
     this.save();
     drafts.set(conversationId, isPrivate, [content, drafts.get(conversationId, isPrivate)].filter(Boolean).join("\n"));
-    if (!isPrivate) drafts.setExtras(conversationId, extras ?? {});
+    if (!isPrivate) drafts.setExtras(conversationId, { ...extras, ...drafts.extras(conversationId) });
     const isShown = conversationId === this.#id && !(isQuiet && this.#isNote);
     if (isShown) this.#show(isPrivate);
     else this.#mark();

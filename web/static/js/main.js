@@ -162,6 +162,7 @@ addEventListener("pagehide", () => {
 });
 addEventListener("pageshow", ({ persisted }) => {
   if (!persisted) return;
+  composer.restore();
   outbox.restore();
   line.rejoin();
 });

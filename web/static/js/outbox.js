@@ -147,7 +147,8 @@ export class Outbox {
     if (entry?.state === "undo") this.#keep({ ...entry, state: "sending" });
     else if (entry?.state !== "sending") return;
     const files = entry.names.length ? await this.filesOf(clientId) : null;
-    if (files === undefined) throw Object.assign(new Error("the browser did not keep them"), { kind: "refused", code: "files_lost" });
+    // At first the tab that wrote it may still be about to keep them.
+    if (files === undefined) throw Object.assign(new Error("the browser did not keep them"), { kind: entry.tries < 2 ? "offline" : "refused", code: "files_lost" });
     const message = await this.#post(entry, files, (part) => this.#show(clientId, part));
     this.#remove(clientId);
     this.#on.heard([message]);

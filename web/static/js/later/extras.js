@@ -3,6 +3,7 @@
 
 import { clone, fillList, fillSlots, find, setText } from "../dom.js";
 import { addresses, isMail, recipients, wrongOf } from "./copies.js";
+import { joinDrafts } from "./joining.js";
 import { mayBeQuoted, quoteOf } from "./quoting.js";
 import { sorted } from "./upload-limits.js";
 
@@ -41,6 +42,7 @@ export class Extras {
       if (event.key === "Enter" && event.target.matches("input")) event.preventDefault(); // an address is not the reply
     });
     addEventListener("storage", () => this.#id !== null && this.#show()); // another tab may have changed them
+    joinDrafts(() => this.#app.drafts.key(this.#id, this.#isNote));
     const items = find("#messages");
     new MutationObserver(() => this.#offer()).observe(items, { childList: true, subtree: true, attributeFilter: ["data-state", "id"] });
     items.addEventListener("click", ({ target }) => target.matches(".reply-to") && this.#answer(target.closest("li")));
