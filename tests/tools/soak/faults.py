@@ -7,6 +7,8 @@ what it was, or None when it could not.
 import asyncio
 import contextlib
 import random
+import re
+import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -33,6 +35,7 @@ _CATCHES_MOST = 40
 # what was on its way has arrived, and MariaDB's list of transactions is no older than this
 _SETTLED_SECONDS = 0.25
 _SMALL_PACKET = 1_048_576  # max_allowed_packet of many an old my.cnf
+_MESSAGE = re.compile(r"message \d+ of \d+")  # as the customers write them
 _LONG_TEXT = "🐦" * 80_000  # four bytes each; four such messages do not fit into one packet
 
 
@@ -51,8 +54,9 @@ class Kind:
 async def kill_server(site: Site, rng: random.Random, pace: float) -> str:
     node = rng.choice(site.nodes)
     await asyncio.to_thread(node.server.kill9)
-    await asyncio.sleep(rng.uniform(0.0, 4.0) * pace)
-    await asyncio.to_thread(node.server.start, START_SECONDS)
+    async with _spool_out_of_reach(site, node):
+        await asyncio.sleep(rng.uniform(0.0, 4.0) * pace)
+        await asyncio.to_thread(node.server.start, START_SECONDS)
     return node.name
 
 
@@ -60,8 +64,9 @@ async def freeze_server(site: Site, rng: random.Random, pace: float) -> str:
     node = rng.choice(site.nodes)
     node.server.freeze()
     seconds = rng.uniform(0.5, 6.0) * pace
-    await asyncio.sleep(seconds)
-    node.server.thaw()
+    async with _spool_out_of_reach(site, node):
+        await asyncio.sleep(seconds)
+        node.server.thaw()
     return f"{node.name}, {seconds:.1f} s"
 
 
@@ -71,8 +76,9 @@ async def stop_in_transaction(site: Site, rng: random.Random, pace: float) -> st
     if not await _caught_in_transaction(site, node, rng):
         return None
     seconds = rng.uniform(4.0, 20.0) * pace
-    await asyncio.sleep(seconds)
-    node.server.thaw()
+    async with _spool_out_of_reach(site, node):
+        await asyncio.sleep(seconds)
+        node.server.thaw()
     return f"{node.name}, {seconds:.1f} s"
 
 
@@ -85,9 +91,29 @@ async def power_loss_in_transaction(site: Site, rng: random.Random, pace: float)
         return None
     left = node.database.lose_clients()
     await asyncio.to_thread(node.server.kill9)
-    await asyncio.sleep(rng.uniform(0.0, 6.0) * pace)
-    await asyncio.to_thread(node.server.start, START_SECONDS)
+    async with _spool_out_of_reach(site, node):
+        await asyncio.sleep(rng.uniform(0.0, 6.0) * pace)
+        await asyncio.to_thread(node.server.start, START_SECONDS)
     return f"{node.name}, {left} connections left behind"
+
+
+@contextlib.asynccontextmanager
+async def _spool_out_of_reach(site: Site, node: Node) -> AsyncIterator[None]:
+    """What a process has in its own spool nobody else can tell while it does nothing."""
+    texts = await asyncio.to_thread(_spooled_texts, node)
+    with site.meter.excused(f"in the spool of {node.name}", texts=texts):
+        yield
+
+
+def _spooled_texts(node: Node) -> frozenset[str]:
+    # damaged, full, or not there yet
+    with (
+        contextlib.suppress(sqlite3.Error),
+        contextlib.closing(sqlite3.connect(f"file:{node.spool}?mode=ro", uri=True)) as spool,
+    ):
+        rows = spool.execute("SELECT delivery FROM spooled_deliveries").fetchall()
+        return frozenset(text for (row,) in rows for text in _MESSAGE.findall(row))
+    return frozenset()
 
 
 async def _caught_in_transaction(site: Site, node: Node, rng: random.Random) -> bool:

@@ -21,7 +21,7 @@ Interval = tuple[float, float]
 @dataclass
 class Window:
     """A time in which a standstill has a reason that nobody but the reason itself can end.
-    `company_id` None: for all of them.
+    `company_id` None: for all of them. `texts` None: whatever waits; else these messages alone.
     """
 
     reason: str
@@ -29,6 +29,12 @@ class Window:
     start: float
     grace_seconds: float
     end: float = math.inf  # with the grace
+    texts: frozenset[str] | None = None
+
+    def holds(self, journey: "Journey") -> bool:
+        """Whether it is a reason for this one."""
+        is_theirs = self.company_id in (None, journey.company_id)
+        return is_theirs and (self.texts is None or journey.text in self.texts)
 
     @property
     def interval(self) -> Interval:
@@ -103,10 +109,15 @@ class Meter:
 
     @contextlib.contextmanager
     def excused(
-        self, reason: str, company_id: int | None = None, *, grace_seconds: float = 10.0
+        self,
+        reason: str,
+        company_id: int | None = None,
+        *,
+        grace_seconds: float = 10.0,
+        texts: frozenset[str] | None = None,
     ) -> Iterator[Window]:
         """While inside, and for the grace after it, waiting counts as nobody's fault."""
-        window = Window(reason, company_id, time.monotonic(), grace_seconds)
+        window = Window(reason, company_id, time.monotonic(), grace_seconds, texts=texts)
         self.windows.append(window)
         try:
             yield window
@@ -121,7 +132,7 @@ class Meter:
         Who dies while holding locks holds others up for the limit of an idle transaction; who dies
         after that, anew. So deaths part a standstill: the promise is made for each of them.
         """
-        windows = [w.interval for w in self.windows if w.company_id in (None, journey.company_id)]
+        windows = [window.interval for window in self.windows if window.holds(journey)]
         edges = [
             journey.start,
             *sorted(at for at in self.deaths if journey.start < at < journey.end),
@@ -145,7 +156,7 @@ class Meter:
 
     def refused_without_reason(self) -> Counter[int]:
         """Statuses of webhooks that were refused while nothing was wrong with the database."""
-        windows = [w.interval for w in self.windows if w.company_id is None]
+        windows = [w.interval for w in self.windows if w.company_id is None and w.texts is None]
         return Counter(
             status for at, status in self.refused if not any(a <= at <= b for a, b in windows)
         )

@@ -39,6 +39,17 @@ def test_a_company_is_excused_by_what_holds_itself_or_all() -> None:
     assert meter.worst([first, second]) == {1: 15.0, 2: 25.0}
 
 
+def test_what_one_process_alone_holds_excuses_nothing_else() -> None:
+    """Its own messages wait until it does something again, and those only."""
+    meter = Meter()
+    held = frozenset({"message 7 of 1"})
+    meter.windows = [Window("in a spool", None, 0.0, 0.0, 20.0, texts=held)]
+    meter.refused = [(10.0, 503)]
+    assert meter.unexcused_seconds(Journey(1, "message 7 of 1", 0.0, 30.0)) == 10.0
+    assert meter.unexcused_seconds(Journey(1, "message 8 of 1", 0.0, 30.0)) == 30.0
+    assert meter.refused_without_reason() == {503: 1}
+
+
 def test_a_refused_webhook_needs_a_reason() -> None:
     """Within a window of everybody it has one; the window of a single company is none."""
     meter = Meter()
