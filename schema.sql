@@ -391,6 +391,7 @@ CREATE TABLE IF NOT EXISTS social_conversations (
   omni_can_reply BOOL,
   omni_contact_seen_at BIGINT COMMENT 'when the customer looked at it last, as Chatwoot says, microseconds',
   omni_preview TEXT COMMENT 'JSON: the message that stands for it in the list, and the reply that was not sent',
+  omni_is_unsent BOOL NOT NULL COMMENT 'whether omni_preview names a reply that was not sent: found by an index' DEFAULT '0',
   omni_inbound_count INTEGER NOT NULL COMMENT 'messages the customer ever sent here' DEFAULT '0',
   omni_last_inbound_at BIGINT COMMENT 'when the customer wrote last, microseconds: reply windows begin there',
   omni_read_count INTEGER NOT NULL COMMENT 'of inbound_count: how many are read for everyone' DEFAULT '0',
@@ -407,6 +408,7 @@ CREATE TABLE IF NOT EXISTS social_conversations (
   KEY omni_ix_conversation_contact (omni_integration_id, external_user_id),
   KEY omni_ix_conversation_list (company_id, last_message_at, id),
   KEY omni_ix_conversation_status (company_id, status, last_message_at, id),
+  KEY omni_ix_conversation_unsent (company_id, omni_is_unsent),
   UNIQUE KEY omni_uq_conversation_chatwoot (omni_integration_id, omni_chatwoot_conversation_id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci COMMENT='A customer''s conversation with a company';
 

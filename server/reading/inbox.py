@@ -128,13 +128,13 @@ class Inbox:
             page = ids[start : start + _PAGE]
             found = await self._database.read(
                 # awaited at once
-                lambda c: lists.read_listed(c, agent.company_id, agent.id, page, filters.status)  # noqa: B023
+                lambda c: lists.read_listed(c, agent.company_id, agent.id, page, filters)  # noqa: B023
             )
             yield [self._view(conversation, read_count) for conversation, read_count in found]
 
     async def unread(self, agent: Agent) -> tuple[dict[str, int], Cursor | None]:
         """Counts conversations, open and closed, in which there is something this agent has not
-        read: in all, not in one page.
+        read, and (`unsent`) those with a reply that was not sent: in all, not in one page.
 
         With the place in the log at which that is so; None: nothing was ever logged.
         """
@@ -144,8 +144,9 @@ class Inbox:
                 agent.company_id
             )
             counts = await lists.count_unread(connection, agent.company_id, agent.id)
+            unsent = await lists.count_unsent(connection, agent.company_id)
             at = None if stream is None else Cursor(stream.epoch, stream.head)
-            return {status: counts.get(status, 0) for status in STATUSES}, at
+            return {status: counts.get(status, 0) for status in STATUSES} | {"unsent": unsent}, at
 
         return await self._database.snapshot(read)
 

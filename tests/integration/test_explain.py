@@ -112,6 +112,10 @@ QUERIES: dict[str, Query] = {
     "a reply written again": lambda c: outbox.read_repeated(c, 33, 1, "auto.1", "auto.2"),
     "last landing": lambda c: outbox.read_last_landing(c, [1, 2], _NOW, _NOW + 1),
     "floor of a look-up": lambda c: outbox.read_floor(c, _MESSAGE),
+    "list of what was not sent": lambda c: lists.list_conversations(
+        c, 3, 1, Filters(is_unsent=True), 50
+    ),
+    "count of what was not sent": lambda c: lists.count_unsent(c, 3),
     "unread by view": lambda c: lists.count_unread(c, 3, 1),
     "read mark": lambda c: lists.read_read_count(c, 1, 33),
 }
@@ -229,6 +233,7 @@ def _conversation(n: int) -> dict[str, Any]:
         "omni_seq": n,
     }
     row |= {"omni_read_count": 0, "omni_read_to": 0, "omni_told_at": 0}
+    row |= {"omni_is_unsent": n % 500 == 2}
     return row
 
 

@@ -24,9 +24,16 @@ async def _row(shop: Company, there: SimConversation) -> Json | None:
 
 
 async def _said(shop: Company, there: SimConversation) -> Mark:
-    """What the list shows, after it was compared with the conversation by itself."""
+    """What the list shows, after it was compared with the conversation by itself, and with the
+    list and the count of what was not sent.
+    """
     row = await _row(shop, there)
     assert row is not None
+    marked = [] if row["unsentReply"] is None else [row]
+    assert await shop.conversations(unsent="true") == marked
+    assert await shop.conversations(unsent="true", limit="1") == marked
+    assert await shop.conversations(unsent="true", status="Closed") == []
+    assert (await shop.get("/api/conversations/unread"))["unsent"] == len(marked)
     alone = await shop.get(f"/api/conversations/{row['id']}")
     assert (alone["preview"], alone["unsentReply"]) == (row["preview"], row["unsentReply"])
     unsent = None
@@ -214,10 +221,19 @@ async def test_a_row_of_an_older_version_is_put_right_by_its_next_message(talk: 
     await asyncio.to_thread(
         crm.execute,
         talk.company.omni.env["DATABASE_URL"],
-        "UPDATE social_conversations SET omni_preview = :old WHERE id = :id",
+        "UPDATE social_conversations SET omni_preview = :old, omni_is_unsent = 0 WHERE id = :id",
         old='{"content":"It is","senderType":"agent","hasAttachments":false}',
         id=talk.id,
     )
     await _says(talk.company, talk.there, "It is", None)
     talk.sim.template_says(talk.there, "We are closed")
     await _says(talk.company, talk.there, "Is it still there?", "It is")
+
+
+async def test_what_is_asked_for_besides_yes_and_no_is_refused(talk: Talk) -> None:
+    """Whether the list is narrowed to what was not sent is a yes or a no."""
+    await _says(talk.company, talk.there, "Is it still there?", None)
+    everything = await talk.company.conversations()
+    assert await talk.company.conversations(unsent="false") == everything
+    answer = await talk.company.http.get("/api/conversations", params={"unsent": "1"})
+    assert answer.status_code == 400

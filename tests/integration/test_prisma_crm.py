@@ -372,7 +372,7 @@ async def test_messages_come_and_go_in_such_a_database(
         assert [row["status"] for row in await shop.conversations(status="Open")] == ["Open"]
     sim.customer_says("Mira", "and again")
     await eventually(lambda: _has_count(shop, talk["id"], 3))
-    assert (await shop.get("/api/conversations/unread")) == {"Open": 1, "Closed": 0}
+    assert (await shop.get("/api/conversations/unread")) == {"Open": 1, "Closed": 0, "unsent": 0}
     [row] = crm.execute(
         url,
         "SELECT status, contact, labels, priority FROM social_conversations WHERE id = "
@@ -422,7 +422,7 @@ async def _closed_and_opened(shop: Company, url: str) -> None:
         counts = await shop.get("/api/conversations/unread")
         other = {"Open": "Closed", "Closed": "Open"}[shown]
         assert listed == [] or listed[0] in ("Open", "Closed")
-        return (listed, filtered, counts) == ([shown], [shown], {shown: 1, other: 0})
+        return (listed, filtered, counts) == ([shown], [shown], {shown: 1, other: 0, "unsent": 0})
 
     for word, shown in (
         ("CLOSED", "Closed"),

@@ -36,6 +36,7 @@ _STRING: Json = {"type": "string", "maxLength": 200}
 _LIST = {
     "status": {"enum": ["Open", "Closed"]},
     "platform": {"enum": ["facebook", "chatwoot"]},
+    "unsent": {"enum": ["true", "false"]},
     "q": _STRING,
     "limit": _NUMBER,
 }

@@ -59,10 +59,13 @@ class Thread(OwnConversation, kw_only=True):
 
 
 class Unread(Struct):
-    """Messages the agent has not read, by the status of their conversations."""
+    """Conversations in which there is something that the agent has not read, by their status, and
+    those with a reply that was not sent.
+    """
 
     Open: int
     Closed: int
+    unsent: int
 
 
 class StatusChange(Struct):

@@ -104,8 +104,8 @@ MESSAGE_COLUMNS = {
     "details": "omni_details",
 }
 
-# a row is written with what it is found by, which is read by nobody but the search
-CONVERSATION_ROW = (*CONVERSATION_COLUMNS.values(), "omni_search_text")
+# a row is written with what it is found by, which nothing but lists and the search asks for
+CONVERSATION_ROW = (*CONVERSATION_COLUMNS.values(), "omni_is_unsent", "omni_search_text")
 MESSAGE_ROW = (*MESSAGE_COLUMNS.values(), "omni_search_text")
 
 
@@ -206,6 +206,7 @@ def conversation_to_row(c: Conversation) -> dict[str, Any]:
         "omni_waiting_since": c.waiting_since_us,
         "omni_can_reply": c.can_reply,
         "omni_preview": _encode(c.preview),
+        "omni_is_unsent": c.preview is not None and c.preview.unsent is not None,
         "omni_inbound_count": c.inbound_count,
         "omni_last_inbound_at": c.last_inbound_us,
         "omni_last_message_number": c.last_message_number,

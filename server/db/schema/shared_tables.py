@@ -73,6 +73,13 @@ social_conversations = Table(
         comment="JSON: the message that stands for it in the list, and the reply that was not sent",
     ),
     Column(
+        "omni_is_unsent",
+        Boolean(create_constraint=False),
+        nullable=False,
+        server_default="0",
+        comment="whether omni_preview names a reply that was not sent: found by an index",
+    ),
+    Column(
         "omni_inbound_count",
         Integer,
         nullable=False,
@@ -148,6 +155,7 @@ social_conversations = Table(
     ),
     Index("omni_ix_conversation_list", "company_id", "last_message_at", "id"),
     Index("omni_ix_conversation_status", "company_id", "status", "last_message_at", "id"),
+    Index("omni_ix_conversation_unsent", "company_id", "omni_is_unsent"),
     Index(
         "omni_ix_conversation_contact",
         "omni_integration_id",

@@ -32,6 +32,7 @@ _MESSAGES_BYTES = 2_000_000  # of texts in one transaction, or a single message
 _COLUMNS = "id, subject, act, row_id, conversation_id"
 _COUNTED = (
     "omni_preview",
+    "omni_is_unsent",
     "omni_inbound_count",
     "omni_last_inbound_at",
     "omni_last_message_number",

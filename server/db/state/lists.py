@@ -13,6 +13,8 @@ from server.db.schema.columns import CONVERSATIONS
 from server.db.schema.crm_words import SHOWN_STATUS, StatusWords
 from server.db.state import search
 
+_IS_UNSENT = "c.omni_is_unsent = 1"
+
 
 class Filters(msgspec.Struct, frozen=True):
     """What a list is narrowed to; `before` is (last_message_at in microseconds or None, id) of the
@@ -23,6 +25,12 @@ class Filters(msgspec.Struct, frozen=True):
     platform: str | None = None
     q: str | None = None
     before: tuple[int | None, int] | None = None
+    is_unsent: bool = False  # those alone that have a reply that was not sent
+
+    def takes(self, row: Conversation) -> bool:
+        """Whether it has the status, and the reply that was not sent, that are asked for."""
+        is_unsent = row.preview is not None and row.preview.unsent is not None
+        return self.status in (None, row.status) and (is_unsent or not self.is_unsent)
 
 
 async def list_conversations(
@@ -72,10 +80,10 @@ async def read_listed(
     company_id: int,
     agent_id: int,
     conversation_ids: Sequence[int],
-    status: str | None,
+    filters: Filters,
 ) -> list[tuple[Conversation, int]]:
-    """Those rows as they are now, in the order of the numbers; without those that have another
-    status by now.
+    """Those rows as they are now, in the order of the numbers; without those that the filters no
+    longer take.
     """
     rows = await connection.fetch_all(
         f"SELECT {CONVERSATIONS.select[connection.dialect]}, r.read_count FROM "
@@ -90,11 +98,17 @@ async def read_listed(
         for raw in rows
         for row in (CONVERSATIONS.entity(raw),)
     }
-    return [
-        found[one]
-        for one in conversation_ids
-        if one in found and status in (None, found[one][0].status)
-    ]
+    return [found[one] for one in conversation_ids if one in found and filters.takes(found[one][0])]
+
+
+async def count_unsent(connection: Connection, company_id: int) -> int:
+    """In how many conversations there is a reply that was not sent."""
+    number = await connection.fetch_value(
+        "SELECT COUNT(*) FROM social_conversations c WHERE c.company_id = :company_id "
+        f"AND {_IS_UNSENT}",
+        {"company_id": company_id},
+    )
+    return int(number or 0)
 
 
 async def count_unread(connection: Connection, company_id: int, agent_id: int) -> dict[str, int]:
@@ -179,6 +193,8 @@ def _either(is_usual: str, rest: Sequence[str]) -> str:
 def _conditions(filters: Filters, dialect: Dialect) -> tuple[str, dict[str, object]]:
     parts: list[str] = []
     values: dict[str, object] = {}
+    if filters.is_unsent:
+        parts.append(f"AND {_IS_UNSENT}")
     if filters.platform is not None:
         parts.append("AND LOWER(TRIM(c.platform)) = :platform")
         values["platform"] = filters.platform

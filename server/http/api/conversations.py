@@ -31,6 +31,7 @@ from server.reading.inbox import STATUSES, Inbox, parse_place
 
 MAX_LIMIT = 500
 _PLATFORMS = ("facebook", "chatwoot")
+_YES_NO = ("true", "false")
 _encoder = msgspec.json.Encoder()
 
 
@@ -208,7 +209,9 @@ def _filters(request: Request) -> Filters:
         raise BadRequest(not_among("status", STATUSES))
     if platform is not None and platform not in _PLATFORMS:
         raise BadRequest(not_among("platform", _PLATFORMS))
+    unsent = query.get("unsent") or "false"
+    if unsent not in _YES_NO:
+        raise BadRequest(not_among("unsent", _YES_NO))
     q = query.get("q", "").strip()[:200] or None
-    return Filters(
-        status, platform, q, parse_place(query["before"]) if query.get("before") else None
-    )
+    before = parse_place(query["before"]) if query.get("before") else None
+    return Filters(status, platform, q, before, unsent == "true")

@@ -179,7 +179,7 @@ class InboxPages:
             "view": view,
             "filters": view.filters,
             "platforms": PLATFORMS,
-            "unread": {**unread, "all": sum(unread.values())},
+            "unread": {**unread, "all": unread["Open"] + unread["Closed"]},
             "query": view.query(),
             "conversations": shown.items,
             "older_query": urlencode(older),
@@ -226,7 +226,8 @@ def _items(thread: JsonObject | None, locale: Locale) -> list[ThreadItem]:
 def _filters(view: View) -> Filters:
     filters = view.filters
     place = parse_place(view.before_list) if view.before_list else None
-    return Filters(filters.status, filters.platform, filters.q or None, place)
+    q = filters.q or None
+    return Filters(filters.status, filters.platform, q, place, filters.is_unsent)
 
 
 def _conversation_of(request: Request) -> str:

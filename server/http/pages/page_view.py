@@ -22,11 +22,13 @@ class PageFilters:
     status: str | None  # None: all
     platform: str | None  # None: all
     q: str
+    is_unsent: bool = False  # those alone with a reply that was not sent
 
     def params(self) -> dict[str, str]:
         """Return the query parameters that keep these filters; none for the ordinary ones."""
         params = {} if self.status == "Open" else {"status": self.status or "all"}
-        more = {"platform": self.platform or "", "q": self.q}
+        unsent = "true" if self.is_unsent else ""
+        more = {"platform": self.platform or "", "q": self.q, "unsent": unsent}
         return params | {name: value for name, value in more.items() if value}
 
 
@@ -52,7 +54,8 @@ class View:
         if open_id is not None and open_id > MAX_ID:
             raise NotFound
         platform = query.get("platform")
-        filters = PageFilters(status, platform if platform in PLATFORMS else None, q)
+        is_unsent = query.get("unsent") == "true"
+        filters = PageFilters(status, platform if platform in PLATFORMS else None, q, is_unsent)
         return cls(
             filters, open_id, parse_digits(query.get("before", "")), query.get("before_list")
         )
@@ -67,6 +70,8 @@ class View:
         """Return the key of the text for an empty list."""
         if self.filters.q or self.filters.platform:
             return "list.emptySearch"
+        if self.filters.is_unsent:
+            return "list.emptyUnsent"
         return "list.emptyOpen" if self.filters.status == "Open" else "list.empty"
 
     def api_address(self, before: str | None) -> str | None:
@@ -80,6 +85,7 @@ class View:
             "status": self.filters.status or "",
             "platform": self.filters.platform or "",
             "q": self.filters.q,
+            "unsent": "true" if self.filters.is_unsent else "",
             "before": before,
         }
         return "/api/conversations?" + urlencode(

@@ -105,10 +105,10 @@ test("the answer of a write is taken once, and not across a reset", async () => 
 function counting() {
   const page = start("e.10");
   page.store.load([{ ...conversation(1), readCount: 0, unreadCount: 1 }]);
-  page.store.countUnread({ Open: 3, Closed: 0 });
+  page.store.recount({ Open: 3, Closed: 0 });
   page.counted = page.reads.count(
     () => new Promise((resolve) => page.answers.push({ resolve })),
-    () => page.store.unreadByStatus(), (...counts) => page.store.countUnread(...counts));
+    () => page.store.counts(), (...counts) => page.store.recount(...counts));
   page.unread = (seq) => {
     page.cursor = `e.${seq}`;
     const heard = { kind: "conversation.created", data: { conversation: { ...conversation(seq), id: seq, inboundCount: 1 } } };
@@ -126,7 +126,7 @@ test("a count is compared with what was counted here at its place, whatever has 
   page.unread(13);
   page.say("e.11", 9); // with the two held here by then: seven elsewhere
   await page.counted;
-  assert.deepEqual(page.store.unreadByStatus(), { Open: 11, Closed: 0 });
+  assert.deepEqual(page.store.counts(), { Open: 11, Closed: 0, unsent: 0 });
 });
 
 test("a count whose last events are still on their way waits for them", async () => {
@@ -136,7 +136,7 @@ test("a count whose last events are still on their way waits for them", async ()
   page.unread(11);
   await page.clock.pass(500);
   await page.counted;
-  assert.deepEqual(page.store.unreadByStatus(), { Open: 9, Closed: 0 });
+  assert.deepEqual(page.store.counts(), { Open: 9, Closed: 0, unsent: 0 });
 });
 
 test("a count is taken again when something was loaded, written or counted meanwhile", async () => {
@@ -151,7 +151,7 @@ test("a count is taken again when something was loaded, written or counted meanw
     page.say("e.10", 9);
     await page.clock.pass(500);
     assert.equal(page.answers.length, 1, `${disturb}`);
-    assert.deepEqual(page.store.unreadByStatus(), { Open: 3, Closed: 0 });
+    assert.deepEqual(page.store.counts(), { Open: 3, Closed: 0, unsent: 0 });
   }
 });
 
@@ -159,12 +159,12 @@ test("two counts at once correct this page once", async () => {
   const page = counting();
   const second = page.reads.count(
     () => new Promise((resolve) => page.answers.push({ resolve })),
-    () => page.store.unreadByStatus(), (...counts) => page.store.countUnread(...counts));
+    () => page.store.counts(), (...counts) => page.store.recount(...counts));
   page.say("e.10", 9);
   page.say("e.10", 9);
   await page.counted;
   await page.clock.pass(500);
   page.say("e.10", 9);
   await second;
-  assert.deepEqual(page.store.unreadByStatus(), { Open: 9, Closed: 0 });
+  assert.deepEqual(page.store.counts(), { Open: 9, Closed: 0, unsent: 0 });
 });

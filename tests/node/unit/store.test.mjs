@@ -135,16 +135,16 @@ test("listeners hear which conversations changed, and nothing when nothing did",
 test("unread counts conversations: what the server counted elsewhere, and each that is held once", () => {
   const store = new Store(7);
   const row = (id, unread, more = {}) => ({ id, status: "Open", seq: 1, inboundCount: 5, readCount: 5 - unread, unreadCount: unread, ...more });
-  store.countUnread({ Open: 4, Closed: 2 });
+  store.recount({ Open: 4, Closed: 2 });
   store.load([row(1, 3), row(2, 0, { status: "Closed" })]);
-  assert.deepEqual(store.unreadByStatus(), { Open: 4, Closed: 2 });
+  assert.deepEqual(store.counts(), { Open: 4, Closed: 2, unsent: 0 });
   store.apply({ kind: "message.created", data: { conversation: { id: 1, status: "Open", seq: 2, inboundCount: 6 } } });
-  assert.deepEqual(store.unreadByStatus(), { Open: 4, Closed: 2 });
+  assert.deepEqual(store.counts(), { Open: 4, Closed: 2, unsent: 0 });
   store.apply({ kind: "conversation.updated", data: { conversation: { id: 1, status: "Closed", seq: 3, inboundCount: 6 } } });
-  assert.deepEqual(store.unreadByStatus(), { Open: 3, Closed: 3 });
+  assert.deepEqual(store.counts(), { Open: 3, Closed: 3, unsent: 0 });
   store.markRead(1);
   store.load([row(3, 1)]); // the next page: it was counted among the others until now
-  assert.deepEqual(store.unreadByStatus(), { Open: 3, Closed: 2 });
+  assert.deepEqual(store.counts(), { Open: 3, Closed: 2, unsent: 0 });
 });
 
 test("what is read in Chatwoot is read for every agent", () => {
@@ -161,10 +161,10 @@ test("what is read in Chatwoot is read for every agent", () => {
 
 test("a conversation first heard of in an event is counted once its read mark is known", () => {
   const store = new Store(7);
-  store.countUnread({ Open: 4, Closed: 0 });
+  store.recount({ Open: 4, Closed: 0 });
   store.apply({ kind: "conversation.updated", data: { conversation: { id: 1, status: "Open", seq: 2, inboundCount: 5 } } });
   store.load([{ id: 1, status: "Open", seq: 2, inboundCount: 5, readCount: 1, unreadCount: 4 }]);
-  assert.deepEqual(store.unreadByStatus(), { Open: 4, Closed: 0 });
+  assert.deepEqual(store.counts(), { Open: 4, Closed: 0, unsent: 0 });
 });
 
 test("rows stay sorted while they change", () => {

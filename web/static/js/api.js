@@ -34,12 +34,12 @@ export class Api {
   }
 
   // -> {items, cursor, next}: `next` is the address of the page after, or null
-  async conversations({ status, platform, q, limit }, address = "/api/conversations") {
-    const { data: items, ...more } = await this.#get(address, { limit, status, platform, q });
+  async conversations({ status, platform, q, unsent, limit }, address = "/api/conversations") {
+    const { data: items, ...more } = await this.#get(address, { limit, status, platform, q, unsent });
     return { items, ...more };
   }
 
-  // -> {data: {Open, Closed}, cursor}
+  // -> {data: {Open, Closed, unsent}, cursor}
   unread() {
     return this.#get("/api/conversations/unread");
   }

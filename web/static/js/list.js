@@ -27,7 +27,7 @@ export class List {
   #holdTimer = null;
   paint = perFrame(() => this.#paint());
 
-  // `app`: {store, i18n, api, reads, drafts, outbox, presence, view: {status, platform, q, openId}}; `page`: {items, next}
+  // `app`: {store, i18n, api, reads, drafts, outbox, presence, view: {status, platform, q, unsent, openId}}; `page`: {items, next}
   constructor(app, page) {
     this.#app = app;
     this.#take(page);
@@ -89,9 +89,10 @@ export class List {
   }
 
   // The open conversation stays in sight until the agent leaves it, even when it no longer matches.
-  #matches({ id, status, platform, externalUserName, preview }, q) {
-    const { view } = this.#app;
+  #matches({ id, status, platform, externalUserName, preview, unsentReply }, q) {
+    const { view, outbox } = this.#app;
     if (id === view.openId && this.#hits.has(id)) return true;
+    if (view.unsent && !unsentReply && !outbox.hasFailed(id)) return false;
     if ((view.status && status !== view.status) || (view.platform && platform !== view.platform)) return false;
     return !q || this.#hits.has(id) || fold(`${externalUserName} ${preview?.content}`).includes(q);
   }
@@ -116,7 +117,7 @@ export class List {
     this.#els.rows.style.setProperty("--below", all.length - this.#start - rows.length);
     this.#els.empty.hidden = all.length > 0;
     const isNarrowed = view.q || view.platform;
-    setText(this.#els.empty.firstElementChild, i18n.t(isNarrowed ? "list.emptySearch" : view.status === "Open" ? "list.emptyOpen" : "list.empty"));
+    setText(this.#els.empty.firstElementChild, i18n.t(isNarrowed ? "list.emptySearch" : view.unsent ? "list.emptyUnsent" : view.status === "Open" ? "list.emptyOpen" : "list.empty"));
     this.#els.more.hidden = !this.#next;
   }
 

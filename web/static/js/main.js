@@ -52,7 +52,7 @@ const outbox = (app.outbox = new Outbox({
   post: (...reply) => api.reply(...reply),
   files,
   on: {
-    changed: paint,
+    changed: () => paint() ?? store.recount({}),
     heard: (messages) => messages.forEach((message) => store.loadMessage(message)),
     closed: (...given) => import("./later/closed.js").then(({ giveBack }) => giveBack(app, ...given), () => {}), // else its bubble says it
   },
@@ -67,7 +67,7 @@ const resume = new Resume(boot.cursor, {
 
 const freshness = new Freshness({ poll: () => resume.catchUp(), changed: onFreshness });
 
-store.countUnread(boot.unread);
+store.recount(boot.unread);
 store.load(boot.list.items);
 // Pages for browsers without script go further back: what is newer is not in them.
 const isNewest = (what) => !new URLSearchParams(location.search).has(what);
@@ -206,7 +206,7 @@ async function askReadCount(id) {
 
 // Without a line: counted again when it is back.
 function countUnread() {
-  return reads.count(() => api.unread(), () => store.unreadByStatus(), (...counts) => store.countUnread(...counts)).catch(pass);
+  return reads.count(() => api.unread(), () => store.counts(), (...counts) => store.recount(...counts)).catch(pass);
 }
 
 // The list before the thread: its cursor is the older one, and what comes after it is applied again, harmlessly. As much of both as was
@@ -278,8 +278,9 @@ function onOpened({ isFresh = false } = {}) {
 
 async function onFilter(view) {
   for (const link of document.querySelectorAll("a[data-view]")) {
-    setAttrs(link, { "aria-current": link.dataset.view === (view.status ?? "all") && "page" });
+    setAttrs(link, { "aria-current": link.dataset.view === (view.unsent ? "unsent" : (view.status ?? "all")) && "page" });
   }
+  store.recount({}); // a view that nothing is in goes with its last look
   // Without a line the list shows what is known here, and the chip says so.
   const page = await reads.run(() => api.conversations({ ...view, limit: FIRST_PAGE }), ({ items }) => store.load(items)).catch(pass);
   if (queryOf(navigation.view) !== queryOf(view)) return;

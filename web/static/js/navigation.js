@@ -3,7 +3,7 @@
 
 import { debounce, find } from "./dom.js";
 
-// -> {status: "Open" | "Closed" | null (all), platform (null: all), q, openId: number | null}
+// -> {status: "Open" | "Closed" | null (all), platform (null: all), q, unsent: "true" (what was not sent alone) or null, openId: number | null}
 export function readView({ pathname, search }) {
   const params = new URLSearchParams(search);
   const status = params.get("status");
@@ -11,16 +11,16 @@ export function readView({ pathname, search }) {
     status: status === "all" ? null : status === "Closed" ? "Closed" : "Open",
     platform: params.get("platform") || null,
     q: (params.get("q") ?? "").trim(),
+    unsent: params.get("unsent"),
     openId: Number(/^\/inbox\/c\/(\d+)$/.exec(pathname)?.[1]) || null,
   };
 }
 
 // The query that keeps the filter; nothing for the ordinary one.
-export function queryOf({ status, platform, q }) {
+export function queryOf({ status, ...more }) {
   const params = new URLSearchParams();
   if (status !== "Open") params.set("status", status ?? "all");
-  if (platform) params.set("platform", platform);
-  if (q) params.set("q", q);
+  for (const name of ["platform", "q", "unsent"]) if (more[name]) params.set(name, more[name]);
   return params.size ? `?${params}` : "";
 }
 

@@ -70,6 +70,11 @@ export class Outbox {
     return this.of(conversationId).some((entry) => !isMoving(entry));
   }
 
+  // The conversations of those.
+  failed() {
+    return new Set(this.#inOrder().filter((entry) => !isMoving(entry)).map(({ conversationId }) => conversationId));
+  }
+
   // `extras`: what `wish` was made of, as Drafts has it. `undoMs`: how long it can be taken back before it is sent.
   // null: the browser does not keep it, so it is not taken.
   add({ conversationId, content, isPrivate, lastSeenMessageId, files = [], wish, extras }, undoMs = 0) {

@@ -8,7 +8,7 @@ export class Store {
   #order = []; // ids, newest conversation first once it is asked for
   #isSorted = true;
   #marked = new Map(); // conversation id -> {count}: what is shown as read until the server has said how far it is
-  #elsewhere = { Open: 0, Closed: 0 }; // unread in conversations that are not held here, as far as the server told
+  #elsewhere = { Open: 0, Closed: 0, unsent: 0 }; // in conversations that are not held here, as far as the server told
   #listeners = new Set();
   life = 0; // grows with each reset: what was asked for before it belongs to another log
 
@@ -59,22 +59,20 @@ export class Store {
     return Math.max(0, conversation.inboundCount - Math.max(conversation.readCount, this.#marked.get(id)?.count ?? 0));
   }
 
-  // {Open, Closed}: how many conversations have something unread, also of those that are not held here.
-  unreadByStatus() {
-    const held = this.#heldUnread();
-    return { Open: this.#elsewhere.Open + held.Open, Closed: this.#elsewhere.Closed + held.Closed };
+  // {Open, Closed, unsent}: how many conversations have something unread, or a reply that was not sent, also of those that are not held here.
+  counts() {
+    const counts = { ...this.#elsewhere };
+    for (const [id, { status, unsentReply }] of this.#conversations) {
+      if (this.unread(id)) counts[status]++;
+      if (unsentReply) counts.unsent++;
+    }
+    return counts;
   }
 
   // `theirs`: what the server counted; `ours`: what was counted here at the same place of the log.
-  countUnread(theirs, ours = this.unreadByStatus()) {
-    for (const status in ours) this.#elsewhere[status] += theirs[status] - ours[status];
+  recount(theirs, ours = this.counts()) {
+    for (const name in theirs) this.#elsewhere[name] += theirs[name] - ours[name];
     this.#tell(new Set([0]));
-  }
-
-  #heldUnread() {
-    const held = { Open: 0, Closed: 0 };
-    for (const [id, { status }] of this.#conversations) held[status] += this.unread(id) ? 1 : 0;
-    return held;
   }
 
   // Conversations as REST gives them.
@@ -100,14 +98,14 @@ export class Store {
   // `thread`: the open conversation with at most `limit` messages, or null. The others are fetched when they are opened.
   replace(conversations, thread, limit) {
     this.life++;
-    const counts = this.unreadByStatus(); // the best there is, until they are counted again
+    const counts = this.counts(); // the best there is, until they are counted again
     const changed = new Set(this.#conversations.keys());
     this.#conversations.clear();
     this.#threads.clear();
     this.#order = [];
     for (const conversation of conversations) this.#putOwn(conversation, changed);
     if (thread) this.loadThread(thread, limit);
-    this.countUnread(counts);
+    this.recount(counts);
     this.#tell(changed);
   }
 
@@ -152,6 +150,7 @@ export class Store {
 
   // As REST gives it, with what belongs to this agent: what was counted among the others is counted here from now on.
   #putOwn(conversation, changed) {
+    if (conversation.unsentReply && !this.#conversations.has(conversation.id)) this.#elsewhere.unsent--;
     if (this.unread(conversation.id) === null) this.#elsewhere[conversation.status] -= conversation.unreadCount ? 1 : 0;
     this.#put(conversation, changed);
   }

@@ -97,7 +97,7 @@ async def _agree(desk: Desk) -> dict[int, str]:
             status: (
                 [r.id for r, _ in await lists.list_conversations(c, 1, 7, Filters(status), 1000)],
                 await lists.list_ids(c, 1, Filters(status)),
-                [r.id for r, _ in await lists.read_listed(c, 1, 7, ids, status)],
+                [r.id for r, _ in await lists.read_listed(c, 1, 7, ids, Filters(status))],
                 [
                     r.id
                     for r, _ in await lists.list_conversations(c, 1, 7, Filters(status, q="x"), 99)
@@ -274,7 +274,7 @@ async def test_who_wrote_it_is_the_same_everywhere(
             found = []
             for number in range(1, len(words) + 1):
                 [message] = await threads.read_messages(c, 1, number, limit=9)
-                [(row, _)] = await lists.read_listed(c, 1, 7, [number], None)
+                [(row, _)] = await lists.read_listed(c, 1, 7, [number], Filters())
                 assert row.preview is not None
                 of_customer = await threads.read_of_customers(c, [number])
                 assert len(of_customer) == row.inbound_count
