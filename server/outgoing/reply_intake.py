@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from server.core.state.delivery import may_be_sent_again
-from server.core.state.entities import Message
+from server.core.state.delivery import may_be_sent_again, with_discard
+from server.core.state.entities import Discard, Message
 from server.core.state.projection import WorkingSet
 from server.core.state.tracked import TrackedConversation, TrackedMessage
 from server.core.wire.event_frames import EventBatch
@@ -188,3 +188,13 @@ class ReplyIntake:
             return replace(begun, next_attempt_us=max(now_us, message.next_attempt_us or 0))
 
         return await self._edits.change(agent.company_id, conversation_id, message_id, renewed)
+
+    async def discard(self, agent: Agent, conversation_id: int, message_id: int) -> Message:
+        """Have a failed message sent no more: its row in the list reminds of it no longer. Any
+        agent of the company may, and the message names who did. Raises NotFound, or Conflict when
+        it has not failed.
+        """
+        by = Discard(agent.id, agent.name)
+        return await self._edits.change(
+            agent.company_id, conversation_id, message_id, lambda message: with_discard(message, by)
+        )

@@ -57,6 +57,7 @@ EVERYBODYS = {
     "POST /api/conversations/{id}/reply",
     "POST /api/conversations/{id}/read",
     "POST /api/conversations/{id}/messages/{messageId}/retry",
+    "POST /api/conversations/{id}/messages/{messageId}/discard",
     "GET /api/attachments/{messageId}/{index}",
     "GET /api/attachments/{messageId}/{index}/thumb",
 }

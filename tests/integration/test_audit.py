@@ -50,6 +50,7 @@ OF_AGENTS = {
     ),
     *(
         "POST /api/conversations/{}/messages/{}/retry",
+        "POST /api/conversations/{}/messages/{}/discard",
         "POST /inbox/c/{}/reply",
         "POST /inbox/settings",
         "POST /sign-in",

@@ -20,6 +20,7 @@ from server.core.state.entities import (
     Contact,
     Conversation,
     DeliveryError,
+    Discard,
     Message,
 )
 from server.core.state.marks import Marks, Team
@@ -171,6 +172,15 @@ def messages() -> list[Message]:
         ),
         _message(13, 28 * _MINUTE, "agent", client_id="b1b4", **failed),
         _message(14, 2 * _MINUTE, "agent", client_id="b1b5", chatwoot_message_id=None, **later),
+        _message(
+            15,
+            _MINUTE,
+            "agent",
+            client_id="b1b6",
+            chatwoot_message_id=None,
+            delivery_error=DeliveryError(refused.code, refused.message, Discard(9, "শ্রাবণী <b>")),
+            **failed,
+        ),
     ]
 
 

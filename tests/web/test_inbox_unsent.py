@@ -115,3 +115,46 @@ async def test_the_view_is_there_without_a_script(
     await expect(found.locator(f'#rows > li[data-key="{number}"]')).to_have_count(0)
     if not await unsent(site):
         await expect(found.locator("#list-empty p")).to_have_text(catalogue["list.emptyUnsent"])
+
+
+@pytest.mark.parametrize(("lang", "theme"), LOOKS)
+@pytest.mark.parametrize("width", [1440, 390])
+async def test_a_colleague_discards_what_was_not_delivered(
+    site: Site, open_window: OpenWindow, lang: str, theme: str, width: int
+) -> None:
+    """It leaves the view and loses its mark for everyone, and its bubble says who did it; it can be
+    sent all the same.
+    """
+    number = await site.writes(site.new_customer(), "one")
+    page = await (await open_window()).open()
+    await fails(site, page, number, "refused")
+    size = {"width": width, "height": 844}
+    colleague = await open_window("tomas", lang=lang, theme=theme, viewport=size)
+    theirs = await colleague.open(f"/inbox/c/{number}?status=all&unsent=true")
+    bubble = theirs.locator("#messages > li[data-state=failed]")
+    await bubble.get_by_role("button", name=CATALOGUES[lang]["message.discard"]).click()
+    for shown, words in ((theirs, CATALOGUES[lang]), (page, CATALOGUES["en"])):
+        gone = shown.locator("#messages > li[data-state=discarded]")
+        await expect(gone.locator("[data-f=state]")).to_have_text(words["message.discarded"])
+        reason = words["message.discardedBy"].replace("{name}", "").split(",")[0]
+        await expect(gone.locator("[data-f=reason]")).to_contain_text(reason)
+        await expect(shown.locator("#thread-head .chips [data-icon=unsent]")).to_have_count(0)
+    assert number not in await unsent(site)
+    assert await violations(theirs) == []
+    await theirs.reload()
+    await theirs.locator("#messages > li[data-state=discarded] [data-act=retry]").click()
+    await expect(
+        page.locator("#messages > li[data-state=sent]", has_text="refused")
+    ).to_be_visible()
+
+
+async def test_what_was_not_delivered_is_written_anew(site: Site, open_window: OpenWindow) -> None:
+    """Its text stands in the field again, and the failed one is discarded."""
+    number = await site.writes(site.new_customer(), "one")
+    page = await (await open_window()).open()
+    await fails(site, page, number, "with a mistake")
+    bubble = page.locator("#messages > li[data-state=failed]")
+    await bubble.locator("[data-act=edit]:visible").click()
+    await expect(page.locator("#reply")).to_have_value("with a mistake")
+    await expect(page.locator("#messages > li[data-state=discarded]")).to_be_visible()
+    assert number not in await unsent(site)

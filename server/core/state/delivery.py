@@ -18,11 +18,13 @@ from server.core.state.entities import (
     PROGRESS,
     Conversation,
     DeliveryError,
+    Discard,
     Message,
     ReplyRequest,
 )
 from server.core.state.refusals import CHANNEL_ERROR
 from server.core.times import SECOND
+from server.errors import Conflict
 
 ARRIVED = ("delivered", "read")
 WEB_CHAT = "Channel::WebWidget"
@@ -122,13 +124,30 @@ def with_status(row: Message, status: str | None, error: str | None, *, age: Age
     if row.delivery_state == "failed" and code == CHANNEL_ERROR and not is_refusal:
         return _put_right(row, status) if age is Age.NEWER else row
     if is_refusal:
-        delivery_error = DeliveryError(CHANNEL_ERROR, error or _REFUSED)
-        return (
-            row
-            if age is Age.OLDER
-            else replace(row, delivery_state="failed", delivery_error=delivery_error)
-        )
+        if age is Age.OLDER:
+            return row
+        # the same failure told once more is no reason to remind anybody of it
+        discarded = discarded_by(row)
+        delivery_error = DeliveryError(CHANNEL_ERROR, error or _REFUSED, discarded)
+        return replace(row, delivery_state="failed", delivery_error=delivery_error)
     return _further(row, status, age)
+
+
+def discarded_by(row: Message) -> Discard | None:
+    """Who has discarded it, where it has failed and stays so."""
+    if row.delivery_state != "failed" or row.delivery_error is None:
+        return None
+    return row.delivery_error.discarded
+
+
+def with_discard(row: Message, by: Discard) -> Message:
+    """The message once an agent wants it sent no more; the first one's word stays. Raises Conflict
+    for one that has not failed.
+    """
+    if row.delivery_state != "failed" or row.is_deleted or row.sender_type != "agent":
+        raise Conflict("Only a message that has failed can be discarded")
+    error = row.delivery_error or DeliveryError(CHANNEL_ERROR, _REFUSED)
+    return row if error.discarded else replace(row, delivery_error=replace(error, discarded=by))
 
 
 def may_be_sent_again(row: Message) -> bool:

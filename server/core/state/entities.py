@@ -86,13 +86,21 @@ class Attachment(msgspec.Struct, frozen=True, rename="camel"):
     mime_type: str | None = None
 
 
-class DeliveryError(msgspec.Struct, frozen=True):
+class Discard(msgspec.Struct, frozen=True, rename="camel"):
+    """Which agent has discarded a reply that was not sent."""
+
+    agent_id: int
+    name: str
+
+
+class DeliveryError(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why a message did not reach the customer: a code, and a sentence. As it is stored, a refusal
-    by the channel has the channel's own words.
+    by the channel has the channel's own words. `discarded`: an agent wants it sent no more.
     """
 
     code: str
     message: str
+    discarded: Discard | None = None
 
 
 class ReplyRequest(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -318,7 +326,9 @@ def shown_state(delivery_state: str | None) -> str | None:
 
 def shown_error(error: DeliveryError | None) -> DeliveryError | None:
     """The error as agents see it: without the channel's own words."""
-    return None if error is None else DeliveryError(*shown_refusal(error.code, error.message))
+    if error is None:
+        return None
+    return DeliveryError(*shown_refusal(error.code, error.message), error.discarded)
 
 
 def is_same_conversation_view(a: Conversation, b: Conversation) -> bool:

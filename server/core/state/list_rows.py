@@ -15,6 +15,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
+from server.core.state.delivery import discarded_by
 from server.core.state.entities import Conversation, Message, preview_of, shown_error
 from server.core.state.previews import (
     MACHINE,
@@ -40,8 +41,9 @@ def rank_of(message: Message) -> int:
 
 
 def is_unsent(message: Message) -> bool:
-    """Whether it is a reply that the customer did not get."""
-    return _is_reply(message) and message.delivery_state == "failed" and not message.is_deleted
+    """Whether it is a reply that the customer did not get, and that nobody has discarded."""
+    has_failed = message.delivery_state == "failed" and not message.is_deleted
+    return _is_reply(message) and has_failed and discarded_by(message) is None
 
 
 def has_arrived(message: Message) -> bool:

@@ -79,6 +79,12 @@ OPERATIONS = (
     ),
     Operation(
         "post",
+        _ONE + "/messages/{messageId}/discard",
+        "Send a failed reply no more",
+        answer=MessageView,
+    ),
+    Operation(
+        "post",
         _ONE + "/erase-contact",
         "Erase its contact for good (administrators)",
         answer=a.ErasedView,

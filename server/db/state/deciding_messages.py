@@ -25,7 +25,12 @@ _IS_REPLY = f"{IS_AGENT.format('m.sender_type')} AND {_IS_PERSON}"
 _STATES = ", ".join(f"'{state}'" for state in ARRIVED if state is not None)
 _HAS_ARRIVED = f"{_IS_REPLY} AND COALESCE(m.omni_delivery_state IN ({_STATES}), TRUE)"
 _IS_SPOKEN = f"{_IS_SHOWN} AND {_IS_PERSON}"
-_IS_UNSENT = f"{_IS_REPLY} AND m.omni_is_deleted = :no AND m.omni_delivery_state = 'failed'"
+# JSON of ours: in what somebody wrote a backslash stands before each quotation mark
+_IS_DISCARDED = "COALESCE(m.omni_delivery_error LIKE '%\"discarded\":{%', FALSE)"
+_IS_UNSENT = (
+    f"{_IS_REPLY} AND m.omni_is_deleted = :no AND m.omni_delivery_state = 'failed' "
+    f"AND NOT {_IS_DISCARDED}"
+)
 
 
 class _Ask(msgspec.Struct, frozen=True):

@@ -67,6 +67,7 @@ class Conversations:
             Route(f"{one}/reply", agent(self.reply), methods=["POST"]),
             Route(f"{one}/read", agent(self.mark_read), methods=["POST"]),
             Route(f"{one}/messages/{{message_id}}/retry", agent(self.retry), methods=["POST"]),
+            Route(f"{one}/messages/{{message_id}}/discard", agent(self.discard), methods=["POST"]),
             Route("/api/chatwoot/sync", agent(self.sync), methods=["POST"]),
         ]
 
@@ -175,6 +176,13 @@ class Conversations:
     async def retry(self, request: Request, principal: Principal) -> Response:
         """Send a reply that failed once more, and return its message."""
         message = await self._replies.retry(
+            principal.agent, path_number(request, "id"), path_number(request, "message_id")
+        )
+        return json_answer(message_view(message))
+
+    async def discard(self, request: Request, principal: Principal) -> Response:
+        """Have a reply that failed sent no more, and return its message."""
+        message = await self._replies.discard(
             principal.agent, path_number(request, "id"), path_number(request, "message_id")
         )
         return json_answer(message_view(message))

@@ -84,8 +84,9 @@ export class Api {
     await this.#request("PATCH", "/api/me", { preferences });
   }
 
-  async retry(conversationId, messageId) {
-    return (await this.#request("POST", `/api/conversations/${conversationId}/messages/${messageId}/retry`)).data;
+  // `act`: "retry" or "discard"
+  async onMessage(act, conversationId, messageId) {
+    return (await this.#request("POST", `/api/conversations/${conversationId}/messages/${messageId}/${act}`)).data;
   }
 
   async markRead(conversationId, messageId) {

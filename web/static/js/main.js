@@ -27,7 +27,7 @@ document.documentElement.dataset.js = "";
 
 const countSoon = throttle(() => countUnread(), 300);
 const asked = new Set(); // conversations whose readCount is on its way
-let isListStale = false; // its filter was changed without a line
+let stale = null; // timer of the next try to fetch a list that could not be had
 let again = null; // timer of the next try to catch up
 let lastWord = null; // of the chip
 
@@ -43,7 +43,7 @@ const drafts = new Drafts(owner, localStorage);
 const status = new Status(i18n);
 const delay = new Delay(boot.printedAt);
 const navigation = new Navigation(onView);
-const app = { act, agent: boot.agent, preferences: boot.preferences, store, api, reads, delay, i18n, drafts, limits: boot.limits, own: boot.own, get view() { return navigation.view; } };
+const app = { acts, agent: boot.agent, preferences: boot.preferences, store, api, reads, delay, i18n, drafts, limits: boot.limits, own: boot.own, get view() { return navigation.view; }, get cursor() { return resume.cursor; } };
 
 const sender = (app.sender = new SenderLine(app, boot.senders));
 const outbox = (app.outbox = new Outbox({
@@ -109,6 +109,8 @@ document.addEventListener("keydown", (event) => {
 const loadZone = lazily(() => import("./later/zone.js"));
 const loadLost = lazily(() => import("./later/lost-files.js"));
 document.addEventListener("error", ({ target }) => target.dataset?.f === "file" && loadLost().then(({ showLost }) => showLost(target, i18n)).catch(pass), true);
+const loadActs = lazily(async () => new (await import("./later/acts.js")).Acts(app, { owner, status, loadToast }));
+const loadBanner = lazily(async () => (await import("./later/banner.js")).bindBanner(i18n));
 const loadToast = lazily(async () => new (await import("./later/toast.js")).Toast(i18n));
 
 const line = openLine({
@@ -128,7 +130,7 @@ const line = openLine({
 
 const loadKeys = lazily(async () => (await import("./later/keys.js")).bindKeys({
   isOn: boot.preferences.shortcuts,
-  onSwitch: (shortcuts) => act(() => api.prefer({ shortcuts })),
+  onSwitch: (shortcuts) => acts((it) => it.prefer({ shortcuts })),
   actions: {
     KeyJ: () => list.neighbour(1)?.focus(),
     KeyK: () => list.neighbour(-1)?.focus(),
@@ -142,7 +144,7 @@ const loadKeys = lazily(async () => (await import("./later/keys.js")).bindKeys({
 }));
 loadKeys().catch(pass);
 presence((it) => it.look());
-find("#toggle").addEventListener("click", () => toggleStatus(navigation.view.openId));
+find("#toggle").addEventListener("click", () => acts((it) => it.toggle(navigation.view.openId)));
 find("#sign-out").addEventListener("submit", () => line.stop("signed-out"));
 
 // Whoever opens the inbox here is who is signed in: pages of somebody else show and send nothing more.
@@ -240,10 +242,12 @@ function onLink(state) {
 
 function onFreshness(view) {
   status.show({ ...view, delay: delay.median });
+  loadBanner().then((show) => show(view)).catch(pass);
   if (view.word !== lastWord && (view.word === "live" || view.word === "polling")) {
     outbox.wake();
+    acts((it) => it.wake());
     thread.wake();
-    if (isListStale) onFilter(navigation.view);
+    if (stale) onFilter(navigation.view);
     if (resume.cursor !== boot.cursor) countSoon();
     for (const load of [loadKeys, composer.loadExtras, composer.loadCanned, loadPalette, loadToast, loadZone]) load().catch(pass);
   }
@@ -281,32 +285,16 @@ async function onFilter(view) {
     setAttrs(link, { "aria-current": link.dataset.view === (view.unsent ? "unsent" : (view.status ?? "all")) && "page" });
   }
   store.recount({}); // a view that nothing is in goes with its last look
-  // Without a line the list shows what is known here, and the chip says so.
+  // Without a line what is known here is searched, and the list says so.
   const page = await reads.run(() => api.conversations({ ...view, limit: FIRST_PAGE }), ({ items }) => store.load(items)).catch(pass);
   if (queryOf(navigation.view) !== queryOf(view)) return;
-  isListStale = !page;
+  clearTimeout(stale);
+  stale = page ? null : setTimeout(() => onFilter(navigation.view), AGAIN_MS);
+  find("#searched").hidden = !stale;
   if (page) list.show(page);
+  else list.renew({ items: [] });
 }
 
-function toggleStatus(id) {
-  const conversation = store.conversation(id);
-  if (conversation) setStatus(id, conversation.status === "Open" ? "Closed" : "Open");
-}
-
-function setStatus(id, status) {
-  return act(async () => {
-    const before = store.conversation(id).status;
-    await reads.take(api.setStatus(id, status), (changed) => store.load([changed]));
-    await tell("done", i18n.t(`status.now${status}`), () => setStatus(id, before));
-  });
-}
-
-// What the agent does: that it was refused is shown, with the button that tries it again.
-async function act(work) {
-  await work().catch((error) => pass(error) ?? sender.renew() ?? tell("refused", error, () => act(work)));
-}
-
-// Shown and said: `how` it ended, as Toast has it, and what its button does.
-async function tell(how, what, act) {
-  status.say((await loadToast().catch(pass))?.[how](what, act) ?? what.message ?? what);
+function acts(act) {
+  return loadActs().then(act).catch((error) => pass(error) ?? status.say(i18n.t("act.offline")));
 }

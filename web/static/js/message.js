@@ -55,7 +55,7 @@ export function fillMessage(node, item, i18n) {
   const { id, seq, senderType, createdAt, deleted } = message;
   const isNote = message.private;
   // A note goes to nobody: only what keeps it from being stored is said.
-  const deliveryState = isNote && ARRIVED.includes(message.deliveryState) ? null : message.deliveryState;
+  const deliveryState = isNote && ARRIVED.includes(message.deliveryState) ? null : message.deliveryError?.discarded ? "discarded" : message.deliveryState;
   const side = isNote ? "note" : senderType === "agent" ? "mine" : "theirs";
   const isShown = node.dataset.seq === `${seq}`;
   setAttrs(node, { "data-key": messageKey(message), id: id && `m${id}`, "data-seq": seq, "data-side": side,
@@ -75,19 +75,21 @@ export function fillMessage(node, item, i18n) {
   setAttrs(slot(node, "body"), { "data-deleted": deleted });
   setAttrs(slot(node, "link"), { href: id && `/inbox/c/${message.conversationId}#m${id}` });
   setAttrs(slot(node, "time"), { datetime: createdAt, title: i18n.full(createdAt) });
-  fillTrouble(node, message, i18n);
+  fillTrouble(node, message, deliveryState, i18n);
 }
 
 // Stands in the bubble, where it happened, with what can be done about it.
-function fillTrouble(node, { id, private: isNote, chatwootMessageId, deliveryState, deliveryError, deleted }, i18n) {
-  const isFailed = deliveryState === "failed";
+function fillTrouble(node, { id, private: isNote, attachments, chatwootMessageId, deliveryError, deleted }, deliveryState, i18n) {
+  const isDiscarded = deliveryState === "discarded";
+  const isFailed = deliveryState === "failed" || isDiscarded;
   const isRetried = deliveryState === "sending" && deliveryError; // by itself, as Chatwoot does not answer
-  setText(slot(node, "reason"), isFailed || isRetried ? reasonText(deliveryError, i18n) : deliveryState === "held" ? i18n.t("message.heldReason") : "");
+  setText(slot(node, "reason"), isDiscarded ? i18n.t("message.discardedBy", deliveryError.discarded) : isFailed || isRetried ? reasonText(deliveryError, i18n) : deliveryState === "held" ? i18n.t("message.heldReason") : "");
   // Refused before the server took it: the text can still be had back. Chatwoot has it as the other kind, or no more: nothing can be done.
   const isFinal = chatwootMessageId && (isNote || deleted || MISTAKEN.includes(deliveryError?.code));
-  const state = isFailed && id === null ? "refused" : isFailed && isFinal ? "" : deliveryState;
+  const state = isFailed && id === null ? "refused" : isFailed && isFinal ? (isDiscarded ? "" : "final") : deliveryState;
   const buttons = [...node.querySelectorAll("[data-act]")];
-  for (const button of buttons) button.hidden = !button.dataset.when.split(" ").includes(state);
+  const isTaken = id !== null && attachments.length; // the server has its files: they do not come back into the field
+  for (const button of buttons) button.hidden = !button.dataset.when.split(" ").includes(state) || (isTaken && button.dataset.act === "edit");
   slot(node, "trouble").hidden = !isFailed && !isRetried && buttons.every(({ hidden }) => hidden);
 }
 

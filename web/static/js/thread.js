@@ -31,7 +31,7 @@ export class Thread {
   #closing; // timer of the moment from which the channel takes no replies
   paint = perFrame(() => this.#paint());
 
-  // `app`: {agent, store, i18n, api, reads, outbox, sender, view}
+  // `app`: {agent, store, i18n, api, reads, outbox, sender, acts, view}
   constructor(app) {
     this.#app = app;
     this.#els.log.addEventListener("scroll", () => this.#onScroll(), { passive: true });
@@ -274,7 +274,7 @@ export class Thread {
     return this.#inSight.findLast(([at]) => at <= performance.now() - READ_MS)?.[1] ?? 1;
   }
 
-  async #onAction(event) {
+  #onAction(event) {
     const { target } = event;
     const quote = target.closest("[data-quote]");
     if (quote) {
@@ -285,15 +285,8 @@ export class Thread {
     if (!action) return;
     const key = target.closest("[data-key]").dataset.key;
     const message = this.#items().find((item) => messageKey(item) === key);
-    if (!message) return; // sent or taken back in another tab, before this one has painted it
-    const { act, api, outbox, reads, store } = this.#app;
-    if (action === "anyway") outbox.sendAnyway(message.clientId);
-    else if (action === "edit") this.onEdit(outbox.discard(message.clientId));
-    else if (message.id === null) outbox.retry(message.clientId);
-    else {
-      // The server has it and could not deliver it: its bubble goes on saying what is wrong.
-      await act(() => reads.take(api.retry(message.conversationId, message.id), (tried) => store.loadMessage(tried)));
-    }
+    // else sent or taken back in another tab, before this one has painted it
+    if (message) this.#app.acts((it) => it.onMessage(action, message));
   }
 
   // Set by the composer: a reply taken back goes into the text field again.
