@@ -31,6 +31,7 @@ from server.errors import OmniError, Unavailable
 from server.incoming.gone_conversations import GoneConversations
 from server.incoming.inbox_renames import InboxRenames
 from server.integrations.directory import Directory
+from server.integrations.own_tokens import MAX_PROBLEM_CHARACTERS
 from server.integrations.service import Integrations
 from server.problems import Problem, Text, encode, english
 from server.settings import Settings
@@ -42,7 +43,6 @@ _CHANGED_SECONDS = 3.0  # however often Chatwoot says that something has changed
 _WRONG_SECONDS = 5.0  # what is put right there is not called wrong for long
 _MAX_AT_ONCE = 8
 _RENAMED_AGAIN = 2  # checks, _CHANGED_SECONDS apart: longer than until integrations are read anew
-_MAX_PROBLEM_CHARACTERS = 500  # characters
 _MAX_NAME_CHARACTERS, _MAX_ADDRESS_CHARACTERS = 255, 600
 _WEBHOOK = ("webhook", "events", "signature")
 _logger = log.get(__name__)
@@ -307,9 +307,9 @@ class Watch:
         )
 
     async def _keep(self, one: Integration, problem: Text | None, inbox: _Inbox) -> None:
-        known = encode(one.chatwoot_problem, _MAX_PROBLEM_CHARACTERS)
+        known = encode(one.chatwoot_problem, MAX_PROBLEM_CHARACTERS)
         values = {
-            "chatwoot_problem": encode(problem, _MAX_PROBLEM_CHARACTERS),
+            "chatwoot_problem": encode(problem, MAX_PROBLEM_CHARACTERS),
             "inbox_name": inbox.name,
             "inbox_addresses": inbox.addresses,
             "token_user_id": inbox.owner_id,

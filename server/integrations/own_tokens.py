@@ -11,11 +11,13 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from server import log
 from server.chatwoot import ChatwootClient, ChatwootRefused
+from server.core.chatwoot.inbox_proof import NOT_ACCEPTED
 from server.core.chatwoot.own_token_owner import REFUSING, refusal_of
 from server.core.chatwoot.payload_fields import MAX_NAME_CHARACTERS, as_dict, as_text
 from server.core.identifiers import parse_id
-from server.db.access import own_token_rows
+from server.db.access import integration_rows, own_token_rows
 from server.db.access.agent_rows import Agent
 from server.db.access.integration_record import Integration
 from server.db.access.own_token_rows import OwnToken
@@ -23,20 +25,25 @@ from server.db.access.vault import Vault
 from server.db.engine.database import Database
 from server.errors import OwnTokenRefused, Unavailable
 from server.integrations.directory import Directory
-from server.problems import Problem, Text
+from server.problems import Problem, Text, encode, english
 
 ClientOf = Callable[[Integration], ChatwootClient]
 T = TypeVar("T")
+MAX_PROBLEM_CHARACTERS = 500
+# what Chatwoot says of the token, its owner, their account or the inbox
+_STOPPING = ("token.", "account.", "inbox.")
+_REFUSED_TOKEN, _REFUSED_OWNER = "token.refused_because", "account.owner_refused"
+_logger = log.get(__name__)
 
 
 class Sender(msgspec.Struct, frozen=True, rename="camel"):
     """Under which name an agent's replies of one integration go out. `refused`: the agent's own
     token is refused, and nothing goes out; `fallback`: it is refused, and they go out under the
-    integration's.
+    integration's; `stopped`: Chatwoot refuses the integration's, and nothing goes out.
     """
 
     integration_id: int
-    state: Literal["own", "integration", "refused", "fallback"]
+    state: Literal["own", "integration", "refused", "fallback", "stopped"]
     name: str
 
 
@@ -63,7 +70,7 @@ class OwnTokens:
         """
         own = None if agent_id is None else await self._read(agent_id, integration.id)
         if own is None:
-            return await act(client_of(integration))
+            return await self._run_plain(integration, client_of, act)
         why = own.problem_at(integration)
         if why is None:
             client = client_of(msgspec.structs.replace(integration, access_token=own.access_token))
@@ -80,8 +87,37 @@ class OwnTokens:
                 return done
         await self._refused(own, why)
         if integration.refused_own_tokens == "fallback":
-            return await act(client_of(integration))
+            return await self._run_plain(integration, client_of, act)
         raise OwnTokenRefused(Problem.of("own_token.nothing_done", why=why))
+
+    async def _run_plain(
+        self,
+        integration: Integration,
+        client_of: ClientOf,
+        act: Callable[[ChatwootClient], Awaitable[T]],
+    ) -> T:
+        """Under the integration's name. That it is refused is kept at once, so that everybody is
+        told with the first reply that does not go out; the watch takes it back.
+        """
+        try:
+            done = await act(client_of(integration))
+        except ChatwootRefused as error:
+            if error.chatwoot_status in REFUSING and integration.chatwoot_problem is None:
+                await self._keep_problem(integration, _problem_of(error))
+            raise
+        if done and _code_of(integration) in (_REFUSED_TOKEN, _REFUSED_OWNER):
+            await self._keep_problem(integration, None)
+        return done
+
+    async def _keep_problem(self, integration: Integration, problem: Problem | None) -> None:
+        values = {"chatwoot_problem": encode(problem, MAX_PROBLEM_CHARACTERS)}
+        with contextlib.suppress(Unavailable):
+            await self._database.transaction(
+                lambda c: integration_rows.write_integration(c, self._vault, integration.id, values)
+            )
+            await self._directory.refresh()
+        said = english(problem) if problem else "put right"
+        _logger.warning("integration", integration_id=integration.id, problem=said)
 
     async def _read(self, agent_id: int, integration_id: int) -> OwnToken | None:
         return await self._database.read(
@@ -127,10 +163,28 @@ def _name_in(done: object, own: OwnToken) -> str:
 
 def _sender(integration: Integration, own: OwnToken | None) -> Sender:
     name = integration.inbox_name or str(integration.inbox_id or integration.account_id or "")
+    if own is not None and own.refused_us is None and own.problem_at(integration) is None:
+        return Sender(integration.id, "own", own.name)
+    if _is_stopped(integration):
+        return Sender(integration.id, "stopped", name)
     if own is None:
         return Sender(integration.id, "integration", name)
-    if own.refused_us is None and own.problem_at(integration) is None:
-        return Sender(integration.id, "own", own.name)
     if integration.refused_own_tokens == "fallback":
         return Sender(integration.id, "fallback", name)
     return Sender(integration.id, "refused", own.name)
+
+
+def _problem_of(error: ChatwootRefused) -> Problem:
+    if NOT_ACCEPTED in error.message:
+        return Problem.of("token.refused_because", why=error.problem)
+    return Problem.of("account.owner_refused", why=error.problem)
+
+
+def _code_of(integration: Integration) -> str:
+    problem = integration.chatwoot_problem
+    return problem.code if isinstance(problem, Problem) else ""
+
+
+def _is_stopped(integration: Integration) -> bool:
+    """Whether what is wrong keeps replies back; what is wrong with a webhook does not."""
+    return _code_of(integration).startswith(_STOPPING)

@@ -218,10 +218,11 @@ class NewOwnToken(Struct, rename="camel"):
 
 class SenderView(Struct):
     """Under which name replies go out: the agent's own (`own`), the integration's, or, as Chatwoot
-    refuses the own token, none (`refused`) or the integration's all the same (`fallback`).
+    refuses the own token, none (`refused`) or the integration's all the same (`fallback`); none
+    where Chatwoot refuses the integration's (`stopped`).
     """
 
-    state: Literal["own", "integration", "refused", "fallback"]
+    state: Literal["own", "integration", "refused", "fallback", "stopped"]
     name: str
 
 

@@ -28,17 +28,17 @@ export class SenderLine {
     const { state, name } = sender ?? {};
     this.#isOwn = Boolean(sender) && state !== "integration";
     // The integration's name is expected by who has no own one anywhere.
-    const isQuiet = state === "own" || this.#senders.every((one) => one.state === "integration");
+    const isQuiet = state === "own" || (state === "integration" && this.#senders.every((one) => /^(integration|stopped)$/.test(one.state)));
     const text = sender && this.#app.i18n.t(`composer.sender.${state}`, { name });
     this.#line.hidden = !sender || isQuiet;
-    setAttrs(this.#line, { "data-refused": state === "refused" || state === "fallback" });
+    setAttrs(this.#line, { "data-refused": /^(refused|fallback|stopped)$/.test(state) });
     setAttrs(this.#button, { title: isQuiet && text });
     setText(find("span", this.#line), text ?? "");
   }
 
-  // What became of a message of the agent's: that its token was refused, or taken again, shows in nothing else.
+  // What became of a message: that a token was refused, or taken again, shows in nothing else.
   hear({ agentId, deliveryState }) {
-    if (this.#isOwn && agentId === this.#app.agent.id && deliveryState !== "sending") this.renew();
+    if (deliveryState === "failed" || (this.#isOwn && deliveryState !== "sending" && (agentId === this.#app.agent.id || !this.#line.hidden))) this.renew();
   }
 
   async #renew() {
