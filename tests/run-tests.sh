@@ -11,6 +11,7 @@ failed=.pytest_cache/v/cache/lastfailed
 
 # limits are those of a quiet machine, and each of four tests has half a core at most
 export OMNI_TEST_PATIENCE="${OMNI_TEST_PATIENCE:-2}"
+export PYTEST_TIMEOUT="${PYTEST_TIMEOUT:-240}" # of a test that has no limit of its own
 
 rm -f "$failed"
 "$python" -m pytest -n "${WORKERS:-4}" --dist loadgroup --durations 25 --durations-min 10 "$@"

@@ -19,6 +19,7 @@ from server.db.schema.tables import metadata
 from server.errors import ConfigurationError, DatabaseUnavailable
 from tests import crm
 from tests.crm.killed import Interrupted, killed_after_writes
+from tests.kit.eventually import scaled
 from tests.kit.mariadb import MariaDB
 from tests.kit.ports import free_port
 
@@ -138,6 +139,7 @@ def test_an_interrupted_upgrade_is_finished_later(crm_url: str) -> None:
     assert schema_problem(crm_url) is None
 
 
+@pytest.mark.timeout(scaled(600))  # more than a hundred upgrades, each of which looks at all tables
 def test_an_upgrade_killed_after_every_single_statement(mariadb: MariaDB) -> None:
     """MySQL commits each of them: run after run goes one step further and ends where an undisturbed
     one does.

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from playwright.async_api import Browser, async_playwright, expect
 
-from tests.kit.eventually import scaled
+from tests.kit.eventually import patient
 from tests.web.site import (
     Site,
     Window,
@@ -15,7 +15,7 @@ from tests.web.site import (
 
 OpenWindow = Callable[..., Awaitable[Window]]
 
-expect.set_options(timeout=scaled(15.0) * 1000)
+expect.set_options(timeout=patient(15.0) * 1000)
 
 
 @pytest.fixture(scope="session")

@@ -143,6 +143,18 @@ async def says(page: Page, *words: str, limit: float = 15.0) -> None:
     await page.wait_for_selector(wanted, timeout=patient(limit) * 1000)
 
 
+async def press_shortcut(page: Page, key: str, selector: str) -> None:
+    """Press it until what it does is there: what hears the keys is loaded beside the line, and may
+    come after the chip's word.
+    """
+
+    async def is_done() -> bool:
+        await page.keyboard.press(key)
+        return await page.locator(selector).count() > 0
+
+    await eventually(is_done)
+
+
 async def shown_ids(page: Page) -> list[int]:
     """The numbers of the messages in the thread, as they stand there."""
     found: list[int] = await page.eval_on_selector_all(

@@ -11,7 +11,7 @@ from playwright.async_api import FilePayload, Page, expect
 
 from tests.kit.tcp_proxy import TcpProxy
 from tests.web.conftest import OpenWindow
-from tests.web.site import Site, says
+from tests.web.site import Site, press_shortcut, says
 
 AXE = Path(__file__).parents[1] / "node" / "node_modules" / "axe-core" / "axe.min.js"
 LOOKS = [(lang, theme) for lang in ("en", "bn") for theme in ("light", "dark")]
@@ -118,7 +118,7 @@ async def test_the_keyboard_is_enough(site: Site, open_window: OpenWindow) -> No
     await page.keyboard.press("Tab")
     await expect(page.locator(".skip").first).to_be_focused()
     await page.keyboard.press("Enter")
-    await page.keyboard.press("j")
+    await press_shortcut(page, "j", "#rows a:focus")
     await expect(page.locator("#rows > li").first.locator("a")).to_be_focused()
     await page.keyboard.press("Enter")
     await expect(page.locator("#thread-name")).to_have_text(customer)
@@ -166,7 +166,7 @@ async def test_axe_finds_nothing_in_what_opens(
         "#attach", FilePayload(name="a.txt", mimeType="text/plain", buffer=b"a")
     )
     assert await violations(page) == []
-    await page.keyboard.press("Control+k")
+    await press_shortcut(page, "Control+k", "#palette[open]")
     await page.keyboard.type(customer)
     await expect(page.locator("#palette-options > li").first).to_be_visible()
     assert await violations(page) == []

@@ -2,15 +2,17 @@
 small in the document.
 """
 
+import asyncio
 import re
 
-from playwright.async_api import Page, expect
+import pytest
+from playwright.async_api import Page, Route, expect
 
 from server.db.engine.database import Connection, Database
 from server.db.state import eventlog
 from tests.kit.eventually import eventually
 from tests.web.conftest import OpenWindow
-from tests.web.site import Site
+from tests.web.site import Site, press_shortcut
 
 ROWS = "#rows > li"
 FAR = 70  # more than a page
@@ -66,6 +68,35 @@ async def test_the_platform_is_part_of_the_address(site: Site, open_window: Open
     await expect(page.locator(ROWS)).to_have_count(0)
 
 
+@pytest.mark.parametrize("is_search", [False, True])
+async def test_what_is_chosen_before_the_script_came_counts(
+    site: Site, open_window: OpenWindow, is_search: bool
+) -> None:
+    """On a slow line the form is there before what listens to it: filter, list and address agree
+    all the same.
+    """
+    number = await site.writes(site.new_customer(), "from Chatwoot")
+    page = await (await open_window()).context.new_page()
+    is_there = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await is_there.wait()
+        await route.continue_()
+
+    await page.route("**/js/main.js", hold)
+    await page.goto(f"{site.omni.base_url}/inbox", wait_until="commit")
+    await expect(page.locator(row(number))).to_be_visible()
+    if is_search:
+        await page.fill("#q", "nobody is called this")
+    else:
+        await page.select_option("#platform", "facebook")
+    is_there.set()
+    wanted = r"\?q=nobody\+is\+called\+this$" if is_search else r"\?platform=facebook$"
+    await expect(page).to_have_url(re.compile(wanted))
+    await expect(page.locator(ROWS)).to_have_count(0)
+    await expect(page.locator("#list-empty")).to_be_visible()
+
+
 async def test_a_search_stays_true_under_live_changes(site: Site, open_window: OpenWindow) -> None:
     """Others' messages do not bring their rows in."""
     wanted, other = site.new_customer("Sought"), site.new_customer("Stranger")
@@ -111,7 +142,7 @@ async def test_the_order_holds_while_a_row_has_the_focus(
     lower, upper = await site.writes(first, "older"), await site.writes(second, "newer")
     page = await (await open_window()).open()
     await page.locator("#list").focus()
-    await page.keyboard.press("j")
+    await press_shortcut(page, "j", f"{ROWS} a:focus")
     await expect(page.locator(f"{row(upper)} a")).to_be_focused()
     await site.writes(first, "moves up")
     await expect(page.locator("#moved")).to_be_visible()

@@ -77,6 +77,7 @@ const thread = (app.thread = new Thread(app));
 const composer = new Composer(app);
 onOpened({ isFresh: true });
 if (!isNewest("before_list")) onFilter(navigation.view);
+navigation.catchUp();
 list.paint();
 outbox.restore();
 showUnread(app);
@@ -91,20 +92,6 @@ const { sound, notifications } = boot.preferences;
 const loadAlerts = lazily(async () => (await import("./later/alerts.js")).bindAlerts(app, (id) => navigation.go({ openId: id })));
 const palette = find("#palette");
 const loadPalette = lazily(async () => (await import("./later/palette.js")).bindPalette(palette, app, (view) => navigation.go(view)));
-document.addEventListener("keydown", (event) => {
-  if (event.code !== "KeyK" || !(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) return;
-  event.preventDefault();
-  if (palette.open) return;
-  const field = find("input", palette);
-  const keep = (early) => loadPalette().then(() => field.dispatchEvent(new KeyboardEvent("keydown", early))).catch(pass);
-  field.value = "";
-  field.addEventListener("keydown", keep);
-  palette.showModal(); // at once: what is typed next goes there
-  loadPalette().then((search) => {
-    field.removeEventListener("keydown", keep);
-    search();
-  }).catch(pass);
-});
 
 const loadZone = lazily(() => import("./later/zone.js"));
 const loadLost = lazily(() => import("./later/lost-files.js"));
@@ -129,6 +116,7 @@ const line = openLine({
 });
 
 const loadKeys = lazily(async () => (await import("./later/keys.js")).bindKeys({
+  palette: { dialog: palette, load: loadPalette },
   isOn: boot.preferences.shortcuts,
   onSwitch: (shortcuts) => acts((it) => it.prefer({ shortcuts })),
   actions: {

@@ -52,6 +52,13 @@ export class Navigation {
     this.#become(view);
   }
 
+  // What was typed or chosen before there was a listener. What is no option of the form is no choice.
+  catchUp() {
+    const { q, platform } = find("#q").form;
+    const isChosen = platform.value !== (find("[selected]", platform)?.value ?? "");
+    this.go({ q: q.value.trim(), ...(isChosen && { platform: platform.value || null }) }, "replaceState");
+  }
+
   #onClick(event) {
     const link = event.target.closest("a[data-nav], #rows a");
     if (!link || event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
