@@ -197,3 +197,25 @@ async def test_a_filter_chosen_without_a_line_is_made_good(
             1, timeout=30_000
         )
         await window.context.close()
+
+
+async def test_a_thread_that_could_not_be_fetched_comes_by_itself(
+    site: Site, open_window: OpenWindow
+) -> None:
+    """Also where the line was never away, so that nothing says that it is back."""
+    customer = site.new_customer()
+    number = await site.writes(customer, "hello?")
+    window = await open_window()
+    window.expected.append("Failed to load resource")
+    page = await window.open()
+
+    async def cut(route: Route) -> None:
+        await route.abort("connectionreset")
+
+    await page.route("**/messages?*", cut)
+    await page.click(f'#rows > li[data-key="{number}"] a')
+    await expect(page.locator("#thread-trouble")).to_be_visible()
+    await page.unroute("**/messages?*", cut)
+    await expect(page.locator("#messages > li")).to_have_count(1)
+    await expect(page.locator("#thread-trouble")).to_be_hidden()
+    await says(page, "live")

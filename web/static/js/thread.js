@@ -10,6 +10,7 @@ const PAGE = 50;
 const SHOWN_MAX = 300;
 const FAR_PAGES = 40; // a link to a message further back than this leads to the end
 const STICK_PX = 100;
+const AGAIN_MS = 5_000; // the next try for a thread that could not be fetched
 const READ_MS = 2_000; // what came less than this before Enter nobody has read
 const TELL_AGAIN_MS = 1_500; // that something was read: it is read, whatever becomes of the line
 
@@ -28,6 +29,7 @@ export class Thread {
   #isStuck = true;
   #inSight = []; // [when, the number of the message that came last by then]
   #told; // what was last told to be read
+  #again; // timer of that
   #closing; // timer of the moment from which the channel takes no replies
   paint = perFrame(() => this.#paint());
 
@@ -101,10 +103,10 @@ export class Thread {
     node?.focus();
   }
 
-  // The line is back: what could not be fetched is tried again.
+  // The line is back, or was never away: what could not be fetched is tried again.
   wake() {
     loadForms().then(this.paint).catch(pass);
-    if (this.#id !== null && !this.#els.trouble.hidden) this.open(this.#id);
+    if (this.#id !== null && !this.#els.trouble.hidden) this.#fetch(this.#id).then((isThere) => isThere && this.open(this.#id));
   }
 
   // Whether the thread is there and still wanted: another one may have been opened meanwhile.
@@ -114,6 +116,8 @@ export class Thread {
     if (this.#id !== id) return false;
     this.#els.log.ariaBusy = "false";
     this.#els.trouble.hidden = isThere;
+    clearTimeout(this.#again);
+    if (!isThere) this.#again = setTimeout(() => this.wake(), AGAIN_MS);
     return isThere;
   }
 
