@@ -102,6 +102,7 @@ async def test_a_refused_reply_stands_in_the_field_again(
     await note_goes(inbox, page, customer, "call her")
     await expect(page.locator(FIELD)).to_have_value("Of course")
     inbox.sim.customer_says(customer, "Hello?")
+    await expect(page.locator("#messages > li", has_text="Hello?")).to_be_visible()
     await expect(page.locator(BUTTON)).to_be_enabled()
     await asyncio.sleep(READ_SECONDS)
     await page.press(FIELD, "Enter")
