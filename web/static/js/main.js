@@ -200,12 +200,12 @@ function countUnread() {
 }
 
 // The list before the thread: its cursor is the older one, and what comes after it is applied again, harmlessly. As much of both as was
-// there before, so that whoever reads further down stays where they are.
+// there before, so that whoever reads further down stays where they are; and one message more, which tells whether there are older ones.
 async function fetchSnapshot() {
   const { view } = navigation;
   const limit = (held) => Math.min(PAGE_MOST, Math.max(FIRST_PAGE, held));
   const page = await api.conversations({ ...view, limit: limit(list.length) });
-  const most = limit(store.messages(view.openId).length);
+  const most = limit(store.messages(view.openId).length + 1);
   const opened = view.openId && (await api.thread(view.openId, { limit: most })).data;
   if (navigation.view !== view) return fetchSnapshot(); // the agent went elsewhere meanwhile
   store.replace(page.items, opened, most);
