@@ -153,7 +153,7 @@ def _differing_unread(
     ]
     if wrong:
         return f"unread (conversation, shown, stored): {wrong}"
-    views = {**unread, "all": sum(unread.values())}
+    views = {**unread, "all": unread["Open"] + unread["Closed"]}
     return (
         None if shown["views"] == views else f"unread by view: {shown['views']} instead of {views}"
     )
