@@ -43,6 +43,7 @@ _LEASE_US = 600 * SECOND
 _PAGE = 200
 # between pages: a comparison of a million conversations takes minutes and disturbs nobody
 _PAUSE_SECONDS = 0.02
+_MOST_NAMED = 10  # in a line of the log
 _TAG_SECONDS = 10  # without triggers a tag proves no more than this
 # a transaction may be open for so long and its rows are still found by polling
 _LATE_SECONDS = 600.0
@@ -228,6 +229,12 @@ class CrmWatch:
                 lambda c: crm_comparisons.find_miscounted(c, after or 0, _PAGE)  # noqa: B023
             )
             if found:
+                _logger.warning(
+                    "rows of the list differ from their messages; they are counted anew, and "
+                    "every client of their companies takes a snapshot",
+                    conversations=[one.id for one in found[:_MOST_NAMED]],
+                    count=len(found),
+                )
                 await self._database.transaction(partial(_order_counts, found=found))
             odd |= {one.company_id for one in found}
             # else a comparison of ten minutes would look as if nobody had tried, and order another

@@ -16,7 +16,8 @@ from server.core.state.crm_changes import (
 )
 from server.core.state.entities import Conversation, Message, preview_of
 from server.core.state.list_rows import rank_of, settled
-from server.core.state.previews import SPOKEN, UNKNOWN, Preview
+from server.core.state.previews import SPOKEN, UNKNOWN, Preview, RowPreview
+from server.core.times import SECOND
 from server.db.engine.database import Connection
 from server.db.engine.driver_adapters import IntList
 from server.db.schema.columns import CONVERSATIONS
@@ -125,7 +126,7 @@ async def find_miscounted(
         one
         for one in rows
         if one.inbound_count != inbound.get(one.id, Inbound()).count
-        or _words(one.preview) != _words(shown[one.id])
+        or not _is_same_preview(one.preview, shown[one.id])
     ]
     noted = await _read_noted(connection, [one.id for one in odd]) if odd else set[int]()
     return ids[-1], [one for one in odd if one.id not in noted]
@@ -169,13 +170,24 @@ async def _read_shown(
     for row in rows:
         last = newest.get(row.id)
         is_old = row.preview is not None and row.preview.rank == UNKNOWN
-        if last is None or is_old or rank_of(last) == SPOKEN:
+        if last is None or is_old:
             found[row.id] = None if last is None else preview_of(last)
+        elif rank_of(last) == SPOKEN:
+            found[row.id] = settled([last])
         else:
             wanted[row.id] = ()
     deciding = await deciding_messages.read_deciding(connection, wanted)
     return found | {one: settled(messages) for one, messages in deciding.items()}
 
 
-def _words(preview: Preview | None) -> tuple[str, str] | None:
-    return None if preview is None else (preview.content, preview.sender_type)
+def _is_same_preview(stored: RowPreview | None, wanted: Preview | None) -> bool:
+    """Whether a row says what its thread would have it say. A reply without a number has given way
+    in the row to what was written in its second, and stands last in the thread.
+    """
+    if stored is None or wanted is None:
+        return stored is wanted
+    if (stored.content, stored.sender_type) == (wanted.content, wanted.sender_type):
+        return True
+    if not isinstance(wanted, RowPreview) or wanted.number is not None:
+        return False
+    return (stored.at_us or 0) // SECOND == (wanted.at_us or 0) // SECOND

@@ -21,6 +21,7 @@ from server.core.state.tracked import Source
 from server.core.wire.event_frames import EventBatch
 from server.db.engine.database import Connection, Database
 from server.db.state import (
+    crm_comparisons,
     eventlog,
     lists,
     threads,
@@ -112,9 +113,13 @@ class Office:
         return model
 
     async def check(self) -> None:
-        """The client that only had events shows what a new one would."""
+        """The client that only had events shows what a new one would, and rows say what their
+        messages have them say: else a comparison would send every client back to a snapshot.
+        """
         for company_id in COMPANIES:
             assert self.clients[company_id] == await self.snapshot(company_id)
+        _, odd = await self.database.snapshot(lambda c: crm_comparisons.find_miscounted(c, 0, 100))
+        assert odd == []
 
     async def some_row(self, c: Connection, company_id: int, number: int) -> int | None:
         rows = await c.fetch_all(
