@@ -1,5 +1,6 @@
 """Reply windows from Chatwoot to the agent: told with every event, and the same in a snapshot."""
 
+import asyncio
 import datetime as dt
 
 import pytest
@@ -59,6 +60,7 @@ async def test_chatwoot_s_no_closes_the_window(shop: Company, sim: ChatwootSim) 
     there = sim.customer_says("Rahima", "hello").conversation
     await shop.conversation_with(1, display_id=there.display_id)
     async with shop.socket() as agent:
+        await asyncio.sleep(1.1)  # a no of the customer's own second may be the older word
         with sim.time_shifted(25 * 3600):
             sim.set_labels(there, ["late"])
         told = await agent.wait_for(lambda event: event.data["conversation"]["labels"] == ["late"])

@@ -18,6 +18,7 @@ from tests.kit.tcp_proxy import TcpProxy
 from tests.web.conftest import OpenWindow
 from tests.web.site import (
     PASSWORD,
+    READ_SECONDS,
     Site,
     email_of,
     new_window,
@@ -164,6 +165,7 @@ async def test_without_sockets_the_page_polls(site: Site, open_window: OpenWindo
         await expect(page.locator("#messages > li").last.locator("[data-f=body]")).to_have_text(
             "by polling"
         )
+        await asyncio.sleep(READ_SECONDS)
         await page.fill("#reply", "answered")
         await page.press("#reply", "Enter")
         await expect(page.locator('#messages > li[data-state="sent"]')).to_have_count(1)

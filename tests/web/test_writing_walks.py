@@ -30,7 +30,7 @@ SECONDS = 0 if WANTED else sized(0, 240)  # walks begin for so long, however man
 STEPS = int(sized(24, 40))
 
 
-@pytest.mark.timeout(0 if WANTED or SECONDS else 120)
+@pytest.mark.timeout(0 if WANTED or SECONDS else 300)
 async def test_no_walk_shows_a_note_to_the_customer(
     site: Site, open_window: OpenWindow, preferences: Any, channel: Channel
 ) -> None:

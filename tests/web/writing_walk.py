@@ -57,6 +57,9 @@ TAKE_BACK = """() => {
 }"""  # noqa: E501
 
 
+HAS_HELD = """() => Object.values(localStorage).some((text) => text.includes('"state":"held"'))"""
+
+
 class Walk:
     """One agent's browser with some tabs, two customers, and what the agent believes to have
     done.
@@ -335,6 +338,8 @@ class Walk:
 
     async def _send_held(self, tab: Page) -> None:
         """What was written before its thread was in sight waits for whoever has read it."""
+        if not await tab.evaluate(HAS_HELD):
+            return
         for _, place in self.places:
             await tab.eval_on_selector(
                 f'#rows > li[data-key="{place}"] a', "(link) => link.click()"
