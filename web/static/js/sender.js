@@ -5,6 +5,7 @@ import { pass } from "./api.js";
 import { find, setAttrs, setText, throttle } from "./dom.js";
 
 const ASK_EVERY_MS = 1_000;
+const REFUSED = /^(own_token_refused|chatwoot_(401|403|denied))$/; // the token, or what its owner may do
 
 export class SenderLine {
   #line = find("#sender");
@@ -36,9 +37,11 @@ export class SenderLine {
     setText(find("span", this.#line), text ?? "");
   }
 
-  // What became of a message: that a token was refused, or taken again, shows in nothing else.
-  hear({ agentId, deliveryState }) {
-    if (deliveryState === "failed" || (this.#isOwn && deliveryState !== "sending" && (agentId === this.#app.agent.id || !this.#line.hidden))) this.renew();
+  // What became of a message: that a token was refused, or taken again, shows in nothing else. All pages of a company hear of it, so
+  // nothing else has them ask.
+  hear({ agentId, deliveryState, deliveryError }) {
+    const isTaken = this.#isOwn && deliveryState === "sent" && (agentId === this.#app.agent.id || !this.#line.hidden);
+    if (isTaken || REFUSED.test(deliveryError?.code)) this.renew();
   }
 
   async #renew() {
