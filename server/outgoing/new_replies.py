@@ -7,15 +7,10 @@ import re
 import msgspec
 
 from server.core.state.delivery import text_digest
-from server.core.state.entities import (
-    Conversation,
-    Message,
-    ReplyRequest,
-    closed_for,
-    message_view,
-)
+from server.core.state.entities import Conversation, Message, ReplyRequest
 from server.core.state.message_details import NO_DETAILS, Email, MessageDetails, Quote
 from server.core.state.reply_parts import divided, is_further_part, part_keys
+from server.core.state.views import closed_for, message_view
 from server.core.times import SECOND
 from server.db.access.agent_rows import Agent
 from server.db.engine.database import Connection

@@ -18,15 +18,10 @@ from server.chatwoot import (
 from server.core.identifiers import parse_digits
 from server.core.state.conversation_changes import with_inbox
 from server.core.state.cursors import Cursor
-from server.core.state.entities import (
-    Conversation,
-    Json,
-    Message,
-    agent_view,
-    message_view,
-)
+from server.core.state.entities import Conversation, Json, Message
 from server.core.state.projection import WorkingSet
 from server.core.state.tracked import TrackedConversation
+from server.core.state.views import agent_view, message_view
 from server.core.times import SECOND
 from server.core.wire.event_frames import EventBatch
 from server.db.access.agent_rows import Agent

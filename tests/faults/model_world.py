@@ -17,8 +17,9 @@ from server.access.authentication import Principal
 from server.core.chatwoot.changes import Change
 from server.core.chatwoot.payloads import parse_delivery
 from server.core.state.cursors import parse_cursor
-from server.core.state.entities import Message, conversation_view, message_view
+from server.core.state.entities import Message
 from server.core.state.tracked import Source
+from server.core.state.views import conversation_view, message_view
 from server.core.times import SECOND, wall_now_us
 from server.core.wire.websocket_bytes import split_text_frames
 from server.db.access import integration_rows

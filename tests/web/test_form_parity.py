@@ -15,8 +15,8 @@ import pytest
 
 from server.core.pages.page_forms import message_form, sender_of
 from server.core.pages.page_locale import Locale
-from server.core.state.entities import message_view
 from server.core.state.message_kinds import KINDS
+from server.core.state.views import message_view
 from tests.unit.core.pages.test_page_text import PIECES
 from tests.web.fixed_data import kind_messages, messages
 

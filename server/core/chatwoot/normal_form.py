@@ -15,7 +15,8 @@ from server.core.chatwoot.attachment_payloads import in_order
 from server.core.chatwoot.changes import MessageState
 from server.core.chatwoot.edits import SURVEY, is_other_text
 from server.core.state.delivery import ARRIVED
-from server.core.state.entities import Attachment, Message, is_same_message_view
+from server.core.state.entities import Attachment, Message
+from server.core.state.views import is_same_message_view
 
 _BREAK = re.compile(r"\\\r?\n")
 _ESCAPED_LINE = re.compile(r"(?<=\\\n)\\(?=(?:-+|=+)[ \t]*(?:\\?\n|$))")

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from server.core.state.delivery import discarded_by
-from server.core.state.entities import Conversation, Message, preview_of, shown_error
+from server.core.state.entities import Conversation, Message
 from server.core.state.previews import (
     MACHINE,
     SPOKEN,
@@ -26,6 +26,7 @@ from server.core.state.previews import (
     UnsentReply,
 )
 from server.core.state.thread_order import LAST, place_of
+from server.core.state.views import preview_of, shown_error
 from server.core.times import SECOND
 
 MACHINES = ("automatic", "automation", "campaign")

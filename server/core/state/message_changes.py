@@ -21,9 +21,7 @@ from server.core.state.delivery import (
     with_status,
     with_stored_text,
 )
-from server.core.state.entities import (
-    Message,
-)
+from server.core.state.entities import Message
 from server.core.state.message_details import NO_DETAILS, MessageDetails
 from server.core.state.tracked import TrackedMessage
 from server.core.times import SECOND

@@ -30,13 +30,7 @@ from server.core.state.delivery import (
     seen,
     with_status,
 )
-from server.core.state.entities import (
-    Conversation,
-    Json,
-    Message,
-    is_same_conversation_view,
-    is_same_message_view,
-)
+from server.core.state.entities import Conversation, Json, Message
 from server.core.state.list_rows import with_message
 from server.core.state.marks import NO_MARKS, with_block, with_newer
 from server.core.state.message_changes import (
@@ -56,6 +50,7 @@ from server.core.state.tracked import (
     TrackedConversation,
     TrackedMessage,
 )
+from server.core.state.views import is_same_conversation_view, is_same_message_view
 from server.core.times import rounded
 
 

@@ -7,11 +7,7 @@ from enum import Enum
 
 import msgspec
 
-from server.core.state.entities import (
-    Conversation,
-    Json,
-    Message,
-)
+from server.core.state.entities import Conversation, Json, Message
 
 ConversationKey = tuple[int, int]  # (integration id, Chatwoot display id)
 

@@ -2,13 +2,8 @@
 
 import msgspec
 
-from server.core.state.entities import (
-    Conversation,
-    Json,
-    Message,
-    conversation_view,
-    message_view,
-)
+from server.core.state.entities import Conversation, Json, Message
+from server.core.state.views import conversation_view, message_view
 from server.core.times import iso
 
 _encoder = msgspec.json.Encoder()

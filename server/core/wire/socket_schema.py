@@ -9,11 +9,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from server.core.state.entities import (
-    Attachment,
-    Contact,
-    DeliveryError,
-)
+from server.core.state.entities import Attachment, Contact, DeliveryError
 from server.core.state.marks import Team
 from server.core.state.message_details import MessageDetails
 from server.core.state.previews import Preview

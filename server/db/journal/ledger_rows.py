@@ -5,8 +5,9 @@ as no index is kept for it.
 import msgspec
 
 from server.core.identifiers import parse_digits
-from server.core.state.entities import DeliveryError, shown_state
+from server.core.state.entities import DeliveryError
 from server.core.state.message_trace import SeenDelivery, SeenEvent
+from server.core.state.views import shown_state
 from server.db.engine.database import Connection
 from server.db.engine.row_mapper import RowMapper
 from server.db.journal.journal import SOURCE

@@ -17,12 +17,12 @@ from server.core.state.entities import (
     DeliveryError,
     Message,
     ReplyRequest,
-    known_contact,
 )
 from server.core.state.marks import NO_MARKS, Marks
 from server.core.state.message_details import MessageDetails
 from server.core.state.previews import RowPreview
 from server.core.state.search_text import customer_form, message_form
+from server.core.state.views import known_contact
 from server.db.engine.driver_adapters import Dialect, Row
 from server.db.engine.row_mapper import RowMapper
 from server.db.schema.crm_words import SHOWN_SENDER, SHOWN_STATUS

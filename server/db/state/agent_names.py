@@ -5,7 +5,8 @@ bear another, a batch at a time.
 from collections.abc import Iterable
 
 from server.core.chatwoot.agent_names import CurrentNames, with_names
-from server.core.state.entities import Message, is_same_conversation_view
+from server.core.state.entities import Message
+from server.core.state.views import is_same_conversation_view
 from server.db.engine.database import Connection
 from server.db.schema.columns import CONVERSATIONS, MESSAGES, ids
 from server.db.schema.crm_words import IS_AGENT

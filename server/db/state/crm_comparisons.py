@@ -14,9 +14,10 @@ from server.core.state.crm_changes import (
     SERVER,
     Inbound,
 )
-from server.core.state.entities import Conversation, Message, preview_of
+from server.core.state.entities import Conversation, Message
 from server.core.state.list_rows import rank_of, settled
 from server.core.state.previews import SPOKEN, UNKNOWN, Preview, RowPreview
+from server.core.state.views import preview_of
 from server.core.times import SECOND
 from server.db.engine.database import Connection
 from server.db.engine.driver_adapters import IntList

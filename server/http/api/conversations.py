@@ -10,7 +10,8 @@ from starlette.routing import BaseRoute, Route
 
 from server.access.authentication import Principal
 from server.core.identifiers import MAX_ID, parse_digits
-from server.core.state.entities import Json, message_view
+from server.core.state.entities import Json
+from server.core.state.views import message_view
 from server.core.wire.rest_schema import NewReply, ReadMark, StatusChange, SyncWish
 from server.db.state.lists import Filters
 from server.errors import BadRequest

@@ -15,9 +15,10 @@ from server.core.chatwoot.cable_frames import news_of
 from server.core.chatwoot.changes import Change, ConversationState
 from server.core.chatwoot.message_payloads import parse_message
 from server.core.chatwoot.payloads import parse_delivery
-from server.core.state.entities import Message, message_view
+from server.core.state.entities import Message
 from server.core.state.projection import WorkingSet
 from server.core.state.tracked import Result, Source
+from server.core.state.views import message_view
 from server.core.times import SECOND
 from tests.kit.recorded_kinds import KINDS, frame, webhooks
 

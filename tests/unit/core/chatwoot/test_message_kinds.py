@@ -10,11 +10,12 @@ from msgspec.structs import replace
 
 from server.core.chatwoot.changes import MessageState
 from server.core.chatwoot.message_payloads import parse_message
-from server.core.state.entities import Json, message_view, preview_of
+from server.core.state.entities import Json
 from server.core.state.message_changes import merge_message, new_message
 from server.core.state.message_details import FormField, MessageDetails, Option, Rating
 from server.core.state.message_kinds import FILE_KINDS, KINDS
 from server.core.state.search_text import message_form
+from server.core.state.views import message_view, preview_of
 
 RECORDED = Path(__file__).parents[3] / "real" / "kinds.jsonl.gz"
 

@@ -8,7 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from server.core.state.delivery import Age, age_within_version, with_status
-from server.core.state.entities import DeliveryError, Message, shown_state
+from server.core.state.entities import DeliveryError, Message
+from server.core.state.views import shown_state
 from tests.unit.states import at
 
 WRITTEN_THERE = Message(1, 1, "agent", "Yes", at(5), chatwoot_message_id=88)

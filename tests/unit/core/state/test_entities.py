@@ -7,20 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import fields, replace
 
-from server.core.state.entities import (
-    Attachment,
-    Contact,
-    Conversation,
-    DeliveryError,
-    Message,
+from server.core.state.entities import Attachment, Contact, Conversation, DeliveryError, Message
+from server.core.state.marks import Marks, Team
+from server.core.state.message_details import MessageDetails
+from server.core.state.previews import RowPreview, UnsentReply
+from server.core.state.views import (
     conversation_view,
     is_same_conversation_view,
     is_same_message_view,
     message_view,
 )
-from server.core.state.marks import Marks, Team
-from server.core.state.message_details import MessageDetails
-from server.core.state.previews import RowPreview, UnsentReply
 
 CONVERSATION = Conversation(
     1,

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from server.core.state.entities import DeliveryError, Json, Message, conversation_view
+from server.core.state.entities import DeliveryError, Json, Message
 from server.core.state.list_rows import settled
 from server.core.state.message_details import MessageDetails
 from server.core.state.previews import RowPreview
 from server.core.state.row_settling import name_unsent, settle
+from server.core.state.views import conversation_view
 from server.core.times import iso
 from tests.unit.core.desk import Desk
 from tests.unit.states import at, conversation_change, message_change

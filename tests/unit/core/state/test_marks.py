@@ -8,9 +8,9 @@ import pytest
 from server.core.chatwoot.changes import Change
 from server.core.chatwoot.conversation_payloads import parse_conversation
 from server.core.chatwoot.payloads import parse_delivery
-from server.core.state.entities import conversation_view, is_same_conversation_view
 from server.core.state.projection import WorkingSet
 from server.core.state.tracked import Result, Source
+from server.core.state.views import conversation_view, is_same_conversation_view
 from server.core.times import SECOND
 
 SOURCE = Source(integration_id=1, company_id=1)

@@ -8,9 +8,10 @@ import pytest
 from msgspec.structs import replace
 
 from server.core.chatwoot.changes import LastMessage
-from server.core.state.entities import Attachment, DeliveryError, message_view
+from server.core.state.entities import Attachment, DeliveryError
 from server.core.state.thread_order import place_of
 from server.core.state.tracked import Result
+from server.core.state.views import message_view
 from tests.unit.core.desk import SAME, UPDATED, Desk
 from tests.unit.states import at, conversation_change, message_change
 

@@ -5,8 +5,9 @@ import json
 import msgspec
 import pytest
 
-from server.core.state.entities import DeliveryError, Message, message_view
+from server.core.state.entities import DeliveryError, Message
 from server.core.state.refusals import SENTENCES, refusal_code
+from server.core.state.views import message_view
 from server.web_folder import web_folder
 
 # as Chatwoot stores them, by channel

@@ -6,16 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.core.state.entities import (
-    Attachment,
-    Contact,
-    Conversation,
-    DeliveryError,
-    Message,
-    agent_view,
-    preview_of,
-)
+from server.core.state.entities import Attachment, Contact, Conversation, DeliveryError, Message
 from server.core.state.refusals import SENTENCES
+from server.core.state.views import agent_view, preview_of
 from server.core.wire.event_frames import (
     EventBatch,
     encode_batch,

@@ -12,12 +12,9 @@ from typing import Any
 import msgspec
 
 from server.core.chatwoot.changes import Change
-from server.core.state.entities import (
-    agent_view,
-    message_view,
-)
 from server.core.state.projection import WorkingSet
 from server.core.state.tracked import Source
+from server.core.state.views import agent_view, message_view
 from server.core.wire.event_frames import EventBatch
 from server.db.engine.database import Connection, Database
 from server.db.state import (

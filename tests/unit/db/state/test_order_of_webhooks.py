@@ -8,9 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from server.core.chatwoot.changes import Change
-from server.core.state.entities import (
-    Assignee,
-)
+from server.core.state.entities import Assignee
 from server.core.state.projection import WorkingSet
 from server.core.state.row_settling import settle
 from tests.kit.client_model import ClientModel

@@ -8,13 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from server.core.chatwoot.changes import Change, LastMessage
-from server.core.state.entities import (
-    Assignee,
-    Attachment,
-    Contact,
-    DeliveryError,
-    Message,
-)
+from server.core.state.entities import Assignee, Attachment, Contact, DeliveryError, Message
 from server.core.state.projection import WorkingSet
 from server.core.state.tracked import TrackedMessage
 from server.db.engine.database import Connection

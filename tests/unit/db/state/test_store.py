@@ -5,13 +5,7 @@ from msgspec.structs import replace
 
 from server.core.bidi import without_turning
 from server.core.chatwoot.changes import Change
-from server.core.state.entities import (
-    Attachment,
-    Contact,
-    Conversation,
-    DeliveryError,
-    Message,
-)
+from server.core.state.entities import Attachment, Contact, Conversation, DeliveryError, Message
 from server.core.state.previews import RowPreview
 from server.db.engine.database import Connection, Database
 from server.db.migrations import upgrade
