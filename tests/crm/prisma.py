@@ -4,12 +4,56 @@ from pathlib import Path
 from typing import Any
 
 from tests import crm
+from tests.kit.mariadb import MariaDB
 
 _HERE = Path(__file__).parent
 _DOCUMENTED = {
     **crm.DOCUMENTED,
     "social_conversations": crm.DOCUMENTED["social_conversations"].partition(", crm_owner")[0],
 }
+
+# columns and tables of the CRM's own with names that sound like ours, and columns narrower than
+# what is stored
+TAKEN = [
+    "ALTER TABLE social_messages MODIFY content CHAR(100) COLLATE utf8mb4_bin NOT NULL",
+    "ALTER TABLE social_conversations ADD COLUMN contact VARCHAR(100) NULL DEFAULT 'mine'",
+    "ALTER TABLE social_conversations ADD COLUMN labels VARCHAR(255) NULL DEFAULT 'vip,late'",
+    "ALTER TABLE social_conversations ADD COLUMN preview VARCHAR(100) NULL DEFAULT 'old one'",
+    "ALTER TABLE social_conversations ADD COLUMN assignee INT NULL DEFAULT 7",
+    (
+        "ALTER TABLE social_conversations ADD COLUMN channel ENUM('messenger','whatsapp','web') "
+        "NULL "
+        "DEFAULT 'web'"
+    ),
+    "ALTER TABLE social_conversations ADD COLUMN priority TINYINT NOT NULL DEFAULT 0",
+    "ALTER TABLE social_messages ADD COLUMN client_id INT NULL DEFAULT 5",
+    (
+        "ALTER TABLE social_messages ADD COLUMN agent_id INT NULL, ADD FOREIGN KEY (agent_id) "
+        "REFERENCES companies (id)"
+    ),
+    "ALTER TABLE social_messages ADD COLUMN attachments JSON NULL",
+    "ALTER TABLE integrations MODIFY access_token VARCHAR(100) NOT NULL",
+    (
+        "CREATE TABLE agents (id INT AUTO_INCREMENT PRIMARY KEY, user_id INT, full_name "
+        "VARCHAR(100), email VARCHAR(191))"
+    ),
+    (
+        "CREATE TABLE invitations (id INT AUTO_INCREMENT PRIMARY KEY, email VARCHAR(191), accepted "
+        "TINYINT(1))"
+    ),
+    (
+        "CREATE TABLE canned_replies (id INT AUTO_INCREMENT PRIMARY KEY, company_id INT NOT NULL, "
+        "title VARCHAR(100), content TEXT)"
+    ),
+    "CREATE TABLE audit_log (id BIGINT AUTO_INCREMENT PRIMARY KEY, company_id INT NOT NULL, at "
+    "BIGINT NOT NULL, "
+    "actor VARCHAR(50) NOT NULL, act VARCHAR(20) NOT NULL)",
+    (
+        "ALTER TABLE social_conversations MODIFY status ENUM('Open','Pending','ring :at 5 "
+        "o''clock','Closed') NOT NULL DEFAULT 'Open'"
+    ),
+    "ALTER TABLE social_messages MODIFY sender_type ENUM('CUSTOMER','AGENT') NOT NULL",
+]
 
 
 def load(database_url: str) -> None:
@@ -45,3 +89,10 @@ def definitions(database_url: str) -> str:
         crm.execute(database_url, f"SHOW CREATE TABLE `{table}`")[0]["Create Table"]
         for table in tables
     )
+
+
+def created(mariadb: MariaDB) -> str:
+    """A database as Prisma made it, with rows; returns its URL."""
+    url = mariadb.create_database()
+    load(url)
+    return url
