@@ -1,4 +1,4 @@
-"""At home in a database that Prisma made: messages come and go, and the CRM's rows stay as they are."""
+"""Life in a database that Prisma made: messages come and go, the CRM's rows stay as they are."""
 
 import json
 from collections.abc import AsyncIterator
