@@ -1,9 +1,10 @@
 """Brings a database to the shape of `tables.py`: an empty one, the CRM's own, or one whose upgrade
 was interrupted.
 
-Alembic keeps the order of the revisions (table `omni_inbox_version`). MySQL commits every DDL
-statement by itself, so no step trusts what an earlier run may have done: each looks at the database
-and does what is missing. Running it again at any time is safe.
+Tables, columns and indexes are completed at once; then Alembic runs the revisions that fill them,
+in their order (table `omni_inbox_version`). MySQL commits every DDL statement by itself, so no step
+trusts what an earlier run may have done: each looks at the database and does what is missing.
+Running it again at any time is safe.
 """
 
 from pathlib import Path
@@ -44,7 +45,7 @@ def plan(database_url: str, vault: Vault | None = None) -> Plan:
     With a `vault` it also says which tokens `db upgrade` will encrypt.
     """
     with connected(database_url) as connection:
-        is_filled = _revision(connection) == _head(_config(connection, []))
+        is_filled = _is_filled(connection, _config(connection, []))
         return plan_of(connection, vault or Vault(""), is_filled=is_filled)
 
 
@@ -60,24 +61,17 @@ def upgrade(database_url: str, progress: Progress = silent) -> list[str]:
     done: list[str] = []
     with exclusive(database_url) as connection, telling(progress):
         config = _config(connection, done)
-        was_complete = _revision(connection) == _head(config)
+        was_filled = _is_filled(connection, config)
         if refusals := fit.check(connection).refusals:
             raise ConfigurationError(
                 "\n".join(["The database was not upgraded, and nothing was changed:", *refusals])
             )
         done += crm_triggers.take_over(connection)
         done += own_names.rename(connection)
-        try:
-            command.upgrade(config, "head")
-        except CommandError as error:
-            raise ConfigurationError(
-                "This database was upgraded by a newer version of the program; install that one "
-                f"({error})"
-            ) from None
-        # no revision ran: look whether someone took away what they made, or added an integration to
-        # link to
-        if was_complete:
-            done += shape.complete(connection)
+        # once for all revisions: what they fill is there, also where someone took it away
+        done += shape.complete(connection)
+        command.upgrade(config, "head")
+        if was_filled:  # no revision ran: someone may have added an integration to link to
             done += backfill.fill(connection)
             done += fill_search_texts.fill(connection)
         done += _note_crm_changes(connection)
@@ -85,10 +79,13 @@ def upgrade(database_url: str, progress: Progress = silent) -> list[str]:
 
 
 def put_triggers_back(database_url: str) -> list[str]:
-    """Create the triggers that are missing. Blocks. Raises PermissionError where the account may
-    not, else as `upgrade`.
+    """Create the triggers that are missing, where all that they name is there: SQLite takes others
+    as well, and then refuses every write. Blocks. Raises PermissionError where the account may not,
+    else as `upgrade`.
     """
     with exclusive(database_url) as connection:
+        if shape.missing(connection):
+            return []
         return crm_triggers.ensure(connection)
 
 
@@ -150,5 +147,14 @@ def _revision(connection: Connection) -> str | None:
     ).get_current_revision()
 
 
-def _head(config: Config) -> str | None:
-    return ScriptDirectory.from_config(config).get_current_head()
+def _is_filled(connection: Connection, config: Config) -> bool:
+    """Whether all revisions ran here. Raises ConfigurationError for one that is unknown to us."""
+    scripts, revision = ScriptDirectory.from_config(config), _revision(connection)
+    try:
+        scripts.get_revision(revision or "base")
+    except CommandError as error:
+        raise ConfigurationError(
+            "This database was upgraded by a newer version of the program; install that one "
+            f"({error})"
+        ) from None
+    return revision == scripts.get_current_head()

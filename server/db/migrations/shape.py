@@ -29,9 +29,11 @@ def complete(connection: Connection) -> list[str]:
     done: list[str] = []
     for sentence in foreign(connection):
         raise ConfigurationError(sentence)
+    fitted: MetaData | None = None
     for table in tables.metadata.sorted_tables:
         if not inspect(connection).has_table(table.name):
-            _fitted(table, inspect(connection)).create(connection)
+            fitted = _fitted(inspect(connection)) if fitted is None else fitted
+            fitted.tables[table.name].create(connection)
             done.append(f"created table {table.name}")
             continue
         done += _complete_columns(connection, table)
@@ -131,17 +133,19 @@ def _complete_columns(connection: Connection, table: Table) -> list[str]:
     makes it.
     """
     is_crm = table in LEGACY and connection.dialect.name != "sqlite"
-    options = crm_column_changes.table_options(connection, table) if is_crm else []
+    if is_crm and (options := crm_column_changes.table_options(connection, table)):
+        report(f"changing table {table.name}")
+        # by itself: what comes after inherits from it, and only then a column whose character set
+        # was the table's says which it is
+        _alter(connection, table, options)
     widened = crm_column_changes.widenings(connection, table) if is_crm else {}
     added = list(missing_columns(inspect(connection), table))
     modified = [f"MODIFY COLUMN {one.definition}" for one in widened.values()]
     new = [
         f"ADD COLUMN {CreateColumn(column).compile(dialect=connection.dialect)}" for column in added
     ]
-    if table in LEGACY and (options or modified or new):
+    if table in LEGACY and (modified or new):
         report(f"changing table {table.name}")
-    if options:  # by itself: what comes after inherits from it
-        _alter(connection, table, options)
     if any(one.copies for one in widened.values()):
         _alter(connection, table, modified + new)
     else:
@@ -178,21 +182,20 @@ def _complete_indexes(connection: Connection, table: Table) -> list[str]:
     return done
 
 
-def _fitted(table: Table, inspector: Inspector) -> Table:
-    """The table with foreign keys of the type the CRM gave the ids they point to: MySQL refuses INT
-    against BIGINT.
+def _fitted(inspector: Inspector) -> MetaData:
+    """Our tables with foreign keys of the type the CRM gave the ids they point to: MySQL refuses
+    INT against BIGINT.
     """
-    metadata = MetaData()
-    for other in tables.metadata.sorted_tables:
-        other.to_metadata(metadata)
-    fitted = metadata.tables[table.name]
-    for key in fitted.foreign_keys:
+    fitted = MetaData()
+    for table in tables.metadata.sorted_tables:
+        table.to_metadata(fitted)
+    for key in (key for table in fitted.sorted_tables for key in table.foreign_keys):
         if inspector.has_table(key.column.table.name):
             found = {
                 column["name"]: column["type"]
                 for column in inspector.get_columns(key.column.table.name)
             }
-            key.parent.type = found[key.column.name]
+            key.parent.type = found.get(key.column.name, key.parent.type)
     return fitted
 
 

@@ -4,17 +4,13 @@ its three tables.
 
 from alembic import context, op
 
-from server.db.migrations import backfill, shape
+from server.db.migrations import backfill
 
 revision = "0001"
 down_revision = None
 
 
 def upgrade() -> None:
-    """Create what is missing and fill our columns of rows that are there; say in `done` what was
-    done.
-    """
-    connection = op.get_bind()
+    """Fill our columns of rows that are there; say in `done` what was done."""
     done: list[str] = context.config.attributes["done"]
-    done += shape.complete(connection)
-    done += backfill.fill(connection)
+    done += backfill.fill(op.get_bind())

@@ -4,15 +4,13 @@ been asked (`server/integrations/proofs.py`).
 
 from alembic import context, op
 
-from server.db.migrations import shape, trusted_integrations
+from server.db.migrations import trusted_integrations
 
 revision = "0002"
 down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Add what is missing and trust integrations that are there; say in `done` what was done."""
-    connection = op.get_bind()
+    """Trust integrations that are there; say in `done` what was done."""
     done: list[str] = context.config.attributes["done"]
-    done += shape.complete(connection)
-    done += trusted_integrations.trust_older(connection)
+    done += trusted_integrations.trust_older(op.get_bind())

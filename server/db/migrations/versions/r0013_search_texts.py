@@ -2,15 +2,13 @@
 
 from alembic import context, op
 
-from server.db.migrations import fill_search_texts, shape
+from server.db.migrations import fill_search_texts
 
 revision = "0013"
 down_revision = "0010"
 
 
 def upgrade() -> None:
-    """Add the columns and fill them for rows that are there; say in `done` what was done."""
-    connection = op.get_bind()
+    """Fill them for rows that are there; say in `done` what was done."""
     done: list[str] = context.config.attributes["done"]
-    done += shape.complete(connection)
-    done += fill_search_texts.fill(connection)
+    done += fill_search_texts.fill(op.get_bind())

@@ -4,14 +4,9 @@ The renaming itself is done before any revision runs (`own_names`): what came be
 asked for under today's names.
 """
 
-from alembic import context, op
-
-from server.db.migrations import shape
-
 revision = "0014"
 down_revision = "0013"
 
 
 def upgrade() -> None:
-    """Add the tables and columns that are missing; say in `done` which."""
-    context.config.attributes["done"] += shape.complete(op.get_bind())
+    """What it added is there before any revision runs (`shape.complete`)."""

@@ -2,15 +2,13 @@
 
 from alembic import context, op
 
-from server.db.migrations import shape, unsent_marks
+from server.db.migrations import unsent_marks
 
 revision = "0023"
 down_revision = "0022"
 
 
 def upgrade() -> None:
-    """Add what is missing and mark the rows that are there; say in `done` what was done."""
-    connection = op.get_bind()
+    """Mark the rows that are there; say in `done` what was done."""
     done: list[str] = context.config.attributes["done"]
-    done += shape.complete(connection)
-    done += unsent_marks.fill(connection)
+    done += unsent_marks.fill(op.get_bind())
