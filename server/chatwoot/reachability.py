@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from server.chatwoot.allowed_addresses import is_private, resolve
+from server.chatwoot.allowed_addresses import is_private, resolve, tls_context
 from server.problems import Problem
 
 _SECONDS = 5.0  # Chatwoot itself waits no longer
@@ -22,7 +22,11 @@ async def problem_with(webhook_url: str, proxy: str = "") -> Problem | None:
         async with (
             asyncio.timeout(2 * _SECONDS),
             httpx.AsyncClient(
-                timeout=_SECONDS, follow_redirects=False, trust_env=False, proxy=proxy or None
+                verify=tls_context(),
+                timeout=_SECONDS,
+                follow_redirects=False,
+                trust_env=False,
+                proxy=proxy or None,
             ) as http,
             http.stream("GET", webhook_url, headers={"Accept": "application/json"}) as answer,
         ):
