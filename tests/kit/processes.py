@@ -14,12 +14,29 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import IO, Protocol
 
 from tests.kit.eventually import patient
 
 _PROBE_PAUSE_SECONDS = 0.02
 _LOG_TAIL_CHARACTERS = 4000
 _live: "weakref.WeakSet[ServerProcess]" = weakref.WeakSet()
+
+
+class Started(Protocol):
+    """A process that was started: what `subprocess.Popen` and `forks.Forked` have in common."""
+
+    pid: int
+    returncode: int | None
+
+    def poll(self) -> int | None:
+        """The exit code (negative: by that signal), None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end, `timeout` seconds at most; raises subprocess.TimeoutExpired."""
+
+    def terminate(self) -> None:
+        """SIGTERM."""
 
 
 class NotReady(Exception):
@@ -60,7 +77,7 @@ class ServerProcess:
         self.env = dict(env) if env is not None else None
         self._cwd = cwd
         self._is_ready = is_ready
-        self._popen: subprocess.Popen[bytes] | None = None
+        self._popen: Started | None = None
         # false once the group was ended: its number may belong to a stranger from then on
         self._owns_group = False
 
@@ -101,18 +118,22 @@ class ServerProcess:
         if self.is_running:
             return
         with self.log_path.open("ab") as log:
-            self._popen = subprocess.Popen(
-                self.argv,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=self.env,
-                cwd=self._cwd,
-                start_new_session=True,
-            )
+            self._popen = self._started(log)
         self._owns_group = True
         _live.add(self)
         self._await_ready(limit)
+
+    def _started(self, log: IO[bytes]) -> Started:
+        """A process in a session of its own that writes to `log`."""
+        return subprocess.Popen(
+            self.argv,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=self.env,
+            cwd=self._cwd,
+            start_new_session=True,
+        )
 
     def stop(self, limit: float = 20.0) -> int | None:
         """SIGTERM, then `limit` seconds (scaled) to end by itself; returns the exit code (None:
