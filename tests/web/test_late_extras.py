@@ -128,3 +128,22 @@ async def test_a_reply_that_is_taken_back_has_its_copies_though_their_script_is_
     await page.reload()
     await expect(page.locator(".copies summary")).to_have_text("To lina@customers.example")
     await expect(page.get_by_label("Cc", exact=True)).to_have_value("")
+
+
+async def test_a_reply_can_be_taken_back_though_the_script_of_acts_is_missing(
+    site: Site, open_window: OpenWindow, channel: Channel, preferences: Any
+) -> None:
+    """In the seconds before it goes out there is no time to fetch one, and no line maybe."""
+    channel("Channel::Whatsapp")
+    await preferences(undoSeconds=10)
+    customer, number = await written(site, "When do you open?")
+    window = await open_window()
+    window.expected.append("net::ERR_FAILED")
+    await window.context.route("**/later/acts.js", lambda route: route.abort())
+    page = await window.open(f"/inbox/c/{number}")
+    await page.fill("#reply", "too hasty")
+    await page.press("#reply", "Enter")
+    await page.click('#messages > li[data-state="undo"] [data-act=edit]:visible')
+    await expect(page.locator("#reply")).to_have_value("too hasty")
+    await expect(page.locator("#messages > li[data-state]")).to_have_count(0)
+    assert site.replies_to(customer) == []

@@ -43,7 +43,7 @@ const drafts = new Drafts(owner, localStorage);
 const status = new Status(i18n);
 const delay = new Delay(boot.printedAt);
 const navigation = new Navigation(onView);
-const app = { acts, agent: boot.agent, preferences: boot.preferences, store, api, reads, delay, i18n, drafts, limits: boot.limits, own: boot.own, get view() { return navigation.view; }, get cursor() { return resume.cursor; } };
+const app = { ...boot, acts, store, api, reads, delay, i18n, drafts, get view() { return navigation.view; }, get cursor() { return resume.cursor; } };
 
 const sender = (app.sender = new SenderLine(app, boot.senders));
 const outbox = (app.outbox = new Outbox({

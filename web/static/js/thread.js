@@ -285,12 +285,14 @@ export class Thread {
       event.preventDefault();
       return this.#goToQuoted(Number(quote.dataset.quote));
     }
-    const action = target.closest("[data-act]")?.dataset.act;
-    if (!action) return;
-    const key = target.closest("[data-key]").dataset.key;
+    const button = target.closest("[data-act]");
+    const key = button?.closest("[data-key]").dataset.key;
     const message = this.#items().find((item) => messageKey(item) === key);
-    // else sent or taken back in another tab, before this one has painted it
-    if (message) this.#app.acts((it) => it.onMessage(action, message));
+    if (!message) return; // sent or taken back in another tab, before this one has painted it
+    const { act } = button.dataset;
+    // at once, and also without a line: in a moment it is on its way
+    if (message.id === null && act === "edit") this.onEdit(this.#app.outbox.discard(message.clientId));
+    else this.#app.acts((it) => it.onMessage(act, message));
   }
 
   // Set by the composer: a reply taken back goes into the text field again.

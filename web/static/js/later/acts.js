@@ -48,7 +48,6 @@ export class Acts {
     if (id === null) {
       if (action === "retry") return outbox.retry(clientId);
       const entry = outbox.discard(clientId);
-      if (action === "edit") return thread.onEdit(entry);
       return entry && this.#tell("done", i18n.t("act.discarded"), () => thread.onEdit(entry));
     }
     if (action !== "edit") return this.#do(wish);
