@@ -37,9 +37,10 @@ def parse_details(m: Json, content: str) -> MessageDetails | None:
     """
     a = as_dict(m.get("content_attributes"))
     sender_kind = _sender_kind(m, a)
-    if a.get("deleted") is True:
-        details = MessageDetails(sender_kind=sender_kind)
-        return None if details == NO_DETAILS else details
+    # most messages: a plain text without attributes, of which nothing else can be said
+    is_plain = not a and m.get("content_type") in (None, "text")
+    if is_plain or a.get("deleted") is True:
+        return MessageDetails(sender_kind=sender_kind) if sender_kind else None
     details = MessageDetails(
         sender_kind=sender_kind,
         is_unsupported=a.get("is_unsupported") is True,
