@@ -53,7 +53,10 @@ def create_app(settings: Settings) -> Starlette:
         around,
         routes=[Route(WEBHOOK_PATH, http.webhook, methods=["POST"]), *http.routes],
         lifespan=lifespan,
-        exception_handlers={OmniError: _on_problem, HTTPException: _on_http_error},
+        exception_handlers={
+            OmniError: _on_problem,
+            HTTPException: partial(_on_http_error, http.error_page),
+        },
     )
     # the address it would lead to is made of the request's own Host
     app.router.redirect_slashes = False
@@ -74,7 +77,10 @@ async def _on_problem(request: Request, error: Exception) -> Response:
     return problem_answer(error)
 
 
-async def _on_http_error(request: Request, error: Exception) -> Response:
+async def _on_http_error(
+    error_page: Callable[[Request, OmniError], Response], request: Request, error: Exception
+) -> Response:
+    """Answer an address that leads nowhere: people with a page, programs with a problem."""
     if not isinstance(error, HTTPException):
         raise error
     problem = OmniError(error.detail) if error.status_code != 404 else NotFound()
@@ -82,4 +88,14 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     problem.code = {404: "not_found", 405: "method_not_allowed"}.get(
         error.status_code, "http_error"
     )
+    if _is_for_people(request):
+        return error_page(request, problem)
     return problem_answer(problem, error.headers)
+
+
+def _is_for_people(request: Request) -> bool:
+    """Whether a browser asks for what it will show: it names HTML, as no program does that wants
+    JSON.
+    """
+    is_api = request.url.path.startswith(("/api/", "/ws"))
+    return not is_api and "text/html" in request.headers.get("Accept", "")

@@ -1,10 +1,14 @@
 """Builds `http/`: the endpoints, and the list of the routes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute, WebSocketRoute
 
 from server.composition.application import Application
+from server.errors import OmniError
 from server.http.agent_preferences import AgentPreferences
 from server.http.api import ops
 from server.http.api.account import AccountApi
@@ -41,11 +45,14 @@ from server.web_folder import web_folder
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Http:
-    """The routes, and the two parts that other rooms and tests ask for."""
+    """The routes, and the parts that other rooms and tests ask for. `error_page` shows an error to
+    people.
+    """
 
     guard: Guard
     webhook: Webhook
     routes: list[BaseRoute]
+    error_page: Callable[[Request, OmniError], Response]
 
 
 def build_http(parts: Application) -> Http:
@@ -69,10 +76,14 @@ def build_http(parts: Application) -> Http:
         strangers,
         parts.resources.observer,
     )
-    return Http(guard=guard, webhook=webhook, routes=_routes(parts, guard, pipeline))
+    frame = PageFrame(web_folder())
+    routes = _routes(parts, guard, pipeline, frame)
+    return Http(guard=guard, webhook=webhook, routes=routes, error_page=frame.error)
 
 
-def _routes(parts: Application, guard: Guard, pipeline: RequestPipeline) -> list[BaseRoute]:
+def _routes(
+    parts: Application, guard: Guard, pipeline: RequestPipeline, frame: PageFrame
+) -> list[BaseRoute]:
     settings, database = parts.resources.settings, parts.resources.database
     access, live, integrations = parts.access, parts.live, parts.integrations
     sessions = Sessions(
@@ -99,7 +110,7 @@ def _routes(parts: Application, guard: Guard, pipeline: RequestPipeline) -> list
         *PeopleApi(guard, access.people, sessions.cookie).routes(),
         *AccountApi(guard, access.sign_in).routes(),
         *OwnTokensApi(guard, integrations.own_token_connections, integrations.own_tokens).routes(),
-        *_pages(parts, guard, pipeline, sessions),
+        *_pages(parts, guard, pipeline, sessions, frame),
     ]
 
 
@@ -122,11 +133,14 @@ def _conversations(parts: Application, guard: Guard) -> list[BaseRoute]:
 
 
 def _pages(
-    parts: Application, guard: Guard, pipeline: RequestPipeline, sessions: Sessions
+    parts: Application,
+    guard: Guard,
+    pipeline: RequestPipeline,
+    sessions: Sessions,
+    frame: PageFrame,
 ) -> list[BaseRoute]:
     settings, database = parts.resources.settings, parts.resources.database
     access, integrations, operation = parts.access, parts.integrations, parts.operation
-    frame = PageFrame(web_folder())
     preferences = AgentPreferences(database)
     shell = PageShell(frame, preferences, pipeline)
     inbox_pages = InboxPages(

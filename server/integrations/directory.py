@@ -229,6 +229,10 @@ class Directory:
         ]
         return len(own) > 1 or any(one.inbox_id is None for one in own)
 
+    def is_connected(self, company_id: int) -> bool:
+        """Whether any inbox is connected to the company, switched off or not."""
+        return any(one.company_id == company_id for one in self.integrations.values())
+
     def addresses_of(self, company_id: int) -> list[str]:
         """Return where mail to the company's inboxes goes."""
         own = (one for one in self.integrations.values() if one.company_id == company_id)

@@ -239,12 +239,17 @@ class Pages:
 
 
 @contextmanager
-def running_pages(folder: Path, *, has_agent: bool = True) -> Iterator[Pages]:
-    """The whole application on an SQLite database that has every look in it."""
+def running_pages(
+    folder: Path, *, has_agent: bool = True, is_connected: bool = True
+) -> Iterator[Pages]:
+    """The whole application on an SQLite database that has every look in it; without an agent, or
+    connected to no inbox, nothing but that.
+    """
     url = fresh_sqlite(folder / "omni.db")
     engine = sqlalchemy.create_engine(url)
     if has_agent:
-        asyncio.run(_fill(url))
+        asyncio.run(_fill(url, is_connected=is_connected))
+    if has_agent and is_connected:
         foreign = _conversation(FOREIGN_ID, company_id=_COMPANY + 1)
         rows = [_row(conversation_to_row(c)) for c in (*conversations(), foreign)]
         messages_rows = [_row(message_to_row(m)) for m in (*messages(), *kind_messages())]
@@ -263,7 +268,7 @@ def running_pages(folder: Path, *, has_agent: bool = True) -> Iterator[Pages]:
     engine.dispose()
 
 
-async def _fill(url: str) -> None:
+async def _fill(url: str, *, is_connected: bool) -> None:
     now_us = _ago(0)
     integration = {
         "company_id": _COMPANY,
@@ -279,7 +284,8 @@ async def _fill(url: str) -> None:
         await agent_rows.add_agent(
             connection, _COMPANY, EMAIL, "Tomas Berg", "admin", hashed, now_us
         )
-        for inbox_id, name in ((12, "Dhaka <Fashion>"), (13, "Chattogram")):
+        inboxes = ((12, "Dhaka <Fashion>"), (13, "Chattogram")) if is_connected else ()
+        for inbox_id, name in inboxes:
             one = integration | {"inbox_id": inbox_id, "inbox_name": name}
             await integration_rows.add_integration(connection, Vault(""), one, now_us)
         # as the server that stored the rows has done: nothing is to be compared with its notes

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime, tzinfo
 from typing import Any
 
 from server.core.state.message_kinds import KINDS, is_stand_in
@@ -80,16 +80,16 @@ class Locale:
         return self.digits(f"{value:,}")
 
     def exact(self, moment_us: int | None) -> str:
-        """Format a moment as in logs: `2026-07-18 09:01:05.204 UTC`."""
+        """Format a moment in the reader's zone, to the millisecond and with the zone's distance
+        from UTC, as logs are in UTC: `2026-07-18 15:01:05.204 UTC+06:00`.
+        """
         if moment_us is None:
             return "—"
         seconds, rest = divmod(moment_us, SECOND)
-        return (
-            self.digits(
-                f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}.{rest // 1000:03d}"
-            )
-            + " UTC"
-        )
+        at = datetime.fromtimestamp(seconds, self.zone)
+        distance = at.strftime("%z")
+        shown = f"{distance[:3]}:{distance[3:5]}" if distance.strip("+-0") else ""
+        return self.digits(f"{at:%Y-%m-%d %H:%M:%S}.{rest // 1000:03d} UTC{shown}")
 
     def ago(self, moment_us: int | None) -> str:
         """Format how long ago a moment was, in one unit, as administrators read it; the exact

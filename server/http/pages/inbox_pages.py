@@ -7,7 +7,7 @@ message.js), and a test compares the two.
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 import msgspec
@@ -33,7 +33,7 @@ from server.http.pages.page_requests import (
     redirect,
     remember_appearance,
 )
-from server.http.pages.page_shell import PageShell
+from server.http.pages.page_shell import PageShell, done_of
 from server.http.pages.page_view import FIRST_PAGE, PLATFORMS, View
 from server.integrations.directory import Directory
 from server.integrations.own_tokens import OwnTokens
@@ -149,8 +149,13 @@ class InboxPages:
 
     async def settings(self, request: Request, principal: Principal) -> Response:
         """Show what an agent may choose, as a form."""
-        return self._frame.render(
-            request, "settings.html", {"choices": CHOICES, "preferences": request.state.preferences}
+        return self._shell.render(
+            request,
+            "settings.html",
+            principal=principal,
+            choices=CHOICES,
+            preferences=request.state.preferences,
+            done=done_of(request, ("saved",)),
         )
 
     async def change_settings(self, request: Request, principal: Principal) -> Response:
@@ -163,7 +168,7 @@ class InboxPages:
             if name in form or isinstance(values[0], bool)
         }
         await self._preferences.change(principal.agent.id, given)
-        return remember_appearance(redirect("/inbox/settings"), given)
+        return remember_appearance(redirect("/inbox/settings?done=saved"), given)
 
     def _inbox_page(self, request: Request, agent: Agent, view: View, shown: Shown) -> Response:
         locale = self._frame.locale(request)
@@ -172,7 +177,11 @@ class InboxPages:
         before = {"before_list": shown.next_before} if shown.next_before else {}
         older = {**view.filters.params(), **before} if before else {}
         has_inboxes = self._directory.has_inboxes(agent.company_id)
+        is_connected = self._directory.is_connected(agent.company_id)
+        if not is_connected:
+            locale = _without_inbox(locale)
         context = {
+            "l": locale,
             "agent": agent,
             "has_trouble": self._has_trouble(agent),
             "has_inboxes": has_inboxes,
@@ -183,6 +192,7 @@ class InboxPages:
             "query": view.query(),
             "conversations": shown.items,
             "older_query": urlencode(older),
+            "is_connected": is_connected,
             "empty_key": view.empty_key(),
             "thread": thread,
             "senders": {one["integrationId"]: one for one in shown.senders},
@@ -215,6 +225,15 @@ class InboxPages:
     def _has_trouble(self, agent: Agent) -> bool:
         """Whether to show an administrator that an inbox of the company does not work."""
         return agent.role == "admin" and self._directory.has_trouble(agent.company_id)
+
+
+def _without_inbox(locale: Locale) -> Locale:
+    """Return the locale of a company to which no inbox is connected: an empty list is no work that
+    is done. Scripts get the same texts.
+    """
+    text = locale.t("list.noInbox")
+    texts = {**locale.catalogue, "list.emptyOpen": text, "list.empty": text}
+    return replace(locale, catalogue=texts)
 
 
 def _items(thread: JsonObject | None, locale: Locale) -> list[ThreadItem]:

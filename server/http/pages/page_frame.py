@@ -97,9 +97,14 @@ class PageFrame:
         locale = self.locale(request)
         keys = (f"error.{error.code}", f"error.{error.status}", "error.unknown")
         general = locale.t(next(key for key in keys if key in locale.catalogue))
-        text = locale.sentence(error.problem) if isinstance(error.problem, Problem) else general
-        written = getattr(request.state, "written", "")
-        context = {"text": text, "written": written}
+        titles = (f"error.title.{error.status}", "error.title")
+        context = {
+            "title": locale.t(next(key for key in titles if key in locale.catalogue)),
+            "text": locale.sentence(error.problem)
+            if isinstance(error.problem, Problem)
+            else general,
+            "written": getattr(request.state, "written", ""),
+        }
         response = self.render(request, "error.html", context, error.status)
         if error.retry_seconds is not None:
             response.headers["Retry-After"] = str(error.retry_seconds)
