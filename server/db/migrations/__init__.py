@@ -79,13 +79,13 @@ def upgrade(database_url: str, progress: Progress = silent) -> list[str]:
 
 
 def put_triggers_back(database_url: str) -> list[str]:
-    """Create the triggers that are missing, where all that they name is there: SQLite takes others
-    as well, and then refuses every write. Blocks. Raises PermissionError where the account may not,
-    else as `upgrade`.
+    """Create the triggers that are missing. Blocks. Raises PermissionError where the account may
+    not, ConfigurationError where a column that they name is missing (SQLite would take them, and
+    then refuse every write), else as `upgrade`.
     """
     with exclusive(database_url) as connection:
-        if shape.missing(connection):
-            return []
+        if unknown := crm_triggers.unknown_names(connection):
+            raise ConfigurationError(f"Triggers name what is missing: {', '.join(unknown)}")
         return crm_triggers.ensure(connection)
 
 

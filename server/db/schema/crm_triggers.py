@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 import sqlalchemy.exc
 from msgspec.structs import replace
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 
 from server.core.state.crm_changes import (
     COMPARE,
@@ -50,6 +50,8 @@ ORDER_COMPARISON = (
 _PREFIX = "omni_crm_"
 _MARK = "/* omni_inbox triggers, version {} */"
 _MARKED = re.compile(re.escape(_MARK).replace(r"\{\}", r"(\d+)"))
+_NAMED = re.compile(r"\b(?:NEW|OLD)\.(\w+)")
+_NOTED = ("company_id", "subject", "act", "row_id", "conversation_id")
 # TRIGGER denied; SUPER needed while the binary log is on; access denied to a definer
 _DENIED = {1142, 1227, 1419, 1044, 1045, 1370}
 # a text differs when its bytes do: the tables' collations call `a` and `A` equal
@@ -133,6 +135,20 @@ def missing(connection: Connection) -> list[Trigger]:
     version's.
     """
     return _read_triggers(connection)[0]
+
+
+def unknown_names(connection: Connection) -> list[str]:
+    """Return what triggers name and the tables lack: `social_messages.omni_seq`."""
+    inspector = inspect(connection)
+    named = {CHANGES_TABLE: set(_NOTED)}
+    for one in triggers(_dialect(connection)):
+        named.setdefault(one.table, set()).update(_NAMED.findall(one.body))
+    unknown = []
+    for table, names in named.items():
+        columns = inspector.get_columns(table) if inspector.has_table(table) else []
+        lacking = names - {column["name"] for column in columns}
+        unknown += [f"{table}.{name}" for name in sorted(lacking)]
+    return unknown
 
 
 async def read_missing(connection: AsyncConnection) -> list[str]:
@@ -348,6 +364,6 @@ def _insert_change(
     company_id: str, subject: int, act: str, row_id: str, conversation_id: str
 ) -> str:
     return (
-        f"INSERT INTO {CHANGES_TABLE} (company_id, subject, act, row_id, conversation_id) "
+        f"INSERT INTO {CHANGES_TABLE} ({', '.join(_NOTED)}) "
         f"VALUES ({company_id}, {subject}, '{act}', {row_id}, {conversation_id})"
     )
