@@ -2,6 +2,8 @@
 agents' clients, its webhooks.
 """
 
+import asyncio
+import contextlib
 import itertools
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -16,6 +18,7 @@ from server.db.access import integration_rows
 from server.db.access.integration_record import Integration
 from server.db.access.vault import Vault
 from server.db.engine.database import Connection, Database, Row
+from server.errors import OmniError
 from server.lab.chatwoot_sim import ChatwootSim
 from server.problems import decode, english_or_none
 from tests.kit.client_model import Json
@@ -99,7 +102,22 @@ class Company:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self.omni.is_shared:
+            await self._switch_off()
         await self._stack.__aexit__(kind, error, trace)
+
+    async def _switch_off(self) -> None:
+        """Else the server would go on asking for its Chatwoot, which ends with the test, beside all
+        tests after it.
+        """
+        with contextlib.suppress(OmniError, TimeoutError):  # the test may have ended the database
+            async with asyncio.timeout(5.0):
+                await self.database.transaction(
+                    lambda c: c.execute(
+                        "UPDATE integrations SET is_active = :no WHERE company_id = :company_id",
+                        {"no": False, "company_id": self.id},
+                    )
+                )
 
     # the integration
 

@@ -68,6 +68,7 @@ class Omni:
         in it.
         """
         self.port = free_port()
+        self.is_shared = False  # whether it goes on running for other tests
         self.directory = directory
         self.env = {
             **{name: os.environ[name] for name in _INHERITED if name in os.environ},

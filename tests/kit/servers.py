@@ -51,6 +51,7 @@ class Servers:
             broadcast_url=redis.url if redis else "memory://",
             env=QUICK,
         )
+        server.is_shared = True
         if kind == "plain ASGI":
             server.process.argv[:] = _plain_asgi(server)
         upgrade(url)
