@@ -38,7 +38,8 @@ class _Serve(ServerProcess):
     """`omni-inbox serve`, forked where that is the same."""
 
     def _started(self, log: IO[bytes]) -> Started:
-        if self.env is None or self._cwd is None or not forks.can_fork(self.env):
+        is_command = self.argv[0] == str(COMMAND)
+        if self.env is None or self._cwd is None or not is_command or not forks.can_fork(self.env):
             return super()._started(log)
         return forks.start(
             self.argv,
