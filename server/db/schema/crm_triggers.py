@@ -29,10 +29,12 @@ from server.core.state.crm_changes import (
     INTEGRATIONS,
     MESSAGE,
     MOVED,
+    PROVED,
     QUIET,
     SERVER,
     UPDATED,
 )
+from server.core.times import wall_now_us
 from server.db.engine.driver_adapters import Dialect, Row
 from server.db.engine.sql_connection import Connection as AsyncConnection
 
@@ -46,6 +48,14 @@ ORDER_COMPARISON = (
     f"SELECT {SERVER}, {COMPARE}, '{INSERTED}', 0 FROM social_conversations WHERE NOT EXISTS "
     f"(SELECT 1 FROM {CHANGES_TABLE} WHERE company_id = {SERVER} AND subject = {COMPARE} AND "
     f"act <> '{QUIET}' AND row_id = 0) LIMIT 1"
+)
+# where there is nothing yet that could have been written unnoted: else the first process that comes
+# compares what was ingested meanwhile, and every client takes a snapshot for nothing
+_FIRST_PROOF = (
+    f"INSERT INTO {CHANGES_TABLE} (company_id, subject, act, row_id) "
+    f"SELECT {SERVER}, {PROVED}, '{INSERTED}', :now FROM (SELECT 1 AS one) AS once "
+    f"WHERE NOT EXISTS (SELECT 1 FROM social_conversations) AND NOT EXISTS "
+    f"(SELECT 1 FROM {CHANGES_TABLE} WHERE company_id = {SERVER} AND subject = {PROVED})"
 )
 _PREFIX = "omni_crm_"
 _MARK = "/* omni_inbox triggers, version {} */"
@@ -189,6 +199,7 @@ def ensure(connection: Connection) -> list[str]:
         if arguments and arguments[0] in _DENIED:
             raise PermissionError(", ".join(str(argument) for argument in arguments)) from None
         raise
+    connection.execute(text(_FIRST_PROOF), {"now": wall_now_us()})
     return [
         (
             "created triggers that note what other programs write: "
