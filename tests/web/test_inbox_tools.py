@@ -154,7 +154,7 @@ async def test_the_palette_acts_on_the_open_conversation_alone(
     await press_shortcut(page, "Control+k", "#palette[open]")
     await page.keyboard.type("clos")
     await expect(page.locator("#palette-options > li", has_text=re.compile("^Close"))).to_have_text(
-        ["Closed", f"Close{customer}"]
+        ["Closed", f"Close conversation{customer}"]
     )
     await page.keyboard.press("Escape")
     await page.click("a.brand")
