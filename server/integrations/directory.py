@@ -9,7 +9,6 @@ sent to. Refreshed every few seconds and on change, so that a webhook is judged 
 import asyncio
 import contextlib
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import parse_qs
 
@@ -26,7 +25,11 @@ from server.errors import (
     PayloadError,
     Unavailable,
 )
-from server.integrations.integration_index import IntegrationIndex, hashed_key
+from server.integrations.integration_index import (
+    IntegrationIndex,
+    hashed_key,
+    secrets_by_turns,
+)
 from server.problems import Problem, Text
 
 REFRESH_SECONDS = 3.0
@@ -311,7 +314,7 @@ class Directory:
             yield pool[0], own[0]
             return
         tried, most = set[str](), min(_MAX_SECRETS, 1 + _MAX_HASHED_BYTES // max(1, body_bytes))
-        for integration, secret in _by_turns(pool, inbox_id, now_us):
+        for integration, secret in secrets_by_turns(pool, inbox_id, now_us):
             if secret not in tried:
                 if len(tried) >= most:
                     return
@@ -330,32 +333,6 @@ class Directory:
         ):
             raise BadSignature
         return found.id
-
-
-def _by_turns(
-    pool: list[Integration], inbox_id: int | None, now_us: int
-) -> Iterator[tuple[Integration, str]]:
-    """Each company's first secret, then each one's second, and so on; those of integrations without
-    a proof last.
-    """
-    if len(pool) == 1:
-        yield from ((pool[0], secret) for secret in pool[0].secrets_at(now_us))
-        return
-    ordered = sorted(pool, key=lambda one: one.inbox_id != inbox_id)
-    for is_proved in (True, False):
-        companies: dict[int, dict[str, Integration]] = defaultdict(dict)
-        for integration in ordered:
-            if integration.is_proved == is_proved:
-                for secret in integration.secrets_at(now_us):
-                    companies[integration.company_id].setdefault(secret, integration)
-        waiting = [iter(own.items()) for own in companies.values()]
-        while waiting:
-            following = []
-            for own in waiting:
-                if (found := next(own, None)) is not None:
-                    yield found[1], found[0]
-                    following.append(own)
-            waiting = following
 
 
 def key_of(query_string: bytes) -> str | None:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from server.db.access.integration_record import FOUNDER, GRANDFATHERED, Integration
 from server.errors import (
@@ -115,6 +115,32 @@ class IntegrationIndex:
                 is_routing=True,
             )
         return next((one for one in fitting if one.is_active and one.is_webhook_active), fitting[0])
+
+
+def secrets_by_turns(
+    pool: list[Integration], inbox_id: int | None, now_us: int
+) -> Iterator[tuple[Integration, str]]:
+    """Each company's first secret, then each one's second, and so on; those of integrations without
+    a proof last.
+    """
+    if len(pool) == 1:
+        yield from ((pool[0], secret) for secret in pool[0].secrets_at(now_us))
+        return
+    ordered = sorted(pool, key=lambda one: one.inbox_id != inbox_id)
+    for is_proved in (True, False):
+        companies: dict[int, dict[str, Integration]] = defaultdict(dict)
+        for integration in ordered:
+            if integration.is_proved == is_proved:
+                for secret in integration.secrets_at(now_us):
+                    companies[integration.company_id].setdefault(secret, integration)
+        waiting = [iter(own.items()) for own in companies.values()]
+        while waiting:
+            following = []
+            for own in waiting:
+                if (found := next(own, None)) is not None:
+                    yield found[1], found[0]
+                    following.append(own)
+            waiting = following
 
 
 def hashed_key(key: str | None) -> str:
