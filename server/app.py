@@ -89,7 +89,9 @@ async def _on_http_error(
         error.status_code, "http_error"
     )
     if _is_for_people(request):
-        return error_page(request, problem)
+        page = error_page(request, problem)
+        page.headers.update(error.headers or {})  # of 405: what is allowed
+        return page
     return problem_answer(problem, error.headers)
 
 

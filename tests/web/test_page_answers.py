@@ -69,7 +69,7 @@ def test_a_program_gets_a_problem_where_there_is_nothing(
 def test_an_address_of_a_form_alone_says_that_it_is_one(pages: Pages) -> None:
     """Somebody who reloads what a form was sent to is told, and goes on."""
     answer = pages.http.get("/sign-out", headers=BROWSER)
-    assert answer.status_code == 405
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
     assert title_of(answer.text) == "This is not a page"
     assert pages.http.get("/sign-out").json()["code"] == "method_not_allowed"
 
