@@ -149,12 +149,10 @@ def run(
 def _parent() -> socket.socket:
     """A socket to the process that has everything loaded; it ends with ours."""
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    environment = {name: value for name, value in os.environ.items() if name != "CI"}
     with its:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.kit.forks", str(its.fileno())],
             cwd=Path(__file__).parents[2],
-            env=environment,
             stdin=subprocess.DEVNULL,
             pass_fds=[its.fileno()],
             start_new_session=True,  # Ctrl-C is the tests' to answer: they end it

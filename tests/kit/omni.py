@@ -11,10 +11,10 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import httpx
 import jwt
@@ -22,7 +22,7 @@ import jwt
 from tests.kit import forks
 from tests.kit.eventually import patient
 from tests.kit.ports import free_port
-from tests.kit.processes import ServerProcess, Started
+from tests.kit.processes import ServerProcess, Started, start_program
 
 COMMAND = Path(sys.executable).with_name("omni-inbox")
 JWT_SECRET = "the secret that the CRM of these tests signs with"  # at least 32 bytes, as HS256 asks
@@ -32,23 +32,6 @@ _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "COVERAGE_PROCESS_START")
 # it speaks plain HTTP; reading the list of authorities costs 50 ms of a core for each client
 _NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-class _Serve(ServerProcess):
-    """`omni-inbox serve`, forked where that is the same."""
-
-    def _started(self, log: IO[bytes]) -> Started:
-        is_command = self.argv[0] == str(COMMAND)
-        if self.env is None or self._cwd is None or not is_command or not forks.can_fork(self.env):
-            return super()._started(log)
-        return forks.start(
-            self.argv,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=self.env,
-            cwd=self._cwd,
-        )
 
 
 class Omni:
@@ -64,12 +47,13 @@ class Omni:
         broadcast_url: str = "memory://",
         workers: int | None = None,
         env: Mapping[str, str] | None = None,
+        is_shared: bool = False,
     ) -> None:
         """`directory` takes log and spool; `env` adds to the environment or replaces what is
-        in it.
+        in it. `is_shared`: it goes on running for other tests.
         """
         self.port = free_port()
-        self.is_shared = False  # whether it goes on running for other tests
+        self.is_shared = is_shared
         self.directory = directory
         self.env = {
             **{name: os.environ[name] for name in _INHERITED if name in os.environ},
@@ -91,7 +75,7 @@ class Omni:
             **(env or {}),
         }
         workers_option = [] if workers is None else ["--workers", str(workers)]
-        self.process = _Serve(
+        self.process = ServerProcess(
             [
                 str(COMMAND),
                 "serve",
@@ -105,6 +89,7 @@ class Omni:
             is_ready=self._is_live,
             env=self.env,
             cwd=directory,
+            start=_start,
         )
 
     @property
@@ -278,6 +263,13 @@ class Omni:
                 return bool(response.status == 200)
         except (OSError, http.client.HTTPException):
             return False
+
+
+def _start(argv: Sequence[str], *, env: Mapping[str, str], **streams: Any) -> Started:
+    """Forked where that is the same, else as a program."""
+    if argv[0] == str(COMMAND) and forks.can_fork(env):
+        return forks.start(argv, env=env, **streams)
+    return start_program(argv, env=env, **streams)
 
 
 def _options(values: Mapping[str, object | None]) -> list[str]:

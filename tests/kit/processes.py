@@ -14,7 +14,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Any, Protocol
 
 from tests.kit.eventually import patient
 
@@ -55,6 +55,11 @@ def find_program(*names: str) -> str | None:
     return next((found for name in names if (found := shutil.which(name, path=path))), None)
 
 
+def start_program(argv: Sequence[str], **options: Any) -> Started:
+    """A program in a session of its own; `options` are those of `subprocess.Popen`."""
+    return subprocess.Popen(argv, start_new_session=True, **options)
+
+
 class ServerProcess:
     """One server in a session (process group) of its own, with a log file; may be started again
     after its end.
@@ -68,15 +73,18 @@ class ServerProcess:
         is_ready: Callable[[], bool],
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        start: Callable[..., Started] | None = None,
     ) -> None:
         """`is_ready` is called over and over after the start and must answer quickly; `env` None
-        inherits ours.
+        inherits ours. `start` is called as
+        `start_program` is, and stands in for it.
         """
         self.argv = list(argv)
         self.log_path = log_path
         self.env = dict(env) if env is not None else None
         self._cwd = cwd
         self._is_ready = is_ready
+        self._start = start or start_program
         self._popen: Started | None = None
         # false once the group was ended: its number may belong to a stranger from then on
         self._owns_group = False
@@ -118,22 +126,17 @@ class ServerProcess:
         if self.is_running:
             return
         with self.log_path.open("ab") as log:
-            self._popen = self._started(log)
+            self._popen = self._start(
+                self.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self.env,
+                cwd=self._cwd,
+            )
         self._owns_group = True
         _live.add(self)
         self._await_ready(limit)
-
-    def _started(self, log: IO[bytes]) -> Started:
-        """A process in a session of its own that writes to `log`."""
-        return subprocess.Popen(
-            self.argv,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=self.env,
-            cwd=self._cwd,
-            start_new_session=True,
-        )
 
     def stop(self, limit: float = 20.0) -> int | None:
         """SIGTERM, then `limit` seconds (scaled) to end by itself; returns the exit code (None:

@@ -50,8 +50,8 @@ class Servers:
             database_url=url,
             broadcast_url=redis.url if redis else "memory://",
             env=QUICK,
+            is_shared=True,
         )
-        server.is_shared = True
         if kind == "plain ASGI":
             server.process.argv[:] = _plain_asgi(server)
         upgrade(url)
